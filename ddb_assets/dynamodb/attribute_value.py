@@ -1,0 +1,165 @@
+"""DynamoDB's type system as its JSON form spells it: descriptors, attribute paths, numbers and plain JSON.
+
+Pure: no dagster, no boto3, no polars. What a value becomes in a warehouse is decided in `parquet/`.
+Facts: DynamoDB Developer Guide, "Naming rules and data types" and "Constraints"; the ten descriptors S, N, B, BOOL, NULL,
+SS, NS, BS, L, M; N is a JSON string of up to 38 significant digits, magnitude 1E-130 to 9.99…E+125.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, cast, get_args
+
+import orjson
+
+Descriptor = Literal["S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M"]
+DESCRIPTORS: frozenset[str] = frozenset(get_args(Descriptor))
+MAX_DIGITS = 38
+MIN_EXPONENT, MAX_EXPONENT = -130, 125
+MAX_DEPTH = 32
+
+Step = str | None
+"""One step of an attribute path: an attribute's name, or None for "any element of this list"."""
+
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_DYNAMODB_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?", re.ASCII)
+_TO_ESCAPE = re.compile(r"[\\.\[]|^\$")
+
+
+class AttributeValueError(ValueError):
+    """A text or JSON value is not what DynamoDB JSON allows; the message says where and why."""
+
+
+def split(value: object, path: Sequence[Step | int] = ()) -> tuple[Descriptor, Any]:
+    """`{"S": "x"}` -> `("S", "x")`. Raises AttributeValueError unless it is one object with one known descriptor."""
+    if not isinstance(value, dict) or len(value) != 1:
+        what = f"descriptors {sorted(map(str, value))}" if isinstance(value, dict) else f"a {type(value).__name__}"
+        raise AttributeValueError(f"{format_path(path)}: expected one object with one type descriptor, found {what}")
+    ((descriptor, payload),) = value.items()
+    if descriptor not in DESCRIPTORS:
+        raise AttributeValueError(f"{format_path(path)}: unknown type descriptor {descriptor!r}")
+    return cast("Descriptor", descriptor), payload
+
+
+def check(descriptor: Descriptor, payload: object, path: Sequence[Step | int] = ()) -> None:
+    """Raises AttributeValueError unless the payload is of the form its descriptor demands; does not look below L and M."""
+    match descriptor, payload:
+        case ("S", str()) | ("BOOL", bool()) | ("NULL", True) | ("L", list()) | ("M", dict()):
+            return
+        case "N", str():
+            number_text(payload, path)
+        case "B", str():
+            binary(payload, path)
+        case (("SS" | "NS" | "BS"), list()):
+            for index, member in enumerate(payload):
+                check(cast("Descriptor", descriptor[0]), member, (*path, index))
+        case _:
+            raise AttributeValueError(f"{format_path(path)}: {descriptor} cannot hold {type(payload).__name__}")
+
+
+def number(text: str, path: Sequence[Step | int] = ()) -> Decimal:
+    """The exact value of an N. Raises AttributeValueError when it is no number or out of DynamoDB's range."""
+    try:
+        if not _DYNAMODB_NUMBER.fullmatch(text):
+            raise InvalidOperation
+        value = Decimal(text)
+    except InvalidOperation:
+        raise AttributeValueError(f"{format_path(path)}: N {text[:60]!r} is no number") from None
+    if value and not MIN_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
+        raise AttributeValueError(f"{format_path(path)}: N {text[:60]!r} is out of range 1E-130..9.9E+125")
+    if len("".join(map(str, value.as_tuple().digits)).strip("0")) > MAX_DIGITS:
+        raise AttributeValueError(f"{format_path(path)}: N {text[:60]!r} has more than {MAX_DIGITS} significant digits")
+    return value
+
+
+def number_text(text: str, path: Sequence[Step | int] = ()) -> str:
+    """An N as a JSON number of the same value: the text as it stands if that is one, else its canonical form."""
+    value = number(text, path)
+    return text if _JSON_NUMBER.fullmatch(text) else str(value)
+
+
+def binary(text: str, path: Sequence[Step | int] = ()) -> bytes:
+    """The bytes of a B. Raises AttributeValueError when the text is not padded standard base64."""
+    try:
+        return base64.b64decode(text.encode(), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise AttributeValueError(f"{format_path(path)}: B {text[:60]!r} is not base64 ({error})") from None
+
+
+def sorted_members(descriptor: Descriptor, members: Sequence[str]) -> list[str]:
+    """A set's members in the one order in which we write them: text by code point, numbers by value."""
+    return sorted(members, key=lambda text: (float(text), text)) if descriptor == "NS" else sorted(members)
+
+
+def plain(value: object, path: Sequence[Step | int] = ()) -> Any:
+    """A value without its descriptors, ready for `orjson.dumps`: numbers keep every digit, sets are sorted arrays.
+
+    Raises AttributeValueError with the path of the first part that is no DynamoDB JSON.
+    """
+    descriptor, payload = split(value, path)
+    check(descriptor, payload, path)
+    match descriptor:
+        case "N":
+            return orjson.Fragment(number_text(payload))
+        case "NULL":
+            return None
+        case "SS" | "BS":
+            return sorted_members(descriptor, payload)
+        case "NS":
+            return [orjson.Fragment(number_text(text)) for text in sorted_members("NS", payload)]
+        case "L":
+            return [plain(member, (*path, index)) for index, member in enumerate(payload)]
+        case "M":
+            return {name: plain(member, (*path, name)) for name, member in payload.items()}
+        case _:
+            return payload
+
+
+def format_path(path: Sequence[Step | int]) -> str:
+    """`("items", 0, "a.b")` -> `items[0].a\\.b`; None is any element: `items[].sku`; `()` is `(item)`.
+
+    A backslash stands before `.`, `[` and `\\` of a name, and before a leading `$`, so that no two paths look alike.
+    """
+    text = ""
+    for position, step in enumerate(path):
+        if isinstance(step, str):
+            name = _TO_ESCAPE.sub(lambda found: "\\" + found[0], step)
+            text += f".{name}" if position else name
+        else:
+            text += "[]" if step is None else f"[{step}]"
+    return text if path else "(item)"
+
+
+def parse_path(text: str) -> tuple[Step, ...]:
+    """The inverse of `format_path` for configured paths (`address.city`, `items[].sku`). Raises AttributeValueError."""
+    steps: list[Step] = []
+    name = ""
+    after_name = False
+    rest = iter(text)
+    for char in rest:
+        if char == "\\":
+            name, after_name = name + next(rest, ""), True
+        elif char == ".":
+            if name or after_name:
+                steps.append(name)
+            elif not steps or steps[-1] is not None:
+                raise AttributeValueError(f"path {text!r}: an attribute name is missing before '.'")
+            name, after_name = "", False
+        elif char == "[":
+            if next(rest, "") != "]":
+                raise AttributeValueError(
+                    f"path {text!r}: write [] for the elements of a list, \\[ for a bracket in a name"
+                )
+            if name or after_name:
+                steps.append(name)
+            steps.append(None)
+            name, after_name = "", False
+        else:
+            name, after_name = name + char, True
+    if name or after_name:
+        steps.append(name)
+    if not steps or (text.endswith(".") and not text.endswith("\\.")):
+        raise AttributeValueError(f"path {text!r}: an attribute name is missing at the end")
+    return tuple(steps)
