@@ -1,0 +1,124 @@
+"""One export that DynamoDB was asked for: how it stands, and waiting for its end.
+
+Asking for it is `request.py`'s work, reading what it wrote `manifest.py`'s.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.manifest import SUMMARY
+from ddb_assets.resources.aws_errors import AwsUnavailableError, explained
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
+
+FIRST_DELAY, DELAY_GROWTH, LONGEST_DELAY = 0.5, 1.5, 30.0  # seconds between two looks
+JITTER = 0.2  # a delay is up to this share shorter or longer, so that many tables do not ask in step
+
+Status = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
+
+
+class ExportFailedError(DdbAssetsError):
+    """DynamoDB gave the export up."""
+
+
+class ExportTimeoutError(DdbAssetsError):
+    """The export was still running when the time to wait was over."""
+
+
+@dataclass(frozen=True)
+class ExportRef:
+    """An export as DynamoDB tells of it; its manifest is, once it is COMPLETED, at `summary_uri`."""
+
+    arn: str
+    id: str
+    status: Status
+    summary_uri: str
+    item_count: int | None
+    billed_bytes: int | None
+
+    @classmethod
+    def of(cls, description: "ExportDescriptionTypeDef") -> "ExportRef":
+        """From the answer of DescribeExport or ExportTableToPointInTime."""
+        arn = description["ExportArn"]
+        export_id = arn.rpartition("/")[2]
+        prefix = description.get("S3Prefix", "").strip("/")
+        manifest = description.get("ExportManifest") or f"AWSDynamoDB/{export_id}/{SUMMARY}"
+        if prefix and not manifest.lstrip("/").startswith(f"{prefix}/"):
+            manifest = f"{prefix}/{manifest}"
+        return cls(
+            arn=arn,
+            id=export_id,
+            status=status(description),
+            summary_uri=f"s3://{description['S3Bucket']}/{manifest}",
+            item_count=description.get("ItemCount"),
+            billed_bytes=description.get("BilledSizeBytes"),
+        )
+
+
+def status(description: "ExportDescriptionTypeDef") -> Status:
+    """The export's status; any that the API does not list (the guide speaks of PENDING) means that it is not done."""
+    told = description.get("ExportStatus")
+    return told if told in ("COMPLETED", "FAILED") else "IN_PROGRESS"
+
+
+def describe(client: "DynamoDBClient", arn: str) -> "ExportDescriptionTypeDef":
+    """DescribeExport. Raises AwsError."""
+    with explained("dynamodb:DescribeExport", arn):
+        return client.describe_export(ExportArn=arn)["ExportDescription"]
+
+
+def wait(
+    client: "DynamoDBClient",
+    arn: str,
+    *,
+    timeout: timedelta,
+    on_progress: Callable[[ExportRef, timedelta], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ExportRef:
+    """The export, once it is COMPLETED; exports take 5 to 30 minutes, and AWS promises no limit.
+
+    `on_progress` is told of it after each look, with the time waited. An AWS out of reach is waited for as well. Raises
+    ExportFailedError with AWS's reason, ExportTimeoutError, AwsError.
+    """
+    begun = clock()
+    delay = FIRST_DELAY
+    randomness = random.SystemRandom()
+    while True:
+        waited = timedelta(seconds=clock() - begun)
+        try:
+            description = describe(client, arn)
+        except AwsUnavailableError as error:
+            if waited >= timeout:
+                raise ExportTimeoutError(_timed_out(arn, waited, str(error))) from error
+        else:
+            export = ExportRef.of(description)
+            if export.status == "COMPLETED":
+                return export
+            if export.status == "FAILED":
+                raise ExportFailedError(
+                    f"DynamoDB could not make the export {arn}: {description.get('FailureCode', 'no code')}: "
+                    f"{description.get('FailureMessage', 'no reason given')}. "
+                    "Mend that and run this again: a new export is asked for then"
+                )
+            if on_progress:
+                on_progress(export, waited)
+            if waited >= timeout:
+                raise ExportTimeoutError(_timed_out(arn, waited, "it is still running"))
+        left = max((timeout - waited).total_seconds(), 0)
+        sleep(min(delay * randomness.uniform(1 - JITTER, 1 + JITTER), left))
+        delay = min(delay * DELAY_GROWTH, LONGEST_DELAY)
+
+
+def _timed_out(arn: str, waited: timedelta, why: str) -> str:
+    return (
+        f"the export {arn} was not done after {waited.total_seconds():.0f} s: {why}. It goes on at AWS: "
+        "run this again later, the same export is found and no second one is paid for"
+    )

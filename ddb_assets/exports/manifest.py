@@ -1,0 +1,299 @@
+"""What a DynamoDB export to S3 says about itself: its manifests, read and checked.
+
+`read_export` takes an export as AWS wrote it, on S3 or in a folder, also one that was copied elsewhere, and returns an
+`Export`. The data files are only located here; `data_file.py` reads and verifies their bytes. Decoding items is the
+parquet stage's work, asking AWS for an export is `request.py`'s.
+
+Facts: S3DataExport.Output in the DynamoDB Developer Guide. The summary has version 2020-06-30 (full) or 2023-08-01
+(incremental); manifest-files.json is JSON Lines; keys are relative to the bucket; incremental exports share one
+`AWSDynamoDB/data/` beside their folders; `.md5` (or `.checksum`) files hold the base64 MD5 of the manifest beside them.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from ddb_assets.errors import DdbAssetsError
+
+if TYPE_CHECKING:  # the storage module reaches botocore, which this module must work without
+    from ddb_assets.resources.storage import Storage
+
+SUMMARY = "manifest-summary.json"
+FILES = "manifest-files.json"
+STARTED = "_started"
+OUTSIDE = "points outside the export's folder: not as AWS wrote it, fetch the manifest again"
+VERSIONS = "2020-06-30 (full) and 2023-08-01 (incremental)"
+LISTED = 10  # how many exports or files an error names before it says "and N more"
+
+Kind = Literal["full", "incremental"]
+View = Literal["NEW_IMAGE", "NEW_AND_OLD_IMAGES"]
+
+_TABLE_ARN = r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]{1,255}"
+_NAME = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"  # never "..", never a slash
+_DATA_KEY = re.compile(rf"AWSDynamoDB/(?:(?P<id>{_NAME})/)?data/(?P<name>{_NAME})")
+_FILES_KEY = re.compile(rf"AWSDynamoDB/(?P<id>{_NAME})/{re.escape(FILES)}")
+
+
+class ManifestError(DdbAssetsError):
+    """The export is not there, not finished, damaged, or not the one that was asked for."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One gzip file of items: where it lies now, the key AWS gave it, its items, base64 MD5 of the compressed bytes."""
+
+    uri: str
+    key: str
+    item_count: int
+    md5: str
+    etag: str | None
+
+
+@dataclass(frozen=True)
+class Export:
+    """A finished export, its times aware and in UTC.
+
+    A full one has `export_time`, an incremental one `from_time` (inclusive), `to_time` (exclusive) and `view`. `uri` is
+    the summary's, `billed_bytes` what AWS charged for.
+    """
+
+    id: str
+    arn: str
+    table_arn: str
+    table_name: str
+    table_id: str
+    kind: Kind
+    export_time: datetime | None
+    from_time: datetime | None
+    to_time: datetime | None
+    view: View | None
+    item_count: int
+    billed_bytes: int
+    files: tuple[DataFile, ...]
+    uri: str
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of what identifies the content (ARN, each file's MD5 and count): a moved copy has the same."""
+        content = [self.arn, self.item_count, sorted((file.md5, file.item_count) for file in self.files)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _md5_checked(value: str) -> str:
+    try:
+        if len(base64.b64decode(value, validate=True)) == hashlib.md5(usedforsecurity=False).digest_size:
+            return value
+    except binascii.Error:
+        pass
+    raise ValueError("is not a base64 MD5")
+
+
+_Count = Annotated[int, Field(ge=0)]
+_Time = Annotated[AwareDatetime, AfterValidator(lambda told: told.astimezone(UTC))]
+
+
+class _Document(BaseModel):
+    """AWS may add fields, so unknown ones are ignored; those we rely on must be of their very type."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, alias_generator=to_camel)
+
+
+_D = TypeVar("_D", bound=_Document)
+
+
+class _Summary(_Document):
+    version: str
+    export_arn: str = Field(pattern=rf"^{_TABLE_ARN}/export/{_NAME}$")
+    table_arn: str = Field(pattern=rf"^{_TABLE_ARN}$")
+    table_id: str = Field(min_length=1)
+    s3_prefix: str | None = None
+    manifest_files_s3_key: str
+    item_count: _Count
+    billed_size_bytes: _Count = 0
+    output_format: str = "DYNAMODB_JSON"
+    export_type: Literal["FULL_EXPORT", "INCREMENTAL_EXPORT"] = "FULL_EXPORT"  # absent in older full exports
+    export_time: _Time | None = None
+    export_from_time: _Time | None = None
+    export_to_time: _Time | None = None
+    output_view: View | None = None
+
+
+class _FileLine(_Document):
+    item_count: _Count
+    md5_checksum: Annotated[str, AfterValidator(_md5_checked)]
+    etag: str | None = None
+    data_file_s3_key: str
+
+
+def read_export(storage: "Storage", source: str, *, expected_table: str | None = None) -> Export:
+    """The export that `source` names: a manifest-summary.json, its folder, or a prefix with exactly one export below.
+
+    `expected_table` is a table name or ARN; an export of another table is refused. Both manifests are verified against
+    their checksum files where those exist, and the files' item counts against the summary's. Data files are looked for
+    in the folder that was given, then by their key in the bucket; that every one of them exists shows when it is read.
+    Raises ManifestError, and StorageError when storage refuses us.
+    """
+    uri = _summary_uri(storage, source)
+    folder = os.path.dirname(uri)
+    summary = _parsed(_Summary, _verified(storage, uri), uri)
+    _check_summary(summary, uri, expected_table)
+    declared = _key_in_export(_FILES_KEY, summary.manifest_files_s3_key, summary.s3_prefix)
+    if declared is None:
+        raise ManifestError(f"{uri}: manifestFilesS3Key {summary.manifest_files_s3_key!r} {OUTSIDE}")
+    export_id = summary.export_arn.rpartition("/")[2]
+    ids = {export_id, declared["id"], os.path.basename(folder)}
+    files = _data_files(storage, folder, summary, ids)
+    if (counted := sum(file.item_count for file in files)) != summary.item_count:
+        raise ManifestError(
+            f"{uri} counts {summary.item_count} items, the files of {FILES} hold {counted}: "
+            "a manifest is incomplete or of another export; fetch both again or export again"
+        )
+    return Export(
+        id=export_id,
+        arn=summary.export_arn,
+        table_arn=summary.table_arn,
+        table_name=summary.table_arn.rpartition("/")[2],
+        table_id=summary.table_id,
+        kind="full" if summary.export_type == "FULL_EXPORT" else "incremental",
+        export_time=summary.export_time,
+        from_time=summary.export_from_time,
+        to_time=summary.export_to_time,
+        view=summary.output_view,
+        item_count=summary.item_count,
+        billed_bytes=summary.billed_size_bytes,
+        files=files,
+        uri=uri,
+    )
+
+
+def _summary_uri(storage: "Storage", source: str) -> str:
+    root = source.rstrip("/") if source.startswith("s3://") else os.path.abspath(source)
+    folder = os.path.dirname(root) if root.endswith(f"/{SUMMARY}") else root
+    if storage.exists(f"{folder}/{SUMMARY}"):
+        return f"{folder}/{SUMMARY}"
+    below = [entry.uri.rpartition("/") for entry in storage.list(folder)]
+    if folder != root:  # a file was named: what lies further down is not meant
+        below = [parts for parts in below if parts[0] == folder]
+    finished = [place for place, _, name in below if name == SUMMARY]
+    if len(finished) == 1:
+        return f"{finished[0]}/{SUMMARY}"
+    if finished:
+        raise ManifestError(f"{folder} holds {len(finished)} exports, name one of them: {some(finished)}")
+    if started := [place for place, _, name in below if name == STARTED]:
+        raise ManifestError(
+            f"the export in {some(started)} is not finished: it has {STARTED} and no {SUMMARY}; wait until "
+            "DescribeExport says COMPLETED, and export again if it says FAILED"
+        )
+    raise ManifestError(f"there is no export in {folder}: no {SUMMARY} in it or below it; check the path")
+
+
+def _verified(storage: "Storage", uri: str) -> bytes:
+    """A manifest's bytes, checked against the `.md5` or `.checksum` file beside it if there is one."""
+    if not storage.exists(uri):
+        raise ManifestError(f"the export lacks {uri}: fetch it again or export again")
+    content = storage.read(uri)
+    actual = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+    for suffix in (".md5", ".checksum"):
+        checksum = uri.removesuffix(".json") + suffix
+        if storage.exists(checksum):
+            expected = storage.read(checksum).decode("ascii", "replace").strip()
+            if expected != actual:
+                raise ManifestError(
+                    f"{uri} is damaged: its MD5 is {actual}, {checksum} says {expected[:32]!r}; fetch both again"
+                )
+    return content
+
+
+def _parsed(model: type[_D], content: bytes, where: str) -> _D:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ManifestError(
+            f"{where}: {field + ': ' if field else ''}{first['msg']}; this is not as AWS writes it"
+        ) from error
+
+
+def _check_summary(summary: _Summary, uri: str, expected_table: str | None) -> None:
+    if summary.output_format != "DYNAMODB_JSON":
+        raise ManifestError(
+            f"{uri}: the export's format is {summary.output_format}, only DYNAMODB_JSON can be read: "
+            "export again with ExportFormat=DYNAMODB_JSON"
+        )
+    if not summary.export_arn.startswith(f"{summary.table_arn}/export/"):
+        raise ManifestError(f"{uri}: exportArn {summary.export_arn} is not of tableArn {summary.table_arn}")
+    if expected_table is not None and expected_table not in (summary.table_arn, summary.table_arn.rpartition("/")[2]):
+        raise ManifestError(
+            f"{uri} is an export of {summary.table_arn}, not of table {expected_table}: name the right export"
+        )
+    start, end = summary.export_from_time, summary.export_to_time
+    complete = summary.export_time if summary.export_type == "FULL_EXPORT" else (start and end and start < end)
+    if not complete:
+        needed = "exportTime" if summary.export_type == "FULL_EXPORT" else "exportFromTime before exportToTime"
+        raise ManifestError(
+            f"{uri}: a {summary.export_type} needs {needed}; its version is {summary.version}, known are {VERSIONS}"
+        )
+
+
+def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str]) -> tuple[DataFile, ...]:
+    uri = f"{folder}/{FILES}"
+    files: dict[str, DataFile] = {}
+    chosen: dict[bool, int] = {}  # all files of a layout lie alike, so the first one's place tells the others'
+    for number, line in enumerate(_verified(storage, uri).splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"{uri} line {number}"
+        entry = _parsed(_FileLine, line, where)
+        key = entry.data_file_s3_key
+        parts = _key_in_export(_DATA_KEY, key, summary.s3_prefix)
+        if parts is None or parts["id"] not in {*ids, None}:
+            raise ManifestError(f"{where}: dataFileS3Key {key!r} {OUTSIDE}")
+        if key in files:
+            raise ManifestError(f"{where} names {key} a second time: fetch the manifest again")
+        shared = parts["id"] is None
+        places = _places(folder, parts["name"], shared, key, summary.s3_prefix)
+        if shared not in chosen:
+            found = [index for index, place in enumerate(places) if storage.exists(place)][:1]
+            if not found:
+                raise ManifestError(f"the export lacks the data file {key} ({where}); looked for {', '.join(places)}")
+            chosen[shared] = found[0]
+        files[key] = DataFile(places[chosen[shared]], key, entry.item_count, entry.md5_checksum, entry.etag)
+    return tuple(files.values())
+
+
+def _places(folder: str, name: str, shared: bool, key: str, prefix: str | None) -> list[str]:
+    """Where a data file may be: beside the manifest, wherever that lies now; else by its key, as is and prefixed."""
+    places = [f"{folder}/data/{name}"]
+    if shared:
+        places.insert(0, f"{os.path.dirname(folder)}/data/{name}")
+    if folder.startswith("s3://"):
+        bucket = "/".join(folder.split("/", 3)[:3])
+        places += [f"{bucket}/{key}", f"{bucket}/{(prefix or '').strip('/')}/{key}"]
+    return places
+
+
+def _key_in_export(pattern: re.Pattern[str], key: str, prefix: str | None) -> re.Match[str] | None:
+    """The key's parts if it lies where AWS puts it, with or without the prefix; None if it leads anywhere else."""
+    if {".", ".."} & set(key.split("/")):
+        return None
+    folder = f"{(prefix or '').rstrip('/')}/"
+    rest = key.removeprefix(folder).lstrip("/") if len(folder) > 1 and key.startswith(folder) else key
+    return pattern.fullmatch(rest) or pattern.fullmatch(key)
+
+
+def some(names: Iterable[str]) -> str:
+    """`a, b and 3 more`: the first names, sorted, for a message."""
+    ordered = sorted(names)
+    more = len(ordered) - LISTED
+    return ", ".join(ordered[:LISTED]) + (f" and {more} more" if more > 0 else "")

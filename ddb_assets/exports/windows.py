@@ -1,0 +1,176 @@
+"""The windows of an export chain: when each starts and ends, which are missing, and when the chain is broken.
+
+All times are aware and UTC; the local clock and zone are never asked: what can be exported follows from what AWS says
+is restorable. Asking AWS is `request.py`'s work, partitions as Dagster sees them are made from `Cadence.cron` and
+`KEY_FORMAT` elsewhere.
+
+Facts: an incremental export covers 15 minutes to 24 hours, start inclusive, end exclusive, inside the table's
+point-in-time recovery period (DynamoDB Developer Guide, S3DataExport_Requesting).
+"""
+
+import re
+from collections.abc import Set
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ddb_assets.errors import DdbAssetsError
+
+SHORTEST = timedelta(minutes=15)
+LONGEST = timedelta(hours=24)
+# Fit for an S3 key and a Hadoop path, which a colon is not; sorts by time; says that it is UTC.
+KEY_FORMAT = "%Y-%m-%dT%H%MZ"
+
+# Lengths that one cron line can repeat without a seam at the hour or at midnight.
+_MINUTES = (15, 20, 30)
+_HOURS = (1, 2, 3, 4, 6, 8, 12, 24)
+_NAMED = {"hourly": timedelta(hours=1), "daily": timedelta(hours=24)}
+_UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1)}
+_LENGTHS = {
+    **{timedelta(minutes=m): f"*/{m} * * * *" for m in _MINUTES},
+    **{timedelta(hours=h): f"0 {'*' if h == 1 else '0' if h == 24 else f'*/{h}'} * * *" for h in _HOURS},
+}
+_ALLOWED = f"{', '.join(f'{m} min' for m in _MINUTES)}, {', '.join(f'{h} h' for h in _HOURS)}, hourly or daily"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class WindowError(DdbAssetsError):
+    """A cadence, partition key or window that cannot be."""
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """[start, end), 15 minutes to 24 hours, aware; kept in UTC. Raises WindowError."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise WindowError(f"the window {self.start} to {self.end} lacks a time zone: give its times in UTC")
+        object.__setattr__(self, "start", self.start.astimezone(UTC))
+        object.__setattr__(self, "end", self.end.astimezone(UTC))
+        if not SHORTEST <= self.end - self.start <= LONGEST:
+            raise WindowError(f"the window {self} is not of 15 minutes to 24 hours, the lengths that AWS exports")
+
+    def __str__(self) -> str:
+        return f"{_said(self.start)} to {_said(self.end)}"
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How often a table is exported: windows of `length`, laid end to end from midnight UTC. Raises WindowError."""
+
+    length: timedelta
+
+    def __post_init__(self) -> None:
+        if self.length not in _LENGTHS:
+            raise WindowError(f"a cadence of {self.length} is not possible: choose {_ALLOWED}")
+
+    @classmethod
+    def parse(cls, text: str) -> "Cadence":
+        """`15 min`, `6 h`, `hourly`, `daily` -> Cadence."""
+        match = re.fullmatch(r"([1-9][0-9]{0,3}) ?(min|h)", text.strip())
+        length = int(match[1]) * _UNITS[match[2]] if match else _NAMED.get(text.strip())
+        if length not in _LENGTHS:
+            raise WindowError(f"cadence {text!r} is not possible: choose {_ALLOWED}")
+        return cls(length)
+
+    @property
+    def cron(self) -> str:
+        """The cron line, in UTC, that fires at every window's start."""
+        return _LENGTHS[self.length]
+
+    def window_at(self, moment: datetime) -> Window:
+        """The window that contains this moment; a moment on a boundary belongs to the window it starts."""
+        start = _EPOCH + (moment - _EPOCH) // self.length * self.length
+        return Window(start, start + self.length)
+
+    def window(self, key: str) -> Window:
+        """The window of a partition key."""
+        try:
+            window = self.window_at(datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC))
+        except (ValueError, OverflowError) as error:
+            raise WindowError(f"{key!r} is no partition key: one looks like 2026-01-31T0015Z") from error
+        if self.key(window) != key:
+            raise WindowError(
+                f"{key!r} is no partition key of this cadence; the nearest before it is {self.key(window)!r}"
+            )
+        return window
+
+    def key(self, window: Window, *, baseline: datetime | None = None) -> str:
+        """The partition key of a window: its start.
+
+        A window that starts later than its partition is complete only if the baseline covers what it lacks. Raises
+        WindowError for any other that does not lie on the cadence.
+        """
+        whole = self.window_at(window.start)
+        begins = window.start == whole.start or (baseline is not None and window.start <= baseline)
+        if window.end != whole.end or not begins:
+            raise WindowError(f"the window {window} does not lie on the cadence, where it would be {whole}")
+        return whole.start.strftime(KEY_FORMAT)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What to export now, oldest first; empty when all is done."""
+
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Changes that can no longer be exported: the chain must not go on, it would lose them silently."""
+
+    window: Window
+    earliest_restorable: datetime
+
+    def __str__(self) -> str:
+        return (
+            f"the window {self.window} cannot be exported: the table's history begins at "
+            f"{_said(self.earliest_restorable)}, as point-in-time recovery was off or keeps less; "
+            "materialize the table's snapshot again, the chain goes on from there"
+        )
+
+
+def exportable(window: Window, latest_restorable: datetime) -> bool:
+    """Whether AWS has all of the window yet."""
+    return window.end <= latest_restorable
+
+
+def covered(window: Window, baseline: datetime) -> bool:
+    """Whether a snapshot taken at `baseline` already shows every change of the window."""
+    return window.end <= baseline
+
+
+def backlog(
+    cadence: Cadence, *, baseline: datetime, done: Set[str], earliest_restorable: datetime, latest_restorable: datetime
+) -> Backlog | Gap:
+    """The windows that are missing since the baseline, or the gap that makes them unobtainable.
+
+    `done` holds the partition keys already exported. The first window is the one that contains the baseline: it is
+    exported whole, overlapping the snapshot, unless the table's history begins inside it (point-in-time recovery was
+    switched on just before the snapshot); then it starts as late as the baseline allows.
+    """
+    missing: list[Window] = []
+    window = cadence.window_at(baseline)
+    while cadence.key(window) in done:
+        window = cadence.window_at(window.end)
+    first = _obtainable(window, baseline, earliest_restorable)
+    if first.start < earliest_restorable:
+        return Gap(first, earliest_restorable)
+    while exportable(window, latest_restorable):
+        if cadence.key(window) not in done:
+            missing.append(window if missing else first)
+        window = cadence.window_at(window.end)
+    return Backlog(tuple(missing))
+
+
+def _obtainable(window: Window, baseline: datetime, earliest_restorable: datetime) -> Window:
+    latest_start = min(baseline, window.end - SHORTEST)
+    if window.start < earliest_restorable and window.start < latest_start:
+        return Window(latest_start, window.end)
+    return window
+
+
+def _said(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="minutes").replace("+00:00", "Z")

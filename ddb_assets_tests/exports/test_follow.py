@@ -1,0 +1,107 @@
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.stub import Stubber
+
+from ddb_assets.exports.follow import JITTER, LONGEST_DELAY, ExportRef, ExportTimeoutError, wait
+from ddb_assets.resources.aws_errors import AwsError
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/export/01695097218000-d6299cbd"
+CLIENT = boto3.client(
+    "dynamodb",
+    "us-east-1",
+    aws_access_key_id="x",
+    aws_secret_access_key="x",
+    config=Config(retries={"total_max_attempts": 1}),
+)
+
+
+class Waiting:
+    """A clock that only sleeping moves, and a client that answers as told: statuses, or error codes."""
+
+    def __init__(self, *answers: str, forever: str = "") -> None:
+        self.now = 0.0
+        self.sleeps: list[float] = []
+        self.told: list[tuple[ExportRef, timedelta]] = []
+        self._stub = Stubber(CLIENT)
+        for answer in (*answers, *[forever] * (400 if forever else 0)):
+            if answer.isupper():
+                self._stub.add_response("describe_export", {"ExportDescription": self.description(answer)})
+            else:
+                self._stub.add_client_error("describe_export", answer, "why", http_status_code=400)
+
+    @staticmethod
+    def description(status: str) -> dict[str, Any]:
+        return {"ExportArn": ARN, "ExportStatus": status, "S3Bucket": "b", "S3Prefix": "p"}
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+    def run(self, timeout: timedelta) -> ExportRef:
+        with self._stub:
+            return wait(
+                CLIENT,
+                ARN,
+                timeout=timeout,
+                on_progress=lambda ref, waited: self.told.append((ref, waited)),
+                clock=lambda: self.now,
+                sleep=self.sleep,
+            )
+
+
+def test_the_delays_grow_and_are_jittered() -> None:
+    waiting = Waiting(*["IN_PROGRESS"] * 20, "COMPLETED")
+    assert waiting.run(timedelta(hours=1)).status == "COMPLETED"
+    bare = [min(0.5 * 1.5**n, LONGEST_DELAY) for n in range(20)]
+    assert all(abs(slept / want - 1) <= JITTER for slept, want in zip(waiting.sleeps, bare, strict=True))
+    assert len({slept / want for slept, want in zip(waiting.sleeps, bare, strict=True)}) > 1
+    assert [waited.total_seconds() for _, waited in waiting.told] == pytest.approx(
+        [sum(waiting.sleeps[:n]) for n in range(20)], abs=1e-3
+    )
+
+
+def test_the_time_runs_out_and_the_export_goes_on() -> None:
+    waiting = Waiting(forever="IN_PROGRESS")
+    with pytest.raises(ExportTimeoutError, match=f"{ARN} was not done after 600 s.*goes on at AWS.*no second one"):
+        waiting.run(timedelta(minutes=10))
+    assert sum(waiting.sleeps) == pytest.approx(600)
+
+
+def test_an_unknown_status_is_waited_for() -> None:
+    assert Waiting("PENDING", "QUEUED", "COMPLETED").run(timedelta(minutes=1)).status == "COMPLETED"
+
+
+def test_aws_out_of_reach_is_waited_for() -> None:
+    waiting = Waiting("ThrottlingException", "IN_PROGRESS", "ThrottlingException", "COMPLETED")
+    assert waiting.run(timedelta(minutes=1)).status == "COMPLETED"
+    assert len(waiting.told) == 1
+    with pytest.raises(ExportTimeoutError, match="AWS is busy"):
+        Waiting(forever="ThrottlingException").run(timedelta(minutes=1))
+
+
+def test_what_waiting_does_not_mend_is_raised_at_once() -> None:
+    waiting = Waiting("AccessDeniedException")
+    with pytest.raises(AwsError, match=f"AWS refuses dynamodb:DescribeExport on {ARN}"):
+        waiting.run(timedelta(minutes=1))
+    assert waiting.sleeps == []
+
+
+@pytest.mark.parametrize(
+    ("prefix", "manifest", "key"),
+    [
+        ("", None, "AWSDynamoDB/01695097218000-d6299cbd/manifest-summary.json"),
+        ("p", None, "p/AWSDynamoDB/01695097218000-d6299cbd/manifest-summary.json"),
+        ("p", "AWSDynamoDB/x/manifest-summary.json", "p/AWSDynamoDB/x/manifest-summary.json"),
+        ("p", "p/AWSDynamoDB/x/manifest-summary.json", "p/AWSDynamoDB/x/manifest-summary.json"),
+        ("", "AWSDynamoDB/x/manifest-summary.json", "AWSDynamoDB/x/manifest-summary.json"),
+    ],
+)
+def test_where_the_summary_is(prefix: str, manifest: str | None, key: str) -> None:
+    description: Any = {"ExportArn": ARN, "ExportStatus": "COMPLETED", "S3Bucket": "b", "S3Prefix": prefix}
+    if manifest:
+        description["ExportManifest"] = manifest
+    assert ExportRef.of(description).summary_uri == f"s3://b/{key}"

@@ -1,0 +1,288 @@
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
+
+import dagster as dg
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ddb_assets.exports.windows import (
+    KEY_FORMAT,
+    LONGEST,
+    SHORTEST,
+    Backlog,
+    Cadence,
+    Gap,
+    Window,
+    WindowError,
+    backlog,
+    covered,
+    exportable,
+)
+
+TEXTS = ("15 min", "20 min", "30 min", "1 h", "2 h", "3 h", "4 h", "6 h", "8 h", "12 h", "24 h")
+MINUTE = timedelta(minutes=1)
+ZONES = st.sampled_from([UTC, timezone(timedelta(hours=9)), timezone(timedelta(hours=-3, minutes=-30))])
+cadences = st.sampled_from(TEXTS).map(Cadence.parse)
+moments = st.integers(1_577_836_800_000, 1_893_456_000_000).map(lambda ms: datetime.fromtimestamp(ms / 1000, UTC))
+gaps = st.timedeltas(timedelta(0), timedelta(hours=72))
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def due(cadence: Cadence, baseline: datetime, latest: datetime, done: frozenset[str] = frozenset()) -> list[Window]:
+    found = backlog(
+        cadence,
+        baseline=baseline,
+        done=done,
+        earliest_restorable=baseline - timedelta(days=35),
+        latest_restorable=latest,
+    )
+    assert isinstance(found, Backlog)
+    return list(found.windows)
+
+
+@given(cadences, moments, gaps)
+def test_the_windows_since_the_baseline_have_no_gap(cadence: Cadence, baseline: datetime, gap: timedelta) -> None:
+    latest = baseline + gap
+    windows = due(cadence, baseline, latest)
+    assert all(SHORTEST <= window.end - window.start <= LONGEST for window in windows)
+    assert all(one.end == other.start for one, other in pairwise(windows))
+    if windows:
+        assert windows[0].start <= baseline < windows[0].end
+        assert windows[-1].end <= latest < windows[-1].end + cadence.length
+    else:
+        assert latest < cadence.window_at(baseline).end
+
+
+@given(cadences, moments, gaps, st.data())
+def test_what_is_done_is_left_out_and_nothing_else(
+    cadence: Cadence, baseline: datetime, gap: timedelta, data: st.DataObject
+) -> None:
+    windows = due(cadence, baseline, baseline + gap)
+    done = data.draw(st.sets(st.sampled_from(windows))) if windows else set()
+    keys = frozenset(map(cadence.key, done)) | {"2001-01-01T0000Z", "nonsense"}
+    assert due(cadence, baseline, baseline + gap, keys) == [window for window in windows if window not in done]
+
+
+@given(cadences, moments, gaps, st.timedeltas(-MINUTE, MINUTE))
+def test_a_clock_that_is_a_minute_off_only_delays(
+    cadence: Cadence, baseline: datetime, gap: timedelta, skew: timedelta
+) -> None:
+    told, skewed = due(cadence, baseline, baseline + gap), due(cadence, baseline, baseline + gap + skew)
+    shorter, longer = sorted([told, skewed], key=len)
+    assert longer[: len(shorter)] == shorter
+    assert len(longer) - len(shorter) <= 1
+
+
+@given(cadences, moments)
+def test_every_moment_is_in_one_window_which_its_key_names(cadence: Cadence, moment: datetime) -> None:
+    window = cadence.window_at(moment)
+    assert window.start <= moment < window.end
+    assert window.end - window.start == cadence.length
+    assert cadence.window(cadence.key(window)) == window
+
+
+@given(cadences, moments, moments)
+def test_keys_sort_by_time(cadence: Cadence, one: datetime, other: datetime) -> None:
+    first, second = sorted([one, other])
+    assert cadence.key(cadence.window_at(first)) <= cadence.key(cadence.window_at(second))
+
+
+@pytest.fixture(params=["UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
+def test_the_zone_of_the_machine_does_not_matter() -> None:
+    cadence = Cadence.parse("6 h")
+    windows = due(cadence, at("2026-03-07T22:59"), at("2026-03-08T18:01"))
+    assert [cadence.key(window) for window in windows] == [
+        "2026-03-07T1800Z",
+        "2026-03-08T0000Z",
+        "2026-03-08T0600Z",
+        "2026-03-08T1200Z",
+    ]
+    assert cadence.window("2026-03-08T0600Z") == Window(at("2026-03-08T06:00"), at("2026-03-08T12:00"))
+
+
+@given(cadences, moments, gaps, ZONES)
+def test_the_zone_a_time_is_told_in_does_not_matter(
+    cadence: Cadence, baseline: datetime, gap: timedelta, told_in: timezone
+) -> None:
+    latest = baseline + gap
+    assert due(cadence, baseline.astimezone(told_in), latest.astimezone(told_in)) == due(cadence, baseline, latest)
+
+
+@pytest.mark.parametrize(
+    ("month_end", "last_day"),
+    [("2024-03-01", "2024-02-29"), ("2025-03-01", "2025-02-28"), ("2026-01-01", "2025-12-31")],
+)
+def test_month_ends(month_end: str, last_day: str) -> None:
+    daily = Cadence.parse("daily")
+    assert daily.key(daily.window_at(at(month_end) - MINUTE)) == f"{last_day}T0000Z"
+    assert daily.window(f"{last_day}T0000Z").end == at(month_end)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("day", ["2026-03-28", "2026-10-25", "2024-02-28"])
+def test_dagster_cuts_the_same_windows(text: str, day: str) -> None:
+    cadence = Cadence.parse(text)
+    start = at(day)
+    partitions = dg.TimeWindowPartitionsDefinition(
+        start=start, end=start + timedelta(days=2), fmt=KEY_FORMAT, cron_schedule=cadence.cron, timezone="UTC"
+    )
+    ours = due(cadence, start, start + timedelta(days=2))
+    assert list(partitions.get_partition_keys()) == [cadence.key(window) for window in ours]
+    for window in ours:
+        theirs = partitions.time_window_for_partition_key(cadence.key(window))
+        assert (theirs.start.timestamp(), theirs.end.timestamp()) == (window.start.timestamp(), window.end.timestamp())
+
+
+def test_names_of_cadences() -> None:
+    assert Cadence.parse("hourly") == Cadence.parse("1 h") == Cadence.parse("60 min") == Cadence(timedelta(hours=1))
+    assert Cadence.parse("daily") == Cadence.parse("24h") == Cadence(timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "10 min", "14 min", "25 min", "45 min", "90 min", "5 h", "25 h", "48 h", "weekly", "0 h", "-15 min", "1.5 h"],
+)
+def test_other_cadences_are_refused_with_the_list_of_those_that_work(text: str) -> None:
+    with pytest.raises(WindowError, match=r"15 min, 20 min, 30 min, 1 h, 2 h, .*, 24 h, hourly or daily"):
+        Cadence.parse(text)
+    with pytest.raises(WindowError, match="15 min"):
+        Cadence(timedelta(minutes=45))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "2026-01-31",
+        "2026-01-31T00:15Z",
+        "2026-02-30T0000Z",
+        "2026-1-31T0000Z",
+        "2026-01-31T0015Z",
+        "9999-12-31T2300Z",
+    ],
+)
+def test_other_keys_are_refused(key: str) -> None:
+    with pytest.raises(WindowError, match="is no partition key"):
+        Cadence.parse("hourly").window(key)
+
+
+def test_windows_off_the_cadence_have_no_key() -> None:
+    hourly = Cadence.parse("hourly")
+    for start, end in [("10:15", "11:15"), ("10:00", "10:30"), ("10:00", "12:00"), ("10:30", "11:00")]:
+        with pytest.raises(WindowError, match="does not lie on the cadence"):
+            hourly.key(Window(at(f"2026-01-01T{start}"), at(f"2026-01-01T{end}")))
+
+
+@pytest.mark.parametrize(("start", "end"), [("10:00", "10:14"), ("10:00", "10:00"), ("10:00", "09:00")])
+def test_windows_that_aws_would_refuse(start: str, end: str) -> None:
+    with pytest.raises(WindowError, match="15 minutes to 24 hours"):
+        Window(at(f"2026-01-01T{start}"), at(f"2026-01-01T{end}"))
+    with pytest.raises(WindowError, match="time zone"):
+        Window(datetime.fromisoformat("2026-01-01T10:00"), datetime.fromisoformat("2026-01-01T11:00"))
+    with pytest.raises(WindowError, match="15 minutes to 24 hours"):
+        Window(at("2026-01-01"), at("2026-01-02T00:01"))
+
+
+def test_a_window_can_be_exported_when_all_of_it_is_restorable() -> None:
+    window = Window(at("2026-01-01T10:00"), at("2026-01-01T11:00"))
+    assert exportable(window, at("2026-01-01T11:00"))
+    assert not exportable(window, at("2026-01-01T10:59:59"))
+
+
+def test_what_a_baseline_covers() -> None:
+    window = Window(at("2026-01-01T10:00"), at("2026-01-01T11:00"))
+    assert covered(window, at("2026-01-01T11:00"))
+    assert not covered(window, at("2026-01-01T10:59:59"))
+
+
+def test_a_new_baseline_does_not_ask_for_what_it_covers() -> None:
+    windows = due(Cadence.parse("hourly"), at("2026-01-20T10:30"), at("2026-01-20T12:10"))
+    assert [window.start for window in windows] == [at("2026-01-20T10:00"), at("2026-01-20T11:00")]
+    on_the_hour = due(Cadence.parse("hourly"), at("2026-01-20T10:00"), at("2026-01-20T12:10"))
+    assert on_the_hour == windows
+
+
+def state(
+    baseline: str, earliest: str, latest: str, *, cadence: str = "hourly", done: frozenset[str] = frozenset()
+) -> Backlog | Gap:
+    day = "2026-01-20T"
+    return backlog(
+        Cadence.parse(cadence),
+        baseline=at(day + baseline),
+        done=done,
+        earliest_restorable=at(day + earliest),
+        latest_restorable=at(day + latest),
+    )
+
+
+def test_history_that_begins_after_the_next_window_is_a_gap() -> None:
+    found = state("08:00", "09:30", "12:00", done=frozenset({"2026-01-20T0800Z"}))
+    assert isinstance(found, Gap)
+    assert found.window.start == at("2026-01-20T09:00")
+    assert "begins at 2026-01-20T09:30Z" in str(found)
+    assert "materialize the table's snapshot again" in str(found)
+
+
+def test_a_gap_shows_before_the_window_is_over() -> None:
+    assert isinstance(state("08:00", "08:30", "08:45"), Gap)
+
+
+def test_a_gap_behind_windows_that_are_done_is_still_a_gap() -> None:
+    assert isinstance(state("08:00", "09:01", "12:00", done=frozenset({"2026-01-20T0900Z", "2026-01-20T1000Z"})), Gap)
+
+
+def test_history_that_ends_before_what_is_missing_does_no_harm() -> None:
+    done = frozenset({"2026-01-20T0800Z", "2026-01-20T0900Z"})
+    found = state("08:00", "09:59", "11:59", done=done)
+    assert found == Backlog((Window(at("2026-01-20T10:00"), at("2026-01-20T11:00")),))
+
+
+def test_a_table_whose_recovery_was_switched_on_just_before_its_baseline() -> None:
+    found = state("10:20", "10:05", "12:30")
+    assert found == Backlog(
+        (
+            Window(at("2026-01-20T10:20"), at("2026-01-20T11:00")),
+            Window(at("2026-01-20T11:00"), at("2026-01-20T12:00")),
+        )
+    )
+    hourly = Cadence.parse("hourly")
+    assert hourly.key(found.windows[0], baseline=at("2026-01-20T10:20")) == "2026-01-20T1000Z"
+    with pytest.raises(WindowError):
+        hourly.key(found.windows[0], baseline=at("2026-01-20T10:19"))
+
+
+def test_a_baseline_at_the_very_end_of_a_window() -> None:
+    assert state("10:50", "10:45", "11:00") == Backlog((Window(at("2026-01-20T10:45"), at("2026-01-20T11:00")),))
+    assert isinstance(state("10:50", "10:46", "11:00"), Gap)
+
+
+@given(cadences, moments, gaps, st.timedeltas(timedelta(0), timedelta(hours=30)))
+def test_windows_or_a_gap_but_never_a_hole(
+    cadence: Cadence, baseline: datetime, gap: timedelta, history: timedelta
+) -> None:
+    earliest = baseline - history
+    found = backlog(
+        cadence, baseline=baseline, done=frozenset(), earliest_restorable=earliest, latest_restorable=baseline + gap
+    )
+    if isinstance(found, Gap):
+        assert cadence.window_at(baseline).start < earliest
+        return
+    assume(found.windows)
+    assert earliest <= found.windows[0].start <= baseline
+    assert cadence.key(found.windows[0], baseline=baseline) == cadence.key(cadence.window_at(baseline))
+    assert all(one.end == other.start for one, other in pairwise(found.windows))
