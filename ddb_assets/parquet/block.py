@@ -1,0 +1,217 @@
+"""One block of lines to one frame per relation: the fast path first, the exact path for what it hands back.
+
+A block is worked on with one schema. The rows that the fast path refuses are looked at; what is new in them makes the
+schema grow, and the block is decoded again, until nothing new is left. Reading blocks and writing parts is `flatten.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from ddb_assets.dynamodb.attribute_value import AttributeValueError
+from ddb_assets.parquet.decode import Level, decode_image
+from ddb_assets.parquet.exact import Row, item_row, rows_by_relation
+from ddb_assets.parquet.frames import assemble, dtypes
+from ddb_assets.parquet.parse import Lines, arrow_type, count_keys, parse
+from ddb_assets.parquet.profile import Seen, observe
+from ddb_assets.parquet.record import Change, check_key, full_change, incremental_change, key_text, load_line
+from ddb_assets.parquet.schema import DELETED, VERSION, Node, Schema
+
+MAX_ROUNDS = 8
+SAMPLE = 1000
+"""Refused rows looked at per round; the last round looks at all of them."""
+
+Grow = Callable[[Schema, Seen], Schema]
+"""Gives the schema grown by what was seen, or the same one when there was nothing new."""
+_WRITE_TIME = pa.struct([("WriteTimestampMicros", pa.struct([("N", pa.string())]))])
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A line for quarantine; `text` is the line as it was, `line` its number in the file, from 1."""
+
+    line: int
+    reason: str
+    text: str | bytes
+
+
+@dataclass
+class Batch:
+    """A block's outcome: a frame per relation with the relation's columns in order, and what did not become rows."""
+
+    schema: Schema
+    frames: dict[str, pl.DataFrame]
+    seen: Seen
+    lines: int
+    rejected: list[Rejected] = field(default_factory=list)
+    deletes: int = 0
+    extra_values: int = 0
+
+
+@dataclass(frozen=True)
+class BlockReader:
+    """What all blocks of one export have in common. `version` is the full export's time in microseconds, else None."""
+
+    key: tuple[str, ...]
+    version: int | None
+    grow: Grow
+
+    @property
+    def incremental(self) -> bool:
+        """Whether lines hold Keys and images rather than items."""
+        return self.version is None
+
+    def read(self, lines: Lines, schema: Schema) -> Batch:
+        """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""
+        for _ in range(MAX_ROUNDS):
+            fast = self._fast(lines.frame, schema)
+            grown = self._grown(schema, fast.left)
+            if grown is schema:
+                break
+            schema = grown
+        else:
+            fast = self._fast(lines.frame, schema)
+        batch = Batch(schema, fast.frames, fast.seen, lines.read, deletes=fast.deletes)
+        batch.rejected += [Rejected(number, "not UTF-8", raw) for number, raw in lines.unreadable]
+        if fast.left.height:
+            self._exact(fast.left, batch)
+        return batch
+
+    def _fast(self, lines: pl.DataFrame, schema: Schema) -> "_Fast":
+        decoded, refused = parse(lines, self._arrow_schema(schema))
+        level, seen = self._decode(decoded, schema)
+        good = (level.keys == count_keys(decoded["line"])) & ~level.bad
+        if not good.all():
+            refused = pl.concat([refused, decoded.filter(~good).select("number", "line")])
+            decoded = decoded.filter(good)
+            level, seen = self._decode(decoded, schema)
+        deletes = int(level.columns[DELETED].sum()) if self.incremental else 0
+        frames = assemble(level, schema.relations(incremental=self.incremental))
+        return _Fast(frames, seen, refused, deletes)
+
+    def _arrow_schema(self, schema: Schema) -> pa.Schema:
+        image = arrow_type(schema.root, image=True)
+        if not self.incremental:
+            return pa.schema([("Item", image)])
+        keys = arrow_type(self._keys(schema), image=True)
+        return pa.schema([("Metadata", _WRITE_TIME), ("Keys", keys), ("NewImage", image), ("OldImage", image)])
+
+    def _keys(self, schema: Schema) -> Node:
+        return Node(kind="map", accepts=("M",), fields={k: n for k, n in schema.root.fields.items() if k in self.key})
+
+    def _decode(self, decoded: pl.DataFrame, schema: Schema) -> tuple[Level, Seen]:
+        level, seen = Level(decoded.height), Seen()
+        if self.incremental:
+            self._decode_change(decoded, schema, level, seen)
+        else:
+            level.refuse(decoded["Item"].is_null())
+            decode_image(schema.root, decoded["Item"], level, seen)
+            level.columns[VERSION] = pl.repeat(self.version, decoded.height, dtype=pl.Int64, eager=True)
+        for attribute in self.key:
+            node = schema.root.fields.get(attribute)
+            if node is None or node.name is None or node.accepts not in {("S",), ("N",), ("B",)}:
+                level.refuse(level.keys >= 0)  # nothing known of the key yet, so nothing can be keyed
+                continue
+            column = level.columns[node.name]
+            level.refuse(column.is_null())
+            if node.accepts == ("S",):
+                level.refuse((column.str.len_bytes() == 0) | column.str.ends_with(" "))
+            elif node.accepts == ("B",):
+                level.refuse(column.bin.size() == 0)
+        return level, seen
+
+    def _decode_change(self, decoded: pl.DataFrame, schema: Schema, level: Level, seen: Seen) -> None:
+        """An incremental record: the new image gives the columns, Keys the key; the old image only counts."""
+        before = Level(decoded.height)
+        decode_image(schema.root, decoded["OldImage"], before, Seen())
+        decode_image(schema.root, decoded["NewImage"], level, seen)
+        new = dict(level.columns)
+        keys = Level(decoded.height)
+        decode_image(self._keys(schema), decoded["Keys"], keys, Seen())
+        deleted = decoded["NewImage"].is_null()
+        for name, column in keys.columns.items():
+            level.refuse(~deleted & ~column.eq_missing(new[name]))
+            level.columns[name] = column
+        micros = decoded["Metadata"].struct.field("WriteTimestampMicros").struct.field("N")
+        level.columns[VERSION] = micros.cast(pl.Int64, strict=False)
+        level.columns[DELETED] = deleted
+        level.refuse(level.columns[VERSION].is_null() | keys.bad)
+        level.keys = level.keys + before.keys + keys.keys + 3 * micros.is_not_null().cast(pl.Int64)
+
+    def _grown(self, schema: Schema, left: pl.DataFrame) -> Schema:
+        """The schema after a look at the refused rows: at some, and at all once some show nothing new."""
+        if left.height > SAMPLE:
+            grown = self.grow(schema, self._observed(left.gather_every(-(-left.height // SAMPLE))))
+            if grown is not schema:
+                return grown
+        return self.grow(schema, self._observed(left)) if left.height else schema
+
+    def _observed(self, lines: pl.DataFrame) -> Seen:
+        seen = Seen()
+        for line in lines["line"]:
+            try:
+                change = self._change(line)
+                one = Seen()  # apart, for a value that turns out to be bad must leave no trace
+                observe(one, {"M": change.image or change.keys or {}}, key_text(change.keys or change.image, self.key))
+            except AttributeValueError:
+                continue
+            seen.merge(one)
+        return seen
+
+    def _exact(self, left: pl.DataFrame, batch: Batch) -> None:
+        """Adds the rows of lines that the fast path refused, or rejects them with the reason."""
+        relations = batch.schema.relations(incremental=self.incremental)
+        rows: dict[str, list[dict[str, Any]]] = {relation.name: [] for relation in relations}
+        for line_number, line in left.sort("number").iter_rows():
+            try:
+                change = self._change(line)
+                row = self._row(change, batch)
+            except AttributeValueError as error:
+                batch.rejected.append(Rejected(line_number, str(error), line))
+                continue
+            inherited = {column.name: row.columns[column.name] for column in relations[0].keys}
+            inherited[VERSION] = change.version
+            for name, columns in rows_by_relation(row, batch.schema.table, inherited):
+                rows[name].append(columns)
+            batch.deletes += change.image is None
+            batch.extra_values += row.all_extra_values()
+        for relation in relations:
+            exact = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
+            batch.frames[relation.name] = pl.concat([batch.frames[relation.name], exact])
+
+    def _change(self, line: str) -> Change:
+        record = load_line(line)
+        return incremental_change(record) if self.version is None else full_change(record, self.version)
+
+    def _row(self, change: Change, batch: Batch) -> Row:
+        """The item's row, key columns filled and checked; a delete has only those."""
+        keys = change.keys or change.image or {}
+        check_key(keys, self.key)
+        if change.image is not None and any(change.image.get(name) != keys[name] for name in self.key):
+            raise AttributeValueError("Keys and NewImage disagree")
+        item = {name: keys[name] for name in self.key} if change.image is None else change.image
+        row = item_row(batch.schema.root, item)
+        for name in self.key:
+            node = batch.schema.root.fields.get(name)
+            if node is None or row.columns.get(node.name or "") is None:
+                raise AttributeValueError(f"key attribute {name!r} cannot be kept in its column {node and node.type}")
+        if self.incremental:
+            row.columns[DELETED] = change.image is None
+        if change.image is not None:
+            one = Seen()
+            observe(one, {"M": change.image}, key_text(keys, self.key))
+            batch.seen.merge(one)
+        return row
+
+
+@dataclass(frozen=True)
+class _Fast:
+    """What the fast path made of a block, and the lines it hands back."""
+
+    frames: dict[str, pl.DataFrame]
+    seen: Seen
+    left: pl.DataFrame
+    deletes: int

@@ -1,0 +1,293 @@
+"""An export to typed, flat Parquet: blocks in parallel, parts per relation, quarantine, and the report last.
+
+This module moves the data: which files, which threads, where parts go, what the counts must add up to. How a block's
+lines become rows is `block.py`; what the columns are is `schema.py`. No dagster, no boto3: files are reached through the
+storage handed in. Memory is a few blocks, whatever the export's size.
+"""
+
+import base64
+import hashlib
+import io
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+import polars as pl
+
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.data_file import read_blocks
+from ddb_assets.exports.manifest import DataFile, Export
+from ddb_assets.parquet.block import Batch, BlockReader, Rejected
+from ddb_assets.parquet.frames import dtypes
+from ddb_assets.parquet.infer import extend
+from ddb_assets.parquet.parse import split_lines
+from ddb_assets.parquet.profile import Seen
+from ddb_assets.parquet.report import Part, Relation, Report
+from ddb_assets.parquet.schema import Schema
+from ddb_assets.parquet.schema_store import SchemaStore, next_version
+from ddb_assets.table import KeySchema, Table
+
+if TYPE_CHECKING:
+    from ddb_assets.resources.storage import Storage
+
+REPORT, SCHEMA, QUARANTINE = "report.json", "schema.json", "_quarantine"
+BLOCK_BYTES = 16 << 20
+READERS = 4
+MAX_ATTEMPTS = 5
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class FlattenError(DdbAssetsError):
+    """An export cannot be flattened, or what came out does not add up to what went in."""
+
+
+@dataclass(frozen=True)
+class Flattened:
+    """The report as written, the schema version it was written with, and what was seen in the items."""
+
+    report: Report
+    schema: Schema
+    profile: Seen
+
+
+def flatten(
+    storage: "Storage",
+    export: Export,
+    *,
+    table: Table,
+    key: KeySchema,
+    out: str,
+    schemas: SchemaStore | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Flattened:
+    """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run left there.
+
+    Writes `<relation>/part-*.parquet`, `_quarantine/*.jsonl`, `schema.json`, and when all of it is there and adds up
+    `report.json`. The table's schema comes from `schemas` and goes back there when it has grown; without a store it is
+    inferred anew. `on_progress` is told how many more lines are done, from any thread.
+    Raises FlattenError, or ManifestError when a data file is damaged: then there is no report.
+    """
+    started = time.monotonic()
+    for _ in range(MAX_ATTEMPTS):
+        clear(storage, out)
+        stored = schemas.latest(table.name) if schemas else None
+        run = _Run(storage, export, table, key, out, stored, on_progress)
+        run.work(workers or os.cpu_count() or 1)
+        if schemas is None or run.schema == stored or schemas.publish(run.schema):
+            report = run.report(started)
+            storage.write(f"{out}/{SCHEMA}", run.schema.model_dump_json(indent=1).encode())
+            storage.write(f"{out}/{REPORT}", report.model_dump_json(indent=1).encode())
+            return Flattened(report, run.schema, run.seen)
+        # another run stored that version first: its columns count too, so the parts are made again with them
+    raise FlattenError(f"table {table.table}: other runs changed its schema {MAX_ATTEMPTS} times meanwhile; run again")
+
+
+def clear(storage: "Storage", out: str) -> None:
+    """Removes what a run left in the folder, the report first, so that a folder with a report is whole."""
+    storage.delete([f"{out}/{REPORT}"])
+    storage.delete([entry.uri for entry in storage.list(out)])
+
+
+def read_report(storage: "Storage", out: str) -> Report:
+    """The report of a flattened export. Raises StorageError when there is none."""
+    return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
+
+
+@dataclass
+class _Written:
+    """A part and the relation as it was when the part was written."""
+
+    part: Part
+    relation: Relation
+
+
+class _Run:
+    """One call of `flatten`: what its threads share. The lock guards everything that changes."""
+
+    def __init__(
+        self,
+        storage: "Storage",
+        export: Export,
+        table: Table,
+        key: KeySchema,
+        out: str,
+        stored: Schema | None,
+        on_progress: Callable[[int], None] | None,
+    ) -> None:
+        self.stored = stored
+        schema = (stored or Schema(table=table.name, key=key.attributes)).model_copy(update={"changes": ()})
+        if schema.key != key.attributes:
+            raise FlattenError(
+                f"table {table.table}: its stored schema has the key {', '.join(schema.key)}, now it is "
+                f"{', '.join(key.attributes)}: a table that was made anew needs a new name in its contract"
+            )
+        self.storage, self.export, self.table, self.out, self.on_progress = storage, export, table, out, on_progress
+        self.schema = schema
+        self.incremental = export.kind == "incremental"
+        version = None if export.export_time is None else (export.export_time - EPOCH) // timedelta(microseconds=1)
+        self.reader = BlockReader(key.attributes, None if self.incremental else version, self._grow)
+        self.lock = threading.Lock()
+        self.failed = threading.Event()
+        self.written: list[_Written] = []
+        self.quarantine: list[str] = []
+        self.seen, self.looked_at = Seen(), Seen()
+        self.lines = self.deletes = self.rejected = self.extra_values = self.bytes_raw = 0
+
+    def work(self, workers: int) -> None:
+        """Reads all files and flattens all blocks; a few files are read ahead so that no core waits for gunzip."""
+        slots = threading.BoundedSemaphore(workers + 1)
+        with ThreadPoolExecutor(workers) as flatteners, ThreadPoolExecutor(READERS) as readers:
+            reading = [
+                readers.submit(self._read, number, file, flatteners, slots)
+                for number, file in enumerate(self.export.files)
+            ]
+            for future in reading:
+                future.result()
+        self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
+        self._align_parts()
+        if self.stored and self.stored.root == self.schema.root:
+            self.schema = self.stored
+        else:
+            self.schema = next_version(self.schema)
+
+    def _read(self, number: int, file: DataFile, pool: ThreadPoolExecutor, slots: threading.BoundedSemaphore) -> None:
+        blocks: list[Future[int]] = []
+        first = 1
+        try:
+            for block_number, block in enumerate(read_blocks(self.storage, file, block_bytes=BLOCK_BYTES)):
+                slots.acquire()
+                if self.failed.is_set():
+                    slots.release()
+                    break
+                future = pool.submit(self._flatten, block, first, file, f"{number:05d}-{block_number:05d}")
+                future.add_done_callback(lambda _: slots.release())
+                blocks.append(future)
+                first += block.count(b"\n")
+            lines = sum(future.result() for future in blocks)
+        except BaseException:
+            self.failed.set()
+            raise
+        if lines != file.item_count and not self.failed.is_set():
+            self.failed.set()
+            raise FlattenError(f"{file.uri}: the manifest lists {file.item_count} items, the file has {lines} lines")
+
+    def _flatten(self, block: bytes, first: int, file: DataFile, name: str) -> int:
+        if self.failed.is_set():
+            return 0
+        batch = self.reader.read(split_lines(block, first), self.schema)
+        written = [
+            _Written(write_part(self.storage, f"{self.out}/{relation.name}/part-{name}.parquet", frame), relation)
+            for relation in batch.schema.relations(incremental=self.incremental)
+            if (frame := batch.frames[relation.name]).height
+        ]
+        if batch.rejected:
+            uri = f"{self.out}/{QUARANTINE}/{name}.jsonl"
+            self.storage.write(uri, b"".join(_quarantine_line(file, rejected) for rejected in batch.rejected))
+        with self.lock:
+            self.written += written
+            self.quarantine += [uri] if batch.rejected else []
+            self._count(batch, len(block))
+        if self.on_progress:
+            self.on_progress(batch.lines)
+        return batch.lines
+
+    def _count(self, batch: Batch, size: int) -> None:
+        self.lines += batch.lines
+        self.deletes += batch.deletes
+        self.rejected += len(batch.rejected)
+        self.extra_values += batch.extra_values
+        self.bytes_raw += size
+        self.seen.merge(batch.seen)
+
+    def _grow(self, schema: Schema, seen: Seen) -> Schema:
+        """Grows the run's schema by what a block has seen; gives the block's own back when that had it all."""
+        with self.lock:
+            self.looked_at.merge(seen)
+            self.schema = extend(self.schema, seen, self.table, self.export.id)
+            return schema if self.schema.root == schema.root else self.schema
+
+    def _align_parts(self) -> None:
+        """Rewrites the parts that were written before the schema had all its columns, so that all parts are alike."""
+        final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
+        for written in self.written:
+            wanted = dtypes(final[written.relation.name])
+            if dtypes(written.relation) != wanted:
+                frame = pl.read_parquet(io.BytesIO(self.storage.read(written.part.uri)))
+                missing = [
+                    pl.lit(None, dtype).alias(name) for name, dtype in wanted.items() if name not in frame.columns
+                ]
+                aligned = frame.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
+                written.part = write_part(self.storage, written.part.uri, aligned)
+
+    def report(self, started: float) -> Report:
+        """The report; raises FlattenError when items, rows and quarantined lines do not add up."""
+        parts: dict[str, list[Part]] = {}
+        for written in sorted(self.written, key=lambda w: w.part.uri):
+            parts.setdefault(written.relation.name, []).append(written.part)
+        relations = tuple(
+            relation.model_copy(update={"parts": tuple(found), "rows": sum(part.rows for part in found)})
+            for relation in self.schema.relations(incremental=self.incremental)
+            for found in [parts.get(relation.name, [])]
+        )
+        rows = relations[0].rows
+        if not self.export.item_count == self.lines == rows + self.rejected:
+            raise FlattenError(
+                f"export {self.export.id}: {self.export.item_count} items in the manifest, {self.lines} lines read, "
+                f"{rows} rows and {self.rejected} quarantined: these must agree"
+            )
+        return Report(
+            table=self.table.table,
+            name=self.table.name,
+            table_arn=self.export.table_arn,
+            table_id=self.export.table_id,
+            export_id=self.export.id,
+            export_arn=self.export.arn,
+            export_type="INCREMENTAL_EXPORT" if self.incremental else "FULL_EXPORT",
+            export_time=self.export.export_time,
+            from_time=self.export.from_time,
+            to_time=self.export.to_time,
+            digest=digest(self.export, self.table),
+            schema_version=self.schema.version,
+            items_in_manifest=self.export.item_count,
+            lines_read=self.lines,
+            rows={relation.name: relation.rows for relation in relations},
+            deletes=self.deletes,
+            quarantined=self.rejected,
+            filtered=0,
+            extra_values=self.extra_values,
+            bytes_raw=self.bytes_raw,
+            bytes_parquet=sum(part.bytes for relation in relations for part in relation.parts),
+            seconds=round(time.monotonic() - started, 3),
+            relations=relations,
+            quarantine=tuple(sorted(self.quarantine)),
+        )
+
+
+def digest(export: Export, table: Table) -> str:
+    """Hex SHA-256 of the export's content and of the contract: the same again means the same rows again."""
+    return hashlib.sha256(f"{export.digest} {table.model_dump_json()}".encode()).hexdigest()
+
+
+def write_part(storage: "Storage", uri: str, frame: pl.DataFrame) -> Part:
+    """Writes one Parquet file, whole."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    storage.write(uri, buffer.getvalue())
+    return Part(uri=uri, rows=frame.height, bytes=buffer.tell())
+
+
+def _quarantine_line(file: DataFile, rejected: Rejected) -> bytes:
+    """One line of a quarantine file: where the original stood, why it is here, and its text (or base64 of its bytes)."""
+    original = (
+        {"text": rejected.text}
+        if isinstance(rejected.text, str)
+        else {"base64": base64.b64encode(rejected.text).decode()}
+    )
+    return orjson.dumps({"file": file.uri, "line": rejected.line, "reason": rejected.reason, **original}) + b"\n"

@@ -1,0 +1,108 @@
+"""What was seen at every attribute path: types with counts, sizes, digits, an example. Inference and people read it.
+
+A `Seen` is filled from single items here and from whole decoded columns in `decode.py`; two of them merge, so that files
+can be read in any order and in parallel. What a path becomes is decided in `infer.py`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from ddb_assets.dynamodb.attribute_value import Descriptor, Step, check, number, split
+
+INT64 = range(-(1 << 63), 1 << 63)
+
+
+@dataclass
+class Seen:
+    """One path: how often each type stood there, and how large it was. Sizes are maxima, bytes are UTF-8.
+
+    `example` is the key of the first item that had the path, as plain text.
+    """
+
+    counts: Counter[Descriptor] = field(default_factory=Counter)
+    max_bytes: int = 0
+    integer_digits: int = 0
+    scale: int = 0
+    fits_bigint: bool = True
+    example: str | None = None
+    fields: "dict[str, Seen]" = field(default_factory=dict)
+    element: "Seen | None" = None
+
+    @property
+    def total(self) -> int:
+        """How many values stood here, of any type."""
+        return self.counts.total()
+
+    def at(self, name: str) -> "Seen":
+        """The path of a map's field, made when it is new."""
+        return self.fields.setdefault(name, Seen())
+
+    def elements(self) -> "Seen":
+        """The path of a list's elements, made when it is new."""
+        self.element = self.element or Seen()
+        return self.element
+
+    def add_number(self, value: Decimal) -> None:
+        """Widens the digits by one number."""
+        _, digits, exponent = value.as_tuple()
+        exponent = int(exponent)
+        while len(digits) > 1 and digits[-1] == 0 and exponent < 0:  # 1.50 needs one digit of scale
+            digits, exponent = digits[:-1], exponent + 1
+        scale = max(0, -exponent) if value else 0
+        self.scale = max(self.scale, scale)
+        self.integer_digits = max(self.integer_digits, len(digits) + exponent if value else 1)
+        if scale or (value and value.adjusted() > 19) or int(value) not in INT64:
+            self.fits_bigint = False
+
+    def merge(self, other: "Seen") -> None:
+        """Takes over what the other has seen."""
+        self.counts.update(other.counts)
+        self.max_bytes = max(self.max_bytes, other.max_bytes)
+        self.integer_digits = max(self.integer_digits, other.integer_digits)
+        self.scale = max(self.scale, other.scale)
+        self.fits_bigint = self.fits_bigint and other.fits_bigint
+        self.example = self.example if self.example is not None else other.example
+        for name, seen in other.fields.items():
+            self.at(name).merge(seen)
+        if other.element:
+            self.elements().merge(other.element)
+
+    def walk(self, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], "Seen"]]:
+        """Every path with what was seen there, parents first."""
+        yield path, self
+        for name in sorted(self.fields):
+            yield from self.fields[name].walk((*path, name))
+        if self.element:
+            yield from self.element.walk((*path, None))
+
+
+def observe(seen: Seen, value: object, example: str | None = None, path: Sequence[Step | int] = ()) -> None:
+    """Adds one value in DynamoDB JSON, `{"S": "x"}`. Raises AttributeValueError, with the path, when it is none."""
+    descriptor, payload = split(value, path)
+    check(descriptor, payload, path)
+    seen.counts[descriptor] += 1
+    if seen.example is None:
+        seen.example = example
+    _sizes(seen, descriptor, payload)
+    if descriptor == "M":
+        for name, member in payload.items():
+            observe(seen.at(name), member, example, (*path, name))
+    elif descriptor in {"SS", "NS", "BS"}:
+        for index, member in enumerate(payload):
+            observe(seen.elements(), {descriptor[0]: member}, example, (*path, index))
+    elif descriptor == "L":
+        for index, member in enumerate(payload):
+            observe(seen.elements(), member, example, (*path, index))
+
+
+def _sizes(seen: Seen, descriptor: Descriptor, payload: Any) -> None:
+    if descriptor == "S":
+        seen.max_bytes = max(seen.max_bytes, len(payload.encode("utf-8", "surrogatepass")))
+    elif descriptor == "B":
+        seen.max_bytes = max(seen.max_bytes, len(payload) * 3 // 4)
+    elif descriptor == "N":
+        seen.add_number(number(payload))
+        seen.max_bytes = max(seen.max_bytes, len(payload))

@@ -1,0 +1,109 @@
+"""One line of a data file as a record: JSON, key, images and write time. What its values become is `exact.py`.
+
+Facts: DynamoDB Developer Guide, "DynamoDB table export output format". A full export's line is `{"Item": {...}}`; an
+incremental one's is Metadata, Keys and, by view and kind of change, NewImage and OldImage. Without a NewImage it is a
+delete. The guide shows `WriteTimestampMicros` as a bare string, AWS's own loader reads `{"N": "..."}`: both are taken.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, number, split
+
+Image = dict[str, Any]
+"""Attributes by name, in DynamoDB JSON."""
+IMAGES = ("Keys", "NewImage", "OldImage")
+
+
+@dataclass(frozen=True)
+class Change:
+    """An item as it stands (`image`) or, without one, its deletion; `version` is microseconds, `keys` only incremental."""
+
+    image: Image | None
+    keys: Image | None
+    version: int
+
+
+def load_line(line: str) -> dict[str, Any]:
+    """A line as JSON. Raises AttributeValueError when it is none, or an object has one name twice."""
+    try:
+        loaded = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise AttributeValueError(f"not JSON: {error}") from None
+    if not isinstance(loaded, dict):
+        raise AttributeValueError(f"expected an object, found {type(loaded).__name__}")
+    _refuse_duplicates(line, loaded)
+    return loaded
+
+
+def _refuse_duplicates(line: str, loaded: dict[str, Any]) -> None:
+    """orjson keeps the last of two equal names without a word. Counting keys is cheap; only odd lines are parsed again."""
+    if line.count('":') - line.count('\\":') == _keys(loaded):
+        return
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) != len(pairs):
+            twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
+            raise AttributeValueError(f"the name {twice!r} stands twice in one object")
+        return dict(pairs)
+
+    json.loads(line, object_pairs_hook=unique)
+
+
+def _keys(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_keys, value.values()))
+    return sum(map(_keys, value)) if isinstance(value, list) else 0
+
+
+def full_change(record: Image, version: int) -> Change:
+    """A line of a full export. Raises AttributeValueError when it is none."""
+    if set(record) != {"Item"} or not isinstance(record["Item"], dict):
+        raise AttributeValueError(f"expected one object 'Item', found {sorted(record)}")
+    return Change(record["Item"], None, version)
+
+
+def incremental_change(record: Image) -> Change:
+    """A line of an incremental export. Raises AttributeValueError when it is none."""
+    if not {"Metadata", "Keys"} <= set(record) <= {"Metadata", *IMAGES}:
+        raise AttributeValueError(f"expected Metadata, Keys and images, found {sorted(record)}")
+    for name in IMAGES:
+        if name in record and not isinstance(record[name], dict):
+            raise AttributeValueError(f"{name} is no object")
+    return Change(record.get("NewImage"), record["Keys"], _write_time(record["Metadata"]))
+
+
+def _write_time(metadata: object) -> int:
+    stamp = metadata.get("WriteTimestampMicros") if isinstance(metadata, dict) else None
+    if isinstance(stamp, dict):
+        stamp = stamp.get("N") if set(stamp) == {"N"} else None
+    if isinstance(stamp, str) and stamp.isascii() and stamp.isdigit():
+        stamp = int(stamp)
+    if not isinstance(stamp, int) or isinstance(stamp, bool) or not 0 < stamp < 1 << 63:
+        raise AttributeValueError("Metadata has no WriteTimestampMicros in microseconds")
+    return stamp
+
+
+def check_key(keys: Image, names: tuple[str, ...]) -> None:
+    """Raises AttributeValueError unless every key attribute is there, not empty, and its own in Redshift too."""
+    for name in names:
+        if name not in keys:
+            raise AttributeValueError(f"key attribute {name!r} is missing")
+        descriptor, payload = split(keys[name], (name,))
+        if descriptor not in {"S", "N", "B"} or payload == "":
+            raise AttributeValueError(f"key attribute {name!r} must be a string, number or binary that is not empty")
+        if descriptor == "S" and str(payload).endswith(" "):
+            raise AttributeValueError(
+                f"key attribute {name!r} ends in a blank: Redshift takes it for equal to the key without"
+            )
+        if descriptor == "N":
+            number(str(payload), (name,))
+
+
+def key_text(keys: Image | None, names: tuple[str, ...]) -> str:
+    """The key as people read it, to name an item in a message: `o-17` or `device-3, 2024-05-14`."""
+    values = [(keys or {}).get(name) for name in names]
+    return ", ".join(str(next(iter(value.values()))) for value in values if isinstance(value, dict) and value)

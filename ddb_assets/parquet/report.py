@@ -1,0 +1,120 @@
+"""What one flattened export is: its relations, their Parquet parts, and the counts that prove nothing is missing.
+
+`report.json` is written last, after every part, so a folder with a report is whole. The warehouse stage reads only the
+report and the parts it names; it never lists folders. How items become rows is `flatten.py`; how the columns came about
+is `schema.py`.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["key", "index", "value", "version", "deleted", "extra"]
+"""What a column is for.
+
+key: the item's partition or sort key, repeated in child relations; index: position in the list a child row comes from;
+value: an attribute; version: `_ddb_version`; deleted: `_ddb_deleted`, only in the root relation of an incremental export;
+extra: `_ddb_extra`.
+"""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(_Document):
+    """One column of a relation, in Parquet and in the warehouse.
+
+    `path` leads to the attribute from the relation's item or list element, `()` for a bookkeeping column or the element
+    itself. `type` is a Redshift type: BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(n), VARBYTE(n), BOOLEAN, SUPER,
+    TIMESTAMP, TIMESTAMPTZ or DATE. SUPER is JSON text in Parquet.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    type: str
+    role: Role = "value"
+
+
+class Part(_Document):
+    """One Parquet file of a relation; `bytes` is its size."""
+
+    uri: str
+    rows: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class Relation(_Document):
+    """A table to be: the root (`path == ()`) or the child of a list.
+
+    `columns` are in the order in which they stand in every part. A root row is identified by its key columns, a child row
+    by its key and index columns.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: int = 0
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def keys(self) -> tuple[Column, ...]:
+        """The item's key columns: the partition key, then the sort key if there is one."""
+        return tuple(c for c in self.columns if c.role == "key")
+
+    @property
+    def identity(self) -> tuple[Column, ...]:
+        """The columns that tell one row from every other."""
+        return tuple(c for c in self.columns if c.role in {"key", "index"})
+
+    def column(self, role: Role) -> Column:
+        """The one column of a bookkeeping role."""
+        return next(c for c in self.columns if c.role == role)
+
+
+class Report(_Document):
+    """The outcome of flattening one export.
+
+    `items_in_manifest == rows of the root relation + quarantined + filtered` holds, or `flatten` raised; for an
+    incremental export the root's rows include the deletes. `versions` counts: `lines_read` lines of data files,
+    `extra_values` attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input.
+    `digest` identifies the export's content and everything that decided the rows (contract and schema version).
+    """
+
+    table: str
+    name: str
+    table_arn: str
+    table_id: str
+    export_id: str
+    export_arn: str
+    export_type: Literal["FULL_EXPORT", "INCREMENTAL_EXPORT"]
+    export_time: datetime | None = None
+    from_time: datetime | None = None
+    to_time: datetime | None = None
+    digest: str
+    schema_version: int
+    items_in_manifest: int
+    lines_read: int
+    rows: dict[str, int]
+    deletes: int
+    quarantined: int
+    filtered: int
+    extra_values: int
+    bytes_raw: int
+    bytes_parquet: int
+    seconds: float
+    relations: tuple[Relation, ...] = Field(alias="schema")
+    quarantine: tuple[str, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @property
+    def root(self) -> Relation:
+        """The relation of the items themselves."""
+        return self.relations[0]
+
+    @property
+    def children(self) -> tuple[Relation, ...]:
+        """The relations of declared lists."""
+        return self.relations[1:]

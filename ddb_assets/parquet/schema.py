@@ -1,0 +1,154 @@
+"""The schema document of a table: for every attribute path, what it decodes from and which column it becomes.
+
+A schema is a tree of nodes, one per path. The same tree drives the vectorised decoder (`decode.py`), the exact one
+(`exact.py`) and the relations that the warehouse sees. It is only ever grown (`infer.py`) and stored (`schema_store.py`).
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.parquet.names import RESERVED_PREFIX
+from ddb_assets.parquet.report import Column, Relation
+
+VERSION = f"{RESERVED_PREFIX}version"
+DELETED = f"{RESERVED_PREFIX}deleted"
+EXTRA = f"{RESERVED_PREFIX}extra"
+INDEX = f"{RESERVED_PREFIX}index"
+
+STRINGS: frozenset[Descriptor] = frozenset({"S", "B"})
+ARRAYS: frozenset[Descriptor] = frozenset({"L", "SS", "NS", "BS"})
+"""Descriptors that look alike in plain JSON; a JSON node takes at most one of each group, so that JSON can be read back."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Node(_Document):
+    """What stands at one attribute path.
+
+    kind value: a scalar column `name` of `type`; map: a map whose `fields` are columns of the same relation; list: a
+    list (or set) whose elements are rows of the child relation `name`, each as `element` says; json: anything, as plain
+    JSON in the SUPER column `name` (the nodes below a JSON column have neither name nor type).
+    `accepts` are the descriptors the vectorised decoder reads here; any other makes its row take the exact path.
+    `order` is the place of the column among all of the table, by when it was first seen.
+    """
+
+    kind: Literal["value", "map", "list", "json"]
+    accepts: tuple[Descriptor, ...]
+    name: str | None = None
+    type: str | None = None
+    order: int | None = None
+    fields: dict[str, "Node"] = {}
+    element: "Node | None" = None
+
+    @property
+    def columnar(self) -> dict[str, "Node"]:
+        """The fields that can be struct fields: Arrow hands names over as C strings, so none with a NUL in it."""
+        return {name: field for name, field in self.fields.items() if "\0" not in name}
+
+
+class Change(_Document):
+    """Why a version came to be: what changed at which path, and the item and export that showed it."""
+
+    path: str
+    what: str
+    example: str | None = None
+    export_id: str | None = None
+
+
+class Schema(_Document):
+    """One version of a table's schema; version 0 is the empty schema nobody has stored.
+
+    Columns of order up to `settled` stand in a stored version, so there may be data in them.
+    """
+
+    table: str
+    version: Annotated[int, Field(ge=0)] = 0
+    settled: Annotated[int, Field(ge=0)] = 0
+    key: tuple[str, ...]
+    root: Node = Node(kind="map", accepts=("M",))
+    changes: tuple[Change, ...] = ()
+    created_at: datetime | None = None
+
+    def relations(self, *, incremental: bool = False) -> tuple[Relation, ...]:
+        """Root first, then the child relations in tree order; columns as they stand in Parquet.
+
+        Order: key, index, values by first sight, `_ddb_version`, `_ddb_deleted` (root of an incremental export), `_ddb_extra`.
+        """
+        keys = tuple(
+            Column(name=node.name or "", path=(attribute,), type=node.type or "", role="key")
+            for attribute in self.key
+            if (node := self.root.fields.get(attribute))
+        )
+        deleted = (Column(name=DELETED, path=(), type="BOOLEAN", role="deleted"),) if incremental else ()
+        root = Relation(
+            name=self.table, path=(), columns=(*keys, *_values(self.root, self.key), *_bookkeeping(deleted))
+        )
+        return (root, *_children(self.root, (), keys, ()))
+
+    def columns(self) -> Iterator[tuple[tuple[str | None, ...], Node]]:
+        """Every node that is a column, with its full path."""
+        return (found for found in walk(self.root) if found[1].name and found[1].kind != "list")
+
+
+def walk(node: Node, path: tuple[str | None, ...] = ()) -> Iterator[tuple[tuple[str | None, ...], Node]]:
+    """Every node with its path, parents first."""
+    yield path, node
+    for name, field in node.fields.items():
+        yield from walk(field, (*path, name))
+    if node.element:
+        yield from walk(node.element, (*path, None))
+
+
+def index_name(depth: int) -> str:
+    """`_ddb_index` is the place in the list itself; `_ddb_index_1` that of the row's ancestor in the outermost list."""
+    return INDEX if depth == 0 else f"{INDEX}_{depth}"
+
+
+def columns_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """The columns that one item or element gives its own relation: values and JSON, through maps but not into lists."""
+    if node.kind in {"value", "json"}:
+        yield path, node
+    elif node.kind == "map":
+        for name, field in node.fields.items():
+            yield from columns_below(field, (*path, name))
+
+
+def lists_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """The lists directly below an item or element that are child relations."""
+    if node.kind == "list":
+        yield path, node
+    elif node.kind == "map":
+        for name, field in node.fields.items():
+            yield from lists_below(field, (*path, name))
+
+
+def _values(node: Node, key: tuple[str, ...] = ()) -> tuple[Column, ...]:
+    found = [(path, n) for path, n in columns_below(node) if not (len(path) == 1 and path[0] in key)]
+    return tuple(
+        Column(name=n.name or "", path=path, type=n.type or "")
+        for path, n in sorted(found, key=lambda f: f[1].order or 0)
+    )
+
+
+def _bookkeeping(deleted: tuple[Column, ...] = ()) -> tuple[Column, ...]:
+    version = Column(name=VERSION, path=(), type="BIGINT", role="version")
+    return (version, *deleted, Column(name=EXTRA, path=(), type="SUPER", role="extra"))
+
+
+def _children(
+    node: Node, path: tuple[str, ...], keys: tuple[Column, ...], outer: tuple[Column, ...]
+) -> Iterator[Relation]:
+    for below, found in lists_below(node):
+        element = found.element or Node(kind="map", accepts=("M",))
+        own = Column(name=index_name(0), path=(), type="BIGINT", role="index")
+        here = (*path, *below)
+        columns = (*keys, *outer, own, *_values(element), *_bookkeeping())
+        yield Relation(name=found.name or "", path=here, columns=columns)
+        ancestor = Column(name=index_name(len(outer) + 1), path=(), type="BIGINT", role="index")
+        yield from _children(element, here, keys, (*outer, ancestor))

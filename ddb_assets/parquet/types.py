@@ -1,0 +1,145 @@
+"""Column types: Redshift's names for them, their size, how they widen, and what they are in polars.
+
+The lattice is written here once: BIGINT -> DECIMAL -> VARCHAR, sizes grow, everything else meets only itself. Which type
+a path gets from what was seen in it is `infer.py`.
+Facts: Redshift Database Developer Guide, "Data types": VARCHAR is in bytes, at most 65,535; DECIMAL has at most 38 digits
+and 37 of scale; VARBYTE holds at most 16,777,216 bytes.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+Name = Literal[
+    "BIGINT",
+    "DECIMAL",
+    "DOUBLE PRECISION",
+    "VARCHAR",
+    "VARBYTE",
+    "BOOLEAN",
+    "SUPER",
+    "TIMESTAMP",
+    "TIMESTAMPTZ",
+    "DATE",
+]
+MAX_VARCHAR = 65_535
+MAX_VARBYTE = 16_777_216
+MAX_PRECISION, MAX_SCALE = 38, 37
+SHORT_PRECISION = 18
+BIGINT_DIGITS = 19
+_PARSED = re.compile(r"([A-Z]+(?: PRECISION)?)(?:\(([0-9]+)(?:, *([0-9]+))?\))?")
+_POLARS: dict[str, pl.DataType] = {
+    "BIGINT": pl.Int64(),
+    "DOUBLE PRECISION": pl.Float64(),
+    "VARCHAR": pl.String(),
+    "VARBYTE": pl.Binary(),
+    "BOOLEAN": pl.Boolean(),
+    "SUPER": pl.String(),
+    "TIMESTAMP": pl.Datetime("us"),
+    "TIMESTAMPTZ": pl.Datetime("us", "UTC"),
+    "DATE": pl.Date(),
+}
+
+
+@dataclass(frozen=True)
+class SqlType:
+    """A column type. `size` is bytes for VARCHAR and VARBYTE, digits for DECIMAL, else 0; `scale` is DECIMAL's."""
+
+    name: Name
+    size: int = 0
+    scale: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "SqlType":
+        """`DECIMAL(38,2)` -> SqlType("DECIMAL", 38, 2). Raises ValueError that lists the known types."""
+        found = _PARSED.fullmatch(text.strip().upper())
+        name = found[1] if found else ""
+        size, scale = (int(found[2] or 0), int(found[3] or 0)) if found else (0, 0)
+        limits = {"VARCHAR": MAX_VARCHAR, "VARBYTE": MAX_VARBYTE, "DECIMAL": MAX_PRECISION}
+        if name == "DECIMAL" and 0 < size <= MAX_PRECISION and scale <= min(size, MAX_SCALE):
+            return cls("DECIMAL", size, scale)
+        if name in {"VARCHAR", "VARBYTE"} and 0 < size <= limits[name] and not scale:
+            return cls(name, size)  # type: ignore[arg-type]
+        if name in _POLARS and name not in limits and not size:
+            return cls(name)  # type: ignore[arg-type]
+        raise ValueError(
+            f"{text!r} is no column type: one of BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(bytes), VARBYTE(bytes), "
+            "BOOLEAN, SUPER, TIMESTAMP, TIMESTAMPTZ, DATE"
+        )
+
+    def __str__(self) -> str:
+        if self.name == "DECIMAL":
+            return f"DECIMAL({self.size},{self.scale})"
+        return f"{self.name}({self.size})" if self.size else self.name
+
+    @property
+    def polars(self) -> pl.DataType:
+        """The type in a polars frame and so in Parquet."""
+        return pl.Decimal(self.size, self.scale) if self.name == "DECIMAL" else _POLARS[self.name]
+
+
+def varchar(observed: int) -> SqlType:
+    """A VARCHAR that holds `observed` bytes with a quarter of headroom, in powers of two."""
+    return SqlType("VARCHAR", _bucket(observed, 16, MAX_VARCHAR))
+
+
+def varbyte(observed: int) -> SqlType:
+    """A VARBYTE that holds `observed` bytes with a quarter of headroom, in powers of two."""
+    return SqlType("VARBYTE", _bucket(observed, 64, MAX_VARBYTE))
+
+
+def _bucket(observed: int, least: int, most: int) -> int:
+    wanted = max(least, observed + observed // 4)
+    return min(1 << (wanted - 1).bit_length(), most)
+
+
+def numeric(integer_digits: int, scale: int, *, fits_bigint: bool) -> SqlType:
+    """The narrowest exact type for numbers of these sizes, with some headroom: BIGINT, DECIMAL, else VARCHAR.
+
+    Scales grow in steps of two, so that prices that gain a digit do not change the column's type each time.
+    """
+    if fits_bigint and not scale:
+        return SqlType("BIGINT")
+    roomy = scale + scale % 2
+    if integer_digits + roomy <= SHORT_PRECISION - 2:
+        return SqlType("DECIMAL", SHORT_PRECISION, roomy)
+    for candidate in (roomy, scale):
+        if integer_digits + candidate <= MAX_PRECISION and candidate <= MAX_SCALE:
+            return SqlType("DECIMAL", MAX_PRECISION, candidate)
+    return varchar(integer_digits + scale + 2)
+
+
+def join(a: SqlType, b: SqlType) -> SqlType | None:
+    """The narrowest type that holds every value of both without loss; None when there is none."""
+    if a == b:
+        return a
+    names = {a.name, b.name}
+    if names in ({"VARCHAR"}, {"VARBYTE"}):
+        return SqlType(a.name, max(a.size, b.size))
+    if not names <= {"BIGINT", "DECIMAL", "VARCHAR"}:
+        return None
+    if "VARCHAR" in names:
+        return SqlType("VARCHAR", max(_text_width(a), _text_width(b)))
+    scale = max(a.scale, b.scale)
+    digits = max(_integer_digits(a), _integer_digits(b)) + scale
+    if digits <= MAX_PRECISION and scale <= MAX_SCALE:
+        return SqlType("DECIMAL", digits, scale)
+    return SqlType("VARCHAR", max(_text_width(a), _text_width(b)))
+
+
+def storable(type_: SqlType) -> SqlType:
+    """DECIMAL(19,s) becomes DECIMAL(20,s): Redshift keeps 19 digits in 8 bytes, which end at 9223372036854775807."""
+    if type_.name == "DECIMAL" and type_.size == BIGINT_DIGITS:
+        return SqlType("DECIMAL", BIGINT_DIGITS + 1, type_.scale)
+    return type_
+
+
+def _integer_digits(type_: SqlType) -> int:
+    return BIGINT_DIGITS if type_.name == "BIGINT" else type_.size - type_.scale
+
+
+def _text_width(type_: SqlType) -> int:
+    """Bytes that the longest text of the type takes, rounded up so that joining stays associative."""
+    return type_.size if type_.name == "VARCHAR" else 64

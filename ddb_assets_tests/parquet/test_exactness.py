@@ -1,0 +1,88 @@
+"""Whatever an item holds, it can be rebuilt from the Parquet: equal to what boto3 reads in the export itself."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ddb_assets.exports.manifest import read_export
+from ddb_assets.parquet.flatten import flatten
+from ddb_assets.parquet.report import Report
+from ddb_assets.resources.storage import Storage
+from ddb_assets.table import KeySchema, Table
+from ddb_assets_tests.exports.written_export import write_export
+from ddb_assets_tests.parquet.items import decoded, line_writers, similar, values
+from ddb_assets_tests.parquet.rebuild import rebuild
+
+EXAMPLES = int(os.environ.get("EXACTNESS_EXAMPLES", "2000"))
+thorough = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+Item = dict[str, Any]
+
+
+def flattened(items: list[Item], write: Callable[[Any], str], folder: str, **contract: Any) -> Report:
+    """The items through an export in two files, flattened into `folder`/out."""
+    storage = Storage()
+    lines = [write({"Item": item}).encode() for item in items]
+    source = write_export(storage, f"{folder}/bucket", lines=[lines[::2], lines[1::2]])
+    export = read_export(storage, source)
+    table = Table(table="Orders", **contract)
+    return flatten(
+        storage, export, table=table, key=KeySchema(partition_key="pk"), out=f"{folder}/out", workers=1
+    ).report
+
+
+def with_keys(attributes: list[Item]) -> list[Item]:
+    return [{"pk": {"S": f"k{number}"}, **found} for number, found in enumerate(attributes)]
+
+
+def assert_rebuilt(items: list[Item], folder: str) -> None:
+    rebuilt = {item["pk"]: item for item in rebuild(f"{folder}/out")}
+    assert rebuilt == {item["pk"]["S"]: decoded({"M": item}) for item in items}
+
+
+@pytest.mark.slow
+@thorough
+@given(similar, line_writers())
+def test_every_item_is_rebuilt_exactly(attributes: list[Item], write: Callable[[Any], str]) -> None:
+    items = with_keys(attributes)
+    with tempfile.TemporaryDirectory() as folder:
+        report = flattened(items, write, folder)
+        assert report.quarantined == 0
+        assert_rebuilt(items, folder)
+
+
+@pytest.mark.slow
+@settings(thorough, max_examples=EXAMPLES // 4)
+@given(st.lists(st.lists(values, max_size=4), min_size=1, max_size=5), line_writers())
+def test_child_relations_are_rebuilt_exactly(lists: list[list[Item]], write: Callable[[Any], str]) -> None:
+    items = with_keys([{"items": {"L": found}, "n": {"N": "1"}} for found in lists])
+    with tempfile.TemporaryDirectory() as folder:
+        flattened(items, write, folder, nested={"items": "child", "items[].a": "child"})
+        assert_rebuilt(items, folder)
+
+
+def compact_and_spaced(items: list[Item], folder: str) -> tuple[list[Item], list[Item]]:
+    """The same items by the fast path (JSON as AWS writes it) and, for the blanks before colons, by the exact one."""
+    import json
+
+    results = []
+    for name, write in {
+        "compact": lambda v: json.dumps(v, separators=(",", ":"), ensure_ascii=False),
+        "spaced": lambda v: json.dumps(v, separators=(",", " : "), ensure_ascii=False),
+    }.items():
+        flattened(items, write, f"{folder}/{name}")
+        results.append(rebuild(f"{folder}/{name}/out"))
+    return results[0], results[1]
+
+
+@pytest.mark.slow
+@settings(thorough, max_examples=EXAMPLES // 4)
+@given(similar)
+def test_fast_and_exact_path_agree(attributes: list[Item]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        fast, exact = compact_and_spaced(with_keys(attributes), folder)
+    assert {item["pk"]: item for item in fast} == {item["pk"]: item for item in exact}
