@@ -5,11 +5,14 @@ Pure: no dagster, no boto3. `table: Orders` alone is a whole contract. How a con
 """
 
 import re
-from typing import Annotated, Literal, Self
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
+from ddb_assets.column_type import SqlType
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, parse_path
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -23,7 +26,8 @@ def snake_case(text: str) -> str:
 
 def default_name(table: str) -> str:
     """The name of a table's assets and root relation when the contract gives none; `table` is a name or an ARN."""
-    return snake_case(table.rpartition("/")[2])
+    name = snake_case(table.rpartition("/")[2])
+    return f"_{name}" if name[:1].isdigit() else name
 
 
 def _path(text: str) -> str:
@@ -44,8 +48,13 @@ def _owner(text: str) -> str:
     return text
 
 
+def _name_keys(schema: dict[str, Any]) -> None:
+    """Lists the keys for checkers of the JSON schema, whose own message only says that one is not allowed."""
+    schema["propertyNames"] = {"enum": list(schema["properties"])}
+
+
 class _Contract(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_name_keys)
 
     @model_validator(mode="before")
     @classmethod
@@ -83,7 +92,7 @@ def _key_schema(value: object) -> object:
     return value
 
 
-KeyText = Annotated[KeySchema, BeforeValidator(_key_schema)]
+KeyText = Annotated[KeySchema, BeforeValidator(_key_schema, json_schema_input_type=KeySchema | str)]
 """A key schema, also as text: `PK` or `PK,SK`."""
 
 
@@ -92,6 +101,46 @@ class ExportTarget(_Contract):
 
     bucket: Annotated[str, Field(min_length=3, max_length=255)]
     prefix: str = ""
+
+
+ContractMode = Literal["evolve", "freeze", "discard_value", "discard_row"]
+"""What happens to an attribute or a type that the stored schema does not have.
+
+evolve: it becomes a column, or a wider one; a type that cannot be joined stays in `_ddb_extra`. freeze: nothing of the
+export is loaded. discard_value: the value is left out and counted. discard_row: the item goes to quarantine.
+"""
+Oversize = Literal["extra", "truncate", "spill", "quarantine"]
+"""What happens to a text longer than its column or than SUPER allows (65,535 bytes): into `_ddb_extra` in pieces, cut and
+counted, written to a file of its own with its URI in the column, or the item goes to quarantine."""
+Mask = Literal["sha256", "hmac", "drop"]
+"""What stands in for a value that must not be written: its SHA-256, its HMAC-SHA-256 under a secret, or NULL."""
+
+
+def _sql_type(text: str) -> str:
+    return str(SqlType.parse(text))
+
+
+class ColumnOptions(_Contract):
+    """What a contract says of one attribute path; `contract`, `oversize`, `mask` and `exclude` also hold below it."""
+
+    rename: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=127)] | None = None
+    type: Annotated[str, AfterValidator(_sql_type)] | None = None
+    exclude: bool = False
+    mask: Mask | None = None
+    contract: ContractMode | None = None
+    oversize: Oversize | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What holds for one attribute path once everything above it is taken into account."""
+
+    contract: ContractMode = "evolve"
+    oversize: Oversize = "extra"
+    mask: Mask | None = None
+    exclude: bool = False
+    type: str | None = None
+    rename: str | None = None
 
 
 class Table(_Contract):
@@ -109,6 +158,22 @@ class Table(_Contract):
         dict[AttributePath, Literal["flatten", "json", "child"]],
         Field(description="per path: maps flatten or json; lists json or a child relation"),
     ] = {}
+    columns: Annotated[
+        dict[AttributePath, ColumnOptions],
+        Field(description="per path: rename, type, exclude, mask, contract, oversize"),
+    ] = {}
+    contract: Annotated[ContractMode, Field(description="what happens to attributes and types never seen before")] = (
+        "evolve"
+    )
+    oversize: Annotated[Oversize, Field(description="what happens to texts too long for any column")] = "extra"
+    timestamps: Annotated[
+        bool, Field(description="whether texts that are all ISO 8601 become TIMESTAMP, TIMESTAMPTZ or DATE columns")
+    ] = True
+    max_depth: Annotated[int, Field(ge=0, le=32, description="how many maps within maps become columns")] = 8
+    max_width: Annotated[int, Field(ge=1, le=1000, description="maps with more names than this become JSON")] = 100
+    max_quarantined: Annotated[
+        int, Field(ge=0, description="more quarantined items than this in one export are an error, fewer a warning")
+    ] = 0
     owners: Annotated[
         tuple[Annotated[str, AfterValidator(_owner)], ...],
         Field(description="who answers for the table: e-mail addresses or team:<name>"),
@@ -124,9 +189,47 @@ class Table(_Contract):
     @model_validator(mode="after")
     def _well_named(self) -> Self:
         if not NAME.fullmatch(self.name) or len(self.name) > 100:
-            raise ValueError(f"name {self.name!r} must be lower-case letters, digits and _, at most 100 characters")
+            raise ValueError(
+                f"name {self.name!r} must be lower-case letters, digits and _, not begin with a digit, and have at most "
+                "100 characters: give a `name`"
+            )
         return self
 
     def nested_at(self, path: tuple[Step, ...]) -> str | None:
         """What the contract declares for this path, if anything."""
-        return next((kind for text, kind in self.nested.items() if parse_path(text) == path), None)
+        return self._nested.get(path)
+
+    @cached_property
+    def _nested(self) -> dict[tuple[Step, ...], str]:
+        return {parse_path(text): kind for text, kind in self.nested.items()}
+
+    @cached_property
+    def _options(self) -> dict[tuple[Step, ...], ColumnOptions]:
+        return {parse_path(text): options for text, options in self.columns.items()}
+
+    @cached_property
+    def hides(self) -> bool:
+        """Whether there are values that must not be written as they are, not even in quarantine."""
+        return any(options.mask or options.exclude for options in self.columns.values())
+
+    def policy(self, path: tuple[Step, ...]) -> Policy:
+        """What the contract says of this path, directly or by what it says of the paths above it."""
+        if path not in self._policies:
+            self._policies[path] = self._policy(path)
+        return self._policies[path]
+
+    @cached_property
+    def _policies(self) -> dict[tuple[Step, ...], Policy]:
+        return {}
+
+    def _policy(self, path: tuple[Step, ...]) -> Policy:
+        above = self.policy(path[:-1]) if path else Policy(contract=self.contract, oversize=self.oversize)
+        own = self._options.get(path) or ColumnOptions()
+        return Policy(
+            contract=own.contract or above.contract,
+            oversize=own.oversize or above.oversize,
+            mask=own.mask or above.mask,
+            exclude=own.exclude or above.exclude,
+            type=own.type,
+            rename=own.rename,
+        )

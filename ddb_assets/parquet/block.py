@@ -12,12 +12,14 @@ import polars as pl
 import pyarrow as pa
 
 from ddb_assets.dynamodb.attribute_value import AttributeValueError
-from ddb_assets.parquet.decode import Level, decode_image
-from ddb_assets.parquet.exact import Row, item_row, rows_by_relation
+from ddb_assets.parquet.decode import FastPath
+from ddb_assets.parquet.exact import ExactPath, Row, rows_by_relation
 from ddb_assets.parquet.frames import assemble, dtypes
+from ddb_assets.parquet.level import Level
 from ddb_assets.parquet.parse import Lines, arrow_type, count_keys, parse
 from ddb_assets.parquet.profile import Seen, observe
 from ddb_assets.parquet.record import Change, check_key, full_change, incremental_change, key_text, load_line
+from ddb_assets.parquet.rules import Misfits, Rules
 from ddb_assets.parquet.schema import DELETED, VERSION, Node, Schema
 
 MAX_ROUNDS = 8
@@ -48,7 +50,7 @@ class Batch:
     lines: int
     rejected: list[Rejected] = field(default_factory=list)
     deletes: int = 0
-    extra_values: int = 0
+    misfits: Misfits = field(default_factory=Misfits)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class BlockReader:
 
     key: tuple[str, ...]
     version: int | None
+    rules: Rules
     grow: Grow
 
     @property
@@ -108,7 +111,7 @@ class BlockReader:
             self._decode_change(decoded, schema, level, seen)
         else:
             level.refuse(decoded["Item"].is_null())
-            decode_image(schema.root, decoded["Item"], level, seen)
+            FastPath(schema.root, self.rules).items(decoded["Item"], level, seen)
             level.columns[VERSION] = pl.repeat(self.version, decoded.height, dtype=pl.Int64, eager=True)
         for attribute in self.key:
             node = schema.root.fields.get(attribute)
@@ -117,23 +120,28 @@ class BlockReader:
                 continue
             column = level.columns[node.name]
             level.refuse(column.is_null())
-            if node.accepts == ("S",):
-                level.refuse((column.str.len_bytes() == 0) | column.str.ends_with(" "))
-            elif node.accepts == ("B",):
-                level.refuse(column.bin.size() == 0)
+            if not self.rules.policy((attribute,)).mask:
+                self._refuse_keys(node, column, level)
         return level, seen
+
+    def _refuse_keys(self, node: Node, column: pl.Series, level: Level) -> None:
+        """Leaves keys that are empty or end in a blank to the exact path, which knows what to say of them."""
+        if node.accepts == ("S",):
+            level.refuse((column.str.len_bytes() == 0) | column.str.ends_with(" "))
+        elif node.accepts == ("B",):
+            level.refuse(column.bin.size() == 0)
 
     def _decode_change(self, decoded: pl.DataFrame, schema: Schema, level: Level, seen: Seen) -> None:
         """An incremental record: the new image gives the columns, Keys the key; the old image only counts."""
+        path = FastPath(schema.root, self.rules)
+        path.items(decoded["NewImage"], level, seen)
         before = Level(decoded.height)
-        decode_image(schema.root, decoded["OldImage"], before, Seen())
-        decode_image(schema.root, decoded["NewImage"], level, seen)
-        new = dict(level.columns)
+        path.keys(decoded["OldImage"], before)
         keys = Level(decoded.height)
-        decode_image(self._keys(schema), decoded["Keys"], keys, Seen())
+        FastPath(self._keys(schema), self.rules).items(decoded["Keys"], keys, Seen())
         deleted = decoded["NewImage"].is_null()
         for name, column in keys.columns.items():
-            level.refuse(~deleted & ~column.eq_missing(new[name]))
+            level.refuse(~deleted & ~column.eq_missing(level.columns[name]))
             level.columns[name] = column
         micros = decoded["Metadata"].struct.field("WriteTimestampMicros").struct.field("N")
         level.columns[VERSION] = micros.cast(pl.Int64, strict=False)
@@ -155,21 +163,28 @@ class BlockReader:
             try:
                 change = self._change(line)
                 one = Seen()  # apart, for a value that turns out to be bad must leave no trace
-                observe(one, {"M": change.image or change.keys or {}}, key_text(change.keys or change.image, self.key))
+                observe(one, {"M": change.image or change.keys or {}}, self._example(change.keys or change.image))
             except AttributeValueError:
                 continue
             seen.merge(one)
         return seen
 
+    def _example(self, keys: dict[str, Any] | None) -> str | None:
+        """The key that names an item in profile and schema; none when it must not be seen."""
+        return None if any(self.rules.policy((name,)).mask for name in self.key) else key_text(keys, self.key)
+
     def _exact(self, left: pl.DataFrame, batch: Batch) -> None:
         """Adds the rows of lines that the fast path refused, or rejects them with the reason."""
         relations = batch.schema.relations(incremental=self.incremental)
         rows: dict[str, list[dict[str, Any]]] = {relation.name: [] for relation in relations}
+        exact = ExactPath(batch.schema.root, self.rules)
         for line_number, line in left.sort("number").iter_rows():
+            before = exact.misfits.copy()
             try:
                 change = self._change(line)
-                row = self._row(change, batch)
+                row = self._row(change, exact, batch)
             except AttributeValueError as error:
+                exact.misfits = before  # the item is not loaded, so nothing of it counts
                 batch.rejected.append(Rejected(line_number, str(error), line))
                 continue
             inherited = {column.name: row.columns[column.name] for column in relations[0].keys}
@@ -177,23 +192,23 @@ class BlockReader:
             for name, columns in rows_by_relation(row, batch.schema.table, inherited):
                 rows[name].append(columns)
             batch.deletes += change.image is None
-            batch.extra_values += row.all_extra_values()
+        batch.misfits = exact.misfits
         for relation in relations:
-            exact = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
-            batch.frames[relation.name] = pl.concat([batch.frames[relation.name], exact])
+            frame = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
+            batch.frames[relation.name] = pl.concat([batch.frames[relation.name], frame])
 
     def _change(self, line: str) -> Change:
         record = load_line(line)
         return incremental_change(record) if self.version is None else full_change(record, self.version)
 
-    def _row(self, change: Change, batch: Batch) -> Row:
+    def _row(self, change: Change, exact: ExactPath, batch: Batch) -> Row:
         """The item's row, key columns filled and checked; a delete has only those."""
         keys = change.keys or change.image or {}
         check_key(keys, self.key)
         if change.image is not None and any(change.image.get(name) != keys[name] for name in self.key):
             raise AttributeValueError("Keys and NewImage disagree")
         item = {name: keys[name] for name in self.key} if change.image is None else change.image
-        row = item_row(batch.schema.root, item)
+        row = exact.item(item)
         for name in self.key:
             node = batch.schema.root.fields.get(name)
             if node is None or row.columns.get(node.name or "") is None:
@@ -202,7 +217,7 @@ class BlockReader:
             row.columns[DELETED] = change.image is None
         if change.image is not None:
             one = Seen()
-            observe(one, {"M": change.image}, key_text(keys, self.key))
+            observe(one, {"M": change.image}, self._example(keys))
             batch.seen.merge(one)
         return row
 

@@ -11,53 +11,57 @@ from typing import Any
 
 import orjson
 
+from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import (
+    AttributeValueError,
     Step,
     binary,
     check,
+    format_path,
     number,
     number_text,
-    plain,
+    sorted_members,
     split,
 )
-from ddb_assets.parquet.decode import extra_path
+from ddb_assets.parquet import timestamps
+from ddb_assets.parquet.level import extra_path
+from ddb_assets.parquet.rules import Misfits, Rules, cut, pieces
 from ddb_assets.parquet.schema import ARRAYS, EXTRA, STRINGS, Node, index_name
-from ddb_assets.parquet.types import MAX_VARCHAR, SqlType
+from ddb_assets.table import Policy
 
 TYPES = "$types"
 """The member of `_ddb_extra` that names types which plain JSON and the schema do not tell: path -> descriptor."""
+PIECES = "S[]"
+"""The type, in `$types`, of a text too long for SUPER that stands in `_ddb_extra` as an array of its pieces."""
 INT64 = range(-(1 << 63), 1 << 63)
+UNKNOWN = Node(kind="json", accepts=())
 
 
 class DoesNotFitError(Exception):
     """A value is fine but its column cannot hold it."""
 
 
+class TooLongError(DoesNotFitError):
+    """A text is longer than its column can be; the argument is the limit in bytes."""
+
+
 @dataclass
 class Row:
-    """One row in the making: its columns, what fits none of them, and the rows of its lists by relation name."""
+    """One row in the making: its columns, what fits none of them, and the rows of its lists by relation name.
 
+    `where` is the path of its relation's items or elements in the whole item.
+    """
+
+    where: tuple[Step, ...] = ()
     columns: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
-    extra_values: int = 0
     children: "dict[str, list[Row]]" = field(default_factory=dict)
 
     def finish(self) -> dict[str, Any]:
         """The row as a dict of columns, `_ddb_extra` included."""
         extra = {**self.extra, TYPES: self.types} if self.types else self.extra
-        return {**self.columns, EXTRA: orjson.dumps(extra).decode() if extra else None}
-
-    def all_extra_values(self) -> int:
-        """How many values of the row and of its lists' rows fitted no column."""
-        return self.extra_values + sum(c.all_extra_values() for rows in self.children.values() for c in rows)
-
-
-def item_row(root: Node, item: dict[str, Any]) -> Row:
-    """An item (attributes in DynamoDB JSON) as a row. Raises AttributeValueError when it is no DynamoDB JSON."""
-    row = Row()
-    _fields(root, item, (), row)
-    return row
+        return {**self.columns, EXTRA: orjson.dumps(extra, option=orjson.OPT_SORT_KEYS).decode() if extra else None}
 
 
 def rows_by_relation(row: Row, name: str, keys: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -69,60 +73,197 @@ def rows_by_relation(row: Row, name: str, keys: dict[str, Any], depth: int = 0) 
             yield from rows_by_relation(child, relation, outer, depth + 1)
 
 
-def _fields(node: Node, members: dict[str, Any], path: tuple[Step, ...], row: Row) -> None:
-    for name, value in members.items():
-        field_node = node.fields.get(name)
-        if field_node is None:
-            _to_extra(value, (*path, name), row)
+@dataclass
+class ExactPath:
+    """Flattens items one by one and counts in `misfits` what did not go where the schema has a place for it."""
+
+    root: Node
+    rules: Rules
+    misfits: Misfits = field(default_factory=Misfits)
+
+    def item(self, attributes: dict[str, Any]) -> Row:
+        """An item (attributes in DynamoDB JSON) as a row. Raises AttributeValueError when it belongs in quarantine."""
+        row = Row()
+        self._fields(self.root, attributes, (), row)
+        return row
+
+    def _fields(self, node: Node, members: dict[str, Any], path: tuple[Step, ...], row: Row) -> None:
+        for name, value in members.items():
+            self._place(node.fields.get(name), value, (*path, name), row)
+
+    def _place(self, node: Node | None, value: object, path: tuple[Step, ...], row: Row) -> None:
+        """Puts one value where it belongs; `path` is its place in the row, without list elements."""
+        descriptor, payload = split(value, path)
+        check(descriptor, payload, path)
+        policy = self.rules.policy((*row.where, *path))
+        if policy.exclude:
+            _check_below(value, path)
+        elif node is None:
+            self._misfit(value, path, row, policy, "has no column")
+        elif node.kind == "json":
+            text = self._plain(value, path, node, row, (*row.where, *path))
+            row.columns[node.name or ""] = orjson.dumps(text, option=orjson.OPT_SORT_KEYS).decode()
+        elif descriptor == "NULL":
+            row.extra[extra_path(path)] = None
+        elif descriptor not in node.accepts:
+            self._misfit(value, path, row, policy, f"is of type {descriptor}, its column is not")
+        elif node.kind == "map":
+            if payload:
+                self._fields(node, payload, path, row)
+            else:
+                row.extra[extra_path(path)] = {}
+        elif node.kind == "list":
+            self._list(node, descriptor, payload, path, row)
         else:
-            _place(field_node, value, (*path, name), row)
+            self._scalar(node, descriptor, payload, path, row, policy)
+
+    def _scalar(
+        self, node: Node, descriptor: str, payload: Any, path: tuple[Step, ...], row: Row, policy: Policy
+    ) -> None:
+        type_ = SqlType.parse(node.type or "")
+        if policy.mask:
+            row.columns[node.name or ""] = self.rules.masked(policy.mask, mask_text(descriptor, payload))
+            return
+        try:
+            row.columns[node.name or ""] = scalar(descriptor, payload, type_, self.rules.limit(policy, type_))
+        except TooLongError as error:
+            row.columns[node.name or ""] = self._too_long(payload, path, row, policy, error.args[0])
+        except DoesNotFitError:
+            self._misfit({descriptor: payload}, path, row, policy, f"does not fit {type_}")
+        else:
+            if node.form and timestamps.form(payload) != node.form:
+                row.extra[extra_path(path)] = payload  # the time is in its column, here is how it was written
+
+    def _list(self, node: Node, descriptor: str, payload: list[Any], path: tuple[Step, ...], row: Row) -> None:
+        if not payload:
+            row.extra[extra_path(path)] = []
+            return
+        members = payload if descriptor == "L" else [{descriptor[0]: member} for member in payload]
+        rows = row.children.setdefault(node.name or "", [])
+        for index, member in enumerate(members):
+            child = Row((*row.where, *path, None), {index_name(0): index})
+            self._place(node.element, member, (), child)
+            rows.append(child)
+
+    def _misfit(self, value: object, path: tuple[Step, ...], row: Row, policy: Policy, why: str) -> None:
+        """A value for which the schema has no place, by the contract."""
+        where = (*row.where, *path)
+        if policy.contract == "discard_row":
+            raise AttributeValueError(f"{format_path(where)} {why}, and the contract is discard_row")
+        if policy.contract == "discard_value":
+            _check_below(value, path)
+            self.misfits["discarded", format_path(where)] += 1
+            return
+        row.extra[extra_path(path)] = self._plain(value, path, UNKNOWN, row, where, in_extra=True)
+        self.misfits["frozen" if policy.contract == "freeze" else "extra", format_path(where)] += 1
+
+    def _too_long(self, text: str, path: tuple[Step | int, ...], row: Row, policy: Policy, limit: int) -> str | None:
+        """What stands in the place of a text that is too long, by the contract."""
+        where = format_path((*row.where, *path))
+        match policy.oversize:
+            case "quarantine":
+                raise AttributeValueError(f"{where} has {len(text.encode())} bytes, its column can have {limit}")
+            case "truncate":
+                self.misfits["truncated", where] += 1
+                return cut(text, limit)
+            case "spill":
+                self.misfits["spilled", where] += 1
+                return self.rules.spill(text)
+        self.misfits["extra", where] += 1
+        row.extra[extra_path(path)] = pieces(text) if len(text.encode()) > MAX_VARCHAR else text
+        if len(text.encode()) > MAX_VARCHAR:
+            row.types[extra_path(path)] = PIECES
+        return None
+
+    def _plain(
+        self,
+        value: object,
+        path: tuple[Step | int, ...],
+        node: Node,
+        row: Row,
+        where: tuple[Step, ...],
+        *,
+        in_extra: bool = False,
+    ) -> Any:
+        """A value as plain JSON; types that a reader could not tell are noted in `row.types`."""
+        descriptor, payload = split(value, path)
+        check(descriptor, payload, path)
+        policy = self.rules.policy(where)
+        strings = STRINGS.intersection(node.accepts) or {"S"}
+        arrays = ARRAYS.intersection(node.accepts) or {"L"}
+        told = descriptor in strings | arrays or descriptor not in STRINGS | ARRAYS
+        if policy.mask and descriptor not in {"NULL", "M", "L"}:
+            if descriptor in ARRAYS:
+                return [self.rules.masked(policy.mask, text) for text in sorted_members(descriptor, payload)]
+            return self.rules.masked(policy.mask, mask_text(descriptor, payload))
+        if not told:
+            row.types[extra_path(path)] = descriptor
+        if descriptor == "S" and len(payload.encode()) > MAX_VARCHAR:
+            if not in_extra:
+                return self._too_long(payload, path, row, policy, MAX_VARCHAR)
+            row.types[extra_path(path)] = PIECES
+            return pieces(payload)
+        if descriptor in {"M", "L"}:
+            members = list(payload.items()) if descriptor == "M" else list(enumerate(payload))
+            kept = {
+                step: self._plain(member, (*path, step), below, row, inner, in_extra=in_extra)
+                for step, member in members
+                for below, inner in [_below(node, step, where)]
+                if not self.rules.policy(inner).exclude or _check_below(member, (*path, step))
+            }
+            return kept if descriptor == "M" else list(kept.values())
+        return _plain_scalar(descriptor, payload)
 
 
-def _place(node: Node, value: object, path: tuple[Step, ...], row: Row) -> None:
+def _below(node: Node, step: Step | int, where: tuple[Step, ...]) -> tuple[Node, tuple[Step, ...]]:
+    """The node and the path of a map's member or a list's element."""
+    if isinstance(step, str):
+        return node.fields.get(step, UNKNOWN), (*where, step)
+    return node.element or UNKNOWN, (*where, None)
+
+
+def _plain_scalar(descriptor: str, payload: Any) -> Any:
+    match descriptor:
+        case "N":
+            return orjson.Fragment(number_text(payload))
+        case "NULL":
+            return None
+        case "SS" | "BS":
+            return sorted_members(descriptor, payload)
+        case "NS":
+            return [orjson.Fragment(number_text(text)) for text in sorted_members("NS", payload)]
+        case _:
+            return payload
+
+
+def _check_below(value: object, path: tuple[Step | int, ...]) -> bool:
+    """False, for a value that is left out; raises AttributeValueError if anything in it is no DynamoDB JSON."""
     descriptor, payload = split(value, path)
     check(descriptor, payload, path)
-    if node.kind == "json":
-        row.columns[node.name or ""] = orjson.dumps(plain(value, path)).decode()
-        _note_types(node, value, path, row.types)
-    elif descriptor == "NULL":
-        row.extra[extra_path(path)] = None
-    elif descriptor not in node.accepts:
-        _to_extra(value, path, row)
-    elif node.kind == "map":
-        if payload:
-            _fields(node, payload, path, row)
-        else:
-            row.extra[extra_path(path)] = {}
-    elif node.kind == "list":
-        _list(node, descriptor, payload, path, row)
-    else:
-        try:
-            row.columns[node.name or ""] = scalar(descriptor, payload, SqlType.parse(node.type or ""))
-        except DoesNotFitError:
-            _to_extra(value, path, row)
+    members = payload.items() if descriptor == "M" else enumerate(payload) if descriptor == "L" else ()
+    for step, member in members:
+        _check_below(member, (*path, step))
+    return False
 
 
-def _list(node: Node, descriptor: str, payload: list[Any], path: tuple[Step, ...], row: Row) -> None:
-    if not payload:
-        row.extra[extra_path(path)] = []
-        return
-    members = payload if descriptor == "L" else [{descriptor[0]: member} for member in payload]
-    rows = row.children.setdefault(node.name or "", [])
-    for index, member in enumerate(members):
-        child = Row({index_name(0): index})
-        if node.element is None:
-            _to_extra(member, (), child)
-        else:
-            _place(node.element, member, (), child)
-        rows.append(child)
+def mask_text(descriptor: str, payload: Any) -> str:
+    """The text that is hashed in a scalar's place: a string itself, a number's or binary's text, true or false."""
+    if descriptor == "N":
+        return number_text(payload)
+    return orjson.dumps(payload).decode() if descriptor == "BOOL" else str(payload)
 
 
-def scalar(descriptor: str, payload: Any, type_: SqlType) -> Any:
+def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int) -> Any:
     """A payload in its column's type. Raises DoesNotFitError when the column would not hold it exactly."""
     match descriptor:
-        case "S":
-            if len(payload.encode()) > MAX_VARCHAR:
+        case "S" if type_.name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}:
+            time = timestamps.parse(payload, type_)
+            if time is None:
                 raise DoesNotFitError
+            return time
+        case "S":
+            if len(payload.encode()) > limit:
+                raise TooLongError(limit)
             return payload
         case "N":
             return _number(payload, type_)
@@ -132,10 +273,12 @@ def scalar(descriptor: str, payload: Any, type_: SqlType) -> Any:
             return payload
 
 
-def _number(payload: str, type_: SqlType) -> int | Decimal | str:
+def _number(payload: str, type_: SqlType) -> int | float | Decimal | str:
     value = number(payload)
     if type_.name == "VARCHAR":
         return number_text(payload)
+    if type_.name == "DOUBLE PRECISION":
+        return float(value)
     if type_.name == "BIGINT":
         if value.adjusted() > 19 or value != (whole := int(value)) or whole not in INT64:
             raise DoesNotFitError
@@ -147,25 +290,3 @@ def _number(payload: str, type_: SqlType) -> int | Decimal | str:
     if scaled != value or (value and value.adjusted() >= type_.size - type_.scale):
         raise DoesNotFitError
     return scaled
-
-
-def _to_extra(value: object, path: tuple[Step, ...], row: Row) -> None:
-    row.extra[extra_path(path)] = plain(value, path)
-    row.extra_values += 1
-    _note_types(Node(kind="json", accepts=()), value, path, row.types)
-
-
-def _note_types(node: Node, value: object, path: tuple[Step | int, ...], types: dict[str, str]) -> None:
-    """Names every type below a JSON value that neither JSON itself nor the schema tells a reader."""
-    descriptor, payload = split(value, path)
-    strings = STRINGS.intersection(node.accepts) or {"S"}
-    arrays = ARRAYS.intersection(node.accepts) or {"L"}
-    if (descriptor in STRINGS and descriptor not in strings) or (descriptor in ARRAYS and descriptor not in arrays):
-        types[extra_path(path)] = descriptor
-    unknown = Node(kind="json", accepts=())
-    if descriptor == "M":
-        for name, member in payload.items():
-            _note_types(node.fields.get(name, unknown), member, (*path, name), types)
-    elif descriptor == "L":
-        for index, member in enumerate(payload):
-            _note_types(node.element or unknown, member, (*path, index), types)

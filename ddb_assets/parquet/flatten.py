@@ -7,8 +7,8 @@ storage handed in. Memory is a few blocks, whatever the export's size.
 
 import base64
 import hashlib
-import io
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,17 +18,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import orjson
-import polars as pl
 
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet.block import Batch, BlockReader, Rejected
-from ddb_assets.parquet.frames import dtypes
 from ddb_assets.parquet.infer import extend
 from ddb_assets.parquet.parse import split_lines
+from ddb_assets.parquet.parts import align, write_part
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.parquet.report import Part, Relation, Report
+from ddb_assets.parquet.rules import Misfits, Rules
 from ddb_assets.parquet.schema import Schema
 from ddb_assets.parquet.schema_store import SchemaStore, next_version
 from ddb_assets.table import KeySchema, Table
@@ -36,7 +36,7 @@ from ddb_assets.table import KeySchema, Table
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
-REPORT, SCHEMA, QUARANTINE = "report.json", "schema.json", "_quarantine"
+REPORT, SCHEMA, QUARANTINE, SPILL = "report.json", "schema.json", "_quarantine", "_spill"
 BLOCK_BYTES = 16 << 20
 READERS = 4
 MAX_ATTEMPTS = 5
@@ -75,18 +75,21 @@ def flatten(
     Raises FlattenError, or ManifestError when a data file is damaged: then there is no report.
     """
     started = time.monotonic()
+    start: Schema | None = None
     for _ in range(MAX_ATTEMPTS):
         clear(storage, out)
         stored = schemas.latest(table.name) if schemas else None
-        run = _Run(storage, export, table, key, out, stored, on_progress)
-        run.work(workers or os.cpu_count() or 1)
-        if schemas is None or run.schema == stored or schemas.publish(run.schema):
+        run = _Run(storage, export, table, key, out, stored, start or stored, on_progress)
+        if not run.work(workers or os.cpu_count() or 1):
+            start = run.schema  # a column that nobody has stored yet turned out to be another: once more, knowing that
+        elif schemas is None or run.schema == stored or schemas.publish(run.schema):
             report = run.report(started)
             storage.write(f"{out}/{SCHEMA}", run.schema.model_dump_json(indent=1).encode())
             storage.write(f"{out}/{REPORT}", report.model_dump_json(indent=1).encode())
             return Flattened(report, run.schema, run.seen)
-        # another run stored that version first: its columns count too, so the parts are made again with them
-    raise FlattenError(f"table {table.table}: other runs changed its schema {MAX_ATTEMPTS} times meanwhile; run again")
+        else:
+            start = None  # another run stored that version first: its columns count too, so the parts are made anew
+    raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
 
 
 def clear(storage: "Storage", out: str) -> None:
@@ -119,10 +122,11 @@ class _Run:
         key: KeySchema,
         out: str,
         stored: Schema | None,
+        start: Schema | None,
         on_progress: Callable[[int], None] | None,
     ) -> None:
         self.stored = stored
-        schema = (stored or Schema(table=table.name, key=key.attributes)).model_copy(update={"changes": ()})
+        schema = (start or Schema(table=table.name, key=key.attributes)).model_copy(update={"changes": ()})
         if schema.key != key.attributes:
             raise FlattenError(
                 f"table {table.table}: its stored schema has the key {', '.join(schema.key)}, now it is "
@@ -132,16 +136,21 @@ class _Run:
         self.schema = schema
         self.incremental = export.kind == "incremental"
         version = None if export.export_time is None else (export.export_time - EPOCH) // timedelta(microseconds=1)
-        self.reader = BlockReader(key.attributes, None if self.incremental else version, self._grow)
+        rules = Rules.of(table, self._spill)
+        self.reader = BlockReader(key.attributes, None if self.incremental else version, rules, self._grow)
         self.lock = threading.Lock()
         self.failed = threading.Event()
         self.written: list[_Written] = []
         self.quarantine: list[str] = []
         self.seen, self.looked_at = Seen(), Seen()
-        self.lines = self.deletes = self.rejected = self.extra_values = self.bytes_raw = 0
+        self.misfits = Misfits()
+        self.lines = self.deletes = self.rejected = self.bytes_raw = 0
 
-    def work(self, workers: int) -> None:
-        """Reads all files and flattens all blocks; a few files are read ahead so that no core waits for gunzip."""
+    def work(self, workers: int) -> bool:
+        """Reads all files and flattens all blocks; a few files are read ahead so that no core waits for gunzip.
+
+        False when parts were written with columns that the schema has given up since: then all must be done again.
+        """
         slots = threading.BoundedSemaphore(workers + 1)
         with ThreadPoolExecutor(workers) as flatteners, ThreadPoolExecutor(READERS) as readers:
             reading = [
@@ -151,11 +160,17 @@ class _Run:
             for future in reading:
                 future.result()
         self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
-        self._align_parts()
+        final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
+        for written in self.written:
+            part = align(self.storage, written.part, written.relation, final.get(written.relation.name))
+            if part is None:
+                return False
+            written.part = part
         if self.stored and self.stored.root == self.schema.root:
             self.schema = self.stored
         else:
             self.schema = next_version(self.schema)
+        return True
 
     def _read(self, number: int, file: DataFile, pool: ThreadPoolExecutor, slots: threading.BoundedSemaphore) -> None:
         blocks: list[Future[int]] = []
@@ -189,7 +204,9 @@ class _Run:
         ]
         if batch.rejected:
             uri = f"{self.out}/{QUARANTINE}/{name}.jsonl"
-            self.storage.write(uri, b"".join(_quarantine_line(file, rejected) for rejected in batch.rejected))
+            self.storage.write(
+                uri, b"".join(_quarantine_line(file, rejected, self.table) for rejected in batch.rejected)
+            )
         with self.lock:
             self.written += written
             self.quarantine += [uri] if batch.rejected else []
@@ -202,7 +219,7 @@ class _Run:
         self.lines += batch.lines
         self.deletes += batch.deletes
         self.rejected += len(batch.rejected)
-        self.extra_values += batch.extra_values
+        self.misfits.update(batch.misfits)
         self.bytes_raw += size
         self.seen.merge(batch.seen)
 
@@ -213,18 +230,13 @@ class _Run:
             self.schema = extend(self.schema, seen, self.table, self.export.id)
             return schema if self.schema.root == schema.root else self.schema
 
-    def _align_parts(self) -> None:
-        """Rewrites the parts that were written before the schema had all its columns, so that all parts are alike."""
-        final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
-        for written in self.written:
-            wanted = dtypes(final[written.relation.name])
-            if dtypes(written.relation) != wanted:
-                frame = pl.read_parquet(io.BytesIO(self.storage.read(written.part.uri)))
-                missing = [
-                    pl.lit(None, dtype).alias(name) for name, dtype in wanted.items() if name not in frame.columns
-                ]
-                aligned = frame.with_columns(missing).select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
-                written.part = write_part(self.storage, written.part.uri, aligned)
+    def _spill(self, text: str) -> str:
+        """Keeps a text in a file of its own; gives `<uri>#<sha256>`."""
+        data = text.encode()
+        name = hashlib.sha256(data).hexdigest()
+        uri = f"{self.out}/{SPILL}/{name}.txt"
+        self.storage.write(uri, data)
+        return f"{uri}#{name}"
 
     def report(self, started: float) -> Report:
         """The report; raises FlattenError when items, rows and quarantined lines do not add up."""
@@ -261,7 +273,8 @@ class _Run:
             deletes=self.deletes,
             quarantined=self.rejected,
             filtered=0,
-            extra_values=self.extra_values,
+            extra_values=sum(times for (what, _), times in self.misfits.items() if what in {"extra", "frozen"}),
+            misfits=_by_kind(self.misfits),
             bytes_raw=self.bytes_raw,
             bytes_parquet=sum(part.bytes for relation in relations for part in relation.parts),
             seconds=round(time.monotonic() - started, 3),
@@ -275,19 +288,23 @@ def digest(export: Export, table: Table) -> str:
     return hashlib.sha256(f"{export.digest} {table.model_dump_json()}".encode()).hexdigest()
 
 
-def write_part(storage: "Storage", uri: str, frame: pl.DataFrame) -> Part:
-    """Writes one Parquet file, whole."""
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd")
-    storage.write(uri, buffer.getvalue())
-    return Part(uri=uri, rows=frame.height, bytes=buffer.tell())
+def _by_kind(misfits: Misfits) -> dict[str, dict[str, int]]:
+    by_kind: dict[str, dict[str, int]] = {}
+    for (what, path), times in sorted(misfits.items()):
+        by_kind.setdefault(what, {})[path] = times
+    return by_kind
 
 
-def _quarantine_line(file: DataFile, rejected: Rejected) -> bytes:
-    """One line of a quarantine file: where the original stood, why it is here, and its text (or base64 of its bytes)."""
-    original = (
-        {"text": rejected.text}
-        if isinstance(rejected.text, str)
-        else {"base64": base64.b64encode(rejected.text).decode()}
+def _quarantine_line(file: DataFile, rejected: Rejected, table: Table) -> bytes:
+    """One line of a quarantine file: where the original stood, why it is here, and its text (or base64 of its bytes).
+
+    A contract that masks or excludes attributes keeps the text back: it stands in the export, in that file and line.
+    """
+    where = {"file": file.uri, "line": rejected.line}
+    if table.hides:
+        return orjson.dumps({**where, "reason": re.sub(r"'.*'", "'…'", rejected.reason)}) + b"\n"
+    if isinstance(rejected.text, str):
+        return orjson.dumps({**where, "reason": rejected.reason, "text": rejected.text}) + b"\n"
+    return (
+        orjson.dumps({**where, "reason": rejected.reason, "base64": base64.b64encode(rejected.text).decode()}) + b"\n"
     )
-    return orjson.dumps({"file": file.uri, "line": rejected.line, "reason": rejected.reason, **original}) + b"\n"

@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from ddb_assets.parquet.decode import Level
+from ddb_assets.column_type import SqlType
+from ddb_assets.parquet.level import Level
 from ddb_assets.parquet.report import Relation
 from ddb_assets.parquet.schema import EXTRA, index_name
-from ddb_assets.parquet.types import SqlType
 
 
 def dtypes(relation: Relation) -> dict[str, pl.DataType]:

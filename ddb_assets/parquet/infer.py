@@ -1,42 +1,49 @@
 """How a schema grows by what was seen: the only place that decides what an attribute path becomes.
 
-Growing never takes anything away: a column is added or widened, a descriptor is accepted in addition. A value of a type
-that its column cannot widen to is left out of the schema on purpose; flattening keeps it in `_ddb_extra`.
+Growing never takes anything stored away: a column is added or widened, a descriptor is accepted in addition. A value of a
+type that its column cannot widen to is left out of the schema on purpose; flattening keeps it in `_ddb_extra`.
 The result depends on what was seen, not on the order in which it was seen within one call.
 """
 
-from collections.abc import Callable
 from copy import deepcopy
 
+from ddb_assets.column_type import SqlType, join, storable, varchar
 from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.names import column_name, relation_name
+from ddb_assets.parquet.observed_type import ORDER, SCALARS, fits, observed_type, primary, scalar_of, time_form
 from ddb_assets.parquet.profile import Seen
+from ddb_assets.parquet.rules import MASKED
 from ddb_assets.parquet.schema import ARRAYS, DELETED, EXTRA, STRINGS, VERSION, Change, Node, Schema, index_name, walk
-from ddb_assets.parquet.types import SqlType, join, numeric, storable, varbyte, varchar
-from ddb_assets.table import Table
+from ddb_assets.table import Policy, Table
 
-ORDER: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B", "M", "L", "SS", "NS", "BS", "NULL")
-"""Which type a path takes when several were seen equally often."""
-SCALARS: frozenset[Descriptor] = frozenset({"S", "N", "BOOL", "B"})
-MAX_FLATTEN_DEPTH = 8
-MAX_MAP_WIDTH = 100
-"""A map with more names than this has data for names (user ids, dates): it becomes one JSON column."""
+DATA_NAMES = 16
+DATA_NAMES_FILL = 0.1
+"""A map with at least so many names, each in fewer than a tenth of the maps, has data for names: user ids, dates."""
+
+
+class SchemaError(DdbAssetsError):
+    """The contract asks for a column that the stored schema cannot be grown to."""
 
 
 def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = None) -> Schema:
     """The schema with everything in `seen` that it can take up; the same object when there is nothing new.
 
     `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
+    Raises SchemaError when the contract now declares a type that a stored column cannot take on.
     """
     growth = _Growth(schema, table, export_id)
-    root = growth.map_fields(schema.root, seen, (), ())
+    root = growth.fields(schema.root, seen, (), ())
     if root == schema.root:
         return schema
     return schema.model_copy(update={"root": root, "changes": (*schema.changes, *growth.changes)})
 
 
 class _Growth:
-    """One walk over schema and sightings; holds the names given so far."""
+    """One walk over schema and sightings; holds the names given so far.
+
+    `path` is the place in the item, `local` the names since the last list: what a column is named by.
+    """
 
     def __init__(self, schema: Schema, table: Table, export_id: str | None) -> None:
         self.schema, self.table, self.export_id = schema, table, export_id
@@ -55,87 +62,154 @@ class _Growth:
         return self.names.setdefault(tuple(s or "" for s in path[: lists[-1] + 1]) if lists else (), set(start))
 
     def grow(self, node: Node | None, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node | None:
-        """The node after seeing `seen`; None when no value of any type was there."""
-        news = seen.total > seen.counts["NULL"]
-        if node is not None and _null_only(node) and news and (node.order or 0) > self.schema.settled:
-            self.taken(path).discard(node.name or "")  # nothing stored yet: the path is as good as new
-            seen = deepcopy(seen)
-            seen.counts["NULL"] += 1
-            node = None
-        if node is not None:
-            steps: dict[str, Callable[..., Node]] = {
-                "value": self.value, "map": self.map_fields, "list": self.list_elements, "json": self.json
-            }  # fmt: skip
-            return steps[node.kind](node, seen, path, local)
+        """The node after seeing `seen`; None when the path is not to have one."""
+        policy = self.table.policy(path)
         if not seen.total:
-            return None
-        kind = self.kind(seen, path)
+            return node
+        if self.schema.version and policy.contract != "evolve":
+            return node and self.nullable(node, seen)
+        if node is not None and self.is_open(node, seen, policy):
+            self.taken(path).discard(node.name or "")
+            if "NULL" in node.accepts:
+                seen = deepcopy(seen)
+                seen.counts["NULL"] += 1
+            node = None
+        if node is None:
+            return self.new(seen, path, local, policy)
+        match node.kind:
+            case "value":
+                return self.value(node, seen, path, policy)
+            case "map":
+                return self.map(node, seen, path, local)
+            case "list":
+                return self.list(node, seen, path)
+            case _:
+                return self.json(node, seen, path)
+
+    def is_open(self, node: Node, seen: Seen, policy: Policy) -> bool:
+        """Whether a path is as good as new: it held nothing but NULL so far, or was excluded, and nothing is stored."""
+        if node.kind == "json" and node.name is None:
+            return not policy.exclude
+        null_only = node.kind == "value" and node.accepts == ("NULL",)
+        return null_only and seen.total > seen.counts["NULL"] and (node.order or 0) > self.schema.settled
+
+    def nullable(self, node: Node, seen: Seen) -> Node:
+        """A node that may not grow still takes up NULL, which every column can hold."""
+        accepts = _with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen)
+        return node.model_copy(update={"accepts": accepts}) if node.kind != "json" else node
+
+    def new(self, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...], policy: Policy) -> Node:
+        """A path seen for the first time."""
+        kind = self.kind(seen, path, policy)
         if kind == "map":
-            return self.map_fields(Node(kind="map", accepts=("M",)), seen, path, local)
+            return self.fields(Node(kind="map", accepts=_with_null(("M",), None, seen)), seen, path, local)
         if kind == "list":
-            primary = _primary(seen)
             name = relation_name(self.schema.table, [s for s in path if s is not None], self.relations)
             self.relations.add(name)
             self.note(path, f"new child relation {name}", seen)
-            return self.list_elements(Node(kind="list", accepts=(primary,), name=name), seen, path, local)
-        name = column_name(local or ("value",), self.taken(path))
+            return self.list(Node(kind="list", accepts=(primary(seen),), name=name), seen, path)
+        if policy.exclude:
+            self.note(path, "excluded", seen)
+            return self.json(Node(kind="json", accepts=()), seen, path)
+        name = policy.rename or column_name(local or ("value",), self.taken(path))
+        if policy.rename in self.taken(path):
+            raise SchemaError(f"{format_path(path)}: `rename: {policy.rename}` is the name of another column")
         self.taken(path).add(name)
+        self.order += 1
         if kind == "json":
-            new = Node(kind="json", accepts=(), name=name, type="SUPER", order=self.next_order())
             self.note(path, f"new column {name} SUPER", seen)
-            return self.json(new, seen, path, local)
-        new = Node(kind="value", accepts=(), name=name, order=self.next_order())
-        return self.value(new, seen, path, local)
+            return self.json(Node(kind="json", accepts=(), name=name, type="SUPER", order=self.order - 1), seen, path)
+        return self.value(Node(kind="value", accepts=(), name=name, order=self.order - 1), seen, path, policy)
 
-    def kind(self, seen: Seen, path: tuple[Step, ...]) -> str:
+    def kind(self, seen: Seen, path: tuple[Step, ...], policy: Policy) -> str:
         """What a new path becomes: the contract's word first, then the type that is seen most."""
-        declared = self.table.nested_at(path)
-        primary = _primary(seen)
-        if declared == "child" and primary in ARRAYS:
+        declared, found = self.table.nested_at(path), primary(seen)
+        if policy.exclude or declared == "json" or policy.type == "SUPER":
+            return "json"
+        if declared == "child" and found in ARRAYS:
             return "list"
-        if primary == "M" and declared != "json":
-            depth = len(path) - max((i + 1 for i, s in enumerate(path) if s is None), default=0)
-            roomy = depth <= MAX_FLATTEN_DEPTH and len(seen.fields) <= MAX_MAP_WIDTH
-            return "map" if roomy or declared == "flatten" else "json"
-        return "value" if primary in SCALARS or primary == "NULL" else "json"
+        if policy.type:
+            return "value"
+        if found == "M":
+            return "map" if self.is_flat(seen, path) else "json"
+        return "value" if found in SCALARS or found == "NULL" else "json"
 
-    def value(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
+    def is_flat(self, seen: Seen, path: tuple[Step, ...]) -> bool:
+        """Whether a map is one of attributes, and not too deep or wide, or with data for names, to be columns."""
+        if self.table.nested_at(path) == "flatten":
+            return True
+        depth = len(path) - max((i + 1 for i, s in enumerate(path) if s is None), default=0)
+        fill = sum(field.total for field in seen.fields.values()) / max(1, len(seen.fields) * seen.counts["M"])
+        data_for_names = len(seen.fields) >= DATA_NAMES and fill < DATA_NAMES_FILL
+        return depth <= self.table.max_depth and len(seen.fields) <= self.table.max_width and not data_for_names
+
+    def value(self, node: Node, seen: Seen, path: tuple[Step, ...], policy: Policy) -> Node:
         """A scalar: its first type stays; sizes grow; NULL is taken up beside it."""
-        primary = next((d for d in node.accepts if d != "NULL"), None)
-        if primary is None:
-            candidates = (
-                ("S", "N") if node.type else ("S", "N", "BOOL", "B")
-            )  # a NULL-only column is VARCHAR and stays it
-            primary = max((d for d in candidates if seen.counts[d]), key=lambda d: seen.counts[d], default=None)
-        accepts = _with_null(tuple(filter(None, [primary])), node, seen)
-        type_ = SqlType.parse(node.type) if node.type else None
-        if primary and seen.counts[primary] and not (type_ and _fits(type_, primary, seen)):
-            wanted = _type_of(primary, seen)
-            joined = join(type_, wanted) if type_ else wanted
-            type_ = storable(joined) if joined else type_
-        elif type_ is None:
-            type_ = varchar(0)
-        if node.type != str(type_):
+        found: Descriptor | None = next((d for d in node.accepts if d != "NULL"), None)
+        if found is None:  # new, or NULL-only in a stored VARCHAR
+            found = scalar_of(seen, policy, ("S", "N") if node.type else SCALARS)
+        stored = SqlType.parse(node.type) if node.type else None
+        type_, form = stored or varchar(0), node.form
+        if policy.mask or policy.type:
+            wanted = MASKED if policy.mask else SqlType.parse(policy.type or "")
+            type_ = self.declared(node, stored, wanted, path)
+            form = time_form(seen, type_, node.form) if found == "S" and not policy.mask else None
+        elif found and seen.counts[found]:
+            keyed = len(path) == 1 and path[0] in self.schema.key
+            type_, form = self.observed(node, found, seen, may_be_time=self.table.timestamps and not keyed)
+        if str(type_) != node.type:
             self.note(
                 path, f"{node.name} {node.type} -> {type_}" if node.type else f"new column {node.name} {type_}", seen
             )
-        return node.model_copy(update={"accepts": accepts, "type": str(type_)})
+        accepts = _with_null((found,) if found else (), node, seen)
+        return node.model_copy(update={"accepts": accepts, "type": str(type_), "form": form})
 
-    def map_fields(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
-        """A flattened map: known fields grow, new ones are added, until it is too wide to be a map of attributes."""
+    def declared(self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...]) -> SqlType:
+        """The contract's type, if the stored column can be widened to it."""
+        if stored is None or (node.order or 0) > self.schema.settled or join(stored, wanted) == wanted:
+            return wanted
+        raise SchemaError(
+            f"{format_path(path)}: column {node.name} is {stored} in the stored schema and cannot become {wanted}: give it "
+            "another name with `rename`"
+        )
+
+    def observed(self, node: Node, found: Descriptor, seen: Seen, *, may_be_time: bool) -> tuple[SqlType, str | None]:
+        """The type that holds what the column held and what was seen, and the form of its times."""
+        stored = SqlType.parse(node.type) if node.type else None
+        if found == "S" and (node.form or (may_be_time and stored is None)):
+            form = time_form(seen, stored, node.form)
+            settled = node.form and (node.order or 0) <= self.schema.settled
+            if form and (settled or not seen.forms[""]):
+                return observed_type("S", seen, form), form
+            stored = None  # nothing is stored yet: not all are times after all
+        if stored and fits(stored, found, seen):
+            return stored, None
+        wanted = observed_type(found, seen, None)
+        joined = join(stored, wanted) if stored else wanted
+        return storable(joined or stored or wanted), None
+
+    def map(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
+        """A flattened map: known fields grow and new ones are added, unless it turns out to have data for names."""
+        names = node.fields.keys() | seen.fields.keys()
+        stored = any((n.order or 0) <= self.schema.settled for _, n in walk(node) if n.order)
+        if len(names) > self.table.max_width and not stored and self.table.nested_at(path) != "flatten":
+            return self.new(seen, path, local, self.table.policy(path))
+        return self.fields(node, seen, path, local)
+
+    def fields(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
+        """The fields of a flattened map, or of the item itself; keys come first, the others by name."""
         fields = dict(node.fields)
-        ahead = set(self.schema.key) if not path else set()
-        for name in sorted(
-            seen.fields, key=lambda n: (n not in ahead, self.schema.key.index(n) if n in ahead else 0, n)
-        ):
-            if name not in fields and len(fields) >= MAX_MAP_WIDTH and path and self.table.nested_at(path) != "flatten":
+        keys = self.schema.key if not path else ()
+        limit = self.table.max_width if path and self.table.nested_at(path) != "flatten" else None
+        for name in sorted(seen.fields, key=lambda n: (n not in keys, keys.index(n) if n in keys else 0, n)):
+            if limit is not None and name not in fields and len(fields) >= limit:
                 continue
             grown = self.grow(fields.get(name), seen.fields[name], (*path, name), (*local, name))
             if grown:
                 fields[name] = grown
         return node.model_copy(update={"accepts": _with_null(("M",), node, seen) if path else ("M",), "fields": fields})
 
-    def list_elements(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:  # noqa: ARG002
+    def list(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """A child relation: its elements start a relation of their own, so names start anew."""
         accepts = _with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen)
         element = node.element
@@ -143,7 +217,7 @@ class _Growth:
             element = self.grow(element, seen.element, (*path, None), ())
         return node.model_copy(update={"accepts": accepts, "element": element})
 
-    def json(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
+    def json(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """A JSON column or a node below one: takes every type that plain JSON can tell from those it takes already."""
         accepts = set(node.accepts)
         for descriptor in sorted(seen.counts, key=lambda d: (-seen.counts[d], ORDER.index(d))):
@@ -152,58 +226,19 @@ class _Growth:
                 accepts.add(descriptor)
         fields, element = dict(node.fields), node.element
         for name in sorted(seen.fields):
-            if name in fields or len(fields) < MAX_MAP_WIDTH:
+            if name in fields or len(fields) < self.table.max_width:
                 start = fields.get(name) or Node(kind="json", accepts=())
-                fields[name] = self.json(start, seen.fields[name], (*path, name), local)
+                fields[name] = self.json(start, seen.fields[name], (*path, name))
         if seen.element:
-            element = self.json(element or Node(kind="json", accepts=()), seen.element, (*path, None), local)
+            element = self.json(element or Node(kind="json", accepts=()), seen.element, (*path, None))
         ordered = tuple(d for d in ORDER if d in accepts)
         return node.model_copy(update={"accepts": ordered, "fields": fields, "element": element})
-
-    def next_order(self) -> int:
-        """The place of a new column among all of the table's."""
-        self.order += 1
-        return self.order - 1
 
     def note(self, path: tuple[Step, ...], what: str, seen: Seen) -> None:
         """Keeps what changed and the item that showed it."""
         self.changes.append(Change(path=format_path(path), what=what, example=seen.example, export_id=self.export_id))
 
 
-def _primary(seen: Seen) -> Descriptor:
-    """The type seen most often, NULL only if nothing else was."""
-    return min(
-        (d for d in ORDER if seen.counts[d]),
-        key=lambda d: (d == "NULL", -seen.counts[d], ORDER.index(d)),
-        default="NULL",
-    )
-
-
-def _null_only(node: Node) -> bool:
-    return node.kind == "value" and node.accepts == ("NULL",)
-
-
-def _fits(type_: SqlType, descriptor: Descriptor, seen: Seen) -> bool:
-    """Whether the column already holds all that was seen, so that headroom is not added on top of headroom."""
-    if type_.name == "BIGINT":
-        return seen.fits_bigint
-    if type_.name == "DECIMAL":
-        return seen.scale <= type_.scale and seen.integer_digits <= type_.size - type_.scale
-    return descriptor == "BOOL" or seen.max_bytes <= type_.size
-
-
-def _with_null(accepts: tuple[Descriptor, ...], node: Node, seen: Seen) -> tuple[Descriptor, ...]:
-    return (*accepts, "NULL") if "NULL" in node.accepts or seen.counts["NULL"] else accepts
-
-
-def _type_of(descriptor: Descriptor, seen: Seen) -> SqlType:
-    match descriptor:
-        case "N":
-            exact = numeric(seen.integer_digits, seen.scale, fits_bigint=seen.fits_bigint)
-            return varchar(seen.max_bytes) if exact.name == "VARCHAR" else exact
-        case "B":
-            return varbyte(seen.max_bytes)
-        case "BOOL":
-            return SqlType("BOOLEAN")
-        case _:
-            return varchar(seen.max_bytes)
+def _with_null(accepts: tuple[Descriptor, ...], node: Node | None, seen: Seen) -> tuple[Descriptor, ...]:
+    had = node is not None and "NULL" in node.accepts
+    return (*accepts, "NULL") if had or seen.counts["NULL"] else accepts

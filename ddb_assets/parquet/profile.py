@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from ddb_assets.dynamodb.attribute_value import Descriptor, Step, check, number, split
+from ddb_assets.parquet.timestamps import form
 
 INT64 = range(-(1 << 63), 1 << 63)
 
@@ -19,10 +20,12 @@ INT64 = range(-(1 << 63), 1 << 63)
 class Seen:
     """One path: how often each type stood there, and how large it was. Sizes are maxima, bytes are UTF-8.
 
-    `example` is the key of the first item that had the path, as plain text.
+    `forms` are the forms of ISO 8601 in which strings were written, "" for any other string. `example` is the key of the
+    first item that had the path, as plain text.
     """
 
     counts: Counter[Descriptor] = field(default_factory=Counter)
+    forms: Counter[str] = field(default_factory=Counter)
     max_bytes: int = 0
     integer_digits: int = 0
     scale: int = 0
@@ -60,6 +63,7 @@ class Seen:
     def merge(self, other: "Seen") -> None:
         """Takes over what the other has seen."""
         self.counts.update(other.counts)
+        self.forms.update(other.forms)
         self.max_bytes = max(self.max_bytes, other.max_bytes)
         self.integer_digits = max(self.integer_digits, other.integer_digits)
         self.scale = max(self.scale, other.scale)
@@ -100,7 +104,8 @@ def observe(seen: Seen, value: object, example: str | None = None, path: Sequenc
 
 def _sizes(seen: Seen, descriptor: Descriptor, payload: Any) -> None:
     if descriptor == "S":
-        seen.max_bytes = max(seen.max_bytes, len(payload.encode("utf-8", "surrogatepass")))
+        seen.max_bytes = max(seen.max_bytes, len(payload.encode()))
+        seen.forms[form(payload) or ""] += 1
     elif descriptor == "B":
         seen.max_bytes = max(seen.max_bytes, len(payload) * 3 // 4)
     elif descriptor == "N":

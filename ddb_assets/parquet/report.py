@@ -77,8 +77,10 @@ class Report(_Document):
     """The outcome of flattening one export.
 
     `items_in_manifest == rows of the root relation + quarantined + filtered` holds, or `flatten` raised; for an
-    incremental export the root's rows include the deletes. `versions` counts: `lines_read` lines of data files,
-    `extra_values` attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input.
+    incremental export the root's rows include the deletes. `lines_read` counts lines of data files, `extra_values` the
+    attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input. `misfits` says
+    what happened to values without a fitting column, by path: extra, frozen (in `_ddb_extra` too, but the contract
+    forbids loading), discarded, truncated, spilled.
     `digest` identifies the export's content and everything that decided the rows (contract and schema version).
     """
 
@@ -101,6 +103,7 @@ class Report(_Document):
     quarantined: int
     filtered: int
     extra_values: int
+    misfits: dict[str, dict[str, int]] = {}
     bytes_raw: int
     bytes_parquet: int
     seconds: float

@@ -35,13 +35,15 @@ class Node(_Document):
     list (or set) whose elements are rows of the child relation `name`, each as `element` says; json: anything, as plain
     JSON in the SUPER column `name` (the nodes below a JSON column have neither name nor type).
     `accepts` are the descriptors the vectorised decoder reads here; any other makes its row take the exact path.
-    `order` is the place of the column among all of the table, by when it was first seen.
+    `order` is the place of the column among all of the table, by when it was first seen. `form` is how the texts of a
+    time column are written (`timestamps.py`).
     """
 
     kind: Literal["value", "map", "list", "json"]
     accepts: tuple[Descriptor, ...]
     name: str | None = None
     type: str | None = None
+    form: str | None = None
     order: int | None = None
     fields: dict[str, "Node"] = {}
     element: "Node | None" = None
@@ -113,7 +115,8 @@ def index_name(depth: int) -> str:
 def columns_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
     """The columns that one item or element gives its own relation: values and JSON, through maps but not into lists."""
     if node.kind in {"value", "json"}:
-        yield path, node
+        if node.name:  # an excluded path has none
+            yield path, node
     elif node.kind == "map":
         for name, field in node.fields.items():
             yield from columns_below(field, (*path, name))

@@ -272,8 +272,10 @@ def test_a_key_that_leads_out_of_the_export(place: Place, key: str) -> None:
 
 
 def test_a_prefix_that_leads_out_of_the_export(bucket: Place) -> None:
-    home = write_export(bucket.storage, bucket.root)
     up = "../other-bucket"
+    home = write_export(bucket.storage, bucket.root)
+    for number in range(3):
+        alter_entry(bucket.storage, home, number, dataFileS3Key=f"{up}/AWSDynamoDB/{ID}/data/file{number}.json.gz")
     alter_summary(bucket.storage, home, s3Prefix=up, manifestFilesS3Key=f"{up}/AWSDynamoDB/{ID}/manifest-files.json")
     with pytest.raises(ManifestError, match="points outside"):
         read_export(bucket.storage, home)

@@ -8,11 +8,63 @@ from typing import Any
 from boto3.dynamodb.types import Binary, TypeDeserializer
 from hypothesis import strategies as st
 
-AWKWARD = ["S", "N", "B", "BOOL", "NULL", "SS", "L", "M", "Item", "$types", "$value", "_ddb_version", "_ddb_extra", "value"]
-AWKWARD += ["*", "^a.*$", "a.b", "a b", "a-b", "A", "a", "aB", "a_b", "[]", "x[0]", "\\", 'q"', "{", "}", ":", "\0", "é", "🙂", "select", "oid"]
+AWKWARD = [
+    "S",
+    "N",
+    "B",
+    "BOOL",
+    "NULL",
+    "SS",
+    "L",
+    "M",
+    "Item",
+    "$types",
+    "$value",
+    "_ddb_version",
+    "_ddb_extra",
+    "value",
+]
+AWKWARD += [
+    "*",
+    "^a.*$",
+    "a.b",
+    "a b",
+    "a-b",
+    "A",
+    "a",
+    "aB",
+    "a_b",
+    "[]",
+    "x[0]",
+    "\\",
+    'q"',
+    "{",
+    "}",
+    ":",
+    "\0",
+    "é",
+    "🙂",
+    "select",
+    "oid",
+]
 names = st.sampled_from(AWKWARD) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
-    ['"', "\\", '\\":', '":', '{"S":"x"}', '"}', "\n\t\0", "null", "2024-05-14T11:14:20Z", "a ", " ", "\u2028", "42", "eA=="]
+    [
+        '"',
+        "\\",
+        '\\":',
+        '":',
+        '{"S":"x"}',
+        '"}',
+        "\n\t\0",
+        "null",
+        "2024-05-14T11:14:20Z",
+        "a ",
+        " ",
+        "\u2028",
+        "42",
+        "eA==",
+    ]
 )
 
 
@@ -31,7 +83,9 @@ numbers = (
         st.integers(1, 10**38 - 1).map(str),
         st.integers(-130, 125) | st.integers(-40, 5),
     )
-    | st.sampled_from(["0", "-0", "1E+2", "1e100", "0.10", "+5", "007", ".5", "5.", "9223372036854775808", "1E-130", "1E125"])
+    | st.sampled_from(
+        ["0", "-0", "1E+2", "1e100", "0.10", "+5", "007", ".5", "5.", "9223372036854775808", "1E-130", "1E125"]
+    )
 )
 binaries = st.binary(max_size=6).map(lambda raw: base64.b64encode(raw).decode())
 

@@ -3,12 +3,13 @@
 import base64
 import io
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
-from ddb_assets.dynamodb.attribute_value import parse_path
+from ddb_assets.parquet import timestamps
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.parquet.schema import EXTRA, INDEX, Node, Schema
 from ddb_assets.resources.storage import Storage
@@ -34,24 +35,33 @@ def _rows(storage: Storage, relation: Relation) -> list[dict[str, Any]]:
     return [row for frame in frames for row in frame.to_dicts()]
 
 
-def _item(node: Node, row: dict[str, Any], tables: dict[str, Any], where: dict[str, Any], depth: int, extra: str) -> Any:
+def _item(
+    node: Node, row: dict[str, Any], tables: dict[str, Any], where: dict[str, Any], depth: int, extra: str
+) -> Any:
     loaded = json.loads(row[extra], parse_float=Decimal, parse_int=Decimal) if row[extra] else {}
     types = loaded.pop("$types", {})
     value = _value(node, row, tables, where, depth, types, ())
     for text, plain in loaded.items():
         rebuilt = _unplain(plain, (), Node(kind="json", accepts=()), {}, types, text)
-        if text == "$value":
-            value = rebuilt
-        else:
-            value = _put({} if value is ABSENT else value, parse_path(text), rebuilt)
+        value = _put({} if value is ABSENT else value, steps(text), rebuilt)
     return value
 
 
-def _put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+def steps(text: str) -> list[str | int]:
+    """`a\\.b[3].c` -> ["a.b", 3, "c"]; `$value` -> []."""
+    if text == "$value":
+        return []
+    found = re.findall(r"\[([0-9]+)\]|(?:^|\.)((?:\\.|[^.\[\\])*)", text, re.DOTALL)
+    return [int(index) if index else re.sub(r"\\(.)", r"\1", name, flags=re.DOTALL) for index, name in found]
+
+
+def _put(value: Any, path: list[str | int], new: Any) -> Any:
     if not path:
         return new
-    inner = value.get(path[0], {})
-    return {**value, path[0]: _put(inner, path[1:], new)}
+    step, *rest = path
+    if isinstance(step, int):
+        return [_put(member, rest, new) if place == step else member for place, member in enumerate(value)]
+    return {**value, step: _put(value.get(step, {}), rest, new)}
 
 
 def _value(node: Node, row: Any, tables: Any, where: Any, depth: int, types: Any, path: tuple[Any, ...]) -> Any:
@@ -84,6 +94,8 @@ def _value(node: Node, row: Any, tables: Any, where: Any, depth: int, types: Any
 def _scalar(node: Node, value: Any) -> Any:
     if value is None:
         return ABSENT
+    if node.form:
+        return timestamps.write(value, node.form)
     return Decimal(value) if "N" in node.accepts else value
 
 
@@ -102,6 +114,8 @@ def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dic
         kind = told or ("B" if "B" in node.accepts and "S" not in node.accepts else "S")
         return base64.b64decode(plain) if kind == "B" else plain
     if isinstance(plain, list):
+        if told == "S[]":
+            return "".join(plain)
         kind = told or next((d for d in node.accepts if d in {"L", "SS", "NS", "BS"}), "L")
         if kind == "BS":
             return {base64.b64decode(p) for p in plain}

@@ -1,0 +1,64 @@
+"""The rows of one relation while they are decoded: columns, counted keys, and which rows may not stay.
+
+What is decoded is `decode.py`; how levels become frames is `frames.py`.
+"""
+
+import orjson
+import polars as pl
+
+from ddb_assets.dynamodb.attribute_value import Step, format_path
+
+
+class Level:
+    """The rows of one relation, or the elements of one JSON list: what was decoded of each and whether it may stay.
+
+    `row` is each element's row in `parent`, `lengths` how many elements each row of `parent` has (null: no list).
+    """
+
+    def __init__(self, height: int, parent: "Level | None" = None, lengths: pl.Series | None = None) -> None:
+        self.height, self.parent = height, parent
+        self.lengths = pl.Series(dtype=pl.Int64) if lengths is None else lengths.fill_null(0).cast(pl.Int64)
+        self.keys = pl.repeat(0, height, dtype=pl.Int64, eager=True)
+        self.bad = pl.repeat(False, height, dtype=pl.Boolean, eager=True)
+        self.columns: dict[str, pl.Series] = {}
+        self.markers: list[tuple[str, pl.Series]] = []
+        self.children: dict[str, Level] = {}
+
+    def refuse(self, rows: pl.Series) -> None:
+        """Marks rows for the exact path; null is no mark."""
+        self.bad = self.bad | rows.fill_null(False)
+
+    def mark(self, path: tuple[Step, ...], literal: str, rows: pl.Series) -> None:
+        """Notes in `_ddb_extra` what a NULL in a column cannot tell: NULL, an empty map, an empty list."""
+        if rows.any():
+            self.markers.append((f"{orjson.dumps(extra_path(path)).decode()}:{literal}", rows))
+
+    @property
+    def row(self) -> pl.Series:
+        """The parent's row of each element."""
+        rows = pl.int_range(len(self.lengths), dtype=pl.UInt32, eager=True)
+        return rows.repeat_by(self.lengths).explode(empty_as_null=False, keep_nulls=False)
+
+    @property
+    def index(self) -> pl.Series:
+        """The place of each element in its list, from 0."""
+        starts = (self.lengths.cum_sum() - self.lengths).gather(self.row)
+        return pl.int_range(self.height, eager=True) - starts
+
+    def give_to_parent(self) -> None:
+        """Adds the elements' key counts to their rows', and refuses the rows of refused elements."""
+        if self.parent is None:
+            raise ValueError("a root level has no parent")
+        self.parent.keys = self.parent.keys + self._per_row(self.keys)
+        if self.bad.any():
+            self.parent.refuse(self._per_row(self.bad.cast(pl.Int64)) > 0)
+
+    def _per_row(self, counts: pl.Series) -> pl.Series:
+        sums = pl.concat([pl.Series([0], dtype=pl.Int64), counts.cum_sum()])
+        ends = self.lengths.cum_sum()
+        return sums.gather(ends) - sums.gather(ends - self.lengths)
+
+
+def extra_path(path: tuple[Step | int, ...]) -> str:
+    """A value's key in `_ddb_extra`: its path in the item or element, `$value` for the element itself."""
+    return format_path(path) if path else "$value"

@@ -1,0 +1,81 @@
+"""The column type that a path's sightings ask for: which DynamoDB type it takes, and how large the column must be.
+
+What a whole schema makes of it, and what the contract says, is `infer.py`.
+"""
+
+from collections.abc import Collection
+
+from ddb_assets.column_type import SqlType, numeric, varbyte, varchar
+from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.parquet import timestamps
+from ddb_assets.parquet.profile import Seen
+from ddb_assets.table import Policy
+
+ORDER: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B", "M", "L", "SS", "NS", "BS", "NULL")
+"""Which type a path takes when several were seen equally often."""
+SCALARS: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B")
+_HOLDS: dict[str, tuple[Descriptor, ...]] = {
+    "BIGINT": ("N",),
+    "DECIMAL": ("N",),
+    "DOUBLE PRECISION": ("N",),
+    "VARCHAR": ("S", "N"),
+    "VARBYTE": ("B",),
+    "BOOLEAN": ("BOOL",),
+    "TIMESTAMP": ("S",),
+    "TIMESTAMPTZ": ("S",),
+    "DATE": ("S",),
+}
+_DEFAULT_FORMS = {"TIMESTAMP": "T.0", "TIMESTAMPTZ": "T.0Z", "DATE": timestamps.DATE_FORM}
+
+
+def primary(seen: Seen) -> Descriptor:
+    """The type seen most often, NULL only if nothing else was."""
+    found = [d for d in ORDER if seen.counts[d]]
+    return min(found, key=lambda d: (d == "NULL", -seen.counts[d], ORDER.index(d)), default="NULL")
+
+
+def scalar_of(seen: Seen, policy: Policy, among: Collection[Descriptor]) -> Descriptor | None:
+    """The scalar type that a column takes: seen most often among those that its declared type can hold."""
+    if policy.type and not policy.mask:
+        among = _HOLDS[SqlType.parse(policy.type).name]
+    found = [d for d in ORDER if d in among and seen.counts[d]]
+    return max(found, key=seen.counts.__getitem__) if found else None
+
+
+def time_form(seen: Seen, type_: SqlType | None, form: str | None) -> str | None:
+    """The form in which a column's times are written: the one it has, else the most frequent one of its type.
+
+    None when the strings are not all times of one type (unless the type is given and is one of time).
+    """
+    if type_ is not None and type_.name not in _DEFAULT_FORMS:
+        return None
+    if form:
+        return form
+    forms = [f for f in sorted(seen.forms) if f and seen.forms[f] and type_ in {None, timestamps.type_of(f)}]
+    if type_ is None and len({timestamps.type_of(f) for f in forms}) > 1:
+        return None
+    most = max(forms, key=lambda f: seen.forms[f], default=None)
+    return most or (_DEFAULT_FORMS[type_.name] if type_ else None)
+
+
+def observed_type(descriptor: Descriptor, seen: Seen, form: str | None) -> SqlType:
+    """The narrowest type, with headroom, for all that was seen of a scalar type."""
+    match descriptor:
+        case "N":
+            exact = numeric(seen.integer_digits, seen.scale, fits_bigint=seen.fits_bigint)
+            return varchar(seen.max_bytes) if exact.name == "VARCHAR" else exact
+        case "B":
+            return varbyte(seen.max_bytes)
+        case "BOOL":
+            return SqlType("BOOLEAN")
+        case _:
+            return timestamps.type_of(form) if form else varchar(seen.max_bytes)
+
+
+def fits(type_: SqlType, descriptor: Descriptor, seen: Seen) -> bool:
+    """Whether the column already holds all that was seen, so that headroom is not added on top of headroom."""
+    if type_.name == "BIGINT":
+        return seen.fits_bigint
+    if type_.name == "DECIMAL":
+        return seen.scale <= type_.scale and seen.integer_digits <= type_.size - type_.scale
+    return descriptor == "BOOL" or seen.max_bytes <= type_.size

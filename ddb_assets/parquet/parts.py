@@ -1,0 +1,47 @@
+"""Parquet parts: written whole, and rewritten when the schema grew after they were written."""
+
+import io
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ddb_assets.parquet.frames import dtypes
+from ddb_assets.parquet.report import Part, Relation
+
+if TYPE_CHECKING:
+    from ddb_assets.resources.storage import Storage
+
+_WIDENS = {(pl.Int64, pl.Decimal), (pl.Int64, pl.String), (pl.Decimal, pl.Decimal), (pl.Decimal, pl.String)}
+"""Casts that keep every value: the steps of the lattice in `column_type.py`."""
+
+
+def write_part(storage: "Storage", uri: str, frame: pl.DataFrame) -> Part:
+    """Writes one Parquet file, whole."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    storage.write(uri, buffer.getvalue())
+    return Part(uri=uri, rows=frame.height, bytes=buffer.tell())
+
+
+def align(storage: "Storage", part: Part, written: Relation, final: Relation | None) -> Part | None:
+    """The part with the columns of the final relation, rewritten if it has others.
+
+    None when that cannot be: a column with values is gone, or its type is one that they cannot be cast to.
+    """
+    wanted = dtypes(final) if final else {}
+    if dtypes(written) == wanted:
+        return part
+    frame = pl.read_parquet(io.BytesIO(storage.read(part.uri)))
+    columns: dict[str, pl.Series] = {}
+    for name, dtype in wanted.items():
+        column = frame.get_column(name) if name in frame.columns else None
+        if column is None or column.null_count() == frame.height:
+            columns[name] = pl.repeat(None, frame.height, dtype=dtype, eager=True)
+        elif column.dtype == dtype or (column.dtype.base_type(), dtype.base_type()) in _WIDENS:
+            columns[name] = column.cast(dtype)
+        else:
+            return None
+    given_up = (name for name in frame.columns if name not in wanted)
+    if any(frame.get_column(name).null_count() < frame.height for name in given_up):
+        return None
+    return write_part(storage, part.uri, pl.DataFrame(columns))

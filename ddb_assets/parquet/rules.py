@@ -1,0 +1,87 @@
+"""What a contract does to single values while they are flattened: masks, texts that are too long, values that fit nowhere.
+
+The contract itself is `table.py`; both paths (`decode.py`, `exact.py`) ask here, so that they do the same.
+"""
+
+import hashlib
+import hmac
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from ddb_assets.column_type import MAX_VARCHAR, SqlType
+from ddb_assets.dynamodb.attribute_value import Step
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.table import Mask, Policy, Table
+
+SECRET = "DDB_ASSETS_MASK_SECRET"  # noqa: S105 - the setting's name
+PIECE_BYTES = 65_000
+MASKED = SqlType("VARCHAR", 64)
+"""A mask is 64 hexadecimal digits."""
+Misfits = Counter[tuple[str, str]]
+"""(what happened, path) -> how often; what: extra, discarded, frozen, truncated, spilled."""
+
+
+class MaskError(DdbAssetsError):
+    """A contract asks for a mask that cannot be made."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A table's contract with what it takes to carry it out: the secret of its masks, and where long texts go."""
+
+    table: Table
+    spill: Callable[[str], str]
+    secret: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, table: Table, spill: Callable[[str], str]) -> "Rules":
+        """The rules of a contract; raises MaskError when it needs the secret and the environment has none."""
+        secret = os.environ.get(SECRET, "").encode() or None
+        if secret is None and any(options.mask == "hmac" for options in table.columns.values()):
+            raise MaskError(
+                f"table {table.table} has a column with `mask: hmac`, and {SECRET} is not set: set it to a secret"
+            )
+        return cls(table, spill, secret)
+
+    def policy(self, where: tuple[Step, ...]) -> Policy:
+        """What the contract says of a path."""
+        return self.table.policy(where)
+
+    def masked(self, mask: Mask, text: str) -> str | None:
+        """What is written in a text's place."""
+        if mask == "drop":
+            return None
+        if mask == "sha256":
+            return hashlib.sha256(text.encode()).hexdigest()
+        return hmac.new(self.secret or b"", text.encode(), "sha256").hexdigest()
+
+    def masked_column(self, mask: Mask, texts: pl.Series) -> pl.Series:
+        """`masked` for a column; each distinct text is hashed once."""
+        distinct = texts.drop_nulls().unique()
+        masks = pl.Series([self.masked(mask, text) for text in distinct], dtype=pl.String)
+        return texts.replace_strict(distinct, masks, default=None, return_dtype=pl.String)
+
+    def limit(self, policy: Policy, type_: SqlType) -> int:
+        """How many bytes a text may have in a column: a column that may not grow is as long as it is."""
+        fixed = type_.name == "VARCHAR" and (policy.type is not None or policy.contract != "evolve")
+        return type_.size if fixed else MAX_VARCHAR
+
+
+def pieces(text: str) -> list[str]:
+    """A text cut into parts that SUPER can hold, to be joined again."""
+    parts = []
+    rest = text.encode()
+    while rest:
+        part = rest[:PIECE_BYTES].decode(errors="ignore")
+        parts.append(part)
+        rest = rest[len(part.encode()) :]
+    return parts
+
+
+def cut(text: str, limit: int) -> str:
+    """The longest beginning of a text that has at most `limit` bytes."""
+    return text.encode()[:limit].decode(errors="ignore")

@@ -1,0 +1,142 @@
+"""DynamoDB's control plane for moto: tables in the change log, transactions, and point-in-time recovery settings.
+
+moto is changed by overriding it here and in `tables`, never by patching. Exports do not pass through it (`export_api`).
+"""
+
+import copy
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from moto.core.exceptions import JsonRESTError
+from moto.dynamodb import urls
+from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX, ResourceInUseException, TableNotFoundException
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.dynamo_type import Item
+
+from ddb_assets.sandbox.change_log import ChangeLog
+from ddb_assets.sandbox.tables import SandboxTable
+
+MICROS = 1_000_000
+RECOVERY_PERIOD_DAYS = 35
+
+
+@dataclass
+class Recovery:
+    """Point-in-time recovery of one table: since when (microseconds) and how far back it reaches."""
+
+    since: int
+    days: int = RECOVERY_PERIOD_DAYS
+
+
+class SandboxBackend(DynamoDBBackend):
+    """moto's DynamoDB of one account and Region on a change log. `latest_lag` is how far recovery trails behind now."""
+
+    def __init__(self, region_name: str, account_id: str, *, log: ChangeLog, latest_lag: timedelta) -> None:
+        super().__init__(region_name, account_id)
+        self.log = log
+        self.latest_lag = latest_lag
+        self.recovery: dict[str, Recovery] = {}  # by table id
+
+    def reset(self) -> None:
+        """moto resets a backend by calling its constructor without our arguments."""
+        self.__init__(self.region_name, self.account_id, log=self.log, latest_lag=self.latest_lag)  # type: ignore[misc]
+
+    @property
+    def _url_module(self) -> Any:  # moto derives the module from the name of the class's own module
+        return urls
+
+    def create_table(self, name: str, **kwargs: Any) -> SandboxTable:  # type: ignore[override]
+        with self.log.transaction():
+            if name in self.tables:
+                raise ResourceInUseException(f"Table already exists: {name}")
+            table = SandboxTable(  # type: ignore[abstract] # moto's Table leaves CloudFormation's methods abstract too
+                name, account_id=self.account_id, region=self.region_name, log=self.log, **kwargs
+            )
+            self.tables[name] = table
+            return table
+
+    def sandbox_table(self, name: str) -> SandboxTable:
+        """The table of this name or ARN; moto's ResourceNotFoundException if there is none."""
+        table = self.get_table(name)
+        assert isinstance(table, SandboxTable)  # noqa: S101 - this backend makes no others
+        return table
+
+    def put_item(self, *args: Any, **kwargs: Any) -> Item:
+        with self.log.transaction():
+            return super().put_item(*args, **kwargs)
+
+    def update_item(self, table_name: str, *args: Any, **kwargs: Any) -> Item:
+        """moto changes the item it read; the change reaches the log here, in one write even for a new item."""
+        with self.log.transaction():
+            item = super().update_item(table_name, *args, **kwargs)
+            return self.sandbox_table(table_name).store(item)
+
+    def delete_item(self, *args: Any, **kwargs: Any) -> Item | None:
+        with self.log.transaction():
+            return super().delete_item(*args, **kwargs)
+
+    def transact_write_items(self, transact_items: list[dict[str, Any]]) -> None:
+        with self.log.transaction():
+            super().transact_write_items(transact_items)
+
+    def execute_statement(self, statement: str, parameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """moto hands PartiQL the items of every table; this one leaves out those the statement cannot mean."""
+        scope = copy.copy(self)
+        scope.tables = {name: table for name, table in self.tables.items() if name in statement}
+        with self.log.transaction():
+            return super(SandboxBackend, scope).execute_statement(statement, parameters)
+
+    def execute_transaction(self, statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        with self.log.transaction():
+            return super().execute_transaction(statements)
+
+    def restorable(self, table: SandboxTable) -> tuple[int, int] | None:
+        """Earliest and latest restorable time in microseconds; None while point-in-time recovery is off."""
+        recovery = self.recovery.get(table.table_id)
+        if recovery is None:
+            return None
+        now = self.log.clock.micros()
+        earliest = max(recovery.since, now - recovery.days * 86_400 * MICROS)
+        return earliest, max(earliest, now - self.latest_lag // timedelta(microseconds=1))
+
+    def describe_continuous_backups(self, table_name: str) -> dict[str, Any]:
+        if table_name not in self.tables:
+            raise TableNotFoundException(table_name)
+        table = self.sandbox_table(table_name)
+        restorable = self.restorable(table)
+        status: dict[str, Any] = {"PointInTimeRecoveryStatus": "DISABLED"}
+        if restorable:
+            earliest, latest = restorable
+            status = {
+                "PointInTimeRecoveryStatus": "ENABLED",
+                "RecoveryPeriodInDays": self.recovery[table.table_id].days,
+                "EarliestRestorableDateTime": earliest / MICROS,
+                "LatestRestorableDateTime": latest / MICROS,
+            }
+        return {"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": status}
+
+    def update_continuous_backups(self, table_name: str, point_in_time_spec: dict[str, Any]) -> dict[str, Any]:
+        """Switching recovery off forgets its start: on again, the earliest restorable time is that moment."""
+        if table_name not in self.tables:
+            raise TableNotFoundException(table_name)
+        table = self.sandbox_table(table_name)
+        if point_in_time_spec["PointInTimeRecoveryEnabled"]:
+            recovery = self.recovery.setdefault(table.table_id, Recovery(self.log.clock.micros()))
+            recovery.days = point_in_time_spec.get("RecoveryPeriodInDays", recovery.days)
+        else:
+            self.recovery.pop(table.table_id, None)
+        return self.describe_continuous_backups(table_name)
+
+    def create_backup(self, *_: Any, **__: Any) -> NoReturn:
+        raise _unsupported("CreateBackup")
+
+    def restore_table_to_point_in_time(self, *_: Any, **__: Any) -> NoReturn:
+        raise _unsupported("RestoreTableToPointInTime")
+
+
+def _unsupported(operation: str) -> JsonRESTError:
+    return JsonRESTError(
+        ERROR_TYPE_PREFIX + "UnknownOperationException",
+        f"The sandbox does not implement {operation}: its tables keep a change log, from which exports are made",
+    )

@@ -1,0 +1,93 @@
+"""The demo tables of the sandbox and their history: a load two days ago, then a day of inserts, updates and deletes.
+
+`load` makes the bucket and the tables `Orders`, `Customers` and `Events`, their point-in-time recovery reaching back
+before the load, so that full exports and every hourly window of the last day have content. What is in an item is in
+`demo_items`.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ddb_assets.sandbox import demo_items
+from ddb_assets.sandbox.clock import from_micros
+from ddb_assets.sandbox.image import Attributes
+from ddb_assets.sandbox.server import Sandbox, Write
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.literals import KeyTypeType, ScalarAttributeTypeType
+
+BUCKET = "ddb-assets-sandbox"
+DEFAULT_ITEMS = 3_000
+LOADED_BEFORE = timedelta(days=2)
+LOAD_LASTS = timedelta(hours=1)
+CHANGES_LAST = timedelta(hours=24)
+CHANGED_SHARE = 10  # one change for every ten items
+STRIDE, OTHER_STRIDE = 7919, 7907  # primes: the second is for tables whose size is a multiple of the first
+
+
+@dataclass(frozen=True)
+class DemoTable:
+    """A table: its key schema, its share of all items, and what in `demo_items` makes its items and keys."""
+
+    name: str
+    key: tuple[tuple[str, "ScalarAttributeTypeType"], ...]
+    share: float
+    item: Callable[[int, int, datetime, datetime], Attributes]
+    item_key: Callable[[int, datetime], Attributes]
+
+
+TABLES = (
+    DemoTable("Orders", (("orderId", "S"),), 0.2, demo_items.order, demo_items.order_key),
+    DemoTable("Customers", (("customerId", "S"),), 0.1, demo_items.customer, demo_items.customer_key),
+    DemoTable("Events", (("deviceId", "S"), ("at", "N")), 0.7, demo_items.event, demo_items.event_key),
+)
+
+
+def load(sandbox: Sandbox, items: int = DEFAULT_ITEMS, cancelled: Callable[[], bool] = lambda: False) -> None:
+    """Makes the bucket and the tables, `items` in all, and gives them their history; stops early once `cancelled`."""
+    sandbox.s3().create_bucket(Bucket=BUCKET)
+    # Whole hours: everyone who starts within the hour gets the same, and windows of an hour hold equal shares of it.
+    now = from_micros(sandbox.clock.micros()).replace(minute=0, second=0, microsecond=0)
+    loaded = now - LOADED_BEFORE
+    for table in TABLES:
+        create(sandbox, table)
+        sandbox.enable_recovery(table.name, loaded - LOAD_LASTS)
+        writes = history(table, max(1, round(items * table.share)), loaded, now)
+        sandbox.seed(table.name, itertools.takewhile(lambda _: not cancelled(), writes))
+
+
+def create(sandbox: Sandbox, table: DemoTable) -> None:
+    """Creates the empty table."""
+    roles: tuple[KeyTypeType, KeyTypeType] = ("HASH", "RANGE")
+    sandbox.dynamodb().create_table(
+        TableName=table.name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": kind} for name, kind in table.key],
+        KeySchema=[{"AttributeName": name, "KeyType": role} for (name, _), role in zip(table.key, roles, strict=False)],
+    )
+
+
+def history(table: DemoTable, items: int, loaded: datetime, now: datetime) -> Iterator[Write]:
+    """The table's writes in the order of time: every item once, then the changes of the day before `now`.
+
+    Of five changes three update an item, one inserts and one deletes, so there are `items` after them too. The changes
+    meet every item once before any twice: what is deleted stays deleted.
+    """
+    for number in range(items):
+        at = loaded + LOAD_LASTS * number / items
+        yield Write(at, table.item(number, 0, at, loaded))
+    rounds = -(-items // (5 * CHANGED_SHARE))
+    stride = STRIDE if items % STRIDE else OTHER_STRIDE
+    for change in range(5 * rounds):
+        at = now - CHANGES_LAST * (5 * rounds - change) / (5 * rounds)
+        number = change * stride % items
+        match change % 5:
+            case 3:
+                yield Write(at, table.item(items + change // 5, 0, at, loaded))
+            case 4:
+                yield Write(at, table.item_key(number, loaded), deleted=True)
+            case step:
+                yield Write(at, table.item(number, 1 + step, at, loaded))

@@ -1,0 +1,233 @@
+"""The export operations of DynamoDB's API, answered in front of moto: requests checked as AWS does, with its errors.
+
+A WSGI layer: ExportTableToPointInTime, DescribeExport and ListExports end here, every other request goes on to moto.
+Facts: API reference of these operations, and the AWS page S3DataExport_Requesting. What an export then does is in
+`exporter`.
+"""
+
+import json
+import math
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX
+
+from ddb_assets.sandbox.backend import MICROS, SandboxBackend
+from ddb_assets.sandbox.clock import Clock
+from ddb_assets.sandbox.exporter import Export, Exporter, Window
+from ddb_assets.sandbox.tables import SandboxTable
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+TARGET = "DynamoDB_20120810."
+SHORTEST_WINDOW = 15 * 60 * MICROS
+LONGEST_WINDOW = 24 * 3600 * MICROS
+TOKEN_LIFETIME = 8 * 3600 * MICROS
+PAGE_SIZE = 25
+CONCURRENT_EXPORTS = 300
+VIEWS = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+
+Answer = dict[str, Any]
+
+
+class ApiError(Exception):
+    """An error answer: `code` as the API reference names it, and AWS's message where it is known."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ExportApi:
+    """Wraps the WSGI application `moto`; `backend_of` finds DynamoDB's backend by account and Region."""
+
+    def __init__(
+        self,
+        moto: "WSGIApplication",
+        exporter: Exporter,
+        clock: Clock,
+        backend_of: Callable[[str, str], SandboxBackend | None],
+    ) -> None:
+        self._moto = moto
+        self._exporter = exporter
+        self._clock = clock
+        self._backend_of = backend_of
+        self._lock = threading.Lock()
+        self._by_token: dict[str, Export] = {}
+        self._operations: dict[str, Callable[[Answer], Answer]] = {
+            "ExportTableToPointInTime": self._export,
+            "DescribeExport": self._describe,
+            "ListExports": self._list,
+        }
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        operation = self._operations.get(environ.get("HTTP_X_AMZ_TARGET", "").removeprefix(TARGET))
+        if operation is None:
+            return self._moto(environ, start_response)
+        try:
+            request = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+            with self._lock:
+                status, answer = "200 OK", operation(request)
+        except ApiError as error:
+            status, answer = "400 Bad Request", {"__type": ERROR_TYPE_PREFIX + error.code, "message": str(error)}
+        body = json.dumps(answer).encode()
+        start_response(status, [("Content-Type", "application/x-amz-json-1.0"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _export(self, request: Answer) -> Answer:
+        for name in ("TableArn", "S3Bucket"):
+            if not request.get(name):
+                raise ApiError("ValidationException", f"1 validation error detected: Value null at '{name}' is missing")
+        token = request.get("ClientToken")
+        earlier = self._by_token.get(token) if token else None
+        if earlier and not self._expired(earlier):
+            if earlier.request != request:
+                raise ApiError("ExportConflictException", f"The client token {token} was used with other parameters")
+            return {"ExportDescription": _description(earlier)}
+        export = self._checked(request)
+        if sum(other.status == "IN_PROGRESS" for other in self._exporter.exports.values()) >= CONCURRENT_EXPORTS:
+            raise ApiError("LimitExceededException", f"More than {CONCURRENT_EXPORTS} concurrent exports")
+        if token:
+            self._by_token[token] = export
+        self._exporter.start(export)
+        return {"ExportDescription": _description(export)}
+
+    def _expired(self, export: Export) -> bool:
+        """A token holds for 8 hours after the first request that used it has completed."""
+        return export.ended is not None and self._clock.micros() > export.ended + TOKEN_LIFETIME
+
+    def _checked(self, request: Answer) -> Export:
+        """The export of a valid request; `ApiError` for what AWS refuses and for what the sandbox cannot do."""
+        kind = request.get("ExportType", "FULL_EXPORT")
+        if kind not in ("FULL_EXPORT", "INCREMENTAL_EXPORT"):
+            raise ApiError(
+                "ValidationException", f"1 validation error detected: Value '{kind}' at 'exportType' is unknown"
+            )
+        if request.get("ExportFormat", "DYNAMODB_JSON") != "DYNAMODB_JSON":
+            raise ApiError("ValidationException", "The sandbox exports DYNAMODB_JSON only")
+        if "FilterSpecification" in request:
+            raise ApiError("ValidationException", "The sandbox does not filter exports: leave FilterSpecification out")
+        table, (earliest, latest) = self._table(request["TableArn"])
+        # Exports carry their times in whole milliseconds; rounding up keeps every write answered before this request.
+        now = math.ceil(self._clock.micros() / 1000) * 1000
+        if kind == "FULL_EXPORT":
+            moment = _micros(request["ExportTime"]) if "ExportTime" in request else now
+            if "ExportTime" in request and not earliest <= moment <= latest:
+                raise ApiError(
+                    "InvalidExportTimeException",
+                    "The specified ExportTime is outside of the point in time recovery window",
+                )
+            return Export(table, request, now, moment, None)
+        window = _window(request.get("IncrementalExportSpecification") or {}, earliest, latest)
+        return Export(table, request, now, now, window)
+
+    def _table(self, arn: str) -> tuple[SandboxTable, tuple[int, int]]:
+        """The table and its restorable times (microseconds)."""
+        region, account, name = (arn.split(":", 5) + [""] * 6)[3:6]
+        backend = self._backend_of(account, region)
+        table = backend.tables.get(name.removeprefix("table/")) if backend else None
+        if backend is None or not isinstance(table, SandboxTable) or table.table_arn != arn:
+            raise ApiError("TableNotFoundException", f"Table not found: {arn}")
+        restorable = backend.restorable(table)
+        if restorable is None:
+            raise ApiError(
+                "PointInTimeRecoveryUnavailableException",
+                f"Point in time recovery is not enabled for table '{table.name}'",
+            )
+        return table, restorable
+
+    def _describe(self, request: Answer) -> Answer:
+        export = self._exporter.exports.get(request.get("ExportArn", ""))
+        if export is None:
+            raise ApiError("ExportNotFoundException", f"Export not found: {request.get('ExportArn')}")
+        return {"ExportDescription": _description(export)}
+
+    def _list(self, request: Answer) -> Answer:
+        """Reverse order of ARNs, at most 25 a page; the token is the last ARN of the page before."""
+        size = request.get("MaxResults", PAGE_SIZE)
+        if not 1 <= size <= PAGE_SIZE:
+            raise ApiError(
+                "ValidationException", f"1 validation error detected: Value '{size}' at 'maxResults' is not 1..25"
+            )
+        table_arn, after = request.get("TableArn"), request.get("NextToken")
+        arns = sorted(
+            (
+                arn
+                for arn, export in self._exporter.exports.items()
+                if (table_arn is None or export.table.table_arn == table_arn) and (after is None or arn < after)
+            ),
+            reverse=True,
+        )
+        summaries = [
+            {"ExportArn": arn, "ExportStatus": export.status, "ExportType": export.kind}
+            for arn in arns[:size]
+            for export in [self._exporter.exports[arn]]
+        ]
+        return {"ExportSummaries": summaries} | ({"NextToken": arns[size - 1]} if len(arns) > size else {})
+
+
+def _window(specification: Answer, earliest: int, latest: int) -> Window:
+    """The window of an incremental export, checked against its limits and the restorable times (microseconds)."""
+    if "ExportFromTime" not in specification:
+        raise ApiError(
+            "ValidationException", "An incremental export needs IncrementalExportSpecification.ExportFromTime"
+        )
+    view = specification.get("ExportViewType", "NEW_AND_OLD_IMAGES")
+    if view not in VIEWS:
+        raise ApiError(
+            "ValidationException", f"1 validation error detected: Value '{view}' at 'exportViewType' is unknown"
+        )
+    start = _micros(specification["ExportFromTime"])
+    end = _micros(specification["ExportToTime"]) if "ExportToTime" in specification else latest // 1000 * 1000
+    refusal = None
+    if start < earliest:
+        refusal = "Incremental export start time outside PITR window"
+    elif end > latest:
+        refusal = "Incremental export end time outside PITR window"
+    elif not SHORTEST_WINDOW <= end - start <= LONGEST_WINDOW:
+        refusal = "Incremental export period must be at least 15 minutes and at most 24 hours"
+    if refusal:
+        raise ApiError("InvalidExportTimeException", refusal)
+    return Window(start, end, view)
+
+
+def _micros(seconds: float) -> int:
+    return round(seconds * 1000) * 1000
+
+
+def _description(export: Export) -> Answer:
+    """ExportDescription: what is known of the export now, absent fields left out."""
+    request, window = export.request, export.window
+    done = export.status == "COMPLETED"
+    code, message = (export.status == "FAILED" and export.failure) or (None, None)
+    fields = {
+        "ExportArn": export.arn,
+        "ExportStatus": export.status,
+        "StartTime": export.started / MICROS,
+        "EndTime": export.ended / MICROS if export.ended and export.status != "IN_PROGRESS" else None,
+        "ExportManifest": export.summary_key if done else None,
+        "TableArn": export.table.table_arn,
+        "TableId": export.table.table_id,
+        "ExportTime": None if window else export.export_time / MICROS,
+        "ClientToken": request.get("ClientToken"),
+        "S3Bucket": request["S3Bucket"],
+        "S3BucketOwner": request.get("S3BucketOwner"),
+        "S3Prefix": request.get("S3Prefix"),
+        "S3SseAlgorithm": export.sse,
+        "S3SseKmsKeyId": request.get("S3SseKmsKeyId"),
+        "FailureCode": code,
+        "FailureMessage": message,
+        "ExportFormat": "DYNAMODB_JSON",
+        "BilledSizeBytes": export.billed_bytes if done else None,
+        "ItemCount": export.item_count if done else None,
+        "ExportType": export.kind,
+        "IncrementalExportSpecification": window
+        and {
+            "ExportFromTime": window.start / MICROS,
+            "ExportToTime": window.end / MICROS,
+            "ExportViewType": window.view,
+        },
+    }
+    return {name: value for name, value in fields.items() if value is not None}

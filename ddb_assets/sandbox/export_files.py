@@ -1,0 +1,118 @@
+"""What an export writes, byte for byte: data lines, gzip members, both manifests.
+
+Pure: it knows no S3 and no tables. Forms are those of exports written by AWS (compact JSON in raw UTF-8, a newline
+after every object, a gzip header without time and name), else those of the AWS page S3DataExport.Output.
+"""
+
+import hashlib
+import zlib
+from base64 import b64encode
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import orjson
+
+from ddb_assets.sandbox import image
+from ddb_assets.sandbox.change_log import Change
+
+GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no time, no name, operating system unknown
+HASH_SPACE = 1 << 8 * image.HASH_BYTES
+BYTES_PER_PARTITION = 16 << 20
+MOST_PARTITIONS = 256
+LEAST_PARTITIONS = 3
+THIN_PARTITION = HASH_SPACE >> 20
+
+
+def partition_bounds(table_bytes: int) -> list[int]:
+    """Where each partition of a table ends in the space of hashes, in order; the last one ends with the space.
+
+    A large table has more of them. The last is so thin that it hardly ever holds an item, like one split off for a hot
+    key that is gone: exports of real tables have empty files too.
+    """
+    count = min(max(LEAST_PARTITIONS, -(-table_bytes // BYTES_PER_PARTITION)), MOST_PARTITIONS)
+    thick = HASH_SPACE - THIN_PARTITION
+    return [thick * number // count for number in range(1, count + 1)] + [HASH_SPACE]
+
+
+def full_line(stored: bytes) -> bytes:
+    """An item of a full export: `{"Item":{...}}`."""
+    return b'{"Item":' + stored + b"}\n"
+
+
+def change_line(change: Change, key_names: list[str], old_image: bool) -> bytes:
+    """A changed key of an incremental export: Metadata, Keys, then OldImage (if asked for) and NewImage, if any."""
+    attributes = image.decode(change.new or change.old or b"")
+    keys = orjson.dumps({name: attributes[name] for name in key_names})
+    line = b'{"Metadata":{"WriteTimestampMicros":{"N":"%d"}},"Keys":%b' % (change.micros, keys)
+    if old_image and change.old is not None:
+        line += b',"OldImage":' + change.old
+    if change.new is not None:
+        line += b',"NewImage":' + change.new
+    return line + b"}\n"
+
+
+class GzipLines:
+    """Writes lines as one gzip member into a binary file and counts them; `finish` returns the member's base64 MD5."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self.count = 0
+        self._target = target
+        self._deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._crc = 0
+        self._length = 0
+        self._put(GZIP_HEADER)
+
+    def write(self, line: bytes) -> None:
+        """Adds one line, its newline included."""
+        self.count += 1
+        self._crc = zlib.crc32(line, self._crc)
+        self._length += len(line)
+        self._put(self._deflate.compress(line))
+
+    def finish(self) -> str:
+        """Ends the member; nothing may be written after."""
+        trailer = self._crc.to_bytes(4, "little") + (self._length & 0xFFFFFFFF).to_bytes(4, "little")
+        self._put(self._deflate.flush() + trailer)
+        return b64encode(self._md5.digest()).decode()
+
+    def _put(self, data: bytes) -> None:
+        self._md5.update(data)
+        self._target.write(data)
+
+
+def split(lines: Iterator[tuple[bytes, bytes]], bounds: list[int]) -> Iterator[Iterator[bytes]]:
+    """Lines with their storage keys, in key order, as one iterator per partition, each used up before the next."""
+    ahead: list[tuple[bytes, bytes]] = []
+
+    def until(bound: int) -> Iterator[bytes]:
+        while entry := ahead.pop() if ahead else next(lines, None):
+            key, line = entry
+            if int.from_bytes(key[: image.HASH_BYTES]) >= bound:
+                ahead.append(entry)
+                return
+            yield line
+
+    for bound in bounds:
+        yield until(bound)
+
+
+def manifest_text(fields: dict[str, Any]) -> bytes:
+    """One line of a manifest: compact JSON and a newline."""
+    return orjson.dumps(fields) + b"\n"
+
+
+def file_entry(count: int, md5: str, etag: str, key: str) -> bytes:
+    """One line of manifest-files.json."""
+    return manifest_text({"itemCount": count, "md5Checksum": md5, "etag": etag, "dataFileS3Key": key})
+
+
+def base64_md5(data: bytes) -> bytes:
+    """The content of a manifest's `.md5` file."""
+    return b64encode(hashlib.md5(data, usedforsecurity=False).digest())
+
+
+def iso_time(moment: datetime) -> str:
+    """A time as manifests have it: `2024-05-14T11:14:20.608Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,0 +1,223 @@
+"""Runs exports: from the change log to the objects AWS writes, each in a thread of its own.
+
+`export_api` checks requests and asks for exports here; the bytes come from `export_files`. Objects are put through the
+S3 API like any client's. Facts: S3 layout and manifests, AWS pages S3DataExport.Output and S3DataExport_Requesting.
+"""
+
+import secrets
+import tempfile
+import threading
+from base64 import b32encode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from botocore.exceptions import ClientError
+
+from ddb_assets.sandbox import export_files
+from ddb_assets.sandbox.change_log import ChangeLog, LogReader
+from ddb_assets.sandbox.clock import from_micros
+from ddb_assets.sandbox.tables import SandboxTable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PARALLEL = 2  # exports that read the log at the same time; the others wait, still IN_PROGRESS
+SPOOL_BYTES = 1 << 20
+LEAST_BILLED_INCREMENTAL = 10 << 20
+
+
+@dataclass(frozen=True)
+class Window:
+    """The changes `[start, end)` in microseconds, with or without the images before the window."""
+
+    start: int
+    end: int
+    view: str  # NEW_IMAGE or NEW_AND_OLD_IMAGES
+
+
+@dataclass
+class Export:
+    """One export task; times in microseconds.
+
+    A full export has no window and holds what was written before `export_time`. An incremental one holds its window.
+    """
+
+    table: SandboxTable
+    request: dict[str, Any]
+    started: int
+    export_time: int
+    window: Window | None
+    id: str = field(init=False)
+    status: str = "IN_PROGRESS"
+    ended: int | None = None
+    item_count: int = 0
+    billed_bytes: int = 0
+    failure: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        self.id = f"{self.started // 1000:014d}-{secrets.token_hex(4)}"
+
+    @property
+    def arn(self) -> str:
+        return f"{self.table.table_arn}/export/{self.id}"
+
+    @property
+    def kind(self) -> str:
+        return "INCREMENTAL_EXPORT" if self.window else "FULL_EXPORT"
+
+    @property
+    def sse(self) -> str:
+        return str(self.request.get("S3SseAlgorithm", "AES256"))
+
+    def key(self, *parts: str) -> str:
+        """An object key under this export's prefix, relative to the bucket."""
+        prefix = self.request.get("S3Prefix")
+        return "/".join([*([prefix.rstrip("/")] if prefix else []), "AWSDynamoDB", *parts])
+
+    @property
+    def summary_key(self) -> str:
+        return self.key(self.id, "manifest-summary.json")
+
+
+class Exporter:
+    """Starts exports and remembers them. `stop` lets none begin that has not, and waits for the rest."""
+
+    def __init__(self, log: ChangeLog, s3: "S3Client", delay: timedelta) -> None:
+        self._log = log
+        self._s3 = s3
+        self._delay = delay
+        self._slots = threading.Semaphore(PARALLEL)
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.exports: dict[str, Export] = {}  # by ARN
+
+    def start(self, export: Export) -> None:
+        """Registers the export and runs it after the delay."""
+        self.exports[export.arn] = export
+        thread = threading.Thread(target=self._run, args=(export,), name=f"export {export.id}", daemon=True)
+        self._threads = [running for running in self._threads if running.is_alive()] + [thread]
+        thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, export: Export) -> None:
+        if self._stopping.wait(self._delay.total_seconds()):
+            return
+        with self._slots:
+            if self._stopping.is_set():
+                return
+            try:
+                self._write(export)
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                fail = "S3NoSuchBucket" if code == "NoSuchBucket" else f"S3{code}"
+                export.failure = (fail, error.response["Error"].get("Message", code))
+            except Exception as error:  # a defect must end the export as FAILED, not hang whoever polls it
+                export.failure = ("UNKNOWN", f"{type(error).__name__}: {error}")
+            if export.failure:
+                export.ended = self._log.clock.micros()
+                export.status = "FAILED"
+
+    def _write(self, export: Export) -> None:
+        self._put(export, export.key(export.id, "_started"), b"")
+        self._log.clock.wait_until(export.export_time)  # it was rounded up to a whole millisecond
+        with self._log.reader() as reader:
+            bounds = export_files.partition_bounds(self._log.totals(export.table.number)[1])
+            partitions = export_files.split(_lines(export, reader), bounds)
+            entries = [self._data_file(export, lines) for lines in partitions]
+        if export.window:
+            export.billed_bytes = max(export.billed_bytes, LEAST_BILLED_INCREMENTAL)
+        self._put_with_md5(export, export.key(export.id, "manifest-files.json"), b"".join(entries))
+        export.ended = self._log.clock.micros()
+        self._put_with_md5(export, export.summary_key, export_files.manifest_text(_summary(export)))
+        export.status = "COMPLETED"
+
+    def _data_file(self, export: Export, lines: Iterator[bytes]) -> bytes:
+        """Writes one data file and returns its line of manifest-files.json."""
+        name = b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower() + ".json.gz"
+        key = export.key("data", name) if export.window else export.key(export.id, "data", name)
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+            target = export_files.GzipLines(cast("BinaryIO", spool))
+            for line in lines:
+                target.write(line)
+            md5 = target.finish()
+            spool.seek(0)
+            etag = self._upload(export, key, cast("BinaryIO", spool))
+        export.item_count += target.count
+        return export_files.file_entry(target.count, md5, etag, key)
+
+    def _upload(self, export: Export, key: str, body: BinaryIO) -> str:
+        """A multipart upload of one part, as AWS's exporter makes for every data file: its etag ends in "-1"."""
+        encryption: Any = self._encryption(export)
+        place: Any = {"Bucket": export.request["S3Bucket"], "Key": key}
+        place["UploadId"] = self._s3.create_multipart_upload(**place, **encryption)["UploadId"]
+        part = self._s3.upload_part(**place, PartNumber=1, Body=body)
+        parts: Any = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+        return self._s3.complete_multipart_upload(**place, MultipartUpload=parts)["ETag"].strip('"')
+
+    def _put_with_md5(self, export: Export, key: str, data: bytes) -> None:
+        """The object and its checksum beside it: `manifest-files.json` and `manifest-files.md5`, the checksum first."""
+        self._put(export, key.removesuffix(".json") + ".md5", export_files.base64_md5(data))
+        self._put(export, key, data)
+
+    def _put(self, export: Export, key: str, data: bytes) -> None:
+        encryption: Any = self._encryption(export)
+        self._s3.put_object(Bucket=export.request["S3Bucket"], Key=key, Body=data, **encryption)
+
+    @staticmethod
+    def _encryption(export: Export) -> dict[str, str]:
+        if export.sse == "AES256":
+            return {"ServerSideEncryption": "AES256"}
+        key_id = export.request.get("S3SseKmsKeyId")
+        return {"ServerSideEncryption": "aws:kms"} | ({"SSEKMSKeyId": key_id} if key_id else {})
+
+
+def _lines(export: Export, reader: LogReader) -> Iterator[tuple[bytes, bytes]]:
+    """Storage key and line of everything the export holds, in key order; adds up the billed bytes on the way."""
+    number = export.table.number
+    if export.window is None:
+        for stored in reader.items_at(number, export.export_time):
+            export.billed_bytes += stored.size
+            yield stored.key, export_files.full_line(stored.image)
+        return
+    old_images = export.window.view == "NEW_AND_OLD_IMAGES"
+    for change in reader.changes(number, export.window.start, export.window.end):
+        export.billed_bytes += change.size
+        yield change.key, export_files.change_line(change, export.table.table_key_attrs, old_images)
+
+
+def _summary(export: Export) -> dict[str, Any]:
+    """manifest-summary.json, its fields in AWS's order for the version."""
+    window = export.window
+    if window:
+        span = {"exportFromTime": _iso(window.start), "exportToTime": _iso(window.end)}
+    else:
+        span = {"exportTime": _iso(export.export_time)}
+    return {
+        "version": "2023-08-01" if window else "2020-06-30",
+        "exportArn": export.arn,
+        "startTime": _iso(export.started),
+        "endTime": _iso(export.ended or export.started),
+        "tableArn": export.table.table_arn,
+        "tableId": export.table.table_id,
+        **span,
+        "s3Bucket": export.request["S3Bucket"],
+        "s3Prefix": export.request.get("S3Prefix"),
+        "s3SseAlgorithm": export.sse,
+        "s3SseKmsKeyId": export.request.get("S3SseKmsKeyId"),
+        "manifestFilesS3Key": export.key(export.id, "manifest-files.json"),
+        "billedSizeBytes": export.billed_bytes,
+        "itemCount": export.item_count,
+        "outputFormat": "DYNAMODB_JSON",
+        **({"outputView": window.view} if window else {}),
+        "exportType": export.kind,
+    }
+
+
+def _iso(micros: int) -> str:
+    return export_files.iso_time(from_micros(micros))

@@ -1,0 +1,232 @@
+"""The sandbox: AWS on this machine. moto's server with DynamoDB's tables on disk and exports as AWS makes them.
+
+It runs in threads of this process (`with Sandbox() as sandbox:`; as a process of its own: `process`); other processes
+reach it with the variables of `environment()`. It starts empty: the demo tables are in `demo`.
+"""
+
+import functools
+import os
+import resource
+import socket
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+from botocore.config import Config
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import model_data, reset_model_data
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.sandbox.backend import Recovery, SandboxBackend
+from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
+from ddb_assets.sandbox.clock import Clock, to_micros
+from ddb_assets.sandbox.export_api import ExportApi
+from ddb_assets.sandbox.exporter import Exporter
+from ddb_assets.sandbox.image import Attributes
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+ONCE = Config(retries={"total_max_attempts": 1})  # what a server on this machine refuses, it refuses again
+ACCESS_KEY = "sandbox"  # and the secret too: moto accepts any
+OBJECT_IN_MEMORY = 64 << 10  # bytes; larger S3 objects lie in temporary files, each of them an open file
+OPEN_FILES = 65_536
+
+_one_per_process = threading.Lock()
+
+
+class SandboxError(DdbAssetsError):
+    """The sandbox cannot start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of a table's history, in DynamoDB JSON: the whole item after it, or the key of the item it deletes."""
+
+    at: datetime
+    item: Attributes
+    deleted: bool = False
+
+
+class Sandbox:
+    """DynamoDB and S3 on a loopback port, as a context manager; one at a time in a process, as moto's state is global.
+
+    `folder` is where the change log lies (default: a temporary folder); it starts empty each time. `latest_lag` is how
+    far the latest restorable time trails behind now, `export_delay` how long an export stays IN_PROGRESS before its
+    work begins. Raises `SandboxError` if the port is taken or a sandbox runs in this process already.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        port: int = 0,
+        latest_lag: timedelta = timedelta(minutes=5),
+        export_delay: timedelta = timedelta(seconds=0.5),
+    ) -> None:
+        self.clock = Clock()
+        self.endpoint_url = ""
+        self._folder = folder
+        self._port = port
+        self._latest_lag = latest_lag
+        self._export_delay = export_delay
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        if not _one_per_process.acquire(blocking=False):
+            raise SandboxError(
+                "A sandbox is already running in this process: use its endpoint, or start the second one as a process "
+                "of its own with `ddb-assets sandbox`."
+            )
+        with ExitStack() as stack:
+            stack.callback(_one_per_process.release)
+            folder = self._folder or Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="ddb-assets-sandbox-"))
+            )
+            folder.mkdir(parents=True, exist_ok=True)
+            listening = stack.enter_context(_listen(self._port))
+            self.endpoint_url = f"http://{HOST}:{listening.getsockname()[1]}"
+            self._log = ChangeLog(folder / "change_log.sqlite", self.clock)
+            stack.callback(self._log.close)
+            stack.enter_context(_moto(functools.partial(SandboxBackend, log=self._log, latest_lag=self._latest_lag)))
+            exporter = Exporter(self._log, self.s3(), self._export_delay)
+            moto = DomainDispatcherApplication(create_backend_app)
+            stack.enter_context(_served(ExportApi(moto, exporter, self.clock, _backend), listening))
+            stack.callback(exporter.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables with which boto3, the AWS CLI and this project reach the sandbox instead of AWS."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+        }
+
+    def dynamodb(self) -> "DynamoDBClient":
+        """A boto3 client of the sandbox's DynamoDB."""
+        return self._session().client("dynamodb", endpoint_url=self.endpoint_url, config=ONCE)
+
+    def s3(self) -> "S3Client":
+        """A boto3 client of the sandbox's S3."""
+        return self._session().client("s3", endpoint_url=self.endpoint_url, config=ONCE)
+
+    def _session(self) -> "boto3.session.Session":
+        return boto3.session.Session(ACCESS_KEY, ACCESS_KEY, region_name=REGION)
+
+    def seed(self, table_name: str, history: Iterable[Write]) -> int:
+        """Gives a table backdated writes, read lazily, and returns how many; a key's writes need no particular order.
+
+        They are as if written through the API at their times: seen by reads, and by exports once recovery covers them.
+        """
+        table = _home().sandbox_table(table_name)
+
+        def logged() -> Iterable[LoggedWrite]:
+            for write in history:
+                micros = to_micros(write.at)
+                if write.deleted:
+                    yield LoggedWrite(micros, table.storage_key(write.item), None, 0)
+                else:
+                    yield LoggedWrite(micros, *table.encode(write.item))
+
+        return self._log.load(table.number, logged())
+
+    def enable_recovery(self, table_name: str, since: datetime) -> None:
+        """Point-in-time recovery as if it had been switched on at that time: the earliest restorable time."""
+        backend = _home()
+        backend.recovery[backend.sandbox_table(table_name).table_id] = Recovery(to_micros(since))
+
+
+def _home() -> SandboxBackend:
+    backend: Any = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION]
+    assert isinstance(backend, SandboxBackend)  # noqa: S101 - the running sandbox has put it there
+    return backend
+
+
+def _backend(account: str, region: str) -> SandboxBackend | None:
+    known: Any = dynamodb_backends[account].get(region) if account in dynamodb_backends else None
+    return known if isinstance(known, SandboxBackend) else None
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port), backlog=128)
+    except OSError as error:
+        raise SandboxError(
+            f"Port {port} of {HOST} cannot be used ({error.strerror}): stop what runs there or choose another port."
+        ) from None
+
+
+class _QuietHandler(MotoRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """No line per request: a demo makes thousands."""
+
+
+@contextmanager
+def _served(app: Any, listening: socket.socket) -> Iterator[None]:
+    """The application served in a thread, one more thread per request, until the block ends."""
+    host, port = listening.getsockname()
+    server = make_server(host, port, app, threaded=True, request_handler=_QuietHandler, fd=listening.fileno())
+    thread = threading.Thread(target=server.serve_forever, name="sandbox", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Forgetful(list[Any]):
+    """moto lists every object it ever made, for a dashboard: every item and every S3 object would stay in memory."""
+
+    def append(self, _: Any) -> None:
+        pass
+
+
+@contextmanager
+def _moto(backend: Any) -> Iterator[None]:
+    """moto's global state set up for a sandbox, and emptied and put back at the end."""
+    before = dynamodb_backends.backend
+    buffer = "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"
+    buffer_before = os.environ.get(buffer)
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    dynamodb_backends.clear()
+    dynamodb_backends.backend = backend
+    os.environ[buffer] = str(OBJECT_IN_MEMORY)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_files[0], min(OPEN_FILES, open_files[1])), open_files[1]))
+    for models in model_data.values():
+        for model in models.values():
+            model.instances_tracked = _Forgetful()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        BackendDict.reset()
+        reset_model_data()
+        dynamodb_backends.backend = before
+        resource.setrlimit(resource.RLIMIT_NOFILE, open_files)
+        if buffer_before is None:
+            del os.environ[buffer]
+        else:
+            os.environ[buffer] = buffer_before

@@ -1,0 +1,245 @@
+"""DynamoDB's tables for moto, kept in the change log instead of in memory.
+
+moto serves the API (expressions, conditions, errors) from `Table.items`, a dict in memory. Here that dict is a view of
+the change log: whatever moto writes is logged, whichever call it came through, and memory does not grow with the
+table, except in calls that moto answers from the whole table at once: on secondary indexes and in PartiQL. What moto
+does across tables (transactions, PartiQL, recovery settings) is in `backend`; exports are in `exporter`.
+"""
+
+import base64
+import copy
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from moto.dynamodb.exceptions import MockValidationException
+from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
+from moto.dynamodb.models.table import RESULT_SIZE_LIMIT, Table
+
+from ddb_assets.sandbox import image
+from ddb_assets.sandbox.change_log import ChangeLog
+
+PAGE_ITEMS = 500  # read from the log at a time; an item is at most 400 KB
+WHOLE_TABLE = (b"", image.KEY_END)
+
+
+class SandboxTable(Table):
+    """A moto table whose items lie in the change log under the table's id."""
+
+    def __init__(self, *args: Any, log: ChangeLog, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.log = log
+        self.table_id = str(uuid.uuid4())
+        self.number = log.add_table(self.table_id)
+        self.items: Any = StoredItems(self)
+        self._span = WHOLE_TABLE
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SandboxTable":
+        # moto copies a table to undo a failed transaction; here the log's transaction undoes it, at no cost.
+        return self
+
+    def __len__(self) -> int:
+        return self.log.totals(self.number)[0]
+
+    def describe(self, base_key: str = "TableDescription") -> dict[str, Any]:
+        """DescribeTable's answer; the item count and size are exact, where AWS updates them every six hours."""
+        description = super().describe(base_key)
+        items, size = self.log.totals(self.number)
+        description[base_key] |= {"TableId": self.table_id, "ItemCount": items, "TableSizeBytes": size}
+        return description
+
+    def encode(self, attributes: image.Attributes) -> tuple[bytes, bytes, int]:
+        """Storage key, image and size of an item in DynamoDB JSON; a ValidationException for what DynamoDB refuses."""
+        try:
+            return (self.storage_key(attributes), *image.encode(attributes, self.table_key_attrs))
+        except image.ImageError as error:
+            raise MockValidationException(str(error)) from None
+
+    def storage_key(self, attributes: image.Attributes) -> bytes:
+        """Where the item with these key attributes stands in the log."""
+        sort_key = attributes[self.range_key_attr] if self.range_key_attr else None
+        return image.storage_key(attributes[self.hash_key_attr], sort_key)
+
+    def to_item(self, stored: bytes) -> Item:
+        """moto's item of an image, without moto's constructor: that checks sizes for every attribute, quadratically."""
+        item: Item = object.__new__(Item)
+        item.attrs = LimitedSizeDict()
+        for name, attribute in image.decode(stored).items():
+            dict.__setitem__(item.attrs, name, DynamoType(_to_moto(attribute)))
+        item.hash_key = item.attrs[self.hash_key_attr]
+        item.range_key = item.attrs[self.range_key_attr] if self.range_key_attr else None
+        return item
+
+    def store(self, item: Item) -> Item:
+        """Logs the item as it is now and returns it as it is stored, its numbers in their canonical text."""
+        key, stored, size = self.encode({name: _to_json(value) for name, value in item.attrs.items()})
+        self.log.append(self.number, key, stored, size)
+        return self.to_item(stored)
+
+    def stored_items(self, low: bytes, high: bytes) -> Iterator[tuple[Item, int]]:
+        """Items with `low <= storage key < high` and their sizes, in key order, read from the log page by page."""
+        while page := self.log.page(self.number, low, high, PAGE_ITEMS):
+            for stored in page:
+                yield self.to_item(stored.image), stored.size
+            low = page[-1].key + b"\x00"
+
+    def all_items(self) -> list[Item]:
+        """All items for moto to look through: of the table, or of one partition within `query`."""
+        return [item for item, _ in self.stored_items(*self._span)]
+
+    def has_idx_items(self, index_name: str) -> list[Item]:
+        """The items an index holds: those with all of its key attributes."""
+        names = {key["AttributeName"] for key in self.get_index(index_name).schema}
+        return [item for item in self.all_items() if names <= item.attrs.keys()]
+
+    def query(
+        self,
+        hash_key: DynamoType | None,
+        range_comparison: str | None,
+        range_objs: list[DynamoType],
+        limit: int,
+        exclusive_start_key: dict[str, Any],
+        scan_index_forward: bool,
+        projection_expressions: list[list[str]] | None,
+        index_name: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[list[Item], int, dict[str, Any] | None]:
+        """moto's own query; unless it is about an index, it looks through one partition instead of the whole table."""
+        scope = copy.copy(self)
+        if hash_key and not index_name:
+            scope._span = image.partition_range(_to_json(hash_key))
+        return super(SandboxTable, scope).query(
+            hash_key,
+            range_comparison,
+            range_objs,
+            limit,
+            exclusive_start_key,
+            scan_index_forward,
+            projection_expressions,
+            index_name,
+            *args,
+            **kwargs,
+        )
+
+    def scan(
+        self,
+        filters: dict[str, Any],
+        limit: int,
+        exclusive_start_key: dict[str, Any],
+        filter_expression: Any = None,
+        index_name: str | None = None,
+        consistent_read: bool = False,
+        projection_expression: list[list[str]] | None = None,
+        segments: tuple[None, None] | tuple[int, int] = (None, None),
+    ) -> tuple[list[Item], int, dict[str, Any] | None]:
+        """One page of a scan in key order: at most `limit` items and 1 MB before any filter, whole or one segment."""
+        if index_name:
+            options = (filter_expression, index_name, consistent_read, projection_expression, segments)
+            return super().scan(filters, limit, exclusive_start_key, *options)
+        low, high = image.segment_range(*segments) if segments != (None, None) else WHOLE_TABLE
+        if exclusive_start_key:
+            low = max(low, self.storage_key(exclusive_start_key) + b"\x00")
+        page: list[Item] = []
+        page_size = 0
+        last_key = None
+        for item, size in self.stored_items(low, high):
+            if page and (len(page) == limit or page_size + size > RESULT_SIZE_LIMIT):
+                last_key = self._get_last_evaluated_key(page[-1], None)
+                break
+            page.append(item)
+            page_size += size
+        results = [item for item in page if _passes(item, filters)]
+        if filter_expression is not None:
+            results = [item for item in results if filter_expression.expr(item)]
+        if projection_expression:
+            results = [item.project(projection_expression) for item in results]
+        return results, len(page), last_key
+
+
+def _passes(item: Item, filters: dict[str, Any]) -> bool:
+    """The legacy ScanFilter parameter: every named attribute compares as asked, an absent one only passes NULL."""
+    for name, (operator, operands) in filters.items():
+        attribute = item.attrs.get(name)
+        if not (attribute.compare(operator, operands) if attribute else operator == "NULL"):
+            return False
+    return True
+
+
+def _to_moto(attribute: dict[str, Any]) -> dict[str, Any]:
+    """DynamoDB JSON as moto has it in memory: binary as bytes instead of base64 text."""
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "B":
+            return {kind: base64.b64decode(value)}
+        case "BS":
+            return {kind: [base64.b64decode(member) for member in value]}
+        case "M":
+            return {kind: {name: _to_moto(member) for name, member in value.items()}}
+        case "L":
+            return {kind: [_to_moto(member) for member in value]}
+    return attribute
+
+
+def _to_json(value: DynamoType) -> dict[str, Any]:
+    """The inverse: a value of moto's in DynamoDB JSON."""
+    match value.type:
+        case "B":
+            return {"B": base64.b64encode(value.value).decode()}
+        case "BS":
+            return {"BS": [base64.b64encode(member).decode() for member in value.value]}
+        case "M":
+            return {"M": {name: _to_json(member) for name, member in value.value.items()}}
+        case "L":
+            return {"L": [_to_json(member) for member in value.value]}
+        case "SS" | "NS":
+            return {value.type: list(value.value)}
+    return {value.type: value.value}
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The items of one hash key for moto: sort key -> item, or the one item of a table without a sort key."""
+
+    table: SandboxTable
+    hash_key: DynamoType
+
+    def __getitem__(self, range_key: DynamoType | None) -> Item:
+        stored = self.table.log.newest(self.table.number, self._storage_key(range_key))
+        if stored is None:
+            raise KeyError(range_key)
+        return self.table.to_item(stored)
+
+    def __setitem__(self, range_key: DynamoType, item: Item) -> None:
+        self.table.store(item)
+
+    def pop(self, range_key: DynamoType | None) -> Item:
+        with self.table.log.transaction():
+            item = self[range_key]
+            self.table.log.append(self.table.number, self._storage_key(range_key), None, 0)
+        return item
+
+    def _storage_key(self, range_key: DynamoType | None) -> bytes:
+        return image.storage_key(_to_json(self.hash_key), _to_json(range_key) if range_key else None)
+
+
+@dataclass(frozen=True)
+class StoredItems:
+    """What moto takes for its dict of items: hash key -> sort key -> item, or hash key -> item."""
+
+    table: SandboxTable
+
+    def __getitem__(self, hash_key: DynamoType) -> Any:
+        partition = Partition(self.table, hash_key)
+        return partition if self.table.has_range_key else partition[None]
+
+    def __contains__(self, hash_key: DynamoType) -> bool:
+        # moto asks before it reads, and catches the KeyError of a read that finds nothing.
+        return True
+
+    def __setitem__(self, hash_key: DynamoType, item: Item) -> None:
+        self.table.store(item)
+
+    def pop(self, hash_key: DynamoType) -> Item:
+        return Partition(self.table, hash_key).pop(None)

@@ -1,0 +1,244 @@
+"""DuckDB as the warehouse: the embedded default, a file of which one process at a time is the writer.
+
+Runs the load's Redshift statements in DuckDB's dialect. The order of a load is not here (`load.py`), nor is its SQL
+(`sql.py`).
+"""
+
+import os
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+
+from ddb_assets.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
+from ddb_assets.parquet.report import Part, Relation
+from ddb_assets.resources.storage import Storage, is_s3
+from ddb_assets.warehouse.protocol import LoadError, WarehouseError
+from ddb_assets.warehouse.sql import Statement, Table, quoted
+
+MEMORY = ":memory:"
+COPY_CHUNK = 1 << 20
+RETRY_SECONDS = 0.2
+
+_CATALOG_TYPES = {
+    "DOUBLE": "DOUBLE PRECISION",
+    "VARCHAR": f"VARCHAR({MAX_VARCHAR})",
+    "BLOB": f"VARBYTE({MAX_VARBYTE})",
+    "JSON": "SUPER",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ",
+}
+_PARQUET_TYPES = {
+    "DOUBLE PRECISION": {"DOUBLE"},
+    "VARCHAR": {"VARCHAR"},
+    "SUPER": {"VARCHAR"},
+    "VARBYTE": {"BLOB"},
+    "TIMESTAMPTZ": {"TIMESTAMP WITH TIME ZONE"},
+}
+_locks: dict[str, threading.Lock] = {}  # DuckDB's file lock keeps other processes out, not other threads of this one
+
+
+class DuckDBWarehouse:
+    """A DuckDB file, open and locked while it is entered as a context manager.
+
+    `path` is a file, made with its folder when it is not there, or `:memory:`. Waits up to `timeout` seconds for a file
+    that somebody else holds. `memory_limit` is DuckDB's setting, such as `2GB`. `storage` reads parts on S3, which are
+    brought to a temporary folder one by one.
+
+    Raises WarehouseError when the file cannot be opened.
+    """
+
+    default_schema = "main"
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        storage: Storage | None = None,
+        memory_limit: str | None = None,
+        timeout: float = 300.0,
+    ) -> None:
+        self._path = str(path)
+        self._storage = storage or Storage()
+        self._memory_limit = memory_limit
+        self._timeout = timeout
+        self._open: duckdb.DuckDBPyConnection | None = None
+        self._database = ""
+        self.session = secrets.token_hex(4)
+
+    def __enter__(self) -> Self:
+        deadline = time.monotonic() + self._timeout
+        if self._path != MEMORY:
+            self._path = str(Path(self._path).resolve())
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            if not _locks.setdefault(self._path, threading.Lock()).acquire(timeout=self._timeout):
+                raise self._held("another load in this process")
+        try:
+            self._open = self._connected(deadline)
+            self._configure(self._open)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+        if self._path != MEMORY:
+            _locks[self._path].release()
+
+    def _connected(self, deadline: float) -> duckdb.DuckDBPyConnection:
+        while True:
+            try:
+                return duckdb.connect(self._path)
+            except duckdb.Error as error:
+                busy = "lock on file" in str(error) or "different configuration" in str(error)
+                if not busy:
+                    raise WarehouseError(f"DuckDB cannot open {self._path}: {error}") from error
+                if time.monotonic() > deadline:
+                    raise self._held(str(error)) from error
+            time.sleep(RETRY_SECONDS)
+
+    def _held(self, holder: str) -> WarehouseError:
+        return WarehouseError(
+            f"{self._path} is in use, still after {self._timeout:g} seconds: DuckDB lets one process write at a time. "
+            f"Close whatever has it open and try again ({holder})"
+        )
+
+    def _configure(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET preserve_insertion_order = false")  # rows have no order, and keeping one costs memory
+        if self._memory_limit:
+            limit = exp.Literal.string(self._memory_limit).sql(dialect="duckdb")
+            try:
+                connection.execute(f"SET memory_limit = {limit}")
+            except duckdb.Error as error:
+                raise WarehouseError(
+                    f"memory_limit {self._memory_limit!r} is none for DuckDB: write 2GB or 800MB"
+                ) from error
+        row = connection.execute("SELECT current_database()").fetchone()
+        self._database = str(row[0]) if row else ""
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB's own connection, to query what was loaded."""
+        if self._open is None:
+            raise WarehouseError(f"{self._path} is not open: use the warehouse in a with statement")
+        return self._open
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commits when its block ends, rolls back when it raises."""
+        self.connection.begin()
+        try:
+            yield
+        except BaseException:
+            self.connection.rollback()
+            raise
+        self.connection.commit()
+
+    def execute(self, statement: Statement) -> None:
+        """Runs one statement of Redshift's dialect."""
+        self.connection.execute(_translated(statement.text, self._database), list(statement.values))
+
+    def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
+        """Runs one query of Redshift's dialect."""
+        self.execute(statement)
+        return self.connection.fetchall()
+
+    def catalog(self, table: Table) -> dict[str, SqlType]:
+        """The table's columns. DuckDB keeps no length of text or bytes, so they have the largest."""
+        found = self.connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY column_index",
+            [self._database, table.schema, table.name],
+        ).fetchall()
+        return {name: SqlType.parse(_CATALOG_TYPES.get(kind, kind)) for name, kind in found}
+
+    def copy(self, relation: Relation, stage: Table) -> None:
+        """Fills the staging table from the relation's parts, one file after the other."""
+        columns = ", ".join(quoted(c.name) for c in relation.columns)
+        for part in relation.parts:
+            with self._local(part) as path:
+                try:
+                    self._check_columns(relation, part, path)
+                    self.connection.execute(
+                        f"INSERT INTO {stage} ({columns}) SELECT {columns} "  # noqa: S608 -- quoted
+                        "FROM read_parquet(?, hive_partitioning = false)",
+                        [str(path)],
+                    )
+                    row = self.connection.fetchone()
+                except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
+                    raise LoadError(f"part {part.uri} cannot be read, flatten the export again: {error}") from error
+            if row is None or row[0] != part.rows:
+                raise LoadError(
+                    f"part {part.uri} has {row and row[0]} rows, the report says {part.rows}: flatten again"
+                )
+
+    def _check_columns(self, relation: Relation, part: Part, path: Path) -> None:
+        found = self.connection.execute(
+            "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [str(path)]
+        ).fetchall()
+        names = [name for name, *_ in found]
+        if names != [c.name for c in relation.columns]:
+            raise LoadError(
+                f"part {part.uri} has the columns {', '.join(names)}, {relation.name!r} has "
+                f"{', '.join(c.name for c in relation.columns)}: flatten the export again"
+            )
+        for column, (_, kind, *_) in zip(relation.columns, found, strict=True):
+            declared = SqlType.parse(column.type)
+            if kind not in _PARQUET_TYPES.get(declared.name, {str(declared)}):
+                raise LoadError(
+                    f"column {column.name!r} of part {part.uri} is {kind}, {relation.name!r} has {column.type}: "
+                    f"flatten the export again"
+                )
+
+    @contextmanager
+    def _local(self, part: Part) -> Iterator[Path]:
+        """The part under a path of our own: DuckDB takes `*` and `[` in a path for a pattern."""
+        with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
+            path = Path(folder) / "part.parquet"
+            size = self._storage.size(part.uri)
+            if size != part.bytes:
+                raise LoadError(
+                    f"part {part.uri} has {size} bytes, the report says {part.bytes}: flatten the export again"
+                )
+            if is_s3(part.uri):
+                with self._storage.open(part.uri) as source, path.open("wb") as copy:
+                    while block := source.read(COPY_CHUNK):
+                        copy.write(block)
+            else:
+                os.symlink(Path(part.uri).resolve(), path)
+            yield path
+
+
+@lru_cache(maxsize=256)
+def _translated(text: str, database: str) -> str:
+    """Redshift's SQL as DuckDB's."""
+    return sqlglot.parse_one(text, read="redshift").transform(_to_duckdb, database).sql(dialect="duckdb")
+
+
+def _to_duckdb(node: exp.Expression, database: str) -> exp.Expression:
+    if isinstance(node, exp.DataType):
+        if node.this == exp.DataType.Type.SUPER:
+            return exp.DataType.build("json", dialect="duckdb")
+        if node.this == exp.DataType.Type.VARBINARY:
+            return exp.DataType.build("blob", dialect="duckdb")
+    if isinstance(node, exp.ParseJSON):
+        return exp.cast(node.this, "json")  # DuckDB's json() would make 1.10 into 1.1
+    if isinstance(node, exp.Table) and node.db and not node.catalog:
+        # a schema named like the file would be ambiguous
+        node.set("catalog", exp.to_identifier(database, quoted=True))
+    return node

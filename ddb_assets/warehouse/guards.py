@@ -1,0 +1,84 @@
+"""What must hold before an export is loaded: its own numbers, and its place in the table's history.
+
+These guards look only at the report and the ledger; those that need the staged rows are in `load.py`.
+"""
+
+from datetime import UTC, datetime
+
+from ddb_assets.column_type import SqlType
+from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse.ledger import History, micros
+from ddb_assets.warehouse.protocol import LoadError
+
+
+def check_report(report: Report) -> None:
+    """The report's own numbers, before anything is touched."""
+    root, full = report.root, report.export_type == "FULL_EXPORT"
+    flagged = any(c.role == "deleted" for c in root.columns)
+    explained = root.rows + report.quarantined + report.filtered
+    if report.items_in_manifest != explained:
+        raise LoadError(
+            f"export {report.export_id} has {report.items_in_manifest} items in its manifest, but {root.rows} rows + "
+            f"{report.quarantined} quarantined + {report.filtered} filtered = {explained}: flatten it again"
+        )
+    for relation in report.relations:
+        in_parts = sum(part.rows for part in relation.parts)
+        if not relation.rows == in_parts == report.rows.get(relation.name):
+            raise LoadError(
+                f"relation {relation.name!r} of export {report.export_id} has {relation.rows} rows in its schema, "
+                f"{report.rows.get(relation.name)} in the report and {in_parts} in its parts: flatten it again"
+            )
+    if flagged == full or (full and report.deletes):
+        raise LoadError(
+            f"the {report.export_type} {report.export_id} {'has' if full else 'lacks'} a delete flag: flatten it again"
+        )
+    for relation in report.relations:
+        if relation.name.startswith("_ddb_"):
+            raise LoadError(f"relation {relation.name!r} has a name of the bookkeeping: give the table another name")
+        for column in relation.columns:
+            try:
+                SqlType.parse(column.type)
+            except ValueError as error:
+                raise LoadError(f"column {column.name!r} of relation {relation.name!r}: {error}") from error
+    start(report)
+    if not full:
+        micros(report.to_time, "to_time")
+
+
+def start(report: Report) -> int:
+    """The time from which on the export knows something, in microseconds."""
+    if report.export_type == "FULL_EXPORT":
+        return micros(report.export_time, "export_time")
+    return micros(report.from_time, "from_time")
+
+
+def refuse(report: Report, known: History) -> None:
+    """Raises LoadError for an export that cannot be merged with what is there."""
+    name, full = report.root.name, report.export_type == "FULL_EXPORT"
+    if known.table_arn not in {None, report.table_arn}:
+        raise LoadError(
+            f"the rows of {name!r} come from {known.table_arn}, and this export is of {report.table_arn}: "
+            f"give one of the two tables another name or schema"
+        )
+    if not full and known.baseline is None:
+        raise LoadError(
+            f"{name!r} has no baseline yet, and a window alone would be a table with holes: load a full export first "
+            f"(materialize snapshots/{report.name}), then this window"
+        )
+    if not full and known.baseline_table_id != report.table_id:
+        raise LoadError(
+            f"window {report.export_id} belongs to table id {report.table_id}, the baseline of {name!r} to "
+            f"{known.baseline_table_id}: the table was dropped and made again; load a full export of the new one "
+            f"(materialize snapshots/{report.name}) and only windows that follow it"
+        )
+    forgotten, baseline = known.deletes_forgotten_before, known.baseline or 0
+    if forgotten is not None and max(start(report), baseline) < forgotten and not (full and start(report) <= baseline):
+        raise LoadError(
+            f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "
+            f"forgotten, so it could bring deleted rows back: load a newer full export "
+            f"(materialize snapshots/{report.name})"
+        )
+
+
+def _iso(micros_: int) -> str:
+    return datetime.fromtimestamp(micros_ // 1_000_000, UTC).isoformat()

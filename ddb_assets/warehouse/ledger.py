@@ -1,0 +1,224 @@
+"""The ledger `_ddb_loads`: one row for every load that was applied, in the same transaction as its rows.
+
+It answers whether an export is in the tables already, what the newest baseline is, and where every row of an export
+went. An export that is applied again (forced, or at another digest) gets a further row; the newest one counts. How rows
+are loaded is `load.py`.
+"""
+# ruff: noqa: S608  -- names come from quoted(), values are bound
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from ddb_assets.column_type import SqlType
+from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse.protocol import LoadError, Warehouse
+from ddb_assets.warehouse.sql import Statement, Table, quoted
+
+LEDGER = "_ddb_loads"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+TYPES = {
+    name: SqlType.parse(kind)
+    for name, kind in {
+        "relation": "VARCHAR(127)",
+        "sequence": "BIGINT",
+        "export_id": "VARCHAR(256)",
+        "export_arn": "VARCHAR(2048)",
+        "export_type": "VARCHAR(32)",
+        "digest": "VARCHAR(256)",
+        "table_name": "VARCHAR(256)",
+        "table_arn": "VARCHAR(2048)",
+        "table_id": "VARCHAR(64)",
+        "export_time": "TIMESTAMP",
+        "from_time": "TIMESTAMP",
+        "to_time": "TIMESTAMP",
+        "schema_version": "BIGINT",
+        "items": "BIGINT",
+        "rows_in": "BIGINT",
+        "upserted": "BIGINT",
+        "deleted": "BIGINT",
+        "stale": "BIGINT",
+        "quarantined": "BIGINT",
+        "filtered": "BIGINT",
+        "extra_values": "BIGINT",
+        "relation_rows": "VARCHAR(65535)",
+        "deletes_forgotten_before": "TIMESTAMP",
+        "loaded_at": "TIMESTAMP",
+        "seconds": "DOUBLE PRECISION",
+    }.items()
+}
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What became of an export's rows.
+
+    `applied` is False when the export was in the tables already; the numbers are then those of the load that put it
+    there. `items` (of the manifest) = `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` +
+    `stale`, all of the root relation; stale rows were older than what the tables know. `rows` are the rows inserted per
+    relation, `table_rows` the rows each table has now. `sequence` counts the loads of a relation from 1.
+    """
+
+    applied: bool
+    sequence: int
+    export_id: str
+    items: int
+    rows_in: int
+    upserted: int
+    deleted: int
+    stale: int
+    quarantined: int
+    filtered: int
+    extra_values: int
+    rows: dict[str, int]
+    table_rows: dict[str, int]
+    loaded_at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True)
+class History:
+    """What the ledger knows before a load. Times are microseconds since 1970 UTC, as `_ddb_version` is.
+
+    `applied` is the newest load of this very export and `digest` its digest; `baseline` is the newest export time of
+    all full exports; `baseline_known` says whether a full export of the same time is among them. Deletes older than
+    `deletes_forgotten_before` have no tombstone any more. `relations` are all that any load of this table has filled.
+    """
+
+    sequence: int
+    table_arn: str | None
+    applied: LoadResult | None
+    digest: str | None
+    baseline: int | None
+    baseline_table_id: str | None
+    baseline_known: bool
+    deletes_forgotten_before: int | None
+    relations: frozenset[str]
+
+
+def micros(time: datetime | None, field: str) -> int:
+    """Microseconds since 1970 UTC, exactly. Raises LoadError for a time that is missing or has no zone."""
+    if time is None or time.tzinfo is None:
+        raise LoadError(f"the report's {field} is {time}: a time with its zone is needed; flatten the export again")
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def ledger(schema: str) -> Table:
+    """The ledger of a schema."""
+    return Table(schema, LEDGER)
+
+
+def history(warehouse: Warehouse, schema: str, report: Report) -> History:
+    """Reads what the ledger knows about the table and the export of a report."""
+    table, relation = ledger(schema), report.root.name
+    summary = warehouse.fetch(
+        Statement(
+            "SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
+            "SUM(CASE WHEN export_type = 'FULL_EXPORT' AND export_time = ? THEN 1 ELSE 0 END) "
+            f"FROM {table} WHERE relation = ?",
+            (_bound(report.export_time), relation),
+        )
+    )[0]
+    newest = warehouse.fetch(
+        Statement(
+            f"SELECT export_time, table_id FROM {table} WHERE relation = ? AND export_type = 'FULL_EXPORT' "
+            "ORDER BY export_time DESC, sequence DESC LIMIT 1",
+            (relation,),
+        )
+    )
+    filled = warehouse.fetch(Statement(f"SELECT DISTINCT relation_rows FROM {table} WHERE relation = ?", (relation,)))
+    applied, digest = _applied(warehouse, table, report)
+    return History(
+        sequence=cast("int", summary[0] or 0),
+        table_arn=cast("str | None", summary[1]),
+        applied=applied,
+        digest=digest,
+        baseline=_read_micros(newest[0][0]) if newest else None,
+        baseline_table_id=cast("str", newest[0][1]) if newest else None,
+        baseline_known=bool(summary[3]),
+        deletes_forgotten_before=_read_micros(summary[2]),
+        relations=frozenset(name for (rows,) in filled for name in json.loads(cast("str", rows))),
+    )
+
+
+def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadResult | None, str | None]:
+    columns = (
+        "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, "
+        "relation_rows, loaded_at, seconds, digest"
+    )
+    rows = warehouse.fetch(
+        Statement(
+            f"SELECT {columns} FROM {table} WHERE relation = ? AND export_id = ? ORDER BY sequence DESC LIMIT 1",
+            (report.root.name, report.export_id),
+        )
+    )
+    if not rows:
+        return None, None
+    *counts, relation_rows, loaded_at, seconds, digest = rows[0]
+    sequence, export_id, *numbers = counts
+    items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values = cast("list[int]", numbers)
+    result = LoadResult(
+        applied=False,
+        sequence=cast("int", sequence),
+        export_id=cast("str", export_id),
+        items=items,
+        rows_in=rows_in,
+        upserted=upserted,
+        deleted=deleted,
+        stale=stale,
+        quarantined=quarantined,
+        filtered=filtered,
+        extra_values=extra_values,
+        rows=json.loads(cast("str", relation_rows)),
+        table_rows={},
+        loaded_at=cast("datetime", loaded_at).replace(tzinfo=UTC),
+        seconds=cast("float", seconds),
+    )
+    return result, cast("str", digest)
+
+
+def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_before: int | None) -> Statement:
+    """The ledger row of a load."""
+    values: dict[str, object] = {
+        "relation": report.root.name,
+        "sequence": result.sequence,
+        "export_id": report.export_id,
+        "export_arn": report.export_arn,
+        "export_type": report.export_type,
+        "digest": report.digest,
+        "table_name": report.table,
+        "table_arn": report.table_arn,
+        "table_id": report.table_id,
+        "export_time": _bound(report.export_time),
+        "from_time": _bound(report.from_time),
+        "to_time": _bound(report.to_time),
+        "schema_version": report.schema_version,
+        "items": result.items,
+        "rows_in": result.rows_in,
+        "upserted": result.upserted,
+        "deleted": result.deleted,
+        "stale": result.stale,
+        "quarantined": result.quarantined,
+        "filtered": result.filtered,
+        "extra_values": result.extra_values,
+        "relation_rows": json.dumps(result.rows, ensure_ascii=False),
+        "deletes_forgotten_before": None
+        if deletes_forgotten_before is None
+        else _bound(EPOCH + timedelta(microseconds=deletes_forgotten_before)),
+        "loaded_at": _bound(result.loaded_at),
+        "seconds": result.seconds,
+    }
+    names = ", ".join(map(quoted, values))
+    marks = ", ".join("?" * len(values))
+    return Statement(f"INSERT INTO {ledger(schema)} ({names}) VALUES ({marks})", tuple(values.values()))
+
+
+def _bound(time: datetime | None) -> datetime | None:
+    """A TIMESTAMP value: UTC without a zone."""
+    return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+def _read_micros(value: object) -> int | None:
+    return None if value is None else micros(cast("datetime", value).replace(tzinfo=UTC), "time")

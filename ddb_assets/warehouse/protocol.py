@@ -1,0 +1,63 @@
+"""What a warehouse must be able to do for a load, and how it says no.
+
+The load (`load.py`) is one sequence of statements in Redshift's dialect; a `Warehouse` runs them. Which dialect the
+server really speaks, how it reads Parquet and how it keeps two loads apart is the adapter's business (`duckdb.py`), not
+known here.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from ddb_assets.column_type import SqlType
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.parquet.report import Relation
+from ddb_assets.warehouse.sql import Statement, Table
+
+
+class WarehouseError(DdbAssetsError):
+    """The warehouse cannot be reached, is held by somebody else, or was named wrongly."""
+
+
+class Warehouse(Protocol):
+    """A connection to one database, held by one load at a time.
+
+    Outside `transaction()` every statement commits by itself, as DDL that must not be in a transaction needs it.
+    """
+
+    @property
+    def default_schema(self) -> str:
+        """The schema that tables go to when none is named."""
+        ...
+
+    @property
+    def session(self) -> str:
+        """A short name no other connection has; staging tables carry it."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commits when its block ends, rolls back when it raises."""
+        ...
+
+    def execute(self, statement: Statement) -> None:
+        """Runs one statement."""
+        ...
+
+    def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
+        """Runs one query and returns its rows."""
+        ...
+
+    def catalog(self, table: Table) -> dict[str, SqlType]:
+        """The table's columns in order, empty when there is no such table."""
+        ...
+
+    def copy(self, relation: Relation, stage: Table) -> None:
+        """Fills a staging table, created by `sql.create_stage`, with every part of the relation.
+
+        Raises LoadError when a part is missing, broken, or its columns are not those of the relation in name, order and
+        type.
+        """
+        ...
+
+
+class LoadError(DdbAssetsError):
+    """A load was refused or its numbers do not add up; nothing of it is in the warehouse."""

@@ -1,0 +1,213 @@
+"""Every statement of a load except the ledger's, in Redshift's dialect.
+
+Pure: no connection, no order of steps (`load.py`), no decision which columns to change (`evolution.py`). Names reach a
+statement through `quoted`, values as `?`; types are parsed before they are printed. Columns are qualified by the name
+of their table, never by an alias: Redshift takes no alias for the table of a DELETE. No TRUNCATE, which commits by
+itself; no PRIMARY KEY, which Redshift believes without enforcing it.
+"""
+# ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ddb_assets.column_type import SqlType
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.parquet.report import Column, Relation
+from ddb_assets.warehouse.conversion import converted, staged
+
+MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
+
+
+class IdentifierError(DdbAssetsError):
+    """A name cannot be the name of a table or column."""
+
+
+def quoted(name: str) -> str:
+    """The name as a quoted identifier. Raises IdentifierError when it is empty, over 127 bytes or holds a NUL."""
+    if not name or "\0" in name or len(name.encode()) > MAX_NAME:
+        raise IdentifierError(f"{name!r} cannot name a table or column: 1 to {MAX_NAME} bytes without NUL; rename it")
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, or a temporary one when it has no schema (Redshift: a temporary table cannot be given one)."""
+
+    schema: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}" if self.schema is not None else quoted(self.name)
+
+    def column(self, name: str) -> str:
+        """A reference to one of its columns."""
+        return f"{quoted(self.name)}.{quoted(name)}"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL text in Redshift's dialect and the values of its `?`."""
+
+    text: str
+    values: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table to load into, its columns as the catalog has them, and the staging table of the relation it gets."""
+
+    table: Table
+    types: Mapping[str, SqlType]
+    relation: Relation
+    stage: Table
+
+    def staged(self, column: Column) -> str:
+        """The staged column as a value of the target column's type."""
+        return self._staged(column, self.types[column.name])
+
+    def matches(self, other: Table, types: Mapping[str, SqlType]) -> str:
+        """The condition that a row of another table has the staged row's key."""
+        return " AND ".join(
+            f"{other.column(key.name)} = {self._staged(key, types[key.name])}" for key in self.relation.keys
+        )
+
+    def _staged(self, column: Column, target: SqlType) -> str:
+        reference, source = self.stage.column(column.name), SqlType.parse(column.type)
+        if source.name == target.name == "SUPER":
+            return f"JSON_PARSE({reference})"
+        return converted(reference, staged(source), target)
+
+
+def tombstones(root: Table) -> Table:
+    """The table of a root relation's deletes: its keys and the version of the delete."""
+    return Table(root.schema, f"_ddb_tombstones__{root.name}")
+
+
+def create_schema(schema: str) -> Statement:
+    """The schema, if it is not there."""
+    return Statement(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+
+
+def create_table(table: Table, types: Mapping[str, SqlType]) -> Statement:
+    """The table, if it is not there; every column nullable, because NOT NULL cannot be taken back in Redshift."""
+    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
+    return Statement(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
+
+
+def create_stage(relation: Relation, stage: Table) -> Statement:
+    """A temporary table with the relation's columns in the order and types of its Parquet files."""
+    columns = ", ".join(f"{quoted(c.name)} {staged(SqlType.parse(c.type))}" for c in relation.columns)
+    return Statement(f"CREATE TEMP TABLE {stage} ({columns})")
+
+
+def drop(table: Table) -> Statement:
+    """Drops a staging table."""
+    return Statement(f"DROP TABLE {table}")
+
+
+def count(table: Table, *conditions: str) -> Statement:
+    """How many rows there are."""
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return Statement(f"SELECT COUNT(*) FROM {table}{where}")
+
+
+def count_deletes(root: Target) -> Statement:
+    """How many staged rows are deletes."""
+    return count(root.stage, root.stage.column(root.relation.column("deleted").name))
+
+
+def count_nulls(stage: Table, columns: Iterable[Column]) -> Statement:
+    """How many staged rows have no value in one of these columns."""
+    return count(stage, "(" + " OR ".join(f"{stage.column(c.name)} IS NULL" for c in columns) + ")")
+
+
+def duplicate(stage: Table, columns: Sequence[Column]) -> Statement:
+    """The first combination of these columns that more than one staged row has."""
+    names = ", ".join(quoted(c.name) for c in columns)
+    return Statement(f"SELECT {names} FROM {stage} GROUP BY {names} HAVING COUNT(*) > 1 ORDER BY {names} LIMIT 1")
+
+
+def count_orphans(child: Target, root: Target) -> Statement:
+    """How many staged child rows have no staged item that is there and not deleted."""
+    return count(
+        child.stage,
+        f"NOT EXISTS (SELECT 1 FROM {root.stage} WHERE {_same_item(child, root)}{_and_not_deleted(root)})",
+    )
+
+
+def count_other_versions(stage: Table, version: Column, expected: int) -> Statement:
+    """How many staged rows have another version than the one expected."""
+    return Statement(f"SELECT COUNT(*) FROM {stage} WHERE {stage.column(version.name)} <> ?", (expected,))
+
+
+def count_loaded(root: Target) -> Statement:
+    """How many rows of the target have the key of a staged item."""
+    return Statement(
+        f"SELECT COUNT(*) FROM {root.table} INNER JOIN {root.stage} ON {root.matches(root.table, root.types)}"
+    )
+
+
+def drop_stale_before(root: Target, version: int) -> Statement:
+    """Takes staged rows older than `version` out of the staging table."""
+    column = root.stage.column(root.relation.column("version").name)
+    return Statement(f"DELETE FROM {root.stage} WHERE {column} < ?", (version,))
+
+
+def drop_stale(root: Target, other: Table, types: Mapping[str, SqlType], *, ties: bool) -> Statement:
+    """Takes staged rows out for which `other` (target or tombstones) has a newer version; with `ties`, an equal one."""
+    version = root.relation.column("version").name
+    newer = f"{other.column(version)} {'>=' if ties else '>'} {root.stage.column(version)}"
+    return Statement(f"DELETE FROM {root.stage} USING {other} WHERE {root.matches(other, types)} AND {newer}")
+
+
+def delete_staged(root: Target, other: Table, types: Mapping[str, SqlType]) -> Statement:
+    """Deletes the rows of `other` (root, child or tombstones) that belong to a staged item."""
+    return Statement(f"DELETE FROM {other} USING {root.stage} WHERE {root.matches(other, types)}")
+
+
+def delete_until(table: Table, version: str, until: int) -> Statement:
+    """Deletes rows whose version is `until` or older."""
+    return Statement(f"DELETE FROM {table} WHERE {table.column(version)} <= ?", (until,))
+
+
+def count_until(table: Table, version: str, until: int) -> Statement:
+    """How many rows have the version `until` or an older one."""
+    return Statement(f"SELECT COUNT(*) FROM {table} WHERE {table.column(version)} <= ?", (until,))
+
+
+def insert_root(root: Target) -> Statement:
+    """Inserts the staged items that are not deletes."""
+    columns = [c for c in root.relation.columns if c.role != "deleted"]
+    conditions = _and_not_deleted(root).removeprefix(" AND ")
+    return Statement(_insert(root, columns) + (f" WHERE {conditions}" if conditions else ""))
+
+
+def insert_children(child: Target, root: Target) -> Statement:
+    """Inserts the staged rows of a child relation whose item is still staged."""
+    join = f" INNER JOIN {root.stage} ON {_same_item(child, root)}{_and_not_deleted(root)}"
+    return Statement(_insert(child, child.relation.columns) + join)
+
+
+def insert_tombstones(root: Target, table: Table, types: Mapping[str, SqlType]) -> Statement:
+    """Records the staged deletes."""
+    stone = Target(table, types, root.relation, root.stage)
+    columns = [*root.relation.keys, root.relation.column("version")]
+    deleted = root.stage.column(root.relation.column("deleted").name)
+    return Statement(f"{_insert(stone, columns)} WHERE {deleted}")
+
+
+def _insert(target: Target, columns: Sequence[Column]) -> str:
+    names = ", ".join(quoted(c.name) for c in columns)
+    return f"INSERT INTO {target.table} ({names}) SELECT {', '.join(map(target.staged, columns))} FROM {target.stage}"
+
+
+def _same_item(child: Target, root: Target) -> str:
+    """Same key and same version."""
+    child_columns = (*child.relation.keys, child.relation.column("version"))
+    pairs = zip(child_columns, (*root.relation.keys, root.relation.column("version")), strict=True)
+    return " AND ".join(f"{child.stage.column(c.name)} = {root.stage.column(r.name)}" for c, r in pairs)
+
+
+def _and_not_deleted(root: Target) -> str:
+    deleted = [c for c in root.relation.columns if c.role == "deleted"]
+    return "".join(f" AND NOT {root.stage.column(c.name)}" for c in deleted)

@@ -1,0 +1,151 @@
+"""A DynamoDB table as a list of writes, and the flattened exports of it that AWS and the Parquet stage would make.
+
+Real Parquet files and real reports; only the way from items to rows is short.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from ddb_assets.column_type import SqlType
+from ddb_assets.parquet.report import Column, Part, Relation, Report
+
+BASE = datetime(2026, 3, 1, tzinfo=UTC)
+BASE_MICROS = int(BASE.timestamp()) * 1_000_000
+Row = Mapping[str, object]
+
+KEY = Column(name="order_id", path=("orderId",), type="VARCHAR(64)", role="key")
+VERSION = Column(name="_ddb_version", path=(), type="BIGINT", role="version")
+DELETED = Column(name="_ddb_deleted", path=(), type="BOOLEAN", role="deleted")
+EXTRA = Column(name="_ddb_extra", path=(), type="SUPER", role="extra")
+INDEX = Column(name="_ddb_index", path=(), type="BIGINT", role="index")
+NOTE = Column(name="note", path=("note",), type="VARCHAR(64)")
+LINE = Column(name="value", path=(), type="VARCHAR(64)")
+
+
+def at(time: int) -> datetime:
+    """`time` microseconds after the beginning of the test's world."""
+    return BASE + timedelta(microseconds=time)
+
+
+def relation(name: str, columns: Sequence[Column], path: tuple[str, ...] = ()) -> Relation:
+    return Relation(name=name, path=path, columns=tuple(columns))
+
+
+def write(folder: Path, relation: Relation, rows: Sequence[Row], parts: int = 1) -> Relation:
+    """The relation with its rows in Parquet files, types as the flattening writes them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    schema = {c.name: SqlType.parse(c.type).polars for c in relation.columns}
+    made = []
+    for number in range(parts):
+        mine = rows[number::parts]
+        path = folder / f"{len(list(folder.iterdir())):03}.parquet"
+        pl.DataFrame([[r.get(n) for n in schema] for r in mine], schema=schema, orient="row").write_parquet(path)
+        made.append(Part(uri=str(path), rows=len(mine), bytes=path.stat().st_size))
+    return relation.model_copy(update={"rows": len(rows), "parts": tuple(made)})
+
+
+def report(
+    relations: Sequence[Relation],
+    *,
+    export_time: datetime | None = None,
+    window: tuple[datetime, datetime] | None = None,
+    export_id: str | None = None,
+    digest: str = "d1",
+    deletes: int = 0,
+    table_arn: str = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders",
+    table_id: str = "11111111-2222-3333-4444-555555555555",
+    schema_version: int = 1,
+    **numbers: int,
+) -> Report:
+    root = relations[0]
+    name = export_id or (f"full-{export_time}" if export_time else f"window-{window}")
+    counts = {"quarantined": 0, "filtered": 0, "extra_values": 0, "items_in_manifest": root.rows} | numbers
+    return Report(
+        table="Orders",
+        name="orders",
+        table_arn=table_arn,
+        table_id=table_id,
+        export_id=name,
+        export_arn=f"{table_arn}/export/{name}",
+        export_type="FULL_EXPORT" if export_time else "INCREMENTAL_EXPORT",
+        export_time=export_time,
+        from_time=window[0] if window else None,
+        to_time=window[1] if window else None,
+        digest=digest,
+        schema_version=schema_version,
+        lines_read=counts["items_in_manifest"],
+        rows={r.name: r.rows for r in relations},
+        deletes=deletes,
+        bytes_raw=0,
+        bytes_parquet=sum(p.bytes for r in relations for p in r.parts),
+        seconds=0.0,
+        relations=tuple(relations),
+        **counts,
+    )
+
+
+@dataclass(frozen=True)
+class Item:
+    """An order: a note and the lines that become the child relation."""
+
+    note: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass
+class Source:
+    """A table's history: each write is (time, key, item or None for a delete), at most one per key and microsecond."""
+
+    folder: Path
+    writes: list[tuple[int, str, Item | None]] = field(default_factory=list)
+    made: int = 0
+
+    def put(self, time: int, key: str, note: str, *lines: str) -> None:
+        self.writes.append((time, key, Item(note, lines)))
+
+    def delete(self, time: int, key: str) -> None:
+        self.writes.append((time, key, None))
+
+    def state(self, time: int) -> dict[str, tuple[int, Item]]:
+        """Key to (time of the last write, item) for what is there just before `time`."""
+        last = {key: (t, item) for t, key, item in sorted(self.writes, key=lambda w: w[0]) if t < time}
+        return {key: (t, item) for key, (t, item) in last.items() if item is not None}
+
+    def full(self, time: int, **more: str) -> Report:
+        rows = [(key, time, item) for key, (_, item) in self.state(time).items()]
+        return self._report(rows, incremental=False, export_time=at(time), **more)
+
+    def window(self, start: int, end: int, **more: str) -> Report:
+        """One record per key with its last write; nothing for a key inserted and deleted within, as AWS has it."""
+        before = self.state(start)
+        last = {k: (t, i) for t, k, i in sorted(self.writes, key=lambda w: w[0]) if start <= t < end}
+        rows = [(k, t, i) for k, (t, i) in last.items() if i is not None or k in before]
+        return self._report(rows, incremental=True, window=(at(start), at(end)), **more)
+
+    def _report(self, rows: Sequence[tuple[str, int, Item | None]], *, incremental: bool, **more: object) -> Report:
+        self.made += 1
+        folder = self.folder / str(self.made)
+        flag = (DELETED,) if incremental else ()
+        root = relation("orders", (KEY, NOTE, VERSION, *flag, EXTRA))
+        child = relation("orders__lines", (KEY, INDEX, LINE, VERSION, EXTRA), ("lines",))
+        root_rows = [
+            {
+                "order_id": key,
+                "note": item and item.note,
+                "_ddb_version": BASE_MICROS + time,
+                "_ddb_deleted": item is None,
+            }
+            for key, time, item in rows
+        ]
+        child_rows = [
+            {"order_id": key, "_ddb_index": index, "value": line, "_ddb_version": BASE_MICROS + time}
+            for key, time, item in rows
+            if item
+            for index, line in enumerate(item.lines)
+        ]
+        relations = [write(folder / "orders", root, root_rows), write(folder / "lines", child, child_rows)]
+        return report(relations, deletes=sum(item is None for _, _, item in rows), **more)  # type: ignore[arg-type]

@@ -1,0 +1,170 @@
+"""The DuckDB file: who may have it, where its parts come from, and what it says when it cannot."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ddb_assets.parquet.report import Report
+from ddb_assets.resources.storage import Storage
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import LoadError, WarehouseError
+from ddb_assets_tests.places import s3_server
+from ddb_assets_tests.warehouse.conftest import read
+from ddb_assets_tests.warehouse.exports import (
+    BASE_MICROS,
+    EXTRA,
+    KEY,
+    VERSION,
+    Item,
+    Source,
+    at,
+    relation,
+    report,
+    write,
+)
+
+
+def test_a_url_names_a_file(tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    source.put(1, "a", "x", "y")
+    with open_warehouse(f"duckdb:///{tmp_path}/new folder/wh.duckdb") as warehouse:
+        load(warehouse, source.full(10))
+    monkeypatch.chdir(tmp_path)
+    with open_warehouse("duckdb:///new folder/wh.duckdb") as warehouse:
+        assert read(warehouse) == {"a": Item("x", ("y",))}
+
+
+@pytest.mark.parametrize("url", ["postgres://user:geheim@host/db", "duckdb:///", "wh.duckdb", ""])
+def test_another_url_is_refused_without_its_secrets(url: str) -> None:
+    with pytest.raises(WarehouseError, match="write duckdb:///FILE") as caught:
+        open_warehouse(url)
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_schema_named_like_the_file_is_no_matter(tmp_path: Path, source: Source) -> None:
+    source.put(1, "a", "x")
+    with DuckDBWarehouse(tmp_path / "sales.duckdb") as warehouse:
+        assert load(warehouse, source.full(10), schema="sales").table_rows["orders"] == 1
+
+
+HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+
+
+def test_a_file_held_by_another_process_is_waited_for(tmp_path: Path, source: Source) -> None:
+    file = tmp_path / "wh.duckdb"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdin
+    assert holder.stdout
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(WarehouseError, match=r"wh\.duckdb is in use, still after 0\.5 seconds"):
+            DuckDBWarehouse(file, timeout=0.5).__enter__()
+        release = threading.Timer(0.5, holder.stdin.close)
+        release.start()
+        with DuckDBWarehouse(file, timeout=30) as warehouse:
+            assert load(warehouse, source.full(10)).applied
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+
+
+def test_loads_of_one_process_take_turns(tmp_path: Path, source: Source) -> None:
+    """Eight threads, four of them with the same export: each is applied once, none meets another's transaction."""
+    file = tmp_path / "wh.duckdb"
+    with DuckDBWarehouse(file) as warehouse:
+        load(warehouse, source.full(0))
+    for time in range(1, 40, 2):
+        source.put(time, f"k{time % 6}", f"at {time}", *"xy"[: time % 3])
+    windows = [source.window(start, start + 10) for start in (0, 10, 20, 30)]
+    applied: list[bool] = []
+
+    def run(export: Report) -> None:
+        with DuckDBWarehouse(file, timeout=60) as warehouse:
+            applied.append(load(warehouse, export).applied)
+
+    threads = [threading.Thread(target=run, args=(export,)) for export in windows * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(applied) == [False] * 4 + [True] * 4
+    with DuckDBWarehouse(file) as warehouse:
+        assert read(warehouse) == {key: item for key, (_, item) in source.state(40).items()}
+
+
+def test_a_thread_that_waits_too_long_is_told(tmp_path: Path) -> None:
+    with (
+        DuckDBWarehouse(tmp_path / "wh.duckdb"),
+        pytest.raises(WarehouseError, match="another load in this process"),
+        DuckDBWarehouse(tmp_path / "." / "wh.duckdb", timeout=0.2),
+    ):
+        pass
+    with DuckDBWarehouse(tmp_path / "wh.duckdb", timeout=0.2):  # and it took nobody's turn
+        pass
+
+
+def test_what_is_no_duckdb_file_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("hello " * 1000)
+    for _ in range(2):
+        with pytest.raises(WarehouseError, match=r"DuckDB cannot open .*notes\.txt"), DuckDBWarehouse(file, timeout=1):
+            pass
+
+
+def test_a_wrong_memory_limit_is_said(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WarehouseError, match="memory_limit 'lots' is none for DuckDB"),
+        DuckDBWarehouse(tmp_path / "wh.duckdb", memory_limit="lots"),
+    ):
+        pass
+
+
+def test_a_closed_warehouse_says_so(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="use the warehouse in a with statement"):
+        _ = DuckDBWarehouse(tmp_path / "wh.duckdb").connection
+
+
+def test_parts_on_s3_are_loaded(source: Source) -> None:
+    source.put(1, "a", "x", "y", "z")
+    made = source.full(10)
+    with s3_server() as client:
+        client.create_bucket(Bucket="lake")
+        moved = []
+        for one in made.relations:
+            parts = []
+            for number, part in enumerate(one.parts):
+                uri = f"s3://lake/parquet/{one.name}/day=2026-01-01/[{number}]*.parquet"
+                Storage(client).upload(Path(part.uri), uri)
+                parts.append(part.model_copy(update={"uri": uri}))
+            moved.append(one.model_copy(update={"parts": tuple(parts)}))
+        on_s3 = made.model_copy(update={"relations": tuple(moved)})
+        with DuckDBWarehouse(":memory:", storage=Storage(client)) as warehouse:
+            load(warehouse, on_s3)
+            assert read(warehouse) == {"a": Item("x", ("y", "z"))}
+        gone = on_s3.model_copy(update={"export_id": "other"})
+        Storage(client).delete([on_s3.root.parts[0].uri])
+        with (
+            DuckDBWarehouse(":memory:", storage=Storage(client)) as warehouse,
+            pytest.raises(Exception, match="there is no file s3://lake/parquet/orders"),
+        ):
+            load(warehouse, gone)
+
+
+def test_a_path_is_not_a_pattern(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    root = relation("orders", (KEY, VERSION, EXTRA))
+    mine = write(tmp_path / "a*", root, [{"order_id": "mine", "_ddb_version": BASE_MICROS + 5}])
+    write(tmp_path / "ab", root, [{"order_id": "not mine", "_ddb_version": BASE_MICROS + 5}])
+    load(warehouse, report([mine], export_time=at(5)))
+    assert warehouse.connection.execute("SELECT order_id FROM orders").fetchall() == [("mine",)]
+
+
+def test_what_is_no_parquet_is_said(warehouse: DuckDBWarehouse, source: Source) -> None:
+    made = source.full(10)
+    Path(made.root.parts[0].uri).write_bytes(b"x" * made.root.parts[0].bytes)
+    with pytest.raises(LoadError, match=r"000\.parquet cannot be read, flatten the export again"):
+        load(warehouse, made)

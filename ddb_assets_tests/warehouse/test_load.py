@@ -1,0 +1,365 @@
+"""A full export into the warehouse, exactly, once, or not at all."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddb_assets.parquet.report import Column, Relation, Report
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets_tests.warehouse.conftest import read
+from ddb_assets_tests.warehouse.exports import (
+    BASE_MICROS,
+    DELETED,
+    EXTRA,
+    KEY,
+    VERSION,
+    Item,
+    Row,
+    Source,
+    at,
+    relation,
+    report,
+    write,
+)
+
+
+def full(folder: Path, rows: list[Row], *columns: Column, time: int = 100, parts: int = 1, **more: Any) -> Report:
+    """A full export of one relation at `time`, rows without version."""
+    root = relation("orders", (KEY, *columns, VERSION, EXTRA))
+    versioned = [{"_ddb_version": BASE_MICROS + time, **row} for row in rows]
+    return report([write(folder / f"{time}-{more}", root, versioned, parts)], export_time=at(time), **more)
+
+
+def ledger(warehouse: DuckDBWarehouse, columns: str = "*") -> list[tuple[Any, ...]]:
+    return warehouse.connection.execute(f"SELECT {columns} FROM _ddb_loads ORDER BY sequence").fetchall()
+
+
+def test_a_full_export_becomes_the_tables(warehouse: DuckDBWarehouse, source: Source) -> None:
+    source.put(1, "a", "first", "x", "y")
+    source.put(2, "b", "second")
+    result = load(warehouse, source.full(10))
+    assert read(warehouse) == {"a": Item("first", ("x", "y")), "b": Item("second")}
+    assert (result.applied, result.sequence) == (True, 1)
+    assert (result.items, result.rows_in, result.upserted, result.deleted, result.stale) == (2, 2, 2, 0, 0)
+    assert result.rows == result.table_rows == {"orders": 2, "orders__lines": 2}
+
+
+def test_a_later_full_export_replaces_all(warehouse: DuckDBWarehouse, source: Source) -> None:
+    source.put(1, "a", "old", "x", "y")
+    source.put(2, "b", "gone later", "z")
+    load(warehouse, source.full(10))
+    source.put(11, "a", "new")
+    source.delete(12, "b")
+    source.put(13, "c", "added", "w")
+    load(warehouse, source.full(20))
+    assert read(warehouse) == {"a": Item("new"), "c": Item("added", ("w",))}
+
+
+def test_an_export_is_applied_once(warehouse: DuckDBWarehouse, source: Source) -> None:
+    source.put(1, "a", "first", "x")
+    export = source.full(10)
+    first = load(warehouse, export)
+    again = load(warehouse, export)
+    assert not again.applied
+    assert (again.sequence, again.upserted, again.rows, again.table_rows, again.loaded_at) == (
+        first.sequence,
+        first.upserted,
+        first.rows,
+        first.table_rows,
+        first.loaded_at,
+    )
+    assert len(ledger(warehouse)) == 1
+
+
+def test_force_and_a_new_digest_load_again_and_keep_the_history(warehouse: DuckDBWarehouse, source: Source) -> None:
+    source.put(1, "a", "first", "x")
+    export = source.full(10)
+    load(warehouse, export)
+    assert load(warehouse, export, force=True).applied
+    changed = export.model_copy(update={"digest": "d2"})
+    assert load(warehouse, changed).applied
+    assert not load(warehouse, changed).applied
+    assert load(warehouse, export).applied  # the newest load of it has another digest
+    assert ledger(warehouse, "sequence, digest, upserted, stale") == [
+        (1, "d1", 1, 0),
+        (2, "d1", 1, 0),
+        (3, "d2", 1, 0),
+        (4, "d1", 1, 0),
+    ]
+    assert read(warehouse) == {"a": Item("first", ("x",))}
+
+
+def test_every_type_arrives_exactly(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    values: dict[str, tuple[str, object]] = {
+        "whole": ("BIGINT", 9223372036854775807),
+        "exact": ("DECIMAL(38,0)", Decimal("12345678901234567890123456789012345678")),
+        "small": ("DECIMAL(38,37)", Decimal("-1.2345678901234567890123456789012345678")),
+        "float": ("DOUBLE PRECISION", 0.1),
+        "text": ("VARCHAR(65535)", "O'Brien \n\t\\ } \" 'x' % ? $1 ; -- \U0001f600"),
+        "bytes": ("VARBYTE(64)", b"\x00\xff'"),
+        "truth": ("BOOLEAN", False),
+        "json": ("SUPER", '{"n":1.10,"big":12345678901234567890123456789012345678,"s":"O\'B","l":[1E+125,null]}'),
+        "when": ("TIMESTAMP", datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC).replace(tzinfo=None)),
+        "day": ("DATE", date(1, 1, 1)),
+        "zoned": ("TIMESTAMPTZ", datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC)),
+    }
+    columns = [Column(name=n, path=(n,), type=t) for n, (t, _) in values.items()]
+    rows: list[Row] = [{"order_id": "a", **{n: v for n, (_, v) in values.items()}}, {"order_id": "b"}]
+    load(warehouse, full(tmp_path, rows, *columns))
+    names = ", ".join(f'"{n}"' for n in values if n != "zoned")
+    found = warehouse.connection.execute(f"SELECT {names}, epoch_us(zoned) FROM orders ORDER BY order_id").fetchall()
+    plain = [v for n, (_, v) in values.items() if n != "zoned"]
+    assert found == [(*plain, 1709251199999999), (None,) * len(values)]
+    kinds = warehouse.connection.execute("SELECT typeof(json), typeof(exact) FROM orders").fetchall()
+    assert kinds[0] == ("JSON", "DECIMAL(38,0)")
+
+
+HOSTILE = ["O'Brien", "'; drop table x; --", 'x"y', "a b", " ", "%s %% ?", "select", "*", "\\", "😀" * 100]
+
+
+def test_hostile_names_and_keys_are_data(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    columns = tuple(Column(name=name, path=(name,), type="VARCHAR(512)") for name in HOSTILE if len(name) < 50)
+    root = relation("or\"ders'; drop table x; --", (KEY.model_copy(update={"name": 'k"ey?'}), *columns, VERSION, EXTRA))
+    rows: list[Row] = [{'k"ey?': k, "_ddb_version": BASE_MICROS + 9, **{c.name: k for c in columns}} for k in HOSTILE]
+    odd = 'sch"ema; --'
+    load(warehouse, report([write(tmp_path / "it's [*]?", root, rows)], export_time=at(9)), schema=odd)
+    flag = relation(root.name, (*root.columns[:-1], DELETED, EXTRA))
+    gone: list[Row] = [{'k"ey?': k, "_ddb_version": BASE_MICROS + 20, "_ddb_deleted": True} for k in HOSTILE[1:]]
+    window = report([write(tmp_path / "w", flag, gone)], window=(at(9), at(30)), deletes=len(gone))
+    result = load(warehouse, window, schema=odd)
+    assert (result.deleted, result.table_rows) == (len(HOSTILE) - 1, {root.name: 1})
+    assert warehouse.connection.execute(
+        'SELECT "k""ey?", "x""y" FROM "sch""ema; --"."or""ders\'; drop table x; --"'
+    ).fetchall() == [("O'Brien", "O'Brien")]
+
+
+def test_an_empty_export_is_loaded_too(warehouse: DuckDBWarehouse, source: Source) -> None:
+    result = load(warehouse, source.full(10))
+    assert (result.applied, result.rows_in, read(warehouse)) == (True, 0, {})
+
+
+def test_a_relation_may_have_many_parts_or_none(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    load(warehouse, full(tmp_path, [{"order_id": str(n)} for n in range(10)], parts=4))
+    assert warehouse.connection.execute("SELECT count(*), min(order_id), max(order_id) FROM orders").fetchall() == [
+        (10, "0", "9")
+    ]
+    nothing = report([relation("orders", (KEY, VERSION, EXTRA))], export_time=at(200))
+    assert load(warehouse, nothing).table_rows == {"orders": 0}
+
+
+def note(kind: str) -> Column:
+    return Column(name="note", path=("note",), type=kind)
+
+
+def test_columns_are_added_and_widened_and_keep_their_values(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """Values of windows survive a later DDL step; those of another type are the same values in the wider one."""
+    load(warehouse, full(tmp_path, [], note("BIGINT"), time=1))
+
+    def window(start: int, kind: str, key: str, value: object, *more: Column) -> None:
+        root = relation("orders", (KEY, note(kind), *more, VERSION, DELETED, EXTRA))
+        row = {"order_id": key, "note": value, "_ddb_version": BASE_MICROS + start, "_ddb_deleted": False}
+        made = write(tmp_path / key, root, [row | {c.name: "new" for c in more}])
+        load(warehouse, report([made], window=(at(start), at(start + 9))))
+
+    window(10, "BIGINT", "a", -5)
+    window(20, "DECIMAL(38,2)", "b", Decimal("5.50"))
+    window(30, "BIGINT", "c", 7)  # flattened before the column was widened, loaded late
+    assert warehouse.connection.execute("SELECT order_id, note, typeof(note) FROM orders ORDER BY 1").fetchall() == [
+        ("a", Decimal("-5.00"), "DECIMAL(38,2)"),
+        ("b", Decimal("5.50"), "DECIMAL(38,2)"),
+        ("c", Decimal("7.00"), "DECIMAL(38,2)"),
+    ]
+    window(40, "VARCHAR(16)", "d", "1E+125", Column(name="added", path=("added",), type="VARCHAR(16)"))
+    window(50, "DECIMAL(38,2)", "e", Decimal("100.00"))
+    window(60, "VARCHAR(64)", "f", "x" * 64)
+    assert warehouse.connection.execute("SELECT order_id, note, added FROM orders ORDER BY 1").fetchall() == [
+        ("a", "-5", None),
+        ("b", "5.5", None),
+        ("c", "7", None),
+        ("d", "1E+125", "new"),
+        ("e", "100", None),
+        ("f", "x" * 64, None),
+    ]
+
+
+def test_a_key_that_is_widened_still_meets_its_rows(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    def number(kind: str) -> Column:
+        return Column(name="n", path=("n",), type=kind, role="key")
+
+    def window(start: int, kind: str, key: object, deleted: bool = False) -> None:
+        root = relation("orders", (number(kind), VERSION, DELETED, EXTRA))
+        row = {"n": key, "_ddb_version": BASE_MICROS + start, "_ddb_deleted": deleted}
+        made = report(
+            [write(tmp_path / str(start), root, [row])], window=(at(start), at(start + 9)), deletes=int(deleted)
+        )
+        load(warehouse, made)
+
+    first = write(tmp_path / "full", relation("orders", (number("BIGINT"), VERSION, EXTRA)), [])
+    load(warehouse, report([first], export_time=at(1)))
+    window(10, "BIGINT", 5)
+    window(20, "DECIMAL(38,2)", Decimal("5.00"))
+    window(30, "BIGINT", 6, deleted=True)
+    window(40, "VARCHAR(64)", "5")
+    window(25, "VARCHAR(64)", "6")  # older than its tombstone, which was written as a BIGINT
+    assert warehouse.connection.execute("SELECT n, _ddb_version FROM orders").fetchall() == [("5", BASE_MICROS + 40)]
+
+
+def test_a_type_that_would_lose_values_is_refused(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    load(warehouse, full(tmp_path, [{"order_id": "a", "note": True}], note("BOOLEAN"), time=1))
+    with pytest.raises(LoadError, match=r"column 'note' of \"main\".\"orders\" is BOOLEAN, the export has BIGINT"):
+        load(warehouse, full(tmp_path, [{"order_id": "a", "note": 1}], note("BIGINT"), time=2))
+    assert warehouse.connection.execute("SELECT note FROM orders").fetchall() == [(True,)]
+
+
+def edited(made: Report, **changes: object) -> Report:
+    return made.model_copy(update=changes)
+
+
+def with_root(made: Report, **changes: object) -> Report:
+    return edited(made, relations=(made.root.model_copy(update=changes), *made.children))
+
+
+def part_changed(made: Report, **changes: object) -> Report:
+    return with_root(made, parts=(made.root.parts[0].model_copy(update=changes),))
+
+
+def columns_swapped(made: Report) -> Report:
+    key, note_, *rest = made.root.columns
+    return with_root(made, columns=(note_, key, *rest))
+
+
+def retyped(made: Report, kind: str) -> Report:
+    key, note_, *rest = made.root.columns
+    return with_root(made, columns=(key, note_.model_copy(update={"type": kind}), *rest))
+
+
+REFUSED: dict[str, Callable[[Report], Report]] = {
+    "2 items in its manifest, but 1 rows": lambda made: edited(made, items_in_manifest=2),
+    "0 quarantined \\+ 3 filtered": lambda made: edited(made, filtered=3),
+    "in the report and 1 in its parts": lambda made: edited(made, rows={"orders": 9, "orders__lines": 1}),
+    "rows in its schema": lambda made: edited(with_root(made, rows=2), rows={"orders": 2}, items_in_manifest=2),
+    "bytes, the report says 1": lambda made: part_changed(made, bytes=1),
+    "there is no file": lambda made: part_changed(made, uri=made.root.parts[0].uri + ".none"),
+    "has the columns order_id, note": columns_swapped,
+    "column 'note' of part .* is VARCHAR, 'orders' has BIGINT": lambda made: retyped(made, "BIGINT"),
+    "'TEXT\\); DROP' is no column type": lambda made: retyped(made, "TEXT); DROP"),
+    "another _ddb_version than the export's time": lambda made: edited(made, export_time=at(11)),
+    "a time with its zone is needed": lambda made: edited(made, export_time=at(1).replace(tzinfo=None)),
+    "name of the bookkeeping": lambda made: edited(
+        with_root(made, name="_ddb_loads"), rows={"_ddb_loads": 1, "orders__lines": 1}
+    ),
+    "lacks a delete flag": lambda made: edited(made, export_type="INCREMENTAL_EXPORT", from_time=at(1), to_time=at(2)),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_an_export_that_does_not_add_up_changes_nothing(
+    warehouse: DuckDBWarehouse, source: Source, message: str
+) -> None:
+    source.put(1, "a", "kept", "x")
+    load(warehouse, source.full(5))
+    source.put(6, "a", "new", "y")
+    broken = REFUSED[message](source.full(10))
+    with pytest.raises(Exception, match=message) as caught:
+        load(warehouse, broken)
+    assert type(caught.value).__module__.startswith("ddb_assets.")
+    assert read(warehouse) == {"a": Item("kept", ("x",))}
+    assert len(ledger(warehouse)) == 1
+    assert staging(warehouse) == []
+
+
+def staging(warehouse: DuckDBWarehouse) -> list[tuple[Any, ...]]:
+    return warehouse.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+
+
+def test_no_staging_is_left_behind(warehouse: DuckDBWarehouse, source: Source) -> None:
+    load(warehouse, source.full(10))
+    load(warehouse, source.window(10, 20))
+    assert staging(warehouse) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "lines", "message"),
+    [
+        ([("a", 5), ("a", 6)], [], "more than one row with order_id='a'"),
+        ([("a", 5), (None, 6)], [], "1 rows of 'orders' lack a value in order_id"),
+        ([("a", 5)], [("a", 0, 5), ("a", 0, 5)], "more than one row with order_id='a', _ddb_index=0"),
+        ([("a", 5)], [("b", 0, 5)], "1 rows of 'orders__lines' have no item"),
+        ([("a", 5)], [("a", 0, 4)], "1 rows of 'orders__lines' have no item of 'orders' at their version"),
+    ],
+)
+def test_rows_that_contradict_each_other_are_refused(
+    warehouse: DuckDBWarehouse, source: Source, tmp_path: Path, rows: Any, lines: Any, message: str
+) -> None:
+    load(warehouse, source.full(1))
+    window = source.window(1, 9)
+    root, child = window.relations
+    root = write(
+        tmp_path / "r", root, [{"order_id": k, "_ddb_version": BASE_MICROS + v, "_ddb_deleted": False} for k, v in rows]
+    )
+    child = write(
+        tmp_path / "c", child, [{"order_id": k, "_ddb_index": i, "_ddb_version": BASE_MICROS + v} for k, i, v in lines]
+    )
+    with pytest.raises(LoadError, match=message):
+        load(warehouse, report([root, child], window=(at(1), at(9))))
+    assert read(warehouse) == {}
+
+
+def test_deletes_must_be_as_many_as_reported(warehouse: DuckDBWarehouse, source: Source) -> None:
+    source.put(1, "a", "x")
+    load(warehouse, source.full(2))
+    source.delete(3, "a")
+    with pytest.raises(LoadError, match="1 deletes of 'orders' were staged, the report has 0"):
+        load(warehouse, edited(source.window(2, 9), deletes=0))
+
+
+@pytest.mark.parametrize("place", [0.5, 0.98])
+def test_a_broken_part_is_named(warehouse: DuckDBWarehouse, tmp_path: Path, place: float) -> None:
+    load(warehouse, full(tmp_path, [{"order_id": "kept"}], time=1))
+    made = full(tmp_path, [{"order_id": f"{n:x}" * 7} for n in range(20_000)], time=2)
+    path = Path(made.root.parts[0].uri)
+    data = bytearray(path.read_bytes())
+    start = int(len(data) * place)
+    data[start : start + 200] = b"\xff" * len(data[start : start + 200])
+    path.write_bytes(data)
+    with pytest.raises(LoadError, match=str(path)):
+        load(warehouse, made)
+    assert warehouse.connection.execute("SELECT order_id FROM orders").fetchall() == [("kept",)]
+
+
+def test_two_tables_with_one_name_are_told_apart(warehouse: DuckDBWarehouse, source: Source) -> None:
+    load(warehouse, source.full(10))
+    with pytest.raises(LoadError, match="give one of the two tables another name or schema"):
+        load(warehouse, source.full(20, table_arn="arn:aws:dynamodb:eu-west-1:123456789012:table/Other"))
+    other = source.full(20, table_arn="arn:aws:dynamodb:eu-west-1:123456789012:table/Other")
+    assert load(warehouse, other, schema="elsewhere").applied
+
+
+def test_a_dropped_table_is_not_taken_for_loaded(warehouse: DuckDBWarehouse, source: Source) -> None:
+    export = source.full(10)
+    load(warehouse, export)
+    warehouse.connection.execute("DROP TABLE orders")
+    with pytest.raises(LoadError, match="is gone, but the ledger says that it was loaded 1 times"):
+        load(warehouse, export)
+
+
+def test_a_list_that_is_no_child_table_any_more_leaves_no_old_rows(warehouse: DuckDBWarehouse, source: Source) -> None:
+    source.put(1, "a", "x", "l")
+    source.put(1, "b", "y", "m")
+    load(warehouse, source.full(10))
+    source.put(11, "a", "z")
+
+    def without_child(made: Report) -> Report:
+        root: Relation = made.root
+        return edited(made, relations=(root,), rows={root.name: root.rows})
+
+    load(warehouse, without_child(source.window(10, 20)))
+    assert read(warehouse) == {"a": Item("z"), "b": Item("y", ("m",))}
+    load(warehouse, without_child(source.full(30)))
+    assert read(warehouse) == {"a": Item("z"), "b": Item("y")}
