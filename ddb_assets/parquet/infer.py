@@ -67,7 +67,7 @@ class _Growth:
         if not seen.total:
             return node
         if self.schema.version and policy.contract != "evolve":
-            return node and self.nullable(node, seen)
+            return node and self.nullable(node, seen, path)
         if node is not None and self.is_open(node, seen, policy):
             self.taken(path).discard(node.name or "")
             if "NULL" in node.accepts:
@@ -93,16 +93,18 @@ class _Growth:
         null_only = node.kind == "value" and node.accepts == ("NULL",)
         return null_only and seen.total > seen.counts["NULL"] and (node.order or 0) > self.schema.settled
 
-    def nullable(self, node: Node, seen: Seen) -> Node:
+    def nullable(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """A node that may not grow still takes up NULL, which every column can hold."""
-        accepts = _with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen)
-        return node.model_copy(update={"accepts": accepts}) if node.kind != "json" else node
+        if node.kind == "json":
+            return node
+        accepts = self.with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen, path)
+        return node.model_copy(update={"accepts": accepts})
 
     def new(self, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...], policy: Policy) -> Node:
         """A path seen for the first time."""
         kind = self.kind(seen, path, policy)
         if kind == "map":
-            return self.fields(Node(kind="map", accepts=_with_null(("M",), None, seen)), seen, path, local)
+            return self.fields(Node(kind="map", accepts=self.with_null(("M",), None, seen, path)), seen, path, local)
         if kind == "list":
             name = relation_name(self.schema.table, [s for s in path if s is not None], self.relations)
             self.relations.add(name)
@@ -161,7 +163,7 @@ class _Growth:
             self.note(
                 path, f"{node.name} {node.type} -> {type_}" if node.type else f"new column {node.name} {type_}", seen
             )
-        accepts = _with_null((found,) if found else (), node, seen)
+        accepts = self.with_null((found,) if found else (), node, seen, path)
         return node.model_copy(update={"accepts": accepts, "type": str(type_), "form": form})
 
     def declared(self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...]) -> SqlType:
@@ -207,11 +209,12 @@ class _Growth:
             grown = self.grow(fields.get(name), seen.fields[name], (*path, name), (*local, name))
             if grown:
                 fields[name] = grown
-        return node.model_copy(update={"accepts": _with_null(("M",), node, seen) if path else ("M",), "fields": fields})
+        accepts = self.with_null(("M",), node, seen, path) if path else node.accepts
+        return node.model_copy(update={"accepts": accepts, "fields": fields})
 
     def list(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """A child relation: its elements start a relation of their own, so names start anew."""
-        accepts = _with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen)
+        accepts = self.with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen, path)
         element = node.element
         if seen.element and any(seen.counts[d] for d in node.accepts):
             element = self.grow(element, seen.element, (*path, None), ())
@@ -232,13 +235,22 @@ class _Growth:
         if seen.element:
             element = self.json(element or Node(kind="json", accepts=()), seen.element, (*path, None))
         ordered = tuple(d for d in ORDER if d in accepts)
+        if node.accepts and ordered != node.accepts:
+            self.note(path, f"may also be {', '.join(d for d in ordered if d not in node.accepts)}", seen)
         return node.model_copy(update={"accepts": ordered, "fields": fields, "element": element})
+
+    def with_null(
+        self, accepts: tuple[Descriptor, ...], node: Node | None, seen: Seen, path: tuple[Step, ...]
+    ) -> tuple[Descriptor, ...]:
+        """The descriptors and NULL, if it was accepted or seen."""
+        if node is not None and "NULL" in node.accepts:
+            return (*accepts, "NULL")
+        if not seen.counts["NULL"]:
+            return accepts
+        if node is not None and node.accepts:
+            self.note(path, "may also be NULL", seen)
+        return (*accepts, "NULL")
 
     def note(self, path: tuple[Step, ...], what: str, seen: Seen) -> None:
         """Keeps what changed and the item that showed it."""
         self.changes.append(Change(path=format_path(path), what=what, example=seen.example, export_id=self.export_id))
-
-
-def _with_null(accepts: tuple[Descriptor, ...], node: Node | None, seen: Seen) -> tuple[Descriptor, ...]:
-    had = node is not None and "NULL" in node.accepts
-    return (*accepts, "NULL") if had or seen.counts["NULL"] else accepts

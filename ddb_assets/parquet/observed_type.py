@@ -39,7 +39,9 @@ def scalar_of(seen: Seen, policy: Policy, among: Collection[Descriptor]) -> Desc
     if policy.type and not policy.mask:
         among = _HOLDS[SqlType.parse(policy.type).name]
     found = [d for d in ORDER if d in among and seen.counts[d]]
-    return max(found, key=seen.counts.__getitem__) if found else None
+    if not found:
+        return None
+    return max(found, key=lambda d: seen.counts[d])
 
 
 def time_form(seen: Seen, type_: SqlType | None, form: str | None) -> str | None:

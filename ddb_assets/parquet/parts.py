@@ -1,5 +1,7 @@
 """Parquet parts: written whole, and rewritten when the schema grew after they were written."""
 
+import base64
+import hashlib
 import io
 from typing import TYPE_CHECKING
 
@@ -19,8 +21,10 @@ def write_part(storage: "Storage", uri: str, frame: pl.DataFrame) -> Part:
     """Writes one Parquet file, whole."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="zstd")
-    storage.write(uri, buffer.getvalue())
-    return Part(uri=uri, rows=frame.height, bytes=buffer.tell())
+    data = buffer.getvalue()
+    storage.write(uri, data)
+    md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+    return Part(uri=uri, rows=frame.height, bytes=len(data), md5=md5)
 
 
 def align(storage: "Storage", part: Part, written: Relation, final: Relation | None) -> Part | None:

@@ -38,11 +38,12 @@ class Column(_Document):
 
 
 class Part(_Document):
-    """One Parquet file of a relation; `bytes` is its size."""
+    """One Parquet file of a relation; `bytes` is its size, `md5` the base64 MD5 of its content."""
 
     uri: str
     rows: Annotated[int, Field(ge=0)]
     bytes: Annotated[int, Field(ge=0)]
+    md5: str
 
 
 class Relation(_Document):
