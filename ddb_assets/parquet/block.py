@@ -86,7 +86,7 @@ class BlockReader:
     def _fast(self, lines: pl.DataFrame, schema: Schema) -> "_Fast":
         decoded, refused = parse(lines, self._arrow_schema(schema))
         level, seen = self._decode(decoded, schema)
-        good = (level.keys == count_keys(decoded["line"])) & ~level.bad
+        good = conserved(level, decoded["line"]) & ~level.bad
         if not good.all():
             refused = pl.concat([refused, decoded.filter(~good).select("number", "line")])
             decoded = decoded.filter(good)
@@ -220,6 +220,11 @@ class BlockReader:
             observe(one, {"M": change.image}, self._example(keys))
             batch.seen.merge(one)
         return row
+
+
+def conserved(level: Level, lines: pl.Series) -> pl.Series:
+    """The rows of which every key was decoded: the proof that nothing of them was lost. Never to be skipped."""
+    return level.keys == count_keys(lines)
 
 
 @dataclass(frozen=True)
