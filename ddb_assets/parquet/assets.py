@@ -11,7 +11,7 @@ from ddb_assets import metadata
 from ddb_assets.automation import explained_failure
 from ddb_assets.dynamodb.attribute_value import parse_path
 from ddb_assets.exports.manifest import read_export
-from ddb_assets.parquet.checks import reconciled, reconciled_spec
+from ddb_assets.parquet.checks import check_results, check_specs
 from ddb_assets.parquet.flatten import flatten
 from ddb_assets.parquet.names import relation_name
 from ddb_assets.parquet.report import Relation
@@ -47,9 +47,7 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
         for path, name in named.items()
     }
 
-    @dg.multi_asset(
-        name=f"baseline_{table.name}", specs=list(specs.values()), check_specs=[reconciled_spec(specs[()].key)]
-    )
+    @dg.multi_asset(name=f"baseline_{table.name}", specs=list(specs.values()), check_specs=check_specs(specs[()].key))
     def baseline(context: dg.AssetExecutionContext, aws: AWS, lake: Lake) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             uri, key = metadata.upstream_export(context, table)
@@ -64,8 +62,8 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
             relation = made.get(path) or Relation(name=named[path], path=path, columns=())
             yield dg.MaterializeResult(
                 asset_key=spec.key,
-                metadata=metadata.parquet(report, relation, out),
-                check_results=[] if path else [reconciled(report, spec.key)],
+                metadata=metadata.parquet(flattened, relation, out),
+                check_results=[] if path else list(check_results(flattened, table, spec.key)),
             )
 
     return baseline

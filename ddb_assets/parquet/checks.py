@@ -1,27 +1,47 @@
-"""What must hold of a flattened export before anything is loaded from it.
+"""What must hold of a flattened export before anything is loaded from it, and what people should hear of it.
 
-The same laws raise inside `flatten`; here they are told from the report, for people and for the assets downstream.
+The blocking laws raise inside `flatten` or `load` too; here they are told from the report, for people and for the assets
+downstream. All of them are partition-aware: they speak of the export that was flattened, not of the newest.
 """
+
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.flatten import Flattened
+from ddb_assets.table import Table
 
 RECONCILED = "rows_reconcile"
+CONTRACT = "contract_kept"
+QUARANTINED = "nothing_quarantined"
+CONFLICTS = "no_type_conflicts"
+CHANGED = "schema_unchanged"
+
+DESCRIPTIONS = {
+    RECONCILED: "Items in the manifest = rows + quarantined + filtered.",
+    CONTRACT: "No attribute or type that a frozen contract does not know.",
+    QUARANTINED: "No item in quarantine; more than the contract's max_quarantined is an error.",
+    CONFLICTS: "No value that fits no column, so that it stands in _ddb_extra.",
+    CHANGED: "No column came or widened with this export.",
+}
+BLOCKING = frozenset({RECONCILED, CONTRACT})
 
 
-def reconciled_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
-    """Blocking: no load of a flattening that lost or invented an item."""
-    return dg.AssetCheckSpec(
-        RECONCILED, asset=asset, blocking=True, description="Items in the manifest = rows + quarantined + filtered."
-    )
+def check_specs(
+    asset: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str] | None = None
+) -> list[dg.AssetCheckSpec]:
+    """The checks of a table's root relation."""
+    return [
+        dg.AssetCheckSpec(name, asset=asset, description=text, blocking=name in BLOCKING, partitions_def=partitions_def)
+        for name, text in DESCRIPTIONS.items()
+    ]
 
 
-def reconciled(report: Report, asset: dg.AssetKey) -> dg.AssetCheckResult:
-    """Whether every item of the manifest is accounted for, with the numbers."""
-    rows = report.root.rows
-    in_parts = sum(part.rows for part in report.root.parts)
-    return dg.AssetCheckResult(
+def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+    """What the checks say of an export."""
+    report = flattened.report
+    rows, in_parts = report.root.rows, sum(part.rows for part in report.root.parts)
+    yield dg.AssetCheckResult(
         passed=report.items_in_manifest == rows + report.quarantined + report.filtered and rows == in_parts,
         asset_key=asset,
         check_name=RECONCILED,
@@ -32,4 +52,42 @@ def reconciled(report: Report, asset: dg.AssetKey) -> dg.AssetCheckResult:
             "quarantined": report.quarantined,
             "filtered": report.filtered,
         },
+    )
+    frozen = report.misfits.get("frozen", {})
+    yield _by_path(asset, CONTRACT, frozen, dg.AssetCheckSeverity.ERROR, "is new to a frozen contract")
+    yield dg.AssetCheckResult(
+        passed=not report.quarantined,
+        asset_key=asset,
+        check_name=QUARANTINED,
+        severity=_ERROR if report.quarantined > table.max_quarantined else dg.AssetCheckSeverity.WARN,
+        metadata={"quarantined": report.quarantined, "files": list(report.quarantine[:10])},
+    )
+    extra = report.misfits.get("extra", {})
+    yield _by_path(asset, CONFLICTS, extra, dg.AssetCheckSeverity.WARN, "fits no column and stands in _ddb_extra")
+    yield dg.AssetCheckResult(
+        passed=not flattened.changes,
+        asset_key=asset,
+        check_name=CHANGED,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "schema_version": report.schema_version,
+            "changes": [f"{change.path}: {change.what} (item {change.example})" for change in flattened.changes[:50]],
+        },
+    )
+
+
+_ERROR = dg.AssetCheckSeverity.ERROR
+
+
+def _by_path(
+    asset: dg.AssetKey, name: str, counts: Mapping[str, int], severity: dg.AssetCheckSeverity, what: str
+) -> dg.AssetCheckResult:
+    worst = max(counts, key=lambda path: counts[path], default=None)
+    return dg.AssetCheckResult(
+        passed=not counts,
+        asset_key=asset,
+        check_name=name,
+        severity=severity,
+        description=f"{worst} {what}" if worst else None,
+        metadata={"values": sum(counts.values()), "by_path": dict(counts)},
     )

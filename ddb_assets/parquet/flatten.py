@@ -26,17 +26,17 @@ from ddb_assets.parquet.block import Batch, BlockReader, Rejected
 from ddb_assets.parquet.infer import extend
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.parts import align, write_part
-from ddb_assets.parquet.profile import Seen
+from ddb_assets.parquet.profile import Seen, path_rows
 from ddb_assets.parquet.report import Part, Relation, Report
 from ddb_assets.parquet.rules import Misfits, Rules
-from ddb_assets.parquet.schema import Schema
+from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, next_version
 from ddb_assets.table import KeySchema, Table
 
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
-REPORT, SCHEMA, QUARANTINE, SPILL = "report.json", "schema.json", "_quarantine", "_spill"
+REPORT, SCHEMA, PROFILE, QUARANTINE, SPILL = "report.json", "schema.json", "profile.json", "_quarantine", "_spill"
 BLOCK_BYTES = 16 << 20
 READERS = 4
 MAX_ATTEMPTS = 5
@@ -55,6 +55,11 @@ class Flattened:
     schema: Schema
     profile: Seen
 
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What this export changed in the schema; none when it was written with a version that was there before."""
+        return tuple(change for change in self.schema.changes if change.export_id == self.report.export_id)
+
 
 def flatten(
     storage: "Storage",
@@ -69,8 +74,8 @@ def flatten(
 ) -> Flattened:
     """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run left there.
 
-    Writes `<relation>/part-*.parquet`, `_quarantine/*.jsonl`, `schema.json`, and when all of it is there and adds up
-    `report.json`. The table's schema comes from `schemas` and goes back there when it has grown; without a store it is
+    Writes `<relation>/part-*.parquet`, `_quarantine/*.jsonl`, `schema.json`, `profile.json`, and when all of it is there
+    and adds up `report.json`. The table's schema comes from `schemas` and goes back there when it has grown; without a store it is
     inferred anew. `on_progress` is told how many more lines are done, from any thread.
     Raises FlattenError, or ManifestError when a data file is damaged: then there is no report.
     """
@@ -85,6 +90,12 @@ def flatten(
         elif schemas is None or run.schema == stored or schemas.publish(run.schema):
             report = run.report(started)
             storage.write(f"{out}/{SCHEMA}", run.schema.model_dump_json(indent=1).encode())
+            profile = orjson.dumps(
+                {"export_id": export.id, "paths": list(path_rows(run.seen))}, option=orjson.OPT_INDENT_2
+            )
+            storage.write(f"{out}/{PROFILE}", profile)
+            if schemas:
+                schemas.keep_profile(table.name, profile)
             storage.write(f"{out}/{REPORT}", report.model_dump_json(indent=1).encode())
             return Flattened(report, run.schema, run.seen)
         else:
@@ -159,6 +170,7 @@ class _Run:
             ]
             for future in reading:
                 future.result()
+        self.seen.name_examples(self.looked_at)
         self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
         final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
         for written in self.written:

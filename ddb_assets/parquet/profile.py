@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from ddb_assets.dynamodb.attribute_value import Descriptor, Step, check, number, split
+from ddb_assets.dynamodb.attribute_value import Descriptor, Step, check, format_path, number, split
 from ddb_assets.parquet.timestamps import form
 
 INT64 = range(-(1 << 63), 1 << 63)
@@ -74,6 +74,16 @@ class Seen:
         if other.element:
             self.elements().merge(other.element)
 
+    def name_examples(self, other: "Seen") -> None:
+        """Takes over the examples that the other has and this has not: whole columns know no single item."""
+        if self.example is None:
+            self.example = other.example
+        for name, seen in self.fields.items():
+            if name in other.fields:
+                seen.name_examples(other.fields[name])
+        if self.element and other.element:
+            self.element.name_examples(other.element)
+
     def walk(self, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], "Seen"]]:
         """Every path with what was seen there, parents first."""
         yield path, self
@@ -111,3 +121,23 @@ def _sizes(seen: Seen, descriptor: Descriptor, payload: Any) -> None:
     elif descriptor == "N":
         seen.add_number(number(payload))
         seen.max_bytes = max(seen.max_bytes, len(payload))
+
+
+def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:
+    """One row per path, parents first: shares are of the maps that could have had it, so None for list elements."""
+    maps = {path: here.counts["M"] for path, here in seen.walk()}
+    for path, here in seen.walk():
+        if not path:
+            continue
+        could = maps[path[:-1]] if path[-1] is not None else None
+        yield {
+            "path": format_path(path),
+            "types": {name: count for name, count in here.counts.most_common() if name != "NULL" and count},
+            "values": here.total,
+            "absent": 1 - here.total / could if could else None,
+            "null": here.counts["NULL"] / here.total if here.total else None,
+            "max_bytes": here.max_bytes or None,
+            "integer_digits": here.integer_digits or None,
+            "scale": here.scale if here.integer_digits else None,
+            "example": here.example,
+        }

@@ -4,6 +4,7 @@ Two writers cannot both make version 4: `publish` is a conditional put, and the 
 one's version. What a schema says is `schema.py`.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from ddb_assets.parquet.schema import Schema, walk
 
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
+
+
+VERSION_FILE = re.compile(r"/[0-9]{6}\.json$")
 
 
 class SchemaStore:
@@ -21,14 +25,17 @@ class SchemaStore:
 
     def latest(self, table: str) -> Schema | None:
         """The newest version, or None when the table has none."""
-        newest = max(
-            (e.uri for e in self.storage.list(f"{self.root}/{table}") if e.uri.endswith(".json")), default=None
-        )
+        versions = [e.uri for e in self.storage.list(f"{self.root}/{table}") if VERSION_FILE.search(e.uri)]
+        newest = max(versions, default=None)
         return Schema.model_validate_json(self.storage.read(newest)) if newest else None
 
     def publish(self, schema: Schema) -> bool:
         """Stores a version made by `next_version`; False when another writer has stored that number first."""
         return self.storage.create(self.uri(schema), schema.model_dump_json(indent=1).encode())
+
+    def keep_profile(self, table: str, profile: bytes) -> None:
+        """Keeps what the newest flattened export showed, path by path, beside the schema."""
+        self.storage.write(f"{self.root}/{table}/profile.json", profile)
 
     def uri(self, schema: Schema) -> str:
         """Where this version stands."""

@@ -13,6 +13,12 @@ from ddb_assets.warehouse.protocol import LoadError
 
 def check_report(report: Report) -> None:
     """The report's own numbers, before anything is touched."""
+    if frozen := report.misfits.get("frozen"):
+        raise LoadError(
+            f"export {report.export_id} has what the frozen contract of {report.table} does not know, in "
+            f"{sum(frozen.values())} values at {', '.join(sorted(frozen)[:5])}: nothing was loaded; take it into the "
+            "contract (`contract: evolve` for the path) and flatten again"
+        )
     root, full = report.root, report.export_type == "FULL_EXPORT"
     flagged = any(c.role == "deleted" for c in root.columns)
     explained = root.rows + report.quarantined + report.filtered

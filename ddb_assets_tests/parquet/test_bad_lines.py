@@ -170,4 +170,4 @@ def test_running_again_replaces_everything(tmp_path: Path) -> None:
     again = run(tmp_path, str(tmp_path / "bucket" / "exports"))
     assert again.model_copy(update={"seconds": first.seconds}) == first
     found = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert found == {"part-00000-00000.parquet", "00001-00000.jsonl", "schema.json", "report.json"}
+    assert found == {"part-00000-00000.parquet", "00001-00000.jsonl", "schema.json", "profile.json", "report.json"}
