@@ -6,6 +6,7 @@ Pure: no dagster, no boto3. `table: Orders` alone is a whole contract. How a con
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from pydantic_core import InitErrorDetails
 
 from ddb_assets.column_type import SqlType
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, parse_path
+from ddb_assets.exports.windows import Cadence, WindowError
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
@@ -71,6 +73,14 @@ class _Contract(BaseModel):
                 ],
             )
         return data
+
+
+def _cadence(text: str) -> str:
+    try:
+        Cadence.parse(text)
+    except WindowError as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
 class KeySchema(_Contract):
@@ -174,6 +184,19 @@ class Table(_Contract):
     max_quarantined: Annotated[
         int, Field(ge=0, description="more quarantined items than this in one export are an error, fewer a warning")
     ] = 0
+    load: Annotated[
+        Literal["upsert", "replace"],
+        Field(description="upsert: one full export, then the changes of each window; replace: full exports only"),
+    ] = "upsert"
+    cadence: Annotated[
+        str,
+        AfterValidator(_cadence),
+        Field(description="how often: 15 min to 24 h, such as 15 min, hourly, 6 h, daily"),
+    ] = "hourly"
+    start: Annotated[date, Field(description="the day (UTC) of the first window that can be loaded")] = date(2026, 1, 1)
+    soft_delete: Annotated[
+        bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")
+    ] = False
     owners: Annotated[
         tuple[Annotated[str, AfterValidator(_owner)], ...],
         Field(description="who answers for the table: e-mail addresses or team:<name>"),
@@ -194,6 +217,11 @@ class Table(_Contract):
                 "100 characters: give a `name`"
             )
         return self
+
+    @property
+    def windows(self) -> Cadence:
+        """The windows that the table's changes are exported in, or how often it is exported in full."""
+        return Cadence.parse(self.cadence)
 
     def nested_at(self, path: tuple[Step, ...]) -> str | None:
         """What the contract declares for this path, if anything."""

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from ddb_assets.errors import DdbAssetsError
@@ -34,7 +34,10 @@ class ExportTimeoutError(DdbAssetsError):
 
 @dataclass(frozen=True)
 class ExportRef:
-    """An export as DynamoDB tells of it; its manifest is, once it is COMPLETED, at `summary_uri`."""
+    """An export as DynamoDB tells of it; its manifest is, once it is COMPLETED, at `summary_uri`.
+
+    `failure` is AWS's code and reason when it FAILED, else empty.
+    """
 
     arn: str
     id: str
@@ -42,6 +45,12 @@ class ExportRef:
     summary_uri: str
     item_count: int | None
     billed_bytes: int | None
+    failure: str = ""
+
+    @property
+    def started(self) -> datetime:
+        """When AWS began with it."""
+        return started_at(self.arn)
 
     @classmethod
     def of(cls, description: "ExportDescriptionTypeDef") -> "ExportRef":
@@ -59,7 +68,19 @@ class ExportRef:
             summary_uri=f"s3://{description['S3Bucket']}/{manifest}",
             item_count=description.get("ItemCount"),
             billed_bytes=description.get("BilledSizeBytes"),
+            failure=_failure(description) if status(description) == "FAILED" else "",
         )
+
+
+def started_at(export: str) -> datetime:
+    """When an export, given by id or ARN, was started: its id says so; one of another form counts as new."""
+    digits = export.rpartition("/")[2].partition("-")[0]
+    return datetime.fromtimestamp(int(digits) / 1000, UTC) if digits.isdecimal() else datetime.max.replace(tzinfo=UTC)
+
+
+def _failure(description: "ExportDescriptionTypeDef") -> str:
+    code, reason = description.get("FailureCode", "no code"), description.get("FailureMessage", "no reason given")
+    return f"{code}: {reason}"
 
 
 def status(description: "ExportDescriptionTypeDef") -> Status:
@@ -104,8 +125,7 @@ def wait(
                 return export
             if export.status == "FAILED":
                 raise ExportFailedError(
-                    f"DynamoDB could not make the export {arn}: {description.get('FailureCode', 'no code')}: "
-                    f"{description.get('FailureMessage', 'no reason given')}. "
+                    f"DynamoDB could not make the export {arn}: {export.failure}. "
                     "Mend that and run this again: a new export is asked for then"
                 )
             if on_progress:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.exports.follow import ExportRef, describe, status
+from ddb_assets.exports.follow import ExportRef, describe, started_at, status
 from ddb_assets.exports.manifest import View
 from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws_errors import AwsError, explained
@@ -105,6 +105,14 @@ class Restorable:
     latest: datetime
 
 
+@dataclass(frozen=True)
+class Found:
+    """The export that runs or has completed, if any, and those of ours that failed, newest first."""
+
+    export: ExportRef | None
+    failed: tuple[ExportRef, ...]
+
+
 class TableExports:
     """The exports of one table, given by name or ARN.
 
@@ -143,16 +151,24 @@ class TableExports:
         One that failed is asked for again. Raise `attempt` to have it made again although there is one (its files were
         lost, say). Raises PitrDisabledError and NotRestorableError.
         """
+        found = self.find(what, destination, attempt=attempt)
+        if found.export is not None:
+            return found.export
+        return self._start(what, destination, f"{self._token_stem(what, destination, attempt)}-{len(found.failed)}")
+
+    def find(self, what: Snapshot | Increment, destination: Destination, *, attempt: int = 0) -> Found:
+        """What AWS knows of this very wish, without asking for anything."""
         stem = self._token_stem(what, destination, attempt)
-        failures = 0
+        failed: list[ExportRef] = []
         for found in self._exports(what):
             ours = found.get("ClientToken", "").startswith(f"{stem}-")
             if not ours and (attempt > 0 or not self._same(found, what, destination)):
                 continue
             if status(found) != "FAILED":
-                return ExportRef.of(found)
-            failures += ours
-        return self._start(what, destination, f"{stem}-{failures}")
+                return Found(ExportRef.of(found), tuple(failed))
+            if ours:
+                failed.append(ExportRef.of(found))
+        return Found(None, tuple(failed))
 
     def _start(self, what: Snapshot | Increment, destination: Destination, token: str) -> ExportRef:
         self._check_restorable(what)
@@ -216,7 +232,7 @@ class TableExports:
                 page = self._client.list_exports(**arguments)
             for listed in page.get("ExportSummaries", []):
                 arn = listed["ExportArn"]
-                if since is not None and _started(arn) < since - CLOCK_SKEW:
+                if since is not None and started_at(arn) < since - CLOCK_SKEW:
                     return
                 if listed.get("ExportType", "FULL_EXPORT") != kind:
                     continue
@@ -246,12 +262,6 @@ class TableExports:
             and _same_time(window.get("ExportToTime"), what.window.end)
             and window.get("ExportViewType", "NEW_AND_OLD_IMAGES") == what.view
         )
-
-
-def _started(arn: str) -> datetime:
-    """When an export was started, from its id; one of another form counts as new."""
-    digits = arn.rpartition("/")[2].partition("-")[0]
-    return datetime.fromtimestamp(int(digits) / 1000, UTC) if digits.isdecimal() else datetime.max.replace(tzinfo=UTC)
 
 
 def _same_time(told: datetime | None, wanted: datetime | None) -> bool:

@@ -97,24 +97,19 @@ class Cadence:
             )
         return window
 
-    def key(self, window: Window, *, baseline: datetime | None = None) -> str:
-        """The partition key of a window: its start.
-
-        A window that starts later than its partition is complete only if the baseline covers what it lacks. Raises
-        WindowError for any other that does not lie on the cadence.
-        """
+    def key(self, window: Window) -> str:
+        """The partition key of a window: its start. Raises WindowError for one that does not lie on the cadence."""
         whole = self.window_at(window.start)
-        begins = window.start == whole.start or (baseline is not None and window.start <= baseline)
-        if window.end != whole.end or not begins:
+        if window != whole:
             raise WindowError(f"the window {window} does not lie on the cadence, where it would be {whole}")
-        return whole.start.strftime(KEY_FORMAT)
+        return window.start.strftime(KEY_FORMAT)
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """What to export now, oldest first; empty when all is done."""
+    """What to export now, oldest first, by partition key; empty when all is done."""
 
-    windows: tuple[Window, ...]
+    windows: dict[str, Window]
 
 
 @dataclass(frozen=True)
@@ -142,34 +137,63 @@ def covered(window: Window, baseline: datetime) -> bool:
     return window.end <= baseline
 
 
+def exported_as(cadence: Cadence, whole: Window, baseline: datetime) -> Window | None:
+    """The window that is exported for a partition, or None when there is nothing to export for it.
+
+    The first one begins with the baseline, to the millisecond: an item that the baseline shows and that was deleted since
+    would be missing from a window that began before the item did (insert and delete in one window leave no trace), and so
+    stay for ever. Less than 15 minutes cannot be exported. When the baseline leaves less than that of its partition,
+    the next partition begins with the baseline, too, and this one has nothing; a daily one, which cannot be longer, is
+    exported for 15 minutes, and the next one that much later.
+    """
+    if covered(whole, baseline):
+        return None
+    if whole.start >= baseline:
+        behind = whole.start - baseline
+        if timedelta(0) < behind < SHORTEST:
+            fits = whole.end - baseline <= LONGEST
+            return Window(baseline if fits else baseline + SHORTEST, whole.end)
+        return whole
+    if whole.end - baseline >= SHORTEST:
+        return Window(baseline, whole.end)
+    if whole.end + cadence.length - baseline <= LONGEST:
+        return None
+    return Window(baseline, baseline + SHORTEST)
+
+
+def partition_of(cadence: Cadence, window: Window, baseline: datetime) -> str:
+    """The partition key of an exported window. Raises WindowError for one that is not of this chain."""
+    if covered(window, baseline):
+        return cadence.key(window)
+    candidates = [cadence.window_at(window.start), cadence.window_at(window.end - timedelta(microseconds=1))]
+    for whole in candidates:
+        if exported_as(cadence, whole, baseline) == window:
+            return cadence.key(whole)
+    wanted = " or ".join(str(exported_as(cadence, whole, baseline)) for whole in dict.fromkeys(candidates))
+    raise WindowError(f"the window {window} does not lie on the cadence since the baseline, where it would be {wanted}")
+
+
 def backlog(
     cadence: Cadence, *, baseline: datetime, done: Set[str], earliest_restorable: datetime, latest_restorable: datetime
 ) -> Backlog | Gap:
     """The windows that are missing since the baseline, or the gap that makes them unobtainable.
 
-    `done` holds the partition keys already exported. The first window is the one that contains the baseline: it is
-    exported whole, overlapping the snapshot, unless the table's history begins inside it (point-in-time recovery was
-    switched on just before the snapshot); then it starts as late as the baseline allows.
+    `done` holds the partition keys already exported.
     """
-    missing: list[Window] = []
-    window = cadence.window_at(baseline)
-    while cadence.key(window) in done:
-        window = cadence.window_at(window.end)
-    first = _obtainable(window, baseline, earliest_restorable)
-    if first.start < earliest_restorable:
-        return Gap(first, earliest_restorable)
-    while exportable(window, latest_restorable):
-        if cadence.key(window) not in done:
-            missing.append(window if missing else first)
-        window = cadence.window_at(window.end)
-    return Backlog(tuple(missing))
-
-
-def _obtainable(window: Window, baseline: datetime, earliest_restorable: datetime) -> Window:
-    latest_start = min(baseline, window.end - SHORTEST)
-    if window.start < earliest_restorable and window.start < latest_start:
-        return Window(latest_start, window.end)
-    return window
+    missing: dict[str, Window] = {}
+    whole = cadence.window_at(baseline)
+    first = True
+    while True:
+        key, window = cadence.key(whole), exported_as(cadence, whole, baseline)
+        if window is not None and key not in done:
+            if first and window.start < earliest_restorable:
+                return Gap(window, earliest_restorable)
+            first = False
+            if exportable(window, latest_restorable):
+                missing[key] = window
+        if whole.start > latest_restorable and not first:
+            return Backlog(missing)
+        whole = cadence.window_at(whole.end)
 
 
 def _said(moment: datetime) -> str:

@@ -70,20 +70,20 @@ class BlockReader:
     def read(self, lines: Lines, schema: Schema) -> Batch:
         """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""
         for _ in range(MAX_ROUNDS):
-            fast = self._fast(lines.frame, schema)
+            fast = self._fast(lines, schema)
             grown = self._grown(schema, fast.left)
             if grown is schema:
                 break
             schema = grown
         else:
-            fast = self._fast(lines.frame, schema)
+            fast = self._fast(lines, schema)
         batch = Batch(schema, fast.frames, fast.seen, lines.read, deletes=fast.deletes)
         batch.rejected += [Rejected(number, "not UTF-8", raw) for number, raw in lines.unreadable]
         if fast.left.height:
             self._exact(fast.left, batch)
         return batch
 
-    def _fast(self, lines: pl.DataFrame, schema: Schema) -> "_Fast":
+    def _fast(self, lines: Lines, schema: Schema) -> "_Fast":
         decoded, refused = parse(lines, self._arrow_schema(schema))
         level, seen = self._decode(decoded, schema)
         good = conserved(level, decoded["line"]) & ~level.bad

@@ -9,6 +9,8 @@ its descriptor for each value, the descriptor alone for a list's element. A line
 """
 
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add, or_
 
 import polars as pl
 
@@ -55,10 +57,8 @@ class _Payloads:
 
     def anywhere(self, height: int) -> pl.Series:
         """Where there is a value of any type."""
-        present = _falses(height)
-        for there in self.there.values():
-            present = present | there
-        return present
+        masks = list(self.there.values())
+        return reduce(or_, masks) if masks else _falses(height)
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,9 @@ class FastPath:
     def _value(self, node: Node, payloads: _Payloads, at: _At, policy: Policy) -> None:
         type_ = SqlType.parse(node.type or "")
         descriptor = next((d for d in node.accepts if d != "NULL"), None)
-        column = pl.repeat(None, at.level.height, dtype=type_.polars, eager=True)
-        if descriptor is not None:
+        if descriptor is None:
+            column = pl.repeat(None, at.level.height, dtype=type_.polars, eager=True)
+        else:
             column = self._scalar(node, descriptor, payloads.series[descriptor], type_, at, policy)
         at.level.columns[node.name or ""] = column
 
@@ -272,21 +273,23 @@ class FastPath:
 def _count(node: Node, values: pl.Series, at: _At) -> _Payloads:
     """Counts the keys at this path and refuses what has not one descriptor where it must have one."""
     payloads = _Payloads()
-    total = pl.repeat(0, at.level.height, dtype=pl.Int64, eager=True)
     by_descriptor = values.struct.unnest()
     for descriptor in node.accepts:
         series = by_descriptor.get_column(descriptor)
-        there = series.is_not_null()
-        payloads.series[descriptor], payloads.there[descriptor] = series, there
-        at.seen.counts[descriptor] += int(there.sum())
-        total = total + there.cast(pl.Int64)
+        payloads.series[descriptor], payloads.there[descriptor] = series, series.is_not_null()
+        at.seen.counts[descriptor] += len(series) - series.null_count()
+    counts = [there.cast(pl.Int64) for there in payloads.there.values()]
+    total = reduce(add, counts) if counts else pl.repeat(0, at.level.height, dtype=pl.Int64, eager=True)
     if not at.named:
         at.level.refuse(total != 1)
-    elif len(node.accepts) > 1:
+    elif len(counts) > 1:
         at.level.refuse(total > 1)
-    at.level.keys = at.level.keys + (total + (total > 0).cast(pl.Int64) if at.named else total)
+    # a value has two keys, its name and its descriptor; an element of a list only the latter
+    at.level.keys = at.level.keys + total
+    if at.named:
+        at.level.keys = at.level.keys + (total if len(counts) < 2 else (total > 0).cast(pl.Int64))
     return payloads
 
 
 def _falses(height: int) -> pl.Series:
-    return pl.repeat(False, height, dtype=pl.Boolean, eager=True)
+    return pl.Series([False]).new_from_index(0, height)

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 REPORT, SCHEMA, PROFILE, QUARANTINE, SPILL = "report.json", "schema.json", "profile.json", "_quarantine", "_spill"
 BLOCK_BYTES = 16 << 20
-READERS = 4
 MAX_ATTEMPTS = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -158,12 +157,14 @@ class _Run:
         self.lines = self.deletes = self.rejected = self.bytes_raw = 0
 
     def work(self, workers: int) -> bool:
-        """Reads all files and flattens all blocks; a few files are read ahead so that no core waits for gunzip.
+        """Reads all files and flattens all blocks, with as many readers as workers: no core waits for gunzip.
+
+        There are never more than two blocks per worker: one being flattened, and one being read or waiting for a slot.
 
         False when parts were written with columns that the schema has given up since: then all must be done again.
         """
-        slots = threading.BoundedSemaphore(workers + 1)
-        with ThreadPoolExecutor(workers) as flatteners, ThreadPoolExecutor(READERS) as readers:
+        slots = threading.BoundedSemaphore(workers)
+        with ThreadPoolExecutor(workers) as flatteners, ThreadPoolExecutor(workers) as readers:
             reading = [
                 readers.submit(self._read, number, file, flatteners, slots)
                 for number, file in enumerate(self.export.files)

@@ -18,15 +18,15 @@ class Level:
     def __init__(self, height: int, parent: "Level | None" = None, lengths: pl.Series | None = None) -> None:
         self.height, self.parent = height, parent
         self.lengths = pl.Series(dtype=pl.Int64) if lengths is None else lengths.fill_null(0).cast(pl.Int64)
-        self.keys = pl.repeat(0, height, dtype=pl.Int64, eager=True)
-        self.bad = pl.repeat(False, height, dtype=pl.Boolean, eager=True)
+        self.keys = pl.Series([0], dtype=pl.Int64).new_from_index(0, height)
+        self.bad = pl.Series([False]).new_from_index(0, height)
         self.columns: dict[str, pl.Series] = {}
         self.markers: list[tuple[str, pl.Series]] = []
         self.children: dict[str, Level] = {}
 
     def refuse(self, rows: pl.Series) -> None:
         """Marks rows for the exact path; null is no mark."""
-        self.bad = self.bad | rows.fill_null(False)
+        self.bad = self.bad | (rows.fill_null(False) if rows.null_count() else rows)
 
     def mark(self, path: tuple[Step, ...], literal: str, rows: pl.Series) -> None:
         """Notes in `_ddb_extra` what a NULL in a column cannot tell: NULL, an empty map, an empty list."""

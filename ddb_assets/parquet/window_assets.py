@@ -17,7 +17,15 @@ from ddb_assets.parquet.checks import check_results, check_specs
 from ddb_assets.parquet.flatten import flatten
 from ddb_assets.parquet.report import Relation
 from ddb_assets.parquet.schema_store import SchemaStore
-from ddb_assets.partitions import Event, Result, covered_window, each_window, window_check, window_partitions, window_policy
+from ddb_assets.partitions import (
+    Event,
+    Result,
+    covered_window,
+    each_window,
+    window_check,
+    window_partitions,
+    window_policy,
+)
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.table import Table
@@ -67,7 +75,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
                 relation = made.get(path) or Relation(name=named[path], path=path, columns=())
                 yield dg.MaterializeResult(
                     asset_key=spec.key,
-                    metadata=metadata.of_window(metadata.parquet(report, relation, out), relation.rows),
+                    metadata=metadata.of_window(metadata.parquet(flattened, relation, out), relation.rows),
                     check_results=[] if path else list(check_results(flattened, table, spec.key)),
                 )
 

@@ -176,6 +176,25 @@ class Storage:
             for path in sorted(p for p in Path(uri).rglob("*") if p.is_file()):
                 yield Entry(str(path), path.stat().st_size)
 
+    def folders(self, uri: str, after: str = "") -> Iterator[str]:
+        """The names of the folders right below a folder URI, sorted, those that sort up to and with `after` left out.
+
+        On S3 the cost is that of the folders listed, not of the files in them, nor of what lies before `after`.
+        """
+        if is_s3(uri):
+            bucket, prefix = split_s3(uri)
+            prefix = prefix.rstrip("/") + "/" if prefix else ""
+            start = {"StartAfter": f"{prefix}{after}0"} if after else {}  # "0" follows "/": past all that is in `after`
+            pages = self.s3.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=prefix, Delimiter="/", **start
+            )
+            with _explained(uri):
+                for page in pages:
+                    for found in page.get("CommonPrefixes", []):
+                        yield found["Prefix"].removeprefix(prefix).rstrip("/")
+        elif Path(uri).is_dir():
+            yield from sorted(path.name for path in Path(uri).iterdir() if path.is_dir() and path.name > after)
+
     def delete(self, uris: Iterable[str]) -> None:
         """Deletes these files; those that are not there do not matter."""
         buckets: dict[str, list[str]] = {}

@@ -1,6 +1,7 @@
 """DynamoDB's control plane for moto: tables in the change log, transactions, and point-in-time recovery settings.
 
-moto is changed by overriding it here and in `tables`, never by patching. Exports do not pass through it (`export_api`).
+moto is changed by overriding it here and in `tables`, never by patching. Exports and restores do not pass through it
+(`export_api`, `restore_api`).
 """
 
 import copy
@@ -130,9 +131,6 @@ class SandboxBackend(DynamoDBBackend):
 
     def create_backup(self, *_: Any, **__: Any) -> NoReturn:
         raise _unsupported("CreateBackup")
-
-    def restore_table_to_point_in_time(self, *_: Any, **__: Any) -> NoReturn:
-        raise _unsupported("RestoreTableToPointInTime")
 
 
 def _unsupported(operation: str) -> JsonRESTError:

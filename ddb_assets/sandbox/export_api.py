@@ -1,21 +1,24 @@
 """The export operations of DynamoDB's API, answered in front of moto: requests checked as AWS does, with its errors.
 
-A WSGI layer: ExportTableToPointInTime, DescribeExport and ListExports end here, every other request goes on to moto.
-Facts: API reference of these operations, and the AWS page S3DataExport_Requesting. What an export then does is in
-`exporter`.
+A WSGI layer: ExportTableToPointInTime, DescribeExport and ListExports end here, restoring in `restore_api`, and every other
+request goes on to moto. Facts: API reference of these operations, and the AWS page S3DataExport_Requesting. What an export
+then does is in `exporter`.
 """
 
+import functools
 import json
 import math
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX
 
+from ddb_assets.sandbox.api_error import Answer, ApiError
 from ddb_assets.sandbox.backend import MICROS, SandboxBackend
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.exporter import Export, Exporter, Window
+from ddb_assets.sandbox.restore_api import Restores
 from ddb_assets.sandbox.tables import SandboxTable
 
 if TYPE_CHECKING:
@@ -29,16 +32,6 @@ PAGE_SIZE = 25
 CONCURRENT_EXPORTS = 300
 VIEWS = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 
-Answer = dict[str, Any]
-
-
-class ApiError(Exception):
-    """An error answer: `code` as the API reference names it, and AWS's message where it is known."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
 
 class ExportApi:
     """Wraps the WSGI application `moto`; `backend_of` finds DynamoDB's backend by account and Region."""
@@ -49,6 +42,7 @@ class ExportApi:
         exporter: Exporter,
         clock: Clock,
         backend_of: Callable[[str, str], SandboxBackend | None],
+        restores: Restores,
     ) -> None:
         self._moto = moto
         self._exporter = exporter
@@ -56,6 +50,7 @@ class ExportApi:
         self._backend_of = backend_of
         self._lock = threading.Lock()
         self._by_token: dict[str, Export] = {}
+        self._restores = restores
         self._operations: dict[str, Callable[[Answer], Answer]] = {
             "ExportTableToPointInTime": self._export,
             "DescribeExport": self._describe,
@@ -63,7 +58,10 @@ class ExportApi:
         }
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        operation = self._operations.get(environ.get("HTTP_X_AMZ_TARGET", "").removeprefix(TARGET))
+        name = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix(TARGET)
+        operation = self._operations.get(name)
+        if name == "RestoreTableToPointInTime":  # names its table without the Region, as the exports do not
+            operation = functools.partial(self._restores.restore, _region(environ))
         if operation is None:
             return self._moto(environ, start_response)
         try:
@@ -166,6 +164,11 @@ class ExportApi:
             for export in [self._exporter.exports[arn]]
         ]
         return {"ExportSummaries": summaries} | ({"NextToken": arns[size - 1]} if len(arns) > size else {})
+
+
+def _region(environ: "WSGIEnvironment") -> str:
+    """The Region that the request is signed for: `Credential=KEY/DATE/REGION/dynamodb/aws4_request`."""
+    return str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split("/")[2]
 
 
 def _window(specification: Answer, earliest: int, latest: int) -> Window:

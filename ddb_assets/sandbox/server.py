@@ -34,6 +34,7 @@ from ddb_assets.sandbox.clock import Clock, to_micros
 from ddb_assets.sandbox.export_api import ExportApi
 from ddb_assets.sandbox.exporter import Exporter
 from ddb_assets.sandbox.image import Attributes
+from ddb_assets.sandbox.restore_api import Restores
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -67,7 +68,8 @@ class Sandbox:
 
     `folder` is where the change log lies (default: a temporary folder); it starts empty each time. `latest_lag` is how
     far the latest restorable time trails behind now, `export_delay` how long an export stays IN_PROGRESS before its
-    work begins. Raises `SandboxError` if the port is taken or a sandbox runs in this process already.
+    work begins, and a restored table CREATING. Raises `SandboxError` if the port is taken or a sandbox runs in this
+    process already.
     """
 
     def __init__(
@@ -104,7 +106,8 @@ class Sandbox:
             stack.enter_context(_moto(functools.partial(SandboxBackend, log=self._log, latest_lag=self._latest_lag)))
             exporter = Exporter(self._log, self.s3(), self._export_delay)
             moto = DomainDispatcherApplication(create_backend_app)
-            stack.enter_context(_served(ExportApi(moto, exporter, self.clock, _backend), listening))
+            restores = Restores(self._log, self._export_delay, _regional)
+            stack.enter_context(_served(ExportApi(moto, exporter, self.clock, _backend, restores), listening))
             stack.callback(exporter.stop)
             self._stack = stack.pop_all()
         return self
@@ -159,7 +162,11 @@ class Sandbox:
 
 
 def _home() -> SandboxBackend:
-    backend: Any = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION]
+    return _regional(REGION)
+
+
+def _regional(region: str) -> SandboxBackend:
+    backend: Any = dynamodb_backends[DEFAULT_ACCOUNT_ID][region]
     assert isinstance(backend, SandboxBackend)  # noqa: S101 - the running sandbox has put it there
     return backend
 

@@ -24,6 +24,15 @@ PAGE_ITEMS = 500  # read from the log at a time; an item is at most 400 KB
 WHOLE_TABLE = (b"", image.KEY_END)
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Where a restored table comes from and when it becomes ACTIVE; times in microseconds."""
+
+    source_arn: str
+    moment: int
+    ready: int
+
+
 class SandboxTable(Table):
     """A moto table whose items lie in the change log under the table's id."""
 
@@ -34,6 +43,7 @@ class SandboxTable(Table):
         self.number = log.add_table(self.table_id)
         self.items: Any = StoredItems(self)
         self._span = WHOLE_TABLE
+        self.restored: Restored | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SandboxTable":
         # moto copies a table to undo a failed transaction; here the log's transaction undoes it, at no cost.
@@ -47,6 +57,15 @@ class SandboxTable(Table):
         description = super().describe(base_key)
         items, size = self.log.totals(self.number)
         description[base_key] |= {"TableId": self.table_id, "ItemCount": items, "TableSizeBytes": size}
+        if self.restored:
+            restoring = self.log.clock.micros() < self.restored.ready
+            description[base_key]["RestoreSummary"] = {
+                "SourceTableArn": self.restored.source_arn,
+                "RestoreDateTime": self.restored.moment / 1_000_000,
+                "RestoreInProgress": restoring,
+            }
+            if restoring:
+                description[base_key]["TableStatus"] = "CREATING"
         return description
 
     def encode(self, attributes: image.Attributes) -> tuple[bytes, bytes, int]:

@@ -4,13 +4,15 @@ Runs the load's Redshift statements in DuckDB's dialect. The order of a load is 
 (`sql.py`).
 """
 
+import base64
+import hashlib
 import os
 import secrets
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -215,11 +217,17 @@ class DuckDBWarehouse:
                 raise LoadError(
                     f"part {part.uri} has {size} bytes, the report says {part.bytes}: flatten the export again"
                 )
-            if is_s3(part.uri):
-                with self._storage.open(part.uri) as source, path.open("wb") as copy:
-                    while block := source.read(COPY_CHUNK):
+            digest = hashlib.md5(usedforsecurity=False)
+            with ExitStack() as stack:
+                source = stack.enter_context(self._storage.open(part.uri))
+                copy = stack.enter_context(path.open("wb")) if is_s3(part.uri) else None
+                while block := source.read(COPY_CHUNK):
+                    digest.update(block)
+                    if copy:
                         copy.write(block)
-            else:
+            if base64.b64encode(digest.digest()).decode() != part.md5:
+                raise LoadError(f"part {part.uri} is damaged, its MD5 is not the report's: flatten the export again")
+            if not is_s3(part.uri):
                 os.symlink(Path(part.uri).resolve(), path)
             yield path
 

@@ -39,6 +39,8 @@ def check_report(report: Report) -> None:
             f"the {report.export_type} {report.export_id} {'has' if full else 'lacks'} a delete flag: flatten it again"
         )
     for relation in report.relations:
+        if relation.rows and not relation.keys:
+            raise LoadError(f"relation {relation.name!r} has rows but no key columns: flatten the export again")
         if relation.name.startswith("_ddb_"):
             raise LoadError(f"relation {relation.name!r} has a name of the bookkeeping: give the table another name")
         for column in relation.columns:
@@ -76,6 +78,22 @@ def refuse(report: Report, known: History) -> None:
             f"window {report.export_id} belongs to table id {report.table_id}, the baseline of {name!r} to "
             f"{known.baseline_table_id}: the table was dropped and made again; load a full export of the new one "
             f"(materialize snapshots/{report.name}) and only windows that follow it"
+        )
+    if known.inner_end is not None:
+        inner = _iso(known.inner_end)
+        raise LoadError(
+            f"window {report.export_id} begins before {inner} and ends after it, and that is the time of the newest full "
+            f"export of {name!r} or the end of another window: items that were there at that time and deleted in the "
+            f"rest of the window are not in it. Export the window that begins at {inner}, or take a new baseline at this "
+            f"window's end or later (materialize snapshots/{report.name})"
+        )
+    if known.spanned_by is not None:
+        begin, end = map(_iso, known.spanned_by)
+        raise LoadError(
+            f"export {report.export_id} ends inside the window {begin} to {end}, which {name!r} has already: items that it "
+            f"shows and that were deleted in the rest of that window are not in that window, so they would stay for ever. "
+            f"Take a new baseline at {end} or later (materialize snapshots/{report.name}), or load the window that begins "
+            f"where this export ends first"
         )
     forgotten, baseline = known.deletes_forgotten_before, known.baseline or 0
     if forgotten is not None and max(start(report), baseline) < forgotten and not (full and start(report) <= baseline):

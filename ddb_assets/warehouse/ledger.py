@@ -82,20 +82,32 @@ class LoadResult:
 class History:
     """What the ledger knows before a load. Times are microseconds since 1970 UTC, as `_ddb_version` is.
 
-    `applied` is the newest load of this very export and `digest` its digest; `baseline` is the newest export time of
-    all full exports; `baseline_known` says whether a full export of the same time is among them. Deletes older than
-    `deletes_forgotten_before` have no tombstone any more. `relations` are all that any load of this table has filled.
+    `applied` is the newest load of this very export and `digest` its digest; `baselines` are the export times of all
+    full exports, oldest first, `baseline_table_id` is the newest one's; `baseline_known` says whether a full export of
+    the same time is among them. Deletes older than `deletes_forgotten_before` have no tombstone any more. `relations`
+    are all that any load of this table has filled.
+
+    `inner_end` and `spanned_by` are where the export and the applied ones do not join: the newest baseline or the end of
+    a window at or after it, strictly inside the export's window; an applied window that strictly contains the export's
+    end. Not those times at which an applied window starts: that one tells what became of every item until then.
     """
 
     sequence: int
     table_arn: str | None
     applied: LoadResult | None
     digest: str | None
-    baseline: int | None
+    baselines: tuple[int, ...]
     baseline_table_id: str | None
     baseline_known: bool
+    inner_end: int | None
+    spanned_by: tuple[int, int] | None
     deletes_forgotten_before: int | None
     relations: frozenset[str]
+
+    @property
+    def baseline(self) -> int | None:
+        """The newest baseline's time."""
+        return self.baselines[-1] if self.baselines else None
 
 
 def micros(time: datetime | None, field: str) -> int:
@@ -115,19 +127,19 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     table, relation = ledger(schema), report.root.name
     summary = warehouse.fetch(
         Statement(
-            "SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
-            "SUM(CASE WHEN export_type = 'FULL_EXPORT' AND export_time = ? THEN 1 ELSE 0 END) "
-            f"FROM {table} WHERE relation = ?",
-            (_bound(report.export_time), relation),
+            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before) FROM {table} WHERE relation = ?",
+            (relation,),
         )
     )[0]
-    newest = warehouse.fetch(
+    full = warehouse.fetch(
         Statement(
             f"SELECT export_time, table_id FROM {table} WHERE relation = ? AND export_type = 'FULL_EXPORT' "
-            "ORDER BY export_time DESC, sequence DESC LIMIT 1",
+            "ORDER BY export_time, sequence",
             (relation,),
         )
     )
+    baselines = tuple(sorted({cast("int", _read_micros(time)) for time, _ in full}))
+    newest = baselines[-1] if baselines else 0
     filled = warehouse.fetch(Statement(f"SELECT DISTINCT relation_rows FROM {table} WHERE relation = ?", (relation,)))
     applied, digest = _applied(warehouse, table, report)
     return History(
@@ -135,12 +147,52 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
         table_arn=cast("str | None", summary[1]),
         applied=applied,
         digest=digest,
-        baseline=_read_micros(newest[0][0]) if newest else None,
-        baseline_table_id=cast("str", newest[0][1]) if newest else None,
-        baseline_known=bool(summary[3]),
+        baselines=baselines,
+        baseline_table_id=cast("str", full[-1][1]) if full else None,
+        baseline_known=report.export_time is not None and micros(report.export_time, "export_time") in baselines,
+        inner_end=_inner_end(warehouse, table, report, newest),
+        spanned_by=_spanning(warehouse, table, report, newest),
         deletes_forgotten_before=_read_micros(summary[2]),
         relations=frozenset(name for (rows,) in filled for name in json.loads(cast("str", rows))),
     )
+
+
+def _inner_end(warehouse: Warehouse, table: Table, report: Report, baseline: int) -> int | None:
+    if report.from_time is None or report.to_time is None:
+        return None
+    ends = warehouse.fetch(
+        Statement(
+            "SELECT MIN(ends.time) FROM (SELECT COALESCE(to_time, export_time) AS time "
+            f"FROM {table} WHERE relation = ? AND table_id = ?) AS ends "
+            "WHERE ends.time > ? AND ends.time < ? AND ends.time >= ? "
+            f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE relation = ? AND table_id = ? AND from_time = ends.time)",
+            (
+                *(report.root.name, report.table_id),
+                *(_bound(report.from_time), _bound(report.to_time), _bound(EPOCH + timedelta(microseconds=baseline))),
+                *(report.root.name, report.table_id),
+            ),
+        )
+    )
+    return _read_micros(ends[0][0])
+
+
+def _spanning(warehouse: Warehouse, table: Table, report: Report, baseline: int) -> tuple[int, int] | None:
+    end = report.to_time or report.export_time
+    if micros(end, "end") <= baseline:
+        return None  # the baseline says what became of every item
+    windows = warehouse.fetch(
+        Statement(
+            f"SELECT from_time, to_time FROM {table} WHERE relation = ? AND table_id = ? "
+            "AND from_time < ? AND to_time > ? "
+            f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE relation = ? AND table_id = ? AND from_time = ?) "
+            "ORDER BY from_time, to_time LIMIT 1",
+            (
+                *(report.root.name, report.table_id, _bound(end), _bound(end)),
+                *(report.root.name, report.table_id, _bound(end)),
+            ),
+        )
+    )
+    return cast("tuple[int, int]", tuple(map(_read_micros, windows[0]))) if windows else None
 
 
 def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadResult | None, str | None]:

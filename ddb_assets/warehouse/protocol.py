@@ -6,7 +6,7 @@ known here.
 """
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, cast
 
 from ddb_assets.column_type import SqlType
 from ddb_assets.errors import DdbAssetsError
@@ -57,6 +57,11 @@ class Warehouse(Protocol):
         type.
         """
         ...
+
+
+def number(warehouse: Warehouse, statement: Statement) -> int:
+    """The one number that a query returns."""
+    return cast("int", warehouse.fetch(statement)[0][0])
 
 
 class LoadError(DdbAssetsError):

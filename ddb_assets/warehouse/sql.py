@@ -1,4 +1,4 @@
-"""Every statement of a load except the ledger's, in Redshift's dialect.
+"""Every statement of a load except the ledger's and those of soft delete, in Redshift's dialect.
 
 Pure: no connection, no order of steps (`load.py`), no decision which columns to change (`evolution.py`). Names reach a
 statement through `quoted`, values as `?`; types are parsed before they are printed. Columns are qualified by the name
@@ -15,6 +15,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.report import Column, Relation
 from ddb_assets.warehouse.conversion import converted, staged
 
+DELETED_AT = "_ddb_deleted_at"  # the column of a root table that keeps the rows of deleted items
 MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
 
 
@@ -66,10 +67,12 @@ class Target:
         return self._staged(column, self.types[column.name])
 
     def matches(self, other: Table, types: Mapping[str, SqlType]) -> str:
-        """The condition that a row of another table has the staged row's key."""
-        return " AND ".join(
-            f"{other.column(key.name)} = {self._staged(key, types[key.name])}" for key in self.relation.keys
-        )
+        """The condition that a row of another table has the staged row's key.
+
+        A table in which nobody has seen an item yet has no known key columns, and nothing staged.
+        """
+        pairs = [f"{other.column(key.name)} = {self._staged(key, types[key.name])}" for key in self.relation.keys]
+        return " AND ".join(pairs) or "FALSE"
 
     def _staged(self, column: Column, target: SqlType) -> str:
         reference, source = self.stage.column(column.name), SqlType.parse(column.type)
@@ -141,9 +144,10 @@ def count_other_versions(stage: Table, version: Column, expected: int) -> Statem
 
 
 def count_loaded(root: Target) -> Statement:
-    """How many rows of the target have the key of a staged item."""
+    """How many rows of the target have the key of a staged item, kept rows of deleted items left out."""
+    live = f" WHERE {root.table.column(DELETED_AT)} IS NULL" if DELETED_AT in root.types else ""
     return Statement(
-        f"SELECT COUNT(*) FROM {root.table} INNER JOIN {root.stage} ON {root.matches(root.table, root.types)}"
+        f"SELECT COUNT(*) FROM {root.table} INNER JOIN {root.stage} ON {root.matches(root.table, root.types)}{live}"
     )
 
 
@@ -168,6 +172,11 @@ def delete_staged(root: Target, other: Table, types: Mapping[str, SqlType]) -> S
 def delete_until(table: Table, version: str, until: int) -> Statement:
     """Deletes rows whose version is `until` or older."""
     return Statement(f"DELETE FROM {table} WHERE {table.column(version)} <= ?", (until,))
+
+
+def delete_kept(table: Table) -> Statement:
+    """Deletes the kept rows of deleted items."""
+    return Statement(f"DELETE FROM {table} WHERE {table.column(DELETED_AT)} IS NOT NULL")
 
 
 def count_until(table: Table, version: str, until: int) -> Statement:

@@ -20,6 +20,8 @@ from ddb_assets.exports.windows import (
     backlog,
     covered,
     exportable,
+    exported_as,
+    partition_of,
 )
 
 TEXTS = ("15 min", "20 min", "30 min", "1 h", "2 h", "3 h", "4 h", "6 h", "8 h", "12 h", "24 h")
@@ -43,7 +45,11 @@ def due(cadence: Cadence, baseline: datetime, latest: datetime, done: frozenset[
         latest_restorable=latest,
     )
     assert isinstance(found, Backlog)
-    return list(found.windows)
+    return list(found.windows.values())
+
+
+def keys_since(cadence: Cadence, baseline: datetime, windows: list[Window]) -> list[str]:
+    return [partition_of(cadence, window, baseline) for window in windows]
 
 
 @given(cadences, moments, gaps)
@@ -53,10 +59,20 @@ def test_the_windows_since_the_baseline_have_no_gap(cadence: Cadence, baseline: 
     assert all(SHORTEST <= window.end - window.start <= LONGEST for window in windows)
     assert all(one.end == other.start for one, other in pairwise(windows))
     if windows:
-        assert windows[0].start <= baseline < windows[0].end
+        assert windows[0].start == baseline
         assert windows[-1].end <= latest < windows[-1].end + cadence.length
     else:
-        assert latest < cadence.window_at(baseline).end
+        assert latest < cadence.window_at(baseline).end + SHORTEST + cadence.length
+
+
+@given(cadences, moments, gaps)
+def test_every_window_has_a_partition_of_its_own(cadence: Cadence, baseline: datetime, gap: timedelta) -> None:
+    windows = due(cadence, baseline, baseline + gap)
+    keys = keys_since(cadence, baseline, windows)
+    assert len(set(keys)) == len(windows)
+    assert keys == sorted(keys)
+    for key, window in zip(keys, windows, strict=True):
+        assert exported_as(cadence, cadence.window(key), baseline) == window
 
 
 @given(cadences, moments, gaps, st.data())
@@ -65,7 +81,7 @@ def test_what_is_done_is_left_out_and_nothing_else(
 ) -> None:
     windows = due(cadence, baseline, baseline + gap)
     done = data.draw(st.sets(st.sampled_from(windows))) if windows else set()
-    keys = frozenset(map(cadence.key, done)) | {"2001-01-01T0000Z", "nonsense"}
+    keys = frozenset(keys_since(cadence, baseline, list(done))) | {"2001-01-01T0000Z", "nonsense"}
     assert due(cadence, baseline, baseline + gap, keys) == [window for window in windows if window not in done]
 
 
@@ -106,7 +122,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_the_zone_of_the_machine_does_not_matter() -> None:
     cadence = Cadence.parse("6 h")
     windows = due(cadence, at("2026-03-07T22:59"), at("2026-03-08T18:01"))
-    assert [cadence.key(window) for window in windows] == [
+    assert keys_since(cadence, at("2026-03-07T22:59"), windows) == [
         "2026-03-07T1800Z",
         "2026-03-08T0000Z",
         "2026-03-08T0600Z",
@@ -212,9 +228,9 @@ def test_what_a_baseline_covers() -> None:
 
 def test_a_new_baseline_does_not_ask_for_what_it_covers() -> None:
     windows = due(Cadence.parse("hourly"), at("2026-01-20T10:30"), at("2026-01-20T12:10"))
-    assert [window.start for window in windows] == [at("2026-01-20T10:00"), at("2026-01-20T11:00")]
-    on_the_hour = due(Cadence.parse("hourly"), at("2026-01-20T10:00"), at("2026-01-20T12:10"))
-    assert on_the_hour == windows
+    assert [window.start for window in windows] == [at("2026-01-20T10:30"), at("2026-01-20T11:00")]
+    on_the_hour = due(Cadence.parse("hourly"), at("2026-01-20T11:00"), at("2026-01-20T12:10"))
+    assert on_the_hour == windows[1:]
 
 
 def state(
@@ -239,7 +255,7 @@ def test_history_that_begins_after_the_next_window_is_a_gap() -> None:
 
 
 def test_a_gap_shows_before_the_window_is_over() -> None:
-    assert isinstance(state("08:00", "08:30", "08:45"), Gap)
+    assert isinstance(state("08:00", "09:30", "09:45", done=frozenset({"2026-01-20T0800Z"})), Gap)
 
 
 def test_a_gap_behind_windows_that_are_done_is_still_a_gap() -> None:
@@ -249,26 +265,43 @@ def test_a_gap_behind_windows_that_are_done_is_still_a_gap() -> None:
 def test_history_that_ends_before_what_is_missing_does_no_harm() -> None:
     done = frozenset({"2026-01-20T0800Z", "2026-01-20T0900Z"})
     found = state("08:00", "09:59", "11:59", done=done)
-    assert found == Backlog((Window(at("2026-01-20T10:00"), at("2026-01-20T11:00")),))
+    assert found == Backlog({"2026-01-20T1000Z": Window(at("2026-01-20T10:00"), at("2026-01-20T11:00"))})
 
 
-def test_a_table_whose_recovery_was_switched_on_just_before_its_baseline() -> None:
+def test_the_first_window_begins_with_the_baseline() -> None:
     found = state("10:20", "10:05", "12:30")
     assert found == Backlog(
-        (
-            Window(at("2026-01-20T10:20"), at("2026-01-20T11:00")),
-            Window(at("2026-01-20T11:00"), at("2026-01-20T12:00")),
-        )
+        {
+            "2026-01-20T1000Z": Window(at("2026-01-20T10:20"), at("2026-01-20T11:00")),
+            "2026-01-20T1100Z": Window(at("2026-01-20T11:00"), at("2026-01-20T12:00")),
+        }
     )
     hourly = Cadence.parse("hourly")
-    assert hourly.key(found.windows[0], baseline=at("2026-01-20T10:20")) == "2026-01-20T1000Z"
-    with pytest.raises(WindowError):
-        hourly.key(found.windows[0], baseline=at("2026-01-20T10:19"))
+    window = found.windows["2026-01-20T1000Z"]
+    assert partition_of(hourly, window, at("2026-01-20T10:20")) == "2026-01-20T1000Z"
+    with pytest.raises(WindowError, match="where it would be 2026-01-20T10:19Z to"):
+        partition_of(hourly, window, at("2026-01-20T10:19"))
 
 
-def test_a_baseline_at_the_very_end_of_a_window() -> None:
-    assert state("10:50", "10:45", "11:00") == Backlog((Window(at("2026-01-20T10:45"), at("2026-01-20T11:00")),))
-    assert isinstance(state("10:50", "10:46", "11:00"), Gap)
+def test_a_baseline_at_the_very_end_of_a_window_leaves_its_minutes_to_the_next() -> None:
+    joined = Window(at("2026-01-20T10:50"), at("2026-01-20T12:00"))
+    assert state("10:50", "10:45", "11:59") == Backlog({})
+    assert state("10:50", "10:45", "12:00") == Backlog({"2026-01-20T1100Z": joined})
+
+
+def test_a_daily_window_is_never_longer_than_a_day() -> None:
+    daily, baseline = Cadence.parse("daily"), at("2026-01-20T23:50")
+    assert due(daily, baseline, at("2026-01-22T00:00")) == [
+        Window(baseline, at("2026-01-21T00:05")),
+        Window(at("2026-01-21T00:05"), at("2026-01-22T00:00")),
+    ]
+
+
+def test_what_a_baseline_covers_keeps_its_key() -> None:
+    hourly, window = Cadence.parse("hourly"), Window(at("2026-01-20T08:00"), at("2026-01-20T09:00"))
+    assert partition_of(hourly, window, at("2026-01-20T10:20")) == "2026-01-20T0800Z"
+    with pytest.raises(WindowError, match="does not lie on the cadence"):
+        partition_of(hourly, Window(at("2026-01-20T08:15"), at("2026-01-20T09:00")), at("2026-01-20T10:20"))
 
 
 @given(cadences, moments, gaps, st.timedeltas(timedelta(0), timedelta(hours=30)))
@@ -280,9 +313,9 @@ def test_windows_or_a_gap_but_never_a_hole(
         cadence, baseline=baseline, done=frozenset(), earliest_restorable=earliest, latest_restorable=baseline + gap
     )
     if isinstance(found, Gap):
-        assert cadence.window_at(baseline).start < earliest
+        assert baseline < earliest
         return
     assume(found.windows)
-    assert earliest <= found.windows[0].start <= baseline
-    assert cadence.key(found.windows[0], baseline=baseline) == cadence.key(cadence.window_at(baseline))
-    assert all(one.end == other.start for one, other in pairwise(found.windows))
+    windows = list(found.windows.values())
+    assert earliest <= windows[0].start == baseline
+    assert all(one.end == other.start for one, other in pairwise(windows))

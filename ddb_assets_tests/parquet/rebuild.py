@@ -23,9 +23,13 @@ def rebuild(out: str) -> list[dict[str, Any]]:
     report = Report.model_validate_json(storage.read(f"{out}/report.json"))
     schema = Schema.model_validate_json(storage.read(f"{out}/schema.json"))
     tables = {relation.name: _rows(storage, relation) for relation in report.relations}
-    keys = [column.name for column in report.root.keys]
-    root = report.root.name
-    return [_item(schema.root, row, tables, {k: row[k] for k in keys}, 0, EXTRA) for row in tables[root]]
+    return items_in(schema, report.root, tables)
+
+
+def items_in(schema: Schema, root: Relation, tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The items of rows by relation name, wherever the rows were read."""
+    keys = [column.name for column in root.keys]
+    return [_item(schema.root, row, tables, {k: row[k] for k in keys}, 0, EXTRA) for row in tables[root.name]]
 
 
 def _rows(storage: Storage, relation: Relation) -> list[dict[str, Any]]:

@@ -20,6 +20,14 @@ def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "parquet")
 
 
+def wipe(warehouse: DuckDBWarehouse) -> None:
+    """Drops every table: as new, but faster than a new one, which would have to translate every statement again."""
+    for schema, table in warehouse.connection.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"
+    ).fetchall():
+        warehouse.connection.execute(f'DROP TABLE "{schema}"."{table}"')
+
+
 def read(warehouse: DuckDBWarehouse) -> dict[str, Item]:
     """Key to item, put together from the root and the child table; fails on double rows, orphans and gaps in lists."""
     rows = warehouse.connection.execute('SELECT order_id, note FROM "orders"').fetchall()

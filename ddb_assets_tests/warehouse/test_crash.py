@@ -56,7 +56,7 @@ def crash() -> None:
 
 
 def world(folder: Path) -> tuple[Source, list[Report], list[dict[str, Item]]]:
-    """Three loads and the tables after each: a baseline, a window, and a newer baseline under that window."""
+    """Three loads and the tables after each: a baseline, a window, and a newer baseline."""
     source = Source(folder)
     source.put(1, "a", "first", "x", "y")
     source.put(2, "b", "first", "x")
@@ -66,7 +66,7 @@ def world(folder: Path) -> tuple[Source, list[Report], list[dict[str, Item]]]:
     source.put(21, "d", "new", "w")
     source.delete(22, "c")
     states = [{key: item for key, (_, item) in source.state(time).items()} for time in (10, 30, 30)]
-    return source, [source.full(10), source.window(10, 30), source.full(20)], states
+    return source, [source.full(10), source.window(10, 30), source.full(30)], states
 
 
 def steps_of(path: Path, export: Report) -> list[str]:

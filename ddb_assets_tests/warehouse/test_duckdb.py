@@ -1,5 +1,7 @@
 """The DuckDB file: who may have it, where its parts come from, and what it says when it cannot."""
 
+import base64
+import hashlib
 import subprocess
 import sys
 import threading
@@ -165,6 +167,9 @@ def test_a_path_is_not_a_pattern(warehouse: DuckDBWarehouse, tmp_path: Path) -> 
 
 def test_what_is_no_parquet_is_said(warehouse: DuckDBWarehouse, source: Source) -> None:
     made = source.full(10)
-    Path(made.root.parts[0].uri).write_bytes(b"x" * made.root.parts[0].bytes)
+    noise = b"x" * made.root.parts[0].bytes
+    part = made.root.parts[0].model_copy(update={"md5": base64.b64encode(hashlib.md5(noise).digest()).decode()})
+    Path(part.uri).write_bytes(noise)
+    relations = (made.root.model_copy(update={"parts": (part,)}), *made.children)
     with pytest.raises(LoadError, match=r"000\.parquet cannot be read, flatten the export again"):
-        load(warehouse, made)
+        load(warehouse, made.model_copy(update={"relations": relations}))

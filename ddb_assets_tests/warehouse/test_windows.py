@@ -13,7 +13,7 @@ from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets_tests.warehouse.conftest import read
+from ddb_assets_tests.warehouse.conftest import read, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source
 
 
@@ -162,11 +162,12 @@ def test_every_order_of_a_chain_gives_the_same_tables(tmp_path: Path) -> None:
     source.put(32, "c", "v32")
     first = source.full(10)
     rest = [source.window(10, 20), source.window(20, 30), source.window(30, 40), source.full(20)]
-    for order in itertools.permutations(rest):
-        with DuckDBWarehouse(":memory:") as warehouse:
+    with DuckDBWarehouse(":memory:") as warehouse:
+        for order in itertools.permutations(rest):
             for export in (first, *order):
                 load(warehouse, export)
             assert read(warehouse) == items(source, 40)
+            wipe(warehouse)
 
 
 class Forgetting:
@@ -195,7 +196,7 @@ def test_forgotten_deletes_are_never_undone(warehouse: DuckDBWarehouse, source: 
         load(warehouse, world.late, tombstone_retention=world.keep)
     with pytest.raises(LoadError, match="deletes older than that have been forgotten"):
         load(warehouse, source.full(15), tombstone_retention=world.keep)
-    assert load(warehouse, source.full(45)).applied
+    assert load(warehouse, source.full(50)).applied
     assert load(warehouse, world.late).stale == 2
     assert read(warehouse) == items(source, 50)
 
@@ -235,23 +236,26 @@ def worlds(draw: st.DrawFn) -> tuple[list[tuple[int, str, Item | None]], list[in
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(worlds())
 def test_any_schedule_ends_in_the_state_of_the_source(
-    world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]],
+    warehouse: DuckDBWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
 ) -> None:
-    check(world)
+    check(warehouse, world)
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_many_schedules_end_in_the_state_of_the_source(
-    world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]],
+    warehouse: DuckDBWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
 ) -> None:
-    check(world)
+    check(warehouse, world)
 
 
-def check(world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]) -> None:
+def check(
+    warehouse: DuckDBWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
+) -> None:
     writes, _, schedule = world
-    with TemporaryDirectory() as folder, DuckDBWarehouse(":memory:") as warehouse:
+    wipe(warehouse)
+    with TemporaryDirectory() as folder:
         source = Source(Path(folder), writes)
         made: dict[tuple[str, int], Report] = {}
         load(warehouse, source.full(0, export_id="first"))

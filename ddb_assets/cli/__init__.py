@@ -1,0 +1,58 @@
+"""The command `ddb-assets`: one module per subcommand, imported when it is called for.
+
+Exit codes: 0 done, 1 failed (the message says what to do), 2 called wrongly. With `--json`, standard output holds nothing
+but JSON; progress and errors go to standard error.
+"""
+
+import importlib
+import keyword
+
+import click
+
+from ddb_assets.errors import DdbAssetsError
+
+COMMANDS = ("flatten", "load", "import", "profile", "copy", "sandbox", "demo")
+
+
+class Commands(click.Group):
+    """Finds a subcommand in the module of its name and turns an error a user can mend into a message without traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """In the order in which they are explained."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's signature
+        """The module's `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+            command: click.Command = importlib.import_module(f"{__name__}.{module}").command
+        except ModuleNotFoundError as error:
+            if str(error.name).partition(".")[0] == __name__.partition(".")[0]:
+                raise
+            return _not_installed(cmd_name, error)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except DdbAssetsError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _not_installed(name: str, missing: ModuleNotFoundError) -> click.Command:
+    """Stands in for a command of which a package is missing, so that the others and the help still work."""
+
+    def refuse() -> None:
+        raise DdbAssetsError(f"{name} needs the package {missing.name}: pip install 'ddb-assets[sandbox]'")
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(name, callback=refuse, short_help="(needs the extra `sandbox`)", context_settings=anything)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ddb-assets")
+def main() -> None:
+    """DynamoDB tables as complete, typed relational tables."""

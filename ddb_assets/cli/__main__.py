@@ -1,0 +1,5 @@
+"""`python -m ddb_assets.cli` is `ddb-assets`."""
+
+from ddb_assets.cli import main
+
+main(prog_name="ddb-assets")

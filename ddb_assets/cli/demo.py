@@ -1,0 +1,163 @@
+"""`ddb-assets demo`: the sandbox's tables through a real Dagster instance into DuckDB, and the proof that nothing is missing.
+
+A second call goes on with the exports of the first, and shows that the warehouse knows them. What runs is the `baseline`
+job; what is shown and what must add up is `demo_outcome.py`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import dagster as dg
+import orjson
+
+from ddb_assets.automation import BASELINE, FULL_CHAIN
+from ddb_assets.cli.demo_outcome import SAMPLE, SAMPLE_COLUMNS, TableOutcome, outcomes, print_outcomes, sample
+from ddb_assets.cli.kept_lake import keep, restore
+from ddb_assets.cli.output import json_option, print_json, progress_console
+from ddb_assets.cli.sandbox import LAKE_URI, forget_real_account
+from ddb_assets.definitions import build_defs
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.metadata import asset_key
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.sandbox import demo
+from ddb_assets.settings import state_folder
+from ddb_assets.table import default_name
+from ddb_assets.warehouse.connect import open_warehouse
+
+STOP_SECONDS = 30
+LAKE_FOLDER, MARKER = "lake", "demo.json"
+INSTANCE = Path(__file__).with_name("dagster.yaml")
+
+
+class DemoError(DdbAssetsError):
+    """The demo did not come to its end."""
+
+
+@click.command("demo")
+@click.option("--items", type=click.IntRange(3), default=demo.DEFAULT_ITEMS, show_default=True, help="In all tables.")
+@json_option
+def command(items: int, as_json: bool) -> None:
+    """Bring the sandbox's tables into DuckDB through Dagster and check every number.
+
+    All state is in the state folder (DDB_ASSETS_STATE, else .state). Exits with 0 only if everything adds up.
+    """
+    state = state_folder()
+    _use_local_instance(state)
+    with progress_console.status("starting the sandbox") as status, dg.DagsterInstance.get() as instance:
+        before = _remembered(instance, state, items)
+        with _sandbox(0 if before else items) as variables:
+            os.environ.update(variables)
+            aws = AWS()
+            if before:
+                status.update("flattening and loading the exports of the call before")
+                restore(aws.s3(), state / LAKE_FOLDER, LAKE_URI)
+                source_items = before
+            else:
+                status.update("exporting, flattening, loading")
+                source_items = _count(aws)
+            result = _run(instance, list(source_items), FULL_CHAIN[1:] if before else FULL_CHAIN)
+            with open_warehouse(WarehouseTarget().address) as warehouse:
+                tables = outcomes(result, warehouse, source_items)
+                sampled = sample(warehouse)
+            good = all(table.reconciles for table in tables)
+            if good and not before:
+                keep(aws.storage(), LAKE_URI, state / LAKE_FOLDER)
+                _remember(state, items, tables)
+    if as_json:
+        answer = {"query": SAMPLE, "columns": SAMPLE_COLUMNS, "rows": sampled}
+        print_json({"reconciles": good, "tables": [asdict(table) for table in tables], "sample": answer})
+    else:
+        print_outcomes(tables, sampled)
+        click.echo(f"\nWarehouse: {WarehouseTarget().address}\nIn the Dagster UI: make dev, then http://127.0.0.1:3000")
+    if not good:
+        raise DemoError("the numbers do not add up; see the table above")
+
+
+@contextmanager
+def _sandbox(items: int) -> Iterator[dict[str, str]]:
+    """A sandbox in a process of its own, as anyone would start it; gives the variables that lead to it."""
+    arguments = [sys.executable, "-m", "ddb_assets.cli", "sandbox", "--json", "--items", str(items)]
+    child = subprocess.Popen(arguments, stdout=subprocess.PIPE)  # noqa: S603 -- our own
+    try:
+        assert child.stdout  # noqa: S101 -- asked for above
+        line = child.stdout.readline()
+        if not line:
+            raise DemoError("the sandbox did not start; what it said is above")
+        yield orjson.loads(line)
+    finally:
+        child.terminate()
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _use_local_instance(state: Path) -> None:
+    """Makes this process forget the account and the Dagster instance that it was started with."""
+    home = state / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / INSTANCE.name).exists():
+        shutil.copyfile(INSTANCE, home / INSTANCE.name)
+    forget_real_account()
+    os.environ["DAGSTER_HOME"] = str(home)
+
+
+def _remember(state: Path, items: int, tables: Sequence[TableOutcome]) -> None:
+    """Writes down what the kept exports are of; last, so that what is written down is there."""
+    told = {table.table: {"export": table.export_id, "items": table.source_items} for table in tables}
+    (state / MARKER).write_bytes(orjson.dumps({"items": items, "tables": told}))
+
+
+def _remembered(instance: dg.DagsterInstance, state: Path, items: int) -> dict[str, int] | None:
+    """The source's items per table when the call before exported them.
+
+    None unless it was for as many items, its files are kept, and its exports are still the newest that Dagster knows.
+    """
+    try:
+        told = orjson.loads((state / MARKER).read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
+    if told["items"] != items or not (state / LAKE_FOLDER).is_dir():
+        return None
+    for name, table in told["tables"].items():
+        event = instance.get_latest_materialization_event(asset_key("snapshots", name))
+        newest = event.asset_materialization if event else None
+        if newest is None or newest.metadata["export_id"].value != table["export"]:
+            return None
+    return {name: table["items"] for name, table in told["tables"].items()}
+
+
+def _count(aws: AWS) -> dict[str, int]:
+    """Items per table by DynamoDB's own count, which the sandbox keeps exact."""
+    client = aws.dynamodb()
+    names = [table.name for table in demo.TABLES]
+    return {default_name(name): client.describe_table(TableName=name)["Table"]["ItemCount"] for name in names}
+
+
+def _run(instance: dg.DagsterInstance, tables: list[str], stages: tuple[str, ...]) -> dg.ExecuteInProcessResult:
+    """Runs these stages of these tables. Raises DemoError with what each failed step said."""
+    defs = build_defs()
+    graph = defs.resolve_asset_graph()
+    chosen = [
+        key for key in graph.get_all_asset_keys() if key.path[0] in stages and graph.get(key).group_name in tables
+    ]
+    result = defs.resolve_job_def(BASELINE.name).execute_in_process(
+        instance=instance,
+        asset_selection=chosen,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    if not result.success:
+        failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+        said = [f.user_failure_data.description if f.user_failure_data else f.error_display_string for f in failures]
+        raise DemoError("\n".join(filter(None, said)) or "the run failed")
+    return result

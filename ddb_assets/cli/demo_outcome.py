@@ -1,0 +1,106 @@
+"""What the demo has to show: per table what went in and what came out, whether it adds up, and a query's answer.
+
+The numbers come from three sides that know nothing of each other: DynamoDB's count of its items, the metadata of the
+Dagster run, and counts asked of the warehouse afterwards.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import dagster as dg
+
+from ddb_assets.automation import FULL_CHAIN
+from ddb_assets.cli.output import print_grid
+from ddb_assets.warehouse.protocol import Warehouse
+from ddb_assets.warehouse.sql import Statement, Table, count
+
+SAMPLE = """\
+SELECT o.status, COUNT(DISTINCT o.order_id) AS orders, SUM(i.quantity) AS pieces, SUM(i.quantity * i.unit_price) AS revenue
+FROM orders AS o JOIN orders__items AS i ON i.order_id = o.order_id
+GROUP BY o.status ORDER BY revenue DESC"""
+SAMPLE_COLUMNS = ("status", "orders", "pieces", "revenue")
+
+
+@dataclass(frozen=True)
+class TableOutcome:
+    """One table's way. `rows` are counted in the warehouse, `flattened` are those in Parquet; `seconds` of flattening and
+    loading, without the wait for the export."""
+
+    table: str
+    source_items: int
+    items_in_manifest: int
+    rows: dict[str, int]
+    flattened: dict[str, int]
+    quarantined: int
+    filtered: int
+    extra_values: int
+    bytes_parquet: int
+    seconds: float
+    applied: bool
+    export_id: str
+
+    @property
+    def reconciles(self) -> bool:
+        """Every item of the source is a row or in quarantine, and every row that was loaded is there."""
+        root = next(iter(self.rows.values()))
+        accounted = root + self.quarantined + self.filtered
+        return self.source_items == self.items_in_manifest == accounted and self.rows == self.flattened
+
+
+def outcomes(
+    result: dg.ExecuteInProcessResult, warehouse: Warehouse, source_items: Mapping[str, int]
+) -> list[TableOutcome]:
+    """One per table of `source_items` (by asset name), from the run and from the warehouse."""
+    told: dict[str, dict[str, dict[str, Any]]] = {stage: {} for stage in FULL_CHAIN}
+    for event in result.get_asset_materialization_events():
+        stage, name = event.materialization.asset_key.path
+        if stage in told:
+            told[stage][name] = {key: value.value for key, value in event.materialization.metadata.items()}
+
+    def outcome(name: str, items: int) -> TableOutcome:
+        flattened, loaded = told["baseline"][name], told[FULL_CHAIN[-1]][name]
+        relations = [other for other in told["baseline"] if other == name or other.startswith(f"{name}__")]
+        return TableOutcome(
+            table=name,
+            source_items=items,
+            items_in_manifest=flattened["items"],
+            rows={r: _rows(warehouse, r) for r in sorted(relations)},
+            flattened={r: told["baseline"][r]["dagster/row_count"] for r in sorted(relations)},
+            quarantined=flattened["quarantined"],
+            filtered=loaded["filtered"],
+            extra_values=flattened["extra_values"],
+            bytes_parquet=sum(told["baseline"][r]["bytes"] for r in relations),
+            seconds=flattened["seconds"] + (loaded["seconds"] if loaded["applied"] else 0),
+            applied=loaded["applied"],
+            export_id=loaded["export_id"],
+        )
+
+    return [outcome(name, items) for name, items in source_items.items()]
+
+
+def _rows(warehouse: Warehouse, relation: str) -> int:
+    return int(str(warehouse.fetch(count(Table(warehouse.default_schema, relation)))[0][0]))
+
+
+def sample(warehouse: Warehouse) -> list[tuple[object, ...]]:
+    """The answer to SAMPLE."""
+    return warehouse.fetch(Statement(SAMPLE))
+
+
+def print_outcomes(tables: Sequence[TableOutcome], sampled: Sequence[tuple[object, ...]]) -> None:
+    """What people see at the end of the demo."""
+    rows: list[tuple[object, ...]] = []
+    for t in tables:
+        (root, root_rows), *children = t.rows.items()
+        told = (t.quarantined, t.extra_values, t.bytes_parquet, t.seconds)
+        rows.append((root, t.source_items, root_rows, *told, t.reconciles))
+        rows += [(child, None, child_rows, *[None] * 5) for child, child_rows in children]
+    header = ("relation", "items", "rows", "quarantined", "extra", "bytes", "seconds", "adds up")
+    print_grid("DynamoDB -> S3 -> Parquet -> DuckDB", header, rows)
+    for t in tables:
+        done = "applied" if t.applied else "was already applied, and is not applied twice"
+        click.echo(f"{t.table}: export {t.export_id} {done}")
+    click.echo(f"\n{SAMPLE}")
+    print_grid("", SAMPLE_COLUMNS, sampled)

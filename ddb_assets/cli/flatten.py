@@ -1,0 +1,56 @@
+"""`ddb-assets flatten`: an export as flat, typed Parquet, without Dagster."""
+
+from pathlib import Path
+
+import click
+
+from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json
+from ddb_assets.cli.source import Source, open_source, source_options
+from ddb_assets.parquet.flatten import Flattened, flatten
+from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.schema_store import SchemaStore
+
+
+@click.command("flatten")
+@source_options
+@click.option("--out", required=True, metavar="DIR", help="Folder or s3:// URI for the Parquet; replaced as a whole.")
+@json_option
+def command(source: str, out: str, config: Path | None, key: str | None, as_json: bool) -> None:
+    """Flatten the export SOURCE to Parquet.
+
+    SOURCE is a manifest-summary.json, an export's folder (also a downloaded one) or its s3:// URI. DIR gets a folder per
+    relation, what could not be read in _quarantine, and report.json.
+    """
+    report = flatten_source(open_source(source, config, key, out=out), out, silent=as_json).report
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        print_report(report)
+        click.echo(f"Parquet and report.json are in {out}")
+
+
+def flatten_source(source: Source, out: str, *, silent: bool, schemas: SchemaStore | None = None) -> Flattened:
+    """`flatten` with a progress bar."""
+    with item_progress(f"flatten {source.table.name}", source.export.item_count, silent=silent) as progress:
+        return flatten(
+            source.storage,
+            source.export,
+            table=source.table,
+            key=source.known_key,
+            out=out,
+            schemas=schemas,
+            on_progress=lambda lines: progress.advance(progress.tasks[0].id, lines),
+        )
+
+
+def print_report(report: Report) -> None:
+    """Relations and where every item went."""
+    print_grid(
+        f"{report.table}: export {report.export_id}",
+        ("relation", "rows", "columns", "parts", "bytes"),
+        [(r.name, r.rows, len(r.columns), len(r.parts), sum(p.bytes for p in r.parts)) for r in report.relations],
+    )
+    click.echo(
+        f"{report.items_in_manifest:,} items = {report.root.rows:,} rows + {report.quarantined:,} quarantined"
+        f" + {report.filtered:,} filtered; {report.extra_values:,} extra values; {report.seconds:.2f} s"
+    )

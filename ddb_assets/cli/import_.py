@@ -1,0 +1,230 @@
+"""`ddb-assets import`: files into a DynamoDB table, by the code that the asset runs.
+
+What an import does is `ddb_assets.imports`' matter; here are its options, the signals that end it and what is printed.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ddb_assets.cli.output import json_option, print_grid, print_json, progress_console
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.imports.config import Format, ImportConfig, Mode
+from ddb_assets.imports.import_job import ImportJob
+from ddb_assets.imports.import_yaml import read_import_config
+from ddb_assets.imports.job_options import JobOptions, Progress
+from ddb_assets.imports.rate import PROVISIONED_SHARE
+from ddb_assets.imports.report import ImportReport
+from ddb_assets.imports.source import open_source
+from ddb_assets.imports.target import Target
+from ddb_assets.imports.transport import WRITER_CLIENT
+from ddb_assets.imports.writer import DEADLINE_SECONDS, IN_FLIGHT
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws_errors import explained
+from ddb_assets.resources.storage import Storage, is_s3
+from ddb_assets.settings import state_folder
+
+PRICE = 0.625
+"""US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class ImportFailedError(DdbAssetsError):
+    """Not every row is in the table; the message says which are not and how to go on."""
+
+
+@click.command("import")
+@click.argument("source", required=False)
+@click.option("--table", required=True, help="Name or ARN of the table.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="import.yaml: how files are read, and which attribute comes from which column.",
+)
+@click.option("--format", "format_", type=click.Choice(get_args(Format)), help="Of the files, if not as they look.")
+@click.option("--mode", type=click.Choice(get_args(Mode)), help="put (default), if-not-exists or delete.")
+@click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing.")
+@click.option("--max-wcu", type=click.FloatRange(1), help="Write capacity units per second, indexes included.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    help=f"Share of the table's capacity; default {PROVISIONED_SHARE} when it is provisioned, all when on demand.",
+)
+@click.option("--in-flight", type=click.IntRange(1, 64), default=IN_FLIGHT, show_default=True, help="Batches at once.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    default=DEADLINE_SECONDS,
+    show_default=True,
+    help="Seconds for which one batch is tried again before the import stops.",
+)
+@click.option(
+    "--max-rejects", type=click.IntRange(0), help="So many rejected rows are no failure; one more stops the import."
+)
+@click.option("--exceptions", type=click.Path(dir_okay=False, path_type=Path), help="File for rows not written.")
+@click.option(
+    "--redrive",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Instead of SOURCE: an exceptions file whose rows were mended.",
+)
+@click.option("--restart", is_flag=True, help="Begin again although an earlier run of this import was not finished.")
+@click.option("--verify", type=click.IntRange(0), default=0, metavar="N", help="Read N written items back and compare.")
+@click.option(
+    "--price", type=float, default=PRICE, show_default=True, help="US dollars per million WCUs, for --dry-run."
+)
+@json_option
+def command(
+    source: str | None,
+    table: str,
+    config: Path | None,
+    format_: Format | None,
+    mode: Mode | None,
+    exceptions: Path | None,
+    redrive: Path | None,
+    price: float,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Write the items of SOURCE into a table.
+
+    SOURCE is a file, a folder, a glob or an export, local or s3://: CSV, JSON Lines, Parquet or DynamoDB JSON, plain, gzip
+    or zstd. Killed or failed, the same command goes on where it was.
+    """
+    if (source is None) == (redrive is None):
+        raise click.UsageError("give either SOURCE or --redrive FILE")
+    uri = source or str(redrive)
+    settings = _config(config, format_, mode)
+    aws = AWS()
+    client = aws.dynamodb(table, WRITER_CLIENT)
+    with explained("dynamodb:DescribeTable", table):
+        target = Target.of(client.describe_table(TableName=table)["Table"], table)
+    target.check_active()
+    storage = aws.storage() if is_s3(uri) else Storage()
+    opened = open_source(storage, uri, settings, redrive=redrive is not None)
+    with _progress(target.name, silent=as_json) as on_progress:
+        job = ImportJob(
+            client,
+            storage,
+            target,
+            opened,
+            settings,
+            folder=state_folder() / "imports",
+            options=JobOptions(**options),
+            exceptions=exceptions,
+            on_progress=on_progress,
+        )
+        with _ended_by_signals(job):
+            report = job.run()
+    cost = report.consumed_wcu * price / 1e6
+    if as_json:
+        print_json({**asdict(report), **({"expected_cost": cost, "price": price} if report.dry_run else {})})
+    else:
+        _print(report, cost, price)
+    if report.problem:
+        more = "" if report.dry_run or not job.checkpoint.path.exists() else "; the same command goes on where it was"
+        raise ImportFailedError(f"{report.problem}{more}")
+
+
+def _config(path: Path | None, format_: Format | None, mode: Mode | None) -> ImportConfig:
+    """The file's, with what the options say instead."""
+    config = read_import_config(path) if path else ImportConfig()
+    given = {"format": format_, "mode": mode}
+    return config.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+@contextmanager
+def _ended_by_signals(job: ImportJob) -> Iterator[None]:
+    """The first signal lets the job finish what is in flight and save its checkpoint, the second one ends it at once."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def end(number: int, _: object) -> None:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        job.interrupt(f"ended by {signal.Signals(number).name}")
+
+    for number in SIGNALS:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(table: str, *, silent: bool) -> Iterator[Callable[[Progress], None]]:
+    """A bar of the bytes read, with what the writer does beside it."""
+    columns = (
+        TextColumn("import into {task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[writing]}"),
+    )
+    with Bar(*columns, console=progress_console, disable=silent, transient=True) as bar:
+        task = bar.add_task(table, total=None, writing="")
+
+        def show(now: Progress) -> None:
+            done = now.totals.written + now.totals.deleted
+            seconds = bar.tasks[0].elapsed or 1.0
+            writing = (
+                f"{done:,} items, {done / seconds:,.0f}/s, {now.totals.consumed / seconds:,.0f} WCU/s, "
+                f"{now.totals.throttles.total():,} throttles"
+            )
+            bar.update(task, total=now.bytes_total, completed=now.bytes_read, writing=writing)
+
+        yield show
+
+
+def _print(report: ImportReport, cost: float, price: float) -> None:
+    """For people."""
+    done = "would be " if report.dry_run else ""
+    print_grid(
+        f"{report.source} ({report.format}) -> {report.table}",
+        (
+            "rows",
+            f"{done}written",
+            f"{done}deleted",
+            "existed",
+            "superseded",
+            "rejected",
+            "unprocessed",
+            "WCU",
+            "seconds",
+        ),
+        [
+            (
+                report.rows,
+                report.written,
+                report.deleted,
+                report.existed,
+                report.superseded,
+                report.rejected,
+                report.unprocessed,
+                report.consumed_wcu,
+                report.seconds,
+            )
+        ],
+    )
+    if report.rows_before:
+        click.echo(f"{report.rows_before:,} rows before these were done by an earlier run")
+    if report.types:
+        click.echo("types: " + ", ".join(f"{column} {type_}" for column, type_ in report.types.items()))
+    if report.expected_seconds is not None:
+        click.echo(f"it would take {report.expected_seconds:,.0f} s and cost ${cost:,.2f} at ${price} per million WCUs")
+    if report.throttles:
+        click.echo("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
+    for reject in report.rejects:
+        click.echo(f"rejected {reject.file}:{reject.line}: {reject.reason}")
+    if report.exceptions:
+        click.echo(f"rows that are not in the table: {report.exceptions}")
+    if report.verified:
+        click.echo(f"{report.verified.read:,} items read back, {len(report.verified.different):,} differ")

@@ -1,0 +1,56 @@
+"""`ddb-assets load`: an export into a warehouse, without Dagster, by the code that the assets run."""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ddb_assets.cli.flatten import flatten_source, print_report
+from ddb_assets.cli.output import json_option, print_grid, print_json
+from ddb_assets.cli.source import open_source, source_options
+from ddb_assets.parquet.schema_store import SchemaStore
+from ddb_assets.settings import WAREHOUSE, state_folder
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.load import load
+
+
+@click.command("load")
+@source_options
+@click.option("--warehouse", required=True, envvar=WAREHOUSE, show_envvar=True, metavar="URL", help="duckdb:///FILE")
+@click.option(
+    "--schemas",
+    metavar="DIR",
+    help="Where the table's schema documents are kept between loads (folder or s3:// URI; default: in the state folder).",
+)
+@click.option("--force", is_flag=True, help="Load again although the warehouse has this export already.")
+@json_option
+def command(
+    source: str, warehouse: str, schemas: str | None, force: bool, config: Path | None, key: str | None, as_json: bool
+) -> None:
+    """Flatten the export SOURCE and apply it to a warehouse in one transaction.
+
+    An export that was applied before is not applied again.
+    """
+    documents = schemas or str(state_folder() / "schemas")
+    opened = open_source(source, config, key, out=documents)
+    store = SchemaStore(opened.storage, documents)
+    with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
+        flattened = flatten_source(opened, folder, silent=as_json, schemas=store)
+        with open_warehouse(warehouse, storage=opened.storage) as target:
+            result = load(target, flattened.report, force=force, soft_delete=opened.table.soft_delete)
+    if as_json:
+        report = flattened.report.model_dump(mode="json", exclude={"relations", "quarantine"})
+        print_json({"report": report, "load": asdict(result)})
+        return
+    print_report(flattened.report)
+    print_grid(
+        "applied"
+        if result.applied
+        else f"already applied at {result.loaded_at:%Y-%m-%d %H:%M:%S} UTC, nothing changed",
+        ("table", "rows loaded", "rows now"),
+        [(name, result.rows.get(name, 0), rows) for name, rows in result.table_rows.items()],
+    )
+    click.echo(
+        f"{result.rows_in:,} rows in = {result.upserted:,} upserted + {result.deleted:,} deleted + {result.stale:,} stale"
+    )

@@ -1,0 +1,90 @@
+"""`ddb-assets sandbox`: AWS on this machine, for anyone who points boto3, the AWS CLI or this project at it.
+
+The server and its demo tables are `ddb_assets.sandbox`'s.
+"""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import click
+
+from ddb_assets.cli.kept_lake import keep, restore
+from ddb_assets.cli.output import json_option, print_json, progress_console
+from ddb_assets.resources.storage import Storage
+from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.process import serve
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.settings import LAKE, ROLE, WAREHOUSE
+
+LAKE_URI = f"s3://{demo.BUCKET}/lake"
+REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE)
+"""Settings that lead to real accounts and warehouses; nothing that runs against the sandbox may see them."""
+
+
+@click.command("sandbox")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="a free one")
+@click.option(
+    "--items", type=click.IntRange(0), default=demo.DEFAULT_ITEMS, show_default=True, help="In all demo tables."
+)
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder of the change log.")
+@click.option(
+    "--lake",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"With COMMAND: folder that brings back what lay in {LAKE_URI} the last time and keeps it for the next.",
+)
+@json_option
+@click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
+def command(
+    port: int, items: int, state: Path | None, lake: Path | None, as_json: bool, command_line: tuple[str, ...]
+) -> None:
+    """Run DynamoDB and S3 with demo tables on 127.0.0.1, and print the environment that leads to them.
+
+    Runs until Ctrl-C, or runs COMMAND in that environment and ends with it.
+    """
+
+    def ready(sandbox: Sandbox) -> None:
+        if as_json:
+            print_json(environment(sandbox))
+        else:
+            click.echo("\n".join(f"export {name}={value}" for name, value in environment(sandbox).items()))
+            progress_console.print(f"sandbox with {items:,} items at {sandbox.endpoint_url}; Ctrl-C stops it")
+
+    forget_real_account()
+    if not command_line:
+        if lake:
+            raise click.UsageError("--lake needs a COMMAND to run")
+        serve(port, items, state, ready)
+        return
+    with Sandbox(state, port) as sandbox:
+        demo.load(sandbox, items)
+        if lake:
+            restore(sandbox.s3(), lake, LAKE_URI)
+        code = _run(command_line, environment(sandbox))
+        if lake:
+            keep(Storage(sandbox.s3()), LAKE_URI, lake)
+    raise click.exceptions.Exit(code)
+
+
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    """The variables with which AWS clients and this project work on the sandbox."""
+    return {**sandbox.environment(), LAKE: LAKE_URI}
+
+
+def forget_real_account() -> None:
+    """Takes what leads to real accounts out of this process's environment, and so of its children's."""
+    for name in REAL_ACCOUNT:
+        os.environ.pop(name, None)
+
+
+def _run(command_line: tuple[str, ...], variables: dict[str, str]) -> int:
+    """Runs a command and returns its exit code. Ctrl-C reaches it by itself, SIGTERM is passed on; we end when it does."""
+    # A handler, for SIG_IGN would be the command's too, and so would one that we were started with (`make dev &`).
+    signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        child = subprocess.Popen(command_line, env={**os.environ, **variables})  # noqa: S603 -- the user's own
+    except OSError as error:
+        raise click.ClickException(f"cannot run {command_line[0]}: {error.strerror}") from error
+    signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
+    return child.wait()

@@ -1,0 +1,90 @@
+"""The SOURCE of a command: an export, opened and verified, with the contract and the key it is read by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from ddb_assets.dynamodb.attribute_value import AttributeValueError
+from ddb_assets.exports.data_file import read_blocks
+from ddb_assets.exports.manifest import Export, read_export
+from ddb_assets.parquet.record import incremental_change, load_line
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.storage import Storage, is_s3
+from ddb_assets.table import KeySchema, KeyText, Table
+from ddb_assets.table_yaml import read_table
+
+FIRST_LINES = 64 << 10
+KEY: TypeAdapter[KeySchema] = TypeAdapter(KeyText)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a command works on. `key` is None when neither options, config nor export say it."""
+
+    storage: Storage
+    export: Export
+    table: Table
+    key: KeySchema | None
+
+    @property
+    def known_key(self) -> KeySchema:
+        """The key. Raises click's usage error when it is not known."""
+        if self.key is None:
+            raise click.UsageError(
+                f"a full export does not say which attributes are the key of {self.export.table_name}: give --key PK[,SK], "
+                "or a --config with `key:`"
+            )
+        return self.key
+
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument SOURCE and the options that say how to read it."""
+    key = click.option("--key", metavar="PK[,SK]", help="Partition key and sort key, if the config does not say them.")
+    config = click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The table's defs.yaml, as the Dagster component reads it.",
+    )
+    return click.argument("source")(config(key(command)))
+
+
+def storage_for(*uris: str) -> Storage:
+    """Local files need no AWS; an s3:// URI takes credentials and endpoint as boto3 finds them."""
+    return AWS().storage() if any(map(is_s3, uris)) else Storage()
+
+
+def open_source(source: str, config: Path | None, key: str | None, *, out: str = "") -> Source:
+    """Reads and verifies the manifests of the export and settles its contract and key.
+
+    `out` is another URI that the storage must reach. Raises ConfigError, ManifestError, and click's usage error for a key
+    that is none.
+    """
+    storage = storage_for(source, out)
+    declared = read_table(config) if config else None
+    export = read_export(storage, source, expected_table=declared.table if declared else None)
+    table = declared or Table(table=export.table_name)
+    return Source(storage, export, table, _parsed_key(key) or table.key or _key_in_records(storage, export))
+
+
+def _parsed_key(key: str | None) -> KeySchema | None:
+    try:
+        return None if key is None else KEY.validate_python(key)
+    except ValidationError as error:
+        raise click.BadParameter(f"{key!r} is not PK or PK,SK", param_hint="--key") from error
+
+
+def _key_in_records(storage: Storage, export: Export) -> KeySchema | None:
+    """The key as an incremental export says it with every record; a full one does not."""
+    file = next((file for file in export.files if file.item_count), None)
+    if export.kind == "full" or file is None:
+        return None
+    first = next(read_blocks(storage, file, block_bytes=FIRST_LINES)).splitlines()[0].decode(errors="replace")
+    try:
+        names = list(incremental_change(load_line(first)).keys or {})
+    except AttributeValueError:
+        return None
+    return KeySchema(partition_key=names[0], sort_key=names[1] if len(names) > 1 else None) if names else None

@@ -1,0 +1,6 @@
+"""The components that a `defs.yaml` can name as its `type`."""
+
+from ddb_assets.components.dynamodb_copy import DynamoDBCopy
+from ddb_assets.components.dynamodb_table import DynamoDBTable
+
+__all__ = ["DynamoDBCopy", "DynamoDBTable"]

@@ -1,0 +1,95 @@
+"""`DynamoDBCopy`: a few lines of YAML become an asset that copies one DynamoDB table into another.
+
+What the YAML may say is `ddb_assets.imports.copy_config`'s; what it may not say, because it deletes, is in the run's
+config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
+"""
+
+from pathlib import Path
+from typing import Self, cast
+
+import dagster as dg
+from pydantic import BaseModel, Field, ValidationError
+
+from ddb_assets.imports.copy_assets import copy_asset
+from ddb_assets.imports.copy_config import CopyConfig
+from ddb_assets.table_yaml import ConfigError
+
+COMMENTED_YAML = """\
+type: {type}
+
+attributes:
+  name: {name}  # of the asset, copies/{name}
+  source: Orders  # name or ARN; or a mapping with table, region, profile, role, endpoint
+  destination: Orders-copy  # likewise
+
+  # owners: [team:data, someone@example.com]
+  # verify: sample  # sample | all: what is compared after each copy
+  # filter:  # which items are copied; all are read
+  #   expression: "#s = :open"
+  #   names: {{"#s": status}}
+  #   values: {{":open": {{S: open}}}}
+  # exclude: [internalNotes]
+  # rename: {{customerId: customer_id}}
+  # rekey: false  # true: the destination's key is made of ordinary attributes of the source
+  # consistent: false  # strongly consistent reads, at twice the RCUs
+  # max_rcu: 500  # read capacity units per second
+  # max_wcu: 500  # write capacity units per second, indexes included
+  # workers: 8  # segments read at once
+  # segments: 8  # of the parallel scan; by default by the table's size
+  # in_flight: 8  # batches written at once
+  # deadline: 300  # seconds for which one request is tried again
+"""
+
+
+class Copy(CopyConfig):
+    """The YAML's attributes: the copy, and how Dagster shows it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_]+$", description="of the asset")
+    owners: list[str] = Field(default_factory=list, description="of the asset: team:name or an e-mail address")
+
+
+class CopyScaffolder(dg.Scaffolder[BaseModel]):
+    """Writes a commented `defs.yaml`: `dg scaffold defs ddb_assets.components.DynamoDBCopy orders_copy`."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+        """The folder's name is the asset's."""
+        if request.scaffold_format != "yaml":
+            raise dg.DagsterInvariantViolationError("a copy is declared in YAML: scaffold it with --format yaml")
+        path = request.target_path
+        folder = path.parent if request.append else path
+        text = COMMENTED_YAML.format(type=request.type_name, name=folder.name)
+        if request.append:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"---\n{text}")
+        else:
+            Path(path, "defs.yaml").write_text(text, encoding="utf-8")
+
+
+@dg.scaffold_with(CopyScaffolder)
+class DynamoDBCopy(dg.Component):
+    """One DynamoDB table copied into another, whenever it is materialized."""
+
+    def __init__(self, copy: Copy) -> None:
+        self.copy = copy
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The config is the model, so a mistake is reported with its line and what is allowed there."""
+        return Copy
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Fills in `{{ env.X }}` and the like, then checks again. Raises ConfigError naming the file."""
+        given = cast("Copy", attributes).model_dump(exclude_unset=True)
+        filled = context.resolution_context.at_path("attributes").resolve_value(given)
+        try:
+            return cls(Copy.model_validate(filled))
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+            raise ConfigError(
+                f"{context.path}: once its templates are filled in, {problems}; are the environment variables set?"
+            ) from error
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
+        """The asset and its checks."""
+        return dg.Definitions(assets=[copy_asset(self.copy.name, self.copy, self.copy.owners)])

@@ -1,0 +1,118 @@
+"""`DynamoDBTable`: a few lines of YAML become one table's assets and checks, from DynamoDB to the warehouse.
+
+What the YAML may say is `table.py`; what the assets do is in the stages. Nothing is asked of AWS while definitions load.
+Concept: Dagster documentation, "Components".
+"""
+
+from pathlib import Path
+from typing import Self, cast
+
+import dagster as dg
+from pydantic import BaseModel, ValidationError
+
+from ddb_assets import metadata
+from ddb_assets.dynamodb.assets import source_spec
+from ddb_assets.exports.assets import snapshot_asset
+from ddb_assets.exports.checks import chain_checks
+from ddb_assets.exports.schedule import snapshot_schedule, window_schedule
+from ddb_assets.exports.window_assets import window_export_assets
+from ddb_assets.parquet.assets import baseline_assets
+from ddb_assets.parquet.window_assets import window_parquet_assets
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.table import Table, default_name
+from ddb_assets.table_yaml import ConfigError
+from ddb_assets.warehouse.assets import warehouse_assets
+from ddb_assets.warehouse.window_assets import window_warehouse_assets
+
+COMMENTED_YAML = """\
+type: {type}
+
+attributes:
+  table: {table}  # name or ARN of the DynamoDB table; a table in another account or Region needs its ARN
+
+  # name: {name}  # of the assets and the root relation; by default the table's in snake_case
+  # key: PK,SK  # partition key and sort key; by default DynamoDB is asked
+  # owners: [team:data, someone@example.com]
+
+  # Maps become columns (address__city), lists become JSON. Per path, another choice:
+  # nested:
+  #   items: child  # a list: a relation of its own, {name}__items, one row per element
+  #   address: json  # a map: one JSON column
+  # max_depth: 8  # maps within maps that become columns; what lies deeper is JSON
+  # max_width: 100  # a map with more names than this has data for names, and becomes JSON
+  # timestamps: true  # texts that are all ISO 8601 become TIMESTAMP, TIMESTAMPTZ or DATE columns
+
+  # contract: evolve  # what nobody has seen before: evolve | freeze | discard_value | discard_row
+  # oversize: extra  # texts too long for any column: extra | truncate | spill | quarantine
+  # max_quarantined: 0  # more items in quarantine than this are an error, fewer a warning
+  # columns:
+  #   customerEmail: {{mask: hmac}}  # sha256 | hmac | drop, before anything is written
+  #   total: {{rename: amount, type: "DECIMAL(18,2)"}}
+  #   internalNotes: {{exclude: true}}
+
+  # load: upsert  # upsert: one full export, then the changes of each window; replace: full exports only
+  # cadence: hourly  # 15 min | 20 min | 30 min | hourly | 2 h | 3 h | 4 h | 6 h | 8 h | 12 h | daily
+  # start: 2026-01-01  # the day of the first window that can be loaded
+  # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
+
+  # export:  # where DynamoDB writes this table's exports, when not below DDB_ASSETS_LAKE
+  #   bucket: my-bucket
+  #   prefix: exports
+"""
+
+
+class TableScaffolder(dg.Scaffolder[BaseModel]):
+    """Writes a commented `defs.yaml`: `dg scaffold defs ddb_assets.components.DynamoDBTable orders`."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+        """The folder's name stands for the table's until somebody writes the real one."""
+        if request.scaffold_format != "yaml":
+            raise dg.DagsterInvariantViolationError("a table is declared in YAML: scaffold it with --format yaml")
+        path = request.target_path
+        folder = path.parent if request.append else path
+        text = COMMENTED_YAML.format(type=request.type_name, table=folder.name, name=default_name(folder.name))
+        if request.append:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"---\n{text}")
+        else:
+            Path(path, "defs.yaml").write_text(text, encoding="utf-8")
+
+
+@dg.scaffold_with(TableScaffolder)
+class DynamoDBTable(dg.Component):
+    """One DynamoDB table, exported to S3, flattened to Parquet and loaded into the warehouse."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The contract is the model, so a mistake is reported with its line and what is allowed there."""
+        return Table
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Fills in `{{ env.X }}` and the like, then checks the contract again. Raises ConfigError naming the file."""
+        given = cast("Table", attributes).model_dump(exclude_unset=True)
+        if given.get("name") == default_name(given["table"]):
+            del given["name"]  # was made from the unfilled template
+        filled = context.resolution_context.at_path("attributes").resolve_value(given)
+        try:
+            return cls(Table.model_validate(filled))
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+            raise ConfigError(
+                f"{context.path}: once its templates are filled in, {problems}; are the environment variables set?"
+            ) from error
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
+        """The table's assets in flow order, and the schedule that starts them; most checks are inside the assets."""
+        table = self.table
+        kind = metadata.warehouse_kind(WarehouseTarget().address)
+        whole = [source_spec(table), snapshot_asset(table), baseline_assets(table), warehouse_assets(table, kind)]
+        if table.load == "replace":
+            return dg.Definitions(assets=whole, schedules=[snapshot_schedule(table)])
+        windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, kind)]
+        return dg.Definitions(
+            assets=[*whole, *windows], asset_checks=[chain_checks(table)], schedules=[window_schedule(table)]
+        )

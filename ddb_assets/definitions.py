@@ -1,0 +1,42 @@
+"""The entry point of the Dagster code location: every table below `defs/`, and what they share: resources, jobs, sensors.
+
+A table is added as YAML in `defs/`, never here. `build_defs` takes another project folder or other resources in tests.
+"""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from ddb_assets.automation import AUTOMATION, BASELINE
+from ddb_assets.components import DynamoDBTable
+from ddb_assets.exports.sensor import manifest_sensors
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.warehouse import WarehouseTarget
+
+PACKAGE = Path(__file__).parent
+
+
+def build_defs(project: Path = PACKAGE, resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """The definitions of the dg project that `project` lies in; `resources` replace those of the same name."""
+    own = {"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()}
+    tree = dg.ComponentTree.for_project(path_within_project=project)
+    with warnings.catch_warnings():
+        # Dagster's own code references are beta, and it says so for every file at every load
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        declared = tree.build_defs()
+    tables = [component.table for component in tree.get_all_components(of_type=DynamoDBTable)]
+    return dg.Definitions.merge(
+        declared,
+        dg.Definitions(
+            resources={**own, **(resources or {})}, jobs=[BASELINE], sensors=[AUTOMATION, *manifest_sensors(tables)]
+        ),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads."""
+    return build_defs()

@@ -1,0 +1,98 @@
+"""`snapshots/<table>`: a full export, asked for, awaited and verified.
+
+Asking twice for the same snapshot finds the first one (`request.py`); what the files hold is the parquet stage's.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from ddb_assets import metadata
+from ddb_assets.automation import EXPORTS_POOL, explained_failure
+from ddb_assets.dynamodb.assets import key_schema
+from ddb_assets.exports.follow import ExportRef, wait
+from ddb_assets.exports.manifest import read_export
+from ddb_assets.exports.request import Destination, RequestError, Snapshot, TableExports
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.table import Table
+
+VERIFIED = "export_verified"
+
+
+class SnapshotConfig(dg.Config):
+    """What can be said in the Launchpad when a snapshot is materialized."""
+
+    request: str = Field(
+        default="",
+        description="a name for this snapshot: asked for again by the same name, the same export is the answer; "
+        "by default the run, so that a re-executed run finds the export of the run it repeats",
+    )
+    as_of: str = Field(
+        default="",
+        description="the moment to show, such as 2026-01-31T00:00Z, within point-in-time recovery; by default the latest. "
+        "The windows since then are exported and loaded",
+    )
+    timeout_minutes: int = Field(
+        default=360, gt=0, description="how long to wait; AWS takes 5 to 30 minutes, hours for TBs"
+    )
+
+
+def snapshot_asset(table: Table) -> dg.AssetsDefinition:
+    """The asset and its blocking check."""
+    spec = metadata.asset_spec(
+        "snapshots",
+        table,
+        table.name,
+        description=f"Full point-in-time export of `{table.table}` to S3, verified against its manifests.",
+        upstream=metadata.asset_key("dynamodb", table.name),
+    )
+    check = dg.AssetCheckSpec(
+        VERIFIED,
+        asset=spec.key,
+        blocking=True,
+        description="The manifests are intact and count what DynamoDB says it exported.",
+    )
+
+    @dg.multi_asset(name=f"snapshots_{table.name}", specs=[spec], check_specs=[check], pool=EXPORTS_POOL)
+    def snapshot(
+        context: dg.AssetExecutionContext, config: SnapshotConfig, aws: AWS, lake: Lake
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        with explained_failure():
+            client = aws.dynamodb(table.table)
+            target = lake.exports_of(table)
+            key = key_schema(client, table)
+            request_id = config.request or context.run.root_run_id or context.run.run_id
+            asked = TableExports(client, table.table).request(
+                Snapshot(request_id, _moment(config.as_of)), Destination(target.bucket, target.prefix)
+            )
+            context.log.info(f"export {asked.arn} is {asked.status}")
+
+            def progress(now: ExportRef, waited: timedelta) -> None:
+                context.log.info(f"export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
+
+            done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
+            export = read_export(aws.storage(), done.summary_uri, expected_table=table.table)
+        counts = {"items_in_manifest": export.item_count, "items_by_dynamodb": done.item_count}
+        verified = done.item_count in (None, export.item_count)
+        yield dg.MaterializeResult(
+            metadata=metadata.snapshot(export, key),
+            check_results=[dg.AssetCheckResult(passed=verified, check_name=VERIFIED, metadata=counts)],
+        )
+
+    return snapshot
+
+
+def _moment(text: str) -> datetime | None:
+    """An ISO 8601 time with its zone; None for no text. Raises RequestError."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise RequestError(f"as_of {text!r} is no time with its zone: write it like 2026-01-31T00:00Z")
+    return moment

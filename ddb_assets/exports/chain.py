@@ -1,0 +1,123 @@
+"""What Dagster knows of a table's chain of windows: the baseline it starts from, and what has been exported since.
+
+The arithmetic of windows is `windows.py`, AWS's side of it `request.py`. Nothing is changed here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ddb_assets import metadata
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.request import TableExports
+from ddb_assets.exports.windows import Gap, Window, backlog
+from ddb_assets.table import Table
+
+
+class ChainBrokenError(DdbAssetsError):
+    """Changes can no longer be exported, or would be another table's: only a new baseline helps."""
+
+
+class NoBaselineError(DdbAssetsError):
+    """There is nothing yet that a window's changes could be applied to."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The full export that is loaded: the moment it shows, and which table it is of."""
+
+    time: datetime
+    export_id: str
+    table_arn: str
+    table_id: str
+
+
+def find_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline | None:
+    """The table's loaded baseline, if there is one."""
+    event = instance.get_latest_materialization_event(metadata.asset_key("warehouse_baseline", table.name))
+    if event is None or event.asset_materialization is None:
+        return None
+    facts = event.asset_materialization.metadata
+    return Baseline(
+        time=_moment(facts[metadata.BASELINE_TIME]),
+        export_id=str(facts[metadata.EXPORT_ID].value),
+        table_arn=str(facts[metadata.TABLE_ARN].value),
+        table_id=str(facts[metadata.TABLE_ID].value),
+    )
+
+
+def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
+    """The same. Raises NoBaselineError saying what to materialize."""
+    if found := find_baseline(instance, table):
+        return found
+    raise NoBaselineError(f"{table.name} has no baseline yet: materialize {baseline_assets(table)}, then its windows")
+
+
+def baseline_assets(table: Table) -> str:
+    """What a person presses for a new baseline."""
+    return f"snapshots/{table.name}, baseline/{table.name} and warehouse_baseline/{table.name}"
+
+
+def materialized(instance: dg.DagsterInstance, stage: metadata.Stage, table: Table) -> set[str]:
+    """The partition keys that this stage has."""
+    return instance.get_materialized_partitions(metadata.asset_key(stage, table.name))
+
+
+def window_facts(
+    instance: dg.DagsterInstance, stage: metadata.Stage, table: Table, key: str
+) -> tuple[str, Mapping[str, dg.MetadataValue]] | None:
+    """Run id and metadata of the newest materialization of a window, if there is one."""
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=metadata.asset_key(stage, table.name), asset_partitions=[key]), limit=1
+    ).records
+    if not records or records[0].asset_materialization is None:
+        return None
+    facts: Mapping[str, dg.MetadataValue] = records[0].asset_materialization.metadata
+    return records[0].run_id, facts
+
+
+def needed_facts(
+    context: dg.AssetExecutionContext, stage: metadata.Stage, table: Table, key: str
+) -> Mapping[str, dg.MetadataValue]:
+    """The metadata of a window that the next stage works on. Raises UpstreamError when there is none."""
+    if found := window_facts(context.instance, stage, table, key):
+        return found[1]
+    raise metadata.UpstreamError(
+        f"{stage}/{table.name} has nothing for the window {key} yet: materialize that partition of it first"
+    )
+
+
+def check_same_table(exports: TableExports, table: Table, baseline: Baseline) -> None:
+    """Raises ChainBrokenError when the table is not the one that the baseline was exported from."""
+    if exports.table_id != baseline.table_id:
+        raise ChainBrokenError(
+            f"table {table.table} was dropped and made again: its id is {exports.table_id}, that of the baseline "
+            f"{baseline.table_id}; materialize {baseline_assets(table)} again, the windows go on from there"
+        )
+
+
+def check_obtainable(window: Window, earliest_restorable: datetime) -> None:
+    """Raises ChainBrokenError when the window can no longer be exported."""
+    if window.start < earliest_restorable:
+        raise ChainBrokenError(str(Gap(window, earliest_restorable)))
+
+
+def due_by_the_clock(table: Table, baseline: Baseline, done: set[str], now: datetime) -> list[str]:
+    """The keys of the windows that have ended since the baseline and are not done, oldest first."""
+    found = backlog(
+        table.windows,
+        baseline=baseline.time,
+        done=done,
+        earliest_restorable=baseline.time,
+        latest_restorable=now,
+    )
+    return [] if isinstance(found, Gap) else list(found.windows)
+
+
+def _moment(value: dg.MetadataValue) -> datetime:
+    seconds = value.value
+    if not isinstance(seconds, int | float):
+        raise ChainBrokenError(f"the baseline's time is {seconds!r}, which is none: load the baseline again")
+    return datetime.fromtimestamp(seconds, UTC)

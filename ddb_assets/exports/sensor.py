@@ -1,0 +1,312 @@
+"""The exports of windows as they arrive, whoever asked for them: one sensor per place that exports are written to.
+
+A tick finds the manifests that are new, verifies them, completes the partition of `exports/<table>` that each belongs to
+and starts one run from Parquet to warehouse for it. How it remembers what it has seen is `arrivals.py`'s. Facts: a tick
+may take 60 s; events of one tick are stored before its runs are started, and a run key is never used twice.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import dagster as dg
+import orjson
+from pydantic import BaseModel
+
+from ddb_assets import metadata
+from ddb_assets.automation import IN_PROCESS
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.arrivals import Cursor, ids_of_notification
+from ddb_assets.exports.assets import VERIFIED
+from ddb_assets.exports.chain import Baseline, baseline_assets, find_baseline, window_facts
+from ddb_assets.exports.follow import started_at
+from ddb_assets.exports.manifest import SUMMARY, Export, ManifestError, read_export
+from ddb_assets.exports.schedule import stage_assets
+from ddb_assets.exports.windows import Window, WindowError, partition_of
+from ddb_assets.partitions import window_partitions
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.storage import Storage, StorageError, join
+from ddb_assets.table import ExportTarget, Table
+
+A_TICK = timedelta(seconds=30)
+AT_MOST = 100  # exports looked at in one tick
+GIVEN_UP = timedelta(hours=48)  # no export takes that long; the schedule asks for its window again
+MESSAGES = 10  # the most that SQS hands out at a time
+
+
+def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
+    """One for the lake, and one for each place of their own that tables are exported to."""
+    places: dict[ExportTarget | None, list[Table]] = {}
+    for table in tables:
+        if table.load == "upsert":
+            places.setdefault(table.export, []).append(table)
+    return [_sensor(place, found) for place, found in places.items()]
+
+
+def _sensor(place: ExportTarget | None, tables: list[Table]) -> dg.SensorDefinition:
+    name = "exports_of_the_lake"
+    if place:
+        name = re.sub(r"[^A-Za-z0-9]+", "_", f"exports_in_{place.bucket}_{place.prefix}").strip("_")
+    target = dg.AssetSelection.assets()
+    for table in tables:
+        target |= stage_assets(table, "parquet", "warehouse")
+
+    @dg.sensor(
+        name=name,
+        target=target,
+        minimum_interval_seconds=60,
+        description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
+    )
+    def arrived(context: dg.SensorEvaluationContext, aws: AWS, lake: Lake) -> dg.SensorResult:
+        where = place or lake.exports_of(tables[0])
+        root = f"s3://{join(where.bucket, where.prefix, 'AWSDynamoDB')}"
+        cursor, storage, now = Cursor.parse(context.cursor), aws.storage(), datetime.now(UTC)
+        receipts: tuple[str, ...] = ()
+        if place is None and lake.events_queue:
+            queue = _Queue(aws.sqs(), lake.events_queue, where)
+            queue.delete(cursor.receipts)
+            told, receipts = queue.receive()
+            found = cursor.unseen(told, now)
+        else:
+            found = cursor.unseen(storage.folders(root, cursor.start_after), now)
+        tick = _Tick(context, storage, root, tables, now)
+        looked_at = tick.look(cursor.pending, found)
+        after = cursor.after(looked_at, tick.pending(cursor.pending), receipts=receipts)
+        return dg.SensorResult(
+            run_requests=list(tick.runs.values()) or None,
+            skip_reason=None if tick.runs else tick.said(len(after.pending)),
+            asset_events=tick.events,
+            cursor=after.text(),
+        )
+
+    return arrived
+
+
+@dataclass
+class _Tick:
+    """What one tick finds. `runs` are by table and window, so that of several exports of one only the newest is loaded."""
+
+    context: dg.SensorEvaluationContext
+    storage: Storage
+    root: str
+    tables: list[Table]
+    now: datetime
+    events: list[Any] = field(default_factory=list)
+    runs: dict[tuple[str, str], dg.RunRequest] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    looked: set[str] = field(default_factory=set)
+
+    def look(self, pending: dict[str, str], found: Iterable[str]) -> set[str]:
+        """Looks at pending exports and new ones, oldest first, as long as a tick's time allows; gives those looked at."""
+        until = time.monotonic() + A_TICK.total_seconds()
+        waiting = list(pending)[: AT_MOST // 2]
+        for export in sorted([*waiting, *islice(found, AT_MOST - len(waiting))]):
+            if time.monotonic() > until:
+                break
+            reason = self._look_at(export, pending.get(export, ""))
+            self.looked.add(export)
+            if reason is not None:
+                self.left[export] = reason
+        return self.looked
+
+    def pending(self, before: dict[str, str]) -> dict[str, str]:
+        """Those still to be looked at: first those that this tick had no time for."""
+        return {export: reason for export, reason in before.items() if export not in self.looked} | self.left
+
+    def said(self, pending: int) -> str:
+        """What a tick that starts no run has to tell."""
+        reasons = sorted({reason for reason in self.left.values() if reason})
+        return "; ".join([f"{len(self.looked) - len(self.left)} exports dealt with, {pending} pending", *reasons])
+
+    def _look_at(self, export_id: str, said: str) -> str | None:
+        """None when the export is dealt with; else why it is not yet."""
+        uri = join(self.root, export_id, SUMMARY)
+        old = self.now - started_at(export_id) > GIVEN_UP
+        try:
+            if not self.storage.exists(uri):
+                if old:
+                    self._warn(export_id, f"has had no {SUMMARY} for {GIVEN_UP}: it failed or was deleted")
+                return None if old else ""
+            export = read_export(self.storage, uri)
+        except StorageError as error:
+            return str(error)
+        except ManifestError as error:
+            if str(error) != said:
+                self._damaged(export_id, uri, error)
+            return None if old else str(error)
+        return self._route(export, old)
+
+    def _route(self, export: Export, old: bool) -> str | None:
+        table = self._table(export.table_arn)
+        if table is None or export.kind == "full":  # of nobody's, or a snapshot: those are asked for, and awaited
+            return None
+        baseline = find_baseline(self.context.instance, table)
+        if baseline is None:
+            return None if old else f"{table.name} has no baseline: materialize {baseline_assets(table)}"
+        try:
+            key = _partition(table, export, baseline)
+        except DdbAssetsError as error:
+            self._observe(table, export, str(error))
+            return None
+        return self._arrived(table, export, key, baseline)
+
+    def _arrived(self, table: Table, export: Export, key: str, baseline: Baseline) -> str | None:
+        known = window_facts(self.context.instance, "exports", table, key)
+        known_id = str(known[1][metadata.EXPORT_ID].value) if known and metadata.EXPORT_ID in known[1] else ""
+        awaited = known_id != export.id and self._awaited(table, key)
+        if awaited:
+            return f"{table.name} {key}: run {awaited} awaits it"
+        if known_id > export.id:
+            return None  # a newer export of the same window is known: what this one says is in that, too
+        asset = metadata.asset_key("exports", table.name)
+        if known_id != export.id:
+            facts = metadata.window_export(export, self.now)
+            self.events.append(dg.AssetMaterialization(asset, partition=key, metadata=facts))
+            self._evaluated(table, key, None, {"items_in_manifest": dg.MetadataValue.int(export.item_count)})
+        elif known and known[0] and self._goes_on(known[0], table):
+            return None
+        if export.to_time and export.to_time > baseline.time:
+            self.runs[table.name, key] = dg.RunRequest(
+                run_key=f"{table.name}/{key}/{export.id}",
+                partition_key=key,
+                asset_selection=list(self._follow_up(table)),
+                run_config=IN_PROCESS,
+                tags={"ddb_assets/export": export.id},
+            )
+        return None
+
+    def _table(self, arn: str) -> Table | None:
+        """The table of this ARN; a contract that gives only a name means the one of that name in our own account."""
+        name = arn.rpartition("/")[2]
+        return next(
+            (table for table in self.tables if table.table == arn),
+            next((table for table in self.tables if table.table == name), None),
+        )
+
+    def _follow_up(self, table: Table) -> Iterator[dg.AssetKey]:
+        repository = self.context.repository_def
+        graph = repository.asset_graph if repository else None
+        if graph is None:
+            raise dg.DagsterInvariantViolationError("a sensor needs the definitions that it belongs to")
+        yield from sorted(stage_assets(table, "parquet", "warehouse").resolve(graph))
+
+    def _awaited(self, table: Table, key: str) -> str | None:
+        """The run that is exporting this window now: it reports the export itself."""
+        asset = metadata.asset_key("exports", table.name)
+        for run in self._running():
+            first = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")
+            last = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end", "")
+            if asset in (run.asset_selection or ()) and first <= key <= last:
+                return str(run.run_id)
+        return None
+
+    def _running(self) -> Sequence[dg.DagsterRun]:
+        unfinished = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
+        return self.context.instance.get_runs(dg.RunsFilter(statuses=unfinished))
+
+    def _goes_on(self, run_id: str, table: Table) -> bool:
+        """Whether the run that exported the window flattens it as well."""
+        run = self.context.instance.get_run_by_id(run_id)
+        return bool(run and metadata.asset_key("parquet", table.name) in (run.asset_selection or ()))
+
+    def _observe(self, table: Table, export: Export, reason: str) -> None:
+        """An export that cannot be a window of this chain is told on the asset's page; it is never loaded."""
+        self._warn(export.id, reason)
+        facts: dict[str, Any] = {metadata.URI: export.uri, metadata.EXPORT_ID: export.id, "reason": reason}
+        asset = metadata.asset_key("exports", table.name)
+        self.events.append(dg.AssetObservation(asset, description="not a window of this table", metadata=facts))
+
+    def _damaged(self, export_id: str, uri: str, error: ManifestError) -> None:
+        """Fails the check of the window that the damaged export says it is of, as far as it can be made out."""
+        self._warn(export_id, str(error))
+        try:
+            summary = _Claim.of(self.storage.read(uri))
+        except StorageError:
+            return
+        table = self._table(summary.tableArn) if summary else None
+        baseline = find_baseline(self.context.instance, table) if table else None
+        if not (table and baseline and summary):
+            return
+        try:
+            window = Window(summary.exportFromTime, summary.exportToTime)
+            key = partition_of(table.windows, window, baseline.time)
+        except DdbAssetsError:
+            return
+        self._evaluated(table, key, str(error), {metadata.URI: dg.MetadataValue.text(uri)})
+
+    def _evaluated(self, table: Table, key: str, problem: str | None, facts: metadata.Metadata) -> None:
+        self.events.append(
+            dg.AssetCheckEvaluation(
+                asset_key=metadata.asset_key("exports", table.name),
+                check_name=VERIFIED,
+                passed=problem is None,
+                blocking=True,
+                description=problem,
+                metadata={metadata.WINDOW: dg.MetadataValue.text(key), **facts},
+            )
+        )
+
+    def _warn(self, export_id: str, text: str) -> None:
+        self.context.log.warning(f"export {export_id}: {text}")
+
+
+class _Claim(BaseModel):
+    """What the summary of an export says of itself, true or not."""
+
+    tableArn: str  # noqa: N815 -- AWS's names
+    exportFromTime: datetime  # noqa: N815
+    exportToTime: datetime  # noqa: N815
+
+    @classmethod
+    def of(cls, summary: bytes) -> "_Claim | None":
+        try:
+            return cls.model_validate(orjson.loads(summary))
+        except ValueError:
+            return None
+
+
+class _Queue:
+    """The S3 event notifications of one place."""
+
+    def __init__(self, client: Any, url: str, place: ExportTarget) -> None:
+        self._client, self._url = client, url
+        self._bucket, self._prefix = place.bucket, join(place.prefix, "AWSDynamoDB").strip("/")
+
+    def receive(self) -> tuple[list[str], tuple[str, ...]]:
+        """Exports, and the receipts with which their messages are deleted once we have written down what they said."""
+        ids: list[str] = []
+        receipts: list[str] = []
+        while len(receipts) < AT_MOST:
+            answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=MESSAGES, WaitTimeSeconds=0)
+            messages = answer.get("Messages", [])
+            if not messages:
+                break
+            for message in messages:
+                ids += ids_of_notification(message["Body"], self._bucket, self._prefix)
+                receipts.append(message["ReceiptHandle"])
+        return list(dict.fromkeys(ids)), tuple(receipts)
+
+    def delete(self, receipts: tuple[str, ...]) -> None:
+        for start in range(0, len(receipts), MESSAGES):
+            entries = [{"Id": str(n), "ReceiptHandle": r} for n, r in enumerate(receipts[start : start + MESSAGES])]
+            self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+
+
+def _partition(table: Table, export: Export, baseline: Baseline) -> str:
+    """The partition key of an export. Raises WindowError and ManifestError for one that is not of this chain."""
+    if export.table_arn != baseline.table_arn or export.table_id != baseline.table_id:
+        raise ManifestError(
+            f"it is of {export.table_arn} with id {export.table_id}, the baseline of {baseline.table_arn} with id "
+            f"{baseline.table_id}: if the table was made again, materialize {baseline_assets(table)}"
+        )
+    if export.from_time is None or export.to_time is None:
+        raise ManifestError("it does not say which window it is of")
+    key = partition_of(table.windows, Window(export.from_time, export.to_time), baseline.time)
+    if not window_partitions(table).has_partition_key(key):
+        raise WindowError(f"its window {key} is before the contract's start {table.start}, or has not ended")
+    return key

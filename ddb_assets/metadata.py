@@ -1,0 +1,290 @@
+"""What Dagster shows of a table: keys, groups, kinds, owners of assets, and the metadata of each materialization.
+
+The only module that spells Dagster's metadata keys. Nothing is computed here that is not shown; the numbers come from the
+stages. Facts: metadata keys with a meaning for the UI, Dagster API reference "Metadata".
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+import dagster as dg
+
+from ddb_assets.automation import LOAD_TAG
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.manifest import Export
+from ddb_assets.parquet.flatten import Flattened
+from ddb_assets.parquet.profile import path_rows
+from ddb_assets.parquet.report import Relation, Report
+from ddb_assets.resources.storage import is_s3, join, split_s3
+from ddb_assets.table import KeySchema, Table
+from ddb_assets.warehouse.ledger import LoadResult
+
+Stage = Literal["dynamodb", "snapshots", "baseline", "warehouse_baseline", "exports", "parquet", "warehouse"]
+Metadata = dict[str, dg.MetadataValue]
+
+KINDS: Mapping[Stage, frozenset[str]] = {
+    "dynamodb": frozenset({"dynamodb"}),
+    "snapshots": frozenset({"dynamodb", "s3"}),
+    "baseline": frozenset({"s3", "parquet", "polars"}),
+    "warehouse_baseline": frozenset(),
+    "exports": frozenset({"dynamodb", "s3"}),
+    "parquet": frozenset({"s3", "parquet", "polars"}),
+    "warehouse": frozenset(),
+}
+MAX_ROWS = 200
+"""Rows of a Markdown table: definitions and events must stay small."""
+URI, KEY, FOLDER = "dagster/uri", "key_schema", "export_folder"
+EXPORT_ID, TABLE_ARN, TABLE_ID = "export_id", "table_arn", "table_id"
+BASELINE_TIME, COVERED, WINDOW = "baseline_time", "covered", "window"
+
+
+class UpstreamError(DdbAssetsError):
+    """An asset needs what another one has not made yet."""
+
+
+def warehouse_kind(url: str) -> str:
+    """`duckdb:///x` -> `duckdb`, the icon that a warehouse table has."""
+    return url.partition(":")[0] or "table"
+
+
+def asset_key(stage: Stage, name: str) -> dg.AssetKey:
+    """`orders` in stage `warehouse` -> `warehouse/orders`."""
+    return dg.AssetKey([stage, name])
+
+
+def asset_spec(
+    stage: Stage,
+    table: Table,
+    relation: str,
+    *,
+    description: str,
+    upstream: dg.AssetKey | None,
+    kinds: Sequence[str] = (),
+) -> dg.AssetSpec:
+    """The spec of one relation of a table in one stage; all of a table's assets are one group."""
+    return dg.AssetSpec(
+        asset_key(stage, relation),
+        deps=[upstream] if upstream else [],
+        description=description,
+        group_name=table.name,
+        kinds={*KINDS[stage], *kinds},
+        owners=table.owners,
+        tags={LOAD_TAG: table.load},
+        metadata={"table": table.table},
+    )
+
+
+def snapshot(export: Export, key: KeySchema) -> Metadata:
+    """Of a full export; `upstream_export` reads it back."""
+    return _export(export) | {KEY: dg.MetadataValue.json(key.model_dump())}
+
+
+def window_export(export: Export, now: datetime) -> Metadata:
+    """Of the export of a window; `lag` is how many seconds its end was ago when it was there."""
+    facts = _export(export)
+    for name, time in (("from_time", export.from_time), ("to_time", export.to_time)):
+        if time:
+            facts[name] = dg.MetadataValue.timestamp(time)
+    if export.to_time:
+        facts |= lag(export.to_time, now)
+    return facts
+
+
+def lag(end: datetime, now: datetime) -> Metadata:
+    """How old the newest change of a window was when the materialization was made, in seconds."""
+    return {"lag": dg.MetadataValue.float(round((now - end).total_seconds(), 1))}
+
+
+def covered(baseline_id: str, baseline_time: datetime) -> Metadata:
+    """Of a window that ends before the baseline's time: the baseline shows all its changes, nothing is done for it."""
+    return {
+        COVERED: dg.MetadataValue.bool(True),
+        "covered_by": dg.MetadataValue.text(baseline_id),
+        BASELINE_TIME: dg.MetadataValue.timestamp(baseline_time),
+        "dagster/partition_row_count": dg.MetadataValue.int(0),
+        "summary": dg.MetadataValue.md(
+            f"Covered by the baseline `{baseline_id}` of {baseline_time.isoformat(timespec='seconds')}: there is nothing "
+            "to export or to load."
+        ),
+    }
+
+
+def baseline(report: Report, time: datetime, table_id: str) -> Metadata:
+    """What the windows of a table start from, once it is loaded."""
+    return {
+        BASELINE_TIME: dg.MetadataValue.timestamp(time),
+        TABLE_ARN: dg.MetadataValue.text(report.table_arn),
+        TABLE_ID: dg.MetadataValue.text(table_id),
+    }
+
+
+def of_window(facts: Metadata, rows: int) -> Metadata:
+    """A relation's facts as those of one window of it, which had so many rows."""
+    return facts | {"dagster/partition_row_count": dg.MetadataValue.int(rows)}
+
+
+def _export(export: Export) -> Metadata:
+    facts: Metadata = {
+        URI: dg.MetadataValue.text(export.uri),
+        EXPORT_ID: dg.MetadataValue.text(export.id),
+        "export_arn": dg.MetadataValue.text(export.arn),
+        TABLE_ID: dg.MetadataValue.text(export.table_id),
+        "items": dg.MetadataValue.int(export.item_count),
+        "files": dg.MetadataValue.int(len(export.files)),
+        "billed_bytes": dg.MetadataValue.int(export.billed_bytes),
+    }
+    if export.export_time:
+        facts["export_time"] = dg.MetadataValue.timestamp(export.export_time)
+    if is_s3(export.uri):
+        bucket, path = split_s3(export.uri)
+        folder = path.rpartition("/")[0]
+        facts["s3"] = dg.MetadataValue.url(f"https://console.aws.amazon.com/s3/buckets/{bucket}?prefix={folder}/")
+    times = [
+        time.isoformat(timespec="seconds") for time in (export.export_time, export.from_time, export.to_time) if time
+    ]
+    facts["summary"] = _markdown(
+        ("", ""),
+        [
+            ("Export", f"`{export.id}`"),
+            ("Table", f"`{export.table_arn}`"),
+            ("As of" if export.kind == "full" else "Window", " to ".join(times)),
+            ("Items", f"{export.item_count:,}"),
+            ("Data files", f"{len(export.files):,}"),
+            ("Billed bytes", f"{export.billed_bytes:,}"),
+        ],
+    )
+    return facts
+
+
+def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
+    """Of one relation of an export flattened into `folder`; `upstream_folder` reads that back."""
+    report = flattened.report
+    facts = _relation(relation) | {
+        URI: dg.MetadataValue.text(join(folder, relation.name)),
+        FOLDER: dg.MetadataValue.text(folder),
+        "export_id": dg.MetadataValue.text(report.export_id),
+        "schema_version": dg.MetadataValue.int(report.schema_version),
+        "parts": dg.MetadataValue.int(len(relation.parts)),
+        "bytes": dg.MetadataValue.int(sum(part.bytes for part in relation.parts)),
+    }
+    if relation == report.root:
+        facts |= {
+            "items": dg.MetadataValue.int(report.items_in_manifest),
+            "quarantined": dg.MetadataValue.int(report.quarantined),
+            "extra_values": dg.MetadataValue.int(report.extra_values),
+            "seconds": dg.MetadataValue.float(report.seconds),
+            "summary": _markdown(
+                ("Relation", "Rows", "Columns", "Parts", "Bytes"),
+                [
+                    (f"`{r.name}`", f"{r.rows:,}", len(r.columns), len(r.parts), f"{sum(p.bytes for p in r.parts):,}")
+                    for r in report.relations
+                ],
+                f"{report.items_in_manifest:,} items in the manifest = {report.root.rows:,} rows + "
+                f"{report.quarantined:,} quarantined + {report.filtered:,} filtered; "
+                f"{report.extra_values:,} values fitted no column and stand in `_ddb_extra`.",
+            ),
+            "profile": _profile(flattened),
+        }
+        if report.misfits:
+            rows = [
+                (what, f"`{path}`", f"{n:,}") for what, paths in report.misfits.items() for path, n in paths.items()
+            ]
+            facts["misfits"] = _markdown(("What happened", "Path", "Values"), rows[:MAX_ROWS])
+        if changes := flattened.changes:
+            facts["schema_changes"] = _markdown(
+                ("Path", "Change", "Seen in item"),
+                [(f"`{c.path}`", c.what, f"`{c.example}`" if c.example else "") for c in changes[:MAX_ROWS]],
+                f"Schema version {report.schema_version}.",
+            )
+    return facts
+
+
+def _profile(flattened: Flattened) -> dg.MetadataValue:
+    """What stood at every path, as a Markdown table; the whole of it is in profile.json."""
+    rows = [
+        (
+            f"`{row['path']}`",
+            ", ".join(f"{name} {count:,}" for name, count in row["types"].items()),
+            "" if row["absent"] is None else f"{row['absent']:.1%}",
+            "" if row["null"] is None else f"{row['null']:.1%}",
+            row["max_bytes"] or "",
+            f"{row['integer_digits']}.{row['scale']}" if row["integer_digits"] else "",
+            f"`{row['example']}`" if row["example"] else "",
+        )
+        for row in path_rows(flattened.profile)
+    ]
+    more = f"{len(rows) - MAX_ROWS} more paths are in profile.json." if len(rows) > MAX_ROWS else ""
+    return _markdown(("Path", "Types", "Absent", "NULL", "Bytes", "Digits", "Seen in item"), rows[:MAX_ROWS], more)
+
+
+def loaded(result: LoadResult, relation: Relation, table_name: str) -> Metadata:
+    """Of one warehouse table after a load, or after one that found the export already applied."""
+    in_table = result.table_rows.get(relation.name, 0)
+    facts = _relation(relation) | {
+        "dagster/row_count": dg.MetadataValue.int(in_table),
+        "dagster/table_name": dg.MetadataValue.text(table_name),
+        "export_id": dg.MetadataValue.text(result.export_id),
+        "applied": dg.MetadataValue.bool(result.applied),
+        "rows_loaded": dg.MetadataValue.int(result.rows.get(relation.name, 0)),
+    }
+    if not relation.path:
+        counts = {
+            "items": result.items,
+            "rows_in": result.rows_in,
+            "upserted": result.upserted,
+            "deleted": result.deleted,
+            "stale": result.stale,
+            "quarantined": result.quarantined,
+            "filtered": result.filtered,
+            "extra_values": result.extra_values,
+        }
+        facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+        facts["seconds"] = dg.MetadataValue.float(result.seconds)
+        facts["summary"] = _markdown(
+            ("Table", "Rows now", "Loaded from this export"),
+            [(f"`{name}`", f"{rows:,}", f"{result.rows.get(name, 0):,}") for name, rows in result.table_rows.items()],
+            f"Export `{result.export_id}` {'applied' if result.applied else 'was already applied'} "
+            f"(load {result.sequence}, {result.loaded_at.isoformat(timespec='seconds')}).",
+        )
+    return facts
+
+
+def _relation(relation: Relation) -> Metadata:
+    columns = [
+        dg.TableColumn(column.name, column.type, description=".".join(column.path) or f"bookkeeping: {column.role}")
+        for column in relation.columns
+        if column.role != "deleted"
+    ]
+    return {
+        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns)),
+        "dagster/row_count": dg.MetadataValue.int(relation.rows),
+    }
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> dg.MetadataValue:
+    """A Markdown table, and a sentence below it."""
+    lines = [header, ["---"] * len(header), *rows]
+    table = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return dg.MetadataValue.md(f"{table}\n\n{note}".rstrip())
+
+
+def upstream_export(context: dg.AssetExecutionContext, table: Table) -> tuple[str, KeySchema]:
+    """The newest snapshot's manifest URI and key schema. Raises UpstreamError when there is no snapshot."""
+    facts = _newest(context, asset_key("snapshots", table.name))
+    return str(facts[URI].value), KeySchema.model_validate(facts[KEY].value)
+
+
+def upstream_folder(context: dg.AssetExecutionContext, table: Table) -> str:
+    """The folder of the newest baseline. Raises UpstreamError when there is none."""
+    return str(_newest(context, asset_key("baseline", table.name))[FOLDER].value)
+
+
+def _newest(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Mapping[str, dg.MetadataValue]:
+    event = context.instance.get_latest_materialization_event(key)
+    if event is None or event.asset_materialization is None:
+        raise UpstreamError(
+            f"{key.to_user_string()} has never been materialized: materialize it first, or the whole group"
+        )
+    facts: Mapping[str, dg.MetadataValue] = event.asset_materialization.metadata
+    return facts

@@ -1,0 +1,62 @@
+"""Where the files lie: exports, Parquet and schema documents below one S3 URI.
+
+    <root>/exports/AWSDynamoDB/<export id>/…            written by DynamoDB, one prefix for all tables
+    <root>/parquet/<table>/full/<export id>/<relation>/part-….parquet, report.json
+    <root>/schemas/<table>/000001.json
+
+No file is read or written here; that is `storage.py`.
+"""
+
+import os
+
+import dagster as dg
+from pydantic import Field
+
+from ddb_assets.resources.storage import join, split_s3
+from ddb_assets.settings import EXPORT_EVENTS, LAKE, setting
+from ddb_assets.table import ExportTarget, Table
+
+FULL = "full"
+"""Stands in the place of a window's start for the Parquet of a full export."""
+
+
+class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The layout below `uri`. Raises SettingError when there is none, StorageError when it is no S3 URI."""
+
+    uri: str = Field(default="", description=f"s3://bucket/prefix for exports, Parquet and schemas; else {LAKE}")
+
+    export_events: str = Field(
+        default="",
+        description="URL of an SQS queue with the S3 event notifications of the exports' manifest-summary.json, to be "
+        f"read instead of listing the bucket; else {EXPORT_EVENTS}, else the bucket is listed",
+    )
+
+    @property
+    def events_queue(self) -> str:
+        """The queue's URL, empty when the bucket is listed."""
+        return self.export_events or os.environ.get(EXPORT_EVENTS, "").strip()
+
+    @property
+    def root(self) -> str:
+        """The S3 URI of the whole."""
+        uri = self.uri or setting(
+            LAKE, "the S3 URI below which exports and Parquet go, such as s3://my-bucket/dynamodb"
+        )
+        split_s3(uri)
+        return uri.rstrip("/")
+
+    def exports_of(self, table: Table) -> ExportTarget:
+        """The bucket and prefix that this table's exports are written to."""
+        if table.export is not None:
+            return table.export
+        bucket, prefix = split_s3(join(self.root, "exports"))
+        return ExportTarget(bucket=bucket, prefix=prefix)
+
+    def parquet(self, table: Table, export_id: str, partition: str = FULL) -> str:
+        """The folder of one flattened export."""
+        return join(self.root, "parquet", table.name, partition, export_id)
+
+    @property
+    def schemas(self) -> str:
+        """The folder of all tables' schema documents."""
+        return join(self.root, "schemas")

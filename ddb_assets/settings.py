@@ -1,0 +1,32 @@
+"""The settings that come from the environment, their names and what is said when one is missing.
+
+A resource's field wins over the environment, so that one deployment can be told apart from another in Python or in the
+Launchpad; credentials and Region are boto3's own settings and not named here.
+"""
+
+import os
+from pathlib import Path
+
+from ddb_assets.errors import DdbAssetsError
+
+LAKE = "DDB_ASSETS_LAKE"
+WAREHOUSE = "DDB_ASSETS_WAREHOUSE"
+ROLE = "DDB_ASSETS_ROLE_ARN"
+STATE = "DDB_ASSETS_STATE"
+EXPORT_EVENTS = "DDB_ASSETS_EXPORT_EVENTS"
+
+
+class SettingError(DdbAssetsError):
+    """A setting is missing or cannot be what it says."""
+
+
+def state_folder() -> Path:
+    """Where the embedded warehouse, the sandbox and the local Dagster instance keep their files; absolute."""
+    return Path(os.environ.get(STATE) or ".state").resolve()
+
+
+def setting(name: str, meaning: str) -> str:
+    """The environment variable's value. Raises SettingError saying what it is for."""
+    if value := os.environ.get(name, "").strip():
+        return value
+    raise SettingError(f"{name} is not set: {meaning}")

@@ -1,0 +1,175 @@
+"""The merge for tables that keep the rows of deleted items (`soft_delete: true`), and its statements.
+
+`_ddb_deleted_at` is NULL in the row of an item that is there, and otherwise the time (UTC) of its delete. Guaranteed,
+whatever the order in which exports come and however often:
+
+- which items are there, and their values: just as without soft delete (`merge.py`);
+- for every other key that any loaded export named: a row with the key and `_ddb_deleted_at`. That is the time of the
+  newest delete on record or, when no window recorded one since the last known put, the time of the first full export
+  after that put, in which the item was missing;
+- its other columns are those of the newest put that any loaded export shows, and `_ddb_version` is the time of that
+  put. An item put and deleted within one window is not in the export of that window, and the values it had between two
+  writes of one window are not either: what was never exported is not in its row, which may be all NULL but for its key.
+
+So the row is a function of the newest put, the newest delete and the times of the full exports. The newest put is the
+row, the newest delete its tombstone, the times are the ledger's; therefore tombstones are never pruned here. A kept row
+has no rows in child tables.
+"""
+# ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse import sql
+from ddb_assets.warehouse.guards import start
+from ddb_assets.warehouse.ledger import EPOCH, History
+from ddb_assets.warehouse.protocol import Warehouse
+from ddb_assets.warehouse.sql import DELETED_AT, Statement, Target, quoted
+from ddb_assets.warehouse.tables import Tables
+
+
+def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+    """Takes stale rows out of staging, brings the root up to date, and then takes out items that are not there any more.
+
+    An old put is stale only when a newer one is known: one that is older than a delete still tells the kept row's values.
+    """
+    root, full = tables.root, report.export_type == "FULL_EXPORT"
+    later = [time for time in known.baselines if time > start(report)]
+    warehouse.execute(sql.drop_stale(root, root.table, root.types, ties=full and not known.baseline_known))
+    if full:
+        time = start(report)
+        for table, _ in tables.below:
+            warehouse.execute(sql.delete_until(table, tables.version, time if known.baseline_known else time - 1))
+        warehouse.execute(sql.delete_staged(root, root.table, root.types))
+        if known.baseline_known:
+            warehouse.execute(_delete_at(tables, time))
+        warehouse.execute(_insert_puts(tables, later))
+        warehouse.execute(_mark_vanished(tables, time))
+        if later:
+            warehouse.execute(_mark_vanished_sooner(tables, time))
+    else:
+        warehouse.execute(_drop_stale_deletes(tables))
+        for table, types in tables.below:
+            warehouse.execute(sql.delete_staged(root, table, types))
+        warehouse.execute(_delete_put(tables))
+        warehouse.execute(_insert_puts(tables, later))
+        warehouse.execute(_mark_deleted(root))
+        warehouse.execute(_insert_unseen(root))
+        warehouse.execute(_delete_older_tombstones(tables))
+        warehouse.execute(sql.insert_tombstones(root, tables.tombstones, tables.tombstone_types))
+    warehouse.execute(_drop_gone(root))
+
+
+def _drop_stale_deletes(tables: Tables) -> Statement:
+    """Takes staged deletes out for which there is a newer tombstone."""
+    root, stones = tables.root, tables.tombstones
+    newer = f"{stones.column(tables.version)} > {root.stage.column(tables.version)}"
+    key = root.matches(stones, tables.tombstone_types)
+    return Statement(f"DELETE FROM {root.stage} USING {stones} WHERE {_deleted(root)} AND {key} AND {newer}")
+
+
+def _delete_put(tables: Tables) -> Statement:
+    """Deletes the rows of the root for which there is a staged put."""
+    root = tables.root
+    key = root.matches(root.table, root.types)
+    return Statement(f"DELETE FROM {root.table} USING {root.stage} WHERE {key} AND NOT {_deleted(root)}")
+
+
+def _delete_older_tombstones(tables: Tables) -> Statement:
+    """Deletes the tombstones that staged deletes stand in for."""
+    root, stones = tables.root, tables.tombstones
+    key = root.matches(stones, tables.tombstone_types)
+    return Statement(f"DELETE FROM {stones} USING {root.stage} WHERE {key} AND {_deleted(root)}")
+
+
+def _delete_at(tables: Tables, time: int) -> Statement:
+    """Deletes what another load of the same full export wrote."""
+    table = tables.root.table
+    return Statement(f"DELETE FROM {table} WHERE {table.column(tables.version)} = ?", (time,))
+
+
+def _insert_puts(tables: Tables, later: Sequence[int]) -> Statement:
+    """Inserts the staged puts with the time since when they are gone; `later` are the newer baselines, oldest first.
+
+    An item that was in such a baseline has a newer row, and its put is not staged any more.
+    """
+    root, stones = tables.root, tables.tombstones
+    version = root.stage.column(tables.version)
+    cases = [f"WHEN {stones.column(tables.version)} IS NOT NULL THEN {_time(stones.column(tables.version))}"]
+    cases += [f"WHEN {version} < ? THEN CAST(? AS TIMESTAMP)"] * len(later)
+    values = [value for time in later for value in (time, _moment(time))]
+    columns = [c for c in root.relation.columns if c.role != "deleted"]
+    names = ", ".join(quoted(name) for name in (*(c.name for c in columns), DELETED_AT))
+    where = f" WHERE NOT {_deleted(root)}" if any(c.role == "deleted" for c in root.relation.columns) else ""
+    return Statement(
+        f"INSERT INTO {root.table} ({names}) SELECT {', '.join(map(root.staged, columns))}, CASE {' '.join(cases)} END "
+        f"FROM {root.stage} LEFT JOIN {stones} ON {root.matches(stones, tables.tombstone_types)} "
+        f"AND {stones.column(tables.version)} >= {version}{where}",
+        tuple(values),
+    )
+
+
+def _mark_deleted(root: Target) -> Statement:
+    """Marks the rows whose delete is staged."""
+    time = _time(root.stage.column(root.relation.column("version").name))
+    return Statement(
+        f"UPDATE {root.table} SET {quoted(DELETED_AT)} = {time} FROM {root.stage} "
+        f"WHERE {root.matches(root.table, root.types)} AND {_deleted(root)}"
+    )
+
+
+def _insert_unseen(root: Target) -> Statement:
+    """Inserts a row for every staged delete of a key of which nothing is known, without a version: no put is."""
+    keys = root.relation.keys
+    names = ", ".join(quoted(name) for name in (*(c.name for c in keys), DELETED_AT))
+    time = _time(root.stage.column(root.relation.column("version").name))
+    return Statement(
+        f"INSERT INTO {root.table} ({names}) SELECT {', '.join(map(root.staged, keys))}, {time} FROM {root.stage} "
+        f"WHERE {_deleted(root)} AND NOT EXISTS "
+        f"(SELECT 1 FROM {root.table} WHERE {root.matches(root.table, root.types)})"
+    )
+
+
+def _mark_vanished(tables: Tables, time: int) -> Statement:
+    """Marks the rows that were there until now and are not in the full export of this time."""
+    table = tables.root.table
+    return Statement(
+        f"UPDATE {table} SET {quoted(DELETED_AT)} = CAST(? AS TIMESTAMP) "
+        f"WHERE {table.column(tables.version)} < ? AND {table.column(DELETED_AT)} IS NULL",
+        (_moment(time), time),
+    )
+
+
+def _mark_vanished_sooner(tables: Tables, time: int) -> Statement:
+    """The same for rows that a newer baseline has marked and no window, when an older baseline comes late."""
+    table, stones = tables.root.table, tables.tombstones
+    pairs = [f"{stones.column(c.name)} = {table.column(c.name)}" for c in tables.root.relation.keys]
+    marked = f"{_time(stones.column(tables.version))} = {table.column(DELETED_AT)}"
+    return Statement(
+        f"UPDATE {table} SET {quoted(DELETED_AT)} = CAST(? AS TIMESTAMP) "
+        f"WHERE {table.column(tables.version)} < ? AND {table.column(DELETED_AT)} > CAST(? AS TIMESTAMP) "
+        f"AND NOT EXISTS (SELECT 1 FROM {stones} WHERE {' AND '.join([*pairs, marked])})",
+        (_moment(time), time, _moment(time)),
+    )
+
+
+def _drop_gone(root: Target) -> Statement:
+    """Takes staged puts out whose item is deleted: they have told the kept row's values and are no news beyond."""
+    put = [f"NOT {root.stage.column(c.name)}" for c in root.relation.columns if c.role == "deleted"]
+    gone = [root.matches(root.table, root.types), f"{root.table.column(DELETED_AT)} IS NOT NULL", *put]
+    return Statement(f"DELETE FROM {root.stage} USING {root.table} WHERE {' AND '.join(gone)}")
+
+
+def _deleted(root: Target) -> str:
+    return root.stage.column(root.relation.column("deleted").name)
+
+
+def _time(version: str) -> str:
+    """A version as a TIMESTAMP. DOUBLE PRECISION has microseconds exactly until the year 2255."""
+    return f"TIMESTAMP '1970-01-01 00:00:00' + CAST({version} AS DOUBLE PRECISION) * INTERVAL '1 microsecond'"
+
+
+def _moment(micros: int) -> datetime:
+    """A TIMESTAMP value: UTC without a zone."""
+    return (EPOCH + timedelta(microseconds=micros)).replace(tzinfo=None)

@@ -1,0 +1,60 @@
+"""An export's rows in temporary tables, counted and checked against each other before anything is changed.
+
+What is done with them is `merge.py`; checks that need only the report are `guards.py`.
+"""
+
+from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse import sql
+from ddb_assets.warehouse.guards import start
+from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
+from ddb_assets.warehouse.sql import Target
+from ddb_assets.warehouse.tables import Tables
+
+
+def stage(warehouse: Warehouse, tables: Tables, report: Report) -> None:
+    """Fills the staging tables. Raises LoadError for rows that lack something, come twice or contradict each other."""
+    for target in tables.relations:
+        _stage(warehouse, target)
+    _check_items(warehouse, tables, report)
+
+
+def _stage(warehouse: Warehouse, target: Target) -> None:
+    relation, stage = target.relation, target.stage
+    warehouse.execute(sql.create_stage(relation, stage))
+    warehouse.copy(relation, stage)
+    staged = number(warehouse, sql.count(stage))
+    if staged != relation.rows:
+        raise LoadError(
+            f"{staged} rows of {relation.name!r} were staged, the report has {relation.rows}: flatten again"
+        )
+    needed = [c for c in relation.columns if c.role in {"key", "index", "version", "deleted"}]
+    if nulls := number(warehouse, sql.count_nulls(stage, needed)):
+        raise LoadError(
+            f"{nulls} rows of {relation.name!r} lack a value in {', '.join(c.name for c in needed)}: flatten again"
+        )
+    if relation.identity and (twice := warehouse.fetch(sql.duplicate(stage, relation.identity))):
+        key = ", ".join(f"{c.name}={v!r}" for c, v in zip(relation.identity, twice[0], strict=True))
+        raise LoadError(
+            f"{relation.name!r} has more than one row with {key}: an export has one per key; check its files"
+        )
+
+
+def _check_items(warehouse: Warehouse, tables: Tables, report: Report) -> None:
+    """Staged rows of all relations against each other and against the export's time."""
+    root = tables.root
+    if report.export_type == "FULL_EXPORT":
+        version = root.relation.column("version")
+        if other := number(warehouse, sql.count_other_versions(root.stage, version, start(report))):
+            raise LoadError(
+                f"{other} rows of {root.relation.name!r} have another {version.name} than the export's time"
+            )
+    else:
+        deletes = number(warehouse, sql.count_deletes(root))
+        if deletes != report.deletes:
+            raise LoadError(f"{deletes} deletes of {root.relation.name!r} were staged, the report has {report.deletes}")
+    for child in tables.children:
+        if orphans := number(warehouse, sql.count_orphans(child, root)):
+            raise LoadError(
+                f"{orphans} rows of {child.relation.name!r} have no item of {root.relation.name!r} at their version: "
+                f"flatten the export again"
+            )

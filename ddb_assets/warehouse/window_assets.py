@@ -1,0 +1,100 @@
+"""`warehouse/<table>` and `warehouse/<table>__<list>`: the tables that people query, brought forward window by window.
+
+They start from `warehouse_baseline/<table>` (`assets.py`). All relations of a window are loaded in one transaction, so
+they are one step. How is `load.py`'s matter.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ddb_assets import metadata
+from ddb_assets.automation import AS_PARQUET_PASSES, WAREHOUSE_POOL, explained_failure
+from ddb_assets.exports.chain import needed_facts
+from ddb_assets.parquet.assets import relations
+from ddb_assets.parquet.flatten import read_report
+from ddb_assets.parquet.report import Relation, Report
+from ddb_assets.partitions import (
+    Event,
+    Result,
+    covered_window,
+    each_window,
+    window_check,
+    window_partitions,
+    window_policy,
+)
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.table import Table
+from ddb_assets.warehouse.assets import LoadConfig
+from ddb_assets.warehouse.checks import explained, explained_spec
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.ledger import LoadResult
+from ddb_assets.warehouse.load import load
+
+
+def window_warehouse_assets(table: Table, kind: str) -> dg.AssetsDefinition:
+    """The partitioned assets of all relations and the check on the root; `kind` is the warehouse's, such as duckdb."""
+    partitions = window_partitions(table)
+    named = relations(table)
+    specs = {
+        path: metadata.asset_spec(
+            "warehouse",
+            table,
+            name,
+            description=f"Table `{name}` of the warehouse: the baseline and the changes of every window since.",
+            upstream=None,
+            kinds=[kind],
+        ).replace_attributes(
+            deps=[metadata.asset_key("parquet", name), metadata.asset_key("warehouse_baseline", name)],
+            automation_condition=AS_PARQUET_PASSES,
+        )
+        for path, name in named.items()
+    }
+    checks = [window_check(explained_spec(specs[()].key), partitions)]
+
+    @dg.multi_asset(
+        name=f"warehouse_{table.name}",
+        specs=list(specs.values()),
+        check_specs=checks,
+        partitions_def=partitions,
+        backfill_policy=window_policy(),
+        pool=WAREHOUSE_POOL,
+    )
+    def warehouse(
+        context: dg.AssetExecutionContext, config: LoadConfig, aws: AWS, warehouse: WarehouseTarget
+    ) -> Iterator[Event]:
+        with explained_failure():
+            storage = aws.storage()
+
+        def made(key: str) -> Iterator[Result]:
+            facts = needed_facts(context, "parquet", table, key)
+            if metadata.COVERED in facts:
+                yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts))
+                return
+            report = read_report(storage, str(facts[metadata.FOLDER].value))
+            with open_warehouse(warehouse.address, storage=storage) as target:
+                result = load(target, report, force=config.force, soft_delete=table.soft_delete)
+                schema = target.default_schema
+            if not result.applied:
+                context.log.info(f"window {key}: export {result.export_id} was already applied")
+            made = {relation.path: relation for relation in report.relations}
+            for path, spec in specs.items():
+                relation = made.get(path) or Relation(name=named[path], path=path, columns=())
+                yield dg.MaterializeResult(
+                    asset_key=spec.key,
+                    metadata=_facts(report, result, relation, schema),
+                    check_results=[] if path else [explained(result, relation.name, spec.key)],
+                )
+
+        yield from each_window(context, made, checks)
+
+    return warehouse
+
+
+def _facts(report: Report, result: LoadResult, relation: Relation, schema: str) -> metadata.Metadata:
+    facts = metadata.loaded(result, relation, f"{schema}.{relation.name}")
+    if report.to_time and not relation.path:
+        facts |= metadata.lag(report.to_time, datetime.now(UTC))
+    return metadata.of_window(facts, result.rows.get(relation.name, 0))

@@ -1,0 +1,94 @@
+"""The comparison: who takes part, in interleaved rounds on the same files, with outputs that must agree."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from ddb_assets_tests.bench.measure import ContestantError, Taken, median, run
+
+FIRST, KNOWN = "ours, first run", "ours, known schema"
+DUCKDB, BOTO3, SPARK, DLT = "DuckDB SQL by hand", "boto3 + pyarrow", "PySpark local[2]", "dlt"
+POLARS, PYARROW = "gunzip + polars json_decode only", "gunzip + pyarrow.json only"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One program. `arguments` are its own, behind the export and, if it writes, its output folder."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    writes: bool = True
+    sums_only: bool = False
+
+
+OPTIONAL = {
+    "pyspark": Contestant(SPARK, "spark"),
+    "dlt": Contestant(DLT, "dlt_pipeline", sums_only=True),
+}
+
+
+def contestants(schemas: Path, *, everyone: bool) -> list[Contestant]:
+    """Who takes part, in the order of a round; the first run leaves the schema that the next one knows."""
+    chosen = [
+        Contestant(FIRST, "ours", (str(schemas),)),
+        Contestant(KNOWN, "ours", (str(schemas),)),
+        Contestant(DUCKDB, "duckdb_sql"),
+        Contestant(BOTO3, "deserializer"),
+        Contestant(POLARS, "parse_only", ("polars",), writes=False),
+        Contestant(PYARROW, "parse_only", ("pyarrow",), writes=False),
+    ]
+    absent = missing()
+    return chosen + [one for package, one in OPTIONAL.items() if everyone and package not in absent]
+
+
+def missing() -> list[str]:
+    """The packages of optional contestants that are not installed."""
+    return [package for package in OPTIONAL if importlib.util.find_spec(package) is None]
+
+
+def contest(export: Path, work: Path, rounds: int, *, everyone: bool, say: Callable[[str], None]) -> dict[str, Taken]:
+    """What each took, the median of the rounds. Raises ContestantError when one fails or disagrees with the first."""
+    schemas = work / "schemas"
+    chosen = contestants(schemas, everyone=everyone)
+    taken: dict[str, list[Taken]] = defaultdict(list)
+    found: dict[bool, dict[str, list[str]]] = {}
+    for number in range(rounds):
+        shutil.rmtree(schemas, ignore_errors=True)
+        for contestant in chosen:
+            out = work / "out"
+            shutil.rmtree(out, ignore_errors=True)
+            to = [str(out)] if contestant.writes else []
+            one = run(contestant.module, [str(export), *to, *contestant.arguments])
+            taken[contestant.name].append(one)
+            say(f"round {number + 1}/{rounds}: {contestant.name}: {one.wall:.1f} s, {one.cpu:.1f} CPU s")
+            if contestant.writes and not number:
+                _agrees(contestant, out, found)
+    shutil.rmtree(work / "out", ignore_errors=True)
+    return {name: median(runs) for name, runs in taken.items()}
+
+
+def _agrees(contestant: Contestant, out: Path, found: dict[bool, dict[str, list[str]]]) -> None:
+    """Compares content with the first contestant's, which has both: sums alone, and sums with hashes."""
+    for sums_only in (True, False):
+        if contestant.sums_only and not sums_only:
+            continue
+        content = _content(out, sums_only=sums_only)
+        if found.setdefault(sums_only, content) != content:
+            raise ContestantError(f"{contestant.name} wrote {content}, {FIRST} wrote {found[sums_only]}")
+
+
+def _content(out: Path, *, sums_only: bool) -> dict[str, list[str]]:
+    command = [sys.executable, "-m", "ddb_assets_tests.bench.agreement", str(out)]
+    done = subprocess.run([*command, *(["--sums"] if sums_only else [])], capture_output=True, check=False)
+    if done.returncode:
+        raise ContestantError(f"the output cannot be read: {done.stderr.decode(errors='replace')[-2000:]}")
+    content: dict[str, list[str]] = orjson.loads(done.stdout)
+    return content

@@ -1,0 +1,90 @@
+"""`ddb-assets sandbox` as a process: it says where it is, serves, runs a command against itself, and ends when told to."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import pytest
+
+SANDBOX = [sys.executable, "-m", "ddb_assets.cli", "sandbox"]
+STOP_SECONDS = 20
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen([*SANDBOX, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_the_environment_serves_the_tables_and_stops_on_a_signal(number: signal.Signals) -> None:
+    with started("--items", "30", "--json") as process:
+        assert process.stdout
+        variables = json.loads(process.stdout.readline())
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=variables["AWS_ENDPOINT_URL"],
+            region_name=variables["AWS_DEFAULT_REGION"],
+            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        )
+        assert sorted(client.list_tables()["TableNames"]) == ["Customers", "Events", "Orders"]
+        assert variables["DDB_ASSETS_LAKE"].startswith("s3://")
+        process.send_signal(number)
+        assert process.wait(STOP_SECONDS) == 0
+
+
+def test_a_command_runs_in_its_environment_and_gives_the_exit_code(tmp_path: Path) -> None:
+    script = (
+        "import boto3, os, sys\n"
+        "assert 'AWS_PROFILE' not in os.environ and 'DDB_ASSETS_WAREHOUSE' not in os.environ\n"
+        "s3 = boto3.client('s3')\n"
+        "bucket, _, prefix = os.environ['DDB_ASSETS_LAKE'].removeprefix('s3://').partition('/')\n"
+        "found = s3.list_objects_v2(Bucket=bucket).get('Contents', [])\n"
+        "s3.put_object(Bucket=bucket, Key=f'{prefix}/runs/{len(found)}', Body=b'here')\n"
+        "sys.exit(40 + len(found))\n"
+    )
+    arguments = [*SANDBOX, "--items", "30", "--lake", str(tmp_path / "lake"), "--", sys.executable, "-c", script]
+    own = {**os.environ, "AWS_PROFILE": "production", "DDB_ASSETS_WAREHOUSE": "redshift://production"}
+    runs = [subprocess.run(arguments, env=own, capture_output=True, text=True, check=False) for _ in range(2)]
+    assert [run.returncode for run in runs] == [40, 41], runs[0].stderr
+    assert sorted(path.name for path in (tmp_path / "lake" / "runs").iterdir()) == ["0", "1"]
+
+
+def test_a_signal_ends_the_command_and_keeps_the_lake(tmp_path: Path) -> None:
+    script = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+        "print('up', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with started("--items", "30", "--lake", str(tmp_path / "lake"), "--", sys.executable, "-c", script) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        process.terminate()
+        assert process.wait(STOP_SECONDS) == 7
+    assert (tmp_path / "lake").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--lake", "somewhere"], 2, "--lake needs a COMMAND"),
+        (["--items", "-1"], 2, "--items"),
+        (["--items", "3", "--", "no-such-command"], 1, "cannot run no-such-command"),
+    ],
+)
+def test_what_is_wrong_is_said(arguments: list[str], code: int, said: str) -> None:
+    done = subprocess.run([*SANDBOX, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr

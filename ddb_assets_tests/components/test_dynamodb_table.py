@@ -1,0 +1,187 @@
+"""From a few lines of YAML to a table's assets, as Dagster itself loads them."""
+
+import re
+import socket
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ddb_assets.components import DynamoDBTable
+from ddb_assets.components.dynamodb_table import COMMENTED_YAML, TableScaffolder
+from ddb_assets.definitions import build_defs
+from ddb_assets.table_yaml import read_table
+
+PROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{}"\n'
+TYPE = "ddb_assets.components.DynamoDBTable"
+
+REPLACE = "  load: replace\n"
+
+Loader = Callable[[dict[str, str]], dg.Definitions]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loader:
+    """Loads a dg project with these files in its defs folder, as a deployment does."""
+
+    def loaded(files: dict[str, str]) -> dg.Definitions:
+        package = tmp_path / f"project_{uuid.uuid4().hex}"  # another name each time, for Python keeps modules
+        (tmp_path / "pyproject.toml").write_text(PROJECT.format(package.name))
+        for name, text in files.items():
+            path = package / "defs" / name / "defs.yaml"
+            path.parent.mkdir(parents=True)
+            path.write_text(text)
+        (package / "__init__.py").touch()
+        (package / "definitions.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        return build_defs(package)
+
+    return loaded
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection can be made."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was attempted while definitions load")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def declared(table: str, more: str = "") -> str:
+    return f"type: {TYPE}\nattributes:\n  table: {table}\n{more}"
+
+
+def lineage(definitions: dg.Definitions) -> dict[str, set[str]]:
+    graph = definitions.resolve_asset_graph()
+    return {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+
+
+def test_a_table_name_alone_gives_the_whole_chain(load: Loader, offline: None) -> None:
+    assert lineage(load({"orders": declared("Orders")})) == {
+        "dynamodb/orders": set(),
+        "snapshots/orders": {"dynamodb/orders"},
+        "baseline/orders": {"snapshots/orders"},
+        "warehouse_baseline/orders": {"baseline/orders"},
+        "exports/orders": {"dynamodb/orders", "warehouse_baseline/orders"},
+        "parquet/orders": {"exports/orders"},
+        "warehouse/orders": {"parquet/orders", "warehouse_baseline/orders"},
+    }
+
+
+def test_a_table_that_is_only_replaced_has_no_windows(load: Loader) -> None:
+    assert lineage(load({"orders": declared("Orders", REPLACE)})) == {
+        "dynamodb/orders": set(),
+        "snapshots/orders": {"dynamodb/orders"},
+        "baseline/orders": {"snapshots/orders"},
+        "warehouse/orders": {"baseline/orders"},
+    }
+
+
+def test_a_declared_list_becomes_relations_of_its_own(load: Loader) -> None:
+    nested = REPLACE + "  nested:\n    lineItems: child\n    lineItems[].serials: child\n    tags: json\n"
+    graph = load({"orders": declared("Orders", nested)}).resolve_asset_graph()
+    children = ["orders__line_items", "orders__line_items__serials"]
+    for child in children:
+        assert graph.get(dg.AssetKey(["warehouse", child])).parent_keys == {dg.AssetKey(["baseline", child])}
+        assert graph.get(dg.AssetKey(["baseline", child])).parent_keys == {dg.AssetKey(["snapshots", "orders"])}
+    assert len(graph.get_all_asset_keys()) == 4 + 2 * len(children)
+
+
+def test_the_assets_of_a_table_are_a_group_with_kinds_owners_and_blocking_checks(
+    load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DDB_ASSETS_WAREHOUSE", "redshift://somewhere")
+    owners = REPLACE + "  owners: [team:sales, ann@example.com]\n"
+    graph = load({"orders": declared("Orders", owners)}).resolve_asset_graph()
+    kinds = {}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.group_name == "orders"
+        assert list(node.owners) == ["team:sales", "ann@example.com"]
+        assert "dagster/code_references" in node.metadata
+        kinds[key.path[0]] = node.kinds
+    assert kinds == {
+        "dynamodb": {"dynamodb"},
+        "snapshots": {"dynamodb", "s3"},
+        "baseline": {"s3", "parquet", "polars"},
+        "warehouse": {"redshift"},
+    }
+    blocking = {key.to_user_string() for key in graph.asset_check_keys if graph.get(key).blocking}
+    assert blocking >= {
+        "snapshots/orders:export_verified",
+        "baseline/orders:rows_reconcile",
+        "warehouse/orders:ledger_explains_rows",
+    }
+
+
+def test_steps_that_share_something_are_in_its_pool(load: Loader) -> None:
+    graph = load({"orders": declared("Orders", REPLACE)}).resolve_asset_graph()
+    pools = {key.path[0]: graph.get(key).pools for key in graph.get_all_asset_keys()}
+    assert pools["snapshots"] == {"dynamodb_exports"}
+    assert pools["warehouse"] == {"warehouse"}
+
+
+def test_templates_are_filled_in_before_the_contract_counts(load: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDERS_ARN", "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders-live")
+    graph = load({"orders": declared('"{{ env.ORDERS_ARN }}"')}).resolve_asset_graph()
+    assert graph.has(dg.AssetKey(["warehouse", "orders_live"]))
+
+
+def test_a_template_without_its_variable_is_told_with_the_file(load: Loader) -> None:
+    with pytest.raises(Exception, match="Error while loading component orders") as refused:
+        load({"orders": declared('"{{ env.NOT_THERE_AT_ALL }}"')})
+    cause = str(refused.value.__cause__)
+    assert "orders" in cause
+    assert "table: Input should be a valid string" in cause
+
+
+@pytest.mark.parametrize(
+    ("more", "line", "message"),
+    [
+        ("  nestd: {}\n", 4, "unknown key; allowed here: table, name,"),
+        ("  nested:\n    items: rows\n", 5, "'flatten', 'json' or 'child'"),
+    ],
+)
+def test_a_wrong_yaml_names_file_line_and_what_is_allowed(load: Loader, more: str, line: int, message: str) -> None:
+    with pytest.raises(Exception, match="Error while loading component orders") as refused:
+        load({"orders": declared("Orders", more)})
+    cause = str(refused.value.__cause__)
+    assert f"orders/defs.yaml:{line}" in cause
+    assert message in cause
+
+
+def test_two_hundred_tables_load_without_a_connection(load: Loader, offline: None) -> None:
+    graph = load(
+        {f"t{n}": declared(f"Table{n}", "  nested: {items: child}\n") for n in range(200)}
+    ).resolve_asset_graph()
+    loaded = {key.path[1] for key in graph.get_all_asset_keys() if key.path[0] == "warehouse"}
+    assert loaded == {f"table{n}{child}" for n in range(200) for child in ("", "__items")}
+
+
+def test_the_scaffolded_file_is_a_contract_and_so_is_each_of_its_comments(tmp_path: Path) -> None:
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    request = dg.ScaffoldRequest(
+        type_name=TYPE, target_path=folder, scaffold_format="yaml", project_root=None, params=dg.Model()
+    )
+    TableScaffolder().scaffold(request)
+    path = folder / "defs.yaml"
+    assert read_table(path).name == "orders"
+    path.write_text(re.sub(r"^  # (?!Maps)", "  ", path.read_text(), flags=re.MULTILINE))
+    table = read_table(path)
+    assert table.nested == {"items": "child", "address": "json"}
+    assert table.key
+    assert table.key.attributes == ("PK", "SK")
+    assert table.export
+    assert table.owners
+
+
+def test_every_field_of_the_contract_is_in_the_scaffolded_file() -> None:
+    assert [name for name in DynamoDBTable.get_model_cls().model_fields if f"{name}:" not in COMMENTED_YAML] == []

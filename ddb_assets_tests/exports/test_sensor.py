@@ -1,0 +1,343 @@
+"""Exports as they arrive: tick, outcome, next tick, on a real instance against the sandbox."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import boto3
+import dagster as dg
+import pytest
+
+from ddb_assets.definitions import build_defs
+from ddb_assets.exports import sensor
+from ddb_assets.exports.windows import Window
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.storage import StorageError
+from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.sandboxed import sandboxed
+from ddb_assets_tests.window_chain import (
+    Chain,
+    Ticks,
+    asset,
+    checks,
+    hours_ago,
+    key_of,
+    materializations,
+    own_chain,
+    run_keys,
+)
+
+__all__ = ["sandboxed"]
+
+
+@pytest.fixture(scope="module")
+def definitions(sandboxed: Sandbox) -> dg.Definitions:
+    definitions = build_defs()
+    definitions.get_repository_def()
+    return definitions
+
+
+@pytest.fixture
+def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
+    with own_chain(sandboxed, definitions, tmp_path) as chain:
+        chain.baseline(hours_ago(20).start)
+        yield chain
+
+
+@pytest.fixture
+def ticks(chain: Chain) -> Ticks:
+    return Ticks(chain)
+
+
+def test_an_export_completes_its_window_and_starts_one_run(chain: Chain, ticks: Ticks) -> None:
+    window = hours_ago(5)
+    export = chain.export(window)
+    first = ticks.tick()
+    assert materializations(first) == [(key_of(window), export.id)]
+    assert checks(first) == [(key_of(window), True)]
+    assert chain.materialized() == {key_of(window)}
+    (run,) = first.run_requests or []
+    assert run.run_key
+    assert export.id in run.run_key
+    assert run.partition_key == key_of(window)
+    chosen = {key.to_user_string() for key in run.asset_selection or ()}
+    assert chosen == {"parquet/orders", "parquet/orders__items", "warehouse/orders", "warehouse/orders__items"}
+    second = ticks.tick()
+    assert not second.asset_events
+    assert not second.run_requests
+    assert second.skip_reason
+
+
+def test_an_export_without_its_manifest_is_awaited(chain: Chain, ticks: Ticks) -> None:
+    window = hours_ago(5)
+    export = chain.export(window)
+    summary = {key: body for key, body in chain.objects(export).items() if key == chain.summary_key(export)}
+    chain.delete(*summary)
+    assert not ticks.tick().asset_events
+    assert export.id in ticks.cursor
+    chain.put(summary)
+    assert materializations(ticks.tick()) == [(key_of(window), export.id)]
+
+
+def test_an_export_that_ends_after_one_that_began_later_is_not_missed(chain: Chain, ticks: Ticks) -> None:
+    slow, quick = chain.export(hours_ago(6)), chain.export(hours_ago(5))
+    summary = {chain.summary_key(slow): chain.objects(slow)[chain.summary_key(slow)]}
+    chain.delete(*summary)
+    assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), quick.id)]
+    chain.put(summary)
+    assert materializations(ticks.tick()) == [(key_of(hours_ago(6)), slow.id)]
+    assert not ticks.tick().asset_events
+
+
+def test_a_folder_that_becomes_visible_after_a_later_one_is_not_missed(chain: Chain, ticks: Ticks) -> None:
+    slow, quick = chain.export(hours_ago(6)), chain.export(hours_ago(5))
+    objects = chain.objects(slow)
+    chain.delete(*objects)
+    assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), quick.id)]
+    chain.put(objects)
+    assert materializations(ticks.tick()) == [(key_of(hours_ago(6)), slow.id)]
+
+
+def test_a_window_exported_again_is_loaded_again_under_another_run_key(chain: Chain, ticks: Ticks) -> None:
+    window = hours_ago(5)
+    chain.export(window)
+    first = run_keys(ticks.tick())
+    again = chain.export(window, attempt=1)
+    second = ticks.tick()
+    assert materializations(second) == [(key_of(window), again.id)]
+    assert set(run_keys(second)).isdisjoint(first)
+    assert len(run_keys(second)) == 1
+
+
+def test_of_two_exports_of_a_window_in_one_tick_the_newer_is_loaded(chain: Chain, ticks: Ticks) -> None:
+    window = hours_ago(5)
+    old, new = chain.export(window), chain.export(window, attempt=1)
+    result = ticks.tick()
+    assert [export for _, export in materializations(result)] == [old.id, new.id]
+    assert len(run_keys(result)) == 1
+    assert new.id in str(run_keys(result)[0])
+
+
+def test_an_older_export_of_a_window_does_not_replace_a_newer_one(chain: Chain, ticks: Ticks) -> None:
+    window = hours_ago(5)
+    old, new = chain.export(window), chain.export(window, attempt=1)
+    summary = {chain.summary_key(old): chain.objects(old)[chain.summary_key(old)]}
+    chain.delete(*summary)
+    assert materializations(ticks.tick()) == [(key_of(window), new.id)]
+    chain.put(summary)
+    late = ticks.tick()
+    assert not late.asset_events
+    assert not late.run_requests
+
+
+def test_a_reset_cursor_reports_nothing_twice_and_repeats_no_run_key(chain: Chain, ticks: Ticks) -> None:
+    chain.export(hours_ago(6))
+    chain.export(hours_ago(5))
+    first = run_keys(ticks.tick())
+    ticks.cursor = ""
+    again = ticks.tick()
+    assert not again.asset_events
+    assert run_keys(again) == first  # Dagster starts no second run for a key it knows
+    ticks.cursor = "not what we wrote"
+    assert not ticks.tick().asset_events
+
+
+def test_an_export_of_our_own_run_is_not_reported_twice(chain: Chain, ticks: Ticks) -> None:
+    window = hours_ago(5)
+    assert chain.run("exports/orders", partitions=[key_of(window)]).success
+    result = ticks.tick()
+    assert not result.asset_events
+    assert len(run_keys(result)) == 1  # that run went no further
+
+
+def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain, ticks: Ticks) -> None:
+    window = hours_ago(5)
+    baseline = ["snapshots/orders", "baseline/orders", "baseline/orders__items"]
+    loaded = ["warehouse_baseline/orders", "warehouse_baseline/orders__items"]
+    at = {"snapshots_orders": {"config": {"as_of": hours_ago(20).start.isoformat()}}}
+    assert chain.run(*baseline, *loaded, config=at).success
+    parquet = ["parquet/orders", "parquet/orders__items"]
+    tables = ["warehouse/orders", "warehouse/orders__items"]
+    assert chain.run("exports/orders", *parquet, *tables, partitions=[key_of(window)]).success
+    result = ticks.tick()
+    assert not result.asset_events
+    assert not result.run_requests
+
+
+def test_an_export_that_a_run_awaits_is_left_to_it(chain: Chain, ticks: Ticks) -> None:
+    window = hours_ago(5)
+    export = chain.export(window)
+    run = chain.instance.create_run_for_job(
+        chain.definitions.resolve_implicit_global_asset_job_def(),
+        status=dg.DagsterRunStatus.STARTED,
+        asset_selection=frozenset({asset("exports/orders")}),
+        tags={"dagster/partition": key_of(window)},
+    )
+    waiting = ticks.tick()
+    assert not waiting.asset_events
+    assert run.run_id in str(waiting.skip_reason)
+    chain.instance.report_run_canceled(run)
+    assert materializations(ticks.tick()) == [(key_of(window), export.id)]
+
+
+def test_an_export_of_a_table_that_nobody_declared_is_passed_over(chain: Chain, ticks: Ticks) -> None:
+    name = "Unknown"
+    chain.sandbox.dynamodb().create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    chain.sandbox.enable_recovery(name, hours_ago(40).start)
+    export = chain.export(hours_ago(5), table=name)
+    assert not ticks.tick().asset_events
+    assert export.id in ticks.cursor  # as one that is done
+    assert not ticks.tick().asset_events
+
+
+def test_a_window_off_the_cadence_is_told_and_never_loaded(chain: Chain, ticks: Ticks) -> None:
+    hour = hours_ago(5)
+    chain.export(Window(hour.start + timedelta(minutes=15), hour.end))
+    result = ticks.tick()
+    (observation,) = result.asset_events
+    assert isinstance(observation, dg.AssetObservation)
+    assert "does not lie on the cadence" in str(observation.metadata["reason"].value)
+    assert not result.run_requests
+    assert not chain.materialized()
+    assert not ticks.tick().asset_events
+
+
+def test_the_window_that_the_baseline_lies_in_may_begin_with_it(chain: Chain, ticks: Ticks) -> None:
+    hour = hours_ago(5)
+    chain.baseline(hour.start + timedelta(minutes=20))
+    export = chain.export(Window(hour.start + timedelta(minutes=15), hour.end))
+    assert materializations(ticks.tick()) == [(key_of(hour), export.id)]
+
+
+def test_an_export_of_a_table_made_again_is_told_with_what_to_do(chain: Chain, ticks: Ticks) -> None:
+    chain.baseline(hours_ago(20).start, table_id="of-the-table-before")
+    chain.export(hours_ago(5))
+    result = ticks.tick()
+    (observation,) = result.asset_events
+    assert isinstance(observation, dg.AssetObservation)
+    assert "materialize snapshots/orders" in str(observation.metadata["reason"].value)
+    assert not result.run_requests
+
+
+def test_an_export_before_any_baseline_waits_for_it(
+    sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path
+) -> None:
+    with own_chain(sandboxed, definitions, tmp_path) as chain:
+        ticks = Ticks(chain)
+        export = chain.export(hours_ago(5))
+        waiting = ticks.tick()
+        assert not waiting.asset_events
+        assert "orders has no baseline: materialize snapshots/orders" in str(waiting.skip_reason)
+        chain.baseline(hours_ago(20).start)
+        assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), export.id)]
+
+
+def test_a_window_that_the_baseline_covers_is_not_loaded(chain: Chain, ticks: Ticks) -> None:
+    chain.baseline(hours_ago(4).start)
+    chain.export(hours_ago(5))
+    result = ticks.tick()
+    assert len(result.asset_events) == 2
+    assert not result.run_requests
+
+
+def test_a_damaged_export_fails_the_check_once_and_passes_when_it_is_mended(chain: Chain, ticks: Ticks) -> None:
+    window = hours_ago(5)
+    export = chain.export(window)
+    files = {key: body for key, body in chain.objects(export).items() if key.endswith("manifest-files.json")}
+    chain.put({key: body + b"\n" for key, body in files.items()})
+    damaged = ticks.tick()
+    assert checks(damaged) == [(key_of(window), False)]
+    assert not materializations(damaged)
+    assert not damaged.run_requests
+    assert "is damaged" in str(damaged.skip_reason)
+    assert not ticks.tick().asset_events
+    chain.put(files)
+    mended = ticks.tick()
+    assert checks(mended) == [(key_of(window), True)]
+    assert len(run_keys(mended)) == 1
+
+
+def test_an_export_whose_folder_is_deleted_is_given_up_in_the_end(
+    chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = chain.export(hours_ago(5))
+    chain.delete(chain.summary_key(export))
+    ticks.tick()
+    chain.delete(*chain.objects(export))
+    assert not ticks.tick().asset_events
+    monkeypatch.setattr(sensor, "GIVEN_UP", timedelta(0))
+    assert "0 pending" in str(ticks.tick().skip_reason)
+
+
+def test_a_bucket_out_of_reach_fails_the_tick_and_loses_nothing(chain: Chain) -> None:
+    ticks = Ticks(chain, lake=Lake(uri="s3://there-is-no-such-bucket/x"))
+    with pytest.raises(StorageError, match="there-is-no-such-bucket"):
+        ticks.tick()
+    assert ticks.cursor == ""
+    export = chain.export(hours_ago(5))
+    ticks.lake = Lake()
+    assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), export.id)]
+
+
+def test_a_tick_does_a_bounded_amount_of_work_and_the_next_goes_on(
+    chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exports = [chain.export(hours_ago(hours)).id for hours in (7, 6, 5)]
+    monkeypatch.setattr(sensor, "AT_MOST", 2)
+    seen = [[export for _, export in materializations(ticks.tick())] for _ in range(3)]
+    assert seen == [exports[:2], exports[2:], []]
+    monkeypatch.setattr(sensor, "A_TICK", timedelta(seconds=-1))
+    late = chain.export(hours_ago(4))
+    assert not ticks.tick().asset_events
+    monkeypatch.setattr(sensor, "A_TICK", timedelta(seconds=30))
+    assert materializations(ticks.tick()) == [(key_of(hours_ago(4)), late.id)]
+
+
+def test_a_folder_that_claims_to_be_of_the_future_hides_no_export(chain: Chain, ticks: Ticks) -> None:
+    chain.put({f"{chain.folder}99999999999999-ffffffff/_started": b""})
+    ticks.tick()
+    export = chain.export(hours_ago(5))
+    assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), export.id)]
+
+
+def test_exports_are_learned_of_from_a_queue(chain: Chain, sandboxed: Sandbox) -> None:
+    sqs = boto3.client("sqs", endpoint_url=sandboxed.endpoint_url, region_name="us-east-1")
+    queue = sqs.create_queue(QueueName=chain.prefix, Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
+    ticks = Ticks(chain, lake=Lake(export_events=queue))
+    window, other = hours_ago(5), hours_ago(6)
+    export, unannounced = chain.export(window), chain.export(other)
+
+    def announce(key: str, bucket: str = demo.BUCKET) -> None:
+        record = {"s3": {"bucket": {"name": bucket}, "object": {"key": key.replace(" ", "+")}}}
+        sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"Records": [record]}))
+
+    announce(chain.summary_key(export))
+    announce(chain.summary_key(unannounced), bucket="another-bucket")
+    sqs.send_message(QueueUrl=queue, MessageBody="s3:TestEvent, or what not")
+    assert materializations(ticks.tick()) == [(key_of(window), export.id)]
+    left = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    assert int(left["ApproximateNumberOfMessages"]) + int(left["ApproximateNumberOfMessagesNotVisible"]) == 3
+    assert not ticks.tick().asset_events
+    left = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    assert int(left["ApproximateNumberOfMessages"]) + int(left["ApproximateNumberOfMessagesNotVisible"]) == 0
+
+
+def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
+    chain.export(hours_ago(5))
+    repository = chain.definitions.get_repository_def()
+    target = repository.get_sensor_def("exports_of_the_lake")
+    with dg.build_sensor_context(
+        instance=chain.instance, repository_def=repository, resources={"aws": AWS(), "lake": Lake()}
+    ) as context:
+        tick = target.evaluate_tick(context)
+    (run,) = tick.run_requests or []
+    assert run.tags["dagster/partition"] == key_of(hours_ago(5))
+    assert run.asset_selection

@@ -1,0 +1,39 @@
+"""The whole project against a sandbox with the demo tables, its settings taken from the environment as anyone's are.
+
+A test module imports the fixture `sandboxed`; it has a lake and a warehouse of its own.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ddb_assets.cli.sandbox import REAL_ACCOUNT, environment
+from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.settings import STATE, state_folder
+
+ITEMS = 90
+
+
+@pytest.fixture(scope="module")
+def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with pytest.MonkeyPatch.context() as patch, Sandbox(export_delay=timedelta(seconds=0.02)) as sandbox:
+        demo.load(sandbox, ITEMS)
+        for name in REAL_ACCOUNT:
+            patch.delenv(name, raising=False)
+        for name, value in {**environment(sandbox), STATE: str(tmp_path_factory.mktemp("state"))}.items():
+            patch.setenv(name, value)
+        yield sandbox
+
+
+def export_count(sandbox: Sandbox, table: str) -> int:
+    """How many exports of the table were ever asked for."""
+    arn = sandbox.dynamodb().describe_table(TableName=table)["Table"]["TableArn"]
+    return len(sandbox.dynamodb().list_exports(TableArn=arn)["ExportSummaries"])
+
+
+def warehouse_file() -> Path:
+    """The embedded warehouse's file."""
+    return state_folder() / "warehouse.duckdb"

@@ -1,0 +1,110 @@
+"""The project as Dagster's own tools see it, and the borders inside the package."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+BIN = Path(sys.executable).parent
+PURE = (
+    "table", "table_yaml", "errors", "settings", "dynamodb.attribute_value", "exports.manifest", "exports.windows",
+    "exports.data_file", "parquet.report", "parquet.schema", "parquet.infer", "parquet.flatten", "warehouse.sql",
+    "warehouse.load",
+)  # fmt: skip
+STAGES = ("dynamodb", "exports", "parquet", "warehouse")
+
+
+@pytest.fixture
+def root(pytestconfig: pytest.Config) -> Path:
+    return pytestconfig.rootpath
+
+
+def run(folder: Path, *command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    own = {
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        **variables,
+    }
+    own.pop("VIRTUAL_ENV", None)
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", ["dg check defs", "dg check yaml", "dagster definitions validate -w workspace.yaml"]
+)
+def test_dagsters_own_checks_pass(root: Path, tmp_path: Path, command: str) -> None:
+    done = run(root, *command.split(), DAGSTER_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_dg_lists_every_table_of_the_defs_folder(root: Path) -> None:
+    done = run(root, "dg", "list", "defs", "--json")
+    assert done.returncode == 0, done.stderr
+    for folder in (root / "ddb_assets/defs").iterdir():
+        assert f'"warehouse/{folder.name}"' in done.stdout
+
+
+@pytest.mark.slow
+def test_a_scaffolded_table_is_one_at_once(root: Path, tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "setup.cfg", "README.md"):
+        shutil.copy(root / name, tmp_path)
+    shutil.copytree(root / "ddb_assets", tmp_path / "ddb_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    here = {"PYTHONPATH": str(tmp_path)}
+    made = run(tmp_path, "dg", "scaffold", "defs", "ddb_assets.components.DynamoDBTable", "payments", **here)
+    assert made.returncode == 0, made.stdout + made.stderr
+    path = tmp_path / "ddb_assets/defs/payments/defs.yaml"
+    assert "# key: PK,SK" in path.read_text()
+    listed = run(tmp_path, "dg", "list", "defs", "--json", **here)
+    assert '"warehouse/payments"' in listed.stdout, listed.stderr
+
+    path.write_text(path.read_text().replace("table:", "tabel:"))
+    checked = run(tmp_path, "dg", "check", "yaml", **here)
+    assert checked.returncode != 0
+    assert "payments/defs.yaml:4" in checked.stdout + checked.stderr
+    assert "'tabel' is not one of ['table', 'name'" in checked.stdout + checked.stderr
+
+
+def test_the_workspace_calls_the_location_what_pyproject_calls_it(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    (module,) = yaml.safe_load((root / "workspace.yaml").read_text())["load_from"]
+    assert module["python_module"]["location_name"] == project["code_location_name"]
+    assert module["python_module"]["module_name"] == f"{project['root_module']}.definitions"
+
+
+def test_the_defs_folder_holds_yaml_only(root: Path) -> None:
+    files = [
+        path for path in (root / "ddb_assets/defs").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert files
+    assert {path.name for path in files} == {"defs.yaml"}
+
+
+def test_pure_modules_import_neither_dagster_nor_boto3(root: Path) -> None:
+    script = (
+        f"import importlib, sys\n[importlib.import_module('ddb_assets.' + name) for name in {PURE!r}]\n"
+        "print(sorted({'dagster', 'boto3', 'botocore'} & set(sys.modules)))"
+    )
+    done = run(root, sys.executable, "-c", script)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_imports_only_the_stages_above_it(root: Path, stage: str) -> None:
+    below = STAGES[STAGES.index(stage) + 1 :]
+    for path in (root / "ddb_assets" / stage).glob("*.py"):
+        imported = re.findall(r"^\s*from ddb_assets\.(\w+)", path.read_text(), re.MULTILINE)
+        assert not set(below) & set(imported), path
+
+
+def test_no_module_that_defines_dagster_objects_postpones_its_annotations(root: Path) -> None:
+    for path in (root / "ddb_assets").rglob("*.py"):
+        assert "from __future__ import annotations" not in path.read_text(), path

@@ -1,0 +1,47 @@
+"""`ddb-assets demo` as `make demo` calls it: it proves its numbers, knows its exports again, and fails when they lie."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def demo(state: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    own = {
+        **os.environ,
+        "DDB_ASSETS_STATE": str(state),
+        "DDB_ASSETS_WAREHOUSE": "redshift://production",
+        "AWS_PROFILE": "x",
+    }
+    command = [sys.executable, "-m", "ddb_assets.cli", "demo", "--items", "60", *arguments]
+    return subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+
+
+def test_the_demo_reconciles_applies_each_export_once_and_notices_a_lost_row(tmp_path: Path) -> None:
+    first, second = demo(tmp_path, "--json"), demo(tmp_path, "--json")
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    before, after = (tables(run) for run in (first, second))
+    for name, items in {"orders": 12, "customers": 6, "events": 42}.items():
+        assert before[name]["source_items"] == before[name]["rows"][name] == items
+        assert (before[name]["applied"], after[name]["applied"]) == (True, False)
+        assert before[name]["export_id"] == after[name]["export_id"]
+    assert before["orders"]["rows"]["orders__items"] > 12
+    assert json.loads(first.stdout)["sample"]["rows"]
+
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        connection.execute("DELETE FROM events WHERE rowid = (SELECT min(rowid) FROM events)")
+    third = demo(tmp_path)
+    assert third.returncode == 1
+    assert "do not add up" in third.stderr
+    assert "Traceback" not in third.stderr
+
+
+def tables(run: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
+    return {table["table"]: table for table in json.loads(run.stdout)["tables"]}

@@ -1,0 +1,217 @@
+"""Windows from DynamoDB to the warehouse as Dagster runs them: one partition, a range, again, broken, covered."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from ddb_assets.definitions import build_defs
+from ddb_assets.exports.chain import materialized
+from ddb_assets.exports.checks import judged
+from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.sandboxed import sandboxed, warehouse_file
+from ddb_assets_tests.window_chain import BEGUN, ORDERS, Chain, asset, hours_ago, key_of, own_chain
+
+__all__ = ["sandboxed"]
+
+WHOLE = ("snapshots/orders", "baseline/orders", "baseline/orders__items", "warehouse_baseline/orders",
+         "warehouse_baseline/orders__items")  # fmt: skip
+PARQUET = ("parquet/orders", "parquet/orders__items")
+TABLES = ("warehouse/orders", "warehouse/orders__items")
+FROM = 12  # hours ago that the baseline shows
+
+
+@pytest.fixture(scope="module")
+def definitions(sandboxed: Sandbox) -> dg.Definitions:
+    sandboxed.clock.advance(timedelta(minutes=10))  # so that the hour that has just ended can be exported
+    return build_defs()
+
+
+@pytest.fixture
+def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
+    with own_chain(sandboxed, definitions, tmp_path) as chain:
+        yield chain
+
+
+@pytest.fixture
+def based(chain: Chain) -> Chain:
+    """With the baseline of `FROM` hours ago loaded."""
+    config = {"snapshots_orders": {"config": {"as_of": hours_ago(FROM).start.isoformat()}}}
+    assert chain.run(*WHOLE, config=config).success
+    return chain
+
+
+def keys(first: int, last: int) -> list[str]:
+    return [key_of(hours_ago(hours)) for hours in range(first, last - 1, -1)]
+
+
+def facts(chain: Chain, key: str, partition: str) -> dict[str, Any]:
+    (record,) = chain.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset(key), asset_partitions=[partition]), limit=1
+    ).records
+    assert record.asset_materialization
+    return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+def failures(result: dg.ExecuteInProcessResult) -> str:
+    assert not result.success
+    told = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return "\n".join(str(data.user_failure_data.description) for data in told if data.user_failure_data)
+
+
+def query(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(warehouse_file()), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def orders(sandbox: Sandbox) -> dict[str, tuple[str, int]]:
+    """Status and number of lines of every order that DynamoDB has."""
+    pages = sandbox.dynamodb().get_paginator("scan").paginate(TableName="Orders")
+    items = [item for page in pages for item in page["Items"]]
+    return {item["orderId"]["S"]: (item["status"]["S"], len(item["items"]["L"])) for item in items}
+
+
+def loaded_orders() -> dict[str, tuple[str, int]]:
+    lines = dict(query("SELECT order_id, count(*) FROM orders__items GROUP BY order_id"))
+    return {order: (status, lines.get(order, 0)) for order, status in query("SELECT order_id, status FROM orders")}
+
+
+def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) -> None:
+    assert loaded_orders() != orders(based.sandbox)
+    partitions = keys(FROM, 1)
+    result = based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions)
+    assert result.success
+    assert loaded_orders() == orders(based.sandbox)
+    for stage in ("exports/orders", *PARQUET, *TABLES):
+        assert based.materialized(stage) == set(partitions)
+    told = [facts(based, "warehouse/orders", key) for key in partitions]
+    assert sum(window["rows_in"] for window in told) == sum(window["upserted"] + window["deleted"] for window in told) > 0
+    assert len({window["export_id"] for window in told}) == len(partitions)
+    assert all(earlier["lag"] > later["lag"] > 0 for earlier, later in zip(told, told[1:], strict=False))
+    assert [facts(based, "parquet/orders", k)["dagster/partition_row_count"] for k in partitions] == [
+        window["rows_in"] for window in told
+    ]
+    evaluations = {(e.check_name, e.partition) for e in result.get_asset_check_evaluations() if e.passed}
+    assert {("rows_reconcile", key) for key in partitions} | {("ledger_explains_rows", key) for key in partitions} < evaluations
+    assert [check.passed for check in judged(based.instance, ORDERS, BEGUN)] == [True, True]
+
+
+def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Chain) -> None:
+    partitions = keys(FROM, FROM - 1)
+    stages = ("exports/orders", *PARQUET, *TABLES)
+    assert based.run(*stages, partitions=partitions).success
+    before, exports = query("FROM orders ORDER BY order_id"), based.exported()
+    assert based.run(*stages, partitions=partitions[:1]).success
+    assert query("FROM orders ORDER BY order_id") == before
+    assert based.exported() == exports
+    assert facts(based, "warehouse/orders", partitions[0])["applied"] is False
+
+
+def test_windows_that_the_baseline_covers_need_no_export(based: Chain) -> None:
+    exports, partitions = based.exported(), keys(FROM + 3, FROM + 1)
+    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions).success
+    assert based.exported() == exports
+    assert facts(based, "exports/orders", partitions[0])["covered"] is True
+    assert facts(based, "warehouse/orders__items", partitions[-1])["covered"] is True
+    assert based.run("exports/orders", partitions=partitions[:1]).success
+
+
+def test_without_a_baseline_it_is_said_what_to_press(chain: Chain) -> None:
+    told = failures(chain.run("exports/orders", partitions=keys(5, 4)))
+    assert told == (
+        "orders has no baseline yet: materialize snapshots/orders, baseline/orders and warehouse_baseline/orders, "
+        "then its windows"
+    )
+
+
+@pytest.mark.parametrize(("stage", "before"), [("parquet/orders", "exports"), ("warehouse/orders", "parquet")])
+def test_a_stage_without_the_one_before_says_so(based: Chain, stage: str, before: str) -> None:
+    everything = PARQUET if stage in PARQUET else TABLES
+    told = failures(based.run(*everything, partitions=keys(5, 5)))
+    assert f"{before}/orders has nothing for the window {key_of(hours_ago(5))} yet" in told
+
+
+def test_a_window_that_fails_takes_no_neighbour_with_it(based: Chain) -> None:
+    partitions, bad = keys(6, 4), key_of(hours_ago(5))
+    export = based.export(hours_ago(5))
+    files = {key: body for key, body in based.objects(export).items() if key.endswith("manifest-files.json")}
+    based.put({key: body + b"\n" for key, body in files.items()})
+    told = failures(based.run("exports/orders", partitions=partitions))
+    assert told.startswith("1 of 3 windows failed, the others are done:")
+    assert f"\n{bad}: " in told
+    assert "is damaged" in told
+    assert based.materialized() == set(partitions) - {bad}
+    based.put(files)
+    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions).success
+    assert based.materialized("warehouse/orders") == set(partitions)
+
+
+def test_a_bad_parquet_window_leaves_the_checks_of_its_neighbours(based: Chain) -> None:
+    partitions, bad = keys(6, 4), key_of(hours_ago(5))
+    assert based.run("exports/orders", partitions=partitions).success
+    uri = facts(based, "exports/orders", bad)["dagster/uri"]
+    (data,) = {
+        line.split('"dataFileS3Key":"')[1].split('"')[0]
+        for line in based.objects(based.export(hours_ago(5)))[
+            uri.removeprefix(f"s3://{demo.BUCKET}/").replace("summary", "files")
+        ].decode().splitlines()[:1]
+    }
+    body = based.sandbox.s3().get_object(Bucket=demo.BUCKET, Key=data)["Body"].read()
+    based.put({data: body[:-4] + b"\0\0\0\0"})
+    result = based.run(*PARQUET, partitions=partitions)
+    assert bad in failures(result)
+    assert based.materialized("parquet/orders") == set(partitions) - {bad}
+    passed = {e.partition for e in result.get_asset_check_evaluations() if e.check_name == "rows_reconcile" and e.passed}
+    assert passed == set(partitions) - {bad}
+    based.put({data: body})
+
+
+def test_a_table_made_again_needs_a_new_baseline(chain: Chain) -> None:
+    chain.baseline(hours_ago(FROM).start, table_id="of-the-table-before")
+    told = failures(chain.run("exports/orders", partitions=keys(5, 5)))
+    assert "was dropped and made again" in told
+    assert "materialize snapshots/orders" in told
+
+
+def test_a_window_before_the_tables_history_breaks_the_chain(chain: Chain) -> None:
+    chain.baseline(hours_ago(60).start)
+    told = failures(chain.run("exports/orders", partitions=keys(55, 55)))
+    assert "the table's history begins at" in told
+    assert "snapshot again" in told
+
+
+def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
+    table = chain.exports("Customers")
+    facts = {"export_id": "b", "table_arn": table.arn, "table_id": table.table_id}
+    time = dg.MetadataValue.timestamp(hours_ago(FROM).start)
+    chain.instance.report_runless_asset_event(
+        dg.AssetMaterialization(asset("warehouse_baseline/customers"), metadata={**facts, "baseline_time": time})
+    )
+    switch = chain.sandbox.dynamodb().update_continuous_backups
+    switch(TableName="Customers", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False})
+    told = failures(chain.run("exports/customers", partitions=keys(5, 5)))
+    assert "has point-in-time recovery switched off" in told
+    assert "aws dynamodb update-continuous-backups" in told
+
+
+def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None:
+    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=keys(FROM, FROM - 1)).success
+    config = {"snapshots_orders": {"config": {"as_of": (hours_ago(6).start + timedelta(minutes=30)).isoformat()}}}
+    assert based.run(*WHOLE, config=config).success
+    complete, fresh = judged(based.instance, ORDERS, BEGUN + timedelta(hours=1))
+    assert complete.metadata["missing"].value == 6  # the one that the baseline lies in, and those after it
+    assert not fresh.passed
+    exports = based.exported()
+    result = based.run("exports/orders", *PARQUET, *TABLES, partitions=keys(FROM - 2, 1))
+    assert result.success, failures(result)
+    assert based.exported() == exports + 6
+    assert loaded_orders() == orders(based.sandbox)
+    complete, fresh = judged(based.instance, ORDERS, BEGUN)
+    assert complete.passed
+    assert fresh.passed
+    assert materialized(based.instance, "warehouse", ORDERS) == set(keys(FROM, 1))

@@ -1,0 +1,134 @@
+"""Exports that do not join what is loaded are refused: an item put and deleted within a window is not in the window.
+
+In every case here `a` is put at 12 and deleted at 18: whoever looks at 15 sees it, and the window from 10 to 20 is silent.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets_tests.warehouse.conftest import read, wipe
+from ddb_assets_tests.warehouse.exports import Item, Source
+from ddb_assets_tests.warehouse.test_windows import items
+
+ENDS_INSIDE = "ends inside the window .*which 'orders' has already.*materialize snapshots/orders"
+BEGINS_BEFORE = "time of the newest full export of 'orders' or the end of another window.*materialize snapshots/orders"
+
+
+@pytest.fixture
+def short_life(source: Source) -> Source:
+    source.put(1, "b", "always there", "x")
+    source.put(12, "a", "a short life", "x")
+    source.delete(18, "a")
+    return source
+
+
+def test_a_window_around_the_newest_baseline_is_refused(warehouse: DuckDBWarehouse, short_life: Source) -> None:
+    around = short_life.window(10, 20)
+    load(warehouse, short_life.full(15))
+    with pytest.raises(LoadError, match=BEGINS_BEFORE):
+        load(warehouse, around)
+    assert "a" in read(warehouse)
+    assert load(warehouse, short_life.window(15, 20)).deleted == 1
+    assert load(warehouse, around).applied  # the window that begins at the baseline has told of the delete
+    assert read(warehouse) == items(short_life, 20)
+
+
+def test_a_newer_baseline_lets_the_window_in(warehouse: DuckDBWarehouse, short_life: Source) -> None:
+    load(warehouse, short_life.full(15))
+    load(warehouse, short_life.full(20))
+    assert load(warehouse, short_life.window(10, 20)).applied
+    assert read(warehouse) == items(short_life, 20)
+
+
+def test_a_baseline_inside_a_loaded_window_is_refused(warehouse: DuckDBWarehouse, short_life: Source) -> None:
+    inside = short_life.full(15)
+    load(warehouse, short_life.full(10))
+    load(warehouse, short_life.window(10, 20))
+    with pytest.raises(LoadError, match=ENDS_INSIDE):
+        load(warehouse, inside)
+    assert read(warehouse) == items(short_life, 20)
+    load(warehouse, short_life.full(20))
+    assert load(warehouse, inside).stale == 2  # covered by the newer baseline
+    assert read(warehouse) == items(short_life, 20)
+
+
+@pytest.mark.parametrize("time", [10, 20])
+@pytest.mark.parametrize("baseline_first", [True, False])
+def test_a_baseline_on_either_end_of_a_window_joins_it(
+    warehouse: DuckDBWarehouse, short_life: Source, time: int, baseline_first: bool
+) -> None:
+    load(warehouse, short_life.full(0))
+    exports = [short_life.full(time), short_life.window(10, 20)]
+    for export in exports if baseline_first else exports[::-1]:
+        assert load(warehouse, export).applied
+    assert load(warehouse, short_life.window(0, 10)).applied
+    assert read(warehouse) == items(short_life, 20)
+
+
+@pytest.mark.parametrize("part", [(10, 15), (13, 15), (5, 15)])
+def test_a_window_that_ends_in_another_one_is_refused(
+    warehouse: DuckDBWarehouse, short_life: Source, part: tuple[int, int]
+) -> None:
+    """A cadence that was changed, or windows that somebody else made, in either order."""
+    overlapping, whole, rest = short_life.window(*part), short_life.window(10, 20), short_life.window(15, 20)
+    load(warehouse, short_life.full(5))
+    load(warehouse, whole)
+    with pytest.raises(LoadError, match=ENDS_INSIDE):
+        load(warehouse, overlapping)
+    wipe(warehouse)
+    load(warehouse, short_life.full(5))
+    load(warehouse, overlapping)
+    with pytest.raises(LoadError, match=BEGINS_BEFORE):
+        load(warehouse, whole)
+    for export in (rest, whole, overlapping):
+        load(warehouse, export, force=True)
+    assert read(warehouse) == items(short_life, 20)
+
+
+def test_windows_of_a_table_that_was_dropped_do_not_bind_the_new_one(
+    warehouse: DuckDBWarehouse, short_life: Source
+) -> None:
+    load(warehouse, short_life.full(10))
+    load(warehouse, short_life.window(10, 20))
+    new = "22222222-2222-3333-4444-555555555555"
+    assert load(warehouse, short_life.full(16, table_id=new)).applied
+    assert load(warehouse, short_life.window(16, 20, table_id=new)).applied
+
+
+END = 20
+times = st.integers(0, END - 1)
+writes = st.lists(
+    st.tuples(times, st.sampled_from("ab"), st.none() | st.builds(Item, st.sampled_from("xyz"))),
+    unique_by=lambda write: write[0],
+    max_size=10,
+)
+spans = st.tuples(times, st.integers(1, END)).filter(lambda span: span[0] < span[1]) | times.map(lambda t: (t, t))
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(writes, st.lists(spans, max_size=5))
+def test_what_is_not_refused_ends_in_the_state_of_the_source(
+    warehouse: DuckDBWarehouse, log: list[tuple[int, str, Item | None]], exports: list[tuple[int, int]]
+) -> None:
+    """Baselines (spans of no length) and windows of any kind; a window from where each ends completes them."""
+    with TemporaryDirectory() as folder:
+        source = Source(Path(folder), log)
+        wipe(warehouse)
+        load(warehouse, source.full(0))
+        ends = {0}
+        for begin, end in exports:
+            with suppress(LoadError):
+                load(warehouse, source.window(begin, end) if begin < end else source.full(end))
+                ends.add(end)
+        for end in sorted(ends - {END}, reverse=True):
+            load(warehouse, source.window(end, END, export_id=f"from {end}"))
+        assert read(warehouse) == items(source, END)

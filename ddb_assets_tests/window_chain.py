@@ -1,0 +1,178 @@
+"""What tests of the window chain share: a baseline, exports as anyone makes them, ticks as the daemon has them."""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ddb_assets import metadata
+from ddb_assets.exports.follow import ExportRef, wait
+from ddb_assets.exports.request import Destination, Increment, TableExports
+from ddb_assets.exports.window_assets import VIEW
+from ddb_assets.exports.windows import Window
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.storage import split_s3
+from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.settings import LAKE, STATE
+from ddb_assets.table import Table
+
+BEGUN = datetime.now(UTC)
+ORDERS = Table(table="Orders")
+QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def asset(text: str) -> dg.AssetKey:
+    return dg.AssetKey(text.split("/"))
+
+
+def hours_ago(hours: int) -> Window:
+    """A whole hour of UTC before that in which the tests began; AWS lags a few minutes behind the last one."""
+    return ORDERS.windows.window_at(BEGUN - timedelta(hours=hours))
+
+
+def key_of(window: Window) -> str:
+    return ORDERS.windows.key(window)
+
+
+@contextmanager
+def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Iterator["Chain"]:
+    """A chain with a lake, a warehouse and an instance of its own, in the environment until the block ends."""
+    prefix = uuid.uuid4().hex
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setenv(LAKE, f"s3://{demo.BUCKET}/{prefix}")
+        patch.setenv(STATE, str(state))
+        yield Chain(sandbox, instance, definitions, prefix)
+
+
+@dataclass
+class Chain:
+    """The windows of the sandbox's `Orders`, the instance that knows of them, and the prefix that they lie below."""
+
+    sandbox: Sandbox
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+    prefix: str
+
+    @property
+    def folder(self) -> str:
+        """The key of the folder that exports' folders lie in, with its slash."""
+        return f"{self.prefix}/exports/AWSDynamoDB/"
+
+    def exports(self, table: str = "Orders") -> TableExports:
+        return TableExports(self.sandbox.dynamodb(), table)
+
+    def export(self, window: Window, *, attempt: int = 0, table: str = "Orders") -> ExportRef:
+        """A finished incremental export that Dagster knows nothing of."""
+        place = Destination(demo.BUCKET, f"{self.prefix}/exports")
+        asked = self.exports(table).request(Increment(window, VIEW), place, attempt=attempt)
+        return wait(
+            self.sandbox.dynamodb(), asked.arn, timeout=timedelta(seconds=30), sleep=lambda s: time.sleep(s / 20)
+        )
+
+    def exported(self, table: str = "Orders") -> int:
+        """How many exports of the table were ever asked for, of all tests."""
+        client = self.sandbox.dynamodb()
+        arn, count, more = client.describe_table(TableName=table)["Table"]["TableArn"], 0, {}
+        while True:
+            page = client.list_exports(TableArn=arn, **more)
+            count += len(page["ExportSummaries"])
+            if "NextToken" not in page:
+                return count
+            more = {"NextToken": page["NextToken"]}
+
+    def baseline(self, at: datetime, **other: str) -> None:
+        """Tells the instance that a full export of that time is loaded."""
+        exports = self.exports()
+        told = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
+        facts = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
+        self.instance.report_runless_asset_event(
+            dg.AssetMaterialization(asset("warehouse_baseline/orders"), metadata=facts)
+        )
+
+    def objects(self, export: ExportRef) -> dict[str, bytes]:
+        """Every object of an export's own folder."""
+        s3 = self.sandbox.s3()
+        listed = s3.list_objects_v2(Bucket=demo.BUCKET, Prefix=f"{self.folder}{export.id}/").get("Contents", [])
+        return {o["Key"]: s3.get_object(Bucket=demo.BUCKET, Key=o["Key"])["Body"].read() for o in listed}
+
+    def put(self, objects: Mapping[str, bytes]) -> None:
+        for key, body in objects.items():
+            self.sandbox.s3().put_object(Bucket=demo.BUCKET, Key=key, Body=body)
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            self.sandbox.s3().delete_object(Bucket=demo.BUCKET, Key=key)
+
+    def summary_key(self, export: ExportRef) -> str:
+        return split_s3(export.summary_uri)[1]
+
+    def run(self, *keys: str, partitions: Sequence[str] = (), config: Mapping[str, Any] | None = None) -> Any:
+        """Runs assets, for one partition or a range of them, in this process."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        several = len(partitions) > 1
+        bounds = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+        return job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[asset(key) for key in keys],
+            partition_key=partitions[0] if partitions and not several else None,
+            tags=dict(zip(bounds, (partitions[0], partitions[-1]), strict=True)) if several else None,
+            run_config={**QUIET, "ops": dict(config or {})},
+            raise_on_error=False,
+        )
+
+    def materialized(self, key: str = "exports/orders") -> set[str]:
+        return self.instance.get_materialized_partitions(asset(key))
+
+
+class Ticks:
+    """A sensor's ticks one after another: events are stored and the cursor is kept, as the daemon does it."""
+
+    def __init__(self, chain: Chain, name: str = "exports_of_the_lake", lake: Lake | None = None) -> None:
+        self.chain, self.cursor = chain, ""
+        self.lake = lake or Lake()
+        self._sensor = chain.definitions.resolve_sensor_def(name)
+
+    def tick(self) -> dg.SensorResult:
+        context = dg.build_sensor_context(
+            instance=self.chain.instance,
+            cursor=self.cursor or None,
+            repository_def=self.chain.definitions.get_repository_def(),
+            resources={"aws": AWS(), "lake": self.lake},
+        )
+        result = self._sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        for event in result.asset_events:
+            self.chain.instance.report_runless_asset_event(event)
+        self.cursor = result.cursor or ""
+        return result
+
+
+def materializations(result: dg.SensorResult) -> list[tuple[str | None, str]]:
+    """Partition and export id of each materialization of a tick."""
+    return [
+        (event.partition, str(event.metadata[metadata.EXPORT_ID].value))
+        for event in result.asset_events
+        if isinstance(event, dg.AssetMaterialization)
+    ]
+
+
+def checks(result: dg.SensorResult) -> list[tuple[object, bool]]:
+    """Window and outcome of each check of a tick."""
+    return [
+        (event.metadata[metadata.WINDOW].value, event.passed)
+        for event in result.asset_events
+        if isinstance(event, dg.AssetCheckEvaluation)
+    ]
+
+
+def run_keys(result: dg.SensorResult) -> list[str | None]:
+    return [request.run_key for request in result.run_requests or []]
