@@ -8,6 +8,7 @@ and 37 of scale; VARBYTE holds at most 16,777,216 bytes.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import polars as pl
@@ -52,6 +53,7 @@ class SqlType:
     scale: int = 0
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> "SqlType":
         """`DECIMAL(38,2)` -> SqlType("DECIMAL", 38, 2). Raises ValueError that lists the known types."""
         found = _PARSED.fullmatch(text.strip().upper())

@@ -12,7 +12,7 @@ import yaml
 
 from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json
 from ddb_assets.cli.source import Source, open_source, source_options
-from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, check_all, format_path
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.parquet.profile import Seen, observe, path_rows
 from ddb_assets.parquet.record import full_change, incremental_change, key_text, load_line
@@ -85,16 +85,16 @@ def look(source: Source, *, silent: bool) -> Profile:
 
 
 def _look_at(profile: Profile, line: bytes, names: tuple[str, ...], where: str, *, incremental: bool) -> None:
-    one = Seen()  # apart, for an item that turns out to be bad must leave no trace
     try:
         record = load_line(line.decode())
         change = incremental_change(record) if incremental else full_change(record, 0)
-        if change.image is not None:
-            observe(one, {"M": change.image}, key_text(change.keys or change.image, names) or where)
+        image = {"M": change.image or {}}
+        check_all(image)
     except (AttributeValueError, UnicodeDecodeError):
         profile.unreadable += 1
         return
-    profile.seen.merge(one)
+    if change.image is not None:
+        observe(profile.seen, image, key_text(change.keys or change.image, names) or where)
     profile.items += change.image is not None
     profile.deletes += change.image is None
 

@@ -59,6 +59,18 @@ def check(descriptor: Descriptor, payload: object, path: Sequence[Step | int] = 
             raise AttributeValueError(f"{format_path(path)}: {descriptor} cannot hold {type(payload).__name__}")
 
 
+def check_all(value: object, path: Sequence[Step | int] = ()) -> None:
+    """`check` for a value in DynamoDB JSON, `{"S": "x"}`, and everything below it."""
+    descriptor, payload = split(value, path)
+    check(descriptor, payload, path)
+    if descriptor == "M":
+        for name, member in payload.items():
+            check_all(member, (*path, name))
+    elif descriptor == "L":
+        for index, member in enumerate(payload):
+            check_all(member, (*path, index))
+
+
 def number(text: str, path: Sequence[Step | int] = ()) -> Decimal:
     """The exact value of an N. Raises AttributeValueError when it is no number or out of DynamoDB's range."""
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from ddb_assets.dynamodb.attribute_value import AttributeValueError
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, check_all
 from ddb_assets.parquet.decode import FastPath
 from ddb_assets.parquet.exact import ExactPath, Row, rows_by_relation
 from ddb_assets.parquet.frames import assemble, dtypes
@@ -71,12 +71,14 @@ class BlockReader:
         """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""
         for _ in range(MAX_ROUNDS):
             fast = self._fast(lines, schema)
-            grown = self._grown(schema, fast.left)
+            grown, in_left = self._grown(schema, fast.left)
             if grown is schema:
                 break
             schema = grown
         else:
             fast = self._fast(lines, schema)
+            in_left = self._observed(fast.left)
+        fast.seen.merge(in_left)
         batch = Batch(schema, fast.frames, fast.seen, lines.read, deletes=fast.deletes)
         batch.rejected += [Rejected(number, "not UTF-8", raw) for number, raw in lines.unreadable]
         if fast.left.height:
@@ -149,24 +151,27 @@ class BlockReader:
         level.refuse(level.columns[VERSION].is_null() | keys.bad)
         level.keys = level.keys + before.keys + keys.keys + 3 * micros.is_not_null().cast(pl.Int64)
 
-    def _grown(self, schema: Schema, left: pl.DataFrame) -> Schema:
-        """The schema after a look at the refused rows: at some, and at all once some show nothing new."""
+    def _grown(self, schema: Schema, left: pl.DataFrame) -> tuple[Schema, Seen]:
+        """The schema after a look at the refused rows: at some, and at all once some show nothing new; and what was seen."""
         if left.height > SAMPLE:
-            grown = self.grow(schema, self._observed(left.gather_every(-(-left.height // SAMPLE))))
+            seen = self._observed(left.gather_every(-(-left.height // SAMPLE)))
+            grown = self.grow(schema, seen)
             if grown is not schema:
-                return grown
-        return self.grow(schema, self._observed(left)) if left.height else schema
+                return grown, seen
+        seen = self._observed(left)
+        return self.grow(schema, seen) if left.height else schema, seen
 
     def _observed(self, lines: pl.DataFrame) -> Seen:
+        """What stands in these lines; a line that is no item leaves no trace."""
         seen = Seen()
         for line in lines["line"]:
             try:
                 change = self._change(line)
-                one = Seen()  # apart, for a value that turns out to be bad must leave no trace
-                observe(one, {"M": change.image or change.keys or {}}, self._example(change.keys or change.image))
+                image = {"M": change.image or change.keys or {}}
+                check_all(image)
             except AttributeValueError:
                 continue
-            seen.merge(one)
+            observe(seen, image, self._example(change.keys or change.image))
         return seen
 
     def _example(self, keys: dict[str, Any] | None) -> str | None:
@@ -215,10 +220,6 @@ class BlockReader:
                 raise AttributeValueError(f"key attribute {name!r} cannot be kept in its column {node and node.type}")
         if self.incremental:
             row.columns[DELETED] = change.image is None
-        if change.image is not None:
-            one = Seen()
-            observe(one, {"M": change.image}, self._example(keys))
-            batch.seen.merge(one)
         return row
 
 

@@ -17,6 +17,9 @@ JSON_NUMBER = (
 )
 """Numbers that stand in JSON as they are and are surely in DynamoDB's range; others take the exact path."""
 
+MAX_PLAIN = 126
+"""A number written out in so many characters, of which at most 38 count, is in range whatever it is."""
+
 
 def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
     """N payloads in their column's type; the digits of what fits go to `seen`."""
@@ -52,7 +55,14 @@ def _digits(texts: pl.Series, seen: Seen) -> None:
 
 def is_json_number(texts: pl.Series) -> pl.Series:
     """Where a text is a number that JSON and DynamoDB both have; null where it is null."""
-    return texts.str.contains(JSON_NUMBER) & (texts.str.len_bytes() <= MAX_DIGITS)
+    plain = texts.str.contains(JSON_NUMBER)
+    long = texts.str.len_bytes() > MAX_DIGITS
+    if not long.any():
+        return plain
+    # zeros before the first and after the last other digit do not count: 0.000…0001 has one digit
+    digits = texts.str.replace(".", "", literal=True).str.strip_chars_start("-0").str.strip_chars_end("0")
+    in_range = (texts.str.len_bytes() <= MAX_PLAIN) | texts.str.contains(r"^-?0\.0{0,129}[1-9]")
+    return plain & (~long | ((digits.str.len_bytes() <= MAX_DIGITS) & in_range))
 
 
 def time_column(texts: pl.Series, type_: SqlType, form: str) -> pl.Series:

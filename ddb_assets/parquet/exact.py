@@ -6,7 +6,7 @@ and is meant for the rows that the fast path hands back.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from ddb_assets.dynamodb.attribute_value import (
     Step,
     binary,
     check,
+    check_all,
     format_path,
     number,
     number_text,
@@ -34,6 +35,8 @@ TYPES = "$types"
 PIECES = "S[]"
 """The type, in `$types`, of a text too long for SUPER that stands in `_ddb_extra` as an array of its pieces."""
 INT64 = range(-(1 << 63), 1 << 63)
+WIDE = Context(prec=200)
+"""Python's own precision of 28 digits would refuse numbers that DynamoDB and DECIMAL(38,s) hold."""
 UNKNOWN = Node(kind="json", accepts=())
 
 
@@ -97,7 +100,7 @@ class ExactPath:
         check(descriptor, payload, path)
         policy = self.rules.policy((*row.where, *path))
         if policy.exclude:
-            _check_below(value, path)
+            check_all(value, path)
         elif node is None:
             self._misfit(value, path, row, policy, "has no column")
         elif node.kind == "json":
@@ -151,7 +154,7 @@ class ExactPath:
         if policy.contract == "discard_row":
             raise AttributeValueError(f"{format_path(where)} {why}, and the contract is discard_row")
         if policy.contract == "discard_value":
-            _check_below(value, path)
+            check_all(value, path)
             self.misfits["discarded", format_path(where)] += 1
             return
         row.extra[extra_path(path)] = self._plain(value, path, UNKNOWN, row, where, in_extra=True)
@@ -204,13 +207,13 @@ class ExactPath:
             row.types[extra_path(path)] = PIECES
             return pieces(payload)
         if descriptor in {"M", "L"}:
-            members = list(payload.items()) if descriptor == "M" else list(enumerate(payload))
-            kept = {
-                step: self._plain(member, (*path, step), below, row, inner, in_extra=in_extra)
-                for step, member in members
-                for below, inner in [_below(node, step, where)]
-                if not self.rules.policy(inner).exclude or _check_below(member, (*path, step))
-            }
+            kept: dict[str | int, Any] = {}
+            for step, member in payload.items() if descriptor == "M" else enumerate(payload):
+                below, inner = _below(node, step, where)
+                if self.rules.policy(inner).exclude:
+                    check_all(member, (*path, step))
+                else:
+                    kept[step] = self._plain(member, (*path, step), below, row, inner, in_extra=in_extra)
             return kept if descriptor == "M" else list(kept.values())
         return _plain_scalar(descriptor, payload)
 
@@ -234,16 +237,6 @@ def _plain_scalar(descriptor: str, payload: Any) -> Any:
             return [orjson.Fragment(number_text(text)) for text in sorted_members("NS", payload)]
         case _:
             return payload
-
-
-def _check_below(value: object, path: tuple[Step | int, ...]) -> bool:
-    """False, for a value that is left out; raises AttributeValueError if anything in it is no DynamoDB JSON."""
-    descriptor, payload = split(value, path)
-    check(descriptor, payload, path)
-    members = payload.items() if descriptor == "M" else enumerate(payload) if descriptor == "L" else ()
-    for step, member in members:
-        _check_below(member, (*path, step))
-    return False
 
 
 def mask_text(descriptor: str, payload: Any) -> str:
@@ -284,7 +277,7 @@ def _number(payload: str, type_: SqlType) -> int | float | Decimal | str:
             raise DoesNotFitError
         return whole
     try:
-        scaled = value.quantize(Decimal(1).scaleb(-type_.scale))
+        scaled = value.quantize(Decimal(1).scaleb(-type_.scale), context=WIDE)
     except InvalidOperation:
         raise DoesNotFitError from None
     if scaled != value or (value and value.adjusted() >= type_.size - type_.scale):

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import orjson
+from pydantic import ValidationError
 
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.data_file import read_blocks
@@ -37,9 +38,13 @@ if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
 REPORT, SCHEMA, PROFILE, QUARANTINE, SPILL = "report.json", "schema.json", "profile.json", "_quarantine", "_spill"
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 12 << 20
 MAX_ATTEMPTS = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+DECIDES_ROWS = {"nested", "columns", "contract", "oversize", "timestamps", "max_depth", "max_width"}
+"""The fields of a contract that change what an export is flattened to; who owns a table does not."""
 
 
 class FlattenError(DdbAssetsError):
@@ -74,8 +79,8 @@ def flatten(
     """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run left there.
 
     Writes `<relation>/part-*.parquet`, `_quarantine/*.jsonl`, `schema.json`, `profile.json`, and when all of it is there
-    and adds up `report.json`. The table's schema comes from `schemas` and goes back there when it has grown; without a store it is
-    inferred anew. `on_progress` is told how many more lines are done, from any thread.
+    and adds up `report.json`. The table's schema comes from `schemas` and goes back there when it has grown; without a
+    store it is inferred anew. `on_progress` is told how many more lines are done, from any thread.
     Raises FlattenError, or ManifestError when a data file is damaged: then there is no report.
     """
     started = time.monotonic()
@@ -109,8 +114,13 @@ def clear(storage: "Storage", out: str) -> None:
 
 
 def read_report(storage: "Storage", out: str) -> Report:
-    """The report of a flattened export. Raises StorageError when there is none."""
-    return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
+    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it is no report."""
+    try:
+        return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise FlattenError(f"{out}/{REPORT}: {where}: {first['msg']}; flatten the export again") from None
 
 
 @dataclass
@@ -160,7 +170,6 @@ class _Run:
         """Reads all files and flattens all blocks, with as many readers as workers: no core waits for gunzip.
 
         There are never more than two blocks per worker: one being flattened, and one being read or waiting for a slot.
-
         False when parts were written with columns that the schema has given up since: then all must be done again.
         """
         slots = threading.BoundedSemaphore(workers)
@@ -297,8 +306,9 @@ class _Run:
 
 
 def digest(export: Export, table: Table) -> str:
-    """Hex SHA-256 of the export's content and of the contract: the same again means the same rows again."""
-    return hashlib.sha256(f"{export.digest} {table.model_dump_json()}".encode()).hexdigest()
+    """Hex SHA-256 of the export's content and of what the contract says of rows: the same again means the same rows."""
+    contract = table.model_dump_json(include=DECIDES_ROWS)
+    return hashlib.sha256(f"{export.digest} {contract}".encode()).hexdigest()
 
 
 def _by_kind(misfits: Misfits) -> dict[str, dict[str, int]]:

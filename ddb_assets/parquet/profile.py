@@ -5,12 +5,12 @@ can be read in any order and in parallel. What a path becomes is decided in `inf
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
-from ddb_assets.dynamodb.attribute_value import Descriptor, Step, check, format_path, number, split
+from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
 from ddb_assets.parquet.timestamps import form
 
 INT64 = range(-(1 << 63), 1 << 63)
@@ -41,7 +41,10 @@ class Seen:
 
     def at(self, name: str) -> "Seen":
         """The path of a map's field, made when it is new."""
-        return self.fields.setdefault(name, Seen())
+        found = self.fields.get(name)
+        if found is None:
+            found = self.fields[name] = Seen()
+        return found
 
     def elements(self) -> "Seen":
         """The path of a list's elements, made when it is new."""
@@ -93,34 +96,31 @@ class Seen:
             yield from self.element.walk((*path, None))
 
 
-def observe(seen: Seen, value: object, example: str | None = None, path: Sequence[Step | int] = ()) -> None:
-    """Adds one value in DynamoDB JSON, `{"S": "x"}`. Raises AttributeValueError, with the path, when it is none."""
-    descriptor, payload = split(value, path)
-    check(descriptor, payload, path)
+def observe(seen: Seen, value: Mapping[str, Any], example: str | None = None) -> None:
+    """Adds one value in DynamoDB JSON, `{"S": "x"}`, that has been checked (`attribute_value.check_all`)."""
+    ((name_, payload),) = value.items()
+    descriptor = cast("Descriptor", name_)
     seen.counts[descriptor] += 1
     if seen.example is None:
         seen.example = example
-    _sizes(seen, descriptor, payload)
-    if descriptor == "M":
-        for name, member in payload.items():
-            observe(seen.at(name), member, example, (*path, name))
-    elif descriptor in {"SS", "NS", "BS"}:
-        for index, member in enumerate(payload):
-            observe(seen.elements(), {descriptor[0]: member}, example, (*path, index))
-    elif descriptor == "L":
-        for index, member in enumerate(payload):
-            observe(seen.elements(), member, example, (*path, index))
-
-
-def _sizes(seen: Seen, descriptor: Descriptor, payload: Any) -> None:
-    if descriptor == "S":
-        seen.max_bytes = max(seen.max_bytes, len(payload.encode()))
-        seen.forms[form(payload) or ""] += 1
-    elif descriptor == "B":
-        seen.max_bytes = max(seen.max_bytes, len(payload) * 3 // 4)
-    elif descriptor == "N":
-        seen.add_number(number(payload))
-        seen.max_bytes = max(seen.max_bytes, len(payload))
+    match descriptor:
+        case "S":
+            seen.max_bytes = max(seen.max_bytes, len(payload.encode()))
+            seen.forms[form(payload) or ""] += 1
+        case "B":
+            seen.max_bytes = max(seen.max_bytes, len(payload) * 3 // 4)
+        case "N":
+            seen.add_number(Decimal(payload))
+            seen.max_bytes = max(seen.max_bytes, len(payload))
+        case "M":
+            for name, member in payload.items():
+                observe(seen.at(name), member, example)
+        case "L":
+            for member in payload:
+                observe(seen.elements(), member, example)
+        case "SS" | "NS" | "BS":
+            for member in payload:
+                observe(seen.elements(), {descriptor[0]: member}, example)
 
 
 def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:

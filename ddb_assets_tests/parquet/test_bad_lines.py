@@ -171,3 +171,9 @@ def test_running_again_replaces_everything(tmp_path: Path) -> None:
     assert again.model_copy(update={"seconds": first.seconds}) == first
     found = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert found == {"part-00000-00000.parquet", "00001-00000.jsonl", "schema.json", "profile.json", "report.json"}
+
+
+def test_a_report_of_another_make(tmp_path: Path) -> None:
+    STORAGE.write(f"{tmp_path}/report.json", b'{"table": "Orders"}')
+    with pytest.raises(FlattenError, match=r"report\.json: name: Field required; flatten the export again"):
+        read_report(STORAGE, str(tmp_path))
