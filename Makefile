@@ -5,11 +5,13 @@ BIN    := $(VENV)/bin
 STATE  := $(CURDIR)/.state
 ITEMS  ?= 3000
 PORT   ?= 3000
+SCHEDULES ?= 10000
+BENCH  ?=
 
 export DAGSTER_HOME := $(STATE)/dagster
 export DDB_ASSETS_STATE := $(STATE)
 
-.PHONY: demo test dev lint clean
+.PHONY: demo test soak dev lint bench clean
 
 demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB, checked to the last row
 	$(BIN)/ddb-assets demo --items $(ITEMS)
@@ -21,10 +23,16 @@ dev: $(VENV)/installed-demo $(DAGSTER_HOME)/dagster.yaml  ## sandbox, webserver 
 test: $(VENV)/installed-test
 	$(BIN)/pytest
 
+soak: $(VENV)/installed-test  ## the model test, SCHEDULES times
+	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/test_model.py -k whatever_happened
+
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ## BENCH_ALL=1: PySpark, dlt too; BENCH='--megabytes 1000'
+	$(BIN)/python -m ddb_assets_tests.bench $(BENCH)
 
 clean:
 	rm -rf $(VENV) $(STATE) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -43,4 +51,8 @@ $(VENV)/installed-demo: setup.cfg pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-test: $(VENV)/installed-demo
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/installed-bench-all: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --editable '.[bench-all]'
 	touch $@

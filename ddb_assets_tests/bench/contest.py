@@ -70,12 +70,12 @@ def contest(export: Path, work: Path, rounds: int, *, everyone: bool, say: Calla
             taken[contestant.name].append(one)
             say(f"round {number + 1}/{rounds}: {contestant.name}: {one.wall:.1f} s, {one.cpu:.1f} CPU s")
             if contestant.writes and not number:
-                _agrees(contestant, out, found)
+                agrees(contestant, out, found)
     shutil.rmtree(work / "out", ignore_errors=True)
     return {name: median(runs) for name, runs in taken.items()}
 
 
-def _agrees(contestant: Contestant, out: Path, found: dict[bool, dict[str, list[str]]]) -> None:
+def agrees(contestant: Contestant, out: Path, found: dict[bool, dict[str, list[str]]]) -> None:
     """Compares content with the first contestant's, which has both: sums alone, and sums with hashes."""
     for sums_only in (True, False):
         if contestant.sums_only and not sums_only:

@@ -81,7 +81,7 @@ def _lines_of_size(make: ItemMaker, size: int, numbers: Iterator[int]) -> Iterat
 
 
 def _write_copy(data: Path, original: Path, generation: bytes, number: int) -> bytes:
-    lines = igzip.decompress(original.read_bytes())
+    lines: bytes = igzip.decompress(original.read_bytes())  # type: ignore[no-untyped-call]
     other = generation[:-3] + b"%02d-" % number
     copy = igzip.compress(lines.replace(generation, other), compresslevel=1)
     path = data / f"{original.stem.removesuffix('.json')}-{number:02d}.json.gz"

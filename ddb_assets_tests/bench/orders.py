@@ -28,44 +28,20 @@ STREETS = (
     "Market Sq",
 )
 STATUSES = ("PENDING", "PAID", "SHIPPED", "DELIVERED", "RETURNED")
-WORDS = [
-    "please",
-    "leave",
-    "the",
-    "parcel",
-    "with",
-    "a",
-    "neighbour",
-    "or",
-    "behind",
-    "garage",
-    "ring",
-    "twice",
-    "gift",
-    "wrap",
-    "call",
-    "before",
-    "delivery",
+NOTES = (
+    "please leave the parcel",
+    "with a neighbour",
+    "or behind the garage",
+    "ring twice",
+    "gift wrap",
+    "call before delivery",
     "fragile",
     "thanks",
-    "urgent",
-    "birthday",
-    "no",
-    "signature",
-    "needed",
-    "second",
-    "floor",
-    "left",
-    "door",
-    "blue",
-    "gate",
-    "dog",
-    "is",
-    "friendly",
-    '"beware"',
-    "next",
-    "week",
-]
+    "urgent, it is a birthday",
+    "no signature needed",
+    "second floor, left door",
+    'beware of the "dog"',
+)
 THINGS = ("Teapot", "Desk lamp", "Notebook, A5", 'Monitor 27"', "Кружка", "Wool socks", "USB-C cable", "Oak chair")
 TAGS = ("new", "vip", "export", "gift", "b2b", "fragile", "prepaid", "loyalty", "app", "web")
 
@@ -86,7 +62,7 @@ def item(number: int) -> dict[str, Any]:
             "price": {"N": f"{price / 100:.2f}"},
         }
         lines.append({"M": line})
-    note = " ".join(random.choices(WORDS, k=3 + int(draw() * 9)))
+    note = "; ".join(random.choices(NOTES, k=1 + int(draw() * 4)))
     place = {"lat": {"N": f"{draw() * 180 - 90:.6f}"}, "lon": {"N": f"{draw() * 360 - 180:.6f}"}}
     address = {
         "street": {"S": f"{STREETS[int(draw() * len(STREETS))]} {1 + int(draw() * 200)}"},

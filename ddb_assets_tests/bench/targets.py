@@ -41,4 +41,4 @@ def verdicts(taken: Mapping[str, Taken], peaks: Mapping[str, Mapping[str, Taken]
                 yield Verdict(what, who, wanted, ours / theirs if at_most else theirs / ours, at_most)
     for size, runs in peaks.items():
         for who, run in runs.items():
-            yield Verdict(f"peak RSS in MB, {size} raw", who, PEAK_MEGABYTES, run.peak / 1e6, at_most=True)
+            yield Verdict(f"peak RSS in MB, {size}", who, PEAK_MEGABYTES, run.peak / 1e6, at_most=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dlt
+import dlt  # type: ignore[import-not-found,unused-ignore]
 from boto3.dynamodb.types import TypeDeserializer
 
 BATCH = 5_000

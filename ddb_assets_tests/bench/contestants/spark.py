@@ -2,8 +2,8 @@
 
 import sys
 
+import pyspark.sql.functions as F  # type: ignore[import-not-found,unused-ignore]  # noqa: N812 - as everyone calls it
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - what every Spark program calls it
 
 ITEM = """Item STRUCT<
     orderId: STRUCT<S: STRING>, customerId: STRUCT<S: STRING>, createdAt: STRUCT<S: STRING>, status: STRUCT<S: STRING>,
