@@ -118,7 +118,9 @@ class BlockReader:
         for attribute in self.key:
             node = schema.root.fields.get(attribute)
             if node is None or node.name is None or node.accepts not in {("S",), ("N",), ("B",)}:
-                level.refuse(level.keys >= 0)  # nothing known of the key yet, so nothing can be keyed
+                level.refuse(
+                    pl.Series([True]).new_from_index(0, level.height)
+                )  # nothing known of the key yet, so nothing can be keyed
                 continue
             column = level.columns[node.name]
             level.refuse(column.is_null())
@@ -149,7 +151,7 @@ class BlockReader:
         level.columns[VERSION] = micros.cast(pl.Int64, strict=False)
         level.columns[DELETED] = deleted
         level.refuse(level.columns[VERSION].is_null() | keys.bad)
-        level.keys = level.keys + before.keys + keys.keys + 3 * micros.is_not_null().cast(pl.Int64)
+        level.count(before.keys, keys.keys, 3 * micros.is_not_null().cast(pl.Int64))
 
     def _grown(self, schema: Schema, left: pl.DataFrame) -> tuple[Schema, Seen]:
         """The schema after a look at the refused rows: at some, and at all once some show nothing new; and what was seen."""

@@ -23,11 +23,11 @@ MAX_PLAIN = 126
 
 def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
     """N payloads in their column's type; the digits of what fits go to `seen`."""
-    seen.max_bytes = max(seen.max_bytes, largest(texts.str.len_bytes()))
     if type_.name == "BIGINT":
         column = texts.cast(pl.Int64, strict=False)
         for bound in (column.min(), column.max()):
             seen.integer_digits = max(seen.integer_digits, len(str(abs(cast("int", bound or 0)))))
+            seen.max_bytes = max(seen.max_bytes, len(str(bound or 0)))
     elif type_.name == "DECIMAL":
         fraction = rf"(?:\.[0-9]{{1,{type_.scale}}})?" if type_.scale else ""
         plain = texts.str.contains(rf"^-?[0-9]+{fraction}$")
@@ -48,6 +48,7 @@ def _digits(texts: pl.Series, seen: Seen) -> None:
     seen.fits_bigint = False
     point = texts.str.find(".", literal=True)
     length = texts.str.len_bytes()
+    seen.max_bytes = max(seen.max_bytes, largest(length))
     seen.scale = max(seen.scale, largest(length - point - 1))
     whole = point.fill_null(length) - texts.str.starts_with("-").cast(pl.UInt32)
     seen.integer_digits = max(seen.integer_digits, largest(whole))

@@ -78,7 +78,7 @@ class FastPath:
         self._image(image, level, Seen(), counting=True)
 
     def _image(self, image: pl.Series, level: Level, seen: Seen, *, counting: bool) -> None:
-        level.keys = level.keys + image.is_not_null().cast(pl.Int64)
+        level.count(image.is_not_null())
         attributes = image.struct.unnest()  # not `struct.field`, which takes an attribute called `*` for a pattern
         for name, node in self.root.columnar.items():
             self._node(
@@ -148,13 +148,12 @@ class FastPath:
                 at.seen.max_bytes = max(at.seen.max_bytes, largest(payload.str.len_bytes()))
                 return column
             case "S":
-                size = payload.str.len_bytes()
-                at.level.refuse(size > self.rules.limit(policy, type_))
-                at.seen.max_bytes = max(at.seen.max_bytes, largest(size))
+                self._sizes(payload, self.rules.limit(policy, type_), at)
                 return payload
             case "N":
                 column = number_column(payload, type_, at.seen)
-                at.level.refuse(column.is_null() & payload.is_not_null())
+                if column.null_count() > payload.null_count():
+                    at.level.refuse(column.is_null() & payload.is_not_null())
                 return column
             case "B":
                 column = payload.str.decode("base64", strict=False)
@@ -163,6 +162,13 @@ class FastPath:
                 return column
             case _:
                 return payload
+
+    def _sizes(self, texts: pl.Series, limit: int, at: _At) -> None:
+        size = texts.str.len_bytes()
+        longest = largest(size)
+        at.seen.max_bytes = max(at.seen.max_bytes, longest)
+        if longest > limit:
+            at.level.refuse(size > limit)
 
     def _masked(self, descriptor: str, payload: pl.Series, at: _At, policy: Policy) -> pl.Series:
         if policy.mask is None:
@@ -216,9 +222,7 @@ class FastPath:
             return pl.select(pl.when(series.is_not_null()).then(hashed.fill_null("null"))).to_series()
         match descriptor:
             case "S":
-                size = series.str.len_bytes()
-                at.level.refuse(size > MAX_VARCHAR)
-                at.seen.max_bytes = max(at.seen.max_bytes, largest(size))
+                self._sizes(series, MAX_VARCHAR, at)
                 return json_text.quoted(series)
             case "N":
                 at.level.refuse(~is_json_number(series))
@@ -278,16 +282,13 @@ def _count(node: Node, values: pl.Series, at: _At) -> _Payloads:
         series = by_descriptor.get_column(descriptor)
         payloads.series[descriptor], payloads.there[descriptor] = series, series.is_not_null()
         at.seen.counts[descriptor] += len(series) - series.null_count()
-    counts = [there.cast(pl.Int64) for there in payloads.there.values()]
-    total = reduce(add, counts) if counts else pl.repeat(0, at.level.height, dtype=pl.Int64, eager=True)
-    if not at.named:
-        at.level.refuse(total != 1)
-    elif len(counts) > 1:
-        at.level.refuse(total > 1)
-    # a value has two keys, its name and its descriptor; an element of a list only the latter
-    at.level.keys = at.level.keys + total
-    if at.named:
-        at.level.keys = at.level.keys + (total if len(counts) < 2 else (total > 0).cast(pl.Int64))
+    masks = list(payloads.there.values())
+    at.level.count(*masks)
+    if at.named:  # a value has two keys, its name and its descriptor; an element of a list only the latter
+        at.level.count(payloads.anywhere(at.level.height))
+    if len(masks) > 1 or not at.named:
+        total = reduce(add, (there.cast(pl.UInt8) for there in masks), pl.Series([0], dtype=pl.UInt8))
+        at.level.refuse(total > 1 if at.named else total != 1)
     return payloads
 
 

@@ -18,11 +18,22 @@ class Level:
     def __init__(self, height: int, parent: "Level | None" = None, lengths: pl.Series | None = None) -> None:
         self.height, self.parent = height, parent
         self.lengths = pl.Series(dtype=pl.Int64) if lengths is None else lengths.fill_null(0).cast(pl.Int64)
-        self.keys = pl.Series([0], dtype=pl.Int64).new_from_index(0, height)
+        self._counts: list[pl.Series] = []
         self.bad = pl.Series([False]).new_from_index(0, height)
         self.columns: dict[str, pl.Series] = {}
         self.markers: list[tuple[str, pl.Series]] = []
         self.children: dict[str, Level] = {}
+
+    def count(self, *keys: pl.Series) -> None:
+        """Notes keys that were decoded: masks of the rows that have one more, or numbers of keys."""
+        self._counts += keys
+
+    @property
+    def keys(self) -> pl.Series:
+        """How many keys of each row were decoded; added up at once, for a wide item has hundreds of masks."""
+        none = pl.Series([0], dtype=pl.Int64).new_from_index(0, self.height)
+        columns = {str(number): counts for number, counts in enumerate([none, *self._counts])}
+        return pl.DataFrame(columns).select(pl.sum_horizontal(pl.all())).to_series().cast(pl.Int64)
 
     def refuse(self, rows: pl.Series) -> None:
         """Marks rows for the exact path; null is no mark."""
@@ -50,7 +61,7 @@ class Level:
         """Adds the elements' key counts to their rows', and refuses the rows of refused elements."""
         if self.parent is None:
             raise ValueError("a root level has no parent")
-        self.parent.keys = self.parent.keys + self._per_row(self.keys)
+        self.parent.count(self._per_row(self.keys))
         if self.bad.any():
             self.parent.refuse(self._per_row(self.bad.cast(pl.Int64)) > 0)
 
