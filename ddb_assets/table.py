@@ -5,6 +5,7 @@ Pure: no dagster, no boto3. `table: Orders` alone is a whole contract. How a con
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -88,6 +89,11 @@ class KeySchema(_Contract):
 
     partition_key: Annotated[str, Field(min_length=1)]
     sort_key: Annotated[str, Field(min_length=1)] | None = None
+
+    @classmethod
+    def of(cls, attributes: Sequence[str]) -> "KeySchema":
+        """The key of one or two attributes."""
+        return cls(partition_key=attributes[0], sort_key=attributes[1] if len(attributes) > 1 else None)
 
     @property
     def attributes(self) -> tuple[str, ...]:

@@ -24,8 +24,8 @@ from ddb_assets.sandbox.clock import Clock, to_micros
 from ddb_assets.sandbox.exporter import Export, Exporter, Window
 from ddb_assets.table import KeySchema, Table
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.ledger import LEDGER
-from ddb_assets.warehouse.load import LoadResult, load
+from ddb_assets.warehouse.ledger import LEDGER, LoadResult
+from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.sql import DELETED_AT, Statement
 from ddb_assets.warehouse.sql import Table as SqlTable
 from ddb_assets_tests.parquet.rebuild import items_in
@@ -40,20 +40,19 @@ class Crash(BaseException):
 
 
 class Faults:
-    """Raises Crash at the n-th step from `arm(n)` on; with `arm(None)` never."""
+    """Raises Crash at the n-th step from `arm(n)` on, once; with `arm(None)` never. `taken` are the steps since."""
 
     def __init__(self) -> None:
-        self._left: int | None = None
+        self.taken = 0
+        self._last: int | None = None
 
-    def arm(self, steps: int | None) -> None:
-        self._left = steps
+    def arm(self, last: int | None) -> None:
+        self.taken, self._last = 0, last
 
     def step(self) -> None:
-        if self._left is not None:
-            self._left -= 1
-            if self._left == 0:
-                self._left = None
-                raise Crash
+        self.taken += 1
+        if self.taken == self._last:
+            raise Crash
 
 
 class FragileStorage(Storage):
@@ -92,8 +91,8 @@ class FragileWarehouse(DuckDBWarehouse):
         super().copy(relation, stage)
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        with super().transaction():
+    def transaction(self, lock: SqlTable | None = None) -> Iterator[None]:
+        with super().transaction(lock):
             yield
             self._faults.step()
         self._faults.step()
@@ -136,14 +135,17 @@ class FolderBucket:
 
 @dataclass
 class World:
-    """All of it for one schedule after the other; `begin` makes a new table, empties the lake and the warehouse."""
+    """All of it for one schedule after the other; `begin` makes a new table, empties the lake and the warehouse.
+
+    `steps` are those that the last run took.
+    """
 
     folder: Path
     warehouse: FragileWarehouse
     faults: Faults
     soft_delete: bool = False
     writes: list[tuple[int, str, int, Attributes | None]] = field(default_factory=list)
-    loads: int = 0
+    steps: int = 0
 
     def __post_init__(self) -> None:
         self.log = ChangeLog(self.folder / "change_log.sqlite", Clock())
@@ -154,7 +156,7 @@ class World:
 
     def begin(self, contract: Table, *, soft_delete: bool) -> None:
         """A table without items."""
-        self.contract, self.soft_delete, self.writes, self.loads = contract, soft_delete, [], 0
+        self.contract, self.soft_delete, self.writes, self.steps = contract, soft_delete, [], 0
         self._tables += 1
         self._source = self._backend.create_table(
             f"Model{self._tables}",
@@ -215,6 +217,7 @@ class World:
             report = read_report(self._storage, out)
             return load(self.warehouse, report, force=force, soft_delete=self.soft_delete)
         finally:
+            self.steps = self.faults.taken
             self.faults.arm(None)
 
     def ledger(self) -> list[dict[str, Any]]:

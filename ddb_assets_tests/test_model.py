@@ -1,202 +1,20 @@
 """The model test: whatever the order of exports and loads, and wherever it crashes, the warehouse is the table.
 
-The model is a dict of the table's items. A schedule writes, exports and loads at random through the real change log,
-exporter, manifests, flattening and load (`model_world.py`). `make soak` runs more schedules: SOAK says how many.
+Schedules write, export and load at random through the real change log, exporter, manifests, flattening and load.
+`make soak` runs more of them: SOAK says how many.
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from ddb_assets.sandbox.exporter import Export
-from ddb_assets.table import Table
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets_tests.model_world import Attributes, Crash, Faults, FragileWarehouse, World
-from ddb_assets_tests.parquet.items import decoded
-
-CONTRACT = Table.model_validate({"table": "model", "nested": {"tags": "child", "lines": "child"}})
-HOUR = 3_600_000_000
-BEGIN = 1_772_323_200_000_000  # 2026-03-01
-WINDOWS = 3
-END = BEGIN + WINDOWS * HOUR
-SLOTS = 8  # moments within a window at which there may be a write; the first is the window's first microsecond
-STEPS = 130  # more than the steps of any run
-
-
-@dataclass(frozen=True)
-class Step:
-    """One run of the pipeline: an export of the window or baseline (made anew or not), its Parquet, its load."""
-
-    start: int | None
-    end: int
-    view: str = "NEW_AND_OLD_IMAGES"
-    anew: bool = False
-    again: bool = False
-    force: bool = False
-    crash: int | None = None
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What happens to a table (time, key, item or None for a delete), and then to its exports."""
-
-    writes: tuple[tuple[int, str, int, Attributes | None], ...]
-    steps: tuple[Step, ...]
-    soft_delete: bool
-    twice: bool
-
-
-def _moment(slot: int) -> int:
-    window, place = divmod(slot, SLOTS)
-    return BEGIN + window * HOUR + place * (HOUR // SLOTS)
-
-
-texts = st.sampled_from(["", "a", "red", "5", "é🙂", "x" * 40]).map(lambda v: {"S": v})
-numbers = st.sampled_from(["0", "7", "-1.50", "12345678901234567890", "1E+30", "0.001"]).map(lambda v: {"N": v})
-mixed = texts | numbers | st.sampled_from([{"BOOL": True}, {"NULL": True}, {"B": "AAE="}, {"SS": ["a", "b"]}])
-tags = st.lists(texts, max_size=3).map(lambda v: {"L": v})
-lines = st.lists(
-    st.fixed_dictionaries({"sku": texts}, optional={"qty": numbers}).map(lambda v: {"M": v}), max_size=2
-).map(lambda v: {"L": v})
-maps = st.dictionaries(st.sampled_from("pq"), mixed, max_size=2).map(lambda v: {"M": v})
-optional: dict[Any, st.SearchStrategy[dict[str, Any]]] = {
-    "note": texts,
-    "any": mixed,
-    "amount": numbers,
-    "tags": tags | mixed,
-    "lines": lines,
-    "map": maps,
-    **{f"new{n}": texts | numbers for n in range(3)},
-}
-puts = st.fixed_dictionaries({}, optional=optional)
-keys = st.tuples(st.sampled_from("ab"), st.sampled_from([1, 2]))
-crashes = st.none() | st.integers(1, STEPS)
-windows = st.sampled_from([(BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS)])
-baselines = st.tuples(
-    st.none(), st.sampled_from([BEGIN + n * HOUR for n in range(WINDOWS + 1)]) | st.integers(1, 23).map(_moment)
-)
-
-
-@st.composite
-def schedules(draw: st.DrawFn) -> Schedule:
-    slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, max_size=14))
-    writes = [(_moment(slot), *draw(keys), draw(puts | puts | st.none())) for slot in slots]
-    steps = draw(
-        st.lists(
-            st.builds(
-                lambda span, **more: Step(*span, **more),
-                windows | windows | baselines,
-                view=st.sampled_from(["NEW_IMAGE", "NEW_AND_OLD_IMAGES"]),
-                anew=st.booleans(),
-                again=st.booleans(),
-                force=st.booleans(),
-                crash=crashes,
-            ),
-            max_size=5,
-        )
-    )
-    return Schedule(tuple(writes), tuple(steps), draw(st.booleans()), draw(st.integers(0, 3)) == 3)
-
-
-class Player:
-    """Plays a schedule; knows which exports are accepted, and so which must be refused."""
-
-    def __init__(self, world: World, schedule: Schedule) -> None:
-        self.world = world
-        self.applied: set[tuple[int | None, int]] = set()
-        self.exports: dict[tuple[int | None, int], Export] = {}
-        self.loads = 0
-        world.begin(CONTRACT, soft_delete=schedule.soft_delete)
-        for write in schedule.writes:
-            world.write(*write)
-
-    @property
-    def baseline(self) -> int | None:
-        return max((end for start, end in self.applied if start is None), default=None)
-
-    def play(self, step: Step) -> None:
-        """Runs a step, after a crash once more; a window around the newest baseline begins at that, as is asked for."""
-        refusal = self._refusal(step)
-        if refusal is None:
-            self._run(step)
-            self.applied.add((step.start, step.end))
-            return
-        with pytest.raises(LoadError, match=refusal):
-            self._run(step)
-        if refusal == "begins before":
-            self.play(Step(self.baseline, step.end))
-
-    def _refusal(self, step: Step) -> str | None:
-        newest, begun = self.baseline, {start for start, _ in self.applied}
-        if step.start is None:
-            spanned = any(start is not None and start < step.end < end for start, end in self.applied)
-            covered = newest is not None and step.end <= newest
-            return "ends inside" if spanned and not covered and step.end not in begun else None
-        if newest is None:
-            return "no baseline yet"
-        return "begins before" if step.start < newest < step.end and newest not in begun else None
-
-    def _run(self, step: Step) -> None:
-        span = (step.start, step.end)
-        if step.anew or span not in self.exports:
-            self.exports[span] = self.world.export(step.start, step.end, step.view)
-        export = self.exports[span]
-        before = self._loads()
-        try:
-            result = self.world.run(export, force=step.force, again=step.again, crash=step.crash)
-        except Crash:
-            committed = self._loads() - before
-            result = self.world.run(export, force=False, again=step.again, crash=None)
-            assert committed in (0, 1)
-            assert result.applied is not bool(committed) or (not committed and not result.applied)
-        assert result.items == result.rows_in + result.quarantined + result.filtered
-        assert result.rows_in == result.upserted + result.deleted + result.stale
-
-    def _loads(self) -> int:
-        return len(self.world.ledger())
-
-    def finish(self) -> None:
-        """Whatever is still missing is loaded."""
-        if self.baseline is None:
-            self.play(Step(None, BEGIN))
-        for number in range(WINDOWS):
-            window = (BEGIN + number * HOUR, BEGIN + (number + 1) * HOUR)
-            newest = self.baseline or 0
-            if newest < window[1] and not any(w in self.applied for w in (window, (newest, window[1]))):
-                self.play(Step(*window))
-
-    def check(self) -> None:
-        """Tables = model, and every row of the root and every load is explained by the ledger."""
-        model = {
-            key: {name: decoded(value) for name, value in item.items()} for key, item in self.world.state(END).items()
-        }
-        found = self.world.items()
-        assert len({(item["pk"], int(item["sk"])) for item in found}) == len(found)
-        assert {(item["pk"], int(item["sk"])): item for item in found} == model
-        ledger = self.world.ledger()
-        assert [row["sequence"] for row in ledger] == list(range(1, len(ledger) + 1))
-        for row in ledger:
-            assert row["items"] == row["rows_in"] + row["quarantined"] + row["filtered"]
-            assert row["rows_in"] == row["upserted"] + row["deleted"] + row["stale"]
-        spans = {(row["from_time"] or row["export_time"], row["to_time"] or row["export_time"]) for row in ledger}
-        assert self.world.versions_outside(spans) == []
-
-
-def run(world: World, schedule: Schedule) -> None:
-    player = Player(world, schedule)
-    for step in schedule.steps:
-        player.play(step)
-    player.finish()
-    player.check()
-    if schedule.twice:
-        for start, end in sorted(player.applied, key=lambda span: span[1]):
-            player.play(Step(start, end, force=True))
-        player.check()
+from ddb_assets.warehouse import ledger, load, sql
+from ddb_assets.warehouse.tables import Tables
+from ddb_assets_tests.model_schedule import BEGIN, HOUR, WINDOWS, Player, Schedule, Step, moment, run, schedules
+from ddb_assets_tests.model_world import Attributes, Faults, FragileWarehouse, World
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +34,94 @@ HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blo
 @given(schedules())
 def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     run(world, schedule)
+
+
+def item(*tags: str) -> Attributes:
+    return {"note": {"S": "x"}, "tags": {"L": [{"S": tag} for tag in tags]}}
+
+
+FIRST, SECOND, THIRD = ((BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS))
+BASELINE = Step(None, BEGIN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("soft_delete", [False, True])
+def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_delete: bool) -> None:
+    """Before each file that flattening writes, the report among them, each statement and each commit, and after it."""
+    writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
+    player = Player(world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
+    for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
+        player.play(step)
+    steps = world.steps
+    assert steps > 50
+    for last in range(1, steps + 1):
+        for crashed in (
+            Step(*SECOND, again=True, force=True, crash=last),
+            Step(*THIRD, anew=last % 2 == 0, crash=last),
+        ):
+            player.play(crashed)
+    player.check()
+
+
+def nothing(target: sql.Target, *_: Any, **__: Any) -> sql.Statement:
+    return sql.Statement(f"DELETE FROM {target.stage} WHERE FALSE")
+
+
+def without_version_guard(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(sql, "drop_stale", nothing)
+    writes = ((moment(1), "a", 1, item("old")), (moment(9), "a", 1, item("new")))
+    yield Schedule(writes, (BASELINE, Step(*SECOND), Step(*FIRST)), False, False)
+
+
+def without_tombstones(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(sql, "insert_tombstones", nothing)
+    writes = ((moment(1), "a", 1, item("old")), (moment(9), "a", 1, None))
+    yield Schedule(writes, (BASELINE, Step(*SECOND), Step(*FIRST)), False, False)
+
+
+def with_children_left_behind(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(Tables, "below", ())
+    writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")))
+    yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND)), False, False)
+
+
+def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    """Another connection writes the ledger row and commits it; the crash is just before the load's own commit."""
+    record = ledger.record
+
+    def ahead(*told: Any) -> sql.Statement:
+        statement = record(*told)
+        with world.warehouse.connection.cursor() as other:
+            other.execute(statement.text, list(statement.values))
+        return sql.Statement("SELECT 1")
+
+    patch.setattr(load, "record", ahead)
+    writes = tuple((moment(slot), "a", 1, item(f"at {slot}")) for slot in (1, 9, 17))
+    yield Schedule(writes, (BASELINE,), False, False)
+    commit = world.steps - 1
+    yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND), Step(*THIRD, crash=commit)), False, False)
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [without_version_guard, without_tombstones, with_children_left_behind, with_the_ledger_ahead_of_the_commit],
+)
+def test_a_load_with_a_defect_does_not_pass(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    defect: Callable[[pytest.MonkeyPatch, World], Iterator[Schedule]],
+) -> None:
+    with monkeypatch.context() as patch:
+        *harmless, telling = _played(world, defect(patch, world))
+    assert all(harmless)
+    assert not telling
+
+
+def _played(world: World, schedules: Iterator[Schedule]) -> Iterator[bool]:
+    for schedule in schedules:
+        try:
+            run(world, schedule)
+        except AssertionError:
+            yield False
+        else:
+            yield True

@@ -1,6 +1,6 @@
 """`ddb-assets load`: an export into a warehouse, without Dagster, by the code that the assets run."""
 
-import tempfile
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,12 +33,13 @@ def command(
     An export that was applied before is not applied again.
     """
     documents = schemas or str(state_folder() / "schemas")
-    opened = open_source(source, config, key, out=documents)
-    store = SchemaStore(opened.storage, documents)
-    with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
-        flattened = flatten_source(opened, folder, silent=as_json, schemas=store)
-        with open_warehouse(warehouse, storage=opened.storage) as target:
-            result = load(target, flattened.report, force=force, soft_delete=opened.table.soft_delete)
+    opened = open_source(source, config, key, schemas=documents)
+    folder = state_folder() / "loads" / opened.table.name / opened.export.id
+    flattened = flatten_source(opened, str(folder), silent=as_json, schemas=SchemaStore(opened.storage, documents))
+    with open_warehouse(warehouse, storage=opened.storage) as target:
+        result = load(target, flattened.report, force=force, soft_delete=opened.table.soft_delete)
+    if not (flattened.report.quarantined or flattened.report.misfits.get("spilled")):
+        shutil.rmtree(folder)  # all of it is in the warehouse now
     if as_json:
         report = flattened.report.model_dump(mode="json", exclude={"relations", "quarantine"})
         print_json({"report": report, "load": asdict(result)})
@@ -54,3 +55,5 @@ def command(
     click.echo(
         f"{result.rows_in:,} rows in = {result.upserted:,} upserted + {result.deleted:,} deleted + {result.stale:,} stale"
     )
+    if folder.exists():
+        click.echo(f"What was quarantined or spilled is kept in {folder}")

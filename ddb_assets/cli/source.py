@@ -12,6 +12,7 @@ from ddb_assets.dynamodb.attribute_value import AttributeValueError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.parquet.record import incremental_change, load_line
+from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage, is_s3
 from ddb_assets.table import KeySchema, KeyText, Table
@@ -35,7 +36,7 @@ class Source:
         """The key. Raises click's usage error when it is not known."""
         if self.key is None:
             raise click.UsageError(
-                f"a full export does not say which attributes are the key of {self.export.table_name}: give --key PK[,SK], "
+                f"this export does not say which attributes are the key of {self.export.table_name}: give --key PK[,SK], "
                 "or a --config with `key:`"
             )
         return self.key
@@ -57,17 +58,22 @@ def storage_for(*uris: str) -> Storage:
     return AWS().storage() if any(map(is_s3, uris)) else Storage()
 
 
-def open_source(source: str, config: Path | None, key: str | None, *, out: str = "") -> Source:
+def open_source(
+    source: str, config: Path | None, key: str | None, *, out: str = "", schemas: str | None = None
+) -> Source:
     """Reads and verifies the manifests of the export and settles its contract and key.
 
-    `out` is another URI that the storage must reach. Raises ConfigError, ManifestError, and click's usage error for a key
-    that is none.
+    `out` is another URI that the storage must reach. The key is what is given, else what the table's schema in the folder
+    `schemas` says, else what the records of an incremental export show.
+    Raises ConfigError, ManifestError, and click's usage error for a key that is none.
     """
-    storage = storage_for(source, out)
+    storage = storage_for(source, out, schemas or "")
     declared = read_table(config) if config else None
     export = read_export(storage, source, expected_table=declared.table if declared else None)
     table = declared or Table(table=export.table_name)
-    return Source(storage, export, table, _parsed_key(key) or table.key or _key_in_records(storage, export))
+    stored = SchemaStore(storage, schemas).latest(table.name) if schemas else None
+    known = _parsed_key(key) or table.key or (stored and KeySchema.of(stored.key)) or _key_in_records(storage, export)
+    return Source(storage, export, table, known)
 
 
 def _parsed_key(key: str | None) -> KeySchema | None:
@@ -87,4 +93,4 @@ def _key_in_records(storage: Storage, export: Export) -> KeySchema | None:
         names = list(incremental_change(load_line(first)).keys or {})
     except AttributeValueError:
         return None
-    return KeySchema(partition_key=names[0], sort_key=names[1] if len(names) > 1 else None) if names else None
+    return KeySchema.of(names) if names else None

@@ -33,7 +33,7 @@ def align(storage: "Storage", part: Part, written: Relation, final: Relation | N
     None when that cannot be: a column with values is gone, or its type is one that they cannot be cast to.
     """
     wanted = dtypes(final) if final else {}
-    if dtypes(written) == wanted:
+    if list(dtypes(written).items()) == list(wanted.items()):  # the order counts too: parts are loaded by position
         return part
     frame = pl.read_parquet(io.BytesIO(storage.read(part.uri)))
     columns: dict[str, pl.Series] = {}

@@ -3,20 +3,37 @@
 Which settings a warehouse has is said where it is defined (`duckdb.py`); this is only the switch between them.
 """
 
+from typing import TYPE_CHECKING
+
+from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import WarehouseError
+from ddb_assets.warehouse.redshift_settings import FORM, SCHEME, RedshiftSettings
+
+if TYPE_CHECKING:
+    from ddb_assets.warehouse.redshift import RedshiftWarehouse
 
 DUCKDB = "duckdb:///"
 
 
-def open_warehouse(url: str, *, storage: Storage | None = None) -> DuckDBWarehouse:
-    """The warehouse of a URL, to be entered with `with`: `duckdb:///FILE`.
+def open_warehouse(
+    url: str, *, storage: Storage | None = None, aws: AWS | None = None, label: str = "ddb_assets"
+) -> "DuckDBWarehouse | RedshiftWarehouse":
+    """The warehouse of a URL, to be entered with `with`: `duckdb:///FILE` or `redshift://USER@HOST:5439/DATABASE?…`.
 
-    FILE is taken as it is, so an absolute path makes four slashes (`duckdb:////data/x.duckdb`). Raises WarehouseError
-    for any other URL.
+    FILE is taken as it is, so an absolute path makes four slashes (`duckdb:////data/x.duckdb`). `storage` reads parts,
+    `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. Raises
+    WarehouseError for any other URL.
     """
+    if url.startswith(SCHEME):
+        settings = RedshiftSettings.parse(url)
+        try:
+            from ddb_assets.warehouse.redshift import RedshiftWarehouse
+        except ModuleNotFoundError as error:
+            raise WarehouseError("Redshift needs its driver: install ddb-assets[redshift]") from error
+        return RedshiftWarehouse(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
     path = url.removeprefix(DUCKDB)
     if not url.startswith(DUCKDB) or not path:
-        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write duckdb:///FILE")
+        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write duckdb:///FILE or {FORM}")
     return DuckDBWarehouse(path, storage=storage)

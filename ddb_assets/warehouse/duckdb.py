@@ -141,7 +141,7 @@ class DuckDBWarehouse:
         return self._open
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, lock: Table | None = None) -> Iterator[None]:  # noqa: ARG002 -- the file is ours alone
         """Commits when its block ends, rolls back when it raises."""
         self.connection.begin()
         try:

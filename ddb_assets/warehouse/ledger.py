@@ -162,10 +162,10 @@ def _inner_end(warehouse: Warehouse, table: Table, report: Report, baseline: int
         return None
     ends = warehouse.fetch(
         Statement(
-            "SELECT MIN(ends.time) FROM (SELECT COALESCE(to_time, export_time) AS time "
+            "SELECT MIN(ends.moment) FROM (SELECT COALESCE(to_time, export_time) AS moment "
             f"FROM {table} WHERE relation = ? AND table_id = ?) AS ends "
-            "WHERE ends.time > ? AND ends.time < ? AND ends.time >= ? "
-            f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE relation = ? AND table_id = ? AND from_time = ends.time)",
+            "WHERE ends.moment > ? AND ends.moment < ? AND ends.moment >= ? "
+            f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE relation = ? AND table_id = ? AND from_time = ends.moment)",
             (
                 *(report.root.name, report.table_id),
                 *(_bound(report.from_time), _bound(report.to_time), _bound(EPOCH + timedelta(microseconds=baseline))),

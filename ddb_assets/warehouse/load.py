@@ -14,6 +14,7 @@ another window that ends there, would leave rows that nothing ever deletes: such
     ledger ─► DDL (commits) ─► BEGIN ─► stage ─► merge (drop stale, delete, insert) ─► count ─► ledger row ─► COMMIT
 """
 
+import random
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,12 +25,13 @@ from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.guards import check_report, refuse
 from ddb_assets.warehouse.ledger import TYPES, History, LoadResult, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
-from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, number
 from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql import Table
 from ddb_assets.warehouse.staging import stage
 from ddb_assets.warehouse.tables import Tables, evolve, prepare
 
+RETRIES = (0.2, 1.0, 5.0, 20.0)  # seconds before each
 TOMBSTONE_RETENTION = timedelta(days=35)  # as far back as point-in-time recovery, and so a window, can reach
 
 
@@ -49,11 +51,24 @@ def load(
     With `soft_delete` the rows of deleted items stay, marked. Tombstones older than `tombstone_retention` before the
     window's end are forgotten, with `soft_delete` none.
 
+    A load that was interrupted, by a lost connection or by another transaction, is begun again a few times; the ledger
+    keeps it from being applied twice.
+
     Raises LoadError, with the warehouse as it was, for a window without a baseline, an export that does not join those
     already loaded, an export of another table, or numbers that do not add up.
     """
+    for pause in RETRIES:
+        try:
+            return _load(warehouse, report, schema or warehouse.default_schema, force, soft_delete, tombstone_retention)
+        except InterruptedLoadError:
+            time.sleep(pause * (1 + random.random()))  # noqa: S311 -- so that two that met do not meet again
+    return _load(warehouse, report, schema or warehouse.default_schema, force, soft_delete, tombstone_retention)
+
+
+def _load(
+    warehouse: Warehouse, report: Report, schema: str, force: bool, soft_delete: bool, tombstone_retention: timedelta
+) -> LoadResult:
     started = time.monotonic()
-    schema = schema or warehouse.default_schema
     check_report(report)
     warehouse.execute(sql.create_schema(schema))
     evolve(warehouse, ledger(schema), TYPES)
@@ -63,7 +78,7 @@ def load(
     if _is_applied(report, known, force):
         return _unchanged(warehouse, schema, report, known)
     tables = prepare(warehouse, schema, report, known, soft_delete=soft_delete)
-    with warehouse.transaction():
+    with warehouse.transaction(tables.tombstones):
         known = history(warehouse, schema, report)  # again: another load may have come first while DDL ran
         refuse(report, known)
         if _is_applied(report, known, force):

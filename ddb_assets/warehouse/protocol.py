@@ -18,6 +18,10 @@ class WarehouseError(DdbAssetsError):
     """The warehouse cannot be reached, is held by somebody else, or was named wrongly."""
 
 
+class InterruptedLoadError(WarehouseError):
+    """The connection was lost or another transaction was in the way: the ledger knows what came of it, load again."""
+
+
 class Warehouse(Protocol):
     """A connection to one database, held by one load at a time.
 
@@ -34,8 +38,12 @@ class Warehouse(Protocol):
         """A short name no other connection has; staging tables carry it."""
         ...
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Commits when its block ends, rolls back when it raises."""
+    def transaction(self, lock: Table | None = None) -> AbstractContextManager[None]:
+        """Commits when its block ends, rolls back when it raises.
+
+        No other load is within a transaction with the same `lock`, and what it committed is seen. Raises
+        InterruptedLoadError, also from the block, when the whole transaction has to be done again.
+        """
         ...
 
     def execute(self, statement: Statement) -> None:

@@ -30,6 +30,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """The text as a string constant, for what cannot be a bound value (COPY, SET)."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
 @dataclass(frozen=True)
 class Table:
     """A table, or a temporary one when it has no schema (Redshift: a temporary table cannot be given one)."""

@@ -190,3 +190,18 @@ def test_the_package_is_a_command_too() -> None:
         [sys.executable, "-m", "ddb_assets.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("ddb-assets, version ")
+
+
+def test_what_a_load_quarantines_outlives_it(tmp_path: Path, state: Path) -> None:
+    lines = [[b'{"Item":{"id":{"S":"a"}}}', b"{oops}"]]
+    source = write_export(Storage(), str(tmp_path / "bucket"), lines=lines)
+    warehouse = ("--warehouse", f"duckdb:///{tmp_path / 'wh.duckdb'}")
+    assert str(state / "loads") in call("load", source, "--key", "id", *warehouse).output
+    (kept,) = (state / "loads").rglob("_quarantine/*.jsonl")
+    assert json.loads(kept.read_text())["text"] == "{oops}"
+
+
+def test_a_load_leaves_nothing_behind_when_all_is_in_the_warehouse(tmp_path: Path, state: Path) -> None:
+    source = write_export(Storage(), str(tmp_path / "bucket"))
+    call("load", source, "--key", "id", "--warehouse", f"duckdb:///{tmp_path / 'wh.duckdb'}")
+    assert [path for path in (state / "loads").rglob("*") if path.is_file()] == []

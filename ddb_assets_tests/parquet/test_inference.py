@@ -4,6 +4,7 @@ import threading
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from ddb_assets.column_type import SqlType, join, numeric
 from ddb_assets.parquet.infer import SchemaError
 from ddb_assets.parquet.names import column_name, relation_name
+from ddb_assets.parquet.parts import align
 from ddb_assets.parquet.schema import Schema
-from ddb_assets_tests.parquet.flattening import Flattening
+from ddb_assets_tests.parquet.flattening import STORAGE, Flattening
 
 
 def s(*texts: str) -> list[dict[str, Any]]:
@@ -100,6 +102,15 @@ def test_parts_written_before_a_column_widened_are_widened(flattening: Flattenin
     outcome = flattening(n(*["7"] * 2000), n("0.5"), [{"b": {"S": "new"}}])
     assert {row["a"] for row in outcome.rows()} == {Decimal("7.00"), Decimal("0.50"), None}
     assert {part.rows for part in outcome.report.root.parts} == {2000, 1}
+
+
+def test_a_part_written_with_its_columns_in_another_order_is_written_again(flattening: Flattening) -> None:
+    outcome = flattening([{"a": {"S": "x"}, "b": {"N": "1"}}])
+    (part,), columns = outcome.report.root.parts, outcome.report.root.columns
+    swapped = outcome.report.root.model_copy(update={"columns": (columns[0], columns[2], columns[1], *columns[3:])})
+    again = align(STORAGE, part, outcome.report.root, swapped)
+    assert again is not None
+    assert pl.read_parquet(again.uri).columns == [column.name for column in swapped.columns]
 
 
 def test_versions_say_what_changed_and_which_item_showed_it(flattening: Flattening) -> None:

@@ -1,18 +1,53 @@
-"""A DuckDB warehouse in memory, and what is in it."""
+"""The warehouses that a load must treat alike, empty, and what is in them."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ddb_assets.resources.storage import Storage
+from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.redshift import RedshiftWarehouse
+from ddb_assets.warehouse.redshift_settings import PASSWORD, RedshiftSettings
+from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets_tests.sandbox.redshift.serving import lake, redshift
 from ddb_assets_tests.warehouse.exports import Item, Source
+
+__all__ = ["lake", "redshift"]
+
+AnyWarehouse = DuckDBWarehouse | RedshiftWarehouse
 
 
 @pytest.fixture
-def warehouse() -> Iterator[DuckDBWarehouse]:
+def duckdb() -> Iterator[DuckDBWarehouse]:
     with DuckDBWarehouse(":memory:") as open_:
         yield open_
+
+
+@pytest.fixture
+def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedshiftWarehouse]:
+    """The stand-in, over the driver, its parts brought to S3 for every COPY."""
+    monkeypatch.setenv(PASSWORD, redshift.password)
+    with to_redshift(redshift) as open_:
+        wipe(open_)
+        yield open_
+    redshift.faults.clear()
+
+
+def to_redshift(server: RedshiftServer) -> RedshiftWarehouse:
+    storage = Storage(server.storage.s3)
+    storage.s3.create_bucket(Bucket="staging")
+    settings = RedshiftSettings.parse(f"{server.url}?sslmode=disable&staging=s3://staging/copy")
+    return RedshiftWarehouse(settings, storage=storage)
+
+
+@pytest.fixture(params=["duckdb", "over_redshift"])
+def warehouse(request: pytest.FixtureRequest) -> AnyWarehouse:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, AnyWarehouse)
+    return found
 
 
 @pytest.fixture
@@ -20,20 +55,40 @@ def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "parquet")
 
 
-def wipe(warehouse: DuckDBWarehouse) -> None:
+def wipe(warehouse: AnyWarehouse) -> None:
     """Drops every table: as new, but faster than a new one, which would have to translate every statement again."""
-    for schema, table in warehouse.connection.execute(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"
-    ).fetchall():
-        warehouse.connection.execute(f'DROP TABLE "{schema}"."{table}"')
+    for schema, table in tables(warehouse):
+        warehouse.execute(Statement(f"DROP TABLE {Table(schema, table)} CASCADE"))
 
 
-def read(warehouse: DuckDBWarehouse) -> dict[str, Item]:
+def tables(warehouse: AnyWarehouse) -> list[tuple[Any, ...]]:
+    """Schema and name of every table that is to stay."""
+    if isinstance(warehouse, DuckDBWarehouse):
+        return warehouse.connection.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"
+        ).fetchall()
+    return select(
+        warehouse,
+        "SELECT DISTINCT schema_name, table_name FROM svv_redshift_columns WHERE LEFT(schema_name, 7) <> 'pg_temp'",
+    )
+
+
+def staging(warehouse: AnyWarehouse) -> list[tuple[Any, ...]]:
+    """Temporary tables that are there."""
+    if isinstance(warehouse, DuckDBWarehouse):
+        return warehouse.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+    return select(warehouse, "SELECT table_name FROM svv_redshift_columns WHERE LEFT(schema_name, 7) = 'pg_temp'")
+
+
+def select(warehouse: AnyWarehouse, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query that both understand."""
+    return warehouse.fetch(Statement(sql))
+
+
+def read(warehouse: AnyWarehouse) -> dict[str, Item]:
     """Key to item, put together from the root and the child table; fails on double rows, orphans and gaps in lists."""
-    rows = warehouse.connection.execute('SELECT order_id, note FROM "orders"').fetchall()
-    lines = warehouse.connection.execute(
-        'SELECT order_id, _ddb_index, "value" FROM "orders__lines" ORDER BY order_id, _ddb_index'
-    ).fetchall()
+    rows = select(warehouse, 'SELECT order_id, note FROM "orders"')
+    lines = select(warehouse, 'SELECT order_id, _ddb_index, "value" FROM "orders__lines" ORDER BY order_id, _ddb_index')
     assert len({key for key, _ in rows}) == len(rows)
     found: dict[str, list[str]] = {key: [] for key, _ in rows}
     for key, index, value in lines:

@@ -44,8 +44,8 @@ class Dying(DuckDBWarehouse):
         super().copy(relation, stage)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with super().transaction():
+    def transaction(self, lock: Table | None = None) -> Iterator[None]:
+        with super().transaction(lock):
             yield
             self._step("commit")
         self._step("committed")

@@ -157,19 +157,19 @@ def test_parts_on_s3_are_loaded(source: Source) -> None:
             load(warehouse, gone)
 
 
-def test_a_path_is_not_a_pattern(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_a_path_is_not_a_pattern(duckdb: DuckDBWarehouse, tmp_path: Path) -> None:
     root = relation("orders", (KEY, VERSION, EXTRA))
     mine = write(tmp_path / "a*", root, [{"order_id": "mine", "_ddb_version": BASE_MICROS + 5}])
     write(tmp_path / "ab", root, [{"order_id": "not mine", "_ddb_version": BASE_MICROS + 5}])
-    load(warehouse, report([mine], export_time=at(5)))
-    assert warehouse.connection.execute("SELECT order_id FROM orders").fetchall() == [("mine",)]
+    load(duckdb, report([mine], export_time=at(5)))
+    assert duckdb.connection.execute("SELECT order_id FROM orders").fetchall() == [("mine",)]
 
 
-def test_what_is_no_parquet_is_said(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_what_is_no_parquet_is_said(duckdb: DuckDBWarehouse, source: Source) -> None:
     made = source.full(10)
     noise = b"x" * made.root.parts[0].bytes
     part = made.root.parts[0].model_copy(update={"md5": base64.b64encode(hashlib.md5(noise).digest()).decode()})
     Path(part.uri).write_bytes(noise)
     relations = (made.root.model_copy(update={"parts": (part,)}), *made.children)
     with pytest.raises(LoadError, match=r"000\.parquet cannot be read, flatten the export again"):
-        load(warehouse, made.model_copy(update={"relations": relations}))
+        load(duckdb, made.model_copy(update={"relations": relations}))

@@ -1,5 +1,6 @@
 """A full export into the warehouse, exactly, once, or not at all."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -12,7 +13,8 @@ from ddb_assets.parquet.report import Column, Relation, Report
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets_tests.warehouse.conftest import read
+from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, staging
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -36,11 +38,11 @@ def full(folder: Path, rows: list[Row], *columns: Column, time: int = 100, parts
     return report([write(folder / f"{time}-{more}", root, versioned, parts)], export_time=at(time), **more)
 
 
-def ledger(warehouse: DuckDBWarehouse, columns: str = "*") -> list[tuple[Any, ...]]:
-    return warehouse.connection.execute(f"SELECT {columns} FROM _ddb_loads ORDER BY sequence").fetchall()
+def ledger(warehouse: AnyWarehouse, columns: str = "*") -> list[tuple[Any, ...]]:
+    return select(warehouse, f"SELECT {columns} FROM _ddb_loads ORDER BY sequence")
 
 
-def test_a_full_export_becomes_the_tables(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_a_full_export_becomes_the_tables(warehouse: AnyWarehouse, source: Source) -> None:
     source.put(1, "a", "first", "x", "y")
     source.put(2, "b", "second")
     result = load(warehouse, source.full(10))
@@ -50,7 +52,7 @@ def test_a_full_export_becomes_the_tables(warehouse: DuckDBWarehouse, source: So
     assert result.rows == result.table_rows == {"orders": 2, "orders__lines": 2}
 
 
-def test_a_later_full_export_replaces_all(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_a_later_full_export_replaces_all(warehouse: AnyWarehouse, source: Source) -> None:
     source.put(1, "a", "old", "x", "y")
     source.put(2, "b", "gone later", "z")
     load(warehouse, source.full(10))
@@ -61,7 +63,7 @@ def test_a_later_full_export_replaces_all(warehouse: DuckDBWarehouse, source: So
     assert read(warehouse) == {"a": Item("new"), "c": Item("added", ("w",))}
 
 
-def test_an_export_is_applied_once(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_an_export_is_applied_once(warehouse: AnyWarehouse, source: Source) -> None:
     source.put(1, "a", "first", "x")
     export = source.full(10)
     first = load(warehouse, export)
@@ -77,7 +79,7 @@ def test_an_export_is_applied_once(warehouse: DuckDBWarehouse, source: Source) -
     assert len(ledger(warehouse)) == 1
 
 
-def test_force_and_a_new_digest_load_again_and_keep_the_history(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_force_and_a_new_digest_load_again_and_keep_the_history(warehouse: AnyWarehouse, source: Source) -> None:
     source.put(1, "a", "first", "x")
     export = source.full(10)
     load(warehouse, export)
@@ -95,7 +97,7 @@ def test_force_and_a_new_digest_load_again_and_keep_the_history(warehouse: DuckD
     assert read(warehouse) == {"a": Item("first", ("x",))}
 
 
-def test_every_type_arrives_exactly(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_every_type_arrives_exactly(warehouse: AnyWarehouse, tmp_path: Path) -> None:
     values: dict[str, tuple[str, object]] = {
         "whole": ("BIGINT", 9223372036854775807),
         "exact": ("DECIMAL(38,0)", Decimal("12345678901234567890123456789012345678")),
@@ -112,20 +114,36 @@ def test_every_type_arrives_exactly(warehouse: DuckDBWarehouse, tmp_path: Path) 
     columns = [Column(name=n, path=(n,), type=t) for n, (t, _) in values.items()]
     rows: list[Row] = [{"order_id": "a", **{n: v for n, (_, v) in values.items()}}, {"order_id": "b"}]
     load(warehouse, full(tmp_path, rows, *columns))
-    names = ", ".join(f'"{n}"' for n in values if n != "zoned")
-    found = warehouse.connection.execute(f"SELECT {names}, epoch_us(zoned) FROM orders ORDER BY order_id").fetchall()
-    plain = [v for n, (_, v) in values.items() if n != "zoned"]
-    assert found == [(*plain, 1709251199999999), (None,) * len(values)]
-    kinds = warehouse.connection.execute("SELECT typeof(json), typeof(exact) FROM orders").fetchall()
-    assert kinds[0] == ("JSON", "DECIMAL(38,0)")
+    plain = [name for name in values if name not in {"bytes", "json", "zoned"}]
+    names = ", ".join(f'"{name}"' for name in plain)
+    when = "CAST('2024-02-29 23:59:59.999999+00' AS TIMESTAMPTZ)"
+    found = select(
+        warehouse, f"SELECT {names}, zoned = {when}, {hexadecimal(warehouse, 'bytes')} FROM orders ORDER BY order_id"
+    )
+    assert found == [(*(values[name][1] for name in plain), True, "00ff27"), (None,) * (len(plain) + 2)]
+    document = select(warehouse, "SELECT json FROM orders ORDER BY order_id")[0][0]
+    assert exactly(document) == exactly(values["json"][1])
+    kinds = warehouse.catalog(Table(warehouse.default_schema, "orders"))
+    assert {name: str(kinds[name]) for name in ("json", "exact")} == {"json": "SUPER", "exact": "DECIMAL(38,0)"}
+
+
+def hexadecimal(warehouse: AnyWarehouse, column: str) -> str:
+    return f"LOWER(HEX({column}))" if isinstance(warehouse, DuckDBWarehouse) else f"FROM_VARBYTE({column}, 'hex')"
+
+
+def exactly(text: Any) -> Any:
+    """A document with its numbers as they are written."""
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 
 HOSTILE = ["O'Brien", "'; drop table x; --", 'x"y', "a b", " ", "%s %% ?", "select", "*", "\\", "😀" * 100]
 
 
-def test_hostile_names_and_keys_are_data(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    columns = tuple(Column(name=name, path=(name,), type="VARCHAR(512)") for name in HOSTILE if len(name) < 50)
-    root = relation("or\"ders'; drop table x; --", (KEY.model_copy(update={"name": 'k"ey?'}), *columns, VERSION, EXTRA))
+def test_hostile_names_and_keys_are_data(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+    names = [name.lower() for name in HOSTILE if len(name) < 50]  # Redshift knows no upper case
+    columns = tuple(Column(name=name, path=(name,), type="VARCHAR(512)") for name in names)
+    key = KEY.model_copy(update={"name": 'k"ey?', "type": "VARCHAR(512)"})
+    root = relation("or\"ders'; drop table x; --", (key, *columns, VERSION, EXTRA))
     rows: list[Row] = [{'k"ey?': k, "_ddb_version": BASE_MICROS + 9, **{c.name: k for c in columns}} for k in HOSTILE]
     odd = 'sch"ema; --'
     load(warehouse, report([write(tmp_path / "it's [*]?", root, rows)], export_time=at(9)), schema=odd)
@@ -134,19 +152,19 @@ def test_hostile_names_and_keys_are_data(warehouse: DuckDBWarehouse, tmp_path: P
     window = report([write(tmp_path / "w", flag, gone)], window=(at(9), at(30)), deletes=len(gone))
     result = load(warehouse, window, schema=odd)
     assert (result.deleted, result.table_rows) == (len(HOSTILE) - 1, {root.name: 1})
-    assert warehouse.connection.execute(
-        'SELECT "k""ey?", "x""y" FROM "sch""ema; --"."or""ders\'; drop table x; --"'
-    ).fetchall() == [("O'Brien", "O'Brien")]
+    assert select(warehouse, 'SELECT "k""ey?", "x""y" FROM "sch""ema; --"."or""ders\'; drop table x; --"') == [
+        ("O'Brien", "O'Brien")
+    ]
 
 
-def test_an_empty_export_is_loaded_too(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_an_empty_export_is_loaded_too(warehouse: AnyWarehouse, source: Source) -> None:
     result = load(warehouse, source.full(10))
     assert (result.applied, result.rows_in, read(warehouse)) == (True, 0, {})
 
 
 @pytest.mark.parametrize("soft_delete", [False, True])
 def test_a_table_in_which_nobody_has_seen_an_item_has_no_key_yet(
-    warehouse: DuckDBWarehouse, source: Source, soft_delete: bool
+    warehouse: AnyWarehouse, source: Source, soft_delete: bool
 ) -> None:
     empty = relation("orders", (VERSION, EXTRA))
     flagged = relation("orders", (VERSION, DELETED, EXTRA))
@@ -162,11 +180,9 @@ def test_a_table_in_which_nobody_has_seen_an_item_has_no_key_yet(
         load(warehouse, report([rows], export_time=at(40)), soft_delete=soft_delete)
 
 
-def test_a_relation_may_have_many_parts_or_none(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_a_relation_may_have_many_parts_or_none(warehouse: AnyWarehouse, tmp_path: Path) -> None:
     load(warehouse, full(tmp_path, [{"order_id": str(n)} for n in range(10)], parts=4))
-    assert warehouse.connection.execute("SELECT count(*), min(order_id), max(order_id) FROM orders").fetchall() == [
-        (10, "0", "9")
-    ]
+    assert select(warehouse, "SELECT count(*), min(order_id), max(order_id) FROM orders") == [(10, "0", "9")]
     nothing = report([relation("orders", (KEY, VERSION, EXTRA))], export_time=at(200))
     assert load(warehouse, nothing).table_rows == {"orders": 0}
 
@@ -175,7 +191,7 @@ def note(kind: str) -> Column:
     return Column(name="note", path=("note",), type=kind)
 
 
-def test_columns_are_added_and_widened_and_keep_their_values(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_columns_are_added_and_widened_and_keep_their_values(warehouse: AnyWarehouse, tmp_path: Path) -> None:
     """Values of windows survive a later DDL step; those of another type are the same values in the wider one."""
     load(warehouse, full(tmp_path, [], note("BIGINT"), time=1))
 
@@ -188,15 +204,16 @@ def test_columns_are_added_and_widened_and_keep_their_values(warehouse: DuckDBWa
     window(10, "BIGINT", "a", -5)
     window(20, "DECIMAL(38,2)", "b", Decimal("5.50"))
     window(30, "BIGINT", "c", 7)  # flattened before the column was widened, loaded late
-    assert warehouse.connection.execute("SELECT order_id, note, typeof(note) FROM orders ORDER BY 1").fetchall() == [
-        ("a", Decimal("-5.00"), "DECIMAL(38,2)"),
-        ("b", Decimal("5.50"), "DECIMAL(38,2)"),
-        ("c", Decimal("7.00"), "DECIMAL(38,2)"),
+    assert select(warehouse, "SELECT order_id, note FROM orders ORDER BY 1") == [
+        ("a", Decimal("-5.00")),
+        ("b", Decimal("5.50")),
+        ("c", Decimal("7.00")),
     ]
+    assert str(warehouse.catalog(Table(warehouse.default_schema, "orders"))["note"]) == "DECIMAL(38,2)"
     window(40, "VARCHAR(16)", "d", "1E+125", Column(name="added", path=("added",), type="VARCHAR(16)"))
     window(50, "DECIMAL(38,2)", "e", Decimal("100.00"))
     window(60, "VARCHAR(64)", "f", "x" * 64)
-    assert warehouse.connection.execute("SELECT order_id, note, added FROM orders ORDER BY 1").fetchall() == [
+    assert select(warehouse, "SELECT order_id, note, added FROM orders ORDER BY 1") == [
         ("a", "-5", None),
         ("b", "5.5", None),
         ("c", "7", None),
@@ -206,7 +223,7 @@ def test_columns_are_added_and_widened_and_keep_their_values(warehouse: DuckDBWa
     ]
 
 
-def test_a_key_that_is_widened_still_meets_its_rows(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_a_key_that_is_widened_still_meets_its_rows(warehouse: AnyWarehouse, tmp_path: Path) -> None:
     def number(kind: str) -> Column:
         return Column(name="n", path=("n",), type=kind, role="key")
 
@@ -225,14 +242,14 @@ def test_a_key_that_is_widened_still_meets_its_rows(warehouse: DuckDBWarehouse, 
     window(30, "BIGINT", 6, deleted=True)
     window(40, "VARCHAR(64)", "5")
     window(25, "VARCHAR(64)", "6")  # older than its tombstone, which was written as a BIGINT
-    assert warehouse.connection.execute("SELECT n, _ddb_version FROM orders").fetchall() == [("5", BASE_MICROS + 40)]
+    assert select(warehouse, "SELECT n, _ddb_version FROM orders") == [("5", BASE_MICROS + 40)]
 
 
-def test_a_type_that_would_lose_values_is_refused(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_a_type_that_would_lose_values_is_refused(warehouse: AnyWarehouse, tmp_path: Path) -> None:
     load(warehouse, full(tmp_path, [{"order_id": "a", "note": True}], note("BOOLEAN"), time=1))
-    with pytest.raises(LoadError, match=r"column 'note' of \"main\".\"orders\" is BOOLEAN, the export has BIGINT"):
+    with pytest.raises(LoadError, match=r"column 'note' of \"\w+\".\"orders\" is BOOLEAN, the export has BIGINT"):
         load(warehouse, full(tmp_path, [{"order_id": "a", "note": 1}], note("BIGINT"), time=2))
-    assert warehouse.connection.execute("SELECT note FROM orders").fetchall() == [(True,)]
+    assert select(warehouse, "SELECT note FROM orders") == [(True,)]
 
 
 def edited(made: Report, **changes: object) -> Report:
@@ -265,7 +282,9 @@ REFUSED: dict[str, Callable[[Report], Report]] = {
     "bytes, the report says 1": lambda made: part_changed(made, bytes=1),
     "there is no file": lambda made: part_changed(made, uri=made.root.parts[0].uri + ".none"),
     "has the columns order_id, note": columns_swapped,
-    "column 'note' of part .* is VARCHAR, 'orders' has BIGINT": lambda made: retyped(made, "BIGINT"),
+    "column 'note' of part .* (is VARCHAR, 'orders' has BIGINT|not fit 'orders', where it is BIGINT)": lambda made: (
+        retyped(made, "BIGINT")
+    ),
     "'TEXT\\); DROP' is no column type": lambda made: retyped(made, "TEXT); DROP"),
     "another _ddb_version than the export's time": lambda made: edited(made, export_time=at(11)),
     "a time with its zone is needed": lambda made: edited(made, export_time=at(1).replace(tzinfo=None)),
@@ -277,9 +296,7 @@ REFUSED: dict[str, Callable[[Report], Report]] = {
 
 
 @pytest.mark.parametrize("message", REFUSED)
-def test_an_export_that_does_not_add_up_changes_nothing(
-    warehouse: DuckDBWarehouse, source: Source, message: str
-) -> None:
+def test_an_export_that_does_not_add_up_changes_nothing(warehouse: AnyWarehouse, source: Source, message: str) -> None:
     source.put(1, "a", "kept", "x")
     load(warehouse, source.full(5))
     source.put(6, "a", "new", "y")
@@ -292,11 +309,7 @@ def test_an_export_that_does_not_add_up_changes_nothing(
     assert staging(warehouse) == []
 
 
-def staging(warehouse: DuckDBWarehouse) -> list[tuple[Any, ...]]:
-    return warehouse.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
-
-
-def test_no_staging_is_left_behind(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_no_staging_is_left_behind(warehouse: AnyWarehouse, source: Source) -> None:
     load(warehouse, source.full(10))
     load(warehouse, source.window(10, 20))
     assert staging(warehouse) == []
@@ -313,7 +326,7 @@ def test_no_staging_is_left_behind(warehouse: DuckDBWarehouse, source: Source) -
     ],
 )
 def test_rows_that_contradict_each_other_are_refused(
-    warehouse: DuckDBWarehouse, source: Source, tmp_path: Path, rows: Any, lines: Any, message: str
+    warehouse: AnyWarehouse, source: Source, tmp_path: Path, rows: Any, lines: Any, message: str
 ) -> None:
     load(warehouse, source.full(1))
     window = source.window(1, 9)
@@ -329,7 +342,7 @@ def test_rows_that_contradict_each_other_are_refused(
     assert read(warehouse) == {}
 
 
-def test_deletes_must_be_as_many_as_reported(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_deletes_must_be_as_many_as_reported(warehouse: AnyWarehouse, source: Source) -> None:
     source.put(1, "a", "x")
     load(warehouse, source.full(2))
     source.delete(3, "a")
@@ -338,7 +351,7 @@ def test_deletes_must_be_as_many_as_reported(warehouse: DuckDBWarehouse, source:
 
 
 @pytest.mark.parametrize(("place", "length"), [(0.5, 200), (0.98, 200), (0.5, 1)])
-def test_a_damaged_part_is_named(warehouse: DuckDBWarehouse, tmp_path: Path, place: float, length: int) -> None:
+def test_a_damaged_part_is_named(warehouse: AnyWarehouse, tmp_path: Path, place: float, length: int) -> None:
     """One changed byte too, which a Parquet reader takes for another value."""
     load(warehouse, full(tmp_path, [{"order_id": "kept"}], time=1))
     made = full(tmp_path, [{"order_id": f"{n:x}" * 7} for n in range(20_000)], time=2)
@@ -350,10 +363,10 @@ def test_a_damaged_part_is_named(warehouse: DuckDBWarehouse, tmp_path: Path, pla
     path.write_bytes(data)
     with pytest.raises(LoadError, match=f"part {path} is damaged, its MD5 is not the report's"):
         load(warehouse, made)
-    assert warehouse.connection.execute("SELECT order_id FROM orders").fetchall() == [("kept",)]
+    assert select(warehouse, "SELECT order_id FROM orders") == [("kept",)]
 
 
-def test_two_tables_with_one_name_are_told_apart(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_two_tables_with_one_name_are_told_apart(warehouse: AnyWarehouse, source: Source) -> None:
     load(warehouse, source.full(10))
     with pytest.raises(LoadError, match="give one of the two tables another name or schema"):
         load(warehouse, source.full(20, table_arn="arn:aws:dynamodb:eu-west-1:123456789012:table/Other"))
@@ -361,15 +374,15 @@ def test_two_tables_with_one_name_are_told_apart(warehouse: DuckDBWarehouse, sou
     assert load(warehouse, other, schema="elsewhere").applied
 
 
-def test_a_dropped_table_is_not_taken_for_loaded(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_a_dropped_table_is_not_taken_for_loaded(warehouse: AnyWarehouse, source: Source) -> None:
     export = source.full(10)
     load(warehouse, export)
-    warehouse.connection.execute("DROP TABLE orders")
+    warehouse.execute(Statement("DROP TABLE orders"))
     with pytest.raises(LoadError, match="is gone, but the ledger says that it was loaded 1 times"):
         load(warehouse, export)
 
 
-def test_a_list_that_is_no_child_table_any_more_leaves_no_old_rows(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_a_list_that_is_no_child_table_any_more_leaves_no_old_rows(warehouse: AnyWarehouse, source: Source) -> None:
     source.put(1, "a", "x", "l")
     source.put(1, "b", "y", "m")
     load(warehouse, source.full(10))

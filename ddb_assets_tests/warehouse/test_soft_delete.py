@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import LoadResult, load
-from ddb_assets_tests.warehouse.conftest import wipe
+from ddb_assets.warehouse.ledger import LoadResult
+from ddb_assets.warehouse.load import load
+from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
 from ddb_assets_tests.warehouse.test_windows import WINDOW, WINDOWS, items, tombstones, worlds
 
@@ -21,25 +22,23 @@ Kept = tuple[str | None, int | None, int | None]
 """Note, version, time of the delete; the times as in the test's world."""
 
 
-def soft(warehouse: DuckDBWarehouse, export: Report, *, force: bool = False) -> LoadResult:
+def soft(warehouse: AnyWarehouse, export: Report, *, force: bool = False) -> LoadResult:
     result = load(warehouse, export, soft_delete=True, force=force)
     assert result.rows_in == result.upserted + result.deleted + result.stale
     return result
 
 
-def rows(warehouse: DuckDBWarehouse) -> dict[str, Kept]:
-    found = warehouse.connection.execute("SELECT order_id, note, _ddb_version, _ddb_deleted_at FROM orders").fetchall()
+def rows(warehouse: AnyWarehouse) -> dict[str, Kept]:
+    found = select(warehouse, "SELECT order_id, note, _ddb_version, _ddb_deleted_at FROM orders")
     kept = {key: (note, version and version - BASE_MICROS, _time(deleted)) for key, note, version, deleted in found}
     assert len(kept) == len(found)
     return kept
 
 
-def live(warehouse: DuckDBWarehouse) -> dict[str, Item]:
+def live(warehouse: AnyWarehouse) -> dict[str, Item]:
     """The items that are there; fails on a child row of any other."""
     present: dict[str, list[str]] = {key: [] for key, (_, _, deleted) in rows(warehouse).items() if deleted is None}
-    lines = warehouse.connection.execute(
-        'SELECT order_id, _ddb_index, "value" FROM orders__lines ORDER BY order_id, _ddb_index'
-    ).fetchall()
+    lines = select(warehouse, 'SELECT order_id, _ddb_index, "value" FROM orders__lines ORDER BY order_id, _ddb_index')
     for key, index, value in lines:
         assert index == len(present[key])
         present[key].append(value)
@@ -50,7 +49,7 @@ def _time(deleted: datetime | None) -> int | None:
     return None if deleted is None else round((deleted - at(0).replace(tzinfo=None)).total_seconds() * 1_000_000)
 
 
-def test_a_deleted_item_stays_marked_and_loses_its_lines(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_a_deleted_item_stays_marked_and_loses_its_lines(warehouse: AnyWarehouse, source: Source) -> None:
     source.put(1, "a", "first", "x", "y")
     source.put(2, "b", "stays", "z")
     soft(warehouse, source.full(10))
@@ -63,7 +62,7 @@ def test_a_deleted_item_stays_marked_and_loses_its_lines(warehouse: DuckDBWareho
     assert live(warehouse) == items(source, 30)
 
 
-def test_an_item_that_comes_back_is_there_again(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_an_item_that_comes_back_is_there_again(warehouse: AnyWarehouse, source: Source) -> None:
     source.put(1, "a", "first", "x")
     soft(warehouse, source.full(10))
     source.delete(11, "a")
@@ -74,7 +73,7 @@ def test_an_item_that_comes_back_is_there_again(warehouse: DuckDBWarehouse, sour
     assert live(warehouse) == items(source, 30)
 
 
-def test_a_baseline_marks_what_vanished(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_a_baseline_marks_what_vanished(warehouse: AnyWarehouse, source: Source) -> None:
     """`b` is newer than the baseline; the window that has the delete of `c` is late, and more exact than the baseline."""
     for key in "ac":
         source.put(1, key, "first", "x")
@@ -97,7 +96,7 @@ def test_a_baseline_marks_what_vanished(warehouse: DuckDBWarehouse, source: Sour
 
 
 def test_a_delete_of_an_unknown_item_has_its_key_until_a_late_put_is_known(
-    warehouse: DuckDBWarehouse, source: Source
+    warehouse: AnyWarehouse, source: Source
 ) -> None:
     soft(warehouse, source.full(1))
     source.put(11, "a", "short life", "x")
@@ -110,7 +109,7 @@ def test_a_delete_of_an_unknown_item_has_its_key_until_a_late_put_is_known(
     assert rows(warehouse) == {"a": ("short life", 11, 21)}
 
 
-def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyWarehouse, source: Source) -> None:
     """At another digest: another contract put `a` in quarantine."""
     source.put(1, "a", "x", "l")
     source.put(2, "b", "y", "m")
@@ -121,7 +120,7 @@ def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: DuckDBWar
     assert live(warehouse) == {"b": Item("changed", ("n",))}
 
 
-def test_the_choice_can_be_changed(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_the_choice_can_be_changed(warehouse: AnyWarehouse, source: Source) -> None:
     source.put(1, "a", "x", "l")
     source.put(1, "b", "y", "m")
     load(warehouse, source.full(10))
@@ -160,7 +159,7 @@ def expected(exports: Iterable[Report]) -> dict[str, Kept]:
     return result
 
 
-def test_every_order_gives_the_same_rows(warehouse: DuckDBWarehouse, source: Source) -> None:
+def test_every_order_gives_the_same_rows(duckdb: DuckDBWarehouse, source: Source) -> None:
     source.put(1, "a", "v1", "x")
     source.put(2, "b", "v2", "x")
     source.delete(11, "a")
@@ -172,29 +171,29 @@ def test_every_order_gives_the_same_rows(warehouse: DuckDBWarehouse, source: Sou
     rest = [source.window(10, 20), source.window(20, 30), source.full(30), source.window(30, 40)]
     for order in itertools.permutations(rest):
         for export in (first, *order):
-            soft(warehouse, export)
-        assert rows(warehouse) == expected([first, *rest])
-        assert rows(warehouse) == {"a": ("v22", 30, None), "b": ("v2", 30, 31), "c": ("v12", 12, 21)}
-        assert live(warehouse) == items(source, 40)
-        wipe(warehouse)
+            soft(duckdb, export)
+        assert rows(duckdb) == expected([first, *rest])
+        assert rows(duckdb) == {"a": ("v22", 30, None), "b": ("v2", 30, 31), "c": ("v12", 12, 21)}
+        assert live(duckdb) == items(source, 40)
+        wipe(duckdb)
 
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_any_schedule_gives_the_rows_that_its_exports_say(
-    warehouse: DuckDBWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
+    duckdb: DuckDBWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
 ) -> None:
     writes, _, schedule = world
-    wipe(warehouse)
+    wipe(duckdb)
     with TemporaryDirectory() as folder:
         source = Source(Path(folder), writes)
         made = {("full", 0): source.full(0)}
-        soft(warehouse, made["full", 0])
+        soft(duckdb, made["full", 0])
         for kind, number in schedule:
             if (kind, number) not in made:
                 start = number * WINDOW
                 made[kind, number] = source.window(start, start + WINDOW) if kind == "window" else source.full(number)
-            soft(warehouse, made[kind, number], force=kind == "window")
-            assert rows(warehouse) == expected(made.values())
-        assert live(warehouse) == items(source, WINDOW * WINDOWS)
+            soft(duckdb, made[kind, number], force=kind == "window")
+            assert rows(duckdb) == expected(made.values())
+        assert live(duckdb) == items(source, WINDOW * WINDOWS)

@@ -38,6 +38,8 @@ def emitted(tmp_path: Path) -> list[str]:
     with Recording() as warehouse:
         for export in exports:
             load(warehouse, export)
+            load(warehouse, export, soft_delete=True, schema="kept")
+        load(warehouse, exports[-1], force=True, schema="kept")
     table = Table("main", "orders")
     have = {"a": SqlType.parse("VARCHAR(16)"), "b": SqlType.parse("DECIMAL(38,2)")}
     want = {"a": SqlType.parse("VARCHAR(64)"), "b": SqlType.parse("VARCHAR(64)"), "c": SqlType.parse("SUPER")}

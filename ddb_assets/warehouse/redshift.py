@@ -1,0 +1,192 @@
+"""Redshift as the warehouse, over redshift_connector.
+
+Transactions, the literal `%`, errors and lost connections are dealt with here and nowhere else. COPY is
+`redshift_copy.py`, the order of a load `load.py`, its SQL `sql.py`.
+
+The driver stays in autocommit and transactions are begun in SQL, because what cannot run in one (ALTER COLUMN TYPE)
+must not find itself in one that the driver began. Without values a statement goes to the server as it is; with values
+its `?` are counted, so that `%` never means anything.
+"""
+
+import re
+import secrets
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Self
+
+import redshift_connector
+from redshift_connector.core import Connection
+from redshift_connector.error import Error, InterfaceError, ProgrammingError
+
+from ddb_assets.column_type import SqlType
+from ddb_assets.parquet.report import Relation
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.storage import Storage
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, WarehouseError
+from ddb_assets.warehouse.redshift_copy import copied_from
+from ddb_assets.warehouse.redshift_errors import RefusedError, interrupts, load_failure
+from ddb_assets.warehouse.redshift_settings import RedshiftSettings, check_reachable
+from ddb_assets.warehouse.sql import Statement, Table, literal
+
+_LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an answer that ended in its middle
+_CATALOG_TYPES = {
+    "character varying": "VARCHAR",
+    "numeric": "DECIMAL",
+    "binary varying": "VARBYTE",
+    "timestamp without time zone": "TIMESTAMP",
+    "timestamp with time zone": "TIMESTAMPTZ",
+}
+_SIZED = re.compile(r"([a-z ]+?)\s*(\(.*\))?")
+
+
+class RedshiftWarehouse:
+    """A connection to Redshift, open while it is entered as a context manager.
+
+    `label` becomes the session's query_group, by which an administrator finds our queries. A connection that was lost
+    is made anew at the next statement outside of a transaction. Raises WarehouseError when there is no connection to be
+    had or a statement is refused, InterruptedLoadError when trying again may help.
+    """
+
+    def __init__(
+        self, settings: RedshiftSettings, *, storage: Storage, aws: AWS | None = None, label: str = "ddb_assets"
+    ) -> None:
+        self.settings = settings
+        self._storage = storage
+        self._aws = aws or AWS()
+        self._label = label
+        self._open: Connection | None = None
+        self._in_transaction = False
+        self.session = secrets.token_hex(4)
+
+    def __enter__(self) -> Self:
+        self._connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drop()
+
+    @property
+    def default_schema(self) -> str:
+        """The schema of the URL."""
+        return self.settings.schema
+
+    def _connect(self) -> Connection:
+        check_reachable(self.settings)
+        try:
+            self._open = redshift_connector.connect(**self.settings.arguments(self._aws))
+        except (Error, OSError) as error:
+            if error.args and isinstance(error.args[0], dict):
+                raise WarehouseError(
+                    f"Redshift at {self.settings.place} refuses us: {RefusedError.of(error)}"
+                ) from None
+            raise WarehouseError(f"no connection to Redshift at {self.settings.place}: {error}") from None
+        self._open.autocommit = True
+        self.execute(Statement(f"SET query_group TO {literal(self._label)}"))
+        self.execute(Statement(f"SET statement_timeout TO {self.settings.statement_timeout * 1000}"))
+        return self._open
+
+    def _drop(self) -> None:
+        if self._open is not None:
+            with suppress(Error, *_LOST):
+                self._open.close()
+            self._open = None
+
+    @contextmanager
+    def transaction(self, lock: Table | None = None) -> Iterator[None]:
+        """Commits when its block ends, rolls back when it raises.
+
+        The lock is taken first, so that the transaction sees what its last holder committed.
+        """
+        self.execute(Statement("BEGIN"))
+        self._in_transaction = True
+        try:
+            if lock is not None:
+                self.execute(Statement(f"LOCK {lock}"))
+            yield
+            self.execute(Statement("COMMIT"))
+        except BaseException:
+            self._rollback()
+            raise
+        finally:
+            self._in_transaction = False
+
+    def _rollback(self) -> None:
+        if self._open is not None:
+            try:
+                self._open.cursor().execute("ROLLBACK")
+            except (Error, *_LOST):
+                self._drop()  # which rolls back too
+
+    def execute(self, statement: Statement) -> None:
+        """Runs one statement."""
+        self._run(statement)
+
+    def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
+        """Runs one query and returns its rows."""
+        return [tuple(row) for row in self._run(statement).fetchall()]
+
+    def _run(self, statement: Statement) -> Any:
+        if self._open is None:
+            if self._in_transaction:
+                raise InterruptedLoadError("the connection to Redshift was lost")
+            self._connect()
+        assert self._open is not None  # noqa: S101 -- _connect has set it or raised
+        cursor = self._open.cursor()
+        cursor.paramstyle = "qmark"
+        try:
+            cursor.execute(statement.text, statement.values or None)
+        except ProgrammingError as error:
+            refused = RefusedError.of(error)
+            if interrupts(refused, in_transaction=self._in_transaction):
+                raise InterruptedLoadError(
+                    f"Redshift could not do this beside another transaction: {refused}"
+                ) from error
+            raise refused from error
+        except _LOST as error:
+            self._drop()
+            raise InterruptedLoadError(
+                f"the connection to Redshift at {self.settings.place} was lost; the ledger knows whether the load is there"
+            ) from error
+        return cursor
+
+    def catalog(self, table: Table) -> dict[str, SqlType]:
+        """The table's columns. Raises WarehouseError for one of a type that no load makes."""
+        found = self.fetch(
+            Statement(
+                "SELECT column_name, data_type FROM svv_redshift_columns WHERE database_name = current_database() "
+                "AND schema_name = ? AND table_name = ? ORDER BY ordinal_position",
+                ((table.schema or self.default_schema).lower(), table.name.lower()),
+            )
+        )
+        columns = {}
+        for name, kind in found:
+            sized = _SIZED.fullmatch(str(kind))
+            known = _CATALOG_TYPES.get(sized[1], sized[1]) + (sized[2] or "") if sized else str(kind)
+            try:
+                columns[str(name)] = SqlType.parse(known)
+            except ValueError as error:
+                raise WarehouseError(f"column {name!r} of {table}: {error}; rename it or the table") from error
+        return columns
+
+    def copy(self, relation: Relation, stage: Table) -> None:
+        """Fills a staging table by one COPY of all parts; see `Warehouse.copy`."""
+        if not relation.parts:
+            return
+        with copied_from(self._storage, self.settings, relation, stage, self.session) as statement:
+            try:
+                self.execute(statement)
+            except RefusedError as refused:
+                self._rollback()  # the views with the reasons can only be read afterwards
+                raise self._copy_error(relation, refused) from refused
+
+    def _copy_error(self, relation: Relation, refused: RefusedError) -> LoadError:
+        rows: list[tuple[object, ...]] = []
+        for statement in refused.reasons():
+            with suppress(WarehouseError):
+                rows = self.fetch(statement)
+                break
+        return load_failure(relation, refused, rows)

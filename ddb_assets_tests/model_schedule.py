@@ -1,0 +1,199 @@
+"""Schedules of the model test: what is written, exported and loaded, how it is played, and what must hold at its end.
+
+The model is a dict of the table's items, and the player's own idea of which exports must be refused.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from ddb_assets.sandbox.exporter import Export
+from ddb_assets.table import Table
+from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets_tests.model_world import Attributes, Crash, World
+from ddb_assets_tests.parquet.items import decoded
+
+CONTRACT = Table.model_validate({"table": "model", "nested": {"tags": "child", "lines": "child"}})
+HOUR = 3_600_000_000
+BEGIN = 1_772_323_200_000_000  # 2026-03-01
+WINDOWS = 3
+END = BEGIN + WINDOWS * HOUR
+SLOTS = 8  # moments within a window at which there may be a write; the first is the window's first microsecond
+STEPS = 80  # about as many as a run takes, or more
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of the pipeline: an export of the window or baseline (made anew or not), its Parquet, its load."""
+
+    start: int | None
+    end: int
+    view: str = "NEW_AND_OLD_IMAGES"
+    anew: bool = False
+    again: bool = False
+    force: bool = False
+    crash: int | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What happens to a table (time, key, item or None for a delete), and then to its exports."""
+
+    writes: tuple[tuple[int, str, int, Attributes | None], ...]
+    steps: tuple[Step, ...]
+    soft_delete: bool
+    twice: bool
+
+
+def moment(slot: int) -> int:
+    window, place = divmod(slot, SLOTS)
+    return BEGIN + window * HOUR + place * (HOUR // SLOTS)
+
+
+texts = st.sampled_from(["", "a", "red", "5", "é🙂", "x" * 40]).map(lambda v: {"S": v})
+numbers = st.sampled_from(["0", "7", "-1.50", "12345678901234567890", "1E+30", "0.001"]).map(lambda v: {"N": v})
+others: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{"BOOL": True}, {"NULL": True}, {"B": "AAE="}, {"SS": ["a", "b"]}]
+)
+mixed: st.SearchStrategy[dict[str, Any]] = texts | numbers | others
+tags: st.SearchStrategy[dict[str, Any]] = st.lists(texts, max_size=3).map(lambda v: {"L": v})
+lines = st.lists(
+    st.fixed_dictionaries({"sku": texts}, optional={"qty": numbers}).map(lambda v: {"M": v}), max_size=2
+).map(lambda v: {"L": v})
+maps: st.SearchStrategy[dict[str, Any]] = st.dictionaries(st.sampled_from("pq"), mixed, max_size=2).map(
+    lambda v: {"M": v}
+)
+optional: dict[Any, st.SearchStrategy[dict[str, Any]]] = {
+    "note": texts,
+    "any": mixed,
+    "amount": numbers,
+    "tags": tags | mixed,
+    "lines": lines,
+    "map": maps,
+    **{f"new{n}": texts | numbers for n in range(3)},
+}
+puts = st.fixed_dictionaries({}, optional=optional)
+keys = st.tuples(st.sampled_from("ab"), st.sampled_from([1, 2]))
+crashes = st.none() | st.integers(1, STEPS)
+windows = st.sampled_from([(BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS)])
+baselines = st.tuples(
+    st.none(), st.sampled_from([BEGIN + n * HOUR for n in range(WINDOWS + 1)]) | st.integers(1, 23).map(moment)
+)
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> Schedule:
+    slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, max_size=14))
+    writes = [(moment(slot), *draw(keys), draw(puts | puts | st.none())) for slot in slots]
+    steps = draw(
+        st.lists(
+            st.builds(
+                lambda span, **more: Step(*span, **more),
+                windows | windows | baselines,
+                view=st.sampled_from(["NEW_IMAGE", "NEW_AND_OLD_IMAGES"]),
+                anew=st.booleans(),
+                again=st.booleans(),
+                force=st.booleans(),
+                crash=crashes,
+            ),
+            max_size=5,
+        )
+    )
+    return Schedule(tuple(writes), tuple(steps), draw(st.booleans()), draw(st.integers(0, 3)) == 3)
+
+
+class Player:
+    """Plays a schedule; knows which exports are accepted, and so which must be refused."""
+
+    def __init__(self, world: World, schedule: Schedule) -> None:
+        self.world = world
+        self.applied: set[tuple[int | None, int]] = set()
+        self.exports: dict[tuple[int | None, int], Export] = {}
+        world.begin(CONTRACT, soft_delete=schedule.soft_delete)
+        for write in schedule.writes:
+            world.write(*write)
+
+    @property
+    def baseline(self) -> int | None:
+        return max((end for start, end in self.applied if start is None), default=None)
+
+    def play(self, step: Step) -> None:
+        """Runs a step, after a crash once more; a window around the newest baseline begins at that, as is asked for."""
+        refusal = self._refusal(step)
+        if refusal is None:
+            self._run(step)
+            self.applied.add((step.start, step.end))
+            return
+        with pytest.raises(LoadError, match=refusal):
+            self._run(step)
+        if refusal == "begins before":
+            self.play(Step(self.baseline, step.end))
+
+    def _refusal(self, step: Step) -> str | None:
+        newest, begun = self.baseline, {start for start, _ in self.applied}
+        if step.start is None:
+            spanned = any(start is not None and start < step.end < end for start, end in self.applied)
+            covered = newest is not None and step.end <= newest
+            return "ends inside" if spanned and not covered and step.end not in begun else None
+        if newest is None:
+            return "no baseline yet"
+        return "begins before" if step.start < newest < step.end and newest not in begun else None
+
+    def _run(self, step: Step) -> None:
+        span = (step.start, step.end)
+        if step.anew or span not in self.exports:
+            self.exports[span] = self.world.export(step.start, step.end, step.view)
+        export = self.exports[span]
+        before = self._loads()
+        try:
+            result = self.world.run(export, force=step.force, again=step.again, crash=step.crash)
+        except Crash:
+            committed = self._loads() - before
+            result = self.world.run(export, force=False, again=step.again, crash=None)
+            assert committed in (0, 1)
+            assert not (committed and result.applied)
+        assert result.items == result.rows_in + result.quarantined + result.filtered
+        assert result.rows_in == result.upserted + result.deleted + result.stale
+
+    def _loads(self) -> int:
+        return len(self.world.ledger())
+
+    def finish(self) -> None:
+        """Whatever is still missing is loaded."""
+        if self.baseline is None:
+            self.play(Step(None, BEGIN))
+        for number in range(WINDOWS):
+            window = (BEGIN + number * HOUR, BEGIN + (number + 1) * HOUR)
+            newest = self.baseline or 0
+            if newest < window[1] and not any(w in self.applied for w in (window, (newest, window[1]))):
+                self.play(Step(*window))
+
+    def check(self) -> None:
+        """Tables = model, and every row of the root and every load is explained by the ledger."""
+        model = {
+            key: {name: decoded(value) for name, value in item.items()} for key, item in self.world.state(END).items()
+        }
+        found = self.world.items()
+        assert len({(item["pk"], int(item["sk"])) for item in found}) == len(found)
+        assert {(item["pk"], int(item["sk"])): item for item in found} == model
+        ledger = self.world.ledger()
+        assert [row["sequence"] for row in ledger] == list(range(1, len(ledger) + 1))
+        for row in ledger:
+            assert row["items"] == row["rows_in"] + row["quarantined"] + row["filtered"]
+            assert row["rows_in"] == row["upserted"] + row["deleted"] + row["stale"]
+        spans = {(row["from_time"] or row["export_time"], row["to_time"] or row["export_time"]) for row in ledger}
+        assert self.world.versions_outside(spans) == []
+
+
+def run(world: World, schedule: Schedule) -> None:
+    player = Player(world, schedule)
+    for step in schedule.steps:
+        player.play(step)
+    player.finish()
+    player.check()
+    if schedule.twice:
+        for start, end in sorted(player.applied, key=lambda span: span[1]):
+            player.play(Step(start, end, force=True))
+        player.check()

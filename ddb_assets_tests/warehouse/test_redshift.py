@@ -1,0 +1,395 @@
+"""The connection to Redshift: how it gets in, what it survives, what it says, and what it never says."""
+
+import io
+import json
+import logging
+import threading
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ddb_assets.parquet.report import Column, Report
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.storage import Storage
+from ddb_assets.sandbox.redshift.faults import CONFLICT
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.sandbox.redshift.wire import ServerError
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import LoadError, WarehouseError
+from ddb_assets.warehouse.redshift import RedshiftWarehouse
+from ddb_assets.warehouse.redshift_settings import PASSWORD, RedshiftSettings
+from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets_tests.places import Place
+from ddb_assets_tests.warehouse.conftest import read, select, to_redshift
+from ddb_assets_tests.warehouse.exports import (
+    BASE_MICROS,
+    EXTRA,
+    KEY,
+    VERSION,
+    Item,
+    Source,
+    at,
+    relation,
+    report,
+    write,
+)
+
+
+@pytest.fixture
+def exports(source: Source) -> tuple[Report, Report]:
+    source.put(1, "a", "first", "x", "y")
+    source.put(2, "b", "gone")
+    source.put(11, "a", "second", "z")
+    source.delete(12, "b")
+    return source.full(10), source.window(10, 20)
+
+
+END = {"a": Item("second", ("z",))}
+
+
+def ledger(warehouse: RedshiftWarehouse) -> list[tuple[object, ...]]:
+    return select(warehouse, "SELECT sequence, upserted, deleted FROM _ddb_loads ORDER BY sequence")
+
+
+def test_a_connection_lost_before_commit_is_made_up_for(
+    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report]
+) -> None:
+    load(over_redshift, exports[0])
+    redshift.faults.drop_before_commit()
+    assert load(over_redshift, exports[1]).applied
+    assert (read(over_redshift), ledger(over_redshift)) == (END, [(1, 2, 0), (2, 1, 1)])
+
+
+def test_when_the_answer_to_commit_is_lost_the_ledger_decides(
+    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report]
+) -> None:
+    load(over_redshift, exports[0])
+    redshift.faults.drop_after_commit()
+    result = load(over_redshift, exports[1])
+    assert (result.upserted, result.deleted, result.sequence) == (1, 1, 2)
+    assert (read(over_redshift), ledger(over_redshift)) == (END, [(1, 2, 0), (2, 1, 1)])
+
+
+@pytest.mark.parametrize("number", [3, 12, 25])
+def test_a_conflict_has_the_whole_transaction_done_again(
+    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report], number: int
+) -> None:
+    load(over_redshift, exports[0])
+    redshift.faults.fail_statement(number, CONFLICT)
+    assert load(over_redshift, exports[1]).applied
+    assert (read(over_redshift), ledger(over_redshift)) == (END, [(1, 2, 0), (2, 1, 1)])
+
+
+def test_conflicts_without_end_are_an_error(
+    over_redshift: RedshiftWarehouse,
+    redshift: RedshiftServer,
+    exports: tuple[Report, Report],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0, 0.0))
+    for number in (1, 2, 3):
+        redshift.faults.fail_statement(number, CONFLICT)
+    with pytest.raises(WarehouseError, match="beside another transaction: 1023: Serializable isolation violation"):
+        load(over_redshift, exports[0])
+
+
+def test_any_other_error_ends_the_load_at_once(
+    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report]
+) -> None:
+    load(over_redshift, exports[0])
+    before = read(over_redshift)
+    sent = len(redshift.statements)
+    redshift.faults.fail_statement(20, ServerError("disk full", "53100", "context: no space\n query: 1"))
+    with pytest.raises(WarehouseError, match="disk full: no space"):
+        load(over_redshift, exports[1])
+    assert len(redshift.statements) - sent < 23
+    assert (read(over_redshift), ledger(over_redshift)) == (before, [(1, 2, 0)])
+
+
+@pytest.mark.slow
+def test_a_connection_lost_anywhere_is_made_up_for(
+    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0, 0.0))
+    source.put(1, "a", "at 1", "x")
+    load(over_redshift, source.full(5))
+    for number in range(1, 45, 3):
+        start = number * 100
+        source.put(start, "a", f"at {start}", *"xyz"[: number % 3])
+        redshift.faults.drop_at_statement(number)
+        load(over_redshift, source.window(start - 5, start + 10))
+        redshift.faults.clear()
+        assert read(over_redshift) == {"a": Item(f"at {start}", tuple("xyz"[: number % 3]))}
+    assert len(ledger(over_redshift)) == 16
+
+
+def test_loads_side_by_side_are_applied_once_each(
+    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, source: Source
+) -> None:
+    """Six loads, each export twice, of one table: none is lost, none is there twice."""
+    load(over_redshift, source.full(0))
+    for time_ in range(1, 30, 2):
+        source.put(time_, f"k{time_ % 6}", f"at {time_}", *"xy"[: time_ % 3])
+    windows = [source.window(start, start + 10) for start in (0, 10, 20)]
+    applied: list[bool] = []
+
+    def run(export: Report) -> None:
+        with to_redshift(redshift) as warehouse:
+            applied.append(load(warehouse, export).applied)
+
+    threads = [threading.Thread(target=run, args=(export,)) for export in windows * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(applied) == [False] * 3 + [True] * 3
+    assert read(over_redshift) == {key: item for key, (_, item) in source.state(30).items()}
+    assert len(ledger(over_redshift)) == 4
+
+
+def test_loaders_that_add_the_same_column_at_once_end_well(
+    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path
+) -> None:
+    def export(number: int) -> Report:
+        root = relation("orders", (KEY, Column(name="new", path=("new",), type="BIGINT"), VERSION, EXTRA))
+        rows = [{"order_id": "a", "new": number, "_ddb_version": BASE_MICROS + number}]
+        return report([write(tmp_path / str(number), root, rows)], export_time=at(number))
+
+    first = relation("orders", (KEY, VERSION, EXTRA))
+    load(over_redshift, report([write(tmp_path / "0", first, [])], export_time=at(1)))
+
+    def run(export: Report) -> None:
+        with to_redshift(redshift) as warehouse:
+            load(warehouse, export)
+
+    threads = [threading.Thread(target=run, args=(export(number),)) for number in (5, 6, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert select(over_redshift, "SELECT new FROM orders") == [(7,)]
+    assert len(ledger(over_redshift)) == 4
+
+
+def on_s3(made: Report, place: Place) -> Report:
+    relations = []
+    for one in made.relations:
+        parts = []
+        for part in one.parts:
+            uri = f"{place.root}/parquet/{one.name}/{Path(part.uri).name}"
+            place.storage.upload(Path(part.uri), uri)
+            parts.append(part.model_copy(update={"uri": uri}))
+        relations.append(one.model_copy(update={"parts": tuple(parts)}))
+    return made.model_copy(update={"relations": tuple(relations)})
+
+
+@pytest.fixture
+def direct(redshift: RedshiftServer, over_redshift: RedshiftWarehouse, lake: Place) -> RedshiftWarehouse:
+    """Redshift without a staging folder."""
+    settings = RedshiftSettings.parse(f"{redshift.url}?sslmode=disable&iam_role=arn:aws:iam::123456789012:role/copy")
+    return RedshiftWarehouse(settings, storage=lake.storage)
+
+
+def test_parts_on_s3_are_copied_where_they_are(
+    direct: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report], lake: Place
+) -> None:
+    made = on_s3(exports[0], lake)
+    before = [one.uri for one in lake.storage.list(lake.root)]
+    with direct as warehouse:
+        load(warehouse, made)
+        assert read(warehouse) == {"a": Item("first", ("x", "y")), "b": Item("gone")}
+    assert [one.uri for one in lake.storage.list(lake.root)] == before
+    copies = [text for text in redshift.statements if text.startswith("COPY") and lake.root in text]
+    assert len(copies) == 2
+    assert '("order_id", "note", "_ddb_version", "_ddb_extra") FROM' in copies[0]
+    assert copies[0].endswith("IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS PARQUET MANIFEST")
+
+
+def test_local_parts_need_a_staging_folder(direct: RedshiftWarehouse, exports: tuple[Report, Report]) -> None:
+    with direct as warehouse, pytest.raises(WarehouseError, match=r"is not on S3, where COPY reads: .*&staging=s3://"):
+        load(warehouse, exports[0])
+
+
+def test_a_part_that_was_changed_on_s3_is_named(
+    direct: RedshiftWarehouse, exports: tuple[Report, Report], lake: Place
+) -> None:
+    made = on_s3(exports[0], lake)
+    part = made.root.parts[0]
+    data = bytearray(lake.storage.read(part.uri))
+    data[len(data) // 2] ^= 1
+    lake.storage.write(part.uri, bytes(data))
+    with direct as warehouse, pytest.raises(LoadError, match=f"part {part.uri} is damaged"):
+        load(warehouse, made)
+
+
+def test_columns_that_changed_places_on_s3_are_noticed(direct: RedshiftWarehouse, tmp_path: Path, lake: Place) -> None:
+    """Two columns of one type: COPY, which goes by position, would not mind."""
+    pair = tuple(Column(name=n, path=(n,), type="VARCHAR(64)") for n in ("billing", "shipping"))
+    rows = [{"order_id": "a", "billing": "b", "shipping": "s", "_ddb_version": BASE_MICROS + 5}]
+    made = write(tmp_path / "p", relation("orders", (KEY, *pair, VERSION, EXTRA)), rows)
+    swapped = made.model_copy(update={"columns": (KEY, *reversed(pair), VERSION, EXTRA)})
+    with direct as warehouse, pytest.raises(LoadError, match="has the columns order_id, billing, shipping"):
+        load(warehouse, on_s3(report([swapped], export_time=at(5)), lake))
+
+
+def test_a_value_that_is_too_long_is_named_with_its_file_and_line(
+    over_redshift: RedshiftWarehouse, tmp_path: Path
+) -> None:
+    rows = [
+        {"order_id": "a" * 60, "_ddb_version": BASE_MICROS + 5},
+        {"order_id": "ä" * 40, "_ddb_version": BASE_MICROS + 5},
+    ]
+    made = report([write(tmp_path / "p", relation("orders", (KEY, VERSION, EXTRA)), rows)], export_time=at(5))
+    with pytest.raises(
+        LoadError, match=r"part-00000\.parquet in line 2 of column 'order_id', varchar\(64\): .* Data: 80"
+    ):
+        load(over_redshift, made)
+    assert select(over_redshift, "SELECT order_id FROM orders") == []
+
+
+def test_a_percent_sign_means_nothing(over_redshift: RedshiftWarehouse) -> None:
+    assert over_redshift.fetch(
+        Statement('SELECT \'%s %% ?\', "a?" FROM (SELECT CAST(? AS VARCHAR) AS "a?") AS t', ("5%s?",))
+    ) == [("%s %% ?", "5%s?")]
+    assert over_redshift.fetch(Statement("SELECT '100 % ?'")) == [("100 % ?",)]
+
+
+def test_an_administrator_can_tell_who_asks(redshift: RedshiftServer, over_redshift: RedshiftWarehouse) -> None:
+    settings = over_redshift.settings
+    with RedshiftWarehouse(settings, storage=Storage(), label="orders 2026-03-01's"):
+        assert "SET query_group TO 'orders 2026-03-01''s'" in redshift.statements
+    assert "SET statement_timeout TO 14400000" in redshift.statements
+
+
+def test_a_table_of_somebody_else_is_not_guessed_at(over_redshift: RedshiftWarehouse) -> None:
+    over_redshift.execute(Statement("CREATE TABLE other (a INTEGER)"))
+    with pytest.raises(WarehouseError, match=r"column 'a' of .*other.*'integer' is no column type"):
+        over_redshift.catalog(Table("public", "other"))
+
+
+SECRET = "hunter2-%'\"x"
+
+
+def test_the_password_is_nowhere(
+    exports: tuple[Report, Report],
+    redshift: RedshiftServer,
+    over_redshift: RedshiftWarehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said: list[str] = []
+    monkeypatch.setenv(PASSWORD, SECRET)
+    caplog.set_level(logging.INFO)
+    with pytest.raises(WarehouseError, match="refuses us: password authentication failed") as caught:
+        over_redshift.__class__(over_redshift.settings, storage=Storage()).__enter__()
+    said += [str(caught.value), repr(caught.value), repr(over_redshift), repr(over_redshift.settings)]
+    said += [str(caught.value.__cause__), str(caught.value.__context__)]
+    with pytest.raises(WarehouseError, match=f"must not hold a password: take it out and set {PASSWORD}") as caught:
+        open_warehouse("redshift://me:hunter2-x@host/db")
+    said.append(str(caught.value))
+    monkeypatch.setenv(PASSWORD, redshift.password)
+    load(over_redshift, exports[0])
+    said += [*redshift.statements, caplog.text, *capsys.readouterr()]
+    assert not [text for text in said if "hunter2" in text]
+    assert not [text for text in redshift.statements if redshift.password in text.replace("sandbox/", "")]
+
+
+def test_a_password_can_come_from_secrets_manager(
+    redshift: RedshiftServer, lake: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PASSWORD, raising=False)
+    for name, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    aws = AWS(endpoint=lake.storage.s3.meta.endpoint_url)
+    client = aws._boto3().client("secretsmanager", endpoint_url=aws.endpoint)
+    client.create_secret(
+        Name="loader", SecretString=json.dumps({"username": redshift.user, "password": redshift.password})
+    )
+    client.create_secret(Name="odd", SecretString="hunter2")
+    base = f"redshift://{redshift.host}:{redshift.port}/dev?sslmode=disable&secret="
+    with open_warehouse(base + "loader", aws=aws) as warehouse:
+        assert warehouse.fetch(Statement("SELECT 1")) == [(1,)]
+    for name, message in {"odd": "is not JSON with username and password", "none": "cannot be read"}.items():
+        with pytest.raises(Exception, match=message) as caught, open_warehouse(base + name, aws=aws):
+            pass
+        assert "hunter2" not in str(caught.value)
+
+
+def test_iam_logs_in_to_clusters_and_workgroups(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "SESSION_TOKEN": "token"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    keys = {"access_key_id": "key", "secret_access_key": "secret", "session_token": "token"}
+    cluster = RedshiftSettings.parse("redshift://loader@/dev?cluster=main&region=eu-west-1").arguments(AWS())
+    assert (
+        cluster.items()
+        >= (keys | {"iam": True, "cluster_identifier": "main", "db_user": "loader", "ssl": True}).items()
+    )
+    assert "password" not in cluster
+    workgroup = RedshiftSettings.parse("redshift:///dev?workgroup=main").arguments(AWS())
+    assert workgroup.items() >= (keys | {"is_serverless": True, "serverless_work_group": "main"}).items()
+
+
+def test_tls_is_the_default(redshift: RedshiftServer, over_redshift: RedshiftWarehouse) -> None:
+    with (
+        pytest.raises(WarehouseError, match=r"no connection to Redshift at .*refuses SSL"),
+        open_warehouse(redshift.url),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redshift://me@host", "names no database"),
+        ("redshift:///db", "names no host"),
+        ("redshift://host/db", "names no user"),
+        ("redshift://me@host:x/db", "is no URL of a Redshift"),
+        ("redshift://me@host/db?schemaa=x", "'schemaa' is no option of a Redshift URL: schema, iam_role"),
+        ("redshift://me@host/db?staging=/tmp/x", "write s3://bucket/prefix"),
+        ("redshift://me@host/db?sslmode=prefer", "one of verify-full, verify-ca, disable"),
+        ("redshift://me@host/db?cluster=a&workgroup=b", "give one of them"),
+        ("redshift://me@/db?cluster=a&sslmode=disable", "IAM needs an encrypted connection"),
+        ("redshift://me@host/db?statement_timeout=1h", "write a number of seconds"),
+    ],
+)
+def test_a_wrong_url_is_explained(url: str, message: str) -> None:
+    with pytest.raises(WarehouseError, match=message):
+        open_warehouse(url)
+
+
+def test_a_missing_password_is_said_before_anything_is_tried(
+    redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PASSWORD, raising=False)
+    with (
+        pytest.raises(WarehouseError, match=f"there is no password for awsuser at .*: set {PASSWORD}"),
+        open_warehouse(redshift.url),
+    ):
+        pass
+
+
+def test_a_server_that_is_not_there_is_said_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PASSWORD, "x")
+    began = time.monotonic()
+    with (
+        pytest.raises(WarehouseError, match=r"127\.0\.0\.1:1 cannot be reached: Connection refused"),
+        open_warehouse("redshift://me@127.0.0.1:1/db"),
+    ):
+        pass
+    assert time.monotonic() - began < 5
+
+
+def test_parquet_of_the_parts_stays_readable_in_ranges(lake: Place, direct: RedshiftWarehouse, tmp_path: Path) -> None:
+    """A footer longer than what one request brings."""
+    columns = tuple(Column(name=f"{'c' * 100}{n}", path=(f"c{n}",), type="BIGINT") for n in range(600))
+    rows = [{"order_id": "a", "_ddb_version": BASE_MICROS + 5}]
+    made = write(tmp_path / "wide", relation("orders", (KEY, *columns, VERSION, EXTRA)), rows)
+    data = Path(made.parts[0].uri).read_bytes()
+    assert int.from_bytes(data[-8:-4], "little") > 64 << 10
+    assert len(pl.read_parquet_schema(io.BytesIO(data))) == 603
+    with direct as warehouse:
+        assert load(warehouse, on_s3(report([made], export_time=at(5)), lake)).table_rows == {"orders": 1}
