@@ -13,8 +13,8 @@ export DDB_ASSETS_STATE := $(STATE)
 
 .PHONY: demo test soak dev lint bench clean
 
-demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB, checked to the last row
-	$(BIN)/ddb-assets demo --items $(ITEMS)
+demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift), checked to the last row
+	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift)
 
 dev: $(VENV)/installed-demo $(DAGSTER_HOME)/dagster.yaml  ## sandbox, webserver and daemon; Ctrl-C stops all
 	@echo "Dagster: http://127.0.0.1:$(PORT)"
@@ -46,7 +46,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed-demo: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[sandbox,ui]'
+	$(BIN)/python -m pip install --quiet --editable '.[redshift,sandbox,ui]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed-demo

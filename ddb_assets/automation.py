@@ -6,6 +6,7 @@ What the steps do is in the stages' `assets.py`.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -28,7 +29,7 @@ BASELINE = dg.define_asset_job(
     description="Export every table in full, flatten it and load it into the warehouse.",
 )
 
-IN_PROCESS = {"execution": {"config": {"in_process": {}}}}
+IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
 """A run of a window has a few short steps, one after another: a process for each would take longer than they do."""
 
 PITR = timedelta(days=35)
@@ -43,7 +44,8 @@ AS_PARQUET_PASSES = (
     & A.all_deps_blocking_checks_passed()
 ).with_label("as_parquet_passes")
 """A window is loaded when its Parquet is new and passes, late or not; one that fails is held until it is made again."""
-EVERY_HOUR = (A.cron_tick_passed("0 * * * *", "UTC") & ~A.in_progress()).with_label("every_hour")
+_the_hour: dg.AutomationCondition[Any] = dg.AutomationCondition.cron_tick_passed("0 * * * *", "UTC")
+EVERY_HOUR: dg.AutomationCondition[Any] = (_the_hour & ~A.in_progress()).with_label("every_hour")
 """Checks that find out what did not happen, so they cannot wait for something to happen."""
 
 AUTOMATION = dg.AutomationConditionSensorDefinition(

@@ -60,7 +60,10 @@ def covered_window(
     """The results of a step that has nothing to do for a window, because the baseline covers it."""
     passed = [
         dg.AssetCheckResult(
-            passed=True, asset_key=check.asset_key, check_name=check.name, description="The baseline covers this window."
+            passed=True,
+            asset_key=check.asset_key,
+            check_name=check.name,
+            description="The baseline covers this window.",
         )
         for check in checks
     ]
@@ -96,7 +99,9 @@ def each_window(
             yield from _recorded(context, done, checks)
             raise
         else:
-            if held := [check.check_name for check in _checks(done[key]) if _fails(check) and check.check_name in blocking]:
+            if held := [
+                check.check_name for check in _checks(done[key]) if _fails(check) and check.check_name in blocking
+            ]:
                 failed[key] = f"does not pass {', '.join(map(str, held))}"
     if failed:
         yield from _recorded(context, done, checks)
@@ -116,7 +121,9 @@ def each_window(
     yield from _evaluations(context, done, checks)
     for check in checks:  # Dagster asks for a word on the run as a whole, too
         yield dg.AssetCheckResult(
-            passed=not any(_fails(result) for result in _checks(chain.from_iterable(done.values())) if _is(result, check)),
+            passed=not any(
+                _fails(result) for result in _checks(chain.from_iterable(done.values())) if _is(result, check)
+            ),
             asset_key=check.asset_key,
             check_name=check.name,
             severity=dg.AssetCheckSeverity.WARN,

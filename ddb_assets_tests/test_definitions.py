@@ -15,7 +15,7 @@ BIN = Path(sys.executable).parent
 PURE = (
     "table", "table_yaml", "errors", "settings", "dynamodb.attribute_value", "exports.manifest", "exports.windows",
     "exports.data_file", "parquet.report", "parquet.schema", "parquet.infer", "parquet.flatten", "warehouse.sql",
-    "warehouse.load",
+    "warehouse.load", "imports.copy.mapping", "imports.copy.digest",
 )  # fmt: skip
 STAGES = ("dynamodb", "exports", "parquet", "warehouse")
 
@@ -49,8 +49,9 @@ def test_dagsters_own_checks_pass(root: Path, tmp_path: Path, command: str) -> N
 def test_dg_lists_every_table_of_the_defs_folder(root: Path) -> None:
     done = run(root, "dg", "list", "defs", "--json")
     assert done.returncode == 0, done.stderr
-    for folder in (root / "ddb_assets/defs").iterdir():
-        assert f'"warehouse/{folder.name}"' in done.stdout
+    for folder in (path.parent for path in (root / "ddb_assets/defs").rglob("defs.yaml")):
+        stage = "copies" if folder.parent.name == "copies" else "warehouse"
+        assert f'"{stage}/{folder.name}"' in done.stdout
 
 
 @pytest.mark.slow

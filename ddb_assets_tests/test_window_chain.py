@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +91,18 @@ def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) 
     for stage in ("exports/orders", *PARQUET, *TABLES):
         assert based.materialized(stage) == set(partitions)
     told = [facts(based, "warehouse/orders", key) for key in partitions]
-    assert sum(window["rows_in"] for window in told) == sum(window["upserted"] + window["deleted"] for window in told) > 0
+    assert (
+        sum(window["rows_in"] for window in told) == sum(window["upserted"] + window["deleted"] for window in told) > 0
+    )
     assert len({window["export_id"] for window in told}) == len(partitions)
-    assert all(earlier["lag"] > later["lag"] > 0 for earlier, later in zip(told, told[1:], strict=False))
+    assert all(earlier["lag"] > later["lag"] > 0 for earlier, later in pairwise(told))
     assert [facts(based, "parquet/orders", k)["dagster/partition_row_count"] for k in partitions] == [
         window["rows_in"] for window in told
     ]
     evaluations = {(e.check_name, e.partition) for e in result.get_asset_check_evaluations() if e.passed}
-    assert {("rows_reconcile", key) for key in partitions} | {("ledger_explains_rows", key) for key in partitions} < evaluations
+    assert {("rows_reconcile", key) for key in partitions} | {
+        ("ledger_explains_rows", key) for key in partitions
+    } < evaluations
     assert [check.passed for check in judged(based.instance, ORDERS, BEGUN)] == [True, True]
 
 
@@ -159,14 +164,18 @@ def test_a_bad_parquet_window_leaves_the_checks_of_its_neighbours(based: Chain) 
         line.split('"dataFileS3Key":"')[1].split('"')[0]
         for line in based.objects(based.export(hours_ago(5)))[
             uri.removeprefix(f"s3://{demo.BUCKET}/").replace("summary", "files")
-        ].decode().splitlines()[:1]
+        ]
+        .decode()
+        .splitlines()[:1]
     }
     body = based.sandbox.s3().get_object(Bucket=demo.BUCKET, Key=data)["Body"].read()
     based.put({data: body[:-4] + b"\0\0\0\0"})
     result = based.run(*PARQUET, partitions=partitions)
     assert bad in failures(result)
     assert based.materialized("parquet/orders") == set(partitions) - {bad}
-    passed = {e.partition for e in result.get_asset_check_evaluations() if e.check_name == "rows_reconcile" and e.passed}
+    passed = {
+        e.partition for e in result.get_asset_check_evaluations() if e.check_name == "rows_reconcile" and e.passed
+    }
     assert passed == set(partitions) - {bad}
     based.put({data: body})
 

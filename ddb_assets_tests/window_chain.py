@@ -47,7 +47,7 @@ def key_of(window: Window) -> str:
 def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Iterator["Chain"]:
     """A chain with a lake, a warehouse and an instance of its own, in the environment until the block ends."""
     prefix = uuid.uuid4().hex
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+    with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
         patch.setenv(LAKE, f"s3://{demo.BUCKET}/{prefix}")
         patch.setenv(STATE, str(state))
         yield Chain(sandbox, instance, definitions, prefix)
@@ -81,19 +81,19 @@ class Chain:
     def exported(self, table: str = "Orders") -> int:
         """How many exports of the table were ever asked for, of all tests."""
         client = self.sandbox.dynamodb()
-        arn, count, more = client.describe_table(TableName=table)["Table"]["TableArn"], 0, {}
+        arn, count, token = client.describe_table(TableName=table)["Table"]["TableArn"], 0, ""
         while True:
-            page = client.list_exports(TableArn=arn, **more)
+            page = client.list_exports(TableArn=arn, NextToken=token) if token else client.list_exports(TableArn=arn)
             count += len(page["ExportSummaries"])
-            if "NextToken" not in page:
+            token = page.get("NextToken", "")
+            if not token:
                 return count
-            more = {"NextToken": page["NextToken"]}
 
     def baseline(self, at: datetime, **other: str) -> None:
         """Tells the instance that a full export of that time is loaded."""
         exports = self.exports()
         told = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
-        facts = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
+        facts: dict[str, Any] = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(asset("warehouse_baseline/orders"), metadata=facts)
         )
@@ -142,13 +142,13 @@ class Ticks:
         self._sensor = chain.definitions.resolve_sensor_def(name)
 
     def tick(self) -> dg.SensorResult:
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.chain.instance,
             cursor=self.cursor or None,
             repository_def=self.chain.definitions.get_repository_def(),
             resources={"aws": AWS(), "lake": self.lake},
-        )
-        result = self._sensor(context)
+        ) as context:
+            result = self._sensor(context)
         assert isinstance(result, dg.SensorResult)
         for event in result.asset_events:
             self.chain.instance.report_runless_asset_event(event)

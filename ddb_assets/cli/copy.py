@@ -3,7 +3,9 @@
 What a copy does is `ddb_assets.imports`' matter; here are its options, the confirmation and what is printed.
 """
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,15 +14,16 @@ from typing import Any
 import click
 import orjson
 from pydantic import ValidationError
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json, progress_console
-from ddb_assets.imports.copy_checkpoint import Phase
-from ddb_assets.imports.copy_config import CopyConfig
-from ddb_assets.imports.copy_dry_run import DryRun, dry_run
-from ddb_assets.imports.copy_job import CopyFailedError
-from ddb_assets.imports.copy_plan import Clean, CopyPlan, plan_copy
-from ddb_assets.imports.copy_run import CopyOutcome, open_tables, run_copy
+from ddb_assets.cli.output import json_option, print_grid, print_json, progress_console
+from ddb_assets.imports.copy.checkpoint import Phase
+from ddb_assets.imports.copy.config import CopyConfig
+from ddb_assets.imports.copy.dry_run import DryRun, dry_run
+from ddb_assets.imports.copy.job import CopyFailedError
+from ddb_assets.imports.copy.plan import Clean, CopyPlan, plan_copy
+from ddb_assets.imports.copy.run import CopyOutcome, open_tables, run_copy
+from ddb_assets.imports.outcome import Totals
 from ddb_assets.settings import state_folder
 
 ACCESS = ("region", "profile", "role", "endpoint")
@@ -70,7 +73,7 @@ def _access_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--workers", type=int, help="Segments read at once.")
 @click.option("--segments", type=int, help="Of the parallel scan; by default chosen by the table's size.")
 @click.option("--in-flight", type=int, help="Batches written at once.")
-@click.option("--max-rcu", type=float, help="Read capacity units per second.")
+@click.option("--max-rcu", type=float, help="Read capacity units per second, of each table.")
 @click.option("--max-wcu", type=float, help="Write capacity units per second, indexes included.")
 @click.option("--deadline", type=float, help="Seconds for which one request is tried again.")
 @click.option(
@@ -104,7 +107,7 @@ def command(
         _print_dry_run(dry_run(plan_copy(opened.source, opened.destination, config.options(cleaning))), as_json=as_json)
         return
     total = int(opened.source.table.get("ItemCount", 0))
-    with item_progress(f"copying {opened.source.name}", total, silent=as_json) as bar:
+    with _progress(opened.source.name, total, silent=as_json) as bar, _term_interrupts():
         try:
             outcome = run_copy(
                 opened,
@@ -113,7 +116,7 @@ def command(
                 state_folder() / "copies",
                 exceptions=exceptions,
                 confirm=lambda plan: _confirm(plan, bar, yes=yes),
-                on_page=lambda phase, items: _advance(bar, phase, items),
+                on_page=lambda phase, items, totals: _advance(bar, phase, items, totals),
             )
         except CopyFailedError as error:
             if as_json:
@@ -187,18 +190,51 @@ def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
     bar.start()
 
 
-def _advance(bar: Progress, phase: Phase, items: int) -> None:
-    if phase == "copy":
-        bar.advance(bar.tasks[0].id, items)
+@contextmanager
+def _term_interrupts() -> Iterator[None]:
+    """SIGTERM ends a copy as Ctrl-C does: what is in flight is finished, and it can be gone on with."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress(table: str, items: int, *, silent: bool) -> Iterator[Progress]:
+    """A bar of the items read, against the number DynamoDB told, with what the writer does beside it."""
+    columns = (
+        TextColumn("copying {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[writing]}"),
+    )
+    with Progress(*columns, console=progress_console, disable=silent, transient=True) as bar:
+        bar.add_task(table, total=items or None, writing="")
+        yield bar
+
+
+def _advance(bar: Progress, phase: Phase, items: int, totals: Totals) -> None:
+    task = bar.tasks[0]
+    done = totals.written + totals.deleted
+    rate = done / task.elapsed if task.elapsed else 0.0
+    throttled = sum(totals.throttles.values())
+    doing = {"clean": "deleting, ", "extra": "deleting what is over, "}.get(phase, "")
+    writing = f"{doing}{rate:,.0f} items/s, {totals.consumed:,.0f} WCU, {throttled:,} throttles"
+    bar.update(task.id, advance=items if phase == "copy" else 0, writing=writing)
 
 
 def _print_dry_run(found: DryRun, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    print_grid(
-        "nothing was written", ("", ""), [(name.replace("_", " "), value) for name, value in asdict(found).items()]
-    )
+    shown = ("items", "rejected", "destination_items", "would_delete", "wcu", "seconds", "rcu")
+    click.echo(f"{found.source} -> {found.destination}")
+    print_grid("nothing was written", ("", ""), [(name.replace("_", " "), getattr(found, name)) for name in shown])
+    for rejected in found.rejected_sample:
+        click.echo(f"rejected: {rejected['reason']}: {orjson.dumps(rejected['item']).decode()}")
 
 
 def _print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
@@ -208,7 +244,8 @@ def _print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
         print_json(document)
         return
     shown = ("read", "written", "superseded", "deleted", "rejected", "rcu", "wcu", "seconds")
-    print_grid(f"{report.source} -> {report.destination}", ("", ""), [(name, getattr(report, name)) for name in shown])
+    click.echo(f"{report.source} -> {report.destination}")
+    print_grid("copied", ("", ""), [(name, getattr(report, name)) for name in shown])
     for line in report.not_copied:
         click.echo(f"not copied: {line}")
     if report.rejected:

@@ -43,8 +43,9 @@ class DemoError(DdbAssetsError):
 
 @click.command("demo")
 @click.option("--items", type=click.IntRange(3), default=demo.DEFAULT_ITEMS, show_default=True, help="In all tables.")
+@click.option("--redshift", is_flag=True, help="Into the Redshift stand-in, which is gone afterwards, not into DuckDB.")
 @json_option
-def command(items: int, as_json: bool) -> None:
+def command(items: int, redshift: bool, as_json: bool) -> None:
     """Bring the sandbox's tables into DuckDB through Dagster and check every number.
 
     All state is in the state folder (DDB_ASSETS_STATE, else .state). Exits with 0 only if everything adds up.
@@ -53,7 +54,7 @@ def command(items: int, as_json: bool) -> None:
     _use_local_instance(state)
     with progress_console.status("starting the sandbox") as status, dg.DagsterInstance.get() as instance:
         before = _remembered(instance, state, items)
-        with _sandbox(0 if before else items) as variables:
+        with _sandbox(0 if before else items, redshift) as variables:
             os.environ.update(variables)
             aws = AWS()
             if before:
@@ -75,16 +76,19 @@ def command(items: int, as_json: bool) -> None:
         answer = {"query": SAMPLE, "columns": SAMPLE_COLUMNS, "rows": sampled}
         print_json({"reconciles": good, "tables": [asdict(table) for table in tables], "sample": answer})
     else:
-        print_outcomes(tables, sampled)
-        click.echo(f"\nWarehouse: {WarehouseTarget().address}\nIn the Dagster UI: make dev, then http://127.0.0.1:3000")
+        print_outcomes(tables, sampled, "Redshift" if redshift else "DuckDB")
+        if not redshift:
+            click.echo(f"\nWarehouse: {WarehouseTarget().address}")
+        click.echo("\nIn the Dagster UI: make dev, then http://127.0.0.1:3000")
     if not good:
         raise DemoError("the numbers do not add up; see the table above")
 
 
 @contextmanager
-def _sandbox(items: int) -> Iterator[dict[str, str]]:
+def _sandbox(items: int, redshift: bool) -> Iterator[dict[str, str]]:
     """A sandbox in a process of its own, as anyone would start it; gives the variables that lead to it."""
     arguments = [sys.executable, "-m", "ddb_assets.cli", "sandbox", "--json", "--items", str(items)]
+    arguments += ["--redshift"] if redshift else []
     child = subprocess.Popen(arguments, stdout=subprocess.PIPE)  # noqa: S603 -- our own
     try:
         assert child.stdout  # noqa: S101 -- asked for above

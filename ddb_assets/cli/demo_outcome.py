@@ -89,7 +89,7 @@ def sample(warehouse: Warehouse) -> list[tuple[object, ...]]:
     return warehouse.fetch(Statement(SAMPLE))
 
 
-def print_outcomes(tables: Sequence[TableOutcome], sampled: Sequence[tuple[object, ...]]) -> None:
+def print_outcomes(tables: Sequence[TableOutcome], sampled: Sequence[tuple[object, ...]], warehouse: str) -> None:
     """What people see at the end of the demo."""
     rows: list[tuple[object, ...]] = []
     for t in tables:
@@ -98,7 +98,7 @@ def print_outcomes(tables: Sequence[TableOutcome], sampled: Sequence[tuple[objec
         rows.append((root, t.source_items, root_rows, *told, t.reconciles))
         rows += [(child, None, child_rows, *[None] * 5) for child, child_rows in children]
     header = ("relation", "items", "rows", "quarantined", "extra", "bytes", "seconds", "adds up")
-    print_grid("DynamoDB -> S3 -> Parquet -> DuckDB", header, rows)
+    print_grid(f"DynamoDB -> S3 -> Parquet -> {warehouse}", header, rows)
     for t in tables:
         done = "applied" if t.applied else "was already applied, and is not applied twice"
         click.echo(f"{t.table}: export {t.export_id} {done}")

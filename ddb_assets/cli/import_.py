@@ -16,20 +16,17 @@ from rich.progress import Progress as Bar
 
 from ddb_assets.cli.output import json_option, print_grid, print_json, progress_console
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.config import Format, ImportConfig, Mode
-from ddb_assets.imports.import_job import ImportJob
-from ddb_assets.imports.import_yaml import read_import_config
-from ddb_assets.imports.job_options import JobOptions, Progress
+from ddb_assets.imports.files.config import Format, ImportConfig, Mode
+from ddb_assets.imports.files.config_yaml import read_import_config
+from ddb_assets.imports.files.job import ImportJob
+from ddb_assets.imports.files.options import JobOptions, Progress
+from ddb_assets.imports.files.report import ImportReport
+from ddb_assets.imports.files.run import NewTable, prepare_import
 from ddb_assets.imports.rate import PROVISIONED_SHARE
-from ddb_assets.imports.report import ImportReport
-from ddb_assets.imports.source import open_source
-from ddb_assets.imports.target import Target
-from ddb_assets.imports.transport import WRITER_CLIENT
 from ddb_assets.imports.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.aws_errors import explained
-from ddb_assets.resources.storage import Storage, is_s3
-from ddb_assets.settings import state_folder
+from ddb_assets.resources.storage import join
+from ddb_assets.settings import LAKE, setting
 
 PRICE = 0.625
 """US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""
@@ -74,6 +71,13 @@ class ImportFailedError(DdbAssetsError):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Instead of SOURCE: an exceptions file whose rows were mended.",
 )
+@click.option(
+    "--new-table",
+    "new_key",
+    metavar="PK:TYPE[,SK:TYPE]",
+    help="Make the table with this key (types S, N, B) by ImportTable, which costs no WCUs: items are staged on S3.",
+)
+@click.option("--staging", metavar="URI", help=f"Where on S3, for --new-table; default: imports below {LAKE}.")
 @click.option("--restart", is_flag=True, help="Begin again although an earlier run of this import was not finished.")
 @click.option("--verify", type=click.IntRange(0), default=0, metavar="N", help="Read N written items back and compare.")
 @click.option(
@@ -88,6 +92,8 @@ def command(
     mode: Mode | None,
     exceptions: Path | None,
     redrive: Path | None,
+    new_key: str | None,
+    staging: str | None,
     price: float,
     as_json: bool,
     **options: Any,
@@ -99,26 +105,17 @@ def command(
     """
     if (source is None) == (redrive is None):
         raise click.UsageError("give either SOURCE or --redrive FILE")
-    uri = source or str(redrive)
-    settings = _config(config, format_, mode)
-    aws = AWS()
-    client = aws.dynamodb(table, WRITER_CLIENT)
-    with explained("dynamodb:DescribeTable", table):
-        target = Target.of(client.describe_table(TableName=table)["Table"], table)
-    target.check_active()
-    storage = aws.storage() if is_s3(uri) else Storage()
-    opened = open_source(storage, uri, settings, redrive=redrive is not None)
-    with _progress(target.name, silent=as_json) as on_progress:
-        job = ImportJob(
-            client,
-            storage,
-            target,
-            opened,
-            settings,
-            folder=state_folder() / "imports",
-            options=JobOptions(**options),
+    with _progress(table.rpartition("/")[2], silent=as_json) as on_progress:
+        job = prepare_import(
+            AWS(),
+            table,
+            source or str(redrive),
+            _config(config, format_, mode),
+            JobOptions(**options),
+            redrive=redrive is not None,
             exceptions=exceptions,
             on_progress=on_progress,
+            new_table=_new_table(new_key, staging),
         )
         with _ended_by_signals(job):
             report = job.run()
@@ -130,6 +127,18 @@ def command(
     if report.problem:
         more = "" if report.dry_run or not job.checkpoint.path.exists() else "; the same command goes on where it was"
         raise ImportFailedError(f"{report.problem}{more}")
+
+
+def _new_table(key: str | None, staging: str | None) -> NewTable | None:
+    if key is None:
+        return None
+    parts = tuple(tuple(part.strip().rsplit(":", 1)) for part in key.split(","))
+    if len(parts) > 2 or any(len(part) != 2 or not part[0] or part[1] not in {"S", "N", "B"} for part in parts):
+        raise click.BadParameter(
+            f"{key!r} is not PK:TYPE or PK:TYPE,SK:TYPE with types S, N or B", param_hint="--new-table"
+        )
+    folder = staging or join(setting(LAKE, "the S3 URI below which items are staged; or give --staging"), "imports")
+    return NewTable(tuple((name, type_) for name, type_ in parts), folder)
 
 
 def _config(path: Path | None, format_: Format | None, mode: Mode | None) -> ImportConfig:

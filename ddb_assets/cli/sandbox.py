@@ -6,6 +6,7 @@ The server and its demo tables are `ddb_assets.sandbox`'s.
 import os
 import signal
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -15,11 +16,13 @@ from ddb_assets.cli.output import json_option, print_json, progress_console
 from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.process import serve
+from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, ROLE, WAREHOUSE
+from ddb_assets.warehouse.redshift_settings import PASSWORD
 
 LAKE_URI = f"s3://{demo.BUCKET}/lake"
-REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE)
+REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)
 """Settings that lead to real accounts and warehouses; nothing that runs against the sandbox may see them."""
 
 
@@ -34,34 +37,51 @@ REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE)
     type=click.Path(file_okay=False, path_type=Path),
     help=f"With COMMAND: folder that brings back what lay in {LAKE_URI} the last time and keeps it for the next.",
 )
+@click.option("--redshift", is_flag=True, help="Run a Redshift stand-in too, which starts empty.")
 @json_option
 @click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 def command(
-    port: int, items: int, state: Path | None, lake: Path | None, as_json: bool, command_line: tuple[str, ...]
+    port: int,
+    items: int,
+    state: Path | None,
+    lake: Path | None,
+    redshift: bool,
+    as_json: bool,
+    command_line: tuple[str, ...],
 ) -> None:
     """Run DynamoDB and S3 with demo tables on 127.0.0.1, and print the environment that leads to them.
 
     Runs until Ctrl-C, or runs COMMAND in that environment and ends with it.
     """
 
+    stack = ExitStack()
+
+    def variables(sandbox: Sandbox) -> dict[str, str]:
+        if not redshift:
+            return environment(sandbox)
+        server = stack.enter_context(RedshiftServer(Storage(sandbox.s3())))
+        return environment(sandbox) | {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
+
     def ready(sandbox: Sandbox) -> None:
+        found = variables(sandbox)
         if as_json:
-            print_json(environment(sandbox))
+            print_json(found)
         else:
-            click.echo("\n".join(f"export {name}={value}" for name, value in environment(sandbox).items()))
+            click.echo("\n".join(f"export {name}='{value}'" for name, value in found.items()))
             progress_console.print(f"sandbox with {items:,} items at {sandbox.endpoint_url}; Ctrl-C stops it")
 
     forget_real_account()
     if not command_line:
         if lake:
             raise click.UsageError("--lake needs a COMMAND to run")
-        serve(port, items, state, ready)
+        with stack:
+            serve(port, items, state, ready)
         return
-    with Sandbox(state, port) as sandbox:
+    with Sandbox(state, port) as sandbox, stack:
         demo.load(sandbox, items)
         if lake:
             restore(sandbox.s3(), lake, LAKE_URI)
-        code = _run(command_line, environment(sandbox))
+        code = _run(command_line, variables(sandbox))
         if lake:
             keep(Storage(sandbox.s3()), LAKE_URI, lake)
     raise click.exceptions.Exit(code)

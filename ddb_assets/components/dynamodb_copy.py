@@ -1,6 +1,6 @@
 """`DynamoDBCopy`: a few lines of YAML become an asset that copies one DynamoDB table into another.
 
-What the YAML may say is `ddb_assets.imports.copy_config`'s; what it may not say, because it deletes, is in the run's
+What the YAML may say is `ddb_assets.imports.copy.config`'s; what it may not say, because it deletes, is in the run's
 config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
@@ -10,8 +10,8 @@ from typing import Self, cast
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationError
 
-from ddb_assets.imports.copy_assets import copy_asset
-from ddb_assets.imports.copy_config import CopyConfig
+from ddb_assets.imports.copy.assets import copy_asset
+from ddb_assets.imports.copy.config import CopyConfig
 from ddb_assets.table_yaml import ConfigError
 
 COMMENTED_YAML = """\

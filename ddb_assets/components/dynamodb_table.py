@@ -109,10 +109,17 @@ class DynamoDBTable(dg.Component):
         """The table's assets in flow order, and the schedule that starts them; most checks are inside the assets."""
         table = self.table
         kind = metadata.warehouse_kind(WarehouseTarget().address)
-        whole = [source_spec(table), snapshot_asset(table), baseline_assets(table), warehouse_assets(table, kind)]
+        whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
+            source_spec(table),
+            snapshot_asset(table),
+            baseline_assets(table),
+            warehouse_assets(table, kind),
+        ]
         if table.load == "replace":
             return dg.Definitions(assets=whole, schedules=[snapshot_schedule(table)])
         windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, kind)]
         return dg.Definitions(
-            assets=[*whole, *windows], asset_checks=[chain_checks(table)], schedules=[window_schedule(table)]
+            assets=[*whole, *windows],
+            asset_checks=[chain_checks(table)],
+            schedules=[window_schedule(table)],
         )

@@ -6,11 +6,20 @@ Facts: DynamoDB Developer Guide, "Constraints" (400 KB, 32 levels, keys of 2,048
 keys, no member twice in a set) and "DynamoDB item sizes and formats" (how sizes are counted).
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ddb_assets.dynamodb.attribute_value import MAX_DEPTH, MAX_DIGITS, AttributeValueError, binary, number, split
+from ddb_assets.dynamodb.attribute_value import (
+    MAX_DEPTH,
+    MAX_DIGITS,
+    AttributeValueError,
+    binary,
+    format_path,
+    number,
+    split,
+)
 
 Item = dict[str, Any]
 """Attributes by name, in DynamoDB JSON."""
@@ -19,6 +28,7 @@ Key = tuple[object, ...]
 
 MAX_ITEM_BYTES = 400 * 1024
 MAX_NAME_BYTES = 64 * 1024 - 1
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES = 2048, 1024
 
 
@@ -31,51 +41,72 @@ class KeyAttribute:
     max_bytes: int
 
 
-def number_size(text: str) -> int:
-    """Bytes of an N: one per two significant digits, and one; the text has no exponent."""
+class _Refused(Exception):  # noqa: N818 -- never leaves this module
+    """What DynamoDB does not take; `path` is filled on the way up, so that good values pay nothing for it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.path: list[str | int] = []
+
+
+def _value_size(value: Any, depth: int = 0) -> int:
+    """Bytes of a value without its name."""
+    if not isinstance(value, dict) or len(value) != 1:
+        split(value)  # says what is wrong
+    ((descriptor, payload),) = value.items()
+    if descriptor == "S" and isinstance(payload, str):
+        return _text_size(payload)
+    if descriptor == "N" and isinstance(payload, str):
+        return _number_size(payload)
+    if (descriptor == "BOOL" and isinstance(payload, bool)) or (descriptor == "NULL" and payload is True):
+        return 1
+    if descriptor == "B" and isinstance(payload, str):
+        return len(binary(payload))
+    if descriptor == "M" and isinstance(payload, dict):
+        return _members_size(payload.items(), depth) + sum(map(_name_size, payload)) + len(payload) + 3
+    if descriptor == "L" and isinstance(payload, list):
+        return _members_size(enumerate(payload), depth) + len(payload) + 3
+    if descriptor in {"SS", "NS", "BS"} and isinstance(payload, list):
+        return _set_size(descriptor[0], payload)
+    split(value)  # an unknown type
+    raise _Refused(f"{descriptor} cannot hold {type(payload).__name__}")
+
+
+def _members_size(members: Iterable[tuple[str | int, object]], depth: int) -> int:
+    if depth >= MAX_DEPTH:
+        raise _Refused(f"nested deeper than {MAX_DEPTH} levels")
+    size = 0
+    for step, member in members:
+        try:
+            size += _value_size(member, depth + 1)
+        except (_Refused, AttributeValueError) as error:
+            raise _within(step, error) from None
+    return size
+
+
+def _within(step: str | int, error: Exception) -> _Refused:
+    refused = error if isinstance(error, _Refused) else _Refused(str(error).removeprefix("(item): "))
+    refused.path.insert(0, step)
+    return refused
+
+
+def _number_size(text: str) -> int:
+    """One byte per two significant digits, and one."""
+    if not (len(text) <= MAX_DIGITS and _PLAIN_NUMBER.fullmatch(text)):
+        text = "".join(map(str, number(text).as_tuple().digits))
     return (len(text.strip("-").replace(".", "").strip("0")) + 1) // 2 + 1
-
-
-def base64_size(text: str) -> int:
-    """Bytes that a padded base64 text stands for."""
-    return len(text) * 3 // 4 - text[-2:].count("=")
-
-
-def value_size(value: object, path: tuple[str | int, ...], depth: int = 0) -> int:
-    """Bytes of a value without its name. Raises AttributeValueError with the path of what DynamoDB refuses."""
-    descriptor, payload = split(value, path)
-    match descriptor, payload:
-        case "S", str():
-            return _text_size(payload, path)
-        case "N", str():
-            if payload.isdigit() and payload.isascii() and len(payload) <= MAX_DIGITS:
-                return number_size(payload)
-            digits = "".join(map(str, number(payload, path).as_tuple().digits))
-            return number_size(digits)
-        case ("BOOL", bool()) | ("NULL", True):
-            return 1
-        case "B", str():
-            return len(binary(payload, path))
-        case ("M", dict()) | ("L", list()):
-            if depth >= MAX_DEPTH:
-                raise AttributeValueError(f"attribute {path[0]!r} is nested deeper than {MAX_DEPTH} levels")
-            if descriptor == "M":
-                return (
-                    sum(
-                        _name_size(name, path) + value_size(member, (*path, name), depth + 1) + 1
-                        for name, member in payload.items()
-                    )
-                    + 3
-                )
-            return sum(value_size(member, (*path, i), depth + 1) + 1 for i, member in enumerate(payload)) + 3
-        case (("SS" | "NS" | "BS"), list()):
-            return _set_size(descriptor[0], payload, path)
-    raise AttributeValueError(f"{path[0]}: {descriptor} cannot hold {type(payload).__name__}")
 
 
 def attribute_sizes(item: Mapping[str, object]) -> dict[str, int]:
     """Bytes of every attribute with its name. Raises AttributeValueError naming what DynamoDB would refuse."""
-    return {name: _name_size(name, ()) + value_size(value, (name,)) for name, value in item.items()}
+    sizes = {}
+    for name, value in item.items():
+        try:
+            sizes[name] = _name_size(name) + _value_size(value)
+        except (_Refused, AttributeValueError) as error:
+            refused = _within(name, error)
+            raise AttributeValueError(f"{format_path(refused.path)}: {refused}") from None
+    return sizes
 
 
 def item_key(item: Mapping[str, object], key: Sequence[KeyAttribute]) -> Key:
@@ -104,7 +135,7 @@ def key_value(value: object, attribute: KeyAttribute) -> object:
     found = binary(payload, (attribute.name,)) if descriptor == "B" else payload
     if not found:
         raise AttributeValueError(f"key attribute {attribute.name!r} is empty")
-    size = len(found) if isinstance(found, bytes) else _text_size(found, (attribute.name,))
+    size = len(found) if isinstance(found, bytes) else _text_size(found)
     if size > attribute.max_bytes:
         raise AttributeValueError(
             f"key attribute {attribute.name!r} has {size} bytes, DynamoDB takes {attribute.max_bytes}"
@@ -112,33 +143,29 @@ def key_value(value: object, attribute: KeyAttribute) -> object:
     return found
 
 
-def _text_size(text: str, path: tuple[str | int, ...]) -> int:
+def _text_size(text: str) -> int:
     if text.isascii():
         return len(text)
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:
-        raise AttributeValueError(f"{path[0] if path else 'a name'}: the text is no Unicode ({error.reason})") from None
+        raise _Refused(f"the text is no Unicode ({error.reason})") from None
 
 
-def _name_size(name: str, path: tuple[str | int, ...]) -> int:
-    size = _text_size(name, path)
+def _name_size(name: str) -> int:
+    size = _text_size(name)
     if not 0 < size <= MAX_NAME_BYTES:
-        raise AttributeValueError(f"an attribute name has {size} bytes, DynamoDB takes 1 to {MAX_NAME_BYTES}")
+        raise _Refused(f"an attribute name has {size} bytes, DynamoDB takes 1 to {MAX_NAME_BYTES}")
     return size
 
 
-def _set_size(descriptor: str, members: list[object], path: tuple[str | int, ...]) -> int:
+def _set_size(descriptor: str, members: list[object]) -> int:
     if not members:
-        raise AttributeValueError(f"{path[0]}: a set must not be empty")
-    size = 0
-    seen: set[object] = set()
-    for index, member in enumerate(members):
-        size += value_size({descriptor: member}, (*path, index))
-        text = str(member)
-        seen.add(number(text) if descriptor == "N" else binary(text) if descriptor == "B" else text)
+        raise _Refused("a set must not be empty")
+    size = _members_size(enumerate({descriptor: member} for member in members), 0)
+    seen = {number(str(m)) if descriptor == "N" else binary(str(m)) if descriptor == "B" else m for m in members}
     if len(seen) < len(members):
-        raise AttributeValueError(f"{path[0]}: a member stands twice in a set")
+        raise _Refused("a member stands twice in a set")
     return size
 
 

@@ -9,12 +9,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.exports.follow import started_at
-from ddb_assets.exports.manifest import SUMMARY
 
 EXPORT_ID = re.compile(r"[0-9]{14}-[A-Za-z0-9]+")
 OVERLAP = timedelta(hours=1)
@@ -77,45 +75,5 @@ class Cursor(BaseModel):
         )
 
 
-def ids_of_notification(body: str, bucket: str, prefix: str) -> list[str]:
-    """The exports below `prefix` whose manifest an S3 event notification tells of; others, and other messages, give none.
-
-    Also for a notification that came by way of SNS or EventBridge. Facts: event message structure in the S3 User Guide;
-    keys are URL-encoded there, but not by EventBridge.
-    """
-    try:
-        message = json.loads(body)
-        if isinstance(message, dict) and isinstance(message.get("Message"), str):
-            message = json.loads(message["Message"])
-    except ValueError:
-        return []
-    if not isinstance(message, dict):
-        return []
-    found = [(place, True) for record in _list(message.get("Records")) if (place := _dict(record).get("s3"))]
-    found += [(message["detail"], False)] if "detail" in message else []
-    ids = []
-    for place, encoded in found:
-        key = str(_dict(_dict(place).get("object")).get("key", ""))
-        key = unquote_plus(key) if encoded else key
-        folder, _, name = key.rpartition("/")
-        parent, _, export = folder.rpartition("/")
-        if (
-            _dict(_dict(place).get("bucket")).get("name") == bucket
-            and name == SUMMARY
-            and parent == prefix
-            and EXPORT_ID.fullmatch(export)
-        ):
-            ids.append(export)
-    return ids
-
-
 def _first_id(moment: datetime) -> str:
     return f"{int(moment.timestamp() * 1000):014d}"
-
-
-def _dict(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []

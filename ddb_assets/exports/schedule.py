@@ -60,9 +60,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         description=f"Asks DynamoDB for the export of each window of {table.table} as soon as it can be had.",
     )
-    def windows(
-        context: dg.ScheduleEvaluationContext, aws: AWS, lake: Lake
-    ) -> dg.SkipReason | list[dg.RunRequest]:
+    def windows(context: dg.ScheduleEvaluationContext, aws: AWS, lake: Lake) -> dg.SkipReason | list[dg.RunRequest]:
         baseline = find_baseline(context.instance, table)
         if baseline is None:
             return dg.SkipReason(f"no baseline yet: materialize {baseline_assets(table)}")
@@ -158,10 +156,9 @@ class _Asking:
     def _again(self, window: Window, failed: tuple[ExportRef, ...]) -> bool:
         """Whether the time has come; each failure is reported, and doubles the pause after it."""
         newest = failed[0]
-        pause = min(FIRST_PAUSE * 2 ** (len(failed) - 1), LONGEST_PAUSE)
+        pause: timedelta = min(FIRST_PAUSE * 2 ** (len(failed) - 1), LONGEST_PAUSE)
         self._context.log.error(
             f"window {window}: export {newest.id} failed ({newest.failure}); {len(failed)} so far, "
             f"the next is asked for at {(newest.started + pause).isoformat(timespec='minutes')}"
         )
         return self._now - newest.started >= pause
-

@@ -20,11 +20,12 @@ from pydantic import BaseModel
 from ddb_assets import metadata
 from ddb_assets.automation import IN_PROCESS
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.exports.arrivals import Cursor, ids_of_notification
+from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.assets import VERIFIED
 from ddb_assets.exports.chain import Baseline, baseline_assets, find_baseline, window_facts
 from ddb_assets.exports.follow import started_at
 from ddb_assets.exports.manifest import SUMMARY, Export, ManifestError, read_export
+from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.schedule import stage_assets
 from ddb_assets.exports.windows import Window, WindowError, partition_of
 from ddb_assets.partitions import window_partitions
@@ -36,7 +37,6 @@ from ddb_assets.table import ExportTarget, Table
 A_TICK = timedelta(seconds=30)
 AT_MOST = 100  # exports looked at in one tick
 GIVEN_UP = timedelta(hours=48)  # no export takes that long; the schedule asks for its window again
-MESSAGES = 10  # the most that SQS hands out at a time
 
 
 def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
@@ -52,7 +52,7 @@ def _sensor(place: ExportTarget | None, tables: list[Table]) -> dg.SensorDefinit
     name = "exports_of_the_lake"
     if place:
         name = re.sub(r"[^A-Za-z0-9]+", "_", f"exports_in_{place.bucket}_{place.prefix}").strip("_")
-    target = dg.AssetSelection.assets()
+    target: dg.AssetSelection = dg.AssetSelection.assets()
     for table in tables:
         target |= stage_assets(table, "parquet", "warehouse")
 
@@ -68,9 +68,9 @@ def _sensor(place: ExportTarget | None, tables: list[Table]) -> dg.SensorDefinit
         cursor, storage, now = Cursor.parse(context.cursor), aws.storage(), datetime.now(UTC)
         receipts: tuple[str, ...] = ()
         if place is None and lake.events_queue:
-            queue = _Queue(aws.sqs(), lake.events_queue, where)
+            queue = Notifications(aws.sqs(), lake.events_queue, where)
             queue.delete(cursor.receipts)
-            told, receipts = queue.receive()
+            told, receipts = queue.receive(AT_MOST)
             found = cursor.unseen(told, now)
         else:
             found = cursor.unseen(storage.folders(root, cursor.start_after), now)
@@ -268,33 +268,6 @@ class _Claim(BaseModel):
             return cls.model_validate(orjson.loads(summary))
         except ValueError:
             return None
-
-
-class _Queue:
-    """The S3 event notifications of one place."""
-
-    def __init__(self, client: Any, url: str, place: ExportTarget) -> None:
-        self._client, self._url = client, url
-        self._bucket, self._prefix = place.bucket, join(place.prefix, "AWSDynamoDB").strip("/")
-
-    def receive(self) -> tuple[list[str], tuple[str, ...]]:
-        """Exports, and the receipts with which their messages are deleted once we have written down what they said."""
-        ids: list[str] = []
-        receipts: list[str] = []
-        while len(receipts) < AT_MOST:
-            answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=MESSAGES, WaitTimeSeconds=0)
-            messages = answer.get("Messages", [])
-            if not messages:
-                break
-            for message in messages:
-                ids += ids_of_notification(message["Body"], self._bucket, self._prefix)
-                receipts.append(message["ReceiptHandle"])
-        return list(dict.fromkeys(ids)), tuple(receipts)
-
-    def delete(self, receipts: tuple[str, ...]) -> None:
-        for start in range(0, len(receipts), MESSAGES):
-            entries = [{"Id": str(n), "ReceiptHandle": r} for n, r in enumerate(receipts[start : start + MESSAGES])]
-            self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
 
 
 def _partition(table: Table, export: Export, baseline: Baseline) -> str:

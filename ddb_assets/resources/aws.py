@@ -15,7 +15,7 @@ import botocore.session
 import dagster as dg
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field, PrivateAttr
 
 from ddb_assets.resources.storage import Storage
@@ -59,6 +59,29 @@ class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
         """A client for SQS."""
         with _explained():
             return self._boto3().client("sqs", endpoint_url=self.endpoint or None, config=CLIENT)
+
+    def secret(self, name: str) -> str:
+        """The text of a secret of Secrets Manager, by its name or ARN."""
+        with _explained():
+            client = self._boto3().client("secretsmanager", endpoint_url=self.endpoint or None, config=CLIENT)
+        try:
+            return str(client.get_secret_value(SecretId=name)["SecretString"])
+        except (ClientError, BotoCoreError, KeyError) as error:
+            raise SettingError(f"secret {name!r} of Secrets Manager cannot be read: {error}") from error
+
+    def access_keys(self) -> dict[str, str]:
+        """Access key, secret key and session token, by the names that redshift_connector has for them."""
+        with _explained():
+            found = self._boto3().get_credentials()
+        if found is None:
+            raise SettingError("there are no AWS credentials: set AWS_PROFILE or the variables of an access key")
+        frozen = found.get_frozen_credentials()
+        given = {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "session_token": frozen.token,
+        }
+        return {name: value for name, value in given.items() if value}
 
     def storage(self) -> Storage:
         """Files on S3 and in local folders."""

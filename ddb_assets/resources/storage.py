@@ -177,23 +177,24 @@ class Storage:
                 yield Entry(str(path), path.stat().st_size)
 
     def folders(self, uri: str, after: str = "") -> Iterator[str]:
-        """The names of the folders right below a folder URI, sorted, those that sort up to and with `after` left out.
+        """The names of the folders right below a folder URI, sorted as `name/`, those up to and with `after` left out.
 
         On S3 the cost is that of the folders listed, not of the files in them, nor of what lies before `after`.
         """
         if is_s3(uri):
             bucket, prefix = split_s3(uri)
             prefix = prefix.rstrip("/") + "/" if prefix else ""
-            start = {"StartAfter": f"{prefix}{after}0"} if after else {}  # "0" follows "/": past all that is in `after`
+            start = f"{prefix}{after}0" if after else ""  # "0" follows "/": past all that is in `after`
             pages = self.s3.get_paginator("list_objects_v2").paginate(
-                Bucket=bucket, Prefix=prefix, Delimiter="/", **start
+                Bucket=bucket, Prefix=prefix, Delimiter="/", StartAfter=start
             )
             with _explained(uri):
                 for page in pages:
                     for found in page.get("CommonPrefixes", []):
                         yield found["Prefix"].removeprefix(prefix).rstrip("/")
         elif Path(uri).is_dir():
-            yield from sorted(path.name for path in Path(uri).iterdir() if path.is_dir() and path.name > after)
+            names = sorted(f"{path.name}/" for path in Path(uri).iterdir() if path.is_dir())
+            yield from (name.rstrip("/") for name in names if not after or name > f"{after}/")
 
     def delete(self, uris: Iterable[str]) -> None:
         """Deletes these files; those that are not there do not matter."""

@@ -1,8 +1,8 @@
 """The demo tables of the sandbox and their history: a load two days ago, then a day of inserts, updates and deletes.
 
 `load` makes the bucket and the tables `Orders`, `Customers` and `Events`, their point-in-time recovery reaching back
-before the load, so that full exports and every hourly window of the last day have content. What is in an item is in
-`demo_items`.
+before the load, so that full exports and every hourly window of the last day have content; and `Orders-copy`, empty, to
+copy into. What is in an item is in `demo_items`.
 """
 
 import itertools
@@ -27,13 +27,16 @@ CHANGES_LAST = timedelta(hours=24)
 CHANGED_SHARE = 10  # one change for every ten items
 STRIDE, OTHER_STRIDE = 7919, 7907  # primes: the second is for tables whose size is a multiple of the first
 
+Key = tuple[tuple[str, "ScalarAttributeTypeType"], ...]
+"""Name and type of the partition key, and of the sort key if there is one."""
+
 
 @dataclass(frozen=True)
 class DemoTable:
     """A table: its key schema, its share of all items, and what in `demo_items` makes its items and keys."""
 
     name: str
-    key: tuple[tuple[str, "ScalarAttributeTypeType"], ...]
+    key: Key
     share: float
     item: Callable[[int, int, datetime, datetime], Attributes]
     item_key: Callable[[int, datetime], Attributes]
@@ -44,6 +47,8 @@ TABLES = (
     DemoTable("Customers", (("customerId", "S"),), 0.1, demo_items.customer, demo_items.customer_key),
     DemoTable("Events", (("deviceId", "S"), ("at", "N")), 0.7, demo_items.event, demo_items.event_key),
 )
+COPY = "Orders-copy"
+"""Has the key of the first of TABLES and nothing in it."""
 
 
 def load(sandbox: Sandbox, items: int = DEFAULT_ITEMS, cancelled: Callable[[], bool] = lambda: False) -> None:
@@ -53,20 +58,23 @@ def load(sandbox: Sandbox, items: int = DEFAULT_ITEMS, cancelled: Callable[[], b
     now = from_micros(sandbox.clock.micros()).replace(minute=0, second=0, microsecond=0)
     loaded = now - LOADED_BEFORE
     for table in TABLES:
-        create(sandbox, table)
+        create(sandbox, table.name, table.key)
         sandbox.enable_recovery(table.name, loaded - LOAD_LASTS)
         writes = history(table, max(1, round(items * table.share)), loaded, now)
         sandbox.seed(table.name, itertools.takewhile(lambda _: not cancelled(), writes))
+    create(sandbox, COPY, TABLES[0].key)
 
 
-def create(sandbox: Sandbox, table: DemoTable) -> None:
-    """Creates the empty table."""
+def create(sandbox: Sandbox, name: str, key: Key) -> None:
+    """Creates an empty table."""
     roles: tuple[KeyTypeType, KeyTypeType] = ("HASH", "RANGE")
     sandbox.dynamodb().create_table(
-        TableName=table.name,
+        TableName=name,
         BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": kind} for name, kind in table.key],
-        KeySchema=[{"AttributeName": name, "KeyType": role} for (name, _), role in zip(table.key, roles, strict=False)],
+        AttributeDefinitions=[{"AttributeName": attribute, "AttributeType": kind} for attribute, kind in key],
+        KeySchema=[
+            {"AttributeName": attribute, "KeyType": role} for (attribute, _), role in zip(key, roles, strict=False)
+        ],
     )
 
 

@@ -33,6 +33,28 @@ class Restored:
     ready: int
 
 
+class StoredItem(Item):
+    """moto's item, read from the log."""
+
+    @classmethod
+    def of(cls, attributes: dict[str, DynamoType], hash_key: DynamoType, range_key: DynamoType | None) -> "StoredItem":
+        """moto's constructor checks sizes for every attribute, which takes quadratic time."""
+        item = object.__new__(cls)
+        item.attrs = LimitedSizeDict()
+        for name, attribute in attributes.items():
+            dict.__setitem__(item.attrs, name, attribute)
+        item.hash_key, item.range_key = hash_key, range_key
+        return item
+
+    def project(self, projection_expressions: list[list[str]]) -> Item:
+        """Whole attributes as they are: moto's own way through boto3's deserializer loses some of DynamoDB's numbers."""
+        if any(len(path) > 1 for path in projection_expressions):
+            return super().project(projection_expressions)
+        names = {path[0] for path in projection_expressions}
+        shown = {name: value for name, value in self.attrs.items() if name in names}
+        return StoredItem.of(shown, self.hash_key, self.range_key)
+
+
 class SandboxTable(Table):
     """A moto table whose items lie in the change log under the table's id."""
 
@@ -81,14 +103,10 @@ class SandboxTable(Table):
         return image.storage_key(attributes[self.hash_key_attr], sort_key)
 
     def to_item(self, stored: bytes) -> Item:
-        """moto's item of an image, without moto's constructor: that checks sizes for every attribute, quadratically."""
-        item: Item = object.__new__(Item)
-        item.attrs = LimitedSizeDict()
-        for name, attribute in image.decode(stored).items():
-            dict.__setitem__(item.attrs, name, DynamoType(_to_moto(attribute)))
-        item.hash_key = item.attrs[self.hash_key_attr]
-        item.range_key = item.attrs[self.range_key_attr] if self.range_key_attr else None
-        return item
+        """moto's item of an image."""
+        attributes = {name: DynamoType(_to_moto(attribute)) for name, attribute in image.decode(stored).items()}
+        range_key = attributes[self.range_key_attr] if self.range_key_attr else None
+        return StoredItem.of(attributes, attributes[self.hash_key_attr], range_key)
 
     def store(self, item: Item) -> Item:
         """Logs the item as it is now and returns it as it is stored, its numbers in their canonical text."""
@@ -159,7 +177,8 @@ class SandboxTable(Table):
             return super().scan(filters, limit, exclusive_start_key, *options)
         low, high = image.segment_range(*segments) if segments != (None, None) else WHOLE_TABLE
         if exclusive_start_key:
-            low = max(low, self.storage_key(exclusive_start_key) + b"\x00")
+            start = {name: _to_json(DynamoType(value)) for name, value in exclusive_start_key.items()}
+            low = max(low, self.storage_key(start) + b"\x00")
         page: list[Item] = []
         page_size = 0
         last_key = None

@@ -176,9 +176,10 @@ class RedshiftWarehouse:
         """Fills a staging table by one COPY of all parts; see `Warehouse.copy`."""
         if not relation.parts:
             return
-        with copied_from(self._storage, self.settings, relation, stage, self.session) as statement:
+        with copied_from(self._storage, self.settings, relation, stage, self.session) as statements:
             try:
-                self.execute(statement)
+                for statement in statements:
+                    self.execute(statement)
             except RefusedError as refused:
                 self._rollback()  # the views with the reasons can only be read afterwards
                 raise self._copy_error(relation, refused) from refused

@@ -1,56 +1,78 @@
 """COPY: the manifest that names a relation's parts, and the statement.
 
-Parts are looked at, and brought to S3 where they are not there yet, by `redshift_parts.py`.
+What a part holds is `redshift_parts.py`.
 Facts: Redshift Database Developer Guide, "COPY from columnar data formats": an explicit column list in the file's order,
 `meta.content_length` in the manifest; no REGION, so the bucket is in the warehouse's Region.
 """
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from ddb_assets.parquet.report import Relation
+from ddb_assets.parquet.report import Part, Relation
 from ddb_assets.resources.storage import Storage, is_s3, join
 from ddb_assets.warehouse.protocol import WarehouseError
-from ddb_assets.warehouse.redshift_parts import bring, check_on_s3
+from ddb_assets.warehouse.redshift_parts import long_columns, opened, write_as_bytes
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings
-from ddb_assets.warehouse.sql import Statement, Table, literal, quoted
+from ddb_assets.warehouse.sql import Statement, Table, create_stage, drop, literal, quoted
 
 
 @contextmanager
 def copied_from(
     storage: Storage, settings: RedshiftSettings, relation: Relation, stage: Table, session: str
-) -> Iterator[Statement]:
-    """The COPY of a relation's parts; its manifest, and parts brought to S3 for it, are there while the block runs.
+) -> Iterator[list[Statement]]:
+    """The statements that copy a relation's parts into its empty staging table, to be run within the block.
+
+    What they read, a manifest and parts that had to be written for it, is gone after the block. JSON is staged as
+    VARCHAR; columns in which it is longer than that can be, as VARBYTE, for which the parts are written anew.
 
     Raises LoadError for a part that is not what the report says, WarehouseError when a part is not on S3 and no staging
     folder is set.
     """
+    supers = [c.name for c in relation.columns if c.type == "SUPER"]
+    wide: set[str] = set()
+    for part in relation.parts:
+        with opened(storage, part, relation) as parquet:
+            wide |= long_columns(parquet, supers)
     base = settings.staging or relation.parts[0].uri.rpartition("/")[0]
     folder = join(base, f"_ddb_copy_{session}", relation.name)
     made: list[str] = []
     try:
         entries = []
         for number, part in enumerate(relation.parts):
-            if is_s3(part.uri):
-                check_on_s3(storage, part, relation)
-                uri = part.uri
-            elif settings.staging:
+            uri, size = part.uri, part.bytes
+            if wide or not is_s3(uri):
+                if not is_s3(folder):
+                    raise WarehouseError(
+                        f"part {uri} is not on S3, where COPY reads: put the lake there, or name an S3 folder for this "
+                        "by &staging=s3://bucket/prefix in the warehouse's URL"
+                    )
                 uri = join(folder, f"part-{number:05}.parquet")
                 made.append(uri)
-                bring(storage, part, relation, uri)
-            else:
-                raise WarehouseError(
-                    f"part {part.uri} is not on S3, where COPY reads: put the lake there, or name an S3 folder of its own "
-                    "for this by &staging=s3://bucket/prefix in the warehouse's URL"
-                )
-            entries.append({"url": uri, "mandatory": True, "meta": {"content_length": part.bytes}})
+                size = _put(storage, part, relation, wide, uri)
+            entries.append({"url": uri, "mandatory": True, "meta": {"content_length": size}})
         manifest = join(folder, "manifest.json")
         made.append(manifest)
         storage.write(manifest, json.dumps({"entries": entries}).encode())
-        yield _statement(relation, stage, manifest, settings.iam_role)
+        again = [drop(stage), create_stage(relation, stage, wide)] if wide else []
+        yield [*again, _statement(relation, stage, manifest, settings.iam_role)]
     finally:
         storage.delete(made)
+
+
+def _put(storage: Storage, part: Part, relation: Relation, wide: set[str], uri: str) -> int:
+    """Writes a part to S3, these columns as bytes; its size there."""
+    if not wide:
+        storage.upload(Path(part.uri), uri)
+        return part.bytes
+    with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
+        path = Path(folder) / "part.parquet"
+        with opened(storage, part, relation) as parquet:
+            write_as_bytes(parquet, wide, path)
+        storage.upload(path, uri)
+        return path.stat().st_size
 
 
 def _statement(relation: Relation, stage: Table, manifest: str, role: str) -> Statement:

@@ -1,4 +1,4 @@
-"""Parquet parts before a COPY: whether they are what the report says, and on S3.
+"""Parquet parts before a COPY: whether they are what the report says, and whether their texts are short enough.
 
 COPY of Parquet goes by position, never by name, so every part's column names are looked at: two columns of one type that
 changed places would otherwise be swapped in silence. Types are COPY's to check, it is strict about them.
@@ -10,53 +10,75 @@ import base64
 import hashlib
 import io
 import re
-import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ddb_assets.column_type import MAX_VARCHAR
 from ddb_assets.parquet.report import Part, Relation
-from ddb_assets.resources.storage import Storage, split_s3
+from ddb_assets.resources.storage import Storage, is_s3, split_s3
 from ddb_assets.warehouse.protocol import LoadError
 
 TAIL_BYTES = 64 << 10
-CHUNK = 1 << 20
+BATCH_ROWS = 10_000
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 
-def check_on_s3(storage: Storage, part: Part, relation: Relation) -> None:
-    """Raises LoadError for an object of another size, content or columns than the report's."""
-    _check_size(storage, part)
+@contextmanager
+def opened(storage: Storage, part: Part, relation: Relation) -> Iterator[pq.ParquetFile]:
+    """The part, to read from. Raises LoadError for one of another size, content, columns or rows than the report's."""
+    size = storage.size(part.uri)
+    if size != part.bytes:
+        raise LoadError(f"part {part.uri} has {size} bytes, the report says {part.bytes}: flatten the export again")
+    with ExitStack() as stack:
+        if is_s3(part.uri):
+            _check_etag(storage, part)
+            file: BinaryIO | _Tail = _Tail(storage, part)
+        else:
+            file = stack.enter_context(Path(part.uri).open("rb"))
+            _check_md5(part, hashlib.file_digest(file, "md5").digest())
+        try:
+            parquet = pq.ParquetFile(file)
+        except (pa.ArrowException, OSError) as error:
+            raise LoadError(f"part {part.uri} cannot be read, flatten the export again: {error}") from error
+        _check_columns(part, relation, parquet)
+        yield parquet
+
+
+def long_columns(parquet: pq.ParquetFile, columns: Sequence[str]) -> set[str]:
+    """Those of these text columns that have a value over 65,535 bytes. Reads only what may have one."""
+    found = set()
+    for name in columns:
+        place = parquet.schema_arrow.get_field_index(name)
+        for group in range(parquet.metadata.num_row_groups):
+            if parquet.metadata.row_group(group).column(place).total_uncompressed_size <= MAX_VARCHAR:
+                continue  # all values together are no longer
+            longest = pc.max(pc.binary_length(parquet.read_row_group(group, [name]).column(0))).as_py()
+            if longest and longest > MAX_VARCHAR:
+                found.add(name)
+                break
+    return found
+
+
+def write_as_bytes(parquet: pq.ParquetFile, columns: Collection[str], path: Path) -> None:
+    """Writes the part again with these text columns as bytes, which COPY takes for VARBYTE."""
+    schema = pa.schema([pa.field(f.name, pa.binary()) if f.name in columns else f for f in parquet.schema_arrow])
+    with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
+        for batch in parquet.iter_batches(BATCH_ROWS):
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+
+
+def _check_etag(storage: Storage, part: Part) -> None:
     bucket, key = split_s3(part.uri)
     found = storage.s3.head_object(Bucket=bucket, Key=key)
     etag = _MD5.fullmatch(found["ETag"])
     if etag and found.get("ServerSideEncryption", "AES256") == "AES256":
         _check_md5(part, bytes.fromhex(etag[1]))
-    _check_columns(part, relation, _Tail(storage, part))
-
-
-def bring(storage: Storage, part: Part, relation: Relation, uri: str) -> None:
-    """Copies a local part to S3. Raises LoadError as `check_on_s3` does."""
-    _check_size(storage, part)
-    digest = hashlib.md5(usedforsecurity=False)
-    with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
-        path = Path(folder) / "part.parquet"
-        with storage.open(part.uri) as source, path.open("wb") as copy:
-            while block := source.read(CHUNK):
-                digest.update(block)
-                copy.write(block)
-        _check_md5(part, digest.digest())
-        with path.open("rb") as file:
-            _check_columns(part, relation, file)
-        storage.upload(path, uri)
-
-
-def _check_size(storage: Storage, part: Part) -> None:
-    size = storage.size(part.uri)
-    if size != part.bytes:
-        raise LoadError(f"part {part.uri} has {size} bytes, the report says {part.bytes}: flatten the export again")
 
 
 def _check_md5(part: Part, digest: bytes) -> None:
@@ -64,11 +86,7 @@ def _check_md5(part: Part, digest: bytes) -> None:
         raise LoadError(f"part {part.uri} is damaged, its MD5 is not the report's: flatten the export again")
 
 
-def _check_columns(part: Part, relation: Relation, file: "BinaryIO | _Tail") -> None:
-    try:
-        parquet = pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
-        raise LoadError(f"part {part.uri} cannot be read, flatten the export again: {error}") from error
+def _check_columns(part: Part, relation: Relation, parquet: pq.ParquetFile) -> None:
     names, rows = parquet.schema_arrow.names, parquet.metadata.num_rows
     if names != [c.name for c in relation.columns]:
         raise LoadError(

@@ -7,10 +7,10 @@ itself; no PRIMARY KEY, which Redshift believes without enforcing it.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ddb_assets.column_type import SqlType
+from ddb_assets.column_type import MAX_VARBYTE, SqlType
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.report import Column, Relation
 from ddb_assets.warehouse.conversion import converted, staged
@@ -102,9 +102,14 @@ def create_table(table: Table, types: Mapping[str, SqlType]) -> Statement:
     return Statement(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
 
 
-def create_stage(relation: Relation, stage: Table) -> Statement:
-    """A temporary table with the relation's columns in the order and types of its Parquet files."""
-    columns = ", ".join(f"{quoted(c.name)} {staged(SqlType.parse(c.type))}" for c in relation.columns)
+def create_stage(relation: Relation, stage: Table, as_bytes: Collection[str] = ()) -> Statement:
+    """A temporary table with the relation's columns in the order and types of its Parquet files.
+
+    JSON is text there, or bytes in the columns of `as_bytes`; JSON_PARSE takes both.
+    """
+    types = {c.name: staged(SqlType.parse(c.type)) for c in relation.columns}
+    types |= dict.fromkeys(as_bytes, SqlType("VARBYTE", MAX_VARBYTE))
+    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
     return Statement(f"CREATE TEMP TABLE {stage} ({columns})")
 
 

@@ -39,7 +39,7 @@ def test_it_prints_the_environment_serves_the_tables_and_stops_on_a_signal(numbe
             aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
         )
-        assert sorted(client.list_tables()["TableNames"]) == ["Customers", "Events", "Orders"]
+        assert sorted(client.list_tables()["TableNames"]) == ["Customers", "Events", "Orders", "Orders-copy"]
         assert variables["DDB_ASSETS_LAKE"].startswith("s3://")
         process.send_signal(number)
         assert process.wait(STOP_SECONDS) == 0
@@ -60,6 +60,20 @@ def test_a_command_runs_in_its_environment_and_gives_the_exit_code(tmp_path: Pat
     runs = [subprocess.run(arguments, env=own, capture_output=True, text=True, check=False) for _ in range(2)]
     assert [run.returncode for run in runs] == [40, 41], runs[0].stderr
     assert sorted(path.name for path in (tmp_path / "lake" / "runs").iterdir()) == ["0", "1"]
+
+
+def test_a_redshift_runs_beside_it() -> None:
+    script = (
+        "import os\n"
+        "from ddb_assets.warehouse.connect import open_warehouse\n"
+        "from ddb_assets.warehouse.sql import Statement\n"
+        "with open_warehouse(os.environ['DDB_ASSETS_WAREHOUSE']) as warehouse:\n"
+        "    print(warehouse.fetch(Statement('SELECT 1')))\n"
+    )
+    arguments = [*SANDBOX, "--items", "3", "--redshift", "--", sys.executable, "-c", script]
+    own = {**os.environ, "DDB_ASSETS_REDSHIFT_PASSWORD": "production"}
+    done = subprocess.run(arguments, env=own, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[(1,)]\n"), done.stderr
 
 
 def test_a_signal_ends_the_command_and_keeps_the_lake(tmp_path: Path) -> None:

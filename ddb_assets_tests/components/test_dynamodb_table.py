@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from pydantic import BaseModel
 
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.components.dynamodb_table import COMMENTED_YAML, TableScaffolder
@@ -168,7 +169,7 @@ def test_two_hundred_tables_load_without_a_connection(load: Loader, offline: Non
 def test_the_scaffolded_file_is_a_contract_and_so_is_each_of_its_comments(tmp_path: Path) -> None:
     folder = tmp_path / "orders"
     folder.mkdir()
-    request = dg.ScaffoldRequest(
+    request: dg.ScaffoldRequest[BaseModel] = dg.ScaffoldRequest(
         type_name=TYPE, target_path=folder, scaffold_format="yaml", project_root=None, params=dg.Model()
     )
     TableScaffolder().scaffold(request)

@@ -66,7 +66,7 @@ class Flattening:
         """Each file a list of items, as attributes in DynamoDB JSON; a `pk` is added where there is none: k0, k1, …"""
         self.exports += 1
         numbered = 0
-        lines = []
+        lines: list[list[bytes]] = []
         for items in files:
             lines.append([])
             for item in items:

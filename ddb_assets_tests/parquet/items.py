@@ -160,7 +160,7 @@ def _with_bytes(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Binary):
-        return bytes(value)
+        return bytes(value)  # type: ignore[call-overload]
     if isinstance(value, set):
         return {_plain(v) for v in value}
     if isinstance(value, list):

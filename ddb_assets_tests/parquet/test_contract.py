@@ -31,7 +31,7 @@ def learnt(flattening: Flattening) -> Flattening:
     return flattening
 
 
-NEW = [
+NEW: list[dict[str, Any]] = [
     {"a": {"S": "fine"}},
     {"a": {"S": "y"}, "new": {"S": "z"}},
     {"a": {"N": "1"}},

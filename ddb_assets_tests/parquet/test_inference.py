@@ -263,7 +263,7 @@ def test_names_people_expect() -> None:
 
 
 types = st.one_of(
-    st.sampled_from([SqlType(name) for name in ("BIGINT", "BOOLEAN", "SUPER", "DATE", "DOUBLE PRECISION")]),  # type: ignore[arg-type]
+    st.sampled_from([SqlType(name) for name in ("BIGINT", "BOOLEAN", "SUPER", "DATE", "DOUBLE PRECISION")]),
     st.integers(1, 65_535).map(lambda size: SqlType("VARCHAR", size)),
     st.integers(1, 38).flatmap(lambda p: st.integers(0, min(p, 37)).map(lambda scale: SqlType("DECIMAL", p, scale))),
 )

@@ -300,3 +300,15 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     client = session.client("s3", endpoint_url="http://127.0.0.1:1", config=Config(retries={"total_max_attempts": 1}))
     with pytest.raises(StorageError, match="Unable to locate credentials"):
         Storage(client).read("s3://b/k")
+
+
+def test_folders_are_listed_by_name_from_where_one_left_off(place: Place) -> None:
+    for name in ("a/1", "a/b/2", "a-b/1", "a0/1", "b/1", "file"):
+        place.storage.write(f"{place.root}/top/{name}", b"x")
+    top = f"{place.root}/top"
+    assert list(place.storage.folders(top)) == ["a-b", "a", "a0", "b"]
+    assert list(place.storage.folders(top, "a-b")) == ["a", "a0", "b"]
+    assert list(place.storage.folders(top, "a")) == ["a0", "b"]
+    assert list(place.storage.folders(top, "a0")) == ["b"]
+    assert list(place.storage.folders(top, "b")) == []
+    assert list(place.storage.folders(f"{place.root}/nowhere")) == []

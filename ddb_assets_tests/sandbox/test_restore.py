@@ -66,7 +66,8 @@ def test_indexes_are_restored_unless_overridden(account: Account) -> None:
         TableName=table, AttributeDefinitions=definitions, GlobalSecondaryIndexUpdates=[{"Create": index}]
     )
     account.mark()
-    for target, options in (("with", {}), ("without", {"GlobalSecondaryIndexOverride": []})):
+    without: dict[str, Any] = {"GlobalSecondaryIndexOverride": []}
+    for target, options in (("with", {}), ("without", without)):
         restored(account, table, f"{table}-{target}", UseLatestRestorableTime=True, **options)
         found = account.dynamodb.describe_table(TableName=f"{table}-{target}")["Table"]
         assert [i["IndexName"] for i in found.get("GlobalSecondaryIndexes", [])] == ([] if options else ["again"])
@@ -75,12 +76,13 @@ def test_indexes_are_restored_unless_overridden(account: Account) -> None:
 def test_what_aws_refuses_is_refused(account: Account) -> None:
     table, unprotected = account.table(), account.table(recovery=False)
     moment = account.mark()
-    for code, options in {
+    refusals: dict[str, dict[str, Any]] = {
         "SourceTableNotFoundException": {"SourceTableName": "not-there", "RestoreDateTime": moment},
         "PointInTimeRecoveryUnavailableException": {"SourceTableName": unprotected, "RestoreDateTime": moment},
         "InvalidRestoreTimeException": {"SourceTableName": table, "RestoreDateTime": moment - timedelta(days=36)},
         "ValidationException": {"SourceTableName": table},
-    }.items():
+    }
+    for code, options in refusals.items():
         with pytest.raises(ClientError) as refused:
             account.dynamodb.restore_table_to_point_in_time(TargetTableName=f"{table}-new", **options)
         assert refused.value.response["Error"]["Code"] == code

@@ -80,6 +80,28 @@ def test_scans_come_in_pages_and_segments(account: Account) -> None:
     assert all(list(item) == ["n"] for item in filtered["Items"])
 
 
+def test_a_scan_goes_on_after_keys_of_every_type(account: Account) -> None:
+    for kind, values in (("S", ["a", "é", "c"]), ("N", ["1", "2.5", "-3"]), ("B", [b"28", b"\xff", b"abc"])):
+        table = account.table(("id", kind), ("sort", kind))
+        for value in values:
+            for sort in values:
+                account.dynamodb.put_item(TableName=table, Item={"id": {kind: value}, "sort": {kind: sort}})
+        assert len({str(item) for item in account.scan(table, PaginationConfig={"PageSize": 1})}) == 9
+
+
+def test_a_projection_shows_attributes_as_they_are(account: Account) -> None:
+    table = account.table()
+    big = {"N": "1" + "0" * 100}
+    account.dynamodb.put_item(TableName=table, Item={"id": {"S": "a"}, "big": big, "m": {"M": {"x": {"S": "y"}}}})
+    names = {"#b": "big"}
+    shown: dict[str, Any] = {"ProjectionExpression": "id, #b, absent", "ExpressionAttributeNames": names}
+    assert account.scan(table, **shown) == [{"id": {"S": "a"}, "big": big}]
+    keys = {"Keys": [{"id": {"S": "a"}}], **shown}
+    assert account.dynamodb.batch_get_item(RequestItems={table: keys})["Responses"][table] == [
+        {"id": {"S": "a"}, "big": big}
+    ]
+
+
 def test_a_query_reads_its_partition_in_key_order(account: Account) -> None:
     table = account.table(("id", "S"), ("n", "N"))
     shuffled = random.Random(5).sample(range(-20, 20), 40)

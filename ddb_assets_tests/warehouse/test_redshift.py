@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -248,6 +249,28 @@ def test_a_value_that_is_too_long_is_named_with_its_file_and_line(
     ):
         load(over_redshift, made)
     assert select(over_redshift, "SELECT order_id FROM orders") == []
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_documents_longer_than_a_varchar_arrive(
+    over_redshift: RedshiftWarehouse, direct: RedshiftWarehouse, tmp_path: Path, lake: Place, local: bool
+) -> None:
+    """In one column of one part; the others stay as they are."""
+    long = {f"ä{n}": ["x" * 60_000, n] for n in range(20)}
+    more = Column(name="doc", path=("doc",), type="SUPER")
+    rows = [
+        {"order_id": f"k{n}", "doc": json.dumps(long if n == 3 else {"n": n}), "_ddb_version": BASE_MICROS + 5}
+        for n in range(6)
+    ]
+    made = report(
+        [write(tmp_path / "p", relation("orders", (KEY, more, VERSION, EXTRA)), rows, parts=3)], export_time=at(5)
+    )
+    with nullcontext(over_redshift) if local else direct as warehouse:
+        load(warehouse, made if local else on_s3(made, lake))
+        assert json.loads(select(warehouse, "SELECT doc FROM orders WHERE order_id = 'k3'")[0][0]) == long
+        assert select(warehouse, "SELECT CAST(doc.n AS BIGINT) FROM orders ORDER BY order_id") == [
+            (0,), (1,), (2,), (None,), (4,), (5,)
+        ]  # fmt: skip
 
 
 def test_a_percent_sign_means_nothing(over_redshift: RedshiftWarehouse) -> None:

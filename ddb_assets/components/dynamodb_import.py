@@ -1,0 +1,130 @@
+"""`DynamoDBImport`: a few lines of YAML become an asset that writes files into a DynamoDB table.
+
+What the YAML may say of the files is `ddb_assets.imports.files.config`'s; what it may not say, because it deletes, is in the
+run's config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
+"""
+
+from pathlib import Path
+from typing import Literal, Self, cast
+
+import dagster as dg
+from pydantic import BaseModel, Field, ValidationError
+
+from ddb_assets.imports.files.assets import import_asset
+from ddb_assets.imports.files.config import ImportConfig
+from ddb_assets.imports.files.options import JobOptions
+from ddb_assets.imports.writer import DEADLINE_SECONDS, IN_FLIGHT
+from ddb_assets.table_yaml import ConfigError
+
+COMMENTED_YAML = """\
+type: {type}
+
+attributes:
+  name: {name}  # of the asset, imports/{name}
+  table: Orders  # name or ARN of the DynamoDB table
+  source: s3://my-bucket/orders/*.csv.gz  # file, folder, glob or export
+
+  # owners: [team:data, someone@example.com]
+  # format: csv  # csv | jsonl | parquet | dynamodb-json; by default as the files look
+  # csv: {{delimiter: ";", no_value: ["", "NULL"]}}
+  # types: {{zip: S, tags: SS}}  # of columns; of a CSV column else what all its cells allow
+  # attributes:  # which attribute comes from where; without, every column becomes one
+  #   pk: {{template: "ORDER#${{id}}"}}
+  #   customer: name
+  #   address: {{map: {{city: city, zip: zip}}}}
+  #   source: {{constant: import}}
+  # rest: true  # columns that no rule uses become attributes too
+  # exclude: [internal]
+  # write_nulls: false  # true: no value becomes an attribute of type NULL
+  # mode: put  # put | if-not-exists
+  # max_rejects: 10  # so many rejected rows are no failure, one more stops the import
+  # verify: 100  # items read back after the import
+  # max_wcu: 500  # write capacity units per second, indexes included
+"""
+
+
+class Import(ImportConfig):
+    """The YAML's attributes: the import, how fast it may be, and how Dagster shows it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_]+$", description="of the asset")
+    table: str = Field(min_length=1, description="name or ARN of the DynamoDB table")
+    source: str = Field(min_length=1, description="file, folder, glob or export, local or s3://")
+    owners: list[str] = Field(default_factory=list, description="of the asset: team:name or an e-mail address")
+    mode: Literal["put", "if-not-exists"] = Field(
+        default="put", description="put replaces items, if-not-exists does not"
+    )
+    max_rejects: int | None = Field(
+        default=None, ge=0, description="so many rows may be rejected, one more stops the import"
+    )
+    verify: int = Field(default=100, ge=0, description="how many items are read back after the import")
+    max_wcu: float | None = Field(default=None, gt=0, description="write capacity units per second, indexes included")
+    share: float | None = Field(default=None, gt=0, le=1, description="share of the table's capacity")
+    in_flight: int = Field(default=IN_FLIGHT, ge=1, le=64, description="batches written at once")
+    deadline: float = Field(default=DEADLINE_SECONDS, gt=0, description="seconds for which one batch is tried again")
+
+    @property
+    def config(self) -> ImportConfig:
+        """What is said of the files."""
+        return ImportConfig.model_validate(self.model_dump(include=set(ImportConfig.model_fields), exclude_unset=True))
+
+    @property
+    def options(self) -> JobOptions:
+        """How the job runs."""
+        return JobOptions(
+            max_wcu=self.max_wcu,
+            share=self.share,
+            in_flight=self.in_flight,
+            deadline=self.deadline,
+            max_rejects=self.max_rejects,
+            verify=self.verify,
+        )
+
+
+class ImportScaffolder(dg.Scaffolder[BaseModel]):
+    """Writes a commented `defs.yaml`: `dg scaffold defs ddb_assets.components.DynamoDBImport orders_import`."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+        """The folder's name is the asset's."""
+        if request.scaffold_format != "yaml":
+            raise dg.DagsterInvariantViolationError("an import is declared in YAML: scaffold it with --format yaml")
+        path = request.target_path
+        folder = path.parent if request.append else path
+        text = COMMENTED_YAML.format(type=request.type_name, name=folder.name)
+        if request.append:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"---\n{text}")
+        else:
+            Path(path, "defs.yaml").write_text(text, encoding="utf-8")
+
+
+@dg.scaffold_with(ImportScaffolder)
+class DynamoDBImport(dg.Component):
+    """Files written into one DynamoDB table, whenever it is materialized."""
+
+    def __init__(self, declared: Import) -> None:
+        self.declared = declared
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The config is the model, so a mistake is reported with its line and what is allowed there."""
+        return Import
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Fills in `{{ env.X }}` and the like, then checks again. Raises ConfigError naming the file."""
+        given = cast("Import", attributes).model_dump(exclude_unset=True)
+        filled = context.resolution_context.at_path("attributes").resolve_value(given)
+        try:
+            return cls(Import.model_validate(filled))
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+            raise ConfigError(
+                f"{context.path}: once its templates are filled in, {problems}; are the environment variables set?"
+            ) from error
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
+        """The asset and its checks."""
+        told = self.declared
+        return dg.Definitions(
+            assets=[import_asset(told.name, told.table, told.source, told.config, told.options, told.owners)]
+        )

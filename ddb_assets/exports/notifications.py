@@ -1,0 +1,90 @@
+"""Exports made known by S3 event notifications in an SQS queue, for buckets that are too big to list.
+
+What is made of an export is `sensor.py`'s. Messages are deleted only once it has written down what they said.
+"""
+
+import json
+from typing import Any
+from urllib.parse import unquote_plus
+
+from ddb_assets.exports.arrivals import EXPORT_ID
+from ddb_assets.exports.manifest import SUMMARY
+from ddb_assets.resources.aws_errors import explained
+from ddb_assets.table import ExportTarget
+
+BATCH = 10  # the most that SQS hands out or deletes at a time
+
+
+class Notifications:
+    """The queue of one place that exports are written to; messages of other places in it are thrown away.
+
+    Both methods raise AwsError, naming the permission that is missing.
+    """
+
+    def __init__(self, client: Any, url: str, place: ExportTarget) -> None:
+        self._client, self._url = client, url
+        self._bucket = place.bucket
+        self._prefix = "/".join([*filter(None, place.prefix.split("/")), "AWSDynamoDB"])
+
+    def receive(self, at_most: int) -> tuple[list[str], tuple[str, ...]]:
+        """Ids of exports, and the receipts with which their messages are deleted."""
+        ids: list[str] = []
+        receipts: list[str] = []
+        while len(receipts) < at_most:
+            with explained("sqs:ReceiveMessage", self._url):
+                answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=0)
+            messages = answer.get("Messages", [])
+            if not messages:
+                break
+            for message in messages:
+                ids += ids_of_notification(message["Body"], self._bucket, self._prefix)
+                receipts.append(message["ReceiptHandle"])
+        return list(dict.fromkeys(ids)), tuple(receipts)
+
+    def delete(self, receipts: tuple[str, ...]) -> None:
+        """Deletes the messages of an earlier `receive`."""
+        for start in range(0, len(receipts), BATCH):
+            batch = receipts[start : start + BATCH]
+            entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(batch)]
+            with explained("sqs:DeleteMessage", self._url):
+                self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+
+
+def ids_of_notification(body: str, bucket: str, prefix: str) -> list[str]:
+    """The exports below `prefix` whose manifest an S3 event notification tells of; others, and other messages, give none.
+
+    Also for a notification that came by way of SNS or EventBridge. Facts: event message structure in the S3 User Guide;
+    keys are URL-encoded there, but not by EventBridge.
+    """
+    try:
+        message = json.loads(body)
+        if isinstance(message, dict) and isinstance(message.get("Message"), str):
+            message = json.loads(message["Message"])
+    except ValueError:
+        return []
+    if not isinstance(message, dict):
+        return []
+    found = [(place, True) for record in _list(message.get("Records")) if (place := _dict(record).get("s3"))]
+    found += [(message["detail"], False)] if "detail" in message else []
+    ids = []
+    for place, encoded in found:
+        key = str(_dict(_dict(place).get("object")).get("key", ""))
+        key = unquote_plus(key) if encoded else key
+        folder, _, name = key.rpartition("/")
+        parent, _, export = folder.rpartition("/")
+        if (
+            _dict(_dict(place).get("bucket")).get("name") == bucket
+            and name == SUMMARY
+            and parent == prefix
+            and EXPORT_ID.fullmatch(export)
+        ):
+            ids.append(export)
+    return ids
+
+
+def _dict(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,113 @@
+"""What a copy makes of an item: attributes renamed and left out, and how the two tables' keys fit together.
+
+Pure. Decided from the tables' DescribeTable answers before anything is read; asking for those is `guards.py`'s.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ddb_assets.dynamodb.item import Item
+from ddb_assets.errors import DdbAssetsError
+
+
+class CopyRefusedError(DdbAssetsError):
+    """The copy is refused as it was asked for; nothing has been written or deleted."""
+
+
+class CollisionError(ValueError):
+    """An item has two attributes that would get the same name."""
+
+
+@dataclass(frozen=True)
+class AttributeMapping:
+    """Of top-level attributes: `rename` is old -> new name, `exclude` the source's names that are left out.
+
+    Raises CopyRefusedError for a mapping that contradicts itself.
+    """
+
+    rename: Mapping[str, str]
+    exclude: frozenset[str]
+
+    def __post_init__(self) -> None:
+        if both := self.exclude & self.rename.keys():
+            raise CopyRefusedError(f"{', '.join(sorted(both))}: an attribute is either excluded or renamed")
+        if len(set(self.rename.values())) < len(self.rename):
+            raise CopyRefusedError(f"two attributes are renamed to one name: {dict(self.rename)}")
+
+    def apply(self, item: Item) -> Item:
+        """The item as the destination gets it. Raises CollisionError."""
+        if not self.rename and not self.exclude:
+            return item
+        kept = [(self.rename.get(name, name), value) for name, value in item.items() if name not in self.exclude]
+        mapped = dict(kept)
+        if len(mapped) < len(kept):
+            names = [name for name, _ in kept]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise CollisionError(f"two attributes of the item would be called {twice!r}: exclude or rename the other")
+        return mapped
+
+    def source_of(self, name: str) -> str | None:
+        """Which of the source's attributes becomes the destination's `name`; None when none can."""
+        found = next((old for old, new in self.rename.items() if new == name), name)
+        return None if found in self.exclude or (found == name and name in self.rename) else found
+
+
+@dataclass(frozen=True)
+class KeyMapping:
+    """The destination's key attributes in terms of the source: `sources` is destination name -> source name.
+
+    `one_to_one`: different source items have different destination keys, as the source's key is part of theirs.
+    """
+
+    sources: Mapping[str, str]
+    one_to_one: bool
+    source_key: tuple[str, ...]
+
+    def to_source(self, key: Item) -> Item:
+        """The source's key of a destination key; only of a one-to-one mapping."""
+        names = {source: name for name, source in self.sources.items()}
+        return {source: key[names[source]] for source in self.source_key}
+
+
+def key_mapping(
+    source: Mapping[str, Any], destination: Mapping[str, Any], mapping: AttributeMapping, *, rekey: bool
+) -> KeyMapping:
+    """How the keys fit; the tables are DescribeTable's. Raises CopyRefusedError, naming the attribute, when they do not.
+
+    `rekey` allows for a destination whose key is made of ordinary attributes of the source.
+    """
+    types = _types(source)
+    source_key = tuple(element["AttributeName"] for element in source["KeySchema"])
+    sources: dict[str, str] = {}
+    for element in destination["KeySchema"]:
+        name, kind = element["AttributeName"], _types(destination)[element["AttributeName"]]
+        origin = mapping.source_of(name)
+        if origin is None:
+            raise CopyRefusedError(
+                f"the destination's key attribute {name!r} would be missing in every item: it is excluded or renamed"
+            )
+        if types.get(origin, kind) != kind:
+            raise CopyRefusedError(
+                f"the destination's key attribute {name!r} is of type {kind}, the source's {origin!r} of {types[origin]}"
+            )
+        sources[name] = origin
+    if set(sources.values()) != set(source_key) and not rekey:
+        raise CopyRefusedError(
+            f"the key of {source['TableName']} is {_said(source)}, that of {destination['TableName']} is "
+            f"{_said(destination)}: name the attributes that correspond with --rename OLD=NEW, or say --rekey if the "
+            "destination's key is made of ordinary attributes; items without them are then rejected, and of items that "
+            "share a key only one remains"
+        )
+    return KeyMapping(sources, set(source_key) <= set(sources.values()), source_key)
+
+
+def _types(table: Mapping[str, Any]) -> dict[str, str]:
+    return {found["AttributeName"]: found["AttributeType"] for found in table["AttributeDefinitions"]}
+
+
+def _said(table: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key['AttributeName']} ({_types(table)[key['AttributeName']]}, {key['KeyType']})"
+        for key in table["KeySchema"]
+    )

@@ -1,0 +1,60 @@
+"""What every reader of input files gives: rows, and what could not be read as one.
+
+Pure. A reader knows its format; what a row becomes in the table is `mapping.py`'s.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ddb_assets.errors import DdbAssetsError
+
+Cell = str | dict[str, Any] | None
+"""A text that still needs a type (CSV), a value in DynamoDB JSON (formats that have types), or None for no value."""
+
+
+class SourceError(DdbAssetsError):
+    """An input is not there, or not what it is said to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record. `number` counts the file's records from 0, `line` its lines from 1 (Parquet: rows).
+
+    `text` is the record as it stood in the file; None where `cells` say it all. `deleted`: the cells are the key of an
+    item that was deleted.
+    """
+
+    number: int
+    line: int
+    cells: dict[str, Cell]
+    text: str | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A record that cannot be read. `columns` are a CSV file's, without which its text means nothing."""
+
+    number: int
+    line: int
+    text: str
+    reason: str
+    columns: tuple[str, ...] | None = None
+
+
+def original(row: Row | BadRow) -> dict[str, Any]:
+    """What an exceptions file keeps of it: `text`, else `row`; and `columns` where the text needs them."""
+    if isinstance(row, BadRow):
+        return {"text": row.text} | ({"columns": row.columns} if row.columns else {})
+    return {"row": row.cells} if row.text is None else {"text": row.text}
+
+
+def dump(document: dict[str, Any]) -> bytes:
+    """One line of JSON; text that is no Unicode keeps its broken parts as escapes."""
+    try:
+        return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:
+        return json.dumps(document).encode() + b"\n"

@@ -1,0 +1,102 @@
+"""The statements that are not left to PostgreSQL: transactions, COPY, TRUNCATE, ALTER COLUMN TYPE, VACUUM; and faults.
+
+Which statement is which is `dialect.py`.
+"""
+
+import time
+
+from ddb_assets.sandbox.redshift.backend import Backend, literal
+from ddb_assets.sandbox.redshift.copy_run import CopyRun
+from ddb_assets.sandbox.redshift.dialect import Plan
+from ddb_assets.sandbox.redshift.shared import Shared
+from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError
+
+_TAGS = {"begin": "BEGIN", "truncate": "TRUNCATE TABLE", "lengthen": "ALTER TABLE", "copy": "COPY"}
+
+
+class Commands:
+    """Runs them on a session's connection. Raises ServerError, or ConnectionLostError where a fault breaks it off."""
+
+    def __init__(self, backend: Backend, shared: Shared) -> None:
+        self._backend = backend
+        self._shared = shared
+
+    def run(self, plan: Plan) -> str:
+        """Runs what is not PostgreSQL's; the command's tag."""
+        if plan.kind == "commit":
+            return self._commit()
+        if plan.kind == "rollback":
+            self._backend.query("ROLLBACK")
+            return "ROLLBACK"
+        if self._backend.status == b"E":
+            raise ServerError(
+                "current transaction is aborted, commands ignored until end of transaction block", "25P02"
+            )
+        if plan.kind == "outside":
+            if self._backend.status != b"I":
+                raise ServerError(f"{plan.sql} cannot run inside a transaction block", "25001")
+            return plan.sql
+        if plan.copy is not None:
+            shared = self._shared
+            CopyRun(
+                plan,
+                plan.copy,
+                backend=self._backend,
+                storage=shared.storage,
+                journal=shared.journal,
+                faults=shared.faults,
+            ).run()
+            return _TAGS["copy"]
+        if plan.kind == "lengthen":
+            self._check_lengthening(plan)
+        self._backend.query(plan.sql)
+        if plan.kind == "truncate" and self._backend.status == b"T":
+            self._backend.query("COMMIT")
+        return _TAGS[plan.kind]
+
+    def _commit(self) -> str:
+        fault = self._shared.faults.commit()
+        if fault == "before":
+            raise ConnectionLostError
+        failed = self._backend.status == b"E"
+        self._backend.query("COMMIT")
+        if fault == "after":
+            raise ConnectionLostError
+        return "ROLLBACK" if failed else "COMMIT"
+
+    def _check_lengthening(self, plan: Plan) -> None:
+        if self._backend.status != b"I":
+            raise ServerError("ALTER TABLE ALTER COLUMN cannot run inside a transaction block", "25001")
+        found = self._backend.query(
+            "SELECT t.typname, a.atttypmod FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "  # noqa: S608
+            f"WHERE a.attrelid = {literal(plan.table)}::regclass AND a.attname = {literal(plan.column)}"
+        )
+        if found and found[0][0] != "rs_varchar":
+            raise ServerError(
+                f'cannot alter type of column "{plan.column}": only the size of a VARCHAR column can be altered',
+                "0A000",
+            )
+        if found and plan.size < int(found[0][1] or 0):
+            raise ServerError(f'cannot make column "{plan.column}" smaller: it may hold longer values', "0A000")
+
+    def misbehave(self) -> None:
+        """What the faults have for the next statement. Raises ServerError, or ConnectionLostError to break off."""
+        faults = self._shared.faults
+        if faults.delay:
+            time.sleep(faults.delay)
+        fault = faults.statement()
+        if isinstance(fault, ServerError):
+            raise fault
+        if fault:
+            raise ConnectionLostError
+
+
+def as_redshift(error: ServerError) -> ServerError:
+    """Redshift's words for what PostgreSQL says in others."""
+    if error.code == "40001":
+        return ServerError(
+            "1023", "XX000", "Serializable isolation violation on table - 0, transactions forming the cycle are: 0, 0"
+        )
+    if error.code == "21000" and error.message.startswith("MERGE"):
+        return ServerError("Found multiple matches to update the same tuple.", "XX000")
+    return error

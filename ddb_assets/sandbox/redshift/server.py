@@ -1,0 +1,136 @@
+"""A Redshift stand-in on a loopback port: PostgreSQL behind a proxy that speaks, accepts and refuses what Redshift does.
+
+Real clients connect, redshift_connector among them; COPY reads from the S3 that its storage leads to. Where it differs
+from Redshift is said in the modules of each part; nothing in it is fast or durable.
+"""
+
+import socket
+import ssl
+import threading
+from collections import deque
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from ddb_assets.resources.storage import Storage
+from ddb_assets.sandbox.redshift.backend import Backend, literal
+from ddb_assets.sandbox.redshift.faults import Faults
+from ddb_assets.sandbox.redshift.journal import Journal
+from ddb_assets.sandbox.redshift.names import Names
+from ddb_assets.sandbox.redshift.postgres import SUPERUSER, postgres
+from ddb_assets.sandbox.redshift.session import Session
+from ddb_assets.sandbox.redshift.shared import SUPER, VARBYTE, VARCHAR, Shared
+
+HOST = "127.0.0.1"
+DATABASE = "dev"
+USER, PASSWORD = "awsuser", "sandbox"  # of a server that only this machine reaches
+STATEMENTS = 10_000
+_ISOLATION = {"snapshot": "repeatable read", "serializable": "serializable"}
+_TYPES = {"rs_varchar": VARCHAR, "super": SUPER, "varbyte": VARBYTE}
+
+
+class RedshiftServer:
+    """A Redshift stand-in, as a context manager; starts empty and leaves nothing behind.
+
+    `storage` is where COPY reads, `folder` where everything of it lies. `isolation` is that of the database: snapshot for
+    new ones, serializable for older. With a `tls` context clients may encrypt, as Redshift's do by default. `faults`
+    makes it misbehave, `statements` are the texts of the latest statements it was sent.
+
+    Raises PostgresError when it cannot start, OSError for a port that is taken.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        port: int = 0,
+        isolation: Literal["snapshot", "serializable"] = "snapshot",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.host, self.port = HOST, port
+        self.database, self.user, self.password = DATABASE, USER, PASSWORD
+        self.faults = Faults()
+        self.statements: deque[str] = deque(maxlen=STATEMENTS)
+        self.storage = storage
+        self._isolation = _ISOLATION[isolation]
+        self._tls = tls
+        self.folder = Path()
+        self._sessions: set[Session] = set()
+        self._threads: list[threading.Thread] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            listening = stack.enter_context(socket.create_server((HOST, self.port)))
+            self.port = listening.getsockname()[1]
+            path = stack.enter_context(postgres())
+            self.folder = path.parent.parent
+            self._prepare(path)
+            journal = Journal(stack.enter_context(Backend(path, SUPERUSER, DATABASE)))
+            with Backend(path, SUPERUSER, DATABASE) as backend:
+                known = backend.query(
+                    f"SELECT oid, typname FROM pg_type WHERE typname IN ({', '.join(map(literal, _TYPES))})"  # noqa: S608
+                )
+            self._shared = Shared(
+                socket_path=path,
+                database=DATABASE,
+                users={USER: PASSWORD},
+                isolation=self._isolation,
+                storage=self.storage,
+                journal=journal,
+                names=Names(journal.remember),
+                faults=self.faults,
+                oids={int(oid or 0): _TYPES[str(name)] for oid, name in known},
+                note=self.statements.append,
+                tls=self._tls,
+            )
+            stack.callback(self._disconnect)
+            acceptor = threading.Thread(target=self._accept, args=(listening,), name="redshift", daemon=True)
+            acceptor.start()
+            stack.callback(acceptor.join)
+            stack.callback(listening.shutdown, socket.SHUT_RDWR)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def url(self) -> str:
+        """Where it is, in the form of a warehouse URL, without the password."""
+        return f"redshift://{self.user}@{self.host}:{self.port}/{self.database}"
+
+    def _prepare(self, path: Path) -> None:
+        with Backend(path, SUPERUSER, "postgres") as backend:
+            backend.query(Path(__file__).with_name("catalog.sql").read_text())
+            backend.query(f"CREATE ROLE {USER} LOGIN SUPERUSER")
+        with Backend(path, SUPERUSER, "template1") as backend:
+            backend.query(f"ALTER DATABASE postgres RENAME TO {DATABASE}")
+
+    def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            session = Session(client, self._shared)
+            self._sessions.add(session)
+            thread = threading.Thread(target=self._serve, args=(session,), name="redshift-session", daemon=True)
+            thread.start()
+            self._threads = [t for t in self._threads if t.is_alive()] + [thread]
+
+    def _serve(self, session: Session) -> None:
+        try:
+            session.run()
+        finally:
+            self._sessions.discard(session)
+
+    def _disconnect(self) -> None:
+        for session in list(self._sessions):
+            session.stop()
+        for thread in self._threads:
+            thread.join()

@@ -1,0 +1,256 @@
+"""One client's connection: reads its messages, has PostgreSQL run what they mean, answers as Redshift would.
+
+The protocol's extended queries are answered message by message; what the client asks of PostgreSQL itself is passed
+through, COMMIT, COPY, TRUNCATE and their like are `commands.py`. Redshift's SQL is `dialect.py`, its errors
+`refusals.py`; how a client gets in is `entrance.py`.
+"""
+
+import contextlib
+import socket
+import struct
+from dataclasses import dataclass, field, replace
+
+from ddb_assets.sandbox.redshift import entrance, wire
+from ddb_assets.sandbox.redshift.backend import Backend
+from ddb_assets.sandbox.redshift.commands import Commands, as_redshift
+from ddb_assets.sandbox.redshift.dialect import Plan, translate
+from ddb_assets.sandbox.redshift.shared import VARBYTE, VARCHAR, Shared
+from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError, message
+
+SERVER_VERSION = "8.0.2"  # the PostgreSQL that Redshift says it is
+SEND_AT = 1 << 16
+TEXT_PARAMETERS = {25, 705, 1043}
+
+
+@dataclass
+class _Prepared:
+    """A statement that was parsed; `varbytes` are the places of VARBYTE values in its rows."""
+
+    plan: Plan
+    varbytes: frozenset[int] = field(default_factory=frozenset)
+
+
+class Session:
+    """Serves one client until it leaves, or until a fault breaks the connection."""
+
+    def __init__(self, client: socket.socket, shared: Shared) -> None:
+        self._connection = entrance.Connection(client)
+        self._shared = shared
+        self._out = bytearray()
+        self._statements: dict[str, _Prepared] = {}
+        self._portals: dict[str, _Prepared] = {}
+        self._skipping = False
+
+    def run(self) -> None:
+        """Returns when the connection is over."""
+        try:
+            user = entrance.enter(self._connection, self._shared)
+            if user is None:
+                return
+            with Backend(
+                self._shared.socket_path,
+                user,
+                self._shared.database,
+                default_transaction_isolation=self._shared.isolation,
+            ) as self._backend:
+                self._commands = Commands(self._backend, self._shared)
+                self._greet()
+                while self._serve(*wire.read_message(self._connection.stream)):
+                    pass
+        except (ConnectionLostError, OSError, ValueError):
+            pass
+        finally:
+            self._connection.close()
+
+    def stop(self) -> None:
+        """Breaks the connection, so that `run` returns; for another thread."""
+        with contextlib.suppress(OSError):
+            self._connection.socket.shutdown(socket.SHUT_RDWR)
+
+    def _greet(self) -> None:
+        self._out += message(b"R", struct.pack("!I", 0))
+        for name, value in {**self._backend.parameters, "server_version": SERVER_VERSION}.items():
+            self._out += wire.parameter_status(name, value)
+        self._out += message(b"K", self._backend.key)
+        self._ready()
+
+    def _serve(self, kind: bytes, body: bytes) -> bool:
+        """Handles one message; False after the last."""
+        if kind == b"X":
+            return False
+        if kind == b"S":
+            self._sync()
+        elif kind == b"Q":
+            self._simple(body)
+        elif kind == b"H":
+            self._flush()
+        elif not self._skipping:
+            try:
+                self._extended(kind, body)
+            except ServerError as error:
+                self._out += as_redshift(error).response()
+                self._skipping = True
+        return True
+
+    def _extended(self, kind: bytes, body: bytes) -> None:
+        if kind == b"P":
+            self._parse(body)
+        elif kind == b"B":
+            self._bind(body)
+        elif kind == b"D":
+            self._describe(body)
+        elif kind == b"E":
+            self._execute(body)
+        elif kind == b"C":
+            self._close(body)
+        else:
+            raise ServerError(f"the stand-in does not know the message {kind!r}", "08P01")
+
+    def _parse(self, body: bytes) -> None:
+        name, place = wire.string(body, 0)
+        text, place = wire.string(body, place)
+        self._shared.note(text)
+        plan = translate(text, self._shared.names)
+        self._statements[name] = _Prepared(plan)
+        if plan.kind == "plain":
+            count = struct.unpack_from("!H", body, place)[0]
+            oids = struct.unpack_from(f"!{count}I", body, place + 2)
+            # texts are left to PostgreSQL to type, as it does not know that its varchar is not Redshift's
+            oids = tuple(0 if oid in TEXT_PARAMETERS else oid for oid in oids)
+            head = f"{name}\0{plan.sql}\0".encode()
+            self._ask(b"P", head + struct.pack(f"!H{count}I", count, *oids), until=b"1")
+        else:
+            self._out += message(b"1")
+
+    def _bind(self, body: bytes) -> None:
+        portal, place = wire.string(body, 0)
+        name, _ = wire.string(body, place)
+        prepared = self._prepared(self._statements, name)
+        self._portals[portal] = prepared
+        if prepared.plan.kind == "plain":
+            self._ask(b"B", body, until=b"2")
+        else:
+            self._out += message(b"2")
+
+    def _describe(self, body: bytes) -> None:
+        name, _ = wire.string(body, 1)
+        prepared = self._prepared(self._statements if body[:1] == b"S" else self._portals, name)
+        if prepared.plan.kind == "plain":
+            self._ask(b"D", body, until=b"Tn", prepared=prepared)
+        else:
+            self._out += (message(b"t", b"\0\0") if body[:1] == b"S" else b"") + message(b"n")
+
+    def _execute(self, body: bytes) -> None:
+        name, _ = wire.string(body, 0)
+        prepared = self._prepared(self._portals, name)
+        self._commands.misbehave()
+        if prepared.plan.kind == "plain":
+            self._ask(b"E", body, until=b"CIs", prepared=prepared)
+        else:
+            self._out += wire.complete(self._commands.run(prepared.plan))
+
+    def _close(self, body: bytes) -> None:
+        name, _ = wire.string(body, 1)
+        known = self._statements if body[:1] == b"S" else self._portals
+        prepared = known.pop(name, None)
+        if prepared is not None and prepared.plan.kind == "plain":
+            self._ask(b"C", body, until=b"3")
+        else:
+            self._out += message(b"3")
+
+    def _prepared(self, known: dict[str, _Prepared], name: str) -> _Prepared:
+        if name not in known:
+            raise ServerError(f'prepared statement "{name}" does not exist', "26000")
+        return known[name]
+
+    def _ask(self, kind: bytes, body: bytes, *, until: bytes, prepared: _Prepared | None = None) -> None:
+        """Passes a message on, and the answers back up to one of the types in `until`."""
+        self._backend.send(message(kind, body) + message(b"H"))
+        while True:
+            answer, data = self._backend.receive()
+            self._answer(answer, data, prepared)
+            if answer in until:
+                return
+
+    def _answer(self, kind: bytes, body: bytes, prepared: _Prepared | None) -> None:
+        """One answer of PostgreSQL's as one of Redshift's. Raises ServerError for an error."""
+        if kind == b"E":
+            raise wire.parsed_error(body)
+        if kind == b"T":
+            self._out += self._described(wire.fields(body), prepared)
+        elif kind == b"D" and prepared is not None and prepared.varbytes:
+            values = wire.values(body)
+            for place in prepared.varbytes:
+                value = values[place]
+                values[place] = value and value.removeprefix(b"\\x")  # Redshift has no prefix
+            self._out += wire.data_row(values)
+        else:
+            self._out += message(kind, body)
+        if len(self._out) > SEND_AT:
+            self._flush()
+
+    def _described(self, columns: list[wire.Field], prepared: _Prepared | None) -> bytes:
+        known = []
+        for one in columns:
+            oid = self._shared.oids.get(one.oid, one.oid)
+            rest = one.rest
+            if oid == VARCHAR:
+                size, modifier, form = struct.unpack("!hih", rest)
+                rest = struct.pack("!hih", size, modifier + 4 if modifier >= 0 else -1, form)
+            known.append(replace(one, name=self._shared.names.long(one.name), oid=oid, rest=rest))
+        if prepared is not None:
+            prepared.varbytes = frozenset(n for n, one in enumerate(known) if one.oid == VARBYTE)
+        return wire.row_description(known)
+
+    def _sync(self) -> None:
+        self._backend.send(message(b"S"))
+        while self._backend.receive()[0] != b"Z":
+            pass
+        if self._skipping:
+            self._abort()
+        self._skipping = False
+        self._ready()
+
+    def _abort(self) -> None:
+        """After an error of ours, PostgreSQL's transaction has failed too."""
+        if self._backend.status == b"T":
+            with contextlib.suppress(ServerError):
+                self._backend.query("DO $$ BEGIN RAISE EXCEPTION 'refused'; END $$")
+
+    def _simple(self, body: bytes) -> None:
+        text, _ = wire.string(body, 0)
+        self._shared.note(text)
+        try:
+            plan = translate(text, self._shared.names)
+            self._commands.misbehave()
+            if plan.kind == "plain":
+                self._pass(plan)
+            else:
+                self._out += wire.complete(self._commands.run(plan))
+        except ServerError as error:
+            self._out += as_redshift(error).response()
+            self._abort()
+        self._ready()
+
+    def _pass(self, plan: Plan) -> None:
+        prepared = _Prepared(plan)
+        failure: ServerError | None = None
+        self._backend.send(message(b"Q", plan.sql.encode() + b"\0"))
+        while True:
+            kind, body = self._backend.receive()
+            if kind == b"Z":
+                break
+            try:
+                self._answer(kind, body, prepared)
+            except ServerError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def _ready(self) -> None:
+        self._out += wire.ready(self._backend.status)
+        self._flush()
+
+    def _flush(self) -> None:
+        self._connection.socket.sendall(self._out)
+        self._out.clear()

@@ -1,0 +1,31 @@
+"""What all sessions of a server have in common."""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddb_assets.resources.storage import Storage
+from ddb_assets.sandbox.redshift.faults import Faults
+from ddb_assets.sandbox.redshift.journal import Journal
+from ddb_assets.sandbox.redshift.names import Names
+
+VARCHAR, SUPER, VARBYTE = 1043, 4000, 6551
+"""The type oids that Redshift's clients know."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One server's state. `oids` leads from PostgreSQL's types to Redshift's; `note` is told every statement."""
+
+    socket_path: Path
+    database: str
+    users: dict[str, str]
+    isolation: str
+    storage: Storage
+    journal: Journal
+    names: Names
+    faults: Faults
+    oids: dict[int, int]
+    note: Callable[[str], None]
+    tls: ssl.SSLContext | None

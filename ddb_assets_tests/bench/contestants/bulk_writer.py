@@ -1,0 +1,24 @@
+"""Our writer: the items of `orders` into the table at this endpoint. Prints seconds of wall and CPU of the writing."""
+
+import sys
+
+from ddb_assets.imports.target import Target
+from ddb_assets.imports.writer import BulkWriter
+from ddb_assets_tests.bench.writing import TABLE, items, timed
+from ddb_assets_tests.imports.tables import client_of
+
+
+def main(endpoint: str, count: str, threads: str) -> None:
+    """Items are in DynamoDB JSON, as exports and our readers have them."""
+    found = items(int(count))
+
+    def write() -> None:
+        with BulkWriter(client_of(endpoint), Target.of(TABLE), in_flight=int(threads)) as writer:
+            for item in found:
+                writer.put(item)
+
+    timed(write)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,17 @@
+"""A whole import: a CSV file into the table at this endpoint, types inferred, with checkpoint and progress."""
+
+import sys
+
+from ddb_assets.imports.target import Target
+from ddb_assets_tests.bench.writing import TABLE
+from ddb_assets_tests.imports.files.importing import imported
+
+
+def main(endpoint: str, path: str, rows: str) -> None:
+    """Fails unless every row was written."""
+    report = imported(endpoint, Target.of(TABLE), path)
+    assert report.written + report.superseded == int(rows)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,237 @@
+"""`ddb-assets import` as a shell sees it, ended by signals at bad moments, and an export's way into a table and back."""
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import polars as pl
+import pytest
+
+from ddb_assets.cli import main
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.imports.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
+from ddb_assets_tests.imports.tables import items_of, new_table, sandbox
+
+__all__ = ["sandbox"]
+
+OFTEN = """
+from ddb_assets.imports.files import job
+job.SAVE_SECONDS = 0.01
+from ddb_assets.cli import main
+main()
+"""
+ROWS = 3000
+
+
+@pytest.fixture(scope="module")
+def proxy(sandbox: Sandbox) -> Iterator[FaultProxy]:
+    with fault_proxy(sandbox.endpoint_url) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(sandbox: Sandbox, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    for name in ("AWS_PROFILE", "DDB_ASSETS_ROLE_ARN"):
+        monkeypatch.delenv(name, raising=False)
+    found = {
+        **sandbox.environment(),
+        "AWS_ENDPOINT_URL": proxy.endpoint_url,
+        "DDB_ASSETS_STATE": str(tmp_path / "state"),
+    }
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    return {**os.environ, **found}
+
+
+def call(*arguments: str, code: int = 0) -> click.testing.Result:
+    result = click.testing.CliRunner().invoke(main, ["import", *arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def started(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", OFTEN, "import", *arguments, "--json"]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def rows_file(path: Path) -> dict[str, str]:
+    """Keys are written again and again, so that a lost or late write shows; every 100th row is none."""
+    chance = random.Random(1)
+    expected: dict[str, str] = {}
+    with path.open("w") as file:
+        for number in range(ROWS):
+            key = f"k{chance.randrange(ROWS // 2)}"
+            file.write("broken\n" if number % 100 == 50 else json.dumps({"pk": key, "n": number}) + "\n")
+            if number % 100 != 50:
+                expected[key] = str(number)
+    return expected
+
+
+def until_written(proxy: FaultProxy, requests: int, process: "subprocess.Popen[str]") -> None:
+    """Waits until so many batches more have arrived, or the process has ended."""
+    goal = proxy.requests["BatchWriteItem"] + requests
+    end = time.monotonic() + 30
+    while proxy.requests["BatchWriteItem"] < goal and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_and_loses_nothing(
+    sandbox: Sandbox, proxy: FaultProxy, environment: dict[str, str], tmp_path: Path
+) -> None:
+    target = new_table(sandbox)
+    path = tmp_path / "rows.jsonl"
+    expected = rows_file(path)
+    chance = random.Random(7)
+    resumed = 0
+    for round_ in range(4):
+        proxy.schedule = Schedule(
+            seed=round_, rate=0.9, faults=frozenset({Fault.SLOW, Fault.UNPROCESSED_SOME}), delay=0.2
+        )
+        process = started(environment, str(path), "--table", target.name, "--max-rejects", "100")
+        until_written(proxy, chance.randint(1, 40), process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        checkpoints = list((tmp_path / "state" / "imports").glob("*-????????????.json"))
+        resumed += any(sum(json.loads(c.read_text())["state"]["settled"].values()) for c in checkpoints)
+    assert resumed
+    proxy.schedule = Schedule()
+    process = started(environment, str(path), "--table", target.name, "--max-rejects", "100")
+    said, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint
+    report = json.loads(said)
+    assert report["rows_before"] > 0
+    assert report["rows_before"] + report["rows"] == ROWS
+    assert {item["pk"]["S"]: item["n"]["N"] for item in items_of(sandbox, target)} == expected
+    _, *kept = [json.loads(line) for line in Path(report["exceptions"]).read_text().splitlines()]
+    assert sorted(line["line"] for line in kept) == list(range(51, ROWS + 1, 100))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_it_finish_what_is_in_flight_and_says_how_to_go_on(
+    sandbox: Sandbox, proxy: FaultProxy, environment: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    target = new_table(sandbox)
+    path = tmp_path / "rows.jsonl"
+    expected = rows_file(path)
+    arguments = (str(path), "--table", target.name, "--max-rejects", "100")
+    proxy.schedule = Schedule(rate=1.0, faults=frozenset({Fault.SLOW}), delay=0.3)
+    process = started(environment, *arguments)
+    until_written(proxy, 12, process)
+    process.send_signal(number)
+    said, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"ended by {number.name}; the same command goes on where it was" in complaint
+    assert "Traceback" not in complaint
+    assert 0 < json.loads(said)["rows"] < ROWS
+    proxy.schedule = Schedule()
+    report = json.loads(call(*arguments, "--json").stdout)
+    assert report["rows_before"] > 0
+    assert {item["pk"]["S"]: item["n"]["N"] for item in items_of(sandbox, target)} == expected
+
+
+def test_the_command_prints_what_happened_and_fails_on_rejects(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
+) -> None:
+    target = new_table(sandbox)
+    path = tmp_path / "a.csv"
+    path.write_text("pk,n\na,1\n,2\n")
+    dry = call(str(path), "--table", target.name, "--dry-run", "--price", "1000000", code=1)
+    assert "cost $1.00 at $1000000.0 per million WCUs" in dry.stdout
+    assert "1 rows would be rejected" in dry.stderr
+    done = call(str(path), "--table", target.name, "--verify", "5", code=1)
+    assert f"rejected {path}:3: key attribute 'pk' is missing" in done.stdout
+    assert "types: pk S, n N" in done.stdout
+    assert "1 items read back, 0 differ" in done.stdout
+    assert "redrive" in done.stderr
+    (kept,) = (tmp_path / "state" / "imports").iterdir()
+    mended = tmp_path / "mended.jsonl"
+    mended.write_text(kept.read_text().replace('"pk":null', '"pk":"b"'))
+    assert json.loads(call("--redrive", str(mended), "--table", target.name, "--json").stdout)["written"] == 1
+    assert {item["pk"]["S"]: item["n"]["N"] for item in items_of(sandbox, target)} == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--table", "T"], 2, "give either SOURCE or --redrive FILE"),
+        (["nothing.csv", "--table", "NoSuchTable"], 1, "there is no NoSuchTable"),
+        (["nothing.csv", "--table", "TABLE"], 1, "no file with content at nothing.csv"),
+        (["nothing.csv", "--table", "TABLE", "--config", "CONFIG"], 1, "import.yaml:3: attributes.a"),
+        (["--redrive", "CONFIG", "--table", "TABLE"], 1, "import.yaml:1: no exceptions file"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_message(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    config = tmp_path / "import.yaml"
+    config.write_text("mode: put\nattributes:\n  a: {column: x, constant: y}\n")
+    words = {"CONFIG": str(config), "TABLE": new_table(sandbox).name if "TABLE" in arguments else ""}
+    result = call(*(words.get(word, word) for word in arguments), code=code)
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.slow
+def test_an_export_by_aws_imported_exported_again_and_flattened_is_the_same(
+    sandbox: Sandbox,
+    environment: dict[str, str],
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", sandbox.endpoint_url)
+    (summary,) = (pytestconfig.rootpath / "ddb_assets_tests/data/s3exporttest").rglob("manifest-summary.json")
+    target = new_table(sandbox, ("id", "S"))
+    report = json.loads(call(str(summary.parent), "--table", target.name, "--verify", "10", "--json").stdout)
+    assert (report["written"], report["verified"]["different"]) == (3, [])
+    sandbox.enable_recovery(target.name, datetime.now(UTC) - timedelta(days=1))
+    client: Any = sandbox.dynamodb()
+    s3 = sandbox.s3()
+    s3.create_bucket(Bucket="again")
+    asked = client.export_table_to_point_in_time(TableArn=target.arn, S3Bucket="again")
+    arn = asked["ExportDescription"]["ExportArn"]
+    end = time.monotonic() + 30
+    while (export := client.describe_export(ExportArn=arn)["ExportDescription"])["ExportStatus"] == "IN_PROGRESS":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert export["ExportStatus"] == "COMPLETED", export
+    again = f"s3://again/AWSDynamoDB/{arn.rpartition('/')[2]}"
+    config = tmp_path / "defs.yaml"
+    frames = []
+    for name, source, table in (("one", str(summary.parent), "S3ExportTest"), ("two", again, target.name)):
+        config.write_text(
+            "type: ddb_assets.components.DynamoDBTable\n"
+            f"attributes: {{table: {table}, name: things, key: id, nested: {{e: child}}}}\n"
+        )
+        out = tmp_path / name
+        result = click.testing.CliRunner().invoke(main, ["flatten", source, "--config", str(config), "--out", str(out)])
+        assert result.exit_code == 0, result.output
+        frames.append(
+            [
+                pl.read_parquet(out / relation / "part-*.parquet").drop("_ddb_version", strict=False).sort("id")
+                for relation in ("things", "things__e")
+            ]
+        )
+    for before, after in zip(*frames, strict=True):
+        assert before.rows(named=True) == after.rows(named=True)
+
+
+def test_compressed_standard_files_need_no_option(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
+) -> None:
+    target = new_table(sandbox)
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(b'{"Item":{"pk":{"S":"a"},"n":{"N":"1"}}}\n'))
+    report = json.loads(call(str(path), "--table", target.arn, "--json").stdout)
+    assert (report["format"], report["written"]) == ("dynamodb-json", 1)

@@ -1,0 +1,160 @@
+"""A declared copy as Dagster loads and runs it."""
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ddb_assets.components import DynamoDBCopy
+from ddb_assets.components.dynamodb_copy import COMMENTED_YAML, Copy, CopyScaffolder
+from ddb_assets.imports.pool import write_pool
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.settings import STATE
+
+KEY = dg.AssetKey(["copies", "orders_copy"])
+
+
+class NoParams(BaseModel):
+    """The scaffolder takes none."""
+
+
+ITEMS = [{"id": {"S": f"i{n}"}, "v": {"N": str(n)}} for n in range(12)]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def tables(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client, with a source of twelve items and a destination that has one of its own."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**sandbox.environment(), STATE: str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    client: Any = sandbox.dynamodb()
+    for table in client.list_tables()["TableNames"]:
+        client.delete_table(TableName=table)
+    for table in ("Orders", "Orders-copy"):
+        client.create_table(
+            TableName=table,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        )
+    for item in ITEMS:
+        client.put_item(TableName="Orders", Item=item)
+    client.put_item(TableName="Orders-copy", Item={"id": {"S": "own"}})
+    return client
+
+
+def declared(**more: Any) -> dg.Definitions:
+    attributes = {"name": "orders_copy", "source": "Orders", "destination": "Orders-copy", **more}
+    component = DynamoDBCopy.from_attributes_dict(attributes=attributes)
+    return dg.build_defs_for_component(component)
+
+
+def materialize(definitions: dg.Definitions, **config: Any) -> dg.ExecuteInProcessResult:
+    asset = definitions.resolve_assets_def(KEY)
+    run_config = {"ops": {asset.op.name: {"config": config}}}
+    return dg.materialize([asset], run_config=run_config, raise_on_error=False)
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+
+
+def message(result: dg.ExecuteInProcessResult) -> str:
+    [failed] = result.get_step_failure_events()
+    assert failed.step_failure_data.user_failure_data
+    return str(failed.step_failure_data.user_failure_data.description)
+
+
+def test_it_copies_and_shows_the_numbers(tables: Any) -> None:
+    result = materialize(declared())
+    assert result.success
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "items_equal": True}
+    [event] = result.asset_materializations_for_node(result.job_def.all_node_defs[0].name)
+    facts = {name: value.value for name, value in event.metadata.items()}
+    assert (facts["read"], facts["written"], facts["rejected"], facts["deleted"]) == (12, 12, 0, 0)
+    assert facts["dagster/row_count"] == 13
+    assert {"wcu", "rcu", "seconds", "throttles", "not_copied"} <= facts.keys()
+    assert tables.scan(TableName="Orders-copy")["Count"] == 13
+
+
+def test_deleting_needs_the_runs_own_word(tables: Any) -> None:
+    for config in ({"clean": "all"}, {"clean": "all", "confirm": "Orders"}, {"clean": "extra", "confirm": ""}):
+        result = materialize(declared(), **config)
+        assert not result.success
+        assert "confirm: Orders-copy" in message(result)
+        assert tables.scan(TableName="Orders-copy")["Count"] == 1
+    result = materialize(declared(), clean="extra", confirm="Orders-copy")
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "items_equal": True}
+    assert tables.scan(TableName="Orders-copy")["Count"] == 12
+
+
+def test_yaml_cannot_say_what_deletes() -> None:
+    for word in ("clean", "from_point_in_time", "yes"):
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            Copy.model_validate({"name": "c", "source": "a", "destination": "b", word: "all"})
+
+
+def test_rejected_items_fail_the_checks_and_are_shown(tables: Any) -> None:
+    tables.put_item(TableName="Orders", Item={"id": {"S": "both"}, "v": {"N": "1"}, "w": {"N": "2"}})
+    result = materialize(declared(rename={"v": "w"}))
+    assert checks(result)["no_rejects"] is False
+    [event] = result.asset_materializations_for_node(result.job_def.all_node_defs[0].name)
+    assert event.metadata["rejected"].value == 1
+    assert "both" in str(event.metadata["rejected_sample"].value)
+
+
+def test_a_refusal_is_the_failures_description(tables: Any) -> None:
+    assert "are the same table" in message(materialize(declared(destination="Orders")))
+    assert "there is no Nowhere" in message(materialize(declared(destination="Nowhere")))
+
+
+def test_everything_that_writes_into_a_table_is_in_its_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was attempted while definitions load")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders-copy"
+    pools = [
+        declared(destination=destination).resolve_assets_def(KEY).op.pool
+        for destination in ("Orders-copy", arn, {"table": "Orders-copy", "region": "eu-west-1"})
+    ]
+    assert pools == [write_pool("Orders-copy")] * 3
+    assert write_pool("Orders-copy") != write_pool("Orders")
+
+
+def test_it_descends_from_the_table_of_that_name_here() -> None:
+    """And from none when it says how another account or Region is reached."""
+    other = {"table": "Orders", "role": "arn:aws:iam::123456789012:role/other"}
+    for source, parents in (("Orders", {dg.AssetKey(["dynamodb", "orders"])}), (other, set())):
+        assert declared(source=source).resolve_asset_graph().get(KEY).parent_keys == parents
+
+
+def test_the_scaffolded_file_is_a_copy_and_so_is_each_of_its_comments(tmp_path: Path) -> None:
+    folder = tmp_path / "orders_copy"
+    folder.mkdir()
+    request: dg.ScaffoldRequest[BaseModel] = dg.ScaffoldRequest(
+        type_name="ddb_assets.components.DynamoDBCopy",
+        target_path=folder,
+        scaffold_format="yaml",
+        project_root=None,
+        params=NoParams(),
+    )
+    CopyScaffolder().scaffold(request)
+    text = (folder / "defs.yaml").read_text()
+    assert Copy.model_validate(yaml.safe_load(text)["attributes"]).name == "orders_copy"
+    everything = yaml.safe_load(re.sub(r"^  # ", "  ", text, flags=re.MULTILINE))["attributes"]
+    assert Copy.model_validate(everything).max_wcu == 500
+    assert [name for name in Copy.model_fields if f"{name}:" not in COMMENTED_YAML] == []

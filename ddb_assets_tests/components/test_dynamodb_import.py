@@ -1,0 +1,152 @@
+"""A declared import as Dagster loads and runs it."""
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from ddb_assets.components import DynamoDBImport
+from ddb_assets.components.dynamodb_import import COMMENTED_YAML, Import, ImportScaffolder
+from ddb_assets.imports.pool import write_pool
+from ddb_assets.resources.aws import AWS
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.settings import STATE
+from ddb_assets_tests.imports.tables import client_of, items_of, new_table, target_of
+
+KEY = dg.AssetKey(["imports", "orders_import"])
+
+
+class NoParams(BaseModel):
+    """The scaffolder takes none."""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def table(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**sandbox.environment(), STATE: str(tmp_path / "state")}.items():
+        monkeypatch.setenv(name, value)
+    return new_table(sandbox, ("id", "S")).name
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text("id,n\n" + "".join(f"k{n},{n}\n" for n in range(30)))
+    return path
+
+
+def declared(table: str, source: Path, **more: Any) -> dg.AssetsDefinition:
+    attributes = {"name": "orders_import", "table": table, "source": str(source), **more}
+    component = DynamoDBImport.from_attributes_dict(attributes=attributes)
+    shared = dg.Definitions(resources={"aws": AWS()})
+    return dg.Definitions.merge(dg.build_defs_for_component(component), shared).resolve_assets_def(KEY)
+
+
+def materialize(asset: dg.AssetsDefinition, **config: Any) -> dg.ExecuteInProcessResult:
+    run_config = {"ops": {asset.op.name: {"config": config}}}
+    return dg.materialize([asset], run_config=run_config, raise_on_error=False)
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+
+
+def facts(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    (event,) = result.get_asset_materialization_events()
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def message(result: dg.ExecuteInProcessResult) -> str:
+    (failed,) = result.get_step_failure_events()
+    assert failed.step_failure_data.user_failure_data
+    return str(failed.step_failure_data.user_failure_data.description)
+
+
+def test_it_imports_and_shows_the_numbers(sandbox: Sandbox, table: str, rows: Path) -> None:
+    result = materialize(declared(table, rows))
+    assert result.success
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "sample_equal": True}
+    told = facts(result)
+    assert (told["rows"], told["written"], told["rejected"], told["format"]) == (30, 30, 0, "csv")
+    assert told["types"] == {"id": "S", "n": "N"}
+    assert {"wcu", "seconds", "throttles"} <= told.keys()
+    assert len(items_of(sandbox, target_of(sandbox, table))) == 30
+
+
+def test_a_reject_makes_the_run_fail_and_is_shown(table: str, rows: Path) -> None:
+    rows.write_text(rows.read_text() + ",7\n")
+    result = materialize(declared(table, rows))
+    assert not result.success
+    assert checks(result) == {"no_rejects": False, "counts_agree": True, "sample_equal": True}
+    told = facts(result)
+    (reject,) = told["rejected_sample"]
+    assert (reject["line"], reject["reason"]) == (32, "key attribute 'id' is missing")
+    assert Path(told["exceptions"]).exists()
+    assert materialize(declared(table, rows, max_rejects=1)).success
+
+
+def test_an_import_that_ends_early_fails_with_its_reason(table: str, rows: Path) -> None:
+    rows.write_text("id,n\n,1\n,2\n,3\n")
+    assert "more than 1 rows were rejected" in message(materialize(declared(table, rows, max_rejects=1)))
+    assert "there is no NoSuchTable" in message(materialize(declared("NoSuchTable", rows)))
+
+
+def test_deleting_needs_the_tables_name_in_the_runs_config(sandbox: Sandbox, table: str, rows: Path) -> None:
+    asset = declared(table, rows)
+    assert materialize(asset).success
+    client_of(sandbox.endpoint_url).put_item(TableName=table, Item={"id": {"S": "own"}})
+    assert f"confirm: {table}" in message(materialize(asset, delete=True))
+    assert len(items_of(sandbox, target_of(sandbox, table))) == 31
+    result = materialize(asset, delete=True, confirm=table)
+    assert facts(result)["deleted"] == 30
+    assert [item["id"]["S"] for item in items_of(sandbox, target_of(sandbox, table))] == ["own"]
+
+
+def test_yaml_cannot_delete(table: str, rows: Path) -> None:
+    with pytest.raises(Exception, match="if-not-exists"):
+        declared(table, rows, mode="delete")
+
+
+def test_one_table_is_written_by_one_job_at_a_time(table: str, rows: Path) -> None:
+    assert declared(table, rows).op.pool == write_pool(table)
+
+
+def test_nothing_is_asked_of_aws_while_definitions_load(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was attempted")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    declared("Orders", rows)
+
+
+def test_the_scaffolded_file_is_complete_and_every_line_of_it_works(tmp_path: Path) -> None:
+    request: Any = dg.ScaffoldRequest(
+        type_name="ddb_assets.components.DynamoDBImport",
+        target_path=tmp_path,
+        scaffold_format="yaml",
+        project_root=tmp_path,
+        params=NoParams(),
+        append=False,
+    )
+    ImportScaffolder().scaffold(request)
+    text = (tmp_path / "defs.yaml").read_text()
+    assert Import.model_validate(yaml.safe_load(text)["attributes"]).table == "Orders"
+    everything = Import.model_validate(
+        yaml.safe_load(re.sub(r"^  # ( *)", r"  \1", text, flags=re.MULTILINE))["attributes"]
+    )
+    assert everything.attributes["pk"].template == "ORDER#${id}"
+    shown = set(re.findall(r"^  (?:# )?([a-z_]+):", COMMENTED_YAML, flags=re.MULTILINE))
+    assert shown == set(Import.model_fields) - {"share", "in_flight", "deadline"}

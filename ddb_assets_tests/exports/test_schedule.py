@@ -1,0 +1,173 @@
+"""Windows asked for by the clock: tick, outcome, next tick, on a real instance against the sandbox."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ddb_assets.components import DynamoDBTable
+from ddb_assets.definitions import build_defs
+from ddb_assets.exports import schedule
+from ddb_assets.exports.chain import ChainBrokenError
+from ddb_assets.exports.schedule import snapshot_schedule
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.sandbox.exporter import Export, Exporter
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.settings import LAKE
+from ddb_assets.table import Table
+from ddb_assets_tests.sandboxed import sandboxed
+from ddb_assets_tests.window_chain import Chain, Ticks, hours_ago, key_of, materializations, own_chain
+
+__all__ = ["sandboxed"]
+
+
+AHEAD = timedelta(minutes=-60)  # the sandbox's clock is ahead of ours: everything is younger than this
+
+
+def hang(_: Exporter, export: Export) -> None:
+    """An export that does not come to an end."""
+    assert export.status == "IN_PROGRESS"
+
+
+@pytest.fixture(scope="module")
+def definitions(sandboxed: Sandbox) -> dg.Definitions:
+    sandboxed.clock.advance(timedelta(minutes=10))  # so that the hour that has just ended can be exported
+    return build_defs()
+
+
+@pytest.fixture
+def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
+    with own_chain(sandboxed, definitions, tmp_path) as chain:
+        yield chain
+
+
+def tick(chain: Chain) -> dg.SkipReason | list[dg.RunRequest]:
+    with dg.build_schedule_context(
+        instance=chain.instance,
+        scheduled_execution_time=datetime.now(UTC),
+        resources={"aws": AWS(), "lake": Lake()},
+    ) as context:
+        result = chain.definitions.resolve_schedule_def("orders_windows")(context)
+    assert isinstance(result, dg.SkipReason | list)
+    return result
+
+
+def said(result: dg.SkipReason | list[dg.RunRequest]) -> str:
+    assert isinstance(result, dg.SkipReason)
+    return str(result.skip_message)
+
+
+def test_without_a_baseline_nothing_is_asked_for(chain: Chain) -> None:
+    before = chain.exported()
+    assert said(tick(chain)).startswith("no baseline yet: materialize snapshots/orders")
+    assert chain.exported() == before
+
+
+def test_every_due_window_is_asked_for_once_and_the_sensor_completes_it(chain: Chain) -> None:
+    chain.baseline(hours_ago(4).start + timedelta(minutes=20))
+    before, ticks = chain.exported(), Ticks(chain)
+    assert said(tick(chain)).startswith("4 windows are due: 4 being exported")
+    assert chain.exported() == before + 4
+    tick(chain)
+    assert chain.exported() == before + 4
+    while len(chain.materialized()) < 4:
+        ticks.tick()
+    assert chain.materialized() == {key_of(hours_ago(hours)) for hours in (4, 3, 2, 1)}
+    assert said(tick(chain)) == "every window that has ended is exported"
+
+
+def test_after_downtime_the_oldest_windows_come_first_and_a_tick_does_its_share(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain.baseline(hours_ago(8).start)
+    monkeypatch.setattr(schedule, "AT_MOST", 3)
+    assert said(tick(chain)).endswith("5 to be asked for in the next ticks")
+    ticks = Ticks(chain)
+    while len(chain.materialized()) < 3:
+        ticks.tick()
+    assert chain.materialized() == {key_of(hours_ago(hours)) for hours in (8, 7, 6)}
+    assert said(tick(chain)).startswith("5 windows are due: 3 being exported")
+
+
+def test_an_export_that_failed_is_reported_and_asked_for_again_after_a_pause(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.baseline(hours_ago(1).start)
+    monkeypatch.setenv(LAKE, "s3://there-is-no-such-bucket/x")
+    before = chain.exported()
+    tick(chain)
+    while "1 to be tried again later" not in said(tick(chain)):
+        pass
+    assert chain.exported() == before + 1
+    monkeypatch.setattr(schedule, "FIRST_PAUSE", AHEAD)
+    assert "1 being exported" in said(tick(chain))
+    assert chain.exported() == before + 2
+
+
+def test_an_export_that_never_ends_is_asked_for_again(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain.baseline(hours_ago(1).start)
+    with monkeypatch.context() as patch:
+        patch.setattr(Exporter, "_run", hang)
+        tick(chain)
+    before = chain.exported()
+    tick(chain)
+    assert chain.exported() == before
+    monkeypatch.setattr(schedule, "STALLED", AHEAD)
+    tick(chain)
+    assert chain.exported() == before + 1
+    ticks = Ticks(chain)
+    while not (found := materializations(ticks.tick())):
+        pass
+    assert {key for key, _ in found} == {key_of(hours_ago(1))}
+
+
+def test_exports_that_never_end_are_not_asked_for_for_ever(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain.baseline(hours_ago(1).start)
+    monkeypatch.setattr(Exporter, "_run", hang)
+    monkeypatch.setattr(schedule, "STALLED", AHEAD)
+    before = chain.exported()
+    for _ in range(4):
+        tick(chain)
+    with pytest.raises(ChainBrokenError, match="ask AWS support"):
+        tick(chain)
+    assert chain.exported() == before + 4
+
+
+def test_an_export_that_nobody_reported_gets_a_run(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain.baseline(hours_ago(2).start)
+    exports = [chain.export(hours_ago(hours)) for hours in (2, 1)]
+    assert "2 exported and to be reported by the sensor" in said(tick(chain))
+    monkeypatch.setattr(schedule, "OVERLOOKED", AHEAD)
+    runs = tick(chain)
+    assert isinstance(runs, list)
+    assert [(run.partition_key, run.run_key) for run in runs] == [
+        (key_of(hours_ago(hours)), f"{key_of(hours_ago(hours))}/{export.id}")
+        for hours, export in zip((2, 1), exports, strict=True)
+    ]
+
+
+def test_history_that_is_gone_stops_the_chain(chain: Chain) -> None:
+    chain.baseline(hours_ago(60).start)
+    before = chain.exported()
+    with pytest.raises(ChainBrokenError, match="materialize the table's snapshot again"):
+        tick(chain)
+    assert chain.exported() == before
+
+
+def test_a_table_made_again_stops_the_chain(chain: Chain) -> None:
+    chain.baseline(hours_ago(3).start, table_id="of-the-table-before")
+    with pytest.raises(ChainBrokenError, match="was dropped and made again"):
+        tick(chain)
+
+
+def test_a_table_that_is_replaced_has_a_schedule_of_snapshots_and_no_windows() -> None:
+    table = Table(table="Orders", load="replace", cadence="6 h")
+    definitions = dg.build_defs_for_component(DynamoDBTable(table))
+    assert [s.name for s in definitions.schedules or []] == ["orders_snapshots"]
+    assert snapshot_schedule(table).cron_schedule == "0 */6 * * *"
+    found = [spec for made in definitions.assets or [] for spec in getattr(made, "specs", [made])]
+    keys = {spec.key.to_user_string() for spec in found if isinstance(spec, dg.AssetSpec)}
+    assert keys == {"dynamodb/orders", "snapshots/orders", "baseline/orders", "warehouse/orders"}

@@ -1,0 +1,46 @@
+"""Imports of small files into tables of a sandbox."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ddb_assets.imports.files.config import ImportConfig
+from ddb_assets.imports.files.job import ImportJob
+from ddb_assets.imports.files.options import JobOptions
+from ddb_assets.imports.files.report import ImportReport
+from ddb_assets.imports.files.source import open_source
+from ddb_assets.imports.target import Target
+from ddb_assets.resources.storage import Storage
+from ddb_assets_tests.imports.tables import client_of
+
+
+def job(
+    endpoint_url: str,
+    target: Target,
+    uri: str | Path,
+    config: dict[str, Any] | None = None,
+    *,
+    folder: Path | None = None,
+    storage: Storage | None = None,
+    redrive: bool = False,
+    **options: Any,
+) -> ImportJob:
+    """One that was not run yet; `config` as `import.yaml` has it."""
+    settings = ImportConfig.model_validate(config or {})
+    files = storage or Storage()
+    return ImportJob(
+        client_of(endpoint_url),
+        files,
+        target,
+        open_source(files, str(uri), settings, redrive=redrive),
+        settings,
+        folder=folder or Path(tempfile.mkdtemp(prefix="ddb_assets-test-")),
+        options=JobOptions(**options),
+    )
+
+
+def imported(*told: Any, **named: Any) -> ImportReport:
+    """The report of a job that is expected to be good."""
+    report = job(*told, **named).run()
+    assert report.problem is None
+    return report

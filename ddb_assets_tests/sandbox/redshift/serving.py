@@ -1,0 +1,131 @@
+"""A Redshift stand-in and the bucket it copies from, shared by all tests of a session; connections to it.
+
+A conftest.py imports the fixtures that its folder's tests use.
+"""
+
+import io
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+import pytest
+import redshift_connector
+from redshift_connector.core import Connection
+from redshift_connector.error import Error, ProgrammingError
+
+from ddb_assets.resources.storage import Storage
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets_tests.places import Place, s3_server
+
+ROLE = "arn:aws:iam::123456789012:role/copy"
+
+
+@pytest.fixture(scope="session")
+def redshift() -> Iterator[RedshiftServer]:
+    with s3_server() as client, RedshiftServer(Storage(client)) as server:
+        yield server
+
+
+@pytest.fixture
+def lake(redshift: RedshiftServer) -> Place:
+    """A new bucket that COPY can read."""
+    storage = redshift.storage
+    name = f"lake-{uuid.uuid4().hex}"
+    storage.s3.create_bucket(Bucket=name)
+    return Place(storage, f"s3://{name}")
+
+
+def connect(server: RedshiftServer, *, autocommit: bool = True, **more: Any) -> Connection:
+    settings = {"host": server.host, "port": server.port, "database": server.database, "ssl": False, **more}
+    connection = redshift_connector.connect(user=server.user, password=server.password, **settings)
+    connection.autocommit = autocommit
+    return connection
+
+
+@dataclass
+class Database:
+    """A connection with a schema of its own; every statement commits unless it is told otherwise."""
+
+    server: RedshiftServer
+    connection: Connection
+    schema: str
+    others: list[Connection] = field(default_factory=list)
+
+    def run(self, sql: str, *values: object) -> list[list[Any]]:
+        cursor = self.connection.cursor()
+        cursor.execute(sql, values or None)
+        return [list(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def one(self, sql: str, *values: object) -> Any:
+        return self.run(sql, *values)[0][0]
+
+    def other(self, **more: Any) -> "Database":
+        connection = connect(self.server, **more)
+        self.others.append(connection)
+        found = Database(self.server, connection, self.schema, self.others)
+        found.run(f"SET search_path TO {self.schema}")
+        connection.commit()
+        return found
+
+    def refused(self, message: str, sql: str, *values: object) -> dict[str, str]:
+        """Runs what must fail; the error's fields."""
+        with pytest.raises(ProgrammingError) as caught:
+            self.run(sql, *values)
+        fields: dict[str, str] = caught.value.args[0]
+        assert re.search(message, fields["M"] + fields.get("D", "")), fields
+        return fields
+
+
+@pytest.fixture
+def db(redshift: RedshiftServer) -> Iterator[Database]:
+    schema = f"t{uuid.uuid4().hex[:12]}"
+    made = Database(redshift, connect(redshift), schema)
+    made.run(f"CREATE SCHEMA {schema}")
+    made.run(f"SET search_path TO {schema}")
+    yield made
+    redshift.faults.clear()
+    for connection in (made.connection, *made.others):
+        with suppress(Error, OSError):  # a test may have broken it
+            connection.close()
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+@dataclass
+class Lake:
+    """Parquet files in the lake and manifests of them."""
+
+    place: Place
+    files: int = 0
+
+    def put(self, frame: pl.DataFrame | bytes, name: str = "") -> str:
+        self.files += 1
+        uri = f"{self.place.root}/{name or f'part-{self.files}.parquet'}"
+        self.place.storage.write(uri, frame if isinstance(frame, bytes) else parquet(frame))
+        return uri
+
+    def entry(self, uri: str, **changes: Any) -> dict[str, Any]:
+        size = self.place.storage.size(uri) if self.place.storage.exists(uri) else 1
+        return {"url": uri, "mandatory": True, "meta": {"content_length": size}} | changes
+
+    def manifest(self, *entries: dict[str, Any]) -> str:
+        return self.put(json.dumps({"entries": entries}).encode(), f"manifest-{self.files}")
+
+    def copy(self, table: str, *frames: pl.DataFrame, options: str = "") -> str:
+        """The COPY statement for frames that it writes."""
+        manifest = self.manifest(*(self.entry(self.put(frame)) for frame in frames))
+        return f"COPY {table} FROM '{manifest}' IAM_ROLE '{ROLE}' FORMAT AS PARQUET MANIFEST {options}"
+
+
+@pytest.fixture
+def files(lake: Place) -> Lake:
+    return Lake(lake)
