@@ -81,7 +81,7 @@ def test_a_day_of_windows_backfilled_from_the_ui_is_green(home: Path, sandboxed:
             assert "Failed (0)" in page.text()
             assert "Missing (0)" in page.text()
         page.open(f"{url}/locations/demo/asset-groups/orders/lineage")
-        until(lambda: "warehouse" in page.text(), 60)
+        until(lambda: "Materialize all" in page.text(), 60)
         _keep(page, "orders-lineage")
     with duckdb.connect(str(warehouse_file()), read_only=True) as connection:
         for table in TABLES:

@@ -72,12 +72,13 @@ def some_item(chance: random.Random, number: int, keys: int) -> dict[str, Any]:
     return {"pk": {"S": f"k{chance.randrange(keys)}"}, "n": {"N": str(number)}, "extra": extra}
 
 
+@pytest.mark.slow
 def test_on_any_schedule_of_faults_nothing_is_lost_and_the_last_write_wins(sandbox: Sandbox, proxy: FaultProxy) -> None:
     for seed in range(SCHEDULES):
         chance = random.Random(seed)
         target = new_table(sandbox)
         proxy.schedule = Schedule(
-            seed=chance.getrandbits(32), rate=chance.random(), budget=chance.randrange(12), delay=0.005
+            seed=chance.getrandbits(32), rate=chance.random(), budget=chance.randrange(9), delay=0.005
         )
         heard = Heard()
         expected: dict[str, Any] = {}
