@@ -15,9 +15,9 @@ import polars as pl
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import Step
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.settings import MASK_SECRET
 from ddb_assets.table import Mask, Policy, Table
 
-SECRET = "DDB_ASSETS_MASK_SECRET"  # noqa: S105 - the setting's name
 PIECE_BYTES = 65_000
 MASKED = SqlType("VARCHAR", 64)
 """A mask is 64 hexadecimal digits."""
@@ -40,10 +40,10 @@ class Rules:
     @classmethod
     def of(cls, table: Table, spill: Callable[[str], str]) -> "Rules":
         """The rules of a contract; raises MaskError when it needs the secret and the environment has none."""
-        secret = os.environ.get(SECRET, "").encode() or None
+        secret = os.environ.get(MASK_SECRET, "").encode() or None
         if secret is None and any(options.mask == "hmac" for options in table.columns.values()):
             raise MaskError(
-                f"table {table.table} has a column with `mask: hmac`, and {SECRET} is not set: set it to a secret"
+                f"table {table.table} has a column with `mask: hmac`, and {MASK_SECRET} is not set: set it to a secret"
             )
         return cls(table, spill, secret)
 

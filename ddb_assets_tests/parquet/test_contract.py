@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.parquet.rules import SECRET, MaskError
+from ddb_assets.parquet.rules import MaskError
+from ddb_assets.settings import MASK_SECRET
 from ddb_assets_tests.parquet.flattening import STORAGE, Flattening
 
 LONG = "é" * 40_000
@@ -117,7 +118,7 @@ SECRETS = {"s": {"S": "s3cret"}, "n": {"N": "4242424242"}, "b": {"B": "czNjcmV0"
 
 
 def test_masks_of_every_type_by_both_paths(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SECRET, "pepper")
+    monkeypatch.setenv(MASK_SECRET, "pepper")
     item = {**SECRETS, "l": {"L": [{"S": "s3cret"}]}, "m": {"M": {"x": {"S": "s3cret"}}}}
     odd = {**item, "pk": {"S": "odd"}, "new": {"S": "z"}}  # a new attribute: the exact path, at first
     conflict = {"pk": {"S": "conflict"}, "s": {"M": {"y": {"S": "s3cret"}}}, "new": {"N": "1"}}
@@ -152,8 +153,8 @@ def test_mask_drop_keeps_the_column(flattening: Flattening) -> None:
 
 
 def test_hmac_without_its_secret(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(SECRET, raising=False)
-    with pytest.raises(MaskError, match=f"{SECRET} is not set"):
+    monkeypatch.delenv(MASK_SECRET, raising=False)
+    with pytest.raises(MaskError, match=f"{MASK_SECRET} is not set"):
         flattening([{"s": {"S": "x"}}], columns={"s": {"mask": "hmac"}})
 
 
