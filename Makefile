@@ -21,7 +21,7 @@ dev: $(VENV)/installed-demo $(DAGSTER_HOME)/dagster.yaml  ## sandbox, webserver 
 	$(BIN)/ddb-assets sandbox --items $(ITEMS) --lake $(STATE)/lake -- $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 test: $(VENV)/installed-test
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/installed-test  ## the model test, SCHEDULES times
 	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/test_model.py -k whatever_happened

@@ -69,6 +69,8 @@ class BlockReader:
 
     def read(self, lines: Lines, schema: Schema) -> Batch:
         """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""
+        if not schema.root.fields:  # nothing is known, so nothing can be decoded yet
+            schema, _ = self._grown(schema, lines.frame)
         for _ in range(MAX_ROUNDS):
             fast = self._fast(lines, schema)
             grown, in_left = self._grown(schema, fast.left)

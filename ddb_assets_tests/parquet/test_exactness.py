@@ -62,7 +62,7 @@ def test_every_item_is_rebuilt_exactly(attributes: list[Item], write: Callable[[
 
 
 @pytest.mark.slow
-@settings(thorough, max_examples=EXAMPLES // 4)
+@settings(thorough, max_examples=EXAMPLES // 8)
 @given(st.lists(st.lists(values, max_size=4), min_size=1, max_size=5), line_writers())
 def test_child_relations_are_rebuilt_exactly(lists: list[list[Item]], write: Callable[[Any], str]) -> None:
     items = with_keys([{"items": {"L": found}, "n": {"N": "1"}} for found in lists])
@@ -84,7 +84,7 @@ def rows_written(items: list[Item], write: Callable[[Any], str], folder: str, **
 
 
 @pytest.mark.slow
-@settings(thorough, max_examples=EXAMPLES // 4)
+@settings(thorough, max_examples=EXAMPLES // 8)
 @given(similar)
 def test_fast_and_exact_path_write_the_same_rows(attributes: list[Item]) -> None:
     """JSON as AWS writes it takes the fast path; a blank before a colon makes a line take the exact one."""
