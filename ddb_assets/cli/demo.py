@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -149,6 +150,7 @@ def _count(aws: AWS) -> dict[str, int]:
 
 def _run(instance: dg.DagsterInstance, tables: list[str], stages: tuple[str, ...]) -> dg.ExecuteInProcessResult:
     """Runs these stages of these tables. Raises DemoError with what each failed step said."""
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of Dagster's own, when it resolves partitioned checks
     defs = build_defs()
     graph = defs.resolve_asset_graph()
     chosen = [
