@@ -4,17 +4,16 @@ What the YAML may say of the files is `ddb_assets.imports.files.config`'s; what 
 run's config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
-from pathlib import Path
 from typing import Literal, Self, cast
 
 import dagster as dg
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
+from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.imports.files.assets import import_asset
 from ddb_assets.imports.files.config import ImportConfig
 from ddb_assets.imports.files.options import JobOptions
 from ddb_assets.imports.writer import DEADLINE_SECONDS, IN_FLIGHT
-from ddb_assets.table_yaml import ConfigError
 
 COMMENTED_YAML = """\
 type: {type}
@@ -85,16 +84,11 @@ class ImportScaffolder(dg.Scaffolder[BaseModel]):
 
     def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
         """The folder's name is the asset's."""
-        if request.scaffold_format != "yaml":
-            raise dg.DagsterInvariantViolationError("an import is declared in YAML: scaffold it with --format yaml")
-        path = request.target_path
-        folder = path.parent if request.append else path
-        text = COMMENTED_YAML.format(type=request.type_name, name=folder.name)
-        if request.append:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(f"---\n{text}")
-        else:
-            Path(path, "defs.yaml").write_text(text, encoding="utf-8")
+        scaffold_yaml(
+            request,
+            "an import",
+            lambda folder: COMMENTED_YAML.format(type=request.type_name, name=folder),
+        )
 
 
 @dg.scaffold_with(ImportScaffolder)
@@ -113,14 +107,7 @@ class DynamoDBImport(dg.Component):
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Fills in `{{ env.X }}` and the like, then checks again. Raises ConfigError naming the file."""
         given = cast("Import", attributes).model_dump(exclude_unset=True)
-        filled = context.resolution_context.at_path("attributes").resolve_value(given)
-        try:
-            return cls(Import.model_validate(filled))
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
-            raise ConfigError(
-                f"{context.path}: once its templates are filled in, {problems}; are the environment variables set?"
-            ) from error
+        return cls(filled_in(Import, given, context))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
         """The asset and its checks."""

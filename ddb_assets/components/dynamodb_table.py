@@ -4,13 +4,13 @@ What the YAML may say is `table.py`; what the assets do is in the stages. Nothin
 Concept: Dagster documentation, "Components".
 """
 
-from pathlib import Path
 from typing import Self, cast
 
 import dagster as dg
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ddb_assets import metadata
+from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.dynamodb.assets import source_spec
 from ddb_assets.exports.assets import snapshot_asset
 from ddb_assets.exports.checks import chain_checks
@@ -20,7 +20,6 @@ from ddb_assets.parquet.assets import baseline_assets
 from ddb_assets.parquet.window_assets import window_parquet_assets
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table, default_name
-from ddb_assets.table_yaml import ConfigError
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.warehouse.window_assets import window_warehouse_assets
 
@@ -66,16 +65,11 @@ class TableScaffolder(dg.Scaffolder[BaseModel]):
 
     def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
         """The folder's name stands for the table's until somebody writes the real one."""
-        if request.scaffold_format != "yaml":
-            raise dg.DagsterInvariantViolationError("a table is declared in YAML: scaffold it with --format yaml")
-        path = request.target_path
-        folder = path.parent if request.append else path
-        text = COMMENTED_YAML.format(type=request.type_name, table=folder.name, name=default_name(folder.name))
-        if request.append:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(f"---\n{text}")
-        else:
-            Path(path, "defs.yaml").write_text(text, encoding="utf-8")
+        scaffold_yaml(
+            request,
+            "a table",
+            lambda folder: COMMENTED_YAML.format(type=request.type_name, table=folder, name=default_name(folder)),
+        )
 
 
 @dg.scaffold_with(TableScaffolder)
@@ -96,14 +90,7 @@ class DynamoDBTable(dg.Component):
         given = cast("Table", attributes).model_dump(exclude_unset=True)
         if given.get("name") == default_name(given["table"]):
             del given["name"]  # was made from the unfilled template
-        filled = context.resolution_context.at_path("attributes").resolve_value(given)
-        try:
-            return cls(Table.model_validate(filled))
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
-            raise ConfigError(
-                f"{context.path}: once its templates are filled in, {problems}; are the environment variables set?"
-            ) from error
+        return cls(filled_in(Table, given, context))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
         """The table's assets in flow order, and the schedule that starts them; most checks are inside the assets."""

@@ -1,4 +1,4 @@
-"""DynamoDB's type system as its JSON form spells it: descriptors, attribute paths, numbers and plain JSON.
+"""DynamoDB's type system as its JSON form spells it: descriptors, attribute paths, numbers, what each may hold.
 
 Pure: no dagster, no boto3, no polars. What a value becomes in a warehouse is decided in `parquet/`.
 Facts: DynamoDB Developer Guide, "Naming rules and data types" and "Constraints"; the ten descriptors S, N, B, BOOL, NULL,
@@ -11,8 +11,6 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, cast, get_args
-
-import orjson
 
 Descriptor = Literal["S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M"]
 DESCRIPTORS: frozenset[str] = frozenset(get_args(Descriptor))
@@ -103,30 +101,6 @@ def binary(text: str, path: Sequence[Step | int] = ()) -> bytes:
 def sorted_members(descriptor: Descriptor, members: Sequence[str]) -> list[str]:
     """A set's members in the one order in which we write them: text by code point, numbers by value."""
     return sorted(members, key=lambda text: (float(text), text)) if descriptor == "NS" else sorted(members)
-
-
-def plain(value: object, path: Sequence[Step | int] = ()) -> Any:
-    """A value without its descriptors, ready for `orjson.dumps`: numbers keep every digit, sets are sorted arrays.
-
-    Raises AttributeValueError with the path of the first part that is no DynamoDB JSON.
-    """
-    descriptor, payload = split(value, path)
-    check(descriptor, payload, path)
-    match descriptor:
-        case "N":
-            return orjson.Fragment(number_text(payload))
-        case "NULL":
-            return None
-        case "SS" | "BS":
-            return sorted_members(descriptor, payload)
-        case "NS":
-            return [orjson.Fragment(number_text(text)) for text in sorted_members("NS", payload)]
-        case "L":
-            return [plain(member, (*path, index)) for index, member in enumerate(payload)]
-        case "M":
-            return {name: plain(member, (*path, name)) for name, member in payload.items()}
-        case _:
-            return payload
 
 
 def format_path(path: Sequence[Step | int]) -> str:
