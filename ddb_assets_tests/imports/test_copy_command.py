@@ -260,7 +260,9 @@ def wait_for_items(world: World, table: str, count: int) -> None:
 def test_killed_or_interrupted_it_goes_on(world: World, environment: dict[str, str], signal_: signal.Signals) -> None:
     source, destination = world.table(ID, some(300)), world.table(ID, [{"id": {"S": "over"}}])
     arguments = (source, destination, "--clean=extra", "--yes", "--segments", "4", "--workers", "2", "--json")
-    world.proxy.schedule = Schedule(rate=0.5, faults=frozenset({Fault.SLOW}), page_limit=15, delay=0.05)
+    # so slow that there is time to look and to send a signal before the copy is done, on a busy machine too
+    slow = frozenset({Fault.SLOW})
+    world.proxy.schedule = Schedule(rate=1.0, budget=10_000, faults=slow, page_limit=15, delay=0.4)
     for reached in (60, 150):
         running = start(environment, *arguments)
         wait_for_items(world, destination, reached)
