@@ -5,10 +5,8 @@ lines become rows is `block.py`; what the columns are is `schema.py`. No dagster
 storage handed in. Memory is a few blocks, whatever the export's size.
 """
 
-import base64
 import hashlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -23,11 +21,12 @@ from pydantic import ValidationError
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
-from ddb_assets.parquet.block import Batch, BlockReader, Rejected
+from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.infer import extend
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.parts import align, write_part
 from ddb_assets.parquet.profile import Seen, path_rows
+from ddb_assets.parquet.quarantine import quarantine_line
 from ddb_assets.parquet.report import Part, Relation, Report
 from ddb_assets.parquet.rules import Misfits, Rules
 from ddb_assets.parquet.schema import Change, Schema
@@ -227,7 +226,7 @@ class _Run:
         if batch.rejected:
             uri = f"{self.out}/{QUARANTINE}/{name}.jsonl"
             self.storage.write(
-                uri, b"".join(_quarantine_line(file, rejected, self.table) for rejected in batch.rejected)
+                uri, b"".join(quarantine_line(file, rejected, self.table) for rejected in batch.rejected)
             )
         with self.lock:
             self.written += written
@@ -316,18 +315,3 @@ def _by_kind(misfits: Misfits) -> dict[str, dict[str, int]]:
     for (what, path), times in sorted(misfits.items()):
         by_kind.setdefault(what, {})[path] = times
     return by_kind
-
-
-def _quarantine_line(file: DataFile, rejected: Rejected, table: Table) -> bytes:
-    """One line of a quarantine file: where the original stood, why it is here, and its text (or base64 of its bytes).
-
-    A contract that masks or excludes attributes keeps the text back: it stands in the export, in that file and line.
-    """
-    where = {"file": file.uri, "line": rejected.line}
-    if table.hides:
-        return orjson.dumps({**where, "reason": re.sub(r"'.*'", "'…'", rejected.reason)}) + b"\n"
-    if isinstance(rejected.text, str):
-        return orjson.dumps({**where, "reason": rejected.reason, "text": rejected.text}) + b"\n"
-    return (
-        orjson.dumps({**where, "reason": rejected.reason, "base64": base64.b64encode(rejected.text).decode()}) + b"\n"
-    )
