@@ -5,7 +5,7 @@ schema grow, and the block is decoded again, until nothing new is left. Reading 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -55,17 +55,20 @@ class Batch:
 
 @dataclass(frozen=True)
 class BlockReader:
-    """What all blocks of one export have in common. `version` is the full export's time in microseconds, else None."""
+    """What all blocks of one export have in common; incremental ones' lines hold Keys and images rather than items.
+
+    `times` are the first and the last microsecond that its rows' versions can have: of a full export both are its time, of
+    a window its bounds. A write is in the window by DynamoDB's clock, which may differ by a minute from the one that
+    stamped it (DynamoDB Developer Guide, S3DataExport_Requesting). So the window tells which of two writes is newer, and
+    the stamp only within the window: a stamp outside is moved to the nearer bound. Otherwise a write of the first seconds
+    of a window could seem older than the full export that it follows, and be dropped as stale.
+    """
 
     key: tuple[str, ...]
-    version: int | None
+    incremental: bool
+    times: tuple[int, int]
     rules: Rules
     grow: Grow
-
-    @property
-    def incremental(self) -> bool:
-        """Whether lines hold Keys and images rather than items."""
-        return self.version is None
 
     def read(self, lines: Lines, schema: Schema) -> Batch:
         """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""
@@ -116,7 +119,7 @@ class BlockReader:
         else:
             level.refuse(decoded["Item"].is_null())
             FastPath(schema.root, self.rules).items(decoded["Item"], level, seen)
-            level.columns[VERSION] = pl.repeat(self.version, decoded.height, dtype=pl.Int64, eager=True)
+            level.columns[VERSION] = pl.repeat(self.times[0], decoded.height, dtype=pl.Int64, eager=True)
         for attribute in self.key:
             node = schema.root.fields.get(attribute)
             if node is None or node.name is None or node.accepts not in {("S",), ("N",), ("B",)}:
@@ -150,7 +153,7 @@ class BlockReader:
             level.refuse(~deleted & ~column.eq_missing(level.columns[name]))
             level.columns[name] = column
         micros = decoded["Metadata"].struct.field("WriteTimestampMicros").struct.field("N")
-        level.columns[VERSION] = micros.cast(pl.Int64, strict=False)
+        level.columns[VERSION] = micros.cast(pl.Int64, strict=False).clip(*self.times)
         level.columns[DELETED] = deleted
         level.refuse(level.columns[VERSION].is_null() | keys.bad)
         level.count(before.keys, keys.keys, 3 * micros.is_not_null().cast(pl.Int64))
@@ -208,7 +211,11 @@ class BlockReader:
 
     def _change(self, line: str) -> Change:
         record = load_line(line)
-        return incremental_change(record) if self.version is None else full_change(record, self.version)
+        first, last = self.times
+        if not self.incremental:
+            return full_change(record, first)
+        change = incremental_change(record)
+        return replace(change, version=min(max(change.version, first), last))
 
     def _row(self, change: Change, exact: ExactPath, batch: Batch) -> Row:
         """The item's row, key columns filled and checked; a delete has only those."""

@@ -130,6 +130,16 @@ class _Written:
     relation: Relation
 
 
+def _times(export: Export) -> tuple[int, int]:
+    """The first and the last microsecond since 1970 that the export tells of."""
+    micros = timedelta(microseconds=1)
+    if export.from_time and export.to_time:
+        return (export.from_time - EPOCH) // micros, (export.to_time - EPOCH) // micros - 1
+    if export.export_time is None:
+        raise FlattenError(f"{export.uri} does not say which time it shows: it is no export that can be loaded")
+    return ((export.export_time - EPOCH) // micros,) * 2
+
+
 class _Run:
     """One call of `flatten`: what its threads share. The lock guards everything that changes."""
 
@@ -154,9 +164,8 @@ class _Run:
         self.storage, self.export, self.table, self.out, self.on_progress = storage, export, table, out, on_progress
         self.schema = schema
         self.incremental = export.kind == "incremental"
-        version = None if export.export_time is None else (export.export_time - EPOCH) // timedelta(microseconds=1)
         rules = Rules.of(table, self._spill)
-        self.reader = BlockReader(key.attributes, None if self.incremental else version, rules, self._grow)
+        self.reader = BlockReader(key.attributes, self.incremental, _times(export), rules, self._grow)
         self.lock = threading.Lock()
         self.failed = threading.Event()
         self.written: list[_Written] = []

@@ -87,11 +87,10 @@ class _Growth:
                 return self.json(node, seen, path)
 
     def is_open(self, node: Node, seen: Seen, policy: Policy) -> bool:
-        """Whether a path is as good as new: it held nothing but NULL so far, or was excluded, and nothing is stored."""
+        """Whether a path is as good as new: it was excluded, or held nothing but NULL, which any column can hold."""
         if node.kind == "json" and node.name is None:
             return not policy.exclude
-        null_only = node.kind == "value" and node.accepts == ("NULL",)
-        return null_only and seen.total > seen.counts["NULL"] and (node.order or 0) > self.schema.settled
+        return node.is_empty and not policy.type and seen.total > seen.counts["NULL"]
 
     def nullable(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """A node that may not grow still takes up NULL, which every column can hold."""
@@ -148,8 +147,8 @@ class _Growth:
     def value(self, node: Node, seen: Seen, path: tuple[Step, ...], policy: Policy) -> Node:
         """A scalar: its first type stays; sizes grow; NULL is taken up beside it."""
         found: Descriptor | None = next((d for d in node.accepts if d != "NULL"), None)
-        if found is None:  # new, or NULL-only in a stored VARCHAR
-            found = scalar_of(seen, policy, ("S", "N") if node.type else SCALARS)
+        if found is None:
+            found = scalar_of(seen, policy, SCALARS)
         stored = SqlType.parse(node.type) if node.type else None
         type_, form = stored or varchar(0), node.form
         if policy.mask or policy.type:

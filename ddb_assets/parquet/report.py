@@ -28,13 +28,15 @@ class Column(_Document):
 
     `path` leads to the attribute from the relation's item or list element, `()` for a bookkeeping column or the element
     itself. `type` is a Redshift type: BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(n), VARBYTE(n), BOOLEAN, SUPER,
-    TIMESTAMP, TIMESTAMPTZ or DATE. SUPER is JSON text in Parquet.
+    TIMESTAMP, TIMESTAMPTZ or DATE. SUPER is JSON text in Parquet. `empty`: nothing but NULL was ever seen in it, so its
+    type is only a beginning, and any other holds all its values.
     """
 
     name: str
     path: tuple[str, ...]
     type: str
     role: Role = "value"
+    empty: bool = False
 
 
 class Part(_Document):

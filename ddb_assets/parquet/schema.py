@@ -49,6 +49,11 @@ class Node(_Document):
     element: "Node | None" = None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether this is a column in which there was never anything but NULL: its type is yet to be found."""
+        return self.kind == "value" and self.accepts in {(), ("NULL",)}
+
+    @property
     def columnar(self) -> dict[str, "Node"]:
         """The fields that can be struct fields: Arrow hands names over as C strings, so none with a NUL in it."""
         return {name: field for name, field in self.fields.items() if "\0" not in name}
@@ -134,7 +139,7 @@ def lists_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 def _values(node: Node, key: tuple[str, ...] = ()) -> tuple[Column, ...]:
     found = [(path, n) for path, n in columns_below(node) if not (len(path) == 1 and path[0] in key)]
     return tuple(
-        Column(name=n.name or "", path=path, type=n.type or "")
+        Column(name=n.name or "", path=path, type=n.type or "", empty=n.is_empty)
         for path, n in sorted(found, key=lambda f: f[1].order or 0)
     )
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from ddb_assets.column_type import SqlType, join, storable
 from ddb_assets.parquet.report import Relation
 from ddb_assets.warehouse.conversion import converted
-from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.sql import Statement, Table, create_table, quoted
 
 
@@ -19,11 +18,14 @@ from ddb_assets.warehouse.sql import Statement, Table, create_table, quoted
 class Step:
     """Statements that belong together. `atomic`: in one transaction; otherwise each commits by itself.
 
-    Redshift refuses to lengthen a VARCHAR inside a transaction (Redshift, ALTER TABLE).
+    Redshift refuses to lengthen a VARCHAR inside a transaction (Redshift, ALTER TABLE). `unless` counts the values that
+    the step would lose: with any it is not taken, and `refusal` says why.
     """
 
     statements: tuple[Statement, ...]
     atomic: bool = False
+    unless: Statement | None = None
+    refusal: str = ""
 
 
 def wanted(relation: Relation) -> dict[str, SqlType]:
@@ -31,11 +33,21 @@ def wanted(relation: Relation) -> dict[str, SqlType]:
     return {c.name: storable(SqlType.parse(c.type)) for c in relation.columns if c.role != "deleted"}
 
 
-def steps(table: Table, columns: Mapping[str, SqlType], catalog: Mapping[str, SqlType]) -> list[Step]:
+def empty(relation: Relation) -> frozenset[str]:
+    """The columns of which nothing but NULL was ever seen."""
+    return frozenset(c.name for c in relation.columns if c.empty)
+
+
+def steps(
+    table: Table,
+    columns: Mapping[str, SqlType],
+    catalog: Mapping[str, SqlType],
+    empty: frozenset[str] = frozenset(),
+) -> list[Step]:
     """The steps after which `table` has at least these columns in types at least this wide.
 
-    `catalog` is empty when there is no table. Raises LoadError for a column whose
-    type can only be had by losing values.
+    `catalog` is empty when there is no table; the `empty` ones of `columns` are content with whatever type is there. A
+    type that can only be had by losing values becomes a step that is taken only when there are no values.
     """
     if not catalog:
         return [Step((create_table(table, columns),))]
@@ -45,12 +57,12 @@ def steps(table: Table, columns: Mapping[str, SqlType], catalog: Mapping[str, Sq
         if present is None:
             plan.append(Step((Statement(f"ALTER TABLE {table} ADD COLUMN {quoted(name)} {kind}"),)))
             continue
+        if name in empty:
+            continue
         joined = join(present, kind)
         if joined is None:
-            raise LoadError(
-                f"column {name!r} of {table} is {present}, the export has {kind}, no type holds the values of both: "
-                f"give the attribute another column name or its former type in the table's contract, or drop the column"
-            )
+            plan.append(_replace(table, name, present, kind))
+            continue
         to = storable(joined)
         if to == present:
             continue
@@ -66,14 +78,29 @@ def _lengthen(table: Table, name: str, to: SqlType) -> Step:
 
 def _rewrite(table: Table, name: str, present: SqlType, to: SqlType) -> Step:
     """Add, copy, rename: the only way in Redshift to give a column another type than a longer VARCHAR."""
-    new = quoted("_ddb_widened")
-    old = quoted(name)
-    return Step(
-        (
-            Statement(f"ALTER TABLE {table} ADD COLUMN {new} {to}"),
-            Statement(f"UPDATE {table} SET {new} = {converted(table.column(name), present, to)}"),
-            Statement(f"ALTER TABLE {table} DROP COLUMN {old}"),
-            Statement(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}"),
-        ),
-        atomic=True,
+    copy = Statement(f"UPDATE {table} SET {_NEW} = {converted(table.column(name), present, to)}")
+    return Step((_add(table, to), copy, *_take_place(table, name)), atomic=True)
+
+
+def _replace(table: Table, name: str, present: SqlType, to: SqlType) -> Step:
+    """Another type for a column in which everything is NULL, as it is when DynamoDB had nothing but NULL there."""
+    refusal = (
+        f"column {name!r} of {table} is {present}, the export has {to}, no type holds the values of both: "
+        f"give the attribute another column name or its former type in the table's contract, or drop the column"
+    )
+    values = Statement(f"SELECT COUNT({table.column(name)}) FROM {table}")
+    return Step((_add(table, to), *_take_place(table, name)), atomic=True, unless=values, refusal=refusal)
+
+
+_NEW = quoted("_ddb_widened")
+
+
+def _add(table: Table, kind: SqlType) -> Statement:
+    return Statement(f"ALTER TABLE {table} ADD COLUMN {_NEW} {kind}")
+
+
+def _take_place(table: Table, name: str) -> tuple[Statement, Statement]:
+    return (
+        Statement(f"ALTER TABLE {table} DROP COLUMN {quoted(name)}"),
+        Statement(f"ALTER TABLE {table} RENAME COLUMN {_NEW} TO {quoted(name)}"),
     )

@@ -69,6 +69,8 @@ class Target:
 
     def staged(self, column: Column) -> str:
         """The staged column as a value of the target column's type."""
+        if column.empty:
+            return f"CAST(NULL AS {self.types[column.name]})"
         return self._staged(column, self.types[column.name])
 
     def matches(self, other: Table, types: Mapping[str, SqlType]) -> str:

@@ -4,13 +4,14 @@ Which statements that takes is `evolution.py`'s to say; what then goes into the 
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.warehouse import evolution, sql
 from ddb_assets.warehouse.ledger import History
-from ddb_assets.warehouse.protocol import Warehouse
+from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table, Target
 
 
@@ -46,16 +47,19 @@ class Tables:
 def prepare(warehouse: Warehouse, schema: str, report: Report, known: History, *, soft_delete: bool) -> Tables:
     """Makes tables and columns that are missing; every statement commits. Raises LoadError as `evolution` does."""
 
-    def target(relation: Relation, number: int) -> Target:
+    def target(relation: Relation, place: int) -> Target:
         table = Table(schema, relation.name)
         columns = evolution.wanted(relation)
-        if soft_delete and not number:
+        if soft_delete and not place:
             columns[sql.DELETED_AT] = SqlType("TIMESTAMP")
         return Target(
-            table, evolve(warehouse, table, columns), relation, Table(None, f"_ddb_stage_{warehouse.session}_{number}")
+            table,
+            evolve(warehouse, table, columns, evolution.empty(relation)),
+            relation,
+            Table(None, f"_ddb_stage_{warehouse.session}_{place}"),
         )
 
-    targets = [target(relation, number) for number, relation in enumerate(report.relations)]
+    targets = [target(relation, place) for place, relation in enumerate(report.relations)]
     root = targets[0]
     keys = {c.name: SqlType.parse(c.type) for c in root.relation.keys}
     stones = sql.tombstones(root.table)
@@ -66,14 +70,14 @@ def prepare(warehouse: Warehouse, schema: str, report: Report, known: History, *
     return Tables(root, tuple(targets[1:]), former, stones, stone_types)
 
 
-def evolve(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType]) -> dict[str, SqlType]:
-    """Gives the table at least these columns; its columns afterwards."""
-    for step in evolution.steps(table, columns, warehouse.catalog(table)):
-        if step.atomic:
-            with warehouse.transaction():
-                for statement in step.statements:
-                    warehouse.execute(statement)
-        else:
+def evolve(
+    warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], empty: frozenset[str] = frozenset()
+) -> dict[str, SqlType]:
+    """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards."""
+    for step in evolution.steps(table, columns, warehouse.catalog(table), empty):
+        with warehouse.transaction() if step.atomic else nullcontext():
+            if step.unless and number(warehouse, step.unless):
+                raise LoadError(step.refusal)
             for statement in step.statements:
                 warehouse.execute(statement)
     return warehouse.catalog(table)

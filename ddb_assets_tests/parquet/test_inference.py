@@ -98,6 +98,34 @@ def test_columns_widen_from_export_to_export(flattening: Flattening) -> None:
     assert flattening(n("0.50")).row("k0")["a"] == "0.50"
 
 
+@pytest.mark.parametrize(
+    ("value", "columns"),
+    [
+        ({"BOOL": False}, {"a": "BOOLEAN"}),
+        ({"N": "7"}, {"a": "BIGINT"}),
+        ({"B": "AQ=="}, {"a": "VARBYTE(64)"}),
+        ({"S": "2026-01-01"}, {"a": "DATE"}),
+        ({"L": [{"S": "x"}]}, {"a": "SUPER"}),
+        ({"M": {"b": {"S": "x"}}}, {"a__b": "VARCHAR(16)"}),
+    ],
+)
+def test_a_column_of_nothing_but_null_becomes_what_its_first_value_is(
+    flattening: Flattening, value: dict[str, Any], columns: dict[str, str]
+) -> None:
+    """However late that comes, and for good: NULL in a stored column says nothing of its type."""
+    null = [{"a": {"NULL": True}}]
+    first = flattening(null)
+    assert [(c.type, c.empty) for c in first.report.root.columns if c.role == "value"] == [("VARCHAR(16)", True)]
+    second = flattening([*null, {"a": value}], null)
+    assert {c.name: c.type for c in second.report.root.columns if c.role == "value" and not c.empty} == columns
+    assert second.report.extra_values == 0
+    assert second.row("k1")[next(iter(columns))] is not None
+    for key in ("k0", "k2"):  # NULL, and not absent
+        assert second.extra(key) == {"a": None} or second.row(key)["a"] == "null"
+    third = flattening([{"a": value}], null)
+    assert third.schema == second.schema
+
+
 def test_parts_written_before_a_column_widened_are_widened(flattening: Flattening) -> None:
     outcome = flattening(n(*["7"] * 2000), n("0.5"), [{"b": {"S": "new"}}])
     assert {row["a"] for row in outcome.rows()} == {Decimal("7.00"), Decimal("0.50"), None}

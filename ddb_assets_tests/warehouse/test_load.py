@@ -254,6 +254,32 @@ def test_a_type_that_would_lose_values_is_refused(warehouse: AnyWarehouse, tmp_p
     assert select(warehouse, "SELECT note FROM orders") == [(True,)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("BOOLEAN", True), ("VARBYTE(64)", b"\x01"), ("SUPER", '[1,"a"]'), ("TIMESTAMP", datetime(2026, 1, 1))],
+)
+def test_a_column_of_nothing_but_null_takes_the_type_of_its_first_value(
+    warehouse: AnyWarehouse, tmp_path: Path, kind: str, value: object
+) -> None:
+    """Also when what was flattened before that value is loaded after it."""
+    empty = Column(name="note", path=("note",), type="VARCHAR(16)", empty=True)
+    load(warehouse, full(tmp_path / "a", [{"order_id": "a"}], empty, time=1))
+
+    def window(start: int, column: Column, key: str, value: object) -> None:
+        root = relation("orders", (KEY, column, VERSION, DELETED, EXTRA))
+        row = {"order_id": key, "note": value, "_ddb_version": BASE_MICROS + start, "_ddb_deleted": False}
+        load(warehouse, report([write(tmp_path / key, root, [row])], window=(at(start), at(start + 10))))
+
+    window(10, note(kind), "b", value)
+    window(20, empty, "c", None)
+    assert warehouse.catalog(Table(warehouse.default_schema, "orders"))["note"].name == kind.split("(")[0]
+    assert select(warehouse, "SELECT order_id, note IS NULL FROM orders ORDER BY 1") == [
+        ("a", True),
+        ("b", False),
+        ("c", True),
+    ]
+
+
 def edited(made: Report, **changes: object) -> Report:
     return made.model_copy(update=changes)
 

@@ -10,7 +10,6 @@ from ddb_assets.column_type import SqlType
 from ddb_assets.warehouse import evolution
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
-from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.sql import IdentifierError, Statement, Table, quoted
 from ddb_assets_tests.warehouse.exports import Source
 
@@ -108,8 +107,10 @@ def test_ddl_is_what_redshift_can_do() -> None:
 def test_a_column_is_never_narrowed_or_dropped() -> None:
     have = {"a": SqlType.parse("VARCHAR(64)"), "other": SqlType.parse("DATE")}
     assert evolution.steps(Table("s", "t"), {"a": SqlType.parse("BIGINT")}, have) == []
-    with pytest.raises(LoadError, match="column 'other'"):
-        evolution.steps(Table("s", "t"), {"other": SqlType.parse("BIGINT")}, have)
+    assert evolution.steps(Table("s", "t"), {"other": SqlType.parse("BIGINT")}, have, frozenset({"other"})) == []
+    (step,) = evolution.steps(Table("s", "t"), {"other": SqlType.parse("BIGINT")}, have)
+    assert step.unless == Statement('SELECT COUNT("t"."other") FROM "s"."t"')
+    assert "column 'other'" in step.refusal
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "ä" * 64])
