@@ -1,8 +1,8 @@
 """Files by URI, on S3 or in a local folder, behind one small interface.
 
 A URI is `s3://bucket/key` or a local path. Everything that reads exports or writes Parquet, reports and schema
-documents goes through a `Storage`; nothing here knows what the bytes mean. boto3 is only reached through the client
-handed in, so a `Storage()` without a client serves local folders.
+documents goes through a `Storage`; nothing here knows what the bytes mean. What S3 is asked is `s3_files.py`; a
+`Storage()` without a client serves local folders, and never pays for importing boto3.
 """
 
 import os
@@ -15,17 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlparse
 
-from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import BotoCoreError, ClientError
-
 from ddb_assets.errors import DdbAssetsError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-READ_BYTES = 8 << 20
-DELETE_BATCH = 1000  # DeleteObjects takes at most 1,000 keys a call
-RESUMES = 5  # how often a download that breaks off is taken up again
+    from ddb_assets.resources.s3_files import S3Files
 
 
 class StorageError(DdbAssetsError):
@@ -78,11 +73,15 @@ class Storage:
     """
 
     def __init__(self, s3: "S3Client | None" = None) -> None:
-        self._s3 = s3
+        self._s3 = None if s3 is None else _s3_files(s3)
 
     @property
     def s3(self) -> "S3Client":
         """The S3 client; raises StorageError when there is none."""
+        return self._on_s3.client
+
+    @property
+    def _on_s3(self) -> "S3Files":
         if self._s3 is None:
             raise StorageError("an s3:// URI needs AWS access, and none is configured here")
         return self._s3
@@ -96,7 +95,7 @@ class Storage:
     def open(self, uri: str) -> Iterator[BinaryIO]:
         """The file as a stream of bytes, not seekable."""
         if is_s3(uri):
-            with closing(_S3Stream(self.s3, uri)) as body:
+            with closing(self._on_s3.open(uri)) as body:
                 yield cast("BinaryIO", body)
         else:
             with _explained(uri):
@@ -114,35 +113,26 @@ class Storage:
 
     def size(self, uri: str) -> int:
         """The file's size in bytes."""
+        if is_s3(uri):
+            return self._on_s3.size(uri)
         with _explained(uri):
-            if is_s3(uri):
-                bucket, key = split_s3(uri)
-                return self.s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
             if not Path(uri).is_file():
                 raise FileNotFoundError(uri)
             return Path(uri).stat().st_size
 
     def write(self, uri: str, data: bytes) -> None:
         """Writes the file whole: a reader sees the old content or the new, never a part."""
-        with _explained(uri):
-            if is_s3(uri):
-                bucket, key = split_s3(uri)
-                self.s3.put_object(Bucket=bucket, Key=key, Body=data)
-            else:
-                with _new_file(Path(uri)) as new:
-                    new.write_bytes(data)
-                    os.replace(new, uri)
+        if is_s3(uri):
+            self._on_s3.write(uri, data)
+            return
+        with _explained(uri), _new_file(Path(uri)) as new:
+            new.write_bytes(data)
+            os.replace(new, uri)
 
     def create(self, uri: str, data: bytes) -> bool:
         """Writes the file only if there is none (S3: `If-None-Match: *`); False when another one was first."""
         if is_s3(uri):
-            bucket, key = split_s3(uri)
-            try:
-                with _explained(uri):
-                    self.s3.put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
-            except FileTakenError:
-                return False
-            return True
+            return self._on_s3.create(uri, data)
         with _explained(uri), _new_file(Path(uri)) as new:
             new.write_bytes(data)
             try:
@@ -153,28 +143,20 @@ class Storage:
 
     def upload(self, path: Path, uri: str) -> None:
         """Copies a local file to the URI, in pieces when it is large."""
-        with _explained(uri):
-            if is_s3(uri):
-                bucket, key = split_s3(uri)
-                self.s3.upload_file(str(path), bucket, key)
-            else:
-                with _new_file(Path(uri)) as new:
-                    shutil.copyfile(path, new)
-                    os.replace(new, uri)
+        if is_s3(uri):
+            self._on_s3.upload(path, uri)
+            return
+        with _explained(uri), _new_file(Path(uri)) as new:
+            shutil.copyfile(path, new)
+            os.replace(new, uri)
 
     def list(self, uri: str) -> Iterator[Entry]:
         """Every file below a folder URI, by name, S3's folder markers left out; nothing if there is no such folder."""
         if is_s3(uri):
-            bucket, prefix = split_s3(uri)
-            prefix = prefix.rstrip("/") + "/" if prefix else ""
-            with _explained(uri):
-                for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                    for found in page.get("Contents", []):
-                        if not found["Key"].endswith("/"):
-                            yield Entry(f"s3://{bucket}/{found['Key']}", found["Size"])
-        else:
-            for path in sorted(p for p in Path(uri).rglob("*") if p.is_file()):
-                yield Entry(str(path), path.stat().st_size)
+            yield from self._on_s3.list(uri)
+            return
+        for path in sorted(p for p in Path(uri).rglob("*") if p.is_file()):
+            yield Entry(str(path), path.stat().st_size)
 
     def folders(self, uri: str, after: str = "") -> Iterator[str]:
         """The names of the folders right below a folder URI, sorted as `name/`, those up to and with `after` left out.
@@ -182,84 +164,28 @@ class Storage:
         On S3 the cost is that of the folders listed, not of the files in them, nor of what lies before `after`.
         """
         if is_s3(uri):
-            bucket, prefix = split_s3(uri)
-            prefix = prefix.rstrip("/") + "/" if prefix else ""
-            start = f"{prefix}{after}0" if after else ""  # "0" follows "/": past all that is in `after`
-            pages = self.s3.get_paginator("list_objects_v2").paginate(
-                Bucket=bucket, Prefix=prefix, Delimiter="/", StartAfter=start
-            )
-            with _explained(uri):
-                for page in pages:
-                    for found in page.get("CommonPrefixes", []):
-                        yield found["Prefix"].removeprefix(prefix).rstrip("/")
+            yield from self._on_s3.folders(uri, after)
         elif Path(uri).is_dir():
             names = sorted(f"{path.name}/" for path in Path(uri).iterdir() if path.is_dir())
             yield from (name.rstrip("/") for name in names if not after or name > f"{after}/")
 
     def delete(self, uris: Iterable[str]) -> None:
         """Deletes these files; those that are not there do not matter."""
-        buckets: dict[str, list[str]] = {}
+        on_s3: list[str] = []
         for uri in uris:
             if is_s3(uri):
-                bucket, key = split_s3(uri)
-                buckets.setdefault(bucket, []).append(key)
+                on_s3.append(uri)
             else:
                 with _explained(uri):
                     Path(uri).unlink(missing_ok=True)
-        for bucket, keys in buckets.items():
-            for start in range(0, len(keys), DELETE_BATCH):
-                batch = keys[start : start + DELETE_BATCH]
-                with _explained(f"s3://{bucket}"):
-                    done = self.s3.delete_objects(
-                        Bucket=bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
-                    )
-                if failed := done.get("Errors"):
-                    first = failed[0]
-                    raise StorageError(
-                        f"{len(failed)} objects of s3://{bucket} could not be deleted, "
-                        f"first {first.get('Key')}: {first.get('Message')}"
-                    )
+        if on_s3:
+            self._on_s3.delete(on_s3)
 
 
-class _S3Stream:
-    """An object's bytes from front to back; a connection that breaks off is opened again where it stopped."""
+def _s3_files(client: "S3Client") -> "S3Files":
+    from ddb_assets.resources.s3_files import S3Files  # whoever has a client has imported boto3 already
 
-    def __init__(self, s3: "S3Client", uri: str) -> None:
-        self._s3 = s3
-        self._uri = uri
-        self._place = 0
-        self._resumes = 0
-        self._bucket, self._key = split_s3(uri)
-        with _explained(uri):
-            answer = s3.get_object(Bucket=self._bucket, Key=self._key)
-        self._etag, self._body = answer["ETag"], answer["Body"]
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes, all that are left when it is negative; `b""` at the end."""
-        if size < 0:
-            return b"".join(iter(lambda: self.read(READ_BYTES), b""))
-        while True:
-            try:
-                with _explained(self._uri):
-                    data: bytes = self._body.read(size)
-            except BrokenOffError:
-                self._resumes += 1
-                if self._resumes > RESUMES:
-                    raise
-                self._reopen()
-            else:
-                self._place += len(data)
-                return data
-
-    def _reopen(self) -> None:
-        self._body.close()
-        with _explained(self._uri):
-            self._body = self._s3.get_object(
-                Bucket=self._bucket, Key=self._key, Range=f"bytes={self._place}-", IfMatch=self._etag
-            )["Body"]
-
-    def close(self) -> None:
-        self._body.close()
+    return S3Files(client)
 
 
 @contextmanager
@@ -274,32 +200,11 @@ def _new_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _explained(uri: str) -> Iterator[None]:
-    """Turns the many ways in which a file can be out of reach into one of our errors, naming the URI."""
+def _explained(path: str) -> Iterator[None]:
+    """Turns the ways in which a local file can be out of reach into one of our errors, naming it."""
     try:
         yield
-    except ClientError as error:
-        raise _translated(error, uri) from error
-    except S3UploadFailedError as error:  # boto3 wraps the client's error, and says nothing of it but its text
-        if isinstance(error.__context__, ClientError):
-            raise _translated(error.__context__, uri) from error
-        raise StorageError(f"{uri}: {error}") from error
-    except BotoCoreError as error:
-        raise BrokenOffError(f"S3 cannot be reached for {uri}: {error}") from error
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise MissingFileError(f"there is no file {uri}") from error
+        raise MissingFileError(f"there is no file {path}") from error
     except OSError as error:
-        raise StorageError(f"{uri}: {error.strerror}: check the permissions and the space left") from error
-
-
-def _translated(error: ClientError, uri: str) -> StorageError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    if code in {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}:
-        return FileTakenError(f"{uri} was changed by another writer: try again")
-    if code in {"NoSuchKey", "404", "NotFound"}:
-        return MissingFileError(f"there is no file {uri}")
-    if code == "NoSuchBucket":
-        return StorageError(f"there is no bucket {split_s3(uri)[0]!r} (from {uri}): check the name and the account")
-    if code in {"AccessDenied", "403", "AllAccessDisabled"}:
-        return StorageError(f"AWS refuses access to {uri}: grant s3:GetObject, s3:PutObject and s3:ListBucket on it")
-    return StorageError(f"{uri}: {error}")
+        raise StorageError(f"{path}: {error.strerror}: check the permissions and the space left") from error

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from ddb_assets.resources import storage
+from ddb_assets.resources import s3_files
 from ddb_assets.resources.storage import (
     BrokenOffError,
     MissingFileError,
@@ -95,7 +95,7 @@ def test_lists_are_of_a_folder_and_not_of_a_prefix(place: Place) -> None:
 
 def test_long_lists_and_deletes(bucket: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "10")  # S3's page, and the most it deletes at once, is 1,000
-    monkeypatch.setattr(storage, "DELETE_BATCH", 10)
+    monkeypatch.setattr(s3_files, "DELETE_BATCH", 10)
     uris = [f"{bucket.root}/x/{number:04}" for number in range(25)]
     for uri in uris:
         bucket.storage.write(uri, b"")
