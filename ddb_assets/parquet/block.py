@@ -84,7 +84,7 @@ class BlockReader:
             fast = self._fast(lines, schema)
             in_left = self._observed(fast.left)
         fast.seen.merge(in_left)
-        batch = Batch(schema, fast.frames, fast.seen, lines.read, deletes=fast.deletes)
+        batch = Batch(schema, fast.frames, fast.seen, lines.read, deletes=fast.deletes, misfits=fast.misfits)
         batch.rejected += [Rejected(number, "not UTF-8", raw) for number, raw in lines.unreadable]
         if fast.left.height:
             self._exact(fast.left, batch)
@@ -100,7 +100,7 @@ class BlockReader:
             level, seen = self._decode(decoded, schema)
         deletes = int(level.columns[DELETED].sum()) if self.incremental else 0
         frames = assemble(level, schema.relations(incremental=self.incremental))
-        return _Fast(frames, seen, refused, deletes)
+        return _Fast(frames, seen, refused, deletes, level.misfits)
 
     def _arrow_schema(self, schema: Schema) -> pa.Schema:
         image = arrow_type(schema.root, image=True)
@@ -204,7 +204,7 @@ class BlockReader:
             for name, columns in rows_by_relation(row, batch.schema.table, inherited):
                 rows[name].append(columns)
             batch.deletes += change.image is None
-        batch.misfits = exact.misfits
+        batch.misfits.update(exact.misfits)
         for relation in relations:
             frame = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
             batch.frames[relation.name] = pl.concat([batch.frames[relation.name], frame])
@@ -247,3 +247,4 @@ class _Fast:
     seen: Seen
     left: pl.DataFrame
     deletes: int
+    misfits: Misfits

@@ -8,57 +8,22 @@ its descriptor for each value, the descriptor alone for a list's element. A line
 (`parse.count_keys`). What is decoded is always a part of what is there, so equal counts mean all of it.
 """
 
-from dataclasses import dataclass, field
-from functools import reduce
-from operator import add, or_
+from dataclasses import dataclass
 
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import Step
+from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.parquet import json_text
 from ddb_assets.parquet.columns import is_json_number, largest, number_column, time_column
 from ddb_assets.parquet.level import Level
+from ddb_assets.parquet.payloads import At, Payloads, count, falses
 from ddb_assets.parquet.profile import Seen
-from ddb_assets.parquet.rules import Rules
+from ddb_assets.parquet.rules import WHAT_HAPPENS, Rules
 from ddb_assets.parquet.schema import Node, index_name
 from ddb_assets.table import Policy
 
 UNKNOWN = Node(kind="json", accepts=())
-
-
-@dataclass(frozen=True)
-class _At:
-    """Where the walk is: the level, the path in its rows and in the whole item, what was seen there.
-
-    `named` unless the values are a list's elements; `counting` when only the keys matter.
-    """
-
-    level: Level
-    path: tuple[Step, ...]
-    where: tuple[Step, ...]
-    seen: Seen
-    named: bool = True
-    counting: bool = False
-
-    def below(self, name: str) -> "_At":
-        return _At(self.level, (*self.path, name), (*self.where, name), self.seen.at(name), counting=self.counting)
-
-    def into(self, child: Level, path: tuple[Step, ...]) -> "_At":
-        return _At(child, path, (*self.where, None), self.seen.elements(), named=False, counting=self.counting)
-
-
-@dataclass
-class _Payloads:
-    """The descriptors of one column of values, each a Series, with a mask of where it is."""
-
-    series: dict[str, pl.Series] = field(default_factory=dict)
-    there: dict[str, pl.Series] = field(default_factory=dict)
-
-    def anywhere(self, height: int) -> pl.Series:
-        """Where there is a value of any type."""
-        masks = list(self.there.values())
-        return reduce(or_, masks) if masks else _falses(height)
 
 
 @dataclass(frozen=True)
@@ -81,20 +46,18 @@ class FastPath:
         level.count(image.is_not_null())
         attributes = image.struct.unnest()  # not `struct.field`, which takes an attribute called `*` for a pattern
         for name, node in self.root.columnar.items():
-            self._node(
-                node, attributes.get_column(name), _At(level, (name,), (name,), seen.at(name), counting=counting)
-            )
+            self._node(node, attributes.get_column(name), At(level, (name,), (name,), seen.at(name), counting=counting))
 
-    def _node(self, node: Node, values: pl.Series, at: _At) -> tuple[pl.Series, pl.Series]:
+    def _node(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
         """Walks one path; gives (where there is a value that is kept, its JSON text if the node is JSON)."""
         policy = self.rules.policy(at.where)
         counting = at.counting or policy.exclude
-        payloads = _count(node, values, at)
+        payloads = count(node, values, at)
         if "NULL" in payloads.series:
             at.level.refuse(~payloads.series["NULL"])  # {"NULL": false} is nothing DynamoDB has
         if counting:
-            self._count_below(node, payloads, _At(at.level, at.path, at.where, at.seen, counting=True))
-            return _falses(at.level.height), _falses(at.level.height)
+            self._count_below(node, payloads, At(at.level, at.path, at.where, at.seen, counting=True))
+            return falses(at.level.height), falses(at.level.height)
         present = payloads.anywhere(at.level.height)
         if node.kind == "json":
             text = self._json(node, payloads, at, policy)
@@ -103,6 +66,8 @@ class FastPath:
             return present, text
         if "NULL" in payloads.there:
             at.level.mark(at.path, "null", payloads.there["NULL"])
+        if node.other:
+            self._misfit(node.other, payloads, at, policy)
         match node.kind:
             case "value":
                 self._value(node, payloads, at, policy)
@@ -112,20 +77,29 @@ class FastPath:
                 self._list(node, payloads, at)
         return present, present
 
-    def _count_below(self, node: Node, payloads: _Payloads, at: _At) -> None:
+    def _misfit(self, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
+        """Values of types that the column does not take, by the contract."""
+        texts = self._json(other, payloads, at, policy)
+        if policy.contract == "discard_row":
+            at.level.refuse(texts.is_not_null())
+        else:
+            at.level.misfit(at.path, texts, (WHAT_HAPPENS[policy.contract], format_path(at.where)))
+
+    def _count_below(self, node: Node, payloads: Payloads, at: At) -> None:
         """Goes on counting below a value of which nothing is kept."""
+        readers = node.readers
         if "M" in payloads.series:
             inside = payloads.series["M"].struct.unnest()
-            for name, below in node.columnar.items():
+            for name, below in readers["M"].columnar.items():
                 self._node(below, inside.get_column(name), at.below(name))
         if "L" in payloads.series:
             lists = payloads.series["L"]
             members = lists.explode(empty_as_null=False, keep_nulls=False)
             child = Level(len(members), at.level, lists.list.len())
-            self._node(node.element or UNKNOWN, members, at.into(child, at.path))
+            self._node(readers["L"].element or UNKNOWN, members, at.into(child, at.path))
             child.give_to_parent()
 
-    def _value(self, node: Node, payloads: _Payloads, at: _At, policy: Policy) -> None:
+    def _value(self, node: Node, payloads: Payloads, at: At, policy: Policy) -> None:
         type_ = SqlType.parse(node.type or "")
         descriptor = next((d for d in node.accepts if d != "NULL"), None)
         if descriptor is None:
@@ -135,7 +109,7 @@ class FastPath:
         at.level.columns[node.name or ""] = column
 
     def _scalar(
-        self, node: Node, descriptor: str, payload: pl.Series, type_: SqlType, at: _At, policy: Policy
+        self, node: Node, descriptor: str, payload: pl.Series, type_: SqlType, at: At, policy: Policy
     ) -> pl.Series:
         """One column of payloads in its type; rows that do not fit are refused, sizes go to `seen`."""
         if policy.mask:
@@ -163,14 +137,14 @@ class FastPath:
             case _:
                 return payload
 
-    def _sizes(self, texts: pl.Series, limit: int, at: _At) -> None:
+    def _sizes(self, texts: pl.Series, limit: int, at: At) -> None:
         size = texts.str.len_bytes()
         longest = largest(size)
         at.seen.max_bytes = max(at.seen.max_bytes, longest)
         if longest > limit:
             at.level.refuse(size > limit)
 
-    def _masked(self, descriptor: str, payload: pl.Series, at: _At, policy: Policy) -> pl.Series:
+    def _masked(self, descriptor: str, payload: pl.Series, at: At, policy: Policy) -> pl.Series:
         if policy.mask is None:
             raise ValueError("no mask asked for")
         if descriptor == "N":
@@ -179,14 +153,14 @@ class FastPath:
             at.level.refuse(payload.str.decode("base64", strict=False).is_null() & payload.is_not_null())
         return self.rules.masked_column(policy.mask, payload.cast(pl.String))
 
-    def _map(self, node: Node, payloads: _Payloads, at: _At) -> None:
+    def _map(self, node: Node, payloads: Payloads, at: At) -> None:
         inside = payloads.series["M"].struct.unnest()
-        filled = _falses(at.level.height)
+        filled = falses(at.level.height)
         for name, below in node.columnar.items():
             filled = filled | self._node(below, inside.get_column(name), at.below(name))[0]
         at.level.mark(at.path, "{}", payloads.there["M"] & ~filled)
 
-    def _list(self, node: Node, payloads: _Payloads, at: _At) -> None:
+    def _list(self, node: Node, payloads: Payloads, at: At) -> None:
         descriptor = next(d for d in node.accepts if d != "NULL")
         lists = payloads.series[descriptor]
         lengths = lists.list.len()
@@ -209,14 +183,14 @@ class FastPath:
         child.give_to_parent()
         at.level.children[node.name or ""] = child
 
-    def _json(self, node: Node, payloads: _Payloads, at: _At, policy: Policy) -> pl.Series:
+    def _json(self, node: Node, payloads: Payloads, at: At, policy: Policy) -> pl.Series:
         """The JSON text of each value; refuses what JSON could not say exactly."""
-        texts = [self._json_payload(node, d, series, at, policy) for d, series in payloads.series.items()]
+        texts = [self._json_payload(node, d, payloads.series[d], at, policy) for d in node.accepts]
         if not texts:
             return pl.repeat(None, at.level.height, dtype=pl.String, eager=True)
         return texts[0] if len(texts) == 1 else pl.select(pl.coalesce(texts)).to_series()
 
-    def _json_payload(self, node: Node, descriptor: str, series: pl.Series, at: _At, policy: Policy) -> pl.Series:
+    def _json_payload(self, node: Node, descriptor: str, series: pl.Series, at: At, policy: Policy) -> pl.Series:
         if policy.mask and descriptor in {"S", "N", "B", "BOOL"}:
             hashed = json_text.quoted(self._masked(descriptor, series, at, policy))
             return pl.select(pl.when(series.is_not_null()).then(hashed.fill_null("null"))).to_series()
@@ -245,7 +219,7 @@ class FastPath:
             case _:
                 return self._json_set(descriptor, series, at, policy)
 
-    def _json_map(self, node: Node, series: pl.Series, at: _At) -> pl.Series:
+    def _json_map(self, node: Node, series: pl.Series, at: At) -> pl.Series:
         inside = series.struct.unnest()
         fields = []
         for name, below in sorted(node.columnar.items()):
@@ -255,12 +229,12 @@ class FastPath:
         inner = json_text.members(fields, at.level.height)
         return json_text.between("{", inner.set(series.is_null(), None), "}")
 
-    def _json_set(self, descriptor: str, series: pl.Series, at: _At, policy: Policy) -> pl.Series:
+    def _json_set(self, descriptor: str, series: pl.Series, at: At, policy: Policy) -> pl.Series:
         lengths = series.list.len()
         members = series.explode(empty_as_null=False, keep_nulls=False)
         child = Level(len(members), at.level, lengths)
         child.refuse(members.is_null())
-        below = _At(child, at.path, at.where, at.seen.elements())
+        below = At(child, at.path, at.where, at.seen.elements())
         below.seen.counts[descriptor[0]] += len(members)  # type: ignore[index]
         # one sort of all members by (row, member): polars sorts list by list thirty times slower
         order = (
@@ -272,25 +246,3 @@ class FastPath:
         text = self._json_payload(UNKNOWN, descriptor[0], members, below, policy)
         child.give_to_parent()
         return json_text.array(text, lengths)
-
-
-def _count(node: Node, values: pl.Series, at: _At) -> _Payloads:
-    """Counts the keys at this path and refuses what has not one descriptor where it must have one."""
-    payloads = _Payloads()
-    by_descriptor = values.struct.unnest()
-    for descriptor in node.accepts:
-        series = by_descriptor.get_column(descriptor)
-        payloads.series[descriptor], payloads.there[descriptor] = series, series.is_not_null()
-        at.seen.counts[descriptor] += len(series) - series.null_count()
-    masks = list(payloads.there.values())
-    at.level.count(*masks)
-    if at.named:  # a value has two keys, its name and its descriptor; an element of a list only the latter
-        at.level.count(payloads.anywhere(at.level.height))
-    if len(masks) > 1 or not at.named:
-        total = reduce(add, (there.cast(pl.UInt8) for there in masks), pl.Series([0], dtype=pl.UInt8))
-        at.level.refuse(total > 1 if at.named else total != 1)
-    return payloads
-
-
-def _falses(height: int) -> pl.Series:
-    return pl.Series([False]).new_from_index(0, height)

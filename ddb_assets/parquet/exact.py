@@ -26,7 +26,7 @@ from ddb_assets.dynamodb.attribute_value import (
 )
 from ddb_assets.parquet import timestamps
 from ddb_assets.parquet.level import extra_path
-from ddb_assets.parquet.rules import Misfits, Rules, cut, pieces
+from ddb_assets.parquet.rules import DISCARDED, WHAT_HAPPENS, Misfits, Rules, cut, pieces
 from ddb_assets.parquet.schema import ARRAYS, EXTRA, STRINGS, Node, index_name
 from ddb_assets.table import Policy
 
@@ -153,12 +153,12 @@ class ExactPath:
         where = (*row.where, *path)
         if policy.contract == "discard_row":
             raise AttributeValueError(f"{format_path(where)} {why}, and the contract is discard_row")
-        if policy.contract == "discard_value":
+        what = WHAT_HAPPENS[policy.contract]
+        if what == DISCARDED:
             check_all(value, path)
-            self.misfits["discarded", format_path(where)] += 1
-            return
-        row.extra[extra_path(path)] = self._plain(value, path, UNKNOWN, row, where, in_extra=True)
-        self.misfits["frozen" if policy.contract == "freeze" else "extra", format_path(where)] += 1
+        else:
+            row.extra[extra_path(path)] = self._plain(value, path, UNKNOWN, row, where, in_extra=True)
+        self.misfits[what, format_path(where)] += 1
 
     def _too_long(self, text: str, path: tuple[Step | int, ...], row: Row, policy: Policy, limit: int) -> str | None:
         """What stands in the place of a text that is too long, by the contract."""

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import orjson
@@ -22,11 +21,13 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet.block import Batch, BlockReader
+from ddb_assets.parquet.digest import digest
 from ddb_assets.parquet.infer import extend
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.parts import align, write_part
 from ddb_assets.parquet.profile import Seen, path_rows
 from ddb_assets.parquet.quarantine import quarantine_line
+from ddb_assets.parquet.record import times
 from ddb_assets.parquet.report import Part, Relation, Report
 from ddb_assets.parquet.rules import Misfits, Rules
 from ddb_assets.parquet.schema import Change, Schema
@@ -39,11 +40,6 @@ if TYPE_CHECKING:
 REPORT, SCHEMA, PROFILE, QUARANTINE, SPILL = "report.json", "schema.json", "profile.json", "_quarantine", "_spill"
 BLOCK_BYTES = 8 << 20
 MAX_ATTEMPTS = 5
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-DECIDES_ROWS = {"nested", "columns", "contract", "oversize", "timestamps", "max_depth", "max_width"}
-"""The fields of a contract that change what an export is flattened to; who owns a table does not."""
 
 
 class FlattenError(DdbAssetsError):
@@ -130,16 +126,6 @@ class _Written:
     relation: Relation
 
 
-def _times(export: Export) -> tuple[int, int]:
-    """The first and the last microsecond since 1970 that the export tells of."""
-    micros = timedelta(microseconds=1)
-    if export.from_time and export.to_time:
-        return (export.from_time - EPOCH) // micros, (export.to_time - EPOCH) // micros - 1
-    if export.export_time is None:
-        raise FlattenError(f"{export.uri} does not say which time it shows: it is no export that can be loaded")
-    return ((export.export_time - EPOCH) // micros,) * 2
-
-
 class _Run:
     """One call of `flatten`: what its threads share. The lock guards everything that changes."""
 
@@ -165,7 +151,7 @@ class _Run:
         self.schema = schema
         self.incremental = export.kind == "incremental"
         rules = Rules.of(table, self._spill)
-        self.reader = BlockReader(key.attributes, self.incremental, _times(export), rules, self._grow)
+        self.reader = BlockReader(key.attributes, self.incremental, times(export), rules, self._grow)
         self.lock = threading.Lock()
         self.failed = threading.Event()
         self.written: list[_Written] = []
@@ -313,14 +299,8 @@ class _Run:
         )
 
 
-def digest(export: Export, table: Table) -> str:
-    """Hex SHA-256 of the export's content and of what the contract says of rows: the same again means the same rows."""
-    contract = table.model_dump_json(include=DECIDES_ROWS)
-    return hashlib.sha256(f"{export.digest} {contract}".encode()).hexdigest()
-
-
 def _by_kind(misfits: Misfits) -> dict[str, dict[str, int]]:
     by_kind: dict[str, dict[str, int]] = {}
-    for (what, path), times in sorted(misfits.items()):
-        by_kind.setdefault(what, {})[path] = times
+    for (what, path), count in sorted(misfits.items()):
+        by_kind.setdefault(what, {})[path] = count
     return by_kind

@@ -53,10 +53,9 @@ def _frame(level: Level, relation: Relation) -> pl.DataFrame:
 
 
 def _extra(level: Level) -> pl.Series:
-    """`_ddb_extra` of rows whose values all have columns: what NULLs in columns cannot tell."""
-    if not level.markers:
+    """`_ddb_extra`: values that fit no column, and what NULLs in columns cannot tell."""
+    if not level.extra:
         return pl.repeat(None, level.height, dtype=pl.String, eager=True)
-    pieces = [pl.when(rows).then(pl.lit(text)) for text, rows in level.markers]
-    joined = pl.select(pl.concat_str(pieces, separator=",", ignore_nulls=True)).to_series()
+    joined = pl.select(pl.concat_str(level.extra, separator=",", ignore_nulls=True)).to_series()
     whole = pl.concat_str([pl.lit("{"), joined, pl.lit("}")])
     return pl.select(pl.when(joined.str.len_bytes() > 0).then(whole)).to_series()

@@ -5,7 +5,10 @@ type that its column cannot widen to is left out of the schema on purpose; flatt
 The result depends on what was seen, not on the order in which it was seen within one call.
 """
 
+from collections import Counter
+from collections.abc import Collection
 from copy import deepcopy
+from dataclasses import replace
 
 from ddb_assets.column_type import SqlType, join, storable, varchar
 from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
@@ -14,7 +17,19 @@ from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.observed_type import ORDER, SCALARS, fits, observed_type, primary, scalar_of, time_form
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.parquet.rules import MASKED
-from ddb_assets.parquet.schema import ARRAYS, DELETED, EXTRA, STRINGS, VERSION, Change, Node, Schema, index_name, walk
+from ddb_assets.parquet.schema import (
+    ARRAYS,
+    DELETED,
+    EXTRA,
+    PLAIN,
+    STRINGS,
+    VERSION,
+    Change,
+    Node,
+    Schema,
+    index_name,
+    walk,
+)
 from ddb_assets.table import Policy, Table
 
 DATA_NAMES = 16
@@ -78,13 +93,26 @@ class _Growth:
             return self.new(seen, path, local, policy)
         match node.kind:
             case "value":
-                return self.value(node, seen, path, policy)
+                return self.beside(self.value(node, seen, path, policy), seen, path)
             case "map":
-                return self.map(node, seen, path, local)
+                return self.beside(self.map(node, seen, path, local), seen, path)
             case "list":
-                return self.list(node, seen, path)
+                return self.beside(self.list(node, seen, path), seen, path)
             case _:
                 return self.json(node, seen, path)
+
+    def beside(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
+        """The node with the shape of what stands at its path and fits no column, as far as plain JSON tells its type."""
+        here = PLAIN - {*node.accepts, "NULL"}
+        left = replace(seen, counts=Counter({d: count for d, count in seen.counts.items() if d in here}))
+        if node.kind == "json" or not left.total:
+            return node
+        left.fields = seen.fields if left.counts["M"] else {}
+        left.element = seen.element if left.counts["L"] else None
+        other = self.json(node.other or Node(kind="json", accepts=()), left, path, among=PLAIN)
+        if node.other is None:
+            self.note(path, f"{', '.join(other.accepts)} fits no column, and stands in {EXTRA}", seen)
+        return node.model_copy(update={"other": other})
 
     def is_open(self, node: Node, seen: Seen, policy: Policy) -> bool:
         """Whether a path is as good as new: it was excluded, or held nothing but NULL, which any column can hold."""
@@ -219,20 +247,20 @@ class _Growth:
             element = self.grow(element, seen.element, (*path, None), ())
         return node.model_copy(update={"accepts": accepts, "element": element})
 
-    def json(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
+    def json(self, node: Node, seen: Seen, path: tuple[Step, ...], among: Collection[Descriptor] = ORDER) -> Node:
         """A JSON column or a node below one: takes every type that plain JSON can tell from those it takes already."""
         accepts = set(node.accepts)
         for descriptor in sorted(seen.counts, key=lambda d: (-seen.counts[d], ORDER.index(d))):
             alike = next((group for group in (STRINGS, ARRAYS) if descriptor in group), frozenset())
-            if seen.counts[descriptor] and not accepts & alike:
+            if seen.counts[descriptor] and descriptor in among and not accepts & alike:
                 accepts.add(descriptor)
         fields, element = dict(node.fields), node.element
         for name in sorted(seen.fields):
             if name in fields or len(fields) < self.table.max_width:
                 start = fields.get(name) or Node(kind="json", accepts=())
-                fields[name] = self.json(start, seen.fields[name], (*path, name))
+                fields[name] = self.json(start, seen.fields[name], (*path, name), among)
         if seen.element:
-            element = self.json(element or Node(kind="json", accepts=()), seen.element, (*path, None))
+            element = self.json(element or Node(kind="json", accepts=()), seen.element, (*path, None), among)
         ordered = tuple(d for d in ORDER if d in accepts)
         if node.accepts and ordered != node.accepts:
             self.note(path, f"may also be {', '.join(d for d in ordered if d not in node.accepts)}", seen)

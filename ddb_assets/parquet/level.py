@@ -7,6 +7,7 @@ import orjson
 import polars as pl
 
 from ddb_assets.dynamodb.attribute_value import Step, format_path
+from ddb_assets.parquet.rules import DISCARDED, Misfits
 
 
 class Level:
@@ -21,7 +22,8 @@ class Level:
         self._counts: list[pl.Series] = []
         self.bad = pl.Series([False]).new_from_index(0, height)
         self.columns: dict[str, pl.Series] = {}
-        self.markers: list[tuple[str, pl.Series]] = []
+        self.extra: list[pl.Series] = []
+        self.misfits = Misfits()
         self.children: dict[str, Level] = {}
 
     def count(self, *keys: pl.Series) -> None:
@@ -43,7 +45,14 @@ class Level:
     def mark(self, path: tuple[Step, ...], literal: str, rows: pl.Series) -> None:
         """Notes in `_ddb_extra` what a NULL in a column cannot tell: NULL, an empty map, an empty list."""
         if rows.any():
-            self.markers.append((f"{orjson.dumps(extra_path(path)).decode()}:{literal}", rows))
+            self.extra.append(pl.select(pl.when(rows).then(pl.lit(_member(path) + literal))).to_series())
+
+    def misfit(self, path: tuple[Step, ...], texts: pl.Series, what: tuple[str, str]) -> None:
+        """Puts values that fit no column, as JSON texts, into `_ddb_extra`, unless discarded, and counts them as `what`."""
+        if found := len(texts) - texts.null_count():
+            self.misfits[what] += found
+        if found and what[0] != DISCARDED:
+            self.extra.append(pl.select(pl.concat_str([pl.lit(_member(path)), texts])).to_series())
 
     @property
     def row(self) -> pl.Series:
@@ -58,10 +67,11 @@ class Level:
         return pl.int_range(self.height, eager=True) - starts
 
     def give_to_parent(self) -> None:
-        """Adds the elements' key counts to their rows', and refuses the rows of refused elements."""
+        """Adds the elements' key counts to their rows' and their misfits, and refuses the rows of refused elements."""
         if self.parent is None:
             raise ValueError("a root level has no parent")
         self.parent.count(self._per_row(self.keys))
+        self.parent.misfits.update(self.misfits)
         if self.bad.any():
             self.parent.refuse(self._per_row(self.bad.cast(pl.Int64)) > 0)
 
@@ -69,6 +79,11 @@ class Level:
         sums = pl.concat([pl.Series([0], dtype=pl.Int64), counts.cum_sum()])
         ends = self.lengths.cum_sum()
         return sums.gather(ends) - sums.gather(ends - self.lengths)
+
+
+def _member(path: tuple[Step, ...]) -> str:
+    """The beginning of a path's member in `_ddb_extra`."""
+    return f"{orjson.dumps(extra_path(path)).decode()}:"
 
 
 def extra_path(path: tuple[Step | int, ...]) -> str:

@@ -61,7 +61,7 @@ def arrow_type(node: Node, *, image: bool = False) -> pa.DataType:
     """The type that a node's JSON decodes to: a struct of its descriptors, or (`image`) of its attributes alone."""
     if image:
         return _struct([(name, arrow_type(field)) for name, field in node.columnar.items()])
-    return _struct([(descriptor, _payload(node, descriptor)) for descriptor in node.accepts])
+    return _struct([(descriptor, _payload(reader, descriptor)) for descriptor, reader in node.readers.items()])
 
 
 def _payload(node: Node, descriptor: str) -> pa.DataType:

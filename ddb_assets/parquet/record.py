@@ -7,15 +7,18 @@ delete. The guide shows `WriteTimestampMicros` as a bare string, AWS's own loade
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import orjson
 
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, number, split
+from ddb_assets.exports.manifest import Export
 
 Image = dict[str, Any]
 """Attributes by name, in DynamoDB JSON."""
 IMAGES = ("Keys", "NewImage", "OldImage")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,17 @@ class Change:
     image: Image | None
     keys: Image | None
     version: int
+
+
+def times(export: Export) -> tuple[int, int]:
+    """The first and the last microsecond since 1970 that the export tells of; of a full one both are its time."""
+    if export.kind == "full":
+        return (_micros(export.export_time),) * 2
+    return _micros(export.from_time), _micros(export.to_time) - 1
+
+
+def _micros(time: datetime | None) -> int:
+    return (cast("datetime", time) - EPOCH) // timedelta(microseconds=1)  # a manifest without it is refused
 
 
 def load_line(line: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -16,13 +16,16 @@ from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import Step
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.settings import MASK_SECRET
-from ddb_assets.table import Mask, Policy, Table
+from ddb_assets.table import ContractMode, Mask, Policy, Table
 
 PIECE_BYTES = 65_000
 MASKED = SqlType("VARCHAR", 64)
 """A mask is 64 hexadecimal digits."""
 Misfits = Counter[tuple[str, str]]
 """(what happened, path) -> how often; what: extra, discarded, frozen, truncated, spilled."""
+DISCARDED = "discarded"
+WHAT_HAPPENS: Mapping[ContractMode, str] = {"evolve": "extra", "freeze": "frozen", "discard_value": DISCARDED}
+"""To a value that fits no column, by the contract; `discard_row` takes its whole item away."""
 
 
 class MaskError(DdbAssetsError):

@@ -22,6 +22,8 @@ INDEX = f"{RESERVED_PREFIX}index"
 STRINGS: frozenset[Descriptor] = frozenset({"S", "B"})
 ARRAYS: frozenset[Descriptor] = frozenset({"L", "SS", "NS", "BS"})
 """Descriptors that look alike in plain JSON; a JSON node takes at most one of each group, so that JSON can be read back."""
+PLAIN: frozenset[Descriptor] = frozenset({"S", "N", "BOOL", "NULL", "M", "L"})
+"""Descriptors that plain JSON tells by itself."""
 
 
 class _Document(BaseModel):
@@ -34,7 +36,8 @@ class Node(_Document):
     kind value: a scalar column `name` of `type`; map: a map whose `fields` are columns of the same relation; list: a
     list (or set) whose elements are rows of the child relation `name`, each as `element` says; json: anything, as plain
     JSON in the SUPER column `name` (the nodes below a JSON column have neither name nor type).
-    `accepts` are the descriptors the vectorised decoder reads here; any other makes its row take the exact path.
+    `accepts` are the descriptors the vectorised decoder reads here; any other makes its row take the exact path, but for
+    those of `other`, a JSON node without a name: values that fit no column, which go to `_ddb_extra`.
     `order` is the place of the column among all of the table, by when it was first seen. `form` is how the texts of a
     time column are written (`timestamps.py`).
     """
@@ -47,11 +50,18 @@ class Node(_Document):
     order: int | None = None
     fields: dict[str, "Node"] = {}
     element: "Node | None" = None
+    other: "Node | None" = None
 
     @property
     def is_empty(self) -> bool:
         """Whether this is a column in which there was never anything but NULL: its type is yet to be found."""
         return self.kind == "value" and self.accepts in {(), ("NULL",)}
+
+    @property
+    def readers(self) -> "dict[Descriptor, Node]":
+        """Every descriptor that the vectorised decoder reads here, and the node that says what lies below it."""
+        beside = dict.fromkeys(self.other.accepts, self.other) if self.other else {}
+        return {**dict.fromkeys(self.accepts, self), **beside}
 
     @property
     def columnar(self) -> dict[str, "Node"]:

@@ -32,7 +32,11 @@ def flattened(folder: Path, records: list[dict[str, Any]], write: Write = compac
     return Outcome(flatten(STORAGE, read_export(STORAGE, source), table=table, key=key, out=str(folder / "out")))
 
 
-def change(key: str, micros: Any = 1_680_109_764_000_001, **images: dict[str, Any]) -> dict[str, Any]:
+FIRST, LAST = 1_695_056_400_000_000, 1_695_095_999_999_999  # microseconds of the window that the export covers
+WRITTEN = 1_695_060_000_000_001
+
+
+def change(key: str, micros: Any = WRITTEN, **images: dict[str, Any]) -> dict[str, Any]:
     pk = {"pk": {"S": key}}
     return {
         "Metadata": {"WriteTimestampMicros": micros if isinstance(micros, dict) else {"N": str(micros)}},
@@ -43,9 +47,9 @@ def change(key: str, micros: Any = 1_680_109_764_000_001, **images: dict[str, An
 
 CHANGES = [
     change("inserted", NewImage={"a": {"S": "x"}, "l": {"L": [{"S": "p"}, {"S": "q"}]}}),
-    change("updated", 7, OldImage={"a": {"S": "before"}, "gone": {"N": "1"}}, NewImage={"a": {"S": "after"}}),
-    change("deleted", 8, OldImage={"a": {"S": "last"}, "l": {"L": [{"S": "r"}]}}),
-    change("deleted unseen", 9),
+    change("updated", FIRST, OldImage={"a": {"S": "before"}, "gone": {"N": "1"}}, NewImage={"a": {"S": "after"}}),
+    change("deleted", LAST, OldImage={"a": {"S": "last"}, "l": {"L": [{"S": "r"}]}}),
+    change("deleted unseen", WRITTEN + 1),
 ]
 
 
@@ -56,10 +60,10 @@ def test_inserts_updates_and_deletes(tmp_path: Path, write: Write) -> None:
         row["pk"]: (row["a"], row["_ddb_version"], row["_ddb_deleted"], row["_ddb_extra"]) for row in outcome.rows()
     }
     assert rows == {
-        "inserted": ("x", 1_680_109_764_000_001, False, None),
-        "updated": ("after", 7, False, None),
-        "deleted": (None, 8, True, None),
-        "deleted unseen": (None, 9, True, None),
+        "inserted": ("x", WRITTEN, False, None),
+        "updated": ("after", FIRST, False, None),
+        "deleted": (None, LAST, True, None),
+        "deleted unseen": (None, WRITTEN + 1, True, None),
     }
     assert [(row["pk"], row["_ddb_index"], row["value"]) for row in outcome.rows("orders__l")] == [
         ("inserted", 0, "p"),
@@ -72,10 +76,28 @@ def test_an_old_image_teaches_the_schema_nothing(tmp_path: Path) -> None:
     assert "gone" not in flattened(tmp_path, CHANGES).types
 
 
-@pytest.mark.parametrize("micros", [{"N": "1680109764000000"}, "1680109764000000", 1_680_109_764_000_000])
+@pytest.mark.parametrize("micros", [{"N": str(WRITTEN)}, str(WRITTEN), WRITTEN])
 def test_every_form_of_the_write_time(tmp_path: Path, micros: Any) -> None:
     record = {**change("k", NewImage={"a": {"S": "x"}}), "Metadata": {"WriteTimestampMicros": micros}}
-    assert flattened(tmp_path, [record, *CHANGES]).row("k")["_ddb_version"] == 1_680_109_764_000_000
+    assert flattened(tmp_path, [record, *CHANGES]).row("k")["_ddb_version"] == WRITTEN
+
+
+@pytest.mark.parametrize("write", [compact, spaced])
+@pytest.mark.parametrize("form", [lambda micros: {"N": str(micros)}, str])  # the fast path and the exact one
+def test_a_stamp_that_is_a_minute_off_the_window_is_taken_for_its_bound(
+    tmp_path: Path, write: Write, form: Callable[[int], Any]
+) -> None:
+    minute = 60_000_000
+    stamps = {"early": FIRST - minute, "first": FIRST, "last": LAST, "late": LAST + minute}
+    records = [
+        {**change(key, NewImage={"l": {"L": [{"S": "p"}]}}), "Metadata": {"WriteTimestampMicros": form(micros)}}
+        for key, micros in stamps.items()
+    ]
+    outcome = flattened(tmp_path, [*records, *CHANGES], write, nested={"l": "child"})
+    wanted = {"early": FIRST, "first": FIRST, "last": LAST, "late": LAST}
+    for relation in ("orders", "orders__l"):
+        versions = {row["pk"]: row["_ddb_version"] for row in outcome.rows(relation) if row["pk"] in wanted}
+        assert versions == wanted
 
 
 BAD = {
