@@ -22,6 +22,7 @@ Step = str | None
 """One step of an attribute path: an attribute's name, or None for "any element of this list"."""
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
 _DYNAMODB_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?", re.ASCII)
 _TO_ESCAPE = re.compile(r"[\\.\[]|^\$")
 
@@ -86,6 +87,8 @@ def number(text: str, path: Sequence[Step | int] = ()) -> Decimal:
 
 def number_text(text: str, path: Sequence[Step | int] = ()) -> str:
     """An N as a JSON number of the same value: the text as it stands if that is one, else its canonical form."""
+    if len(text) <= MAX_DIGITS and _PLAIN_NUMBER.fullmatch(text):
+        return text  # most are: too short to have too many digits or to be out of range
     value = number(text, path)
     return text if _JSON_NUMBER.fullmatch(text) else str(value)
 

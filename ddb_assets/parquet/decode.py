@@ -9,16 +9,20 @@ its descriptor for each value, the descriptor alone for a list's element. A line
 """
 
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import format_path
+from ddb_assets.dynamodb.attribute_value import Step, format_path
 from ddb_assets.parquet import json_text
 from ddb_assets.parquet.columns import is_json_number, largest, number_column, time_column
+from ddb_assets.parquet.exact import ExactPath
 from ddb_assets.parquet.level import Level
 from ddb_assets.parquet.payloads import At, Payloads, count, falses
 from ddb_assets.parquet.profile import Seen
+from ddb_assets.parquet.record import count_names
 from ddb_assets.parquet.rules import WHAT_HAPPENS, Rules
 from ddb_assets.parquet.schema import Node, index_name
 from ddb_assets.table import Policy
@@ -28,21 +32,27 @@ UNKNOWN = Node(kind="json", accepts=())
 
 @dataclass(frozen=True)
 class FastPath:
-    """Decodes columns of items as a schema's root says and a contract allows."""
+    """Decodes one column of whole items (structs of attributes) as a schema's root says and a contract allows.
+
+    `decoded` has that column, `image`, and the lines it was parsed from as `line`.
+    """
 
     root: Node
     rules: Rules
+    decoded: pl.DataFrame
+    image: str
 
-    def items(self, image: pl.Series, level: Level, seen: Seen) -> None:
-        """Decodes one column of whole items (structs of attributes) into the level's columns; null images give nulls."""
-        seen.counts["M"] += int(image.is_not_null().sum())
-        self._image(image, level, seen, counting=False)
+    def items(self, level: Level, seen: Seen) -> None:
+        """Decodes the items into the level's columns; null images give nulls."""
+        seen.counts["M"] += int(self.decoded[self.image].is_not_null().sum())
+        self._image(level, seen, counting=False)
 
-    def keys(self, image: pl.Series, level: Level) -> None:
-        """Only counts the keys of items, for an image of which nothing is kept."""
-        self._image(image, level, Seen(), counting=True)
+    def keys(self, level: Level) -> None:
+        """Only counts the keys of the items, for an image of which nothing is kept."""
+        self._image(level, Seen(), counting=True)
 
-    def _image(self, image: pl.Series, level: Level, seen: Seen, *, counting: bool) -> None:
+    def _image(self, level: Level, seen: Seen, *, counting: bool) -> None:
+        image = self.decoded[self.image]
         level.count(image.is_not_null())
         attributes = image.struct.unnest()  # not `struct.field`, which takes an attribute called `*` for a pattern
         for name, node in self.root.columnar.items():
@@ -51,6 +61,8 @@ class FastPath:
     def _node(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
         """Walks one path; gives (where there is a value that is kept, its JSON text if the node is JSON)."""
         policy = self.rules.policy(at.where)
+        if node.opaque:
+            return self._opaque(node, values.is_not_null(), at)
         counting = at.counting or policy.exclude
         payloads = count(node, values, at)
         if "NULL" in payloads.series:
@@ -76,6 +88,24 @@ class FastPath:
             case "list":
                 self._list(node, payloads, at)
         return present, present
+
+    def _opaque(self, node: Node, present: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
+        """The values of an opaque column, read from the lines one by one."""
+        exact = ExactPath(self.root, self.rules)
+        texts: list[str | None] = []
+        names: list[int] = []
+        for line, there in zip(self.decoded["line"], present, strict=True):
+            value = _value_at(orjson.loads(line)[self.image], at.path) if there else None
+            names.append(1 + count_names(value) if there else 0)
+            texts.append(exact.json_text(node, value, at.path) if there and not at.counting else None)
+            if texts[-1] is not None and isinstance(value, dict):
+                at.seen.counts.update(value.keys())
+        text = pl.Series(texts, dtype=pl.String)
+        at.level.count(pl.Series(names, dtype=pl.Int64))
+        if not at.counting:
+            at.level.refuse(present & text.is_null())
+            at.level.columns[node.name or ""] = text
+        return present, text
 
     def _misfit(self, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
         """Values of types that the column does not take, by the contract."""
@@ -246,3 +276,12 @@ class FastPath:
         text = self._json_payload(UNKNOWN, descriptor[0], members, below, policy)
         child.give_to_parent()
         return json_text.array(text, lengths)
+
+
+def _value_at(image: Any, path: tuple[Step, ...]) -> Any:
+    """The attribute value at a path of names; None where there is none."""
+    value: Any = {"M": image}
+    for name in path:
+        members = value.get("M") if isinstance(value, dict) else None
+        value = members.get(name) if isinstance(members, dict) else None
+    return value

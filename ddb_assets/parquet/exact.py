@@ -90,6 +90,18 @@ class ExactPath:
         self._fields(self.root, attributes, (), row)
         return row
 
+    def json_text(self, node: Node, value: object, path: tuple[Step, ...]) -> str | None:
+        """A value of a JSON column of the root; None when more must be said of its row: what `item` is for."""
+        row, before = Row(), self.misfits.copy()
+        try:
+            plain = self._plain(value, path, node, row, path)
+        except AttributeValueError:
+            return None
+        if row.types or row.extra or self.misfits != before:
+            self.misfits = before
+            return None
+        return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS).decode()
+
     def _fields(self, node: Node, members: dict[str, Any], path: tuple[Step, ...], row: Row) -> None:
         for name, value in members.items():
             self._place(node.fields.get(name), value, (*path, name), row)

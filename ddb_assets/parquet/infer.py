@@ -35,6 +35,8 @@ from ddb_assets.table import Policy, Table
 DATA_NAMES = 16
 DATA_NAMES_FILL = 0.1
 """A map with at least so many names, each in fewer than a tenth of the maps, has data for names: user ids, dates."""
+MAX_COLUMNS = 1590
+"""Of one relation: a Redshift table can have 1,600 (Redshift, "Quotas and limits"), and widening one takes another."""
 
 
 class SchemaError(DdbAssetsError):
@@ -99,7 +101,7 @@ class _Growth:
             case "list":
                 return self.beside(self.list(node, seen, path), seen, path)
             case _:
-                return self.json(node, seen, path)
+                return self.column_of_json(node, seen, path)
 
     def beside(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """The node with the shape of what stands at its path and fits no column, as far as plain JSON tells its type."""
@@ -127,8 +129,8 @@ class _Growth:
         accepts = self.with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen, path)
         return node.model_copy(update={"accepts": accepts})
 
-    def new(self, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...], policy: Policy) -> Node:
-        """A path seen for the first time."""
+    def new(self, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...], policy: Policy) -> Node | None:
+        """A path seen for the first time; None when its relation has as many columns as a table can have."""
         kind = self.kind(seen, path, policy)
         if kind == "map":
             return self.fields(Node(kind="map", accepts=self.with_null(("M",), None, seen, path)), seen, path, local)
@@ -140,6 +142,8 @@ class _Growth:
         if policy.exclude:
             self.note(path, "excluded", seen)
             return self.json(Node(kind="json", accepts=()), seen, path)
+        if len(self.taken(path)) >= MAX_COLUMNS:
+            return None
         name = policy.rename or column_name(local or ("value",), self.taken(path))
         if policy.rename in self.taken(path):
             raise SchemaError(f"{format_path(path)}: `rename: {policy.rename}` is the name of another column")
@@ -147,7 +151,9 @@ class _Growth:
         self.order += 1
         if kind == "json":
             self.note(path, f"new column {name} SUPER", seen)
-            return self.json(Node(kind="json", accepts=(), name=name, type="SUPER", order=self.order - 1), seen, path)
+            return self.column_of_json(
+                Node(kind="json", accepts=(), name=name, type="SUPER", order=self.order - 1), seen, path
+            )
         return self.value(Node(kind="value", accepts=(), name=name, order=self.order - 1), seen, path, policy)
 
     def kind(self, seen: Seen, path: tuple[Step, ...], policy: Policy) -> str:
@@ -168,9 +174,13 @@ class _Growth:
         if self.table.nested_at(path) == "flatten":
             return True
         depth = len(path) - max((i + 1 for i, s in enumerate(path) if s is None), default=0)
+        return depth <= self.table.max_depth and not self.is_crowded(seen)
+
+    def is_crowded(self, seen: Seen) -> bool:
+        """Whether a map has more names than columns are wanted for, or data for names."""
         fill = sum(field.total for field in seen.fields.values()) / max(1, len(seen.fields) * seen.counts["M"])
         data_for_names = len(seen.fields) >= DATA_NAMES and fill < DATA_NAMES_FILL
-        return depth <= self.table.max_depth and len(seen.fields) <= self.table.max_width and not data_for_names
+        return data_for_names or len(seen.fields) > self.table.max_width
 
     def value(self, node: Node, seen: Seen, path: tuple[Step, ...], policy: Policy) -> Node:
         """A scalar: its first type stays; sizes grow; NULL is taken up beside it."""
@@ -222,7 +232,7 @@ class _Growth:
         names = node.fields.keys() | seen.fields.keys()
         stored = any((n.order or 0) <= self.schema.settled for _, n in walk(node) if n.order)
         if len(names) > self.table.max_width and not stored and self.table.nested_at(path) != "flatten":
-            return self.new(seen, path, local, self.table.policy(path))
+            return self.new(seen, path, local, self.table.policy(path)) or node
         return self.fields(node, seen, path, local)
 
     def fields(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
@@ -246,6 +256,14 @@ class _Growth:
         if seen.element and any(seen.counts[d] for d in node.accepts):
             element = self.grow(element, seen.element, (*path, None), ())
         return node.model_copy(update={"accepts": accepts, "element": element})
+
+    def column_of_json(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
+        """A JSON column; opaque once there are maps in it to whose names there is no end."""
+        if node.opaque:
+            return node
+        crowded = any(self.is_crowded(here) for _, here in seen.walk())
+        opaque = crowded and node.name is not None and None not in path  # elements have no line of their own
+        return self.json(node, seen, path).model_copy(update={"opaque": opaque})
 
     def json(self, node: Node, seen: Seen, path: tuple[Step, ...], among: Collection[Descriptor] = ORDER) -> Node:
         """A JSON column or a node below one: takes every type that plain JSON can tell from those it takes already."""

@@ -59,6 +59,8 @@ def split_lines(block: bytes, first: int) -> Lines:
 
 def arrow_type(node: Node, *, image: bool = False) -> pa.DataType:
     """The type that a node's JSON decodes to: a struct of its descriptors, or (`image`) of its attributes alone."""
+    if node.opaque:
+        return _struct([])  # so that it is seen where there is something
     if image:
         return _struct([(name, arrow_type(field)) for name, field in node.columnar.items()])
     return _struct([(descriptor, _payload(reader, descriptor)) for descriptor, reader in node.readers.items()])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ddb_assets.column_type import MAX_VARCHAR
 from ddb_assets.parquet.frames import dtypes
 from ddb_assets.parquet.report import Part, Relation
 
@@ -24,7 +25,13 @@ def write_part(storage: "Storage", uri: str, frame: pl.DataFrame) -> Part:
     data = buffer.getvalue()
     storage.write(uri, data)
     md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-    return Part(uri=uri, rows=frame.height, bytes=len(data), md5=md5)
+    return Part(uri=uri, rows=frame.height, bytes=len(data), md5=md5, long=_long(frame))
+
+
+def _long(frame: pl.DataFrame) -> tuple[str, ...]:
+    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    longest = frame.select(pl.col(name).str.len_bytes().max() for name in texts).row(0) if texts else ()
+    return tuple(name for name, size in zip(texts, longest, strict=True) if (size or 0) > MAX_VARCHAR)
 
 
 def align(storage: "Storage", part: Part, written: Relation, final: Relation | None) -> Part | None:

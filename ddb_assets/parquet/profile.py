@@ -14,6 +14,8 @@ from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
 from ddb_assets.parquet.timestamps import form
 
 INT64 = range(-(1 << 63), 1 << 63)
+MAX_NAMES = 5000
+"""Names told apart in one map; of maps with data for names there is no end. All further ones share a `Seen`."""
 
 
 @dataclass
@@ -21,7 +23,7 @@ class Seen:
     """One path: how often each type stood there, and how large it was. Sizes are maxima, bytes are UTF-8.
 
     `forms` are the forms of ISO 8601 in which strings were written, "" for any other string. `example` is the key of the
-    first item that had the path, as plain text.
+    first item that had the path, as plain text. `rest` is what stood at names beyond the first 5,000.
     """
 
     counts: Counter[Descriptor] = field(default_factory=Counter)
@@ -33,6 +35,7 @@ class Seen:
     example: str | None = None
     fields: "dict[str, Seen]" = field(default_factory=dict)
     element: "Seen | None" = None
+    rest: "Seen | None" = None
 
     @property
     def total(self) -> int:
@@ -40,11 +43,16 @@ class Seen:
         return self.counts.total()
 
     def at(self, name: str) -> "Seen":
-        """The path of a map's field, made when it is new."""
+        """The path of a map's field, made when it is new and the map has not too many."""
         found = self.fields.get(name)
-        if found is None:
+        if found is None and len(self.fields) < MAX_NAMES:
             found = self.fields[name] = Seen()
-        return found
+        return found or self.others()
+
+    def others(self) -> "Seen":
+        """What all names have in common that are not told apart."""
+        self.rest = self.rest or Seen()
+        return self.rest
 
     def elements(self) -> "Seen":
         """The path of a list's elements, made when it is new."""
@@ -76,6 +84,8 @@ class Seen:
             self.at(name).merge(seen)
         if other.element:
             self.elements().merge(other.element)
+        if other.rest:
+            self.others().merge(other.rest)
 
     def name_examples(self, other: "Seen") -> None:
         """Takes over the examples that the other has and this has not: whole columns know no single item."""
@@ -124,7 +134,10 @@ def observe(seen: Seen, value: Mapping[str, Any], example: str | None = None) ->
 
 
 def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:
-    """One row per path, parents first: shares are of the maps that could have had it, so None for list elements."""
+    """One row per path, parents first: shares are of the maps that could have had it, so None for list elements.
+
+    `unnamed` are the values in a map whose names were too many to be told apart.
+    """
     maps = {path: here.counts["M"] for path, here in seen.walk()}
     for path, here in seen.walk():
         if not path:
@@ -140,4 +153,5 @@ def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:
             "integer_digits": here.integer_digits or None,
             "scale": here.scale if here.integer_digits else None,
             "example": here.example,
+            "unnamed": here.rest.total if here.rest else 0,
         }

@@ -55,7 +55,7 @@ def load_line(line: str) -> dict[str, Any]:
 
 def _refuse_duplicates(line: str, loaded: dict[str, Any]) -> None:
     """orjson keeps the last of two equal names without a word. Counting keys is cheap; only odd lines are parsed again."""
-    if line.count('":') - line.count('\\":') == _keys(loaded):
+    if line.count('":') - line.count('\\":') == count_names(loaded):
         return
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -67,10 +67,11 @@ def _refuse_duplicates(line: str, loaded: dict[str, Any]) -> None:
     json.loads(line, object_pairs_hook=unique)
 
 
-def _keys(value: Any) -> int:
+def count_names(value: Any) -> int:
+    """How many names the objects in a JSON value have."""
     if isinstance(value, dict):
-        return len(value) + sum(map(_keys, value.values()))
-    return sum(map(_keys, value)) if isinstance(value, list) else 0
+        return len(value) + sum(map(count_names, value.values()))
+    return sum(map(count_names, value)) if isinstance(value, list) else 0
 
 
 def full_change(record: Image, version: int) -> Change:

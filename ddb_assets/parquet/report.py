@@ -40,12 +40,16 @@ class Column(_Document):
 
 
 class Part(_Document):
-    """One Parquet file of a relation; `bytes` is its size, `md5` the base64 MD5 of its content."""
+    """One Parquet file of a relation; `bytes` is its size, `md5` the base64 MD5 of its content.
+
+    `long` names the text columns in which a value has more than 65,535 bytes, as only JSON can.
+    """
 
     uri: str
     rows: Annotated[int, Field(ge=0)]
     bytes: Annotated[int, Field(ge=0)]
     md5: str
+    long: tuple[str, ...] = ()
 
 
 class Relation(_Document):

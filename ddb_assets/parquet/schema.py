@@ -38,6 +38,8 @@ class Node(_Document):
     JSON in the SUPER column `name` (the nodes below a JSON column have neither name nor type).
     `accepts` are the descriptors the vectorised decoder reads here; any other makes its row take the exact path, but for
     those of `other`, a JSON node without a name: values that fit no column, which go to `_ddb_extra`.
+    `opaque` is a JSON column of the root with maps that have data for names: Arrow cannot be told of all, so its values
+    are read one by one, and the rest of the row is not; `fields` are those known before.
     `order` is the place of the column among all of the table, by when it was first seen. `form` is how the texts of a
     time column are written (`timestamps.py`).
     """
@@ -51,6 +53,7 @@ class Node(_Document):
     fields: dict[str, "Node"] = {}
     element: "Node | None" = None
     other: "Node | None" = None
+    opaque: bool = False
 
     @property
     def is_empty(self) -> bool:

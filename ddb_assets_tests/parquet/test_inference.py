@@ -192,6 +192,16 @@ def test_maps_become_columns_to_a_depth_and_a_width(flattening: Flattening) -> N
     assert outcome.types["a"] == "SUPER"
 
 
+def test_an_item_with_more_attributes_than_a_table_can_have_columns(flattening: Flattening) -> None:
+    item = {f"a{number:04d}": {"N": str(number)} for number in range(1700)}
+    outcome = flattening([item, {"a1699": {"S": "last"}}])
+    assert len(outcome.report.root.columns) <= 1600
+    row, extra = outcome.row("k0"), outcome.extra("k0")
+    assert [row[name] if name in row else extra[name] for name in item] == list(range(1700))
+    assert outcome.extra("k1") == {"a1699": "last"}
+    assert outcome.report.misfits["extra"].keys() == extra.keys()
+
+
 def test_a_map_with_data_for_names_becomes_json(flattening: Flattening) -> None:
     items = [{"visits": {"M": {f"user-{number}": {"N": "1"}}}} for number in range(40)]
     outcome = flattening(items)
