@@ -1,6 +1,6 @@
 """`ddb-assets profile`: what is in an export, path by path, and the YAML to begin with.
 
-Every item is read, none is converted. What counts as seen is `parquet/profile.py`; what a path becomes, `infer.py`.
+Every item is read, nothing is written. What counts as seen is `parquet/profile.py`; what a path becomes, `infer.py`.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,24 @@ import yaml
 
 from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json
 from ddb_assets.cli.source import Source, open_source, source_options
-from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, check_all, format_path
+from ddb_assets.dynamodb.attribute_value import Step, format_path
 from ddb_assets.exports.data_file import read_blocks
-from ddb_assets.parquet.profile import Seen, observe, path_rows
-from ddb_assets.parquet.record import full_change, incremental_change, key_text, load_line
+from ddb_assets.parquet.block import BlockReader
+from ddb_assets.parquet.flatten import BLOCK_BYTES
+from ddb_assets.parquet.infer import extend
+from ddb_assets.parquet.parse import split_lines
+from ddb_assets.parquet.profile import Seen, path_rows
+from ddb_assets.parquet.record import times
+from ddb_assets.parquet.rules import Rules
+from ddb_assets.parquet.schema import Schema
+from ddb_assets.table import Table
 
 TYPE = "ddb_assets.components.DynamoDBTable"
 
 
 @dataclass
 class Profile:
-    """What all items of an export have shown; `deletes` have no attributes, `unreadable` lines could not be looked at."""
+    """What all items of an export have shown; `deletes` have no attributes, `unreadable` lines are no items."""
 
     seen: Seen
     items: int = 0
@@ -37,7 +44,7 @@ def command(source: str, config: Path | None, key: str | None, as_json: bool) ->
     """Show every attribute path of the export SOURCE and propose a defs.yaml for its table.
 
     Per path: types with counts, how often it is absent or NULL, the largest value in bytes, digits before and after the
-    point, and an item that has it.
+    point, and, where the key is known (--key), an item that has it.
     """
     opened = open_source(source, config, key)
     profile = look(opened, silent=as_json)
@@ -68,35 +75,32 @@ def command(source: str, config: Path | None, key: str | None, as_json: bool) ->
 
 
 def look(source: Source, *, silent: bool) -> Profile:
-    """Reads every item. Raises ManifestError when a data file is damaged."""
+    """Reads every item, as flattening would, and writes nothing. Raises ManifestError when a data file is damaged."""
     export = source.export
+    table = Table(table=source.table.table)  # whatever a contract makes of values, here is what they are
+    looked_at = Seen()
+
+    def grow(schema: Schema, seen: Seen) -> Schema:
+        looked_at.merge(seen)
+        return extend(schema, seen, table)
+
     names = source.key.attributes if source.key else ()
+    rules = Rules.of(table, spill=lambda _: "")
+    reader = BlockReader(names, export.kind == "incremental", times(export), rules, grow)
+    schema = Schema(table=table.name, key=names)
     profile = Profile(Seen())
     with item_progress(f"profile {export.table_name}", export.item_count, silent=silent) as progress:
         for file in export.files:
-            number = 0
-            for block in read_blocks(source.storage, file):
-                for line in block.splitlines():
-                    number += 1
-                    where = f"{file.uri.rpartition('/')[2]}:{number}"
-                    _look_at(profile, line, names, where, incremental=export.kind == "incremental")
-                progress.update(progress.tasks[0].id, completed=profile.items + profile.deletes + profile.unreadable)
+            for block in read_blocks(source.storage, file, block_bytes=BLOCK_BYTES):
+                batch = reader.read(split_lines(block, 1), schema)
+                schema = batch.schema
+                profile.seen.merge(batch.seen)
+                profile.deletes += batch.deletes
+                profile.unreadable += len(batch.rejected)
+                profile.items += batch.lines - batch.deletes - len(batch.rejected)
+                progress.update(progress.tasks[0].id, advance=batch.lines)
+    profile.seen.name_examples(looked_at)
     return profile
-
-
-def _look_at(profile: Profile, line: bytes, names: tuple[str, ...], where: str, *, incremental: bool) -> None:
-    try:
-        record = load_line(line.decode())
-        change = incremental_change(record) if incremental else full_change(record, 0)
-        image = {"M": change.image or {}}
-        check_all(image)
-    except (AttributeValueError, UnicodeDecodeError):
-        profile.unreadable += 1
-        return
-    if change.image is not None:
-        observe(profile.seen, image, key_text(change.keys or change.image, names) or where)
-    profile.items += change.image is not None
-    profile.deletes += change.image is None
 
 
 def proposed_yaml(source: Source, seen: Seen) -> str:

@@ -32,16 +32,16 @@ def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
         fraction = rf"(?:\.[0-9]{{1,{type_.scale}}})?" if type_.scale else ""
         plain = texts.str.contains(rf"^-?[0-9]+{fraction}$")
         column = texts.set(~plain, None).cast(type_.polars, strict=False)
-        _digits(texts.filter(column.is_not_null()), seen)
+        add_digits(seen, texts.filter(column.is_not_null()))
     elif type_.name == "DOUBLE PRECISION":
         column = texts.set(~is_json_number(texts), None).cast(pl.Float64, strict=False)
     else:
         column = texts.set(~is_json_number(texts), None)
-        _digits(column.drop_nulls(), seen)
+        add_digits(seen, column.drop_nulls())
     return column
 
 
-def _digits(texts: pl.Series, seen: Seen) -> None:
+def add_digits(seen: Seen, texts: pl.Series) -> None:
     """Integer digits and scale of numbers in plain text; zeros at the end and exponents make them an upper bound."""
     if not len(texts):
         return

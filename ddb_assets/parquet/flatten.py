@@ -1,8 +1,8 @@
 """An export to typed, flat Parquet: blocks in parallel, parts per relation, quarantine, and the report last.
 
 This module moves the data: which files, which threads, where parts go, what the counts must add up to. How a block's
-lines become rows is `block.py`; what the columns are is `schema.py`. No dagster, no boto3: files are reached through the
-storage handed in. Memory is a few blocks, whatever the export's size.
+lines become rows is `block.py`, rows parts `part_writer.py`; what the columns are is `schema.py`. No dagster, no boto3:
+files are reached through the storage handed in. Memory is a few blocks and a part per relation, whatever the export's size.
 """
 
 import hashlib
@@ -24,7 +24,8 @@ from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.digest import digest
 from ddb_assets.parquet.infer import extend
 from ddb_assets.parquet.parse import split_lines
-from ddb_assets.parquet.parts import align, write_part
+from ddb_assets.parquet.part_writer import PartWriter
+from ddb_assets.parquet.parts import align
 from ddb_assets.parquet.profile import Seen, path_rows
 from ddb_assets.parquet.quarantine import quarantine_line
 from ddb_assets.parquet.record import times
@@ -118,14 +119,6 @@ def read_report(storage: "Storage", out: str) -> Report:
         raise FlattenError(f"{out}/{REPORT}: {where}: {first['msg']}; flatten the export again") from None
 
 
-@dataclass
-class _Written:
-    """A part and the relation as it was when the part was written."""
-
-    part: Part
-    relation: Relation
-
-
 class _Run:
     """One call of `flatten`: what its threads share. The lock guards everything that changes."""
 
@@ -154,7 +147,7 @@ class _Run:
         self.reader = BlockReader(key.attributes, self.incremental, times(export), rules, self._grow)
         self.lock = threading.Lock()
         self.failed = threading.Event()
-        self.written: list[_Written] = []
+        self.parts = PartWriter(storage, out, table.warehouse.slices)
         self.quarantine: list[str] = []
         self.seen, self.looked_at = Seen(), Seen()
         self.misfits = Misfits()
@@ -177,7 +170,7 @@ class _Run:
         self.seen.name_examples(self.looked_at)
         self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
         final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
-        for written in self.written:
+        for written in self.parts.finish():
             part = align(self.storage, written.part, written.relation, final.get(written.relation.name))
             if part is None:
                 return False
@@ -213,18 +206,15 @@ class _Run:
         if self.failed.is_set():
             return 0
         batch = self.reader.read(split_lines(block, first), self.schema)
-        written = [
-            _Written(write_part(self.storage, f"{self.out}/{relation.name}/part-{name}.parquet", frame), relation)
-            for relation in batch.schema.relations(incremental=self.incremental)
-            if (frame := batch.frames[relation.name]).height
-        ]
+        for relation in batch.schema.relations(incremental=self.incremental):
+            if (frame := batch.frames[relation.name]).height:
+                self.parts.add(relation, frame, name)
         if batch.rejected:
             uri = f"{self.out}/{QUARANTINE}/{name}.jsonl"
             self.storage.write(
                 uri, b"".join(quarantine_line(file, rejected, self.table) for rejected in batch.rejected)
             )
         with self.lock:
-            self.written += written
             self.quarantine += [uri] if batch.rejected else []
             self._count(batch, len(block))
         if self.on_progress:
@@ -257,7 +247,7 @@ class _Run:
     def report(self, started: float) -> Report:
         """The report; raises FlattenError when items, rows and quarantined lines do not add up."""
         parts: dict[str, list[Part]] = {}
-        for written in sorted(self.written, key=lambda w: w.part.uri):
+        for written in sorted(self.parts.written, key=lambda w: w.part.uri):
             parts.setdefault(written.relation.name, []).append(written.part)
         relations = tuple(
             relation.model_copy(update={"parts": tuple(found), "rows": sum(part.rows for part in found)})

@@ -58,7 +58,7 @@ def test_flatten_writes_parquet_and_a_report_that_it_also_prints(real_export: st
     assert report["items_in_manifest"] == report["lines_read"] == report["rows"]["s3_export_test"] == 3
     assert (report["deletes"], report["quarantined"], report["extra_values"]) == (0, 0, 0)
     (relation,) = report["schema"]
-    assert {"name": "id", "path": ["id"], "type": "VARCHAR(16)", "role": "key"} in relation["columns"]
+    assert {"name": "id", "path": ["id"], "type": "VARCHAR(16)", "role": "key", "empty": False} in relation["columns"]
     rows = pl.read_parquet(out / "s3_export_test" / "part-*.parquet")
     assert rows.height == 3
     assert rows.columns == [column["name"] for column in relation["columns"]]
@@ -153,6 +153,7 @@ def test_profile_shows_every_path_and_proposes_yaml_that_loads(real_export: str)
     assert paths["bar"]["absent"] == pytest.approx(2 / 3)
     assert paths["b"]["null"] == 1
     assert paths["e[]"]["types"] == {"S": 1, "N": 1}
+    assert paths["e[]"]["integer_digits"] == 1
     assert Table.model_validate(yaml.safe_load(told["yaml"])["attributes"]).key
     assert "f.h" in call("profile", real_export).output
 
