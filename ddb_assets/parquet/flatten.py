@@ -29,7 +29,7 @@ from ddb_assets.parquet.parts import align
 from ddb_assets.parquet.profile import Seen, path_rows
 from ddb_assets.parquet.quarantine import quarantine_line
 from ddb_assets.parquet.record import times
-from ddb_assets.parquet.report import Part, Relation, Report
+from ddb_assets.parquet.report import Part, Report
 from ddb_assets.parquet.rules import Misfits, Rules
 from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, next_version
@@ -147,7 +147,7 @@ class _Run:
         self.reader = BlockReader(key.attributes, self.incremental, times(export), rules, self._grow)
         self.lock = threading.Lock()
         self.failed = threading.Event()
-        self.parts = PartWriter(storage, out, table.warehouse.slices)
+        self.parts = PartWriter(storage, out, table.warehouse.slices, export.item_count)
         self.quarantine: list[str] = []
         self.seen, self.looked_at = Seen(), Seen()
         self.misfits = Misfits()
@@ -206,9 +206,8 @@ class _Run:
         if self.failed.is_set():
             return 0
         batch = self.reader.read(split_lines(block, first), self.schema)
-        for relation in batch.schema.relations(incremental=self.incremental):
-            if (frame := batch.frames[relation.name]).height:
-                self.parts.add(relation, frame, name)
+        relations = batch.schema.relations(incremental=self.incremental)
+        self.parts.add(relations, batch.frames, batch.lines, name)
         if batch.rejected:
             uri = f"{self.out}/{QUARANTINE}/{name}.jsonl"
             self.storage.write(

@@ -5,7 +5,10 @@ Facts: Redshift Database Developer Guide, "Loading data files": 1 MB to 1 GB eac
 """
 
 import threading
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -17,7 +20,7 @@ from ddb_assets.parquet.report import Part, Relation
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
-PART_BYTES = 64 << 20  # in memory; a fourth to an eighth of it in the file
+PART_BYTES = 24 << 20  # in memory; a fourth to an eighth of it in the file
 LEAST_BYTES = 8 << 20  # in memory, so that a file is not much below 1 MB
 
 
@@ -40,51 +43,62 @@ class _Held:
 
 
 class PartWriter:
-    """Writes parts into `<out>/<relation>/`; holds less than `PART_BYTES` of each relation in memory."""
+    """Writes parts into `<out>/<relation>/`; of each relation it holds no more in memory than makes a part.
 
-    def __init__(self, storage: "Storage", out: str, slices: int) -> None:
-        self._storage, self._out, self._slices = storage, out, slices
+    `items` are those of the whole export: what its first blocks become tells how much there will be of each relation.
+    """
+
+    def __init__(self, storage: "Storage", out: str, slices: int, items: int) -> None:
+        self._storage, self._out, self._slices, self._items = storage, out, slices, items
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
+        self._bytes: Counter[str] = Counter()
+        self._seen = 0
         self.written: list[Written] = []
 
-    def add(self, relation: Relation, frame: pl.DataFrame, name: str) -> None:
-        """Takes the rows that a block has of a relation; writes what is enough for a part, or has other columns."""
+    def add(self, relations: tuple[Relation, ...], frames: Mapping[str, pl.DataFrame], items: int, name: str) -> None:
+        """Takes the rows that a block of so many items has; writes what is enough for a part, or has other columns."""
         due = []
         with self._lock:
-            held = self._held.get(relation.name)
-            if held and list(dtypes(held.relation).items()) != list(dtypes(relation).items()):
-                due.append(self._held.pop(relation.name))
-            held = self._held.setdefault(relation.name, _Held(relation, name))
-            held.frames.append(frame)
-            held.bytes += frame.estimated_size()
-            if held.bytes >= PART_BYTES:
-                due.append(self._held.pop(relation.name))
+            self._seen += items
+            for relation in relations:
+                if frames[relation.name].height:
+                    due += self._hold(relation, frames[relation.name], name)
         for whole in due:
-            self._write(whole, 1)
+            self._write(whole)
+
+    def _hold(self, relation: Relation, frame: pl.DataFrame, name: str) -> list[_Held]:
+        """Adds a frame to those that wait; what need wait no longer."""
+        due = []
+        held = self._held.get(relation.name)
+        if held and list(dtypes(held.relation).items()) != list(dtypes(relation).items()):
+            due.append(self._held.pop(relation.name))
+        held = self._held.setdefault(relation.name, _Held(relation, name))
+        held.frames.append(frame)
+        held.bytes += frame.estimated_size()
+        self._bytes[relation.name] += frame.estimated_size()
+        if held.bytes >= part_bytes(self._bytes[relation.name] * max(1, self._items / self._seen), self._slices):
+            due.append(self._held.pop(relation.name))
+        return due
 
     def finish(self) -> list[Written]:
         """Writes what is still held, and gives all parts."""
-        for name, held in self._held.items():
-            full = sum(written.relation.name == name for written in self.written)
-            self._write(held, file_count(full, held.bytes, self._slices))
+        for held in self._held.values():
+            self._write(held)
         self._held.clear()
         return self.written
 
-    def _write(self, held: _Held, count: int) -> None:
-        frame = pl.concat(held.frames)
-        step = -(-frame.height // count)
-        for place, start in enumerate(range(0, frame.height, step)):
-            name = held.name if count == 1 else f"{held.name}-{place:02d}"
-            uri = f"{self._out}/{held.relation.name}/part-{name}.parquet"
-            part = write_part(self._storage, uri, frame.slice(start, step))
-            with self._lock:
-                self.written.append(Written(part, held.relation))
+    def _write(self, held: _Held) -> None:
+        uri = f"{self._out}/{held.relation.name}/part-{held.name}.parquet"
+        part = write_part(self._storage, uri, pl.concat(held.frames))
+        with self._lock:
+            self.written.append(Written(part, held.relation))
 
 
-def file_count(full: int, size: int, slices: int) -> int:
-    """How many files the last `size` bytes (in memory) become beside `full` ones, for a multiple of the slices in all.
+def part_bytes(total: float, slices: int) -> float:
+    """How much (in memory) makes a part when there are `total` bytes: then a multiple of the slices are made of it.
 
     Fewer when they would be too small.
     """
-    return max(1, min(size // LEAST_BYTES, slices - full % slices))
+    files = slices * ceil(total / (slices * PART_BYTES))
+    return max(LEAST_BYTES, total / max(1, files))

@@ -29,9 +29,8 @@ def write_part(storage: "Storage", uri: str, frame: pl.DataFrame) -> Part:
 
 
 def _long(frame: pl.DataFrame) -> tuple[str, ...]:
-    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    longest = frame.select(pl.col(name).str.len_bytes().max() for name in texts).row(0) if texts else ()
-    return tuple(name for name, size in zip(texts, longest, strict=True) if (size or 0) > MAX_VARCHAR)
+    longest = {text.name: text.str.len_bytes().max() for text in frame.get_columns() if text.dtype == pl.String}
+    return tuple(name for name, size in longest.items() if isinstance(size, int) and size > MAX_VARCHAR)
 
 
 def align(storage: "Storage", part: Part, written: Relation, final: Relation | None) -> Part | None:

@@ -129,7 +129,7 @@ def test_a_column_of_nothing_but_null_becomes_what_its_first_value_is(
 def test_parts_written_before_a_column_widened_are_widened(flattening: Flattening) -> None:
     outcome = flattening(n(*["7"] * 2000), n("0.5"), [{"b": {"S": "new"}}])
     assert {row["a"] for row in outcome.rows()} == {Decimal("7.00"), Decimal("0.50"), None}
-    assert {part.rows for part in outcome.report.root.parts} == {2000, 1}
+    assert sum(part.rows for part in outcome.report.root.parts) == 2002
 
 
 def test_a_part_written_with_its_columns_in_another_order_is_written_again(flattening: Flattening) -> None:
