@@ -74,9 +74,10 @@ class PartWriter:
         if held and list(dtypes(held.relation).items()) != list(dtypes(relation).items()):
             due.append(self._held.pop(relation.name))
         held = self._held.setdefault(relation.name, _Held(relation, name))
+        size = int(frame.estimated_size())
         held.frames.append(frame)
-        held.bytes += frame.estimated_size()
-        self._bytes[relation.name] += frame.estimated_size()
+        held.bytes += size
+        self._bytes[relation.name] += size
         if held.bytes >= part_bytes(self._bytes[relation.name] * max(1, self._items / self._seen), self._slices):
             due.append(self._held.pop(relation.name))
         return due

@@ -11,8 +11,8 @@ from ddb_assets.parquet.exact import ExactPath
 from ddb_assets_tests.parquet.flattening import Flattening
 from ddb_assets_tests.parquet.test_exactness import rows_written, with_keys
 
-MAP = {"M": {"b": {"S": 'say "x"'}, "c": {"L": [{"N": "1.50"}, {"M": {}}, {"NULL": True}]}}}
-VALUES = {
+MAP: dict[str, Any] = {"M": {"b": {"S": 'say "x"'}, "c": {"L": [{"N": "1.50"}, {"M": {}}, {"NULL": True}]}}}
+VALUES: dict[str, dict[str, Any]] = {
     "S": {"S": "soon\n"},
     "N": {"N": "7"},
     "BOOL": {"BOOL": False},
