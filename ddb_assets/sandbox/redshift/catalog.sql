@@ -1,7 +1,6 @@
--- What PostgreSQL needs to behave as Redshift: types, functions, system views. Installed into the template of every
--- database before anybody connects, into pg_catalog, so that no search_path hides it.
--- Facts: Redshift Database Developer Guide, "Character types", "SUPER type", "VARBYTE type", SYS_LOAD_ERROR_DETAIL,
--- SYS_LOAD_HISTORY, SVV_REDSHIFT_COLUMNS, JSON_PARSE, JSON_SERIALIZE.
+-- What PostgreSQL needs to behave as Redshift: types and functions. Installed into the database before anybody connects,
+-- into pg_catalog, so that no search_path hides it. Catalog and system views are `system_views.sql`.
+-- Facts: Redshift Database Developer Guide, "Character types", "SUPER type", "VARBYTE type", JSON_PARSE, JSON_SERIALIZE.
 SET allow_system_table_mods = on;
 SET check_function_bodies = off;
 CREATE SCHEMA redshift;
@@ -226,54 +225,3 @@ CREATE FUNCTION redshift.json_serialize_to_varbyte(pg_catalog.super) RETURNS pg_
     $$ SELECT convert_to(redshift.compact($1::jsonb), 'UTF8')::pg_catalog.varbyte $$;
 CREATE FUNCTION pg_catalog.json_typeof(pg_catalog.super) RETURNS pg_catalog.rs_varchar LANGUAGE sql IMMUTABLE STRICT AS
     $$ SELECT jsonb_typeof($1::jsonb)::pg_catalog.rs_varchar $$;
-
--- Names of 64 to 127 bytes, which PostgreSQL would cut: it knows them by a shorter one.
-CREATE TABLE redshift.long_names (short text PRIMARY KEY, long text NOT NULL);
-GRANT SELECT ON redshift.long_names TO PUBLIC;
-CREATE FUNCTION redshift.name_of(short name) RETURNS text LANGUAGE sql STABLE STRICT AS
-    $$ SELECT coalesce((SELECT long FROM redshift.long_names WHERE long_names.short = $1::text), $1::text) $$;
-
-CREATE FUNCTION redshift.type_name(type oid, modifier integer) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT CASE type
-        WHEN 'pg_catalog.rs_varchar'::regtype THEN 'character varying' || CASE WHEN modifier > 0 THEN '(' || modifier || ')' ELSE '' END
-        WHEN 'pg_catalog.varbyte'::regtype THEN 'binary varying' || CASE WHEN modifier > 0 THEN '(' || modifier || ')' ELSE '' END
-        ELSE format_type(type, modifier) END $$;
-
-CREATE VIEW pg_catalog.svv_redshift_columns AS
-SELECT current_database()::text AS database_name, redshift.name_of(n.nspname) AS schema_name,
-    redshift.name_of(c.relname) AS table_name, redshift.name_of(a.attname) AS column_name,
-    row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum)::integer AS ordinal_position,
-    redshift.type_name(a.atttypid, a.atttypmod) AS data_type,
-    CASE WHEN a.attnotnull THEN 'NO' ELSE 'YES' END AS is_nullable,
-    col_description(c.oid, a.attnum) AS remarks
-FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v')
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift', 'pg_toast');
-GRANT SELECT ON pg_catalog.svv_redshift_columns TO PUBLIC;
-
--- The last COPY of a session, and what became of every one.
-CREATE FUNCTION pg_catalog.pg_last_copy_id() RETURNS bigint LANGUAGE sql STABLE AS
-    $$ SELECT coalesce(nullif(current_setting('redshift.last_copy_id', true), ''), '-1')::bigint $$;
-CREATE FUNCTION pg_catalog.pg_last_copy_count() RETURNS bigint LANGUAGE sql STABLE AS
-    $$ SELECT coalesce(nullif(current_setting('redshift.last_copy_count', true), ''), '0')::bigint $$;
-CREATE SEQUENCE redshift.query_ids START 1000;
-GRANT USAGE ON SEQUENCE redshift.query_ids TO PUBLIC;
-CREATE TABLE redshift.loads (
-    query_id bigint, session_id integer, database_name text, status text, table_name text, start_time timestamp,
-    end_time timestamp, duration bigint, data_source text, file_format text, loaded_rows bigint, loaded_bytes bigint,
-    source_file_count bigint, source_file_bytes bigint, file_count_scanned bigint, file_bytes_scanned bigint,
-    error_count bigint
-);
-CREATE TABLE redshift.load_errors (
-    query_id bigint, session_id integer, database_name text, table_id integer, start_time timestamp, file_name text,
-    line_number bigint, column_name text, column_type text, column_length text, position integer, error_code integer,
-    error_message text
-);
-CREATE VIEW pg_catalog.sys_load_history AS SELECT 1 AS user_id, loads.* FROM redshift.loads;
-CREATE VIEW pg_catalog.sys_load_error_detail AS SELECT 1 AS user_id, load_errors.* FROM redshift.load_errors;
-CREATE VIEW pg_catalog.stl_load_errors AS
-SELECT 1 AS userid, 0 AS slice, table_id AS tbl, start_time AS starttime, session_id AS session, query_id AS query,
-    file_name AS filename, line_number, column_name AS colname, column_type AS type, column_length AS col_length,
-    position, ''::text AS raw_line, ''::text AS raw_field_value, error_code AS err_code, error_message AS err_reason
-FROM redshift.load_errors;
-GRANT SELECT ON pg_catalog.sys_load_history, pg_catalog.sys_load_error_detail, pg_catalog.stl_load_errors TO PUBLIC;

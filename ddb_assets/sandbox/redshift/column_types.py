@@ -30,6 +30,7 @@ _SAME = {
     _T.FLOAT: "real",
     _T.SUPER: "super",
 }
+_CATALOG = {"regclass", "oid"}
 _VARCHAR = {_T.VARCHAR, _T.NVARCHAR, _T.TEXT}
 
 
@@ -54,6 +55,8 @@ def translated(node: exp.DataType, *, in_column: bool) -> exp.DataType:
         text = f"numeric({precision},{scale})"
     elif node.this in _SAME:
         text = _SAME[node.this]
+    elif not in_column and node.sql(dialect="redshift").lower() in _CATALOG:
+        return node
     else:
         raise ServerError(f'type "{node.sql(dialect="redshift").lower()}" does not exist', "42704")
     return exp.DataType(this=_T.USERDEFINED, kind=text)

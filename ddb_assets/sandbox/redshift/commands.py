@@ -8,10 +8,12 @@ import time
 from ddb_assets.sandbox.redshift.backend import Backend, literal
 from ddb_assets.sandbox.redshift.copy_run import CopyRun
 from ddb_assets.sandbox.redshift.dialect import Plan
+from ddb_assets.sandbox.redshift.query_log import Ran
 from ddb_assets.sandbox.redshift.shared import Shared
+from ddb_assets.sandbox.redshift.table_design import FIXED_ENCODINGS
 from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError
 
-_TAGS = {"begin": "BEGIN", "truncate": "TRUNCATE TABLE", "lengthen": "ALTER TABLE", "copy": "COPY"}
+_TAGS = {"begin": "BEGIN", "truncate": "TRUNCATE TABLE", "lengthen": "ALTER TABLE", "copy": "COPY", "set": "SET"}
 
 
 class Commands:
@@ -21,7 +23,7 @@ class Commands:
         self._backend = backend
         self._shared = shared
 
-    def run(self, plan: Plan) -> str:
+    def run(self, plan: Plan, ran: Ran) -> str:
         """Runs what is not PostgreSQL's; the command's tag."""
         if plan.kind == "commit":
             return self._commit()
@@ -41,6 +43,7 @@ class Commands:
             CopyRun(
                 plan,
                 plan.copy,
+                ran,
                 backend=self._backend,
                 storage=shared.storage,
                 journal=shared.journal,
@@ -52,7 +55,7 @@ class Commands:
         self._backend.query(plan.sql)
         if plan.kind == "truncate" and self._backend.status == b"T":
             self._backend.query("COMMIT")
-        return _TAGS[plan.kind]
+        return plan.tag or _TAGS[plan.kind]
 
     def _commit(self) -> str:
         fault = self._shared.faults.commit()
@@ -68,7 +71,9 @@ class Commands:
         if self._backend.status != b"I":
             raise ServerError("ALTER TABLE ALTER COLUMN cannot run inside a transaction block", "25001")
         found = self._backend.query(
-            "SELECT t.typname, a.atttypmod FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "  # noqa: S608
+            "SELECT t.typname, a.atttypmod, e.encoding, a.atthasdef "  # noqa: S608
+            "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
+            "LEFT JOIN redshift.encodings e ON e.relation = a.attrelid AND e.attnum = a.attnum "
             f"WHERE a.attrelid = {literal(plan.table)}::regclass AND a.attname = {literal(plan.column)}"
         )
         if found and found[0][0] != "rs_varchar":
@@ -76,6 +81,9 @@ class Commands:
                 f'cannot alter type of column "{plan.column}": only the size of a VARCHAR column can be altered',
                 "0A000",
             )
+        if found and (found[0][2] in FIXED_ENCODINGS or found[0][3] == "t"):
+            why = "it has a default" if found[0][3] == "t" else f"its encoding is {found[0][2]}"
+            raise ServerError(f'cannot alter type of column "{plan.column}": {why}', "0A000")
         if found and plan.size < int(found[0][1] or 0):
             raise ServerError(f'cannot make column "{plan.column}" smaller: it may hold longer values', "0A000")
 

@@ -7,9 +7,8 @@ fails the statement.
 
 import json
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -21,8 +20,9 @@ from ddb_assets.sandbox.redshift.backend import Backend, literal
 from ddb_assets.sandbox.redshift.copy_statement import Copy
 from ddb_assets.sandbox.redshift.dialect import Plan
 from ddb_assets.sandbox.redshift.faults import Faults
-from ddb_assets.sandbox.redshift.journal import Journal, LoadFailure
+from ddb_assets.sandbox.redshift.journal import Journal, LoadedFile, LoadFailure
 from ddb_assets.sandbox.redshift.parquet_types import FileColumn, TableColumn, file_columns
+from ddb_assets.sandbox.redshift.query_log import Ran
 from ddb_assets.sandbox.redshift.wire import ServerError
 
 BATCH_ROWS = 50_000
@@ -32,59 +32,45 @@ SCAN_ERROR = 15001
 _COMPRESSED = (".gz", ".gzip", ".bz2", ".lzo", ".zst", ".zstd", ".snappy")
 
 
-@dataclass(frozen=True)
-class _File:
-    uri: str
-    size: int
-
-
 class CopyRun:
     """One COPY on a session's connection. `run` returns how many rows it loaded, or raises ServerError."""
 
-    def __init__(self, plan: Plan, copy: Copy, *, backend: Backend, storage: Storage, journal: Journal, faults: Faults):
-        self._plan, self._copy = plan, copy
+    def __init__(
+        self, plan: Plan, copy: Copy, ran: Ran, *, backend: Backend, storage: Storage, journal: Journal, faults: Faults
+    ) -> None:
+        self._plan, self._copy, self._ran = plan, copy, ran
         self._backend, self._storage, self._journal, self._faults = backend, storage, journal, faults
-        self._started = datetime.now(UTC).replace(tzinfo=None)
-        self._query = journal.query_id()
         self._failure: LoadFailure | None = None
 
     def run(self) -> int:
         """Loads everything, or nothing."""
         columns = self._table_columns()
-        files: list[_File] = []
-        rows = 0
+        files: list[LoadedFile] = []
         try:
-            files = list(self._files())
+            files += self._files()
             names = ", ".join('"' + c.name.replace('"', '""') + '"' for c in columns)
             rows = self._backend.copy_in(
                 f"COPY {self._plan.table} ({names}) FROM STDIN WITH (FORMAT csv)", self._chunks(files, columns)
             )
         except ServerError as error:
-            self._record(rows, files, "aborted")
+            self._record(files, "aborted")
             if self._failure is not None:
-                self._journal.failed(self._query, self._started, self._failure)
+                self._journal.failed(self._ran, self._table, self._failure)
             raise error
         self._backend.query(
-            f"SELECT set_config('redshift.last_copy_id', '{self._query}', false), "
+            f"SELECT set_config('redshift.last_copy_id', '{self._ran.query}', false), "
             f"set_config('redshift.last_copy_count', '{rows}', false)"
         )
-        self._record(rows, files, "completed")
+        self._record(files, "completed")
         return rows
 
-    def _record(self, rows: int, files: list[_File], status: str) -> None:
-        self._journal.loaded(
-            self._query,
-            self._copy.table.name,
-            self._copy.source,
-            self._started,
-            rows=rows,
-            files=len(files),
-            size=sum(f.size for f in files),
-            status=status,
-        )
+    def _record(self, files: list[LoadedFile], status: str) -> None:
+        self._journal.loaded(self._ran, self._copy.table.name, self._copy.source, files, status=status)
 
     def _table_columns(self) -> list[TableColumn]:
-        if self._backend.query(f"SELECT to_regclass({literal(self._plan.table)})")[0][0] is None:
+        table = self._backend.query(f"SELECT to_regclass({literal(self._plan.table)})::oid")[0][0]
+        self._table = int(table or 0)
+        if table is None:
             raise ServerError(f"Cannot COPY into nonexistent table {self._copy.table.name}", "42P01")
         found = self._backend.query(
             "SELECT a.attname, t.typname, CASE WHEN t.typname = 'numeric' THEN ((a.atttypmod - 4) >> 16) & 65535 "  # noqa: S608
@@ -103,7 +89,7 @@ class CopyRun:
                 raise ServerError(f'column "{name}" of relation "{self._copy.table.name}" does not exist', "42703")
         return [columns[name] for name in wanted]
 
-    def _files(self) -> Iterator[_File]:
+    def _files(self) -> Iterator[LoadedFile]:
         if "MANIFEST" not in self._copy.flags:
             yield from self._with_prefix()
             return
@@ -131,19 +117,19 @@ class CopyRun:
                     f"content_length of the manifest is {meta['content_length']}, the file has {size} bytes",
                     url,
                 )
-            yield _File(url, size)
+            yield LoadedFile(url, size)
 
-    def _with_prefix(self) -> Iterator[_File]:
+    def _with_prefix(self) -> Iterator[LoadedFile]:
         bucket, prefix = split_s3(self._copy.source)
         found = False
         for page in self._storage.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for one in page.get("Contents", []):
                 found = True
-                yield _File(f"s3://{bucket}/{one['Key']}", one["Size"])
+                yield LoadedFile(f"s3://{bucket}/{one['Key']}", one["Size"])
         if not found:
             raise ServerError(f"The specified S3 prefix '{prefix}' does not exist")
 
-    def _chunks(self, files: list[_File], columns: list[TableColumn]) -> Iterator[bytes]:
+    def _chunks(self, files: list[LoadedFile], columns: list[TableColumn]) -> Iterator[bytes]:
         with tempfile.TemporaryDirectory(prefix="ddb-assets-copy-") as folder:
             for number, file in enumerate(files, 1):
                 self._faults.file(number)
@@ -156,13 +142,14 @@ class CopyRun:
                     while block := source.read(1 << 20):
                         copy.write(block)
                 try:
-                    yield from self._rows(path, file, columns)
+                    done = yield from self._rows(path, file, columns)
                 except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
                     raise self._scan_error(
                         SCAN_ERROR, f"the file cannot be read as Parquet: {error!s}", file.uri
                     ) from None
+                files[number - 1] = replace(file, rows=done)
 
-    def _rows(self, path: Path, file: _File, columns: list[TableColumn]) -> Iterator[bytes]:
+    def _rows(self, path: Path, file: LoadedFile, columns: list[TableColumn]) -> Generator[bytes, None, int]:
         parquet = pq.ParquetFile(path)
         found = file_columns(parquet)
         filled = "FILLRECORD" in self._copy.flags and len(found) < len(columns)
@@ -183,8 +170,9 @@ class CopyRun:
             texts += [pl.Series(str(n), [None] * frame.height, pl.String) for n in range(len(found), len(columns))]
             done += frame.height
             yield pl.DataFrame(texts).write_csv(include_header=False).encode()
+        return done
 
-    def _check_type(self, theirs: FileColumn, ours: TableColumn, file: _File) -> None:
+    def _check_type(self, theirs: FileColumn, ours: TableColumn, file: LoadedFile) -> None:
         if ours.type == "super":
             if "SERIALIZETOJSON" not in self._copy.flags:
                 raise ServerError("SUPER column in COPY query requires SERIALIZETOJSON option", "0A000")
@@ -199,7 +187,7 @@ class CopyRun:
                 ours,
             )
 
-    def _text(self, values: pl.Series, column: TableColumn, file: _File, before: int) -> pl.Series:
+    def _text(self, values: pl.Series, column: TableColumn, file: LoadedFile, before: int) -> pl.Series:
         """The values as PostgreSQL's COPY reads them in text. Raises ServerError for one that is too long."""
         if column.type in {"rs_varchar", "bpchar", "varbyte"}:
             binary = column.type == "varbyte"
@@ -221,7 +209,7 @@ class CopyRun:
             return values.dt.strftime("%Y-%m-%d %H:%M:%S%.6f+00")
         return values
 
-    def _super(self, value: object, file: _File, column: TableColumn) -> str | None:
+    def _super(self, value: object, file: LoadedFile, column: TableColumn) -> str | None:
         if value is None:
             return None
         if isinstance(value, str) and len(value.encode()) > SUPER_STRING:
@@ -248,7 +236,7 @@ class CopyRun:
         rule = "-" * 47
         detail = (
             f"\n  {rule}\n  error:  Spectrum Scan Error\n  code:      {code}\n  context:   {context}\n"
-            f"  query:     {self._query}\n  location:  dory_util.cpp:1509\n  process:   worker_thread [pid=1]\n  {rule}\n"
+            f"  query:     {self._ran.query}\n  location:  dory_util.cpp:1509\n  process:   worker_thread [pid=1]\n  {rule}\n"
         )
         return ServerError("Spectrum Scan Error", "XX000", detail)
 

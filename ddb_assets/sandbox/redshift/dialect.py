@@ -12,15 +12,15 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import SqlglotError
-from sqlglot.parsers.redshift import RedshiftParser
 
-from ddb_assets.sandbox.redshift import column_types, refusals
+from ddb_assets.sandbox.redshift import column_types, refusals, table_design
 from ddb_assets.sandbox.redshift.copy_statement import Copy, parse_copy
+from ddb_assets.sandbox.redshift.late_views import LateViews
 from ddb_assets.sandbox.redshift.names import Names, fold
 from ddb_assets.sandbox.redshift.navigation import navigate
 from ddb_assets.sandbox.redshift.wire import ServerError
 
-Kind = Literal["plain", "begin", "commit", "rollback", "truncate", "copy", "lengthen", "outside"]
+Kind = Literal["plain", "begin", "commit", "rollback", "truncate", "copy", "lengthen", "outside", "define", "set"]
 
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
 _TRANSACTION: dict[str, Kind] = {
@@ -34,12 +34,9 @@ _TRANSACTION: dict[str, Kind] = {
 _SETTINGS = {"statement_timeout", "search_path", "application_name", "timezone", "datestyle"}
 _UNKNOWN = (r"^\s*MERGE\b.*\bREMOVE\s+DUPLICATES\s*;?\s*$", r"^\s*ALTER\s+TABLE\s+\S+\s+APPEND\b")
 _NOT_HERE = {"UNLOAD", "CALL", "PREPARE", "DECLARE", "FETCH", "CLOSE", "SHOW"}
-_DROPPED_CONSTRAINTS = (
-    exp.PrimaryKeyColumnConstraint,
-    exp.UniqueColumnConstraint,
-    exp.EncodeColumnConstraint,
-    exp.Reference,
-)
+_ANALYZE = re.compile(r"\s+(PREDICATE|ALL)\s+COLUMNS\s*;?\s*$", re.IGNORECASE)
+_NO_COMMENT = re.compile(r"\s+IS\s+NULL\s*;?\s*$", re.IGNORECASE)
+_CATALOG = re.compile(r"(pg|svv|svl|sys|stl|stv|svcs)_", re.IGNORECASE)
 _FUNCTIONS = {"JSON_SERIALIZE", "JSON_SERIALIZE_TO_VARBYTE"}  # PostgreSQL's grammar has the first one for itself
 
 
@@ -50,6 +47,8 @@ class Plan:
     plain: PostgreSQL runs `sql`. begin, commit, rollback, truncate: so too, but the session looks. copy: see `copy`;
     `table` and `column` (all of them) are in PostgreSQL's names. lengthen: ALTER COLUMN TYPE of `column` of `table` to a
     VARCHAR of `size` bytes. outside: refused in a transaction, else nothing is done and `sql` is the command's tag.
+    define: PostgreSQL runs all of `sql`, and the client hears `tag`. set: PostgreSQL runs it, the session looks at
+    `setting`, name and value. `on_nodes` when the statement reads or writes what the compute nodes hold.
     """
 
     kind: Kind
@@ -59,9 +58,12 @@ class Plan:
     table: str = ""
     column: str = ""
     size: int = 0
+    tag: str = ""
+    setting: tuple[str, str] = ("", "")
+    on_nodes: bool = False
 
 
-def translate(text: str, names: Names) -> Plan:
+def translate(text: str, names: Names, late: LateViews) -> Plan:
     """The plan for one statement. Raises ServerError as Redshift would."""
     found = _FIRST_WORD.match(text)
     word = found[1].upper() if found else ""
@@ -70,19 +72,25 @@ def translate(text: str, names: Names) -> Plan:
     if word == "COPY":
         copy = parse_copy(text)
         table = _generated(_prepared(copy.table, names))
-        return Plan("copy", "COPY", text, copy, table, ", ".join(f'"{names.short(c)}"' for c in copy.columns))
+        columns = ", ".join(f'"{names.short(c)}"' for c in copy.columns)
+        return Plan("copy", "COPY", text, copy, table, columns, on_nodes=True)
     if word == "VACUUM":
         return Plan("outside", "VACUUM", text)
     if word in _NOT_HERE:
         raise ServerError(f"the stand-in does not know {word}", "0A000")
     if word == "EXPLAIN":
-        return Plan("plain", "EXPLAIN " + translate(text[found.end() :] if found else "", names).sql, text)
+        return Plan("plain", "EXPLAIN " + translate(text[found.end() :] if found else "", names, late).sql, text)
     if word == "LOCK":
         return Plan("plain", _lock(text, names), text)
-    return _parsed(text, names)
+    if word == "ANALYZE":
+        return Plan("plain", _analyze(_ANALYZE.sub("", text), names), text)
+    if word == "COMMENT" and _NO_COMMENT.search(text):
+        commented = _parsed(_NO_COMMENT.sub(" IS ''", text), names, late)
+        return Plan("plain", commented.sql, text)  # to PostgreSQL an empty comment is none
+    return _parsed(text, names, late)
 
 
-def _parsed(text: str, names: Names) -> Plan:
+def _parsed(text: str, names: Names, late: LateViews) -> Plan:
     if "bytea" in text.lower() and any(t.text.lower() == "bytea" for t in sqlglot.tokenize(text, read=_Dialect)):
         raise ServerError('type "bytea" does not exist', "42704")  # sqlglot takes it for VARBYTE
     for unknown in _UNKNOWN:
@@ -93,27 +101,60 @@ def _parsed(text: str, names: Names) -> Plan:
         return Plan("plain", "", text)
     refusals.check(statement)
     if isinstance(statement, exp.Set):
-        return Plan("plain", _setting(statement), text)
+        return _set(statement, text)
     if isinstance(statement, exp.TruncateTable):
         return Plan("truncate", _generated(_prepared(statement, names)), text)
-    lengthened = refusals.lengthened(statement)
-    prepared = _prepared(statement, names)
-    sql = _generated(prepared)
+    if isinstance(statement, exp.Create) and statement.args.get("no_schema_binding"):
+        view = _generated(_prepared(statement.this, names))
+        return Plan("define", late.created(statement, view), text, tag="CREATE VIEW")
+    if isinstance(statement, exp.Create) and statement.kind == "TABLE":
+        return _create_table(statement, text, names, late)
+    if isinstance(statement, exp.Alter):
+        return _alter(statement, text, names)
+    if isinstance(statement, exp.Query | exp.DML | exp.Merge | exp.Create):
+        statement = late.expanded(statement, lambda table: _generated(_prepared(table, names)))
+    return Plan("plain", _generated(_prepared(statement, names)), text, on_nodes=_on_nodes(statement))
+
+
+def _on_nodes(statement: exp.Expr) -> bool:
+    """Whether more than the catalog is read or written."""
+    if not isinstance(statement, exp.Query | exp.DML | exp.Merge):
+        return False
+    return any(not _CATALOG.match(t.name) and t.db != "information_schema" for t in statement.find_all(exp.Table))
+
+
+def _create_table(create: exp.Create, text: str, names: Names, late: LateViews) -> Plan:
+    design = table_design.taken_from(create)
+    if create.expression is not None:
+        late.expanded(create, lambda table: _generated(_prepared(table, names)))
+    sql = _generated(_prepared(create, names))
+    schema = create.this
+    table = _generated(_prepared(schema.this if isinstance(schema, exp.Schema) else schema, names))
+    parent = _generated(_prepared(design.parent, names)) if design.parent is not None else ""
+    noted = table_design.noted(design, table, names.short, parent)
+    if not noted:
+        return Plan("plain", sql, text, on_nodes=create.expression is not None)
+    return Plan("define", f"{sql}; {noted}", text, tag="CREATE TABLE", on_nodes=create.expression is not None)
+
+
+def _alter(alter: exp.Alter, text: str, names: Names) -> Plan:
+    lengthened = refusals.lengthened(alter)
+    table = _generated(_prepared(alter.this, names))
+    before, after = table_design.altered(alter, table, names.short)
+    own = [_generated(_prepared(alter, names))] if alter.args["actions"] else []
     if lengthened is not None:
         name, size = lengthened
-        return Plan("lengthen", sql, text, table=_generated(prepared.this), column=names.short(name), size=size)
-    return Plan("plain", sql, text)
+        return Plan("lengthen", own[0], text, table=table, column=names.short(name), size=size)
+    if before or after:
+        return Plan("define", "; ".join([*before, *own, *after]), text, tag="ALTER TABLE")
+    return Plan("plain", own[0], text)
 
 
 class _Dialect(Redshift):
-    """sqlglot's, and DISTKEY and SORTKEY as a column's attribute."""
+    """sqlglot's, with all that a table's design can be."""
 
-    class Parser(RedshiftParser):
-        CONSTRAINT_PARSERS = {  # noqa: RUF012 -- sqlglot's way
-            **RedshiftParser.CONSTRAINT_PARSERS,
-            "DISTKEY": lambda self: self.expression(exp.EncodeColumnConstraint(this=exp.var("distkey"))),
-            "SORTKEY": lambda self: self.expression(exp.EncodeColumnConstraint(this=exp.var("sortkey"))),
-        }
+    class Parser(table_design.Grammar):
+        pass
 
 
 def _tree(text: str) -> exp.Expr | None:
@@ -135,8 +176,6 @@ def _tree(text: str) -> exp.Expr | None:
 def _prepared(statement: exp.Expr, names: Names) -> exp.Expr:
     """The tree with PostgreSQL's types, functions and names."""
     tree = statement.copy()
-    if isinstance(tree, exp.Create):
-        _create(tree)
     if isinstance(tree, exp.Query | exp.DML | exp.Merge) or (isinstance(tree, exp.Create) and tree.expression):
         tree = navigate(tree)
     defines = isinstance(tree, exp.Create | exp.Alter)
@@ -154,36 +193,7 @@ def _prepared(statement: exp.Expr, names: Names) -> exp.Expr:
     return tree
 
 
-def _create(tree: exp.Create) -> None:
-    """Keys are not enforced, but a primary key's columns are NOT NULL; physical design means nothing to PostgreSQL."""
-    properties = tree.args.get("properties")
-    if properties is not None:
-        temporary = [p for p in properties.expressions if isinstance(p, exp.TemporaryProperty)]
-        tree.set("properties", exp.Properties(expressions=temporary) if temporary else None)
-    tree.set("no_schema_binding", None)
-    if not isinstance(tree.this, exp.Schema):
-        return
-    keys: set[str] = set()
-    columns = []
-    for one in tree.this.expressions:
-        constraint = one.expressions[0] if isinstance(one, exp.Constraint) and one.expressions else one
-        if isinstance(constraint, exp.PrimaryKey):
-            keys |= {fold(column.name) for column in constraint.expressions}
-        elif not isinstance(constraint, exp.UniqueColumnConstraint | exp.ForeignKey):
-            columns.append(one)
-    for column in columns:
-        if not isinstance(column, exp.ColumnDef):
-            continue
-        constraints = column.args.get("constraints") or []
-        primary = any(isinstance(c.args.get("kind"), exp.PrimaryKeyColumnConstraint) for c in constraints)
-        kept = [c for c in constraints if not isinstance(c.args.get("kind"), _DROPPED_CONSTRAINTS)]
-        if primary or fold(column.name) in keys:
-            kept.append(exp.ColumnConstraint(kind=exp.NotNullColumnConstraint()))
-        column.set("constraints", kept)
-    tree.this.set("expressions", columns)
-
-
-def _setting(statement: exp.Set) -> str:
+def _set(statement: exp.Set, text: str) -> Plan:
     if len(statement.expressions) != 1 or not isinstance(statement.expressions[0].this, exp.EQ):
         raise ServerError('syntax error at or near "SET"', "42601")
     item = statement.expressions[0].this
@@ -192,7 +202,22 @@ def _setting(statement: exp.Set) -> str:
         raise ServerError("the stand-in folds all names: it has no enable_case_sensitive_identifier", "0A000")
     to = exp.Literal.string(value.name).sql(dialect="postgres")
     setting = name if name in _SETTINGS else f'redshift."{name}"'
-    return f"SET {setting} = {to}"
+    return Plan("set", f"SET {setting} = {to}", text, setting=(name, value.name))
+
+
+def _analyze(text: str, names: Names) -> str:
+    """Redshift's takes one table, or one and columns of it, or all."""
+    found = re.fullmatch(r"\s*ANALYZE(\s+VERBOSE)?(\s+[^(]+?)?\s*(\([^)]*\))?\s*;?\s*", text, re.IGNORECASE)
+    if not found or (found[3] and not found[2]):
+        raise ServerError('syntax error at or near "ANALYZE"', "42601")
+    if not found[2]:
+        return "ANALYZE"
+    named = _tree(f"SELECT {(found[3] or '1').strip('()')} FROM {found[2]}")  # noqa: S608 -- parsed only
+    tables = list(named.find_all(exp.Table)) if named else []
+    if len(tables) != 1 or named is None:
+        raise ServerError('syntax error at or near ","', "42601")
+    columns = [_generated(_prepared(column, names)) for column in named.find_all(exp.Column)]
+    return f"ANALYZE {_generated(_prepared(tables[0], names))}" + (f" ({', '.join(columns)})" if columns else "")
 
 
 def _lock(text: str, names: Names) -> str:

@@ -64,6 +64,12 @@ class Faults:
         self._commit, self._file, self._delay = "", None, 0.0
 
     @property
+    def armed(self) -> bool:
+        """Whether something that was armed has not happened yet."""
+        with self._lock:
+            return bool(self._statements or self._commit or self._file is not None)
+
+    @property
     def delay(self) -> float:
         """Seconds to wait before a statement."""
         return self._delay

@@ -1,13 +1,14 @@
-"""What outlives a transaction that is rolled back: query ids, the history of loads and their errors, long names.
+"""What outlives a transaction that is rolled back: statements, the history of loads and their errors, long names.
 
 Written on a connection of its own.
 """
 
 import threading
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ddb_assets.sandbox.redshift.backend import Backend, literal
+from ddb_assets.sandbox.redshift.query_log import Ran
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,15 @@ class LoadFailure:
     line: int = 0
 
 
+@dataclass(frozen=True)
+class LoadedFile:
+    """A file that a COPY read, and how many rows it had; None of one that was not read to its end."""
+
+    uri: str
+    size: int
+    rows: int | None = None
+
+
 class Journal:
     """The stand-in's own notes, shared by all sessions."""
 
@@ -36,35 +46,50 @@ class Journal:
             f"INSERT INTO redshift.long_names VALUES ({literal(short)}, {literal(long)}) ON CONFLICT DO NOTHING"  # noqa: S608
         )
 
-    def query_id(self) -> int:
-        """A number for a COPY."""
-        with self._lock:
-            return int(self._backend.query("SELECT nextval('redshift.query_ids')")[0][0] or 0)
+    def ran(self, statements: list[Ran]) -> None:
+        """Adds rows to SYS_QUERY_HISTORY."""
+        rows = [
+            f"({one.query}, {literal(one.label)}, {one.transaction}, {one.session}, {literal(one.type)}, "
+            f"{literal(one.status)}, {_time(one.started)}, {_time(one.ended)}, {_micros(one.started, one.ended)}, "
+            f"{literal(one.error[:512])}, {one.rows}, {literal(one.text[:4000])})"
+            for one in statements
+        ]
+        if rows:
+            self._write(f"INSERT INTO redshift.queries VALUES {', '.join(rows)}")  # noqa: S608
 
-    def loaded(
-        self, query: int, table: str, source: str, started: datetime, *, rows: int, files: int, size: int, status: str
-    ) -> None:
-        """Adds a row to SYS_LOAD_HISTORY."""
-        self._write(
-            "INSERT INTO redshift.loads (query_id, database_name, status, table_name, start_time, end_time, duration, "  # noqa: S608
-            "data_source, file_format, loaded_rows, loaded_bytes, source_file_count, source_file_bytes, "
-            "file_count_scanned, file_bytes_scanned, error_count) "
-            f"SELECT {query}, current_database(), {literal(status)}, {literal(table)}, started, clock_timestamp(), "
-            f"(extract(epoch FROM clock_timestamp() - started) * 1000000)::bigint, {literal(source)}, 'parquet', {rows}, "
-            f"{size}, {files}, {size}, {files}, {size}, {int(status == 'aborted')} "
-            f"FROM (SELECT {literal(started.isoformat())}::timestamp AS started) AS times"
+    def loaded(self, ran: Ran, table: str, source: str, files: list[LoadedFile], *, status: str) -> None:
+        """Adds a row to SYS_LOAD_HISTORY, and one per file to STL_LOAD_COMMITS."""
+        size = sum(file.size for file in files)
+        rows = sum(file.rows or 0 for file in files)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        values = (
+            f"{ran.query}, {ran.transaction}, {ran.session}, {literal(status)}, {literal(table)}, {_time(ran.started)}, "
+            f"{_time(now)}, {_micros(ran.started, now)}, {literal(source)}, 'parquet', "
+            f"{rows if status == 'completed' else 0}, {size}, {len(files)}, {size}, {len(files)}, {size}, "
+            f"{int(status == 'aborted')}"
         )
+        self._write(f"INSERT INTO redshift.loads VALUES ({values})")  # noqa: S608
+        read = [f"({ran.query}, {literal(f.uri[:256])}, {f.rows}, {_time(now)})" for f in files if f.rows is not None]
+        if read:
+            self._write(f"INSERT INTO redshift.loaded_files VALUES {', '.join(read)}")  # noqa: S608
 
-    def failed(self, query: int, started: datetime, failure: LoadFailure) -> None:
-        """Adds a row to SYS_LOAD_ERROR_DETAIL."""
-        texts = (failure.file[:256], failure.column[:127], failure.type[:10], failure.length[:10])
+    def failed(self, ran: Ran, table: int, failure: LoadFailure) -> None:
+        """Adds a row to SYS_LOAD_ERROR_DETAIL; `table` is its number."""
+        texts = (failure.column[:127], failure.type[:10], failure.length[:10])
         self._write(
-            "INSERT INTO redshift.load_errors (query_id, database_name, start_time, file_name, column_name, column_type, "  # noqa: S608
-            "column_length, line_number, position, error_code, error_message) "
-            f"VALUES ({query}, current_database(), {literal(started.isoformat())}, {', '.join(map(literal, texts))}, "
-            f"{failure.line}, 0, {failure.code}, {literal(failure.message[:512])})"
+            f"INSERT INTO redshift.load_errors VALUES ({ran.query}, {ran.transaction}, {ran.session}, {table}, "  # noqa: S608
+            f"{_time(ran.started)}, {literal(failure.file[:256])}, {failure.line}, {', '.join(map(literal, texts))}, "
+            f"0, {failure.code}, {literal(failure.message[:512])})"
         )
 
     def _write(self, sql: str) -> None:
         with self._lock:
             self._backend.query(sql)
+
+
+def _time(time: datetime) -> str:
+    return literal(time.isoformat()) + "::timestamp"
+
+
+def _micros(start: datetime, end: datetime) -> int:
+    return round((end - start).total_seconds() * 1_000_000)

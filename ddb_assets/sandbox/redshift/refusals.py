@@ -11,6 +11,25 @@ from ddb_assets.sandbox.redshift.column_types import DEFAULT_VARCHAR, size_of
 from ddb_assets.sandbox.redshift.names import FORBIDDEN_COLUMNS, fold
 from ddb_assets.sandbox.redshift.wire import ServerError
 
+_NOT_ADDED = (
+    exp.PrimaryKeyColumnConstraint,
+    exp.UniqueColumnConstraint,
+    exp.Reference,
+    exp.GeneratedAsIdentityColumnConstraint,
+)
+
+_UNKNOWN: dict[type[exp.Expr], str] = {
+    exp.Returning: "RETURNING",
+    exp.OnConflict: "ON",
+    exp.Filter: "FILTER",
+    exp.Lock: "FOR",
+    exp.Lateral: "LATERAL",
+    exp.InheritsProperty: "INHERITS",
+    exp.ComputedColumnConstraint: "AS",
+    exp.CheckColumnConstraint: "CHECK",
+}
+_NOT_MADE = {"INDEX", "SEQUENCE", "TRIGGER"}
+
 
 def check(statement: exp.Expr) -> None:
     """Raises ServerError for a statement that Redshift does not take."""
@@ -20,10 +39,15 @@ def check(statement: exp.Expr) -> None:
         _alter(statement)
     elif isinstance(statement, exp.Create):
         _create(statement)
-    for returning in statement.find_all(exp.Returning):
-        raise _syntax("RETURNING", returning)
-    for conflict in statement.find_all(exp.OnConflict):
-        raise _syntax("ON", conflict)
+    elif isinstance(statement, exp.Delete | exp.Insert) and statement.this.find(exp.TableAlias):
+        raise _syntax(statement.this.alias, statement)
+    for node in statement.walk():
+        if words := _UNKNOWN.get(type(node)):
+            raise _syntax(words, node)
+        if isinstance(node, exp.Values) and not isinstance(node.parent, exp.Insert):
+            raise _syntax("VALUES", node)
+        if isinstance(node, exp.Distinct) and node.args.get("on"):
+            raise _syntax("ON", node)
 
 
 def _merge(merge: exp.Merge) -> None:
@@ -31,21 +55,30 @@ def _merge(merge: exp.Merge) -> None:
         raise _syntax("MERGE", merge)
     if merge.this.alias:
         raise _syntax(merge.this.alias, merge)
+    if not isinstance(merge.args["using"], exp.Table):
+        raise _syntax("(", merge)
     if fold(merge.this.sql()) == fold(merge.args["using"].sql()):
         raise ServerError("MERGE source and target must be different tables", "42P10")
     for condition in _conjuncts(merge.args["on"]):
         if not isinstance(condition, exp.EQ):
             raise ServerError("MERGE ON clause supports equality predicates only", "0A000")
-    matched: list[exp.Expr] = []
-    unmatched: list[exp.Expr] = []
-    for when in merge.args["whens"].expressions:
+    _branches(merge)
+
+
+def _branches(merge: exp.Merge) -> None:
+    """One for rows that match, which updates or deletes, and then one for the others."""
+    whens = merge.args["whens"].expressions
+    for when in whens:
         if when.args.get("condition") is not None:
             raise _syntax("AND", when)
-        (matched if when.args.get("matched") else unmatched).append(when)
-    if len(matched) != 1 or len(unmatched) != 1:
+        if when.args.get("source"):
+            raise _syntax("BY", when)
+    if [bool(when.args.get("matched")) for when in whens] != [True, False]:
         raise _syntax("WHEN", merge)
-    then = matched[0].args["then"]
-    for assignment in then.expressions if isinstance(then, exp.Update) else ():
+    then, otherwise = (when.args["then"] for when in whens)
+    if not (isinstance(then, exp.Update) or then.name == "DELETE") or not isinstance(otherwise, exp.Insert):
+        raise _syntax(then.name or "THEN", merge)
+    for assignment in then.expressions:
         if assignment.this.args.get("table") is not None:
             raise _syntax(".", assignment)
 
@@ -57,7 +90,8 @@ def _conjuncts(condition: exp.Expr) -> list[exp.Expr]:
 
 def _alter(alter: exp.Alter) -> None:
     added = [action for action in alter.args["actions"] if isinstance(action, exp.ColumnDef)]
-    if len(alter.args["actions"]) > 1:
+    kinds = [type(action) for action in alter.args["actions"]]
+    if len(kinds) > 1 and set(kinds) != {exp.AlterDistStyle, exp.AlterSortKey}:
         raise _syntax(",", alter)
     for column in added:
         if column.args.get("exists"):
@@ -69,16 +103,23 @@ def _alter(alter: exp.Alter) -> None:
             raise ServerError(
                 "ALTER TABLE ADD COLUMN defined as NOT NULL must have a non-null default expression", "0A000"
             )
-        if any(isinstance(c, exp.PrimaryKeyColumnConstraint | exp.UniqueColumnConstraint) for c in constraints):
-            raise ServerError("ALTER TABLE ADD COLUMN does not support PRIMARY KEY or UNIQUE", "0A000")
+        if any(isinstance(c, _NOT_ADDED) or _is_key(c) for c in constraints):
+            raise ServerError(
+                "ALTER TABLE ADD COLUMN does not support PRIMARY KEY, UNIQUE, REFERENCES, IDENTITY, DISTKEY or SORTKEY",
+                "0A000",
+            )
     for action in alter.args["actions"]:
         if isinstance(action, exp.RenameColumn) and fold(action.args["to"].name) in FORBIDDEN_COLUMNS:
             raise _system_column(action.args["to"].name)
 
 
+def _is_key(constraint: exp.Expr | None) -> bool:
+    return isinstance(constraint, exp.EncodeColumnConstraint) and constraint.name in {"DISTKEY", "SORTKEY"}
+
+
 def _create(create: exp.Create) -> None:
-    if create.kind == "INDEX":
-        raise ServerError('SQL command "CREATE INDEX" not supported on Redshift tables.', "0A000")
+    if create.kind in _NOT_MADE:
+        raise ServerError(f'SQL command "CREATE {create.kind}" not supported on Redshift tables.', "0A000")
     if isinstance(create.this, exp.Schema):
         for column in create.this.expressions:
             if isinstance(column, exp.ColumnDef):

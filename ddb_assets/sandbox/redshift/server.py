@@ -19,6 +19,7 @@ from ddb_assets.sandbox.redshift.faults import Faults
 from ddb_assets.sandbox.redshift.journal import Journal
 from ddb_assets.sandbox.redshift.names import Names
 from ddb_assets.sandbox.redshift.postgres import SUPERUSER, postgres
+from ddb_assets.sandbox.redshift.query_log import QueryLog
 from ddb_assets.sandbox.redshift.session import Session
 from ddb_assets.sandbox.redshift.shared import SUPER, VARBYTE, VARCHAR, Shared
 
@@ -79,11 +80,13 @@ class RedshiftServer:
                 isolation=self._isolation,
                 storage=self.storage,
                 journal=journal,
+                log=QueryLog(),
                 names=Names(journal.remember),
                 faults=self.faults,
                 oids={int(oid or 0): _TYPES[str(name)] for oid, name in known},
                 note=self.statements.append,
                 tls=self._tls,
+                late_views=set(),
             )
             stack.callback(self._disconnect)
             acceptor = threading.Thread(target=self._accept, args=(listening,), name="redshift", daemon=True)
@@ -105,7 +108,8 @@ class RedshiftServer:
 
     def _prepare(self, path: Path) -> None:
         with Backend(path, SUPERUSER, "postgres") as backend:
-            backend.query(Path(__file__).with_name("catalog.sql").read_text())
+            for name in ("catalog.sql", "system_views.sql"):
+                backend.query(Path(__file__).with_name(name).read_text())
             backend.query(f"CREATE ROLE {USER} LOGIN SUPERUSER")
         with Backend(path, SUPERUSER, "template1") as backend:
             backend.query(f"ALTER DATABASE postgres RENAME TO {DATABASE}")

@@ -14,6 +14,7 @@ from ddb_assets.sandbox.redshift import entrance, wire
 from ddb_assets.sandbox.redshift.backend import Backend
 from ddb_assets.sandbox.redshift.commands import Commands, as_redshift
 from ddb_assets.sandbox.redshift.dialect import Plan, translate
+from ddb_assets.sandbox.redshift.late_views import LateViews
 from ddb_assets.sandbox.redshift.shared import VARBYTE, VARCHAR, Shared
 from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError, message
 
@@ -40,6 +41,7 @@ class Session:
         self._statements: dict[str, _Prepared] = {}
         self._portals: dict[str, _Prepared] = {}
         self._skipping = False
+        self._rows = 0  # that the last query returned
 
     def run(self) -> None:
         """Returns when the connection is over."""
@@ -54,6 +56,8 @@ class Session:
                 default_transaction_isolation=self._shared.isolation,
             ) as self._backend:
                 self._commands = Commands(self._backend, self._shared)
+                self._late = LateViews(self._backend, self._shared.late_views)
+                self._log = self._shared.log.session(struct.unpack_from("!I", self._backend.key)[0])
                 self._greet()
                 while self._serve(*wire.read_message(self._connection.stream)):
                     pass
@@ -110,7 +114,7 @@ class Session:
         name, place = wire.string(body, 0)
         text, place = wire.string(body, place)
         self._shared.note(text)
-        plan = translate(text, self._shared.names)
+        plan = translate(text, self._shared.names, self._late)
         self._statements[name] = _Prepared(plan)
         if plan.kind == "plain":
             count = struct.unpack_from("!H", body, place)[0]
@@ -128,6 +132,7 @@ class Session:
         prepared = self._prepared(self._statements, name)
         self._portals[portal] = prepared
         if prepared.plan.kind == "plain":
+            self._tell(prepared.plan)
             self._ask(b"B", body, until=b"2")
         else:
             self._out += message(b"2")
@@ -143,11 +148,20 @@ class Session:
     def _execute(self, body: bytes) -> None:
         name, _ = wire.string(body, 0)
         prepared = self._prepared(self._portals, name)
-        self._commands.misbehave()
-        if prepared.plan.kind == "plain":
-            self._ask(b"E", body, until=b"CIs", prepared=prepared)
-        else:
-            self._out += wire.complete(self._commands.run(prepared.plan))
+        with self._log.running(prepared.plan, in_transaction=self._backend.status != b"I") as ran:
+            self._commands.misbehave()
+            if prepared.plan.kind == "plain":
+                self._ask(b"E", body, until=b"CIs", prepared=prepared)
+                ran.rows = self._rows
+            else:
+                self._out += wire.complete(self._commands.run(prepared.plan, ran))
+
+    def _tell(self, plan: Plan) -> None:
+        """Brings to PostgreSQL what a statement asks about statements."""
+        if "sys_query_history" in plan.text.lower():
+            self._shared.journal.ran(self._shared.log.taken())
+        if "pg_last_query_id" in plan.text.lower() and self._backend.status != b"E":
+            self._backend.query(f"SELECT set_config('redshift.last_query_id', '{self._log.last}', false)")
 
     def _close(self, body: bytes) -> None:
         name, _ = wire.string(body, 1)
@@ -185,6 +199,9 @@ class Session:
                 values[place] = value and value.removeprefix(b"\\x")  # Redshift has no prefix
             self._out += wire.data_row(values)
         else:
+            if kind == b"C":
+                words = wire.strings(body)[0].split()
+                self._rows = int(words[1]) if words[0] == "SELECT" else 0
             self._out += message(kind, body)
         if len(self._out) > SEND_AT:
             self._flush()
@@ -221,12 +238,15 @@ class Session:
         text, _ = wire.string(body, 0)
         self._shared.note(text)
         try:
-            plan = translate(text, self._shared.names)
-            self._commands.misbehave()
-            if plan.kind == "plain":
-                self._pass(plan)
-            else:
-                self._out += wire.complete(self._commands.run(plan))
+            plan = translate(text, self._shared.names, self._late)
+            with self._log.running(plan, in_transaction=self._backend.status != b"I") as ran:
+                self._commands.misbehave()
+                if plan.kind == "plain":
+                    self._tell(plan)
+                    self._pass(plan)
+                    ran.rows = self._rows
+                else:
+                    self._out += wire.complete(self._commands.run(plan, ran))
         except ServerError as error:
             self._out += as_redshift(error).response()
             self._abort()

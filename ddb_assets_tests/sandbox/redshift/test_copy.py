@@ -58,6 +58,27 @@ def test_columns_go_by_position_not_by_name(db: Database, files: Lake) -> None:
     assert db.run("SELECT a, b, c FROM t") == [["2", "1", None]]
 
 
+def test_columns_that_are_left_out_get_their_default(db: Database, files: Lake) -> None:
+    db.run("CREATE TABLE t (a BIGINT, b INT DEFAULT 7, c INT)")
+    db.run(files.copy("t (a)", pl.DataFrame({"a": [1]})))
+    assert db.run("SELECT a, b, c FROM t") == [[1, 7, None]]
+    db.run("CREATE TABLE u (a BIGINT, b INT NOT NULL)")
+    db.refused("null value", files.copy("u (a)", pl.DataFrame({"a": [1]})))
+
+
+def test_names_in_the_column_list_fold(db: Database, files: Lake) -> None:
+    db.run("CREATE TABLE t (a BIGINT)")
+    db.run(files.copy('"T" ("A")', pl.DataFrame({"whatever": [1]})))
+    assert db.run("SELECT a FROM t") == [[1]]
+
+
+def test_roles_may_be_chained(db: Database, files: Lake) -> None:
+    db.run("CREATE TABLE t (a BIGINT)")
+    copy = files.copy("t", pl.DataFrame({"a": [1]}))
+    db.run(copy.replace(ROLE, f"{ROLE},arn:aws-us-gov:iam::123456789012:role/other"))
+    db.refused("Invalid credentials", copy.replace(ROLE, f"{ROLE}, {ROLE}"))
+
+
 def test_a_missing_column_is_a_mismatch(db: Database, files: Lake) -> None:
     db.run("CREATE TABLE t (a BIGINT, b BIGINT)")
     fields = db.refused("Table columns: 2, Data columns: 1", files.copy("t", pl.DataFrame({"a": [1]})))

@@ -109,94 +109,6 @@ def test_keys_are_not_enforced(db: Database) -> None:
     db.refused("null value", "INSERT INTO u (b) VALUES (1)")
 
 
-def test_distribution_sorting_and_encoding_are_accepted(db: Database) -> None:
-    db.run("CREATE TABLE t (a INT ENCODE az64 DISTKEY, b VARCHAR(5) ENCODE zstd SORTKEY)")
-    db.run("CREATE TABLE IF NOT EXISTS u (a INT, b INT) DISTSTYLE KEY DISTKEY (a) COMPOUND SORTKEY (a, b)")
-    db.run("CREATE TEMP TABLE s (LIKE u)")
-    db.run("INSERT INTO s VALUES (1, 2)")
-    db.run("COMMENT ON COLUMN t.a IS 'lines[].sku'")
-    db.run("ANALYZE t")
-    db.run("CREATE VIEW v AS SELECT a FROM t WITH NO SCHEMA BINDING")
-    assert db.run("SELECT * FROM s") == [[1, 2]]
-    db.refused("cannot create temporary", f"CREATE TEMP TABLE {db.schema}.s2 (a INT)")
-
-
-def test_truncate_commits(db: Database) -> None:
-    db.run("CREATE TABLE t (a INT)")
-    db.run("CREATE TABLE u (a INT)")
-    db.run("INSERT INTO t VALUES (1)")
-    db.run("BEGIN")
-    db.run("INSERT INTO u VALUES (1)")
-    db.run("TRUNCATE TABLE t")
-    db.run("ROLLBACK")
-    assert (db.one("SELECT COUNT(*) FROM t"), db.one("SELECT COUNT(*) FROM u")) == (0, 1)
-
-
-def test_merge_updates_inserts_and_deletes(db: Database) -> None:
-    db.run("CREATE TABLE t (k VARCHAR(9), v INT)")
-    db.run("CREATE TABLE s (k VARCHAR(9), v INT)")
-    db.run("INSERT INTO t VALUES ('a', 1), ('b', 2)")
-    db.run("INSERT INTO s VALUES ('b ', 20), ('c', 30), (NULL, 40)")
-    merge = (
-        "MERGE INTO t USING s AS src ON t.k = src.k WHEN MATCHED THEN UPDATE SET v = src.v "
-        "WHEN NOT MATCHED THEN INSERT (k, v) VALUES (src.k, src.v)"
-    )
-    db.run(merge)
-    assert db.run("SELECT k, v FROM t ORDER BY v") == [["a", 1], ["b", 20], ["c", 30], [None, 40]]
-    db.run(merge)  # a NULL key never matches
-    assert db.one("SELECT COUNT(*) FROM t WHERE k IS NULL") == 2
-    db.run(
-        "MERGE INTO t USING s ON t.k = s.k WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (k, v) VALUES (s.k, s.v)"
-    )
-    assert db.run("SELECT k FROM t WHERE k IS NOT NULL") == [["a"]]
-
-
-MERGE = (
-    "MERGE INTO t {target} USING s ON {on} WHEN MATCHED {when} THEN {then} {more} "
-    "WHEN NOT MATCHED THEN INSERT (k) VALUES (s.k)"
-)
-GOOD = {"target": "", "on": "t.k = s.k", "when": "", "then": "UPDATE SET v = s.v", "more": ""}
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"target": "AS x", "on": "x.k = s.k"}, "syntax error"),
-        ({"when": "AND s.v > 1"}, 'syntax error at or near "AND"'),
-        ({"more": "WHEN MATCHED THEN DELETE"}, "syntax error"),
-        ({"then": "UPDATE SET t.v = s.v"}, "syntax error"),
-        ({"on": "t.k = s.k AND t.v > s.v"}, "equality predicates only"),
-    ],
-)
-def test_merge_of_other_forms_is_refused(db: Database, changes: dict[str, str], message: str) -> None:
-    db.run("CREATE TABLE t (k INT, v INT)")
-    db.run("CREATE TABLE s (k INT, v INT)")
-    db.run(MERGE.format(**GOOD))
-    db.refused(message, MERGE.format(**GOOD | changes))
-
-
-def test_merge_needs_both_branches_and_two_tables(db: Database) -> None:
-    db.run("CREATE TABLE t (k INT, v INT)")
-    db.run("CREATE TABLE s (k INT, v INT)")
-    db.refused("syntax error", "MERGE INTO t USING s ON t.k = s.k WHEN MATCHED THEN DELETE")
-    db.refused(
-        "different tables",
-        "MERGE INTO t USING t ON t.k = t.k WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (k) VALUES (t.k)",
-    )
-
-
-def test_merge_refuses_two_matches(db: Database) -> None:
-    db.run("CREATE TABLE t (k VARCHAR(5), v INT)")
-    db.run("CREATE TABLE s (k VARCHAR(5), v INT)")
-    db.run("INSERT INTO t VALUES ('a', 1)")
-    db.run("INSERT INTO s VALUES ('a', 1), ('a ', 2)")
-    fields = db.refused("Found multiple matches to update the same tuple", MERGE.format(**GOOD))
-    assert fields["M"] == "Found multiple matches to update the same tuple."
-    db.run("DELETE FROM t")
-    db.run(MERGE.format(**GOOD))  # keys that are new are not compared with each other
-    assert db.one("SELECT COUNT(*) FROM t") == 2
-
-
 @pytest.mark.parametrize(
     "sql",
     [
@@ -208,6 +120,19 @@ def test_merge_refuses_two_matches(db: Database) -> None:
         "ALTER TABLE t ADD COLUMN b INT NOT NULL",
         "ALTER TABLE t ADD COLUMN b INT UNIQUE",
         "CREATE INDEX i ON t (a)",
+        "CREATE SEQUENCE s",
+        "CREATE TABLE u (a INT) INHERITS (t)",
+        "CREATE TABLE u (a INT, b INT GENERATED ALWAYS AS (a + 1) STORED)",
+        "CREATE TABLE u (a INT CHECK (a > 1))",
+        "CREATE UNLOGGED TABLE u (a INT)",
+        "DELETE FROM t AS x",
+        "DELETE FROM t x USING t AS y WHERE x.a = y.a",
+        "INSERT INTO t AS x VALUES (1)",
+        "SELECT * FROM (VALUES (1)) AS v",
+        "SELECT DISTINCT ON (a) a FROM t",
+        "SELECT COUNT(*) FILTER (WHERE a > 1) FROM t",
+        "SELECT a FROM t FOR UPDATE",
+        "ALTER TABLE t APPEND FROM u",
         "ALTER TABLE t ALTER COLUMN a TYPE BIGINT",
         "ALTER TABLE t ALTER COLUMN a TYPE VARCHAR(20)",
         "ALTER TABLE t ALTER COLUMN k TYPE VARCHAR(5)",
@@ -220,6 +145,14 @@ def test_what_redshift_does_not_take_is_refused(db: Database, sql: str) -> None:
     db.run("CREATE TABLE t (a INT, k VARCHAR(10))")
     db.refused("", sql)
     assert db.one("SELECT COUNT(*) FROM t") == 0
+
+
+def test_a_comment_or_semicolon_changes_nothing(db: Database) -> None:
+    db.run("-- a comment\nCREATE TABLE t (a INT) /* and one */;")
+    db.run("/* first */ BEGIN;")
+    db.run("INSERT INTO t VALUES (1);")
+    db.run("COMMIT;")
+    assert db.run("SELECT a FROM t -- last") == [[1]]
 
 
 def test_varchar_grows_outside_of_transactions(db: Database) -> None:
@@ -251,20 +184,6 @@ def test_a_column_gets_another_type_by_copying(db: Database) -> None:
     assert db.run("SELECT a FROM t") == [[Decimal("5.00")]]
 
 
-def test_two_writers_of_one_row_conflict(db: Database) -> None:
-    db.run("CREATE TABLE t (a INT, b INT)")
-    db.run("INSERT INTO t VALUES (1, 0)")
-    first, second = db.other(autocommit=False), db.other(autocommit=False)
-    assert first.one("SELECT COUNT(*) FROM t") == second.one("SELECT COUNT(*) FROM t") == 1
-    first.run("UPDATE t SET b = 1 WHERE a = 1")
-    first.connection.commit()
-    fields = second.refused("isolation violation", "UPDATE t SET b = 2 WHERE a = 1")
-    assert (fields["M"], fields["C"]) == ("1023", "XX000")
-    second.connection.rollback()
-    second.run("UPDATE t SET b = 2 WHERE a = 1")
-    second.connection.commit()
-
-
 def test_parameters_of_every_kind(db: Database) -> None:
     db.run(
         "CREATE TABLE t (a BIGINT, b DECIMAL(38,2), c VARCHAR(20), d TIMESTAMP, e BOOLEAN, f DOUBLE PRECISION, g DATE, "
@@ -285,24 +204,3 @@ def test_parameters_of_every_kind(db: Database) -> None:
     assert db.run("SELECT * FROM t") == [row]
     db.run("INSERT INTO t VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", *[None] * 8)
     assert db.run("SELECT * FROM t WHERE a IS NULL") == [[None] * 8]
-
-
-def test_a_refusal_ends_the_transaction(db: Database) -> None:
-    db.run("CREATE TABLE t (a INT)")
-    db.run("BEGIN")
-    db.run("INSERT INTO t VALUES (1)")
-    db.refused("syntax error", "INSERT INTO t VALUES (1) RETURNING a")
-    db.refused("current transaction is aborted", "INSERT INTO t VALUES (2)")
-    db.run("COMMIT")
-    assert db.one("SELECT COUNT(*) FROM t") == 0
-
-
-def test_lock_waits(db: Database) -> None:
-    db.run("CREATE TABLE t (a INT)")
-    db.run("BEGIN")
-    db.run("LOCK t")
-    other = db.other()
-    other.run("SET statement_timeout TO 100")
-    other.refused("timeout", "SELECT * FROM t")
-    db.run("COMMIT")
-    assert other.run("SELECT * FROM t") == []

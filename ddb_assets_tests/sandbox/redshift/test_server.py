@@ -1,4 +1,4 @@
-"""The server itself: how fast it is there, who gets in, what it leaves behind, and how it misbehaves when told to."""
+"""The server itself: who gets in, what it leaves behind, and how it misbehaves when told to."""
 
 import datetime as dt
 import os
@@ -26,20 +26,13 @@ from ddb_assets.sandbox.redshift.wire import ServerError
 from ddb_assets_tests.sandbox.redshift.serving import Database, Lake, connect
 
 
-def test_it_starts_in_three_seconds_and_leaves_nothing() -> None:
-    began = time.monotonic()
-    busy = time.process_time()
+def test_it_starts_and_leaves_nothing() -> None:
     with RedshiftServer(Storage()) as server:
-        took = time.monotonic() - began
         connection = connect(server)
         folder = server.folder
         process = int((folder / "data" / "postmaster.pid").read_text().split()[0])
         os.kill(process, 0)
         connection.cursor().execute("CREATE TABLE t (a INT)")
-    # on a machine with more to do than processors the wall clock says little
-    crowded = os.getloadavg()[0] / (os.cpu_count() or 1)
-    assert took < 3 * max(1.0, crowded)
-    assert time.process_time() - busy < 3
     assert not alive(process)
     assert not folder.exists()
 

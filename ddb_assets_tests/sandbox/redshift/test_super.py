@@ -80,6 +80,26 @@ def test_large_documents_go_through_varbyte(db: Database) -> None:
     assert json.loads(db.one("SELECT JSON_SERIALIZE_TO_VARBYTE(payload) FROM t")) == large
 
 
+def test_a_document_has_at_most_16_megabytes(db: Database) -> None:
+    db.run("CREATE TABLE s (j VARBYTE(16777216))")
+    db.run("INSERT INTO s SELECT TO_VARBYTE(%s, 'utf8')", json.dumps(["x" * 60_000] * 279))
+    db.run("CREATE TABLE t (payload SUPER)")
+    db.run("INSERT INTO t SELECT JSON_PARSE(j) FROM s")
+    db.refused("16777216", "SELECT JSON_PARSE(%s)", json.dumps(["x" * 60_000] * 280))
+
+
+def test_dates_are_not_super(db: Database) -> None:
+    db.run("CREATE TABLE t (payload SUPER)")
+    for value in ("CURRENT_DATE", "CAST('2026-01-01' AS TIMESTAMP)"):
+        db.refused("is of type", f"INSERT INTO t SELECT {value}")
+
+
+def test_can_json_parse_tells_beforehand(db: Database) -> None:
+    assert db.run("SELECT CAN_JSON_PARSE('[1]'), CAN_JSON_PARSE('['), JSON_TYPEOF(JSON_PARSE('[1]'))") == [
+        [True, False, "array"]
+    ]
+
+
 def test_varbyte_is_hex_and_has_a_size(db: Database) -> None:
     db.run("CREATE TABLE t (b VARBYTE(3))")
     db.run("INSERT INTO t SELECT TO_VARBYTE(%s, 'hex')", "00ff27")

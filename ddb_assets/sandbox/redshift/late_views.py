@@ -1,0 +1,71 @@
+"""Late-binding views (WITH NO SCHEMA BINDING): the query is put in the view's place whenever it is read.
+
+To PostgreSQL such a view is one without anything in it, so that names clash, DROP and ROLLBACK work as for any; its
+query is kept as Redshift's text, so that it survives tables that are dropped, changed and made again.
+Facts: Redshift Database Developer Guide, "CREATE VIEW"; the refusal of names without a schema as quoted in issues of dbt.
+"""
+
+from collections.abc import Callable
+
+import sqlglot
+from sqlglot import exp
+
+from ddb_assets.sandbox.redshift.backend import Backend, literal
+from ddb_assets.sandbox.redshift.names import fold
+from ddb_assets.sandbox.redshift.wire import ServerError
+
+
+class LateViews:
+    """A session's view of them. `known` are the names of all that any session ever made, which spares most look-ups."""
+
+    def __init__(self, backend: Backend, known: set[str]) -> None:
+        self._backend = backend
+        self._known = known
+
+    def created(self, create: exp.Create, view: str) -> str:
+        """PostgreSQL's statements that make the view, whose name there is `view`.
+
+        Raises ServerError for a query in which a table has no schema.
+        """
+        if isinstance(create.this, exp.Schema):
+            raise ServerError("the stand-in knows no column list for a view WITH NO SCHEMA BINDING", "0A000")
+        query = create.expression
+        own = {fold(cte.alias) for cte in query.find_all(exp.CTE)}
+        for table in query.find_all(exp.Table):
+            if not table.db and fold(table.name) not in own:
+                raise ServerError(
+                    "All the relation names inside should be qualified when creating VIEW WITH NO SCHEMA BINDING.",
+                    "0A000",
+                )
+        self._known.add(fold(create.this.name))
+        replace = " OR REPLACE" if create.args.get("replace") else ""
+        return (
+            f"CREATE{replace} VIEW {view} AS SELECT NULL AS late_binding; "
+            f"SELECT redshift.bind_late({literal(view)}, {literal(query.sql(dialect='redshift'))})"
+        )
+
+    def expanded(self, tree: exp.Expr, text: Callable[[exp.Table], str]) -> exp.Expr:
+        """The tree with every late-binding view that it reads replaced by its query, to any depth."""
+        own = {fold(cte.alias) for cte in tree.find_all(exp.CTE)}
+        for table in list(tree.find_all(exp.Table)) if self._known else ():
+            query = None if not table.db and fold(table.name) in own else self._query(table, text)
+            if query is None:
+                continue
+            name = (fold(table.db), fold(table.name))
+            for column in tree.find_all(exp.Column):
+                if column.args.get("db") and (fold(column.text("db")), fold(column.table)) == name:
+                    column.set("db", None)
+            parsed = self.expanded(sqlglot.parse_one(query, read="redshift"), text)
+            alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True))
+            table.replace(exp.Subquery(this=parsed, alias=alias))
+        return tree
+
+    def _query(self, table: exp.Table, text: Callable[[exp.Table], str]) -> str | None:
+        if fold(table.name) not in self._known or self._backend.status == b"E":
+            return None
+        bare = exp.Table(
+            this=table.this.copy(), **{k: table.args[k].copy() for k in ("db", "catalog") if table.args.get(k)}
+        )
+        view = f"to_regclass({literal(text(bare))})"
+        found = self._backend.query(f"SELECT query FROM redshift.late_views WHERE view = {view}")  # noqa: S608
+        return found[0][0] if found else None

@@ -1,0 +1,167 @@
+-- Redshift's catalog and system views, and what the stand-in notes down for them. Run after `catalog.sql`.
+-- Facts: Redshift Database Developer Guide, SVV_REDSHIFT_COLUMNS, PG_TABLE_DEF, SVV_TABLE_INFO, SYS_QUERY_HISTORY,
+-- SYS_LOAD_HISTORY, SYS_LOAD_ERROR_DETAIL, STL_LOAD_ERRORS, STL_LOAD_COMMITS, PG_LAST_QUERY_ID, PG_LAST_COPY_ID,
+-- "CREATE TABLE", "ALTER TABLE", "CREATE VIEW".
+SET allow_system_table_mods = on;
+SET check_function_bodies = off;
+
+-- Names of 64 to 127 bytes, which PostgreSQL would cut: it knows them by a shorter one.
+CREATE TABLE redshift.long_names (short text PRIMARY KEY, long text NOT NULL);
+GRANT SELECT ON redshift.long_names TO PUBLIC;
+CREATE FUNCTION redshift.name_of(short name) RETURNS text LANGUAGE sql STABLE STRICT AS
+    $$ SELECT coalesce((SELECT long FROM redshift.long_names WHERE long_names.short = $1::text), $1::text) $$;
+
+CREATE FUNCTION redshift.type_name(type oid, modifier integer) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE type
+        WHEN 'pg_catalog.rs_varchar'::regtype THEN 'character varying' || CASE WHEN modifier > 0 THEN '(' || modifier || ')' ELSE '' END
+        WHEN 'pg_catalog.varbyte'::regtype THEN 'binary varying' || CASE WHEN modifier > 0 THEN '(' || modifier || ')' ELSE '' END
+        ELSE format_type(type, modifier) END $$;
+
+-- Late-binding views: to PostgreSQL a view without the columns; sessions put the query in its place.
+CREATE TABLE redshift.late_views (view oid PRIMARY KEY, query text NOT NULL);
+GRANT SELECT ON redshift.late_views TO PUBLIC;
+CREATE FUNCTION redshift.bind_late(view regclass, query text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO redshift.late_views VALUES ($1, $2) ON CONFLICT (view) DO UPDATE SET query = excluded.query $$;
+
+-- How a table is distributed, sorted and encoded, by number of the column, as columns can be renamed. Tables without a
+-- row are as Redshift makes them: all AUTO.
+CREATE TABLE redshift.designs (
+    relation oid PRIMARY KEY, style text NOT NULL DEFAULT 'AUTO', distkey smallint,
+    sortkeys smallint[] NOT NULL DEFAULT '{}', interleaved boolean NOT NULL DEFAULT false
+);
+CREATE TABLE redshift.encodings (relation oid, attnum smallint, encoding text NOT NULL, PRIMARY KEY (relation, attnum));
+GRANT SELECT ON redshift.designs, redshift.encodings TO PUBLIC;
+CREATE FUNCTION redshift.key_column(relation regclass, name text, purpose text) RETURNS smallint
+LANGUAGE plpgsql STRICT AS $$
+DECLARE found smallint; kind text;
+BEGIN
+    SELECT a.attnum, t.typname INTO found, kind FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = $1 AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped;
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'column "%" named in % does not exist', name, purpose USING ERRCODE = '42703';
+    END IF;
+    IF kind IN ('super', 'varbyte') THEN
+        RAISE EXCEPTION 'column "%" of type % cannot be a %', name, kind, purpose USING ERRCODE = '42611';
+    END IF;
+    RETURN found;
+END $$;
+CREATE FUNCTION redshift.design(
+    relation regclass, style text, distkey text, sortkeys text[], interleaved boolean, columns text[], encodings text[]
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO redshift.designs SELECT $1, $2, redshift.key_column($1, $3, 'DISTKEY'),
+        ARRAY(SELECT redshift.key_column($1, name, 'SORTKEY') FROM unnest($4) WITH ORDINALITY AS keys (name, place)
+              ORDER BY place), $5
+    ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        INSERT INTO redshift.encodings SELECT $1, redshift.key_column($1, name, 'ENCODE'), encoding
+        FROM unnest($6, $7) AS given (name, encoding);
+    END IF;
+END $$;
+CREATE FUNCTION redshift.design_like(relation regclass, parent regclass) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO redshift.designs SELECT $1, style, distkey, sortkeys, interleaved FROM redshift.designs
+    WHERE designs.relation = $2 ON CONFLICT DO NOTHING $$;
+CREATE FUNCTION redshift.encode(relation regclass, name text, encoding text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO redshift.encodings SELECT $1, attnum, $3 FROM pg_attribute WHERE attrelid = $1 AND attname = $2 $$;
+CREATE FUNCTION redshift.alter_distribution(relation regclass, style text, name text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO redshift.designs (relation, style, distkey) SELECT $1, $2, redshift.key_column($1, $3, 'DISTKEY')
+    ON CONFLICT (relation) DO UPDATE SET style = excluded.style, distkey = excluded.distkey $$;
+CREATE FUNCTION redshift.alter_sorting(relation regclass, names text[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO redshift.designs (relation, sortkeys) SELECT $1, ARRAY(SELECT redshift.key_column($1, name, 'SORTKEY')
+        FROM unnest($2) WITH ORDINALITY AS keys (name, place) ORDER BY place)
+    ON CONFLICT (relation) DO UPDATE SET sortkeys = excluded.sortkeys, interleaved = false $$;
+CREATE FUNCTION redshift.check_droppable(relation regclass, name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM redshift.designs d JOIN pg_attribute a ON a.attrelid = d.relation
+               WHERE d.relation = $1 AND a.attname = $2 AND (a.attnum = d.distkey OR a.attnum = ANY (d.sortkeys))) THEN
+        RAISE EXCEPTION 'cannot drop column "%": it is the distkey or a sortkey of the table', name
+            USING ERRCODE = '0A000';
+    END IF;
+END $$;
+CREATE VIEW pg_catalog.pg_table_def AS
+SELECT redshift.name_of(n.nspname) AS schemaname, redshift.name_of(c.relname) AS tablename,
+    redshift.name_of(a.attname) AS "column", redshift.type_name(a.atttypid, a.atttypmod) AS type,
+    coalesce(e.encoding, CASE WHEN c.relpersistence = 't' OR a.attnum = ANY (d.sortkeys) THEN 'none'
+        WHEN t.typname IN ('bool', 'float4', 'float8') THEN 'none'
+        WHEN t.typname IN ('rs_varchar', 'bpchar', 'varbyte') THEN 'lzo'
+        WHEN t.typname <> 'super' THEN 'az64' END) AS encoding,
+    coalesce(a.attnum = d.distkey, false) AS distkey, coalesce(array_position(d.sortkeys, a.attnum), 0) AS sortkey,
+    a.attnotnull AS "notnull"
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN redshift.designs d ON d.relation = c.oid
+    LEFT JOIN redshift.encodings e ON e.relation = c.oid AND e.attnum = a.attnum
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r' AND pg_table_is_visible(c.oid)
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift', 'pg_toast');
+CREATE VIEW pg_catalog.svv_table_info AS
+SELECT current_database()::text AS database, redshift.name_of(n.nspname) AS schema, c.oid::bigint AS table_id,
+    redshift.name_of(c.relname) AS "table",
+    CASE WHEN EXISTS (SELECT 1 FROM redshift.encodings e WHERE e.relation = c.oid) THEN 'Y' ELSE 'Y, AUTO(ENCODE)' END
+        AS encoded,
+    CASE WHEN d.distkey IS NOT NULL THEN 'KEY(' || redshift.name_of(k.attname) || ')'
+        WHEN coalesce(d.style, 'AUTO') = 'AUTO' THEN 'AUTO(ALL)' ELSE d.style END AS diststyle,
+    coalesce(redshift.name_of(s.attname), 'AUTO(SORTKEY)') AS sortkey1, cardinality(d.sortkeys) AS sortkey_num
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN redshift.designs d ON d.relation = c.oid
+    LEFT JOIN pg_attribute k ON k.attrelid = c.oid AND k.attnum = d.distkey
+    LEFT JOIN pg_attribute s ON s.attrelid = c.oid AND s.attnum = d.sortkeys[1]
+WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift', 'pg_toast');
+GRANT SELECT ON pg_catalog.pg_table_def, pg_catalog.svv_table_info TO PUBLIC;
+
+CREATE VIEW pg_catalog.svv_redshift_columns AS
+SELECT current_database()::text AS database_name, redshift.name_of(n.nspname) AS schema_name,
+    redshift.name_of(c.relname) AS table_name, redshift.name_of(a.attname) AS column_name,
+    row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum)::integer AS ordinal_position,
+    redshift.type_name(a.atttypid, a.atttypmod) AS data_type,
+    CASE WHEN a.attnotnull THEN 'NO' ELSE 'YES' END AS is_nullable,
+    col_description(c.oid, a.attnum) AS remarks
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v')
+    AND NOT EXISTS (SELECT 1 FROM redshift.late_views WHERE view = c.oid)
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift', 'pg_toast');
+GRANT SELECT ON pg_catalog.svv_redshift_columns TO PUBLIC;
+
+-- The last query and the last COPY of a session, and what became of every one.
+CREATE FUNCTION pg_catalog.pg_last_query_id() RETURNS integer LANGUAGE sql STABLE AS
+    $$ SELECT coalesce(nullif(current_setting('redshift.last_query_id', true), ''), '-1')::integer $$;
+CREATE FUNCTION pg_catalog.pg_last_copy_id() RETURNS bigint LANGUAGE sql STABLE AS
+    $$ SELECT coalesce(nullif(current_setting('redshift.last_copy_id', true), ''), '-1')::bigint $$;
+CREATE FUNCTION pg_catalog.pg_last_copy_count() RETURNS bigint LANGUAGE sql STABLE AS
+    $$ SELECT coalesce(nullif(current_setting('redshift.last_copy_count', true), ''), '0')::bigint $$;
+CREATE TABLE redshift.queries (
+    query_id bigint, query_label text, transaction_id bigint, session_id integer, query_type text, status text,
+    start_time timestamp, end_time timestamp, elapsed_time bigint, error_message text, returned_rows bigint,
+    query_text text
+);
+CREATE VIEW pg_catalog.sys_query_history AS
+SELECT 1 AS user_id, query_id, query_label, transaction_id, session_id, current_database()::text AS database_name,
+    query_type, status, false AS result_cache_hit, start_time, end_time, elapsed_time, 0::bigint AS queue_time,
+    elapsed_time AS execution_time, error_message, returned_rows, query_text
+FROM redshift.queries;
+CREATE TABLE redshift.loads (
+    query_id bigint, transaction_id bigint, session_id integer, status text, table_name text, start_time timestamp,
+    end_time timestamp, duration bigint, data_source text, file_format text, loaded_rows bigint, loaded_bytes bigint,
+    source_file_count bigint, source_file_bytes bigint, file_count_scanned bigint, file_bytes_scanned bigint,
+    error_count bigint
+);
+CREATE TABLE redshift.load_errors (
+    query_id bigint, transaction_id bigint, session_id integer, table_id integer, start_time timestamp, file_name text,
+    line_number bigint, column_name text, column_type text, column_length text, position integer, error_code integer,
+    error_message text
+);
+CREATE TABLE redshift.loaded_files (query_id bigint, file_name text, lines bigint, loaded_at timestamp);
+CREATE VIEW pg_catalog.sys_load_history AS
+SELECT 1 AS user_id, current_database()::text AS database_name, loads.* FROM redshift.loads;
+CREATE VIEW pg_catalog.sys_load_error_detail AS
+SELECT 1 AS user_id, current_database()::text AS database_name, load_errors.* FROM redshift.load_errors;
+CREATE VIEW pg_catalog.stl_load_errors AS
+SELECT 1 AS userid, 0 AS slice, table_id AS tbl, start_time AS starttime, session_id AS session, query_id AS query,
+    file_name AS filename, line_number, column_name AS colname, column_type AS type, column_length AS col_length,
+    position, ''::text AS raw_line, ''::text AS raw_field_value, error_code AS err_code, error_message AS err_reason
+FROM redshift.load_errors;
+CREATE VIEW pg_catalog.stl_load_commits AS
+SELECT 1 AS userid, query_id AS query, 0 AS slice, file_name AS filename, lines AS lines_scanned, loaded_at AS curtime,
+    'Parquet'::text AS file_format, 0 AS is_partial, 0::bigint AS start_offset
+FROM redshift.loaded_files;
+GRANT SELECT ON pg_catalog.sys_query_history, pg_catalog.sys_load_history, pg_catalog.sys_load_error_detail,
+    pg_catalog.stl_load_errors, pg_catalog.stl_load_commits TO PUBLIC;
