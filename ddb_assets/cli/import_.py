@@ -3,6 +3,7 @@
 What an import does is `ddb_assets.imports`' matter; here are its options, the signals that end it and what is printed.
 """
 
+import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ class ImportFailedError(DdbAssetsError):
     type=click.FloatRange(0, min_open=True),
     default=DEADLINE_SECONDS,
     show_default=True,
-    help="Seconds for which one batch is tried again before the import stops.",
+    help="Seconds for which a batch is tried again, nothing of it being written, before the import stops.",
 )
 @click.option(
     "--max-rejects", type=click.IntRange(0), help="So many rejected rows are no failure; one more stops the import."
@@ -80,6 +81,9 @@ class ImportFailedError(DdbAssetsError):
 @click.option("--staging", metavar="URI", help=f"Where on S3, for --new-table; default: imports below {LAKE}.")
 @click.option("--restart", is_flag=True, help="Begin again although an earlier run of this import was not finished.")
 @click.option("--verify", type=click.IntRange(0), default=0, metavar="N", help="Read N written items back and compare.")
+@click.option(
+    "--report-extra", is_flag=True, help="Read the table's keys afterwards, and say which items no row was for."
+)
 @click.option(
     "--price", type=float, default=PRICE, show_default=True, help="US dollars per million WCUs, for --dry-run."
 )
@@ -235,5 +239,8 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         click.echo(f"rejected {reject.file}:{reject.line}: {reject.reason}")
     if report.exceptions:
         click.echo(f"rows that are not in the table: {report.exceptions}")
+    if report.only_in_table:
+        some = "".join(f"\n  {json.dumps(key)}" for key in report.only_in_table.sample)
+        click.echo(f"{report.only_in_table.count:,} items of the table are in none of these rows{some}")
     if report.verified:
         click.echo(f"{report.verified.read:,} items read back, {len(report.verified.different):,} differ")

@@ -38,6 +38,7 @@ attributes:
   # mode: put  # put | if-not-exists
   # max_rejects: 10  # so many rejected rows are no failure, one more stops the import
   # verify: 100  # items read back after the import
+  # report_extra: false  # true: afterwards the table's keys are read, and items that no row was for are shown
   # max_wcu: 500  # write capacity units per second, indexes included
 """
 
@@ -56,6 +57,7 @@ class Import(ImportConfig):
         default=None, ge=0, description="so many rows may be rejected, one more stops the import"
     )
     verify: int = Field(default=100, ge=0, description="how many items are read back after the import")
+    report_extra: bool = Field(default=False, description="read the table's keys afterwards, show those of no row")
     max_wcu: float | None = Field(default=None, gt=0, description="write capacity units per second, indexes included")
     share: float | None = Field(default=None, gt=0, le=1, description="share of the table's capacity")
     in_flight: int = Field(default=IN_FLIGHT, ge=1, le=64, description="batches written at once")
@@ -76,6 +78,7 @@ class Import(ImportConfig):
             deadline=self.deadline,
             max_rejects=self.max_rejects,
             verify=self.verify,
+            report_extra=self.report_extra,
         )
 
 

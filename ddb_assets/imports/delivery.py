@@ -7,6 +7,8 @@ Facts: DynamoDB Developer Guide, "Error handling with DynamoDB" (exponential bac
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 
@@ -23,7 +25,11 @@ GRACE_SECONDS = 20.0  # for what is in flight when the writer stops
 
 @dataclass(frozen=True)
 class Delivery:
-    """How batches of one writer are delivered. `deadline`: seconds for which one batch is tried."""
+    """How batches of one writer are delivered. `deadline`: seconds for which a batch is tried without anything written.
+
+    `resting` is entered while a batch waits of which a part is written: its other keys are throttled and no reason for the
+    writer not to send more. A batch of which nothing is written keeps its place, so that a busy table is left alone.
+    """
 
     target: Target
     transport: Transport
@@ -31,6 +37,7 @@ class Delivery:
     deadline: float
     outcome: Outcome
     stop: Stop
+    resting: Callable[[], AbstractContextManager[None]]
 
     def deliver(self, batch: list[Operation]) -> None:
         """Everything in it is written, rejected or unprocessed afterwards; in the last case the writer stops.
@@ -40,6 +47,7 @@ class Delivery:
         until = time.monotonic() + self.deadline
         parts = [batch]
         attempt = logins = 0
+        partly = False
         while parts:
             part = parts.pop()
             try:
@@ -60,6 +68,8 @@ class Delivery:
                 left, said = part, str(error)
                 logins += error.login
                 self.outcome.count(throttles=Counter(error.reasons))
+            if len(left) < len(part):
+                partly, until = True, time.monotonic() + self.deadline
             if not left:
                 continue
             attempt += 1
@@ -68,7 +78,7 @@ class Delivery:
             if logins == LOGIN_ATTEMPTS:
                 self._give_up(list(chain.from_iterable(parts)), f"writing to {self.target.name} cannot go on: {said}")
                 return
-            if not self._pause(attempt, until):
+            if not self._pause(attempt, until, partly=partly):
                 remaining = list(chain.from_iterable(parts))
                 count = f"{len(remaining)} operations on {self.target.name}"
                 self._give_up(remaining, f"{count} could not be written within {self.deadline:g} s: {said}")
@@ -96,14 +106,15 @@ class Delivery:
         self.outcome.settled(done)
         return answer.unwritten, "DynamoDB throttled them (UnprocessedItems)"
 
-    def _pause(self, attempt: int, until: float) -> bool:
+    def _pause(self, attempt: int, until: float, *, partly: bool) -> bool:
         """Full jitter; False when the time is up."""
         now = time.monotonic()
         end = min(until, self.stop.at + GRACE_SECONDS) if self.stop.event.is_set() else until
         if now >= end:
             return False
         pause = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 20)))  # noqa: S311 -- no secret
-        time.sleep(min(pause, end - now))
+        with self.resting() if partly else nullcontext():
+            time.sleep(min(pause, end - now))
         return True
 
     def _give_up(self, operations: list[Operation], reason: str) -> None:

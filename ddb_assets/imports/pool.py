@@ -1,11 +1,66 @@
-"""Which jobs exclude each other: of all that write into one table, one runs at a time."""
+"""Which assets exclude each other: of all that write into one table, one runs at a time, on whatever Dagster instance.
 
+What they write is `files/` and `copy/`'s. An asset's pool has the limit that the instance gives to all pools, and code
+cannot declare another; so each writer sets its pool's limit to 1 as it begins, and sees to it that nobody else is in.
+Concept: Dagster documentation, "Managing concurrency of Dagster assets, jobs, and Dagster instances".
+"""
+
+import random
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+ASK_SECONDS = 2.0  # between two looks at a pool that another writer is in
+ENDED_SECONDS = 60.0  # a run that ended so long ago writes no more, though its slot was never given back
 
 
 def write_pool(table: str) -> str:
-    """The Dagster pool of everything that writes into the table of this name or ARN, in whatever account and Region.
-
-    Its limit has to be 1, as is that of every pool when the instance says so (`concurrency.pools.default_limit`).
-    """
+    """The Dagster pool of everything that writes into the table of this name or ARN, in whatever account and Region."""
     return "dynamodb_write_" + re.sub(r"\W", "_", table.rpartition("/")[2], flags=re.ASCII)
+
+
+@contextmanager
+def only_writer(context: dg.AssetExecutionContext, table: str) -> Iterator[None]:
+    """Waits until no other step writes into the table, and keeps others out until the block ends.
+
+    Slots are the instance's, so other runs and machines count. A step goes on only after it looked, with a slot in its
+    hands, and found no other: so never two, also when the executor let several in before the limit was 1. An instance that
+    keeps nothing (a script's) has no pools, and then there is nothing to wait for.
+    """
+    storage = context.instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        yield
+        return
+    pool, run, step = write_pool(table), context.run.run_id, context.get_step_execution_context().step.key
+    if storage.get_concurrency_info(pool).limit != 1 or pool not in storage.get_concurrency_keys():
+        storage.set_concurrency_slots(pool, 1)
+    told: set[str] = set()
+    try:
+        while True:
+            claimed = storage.claim_concurrency_slot(pool, run, step).is_claimed
+            inside = {(slot.run_id, slot.step_key) for slot in storage.get_concurrency_info(pool).claimed_slots}
+            if claimed and inside == {(run, step)}:
+                break
+            others = {holder for holder, _ in inside - {(run, step)}}
+            if others - told:
+                context.log.info(f"waiting, for {table} is written by run {', '.join(sorted(others))}")
+                told |= others
+            if claimed:  # somebody who is in too may be looking for the same reason: one of us comes back first
+                storage.free_concurrency_slot_for_step(run, step)
+            for other in others - {run}:
+                _free_if_ended(context.instance, other)
+            time.sleep(random.uniform(0.5, 1.0) * ASK_SECONDS)  # noqa: S311 -- no secret
+        yield
+    finally:
+        storage.free_concurrency_slot_for_step(run, step)
+
+
+def _free_if_ended(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Frees the slots of a run that crashed or was deleted, which else would be kept for ever."""
+    record = instance.get_run_record_by_id(run_id)
+    ended = record is None or (record.dagster_run.is_finished and (record.end_time or 0) < time.time() - ENDED_SECONDS)
+    if ended:
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)

@@ -179,8 +179,7 @@ def _to_json(value: object) -> object:
 
 
 def sorted_out(error: ClientError) -> Exception:
-    """The answer as TryAgainError, UnacceptableError or HopelessError."""
-    """Which of the three exceptions an error answer is; reads of a copy ask it too."""
+    """The answer as TryAgainError, UnacceptableError or HopelessError; reads ask it too."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     said = f"{code}: {error.response.get('Error', {}).get('Message', '')}"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -1,7 +1,7 @@
 """The one writer into DynamoDB: bounded, rate-limited, never silent about what it did not write.
 
-What is sent and how an answer is read is `transport.py`'s, retries are `delivery.py`'s; where items come from, and where
-those go that could not be written, is the job's (`files/job.py`, `copy/job.py`).
+What is sent and how an answer is read is `transport.py`'s, retries are `delivery.py`'s, the order is `waiting.py`'s; where
+items come from, and where those go that could not be written, is the job's (`files/job.py`, `copy/job.py`).
 
 Every operation that `put` or `delete` accepted ends as exactly one of: written, deleted, existed (a conditional put found
 an item), superseded (a later operation on its key took its place before it was sent), rejected (DynamoDB refuses it) or
@@ -10,12 +10,12 @@ unprocessed is `settled`, so that what was settled need not be done again after 
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ddb_assets.dynamodb.item import Key
 from ddb_assets.imports.delivery import Delivery
 from ddb_assets.imports.operation import Operation
 from ddb_assets.imports.operation import delete as delete_operation
@@ -24,13 +24,14 @@ from ddb_assets.imports.outcome import Outcome, Stop, Totals, Unwritten, WriterS
 from ddb_assets.imports.rate import WriteRate
 from ddb_assets.imports.target import Target
 from ddb_assets.imports.transport import Transport
+from ddb_assets.imports.waiting import Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-BATCH_OPERATIONS = 25
-BATCH_BYTES = 15_000_000  # DynamoDB takes 16 MB; the rest is for what stands around the items
 IN_FLIGHT = 8
+BATCHES_PER_PLACE = 4
+"""A batch that rests leaves its place to another one; so many batches there are at most for each place."""
 DEADLINE_SECONDS = 300.0
 
 
@@ -42,9 +43,10 @@ class BulkWriter:
     """Writes operations in batches, several at a time, in the order of the calls for each key.
 
     `client` is made with `transport.WRITER_CLIENT`. `put` and `delete` are called from one thread and block while
-    `in_flight` batches are under way. `deadline` is for how many seconds a batch is retried before its operations are
-    unprocessed and the writer stops. `on_unwritten` and `on_settled` are called in the writer's threads, one call at a
-    time, an operation's `on_unwritten` before its `on_settled`; `on_settled` gets the tokens of `put` and `delete`.
+    `in_flight` batches are under way. `deadline` is for how many seconds a batch is retried, nothing of it being written,
+    before its operations are unprocessed and the writer stops. `on_unwritten` and `on_settled` are called in the writer's
+    threads, one call at a time, an operation's `on_unwritten` before its `on_settled`; `on_settled` gets the tokens of
+    `put` and `delete`.
 
     As a context manager it is closed at the end; after an exception it stops, finishing what is in flight.
     """
@@ -65,20 +67,25 @@ class BulkWriter:
         self._outcome = Outcome(on_unwritten, on_settled)
         self._stop = Stop()
         self._delivery = Delivery(
-            target, Transport(client, target), rate or WriteRate(target), deadline, self._outcome, self._stop
+            target,
+            Transport(client, target),
+            rate or WriteRate(target),
+            deadline,
+            self._outcome,
+            self._stop,
+            self._resting,
         )
-        self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="writer")
-        self._changed = threading.Condition()  # guards the four below; reentrant, so `stop` may be a signal handler's
-        self._buffer: dict[Key, Operation] = {}
-        self._under_way: set[Key] = set()
-        self._batches = 0
+        self._pool = ThreadPoolExecutor(BATCHES_PER_PLACE * in_flight, thread_name_prefix="writer")
+        self._changed = threading.Condition()  # guards what is below; reentrant, so `stop` may be a signal handler's
+        self._waiting = Waiting()
+        self._batches = self._at_rest = self._returning = 0  # of the batches, those that rest, or wait for their place
         self._abandoned: list[Operation] = []
 
     def put(self, item: Mapping[str, Any], token: object = None, *, if_absent: bool = False) -> None:
         """Accepts an item in DynamoDB JSON (binary as base64 text); `if_absent`: leave an item that is there as it is.
 
         Raises RejectedItemError, before anything is sent, for what DynamoDB would refuse: that item is not accepted.
-        Raises WriterStoppedError when the writer has stopped; the item may then have been accepted, and be unprocessed.
+        Raises WriterStoppedError when the writer has stopped: that item is not accepted either.
         """
         self.write(put_operation(self._target, item, token, if_absent=if_absent))
 
@@ -88,17 +95,10 @@ class BulkWriter:
 
     def write(self, operation: Operation) -> None:
         """Accepts an operation made by `operation.py` for this table. Raises WriterStoppedError as `put` does."""
-        superseded: Operation | None = None
         with self._changed:
             self._stop.check()
-            before = self._buffer.get(operation.key)
-            if before and "put_if_absent" in (before.kind, operation.kind):  # the first of these wins, so both are sent
-                while operation.key in self._buffer:
-                    self._dispatch_or_wait()
-            else:
-                superseded = self._buffer.pop(operation.key, None)
-            self._buffer[operation.key] = operation
-            while len(self._buffer) >= BATCH_OPERATIONS:
+            superseded = self._waiting.add(operation)
+            while self._waiting.full:
                 self._dispatch_or_wait()
         self._tell_abandoned()
         if superseded:
@@ -145,7 +145,7 @@ class BulkWriter:
 
     def _drain(self) -> None:
         with self._changed:
-            while self._buffer:
+            while self._waiting:
                 self._dispatch_or_wait()
             while self._batches:
                 self._changed.wait()
@@ -162,33 +162,15 @@ class BulkWriter:
     def _dispatch_or_wait(self) -> None:
         """Sends a batch on its way, or waits for something to change. The lock is held."""
         if self._stop.event.is_set():
-            self._abandoned += self._buffer.values()
-            self._buffer.clear()
+            self._abandoned += self._waiting.clear()
             return
-        batch = self._next_batch() if self._batches < self._in_flight else []
+        free = self._place_free and not self._returning and self._batches < BATCHES_PER_PLACE * self._in_flight
+        batch = self._waiting.next_batch() if free else []
         if not batch:
             self._changed.wait()
             return
-        self._under_way.update(operation.key for operation in batch)
         self._batches += 1
         self._pool.submit(self._deliver, batch)
-
-    def _next_batch(self) -> list[Operation]:
-        """Takes the oldest operations whose keys are not under way; a conditional put is a batch of its own."""
-        batch: list[Operation] = []
-        size = 0
-        for operation in self._buffer.values():
-            if operation.key in self._under_way:
-                continue
-            size += len(operation.body)
-            if batch and (size > BATCH_BYTES or operation.kind == "put_if_absent"):
-                break
-            batch.append(operation)
-            if len(batch) == BATCH_OPERATIONS or operation.kind == "put_if_absent":
-                break
-        for operation in batch:
-            del self._buffer[operation.key]
-        return batch
 
     def _deliver(self, batch: list[Operation]) -> None:
         """In a thread of the pool."""
@@ -198,8 +180,29 @@ class BulkWriter:
             self._stop_for(error)  # raised again in the caller's thread
         finally:
             with self._changed:
-                self._under_way.difference_update(operation.key for operation in batch)
+                self._waiting.ended(batch)
                 self._batches -= 1
+                self._changed.notify_all()
+
+    @property
+    def _place_free(self) -> bool:
+        return self._batches - self._at_rest - self._returning < self._in_flight
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        """In a thread of the pool, whose batch is not in flight until the block ends and there is a place again."""
+        with self._changed:
+            self._at_rest += 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._at_rest -= 1
+                self._returning += 1
+                while not self._place_free and not self._stop.event.is_set():
+                    self._changed.wait()
+                self._returning -= 1
                 self._changed.notify_all()
 
     def _stop_for(self, error: BaseException) -> None:

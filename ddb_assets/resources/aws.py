@@ -55,6 +55,11 @@ class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
         with _explained():
             return self._boto3().client("s3", endpoint_url=self.endpoint or None, config=CLIENT)
 
+    def logs(self) -> Any:
+        """A client for CloudWatch Logs."""
+        with _explained():
+            return self._boto3().client("logs", endpoint_url=self.endpoint or None, config=CLIENT)
+
     def sqs(self) -> Any:
         """A client for SQS."""
         with _explained():

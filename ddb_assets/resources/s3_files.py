@@ -75,6 +75,13 @@ class S3Files:
                     if not found["Key"].endswith("/"):
                         yield Entry(f"s3://{bucket}/{found['Key']}", found["Size"])
 
+    def region(self, bucket: str) -> str:
+        """The Region of a bucket; empty when S3 does not tell us."""
+        try:
+            return self.client.head_bucket(Bucket=bucket).get("BucketRegion", "")
+        except (ClientError, BotoCoreError):
+            return ""
+
     def folders(self, uri: str, after: str) -> Iterator[str]:
         """The names right below a prefix that have objects below them, those after `after`."""
         bucket, prefix = _folder(uri)

@@ -158,6 +158,10 @@ class Storage:
         for path in sorted(p for p in Path(uri).rglob("*") if p.is_file()):
             yield Entry(str(path), path.stat().st_size)
 
+    def region(self, bucket: str) -> str:
+        """The Region of a bucket on S3; empty when S3 does not tell us."""
+        return self._on_s3.region(bucket)
+
     def folders(self, uri: str, after: str = "") -> Iterator[str]:
         """The names of the folders right below a folder URI, sorted as `name/`, those up to and with `after` left out.
 

@@ -1,8 +1,9 @@
 """The demo tables of the sandbox and their history: a load two days ago, then a day of inserts, updates and deletes.
 
 `load` makes the bucket and the tables `Orders`, `Customers` and `Events`, their point-in-time recovery reaching back
-before the load, so that full exports and every hourly window of the last day have content; and `Orders-copy`, empty, to
-copy into. What is in an item is in `demo_items`.
+before the load, so that full exports and every hourly window of the last day have content; `Orders-copy`, empty, to copy
+into; and `Products`, empty too, with a file to import into it. What is in an item is in `demo_items`, what in the file in
+`demo_files`.
 """
 
 import itertools
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ddb_assets.sandbox import demo_items
+from ddb_assets.sandbox import demo_files, demo_items
 from ddb_assets.sandbox.clock import from_micros
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.server import Sandbox, Write
@@ -49,6 +50,9 @@ TABLES = (
 )
 COPY = "Orders-copy"
 """Has the key of the first of TABLES and nothing in it."""
+PRODUCTS, PRICE_LIST = "Products", "files/price-list.csv"
+PRODUCTS_KEY: Key = (("sku", "S"),)
+"""What a file is imported into, and where in BUCKET the file lies."""
 
 
 def load(sandbox: Sandbox, items: int = DEFAULT_ITEMS, cancelled: Callable[[], bool] = lambda: False) -> None:
@@ -63,6 +67,8 @@ def load(sandbox: Sandbox, items: int = DEFAULT_ITEMS, cancelled: Callable[[], b
         writes = history(table, max(1, round(items * table.share)), loaded, now)
         sandbox.seed(table.name, itertools.takewhile(lambda _: not cancelled(), writes))
     create(sandbox, COPY, TABLES[0].key)
+    create(sandbox, PRODUCTS, PRODUCTS_KEY)
+    sandbox.s3().put_object(Bucket=BUCKET, Key=PRICE_LIST, Body=demo_files.price_list().encode())
 
 
 def create(sandbox: Sandbox, name: str, key: Key) -> None:

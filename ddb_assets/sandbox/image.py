@@ -1,8 +1,7 @@
-"""The image of an item: how DynamoDB JSON is kept, measured and ordered on disk.
+"""The image of an item: how DynamoDB JSON is kept and ordered on disk.
 
-Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`). No moto, no SQLite: those are `tables` and `change_log`.
-Facts: data types, naming rules and item sizes, AWS pages HowItWorks.NamingRulesDataTypes, CapacityUnitCalculations and
-Constraints.
+Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`). No moto, no SQLite: those are `tables` and `change_log`; how
+large an item is and what it may be is `dynamodb/item.py`'s. Facts: AWS page HowItWorks.NamingRulesDataTypes.
 """
 
 import base64
@@ -11,6 +10,9 @@ from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import orjson
+
+from ddb_assets.dynamodb.attribute_value import AttributeValueError
+from ddb_assets.dynamodb.item import attribute_sizes
 
 Attributes = dict[str, dict[str, Any]]
 
@@ -40,64 +42,34 @@ def number_text(text: str) -> str:
     return format(value, "f")
 
 
-def _number_size(text: str) -> int:
-    return (len(text.strip("-").replace(".", "").strip("0")) + 1) // 2 + 1
-
-
-def _base64_size(text: str) -> int:
-    return len(text) * 3 // 4 - text[-2:].count("=")
-
-
-def normalise(attribute: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """One attribute value with its numbers in canonical text, and its size in bytes by DynamoDB's rules."""
+def normalise(attribute: dict[str, Any]) -> dict[str, Any]:
+    """One attribute value with its numbers in canonical text."""
     ((kind, value),) = attribute.items()
     match kind:
-        case "S":
-            return attribute, len(value) if value.isascii() else len(value.encode())
         case "N":
-            text = number_text(value)
-            return {"N": text}, _number_size(text)
-        case "BOOL" | "NULL":
-            return attribute, 1
-        case "B":
-            return attribute, _base64_size(value)
-        case "M":
-            members, size = normalise_all(value)
-            return {"M": members}, size + 3 + len(members)
-        case "L":
-            pairs = [normalise(member) for member in value]
-            return {"L": [member for member, _ in pairs]}, sum(size + 1 for _, size in pairs) + 3
-        case "SS":
-            return attribute, sum(len(member.encode()) for member in value)
+            return {"N": number_text(value)}
         case "NS":
-            texts = [number_text(member) for member in value]
-            return {"NS": texts}, sum(map(_number_size, texts))
-        case "BS":
-            return attribute, sum(map(_base64_size, value))
-    raise ImageError(f"Supplied AttributeValue has the unknown type {kind}")
-
-
-def normalise_all(attributes: Attributes) -> tuple[Attributes, int]:
-    """Every attribute normalised, and the size of names and values together."""
-    result: Attributes = {}
-    total = 0
-    for name, attribute in attributes.items():
-        result[name], size = normalise(attribute)
-        total += size + (len(name) if name.isascii() else len(name.encode()))
-    return result, total
+            return {"NS": [number_text(member) for member in value]}
+        case "M":
+            return {"M": {name: normalise(member) for name, member in value.items()}}
+        case "L":
+            return {"L": [normalise(member) for member in value]}
+    return attribute
 
 
 def encode(attributes: Attributes, key_names: list[str]) -> tuple[bytes, int]:
     """The image as compact JSON in raw UTF-8, key attributes first as exports have it, and the item's size in bytes.
 
-    Raises `ImageError` for what DynamoDB refuses: a number out of range, a string that is no Unicode text.
+    Raises `ImageError` for what DynamoDB refuses: a number out of range, a string that is no Unicode text, an empty set.
     """
     ordered = {name: attributes[name] for name in key_names} | attributes
+    normal = {name: normalise(attribute) for name, attribute in ordered.items()}
     try:
-        normal, size = normalise_all(ordered)
-        return orjson.dumps(normal), size
-    except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
+        return orjson.dumps(normal), sum(attribute_sizes(normal).values())
+    except orjson.JSONEncodeError as error:
         raise ImageError(f"One or more parameter values were invalid: not UTF-8 text ({error})") from None
+    except AttributeValueError as error:
+        raise ImageError(f"One or more parameter values were invalid: {error}") from None
 
 
 def decode(image: bytes) -> Attributes:

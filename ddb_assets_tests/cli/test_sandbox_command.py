@@ -39,7 +39,8 @@ def test_it_prints_the_environment_serves_the_tables_and_stops_on_a_signal(numbe
             aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
         )
-        assert sorted(client.list_tables()["TableNames"]) == ["Customers", "Events", "Orders", "Orders-copy"]
+        tables = {"Customers", "Events", "Orders", "Orders-copy", "Products"}
+        assert set(client.list_tables()["TableNames"]) == tables
         assert variables["DDB_ASSETS_LAKE"].startswith("s3://")
         process.send_signal(number)
         assert process.wait(STOP_SECONDS) == 0
@@ -51,7 +52,7 @@ def test_a_command_runs_in_its_environment_and_gives_the_exit_code(tmp_path: Pat
         "assert 'AWS_PROFILE' not in os.environ and 'DDB_ASSETS_WAREHOUSE' not in os.environ\n"
         "s3 = boto3.client('s3')\n"
         "bucket, _, prefix = os.environ['DDB_ASSETS_LAKE'].removeprefix('s3://').partition('/')\n"
-        "found = s3.list_objects_v2(Bucket=bucket).get('Contents', [])\n"
+        "found = s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get('Contents', [])\n"
         "s3.put_object(Bucket=bucket, Key=f'{prefix}/runs/{len(found)}', Body=b'here')\n"
         "sys.exit(40 + len(found))\n"
     )

@@ -13,8 +13,10 @@ from pydantic import BaseModel
 
 from ddb_assets.components import DynamoDBImport
 from ddb_assets.components.dynamodb_import import COMMENTED_YAML, Import, ImportScaffolder
+from ddb_assets.definitions import build_defs
 from ddb_assets.imports.pool import write_pool
 from ddb_assets.resources.aws import AWS
+from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
 from ddb_assets_tests.imports.tables import client_of, items_of, new_table, target_of
@@ -113,6 +115,31 @@ def test_deleting_needs_the_tables_name_in_the_runs_config(sandbox: Sandbox, tab
     result = materialize(asset, delete=True, confirm=table)
     assert facts(result)["deleted"] == 30
     assert [item["id"]["S"] for item in items_of(sandbox, target_of(sandbox, table))] == ["own"]
+
+
+def test_it_shows_what_only_the_table_has_when_it_is_asked_to(sandbox: Sandbox, table: str, rows: Path) -> None:
+    client_of(sandbox.endpoint_url).put_item(TableName=table, Item={"id": {"S": "own"}})
+    assert "only_in_table" not in facts(materialize(declared(table, rows)))
+    told = facts(materialize(declared(table, rows, report_extra=True)))
+    assert (told["only_in_table"], told["only_in_table_sample"]) == (1, [{"id": {"S": "own"}}])
+
+
+def test_the_demos_import_takes_the_sandboxs_price_list(sandbox: Sandbox, table: str) -> None:
+    """As `make dev` shows it, again too; and it deletes nothing unless the run says so."""
+    demo.load(sandbox, 30)
+    asset = build_defs().resolve_assets_def(dg.AssetKey(["imports", "products"]))
+    for _ in range(2):
+        result = materialize(asset)
+        assert result.success
+        assert checks(result) == {"no_rejects": True, "counts_agree": True, "sample_equal": True}
+    assert (facts(result)["written"], facts(result)["rejected"]) == (demo_files.ARTICLES, 0)
+    items = {item["sku"]["S"]: item for item in items_of(sandbox, target_of(sandbox, demo.PRODUCTS))}
+    assert len(items) == demo_files.ARTICLES
+    assert {kind for item in items.values() for value in item.values() for kind in value} == {
+        "S", "N", "BOOL", "M", "SS"
+    }  # fmt: skip
+    assert "confirm: Products" in message(materialize(asset, delete=True))
+    assert len(items_of(sandbox, target_of(sandbox, demo.PRODUCTS))) == demo_files.ARTICLES
 
 
 def test_yaml_cannot_delete(table: str, rows: Path) -> None:

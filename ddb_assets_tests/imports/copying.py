@@ -12,12 +12,16 @@ import boto3
 import pytest
 
 from ddb_assets.dynamodb.item import canonical
+from ddb_assets.imports import delivery
 from ddb_assets.imports.checkpoint import Checkpoint
-from ddb_assets.imports.copy.checkpoint import CopyProgress, Phase
+from ddb_assets.imports.copy import raw_call
+from ddb_assets.imports.copy.checkpoint import CopyProgress
+from ddb_assets.imports.copy.collisions import Collisions
+from ddb_assets.imports.copy.exceptions import CopyExceptions
 from ddb_assets.imports.copy.guards import Side
 from ddb_assets.imports.copy.job import CopyJob, CopyReport, first_phase
 from ddb_assets.imports.copy.plan import CopyOptions, CopyPlan, plan_copy
-from ddb_assets.imports.files.exceptions_file import ExceptionsFile, Heading
+from ddb_assets.imports.files.exceptions_file import ExceptionsFile, Heading, keep_settled
 from ddb_assets.imports.transport import WRITER_CLIENT
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.fault_proxy import FaultProxy, Schedule, fault_proxy
@@ -77,17 +81,14 @@ class World:
 
 
 def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyReport:
-    """Runs the plan, or goes on with it; the folder keeps the checkpoint and the exceptions file."""
+    """Runs the plan, or goes on with it; the folder keeps the checkpoint, the keys and the exceptions file."""
     progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.job), plan.segments, first_phase(plan))
+    path = folder / "exceptions.jsonl"
+    keep_settled(path, {plan.source.arn: progress.state.rejected})
     heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-    with closing(ExceptionsFile(folder / "exceptions.jsonl", heading)) as file:
-        return CopyJob(plan, progress, file, on_page).run()
-
-
-def phase_of(folder: Path) -> Phase | None:
-    """Where a copy stands."""
-    path = folder / "checkpoint.json"
-    return CopyProgress(Checkpoint(path, "?"), 1, "copy").state.phase if path.exists() else None
+    with closing(ExceptionsFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
+        exceptions = CopyExceptions(file, plan.source.arn)
+        return CopyJob(plan, progress, exceptions, None if plan.key.one_to_one else collisions, on_page).run()
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,18 @@ def world() -> Iterator[World]:
 def no_faults(world: World) -> None:
     """Each test begins with a proxy that only passes on."""
     world.proxy.schedule = Schedule()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorter pauses, or a deadline of tenths of a second has no room for them; the deadline stays what counts."""
+    for module in (delivery, raw_call):
+        monkeypatch.setattr(module, "FIRST_PAUSE", 0.002)
+        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+
+
+class KilledError(Exception):
+    """Stands for the end of the process: nothing in the code expects it."""
 
 
 def value(rng: random.Random, depth: int = 0) -> dict[str, Any]:

@@ -7,7 +7,6 @@ Facts: API reference of BatchWriteItem, Scan and BatchGetItem; "Error handling w
 
 import http.client
 import json
-import random
 import socket
 import struct
 import threading
@@ -15,11 +14,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
+
+from ddb_assets_tests.imports.faults import POSSIBLE, Fault, Schedule
+
+__all__ = ["Fault", "FaultProxy", "Schedule", "fault_proxy"]
 
 HOST = "127.0.0.1"
 TARGET = "DynamoDB_20120810."
@@ -27,76 +28,6 @@ MAX_OPERATIONS = 25
 NOT_FORWARDED = {"connection", "content-length", "transfer-encoding", "x-amz-crc32", "date", "server"}
 
 Document = dict[str, Any]
-
-
-class Fault(StrEnum):
-    """What can happen to a request; those that speak of a part need a request that has parts."""
-
-    UNPROCESSED_SOME = "unprocessed_some"  # 200, and some of the operations or keys come back undone
-    UNPROCESSED_ALL = "unprocessed_all"  # 200, and all of them come back
-    THROTTLED = "throttled"  # ProvisionedThroughputExceededException with ThrottlingReasons
-    THROTTLING = "throttling"  # ThrottlingException with throttlingReasons
-    REQUEST_LIMIT = "request_limit"  # RequestLimitExceeded
-    ERROR_BEFORE = "error_before"  # 500, nothing was done
-    ERROR_AFTER = "error_after"  # 500 after it was done
-    RESET_BEFORE = "reset_before"  # the connection is reset before anything was done
-    RESET_AFTER = "reset_after"  # and after it was done
-    CUT_OFF = "cut_off"  # done, but the answer ends in the middle
-    SLOW = "slow"  # done, and answered late
-
-
-WHOLE = tuple(fault for fault in Fault if not fault.startswith("unprocessed"))
-POSSIBLE = {
-    "BatchWriteItem": tuple(Fault),
-    "BatchGetItem": tuple(Fault),
-    "PutItem": WHOLE,
-    "DeleteItem": WHOLE,
-    "Scan": WHOLE,
-}
-"""Requests that meet with faults; every other operation passes, so that a schedule's faults are spent where it counts."""
-
-
-@dataclass
-class Schedule:
-    """Which requests meet with what. `rate` is a request's chance of a fault, `budget` how many there are in all.
-
-    Without a budget faults go on for ever; the first `spared` requests meet with none. `page_limit` caps the items a Scan
-    looks at for one page, so that little data has many pages and, with a filter, empty ones.
-    """
-
-    seed: int = 0
-    rate: float = 0.0
-    budget: int | None = None
-    spared: int = 0
-    faults: frozenset[Fault] = frozenset(Fault)
-    operations: frozenset[str] = frozenset(POSSIBLE)
-    page_limit: int | None = None
-    delay: float = 0.02  # seconds, of a slow answer
-    _random: random.Random = field(init=False)
-    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
-
-    def draw(self, operation: str) -> Fault | None:
-        """What happens to the next request of this operation."""
-        possible = [fault for fault in POSSIBLE.get(operation, ()) if fault in self.faults]
-        with self._lock:
-            if (
-                not possible
-                or operation not in self.operations
-                or self.budget == 0
-                or self._random.random() >= self.rate
-            ):
-                return None
-            if self.budget is not None:
-                self.budget -= 1
-            return self._random.choice(possible)
-
-    def some(self, members: list[Any]) -> list[Any]:
-        """At least one of them and, if there are more, not all."""
-        with self._lock:
-            return self._random.sample(members, self._random.randint(1, max(1, len(members) - 1)))
 
 
 class FaultProxy(ThreadingHTTPServer):
@@ -114,6 +45,7 @@ class FaultProxy(ThreadingHTTPServer):
         self.requests: Counter[str] = Counter()
         self.acknowledged: Counter[tuple[str, str]] = Counter()  # (table, operation as JSON) told to be done
         self.refused: list[str] = []  # requests that AWS would not take
+        self.at_once = self.most_at_once = 0  # requests that are being answered
         self.addressed: set[str] = set()  # what reads and writes called their tables
         self.lock = threading.Lock()
         self._keys: dict[str, tuple[str, ...]] = {}
@@ -186,13 +118,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.requests[operation] += 1
             if fault:
                 self.server.met[fault] += 1
-        if fault is Fault.RESET_BEFORE:
-            self._reset()
-        elif fault in self.ERRORS:
-            status, document = self.ERRORS[fault]
-            self._answer(status, {"x-amzn-RequestId": "fault"}, json.dumps(document).encode())
-        else:
-            self._serve(operation, fault, headers, body)
+            self.server.at_once += 1
+            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
+        try:
+            if fault is Fault.RESET_BEFORE:
+                self._reset()
+            elif fault in self.ERRORS:
+                status, document = self.ERRORS[fault]
+                self._answer(status, {"x-amzn-RequestId": "fault"}, json.dumps(document).encode())
+            else:
+                self._serve(operation, fault, headers, body)
+        finally:
+            with self.server.lock:
+                self.server.at_once -= 1
 
     def _serve(self, operation: str, fault: Fault | None, headers: dict[str, str], body: bytes) -> None:
         request: Document = json.loads(body) if operation in POSSIBLE else {}

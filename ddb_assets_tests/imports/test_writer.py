@@ -2,7 +2,6 @@
 
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,13 +11,12 @@ import pytest
 
 from ddb_assets.dynamodb.item import canonical
 from ddb_assets.imports import delivery
-from ddb_assets.imports.operation import Operation, RejectedItemError, put
+from ddb_assets.imports.operation import Operation
 from ddb_assets.imports.outcome import Totals, Unwritten, WriterStoppedError
-from ddb_assets.imports.rate import WriteRate
 from ddb_assets.imports.target import Target
 from ddb_assets.imports.writer import BulkWriter
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.imports.answering import accept, answering, charge
+from ddb_assets_tests.imports.answering import answering
 from ddb_assets_tests.imports.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
 from ddb_assets_tests.imports.tables import client_of, items_of, new_table, sandbox
 
@@ -186,56 +184,6 @@ def test_one_operation_that_dynamodb_refuses_does_not_take_its_batch_along(sandb
     assert len(heard.settled) == 63
 
 
-@pytest.mark.parametrize(
-    ("item", "said"),
-    [
-        ({"v": {"S": "x"}}, "key attribute 'pk' is missing"),
-        ({"pk": {"S": ""}}, "key attribute 'pk' is empty"),
-        ({"pk": {"N": "1"}}, "must be of type S, found N"),
-        ({"pk": {"S": "k" * 2049}}, "2049 bytes"),
-        ({"pk": {"S": "k"}, "v": {"S": "x" * 410_000}}, "the item has 410,"),
-        ({"pk": {"S": "k"}, "v": {"SS": []}}, "must not be empty"),
-        ({"pk": {"S": "k"}, "v": {"NS": ["1", "1.0"]}}, "stands twice"),
-        ({"pk": {"S": "k"}, "v": {"N": "1E126"}}, "out of range"),
-        ({"pk": {"S": "k"}, "v": {"N": "1" * 39}}, "38 significant digits"),
-        ({"pk": {"S": "k"}, "v": {"N": "nan"}}, "is no number"),
-        ({"pk": {"S": "k"}, "v": {"NULL": False}}, "NULL cannot hold"),
-        ({"pk": {"S": "k"}, "v": {"B": "é"}}, "is not base64"),
-        ({"pk": {"S": "k"}, "v": {"S": "\ud800"}}, "no Unicode"),
-        ({"pk": {"S": "k"}, "v": {"X": "1"}}, "unknown type descriptor"),
-        ({"pk": {"S": "k"}, "v": {"M": {"": {"S": "1"}}}}, "attribute name has 0 bytes"),
-        ({"pk": {"S": "k"}, "index": {"N": "1"}}, "key attribute 'index' must be of type S"),
-    ],
-)
-def test_what_dynamodb_would_refuse_a_batch_for_is_found_before(sandbox: Sandbox, item: Any, said: str) -> None:
-    index = {
-        "IndexName": "by_index",
-        "KeySchema": [{"AttributeName": "index", "KeyType": "HASH"}],
-        "Projection": {"ProjectionType": "KEYS_ONLY"},
-    }
-    target = new_table(sandbox, definitions=[("index", "S")], GlobalSecondaryIndexes=[index])
-    with BulkWriter(client_of(sandbox.endpoint_url), target) as writer, pytest.raises(RejectedItemError, match=said):
-        writer.put(item)
-
-
-def test_nesting_is_allowed_to_32_levels() -> None:
-    target = Target.of(
-        {
-            "TableName": "T",
-            "TableArn": "arn",
-            "TableStatus": "ACTIVE",
-            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
-        }
-    )
-    value: dict[str, Any] = {"S": "deep"}
-    for _ in range(32):
-        value = {"L": [value]}
-    assert put(target, {"pk": {"S": "k"}, "v": value}, None).units == (1,)
-    with pytest.raises(RejectedItemError, match="deeper than 32"):
-        put(target, {"pk": {"S": "k"}, "v": {"M": {"x": value}}}, None)
-
-
 def test_a_table_that_is_not_there_stops_the_writer(sandbox: Sandbox) -> None:
     target = new_table(sandbox)
     sandbox.dynamodb().delete_table(TableName=target.name)
@@ -286,27 +234,3 @@ def test_an_error_of_the_callers_is_not_swallowed(sandbox: Sandbox) -> None:
     writer.put({"pk": {"S": "k"}})
     with pytest.raises(LookupError, match="of the caller's"):
         writer.close()
-
-
-def test_the_rate_is_kept_in_write_capacity_units(sandbox: Sandbox) -> None:
-    target = new_table(sandbox)
-    with answering(charge) as endpoint:
-        began = time.monotonic()
-        with BulkWriter(client_of(endpoint), target, rate=WriteRate(target, max_wcu=300)) as writer:
-            for number in range(600):
-                writer.put({"pk": {"S": f"k{number}"}, "v": {"S": "x" * 900}})
-        seconds = time.monotonic() - began
-    assert writer.totals.consumed == 600
-    assert 0.8 <= seconds <= 2.5  # a second's worth at once, the other 300 in a second
-
-
-def test_no_answer_of_the_wrong_items_is_believed(sandbox: Sandbox) -> None:
-    target = new_table(sandbox)
-    strange = b'{"UnprocessedItems":{"T":[{"PutRequest":{"Item":{"pk":{"S":"another"}}}}]}}'
-    answers = iter([strange])
-    with (
-        answering(lambda *told: (200, next(answers, None) or accept(*told)[1])) as endpoint,
-        BulkWriter(client_of(endpoint), target) as writer,
-    ):
-        writer.put({"pk": {"S": "k"}})
-    assert (writer.totals.written, writer.totals.requests) == (1, 2)

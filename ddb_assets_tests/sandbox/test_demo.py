@@ -145,7 +145,7 @@ def test_it_runs_as_a_process_until_it_is_told_to_stop(tmp_path: Any) -> None:
     with child(60, str(tmp_path)) as (environment, _):
         assert environment["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
         dynamodb, s3 = clients(environment)
-        assert dynamodb.list_tables()["TableNames"] == ["Orders", "Customers", "Events", "Orders-copy"]
+        assert dynamodb.list_tables()["TableNames"] == ["Orders", "Customers", "Events", "Orders-copy", "Products"]
         s3.put_object(Bucket=demo.BUCKET, Key="a", Body=b"x")
         assert s3.get_object(Bucket=demo.BUCKET, Key="a")["Body"].read() == b"x"
 

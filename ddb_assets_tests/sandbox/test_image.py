@@ -82,13 +82,13 @@ def test_segments_cover_all_keys_once() -> None:
         ({"n": {"N": "123"}}, 1 + 2 + 1),
         ({"b": {"B": "aGVsbG8="}}, 1 + 5),
         ({"t": {"BOOL": True}, "u": {"NULL": True}}, 2 + 2),
-        ({"m": {"M": {"k": {"S": "v"}}}}, 1 + 3 + 1 + 1 + 1),
+        ({"m": {"M": {"a": {"S": "v"}}}}, 1 + 3 + 1 + 1 + 1),
         ({"l": {"L": [{"S": "v"}, {"L": []}]}}, 1 + 3 + 2 + 1 + 3),
         ({"s": {"SS": ["a", "bc"]}, "n": {"NS": ["1", "22"]}, "b": {"BS": ["YQ=="]}}, 3 + 3 + 4 + 1),
     ],
 )
 def test_sizes_follow_dynamodbs_rules(attributes: dict[str, Any], size: int) -> None:
-    assert image.encode({"": {"S": ""}} | attributes, [""])[1] == size
+    assert image.encode({"k": {"S": ""}} | attributes, ["k"])[1] == 1 + size
 
 
 def test_key_attributes_come_first_and_text_is_raw_utf8() -> None:
@@ -96,6 +96,10 @@ def test_key_attributes_come_first_and_text_is_raw_utf8() -> None:
     assert stored == '{"id":{"N":"1"},"a":{"NS":["2","1"]},"z":{"S":"ü"}}'.encode()
 
 
-def test_a_lone_surrogate_is_refused() -> None:
-    with pytest.raises(image.ImageError, match="UTF-8"):
-        image.encode({"id": {"S": "\ud800"}}, ["id"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [({"S": "\ud800"}, "UTF-8"), ({"SS": []}, "set must not be empty"), ({"NS": ["1", "1.0"]}, "stands twice")],
+)
+def test_what_dynamodb_refuses_has_no_image(value: dict[str, Any], said: str) -> None:
+    with pytest.raises(image.ImageError, match=said):
+        image.encode({"id": value}, ["id"])

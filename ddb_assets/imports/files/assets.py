@@ -15,7 +15,7 @@ from ddb_assets.imports.files.config import ImportConfig
 from ddb_assets.imports.files.options import JobOptions
 from ddb_assets.imports.files.report import ImportReport
 from ddb_assets.imports.files.run import prepare_import
-from ddb_assets.imports.pool import write_pool
+from ddb_assets.imports.pool import only_writer, write_pool
 from ddb_assets.resources.aws import AWS
 
 NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "sample_equal"
@@ -64,7 +64,7 @@ def import_asset(
     def imports(
         context: dg.AssetExecutionContext, config: ImportRunConfig, aws: AWS
     ) -> Iterator[dg.MaterializeResult[None]]:
-        with explained_failure():
+        with explained_failure(), only_writer(context, table):
             report = _run(context, config, aws)
         yield dg.MaterializeResult(asset_key=key, metadata=_metadata(report), check_results=list(_checks(key, report)))
 
@@ -99,6 +99,9 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
     }
     if report.types:
         facts["types"] = dg.MetadataValue.json(report.types)
+    if report.only_in_table:
+        facts["only_in_table"] = dg.MetadataValue.int(report.only_in_table.count)
+        facts["only_in_table_sample"] = dg.MetadataValue.json(report.only_in_table.sample)
     if report.exceptions:
         facts["rejected_sample"] = dg.MetadataValue.json([asdict(reject) for reject in report.rejects])
         facts["exceptions"] = dg.MetadataValue.path(report.exceptions)

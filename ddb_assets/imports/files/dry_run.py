@@ -2,6 +2,7 @@
 
 from ddb_assets.imports.operation import Operation
 from ddb_assets.imports.outcome import Stop, Totals, WriterStoppedError
+from ddb_assets.imports.rate import WriteRate
 
 
 class DryWriter:
@@ -24,6 +25,10 @@ class DryWriter:
             self.units = [0] * len(operation.units)
         for place, units in enumerate(operation.units):
             self.units[place] += units
+
+    def seconds_at(self, rate: WriteRate) -> float:
+        """How long writing what was counted would take at least."""
+        return rate.seconds_for(self.units) if self.units else 0.0
 
     def flush(self) -> None:
         """Raises WriterStoppedError when it was stopped."""

@@ -5,27 +5,31 @@ and the exceptions file, counts, and stops when it must; it never asks anybody a
 """
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.checkpoint import Checkpoint, CheckpointError, Watermark
+from ddb_assets.imports.checkpoint import Checkpoint, Watermark
+from ddb_assets.imports.files.afterwards import Afterwards, look_back
 from ddb_assets.imports.files.column_types import ColumnTypes
 from ddb_assets.imports.files.config import ImportConfig
 from ddb_assets.imports.files.dry_run import DryWriter
 from ddb_assets.imports.files.exceptions_file import ExceptionsFile, Heading, keep_settled
+from ddb_assets.imports.files.key_set import KeySet
 from ddb_assets.imports.files.mapping import ItemMapping
 from ddb_assets.imports.files.new_table import NewTableWriter
 from ddb_assets.imports.files.options import JobOptions, Progress
+from ddb_assets.imports.files.progress import ImportProgress, Types
 from ddb_assets.imports.files.rejects import Rejects
-from ddb_assets.imports.files.report import ImportReport
+from ddb_assets.imports.files.report import ImportReport, counted
 from ddb_assets.imports.files.rows import BadRow, Row, SourceError
 from ddb_assets.imports.files.source import Input, Source
 from ddb_assets.imports.files.verify import Sample
+from ddb_assets.imports.lock import only_run
 from ddb_assets.imports.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.imports.outcome import Unwritten, WriterStoppedError
 from ddb_assets.imports.rate import WriteRate
@@ -79,7 +83,9 @@ class ImportJob:
         ).hexdigest()[:12]
         self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", job)
         self._exceptions_path = exceptions or folder / f"{target.name}-{job}.exceptions.jsonl"
-        self._watermarks = {file.uri: Watermark() for file in source.inputs}
+        self._done = ImportProgress(self.checkpoint, source)
+        self._keys = KeySet() if self._options.report_extra else None
+        self._stopped = threading.Event()
         self._progress = Progress(sum(file.size for file in source.inputs))
         self._sample = Sample(0 if self._options.dry_run else self._options.verify)
         if any(Path(file.uri).absolute() == self._exceptions_path.absolute() for file in source.inputs):
@@ -92,35 +98,36 @@ class ImportJob:
     def interrupt(self, reason: str) -> None:
         """Ends the job in order: what is in flight is finished, the checkpoint saved. A signal handler may call it."""
         self._interrupted = reason
+        self._stopped.set()
         self._writer.stop(reason)
 
     def run(self) -> ImportReport:
         """The account of the job; `problem` says why it failed, if it did. Raises what is wrong before the first write.
 
-        That is: MappingError, SourceError, CheckpointError.
+        That is: MappingError, SourceError, CheckpointError; LockError while another process runs the same job.
         """
+        if self._options.dry_run:
+            return self._run()
+        with only_run(self.checkpoint.path.with_suffix(".lock"), "import"):
+            return self._run()
+
+    def _run(self) -> ImportReport:
         began = time.monotonic()
         options = self._options
-        told = self._begun_before()
-        types: dict[str, Descriptor] = told["types"] if told else self._types()
-        settled: dict[str, int] = told["settled"] if told else {}
-        self._watermarks = {file.uri: Watermark(settled.get(file.uri, 0)) for file in self._source.inputs}
+        if not (options.dry_run or options.restart or self._new_table):
+            self._done.resume()
+        types = self._types() if self._done.types is None else self._done.types
         exact = self._source.format == "dynamodb-json"
         mapping = ItemMapping(self._config, self._target.key, types, exact=exact)
-        self._start(types, settled)
-        problem: str | None = None
+        self._start(types)
+        complete = False
         try:
             problem = self._go_through(mapping, types)
+            complete = problem is None
         finally:
-            self._finish(types, complete=problem is None)
-        complete = problem is None
+            self._finish(types, complete=complete)
         rejects = self._rejects.problem()
-        verified = None
-        if complete and not options.dry_run and options.verify:
-            verified = self._sample.verify(self._client, self._target)
-            if verified.different:
-                problem = f"{len(verified.different)} of {verified.read} items read back are not as they were written"
-        totals = self._writer.totals
+        found = self._look_back() if complete else Afterwards(problem=problem)
         path = self._exceptions_path
         return ImportReport(
             source=self._source.uri,
@@ -128,56 +135,37 @@ class ImportJob:
             format=self._source.format,
             mode=self._config.mode,
             dry_run=options.dry_run,
-            rows_before=sum(settled.values()),
+            rows_before=sum(self._done.settled.values()),
             rejected_before=self._rejects.before,
             rows=self._progress.rows,
-            written=totals.written,
-            deleted=totals.deleted,
-            existed=totals.existed,
-            superseded=totals.superseded,
             rejected=self._rejects.count,
-            unprocessed=totals.unprocessed,
-            consumed_wcu=totals.consumed,
-            requests=totals.requests,
-            retried=totals.retried,
-            throttles=dict(totals.throttles),
             seconds=time.monotonic() - began,
             types=dict(types),
             exceptions=str(path) if path.exists() and not options.dry_run else None,
             rejects=self._rejects.sample,
-            verified=verified,
-            expected_seconds=self._expected_seconds() if options.dry_run else None,
+            verified=found.verified,
+            only_in_table=found.only_in_table,
+            expected_seconds=(self._writer.seconds_at(self._rate()) if isinstance(self._writer, DryWriter) else None),
             complete=complete,
             too_many_rejected=rejects is not None,
-            problem=problem or rejects,
+            problem=found.problem or rejects,
+            **counted(self._writer.totals),
         )
 
-    def _expected_seconds(self) -> float:
-        units = self._writer.units if isinstance(self._writer, DryWriter) else []
-        return self._rate().seconds_for(units) if units else 0.0
+    def _look_back(self) -> Afterwards:
+        options = self._options
+        sample = self._sample if options.verify and not options.dry_run else None
+        return look_back(self._client, self._target, sample, self._keys, self._stopped, options.deadline)
 
     def _rate(self) -> WriteRate:
         return WriteRate(self._target, max_wcu=self._options.max_wcu, share=self._options.share)
 
-    def _begun_before(self) -> dict[str, Any] | None:
-        """The checkpoint to go on from; None to begin at the beginning."""
-        anew = self._options.dry_run or self._options.restart or self._new_table
-        told = None if anew else self.checkpoint.load()
-        if told and told["inputs"] != self._listed():
-            raise CheckpointError(
-                f"an import of {self._source.uri} was begun, but its files have changed since: restart it"
-            )
-        return told
-
-    def _listed(self) -> list[list[str | int]]:
-        return [[file.uri, file.size] for file in self._source.inputs]
-
-    def _start(self, types: dict[str, Descriptor], settled: dict[str, int]) -> None:
+    def _start(self, types: Types) -> None:
         """Opens what is written to."""
         options = self._options
         if options.dry_run:
             return
-        before = keep_settled(self._exceptions_path, settled)
+        before = keep_settled(self._exceptions_path, self._done.settled)
         heading = Heading(table=self._target.name, format=self._source.format, types=types)
         self._exceptions = ExceptionsFile(self._exceptions_path, heading)
         self._rejects = Rejects(self._exceptions, options.max_rejects, before, self.interrupt)
@@ -191,7 +179,7 @@ class ImportJob:
             on_settled=self._on_settled,
         )
 
-    def _types(self) -> dict[str, Descriptor]:
+    def _types(self) -> Types:
         """Of CSV columns, from a first reading of everything."""
         if self._source.redriven:
             return self._source.redriven.types
@@ -208,17 +196,19 @@ class ImportJob:
                 raise WriterStoppedError(self._interrupted)
             yield row
 
-    def _go_through(self, mapping: ItemMapping, types: dict[str, Descriptor]) -> str | None:
+    def _go_through(self, mapping: ItemMapping, types: Types) -> str | None:
         """Every row of every file; a problem that ended it early."""
         saved = told = time.monotonic()
         try:
             for file in self._source.inputs:
-                watermark = self._watermarks[file.uri]
+                watermark = self._done.watermarks[file.uri]
                 first = watermark.position
                 for row in self._checked(self._source.rows(self._storage, file, self._config, self._count_bytes)):
                     if row.number < first:
+                        self._see_again(row, file, watermark, mapping)
                         continue
                     self._take(row, file, watermark, mapping)
+                    self._progress.rows += 1  # not before: one that a stopped writer did not accept is not read
                     now = time.monotonic()
                     if now - told > TELL_SECONDS:
                         self._tell()
@@ -238,7 +228,6 @@ class ImportJob:
         return None
 
     def _take(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
-        self._progress.rows += 1
         if isinstance(row, BadRow):
             self._rejects.reject(row, file.uri, row.reason)
             watermark.settle([row.number])
@@ -251,6 +240,14 @@ class ImportJob:
             return
         self._sample.see(operation)
         self._writer.write(operation)
+        if self._keys is not None:
+            self._keys.add(operation.key)
+
+    def _see_again(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
+        """A row that an earlier run settled: only its key counts, and only if it is asked what else the table has."""
+        if self._keys is not None and isinstance(row, Row):
+            with suppress(RejectedItemError):
+                self._keys.add(self._operation(row, _Place(watermark, row, file.uri), mapping).key)
 
     def _operation(self, row: Row, place: _Place, mapping: ItemMapping) -> Operation:
         item: dict[str, Any] = mapping.item(row.cells)
@@ -270,12 +267,12 @@ class ImportJob:
         for token in tokens:
             token.watermark.settle([token.row.number])
 
-    def _finish(self, types: dict[str, Descriptor], *, complete: bool) -> None:
+    def _finish(self, types: Types, *, complete: bool) -> None:
         """Closes everything, also after an error, and leaves behind what a resumed job needs."""
         if self._exceptions is None:
             return
         if complete:
-            self.checkpoint.remove()
+            self._done.remove()
         else:
             with suppress(WriterStoppedError):  # the caller knows
                 self._writer.stop("the job has ended")
@@ -284,12 +281,12 @@ class ImportJob:
         self._exceptions.close()
         self._tell()
 
-    def _save(self, types: dict[str, Descriptor]) -> None:
+    def _save(self, types: Types) -> None:
         if self._exceptions is None or self._new_table:
             return
-        settled = {uri: watermark.position for uri, watermark in self._watermarks.items()}
+        positions = self._done.positions()
         self._exceptions.sync()  # after the positions were taken, which vouch for what is in it
-        self.checkpoint.save({"inputs": self._listed(), "settled": settled, "types": types})
+        self._done.save(positions, types)
 
     def _count_bytes(self, count: int) -> None:
         self._progress.bytes_read += count

@@ -7,17 +7,18 @@ table is there. Facts: API reference, ImportTable and DescribeImport; Developer 
 
 import gzip
 import tempfile
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import polars as pl
-
+from ddb_assets.imports.files.import_log import logged_errors
+from ddb_assets.imports.files.key_set import KeySet
 from ddb_assets.imports.operation import Operation
 from ddb_assets.imports.outcome import Stop, Totals, WriterStoppedError
 from ddb_assets.imports.target import Target, TargetError
-from ddb_assets.resources.aws_errors import AwsError, explained
+from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError, explained
 from ddb_assets.resources.storage import Storage, join, split_s3
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 PART_BYTES = 256 << 20  # of JSON in one object; ImportTable reads objects side by side
 POLL_SECONDS = 5.0
-LOG_GROUP = "/aws-dynamodb/imports"
+UNANSWERED_SECONDS = 600.0  # for which it may be unknown how the import is doing
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
@@ -57,21 +58,25 @@ def check_absent(client: "DynamoDBClient", name: str) -> None:
 
 
 class NewTableWriter:
-    """Has the methods of `BulkWriter` that a job uses. `staging` is a folder on S3; what is staged is deleted afterwards.
+    """Has the methods of `BulkWriter` that a job uses. `staging` is a folder on S3; what is staged is deleted when AWS has
+    read it. `logs` makes a client for CloudWatch Logs.
 
     Memory is 8 bytes an item, by which two items with one key are found.
     """
 
-    def __init__(self, client: "DynamoDBClient", storage: Storage, target: Target, staging: str) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", storage: Storage, target: Target, staging: str, logs: Callable[[], Any]
+    ) -> None:
         self.totals = Totals()
         self._client = client
         self._storage = storage
+        self._logs = logs
         self._target = target
         self._folder = join(staging, f"{target.name}-{uuid.uuid4().hex}")
         self._staged: list[str] = []
         self._stop = Stop()
-        self._hashes: list[pl.Series] = []
-        self._recent: list[int] = []
+        self._keys = KeySet()
+        self._items = 0
         self._temporary = tempfile.TemporaryDirectory(prefix="ddb_assets-")
         self._part: BinaryIO | None = None
         self._part_bytes = 0
@@ -86,10 +91,8 @@ class NewTableWriter:
             self._part = cast("BinaryIO", gzip.open(self._part_path, "wb", compresslevel=1))  # noqa: SIM115 -- `flush` or `close` closes it
         self._part.write(b'{"Item":%b}\n' % operation.body)
         self._part_bytes += len(operation.body)
-        self.totals.written += 1
-        self._recent.append(hash(operation.key))
-        if len(self._recent) >= 1 << 16:
-            self._keep_hashes()
+        self._items += 1
+        self._keys.add(operation.key)
         if self._part_bytes >= PART_BYTES:
             self.flush()
 
@@ -111,6 +114,9 @@ class NewTableWriter:
             self._check_keys()
             if self._staged:
                 self._import()
+        except BaseException:
+            self.totals.unprocessed = self._items - self.totals.written
+            raise
         finally:
             if self._part is not None:
                 self._part.close()
@@ -128,15 +134,8 @@ class NewTableWriter:
     def _part_path(self) -> Path:
         return Path(self._temporary.name, "part.json.gz")
 
-    def _keep_hashes(self) -> None:
-        self._hashes.append(pl.Series(self._recent, dtype=pl.Int64))
-        self._recent = []
-
     def _check_keys(self) -> None:
-        self._keep_hashes()
-        hashes = pl.concat(self._hashes)
-        self._hashes = [hashes]
-        if twice := len(hashes) - hashes.n_unique():
+        if twice := self._keys.repeated():
             self._fail(
                 f"{twice:,} items have a key that another one has, and DynamoDB would keep either of them: make the table "
                 "and import into it, where the last one wins"
@@ -161,28 +160,42 @@ class NewTableWriter:
                 TableCreationParameters=parameters,
             )["ImportTableDescription"]
         arn = found["ImportArn"]
+        staged, self._staged = self._staged, []  # AWS reads them until the import has ended
+        found = self._waited_for(arn, found)
+        self._staged = staged
+        self._judge(arn, found)
+
+    def _waited_for(self, arn: str, found: Any) -> Any:
+        """The import's description when it has ended. An answer that does not come is asked for again."""
+        answered = time.monotonic()
+        goes_on = f"AWS goes on with the import {arn}, its files are in {self._folder}: delete them when it has ended"
         while found["ImportStatus"] not in ENDED:
             if self._stop.event.wait(POLL_SECONDS):
-                self._staged = []  # AWS still reads them
-                self._fail(f"{self._stop.error}; AWS goes on with the import {arn}, its files are in {self._folder}")
-            with explained("dynamodb:DescribeImport", arn):
-                found = self._client.describe_import(ImportArn=arn)["ImportTableDescription"]
-        self._judge(arn, found)
+                self._fail(f"{self._stop.error}; {goes_on}")
+            try:
+                with explained("dynamodb:DescribeImport", arn):
+                    found = self._client.describe_import(ImportArn=arn)["ImportTableDescription"]
+                answered = time.monotonic()
+            except AwsError as error:
+                if not isinstance(error, AwsUnavailableError) or time.monotonic() - answered > UNANSWERED_SECONDS:
+                    self._fail(f"{error}; {goes_on}")
+        return found
 
     def _judge(self, arn: str, found: Any) -> None:
         """A FAILED import has most often made the table, with all items but a few."""
         imported, errors = found.get("ImportedItemCount", 0), found.get("ErrorCount", 0)
-        staged = self.totals.written
-        self.totals.written, self.totals.unprocessed = imported, staged - imported
-        if found["ImportStatus"] == "COMPLETED" and imported == staged and not errors:
+        self.totals.written = imported
+        if found["ImportStatus"] == "COMPLETED" and imported == self._items and not errors:
             return
         why = ": ".join(filter(None, (found.get("FailureCode"), found.get("FailureMessage")))) or "no reason given"
-        self._fail(
-            f"the import {arn} ended {found['ImportStatus']} ({why}): "
-            + (f"the table exists, with {imported:,} of {staged:,} items" if imported else "no item was imported")
-            + f"; {errors:,} errors are in the CloudWatch log group {LOG_GROUP}, stream {arn.rpartition('/')[2]}/error. "
-            "Import into the table to add the rest, or delete it"
+        there = (
+            f"the table exists, with {imported:,} of {self._items:,} items: import into it, without --new-table, to add "
+            "the rest, or delete it"
+            if imported
+            else "no item was imported: if there is a table now, delete it"
         )
+        logged = f". Of {errors:,} errors: {logged_errors(self._logs(), arn)}" if errors else ""
+        self._fail(f"the import {arn} ended {found['ImportStatus']} ({why}); {there}{logged}")
 
     def _fail(self, reason: str) -> None:
         self._stop = Stop()

@@ -11,7 +11,8 @@ class JobOptions:
     """`max_wcu` and `share` as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`.
 
     A job that was killed or failed is gone on with, unless `restart`. `max_rejects`: so many are no failure, one more stops
-    the job; None: each is one, 1,000 stop it. `verify`: how many items to read back.
+    the job; None: each is one, 1,000 stop it. `verify`: how many items to read back. `report_extra`: afterwards the table's
+    keys are read, to report the items that no row was for.
     """
 
     dry_run: bool = False
@@ -22,6 +23,7 @@ class JobOptions:
     deadline: float = DEADLINE_SECONDS
     max_rejects: int | None = None
     verify: int = 0
+    report_extra: bool = False
 
 
 @dataclass

@@ -7,7 +7,12 @@ file, and what was read back is as it was written.
 from dataclasses import dataclass, field
 from typing import Any
 
+from ddb_assets.imports.outcome import Totals
+
 SAMPLE_REJECTS = 10
+COUNTED = (
+    "written", "deleted", "existed", "superseded", "unprocessed", "requests", "retried", "throttles", "consumed_wcu",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,15 @@ class Verified:
 
     read: int
     different: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class OnlyInTable:
+    """Items that no row was for: how many, the keys of some, and what it took in RCUs to find them."""
+
+    count: int
+    sample: list[dict[str, Any]]
+    consumed_rcu: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,13 @@ class ImportReport:
     expected_seconds: float | None = None
     rejects: list[Rejected] = field(default_factory=list)
     verified: Verified | None = None
+    only_in_table: OnlyInTable | None = None
     complete: bool = True
     too_many_rejected: bool = False
     problem: str | None = None
+
+
+def counted(totals: Totals) -> dict[str, Any]:
+    """What the writer counted, as the report's fields."""
+    found = {**vars(totals), "throttles": dict(totals.throttles), "consumed_wcu": totals.consumed}
+    return {name: found[name] for name in COUNTED}

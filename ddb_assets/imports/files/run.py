@@ -51,7 +51,7 @@ def prepare_import(
     else:
         check_absent(client, table)
         target = planned(table, new_table.key)
-        writer = NewTableWriter(client, storage, target, new_table.staging)
+        writer = NewTableWriter(client, storage, target, new_table.staging, aws.logs)
     return ImportJob(
         client,
         storage,

@@ -1,12 +1,13 @@
 """Imports of small files into tables of a sandbox."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ddb_assets.imports.files.config import ImportConfig
 from ddb_assets.imports.files.job import ImportJob
-from ddb_assets.imports.files.options import JobOptions
+from ddb_assets.imports.files.options import JobOptions, Progress
 from ddb_assets.imports.files.report import ImportReport
 from ddb_assets.imports.files.source import open_source
 from ddb_assets.imports.target import Target
@@ -23,6 +24,7 @@ def job(
     folder: Path | None = None,
     storage: Storage | None = None,
     redrive: bool = False,
+    on_progress: Callable[[Progress], object] | None = None,
     **options: Any,
 ) -> ImportJob:
     """One that was not run yet; `config` as `import.yaml` has it."""
@@ -36,6 +38,7 @@ def job(
         settings,
         folder=folder or Path(tempfile.mkdtemp(prefix="ddb_assets-test-")),
         options=JobOptions(**options),
+        on_progress=on_progress,
     )
 
 

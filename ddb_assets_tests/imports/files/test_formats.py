@@ -1,14 +1,15 @@
 """Files of every format into a table: what is in it afterwards is what was in them."""
 
-import base64
 import gzip
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,13 +18,11 @@ from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.files.importing import imported
 from ddb_assets_tests.imports.files.typed_items import (
     EXAMPLES,
-    TYPES,
-    cell,
-    csv_file,
-    dumped,
-    plain,
     state,
     typed_items,
+    write_csv,
+    write_json_lines,
+    write_parquet,
 )
 from ddb_assets_tests.imports.tables import items_of, new_table, sandbox
 from ddb_assets_tests.parquet.items import attributes
@@ -51,66 +50,13 @@ def test_any_items_come_through_dynamodb_json(
 
 @EXAMPLES
 @given(items=typed_items)
-def test_any_items_come_through_csv_with_declared_types(sandbox: Sandbox, tmp_path: Path, items: list[Item]) -> None:
-    target = new_table(sandbox)
-    path = tmp_path / f"{uuid.uuid4().hex}.csv"
-    rows = [{name: cell(value) for name, value in item.items()} for item in items]
-    path.write_text(csv_file(rows, ["pk", *TYPES]), newline="")
-    imported(sandbox.endpoint_url, target, path, {"types": TYPES})
-    assert state(items_of(sandbox, target)) == state(items)
-
-
-@EXAMPLES
-@given(items=typed_items)
-def test_any_items_come_through_json_lines_with_declared_types(
-    sandbox: Sandbox, tmp_path: Path, items: list[Item]
+@pytest.mark.parametrize("write", [write_csv, write_json_lines, write_parquet])
+def test_any_items_come_through_with_declared_types(
+    sandbox: Sandbox, tmp_path: Path, write: Callable[[Path, list[Item]], dict[str, Any]], items: list[Item]
 ) -> None:
     target = new_table(sandbox)
-    path = tmp_path / f"{uuid.uuid4().hex}.jsonl"
-    readable = [{n: v for n, v in item.items() if n != "n"} for item in items]  # +5 and 007 are no JSON numbers
-    path.write_text("".join(dumped({n: plain(v) for n, v in item.items()}) + "\n" for item in readable))
-    types = {name: type_ for name, type_ in TYPES.items() if name in {"b", "ss", "ns", "bs"}}
-    imported(sandbox.endpoint_url, target, path, {"format": "jsonl", "types": types})
-    assert state(items_of(sandbox, target)) == state(readable)
-
-
-@EXAMPLES
-@given(items=typed_items)
-def test_any_items_come_through_parquet(sandbox: Sandbox, tmp_path: Path, items: list[Item]) -> None:
-    target = new_table(sandbox)
-    path = tmp_path / f"{uuid.uuid4().hex}.parquet"
-    own = {
-        "pk": pa.string(),
-        "s": pa.string(),
-        "n": pa.string(),
-        "flag": pa.bool_(),
-        "b": pa.binary(),
-        "ss": pa.list_(pa.string()),
-        "ns": pa.list_(pa.int64()),
-        "bs": pa.list_(pa.binary()),
-        "l": pa.string(),
-        "m": pa.string(),
-    }
-
-    def arrow(name: str, value: Any) -> Any:
-        if value is None:
-            return None
-        ((descriptor, payload),) = value.items()
-        match descriptor:
-            case "B":
-                return base64.b64decode(payload)
-            case "BS":
-                return [base64.b64decode(member) for member in payload]
-            case "NS":
-                return [int(member) for member in payload]
-            case "L" | "M":
-                return dumped(plain(value))
-        return payload
-
-    columns = {n: pa.array([arrow(n, item.get(n)) for item in items], type_) for n, type_ in own.items()}
-    pq.write_table(pa.table(columns), path)
-    types = {name: TYPES[name] for name in ("n", "ss", "ns", "bs", "l", "m")}
-    imported(sandbox.endpoint_url, target, path, {"types": types})
+    path = tmp_path / uuid.uuid4().hex
+    imported(sandbox.endpoint_url, target, path, write(path, items))
     assert state(items_of(sandbox, target)) == state(items)
 
 

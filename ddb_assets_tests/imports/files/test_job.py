@@ -12,8 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports import delivery
+from ddb_assets.imports.files import job as import_job
+from ddb_assets.imports.files.options import Progress
 from ddb_assets.imports.files.rows import SourceError
+from ddb_assets.imports.lock import only_run
 from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.exports.written_export import write_export
@@ -217,6 +221,41 @@ def test_what_dynamodb_never_takes_stops_the_import_and_is_resumed(sandbox: Sand
     assert len(items_of(sandbox, target)) == 300
     _, *kept = [json.loads(line) for line in Path(str(resumed.exceptions)).read_text().splitlines()]
     assert [(line["fate"], line["text"]) for line in kept] == [("rejected", "broken")]
+
+
+def test_a_run_that_is_cancelled_from_outside_goes_on_where_it_was(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Dagster does it: by an exception in the middle of whatever is done."""
+    monkeypatch.setattr(import_job, "TELL_SECONDS", 0.0)
+    target = new_table(sandbox)
+    path, folder = tmp_path / "a.jsonl", tmp_path / "state"
+    path.write_text("".join(json.dumps({"pk": f"k{n}"}) + "\n" for n in range(400)))
+
+    def cancel(now: Progress) -> None:
+        if now.rows == 200:
+            now.rows += 1  # once
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job(sandbox.endpoint_url, target, path, folder=folder, on_progress=cancel).run()
+    report = imported(sandbox.endpoint_url, target, path, folder=folder)
+    assert report.rows_before
+    assert report.rows_before + report.rows == 400
+    assert len(items_of(sandbox, target)) == 400
+
+
+def test_the_same_import_does_not_run_twice_at_a_time(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Else both would keep one checkpoint, and rows that only one of them has written."""
+    target, other = new_table(sandbox), new_table(sandbox)
+    path, folder = tmp_path / "a.jsonl", tmp_path / "state"
+    path.write_text('{"pk": "a"}\n')
+    running = job(sandbox.endpoint_url, target, path, folder=folder)
+    with only_run(running.checkpoint.path.with_suffix(".lock"), "import"):
+        with pytest.raises(DdbAssetsError, match="another run of this import is under way"):
+            running.run()
+        assert imported(sandbox.endpoint_url, other, path, folder=folder).written == 1
+    assert running.run().written == 1
 
 
 def test_an_item_that_was_changed_behind_the_imports_back_is_found(sandbox: Sandbox, tmp_path: Path) -> None:

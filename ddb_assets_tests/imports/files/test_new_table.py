@@ -1,15 +1,19 @@
 """Tables that an import makes: what is staged, what becomes of it, and what is said when AWS took only a part."""
 
 import json
+import threading
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from ddb_assets.imports.files import new_table
 from ddb_assets.imports.files.config import ImportConfig
+from ddb_assets.imports.files.import_log import LOG_GROUP
 from ddb_assets.imports.files.options import JobOptions
 from ddb_assets.imports.files.report import ImportReport
 from ddb_assets.imports.files.run import NewTable, prepare_import
@@ -88,25 +92,82 @@ def test_a_dry_run_makes_nothing(sandbox: Sandbox, staging: str, tmp_path: Path)
     assert "Dry" not in sandbox.dynamodb().list_tables()["TableNames"]
 
 
-def test_a_failed_import_says_what_is_there(
-    sandbox: Sandbox, staging: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The sandbox takes whatever was checked here, so AWS's answer is given in its place."""
-    arn = "arn:aws:dynamodb:us-east-1:123456789012:table/Partly/import/01700000000000-abcdef01"
-    ended = {"ImportArn": arn, "ImportStatus": "FAILED", "FailureCode": "ItemValidationError", "ErrorCount": 1}
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/Partly/import/01700000000000-abcdef01"
+STREAM = "01700000000000-abcdef01/error"
+
+
+@pytest.fixture
+def partly(sandbox: Sandbox, staging: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """AWS's answers for an import that left an item out, for the sandbox takes whatever was checked here."""
+    ended = {"ImportArn": ARN, "ImportStatus": "FAILED", "FailureCode": "ItemValidationError", "ErrorCount": 1}
+    answers = [
+        {"ImportArn": ARN, "ImportStatus": "IN_PROGRESS"},
+        {**ended, "ImportedItemCount": 1, "FailureMessage": "Some items failed"},
+    ]
+    client: Any = boto3.client("dynamodb", config=client_of(sandbox.endpoint_url).meta.config)
+    busy = ["the import is still going on"]
+
+    def answer(**_: Any) -> Any:
+        if len(answers) == 1 and busy:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": busy.pop()}}, "DescribeImport")
+        return Answered(), {"ImportTableDescription": answers.pop(0)}
+
+    for call in ("ImportTable", "DescribeImport"):
+        client.meta.events.register(f"before-call.dynamodb.{call}", answer)
+    monkeypatch.setattr(AWS, "dynamodb", lambda *_: client)
+    return answers
+
+
+@pytest.fixture
+def two_rows(tmp_path: Path) -> Path:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"id": "a", "n": 1}\n{"id": "b", "n": 1}\n')
-    client: Any = boto3.client("dynamodb", config=client_of(sandbox.endpoint_url).meta.config)
-    answer = {"ImportTableDescription": {**ended, "ImportedItemCount": 1, "FailureMessage": "Some items failed"}}
-    client.meta.events.register("before-call.dynamodb.ImportTable", lambda **_: (Answered(), answer))
-    monkeypatch.setattr(AWS, "dynamodb", lambda *_: client)
-    report = run("Partly", path, staging)
+    return path
+
+
+@pytest.mark.usefixtures("partly")
+def test_a_failed_import_says_what_is_there_and_what_its_log_says(
+    sandbox: Sandbox, staging: str, two_rows: Path
+) -> None:
+    logs = AWS().logs()
+    logs.create_log_group(logGroupName=LOG_GROUP)
+    logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=STREAM)
+    pointer = {"bucket": "b", "key": "staging/000000.json.gz", "itemIndex": 1}
+    said = {"itemS3Pointer": pointer, "importArn": ARN, "errorMessages": ["One or more parameter values are invalid"]}
+    events = [{"timestamp": int(time.time() * 1000), "message": json.dumps(said)}]
+    logs.put_log_events(logGroupName=LOG_GROUP, logStreamName=STREAM, logEvents=events)
+    report = run("Partly", two_rows, staging)
+    logs.delete_log_group(logGroupName=LOG_GROUP)
     assert report.problem
-    assert (report.written, report.unprocessed) == (1, 1)
-    assert "ended FAILED (ItemValidationError: Some items failed)" in report.problem
-    assert "the table exists, with 1 of 2 items" in report.problem
-    assert "/aws-dynamodb/imports, stream 01700000000000-abcdef01/error" in report.problem
-    assert json.dumps(staged(sandbox, staging)) == "[]"
+    assert (report.written, report.unprocessed, report.complete) == (1, 1, False)
+    assert (
+        "ended FAILED (ItemValidationError: Some items failed); the table exists, with 1 of 2 items" in report.problem
+    )
+    place = "item 1 of s3://b/staging/000000.json.gz: One or more parameter values are invalid"
+    assert f"Of 1 errors: {place} (CloudWatch log group /aws-dynamodb/imports, stream {STREAM})" in report.problem
+    assert not staged(sandbox, staging)
+
+
+@pytest.mark.usefixtures("partly")
+def test_a_log_that_is_not_there_is_named_all_the_same(staging: str, two_rows: Path) -> None:
+    problem = run("Partly", two_rows, staging).problem
+    assert problem
+    assert "Of 1 errors: the log cannot be read (logs:GetLogEvents" in problem
+    assert f"look into CloudWatch log group /aws-dynamodb/imports, stream {STREAM}" in problem
+
+
+def test_what_aws_still_reads_is_not_deleted_when_the_job_ends(
+    sandbox: Sandbox, staging: str, two_rows: Path, partly: list[Any]
+) -> None:
+    partly[:] = [partly[0]] * 1000
+    job = prepare_import(AWS(), "Partly", str(two_rows), ImportConfig(), JobOptions(), new_table=NewTable(KEY, staging))
+    timer = threading.Timer(0.3, job.interrupt, ["ended by SIGINT"])
+    timer.start()
+    report = job.run()
+    assert report.problem
+    assert f"ended by SIGINT; AWS goes on with the import {ARN}, its files are in {staging}/Partly-" in report.problem
+    assert (report.written, report.unprocessed) == (0, 2)
+    assert len(staged(sandbox, staging)) == 1
 
 
 class Answered:

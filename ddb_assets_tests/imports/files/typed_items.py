@@ -1,15 +1,19 @@
 """Items of declared types, and how they are written in files that have no types, or others."""
 
+import base64
 import csv
 import io
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from ddb_assets.dynamodb.item import canonical
+from ddb_assets.dynamodb.item import Item, canonical
 from ddb_assets_tests.parquet.items import binaries, numbers, texts
 
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -75,8 +79,14 @@ class Verbatim(str):
     """A number's text, which `dumped` writes without quotes."""
 
 
+class Quoted(str):
+    """A text that `dumped` writes as one."""
+
+
 def dumped(value: Any) -> str:
     match value:
+        case Quoted():
+            return json.dumps(str(value))
         case Verbatim():
             return str(value)
         case list():
@@ -95,9 +105,59 @@ def cell(value: Any) -> str:
     return found if isinstance(found, str) else dumped(found)
 
 
-def csv_file(rows: list[dict[str, str]], columns: list[str], **how: Any) -> str:
+def write_csv(path: Path, items: list[Item]) -> dict[str, Any]:
+    """Writes the items to a file, and returns the config that imports them as they are; so do the others."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, **how)
+    writer = csv.DictWriter(text, ["pk", *TYPES])
     writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    writer.writerows({name: cell(value) for name, value in item.items()} for item in items)
+    path.write_text(text.getvalue(), newline="")
+    return {"format": "csv", "types": TYPES}
+
+
+def write_json_lines(path: Path, items: list[Item]) -> dict[str, Any]:
+    """Numbers as they are written in N: not every one is one in JSON, so `n` is a text here."""
+    rows = [{n: Quoted(v["N"]) if n == "n" else plain(v) for n, v in item.items()} for item in items]
+    path.write_text("".join(dumped(row) + "\n" for row in rows))
+    return {"format": "jsonl", "types": {name: TYPES[name] for name in ("n", "b", "ss", "ns", "bs")}}
+
+
+def write_dynamodb_json(path: Path, items: list[Item]) -> dict[str, Any]:
+    path.write_text("".join(json.dumps({"Item": item}) + "\n" for item in items))
+    return {"format": "dynamodb-json"}
+
+
+def write_parquet(path: Path, items: list[Item]) -> dict[str, Any]:
+    columns = {n: pa.array([_arrow(item.get(n)) for item in items], type_) for n, type_ in ARROW.items()}
+    pq.write_table(pa.table(columns), path)
+    return {"format": "parquet", "types": {name: TYPES[name] for name in ("n", "ss", "ns", "bs", "l", "m")}}
+
+
+ARROW = {
+    "pk": pa.string(),
+    "s": pa.string(),
+    "n": pa.string(),
+    "flag": pa.bool_(),
+    "b": pa.binary(),
+    "ss": pa.list_(pa.string()),
+    "ns": pa.list_(pa.int64()),
+    "bs": pa.list_(pa.binary()),
+    "l": pa.string(),
+    "m": pa.string(),
+}
+
+
+def _arrow(value: Any) -> Any:
+    if value is None:
+        return None
+    ((descriptor, payload),) = value.items()
+    match descriptor:
+        case "B":
+            return base64.b64decode(payload)
+        case "BS":
+            return [base64.b64decode(member) for member in payload]
+        case "NS":
+            return [int(member) for member in payload]
+        case "L" | "M":
+            return dumped(plain(value))
+    return payload

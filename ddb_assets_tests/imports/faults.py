@@ -1,0 +1,80 @@
+"""What can happen to a request on its way to DynamoDB and back, and seeded random schedules of it.
+
+How each is done to a request is in `fault_proxy.py`.
+"""
+
+import random
+import threading
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Fault(StrEnum):
+    """What can happen to a request; those that speak of a part need a request that has parts."""
+
+    UNPROCESSED_SOME = "unprocessed_some"  # 200, and some of the operations or keys come back undone
+    UNPROCESSED_ALL = "unprocessed_all"  # 200, and all of them come back
+    THROTTLED = "throttled"  # ProvisionedThroughputExceededException with ThrottlingReasons
+    THROTTLING = "throttling"  # ThrottlingException with throttlingReasons
+    REQUEST_LIMIT = "request_limit"  # RequestLimitExceeded
+    ERROR_BEFORE = "error_before"  # 500, nothing was done
+    ERROR_AFTER = "error_after"  # 500 after it was done
+    RESET_BEFORE = "reset_before"  # the connection is reset before anything was done
+    RESET_AFTER = "reset_after"  # and after it was done
+    CUT_OFF = "cut_off"  # done, but the answer ends in the middle
+    SLOW = "slow"  # done, and answered late
+
+
+WHOLE = tuple(fault for fault in Fault if not fault.startswith("unprocessed"))
+POSSIBLE = {
+    "BatchWriteItem": tuple(Fault),
+    "BatchGetItem": tuple(Fault),
+    "PutItem": WHOLE,
+    "DeleteItem": WHOLE,
+    "Scan": WHOLE,
+}
+"""Requests that meet with faults; every other operation passes, so that a schedule's faults are spent where it counts."""
+
+
+@dataclass
+class Schedule:
+    """Which requests meet with what. `rate` is a request's chance of a fault, `budget` how many there are in all.
+
+    Without a budget faults go on for ever; the first `spared` requests that could meet with one do not. `page_limit` caps
+    the items a Scan looks at for one page, so that little data has many pages and, with a filter, empty ones.
+    """
+
+    seed: int = 0
+    rate: float = 0.0
+    budget: int | None = None
+    spared: int = 0
+    faults: frozenset[Fault] = frozenset(Fault)
+    operations: frozenset[str] = frozenset(POSSIBLE)
+    page_limit: int | None = None
+    delay: float = 0.02  # seconds, of a slow answer
+    _random: random.Random = field(init=False)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def draw(self, operation: str) -> Fault | None:
+        """What happens to the next request of this operation."""
+        possible = [fault for fault in POSSIBLE.get(operation, ()) if fault in self.faults]
+        if not possible or operation not in self.operations:
+            return None
+        with self._lock:
+            if self.spared:
+                self.spared -= 1
+                return None
+            if self.budget == 0 or self._random.random() >= self.rate:
+                return None
+            if self.budget is not None:
+                self.budget -= 1
+            return self._random.choice(possible)
+
+    def some(self, members: list[Any]) -> list[Any]:
+        """At least one of them and, if there are more, not all."""
+        with self._lock:
+            return self._random.sample(members, self._random.randint(1, max(1, len(members) - 1)))

@@ -1,0 +1,45 @@
+"""Declared imports and copies as assets, and several of them materialized at once, each by a process of its own.
+
+Run as a module it takes them as JSON: component, key and attributes of each. They share the instance of `DAGSTER_HOME`,
+and are forked from one process so that the project is imported once. (Threads will not do: Dagster's logging is not made
+for runs side by side in one process.)
+"""
+
+import json
+import multiprocessing
+import sys
+from typing import Any
+
+import dagster as dg
+
+from ddb_assets import components
+from ddb_assets.resources.aws import AWS
+
+
+def asset(component: str, key: list[str], attributes: dict[str, Any]) -> dg.AssetsDefinition:
+    """The asset with this key of a component with these attributes."""
+    made = getattr(components, component).from_attributes_dict(attributes=attributes)
+    shared = dg.Definitions(resources={"aws": AWS()})
+    return dg.Definitions.merge(dg.build_defs_for_component(made), shared).resolve_assets_def(dg.AssetKey(key))
+
+
+def _materialize(told: list[Any]) -> None:
+    with dg.DagsterInstance.get() as instance:
+        dg.materialize([asset(*told)], instance=instance)
+
+
+def main() -> None:
+    """Exits with the number of those that failed."""
+    processes = [
+        multiprocessing.get_context("fork").Process(target=_materialize, args=(told,))
+        for told in json.loads(sys.argv[1])
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(sum(bool(process.exitcode) for process in processes))
+
+
+if __name__ == "__main__":
+    main()
