@@ -1,32 +1,53 @@
 """`ddb-assets copy`: one DynamoDB table into another, by the code that the asset runs.
 
-What a copy does is `ddb_assets.imports`' matter; here are its options, the confirmation and what is printed.
+What a copy does is `ddb_assets.imports`' matter, what is printed is `copy_output.py`'s; here are its options and the
+confirmation.
 """
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 from pydantic import ValidationError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
-from ddb_assets.cli.output import json_option, print_grid, print_json, progress_console
-from ddb_assets.imports.copy.checkpoint import Phase
+from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, progress
+from ddb_assets.cli.output import json_option, print_json, progress_console
 from ddb_assets.imports.copy.config import CopyConfig
-from ddb_assets.imports.copy.dry_run import DryRun, dry_run
 from ddb_assets.imports.copy.job import CopyFailedError
-from ddb_assets.imports.copy.plan import Clean, CopyPlan, plan_copy
-from ddb_assets.imports.copy.run import CopyOutcome, open_tables, run_copy
-from ddb_assets.imports.outcome import Totals
+from ddb_assets.imports.copy.mapping import CopyRefusedError
+from ddb_assets.imports.copy.plan import Clean, CopyPlan
+from ddb_assets.imports.copy.restore import parse_moment
+from ddb_assets.imports.copy.run import UnfinishedCopyError, open_tables, run_copy, try_copy
 from ddb_assets.settings import state_folder
 
 ACCESS = ("region", "profile", "role", "endpoint")
+ALONE = {"--clean": "all", "--verify": "sample"}
+"""Options that mean this when no value follows."""
+
+
+class CopyCommand(click.Command):
+    """Lets options of ALONE stand before the tables' names, which click would take for their values."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Says the value where there is none."""
+        choices = {option: self._choices(option) for option in ALONE}
+        said = [
+            f"{word}={ALONE[word]}" if word in ALONE and following not in choices[word] else word
+            for word, following in zip(args, [*args[1:], ""], strict=True)
+        ]
+        return super().parse_args(ctx, said)
+
+    def _choices(self, option: str) -> Collection[str]:
+        (found,) = (parameter.type for parameter in self.params if option in parameter.opts)
+        assert isinstance(found, click.Choice)  # noqa: S101 -- tells the type checker what stands below
+        return list(found.choices)
 
 
 def _access_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +58,7 @@ def _access_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("copy")
+@click.command("copy", cls=CopyCommand)
 @click.argument("source_table")
 @click.argument("dest_table")
 @_access_options
@@ -50,8 +71,6 @@ def _access_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--clean",
     type=click.Choice(["all", "extra"]),
-    is_flag=False,
-    flag_value="all",
     help="Delete the destination's items first; --clean=extra: afterwards, those that the source has not.",
 )
 @click.option("--yes", is_flag=True, help="Delete without asking.")
@@ -65,8 +84,6 @@ def _access_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--verify",
     type=click.Choice(["sample", "all"]),
-    is_flag=False,
-    flag_value="sample",
     help="Count both tables and compare a sample; --verify=all: compare everything.",
 )
 @click.option("--consistent", is_flag=True, help="Strongly consistent reads, at twice the RCUs.")
@@ -102,12 +119,13 @@ def command(
     """
     config = _config(source_table, dest_table, _filter(expression, filter_names, filter_values), rename, options)
     cleaning: Clean = clean or "no"
-    opened = open_tables(config, _moment(moment), lambda said: progress_console.print(said))
+    when = _moment(moment)
     if dry:
-        _print_dry_run(dry_run(plan_copy(opened.source, opened.destination, config.options(cleaning))), as_json=as_json)
+        print_dry_run(try_copy(config, when, cleaning), as_json=as_json)
         return
+    opened = open_tables(config, when, lambda said: progress_console.print(said))
     total = int(opened.source.table.get("ItemCount", 0))
-    with _progress(opened.source.name, total, silent=as_json) as bar, _term_interrupts():
+    with progress(opened.source.name, total, silent=as_json) as bar, _term_interrupts():
         try:
             outcome = run_copy(
                 opened,
@@ -116,13 +134,13 @@ def command(
                 state_folder() / "copies",
                 exceptions=exceptions,
                 confirm=lambda plan: _confirm(plan, bar, yes=yes),
-                on_page=lambda phase, items, totals: _advance(bar, phase, items, totals),
+                on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
             )
-        except CopyFailedError as error:
-            if as_json:
+        except (CopyFailedError, UnfinishedCopyError) as error:
+            if as_json and error.report:
                 print_json({"error": str(error), "report": asdict(error.report)})
             raise
-    _print_outcome(outcome, as_json=as_json)
+    print_outcome(outcome, as_json=as_json)
     if not outcome.succeeded:
         raise click.exceptions.Exit(1)
 
@@ -133,6 +151,8 @@ def _config(source: str, dest: str, where: Any, rename: tuple[str, ...], options
         for side, table in (("source", source), ("dest", dest))
     }
     renamed = dict(text.partition("=")[::2] for text in rename)
+    if len(renamed) < len(rename):
+        raise click.BadParameter("one attribute is renamed twice", param_hint="--rename")
     given = {name: value for name, value in options.items() if value is not None}
     try:
         return CopyConfig.model_validate(
@@ -140,8 +160,20 @@ def _config(source: str, dest: str, where: Any, rename: tuple[str, ...], options
         )
     except ValidationError as error:
         found = error.errors(include_url=False)[0]
-        name = ".".join(map(str, found["loc"]))
-        raise click.UsageError(f"--{name.replace('_', '-')}: {found['msg'].removeprefix('Value error, ')}") from error
+        said = found["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(said, param_hint=_asked_by([str(part) for part in found["loc"]])) from error
+
+
+def _asked_by(place: list[str]) -> str:
+    """The option or argument that this place in a CopyConfig comes from; a filter's values have no place of their own."""
+    match place:
+        case ["source" | "destination" as side, "TableAt", "table"] | ["source" | "destination" as side, "table"]:
+            return "SOURCE_TABLE" if side == "source" else "DEST_TABLE"
+        case ["filter", "names" | "values" as part, *inner]:
+            return f"--filter-{part}" + (f" {inner[0]}" if inner else "")
+        case [name, *_]:
+            return f"--{name.replace('_', '-')}"
+    return "options"
 
 
 def _filter(expression: str | None, names: str | None, values: str | None) -> dict[str, Any] | None:
@@ -162,12 +194,9 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return parse_moment(text)
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no ISO 8601 time", param_hint="--from-point-in-time") from error
-    if moment.microsecond:
-        raise click.BadParameter("DynamoDB restores to whole seconds", param_hint="--from-point-in-time")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise click.BadParameter(str(error), param_hint="--from-point-in-time") from error
 
 
 def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
@@ -177,16 +206,20 @@ def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
     bar.stop()
     there = plan.verifier.count_destination()
     what = (
-        f"all {there:,} items" if plan.options.clean == "all" else f"those of {there:,} items that the source has not"
+        f"all {there:,} items" if plan.options.clean == "all" else f"of {there:,} items those that the source has not"
     )
     click.echo(
         f"source       {plan.source.arn}, {plan.verifier.count_source():,} items\n"
-        f"destination  {plan.destination.arn}\nDELETES      {what} of the destination",
+        f"destination  {plan.destination.arn}, {there:,} items\n"
+        f"DELETES      {what}, from the destination",
         err=True,
     )
-    typed = click.prompt(f"Type the destination's name, {plan.destination.name}, to go on", err=True)
+    try:
+        typed = click.prompt(f"Type the destination's name, {plan.destination.name}, to go on", err=True)
+    except click.Abort:
+        raise CopyRefusedError("not confirmed; nothing was deleted or written (--yes is for scripts)") from None
     if typed != plan.destination.name:
-        raise click.ClickException(f"{typed!r} is not {plan.destination.name!r}; nothing was deleted or written")
+        raise CopyRefusedError(f"{typed!r} is not {plan.destination.name!r}; nothing was deleted or written")
     bar.start()
 
 
@@ -198,62 +231,3 @@ def _term_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _progress(table: str, items: int, *, silent: bool) -> Iterator[Progress]:
-    """A bar of the items read, against the number DynamoDB told, with what the writer does beside it."""
-    columns = (
-        TextColumn("copying {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[writing]}"),
-    )
-    with Progress(*columns, console=progress_console, disable=silent, transient=True) as bar:
-        bar.add_task(table, total=items or None, writing="")
-        yield bar
-
-
-def _advance(bar: Progress, phase: Phase, items: int, totals: Totals) -> None:
-    task = bar.tasks[0]
-    done = totals.written + totals.deleted
-    rate = done / task.elapsed if task.elapsed else 0.0
-    throttled = sum(totals.throttles.values())
-    doing = {"clean": "deleting, ", "extra": "deleting what is over, "}.get(phase, "")
-    writing = f"{doing}{rate:,.0f} items/s, {totals.consumed:,.0f} WCU, {throttled:,} throttles"
-    bar.update(task.id, advance=items if phase == "copy" else 0, writing=writing)
-
-
-def _print_dry_run(found: DryRun, *, as_json: bool) -> None:
-    if as_json:
-        print_json(asdict(found))
-        return
-    shown = ("items", "rejected", "destination_items", "would_delete", "wcu", "seconds", "rcu")
-    click.echo(f"{found.source} -> {found.destination}")
-    print_grid("nothing was written", ("", ""), [(name.replace("_", " "), getattr(found, name)) for name in shown])
-    for rejected in found.rejected_sample:
-        click.echo(f"rejected: {rejected['reason']}: {orjson.dumps(rejected['item']).decode()}")
-
-
-def _print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
-    report, verification = outcome.report, outcome.verification
-    if as_json:
-        document = asdict(outcome) | {"succeeded": outcome.succeeded}
-        print_json(document)
-        return
-    shown = ("read", "written", "superseded", "deleted", "rejected", "rcu", "wcu", "seconds")
-    click.echo(f"{report.source} -> {report.destination}")
-    print_grid("copied", ("", ""), [(name, getattr(report, name)) for name in shown])
-    for line in report.not_copied:
-        click.echo(f"not copied: {line}")
-    if report.rejected:
-        click.echo(f"{report.rejected:,} items were rejected, see {outcome.exceptions}", err=True)
-    if verification:
-        click.echo(f"{'agrees' if verification.passed(exact=outcome.exact) else 'DIFFERS'}: {verification}")
-        for what, keys in (("missing", verification.missing), ("different", verification.different)):
-            for key in keys:
-                click.echo(f"{what}: {orjson.dumps(key).decode()}")
-    if outcome.dropped:
-        click.echo(f"the restored table {outcome.dropped} is deleted again")

@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import COMMENTED_YAML, Copy, CopyScaffolder
 from ddb_assets.imports.pool import write_pool
+from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.clock import from_micros
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
 
@@ -86,7 +89,10 @@ def test_it_copies_and_shows_the_numbers(tables: Any) -> None:
     facts = {name: value.value for name, value in event.metadata.items()}
     assert (facts["read"], facts["written"], facts["rejected"], facts["deleted"]) == (12, 12, 0, 0)
     assert facts["dagster/row_count"] == 13
-    assert {"wcu", "rcu", "seconds", "throttles", "not_copied"} <= facts.keys()
+    assert (facts["collisions"], facts["throttles"]) == (0, {})
+    assert isinstance(seconds := facts["seconds"], float)
+    assert seconds > 0
+    assert {"wcu", "rcu", "not_copied"} <= facts.keys()
     assert tables.scan(TableName="Orders-copy")["Count"] == 13
 
 
@@ -114,6 +120,60 @@ def test_rejected_items_fail_the_checks_and_are_shown(tables: Any) -> None:
     [event] = result.asset_materializations_for_node(result.job_def.all_node_defs[0].name)
     assert event.metadata["rejected"].value == 1
     assert "both" in str(event.metadata["rejected_sample"].value)
+    assert "ddb-assets import --redrive" in str(event.metadata["redrive"].value)
+    assert Path(str(event.metadata["exceptions"].value)).read_text().count("\n") == 2
+
+
+def test_items_that_share_a_key_are_shown(tables: Any) -> None:
+    for key in ("i1", "i2"):
+        tables.put_item(TableName="Orders", Item={"id": {"S": key}, "mail": {"S": "one"}})
+    tables.create_table(
+        TableName="By-mail",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "mail", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "mail", "KeyType": "HASH"}],
+    )
+    how = {"expression": "attribute_exists(mail)"}
+    result = materialize(declared(destination="By-mail", rekey=True, filter=how))
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "items_equal": True}
+    [event] = result.asset_materializations_for_node(result.job_def.all_node_defs[0].name)
+    assert event.metadata["collisions"].value == 1
+    assert event.metadata["collisions_sample"].value == [{"key": {"mail": {"S": "one"}}, "items": 2}]
+
+
+def test_an_accident_is_undone_by_a_run_that_says_from_when(tables: Any, sandbox: Sandbox) -> None:
+    """The asset copies a table into itself only from a point in time; what is new since is deleted if the run says so."""
+    sandbox.enable_recovery("Orders", datetime(2026, 1, 1, tzinfo=UTC))
+    sandbox.clock.advance(timedelta(minutes=10))
+    then = from_micros(sandbox.clock.micros()).replace(microsecond=0).isoformat()
+    sandbox.clock.advance(timedelta(minutes=10))
+    tables.delete_item(TableName="Orders", Key={"id": {"S": "i3"}})
+    tables.put_item(TableName="Orders", Item={"id": {"S": "later"}})
+    asked = {"from_point_in_time": then, "clean": "extra", "confirm": "Orders"}
+    result = materialize(declared(destination="Orders"), **asked)
+    assert result.success
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "items_equal": True}
+    assert sorted(item["id"]["S"] for item in tables.scan(TableName="Orders")["Items"]) == sorted(
+        item["id"]["S"] for item in ITEMS
+    )
+    assert set(tables.list_tables()["TableNames"]) == {"Orders", "Orders-copy"}
+    for wrong in ("yesterday", f"{then[:19]}.5"):
+        assert "from_point_in_time" in message(materialize(declared(destination="Orders"), from_point_in_time=wrong))
+
+
+@pytest.mark.usefixtures("tables")
+def test_the_demos_copy_is_green(sandbox: Sandbox, pytestconfig: pytest.Config) -> None:
+    client: Any = sandbox.dynamodb()
+    for table in client.list_tables()["TableNames"]:
+        client.delete_table(TableName=table)
+    demo.load(sandbox, 60)
+    text = (pytestconfig.rootpath / "ddb_assets/defs/copies/orders/defs.yaml").read_text()
+    asked = yaml.safe_load(text)["attributes"]
+    definitions = dg.build_defs_for_component(DynamoDBCopy.from_attributes_dict(attributes=asked))
+    result = dg.materialize([definitions.resolve_assets_def(dg.AssetKey(["copies", "orders"]))])
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "items_equal": True}
+    found = [client.scan(TableName=asked[side], Select="COUNT")["Count"] for side in ("source", "destination")]
+    assert found[0] == found[1] > 0
 
 
 def test_a_refusal_is_the_failures_description(tables: Any) -> None:

@@ -5,7 +5,7 @@ What is deleted, and from which time is copied, is said in the run's config and 
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 import dagster as dg
@@ -16,9 +16,10 @@ from ddb_assets.imports.copy.config import CopyConfig, TableAt
 from ddb_assets.imports.copy.job import CopyReport
 from ddb_assets.imports.copy.mapping import CopyRefusedError
 from ddb_assets.imports.copy.plan import CopyPlan
+from ddb_assets.imports.copy.restore import parse_moment
 from ddb_assets.imports.copy.run import CopyOutcome, open_tables, run_copy
 from ddb_assets.imports.copy.verify import Verification
-from ddb_assets.imports.pool import write_pool
+from ddb_assets.imports.pool import only_writer, write_pool
 from ddb_assets.settings import state_folder
 from ddb_assets.table import default_name
 
@@ -43,6 +44,7 @@ def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDef
     key = dg.AssetKey(["copies", name])
     here = config.source == TableAt(table=config.source.table)  # else it may be another account's of this name
     compared = config.model_copy(update={"verify": config.verify or "sample"})
+    destination = config.destination.table
 
     @dg.asset(
         key=key,
@@ -52,10 +54,10 @@ def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDef
         owners=owners,
         description=f"DynamoDB table `{config.destination.table}`, copied from `{config.source.table}`.",
         check_specs=[dg.AssetCheckSpec(check, asset=key, description=said) for check, said in CHECKS.items()],
-        pool=write_pool(config.destination.table),
+        pool=write_pool(destination),
     )
     def copies(context: dg.AssetExecutionContext, config: CopyRunConfig) -> Iterator[dg.MaterializeResult[None]]:
-        with explained_failure():
+        with explained_failure(), only_writer(context, destination):
             opened = open_tables(compared, _moment(config.from_point_in_time), context.log.info)
             outcome = run_copy(
                 opened,
@@ -84,18 +86,15 @@ def _confirmed(plan: CopyPlan, config: CopyRunConfig) -> None:
 
 
 def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
     try:
-        moment = datetime.fromisoformat(text)
+        return parse_moment(text) if text else None
     except ValueError as error:
-        raise CopyRefusedError(f"from_point_in_time: {text!r} is no ISO 8601 time") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).replace(microsecond=0)
+        raise CopyRefusedError(f"from_point_in_time: {error}") from error
 
 
 def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.MetadataValue]:
     report: CopyReport = outcome.report
-    integers = ("read", "written", "superseded", "deleted", "rejected", "requests")
+    integers = ("read", "written", "collisions", "deleted", "rejected", "requests")
     facts: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.int(getattr(report, name)) for name in integers}
     facts |= {name: dg.MetadataValue.float(float(getattr(report, name))) for name in ("rcu", "wcu", "seconds")}
     facts |= {
@@ -108,7 +107,13 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
     }
     if report.rejected:
         facts["rejected_sample"] = dg.MetadataValue.json(report.rejected_sample)
+    if report.collisions:
+        facts["collisions_sample"] = dg.MetadataValue.json(report.collisions_sample)
+    if outcome.exceptions:
         facts["exceptions"] = dg.MetadataValue.path(str(outcome.exceptions))
+        facts["redrive"] = dg.MetadataValue.text(outcome.advice)
+    if outcome.dropped:
+        facts["restored_and_dropped"] = dg.MetadataValue.text(outcome.dropped)
     return facts
 
 

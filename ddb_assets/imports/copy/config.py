@@ -3,6 +3,7 @@
 What a copy deletes is never declared here: that is said with each run. What it may do is checked in `plan.py`.
 """
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
@@ -13,6 +14,7 @@ from ddb_assets.imports.copy.verify import Mode
 from ddb_assets.imports.writer import DEADLINE_SECONDS, IN_FLIGHT
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
+ARN = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table/[\w.-]+", re.ASCII)
 
 
 class TableAt(BaseModel):
@@ -25,6 +27,15 @@ class TableAt(BaseModel):
     profile: str = Field(default="", description="profile of the AWS configuration")
     role: str = Field(default="", description="ARN of a role to assume")
     endpoint: str = Field(default="", description="URL of a service other than AWS")
+
+    @field_validator("table")
+    @classmethod
+    def _name_or_arn(cls, table: str) -> str:
+        if table.startswith("arn:") and not ARN.fullmatch(table):
+            raise ValueError(
+                f"{table!r} is no ARN of a table, such as arn:aws:dynamodb:eu-west-1:123456789012:table/Orders"
+            )
+        return table
 
 
 class FilterText(BaseModel):

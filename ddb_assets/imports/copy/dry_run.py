@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ddb_assets.dynamodb.item import Item
-from ddb_assets.imports.copy.job import SAMPLE
+from ddb_assets.imports.copy.exceptions import SAMPLE
+from ddb_assets.imports.copy.guards import not_copied
 from ddb_assets.imports.copy.mapping import CollisionError
 from ddb_assets.imports.copy.plan import CopyPlan
 from ddb_assets.imports.operation import RejectedItemError, put
@@ -13,13 +14,15 @@ from ddb_assets.imports.operation import RejectedItemError, put
 
 @dataclass
 class DryRun:
-    """Counts of items. `wcu` is what writing them as new items costs, the deletions at 1 per table and index.
+    """Counts of items. `restores`: the table that would be made first; what will be in it cannot be counted before.
 
-    `seconds` is how long the writing takes at least, 0 when nothing bounds it; `rcu` was spent on this look.
+    `wcu` is what writing them as new items costs, the deletions at 1 per table and index.
+    `seconds` is how long the writing takes at least; `rcu` was spent on this look.
     """
 
     source: str
     destination: str
+    restores: str = ""
     items: int = 0
     rejected: int = 0
     destination_items: int = 0
@@ -28,6 +31,7 @@ class DryRun:
     seconds: float = 0.0
     rcu: float = 0.0
     rejected_sample: list[dict[str, Any]] = field(default_factory=list)
+    not_copied: list[str] = field(default_factory=list)
 
 
 def dry_run(plan: CopyPlan) -> DryRun:
@@ -63,5 +67,6 @@ def dry_run(plan: CopyPlan) -> DryRun:
     every = [float(unit + found.would_delete) for unit in units]
     found.wcu = sum(every)
     found.seconds = round(plan.write_rate().seconds_for(every), 1)
+    found.not_copied = not_copied(plan.source, plan.destination)
     found.rcu = plan.source_reader.rate.consumed + plan.destination_reader.rate.consumed
     return found

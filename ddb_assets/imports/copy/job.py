@@ -14,20 +14,16 @@ from typing import Any
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.copy.checkpoint import CopyProgress, Phase
+from ddb_assets.imports.copy.collisions import Collisions
+from ddb_assets.imports.copy.exceptions import CopyExceptions, Rejected, deletion
 from ddb_assets.imports.copy.guards import not_copied
 from ddb_assets.imports.copy.mapping import CollisionError
 from ddb_assets.imports.copy.plan import CopyPlan
 from ddb_assets.imports.copy.pump import Pump, Ticket, on_settled
-from ddb_assets.imports.copy.reader import Page
-from ddb_assets.imports.files.exceptions_file import ExceptionsFile
-from ddb_assets.imports.files.rows import Row
-from ddb_assets.imports.operation import RejectedItemError
-from ddb_assets.imports.outcome import Fate, Totals, Unwritten
+from ddb_assets.imports.copy.reader import Page, TableReader
+from ddb_assets.imports.operation import RejectedItemError, put
+from ddb_assets.imports.outcome import Totals, Unwritten
 from ddb_assets.imports.writer import BulkWriter
-
-SAMPLE = 5
-"""Rejected items that a report shows; all of them are in the exceptions file."""
-
 
 OnPage = Callable[[Phase, int, Totals], object]
 
@@ -42,9 +38,10 @@ class CopyFailedError(DdbAssetsError):
 
 @dataclass
 class CopyReport:
-    """What a copy did. `read`, `rejected` and `deleted` count earlier runs of a resumed copy too, the others this run.
+    """What a copy did. `read`, `rejected`, `deleted` and `collisions` count earlier runs of a resumed copy too.
 
-    `superseded`: items that shared a destination key with a later one. `not_copied`: what the source has besides items.
+    The others count this run. `collisions`: items that are not there as another one has their destination key;
+    `superseded`: those of them that were not even sent. `not_copied`: what the source has besides items.
     """
 
     source: str
@@ -54,6 +51,7 @@ class CopyReport:
     read: int = 0
     written: int = 0
     superseded: int = 0
+    collisions: int = 0
     deleted: int = 0
     rejected: int = 0
     unprocessed: int = 0
@@ -63,6 +61,7 @@ class CopyReport:
     throttles: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     rejected_sample: list[dict[str, Any]] = field(default_factory=list)
+    collisions_sample: list[dict[str, Any]] = field(default_factory=list)
     not_copied: list[str] = field(default_factory=list)
 
 
@@ -70,28 +69,30 @@ class CopyJob:
     """One run of a copy.
 
     Items that were rejected, or not processed when it stopped, go to `exceptions`, whole; closing that is the caller's.
-    `on_page` gets of every settled page the phase, its number of items and what has been written so far, in any thread.
+    `collisions` is there if source and destination have different keys. `on_page` gets of every settled page the phase,
+    its number of items and what has been written so far, in any thread.
     """
 
     def __init__(
         self,
         plan: CopyPlan,
         progress: CopyProgress,
-        exceptions: ExceptionsFile,
+        exceptions: CopyExceptions,
+        collisions: Collisions | None,
         on_page: OnPage,
     ) -> None:
         self._plan = plan
         self._progress = progress
         self._exceptions = exceptions
+        self._collisions = collisions
         self._on_page = on_page
-        self._telling = threading.Lock()
-        self._told = 0
-        self._sample: list[dict[str, Any]] = []
+        self._vouching = threading.Lock()
+        self._unsaved = False
 
     def run(self) -> CopyReport:
         """Does what is left to do and leaves the checkpoint in phase `verify`; removing it is the caller's.
 
-        Raises CopyFailedError, also for Ctrl-C: the same copy can be run again and goes on.
+        Raises CopyFailedError, also for Ctrl-C and a full disk: the same copy can be run again and goes on.
         """
         plan, started = self._plan, time.monotonic()
         report = CopyReport(plan.source.arn, plan.destination.arn, self._progress.resumed, datetime.now(UTC))
@@ -107,12 +108,13 @@ class CopyJob:
         try:
             with writer:
                 self._phases(writer)
-        except (DdbAssetsError, KeyboardInterrupt) as error:
+        except (DdbAssetsError, KeyboardInterrupt, OSError) as error:  # the last: of checkpoint and exceptions file
             self._complete(report, writer.totals, started)
             said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+            left = f", {report.unprocessed:,} of others were not written" if report.unprocessed else ""
             raise CopyFailedError(
-                f"{said}; {report.read:,} items of {plan.source.name} are done with: the same copy, run again, goes on "
-                f"from {self._progress.checkpoint.path}",
+                f"{said}; {report.read:,} items of {plan.source.name} are done with{left}: the same copy, run again, goes "
+                f"on from {self._progress.checkpoint.path}",
                 report,
             ) from error
         self._complete(report, writer.totals, started)
@@ -122,39 +124,45 @@ class CopyJob:
     def _phases(self, writer: BulkWriter) -> None:
         plan, progress = self._plan, self._progress
         if progress.state.phase == "clean":
-            self._pump(writer, self._read_destination, self._deleting(writer))
+            self._pump(writer, plan.destination_reader, self._read_destination, self._deleting(writer))
             progress.enter("copy")
         if progress.state.phase == "copy":
-            self._pump(writer, self._read_source, self._putting(writer))
+            self._pump(writer, plan.source_reader, self._read_source, self._putting(writer))
             progress.enter("extra" if plan.options.clean == "extra" else "verify")
         if progress.state.phase == "extra":
-            self._pump(writer, self._read_extra, self._deleting(writer))
+            self._pump(writer, plan.destination_reader, self._read_extra, self._deleting(writer))
             progress.enter("verify")
 
     def _pump(
         self,
         writer: BulkWriter,
+        reader: TableReader,
         read: Callable[[int, Item | None], Page],
         write: Callable[[Sequence[Item], Ticket], None],
     ) -> None:
         phase = self._progress.state.phase
 
         def advance(ticket: Ticket) -> None:
-            number = ticket.page.count
+            number, rejects = ticket.page.count, ticket.rejected
             copied = phase == "copy"
-            if ticket.rejected:
-                self._exceptions.sync()  # before the checkpoint vouches for it
-            self._progress.advance(
-                ticket.segment,
-                ticket.page.next_key,
-                read=number if copied else 0,
-                rejected=ticket.rejected,
-                deleted=0 if copied else len(ticket.page.items) - ticket.rejected,
-            )
+            with self._vouching:
+                if self._unsaved:
+                    return  # after a page that could not be saved, whose rejected items the file has already
+                self._unsaved = True
+                if rejects:  # durable before the checkpoint vouches for them, and in its order
+                    self._exceptions.reject(rejects, self._progress.state.rejected)
+                self._progress.advance(
+                    ticket.segment,
+                    ticket.page.next_key,
+                    read=number if copied else 0,
+                    rejected=len(rejects),
+                    deleted=0 if copied else len(ticket.page.items) - len(rejects),
+                )
+                self._unsaved = False
             self._on_page(phase, number, writer.totals)
 
         pump = Pump(read, write, advance, self._plan.stopped)
-        pump.run(self._progress.starts(), self._plan.options.workers, writer)
+        pump.run(self._progress.starts(), reader.readers, writer)
 
     def _read_source(self, segment: int, start: Item | None) -> Page:
         return self._plan.source_reader.scan(
@@ -169,14 +177,24 @@ class CopyJob:
         return Page(self._plan.absent_in_source(page.items), page.count, page.next_key)
 
     def _putting(self, writer: BulkWriter) -> Callable[[Sequence[Item], Ticket], None]:
+        plan = self._plan
+
         def write(items: Sequence[Item], ticket: Ticket) -> None:
+            keys = []
             for item in items:
-                ticket.opened()
+                mapped = item
                 try:
-                    writer.put(self._plan.mapping.apply(item), ticket)
+                    mapped = plan.mapping.apply(item)
+                    operation = put(plan.target, mapped, ticket)
                 except (RejectedItemError, CollisionError) as error:
-                    self._reject(ticket, item, str(error))
-                    ticket.closed()
+                    ticket.rejected.append(Rejected.of(mapped, error))
+                    continue
+                ticket.opened()
+                writer.write(operation)
+                if self._collisions:
+                    keys.append((plan.source_reader.key(item), plan.destination_reader.key(mapped)))
+            if self._collisions:
+                self._collisions.see(keys)
 
         return write
 
@@ -191,22 +209,11 @@ class CopyJob:
     def _unwritten(self, found: Unwritten) -> None:
         """The writer's callback."""
         ticket, item = found.operation.token, found.operation.attributes
+        text = deletion(item) if found.operation.kind == "delete" else None
         if found.fate == "rejected" and isinstance(ticket, Ticket):
-            self._reject(ticket, item, found.reason)
+            ticket.rejected.append(Rejected(item, found.reason, text))
         else:
-            self._except(item, found.fate, found.reason, deleted=found.operation.kind == "delete")
-
-    def _reject(self, ticket: Ticket, item: Item, reason: str) -> None:
-        ticket.rejected += 1
-        self._except(item, "rejected", reason)
-        if len(self._sample) < SAMPLE:
-            self._sample.append({"item": item, "reason": reason})
-
-    def _except(self, item: Item, fate: Fate, reason: str, *, deleted: bool = False) -> None:
-        with self._telling:
-            row = Row(0, self._told + 1, item, deleted=deleted)
-            self._exceptions.add(row, self._plan.source.arn, fate, reason)
-            self._told += 1
+            self._exceptions.unprocessed(item, found.reason, text)
 
     def _complete(self, report: CopyReport, totals: Totals, started: float) -> None:
         state = self._progress.state
@@ -217,7 +224,9 @@ class CopyJob:
         report.rcu = sum(reader.rate.consumed for reader in readers)
         report.throttles = dict(sum((reader.throttles for reader in readers), totals.throttles))
         report.seconds = round(time.monotonic() - started, 3)
-        report.rejected_sample = self._sample
+        report.rejected_sample = self._exceptions.sample
+        if self._collisions:
+            report.collisions, report.collisions_sample = self._collisions.count(), self._collisions.sample()
 
 
 def first_phase(plan: CopyPlan) -> Phase:

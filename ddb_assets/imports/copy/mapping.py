@@ -16,7 +16,11 @@ class CopyRefusedError(DdbAssetsError):
 
 
 class CollisionError(ValueError):
-    """An item has two attributes that would get the same name."""
+    """An item has two attributes that would get the same name; `pairs` is the item with that name twice."""
+
+    def __init__(self, name: str, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(f"two attributes of the item would be called {name!r}: exclude or rename the other")
+        self.pairs = pairs
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,7 @@ class AttributeMapping:
         mapped = dict(kept)
         if len(mapped) < len(kept):
             names = [name for name, _ in kept]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise CollisionError(f"two attributes of the item would be called {twice!r}: exclude or rename the other")
+            raise CollisionError(next(name for name in names if names.count(name) > 1), kept)
         return mapped
 
     def source_of(self, name: str) -> str | None:

@@ -66,7 +66,7 @@ class CopyPlan:
     @property
     def segments(self) -> int:
         """Into how many segments both tables are divided."""
-        return self.options.segments or segments_for(self.source.table, self.options.workers)
+        return self.options.segments or segments_for(self.source.table, self.source_reader.readers)
 
     @property
     def job(self) -> str:
@@ -93,7 +93,6 @@ class CopyPlan:
             self.key,
             self.options.where,
             self.segments,
-            self.options.workers,
         )
 
     def write_rate(self) -> WriteRate:
@@ -127,9 +126,13 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions) -> CopyPlan
     for side, consistent in ((source, options.consistent), (destination, True)):
         calls = RawCalls(side.client, stopped, deadline=options.deadline)
         rate = ReadRate(side.table, options.max_rcu)
-        readers.append(TableReader(calls, side.table, side.address, rate, stopped, consistent=consistent))
+        readers.append(
+            TableReader(calls, side.table, side.address, rate, stopped, consistent=consistent, workers=options.workers)
+        )
     target = Target.of(destination.table, destination.address)
     plan = CopyPlan(source, destination, options, mapping, key, target, readers[0], readers[1], stopped)
+    if options.where:  # a mistake in it is told before anything is begun
+        plan.source_reader.scan(0, 1, None, where=options.where, count_only=True, limit=1)
     if options.clean != "no" and not _has_items(plan):
         raise CopyRefusedError(
             f"{source.arn} has no item{' that passes the filter' if options.where else ''}: cleaning "

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ddb_assets.dynamodb.item import Item
+from ddb_assets.imports.copy.exceptions import Rejected
 from ddb_assets.imports.copy.reader import Page
 from ddb_assets.imports.writer import BulkWriter
 
@@ -25,7 +26,7 @@ class Ticket:
 
     segment: int
     page: Page
-    rejected: int = 0  # of its items, counted by the caller
+    rejected: list[Rejected] = field(default_factory=list)  # of its items, by the caller
     settled: threading.Event = field(default_factory=threading.Event)
     _open: int = 1  # the page itself, until all of its operations are handed over
     _lock: threading.Lock = field(default_factory=threading.Lock)

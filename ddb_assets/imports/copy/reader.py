@@ -21,7 +21,9 @@ MAX_KEYS = 100
 SEGMENT_BYTES = 128 << 20
 MAX_SEGMENTS = 10_000
 PAGE_SECONDS = 2
-"""Of a bounded rate, how many seconds' worth a page may be: 1 MB at once would empty a small table's capacity."""
+"""Of a bounded rate, how many seconds' worth the pages read at once may be: 1 MB would empty a small table's capacity."""
+READER_RCU = 64
+"""RCUs per second that keep one reader busy, roughly: it waits for its page to be written before it reads the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class ReadRate:
 class TableReader:
     """A table as it is read by one job. Thread-safe. `table` is DescribeTable's answer, `address` its name or ARN.
 
-    Every method raises ReadError, also after `stopped` was set while it waited.
+    `workers`: how many may read at once; `readers`: how many the rate can feed. Every method raises ReadError, also after
+    `stopped` was set while it waited.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class TableReader:
         stopped: threading.Event,
         *,
         consistent: bool,
+        workers: int,
     ) -> None:
         self.name: str = table["TableName"]
         self._address = address
@@ -100,7 +104,8 @@ class TableReader:
         self._calls = calls
         self._stopped = stopped
         self._consistent = consistent
-        self._limit = _page_limit(table, rate)
+        self.readers = readers_for(rate, workers)
+        self._limit = _page_limit(table, rate, self.readers, consistent=consistent)
 
     def scan(
         self,
@@ -169,6 +174,10 @@ class TableReader:
                     f"{self._calls.deadline:g} s: it is throttled (UnprocessedKeys)"
                 )
 
+    def stop(self) -> None:
+        """Ends all reading of the job that this reader is of: what waits or is called from now on raises ReadError."""
+        self._stopped.set()
+
     @property
     def throttles(self) -> Counter[str]:
         """How often DynamoDB throttled, by its reasons."""
@@ -189,15 +198,20 @@ class TableReader:
         return answer
 
 
-def segments_for(table: Mapping[str, Any], workers: int) -> int:
+def readers_for(rate: ReadRate, workers: int) -> int:
+    """How many segments are read at once: as many as was said, but of a bounded rate no more than it can feed, or two."""
+    return workers if rate.units_per_second is None else min(workers, 2 + int(rate.units_per_second // READER_RCU))
+
+
+def segments_for(table: Mapping[str, Any], readers: int) -> int:
     """How many segments: one per 128 MB, but no fewer than are read at once. The size is updated every six hours."""
-    return min(MAX_SEGMENTS, max(workers, -(-int(table.get("TableSizeBytes", 0)) // SEGMENT_BYTES)))
+    return min(MAX_SEGMENTS, max(readers, -(-int(table.get("TableSizeBytes", 0)) // SEGMENT_BYTES)))
 
 
-def _page_limit(table: Mapping[str, Any], rate: ReadRate) -> int | None:
-    """Items of a page that fit in PAGE_SECONDS of the rate, by the table's mean item; None when a full page does."""
+def _page_limit(table: Mapping[str, Any], rate: ReadRate, readers: int, *, consistent: bool) -> int | None:
+    """Items of a page that fit in a reader's part of the rate, by the table's mean item; None when a full page does."""
     if rate.units_per_second is None:
         return None
     mean = int(table.get("TableSizeBytes", 0)) / max(1, int(table.get("ItemCount", 0))) or RCU_BYTES
-    size = rate.units_per_second * PAGE_SECONDS * 2 * RCU_BYTES
+    size = rate.units_per_second * PAGE_SECONDS / readers * RCU_BYTES * (1 if consistent else 2)
     return max(1, int(size / mean)) if size < 1 << 20 else None

@@ -8,9 +8,10 @@ is there; its indexes can be left out) and DescribeContinuousBackups; a restore 
 import hashlib
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.copy.guards import Side
 from ddb_assets.imports.copy.mapping import CopyRefusedError
 from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError, explained
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 MAX_NAME = 255
 MARK = "-restored-"
+
+
+class KeptTableError(DdbAssetsError):
+    """A copy from a point in time did not get to its end; the temporary table is still there, and the message says so."""
+
+
+def parse_moment(text: str) -> datetime:
+    """An ISO 8601 time, UTC unless it says otherwise. Raises ValueError, also for fractions of a second."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no ISO 8601 time, such as 2026-01-31T12:00:00Z") from None
+    if moment.microsecond:
+        raise ValueError(f"{text!r} has a fraction: DynamoDB restores to whole seconds")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def temporary_name(source: Side, moment: datetime) -> str:
@@ -47,30 +63,51 @@ def check_restorable(source: Side, moment: datetime) -> None:
         )
 
 
+def existing(source: Side, moment: datetime) -> Side | None:
+    """The temporary table that an earlier run has made, in whatever state. Raises CopyRefusedError for a stranger's."""
+    try:
+        side = Side.of(source.client, temporary_name(source, moment))
+    except AwsError as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        return None
+    _check_ours(side, source)
+    return side
+
+
 def restored(
     source: Side, moment: datetime, wait: Callable[[float], object] = time.sleep, *, on_wait: Callable[[str], object]
 ) -> Side:
     """The temporary table, ACTIVE: the one an earlier run has made, or a new one. `moment` is in whole seconds.
 
-    Without indexes and on demand, as it is only scanned. Raises CopyRefusedError, AwsError.
+    Without indexes and on demand, as it is only scanned. Raises CopyRefusedError, AwsError; KeptTableError once the
+    table is there.
     """
-    name = temporary_name(source, moment)
-    try:
-        side = Side.of(source.client, name)
-    except AwsError as error:
-        if error.code != "ResourceNotFoundException":
-            raise
+    side = existing(source, moment)
+    if side is None:
         check_restorable(source, moment)
         with explained("dynamodb:RestoreTableToPointInTime", source.name):
             source.client.restore_table_to_point_in_time(
                 SourceTableArn=source.arn,
-                TargetTableName=name,
+                TargetTableName=temporary_name(source, moment),
                 RestoreDateTime=moment,
                 BillingModeOverride="PAY_PER_REQUEST",
                 GlobalSecondaryIndexOverride=[],
                 LocalSecondaryIndexOverride=[],
             )
-        side = _described(source.client, name)
+    name = temporary_name(source, moment)
+    try:
+        return _active(source, name, wait, on_wait)
+    except (AwsError, KeyboardInterrupt) as error:
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        raise KeptTableError(
+            f"{said}. {name} may still be being restored: the same copy, run again, waits for it; delete it if it is no "
+            "longer needed"
+        ) from error
+
+
+def _active(source: Side, name: str, wait: Callable[[float], object], on_wait: Callable[[str], object]) -> Side:
+    side = _described(source.client, name)
     _check_ours(side, source)
     pause = FIRST_PAUSE
     while side.table["TableStatus"] == "CREATING":

@@ -5,8 +5,8 @@ says how to go on.
 """
 
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,19 +14,28 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.checkpoint import Checkpoint
 from ddb_assets.imports.copy import restore
 from ddb_assets.imports.copy.checkpoint import CopyProgress
-from ddb_assets.imports.copy.config import CopyConfig, TableAt
+from ddb_assets.imports.copy.collisions import Collisions
+from ddb_assets.imports.copy.config import CopyConfig
+from ddb_assets.imports.copy.dry_run import DryRun, dry_run
+from ddb_assets.imports.copy.exceptions import CopyExceptions
 from ddb_assets.imports.copy.guards import Side
-from ddb_assets.imports.copy.job import CopyJob, CopyReport, OnPage, first_phase
-from ddb_assets.imports.copy.mapping import AttributeMapping, key_mapping
+from ddb_assets.imports.copy.job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
+from ddb_assets.imports.copy.mapping import AttributeMapping, CopyRefusedError, key_mapping
 from ddb_assets.imports.copy.plan import Clean, CopyPlan, plan_copy
+from ddb_assets.imports.copy.restore import KeptTableError
 from ddb_assets.imports.copy.verify import Mode, Verification
-from ddb_assets.imports.files.exceptions_file import ExceptionsFile, Heading, keep_settled
+from ddb_assets.imports.files.exceptions_file import ExceptionsFile, Heading, keep_settled, read_heading
+from ddb_assets.imports.lock import only_run
 from ddb_assets.imports.transport import WRITER_CLIENT
 from ddb_assets.resources.aws import AWS
 
 
-class KeptTableError(DdbAssetsError):
-    """A copy from a point in time failed; the restored table is still there."""
+class UnfinishedCopyError(KeptTableError):
+    """A copy from a point in time failed; what it did is in `report`, None when it was refused."""
+
+    def __init__(self, message: str, report: CopyReport | None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 @dataclass(frozen=True)
@@ -40,13 +49,16 @@ class Opened:
 
 @dataclass(frozen=True)
 class CopyOutcome:
-    """What happened. `exact`: the destination was to hold nothing but the source. `dropped` is the restored table."""
+    """What happened. `exact`: the destination was to hold nothing but the source. `dropped` is the restored table.
+
+    `exceptions` is the file of what was rejected or found missing or different; None when there is none.
+    """
 
     report: CopyReport
     verification: Verification | None
     exact: bool
     dropped: str | None
-    exceptions: Path
+    exceptions: Path | None
 
     @property
     def succeeded(self) -> bool:
@@ -54,11 +66,27 @@ class CopyOutcome:
         agrees = self.verification is None or self.verification.passed(exact=self.exact)
         return agrees and not self.report.rejected
 
+    @property
+    def advice(self) -> str:
+        """How the exceptions get into the destination; empty without any."""
+        if self.exceptions is None:
+            return ""
+        return (
+            f"what is not in {self.report.destination} as it should be is in {self.exceptions}: mend what was rejected, then "
+            f"ddb-assets import --redrive {self.exceptions} --table {self.report.destination}"
+        )
 
-def side(at: TableAt) -> Side:
-    """Reaches one of the tables. Raises SettingError, AwsError."""
-    aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
-    return Side.of(aws.dynamodb(at.table, WRITER_CLIENT), at.table)
+
+def _sides(config: CopyConfig) -> tuple[Side, Side]:
+    """Reaches both tables. Raises CopyRefusedError, which says of which of them."""
+    found = []
+    for name, at in (("source", config.source), ("destination", config.destination)):
+        aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
+        try:
+            found.append(Side.of(aws.dynamodb(at.table, WRITER_CLIENT), at.table))
+        except DdbAssetsError as error:
+            raise CopyRefusedError(f"{name}: {error}") from error
+    return found[0], found[1]
 
 
 def open_tables(config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object]) -> Opened:
@@ -66,13 +94,27 @@ def open_tables(config: CopyConfig, moment: datetime | None, on_wait: Callable[[
 
     Raises CopyRefusedError, before anything is restored, when the destination cannot take the items.
     """
-    source, destination = side(config.source), side(config.destination)
+    source, destination = _sides(config)
     if moment is None:
         return Opened(source, destination, None)
-    destination.check_active()
-    mapping = AttributeMapping(config.rename, frozenset(config.exclude))
-    key_mapping(source.table, destination.table, mapping, rekey=config.rekey)
+    _check_fit(source, destination, config)
     return Opened(restore.restored(source, moment, on_wait=on_wait), destination, source)
+
+
+def try_copy(config: CopyConfig, moment: datetime | None, clean: Clean) -> DryRun:
+    """What a copy would do. A point in time is only checked, unless an earlier run has restored the table already.
+
+    Raises CopyRefusedError, ReadError.
+    """
+    source, destination = _sides(config)
+    if moment is not None:
+        _check_fit(source, destination, config)
+        restored = restore.existing(source, moment)
+        if restored is None:
+            restore.check_restorable(source, moment)
+            return DryRun(source.arn, destination.arn, restores=restore.temporary_name(source, moment))
+        source = restored
+    return dry_run(plan_copy(source, destination, config.options(clean)))
 
 
 def run_copy(
@@ -88,24 +130,32 @@ def run_copy(
     """Copies and compares. `folder` keeps the checkpoint and, unless named, the exceptions file.
 
     `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. A copy
-    from a point in time is always compared. Raises CopyRefusedError, CopyFailedError, KeptTableError.
+    from a point in time is always compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
     """
-    plan = plan_copy(opened.source, opened.destination, config.options(clean))
-    confirm(plan)
-    if opened.original is None:
-        return _copied(plan, folder, exceptions, config.verify, on_page)
+    verify = config.verify if opened.original is None else config.verify or "sample"
     try:
-        outcome = _copied(plan, folder, exceptions, config.verify or "sample", on_page)
-    except DdbAssetsError as error:
-        raise KeptTableError(f"{error}. {_kept(opened)}") from error
+        plan = plan_copy(opened.source, opened.destination, config.options(clean))
+        confirm(plan)
+        outcome = _copied(plan, folder, exceptions, verify, on_page)
+    except (DdbAssetsError, KeyboardInterrupt) as error:
+        if opened.original is None:
+            raise
+        report = error.report if isinstance(error, CopyFailedError) else None
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        raise UnfinishedCopyError(f"{said}. {_kept(opened)}", report) from error
+    if opened.original is None:
+        return outcome
     if not outcome.succeeded:
-        raise KeptTableError(
-            f"{outcome.verification}; {outcome.report.rejected:,} rejected, see {outcome.exceptions}. {_kept(opened)}"
-        )
+        found = [str(outcome.verification), f"{outcome.report.rejected:,} rejected", outcome.advice]
+        raise UnfinishedCopyError(f"{'; '.join(filter(None, found))}. {_kept(opened)}", outcome.report)
     restore.drop(opened.source, opened.original)
-    return CopyOutcome(
-        outcome.report, outcome.verification, outcome.exact, dropped=opened.source.name, exceptions=outcome.exceptions
-    )
+    return replace(outcome, dropped=opened.source.name)
+
+
+def _check_fit(source: Side, destination: Side, config: CopyConfig) -> None:
+    destination.check_active()
+    mapping = AttributeMapping(config.rename, frozenset(config.exclude))
+    key_mapping(source.table, destination.table, mapping, rekey=config.rekey)
 
 
 def _copied(
@@ -115,17 +165,62 @@ def _copied(
     verify: Mode | None,
     on_page: OnPage,
 ) -> CopyOutcome:
-    checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.job)
-    progress = CopyProgress(checkpoint, plan.segments, first_phase(plan))
     path = exceptions or folder / f"{plan.job}.exceptions.jsonl"
-    # what was not processed is read again; a row's number in the file is always 0, so that rejected ones are kept
-    keep_settled(path, {plan.source.arn: 1} if progress.resumed else {})
-    heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-    with closing(ExceptionsFile(path, heading)) as file:
-        report = CopyJob(plan, progress, file, on_page).run()
-    verification = plan.verifier.verify(verify) if verify else None
-    checkpoint.remove()
-    return CopyOutcome(report, verification, exact=plan.options.clean != "no", dropped=None, exceptions=path)
+    with ExitStack() as stack:
+        stack.enter_context(only_run(folder / f"{plan.job}.lock", "copy"))
+        checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.job)
+        progress = CopyProgress(checkpoint, plan.segments, first_phase(plan))
+        _check_replaceable(path)
+        keep_settled(path, {plan.source.arn: progress.state.rejected})  # the rest is read, or compared, again
+        heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
+        told = CopyExceptions(stack.enter_context(closing(ExceptionsFile(path, heading))), plan.source.arn)
+        collisions = None if plan.key.one_to_one else _collisions(folder, plan, anew=not progress.resumed)
+        if collisions:
+            stack.enter_context(collisions)
+        report = CopyJob(plan, progress, told, collisions, on_page).run()
+        verification = _compared(plan, verify, told, report) if verify else None
+        checkpoint.remove()
+        if collisions:
+            collisions.remove()
+    return CopyOutcome(
+        report, verification, plan.options.clean != "no", dropped=None, exceptions=path if path.exists() else None
+    )
+
+
+def _compared(plan: CopyPlan, mode: Mode, told: CopyExceptions, report: CopyReport) -> Verification:
+    """Raises CopyFailedError when the tables cannot be read to their ends."""
+    try:
+        return plan.verifier.verify(mode, on_difference=told.unprocessed)
+    except (DdbAssetsError, KeyboardInterrupt) as error:
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        raise CopyFailedError(
+            f"{said}; {plan.source.name} is copied, but not compared: the same copy, run again, only compares", report
+        ) from error
+
+
+def _collisions(folder: Path, plan: CopyPlan, *, anew: bool) -> Collisions:
+    path = folder / f"{plan.job}.keys.sqlite"
+    if anew:
+        path.unlink(missing_ok=True)
+    return Collisions(path)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raises SourceError for a file that is there and no exceptions file, CopyRefusedError where none can be made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = not path.exists()
+        with path.open("ab+") as stream:
+            stream.seek(0)
+            if stream.read(1):
+                stream.seek(0)
+                read_heading(stream, str(path))
+        if made:
+            path.unlink()
+    except OSError as error:
+        raise CopyRefusedError(
+            f"{path} cannot be written ({error.strerror}): name another file for exceptions"
+        ) from error
 
 
 def _kept(opened: Opened) -> str:

@@ -2,13 +2,13 @@
 
 Everything: one scan of each side gives order-free checksums per bucket of keys; only where these differ are items compared
 one by one, by their keys. So memory stays flat, and the answer names keys. The tables may change meanwhile: what was
-written to the source after the copy had passed by shows up here.
+written to the source after the copy had passed by shows up here. Mending what is found is not done here.
 """
 
 import random
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +18,8 @@ from ddb_assets.imports.copy.mapping import AttributeMapping, CollisionError, Ke
 from ddb_assets.imports.copy.reader import Filter, TableReader
 
 Mode = Literal["sample", "all"]
+OnDifference = Callable[[Item, str], object]
+"""Gets an item as the destination should have it, and what is wrong there; in any thread."""
 
 SAMPLE = 1000
 MAX_KEYS_TOLD = 100
@@ -28,7 +30,8 @@ class Verification:
     """What was found. `compared` items of the source: `missing` and `different` are keys in the destination's form.
 
     At most MAX_KEYS_TOLD keys are named; the counts are of all. `skipped` items could not be mapped, so they are not
-    expected. `surplus`: how many items more the destination has than the source explains.
+    expected. `surplus`: how many items more the destination has than the source explains. Not `whole`: only keys were
+    compared, as several items of the source may have one key in the destination.
     """
 
     mode: Mode
@@ -39,6 +42,7 @@ class Verification:
     different_count: int
     skipped: int
     surplus: int
+    whole: bool
     missing: list[Item] = field(default_factory=list)
     different: list[Item] = field(default_factory=list)
 
@@ -49,13 +53,17 @@ class Verification:
     def __str__(self) -> str:
         return (
             f"{self.source_items:,} items in the source, {self.destination_items:,} in the destination, "
-            f"{self.compared:,} compared: {self.missing_count:,} missing, {self.different_count:,} different"
+            f"{self.compared:,} compared{'' if self.whole else ' by their keys alone'}: "
+            f"{self.missing_count:,} missing, {self.different_count:,} different, {self.surplus:,} over"
         )
 
 
 @dataclass(frozen=True)
 class Verifier:
-    """Compares two tables, read by `workers` threads each in `segments` parts. Raises ReadError."""
+    """Compares two tables, each read in `segments` parts.
+
+    Raises ReadError, after which nothing more can be read by this copy.
+    """
 
     source: TableReader
     destination: TableReader
@@ -63,13 +71,16 @@ class Verifier:
     key: KeyMapping
     where: Filter | None
     segments: int
-    workers: int
 
-    def verify(self, mode: Mode, *, seed: int | None = None) -> Verification:
+    def verify(
+        self, mode: Mode, *, seed: int | None = None, on_difference: OnDifference = lambda *_: None
+    ) -> Verification:
         """Runs one of the two comparisons; `seed` makes a sample repeatable."""
-        return self._everything() if mode == "all" else self._sample(random.Random(seed))  # noqa: S311 -- no secret
+        if mode == "all":
+            return self._everything(on_difference)
+        return self._sample(random.Random(seed), on_difference)  # noqa: S311 -- no secret
 
-    def _sample(self, rng: random.Random) -> Verification:
+    def _sample(self, rng: random.Random, on_difference: OnDifference) -> Verification:
         """Reservoir sampling over the keys of the scan that counts the source."""
         chosen: list[Item] = []
         seen = 0
@@ -86,7 +97,7 @@ class Verifier:
                         chosen[place] = key
 
         self.scan(self.source, see, where=self.where, keys_only=True)
-        found = self._compare(self.source.get(chosen))
+        found = self._compare(self.source.get(chosen), on_difference)
         destination = self.count_destination()
         surplus = destination - seen if self.key.one_to_one else 0
         return self._result("sample", seen, destination, found, found.skipped, surplus)
@@ -99,7 +110,7 @@ class Verifier:
         """All items of the destination, counted by a scan."""
         return self.scan(self.destination, lambda _: None, count_only=True)
 
-    def _everything(self) -> Verification:
+    def _everything(self, on_difference: OnDifference) -> Verification:
         mine, skipped = self._checksums(self.source, self.where, mapped=True)
         theirs, _ = self._checksums(self.destination, None, mapped=False)
         differing = mine.differing(theirs)
@@ -107,7 +118,7 @@ class Verifier:
         lock = threading.Lock()
 
         def look(items: list[Item]) -> None:
-            part = self._compare([item for item in items if self._bucket(item) in differing])
+            part = self._compare([item for item in items if self._bucket(item) in differing], on_difference)
             with lock:
                 found.add(part)
 
@@ -151,7 +162,7 @@ class Verifier:
             return None
         return mapped if all(name in mapped for name in self.destination.key_names) else None
 
-    def _compare(self, items: list[Item]) -> "_Compared":
+    def _compare(self, items: list[Item], on_difference: OnDifference) -> "_Compared":
         """Looks the items' counterparts up and notes what is not as it should be."""
         expected = [self._mapped(item) for item in items]
         found = _Compared(skipped=expected.count(None))
@@ -163,9 +174,11 @@ class Verifier:
             if digest not in there:
                 found.missing += 1
                 found.missing_keys.append(self.destination.key(item))
+                on_difference(item, "not in the destination when the tables were compared")
             elif self.key.one_to_one and item_digest(there[digest]) != item_digest(item):
                 found.different += 1
                 found.different_keys.append(self.destination.key(item))
+                on_difference(item, "not the same in the destination when the tables were compared")
         return found
 
     def _result(
@@ -180,6 +193,7 @@ class Verifier:
             different_count=found.different,
             skipped=skipped,
             surplus=surplus,
+            whole=self.key.one_to_one,
             missing=found.missing_keys[:MAX_KEYS_TOLD],
             different=found.different_keys[:MAX_KEYS_TOLD],
         )
@@ -207,8 +221,13 @@ class Verifier:
                 if start is None:
                     return count
 
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="verify") as pool:
-            return sum(pool.map(segment, range(self.segments)))
+        with ThreadPoolExecutor(reader.readers, thread_name_prefix="verify") as pool:
+            parts = [pool.submit(segment, number) for number in range(self.segments)]
+            try:
+                return sum(part.result() for part in as_completed(parts))
+            except BaseException:  # the pool waits for its threads: what failed or was interrupted ends them
+                reader.stop()
+                raise
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """`ddb-assets copy` as people call it: what it prints, asks, refuses, and how it goes on after kill -9 and Ctrl-C."""
 
+import errno
 import json
 import os
 import random
@@ -7,42 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from ddb_assets.cli import main
 from ddb_assets.cli.copy import command
-from ddb_assets.imports.copy.guards import Side
-from ddb_assets.imports.copy.restore import temporary_name
-from ddb_assets.sandbox.clock import from_micros
+from ddb_assets.imports.checkpoint import Checkpoint
+from ddb_assets.imports.copy.verify import Verifier
+from ddb_assets.imports.lock import only_run
 from ddb_assets.settings import STATE
+from ddb_assets_tests.imports.copy.commands import copy, environment
 from ddb_assets_tests.imports.copying import ID, World, no_faults, random_items, world
 from ddb_assets_tests.imports.fault_proxy import Fault, Schedule
 
-__all__ = ["no_faults", "world"]
-
-
-@pytest.fixture(autouse=True)
-def environment(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The variables that lead to the proxy, set here and given to who starts a process."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
-        monkeypatch.delenv(name, raising=False)
-    variables = {
-        **world.sandbox.environment(),
-        "AWS_ENDPOINT_URL": world.proxy.endpoint_url,
-        STATE: str(tmp_path / "state"),
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    return {**os.environ, **variables}
-
-
-def copy(*arguments: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke(main, ["copy", *arguments], input=typed)
+__all__ = ["environment", "no_faults", "world"]
 
 
 def some(count: int = 20, seed: int = 1) -> list[dict[str, Any]]:
@@ -75,7 +55,8 @@ def test_nothing_is_deleted_unless_the_name_is_typed(world: World, typed: str) -
     asked = copy(source, destination, "--clean", typed=typed.replace("source", source))
     assert asked.exit_code == 1
     assert "20 items" in asked.output
-    assert "all 7 items of the destination" in asked.output
+    assert "DELETES      all 7 items, from the destination" in asked.output
+    assert "nothing was deleted or written" in asked.output
     assert world.items(destination) == before
     done = copy(source, destination, "--clean", typed=f"{destination}\n")
     assert done.exit_code == 0, done.output
@@ -116,6 +97,10 @@ def test_filters_and_names_are_given_as_the_aws_cli_takes_them(world: World) -> 
         (["--filter", "a", "--filter-values", "{"], "--filter-values"),
         (["--workers", "0"], "greater than or equal to 1"),
         (["--rename", "a"], "never empty"),
+        (["--rename", "a=b", "--rename", "a=c"], "renamed twice"),
+        (["--filter", "a", "--filter-values", '{":s": "x"}'], "--filter-values :s: Input should be a valid dictionary"),
+        (["--filter", "a", "--filter-names", "[]"], "--filter-names: Input should be a valid dictionary"),
+        (["--max-wcu", "0"], "--max-wcu: Input should be greater than 0"),
         (["--from-point-in-time", "yesterday"], "no ISO 8601 time"),
         (["--verify=some"], "'some' is not one of"),
     ],
@@ -126,14 +111,53 @@ def test_a_wrong_call_says_what_is_wrong(world: World, arguments: list[str], mes
     assert message in done.output
 
 
+@pytest.mark.parametrize("tables", [("arn:aws:nonsense", "Orders"), ("Orders", "arn:aws:s3:::bucket/table")])
+def test_what_is_no_tables_arn_is_a_wrong_call(tables: tuple[str, str]) -> None:
+    done = copy(*tables)
+    assert done.exit_code == 2
+    assert "is no ARN of a table" in done.output
+    assert ("SOURCE_TABLE" if tables[0].startswith("arn:") else "DEST_TABLE") in done.output
+
+
+def test_folders_that_cannot_be_written_are_told_before_anything_is(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, destination = world.table(ID, some()), world.table()
+    (tmp_path / "file").touch()
+    done = copy(source, destination, "--exceptions", str(tmp_path / "file" / "exceptions.jsonl"))
+    assert done.exit_code == 1
+    assert "name another file for exceptions" in done.output
+    monkeypatch.setenv(STATE, str(tmp_path / "file"))
+    done = copy(source, destination)
+    assert done.exit_code == 1
+    assert f"set {STATE} to a folder to write to" in done.output
+    assert world.items(destination) == set()
+
+
+def test_a_full_disk_fails_the_copy_which_can_be_gone_on_with(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, destination = world.table(ID, some()), world.table()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", full)
+        failed = copy(source, destination)
+    assert failed.exit_code == 1
+    assert "No space left on device" in failed.output
+    assert "the same copy, run again, goes on" in failed.output
+    assert copy(source, destination).exit_code == 0
+    assert world.items(destination) == world.items(source)
+
+
 def test_rejected_items_make_it_fail(world: World, tmp_path: Path) -> None:
     source = world.table(ID, [{"id": {"S": "a"}, "x": {"S": "1"}, "y": {"S": "2"}}, {"id": {"S": "b"}}])
     destination = world.table()
     path = tmp_path / "rejects.jsonl"
     done = copy(source, destination, "--rename", "x=y", "--exceptions", str(path))
     assert done.exit_code == 1
-    assert "1 items were rejected" in done.output
-    assert json.loads(path.read_text().splitlines()[1])["row"]["id"] == {"S": "a"}
+    assert "two attributes of the item would be called 'y'" in done.output
+    assert f"ddb-assets import --redrive {path}" in done.output
 
 
 def test_another_account_is_reached_by_its_own_options(world: World) -> None:
@@ -149,97 +173,68 @@ def test_another_account_is_reached_by_its_own_options(world: World) -> None:
     assert world.items(destination) == world.items(source)
 
 
+def test_an_option_that_may_stand_alone_may_stand_before_the_tables(world: World) -> None:
+    source, destination = world.table(ID, some()), world.table(ID, some(7, 2))
+    done = copy("--clean", "--verify", source, destination, "--yes", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["report"]["deleted"] == 7
+    assert copy("--clean", "extra", source, destination, "--yes", "--verify", "all").exit_code == 0
+
+
+def test_a_filter_that_is_none_is_told_before_anything_is_begun(world: World, tmp_path: Path) -> None:
+    done = copy(world.table(ID, some()), world.table(), "--filter", "status = :s")
+    assert done.exit_code == 1
+    assert "ValidationException" in done.output
+    assert "goes on" not in done.output
+    assert not list(tmp_path.rglob("*.checkpoint.json"))
+
+
+def test_a_copy_runs_once_at_a_time(world: World, tmp_path: Path) -> None:
+    """Two runs of one copy would clean what the other one has written."""
+    source, destination = world.table(ID, some()), world.table(ID, some(7, 2))
+    plan = world.plan(source, destination, clean="all")
+    before = world.items(destination)
+    with only_run(tmp_path / "state" / "copies" / f"{plan.job}.lock", "copy"):
+        second = copy(source, destination, "--clean", "--yes")
+        assert second.exit_code == 1
+        assert "another run of this copy is under way" in second.output
+        assert world.items(destination) == before
+    assert copy(source, destination, "--clean", "--yes").exit_code == 0
+
+
+def test_a_comparison_that_fails_says_that_the_copy_is_done_and_is_gone_on_with(world: World) -> None:
+    source, destination = world.table(ID, some()), world.table()
+    get_only = frozenset({"BatchGetItem"})
+    world.proxy.schedule = Schedule(rate=1.0, faults=frozenset({Fault.THROTTLED}), operations=get_only)
+    failed = copy(source, destination, "--verify", "--deadline", "0.3", "--json")
+    assert failed.exit_code == 1
+    assert "is copied, but not compared" in failed.output
+    assert json.loads(failed.stdout)["report"]["written"] == 20
+    world.proxy.schedule = Schedule()
+    again = json.loads(copy(source, destination, "--verify", "--json").stdout)
+    assert (again["report"]["read"], again["report"]["written"]) == (20, 0)
+    assert again["succeeded"]
+
+
+def test_ctrl_c_while_it_compares_says_that_the_copy_is_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, destination = world.table(ID, some()), world.table()
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Verifier, "verify", interrupt)
+        stopped = copy(source, destination, "--verify")
+    assert stopped.exit_code == 1
+    assert f"interrupted; {source} is copied, but not compared" in stopped.output
+    done = json.loads(copy(source, destination, "--verify", "--json").stdout)
+    assert (done["report"]["written"], done["verification"]["compared"]) == (0, 20)
+
+
 def test_every_option_is_explained() -> None:
     help_text = copy("--help").output
     for parameter in command.params:
         assert all(option in help_text for option in parameter.opts if option.startswith("--")), parameter.name
-
-
-def moment(world: World) -> str:
-    """A time between the writes before and after, in whole seconds, that can be restored to."""
-    world.sandbox.clock.advance(timedelta(minutes=10))
-    found = from_micros(world.sandbox.clock.micros()).replace(microsecond=0)
-    world.sandbox.clock.advance(timedelta(minutes=10))
-    return found.isoformat()
-
-
-def protected(world: World, items: list[dict[str, Any]]) -> str:
-    table = world.table(ID, items)
-    world.sandbox.enable_recovery(table, datetime.fromisoformat("2026-01-01T00:00:00+00:00"))
-    return table
-
-
-def test_an_accident_is_undone_from_a_point_in_time(world: World) -> None:
-    table = protected(world, some())
-    before, then = world.items(table), moment(world)
-    for item in world.direct.scan(TableName=table)["Items"][:9]:
-        world.direct.delete_item(TableName=table, Key={"id": item["id"]})
-    world.put(table, [{"id": {"S": "new, after the accident"}}])
-    done = copy(table, table, "--from-point-in-time", then, "--clean=extra", "--yes", "--verify=all")
-    assert done.exit_code == 0, done.output
-    assert world.items(table) == before
-    assert f"the restored table {table}-restored-" in done.output
-    assert not [name for name in world.direct.list_tables()["TableNames"] if name.startswith(f"{table}-restored-")]
-
-
-def test_without_cleaning_what_is_new_since_stays(world: World) -> None:
-    table, other = protected(world, some()), world.table(ID, [{"id": {"S": "here"}}])
-    then = moment(world)
-    done = copy(table, other, "--from-point-in-time", then)
-    assert done.exit_code == 0, done.output
-    assert len(world.items(other)) == 21
-
-
-def test_the_restored_table_is_kept_when_the_copy_fails_and_used_again(world: World) -> None:
-    table = protected(world, some())
-    before, then = world.items(table), moment(world)
-    for item in world.direct.scan(TableName=table)["Items"]:
-        world.direct.delete_item(TableName=table, Key={"id": item["id"]})
-    world.proxy.schedule = Schedule(
-        rate=1.0, faults=frozenset({Fault.THROTTLED}), operations=frozenset({"BatchWriteItem"})
-    )
-    failed = copy(table, table, "--from-point-in-time", then, "--deadline", "0.2")
-    assert failed.exit_code == 1
-    assert "is kept: run the same copy again" in failed.output
-    world.proxy.schedule = Schedule()
-    restores = world.proxy.requests["RestoreTableToPointInTime"]
-    done = copy(table, table, "--from-point-in-time", then)
-    assert done.exit_code == 0, done.output
-    assert world.proxy.requests["RestoreTableToPointInTime"] == restores
-    assert world.items(table) == before
-
-
-@pytest.mark.parametrize(
-    ("time_", "message"),
-    [("2020-01-01T00:00:00", "can be restored to a time from"), ("2199-01-01", "can be restored to a time from")],
-)
-def test_a_time_that_cannot_be_restored_says_which_can(world: World, time_: str, message: str) -> None:
-    done = copy(protected(world, some(3)), world.table(), "--from-point-in-time", time_)
-    assert done.exit_code == 1
-    assert message in done.output
-
-
-def test_a_table_that_only_has_the_temporary_name_is_neither_copied_nor_deleted(world: World) -> None:
-    table = protected(world, some())
-    then = moment(world)
-    name = temporary_name(Side.of(world.direct, table), datetime.fromisoformat(then))
-    world.direct.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-    )
-    world.put(name, [{"id": {"S": "somebody's"}}])
-    done = copy(table, world.table(), "--from-point-in-time", then)
-    assert done.exit_code == 1
-    assert f"{name} exists and is no restored copy of" in done.output
-    assert len(world.items(name)) == 1
-
-
-def test_without_recovery_there_is_no_earlier_state(world: World) -> None:
-    done = copy(world.table(ID, some(3)), world.table(), "--from-point-in-time", "2026-01-01")
-    assert done.exit_code == 1
-    assert "point-in-time recovery of" in done.output
 
 
 def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
@@ -263,16 +258,15 @@ def test_killed_or_interrupted_it_goes_on(world: World, environment: dict[str, s
     # so slow that there is time to look and to send a signal before the copy is done, on a busy machine too
     slow = frozenset({Fault.SLOW})
     world.proxy.schedule = Schedule(rate=1.0, budget=10_000, faults=slow, page_limit=15, delay=0.4)
-    for reached in (60, 150):
-        running = start(environment, *arguments)
-        wait_for_items(world, destination, reached)
-        running.send_signal(signal_)
-        out, _ = running.communicate(timeout=60)
-        if signal_ == signal.SIGKILL:
-            assert running.returncode == -signal.SIGKILL
-        else:
-            assert running.returncode == 1
-            assert "interrupted" in json.loads(out)["error"]
+    running = start(environment, *arguments)
+    wait_for_items(world, destination, 60)
+    running.send_signal(signal_)
+    out, _ = running.communicate(timeout=60)
+    if signal_ == signal.SIGKILL:
+        assert running.returncode == -signal.SIGKILL
+    else:
+        assert running.returncode == 1
+        assert "interrupted" in json.loads(out)["error"]
     world.proxy.schedule = Schedule()
     running = start(environment, *arguments)
     out, said = running.communicate(timeout=60)

@@ -1,0 +1,99 @@
+"""What `ddb-assets copy` shows: progress and results for people, or one JSON document."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+import orjson
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ddb_assets.cli.output import WIDE, print_grid, print_json, progress_console
+from ddb_assets.imports.copy.checkpoint import Phase
+from ddb_assets.imports.copy.dry_run import DryRun
+from ddb_assets.imports.copy.run import CopyOutcome
+from ddb_assets.imports.outcome import Totals
+
+
+@contextmanager
+def progress(table: str, items: int, *, silent: bool) -> Iterator[Progress]:
+    """A bar of the items read, against the number DynamoDB told, with what the writer does beside it."""
+    columns = (
+        TextColumn("copying {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[writing]}"),
+    )
+    with Progress(*columns, console=progress_console, disable=silent, transient=True) as bar:
+        bar.add_task(table, total=items or None, writing="")
+        yield bar
+
+
+def advance(bar: Progress, phase: Phase, items: int, totals: Totals) -> None:
+    """A page is settled; `totals` is what the writer has done so far."""
+    task = bar.tasks[0]
+    done = totals.written + totals.deleted
+    rate = done / task.elapsed if task.elapsed else 0.0
+    throttled = sum(totals.throttles.values())
+    doing = {"clean": "deleting, ", "extra": "deleting what is over, "}.get(phase, "")
+    writing = f"{doing}{rate:,.0f} items/s, {totals.consumed:,.0f} WCU, {throttled:,} throttles"
+    bar.update(task.id, advance=items if phase == "copy" else 0, writing=writing)
+
+
+def print_dry_run(found: DryRun, *, as_json: bool) -> None:
+    """What would be done."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    click.echo(f"{found.source} -> {found.destination}")
+    if found.restores:
+        click.echo(
+            f"the source would first be restored as {found.restores}: what is in it then cannot be counted before; "
+            "nothing was restored or written"
+        )
+        return
+    shown = ("items", "rejected", "destination_items", "would_delete", "wcu", "seconds", "rcu")
+    print_grid("nothing was written", ("", ""), [(name.replace("_", " "), getattr(found, name)) for name in shown])
+    for line in found.not_copied:
+        click.echo(f"not copied: {line}")
+    for rejected in found.rejected_sample:
+        click.echo(_rejected(rejected))
+
+
+def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
+    """What was done, and what is left to do."""
+    report, verification = outcome.report, outcome.verification
+    if as_json:
+        print_json(asdict(outcome) | {"succeeded": outcome.succeeded})
+        return
+    shown = ("read", "written", "collisions", "deleted", "rejected", "rcu", "wcu", "seconds")
+    click.echo(f"{report.source} -> {report.destination}")
+    print_grid("copied", ("", ""), [(name, getattr(report, name)) for name in shown])
+    if report.throttles:
+        click.echo("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
+    for line in report.not_copied:
+        click.echo(f"not copied: {line}")
+    for shared in report.collisions_sample:
+        click.echo(
+            f"one key for {shared['items']:,} items, one of them remains: {orjson.dumps(shared['key']).decode()}"
+        )
+    for rejected in report.rejected_sample:
+        click.echo(_rejected(rejected))
+    if verification:
+        click.echo(f"{'agrees' if verification.passed(exact=outcome.exact) else 'DIFFERS'}: {verification}")
+        for what, keys in (("missing", verification.missing), ("different", verification.different)):
+            for key in keys:
+                click.echo(f"{what}: {orjson.dumps(key).decode()}")
+    if outcome.dropped:
+        click.echo(f"the restored table {outcome.dropped} is deleted again")
+    if outcome.advice:
+        click.echo(outcome.advice, err=True)
+
+
+def _rejected(told: dict[str, Any]) -> str:
+    """One line, however large the item is."""
+    text = orjson.dumps(told["item"]).decode()
+    return f"rejected: {told['reason']}: {text if len(text) <= WIDE else text[:WIDE] + '…'}"
