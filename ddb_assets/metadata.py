@@ -16,9 +16,11 @@ from ddb_assets.exports.manifest import Export
 from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.profile import path_rows
 from ddb_assets.parquet.report import Relation, Report
+from ddb_assets.parquet.schema import DELETED
 from ddb_assets.resources.storage import is_s3, join, split_s3
 from ddb_assets.table import KeySchema, Table
 from ddb_assets.warehouse.ledger import LoadResult
+from ddb_assets.warehouse.sql import DELETED_AT
 
 Stage = Literal["dynamodb", "snapshots", "baseline", "warehouse_baseline", "exports", "parquet", "warehouse"]
 Metadata = dict[str, dg.MetadataValue]
@@ -160,7 +162,9 @@ def _export(export: Export) -> Metadata:
 def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
     """Of one relation of an export flattened into `folder`; `upstream_folder` reads that back."""
     report = flattened.report
-    facts = _relation(relation) | {
+    facts: Metadata = {
+        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=_columns(relation))),
+        "dagster/row_count": dg.MetadataValue.int(relation.rows),
         URI: dg.MetadataValue.text(join(folder, relation.name)),
         FOLDER: dg.MetadataValue.text(folder),
         "export_id": dg.MetadataValue.text(report.export_id),
@@ -218,16 +222,26 @@ def _profile(flattened: Flattened) -> dg.MetadataValue:
     return _markdown(("Path", "Types", "Absent", "NULL", "Bytes", "Digits", "Seen in item"), rows[:MAX_ROWS], more)
 
 
-def loaded(result: LoadResult, relation: Relation, table_name: str) -> Metadata:
+def loaded(result: LoadResult, relation: Relation, table_name: str, *, soft_delete: bool) -> Metadata:
     """Of one warehouse table after a load, or after one that found the export already applied."""
     in_table = result.table_rows.get(relation.name, 0)
-    facts = _relation(relation) | {
+    columns = [column for column in _columns(relation) if column.name != DELETED]
+    if soft_delete and not relation.path:
+        columns.append(
+            dg.TableColumn(DELETED_AT, "TIMESTAMP", "bookkeeping: when the item was deleted, NULL if it is there")
+        )
+    facts: Metadata = {
+        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns)),
         "dagster/row_count": dg.MetadataValue.int(in_table),
         "dagster/table_name": dg.MetadataValue.text(table_name),
         "export_id": dg.MetadataValue.text(result.export_id),
         "applied": dg.MetadataValue.bool(result.applied),
         "rows_loaded": dg.MetadataValue.int(result.rows.get(relation.name, 0)),
     }
+    if result.applied:
+        facts["copy_bytes"] = dg.MetadataValue.int(sum(part.bytes for part in relation.parts))
+    if relation.name in result.queries:
+        facts["copy_query_id"] = dg.MetadataValue.int(result.queries[relation.name])
     if not relation.path:
         counts = {
             "items": result.items,
@@ -245,21 +259,16 @@ def loaded(result: LoadResult, relation: Relation, table_name: str) -> Metadata:
             ("Table", "Rows now", "Loaded from this export"),
             [(f"`{name}`", f"{rows:,}", f"{result.rows.get(name, 0):,}") for name, rows in result.table_rows.items()],
             f"Export `{result.export_id}` {'applied' if result.applied else 'was already applied'} "
-            f"(load {result.sequence}, {result.loaded_at.isoformat(timespec='seconds')}).",
+            f"(load {result.sequence}, {result.loaded_at.isoformat(timespec='seconds')}). {' '.join(result.remarks)}",
         )
     return facts
 
 
-def _relation(relation: Relation) -> Metadata:
-    columns = [
+def _columns(relation: Relation) -> list[dg.TableColumn]:
+    return [
         dg.TableColumn(column.name, column.type, description=".".join(column.path) or f"bookkeeping: {column.role}")
         for column in relation.columns
-        if column.role != "deleted"
     ]
-    return {
-        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns)),
-        "dagster/row_count": dg.MetadataValue.int(relation.rows),
-    }
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> dg.MetadataValue:

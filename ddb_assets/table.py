@@ -147,6 +147,22 @@ class ColumnOptions(_Contract):
     oversize: Oversize | None = None
 
 
+class WarehouseOptions(_Contract):
+    """How a table's relations lie in Redshift once they are made, by their columns' names; DuckDB has only the views.
+
+    diststyle: rows lie where their partition key says, evenly, on every node, or where Redshift likes. Encodings under
+    which Redshift cannot lengthen a VARCHAR are none here (Redshift, ALTER TABLE). slices: how many files it reads at once.
+    """
+
+    diststyle: Literal["key", "even", "all", "auto"] = "key"
+    sortkey: tuple[str, ...] = ()
+    encode: dict[
+        str, Literal["az64", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "raw", "zstd"]
+    ] = {}
+    slices: Annotated[int, Field(ge=1, le=4096)] = 16
+    views: Annotated[str, Field(max_length=127, description="schema for views without bookkeeping; none if empty")] = ""
+
+
 @dataclass(frozen=True)
 class Policy:
     """What holds for one attribute path once everything above it is taken into account."""
@@ -203,6 +219,9 @@ class Table(_Contract):
     soft_delete: Annotated[
         bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")
     ] = False
+    warehouse: Annotated[
+        WarehouseOptions, Field(description="diststyle, sortkey and encode of its tables in Redshift, schema for views")
+    ] = WarehouseOptions()
     owners: Annotated[
         tuple[Annotated[str, AfterValidator(_owner)], ...],
         Field(description="who answers for the table: e-mail addresses or team:<name>"),

@@ -11,13 +11,16 @@ from ddb_assets.cli.output import json_option, print_grid, print_json
 from ddb_assets.cli.source import open_source, source_options
 from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets.settings import WAREHOUSE, state_folder
-from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
 from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.redshift_settings import FORM
+
+FORMS = f"{DUCKDB}FILE or {FORM}"
 
 
 @click.command("load")
 @source_options
-@click.option("--warehouse", required=True, envvar=WAREHOUSE, show_envvar=True, metavar="URL", help="duckdb:///FILE")
+@click.option("--warehouse", required=True, envvar=WAREHOUSE, show_envvar=True, metavar="URL", help=FORMS)
 @click.option(
     "--schemas",
     metavar="DIR",
@@ -36,8 +39,9 @@ def command(
     opened = open_source(source, config, key, schemas=documents)
     folder = state_folder() / "loads" / opened.table.name / opened.export.id
     flattened = flatten_source(opened, str(folder), silent=as_json, schemas=SchemaStore(opened.storage, documents))
-    with open_warehouse(warehouse, storage=opened.storage) as target:
-        result = load(target, flattened.report, force=force, soft_delete=opened.table.soft_delete)
+    table = opened.table
+    with open_warehouse(warehouse, storage=opened.storage, label=f"ddb_assets {table.name}") as target:
+        result = load(target, flattened.report, force=force, soft_delete=table.soft_delete, options=table.warehouse)
     if not (flattened.report.quarantined or flattened.report.misfits.get("spilled")):
         shutil.rmtree(folder)  # all of it is in the warehouse now
     if as_json:
@@ -55,5 +59,7 @@ def command(
     click.echo(
         f"{result.rows_in:,} rows in = {result.upserted:,} upserted + {result.deleted:,} deleted + {result.stale:,} stale"
     )
+    for remark in result.remarks:
+        click.echo(remark, err=True)
     if folder.exists():
         click.echo(f"What was quarantined or spilled is kept in {folder}")

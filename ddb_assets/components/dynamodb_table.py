@@ -9,7 +9,6 @@ from typing import Self, cast
 import dagster as dg
 from pydantic import BaseModel
 
-from ddb_assets import metadata
 from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.dynamodb.assets import source_spec
 from ddb_assets.exports.assets import snapshot_asset
@@ -53,6 +52,12 @@ attributes:
   # cadence: hourly  # 15 min | 20 min | 30 min | hourly | 2 h | 3 h | 4 h | 6 h | 8 h | 12 h | daily
   # start: 2026-01-01  # the day of the first window that can be loaded
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
+  # warehouse:  # how the tables lie in Redshift when they are made
+  #   diststyle: key  # by the partition key | even | all | auto
+  #   sortkey: [created_at]
+  #   encode: {{status: zstd}}
+  #   slices: 16  # of the cluster: Parquet parts become a multiple of so many, when there is enough data
+  #   views: analytics  # a schema with a view of each table: no bookkeeping, no deleted rows
 
   # export:  # where DynamoDB writes this table's exports, when not below DDB_ASSETS_LAKE
   #   bucket: my-bucket
@@ -95,16 +100,16 @@ class DynamoDBTable(dg.Component):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
         """The table's assets in flow order, and the schedule that starts them; most checks are inside the assets."""
         table = self.table
-        kind = metadata.warehouse_kind(WarehouseTarget().address)
+        address = WarehouseTarget().address
         whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
             source_spec(table),
             snapshot_asset(table),
             baseline_assets(table),
-            warehouse_assets(table, kind),
+            warehouse_assets(table, address),
         ]
         if table.load == "replace":
             return dg.Definitions(assets=whole, schedules=[snapshot_schedule(table)])
-        windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, kind)]
+        windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, address)]
         return dg.Definitions(
             assets=[*whole, *windows],
             asset_checks=[chain_checks(table)],

@@ -5,21 +5,23 @@ change afterwards is `window_assets.py`.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 import dagster as dg
 
 from ddb_assets import metadata
-from ddb_assets.automation import WAREHOUSE_POOL, explained_failure
+from ddb_assets.automation import explained_failure, warehouse_pool
 from ddb_assets.parquet.assets import relations
 from ddb_assets.parquet.flatten import read_report
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
-from ddb_assets.warehouse.checks import explained, explained_spec
+from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.ledger import EPOCH, History, history
+from ddb_assets.warehouse.inspection import Inspection, inspect
+from ddb_assets.warehouse.ledger import EPOCH, History, LoadResult, history
 from ddb_assets.warehouse.load import load
 
 
@@ -29,8 +31,41 @@ class LoadConfig(dg.Config):
     force: bool = False
 
 
-def warehouse_assets(table: Table, kind: str) -> dg.AssetsDefinition:
-    """The assets of all relations and the blocking check on the root; `kind` is the warehouse's, such as duckdb."""
+@dataclass(frozen=True)
+class Loaded:
+    """What a load did, what is there since, and where: `schema` is that of the tables."""
+
+    result: LoadResult
+    seen: Inspection
+    known: History
+    schema: str
+
+
+def loaded(
+    context: dg.AssetExecutionContext,
+    table: Table,
+    report: Report,
+    *,
+    aws: AWS,
+    warehouse: WarehouseTarget,
+    force: bool,
+    window: str = "",
+) -> Loaded:
+    """Loads an export, under a label by which an administrator of the warehouse finds our queries, and looks at it."""
+    label = f"ddb_assets {table.name} {window}".rstrip()
+    with open_warehouse(warehouse.address, storage=aws.storage(), aws=aws, label=label) as target:
+        schema = target.default_schema
+        result = load(target, report, force=force, soft_delete=table.soft_delete, options=table.warehouse)
+        found = Loaded(result, inspect(target, schema, report), history(target, schema, report), schema)
+    if not result.applied:
+        context.log.info(f"export {result.export_id} was already applied at {result.loaded_at.isoformat()}")
+    for remark in result.remarks:
+        context.log.warning(remark)
+    return found
+
+
+def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
+    """The assets of all relations and the checks on the root; `address` is the warehouse's URL."""
     named = relations(table)
     replaced = table.load == "replace"
     specs = {
@@ -41,7 +76,7 @@ def warehouse_assets(table: Table, kind: str) -> dg.AssetsDefinition:
             description=f"Table `{name}` of the warehouse"
             + ("." if replaced else ", as the newest baseline left it; the windows since are applied to it."),
             upstream=metadata.asset_key("baseline", name),
-            kinds=[kind],
+            kinds=[metadata.warehouse_kind(address)],
         )
         for path, name in named.items()
     }
@@ -49,28 +84,25 @@ def warehouse_assets(table: Table, kind: str) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"warehouse_{table.name}" if replaced else f"warehouse_baseline_{table.name}",
         specs=list(specs.values()),
-        check_specs=[explained_spec(specs[()].key)],
-        pool=WAREHOUSE_POOL,
+        check_specs=check_specs(specs[()].key),
+        pool=warehouse_pool(address),
     )
     def warehouse(
         context: dg.AssetExecutionContext, config: LoadConfig, aws: AWS, warehouse: WarehouseTarget
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            storage = aws.storage()
-            report = read_report(storage, metadata.upstream_folder(context, table))
-            with open_warehouse(warehouse.address, storage=storage) as target:
-                result = load(target, report, force=config.force, soft_delete=table.soft_delete)
-                schema = target.default_schema
-                known = history(target, schema, report)
-        if not result.applied:
-            context.log.info(f"export {result.export_id} was already applied at {result.loaded_at.isoformat()}")
+            report = read_report(aws.storage(), metadata.upstream_folder(context, table))
+            done = loaded(context, table, report, aws=aws, warehouse=warehouse, force=config.force)
         made = {relation.path: relation for relation in report.relations}
         for path, spec in specs.items():
             relation = made.get(path) or Relation(name=named[path], path=path, columns=())
             yield dg.MaterializeResult(
                 asset_key=spec.key,
-                metadata=metadata.loaded(result, relation, f"{schema}.{relation.name}") | _baseline(report, known),
-                check_results=[] if path else [explained(result, relation.name, spec.key)],
+                metadata=metadata.loaded(
+                    done.result, relation, f"{done.schema}.{relation.name}", soft_delete=table.soft_delete
+                )
+                | _baseline(report, done.known),
+                check_results=[] if path else check_results(done.result, done.seen, relation.name, spec.key),
             )
 
     return warehouse

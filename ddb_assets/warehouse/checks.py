@@ -1,23 +1,67 @@
-"""What must hold of a load after its commit. The load itself refuses numbers that do not add up; this looks again."""
+"""What must hold of a load after its commit. The load itself refuses numbers that do not add up; this looks again.
+
+How the warehouse is asked is `inspection.py`.
+"""
 
 import dagster as dg
 
+from ddb_assets.warehouse.inspection import Inspection
 from ddb_assets.warehouse.ledger import LoadResult
 
-EXPLAINED = "ledger_explains_rows"
+EXPLAINED, COUNTED, UNIQUE, CLEAN = "ledger_explains_rows", "rows_as_in_ledger", "keys_unique", "staging_empty"
 
 
-def explained_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
-    """Blocking: what is built on the table does not start from a table that lost rows."""
-    return dg.AssetCheckSpec(
-        EXPLAINED,
-        asset=asset,
-        blocking=True,
-        description="Items = loaded + deleted + stale + quarantined + filtered, and the table holds every row loaded.",
-    )
+def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """Of the root's asset. The blocking ones keep what is built on the table from a table that lost or doubled rows."""
+    return [
+        dg.AssetCheckSpec(
+            EXPLAINED,
+            asset=asset,
+            blocking=True,
+            description="Items = loaded + deleted + stale + quarantined + filtered, and the table holds every row loaded.",
+        ),
+        dg.AssetCheckSpec(
+            COUNTED,
+            asset=asset,
+            description="Each table has as many rows as its newest load left there: nobody else adds or deletes any.",
+        ),
+        dg.AssetCheckSpec(
+            UNIQUE, asset=asset, blocking=True, description="No key of the rows just loaded is in the table twice."
+        ),
+        dg.AssetCheckSpec(
+            CLEAN, asset=asset, description="No staging table and no file written for COPY is left behind."
+        ),
+    ]
 
 
-def explained(result: LoadResult, root: str, asset: dg.AssetKey) -> dg.AssetCheckResult:
+def check_results(result: LoadResult, seen: Inspection, root: str, asset: dg.AssetKey) -> list[dg.AssetCheckResult]:
+    """The results of `check_specs` for one load."""
+    differing = {name: (rows, seen.counted[name]) for name, rows in seen.recorded.items() if rows != seen.counted[name]}
+    return [
+        _explained(result, root, asset),
+        dg.AssetCheckResult(
+            passed=not differing,
+            asset_key=asset,
+            check_name=COUNTED,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(f"{name}: {then:,} then, {now:,} now" for name, (then, now) in differing.items())
+            or None,
+            metadata={"recorded": seen.recorded, "counted": seen.counted},
+        ),
+        dg.AssetCheckResult(
+            passed=not seen.twice, asset_key=asset, check_name=UNIQUE, metadata={"keys_twice": seen.twice}
+        ),
+        dg.AssetCheckResult(
+            passed=not seen.leftovers,
+            asset_key=asset,
+            check_name=CLEAN,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"left_behind": list(seen.leftovers)},
+        ),
+    ]
+
+
+def _explained(result: LoadResult, root: str, asset: dg.AssetKey) -> dg.AssetCheckResult:
     """Whether the ledger row explains every item of the export and the table has at least the rows just loaded."""
     accounted = result.upserted + result.deleted + result.stale + result.quarantined + result.filtered
     in_table = result.table_rows[root]

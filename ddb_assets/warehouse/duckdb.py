@@ -11,7 +11,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -46,6 +46,7 @@ _PARQUET_TYPES = {
     "VARBYTE": {"BLOB"},
     "TIMESTAMPTZ": {"TIMESTAMP WITH TIME ZONE"},
 }
+_LIES = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # where Redshift's rows lie
 _locks: dict[str, threading.Lock] = {}  # DuckDB's file lock keeps other processes out, not other threads of this one
 
 
@@ -152,8 +153,9 @@ class DuckDBWarehouse:
         self.connection.commit()
 
     def execute(self, statement: Statement) -> None:
-        """Runs one statement of Redshift's dialect."""
-        self.connection.execute(_translated(statement.text, self._database), list(statement.values))
+        """Runs one statement of Redshift's dialect, if it means anything to DuckDB."""
+        if translated := _translated(statement.text, self._database):
+            self.connection.execute(translated, list(statement.values))
 
     def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
         """Runs one query of Redshift's dialect."""
@@ -168,6 +170,18 @@ class DuckDBWarehouse:
             [self._database, table.schema, table.name],
         ).fetchall()
         return {name: SqlType.parse(_CATALOG_TYPES.get(kind, kind)) for name, kind in found}
+
+    def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
+        """Whether the view shows these columns in these types; DuckDB reads none whose table has other types by now."""
+        return self.catalog(view) == columns
+
+    def analyze(self, table: Table) -> None:
+        """Nothing: DuckDB keeps its statistics itself."""
+
+    def leftovers(self, relation: Relation) -> list[str]:  # noqa: ARG002 -- parts are read where they are
+        """Temporary tables, which a load drops."""
+        found = self.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+        return [str(name) for (name,) in found]
 
     def copy(self, relation: Relation, stage: Table) -> None:
         """Fills the staging table from the relation's parts, one file after the other."""
@@ -232,13 +246,22 @@ class DuckDBWarehouse:
             yield path
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _translated(text: str, database: str) -> str:
-    """Redshift's SQL as DuckDB's."""
-    return sqlglot.parse_one(text, read="redshift").transform(_to_duckdb, database).sql(dialect="duckdb")
+    """Redshift's SQL as DuckDB's; empty when there is nothing to do, as for a change of where rows lie."""
+    tree = sqlglot.parse_one(text, read="redshift")
+    if isinstance(tree, exp.Alter) and isinstance(tree.args["actions"][0], exp.AlterDistStyle | exp.AlterSortKey):
+        return ""
+    return tree.transform(_to_duckdb, database).sql(dialect="duckdb")
 
 
 def _to_duckdb(node: exp.Expression, database: str) -> exp.Expression:
+    if isinstance(node, exp.Create):
+        node.set("no_schema_binding", None)
+        for lies in node.find_all(*_LIES):
+            lies.pop()
+    if isinstance(node, exp.ColumnDef):
+        node.set("constraints", None)  # an encoding; a load has no other
     if isinstance(node, exp.DataType):
         if node.this == exp.DataType.Type.SUPER:
             return exp.DataType.build("json", dialect="duckdb")
@@ -249,4 +272,6 @@ def _to_duckdb(node: exp.Expression, database: str) -> exp.Expression:
     if isinstance(node, exp.Table) and node.db and not node.catalog:
         # a schema named like the file would be ambiguous
         node.set("catalog", exp.to_identifier(database, quoted=True))
+    if isinstance(node, exp.Column) and node.args.get("db"):
+        node.set("catalog", exp.to_identifier(database, quoted=True))  # of a comment
     return node

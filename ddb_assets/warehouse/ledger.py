@@ -7,7 +7,7 @@ are loaded is `load.py`.
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -44,6 +44,7 @@ TYPES = {
         "filtered": "BIGINT",
         "extra_values": "BIGINT",
         "relation_rows": "VARCHAR(65535)",
+        "table_rows": "VARCHAR(65535)",
         "deletes_forgotten_before": "TIMESTAMP",
         "loaded_at": "TIMESTAMP",
         "seconds": "DOUBLE PRECISION",
@@ -58,7 +59,9 @@ class LoadResult:
     `applied` is False when the export was in the tables already; the numbers are then those of the load that put it
     there. `items` (of the manifest) = `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` +
     `stale`, all of the root relation; stale rows were older than what the tables know. `rows` are the rows inserted per
-    relation, `table_rows` the rows each table has now. `sequence` counts the loads of a relation from 1.
+    relation, `table_rows` the rows each table has now. `sequence` counts the loads of a relation from 1. `queries` are the
+    numbers that the warehouse gave the queries which staged each relation, if it has such; `remarks` say what did not
+    work beside the load itself.
     """
 
     applied: bool
@@ -76,6 +79,8 @@ class LoadResult:
     table_rows: dict[str, int]
     loaded_at: datetime
     seconds: float
+    queries: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -256,6 +261,7 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         "filtered": result.filtered,
         "extra_values": result.extra_values,
         "relation_rows": json.dumps(result.rows, ensure_ascii=False),
+        "table_rows": json.dumps(result.table_rows, ensure_ascii=False),
         "deletes_forgotten_before": None
         if deletes_forgotten_before is None
         else _bound(EPOCH + timedelta(microseconds=deletes_forgotten_before)),

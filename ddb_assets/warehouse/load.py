@@ -1,36 +1,42 @@
 """One export into the warehouse: the order of the steps, the guards, and the counts that must add up.
 
-What the rows do to the tables is `merge.py` (or `soft_delete.py`), statements are `sql.py`, DDL is `evolution.py`, the
-record of loads is `ledger.py`; connections are the adapters'.
+What the rows do to the tables is `merge.py` (or `soft_delete.py`), statements are `sql.py`, DDL is `tables.py`, the record
+of loads is `ledger.py`, what is looked at afterwards `inspection.py`; connections are the adapters'.
 
 The tables hold, for every key, the newest thing known: each row and each tombstone carries its version, the time of
 the write, and a newer version always wins. A full export of time T0 says of every key, present or absent, what held at
 T0; a window says of each key it names what its last write was. Taking the newest of both gives the same tables whatever
-the order and however often exports are loaded. A write in the very microsecond T0 is the window's that starts at T0.
+the order and however often exports are loaded. A write in the very microsecond T0 is the window's that starts at T0, and
+counts as a microsecond later, or else it would be taken for the full export's when that is loaded again.
 
 An item that was put and deleted within a window is not in it. So whatever shows items inside a window, a full export or
 another window that ends there, would leave rows that nothing ever deletes: such exports are refused (`guards.py`).
 
     ledger ─► DDL (commits) ─► BEGIN ─► stage ─► merge (drop stale, delete, insert) ─► count ─► ledger row ─► COMMIT
+                                                                                                     └─► ANALYZE
 """
 
 import random
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import cast
 
 from ddb_assets.parquet.report import Report
+from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import sql
+from ddb_assets.warehouse.ddl import create_schema
 from ddb_assets.warehouse.guards import check_report, refuse
 from ddb_assets.warehouse.ledger import TYPES, History, LoadResult, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, number
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError, number
 from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql import Table
 from ddb_assets.warehouse.staging import stage
-from ddb_assets.warehouse.tables import Tables, evolve, prepare
+from ddb_assets.warehouse.tables import Tables, check_unchanged, evolve, prepare
 
+DEFAULTS = WarehouseOptions()
 RETRIES = (0.2, 1.0, 5.0, 20.0)  # seconds before each
 TOMBSTONE_RETENTION = timedelta(days=35)  # as far back as point-in-time recovery, and so a window, can reach
 
@@ -42,6 +48,7 @@ def load(
     schema: str | None = None,
     force: bool = False,
     soft_delete: bool = False,
+    options: WarehouseOptions = DEFAULTS,
     tombstone_retention: timedelta = TOMBSTONE_RETENTION,
 ) -> LoadResult:
     """Brings an export's rows into the tables of `schema`, or does nothing when the ledger says they are there.
@@ -49,7 +56,7 @@ def load(
     A full export replaces what is older than it, an incremental one changes the rows it names. All in one transaction,
     after tables and columns that are missing were made. `force` loads an export again although the ledger has it.
     With `soft_delete` the rows of deleted items stay, marked. Tombstones older than `tombstone_retention` before the
-    window's end are forgotten, with `soft_delete` none.
+    window's end are forgotten, with `soft_delete` none. `options` say how tables that are missing are made.
 
     A load that was interrupted, by a lost connection or by another transaction, is begun again a few times; the ledger
     keeps it from being applied twice.
@@ -57,37 +64,57 @@ def load(
     Raises LoadError, with the warehouse as it was, for a window without a baseline, an export that does not join those
     already loaded, an export of another table, or numbers that do not add up.
     """
+    schema = schema or warehouse.default_schema
+    loaded = partial(_load, warehouse, report, schema, force, soft_delete, options, tombstone_retention)
     for pause in RETRIES:
         try:
-            return _load(warehouse, report, schema or warehouse.default_schema, force, soft_delete, tombstone_retention)
+            return _analyzed(warehouse, schema, loaded())
         except InterruptedLoadError:
             time.sleep(pause * (1 + random.random()))  # noqa: S311 -- so that two that met do not meet again
-    return _load(warehouse, report, schema or warehouse.default_schema, force, soft_delete, tombstone_retention)
+    return _analyzed(warehouse, schema, loaded())
+
+
+def _analyzed(warehouse: Warehouse, schema: str, result: LoadResult) -> LoadResult:
+    """Has the statistics of the loaded tables made; what is in the tables is there whether that works or not."""
+    remarks = list(result.remarks)
+    for name in result.rows if result.applied else ():
+        try:
+            warehouse.analyze(Table(schema, name))
+        except WarehouseError as error:
+            remarks.append(f"the load is done, but the statistics of {name!r} are as they were: {error}")
+    return replace(result, remarks=tuple(remarks))
 
 
 def _load(
-    warehouse: Warehouse, report: Report, schema: str, force: bool, soft_delete: bool, tombstone_retention: timedelta
+    warehouse: Warehouse,
+    report: Report,
+    schema: str,
+    force: bool,
+    soft_delete: bool,
+    options: WarehouseOptions,
+    tombstone_retention: timedelta,
 ) -> LoadResult:
     started = time.monotonic()
     check_report(report)
-    warehouse.execute(sql.create_schema(schema))
+    warehouse.execute(create_schema(schema))
     evolve(warehouse, ledger(schema), TYPES)
     known = history(warehouse, schema, report)
     refuse(report, known)
     _check_present(warehouse, Table(schema, report.root.name), known)
     if _is_applied(report, known, force):
         return _unchanged(warehouse, schema, report, known)
-    tables = prepare(warehouse, schema, report, known, soft_delete=soft_delete)
+    tables = prepare(warehouse, schema, report, known, soft_delete=soft_delete, options=options)
     with warehouse.transaction(tables.tombstones):
         known = history(warehouse, schema, report)  # again: another load may have come first while DDL ran
         refuse(report, known)
         if _is_applied(report, known, force):
             return _unchanged(warehouse, schema, report, known)
-        stage(warehouse, tables, report)
+        check_unchanged(warehouse, tables)
+        queries = stage(warehouse, tables, report)
         (soft_delete_merge if soft_delete else merge)(warehouse, tables, report, known)
         result = _finish(warehouse, tables, report, known)
         forgotten = None if soft_delete else _forget_deletes(warehouse, tables, report, tombstone_retention)
-        result = replace(result, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
+        result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         warehouse.execute(record(schema, report, result, forgotten))
         for target in tables.relations:
             warehouse.execute(sql.drop(target.stage))

@@ -2,6 +2,14 @@
 
 Tables that keep the rows of deleted items are merged by `soft_delete.py`. Both leave those rows in staging that are
 news, and the rows of the root; `load.py` inserts what belongs below them and counts.
+
+DELETE and INSERT, not MERGE, on purpose. What is staged is whole items, so a row is replaced as a whole; for that the
+guide itself calls deleting and inserting the fastest way (Redshift, "Updating and inserting new data"). MERGE would be
+no statement fewer, as staged deletes need a DELETE in any case, and one more: its source is a table, not a query
+(Redshift, MERGE), so the puts among the staged rows would be copied into one of their own. Its UPDATE, which Redshift
+does as a delete and an insert too, keeps what it does not name, so columns that an older export does not have would keep
+values of another version of the item. And it takes columns for its condition, where a key that was widened needs a CAST.
+Measured on DuckDB, 1,000 staged rows into 1,000,000: 33 ms of CPU, and 135 ms with MERGE, for the same rows.
 """
 
 from ddb_assets.parquet.report import Report

@@ -5,6 +5,7 @@ server really speaks, how it reads Parquet and how it keeps two loads apart is t
 known here.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
@@ -58,11 +59,23 @@ class Warehouse(Protocol):
         """The table's columns in order, empty when there is no such table."""
         ...
 
-    def copy(self, relation: Relation, stage: Table) -> None:
-        """Fills a staging table, created by `sql.create_stage`, with every part of the relation.
+    def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
+        """Whether there is a view of this name that shows just these columns."""
+        ...
 
-        Raises LoadError when a part is missing, broken, or its columns are not those of the relation in name, order and
-        type.
+    def analyze(self, table: Table) -> None:
+        """Brings the planner's statistics of a table up to date, if that is for us to do and enough has changed."""
+        ...
+
+    def leftovers(self, relation: Relation) -> list[str]:
+        """What loading the relation has left behind, which is nothing when all went well."""
+        ...
+
+    def copy(self, relation: Relation, stage: Table) -> int | None:
+        """Fills a staging table, created by `ddl.create_stage`, with every part of the relation.
+
+        Returns the number by which the warehouse knows the query, if it has such. Raises LoadError when a part is
+        missing, broken, or its columns are not those of the relation in name, order and type.
         """
         ...
 

@@ -11,7 +11,7 @@ its `?` are counted, so that `%` never means anything.
 import re
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -24,8 +24,8 @@ from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Relation
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, WarehouseError
-from ddb_assets.warehouse.redshift_copy import copied_from
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, WarehouseError, number
+from ddb_assets.warehouse.redshift_copy import copied_from, copy_folder
 from ddb_assets.warehouse.redshift_errors import RefusedError, interrupts, load_failure
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings, check_reachable
 from ddb_assets.warehouse.sql import Statement, Table, literal
@@ -87,6 +87,7 @@ class RedshiftWarehouse:
         self._open.autocommit = True
         self.execute(Statement(f"SET query_group TO {literal(self._label)}"))
         self.execute(Statement(f"SET statement_timeout TO {self.settings.statement_timeout * 1000}"))
+        self.execute(Statement(f"SET analyze_threshold_percent TO {self.settings.analyze_threshold}"))
         return self._open
 
     def _drop(self) -> None:
@@ -141,7 +142,7 @@ class RedshiftWarehouse:
             cursor.execute(statement.text, statement.values or None)
         except ProgrammingError as error:
             refused = RefusedError.of(error)
-            if interrupts(refused, in_transaction=self._in_transaction):
+            if interrupts(refused):
                 raise InterruptedLoadError(
                     f"Redshift could not do this beside another transaction: {refused}"
                 ) from error
@@ -172,10 +173,22 @@ class RedshiftWarehouse:
                 raise WarehouseError(f"column {name!r} of {table}: {error}; rename it or the table") from error
         return columns
 
-    def copy(self, relation: Relation, stage: Table) -> None:
+    def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
+        """Whether the view shows columns of these names; their types follow the table's, as it is bound late."""
+        try:
+            found = self._run(Statement(f"SELECT * FROM {view} LIMIT 0")).description  # noqa: S608 -- quoted
+        except RefusedError:
+            return False  # it is not there, or shows a column that the table has no more
+        return [name for name, *_ in found] == [name.lower() for name in columns]
+
+    def analyze(self, table: Table) -> None:
+        """Redshift itself passes over a table of which less has changed than the session's threshold."""
+        self.execute(Statement(f"ANALYZE {table}"))
+
+    def copy(self, relation: Relation, stage: Table) -> int | None:
         """Fills a staging table by one COPY of all parts; see `Warehouse.copy`."""
         if not relation.parts:
-            return
+            return None
         with copied_from(self._storage, self.settings, relation, stage, self.session) as statements:
             try:
                 for statement in statements:
@@ -183,6 +196,20 @@ class RedshiftWarehouse:
             except RefusedError as refused:
                 self._rollback()  # the views with the reasons can only be read afterwards
                 raise self._copy_error(relation, refused) from refused
+        return number(self, Statement("SELECT pg_last_copy_id()"))
+
+    def leftovers(self, relation: Relation) -> list[str]:
+        """Temporary tables of this session, and what COPY read of files that were written for it and not deleted."""
+        found = self.fetch(
+            Statement(
+                "SELECT table_name FROM svv_redshift_columns WHERE database_name = current_database() "
+                "AND schema_name LIKE 'pg_temp%' AND table_name LIKE ?",
+                (f"%stage%{self.session}%",),
+            )
+        )
+        folder = copy_folder(self.settings, relation, self.session)
+        files = [entry.uri for entry in self._storage.list(folder)] if folder else []
+        return sorted({str(name) for (name,) in found}) + files
 
     def _copy_error(self, relation: Relation, refused: RefusedError) -> LoadError:
         rows: list[tuple[object, ...]] = []

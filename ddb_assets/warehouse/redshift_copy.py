@@ -7,16 +7,20 @@ Facts: Redshift Database Developer Guide, "COPY from columnar data formats": an 
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from ddb_assets.parquet.report import Part, Relation
-from ddb_assets.resources.storage import Storage, is_s3, join
+from ddb_assets.resources.storage import Storage, is_s3, join, split_s3
+from ddb_assets.warehouse.ddl import create_stage
 from ddb_assets.warehouse.protocol import WarehouseError
-from ddb_assets.warehouse.redshift_parts import long_columns, opened, write_as_bytes
+from ddb_assets.warehouse.redshift_parts import opened, write_as_bytes
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings
-from ddb_assets.warehouse.sql import Statement, Table, create_stage, drop, literal, quoted
+from ddb_assets.warehouse.sql import Statement, Table, drop, literal, quoted
+
+CHECK_THREADS = 8  # a part costs three short requests, which are nothing but waiting
 
 
 @contextmanager
@@ -31,13 +35,11 @@ def copied_from(
     Raises LoadError for a part that is not what the report says, WarehouseError when a part is not on S3 and no staging
     folder is set.
     """
-    supers = [c.name for c in relation.columns if c.type == "SUPER"]
-    wide: set[str] = set()
-    for part in relation.parts:
-        with opened(storage, part, relation) as parquet:
-            wide |= long_columns(parquet, supers)
-    base = settings.staging or relation.parts[0].uri.rpartition("/")[0]
-    folder = join(base, f"_ddb_copy_{session}", relation.name)
+    check_region(storage, settings, [settings.staging, *(part.uri for part in relation.parts)])
+    with ThreadPoolExecutor(CHECK_THREADS) as checks:
+        list(checks.map(lambda part: _check(storage, part, relation), relation.parts))
+    wide = {name for part in relation.parts for name in part.long}
+    folder = copy_folder(settings, relation, session)
     made: list[str] = []
     try:
         entries = []
@@ -60,6 +62,30 @@ def copied_from(
         yield [*again, _statement(relation, stage, manifest, settings.iam_role)]
     finally:
         storage.delete(made)
+
+
+def check_region(storage: Storage, settings: RedshiftSettings, uris: Iterable[str]) -> None:
+    """Raises WarehouseError for a bucket in another Region than the warehouse, if both can be known."""
+    for bucket in sorted({split_s3(uri)[0] for uri in uris if is_s3(uri)}) if settings.home else ():
+        region = storage.region(bucket)
+        if region not in {"", settings.home}:
+            raise WarehouseError(
+                f"bucket {bucket} is in {region} and Redshift in {settings.home}, and COPY reads Parquet only from its own "
+                "Region: put the lake there (DDB_ASSETS_LAKE)"
+            )
+
+
+def _check(storage: Storage, part: Part, relation: Relation) -> None:
+    with opened(storage, part, relation):
+        pass
+
+
+def copy_folder(settings: RedshiftSettings, relation: Relation, session: str) -> str:
+    """Where a session writes what its COPY of a relation reads; empty when there is nothing to copy."""
+    if not relation.parts:
+        return ""
+    base = settings.staging or relation.parts[0].uri.rpartition("/")[0]
+    return join(base, f"_ddb_copy_{session}", relation.name)
 
 
 def _put(storage: Storage, part: Part, relation: Relation, wide: set[str], uri: str) -> int:

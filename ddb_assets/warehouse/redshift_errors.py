@@ -22,6 +22,26 @@ _MISMATCH = re.compile(
 )
 
 
+_ADVICE = (
+    (
+        re.compile(r"\bkms\b", re.IGNORECASE),
+        "allow COPY's role kms:Decrypt with the key of the bucket, in its policy and in the key's",
+    ),
+    (
+        re.compile(r"PermanentRedirect|specified endpoint|Status 301"),
+        "COPY reads Parquet only from its own Region: put the lake or the staging folder into a bucket there",
+    ),
+    (
+        re.compile(r"not authorized to (assume|get credentials)", re.IGNORECASE),
+        "attach the role to the cluster or workgroup, and let redshift.amazonaws.com assume it",
+    ),
+    (
+        re.compile(r"Access ?Denied|Status 403|HTTP response error code: 403"),
+        "allow COPY's role s3:GetObject on the objects and s3:ListBucket on the bucket",
+    ),
+)
+
+
 class RefusedError(WarehouseError):
     """A statement was refused. `code` is the SQLSTATE, `query` the number of the query if the server says it."""
 
@@ -57,12 +77,12 @@ class RefusedError(WarehouseError):
         ]
 
 
-def interrupts(error: RefusedError, *, in_transaction: bool) -> bool:
+def interrupts(error: RefusedError) -> bool:
     """Whether the same again may go well: another transaction was in the way, or made what we wanted to make."""
     if error.message in CONFLICTS or error.code in DEADLOCK:
         return True
     exists = "already exists" in error.message or "duplicate key" in error.message
-    return not in_transaction and exists and error.code in MADE_BY_ANOTHER
+    return exists and error.code in MADE_BY_ANOTHER
 
 
 def load_failure(relation: Relation, refused: RefusedError, rows: list[tuple[object, ...]]) -> LoadError:
@@ -79,4 +99,5 @@ def load_failure(relation: Relation, refused: RefusedError, rows: list[tuple[obj
             f"COPY of {relation.name!r} failed at {str(file).strip()}{at}{what}: {str(message).strip()}; "
             "flatten the export again, so that the column's type is made to fit"
         )
-    return LoadError(f"COPY of {relation.name!r} failed: {refused}")
+    said = f"COPY of {relation.name!r} failed: {refused}"
+    return LoadError(next((f"{said}; {advice}" for words, advice in _ADVICE if words.search(str(refused))), said))

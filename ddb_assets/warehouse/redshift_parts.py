@@ -1,4 +1,4 @@
-"""Parquet parts before a COPY: whether they are what the report says, and whether their texts are short enough.
+"""Parquet parts before a COPY: whether they are what the report says; and parts written anew with bytes for texts.
 
 COPY of Parquet goes by position, never by name, so every part's column names are looked at: two columns of one type that
 changed places would otherwise be swapped in silence. Types are COPY's to check, it is strict about them.
@@ -10,16 +10,14 @@ import base64
 import hashlib
 import io
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ddb_assets.column_type import MAX_VARCHAR
 from ddb_assets.parquet.report import Part, Relation
 from ddb_assets.resources.storage import Storage, is_s3, split_s3
 from ddb_assets.warehouse.protocol import LoadError
@@ -48,21 +46,6 @@ def opened(storage: Storage, part: Part, relation: Relation) -> Iterator[pq.Parq
             raise LoadError(f"part {part.uri} cannot be read, flatten the export again: {error}") from error
         _check_columns(part, relation, parquet)
         yield parquet
-
-
-def long_columns(parquet: pq.ParquetFile, columns: Sequence[str]) -> set[str]:
-    """Those of these text columns that have a value over 65,535 bytes. Reads only what may have one."""
-    found = set()
-    for name in columns:
-        place = parquet.schema_arrow.get_field_index(name)
-        for group in range(parquet.metadata.num_row_groups):
-            if parquet.metadata.row_group(group).column(place).total_uncompressed_size <= MAX_VARCHAR:
-                continue  # all values together are no longer
-            longest = pc.max(pc.binary_length(parquet.read_row_group(group, [name]).column(0))).as_py()
-            if longest and longest > MAX_VARCHAR:
-                found.add(name)
-                break
-    return found
 
 
 def write_as_bytes(parquet: pq.ParquetFile, columns: Collection[str], path: Path) -> None:

@@ -8,6 +8,7 @@ a check of its own.
 
 import json
 import os
+import re
 import socket
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -21,10 +22,13 @@ PASSWORD = "DDB_ASSETS_REDSHIFT_PASSWORD"  # noqa: S105 -- the name of the varia
 FORM = "redshift://USER@HOST:5439/DATABASE?schema=NAME&iam_role=ARN"
 PORT = 5439
 CONNECT_SECONDS = 20
+ANALYZE_PERCENT = 10.0  # Redshift's own default
 STATEMENT_SECONDS = 4 * 3600
 GRACE_SECONDS = (
     60  # the server ends a statement by itself; silence for longer than this after that is a dead connection
 )
+_ROLE = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::[0-9]{12}:role/[\w+=.@/-]+", re.ASCII)
+_HOST = re.compile(r"\.(?P<region>[a-z]{2}(-[a-z]+)+-[0-9])\.redshift(-serverless)?\.amazonaws\.com(\.cn)?$")
 TLS_MODES = ("verify-full", "verify-ca", "disable")
 
 
@@ -35,8 +39,9 @@ class RedshiftSettings:
     `schema` is where tables go; `iam_role` the role, or several chained by commas, that COPY reads S3 with (`default`:
     the cluster's own); `staging` an S3 folder for COPY's manifests and for parts that are not on S3 (else manifests
     lie beside the parts). Logging in: `secret` names a secret of Secrets Manager with `username` and `password`;
-    `cluster` or `workgroup` let IAM make a password for `user`, and need no host; without any of them the password is
-    taken from DDB_ASSETS_REDSHIFT_PASSWORD. `statement_timeout` is in seconds.
+    `cluster` or `workgroup` let IAM make a password for `user`, and need no host, but perhaps a `region`; without any of
+    them the password is taken from DDB_ASSETS_REDSHIFT_PASSWORD. `statement_timeout` is in seconds. `analyze_threshold`
+    is the percentage of rows that must have changed for a table's statistics to be made anew after a load.
     """
 
     host: str
@@ -52,6 +57,7 @@ class RedshiftSettings:
     region: str = ""
     sslmode: str = "verify-full"
     statement_timeout: int = STATEMENT_SECONDS
+    analyze_threshold: float = ANALYZE_PERCENT
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -71,12 +77,16 @@ class RedshiftSettings:
         timeout = options.pop("statement_timeout", str(STATEMENT_SECONDS))
         if not timeout.isdecimal() or not int(timeout):
             raise WarehouseError(f"statement_timeout is {timeout!r}: write a number of seconds")
+        threshold = options.pop("analyze_threshold", str(ANALYZE_PERCENT))
+        if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?", threshold) or float(threshold) > 100:
+            raise WarehouseError(f"analyze_threshold is {threshold!r}: write a percentage, 0 to 100")
         made = cls(
             host=parts.hostname or "",
             port=port,
             database=unquote(parts.path.removeprefix("/")),
             user=unquote(parts.username or ""),
             statement_timeout=int(timeout),
+            analyze_threshold=float(threshold),
             **options,
         )
         made._check()
@@ -95,8 +105,30 @@ class RedshiftSettings:
             raise WarehouseError(f"sslmode is {self.sslmode!r}: one of {', '.join(TLS_MODES)}")
         if self.iam and self.sslmode == "disable":
             raise WarehouseError("IAM needs an encrypted connection: take sslmode=disable out of the URL")
+        self._check_role()
         if self.staging and not self.staging.startswith("s3://"):
             raise WarehouseError(f"staging is {self.staging!r}: COPY reads from S3, write s3://bucket/prefix")
+
+    def _check_role(self) -> None:
+        if self.iam_role == "default":
+            return
+        for role in self.iam_role.split(","):
+            if not (found := _ROLE.fullmatch(role)):
+                raise WarehouseError(
+                    f"iam_role is {self.iam_role!r}: write default, or arn:aws:iam::ACCOUNT:role/NAME, several with commas "
+                    "and no blanks between them"
+                )
+            if self.home and found["partition"] != _partition(self.home):
+                raise WarehouseError(
+                    f"iam_role {role} is of the partition {found['partition']}, and a Redshift in {self.home} only takes "
+                    f"roles of {_partition(self.home)}"
+                )
+
+    @property
+    def home(self) -> str:
+        """The Region of the cluster or workgroup, as far as the URL says it; else empty."""
+        found = _HOST.search(self.host)
+        return found["region"] if found else self.region
 
     @property
     def iam(self) -> bool:
@@ -149,6 +181,12 @@ class RedshiftSettings:
         if self.workgroup:
             return given | {"is_serverless": True, "serverless_work_group": self.workgroup}
         return given | {"cluster_identifier": self.cluster, "db_user": self.user}
+
+
+def _partition(region: str) -> str:
+    """The partition of a Region; one that nobody has heard of yet is of `aws`."""
+    kinds = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b"}
+    return next((partition for prefix, partition in kinds.items() if region.startswith(prefix)), "aws")
 
 
 def check_reachable(settings: RedshiftSettings) -> None:

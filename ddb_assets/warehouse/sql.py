@@ -1,16 +1,16 @@
-"""Every statement of a load except the ledger's and those of soft delete, in Redshift's dialect.
+"""Every statement on rows except the ledger's and those of soft delete, in Redshift's dialect.
 
-Pure: no connection, no order of steps (`load.py`), no decision which columns to change (`evolution.py`). Names reach a
+Pure: no connection, no order of steps (`load.py`), no tables made or changed (`ddl.py`, `evolution.py`). Names reach a
 statement through `quoted`, values as `?`; types are parsed before they are printed. Columns are qualified by the name
 of their table, never by an alias: Redshift takes no alias for the table of a DELETE. No TRUNCATE, which commits by
-itself; no PRIMARY KEY, which Redshift believes without enforcing it.
+itself.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ddb_assets.column_type import MAX_VARBYTE, SqlType
+from ddb_assets.column_type import SqlType
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.report import Column, Relation
 from ddb_assets.warehouse.conversion import converted, staged
@@ -93,28 +93,6 @@ def tombstones(root: Table) -> Table:
     return Table(root.schema, f"_ddb_tombstones__{root.name}")
 
 
-def create_schema(schema: str) -> Statement:
-    """The schema, if it is not there."""
-    return Statement(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-
-
-def create_table(table: Table, types: Mapping[str, SqlType]) -> Statement:
-    """The table, if it is not there; every column nullable, because NOT NULL cannot be taken back in Redshift."""
-    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
-    return Statement(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
-
-
-def create_stage(relation: Relation, stage: Table, as_bytes: Collection[str] = ()) -> Statement:
-    """A temporary table with the relation's columns in the order and types of its Parquet files.
-
-    JSON is text there, or bytes in the columns of `as_bytes`; JSON_PARSE takes both.
-    """
-    types = {c.name: staged(SqlType.parse(c.type)) for c in relation.columns}
-    types |= dict.fromkeys(as_bytes, SqlType("VARBYTE", MAX_VARBYTE))
-    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
-    return Statement(f"CREATE TEMP TABLE {stage} ({columns})")
-
-
 def drop(table: Table) -> Statement:
     """Drops a staging table."""
     return Statement(f"DROP TABLE {table}")
@@ -161,6 +139,13 @@ def count_loaded(root: Target) -> Statement:
     return Statement(
         f"SELECT COUNT(*) FROM {root.table} INNER JOIN {root.stage} ON {root.matches(root.table, root.types)}{live}"
     )
+
+
+def postpone(target: Target, time: int) -> Statement:
+    """Makes staged rows of this version a microsecond newer."""
+    name = target.relation.column("version").name
+    version = target.stage.column(name)
+    return Statement(f"UPDATE {target.stage} SET {quoted(name)} = {version} + 1 WHERE {version} = ?", (time,))
 
 
 def drop_stale_before(root: Target, version: int) -> Statement:

@@ -4,24 +4,30 @@ What is done with them is `merge.py`; checks that need only the report are `guar
 """
 
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse import sql
+from ddb_assets.warehouse import ddl, sql
 from ddb_assets.warehouse.guards import start
 from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Target
 from ddb_assets.warehouse.tables import Tables
 
 
-def stage(warehouse: Warehouse, tables: Tables, report: Report) -> None:
-    """Fills the staging tables. Raises LoadError for rows that lack something, come twice or contradict each other."""
-    for target in tables.relations:
-        _stage(warehouse, target)
+def stage(warehouse: Warehouse, tables: Tables, report: Report) -> dict[str, int]:
+    """Fills the staging tables; the numbers of the queries that did, by relation, if the warehouse counts its queries.
+
+    Raises LoadError for rows that lack something, come twice or contradict each other.
+    """
+    queries = {target.relation.name: _stage(warehouse, target) for target in tables.relations}
     _check_items(warehouse, tables, report)
+    if report.export_type == "INCREMENTAL_EXPORT":
+        for target in tables.relations:
+            warehouse.execute(sql.postpone(target, start(report)))
+    return {name: query for name, query in queries.items() if query is not None}
 
 
-def _stage(warehouse: Warehouse, target: Target) -> None:
+def _stage(warehouse: Warehouse, target: Target) -> int | None:
     relation, stage = target.relation, target.stage
-    warehouse.execute(sql.create_stage(relation, stage))
-    warehouse.copy(relation, stage)
+    warehouse.execute(ddl.create_stage(relation, stage))
+    query = warehouse.copy(relation, stage)
     staged = number(warehouse, sql.count(stage))
     if staged != relation.rows:
         raise LoadError(
@@ -37,6 +43,7 @@ def _stage(warehouse: Warehouse, target: Target) -> None:
         raise LoadError(
             f"{relation.name!r} has more than one row with {key}: an export has one per key; check its files"
         )
+    return query
 
 
 def _check_items(warehouse: Warehouse, tables: Tables, report: Report) -> None:

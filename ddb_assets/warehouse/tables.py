@@ -1,6 +1,6 @@
 """The tables of one load: found or made, with every column that the export needs, before its transaction begins.
 
-Which statements that takes is `evolution.py`'s to say; what then goes into the tables is `merge.py`'s.
+Which statements that takes is `evolution.py`'s to say, their text `ddl.py`'s; what goes into the tables is `merge.py`'s.
 """
 
 from collections.abc import Mapping
@@ -8,11 +8,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from ddb_assets.column_type import SqlType
+from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.parquet.report import Relation, Report
-from ddb_assets.warehouse import evolution, sql
+from ddb_assets.table import WarehouseOptions
+from ddb_assets.warehouse import ddl, evolution, sql
 from ddb_assets.warehouse.ledger import History
-from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table, Target
+from ddb_assets.warehouse.views import show, view_of
+
+ROUNDS = 5  # how often others may come first, besides the steps that a table needs itself
 
 
 @dataclass(frozen=True)
@@ -44,40 +49,115 @@ class Tables:
         return self.root.relation.column("version").name
 
 
-def prepare(warehouse: Warehouse, schema: str, report: Report, known: History, *, soft_delete: bool) -> Tables:
-    """Makes tables and columns that are missing; every statement commits. Raises LoadError as `evolution` does."""
+def prepare(
+    warehouse: Warehouse, schema: str, report: Report, known: History, *, soft_delete: bool, options: WarehouseOptions
+) -> Tables:
+    """Makes tables, columns and views that are missing; every step commits.
+
+    Raises LoadError for a type that can only be had by losing values, and for a sort key that the table lacks.
+    """
+
+    def design(columns: Mapping[str, SqlType], about: str, comments: Mapping[str, str]) -> ddl.Design:
+        return ddl.design(report.root.keys, columns, options, comments, about)
 
     def target(relation: Relation, place: int) -> Target:
         table = Table(schema, relation.name)
         columns = evolution.wanted(relation)
         if soft_delete and not place:
             columns[sql.DELETED_AT] = SqlType("TIMESTAMP")
-        return Target(
-            table,
-            evolve(warehouse, table, columns, evolution.empty(relation)),
-            relation,
-            Table(None, f"_ddb_stage_{warehouse.session}_{place}"),
-        )
+        about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
+        lies = design(columns, about, ddl.comments(relation))
+        view = view_of(table, options)
+        types = evolve(warehouse, table, columns, evolution.empty(relation), lies, lock=stones, view=view)
+        if view:
+            show(warehouse, view, table, types)
+        return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
 
-    targets = [target(relation, place) for place, relation in enumerate(report.relations)]
-    root = targets[0]
-    keys = {c.name: SqlType.parse(c.type) for c in root.relation.keys}
-    stones = sql.tombstones(root.table)
-    version = root.relation.column("version")
-    stone_types = evolve(warehouse, stones, {**keys, version.name: SqlType.parse(version.type)})
+    if options.views:
+        warehouse.execute(ddl.create_schema(options.views))
+    _check_sortkey(warehouse, Table(schema, report.root.name), report.root, options)
+    stones = sql.tombstones(Table(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
+    keys = {c.name: SqlType.parse(c.type) for c in report.root.keys}
+    version = report.root.column("version")
+    stone_columns = {**keys, version.name: SqlType.parse(version.type)}
+    stone_design = design(stone_columns, f"the deletes of {report.table_arn}", ddl.comments(report.root))
+    stone_types = evolve(warehouse, stones, stone_columns, design=stone_design)
+    root, *children = (target(relation, place) for place, relation in enumerate(report.relations))
     others = (Table(schema, name) for name in sorted(known.relations - {r.name for r in report.relations}))
-    former = tuple((table, evolve(warehouse, table, keys)) for table in others if warehouse.catalog(table))
-    return Tables(root, tuple(targets[1:]), former, stones, stone_types)
+    former = tuple(
+        (table, evolve(warehouse, table, keys, design=design(keys, "", {}), lock=stones))
+        for table in others
+        if warehouse.catalog(table)
+    )
+    return Tables(root, tuple(children), former, stones, stone_types)
+
+
+def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:
+    """Raises InterruptedLoadError when another load has changed a table's columns since they were looked at.
+
+    Within a transaction that locks the tombstones nobody does so any more, except for texts that become longer.
+    """
+    for table, types in ((tables.root.table, tables.root.types), *tables.below):
+        if warehouse.catalog(table) != types:
+            raise InterruptedLoadError(f"another load is changing the columns of {table}")
+
+
+def _check_sortkey(warehouse: Warehouse, table: Table, root: Relation, options: WarehouseOptions) -> None:
+    lacking = set(options.sortkey) - evolution.wanted(root).keys()
+    if lacking and root.keys and not warehouse.catalog(table):
+        raise LoadError(
+            f"the sort key of {table} is to have {', '.join(sorted(lacking))}, and there is no such column: it has "
+            f"{', '.join(evolution.wanted(root))}; change warehouse.sortkey in the table's contract"
+        )
 
 
 def evolve(
-    warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], empty: frozenset[str] = frozenset()
+    warehouse: Warehouse,
+    table: Table,
+    columns: Mapping[str, SqlType],
+    empty: frozenset[str] = frozenset(),
+    design: ddl.Design = evolution.PLAIN,
+    lock: Table | None = None,
+    view: Table | None = None,
 ) -> dict[str, SqlType]:
-    """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards."""
-    for step in evolution.steps(table, columns, warehouse.catalog(table), empty):
-        with warehouse.transaction() if step.atomic else nullcontext():
-            if step.unless and number(warehouse, step.unless):
-                raise LoadError(step.refusal)
-            for statement in step.statements:
+    """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards.
+
+    Others may be at it too, so after each step what is still to do is asked anew. Nobody who holds `lock` (else the
+    table itself) sees a step taken. The `view` changes with the table, in one transaction.
+    """
+    for _ in range(ROUNDS + 2 * len(columns)):
+        have = warehouse.catalog(table)
+        plan = evolution.steps(table, columns, have, empty, design)
+        if not plan:
+            return have
+        _take(warehouse, table, plan[0], have, lock or (table if have else None), view)
+    raise InterruptedLoadError(f"others keep changing the columns of {table}: load again when they are done")
+
+
+def _take(
+    warehouse: Warehouse,
+    table: Table,
+    step: evolution.Step,
+    have: Mapping[str, SqlType],
+    lock: Table | None,
+    view: Table | None,
+) -> None:
+    """Runs one step. An atomic one does nothing when the table is, once locked, not what it was planned for."""
+    _check_lossless(warehouse, step)  # before the table's keys are let go
+    for statement in step.before:
+        warehouse.execute(statement)
+    with warehouse.transaction(lock) if step.atomic else nullcontext():
+        if not step.atomic or warehouse.catalog(table) == have:
+            _check_lossless(warehouse, step)
+            for statement in (
+                *step.statements,
+                *(ddl.create_view(view, table, step.types) if view and step.types else ()),
+            ):
                 warehouse.execute(statement)
-    return warehouse.catalog(table)
+    for statement in step.after:
+        warehouse.execute(statement)
+
+
+def _check_lossless(warehouse: Warehouse, step: evolution.Step) -> None:
+    if step.unless and number(warehouse, step.unless):
+        raise LoadError(step.refusal)

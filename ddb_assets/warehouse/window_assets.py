@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from ddb_assets import metadata
-from ddb_assets.automation import AS_PARQUET_PASSES, WAREHOUSE_POOL, explained_failure
+from ddb_assets.automation import AS_PARQUET_PASSES, explained_failure, warehouse_pool
 from ddb_assets.exports.chain import needed_facts
 from ddb_assets.parquet.assets import relations
 from ddb_assets.parquet.flatten import read_report
@@ -27,15 +27,12 @@ from ddb_assets.partitions import (
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
-from ddb_assets.warehouse.assets import LoadConfig
-from ddb_assets.warehouse.checks import explained, explained_spec
-from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.ledger import LoadResult
-from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.assets import LoadConfig, Loaded, loaded
+from ddb_assets.warehouse.checks import check_results, check_specs
 
 
-def window_warehouse_assets(table: Table, kind: str) -> dg.AssetsDefinition:
-    """The partitioned assets of all relations and the check on the root; `kind` is the warehouse's, such as duckdb."""
+def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
+    """The partitioned assets of all relations and the checks on the root; `address` is the warehouse's URL."""
     partitions = window_partitions(table)
     named = relations(table)
     specs = {
@@ -45,14 +42,14 @@ def window_warehouse_assets(table: Table, kind: str) -> dg.AssetsDefinition:
             name,
             description=f"Table `{name}` of the warehouse: the baseline and the changes of every window since.",
             upstream=None,
-            kinds=[kind],
+            kinds=[metadata.warehouse_kind(address)],
         ).replace_attributes(
             deps=[metadata.asset_key("parquet", name), metadata.asset_key("warehouse_baseline", name)],
             automation_condition=AS_PARQUET_PASSES,
         )
         for path, name in named.items()
     }
-    checks = [window_check(explained_spec(specs[()].key), partitions)]
+    checks = [window_check(check, partitions) for check in check_specs(specs[()].key)]
 
     @dg.multi_asset(
         name=f"warehouse_{table.name}",
@@ -60,7 +57,7 @@ def window_warehouse_assets(table: Table, kind: str) -> dg.AssetsDefinition:
         check_specs=checks,
         partitions_def=partitions,
         backfill_policy=window_policy(),
-        pool=WAREHOUSE_POOL,
+        pool=warehouse_pool(address),
     )
     def warehouse(
         context: dg.AssetExecutionContext, config: LoadConfig, aws: AWS, warehouse: WarehouseTarget
@@ -74,18 +71,14 @@ def window_warehouse_assets(table: Table, kind: str) -> dg.AssetsDefinition:
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts))
                 return
             report = read_report(storage, str(facts[metadata.FOLDER].value))
-            with open_warehouse(warehouse.address, storage=storage) as target:
-                result = load(target, report, force=config.force, soft_delete=table.soft_delete)
-                schema = target.default_schema
-            if not result.applied:
-                context.log.info(f"window {key}: export {result.export_id} was already applied")
+            done = loaded(context, table, report, aws=aws, warehouse=warehouse, force=config.force, window=key)
             made = {relation.path: relation for relation in report.relations}
             for path, spec in specs.items():
                 relation = made.get(path) or Relation(name=named[path], path=path, columns=())
                 yield dg.MaterializeResult(
                     asset_key=spec.key,
-                    metadata=_facts(report, result, relation, schema),
-                    check_results=[] if path else [explained(result, relation.name, spec.key)],
+                    metadata=_facts(report, done, relation, soft_delete=table.soft_delete),
+                    check_results=[] if path else check_results(done.result, done.seen, relation.name, spec.key),
                 )
 
         yield from each_window(context, made, checks)
@@ -93,8 +86,8 @@ def window_warehouse_assets(table: Table, kind: str) -> dg.AssetsDefinition:
     return warehouse
 
 
-def _facts(report: Report, result: LoadResult, relation: Relation, schema: str) -> metadata.Metadata:
-    facts = metadata.loaded(result, relation, f"{schema}.{relation.name}")
+def _facts(report: Report, done: Loaded, relation: Relation, *, soft_delete: bool) -> metadata.Metadata:
+    facts = metadata.loaded(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=soft_delete)
     if report.to_time and not relation.path:
         facts |= metadata.lag(report.to_time, datetime.now(UTC))
-    return metadata.of_window(facts, result.rows.get(relation.name, 0))
+    return metadata.of_window(facts, done.result.rows.get(relation.name, 0))

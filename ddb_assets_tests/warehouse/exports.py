@@ -11,8 +11,9 @@ from pathlib import Path
 import polars as pl
 
 from ddb_assets.column_type import SqlType
-from ddb_assets.parquet.report import Column, Part, Relation, Report
-from ddb_assets_tests.exports.written_export import md5
+from ddb_assets.parquet.parts import write_part
+from ddb_assets.parquet.report import Column, Relation, Report
+from ddb_assets.resources.storage import Storage
 
 BASE = datetime(2026, 3, 1, tzinfo=UTC)
 BASE_MICROS = int(BASE.timestamp()) * 1_000_000
@@ -44,8 +45,8 @@ def write(folder: Path, relation: Relation, rows: Sequence[Row], parts: int = 1)
     for number in range(parts):
         mine = rows[number::parts]
         path = folder / f"{len(list(folder.iterdir())):03}.parquet"
-        pl.DataFrame([[r.get(n) for n in schema] for r in mine], schema=schema, orient="row").write_parquet(path)
-        made.append(Part(uri=str(path), rows=len(mine), bytes=path.stat().st_size, md5=md5(path.read_bytes())))
+        frame = pl.DataFrame([[r.get(n) for n in schema] for r in mine], schema=schema, orient="row")
+        made.append(write_part(Storage(), str(path), frame))
     return relation.model_copy(update={"rows": len(rows), "parts": tuple(made)})
 
 

@@ -38,6 +38,9 @@ def full(folder: Path, rows: list[Row], *columns: Column, time: int = 100, parts
     return report([write(folder / f"{time}-{more}", root, versioned, parts)], export_time=at(time), **more)
 
 
+WHEN = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
 def ledger(warehouse: AnyWarehouse, columns: str = "*") -> list[tuple[Any, ...]]:
     return select(warehouse, f"SELECT {columns} FROM _ddb_loads ORDER BY sequence")
 
@@ -256,7 +259,7 @@ def test_a_type_that_would_lose_values_is_refused(warehouse: AnyWarehouse, tmp_p
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [("BOOLEAN", True), ("VARBYTE(64)", b"\x01"), ("SUPER", '[1,"a"]'), ("TIMESTAMP", datetime(2026, 1, 1))],
+    [("BOOLEAN", True), ("VARBYTE(64)", b"\x01"), ("SUPER", '[1,"a"]'), ("TIMESTAMP", WHEN)],
 )
 def test_a_column_of_nothing_but_null_takes_the_type_of_its_first_value(
     warehouse: AnyWarehouse, tmp_path: Path, kind: str, value: object

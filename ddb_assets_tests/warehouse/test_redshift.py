@@ -11,18 +11,23 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ddb_assets.exports.manifest import read_export
+from ddb_assets.parquet.flatten import flatten
 from ddb_assets.parquet.report import Column, Report
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
+from ddb_assets.table import KeySchema
+from ddb_assets.table import Table as Contract
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError, WarehouseError
 from ddb_assets.warehouse.redshift import RedshiftWarehouse
 from ddb_assets.warehouse.redshift_settings import PASSWORD, RedshiftSettings
 from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets_tests.exports.written_export import write_export
 from ddb_assets_tests.places import Place
 from ddb_assets_tests.warehouse.conftest import read, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
@@ -377,6 +382,8 @@ def test_tls_is_the_default(redshift: RedshiftServer, over_redshift: RedshiftWar
         ("redshift://me@host/db?cluster=a&workgroup=b", "give one of them"),
         ("redshift://me@/db?cluster=a&sslmode=disable", "IAM needs an encrypted connection"),
         ("redshift://me@host/db?statement_timeout=1h", "write a number of seconds"),
+        ("redshift://me@host/db?analyze_threshold=101", "write a percentage, 0 to 100"),
+        ("redshift://me@host/db?iam_role=copy", "iam_role is 'copy': write default, or arn:aws:iam::ACCOUNT:role/NAME"),
     ],
 )
 def test_a_wrong_url_is_explained(url: str, message: str) -> None:
@@ -416,3 +423,133 @@ def test_parquet_of_the_parts_stays_readable_in_ranges(lake: Place, direct: Reds
     assert len(pl.read_parquet_schema(io.BytesIO(data))) == 603
     with direct as warehouse:
         assert load(warehouse, on_s3(report([made], export_time=at(5)), lake)).table_rows == {"orders": 1}
+
+
+def in_region(server: RedshiftServer, region: str, role: str = "default") -> RedshiftSettings:
+    return RedshiftSettings.parse(f"{server.url}?sslmode=disable&region={region}&iam_role={role}")
+
+
+def test_a_bucket_in_another_region_is_refused_before_anything_is_copied(
+    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report], lake: Place
+) -> None:
+    made = on_s3(exports[0], lake)
+    with (
+        RedshiftWarehouse(in_region(redshift, "eu-west-1"), storage=lake.storage) as warehouse,
+        pytest.raises(
+            WarehouseError, match=r"bucket lake-\w+ is in us-east-1 and Redshift in eu-west-1.*DDB_ASSETS_LAKE"
+        ),
+    ):
+        load(warehouse, made)
+    with RedshiftWarehouse(in_region(redshift, "us-east-1"), storage=lake.storage) as warehouse:
+        assert load(warehouse, made).applied
+
+
+@pytest.mark.parametrize(
+    ("host", "home"),
+    [
+        ("main.abc123.eu-west-1.redshift.amazonaws.com", "eu-west-1"),
+        ("wg.123456789012.us-gov-west-1.redshift-serverless.amazonaws.com", "us-gov-west-1"),
+        ("main.abc123.cn-north-1.redshift.amazonaws.com.cn", "cn-north-1"),
+        ("redshift.internal.example.com", ""),
+    ],
+)
+def test_the_region_is_that_of_the_host(host: str, home: str) -> None:
+    assert RedshiftSettings.parse(f"redshift://me@{host}/dev").home == home
+
+
+def test_govcloud_and_china_have_roles_of_their_own(
+    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report], lake: Place
+) -> None:
+    for region, partition in {"cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "eu-west-1": "aws"}.items():
+        role = f"arn:{partition}:iam::123456789012:role/copy"
+        assert in_region(redshift, region, role).iam_role == role
+        with pytest.raises(
+            WarehouseError, match=f"is of the partition aws-iso, and a Redshift in {region} only takes .*"
+        ):
+            in_region(redshift, region, "arn:aws-iso:iam::123456789012:role/copy")
+    role = "arn:aws-us-gov:iam::123456789012:role/a/copy,arn:aws-us-gov:iam::210987654321:role/lake"
+    with RedshiftWarehouse(
+        RedshiftSettings.parse(f"{redshift.url}?sslmode=disable&iam_role={role}"), storage=lake.storage
+    ) as warehouse:
+        load(warehouse, on_s3(exports[0], lake))
+    assert [text for text in redshift.statements if f"IAM_ROLE '{role}'" in text]
+
+
+def test_parts_that_are_encrypted_with_a_kms_key_are_loaded(
+    direct: RedshiftWarehouse, exports: tuple[Report, Report], lake: Place
+) -> None:
+    """Their ETag is no MD5, so there is none to compare."""
+    made = on_s3(exports[0], lake)
+    for relation_ in made.relations:
+        for part in relation_.parts:
+            bucket, key = part.uri.removeprefix("s3://").split("/", 1)
+            lake.storage.s3.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=lake.storage.read(part.uri),
+                ServerSideEncryption="aws:kms",
+                SSEKMSKeyId="arn:aws:kms:us-east-1:123456789012:key/1",
+            )
+    with direct as warehouse:
+        load(warehouse, made)
+        assert read(warehouse) == {"a": Item("first", ("x", "y")), "b": Item("gone")}
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        (
+            "User arn:aws:redshift:x is not authorized to assume IAM Role arn:aws:iam::1:role/x",
+            "attach the role to the",
+        ),
+        ("S3ServiceException:Access Denied,Status 403,Error AccessDenied", "s3:GetObject on the objects"),
+        (
+            "Spectrum Scan Error: User is not authorized to perform: kms:Decrypt, Status 403",
+            "allow COPY's role kms:Decrypt",
+        ),
+        ("S3ServiceException:The bucket must be addressed using the specified endpoint.,Status 301", "its own Region"),
+    ],
+)
+def test_copy_refused_for_want_of_a_right_says_which(
+    over_redshift: RedshiftWarehouse,
+    redshift: RedshiftServer,
+    exports: tuple[Report, Report],
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    advice: str,
+) -> None:
+    execute = over_redshift.execute
+
+    def failing(statement: Statement) -> None:
+        if statement.text.startswith("COPY"):
+            redshift.faults.fail_statement(1, ServerError(said))
+        execute(statement)
+
+    monkeypatch.setattr(over_redshift, "execute", failing)
+    with pytest.raises(LoadError, match=f"COPY of 'orders' failed: .*; .*{advice}"):
+        load(over_redshift, exports[0])
+
+
+def test_keys_that_differ_by_trailing_blanks_are_one_key_in_redshift(
+    over_redshift: RedshiftWarehouse, tmp_path: Path
+) -> None:
+    """The item with the blank goes to quarantine with its reason; should one get through, nothing is loaded."""
+    lines = [b'{"Item":{"order_id":{"S":"%s"},"note":{"S":"%s"}}}' % pair for pair in ((b"a", b"x"), (b"a ", b"y"))]
+    storage = Storage()
+    source = write_export(storage, str(tmp_path / "bucket"), lines=[lines])
+    made = flatten(
+        storage,
+        read_export(storage, source),
+        table=Contract(table="Orders"),
+        key=KeySchema(partition_key="order_id"),
+        out=str(tmp_path / "out"),
+    ).report
+    result = load(over_redshift, made)
+    assert (result.items, result.upserted, result.quarantined) == (2, 1, 1)
+    assert select(over_redshift, "SELECT order_id, note FROM orders") == [("a", "x")]
+    assert b"Redshift takes it for equal to the key without" in storage.read(made.quarantine[0])
+    rows = [{"order_id": key, "_ddb_version": BASE_MICROS + 9} for key in ("b", "b  ")]
+    twice = report([write(tmp_path / "p", relation("others", (KEY, VERSION, EXTRA)), rows)], export_time=at(9))
+    with pytest.raises(LoadError, match="'others' has more than one row with order_id='b"):
+        load(over_redshift, twice)
+    assert select(over_redshift, "SELECT order_id FROM others") == []

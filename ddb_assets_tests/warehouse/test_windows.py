@@ -282,3 +282,22 @@ def check(
         explained = "rows_in = upserted + deleted + stale AND items = rows_in"
         rows = select(warehouse, f"SELECT COUNT(*), SUM(CASE WHEN {explained} THEN 1 ELSE 0 END) FROM _ddb_loads")
         assert rows == [(total + 1, total + 1)]
+
+
+@pytest.mark.parametrize("soft_delete", [False, True])
+def test_a_write_in_the_baselines_own_microsecond_outlives_the_baseline_loaded_again(
+    warehouse: AnyWarehouse, source: Source, soft_delete: bool
+) -> None:
+    source.put(1, "a", "before", "x")
+    source.put(2, "b", "before")
+    source.put(10, "a", "at T0", "y", "z")
+    source.delete(10, "b")
+    exports = [source.full(10), source.window(10, 20)]
+    for export in (*exports, exports[0], *reversed(exports)):
+        load(warehouse, export, force=True, soft_delete=soft_delete)
+    live = " WHERE _ddb_deleted_at IS NULL" if soft_delete else ""
+    assert select(warehouse, f"SELECT order_id, note FROM orders{live}") == [("a", "at T0")]
+    assert select(warehouse, "SELECT order_id, value FROM orders__lines ORDER BY _ddb_index") == [
+        ("a", "y"),
+        ("a", "z"),
+    ]

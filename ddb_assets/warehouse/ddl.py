@@ -1,0 +1,162 @@
+"""How tables and views are made: columns, where their rows lie, and what their comments say.
+
+Pure text in Redshift's dialect, like `sql.py`, which has the statements on rows. Which columns a table gets, and when,
+is `evolution.py`; when a view is made, `views.py`. No PRIMARY KEY, which Redshift believes without enforcing it.
+Facts: Redshift Database Developer Guide, CREATE TABLE, CREATE VIEW, ALTER TABLE, COMMENT; "Creating a temporary staging
+table": rows are joined where they lie when both tables are distributed by the same key.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ddb_assets.column_type import MAX_VARBYTE, SqlType
+from ddb_assets.dynamodb.attribute_value import format_path
+from ddb_assets.parquet.report import Column, Relation
+from ddb_assets.table import WarehouseOptions
+from ddb_assets.warehouse.conversion import staged
+from ddb_assets.warehouse.sql import DELETED_AT, Statement, Table, literal, quoted
+
+MAX_COMMENT = 1000  # characters; an attribute's name can be 64 KB long
+_HIDDEN = {"_ddb_version", "_ddb_extra", DELETED_AT}
+_BOOKKEEPING = {
+    "version": "when the item was written last, in microseconds since 1970 UTC",
+    "extra": "what fitted no column, as JSON by path",
+    "index": "place in the list, from 0",
+}
+_DISTRIBUTES = {"BIGINT", "DECIMAL", "VARCHAR"}  # key types whose values spread rows; the guide says nothing of VARBYTE
+
+
+@dataclass(frozen=True)
+class Design:
+    """Where a table's rows lie and what is said of its columns; all of it means something only to Redshift and people.
+
+    `diststyle` is KEY, EVEN, ALL or AUTO, `distkey` the column that goes with KEY. `encode` and `comments` are by column
+    and may name columns that the table does not have yet.
+    """
+
+    diststyle: str = "AUTO"
+    distkey: str = ""
+    sortkey: tuple[str, ...] = ()
+    encode: Mapping[str, str] = field(default_factory=dict)
+    comments: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
+
+
+def design(
+    keys: Sequence[Column],
+    columns: Collection[str],
+    options: WarehouseOptions,
+    comments: Mapping[str, str],
+    about: str,
+) -> Design:
+    """The design of a table with these columns. Rows of one item lie together, whatever table they are in."""
+    by_key = bool(options.diststyle == "key" and keys and SqlType.parse(keys[0].type).name in _DISTRIBUTES)
+    return Design(
+        diststyle="KEY" if by_key else "AUTO" if options.diststyle == "key" else options.diststyle.upper(),
+        distkey=keys[0].name if by_key else "",
+        sortkey=tuple(name for name in options.sortkey if name in columns),
+        encode=options.encode,
+        comments=comments,
+        about=about,
+    )
+
+
+def comments(relation: Relation) -> dict[str, str]:
+    """What each column of a relation's table holds: the path in DynamoDB, of a child's own columns from the item on."""
+    found = {DELETED_AT: "when the item was deleted, UTC; NULL while it is there"}
+    for column in relation.columns:
+        within = (*relation.path, None) if relation.path and column.role == "value" else ()
+        found[column.name] = _BOOKKEEPING.get(column.role) or format_path((*within, *column.path))
+    return found
+
+
+def create_schema(schema: str) -> Statement:
+    """The schema, if it is not there."""
+    return Statement(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+
+
+def create_table(table: Table, types: Mapping[str, SqlType], design: Design) -> list[Statement]:
+    """The table, if it is not there, with its comments.
+
+    Every column is nullable, because NOT NULL cannot be taken back in Redshift.
+    """
+    columns = ", ".join(column(name, kind, design) for name, kind in types.items())
+    sorted_by = f" COMPOUND SORTKEY ({', '.join(map(quoted, design.sortkey))})" if design.sortkey else ""
+    made = Statement(f"CREATE TABLE IF NOT EXISTS {table} ({columns}) {_distribution(design)}{sorted_by}")
+    about = [Statement(f"COMMENT ON TABLE {table} IS {_text(design.about)}")] if design.about else []
+    return [made, *about, *describe(table, types, design)]
+
+
+def describe(table: Table, columns: Collection[str], design: Design) -> list[Statement]:
+    """The comments on these columns."""
+    return [
+        Statement(f"COMMENT ON COLUMN {table}.{quoted(name)} IS {_text(design.comments[name])}")
+        for name in columns
+        if name in design.comments
+    ]
+
+
+def column(name: str, kind: SqlType, design: Design) -> str:
+    """A column's definition."""
+    encoding = f" ENCODE {design.encode[name]}" if name in design.encode else ""
+    return f"{quoted(name)} {kind}{encoding}"
+
+
+def released(table: Table, name: str, design: Design) -> tuple[Statement, ...]:
+    """Makes a column one that can be dropped, which a distribution or sort key cannot be."""
+    found = []
+    if name == design.distkey:
+        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE AUTO"))
+    if name in design.sortkey:
+        found.append(Statement(f"ALTER TABLE {table} ALTER SORTKEY NONE"))
+    return tuple(found)
+
+
+def restored(table: Table, name: str, design: Design) -> tuple[Statement, ...]:
+    """Undoes `released`."""
+    found = []
+    if name == design.distkey:
+        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE KEY DISTKEY {quoted(name)}"))
+    if name in design.sortkey:
+        names = ", ".join(map(quoted, design.sortkey))
+        found.append(Statement(f"ALTER TABLE {table} ALTER COMPOUND SORTKEY ({names})"))
+    return tuple(found)
+
+
+def create_stage(relation: Relation, stage: Table, as_bytes: Collection[str] = ()) -> Statement:
+    """A temporary table with the relation's columns in the order and types of its Parquet files.
+
+    JSON is text there, or bytes in the columns of `as_bytes`; JSON_PARSE takes both. It is distributed as the tables are.
+    """
+    types = {c.name: staged(SqlType.parse(c.type)) for c in relation.columns}
+    types |= dict.fromkeys(as_bytes, SqlType("VARBYTE", MAX_VARBYTE))
+    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
+    lies = _distribution(design(relation.keys, types, WarehouseOptions(), {}, ""))
+    return Statement(f"CREATE TEMP TABLE {stage} ({columns}) {lies}")
+
+
+def shown(types: Mapping[str, SqlType]) -> dict[str, SqlType]:
+    """The columns of a table that its view shows: no bookkeeping, except the place in a list."""
+    return {name: kind for name, kind in types.items() if name not in _HIDDEN}
+
+
+def create_view(view: Table, table: Table, types: Mapping[str, SqlType]) -> list[Statement]:
+    """The view of a table's live rows, in place of what was there.
+
+    Late-binding, so that it keeps nobody from changing the table. Dropped before, because Redshift replaces a view only
+    by one with the same columns.
+    """
+    names = ", ".join(table.column(name) for name in shown(types))
+    live = f" WHERE {table.column(DELETED_AT)} IS NULL" if DELETED_AT in types else ""
+    return [
+        Statement(f"DROP VIEW IF EXISTS {view}"),
+        Statement(f"CREATE VIEW {view} AS SELECT {names} FROM {table}{live} WITH NO SCHEMA BINDING"),  # noqa: S608
+    ]
+
+
+def _distribution(design: Design) -> str:
+    return f"DISTSTYLE {design.diststyle}" + (f" DISTKEY ({quoted(design.distkey)})" if design.distkey else "")
+
+
+def _text(comment: str) -> str:
+    return literal(comment.replace("\0", "\\0")[:MAX_COMMENT])

@@ -1,0 +1,149 @@
+"""Guards behind guards: what must stop a load when something before it has already gone wrong."""
+
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+import pytest
+
+from ddb_assets.parquet.report import Column, Relation, Report
+from ddb_assets.resources.storage import Storage
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError
+from ddb_assets.warehouse.redshift import RedshiftWarehouse
+from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select
+from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, NOTE, VERSION, Item, Source, at, relation, write
+from ddb_assets_tests.warehouse.exports import report as reported
+
+
+def test_rows_without_keys_are_refused(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+    root = write(tmp_path, relation("orders", (NOTE, VERSION, EXTRA)), [{"note": "x", "_ddb_version": BASE_MICROS}])
+    with pytest.raises(LoadError, match="'orders' has rows but no key columns"):
+        load(warehouse, reported([root], export_time=at(0)))
+
+
+def test_what_a_frozen_contract_does_not_know_is_refused(warehouse: AnyWarehouse, source: Source) -> None:
+    made = source.full(1).model_copy(update={"misfits": {"frozen": {"new": 2}}})
+    with pytest.raises(
+        LoadError, match="frozen contract of Orders does not know, in 2 values at new: nothing was loaded"
+    ):
+        load(warehouse, made)
+
+
+def test_rows_that_were_lost_on_the_way_into_staging_are_missed(
+    warehouse: AnyWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = warehouse.copy
+
+    def losing(relation: Relation, stage: Table) -> int | None:
+        query = copy(relation, stage)
+        warehouse.execute(Statement(f"DELETE FROM {stage} WHERE {stage.column('order_id')} = 'b'"))
+        return query
+
+    source.put(1, "a", "x")
+    source.put(1, "b", "y")
+    monkeypatch.setattr(warehouse, "copy", losing)
+    with pytest.raises(LoadError, match="1 rows of 'orders' were staged, the report has 2"):
+        load(warehouse, source.full(5))
+
+
+def test_rows_of_every_part_are_counted(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+    """Two parts that changed places in the report, whose sum is right."""
+    rows = [{"order_id": key, "_ddb_version": BASE_MICROS + 5} for key in "abc"]
+    root = write(tmp_path, relation("orders", (KEY, VERSION, EXTRA)), rows, parts=2)
+    first, second = root.parts
+    parts = (first.model_copy(update={"rows": second.rows}), second.model_copy(update={"rows": first.rows}))
+    with pytest.raises(LoadError, match=f"part {first.uri} has 2 rows, the report says 1"):
+        load(warehouse, reported([root.model_copy(update={"parts": parts})], export_time=at(5)))
+
+
+def test_a_row_of_somebody_else_is_not_taken_for_ours(warehouse: AnyWarehouse, source: Source) -> None:
+    """It has no version, so nothing can say whether it is older: the key would be there twice."""
+    source.put(1, "a", "ours")
+    load(warehouse, source.full(5))
+    warehouse.execute(Statement("INSERT INTO orders (order_id, note) VALUES ('a', 'theirs')"))
+    with pytest.raises(LoadError, match=r"1 rows went to .*, 2 are there: its keys are not unique"):
+        load(warehouse, source.full(10))
+    assert select(warehouse, "SELECT note FROM orders ORDER BY note") == [("ours",), ("theirs",)]
+
+
+def test_columns_that_another_load_changed_are_looked_at_again(
+    warehouse: AnyWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the table and the transaction an empty column got another type, and a value of it."""
+
+    def export(number: int, flag: bool | None) -> Report:
+        made = relation("orders", (KEY, Column(name="flag", path=("flag",), type="BOOLEAN"), VERSION, EXTRA))
+        rows = [{"order_id": f"k{number}", "flag": flag, "_ddb_version": BASE_MICROS + number}]
+        return reported([write(tmp_path / str(number), made, rows)], export_time=at(number))
+
+    load(warehouse, export(1, None))
+    begin = warehouse.transaction
+    others = [
+        "ALTER TABLE orders DROP COLUMN flag",
+        "ALTER TABLE orders ADD COLUMN flag DATE",
+        "UPDATE orders SET flag = CAST('2026-01-01' AS DATE), _ddb_version = _ddb_version + 100",
+    ]
+
+    def late(lock: Table | None = None) -> AbstractContextManager[None]:
+        while others:
+            warehouse.execute(Statement(others.pop(0)))
+        return begin(lock)
+
+    monkeypatch.setattr(warehouse, "transaction", late)
+    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+    with pytest.raises(
+        LoadError, match=r"'flag' of .* is DATE, the export has BOOLEAN, no type holds the values of both"
+    ):
+        load(warehouse, export(2, True))
+
+
+def test_an_older_delete_does_not_take_the_place_of_a_newer_one(warehouse: AnyWarehouse, source: Source) -> None:
+    """Else the put between the two, which comes last, would bring the item back."""
+    source.put(1, "a", "first")
+    source.delete(11, "a")
+    source.put(21, "a", "second")
+    source.delete(31, "a")
+    load(warehouse, source.full(5), soft_delete=True)
+    for start, note in ((30, "first"), (10, "first"), (20, "second")):
+        load(warehouse, source.window(start, start + 10), soft_delete=True)
+        rows = select(warehouse, "SELECT note, _ddb_deleted_at FROM orders")
+        assert rows == [(note, at(31).replace(tzinfo=None))]
+
+
+def test_what_follows_a_lost_connection_is_not_committed_without_what_went_before(
+    redshift: RedshiftServer, over_redshift: RedshiftWarehouse
+) -> None:
+    over_redshift.execute(Statement("CREATE TABLE notes (note VARCHAR(9))"))
+
+    def stubborn() -> None:
+        with over_redshift.transaction():
+            over_redshift.execute(Statement("INSERT INTO notes VALUES ('first')"))
+            redshift.faults.drop_at_statement(1)
+            for note in ("second", "third"):
+                with suppress(InterruptedLoadError):
+                    over_redshift.execute(Statement(f"INSERT INTO notes VALUES ('{note}')"))
+
+    with pytest.raises(InterruptedLoadError):
+        stubborn()
+    assert select(over_redshift, "SELECT note FROM notes") == []
+
+
+class Losing(Storage):
+    """Loses the first part of a manifest as soon as that is written."""
+
+    def write(self, uri: str, data: bytes) -> None:
+        super().write(uri, data)
+        self.delete([f"{uri.rpartition('/')[0]}/part-00000.parquet"])
+
+
+def test_copy_is_told_that_every_part_must_be_there(
+    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, source: Source
+) -> None:
+    source.put(1, "a", "x")
+    losing = RedshiftWarehouse(over_redshift.settings, storage=Losing(redshift.storage.s3))
+    with losing as warehouse, pytest.raises(LoadError, match=r"COPY of 'orders' failed: .*NoSuchKey"):
+        load(warehouse, source.full(5))
+    load(over_redshift, source.full(5))
+    assert read(over_redshift) == {"a": Item("x")}

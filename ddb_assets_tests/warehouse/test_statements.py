@@ -1,0 +1,233 @@
+"""Every statement that the project can send to Redshift, read by two parsers of Redshift's SQL that are not ours.
+
+The statements are collected while loads of every kind run on the stand-in. Every place in the code that makes a
+statement must have been reached, so that one that is added has to be driven here too.
+"""
+
+import ast
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlfluff.core import FluffConfig, Linter
+from sqlglot import exp
+
+import ddb_assets
+from ddb_assets.column_type import SqlType
+from ddb_assets.parquet.report import Column, Report
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.table import WarehouseOptions
+from ddb_assets.warehouse import evolution
+from ddb_assets.warehouse.inspection import inspect
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.redshift import RedshiftWarehouse
+from ddb_assets.warehouse.redshift_settings import PASSWORD
+from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets_tests.warehouse.conftest import to_redshift, wipe
+from ddb_assets_tests.warehouse.exports import BASE_MICROS, DELETED, EXTRA, KEY, VERSION, Source, at, relation, write
+from ddb_assets_tests.warehouse.exports import report as reported
+
+PACKAGE = Path(ddb_assets.__file__).parent
+NOT_FOR_REDSHIFT = {
+    "warehouse/duckdb.py",  # DuckDB's own: catalog, Parquet, transactions
+    "cli/demo_outcome.py",  # one query for people, run by the demo on either warehouse
+}
+
+
+@dataclass
+class Collected:
+    """Texts of statements that were made or sent, and the places (file, line) in the package that made one."""
+
+    texts: set[str] = field(default_factory=set)
+    places: set[tuple[str, int]] = field(default_factory=set)
+
+
+def places() -> Iterator[tuple[str, int, int]]:
+    """File, first and last line of everything in the package that makes a statement for Redshift."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name in NOT_FOR_REDSHIFT or name.startswith("sandbox/"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "Statement":
+                yield name, node.lineno, node.end_lineno or node.lineno
+
+
+def column(name: str, kind: str, **more: Any) -> Column:
+    return Column(name=name, path=(name,), type=kind, **more)
+
+
+def items(folder: Path, time: int, columns: list[Column], *rows: dict[str, object], key: Column = KEY) -> Report:
+    """A full export of one relation; a row is its key and what it has besides."""
+    made = relation("orders", (key, *columns, VERSION, EXTRA))
+    filled = [{"_ddb_version": BASE_MICROS + time, **row} for row in rows]
+    return reported([write(folder, made, filled)], export_time=at(time))
+
+
+def windows_of_orders(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """A baseline, windows with deletes, again, late ones, a new baseline; tombstones are forgotten in the end."""
+    source = Source(folder)
+    for time in range(1, 60, 3):
+        source.put(time, f"k{time % 5}", f"at {time}", *"xyz"[: time % 4])
+        source.delete(time + 1, f"k{(time + 2) % 5}")
+    baseline = source.full(10)
+    for export in (baseline, source.window(20, 30), source.window(10, 20), baseline, source.full(35, export_id="new")):
+        load(warehouse, export)
+    load(warehouse, source.window(35, 50), tombstone_retention=at(12) - at(0))
+    load(warehouse, source.window(35, 50, digest="d2"))
+    for export in (source.window(35, 50), baseline):
+        inspect(warehouse, warehouse.default_schema, export)
+
+
+def kept_rows(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """The same with soft delete, a baseline that comes late, one twice; the contract has no soft delete in the end."""
+    source = Source(folder)
+    for time in range(1, 60, 3):
+        source.put(time, f"k{time % 5}", f"at {time}", *"xyz"[: time % 4])
+        source.delete(time + 1, f"k{(time + 2) % 5}")
+    options = WarehouseOptions(views="shown")
+    late = source.full(5, export_id="late")
+    for export in (source.full(20), source.window(20, 30), source.full(40), source.window(10, 20), late):
+        load(warehouse, export, soft_delete=True, options=options)
+    load(warehouse, late, soft_delete=True, force=True, options=options)
+    load(warehouse, source.window(40, 50), options=options)
+
+
+def columns_that_grow(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """Columns are added, lengthened, widened, replaced while empty; keys of the table's design among them."""
+    number = column("number", "BIGINT", role="key")
+    first = [column("text", "VARCHAR(8)"), column("n", "BIGINT"), column("none", "VARCHAR(1)")]
+    then = [
+        column("text", "VARCHAR(20)"),
+        column("n", "DECIMAL(12,2)"),
+        column("none", "DATE"),
+        column("new", "SUPER"),
+        column("flag", "BOOLEAN"),
+    ]
+    options = WarehouseOptions(sortkey=("number", "n"), encode={"text": "zstd", "flag": "raw"}, views="shown")
+    load(warehouse, items(folder / "1", 1, first, {"number": 1, "text": "a", "n": 1}, key=number), options=options)
+    wider = column("number", "DECIMAL(20,1)", role="key")
+    load(
+        warehouse,
+        items(folder / "2", 2, then, {"number": Decimal("1.5"), "text": "b" * 20}, key=wider),
+        options=options,
+    )
+
+
+def long_documents(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """JSON that fits no VARCHAR goes through VARBYTE."""
+    document = '{"a": ["' + "x" * 50_000 + '", "' + "y" * 50_000 + '"]}'
+    load(warehouse, items(folder / "1", 1, [column("payload", "SUPER")], {"order_id": "a", "payload": document}))
+
+
+def refused(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """A value that is too long: COPY's reasons are asked for."""
+    with pytest.raises(LoadError):
+        load(warehouse, items(folder, 1, [column("text", "VARCHAR(2)")], {"order_id": "a", "text": "xyz"}))
+
+
+def twice_the_same(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """A window with two rows of one key, which is rolled back."""
+    source = Source(folder)
+    source.put(1, "a", "x")
+    twice = relation("orders", (KEY, VERSION, DELETED, EXTRA))
+    rows = [{"order_id": "a", "_ddb_version": BASE_MICROS + 12, "_ddb_deleted": False}] * 2
+    load(warehouse, source.full(10))
+    with pytest.raises(LoadError, match="more than one row"):
+        load(warehouse, reported([write(folder / "t", twice, rows)], window=(at(10), at(20))))
+
+
+SCENES = (windows_of_orders, kept_rows, columns_that_grow, long_documents, refused, twice_the_same)
+
+
+@pytest.fixture(scope="module")
+def collected(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
+    found = Collected()
+    make = Statement.__init__
+
+    def made(self: Statement, *parts: Any, **more: Any) -> None:
+        make(self, *parts, **more)
+        frame = sys._getframe(1)
+        found.texts.add(self.text)
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(PACKAGE):
+            found.places.add((path.relative_to(PACKAGE).as_posix(), frame.f_lineno))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PASSWORD, redshift.password)
+        patch.setattr(Statement, "__init__", made)
+        patch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+        for scene in SCENES:
+            redshift.statements.clear()
+            with to_redshift(redshift) as warehouse:
+                wipe(warehouse)
+                scene(warehouse, tmp_path_factory.mktemp(scene.__name__))
+            # what the driver sends, with values as $1, is what was made, with values as ?
+            found.texts |= {text for text in redshift.statements if "$1" not in text}
+        yield found
+
+
+def test_every_place_that_makes_a_statement_was_reached(collected: Collected) -> None:
+    """A statement that no load here sends is one that nobody has read."""
+    missed = [
+        f"{name}:{first}"
+        for name, first, last in places()
+        if not any(file == name and first <= line <= last for file, line in collected.places)
+    ]
+    assert missed == []
+
+
+def sent(collected: Collected) -> list[str]:
+    """The texts, a NULL in the place of every value."""
+    return sorted(text.replace("?", "NULL") for text in collected.texts)
+
+
+def conversions() -> list[str]:
+    """How a column gets another type, for every pair of types between which there is a way."""
+    kinds = ("BIGINT", "DECIMAL(12,2)", "DECIMAL(38,0)", "DOUBLE PRECISION", "BOOLEAN", "VARCHAR(9)", "VARCHAR(65535)")
+    more = ("SUPER", "VARBYTE(64)", "TIMESTAMP", "TIMESTAMPTZ", "DATE")
+    types = [SqlType.parse(kind) for kind in (*kinds, *more)]
+    steps = [
+        step
+        for present, wanted in product(types, types)
+        for step in evolution.steps(Table("public", "t"), {"c": wanted}, {"c": present})
+    ]
+    return sorted({statement.text for step in steps for statement in step.statements})
+
+
+def test_sqlglot_reads_them_as_redshift(collected: Collected, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="sqlglot")
+    for text in sent(collected) + conversions():
+        (tree,) = sqlglot.parse(text, read="redshift", error_level=sqlglot.ErrorLevel.RAISE)
+        assert tree is not None
+        first = text.split()[0]
+        assert isinstance(tree, exp.Command) == (first in UNREAD), text
+
+
+UNREAD = {"LOCK"}
+"""Statements that sqlglot knows the first word of and no more; LOCK: Redshift Database Developer Guide, "LOCK"."""
+
+
+def test_sqlfluff_finds_nothing_that_it_cannot_parse(collected: Collected) -> None:
+    linter = Linter(config=FluffConfig(overrides={"dialect": "redshift"}))
+    wrong = {}
+    for text in sent(collected) + conversions():
+        parsed = linter.parse_string(text)
+        if parsed.violations:
+            wrong[text] = str(parsed.violations[0])
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("text", ["SELECT FROM WHERE", "CREATE TABLE t (a INT", "MERGE INTO t USING s"])
+def test_both_say_so_when_it_is_not_sql(text: str) -> None:
+    with pytest.raises(sqlglot.errors.ParseError):
+        sqlglot.parse_one(text, read="redshift")
+    assert Linter(config=FluffConfig(overrides={"dialect": "redshift"})).parse_string(text).violations
