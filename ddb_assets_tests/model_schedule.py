@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.sandbox.exporter import Export
 from ddb_assets.table import Table
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets_tests.model_world import Attributes, Crash, World
+from ddb_assets_tests.model_world import Attributes, Crash, ServerFault, World
 from ddb_assets_tests.parquet.items import decoded
 
 CONTRACT = Table.model_validate({"table": "model", "nested": {"tags": "child", "lines": "child"}})
@@ -22,6 +23,7 @@ WINDOWS = 3
 END = BEGIN + WINDOWS * HOUR
 SLOTS = 8  # moments within a window at which there may be a write; the first is the window's first microsecond
 STEPS = 80  # about as many as a run takes, or more
+STATEMENTS = 70  # about as many as a load sends to a server
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Step:
     again: bool = False
     force: bool = False
     crash: int | None = None
+    fault: ServerFault | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,18 @@ baselines = st.tuples(
 )
 
 
+server_faults = st.builds(
+    ServerFault,
+    st.sampled_from(
+        ["lost before commit", "lost after commit", "lost", "lost", "conflict", "conflict", "refused", "copy"]
+    ),
+    st.integers(1, STATEMENTS),
+)
+
+
 @st.composite
-def schedules(draw: st.DrawFn) -> Schedule:
+def schedules(draw: st.DrawFn, *, server: bool = False) -> Schedule:
+    """Any schedule; those for a warehouse with a server have faults of that."""
     slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, max_size=14))
     writes = [(moment(slot), *draw(keys), draw(puts | puts | st.none())) for slot in slots]
     steps = draw(
@@ -97,6 +110,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
                 again=st.booleans(),
                 force=st.booleans(),
                 crash=crashes,
+                fault=st.none() | server_faults if server else st.none(),
             ),
             max_size=5,
         )
@@ -148,8 +162,10 @@ class Player:
         export = self.exports[span]
         before = self._loads()
         try:
-            result = self.world.run(export, force=step.force, again=step.again, crash=step.crash)
-        except Crash:
+            result = self.world.run(export, force=step.force, again=step.again, crash=step.crash, fault=step.fault)
+        except (Crash, DdbAssetsError) as error:
+            if not (isinstance(error, Crash) or self.world.warehouse.hit):
+                raise
             committed = self._loads() - before
             result = self.world.run(export, force=False, again=step.again, crash=None)
             assert committed in (0, 1)

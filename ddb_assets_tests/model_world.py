@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, Literal, Protocol, cast
 
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.parquet.flatten import REPORT, flatten, read_report
@@ -26,8 +26,10 @@ from ddb_assets.table import KeySchema, Table
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.ledger import LEDGER, LoadResult
 from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.sql import DELETED_AT, Statement
 from ddb_assets.warehouse.sql import Table as SqlTable
+from ddb_assets_tests.model_bucket import FolderBucket
 from ddb_assets_tests.parquet.rebuild import items_in
 
 BUCKET = "model"
@@ -37,6 +39,40 @@ Attributes = dict[str, dict[str, Any]]
 
 class Crash(BaseException):
     """The process dies here. Not an Exception: nothing may catch it and go on."""
+
+
+@dataclass(frozen=True)
+class ServerFault:
+    """What goes wrong in the server: its n-th statement or the n-th file of a COPY, or around the next COMMIT."""
+
+    kind: Literal["lost before commit", "lost after commit", "lost", "conflict", "refused", "copy"]
+    number: int = 1
+
+
+class ModelWarehouse(Warehouse, Protocol):
+    """A warehouse that crashes by steps and, where it has a server, has that misbehave; `hit` says whether it has."""
+
+    hit: bool
+
+    def misbehaving(self, fault: ServerFault | None) -> contextlib.AbstractContextManager[None]:
+        """Arms the fault for the block."""
+        ...
+
+    def elsewhere(self, statement: Statement) -> None:
+        """Runs a statement on a connection of its own, which commits."""
+        ...
+
+    def die(self) -> None:
+        """What the end of the process does to the connection."""
+        ...
+
+    def wipe(self) -> None:
+        """Makes the warehouse as good as new."""
+        ...
+
+    def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
+        """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
+        ...
 
 
 class Faults:
@@ -76,7 +112,9 @@ class FragileStorage(Storage):
 
 
 class FragileWarehouse(DuckDBWarehouse):
-    """A step before every statement, query, copy and commit, and one after every commit."""
+    """A step before every statement, query, copy and commit, and one after every commit. Its server has no faults."""
+
+    hit = False
 
     def __init__(self, faults: Faults) -> None:
         super().__init__(":memory:")
@@ -97,6 +135,19 @@ class FragileWarehouse(DuckDBWarehouse):
             self._faults.step()
         self._faults.step()
 
+    @contextlib.contextmanager
+    def misbehaving(self, fault: "ServerFault | None") -> Iterator[None]:
+        assert fault is None
+        yield
+
+    def elsewhere(self, statement: Statement) -> None:
+        """Runs a statement on a connection of its own, which commits."""
+        with self.connection.cursor() as other:
+            other.execute(statement.text, list(statement.values))
+
+    def die(self) -> None:
+        """Nothing is left of a process that holds all in memory; the database is the test's."""
+
     def wipe(self) -> None:
         """Drops every table; what was translated to DuckDB's dialect is kept, which makes a schedule twice as fast."""
         for (name,) in self.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
@@ -111,41 +162,20 @@ class FragileWarehouse(DuckDBWarehouse):
         return [dict.fromkeys(columns) | dict(zip(present, row, strict=True)) for row in found.fetchall()]
 
 
-class FolderBucket:
-    """The calls of an S3 client that the exporter makes, on a local folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def put_object(self, *, Key: str, Body: bytes, **_: Any) -> None:  # noqa: N803 - boto3's names
-        path = self.folder / Key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(Body)
-
-    def create_multipart_upload(self, **_: Any) -> dict[str, str]:
-        return {"UploadId": "one"}
-
-    def upload_part(self, *, Key: str, Body: BinaryIO, **_: Any) -> dict[str, str]:  # noqa: N803
-        self.put_object(Key=Key, Body=Body.read())
-        return {"ETag": '"part"'}
-
-    def complete_multipart_upload(self, **_: Any) -> dict[str, str]:
-        return {"ETag": '"whole-1"'}
-
-
 @dataclass
 class World:
     """All of it for one schedule after the other; `begin` makes a new table, empties the lake and the warehouse.
 
-    `steps` are those that the last run took.
+    `steps` are those that the last run took, `hits` the faults of the server that came to happen.
     """
 
     folder: Path
-    warehouse: FragileWarehouse
+    warehouse: ModelWarehouse
     faults: Faults
     soft_delete: bool = False
     writes: list[tuple[int, str, int, Attributes | None]] = field(default_factory=list)
     steps: int = 0
+    hits: list[ServerFault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.log = ChangeLog(self.folder / "change_log.sqlite", Clock())
@@ -206,7 +236,9 @@ class World:
         assert made.status == "COMPLETED", made.failure
         return made
 
-    def run(self, export: Export, *, force: bool, again: bool, crash: int | None) -> LoadResult:
+    def run(
+        self, export: Export, *, force: bool, again: bool, crash: int | None, fault: ServerFault | None = None
+    ) -> LoadResult:
         """From the export to the warehouse; with `again` its Parquet is made anew. Raises Crash at that step, if any."""
         out = str(self.folder / "lake" / export.id)
         self.faults.arm(crash)
@@ -215,8 +247,14 @@ class World:
             if again or not self._storage.exists(f"{out}/{REPORT}"):
                 flatten(self._storage, source, table=self.contract, key=KEY, out=out, schemas=self.schemas)
             report = read_report(self._storage, out)
-            return load(self.warehouse, report, force=force, soft_delete=self.soft_delete)
+            with self.warehouse.misbehaving(fault):
+                return load(self.warehouse, report, force=force, soft_delete=self.soft_delete)
+        except Crash:
+            self.warehouse.die()
+            raise
         finally:
+            if fault is not None and self.warehouse.hit:
+                self.hits.append(fault)
             self.steps = self.faults.taken
             self.faults.arm(None)
 

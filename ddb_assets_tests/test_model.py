@@ -1,7 +1,7 @@
 """The model test: whatever the order of exports and loads, and wherever it crashes, the warehouse is the table.
 
 Schedules write, export and load at random through the real change log, exporter, manifests, flattening and load.
-`make soak` runs more of them: SOAK says how many.
+`make soak` runs more of them: SOAK says how many, on the Redshift stand-in a twelfth of that.
 """
 
 import os
@@ -9,12 +9,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
+from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse import ledger, load, sql
+from ddb_assets.warehouse.redshift_settings import PASSWORD
 from ddb_assets.warehouse.tables import Tables
+from ddb_assets_tests.model_redshift import FragileRedshift
 from ddb_assets_tests.model_schedule import BEGIN, HOUR, WINDOWS, Player, Schedule, Step, moment, run, schedules
-from ddb_assets_tests.model_world import Attributes, Faults, FragileWarehouse, World
+from ddb_assets_tests.model_world import Attributes, Faults, FragileWarehouse, ServerFault, World
+from ddb_assets_tests.sandbox.redshift.serving import redshift
+
+__all__ = ["redshift"]
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +32,37 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.log.close()
 
 
+@pytest.fixture(scope="module")
+def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same on the Redshift stand-in, over the driver; a load that is interrupted goes on at once."""
+    faults = Faults()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PASSWORD, redshift.password)
+        patch.setattr(load, "RETRIES", (0.0,) * 4)
+        with FragileRedshift(redshift, faults) as warehouse:
+            world = World(tmp_path_factory.mktemp("redshift_world"), warehouse, faults)
+            yield world
+            world.log.close()
+
+
+SCHEDULES = int(os.environ.get("SOAK", "300"))
+SLOWER = 12  # on a server a schedule takes about so many times as long, so there are so many times fewer
 HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 @pytest.mark.slow
-@settings(HOW, max_examples=int(os.environ.get("SOAK", "300")))
+@settings(HOW, max_examples=SCHEDULES)
 @given(schedules())
 def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     run(world, schedule)
+
+
+@pytest.mark.slow
+@settings(HOW, max_examples=max(1, SCHEDULES // SLOWER), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@given(schedules(server=True))
+def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
+    """With connections that break, before and after COMMIT too, statements and files that fail, and conflicts."""
+    run(redshift_world, schedule)
 
 
 def item(*tags: str) -> Attributes:
@@ -60,6 +89,22 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_del
             Step(*THIRD, anew=last % 2 == 0, crash=last),
         ):
             player.play(crashed)
+    player.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("soft_delete", [False, True])
+def test_whatever_goes_wrong_in_the_server_is_made_good(redshift_world: World, soft_delete: bool) -> None:
+    """Every fault happens, at several places of a load each, and the load that had it ends well or can be run again."""
+    writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
+    player = Player(redshift_world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
+    for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
+        player.play(step)
+    faults = [ServerFault(kind, number) for kind in ("lost", "conflict", "refused") for number in range(1, 50, 12)]
+    faults += [ServerFault("lost before commit"), ServerFault("lost after commit"), ServerFault("copy")]
+    for fault in faults:
+        player.play(Step(*SECOND, force=True, fault=fault))
+        assert redshift_world.hits.pop() == fault
     player.check()
 
 
@@ -91,26 +136,31 @@ def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World)
 
     def ahead(*told: Any) -> sql.Statement:
         statement = record(*told)
-        with world.warehouse.connection.cursor() as other:
-            other.execute(statement.text, list(statement.values))
+        world.warehouse.elsewhere(statement)
         return sql.Statement("SELECT 1")
 
     patch.setattr(load, "record", ahead)
     writes = tuple((moment(slot), "a", 1, item(f"at {slot}")) for slot in (1, 9, 17))
     yield Schedule(writes, (BASELINE,), False, False)
-    commit = world.steps - 1
-    yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND), Step(*THIRD, crash=commit)), False, False)
+    if isinstance(world.warehouse, FragileRedshift):
+        crashed = Step(*THIRD, fault=ServerFault("lost before commit"))
+    else:
+        crashed = Step(*THIRD, crash=world.steps - 1)
+    yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND), crashed), False, False)
 
 
+@pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "defect",
     [without_version_guard, without_tombstones, with_children_left_behind, with_the_ledger_ahead_of_the_commit],
 )
 def test_a_load_with_a_defect_does_not_pass(
-    world: World,
+    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
     defect: Callable[[pytest.MonkeyPatch, World], Iterator[Schedule]],
+    where: str,
 ) -> None:
+    world: World = request.getfixturevalue(where)
     with monkeypatch.context() as patch:
         *harmless, telling = _played(world, defect(patch, world))
     assert all(harmless)

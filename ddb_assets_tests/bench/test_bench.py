@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from ddb_assets.exports.data_file import read_blocks, verify
 from ddb_assets.exports.manifest import read_export
@@ -11,6 +12,7 @@ from ddb_assets.resources.storage import Storage
 from ddb_assets_tests.bench import contest, export, orders
 from ddb_assets_tests.bench.measure import ContestantError, Taken, run
 from ddb_assets_tests.bench.targets import verdicts
+from ddb_assets_tests.bench.writing import OURS, compare
 
 STORAGE = Storage()
 
@@ -67,3 +69,10 @@ def test_targets_are_judged_by_ratio() -> None:
     assert not judged["times as fast as DuckDB (wall)", contest.FIRST].met
     assert not judged["peak RSS in MB, orders", contest.FIRST].met
     assert len(judged) == 3
+
+
+@pytest.mark.slow
+def test_the_writers_and_an_import_are_compared() -> None:
+    judged = compare(1_000, 1, 20_000, Console(quiet=True))
+    assert [(verdict.who, verdict.at_most) for verdict in judged] == [(OURS, False), (OURS, False), ("import", True)]
+    assert all(verdict.reached > 0 for verdict in judged)

@@ -1,0 +1,111 @@
+"""`python -m ddb_assets_tests.bench.loading`: what loads cost on the Redshift stand-in, and what memory they take of ours.
+
+Its times say how the cost grows with the table, not how fast Redshift is. The processes are `loading_parts.py`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table as Grid
+
+from ddb_assets.warehouse.redshift_settings import PASSWORD
+from ddb_assets_tests.bench.measure import ContestantError
+
+PARTS = [sys.executable, "-m", "ddb_assets_tests.bench.loading_parts"]
+START_SECONDS = 3.0
+FLAT = 1.25  # times the memory of the small baseline that the large one may take
+
+console = Console(highlight=False, width=None if os.isatty(1) else 140)
+
+
+@click.command()
+@click.option("--small", default=10_000, show_default=True, help="Items of the small baseline.")
+@click.option("--large", default=1_000_000, show_default=True, help="Items of the large one.")
+@click.option("--changes", default=1_000, show_default=True, help="Items of the window that is loaded into both.")
+def main(small: int, large: int, changes: int) -> None:
+    """Load a baseline and a window into a small and a large table of the Redshift stand-in."""
+    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", style="dim")
+    try:
+        figures = measured(small, large, changes)
+    except ContestantError as error:
+        raise click.ClickException(str(error)) from None
+    _print(figures)
+    if figures["window"][small]["statements"] != figures["window"][large]["statements"]:
+        raise click.ClickException("the window took other statements in the large table than in the small one")
+
+
+def measured(small: int, large: int, changes: int) -> dict[str, Any]:
+    """Seconds of starts of the server; per kind of load and number of items what the loader said."""
+    figures: dict[str, Any] = {"baseline": {}, "window": {}}
+    with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder, _server() as server:
+        figures["starts"] = server["seconds"]
+        os.environ[PASSWORD] = server["password"]
+        _said("make", server["s3"], folder, str(changes), str(small), str(large), cwd=folder)
+        for items in (small, large):
+            url = f"{server['url']}?sslmode=disable&schema=items_{items}&staging=s3://bench/staging"
+            for kind in ("baseline", "window"):
+                figures[kind][items] = _said("load", url, server["s3"], f"{folder}/{kind}-{items}.json")
+    return figures
+
+
+@contextmanager
+def _server() -> Iterator[dict[str, Any]]:
+    process = subprocess.Popen([*PARTS, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        if not line:
+            raise ContestantError("the stand-in does not start")
+        yield json.loads(line)
+    finally:
+        process.communicate()
+
+
+def _said(*arguments: str, cwd: str | None = None) -> dict[str, Any]:
+    done = subprocess.run(
+        [*PARTS, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    if done.returncode:
+        raise ContestantError(f"{arguments[0]} failed:\n{done.stderr[-4000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _print(figures: dict[str, Any]) -> None:
+    grid = Grid(title="loads into the Redshift stand-in", title_justify="left", title_style="bold")
+    for column in ("", "items of the table", "rows loaded", "statements", "seconds", "MB before", "MB peak"):
+        grid.add_column(column, justify="right")
+    for kind in ("baseline", "window"):
+        for items, told in figures[kind].items():
+            counts = (f"{items:,}", f"{sum(told['rows'].values()):,}", str(len(told["statements"])))
+            memory = (f"{told['before'] / 1e6:.0f}", f"{told['peak'] / 1e6:.0f}")
+            grid.add_row(kind, *counts, f"{told['seconds']:.2f}", *memory)
+    console.print(grid)
+    fastest = min(figures["starts"])
+    console.print(
+        f"start of the stand-in: {fastest:.2f} s (wanted: ≤ {START_SECONDS:g} s) {_met(fastest <= START_SECONDS)}"
+    )
+    small, large = (told["peak"] for told in figures["baseline"].values())
+    console.print(f"memory of the large baseline: {large / small:.2f} of the small one's {_met(large <= FLAT * small)}")
+    small, large = (told["seconds"] for told in figures["window"].values())
+    console.print(f"the window into the large table: {large / small:.1f} times the seconds of the small one")
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "MISSED"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The processes of the loading bench (`loading.py`): a server, a maker of exports, a loader. Each says what it did as JSON.
+
+Each is a process of its own, so that the loader's memory is the load's and nobody else's.
+"""
+
+import json
+import logging
+import re
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+
+from ddb_assets.parquet.report import Column, Part, Relation, Report
+from ddb_assets.resources.storage import Storage
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.redshift import RedshiftWarehouse
+from ddb_assets.warehouse.redshift_settings import RedshiftSettings
+from ddb_assets.warehouse.sql import Statement
+from ddb_assets_tests.exports.written_export import md5
+from ddb_assets_tests.places import s3_client, s3_server
+from ddb_assets_tests.warehouse.exports import BASE, DELETED, EXTRA, INDEX, KEY, LINE, NOTE, VERSION, at, relation
+from ddb_assets_tests.warehouse.exports import report as reported
+
+BUCKET = "bench"
+PART_ROWS = 100_000
+STARTS = 3
+DAY = timedelta(days=1) // timedelta(microseconds=1)
+TOTAL = Column(name="total", path=("total",), type="DECIMAL(12,2)")
+PAYLOAD = Column(name="payload", path=("payload",), type="SUPER")
+
+
+def serve() -> None:
+    """The stand-in and its S3, until standard input ends."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request
+    seconds = []
+    for number in range(STARTS):
+        began = time.monotonic()
+        with s3_server() as s3, RedshiftServer(Storage(s3)) as server:
+            seconds.append(time.monotonic() - began)
+            if number + 1 < STARTS:
+                continue
+            s3.create_bucket(Bucket=BUCKET)
+            told = {"url": server.url, "s3": s3.meta.endpoint_url, "password": server.password, "seconds": seconds}
+            print(json.dumps(told), flush=True)  # noqa: T201
+            sys.stdin.read()
+
+
+def make(s3: str, folder: str, changes: str, *sizes: str) -> None:
+    """Per size a baseline of so many items, and a window of so many changes: most are puts, some new items, some deletes."""
+    storage, changed = Storage(s3_client(s3)), int(changes)
+    few = changed // 20
+    row, line = (KEY, NOTE, TOTAL, PAYLOAD, VERSION), (KEY, INDEX, LINE, VERSION, EXTRA)
+    for size in sizes:
+        items = range(int(size))
+        whole = [
+            written(storage, f"{size}/orders", (*row, EXTRA), root(items, 0)),
+            written(storage, f"{size}/orders__lines", line, lines(items[::2], 0)),
+        ]
+        step = max(1, len(items) // (changed - few))
+        keys = range(0, step * changed, step)  # the last few are new
+        some = [
+            written(storage, f"{size}-w/orders", (*row, DELETED, EXTRA), root(keys, 1, few)),
+            written(storage, f"{size}-w/orders__lines", line, lines(keys[few:], 1)),
+        ]
+        made = {
+            "baseline": reported(whole, export_time=BASE),
+            "window": reported(some, window=(at(0), at(DAY)), deletes=few),
+        }
+        for name, report in made.items():
+            Path(folder, f"{name}-{size}.json").write_text(report.model_dump_json())
+    print(json.dumps({"made": sizes}), flush=True)  # noqa: T201
+
+
+def written(storage: Storage, name: str, columns: tuple[Column, ...], frames: Iterator[pl.DataFrame]) -> Relation:
+    """A relation with a part per frame on S3."""
+    parts = []
+    names = [column.name for column in columns]
+    for number, frame in enumerate(frames):
+        path = Path(f"{Path.cwd()}/{number:05}.parquet")
+        frame.select(names).write_parquet(path)
+        uri = f"s3://{BUCKET}/{name}/{path.name}"
+        storage.upload(path, uri)
+        data = path.read_bytes()
+        parts.append(Part(uri=uri, rows=frame.height, bytes=len(data), md5=md5(data)))
+        path.unlink()
+    made = relation(name.rpartition("/")[2], columns, ("lines",) if "__" in name else ())
+    return made.model_copy(update={"rows": sum(p.rows for p in parts), "parts": tuple(parts)})
+
+
+def frames(numbers: range, version: int) -> Iterator[pl.DataFrame]:
+    """The key, the number, the version and no extra, part by part."""
+    for start in range(0, len(numbers), PART_ROWS):
+        some = numbers[start : start + PART_ROWS]
+        number = pl.Series("number", some, pl.Int64)
+        yield pl.DataFrame({"number": number, "order_id": "k" + number.cast(pl.String)}).with_columns(
+            _ddb_version=pl.lit(round(BASE.timestamp()) * 1_000_000 + version), _ddb_extra=pl.lit(None, pl.String)
+        )
+
+
+def root(numbers: range, version: int, deleted: int = 0) -> Iterator[pl.DataFrame]:
+    """Rows of orders; the first ones of a window are deletes."""
+    for frame in frames(numbers, version):
+        yield frame.with_columns(
+            note="note " + pl.col("order_id"),
+            total=(pl.col("number") % 100_000).cast(pl.Decimal(12, 2)),
+            payload='{"n": ' + pl.col("number").cast(pl.String) + ', "tags": ["a", "b"]}',
+            _ddb_deleted=pl.int_range(pl.len()) < deleted,
+        )
+
+
+def lines(numbers: range, version: int) -> Iterator[pl.DataFrame]:
+    """One row per item of the child relation."""
+    for frame in frames(numbers, version):
+        yield frame.with_columns(_ddb_index=pl.lit(0, pl.Int64), value="line of " + pl.col("order_id"))
+
+
+class Watched(RedshiftWarehouse):
+    """Keeps the texts of its statements, without what is different in every session."""
+
+    def __init__(self, settings: RedshiftSettings, storage: Storage) -> None:
+        super().__init__(settings, storage=storage)
+        self.texts: list[str] = []
+
+    def execute(self, statement: Statement) -> None:
+        self._keep(statement)
+        super().execute(statement)
+
+    def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
+        self._keep(statement)
+        return super().fetch(statement)
+
+    def _keep(self, statement: Statement) -> None:
+        text = re.sub(r"'s3://[^']*'", "'s3'", statement.text.replace(self.session, ""))
+        self.texts.append(text.replace(self.settings.schema, ""))
+
+
+def loaded(url: str, s3: str, file: str) -> None:
+    """Loads one report; seconds, bytes of memory before and at the peak, and the statements."""
+    made = Report.model_validate_json(Path(file).read_text())
+    with Watched(RedshiftSettings.parse(url), Storage(s3_client(s3))) as warehouse:
+        before = _peak()
+        began = time.monotonic()
+        result = load(warehouse, made)
+        told = {"seconds": time.monotonic() - began, "before": before, "peak": _peak(), "statements": warehouse.texts}
+    print(json.dumps({**told, "rows": result.rows, "table_rows": result.table_rows}), flush=True)  # noqa: T201
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    parts: dict[str, Callable[..., None]] = {"serve": serve, "make": make, "load": loaded}
+    parts[sys.argv[1]](*sys.argv[2:])

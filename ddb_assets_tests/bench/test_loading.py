@@ -1,0 +1,17 @@
+"""The loading bench: both tables get the same window by the same statements, and its numbers are those of the loads."""
+
+import pytest
+
+from ddb_assets_tests.bench.loading import measured
+
+
+@pytest.mark.slow
+def test_a_window_takes_the_same_statements_whatever_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DDB_ASSETS_REDSHIFT_PASSWORD", "replaced by the bench")
+    figures = measured(200, 1000, 40)
+    small, large = figures["window"].values()
+    assert small["statements"] == large["statements"]
+    assert small["rows"] == large["rows"] == {"orders": 38, "orders__lines": 38}
+    assert [told["rows"]["orders"] for told in figures["baseline"].values()] == [200, 1000]
+    assert large["table_rows"]["orders"] == 1000 - 2 + 1
+    assert all(told["peak"] >= told["before"] > 0 for kind in ("baseline", "window") for told in figures[kind].values())

@@ -1,0 +1,35 @@
+"""The list of guards, the page about them, the code and the tests go together. That tests miss them: `guards.py`."""
+
+import ast
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from ddb_assets_tests.guards import ROOT, Guard, guards, main, source
+
+PAGE = ROOT / "docs" / "guards.md"
+_ROW = re.compile(r"^\| (?!guard |---)(.*?) \| `(.*?)` \| (.*?) \| `(.*?)` `(.*?)` \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("guard", guards(), ids=lambda guard: guard.name)
+def test_a_guard_is_in_the_code_once_and_its_test_is_there(guard: Guard) -> None:
+    text = source(guard).read_text()
+    assert [text.count(change.old) for change in guard.changes] == [1] * len(guard.changes)
+    file, _, name = guard.test.partition("::")
+    tests = ast.parse((ROOT / "ddb_assets_tests" / file).read_text()).body
+    assert name in {node.name for node in tests if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_page_lists_them_all() -> None:
+    rows = _ROW.findall(PAGE.read_text())
+    assert [(name, file) for name, file, *_ in rows] == [(guard.name, guard.file) for guard in guards()]
+    tests = [f"warehouse/{test}::{name}" for *_, test, name in rows]
+    assert tests == [guard.test for guard in guards()]
+    assert all(why for _, _, why, *_ in rows)
+
+
+def test_a_name_that_is_none_is_said() -> None:
+    result = CliRunner().invoke(main, ["lock", "lack"])
+    assert result.exit_code == 1
+    assert "there is no guard lack" in result.output
