@@ -4,6 +4,7 @@ A test module imports the fixture `sandboxed`; it has a lake and a warehouse of 
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from ddb_assets.cli.sandbox import REAL_ACCOUNT, environment
 from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE, state_folder
 
@@ -19,11 +21,20 @@ ITEMS = 90
 
 @pytest.fixture(scope="module")
 def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with pytest.MonkeyPatch.context() as patch, Sandbox(export_delay=timedelta(seconds=0.02)) as sandbox:
+    with demo_sandbox(tmp_path_factory.mktemp("state"), Clock()) as sandbox:
+        yield sandbox
+
+
+@contextmanager
+def demo_sandbox(state: Path, clock: Clock) -> Iterator[Sandbox]:
+    """The demo tables as they are at that clock's time, and an environment that leads to them and to this state folder."""
+    sandbox = Sandbox(export_delay=timedelta(seconds=0.02))
+    sandbox.clock = clock
+    with pytest.MonkeyPatch.context() as patch, sandbox:
         demo.load(sandbox, ITEMS)
         for name in REAL_ACCOUNT:
             patch.delenv(name, raising=False)
-        for name, value in {**environment(sandbox), STATE: str(tmp_path_factory.mktemp("state"))}.items():
+        for name, value in {**environment(sandbox), STATE: str(state)}.items():
             patch.setenv(name, value)
         yield sandbox
 

@@ -1,5 +1,6 @@
 """What follows by itself: windows loaded when their Parquet passes, late or mended, and nothing that nobody needs."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,6 +62,23 @@ def test_parquet_made_by_hand_is_loaded_once_and_a_late_window_too(chain: Chain)
         assert evaluations.windows() == set()
 
 
+def test_a_window_that_was_overlooked_is_loaded_within_the_hour(chain: Chain) -> None:
+    window = key_of(hours_ago(5))
+    as_of = {"snapshots_orders": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
+    whole = ["snapshots/orders", "baseline/orders", "baseline/orders__items"]
+    assert chain.run(*whole, "warehouse_baseline/orders", "warehouse_baseline/orders__items", config=as_of).success
+    assert chain.run("exports/orders", *PARQUET, partitions=[window]).success
+    evaluations = Evaluations(chain)  # which knows nothing of what was before it
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+
+    def asked(minutes: int) -> set[str]:
+        return set(map(str, evaluations.next(hour + timedelta(minutes=minutes)).get_requested_partitions(TABLE)))
+
+    assert [asked(minutes) for minutes in (-2, -1, 1, 2)] == [set(), set(), {window}, set()]
+    assert chain.run("warehouse/orders", "warehouse/orders__items", partitions=[window]).success
+    assert [asked(minutes) for minutes in (3, 61)] == [set(), set()]
+
+
 def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain) -> None:
     as_of = {"snapshots_orders": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
     whole = ["snapshots/orders", "baseline/orders", "baseline/orders__items"]
@@ -97,6 +115,7 @@ def test_a_bad_window_is_held_with_its_neighbours_free_and_released_when_it_is_m
     assert not chain.run("parquet/orders", partitions=windows).success
     assert evaluations.windows() == {key_of(good)}
     assert evaluations.windows() == set()
+    assert not chain.run("warehouse/orders", partitions=[key_of(bad)]).success  # not by hand either
     chain.definitions = project(tmp_path, monkeypatch, "evolved", contract="evolve")
     evaluations.chain = chain
     assert chain.run("parquet/orders", partitions=[key_of(bad)]).success
@@ -118,6 +137,36 @@ def project(folder: Path, patch: pytest.MonkeyPatch, name: str, *, contract: str
     (root / name / "definitions.py").touch()
     patch.syspath_prepend(root)
     return build_defs(root / name)
+
+
+def test_the_page_on_windows_names_what_there_is(chain: Chain, pytestconfig: pytest.Config) -> None:
+    """Assets, checks, switches, settings and the sentences of its table of messages."""
+    page = (pytestconfig.rootpath / "docs" / "windows.md").read_text()
+    repository = chain.definitions.get_repository_def()
+    graph = repository.asset_graph
+    there = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    there |= {f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys}
+    named = set(
+        re.findall(r"`((?:dynamodb|snapshots|baseline|warehouse_baseline|exports|parquet|warehouse)/\w+)`", page)
+    )
+    checks = {f"{of}:{check}" for check, of in re.findall(r"^\| `(\w+)` \| `([\w/]+)` \|", page, re.MULTILINE)}
+    assert len(named) > 5
+    assert len(checks) == 5
+    assert named | checks <= there
+    switches = set(re.findall(r"the (?:schedule|sensor) `(\w+)`", page))
+    assert switches == {"orders_windows", "exports_of_the_lake", "automation"}
+    states = {made.name: made.default_status.value for made in repository.schedule_defs}
+    states |= {made.name: made.default_status.value for made in repository.sensor_defs}
+    assert {states[switch] for switch in switches} == {"STOPPED"}
+    (messages,) = re.findall(r"^\| message .*\n\|.*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    said = [row.split("|")[1].strip() for row in messages.splitlines()]
+    source = " ".join(
+        re.sub(r'"\s*f?"', "", path.read_text()) for path in (pytestconfig.rootpath / "ddb_assets").rglob("*.py")
+    )
+    assert len(said) == 10
+    for message in said:
+        for part in re.split(r"[…:,] ?|\d+ ", message):
+            assert part.strip() in source, part
 
 
 def test_what_is_missing_is_asked_every_hour(chain: Chain) -> None:

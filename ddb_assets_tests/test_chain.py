@@ -8,11 +8,15 @@ import duckdb
 import pytest
 
 from ddb_assets.automation import FULL_CHAIN
+from ddb_assets.components import DynamoDBTable
 from ddb_assets.definitions import build_defs
 from ddb_assets.metadata import asset_key
+from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.table import Table
 from ddb_assets_tests.sandboxed import export_count, sandboxed, warehouse_file
 
 __all__ = ["sandboxed"]
@@ -97,6 +101,22 @@ def test_a_table_and_its_list_arrive_whole_and_say_what_they_are(
     assert passed["export_verified"]
     assert passed["rows_reconcile"]
     assert passed["ledger_explains_rows"]
+
+
+def test_a_table_that_keeps_deleted_rows_shows_the_column_that_tells_them(instance: dg.DagsterInstance) -> None:
+    kept = Table(table="Customers", name="kept", soft_delete=True)
+    definitions = dg.Definitions.merge(
+        dg.build_defs_for_component(DynamoDBTable(kept)),
+        dg.Definitions(resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()}),
+    )
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey(key.split("/")) for key in chain("kept")]
+    )
+    columns = facts(result)["warehouse_baseline/kept"]["dagster/column_schema"].columns
+    (in_table,) = zip(
+        *query("SELECT column_name FROM information_schema.columns WHERE table_name = 'kept'"), strict=True
+    )
+    assert {column.name for column in columns} == set(in_table) > {"_ddb_deleted_at"}
 
 
 def baseline_job() -> dg.JobDefinition:

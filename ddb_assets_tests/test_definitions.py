@@ -50,7 +50,7 @@ def test_dg_lists_every_table_of_the_defs_folder(root: Path) -> None:
     done = run(root, "dg", "list", "defs", "--json")
     assert done.returncode == 0, done.stderr
     for folder in (path.parent for path in (root / "ddb_assets/defs").rglob("defs.yaml")):
-        stage = "copies" if folder.parent.name == "copies" else "warehouse"
+        stage = folder.parent.name if folder.parent.name in {"copies", "imports"} else "warehouse"
         assert f'"{stage}/{folder.name}"' in done.stdout
 
 

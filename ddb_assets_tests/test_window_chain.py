@@ -1,22 +1,34 @@
 """Windows from DynamoDB to the warehouse as Dagster runs them: one partition, a range, again, broken, covered."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 import pytest
 
 from ddb_assets.definitions import build_defs
 from ddb_assets.exports.chain import materialized
 from ddb_assets.exports.checks import judged
-from ddb_assets.sandbox import demo
-from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.sandboxed import sandboxed, warehouse_file
-from ddb_assets_tests.window_chain import BEGUN, ORDERS, Chain, asset, hours_ago, key_of, own_chain
+from ddb_assets.sandbox import demo, export_files
+from ddb_assets.sandbox.image import Attributes
+from ddb_assets.sandbox.server import Sandbox, Write
+from ddb_assets_tests.sandboxed import sandboxed
+from ddb_assets_tests.window_chain import (
+    BEGUN,
+    ORDERS,
+    Chain,
+    asset,
+    hours_ago,
+    key_of,
+    loaded_orders,
+    orders,
+    own_chain,
+    query,
+)
 
 __all__ = ["sandboxed"]
 
@@ -25,6 +37,7 @@ WHOLE = ("snapshots/orders", "baseline/orders", "baseline/orders__items", "wareh
 PARQUET = ("parquet/orders", "parquet/orders__items")
 TABLES = ("warehouse/orders", "warehouse/orders__items")
 FROM = 12  # hours ago that the baseline shows
+FORCE = {"warehouse_orders": {"config": {"force": True}}}
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +78,6 @@ def failures(result: dg.ExecuteInProcessResult) -> str:
     return "\n".join(str(data.user_failure_data.description) for data in told if data.user_failure_data)
 
 
-def query(sql: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(warehouse_file()), read_only=True) as connection:
-        return connection.execute(sql).fetchall()
-
-
-def orders(sandbox: Sandbox) -> dict[str, tuple[str, int]]:
-    """Status and number of lines of every order that DynamoDB has."""
-    pages = sandbox.dynamodb().get_paginator("scan").paginate(TableName="Orders")
-    items = [item for page in pages for item in page["Items"]]
-    return {item["orderId"]["S"]: (item["status"]["S"], len(item["items"]["L"])) for item in items}
-
-
-def loaded_orders() -> dict[str, tuple[str, int]]:
-    lines = dict(query("SELECT order_id, count(*) FROM orders__items GROUP BY order_id"))
-    return {order: (status, lines.get(order, 0)) for order, status in query("SELECT order_id, status FROM orders")}
-
-
 def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) -> None:
     assert loaded_orders() != orders(based.sandbox)
     partitions = keys(FROM, 1)
@@ -95,6 +91,8 @@ def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) 
         sum(window["rows_in"] for window in told) == sum(window["upserted"] + window["deleted"] for window in told) > 0
     )
     assert len({window["export_id"] for window in told}) == len(partitions)
+    assert {(window["stale"], window["quarantined"]) for window in told} == {(0, 0)}
+    assert all(window["seconds"] > 0 for window in told)
     assert all(earlier["lag"] > later["lag"] > 0 for earlier, later in pairwise(told))
     assert [facts(based, "parquet/orders", k)["dagster/partition_row_count"] for k in partitions] == [
         window["rows_in"] for window in told
@@ -115,6 +113,72 @@ def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Cha
     assert query("FROM orders ORDER BY order_id") == before
     assert based.exported() == exports
     assert facts(based, "warehouse/orders", partitions[0])["applied"] is False
+
+
+def test_a_person_who_waits_for_an_export_sees_how_it_stands(based: Chain) -> None:
+    result = based.run("exports/orders", partitions=keys(4, 4))
+    said = [entry.message for entry in based.instance.all_logs(result.run_id)]
+    assert any(f"window {key_of(hours_ago(4))}: export arn:aws:dynamodb:" in line for line in said)
+
+
+def test_a_window_exported_again_loads_its_new_export_and_knows_what_is_old(based: Chain) -> None:
+    partition, stages = keys(5, 5), ("exports/orders", *PARQUET, *TABLES)
+    assert based.run(*stages, partitions=keys(5, 4)).success
+    before, first = query("FROM orders ORDER BY order_id"), facts(based, "warehouse/orders", partition[0])
+    again = {"exports_orders": {"config": {"attempt": 1}}}
+    assert based.run(*stages, partitions=partition, config=again).success
+    told = facts(based, "warehouse/orders", partition[0])
+    assert told["export_id"] != first["export_id"]
+    assert told["applied"] is True
+    assert told["rows_in"] == told["upserted"] + told["deleted"] + told["stale"] == first["rows_in"]
+    assert query("FROM orders ORDER BY order_id") == before
+
+
+def test_the_checks_of_the_chain_name_what_is_missing_and_where_it_stopped(based: Chain) -> None:
+    exported, loaded = keys(FROM, 3), keys(FROM, FROM - 1)
+    assert based.run("exports/orders", partitions=exported).success
+    assert based.run(*PARQUET, *TABLES, partitions=loaded).success
+    complete, fresh = judged(based.instance, ORDERS, hours_ago(0).start + timedelta(minutes=30))
+    assert not complete.passed
+    assert complete.description == f"{FROM - 3} windows are missing, the first is {key_of(hours_ago(FROM - 2))}"
+    assert complete.metadata["not_exported"].value == keys(2, 2)  # the last one may take an hour
+    assert complete.metadata["exported_and_not_loaded"].value == keys(FROM - 2, 3)
+    assert not fresh.passed
+    assert fresh.metadata["shows_until"].value == hours_ago(FROM - 2).start.timestamp()
+    assert fresh.metadata["lag"].value == timedelta(hours=FROM - 2, minutes=30).total_seconds()
+
+
+@pytest.mark.parametrize("skew", [-60, 60])
+def test_stamps_that_are_a_minute_off_the_windows_lose_no_write(
+    based: Chain, monkeypatch: pytest.MonkeyPatch, skew: int
+) -> None:
+    """The clock that stamps writes is not the one that cuts the windows."""
+    changes = export_files.change_line
+    monkeypatch.setattr(
+        export_files,
+        "change_line",
+        lambda change, *more: changes(replace(change, micros=change.micros + skew * 1_000_000), *more),
+    )
+    window, second = hours_ago(FROM), timedelta(seconds=1)
+
+    def order(name: str, status: str) -> Attributes:
+        return {"orderId": {"S": f"{name}, {skew}"}, "items": {"L": []}, "status": {"S": status}}
+
+    writes = [
+        Write(window.start + second, order("just after the baseline", "there")),
+        Write(window.start + second, order("changed", "first")),
+        Write(window.end - 30 * second, order("changed", "second")),
+        Write(window.end + 30 * second, order("changed", "third")),
+    ]
+    gone = sorted(orders(based.sandbox))[:3]
+    deletes = [Write(window.start + second, {"orderId": {"S": order_id}}, deleted=True) for order_id in gone]
+    based.sandbox.seed("Orders", writes + deletes)
+    partitions = keys(FROM, 1)
+    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions).success
+    assert loaded_orders() == orders(based.sandbox)
+    again = based.run(*TABLES, partitions=partitions[:1], config=FORCE)
+    assert again.success, failures(again)
+    assert loaded_orders() == orders(based.sandbox)
 
 
 def test_windows_that_the_baseline_covers_need_no_export(based: Chain) -> None:

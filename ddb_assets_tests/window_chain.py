@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
 from ddb_assets import metadata
@@ -24,6 +25,7 @@ from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
 from ddb_assets.table import Table
+from ddb_assets_tests.sandboxed import warehouse_file
 
 BEGUN = datetime.now(UTC)
 ORDERS = Table(table="Orders")
@@ -154,6 +156,23 @@ class Ticks:
             self.chain.instance.report_runless_asset_event(event)
         self.cursor = result.cursor or ""
         return result
+
+
+def query(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(warehouse_file()), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def orders(sandbox: Sandbox) -> dict[str, tuple[str, int]]:
+    """Status and number of lines of every order that DynamoDB has."""
+    pages = sandbox.dynamodb().get_paginator("scan").paginate(TableName="Orders")
+    items = [item for page in pages for item in page["Items"]]
+    return {item["orderId"]["S"]: (item["status"]["S"], len(item["items"]["L"])) for item in items}
+
+
+def loaded_orders() -> dict[str, tuple[str, int]]:
+    lines = dict(query("SELECT order_id, count(*) FROM orders__items GROUP BY order_id"))
+    return {order: (status, lines.get(order, 0)) for order, status in query("SELECT order_id, status FROM orders")}
 
 
 def materializations(result: dg.SensorResult) -> list[tuple[str | None, str]]:

@@ -67,15 +67,15 @@ def materialized(instance: dg.DagsterInstance, stage: metadata.Stage, table: Tab
 
 def window_facts(
     instance: dg.DagsterInstance, stage: metadata.Stage, table: Table, key: str
-) -> tuple[str, Mapping[str, dg.MetadataValue]] | None:
-    """Run id and metadata of the newest materialization of a window, if there is one."""
+) -> Mapping[str, dg.MetadataValue] | None:
+    """The metadata of the newest materialization of a window, if there is one."""
     records = instance.fetch_materializations(
         dg.AssetRecordsFilter(asset_key=metadata.asset_key(stage, table.name), asset_partitions=[key]), limit=1
     ).records
     if not records or records[0].asset_materialization is None:
         return None
     facts: Mapping[str, dg.MetadataValue] = records[0].asset_materialization.metadata
-    return records[0].run_id, facts
+    return facts
 
 
 def needed_facts(
@@ -83,7 +83,7 @@ def needed_facts(
 ) -> Mapping[str, dg.MetadataValue]:
     """The metadata of a window that the next stage works on. Raises UpstreamError when there is none."""
     if found := window_facts(context.instance, stage, table, key):
-        return found[1]
+        return found
     raise metadata.UpstreamError(
         f"{stage}/{table.name} has nothing for the window {key} yet: materialize that partition of it first"
     )

@@ -22,7 +22,7 @@ from ddb_assets.exports.chain import (
     materialized,
 )
 from ddb_assets.exports.follow import ExportRef
-from ddb_assets.exports.request import Destination, Increment, TableExports
+from ddb_assets.exports.request import Destination, Increment, NotRestorableError, TableExports
 from ddb_assets.exports.window_assets import VIEW, destination
 from ddb_assets.exports.windows import Gap, Window, backlog
 from ddb_assets.resources.aws import AWS
@@ -114,7 +114,11 @@ class _Asking:
         for key, window in islice(windows.items(), AT_MOST):
             if time.monotonic() > until:
                 break
-            found = self._export(window)
+            try:
+                found = self._export(window)
+            except NotRestorableError as error:  # its clock lags behind what it told us a moment ago
+                self._context.log.info(str(error))
+                found = None
             if found is None:
                 self._paused += 1
             elif found.status == "COMPLETED":

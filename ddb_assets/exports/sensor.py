@@ -34,6 +34,7 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import Storage, StorageError, join
 from ddb_assets.table import ExportTarget, Table
 
+INTERVAL = 60  # seconds from one look to the next
 A_TICK = timedelta(seconds=30)
 AT_MOST = 100  # exports looked at in one tick
 GIVEN_UP = timedelta(hours=48)  # no export takes that long; the schedule asks for its window again
@@ -52,14 +53,14 @@ def _sensor(place: ExportTarget | None, tables: list[Table]) -> dg.SensorDefinit
     name = "exports_of_the_lake"
     if place:
         name = re.sub(r"[^A-Za-z0-9]+", "_", f"exports_in_{place.bucket}_{place.prefix}").strip("_")
-    target: dg.AssetSelection = dg.AssetSelection.assets()
+    started: dg.AssetSelection = dg.AssetSelection.assets()
     for table in tables:
-        target |= stage_assets(table, "parquet", "warehouse")
+        started |= stage_assets(table, "parquet", "warehouse")
 
     @dg.sensor(
         name=name,
-        target=target,
-        minimum_interval_seconds=60,
+        asset_selection=started,  # a `target` would be one job, and tables differ in cadence and start
+        minimum_interval_seconds=INTERVAL,
         description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
     )
     def arrived(context: dg.SensorEvaluationContext, aws: AWS, lake: Lake) -> dg.SensorResult:
@@ -148,6 +149,10 @@ class _Tick:
         baseline = find_baseline(self.context.instance, table)
         if baseline is None:
             return None if old else f"{table.name} has no baseline: materialize {baseline_assets(table)}"
+        if export.to_time and export.to_time > self.now:  # its partition exists once our clock says so, too
+            return (
+                f"{export.id} is of a window that ends at {export.to_time.isoformat()}, later than this machine's clock"
+            )
         try:
             key = _partition(table, export, baseline)
         except DdbAssetsError as error:
@@ -156,19 +161,17 @@ class _Tick:
         return self._arrived(table, export, key, baseline)
 
     def _arrived(self, table: Table, export: Export, key: str, baseline: Baseline) -> str | None:
-        known = window_facts(self.context.instance, "exports", table, key)
-        known_id = str(known[1][metadata.EXPORT_ID].value) if known and metadata.EXPORT_ID in known[1] else ""
-        awaited = known_id != export.id and self._awaited(table, key)
-        if awaited:
-            return f"{table.name} {key}: run {awaited} awaits it"
+        known_id = self._made_of("exports", table, key)
         if known_id > export.id:
             return None  # a newer export of the same window is known: what this one says is in that, too
-        asset = metadata.asset_key("exports", table.name)
+        if run := self._running("exports" if known_id != export.id else "parquet", table, key):
+            return f"{table.name} {key}: run {run} is at it"
         if known_id != export.id:
             facts = metadata.window_export(export, self.now)
+            asset = metadata.asset_key("exports", table.name)
             self.events.append(dg.AssetMaterialization(asset, partition=key, metadata=facts))
             self._evaluated(table, key, None, {"items_in_manifest": dg.MetadataValue.int(export.item_count)})
-        elif known and known[0] and self._goes_on(known[0], table):
+        elif self._made_of("parquet", table, key) == export.id:
             return None
         if export.to_time and export.to_time > baseline.time:
             self.runs[table.name, key] = dg.RunRequest(
@@ -195,24 +198,24 @@ class _Tick:
             raise dg.DagsterInvariantViolationError("a sensor needs the definitions that it belongs to")
         yield from sorted(stage_assets(table, "parquet", "warehouse").resolve(graph))
 
-    def _awaited(self, table: Table, key: str) -> str | None:
-        """The run that is exporting this window now: it reports the export itself."""
-        asset = metadata.asset_key("exports", table.name)
-        for run in self._running():
+    def _made_of(self, stage: metadata.Stage, table: Table, key: str) -> str:
+        """The id of the export that this stage has of a window, empty for none."""
+        known = window_facts(self.context.instance, stage, table, key)
+        return str(known[metadata.EXPORT_ID].value) if known and metadata.EXPORT_ID in known else ""
+
+    def _running(self, stage: metadata.Stage, table: Table, key: str) -> str | None:
+        """The run that is making this window of a stage, or will once it gets there: nobody else needs to."""
+        asset = metadata.asset_key(stage, table.name)
+        for run in self._unfinished():
             first = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")
             last = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end", "")
             if asset in (run.asset_selection or ()) and first <= key <= last:
                 return str(run.run_id)
         return None
 
-    def _running(self) -> Sequence[dg.DagsterRun]:
-        unfinished = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
-        return self.context.instance.get_runs(dg.RunsFilter(statuses=unfinished))
-
-    def _goes_on(self, run_id: str, table: Table) -> bool:
-        """Whether the run that exported the window flattens it as well."""
-        run = self.context.instance.get_run_by_id(run_id)
-        return bool(run and metadata.asset_key("parquet", table.name) in (run.asset_selection or ()))
+    def _unfinished(self) -> Sequence[dg.DagsterRun]:
+        states = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
+        return self.context.instance.get_runs(dg.RunsFilter(statuses=states))
 
     def _observe(self, table: Table, export: Export, reason: str) -> None:
         """An export that cannot be a window of this chain is told on the asset's page; it is never loaded."""

@@ -1,24 +1,26 @@
-"""A day of hourly windows of every demo table, backfilled from the Dagster UI by a browser.
+"""A day of hourly windows of every demo table, backfilled from the Dagster UI by a browser; one is late, one is bad.
 
 Pictures of what was seen are kept in the folder that DDB_ASSETS_PICTURES names, if it does.
 """
 
-import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
-import duckdb
 import pytest
 
-from ddb_assets.definitions import build_defs
-from ddb_assets.metadata import asset_key
-from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.sandboxed import sandboxed, warehouse_file
+from ddb_assets.exports.windows import Cadence
+from ddb_assets.metadata import Stage, asset_key
+from ddb_assets.sandbox.server import Sandbox, Write
+from ddb_assets_tests.sandboxed import sandboxed
+from ddb_assets_tests.served import Project, until
+from ddb_assets_tests.window_chain import loaded_orders, orders, query
 
 pytest.importorskip("selenium", reason="needs selenium: pip install '.[test]'")
-from ddb_assets_tests.browser.served import INSTANCE, Page, browser, dagster, missing, project, until
+from ddb_assets_tests.browser.page import Page, browser, missing
 
 __all__ = ["sandboxed"]
 
@@ -28,75 +30,186 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=f"needs {missing()} on the PATH"),
 ]
 
+# A process for each of a run's short steps would take half of the time.
+DEFINITIONS = """\
+from pathlib import Path
+
+import dagster as dg
+
+from ddb_assets.definitions import build_defs
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return dg.Definitions.merge(build_defs(Path(__file__).parent), dg.Definitions(executor=dg.in_process_executor))
+"""
 TABLES = {"orders": ("orders", "orders__items"), "customers": ("customers",), "events": ("events",)}
-HOURS = 24
+HOURS = 24  # before now that the baselines show
+BAD, LATE = 5, 7  # hours before now that the window begins which is bad, of customers, or late, of events
+LONG = 900  # seconds that nothing takes, however busy the machine
+AGAIN = 3  # hours before now that an event is written again which was written in the late window
 
 
-@pytest.fixture
-def home(sandboxed: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project folder whose instance has a baseline of `HOURS` hours ago of every table."""
-    sandboxed.clock.advance(timedelta(minutes=10))  # so that the hour that has just ended can be exported
-    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    package = project(tmp_path, (now - timedelta(hours=HOURS)).date())
-    state = tmp_path / "instance"
-    state.mkdir()
-    (state / "dagster.yaml").write_text(INSTANCE)
-    monkeypatch.setenv("DAGSTER_HOME", str(state))
-    monkeypatch.syspath_prepend(tmp_path)
-    as_of = {"config": {"as_of": (now - timedelta(hours=HOURS)).isoformat()}}
-    with dg.DagsterInstance.get() as instance:
-        done = (
-            build_defs(package)
-            .resolve_job_def("baseline")
-            .execute_in_process(
-                instance=instance, run_config={"ops": {f"snapshots_{table}": as_of for table in TABLES}}
-            )
-        )
-    assert done.success
-    return tmp_path
+def hour(before: int) -> datetime:
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=before)
 
 
-def test_a_day_of_windows_backfilled_from_the_ui_is_green(home: Path, sandboxed: Sandbox) -> None:
-    with dagster(home) as url, browser() as page:
-        for table, relations in TABLES.items():
-            chosen = [f"exports/{table}"] + [
-                f"{stage}/{name}" for stage in ("parquet", "warehouse") for name in relations
-            ]
-            page.open(f"{url}/locations/demo/asset-groups/{table}/lineage/{quote(','.join(chosen), safe='')}")
-            page.press(f"Materialize selected ({len(chosen)})…")
-            page.press("All")
-            _keep(page, f"{table}-backfill")
-            page.press("Launch backfill")
-            until(lambda: "Launch backfill" not in page.text(), 60)
+@dataclass
+class Ui:
+    """Dagster in a browser. Windows are named by the hour that they begin; all of them have ended."""
+
+    project: Project
+    url: str
+    page: Page
+    sandbox: Sandbox
+    now: datetime
+
+    def key(self, before: int) -> str:
+        return Cadence.parse("hourly").key(Cadence.parse("hourly").window_at(self.now - timedelta(hours=before)))
+
+    @property
+    def since(self) -> set[str]:
+        """The windows since the baselines."""
+        return {self.key(before) for before in range(1, HOURS + 1)}
+
+    @property
+    def keys(self) -> set[str]:
+        """All windows: those before the baselines on the same day, too."""
+        covered = (self.now - timedelta(hours=HOURS)).hour
+        return {self.key(before) for before in range(1, HOURS + covered + 1)}
+
+    def counts(self, *, materialized: int, failed: int = 0) -> tuple[str, ...]:
+        """What the page of an asset's partitions says then; an hour that has ended meanwhile is missing."""
+        since = (datetime.now(UTC) - self.now) // timedelta(hours=1)
+        missing = len(self.keys) + since - materialized - failed
+        return f"Materialized ({materialized})", f"Failed ({failed})", f"Missing ({missing})"
+
+    def launch(self, table: str, stages: tuple[Stage, ...], windows: str, *, picture: str = "") -> None:
+        """Materializes these windows, written as people write them, of the table's assets in these stages."""
+        chosen = [f"exports/{table}"] if "exports" in stages else []
+        chosen += [f"{stage}/{name}" for stage in stages if stage != "exports" for name in TABLES[table]]
+        self.page.open(f"{self.url}/locations/demo/asset-groups/{table}/lineage/{quote(','.join(chosen), safe='')}")
+        self.page.press(f"Materialize selected ({len(chosen)})…")
+        self.page.press("All")
+        self.page.fill("[", windows)
+        if picture:
+            self.page.keep(picture)
+        label = "Launch backfill" if "..." in windows else "Launch 1 run"
+        self.page.press(label)
+        self.page.closes(label)
+
+    def partitions(self, stage: Stage, name: str, *texts: str, picture: str) -> None:
+        """Looks at the asset's partitions until all of this is to be read."""
+        self.page.open(f"{self.url}/assets/{stage}/{name}?view=partitions")
+        self.page.shows(*texts)
+        self.page.keep(picture)
+
+    def materialized(self, stage: Stage, name: str) -> set[str]:
         with dg.DagsterInstance.get() as instance:
-            until(lambda: _ended(instance), 900)
-            assert [run.run_id for run in instance.get_runs() if not run.is_success] == []
-            windows = {table: instance.get_materialized_partitions(asset_key("warehouse", table)) for table in TABLES}
-        assert {len(keys) >= HOURS for keys in windows.values()} == {True}
-        assert len({frozenset(keys) for keys in windows.values()}) == 1
-        for table, keys in windows.items():
-            page.open(f"{url}/assets/warehouse/{table}?view=partitions")
-            until(lambda keys=keys: f"Materialized ({len(keys)})" in page.text(), 60)  # type: ignore[misc]
-            _keep(page, f"{table}-partitions")
-            assert "Failed (0)" in page.text()
-            assert "Missing (0)" in page.text()
-        page.open(f"{url}/locations/demo/asset-groups/orders/lineage")
-        until(lambda: "Materialize all" in page.text(), 60)
-        _keep(page, "orders-lineage")
-    with duckdb.connect(str(warehouse_file()), read_only=True) as connection:
-        for table in TABLES:
-            (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (None,)
-            described = sandboxed.dynamodb().describe_table(TableName=table.capitalize())
-            assert rows == described["Table"]["ItemCount"]
+            return instance.get_materialized_partitions(asset_key(stage, name))
+
+    def settled(self) -> bool:
+        """Whether no backfill and no run is under way."""
+        with dg.DagsterInstance.get() as instance:
+            backfills = [backfill.status.name for backfill in instance.get_backfills()]
+            ended = all(status.startswith(("COMPLETED", "FAILED")) for status in backfills)
+            return ended and all(run.is_finished for run in instance.get_runs())
 
 
-def _ended(instance: dg.DagsterInstance) -> bool:
-    """Whether every backfill has come to its end."""
-    backfills = instance.get_backfills()
-    return len(backfills) == len(TABLES) and all(backfill.status.name.startswith("COMPLETED") for backfill in backfills)
+@pytest.fixture(scope="module")
+def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    """With baselines of `HOURS` hours ago and all windows since backfilled, but for the one that is late."""
+    sandboxed.clock.advance(timedelta(minutes=10))  # so that the hour that has just ended can be exported
+    minute, now = timedelta(minutes=1), hour(0)
+    event = {"deviceId": {"S": "changed twice"}, "at": {"N": "1"}}
+    sandboxed.seed("Customers", [Write(hour(BAD) + minute, {"customerId": {"S": "odd"}, "odd": {"S": "new"}})])
+    sandboxed.seed("Events", [Write(hour(LATE) + minute, {**event, "kind": {"S": "first"}})])
+    sandboxed.seed("Events", [Write(hour(AGAIN) + minute, {**event, "kind": {"S": "last"}})])
+    start = str((now - timedelta(hours=HOURS)).date())
+    contracts: dict[str, dict[str, Any]] = {name: {"table": name.capitalize(), "start": start} for name in TABLES}
+    contracts["orders"]["nested"] = {"items": "child"}
+    contracts["customers"]["columns"] = {"odd": {"contract": "freeze"}}
+    with pytest.MonkeyPatch.context() as patch:
+        project = Project(tmp_path_factory.mktemp("project"), contracts, DEFINITIONS, patch)
+        project.baseline(dict.fromkeys(TABLES, hour(HOURS).isoformat()))
+        with project.daemon(), project.webserver() as url, browser() as page:
+            # evaluated before and after, not while windows are recorded: what it overlooks is loaded by the hour only
+            project.command("dagster", "sensor", "start", "automation")
+            until(_evaluated, LONG)
+            project.command("dagster", "sensor", "stop", "automation")
+            ui = Ui(project, url, page, sandboxed, now)
+            first, last = min(ui.since), max(ui.since)
+            stages: tuple[Stage, ...] = ("exports", "parquet", "warehouse")
+            ui.launch("orders", stages, f"[{min(ui.keys)}...{last}]", picture="orders-backfill")
+            ui.launch("customers", stages, f"[{first}...{ui.key(BAD)}]")
+            but_one = f"[{first}...{ui.key(LATE + 1)}], [{ui.key(LATE - 1)}...{last}]"
+            ui.launch("events", stages, but_one, picture="events-backfill-but-one")
+            until(lambda: bool(ui.materialized("exports", "events")) and ui.settled(), LONG)
+            project.command("dagster", "sensor", "start", "automation")
+            yield ui
 
 
-def _keep(page: Page, name: str) -> None:
-    if folder := os.environ.get("DDB_ASSETS_PICTURES"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.picture(Path(folder) / f"{name}.png")
+def _evaluated() -> bool:
+    """Whether the sensor has been evaluated, so that it knows what is new afterwards."""
+    with dg.DagsterInstance.get() as instance:
+        (state,) = instance.all_instigator_state()
+        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)
+        return any(tick.is_completed for tick in ticks)
+
+
+def test_a_day_of_windows_backfilled_from_the_ui_is_green(ui: Ui) -> None:
+    keys = ui.keys
+    assert len(keys) >= HOURS
+    for name in TABLES["orders"]:
+        ui.partitions("warehouse", name, *ui.counts(materialized=len(keys)), picture=f"{name}-partitions")
+    assert loaded_orders() == orders(ui.sandbox)
+
+
+def test_the_lineage_of_a_table_is_one_graph(ui: Ui) -> None:
+    ui.page.open(f"{ui.url}/locations/demo/asset-groups/orders/lineage")
+    nodes = {"orders": 8, "orders__items": 4}  # the title and seven stages, of which four have the list, too
+    ui.page.repeats(nodes)
+    ui.page.keep("orders-group")
+    ui.page.open(f"{ui.url}/assets/warehouse/orders?view=lineage&lineageScope=upstream&lineageDepth=9")
+    ui.page.repeats({"orders": 8})
+    ui.page.keep("orders-lineage")
+
+
+def test_a_late_window_is_loaded_and_loaded_again_and_the_table_is_right(ui: Ui) -> None:
+    late = ui.key(LATE)
+    kind = "SELECT kind FROM events WHERE device_id = 'changed twice'"
+    ui.partitions("warehouse", "events", *ui.counts(materialized=HOURS - 1), picture="events-without-the-late-one")
+    assert query(kind) == [("last",)]
+    for loads in (1, 2):
+        ui.launch("events", ("exports", "parquet", "warehouse"), late)
+        with dg.DagsterInstance.get() as instance:
+            wanted = dg.AssetRecordsFilter(asset_key=asset_key("warehouse", "events"), asset_partitions=[late])
+            until(lambda: len(instance.fetch_materializations(wanted, limit=9).records) == loads, LONG)  # noqa: B023
+            until(ui.settled, LONG)
+            newest = instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
+        assert newest
+        assert newest.metadata["applied"].value is (loads == 1)
+        ui.partitions("warehouse", "events", *ui.counts(materialized=HOURS), picture="events-with-the-late-one")
+        assert query(kind) == [("last",)]
+        scanned = ui.sandbox.dynamodb().scan(TableName="Events", Select="COUNT")["Count"]
+        assert query('SELECT count(*), count(DISTINCT (device_id, "at")) FROM events') == [(scanned, scanned)]
+
+
+def test_a_bad_window_is_held_its_neighbours_are_loaded_and_it_is_released_when_it_is_mended(ui: Ui) -> None:
+    bad = ui.key(BAD)
+    keys = {key for key in ui.since if key <= bad}
+    odd = "SELECT count(*) FROM customers WHERE customer_id = 'odd'"
+    until(lambda: ui.materialized("warehouse", "customers") == keys - {bad} and ui.settled(), LONG)
+    assert bad in ui.materialized("parquet", "customers")
+    ui.partitions("warehouse", "customers", f"Materialized ({len(keys) - 1})", picture="customers-held")
+    ui.page.open(f"{ui.url}/assets/parquet/customers?view=checks")
+    ui.page.shows("contract_kept")
+    ui.page.keep("customers-checks")
+    assert query(odd) == [(0,)]
+    ui.project.declare("customers", {"table": "Customers", "start": min(ui.keys)[:10]})
+    ui.launch("customers", ("parquet",), bad)
+    until(lambda: ui.materialized("warehouse", "customers") == keys and ui.settled(), LONG)
+    ui.partitions("warehouse", "customers", *ui.counts(materialized=len(keys)), picture="customers-released")
+    assert query(odd) == [(1,)]
+    scanned = ui.sandbox.dynamodb().scan(TableName="Customers", Select="COUNT")["Count"]
+    assert query("SELECT count(*) FROM customers") == [(scanned,)]

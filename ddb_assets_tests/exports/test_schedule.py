@@ -1,6 +1,7 @@
 """Windows asked for by the clock: tick, outcome, next tick, on a real instance against the sandbox."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from ddb_assets.components import DynamoDBTable
 from ddb_assets.definitions import build_defs
 from ddb_assets.exports import schedule
 from ddb_assets.exports.chain import ChainBrokenError
+from ddb_assets.exports.request import TableExports
 from ddb_assets.exports.schedule import snapshot_schedule
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
+from ddb_assets.sandbox.backend import SandboxBackend
+from ddb_assets.sandbox.clock import to_micros
 from ddb_assets.sandbox.exporter import Export, Exporter
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE
@@ -134,6 +138,25 @@ def test_exports_that_never_end_are_not_asked_for_for_ever(chain: Chain, monkeyp
     with pytest.raises(ChainBrokenError, match="ask AWS support"):
         tick(chain)
     assert chain.exported() == before + 4
+
+
+def test_a_clock_of_dynamodbs_that_lags_behind_what_it_told_us_is_given_time(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DescribeContinuousBackups says that the window is restorable, and ExportTableToPointInTime does not agree yet."""
+    chain.baseline(hours_ago(1).start)
+    restorable = TableExports.restorable
+    before = chain.exported()
+    with monkeypatch.context() as patch:
+        patch.setattr(SandboxBackend, "restorable", lambda *_: tuple(to_micros(hours_ago(n).start) for n in (20, 1)))
+        patch.setattr(
+            TableExports,
+            "restorable",
+            lambda self: replace(restorable(self), latest=hours_ago(1).end),
+        )
+        assert "1 to be tried again later" in said(tick(chain))
+    assert chain.exported() == before
+    assert "1 being exported" in said(tick(chain))
 
 
 def test_an_export_that_nobody_reported_gets_a_run(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
-"""Exports as they arrive: tick, outcome, next tick, on a real instance against the sandbox."""
+"""How exports are found as they arrive: tick, outcome, next tick, on a real instance against the sandbox."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,19 +8,17 @@ import boto3
 import dagster as dg
 import pytest
 
-from ddb_assets.definitions import build_defs
 from ddb_assets.exports import sensor
-from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import StorageError
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
 from ddb_assets_tests.sandboxed import sandboxed
 from ddb_assets_tests.window_chain import (
     Chain,
     Ticks,
-    asset,
     checks,
     hours_ago,
     key_of,
@@ -30,26 +27,7 @@ from ddb_assets_tests.window_chain import (
     run_keys,
 )
 
-__all__ = ["sandboxed"]
-
-
-@pytest.fixture(scope="module")
-def definitions(sandboxed: Sandbox) -> dg.Definitions:
-    definitions = build_defs()
-    definitions.get_repository_def()
-    return definitions
-
-
-@pytest.fixture
-def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
-    with own_chain(sandboxed, definitions, tmp_path) as chain:
-        chain.baseline(hours_ago(20).start)
-        yield chain
-
-
-@pytest.fixture
-def ticks(chain: Chain) -> Ticks:
-    return Ticks(chain)
+__all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
 
 def test_an_export_completes_its_window_and_starts_one_run(chain: Chain, ticks: Ticks) -> None:
@@ -101,38 +79,6 @@ def test_a_folder_that_becomes_visible_after_a_later_one_is_not_missed(chain: Ch
     assert materializations(ticks.tick()) == [(key_of(hours_ago(6)), slow.id)]
 
 
-def test_a_window_exported_again_is_loaded_again_under_another_run_key(chain: Chain, ticks: Ticks) -> None:
-    window = hours_ago(5)
-    chain.export(window)
-    first = run_keys(ticks.tick())
-    again = chain.export(window, attempt=1)
-    second = ticks.tick()
-    assert materializations(second) == [(key_of(window), again.id)]
-    assert set(run_keys(second)).isdisjoint(first)
-    assert len(run_keys(second)) == 1
-
-
-def test_of_two_exports_of_a_window_in_one_tick_the_newer_is_loaded(chain: Chain, ticks: Ticks) -> None:
-    window = hours_ago(5)
-    old, new = chain.export(window), chain.export(window, attempt=1)
-    result = ticks.tick()
-    assert [export for _, export in materializations(result)] == [old.id, new.id]
-    assert len(run_keys(result)) == 1
-    assert new.id in str(run_keys(result)[0])
-
-
-def test_an_older_export_of_a_window_does_not_replace_a_newer_one(chain: Chain, ticks: Ticks) -> None:
-    window = hours_ago(5)
-    old, new = chain.export(window), chain.export(window, attempt=1)
-    summary = {chain.summary_key(old): chain.objects(old)[chain.summary_key(old)]}
-    chain.delete(*summary)
-    assert materializations(ticks.tick()) == [(key_of(window), new.id)]
-    chain.put(summary)
-    late = ticks.tick()
-    assert not late.asset_events
-    assert not late.run_requests
-
-
 def test_a_reset_cursor_reports_nothing_twice_and_repeats_no_run_key(chain: Chain, ticks: Ticks) -> None:
     chain.export(hours_ago(6))
     chain.export(hours_ago(5))
@@ -143,91 +89,6 @@ def test_a_reset_cursor_reports_nothing_twice_and_repeats_no_run_key(chain: Chai
     assert run_keys(again) == first  # Dagster starts no second run for a key it knows
     ticks.cursor = "not what we wrote"
     assert not ticks.tick().asset_events
-
-
-def test_an_export_of_our_own_run_is_not_reported_twice(chain: Chain, ticks: Ticks) -> None:
-    window = hours_ago(5)
-    assert chain.run("exports/orders", partitions=[key_of(window)]).success
-    result = ticks.tick()
-    assert not result.asset_events
-    assert len(run_keys(result)) == 1  # that run went no further
-
-
-def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain, ticks: Ticks) -> None:
-    window = hours_ago(5)
-    baseline = ["snapshots/orders", "baseline/orders", "baseline/orders__items"]
-    loaded = ["warehouse_baseline/orders", "warehouse_baseline/orders__items"]
-    at = {"snapshots_orders": {"config": {"as_of": hours_ago(20).start.isoformat()}}}
-    assert chain.run(*baseline, *loaded, config=at).success
-    parquet = ["parquet/orders", "parquet/orders__items"]
-    tables = ["warehouse/orders", "warehouse/orders__items"]
-    assert chain.run("exports/orders", *parquet, *tables, partitions=[key_of(window)]).success
-    result = ticks.tick()
-    assert not result.asset_events
-    assert not result.run_requests
-
-
-def test_an_export_that_a_run_awaits_is_left_to_it(chain: Chain, ticks: Ticks) -> None:
-    window = hours_ago(5)
-    export = chain.export(window)
-    run = chain.instance.create_run_for_job(
-        chain.definitions.resolve_implicit_global_asset_job_def(),
-        status=dg.DagsterRunStatus.STARTED,
-        asset_selection=frozenset({asset("exports/orders")}),
-        tags={"dagster/partition": key_of(window)},
-    )
-    waiting = ticks.tick()
-    assert not waiting.asset_events
-    assert run.run_id in str(waiting.skip_reason)
-    chain.instance.report_run_canceled(run)
-    assert materializations(ticks.tick()) == [(key_of(window), export.id)]
-
-
-def test_an_export_of_a_table_that_nobody_declared_is_passed_over(chain: Chain, ticks: Ticks) -> None:
-    name = "Unknown"
-    chain.sandbox.dynamodb().create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-    )
-    chain.sandbox.enable_recovery(name, hours_ago(40).start)
-    export = chain.export(hours_ago(5), table=name)
-    assert not ticks.tick().asset_events
-    assert export.id in ticks.cursor  # as one that is done
-    assert not ticks.tick().asset_events
-
-
-def test_a_window_off_the_cadence_is_told_and_never_loaded(chain: Chain, ticks: Ticks) -> None:
-    hour = hours_ago(5)
-    chain.export(Window(hour.start + timedelta(minutes=15), hour.end))
-    result = ticks.tick()
-    (observation,) = result.asset_events
-    assert isinstance(observation, dg.AssetObservation)
-    assert "does not lie on the cadence" in str(observation.metadata["reason"].value)
-    assert not result.run_requests
-    assert not chain.materialized()
-    assert not ticks.tick().asset_events
-
-
-def test_the_window_that_the_baseline_lies_in_begins_with_it(chain: Chain, ticks: Ticks) -> None:
-    hour = hours_ago(5)
-    chain.baseline(hour.start + timedelta(minutes=20))
-    chain.export(hour)  # an item deleted since the baseline might leave no trace in it
-    (observation,) = ticks.tick().asset_events
-    assert isinstance(observation, dg.AssetObservation)
-    export = chain.export(Window(hour.start + timedelta(minutes=20), hour.end))
-    assert materializations(ticks.tick()) == [(key_of(hour), export.id)]
-
-
-def test_an_export_of_a_table_made_again_is_told_with_what_to_do(chain: Chain, ticks: Ticks) -> None:
-    chain.baseline(hours_ago(20).start, table_id="of-the-table-before")
-    chain.export(hours_ago(5))
-    result = ticks.tick()
-    (observation,) = result.asset_events
-    assert isinstance(observation, dg.AssetObservation)
-    assert "materialize snapshots/orders" in str(observation.metadata["reason"].value)
-    assert not result.run_requests
 
 
 def test_an_export_before_any_baseline_waits_for_it(
@@ -241,31 +102,6 @@ def test_an_export_before_any_baseline_waits_for_it(
         assert "orders has no baseline: materialize snapshots/orders" in str(waiting.skip_reason)
         chain.baseline(hours_ago(20).start)
         assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), export.id)]
-
-
-def test_a_window_that_the_baseline_covers_is_not_loaded(chain: Chain, ticks: Ticks) -> None:
-    chain.baseline(hours_ago(4).start)
-    chain.export(hours_ago(5))
-    result = ticks.tick()
-    assert len(result.asset_events) == 2
-    assert not result.run_requests
-
-
-def test_a_damaged_export_fails_the_check_once_and_passes_when_it_is_mended(chain: Chain, ticks: Ticks) -> None:
-    window = hours_ago(5)
-    export = chain.export(window)
-    files = {key: body for key, body in chain.objects(export).items() if key.endswith("manifest-files.json")}
-    chain.put({key: body + b"\n" for key, body in files.items()})
-    damaged = ticks.tick()
-    assert checks(damaged) == [(key_of(window), False)]
-    assert not materializations(damaged)
-    assert not damaged.run_requests
-    assert "is damaged" in str(damaged.skip_reason)
-    assert not ticks.tick().asset_events
-    chain.put(files)
-    mended = ticks.tick()
-    assert checks(mended) == [(key_of(window), True)]
-    assert len(run_keys(mended)) == 1
 
 
 def test_an_export_whose_folder_is_deleted_is_given_up_in_the_end(

@@ -1,0 +1,112 @@
+"""Headless Chromium, and what a test does with a page of Dagster's."""
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from ddb_assets_tests.served import until
+
+BROWSER, DRIVER = "chromium", "chromedriver"
+QUIET = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--window-size=1600,1100",
+)  # fmt: skip
+PATIENCE = 120  # seconds for something to appear
+
+
+def missing() -> str:
+    """What the machine lacks for a test with a browser; empty when nothing."""
+    return ", ".join(name for name in (BROWSER, DRIVER) if shutil.which(name) is None)
+
+
+@contextmanager
+def browser() -> Iterator["Page"]:
+    """Headless Chromium with a profile of its own."""
+    with tempfile.TemporaryDirectory(prefix="chromium-") as profile:
+        options = Options()
+        options.binary_location = str(shutil.which(BROWSER))
+        for argument in (*QUIET, f"--user-data-dir={profile}"):
+            options.add_argument(argument)
+        driver = webdriver.Chrome(options=options, service=Service(str(shutil.which(DRIVER))))
+        try:
+            yield Page(driver)
+        finally:
+            driver.quit()
+
+
+class Page:
+    """The page that is open. What is not there yet is waited for; then TimeoutError."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self._driver = driver
+
+    def open(self, url: str) -> None:
+        self._driver.get(url)
+
+    def press(self, label: str) -> None:
+        """Clicks the enabled button of this label."""
+        self._until(lambda: self._clicked(By.TAG_NAME, "button", label))
+
+    def choose(self, text: str) -> None:
+        """Clicks what has exactly this text."""
+        self._until(lambda: self._clicked(By.XPATH, f"//*[normalize-space(text())='{text}']", text))
+
+    def fill(self, before: str, text: str) -> None:
+        """Replaces the text of the field that holds a text beginning with `before`."""
+        self._until(lambda: self._filled(before, text))
+
+    def shows(self, *texts: str, seconds: float = PATIENCE) -> None:
+        """Waits until all of it is to be read on the page."""
+        self._until(lambda: all(text in self.text() for text in texts), seconds)
+
+    def repeats(self, lines: Mapping[str, int]) -> None:
+        """Waits until each of these lines is on the page as often, or more."""
+        wanted = Counter(lines)
+        self._until(lambda: wanted <= Counter(self.text().splitlines()))
+
+    def closes(self, text: str) -> None:
+        """Waits until this is not to be read any more."""
+        self._until(lambda: text not in self.text())
+
+    def text(self) -> str:
+        """All that is to be read on the page."""
+        return str(self._driver.find_element(By.TAG_NAME, "body").text)
+
+    def keep(self, name: str) -> None:
+        """A picture, in the folder that DDB_ASSETS_PICTURES names, if it does."""
+        if folder := os.environ.get("DDB_ASSETS_PICTURES"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._driver.save_screenshot(str(Path(folder) / f"{name}.png"))
+
+    def _until(self, done: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        try:
+            until(done, seconds, despite=WebDriverException)  # the page is being drawn anew
+        except TimeoutError:
+            self.keep("what-was-there-instead")
+            raise
+
+    def _clicked(self, by: str, what: str, label: str) -> bool:
+        found = [element for element in self._driver.find_elements(by, what) if element.text == label]
+        enabled = [element for element in found if element.is_displayed() and element.is_enabled()]
+        if enabled:
+            enabled[-1].click()
+        return bool(enabled)
+
+    def _filled(self, before: str, text: str) -> bool:
+        fields = self._driver.find_elements(By.TAG_NAME, "input")
+        found = [field for field in fields if str(field.get_attribute("value")).startswith(before)]
+        if found:
+            found[-1].send_keys(Keys.CONTROL, "a")
+            found[-1].send_keys(text, Keys.TAB)
+        return bool(found) and found[-1].get_attribute("value") == text

@@ -1,0 +1,140 @@
+"""Dagster as it runs somewhere: a project of its own with demo tables, its instance, and its processes.
+
+Clicking in it is `browser/page.py`.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from ddb_assets.definitions import build_defs
+
+INSTANCE = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+run_monitoring: {enabled: true}
+"""
+TOOL = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "demo_project"\ncode_location_name = "demo"\n'
+WORKSPACE = "load_from:\n  - python_module: {module_name: demo_project.definitions, location_name: demo}\n"
+TOOLS = Path(sys.executable).parent
+
+Tables = Mapping[str, Mapping[str, Any]]
+"""The contract of each table, by the name of its folder."""
+
+
+class Project:
+    """A dg project in a folder, and its instance. What runs in it ends with the `with` block that started it."""
+
+    def __init__(self, folder: Path, tables: Tables, definitions: str, patch: pytest.MonkeyPatch) -> None:
+        """`definitions` is the text of its definitions.py; the environment names its instance until `patch` is undone."""
+        self.folder, self.package = folder, folder / "demo_project"
+        for name, contract in tables.items():
+            self.declare(name, contract)
+        (folder / "pyproject.toml").write_text(TOOL)
+        (folder / "workspace.yaml").write_text(WORKSPACE)
+        (self.package / "__init__.py").touch()
+        (self.package / "definitions.py").write_text(definitions)
+        state = folder / "instance"
+        state.mkdir()
+        (state / "dagster.yaml").write_text(INSTANCE)
+        patch.setenv("DAGSTER_HOME", str(state))
+        patch.syspath_prepend(folder)
+
+    def declare(self, name: str, contract: Mapping[str, Any]) -> None:
+        """Writes a table's YAML, as anyone would who changes a contract."""
+        path = self.package / "defs" / name / "defs.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        component = {"type": "ddb_assets.components.DynamoDBTable", "attributes": dict(contract)}
+        path.write_text(yaml.safe_dump(component))
+
+    def baseline(self, tables: Mapping[str, str]) -> None:
+        """Runs the job `baseline` in this process: of each table a full export of that time (ISO 8601)."""
+        ops = {f"snapshots_{table}": {"config": {"as_of": time}} for table, time in tables.items()}
+        with dg.DagsterInstance.get() as instance:
+            job = build_defs(self.package).resolve_job_def("baseline")
+            assert job.execute_in_process(instance=instance, run_config={"ops": ops}).success
+
+    def command(self, *words: str) -> None:
+        """Runs one of Dagster's commands to its end."""
+        tool, *rest = words
+        subprocess.run(
+            [str(TOOLS / tool), *rest, "-w", "workspace.yaml"],
+            cwd=self.folder,
+            env=self._environment(),
+            check=True,
+            capture_output=True,
+            timeout=180,
+        )
+
+    @contextmanager
+    def daemon(self) -> Iterator[None]:
+        """dagster-daemon: schedules, sensors, automation, backfills, queued runs."""
+        with self._process("dagster-daemon", "run"):
+            yield
+
+    @contextmanager
+    def webserver(self) -> Iterator[str]:
+        """dagster-webserver; gives its URL once it answers."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with self._process("dagster-webserver", "-h", "127.0.0.1", "-p", str(port)):
+            url = f"http://127.0.0.1:{port}"
+            until(lambda: _answers(f"{url}/server_info"), 120)
+            yield url
+
+    def _environment(self) -> dict[str, str]:
+        paths = [str(self.folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+    @contextmanager
+    def _process(self, tool: str, *words: str) -> Iterator[None]:
+        with (self.folder / f"{tool}.log").open("w") as log:
+            process = subprocess.Popen(
+                [str(TOOLS / tool), *words, "-w", "workspace.yaml"],
+                cwd=self.folder,
+                env=self._environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                yield
+            finally:
+                process.terminate()
+                process.wait(60)
+                with suppress(ProcessLookupError):  # code servers, and the runs that they have launched
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def until(done: Callable[[], bool], seconds: float, *, despite: type[Exception] | tuple[()] = ()) -> None:
+    """Returns once it is done; `despite` is what may be raised until then. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if done():
+                return
+        except despite:
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not done after {seconds:.0f} s")
+        time.sleep(0.5)

@@ -1,0 +1,115 @@
+"""Schedule, sensor and automation switched on under the real daemon, a table that changes, and nobody who presses anything."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ddb_assets.exports.windows import Cadence, Window
+from ddb_assets.metadata import asset_key
+from ddb_assets.sandbox.clock import Clock, from_micros
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.sandboxed import demo_sandbox, export_count
+from ddb_assets_tests.served import Project, until
+from ddb_assets_tests.window_chain import loaded_orders, orders
+
+pytestmark = pytest.mark.slow
+
+# Cron knows no less than a minute; a test has no five.
+DEFINITIONS = """\
+from pathlib import Path
+
+import dagster as dg
+
+from ddb_assets.definitions import build_defs
+from ddb_assets.exports import schedule, sensor
+
+schedule.EVERY_5_MINUTES = "* * * * *"
+sensor.INTERVAL = 5
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return build_defs(Path(__file__).parent)
+"""
+LONG = 600  # seconds that nothing takes, however busy the machine
+CADENCE = Cadence.parse("15 min")
+BEHIND = timedelta(minutes=80)
+"""The sandbox's clock behind ours: a partition exists once it has ended by ours, and no test waits for a window to end."""
+
+
+class LateClock(Clock):
+    def micros(self) -> int:
+        return super().micros() - BEHIND // timedelta(microseconds=1)
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    with demo_sandbox(tmp_path / "state", LateClock()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def project(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    contract = {"table": "Orders", "cadence": "15 min", "nested": {"items": "child"}}
+    start = (now(sandbox) - timedelta(days=1)).date()
+    return Project(tmp_path, {"orders": {**contract, "start": str(start)}}, DEFINITIONS, monkeypatch)
+
+
+def now(sandbox: Sandbox) -> datetime:
+    return from_micros(sandbox.clock.micros())
+
+
+def latest(sandbox: Sandbox) -> datetime:
+    """The last moment that can be exported."""
+    answer = sandbox.dynamodb().describe_continuous_backups(TableName="Orders")["ContinuousBackupsDescription"]
+    return answer["PointInTimeRecoveryDescription"]["LatestRestorableDateTime"]
+
+
+def test_a_table_that_changes_is_followed_by_itself(project: Project, sandbox: Sandbox) -> None:
+    first = CADENCE.window_at(latest(sandbox) - timedelta(minutes=30))
+    project.baseline({"orders": first.start.isoformat()})
+    instance = dg.DagsterInstance.get()
+    with instance, project.daemon():
+        switches = (("schedule", "orders_windows"), ("sensor", "exports_of_the_lake"), ("sensor", "automation"))
+        with ThreadPoolExecutor() as hands:
+            list(hands.map(lambda switch: project.command("dagster", switch[0], "start", switch[1]), switches))
+        until(lambda: export_count(sandbox, "Orders") > 1, LONG)  # the baseline is the first
+
+        change_orders(sandbox)
+        windows = [first]
+        while windows[-1].end <= now(sandbox):
+            windows.append(Window(windows[-1].end, windows[-1].end + CADENCE.length))
+        sandbox.clock.advance(windows[-1].end - latest(sandbox) + timedelta(seconds=5))
+        keys = {CADENCE.key(window) for window in windows}
+        loaded = asset_key("warehouse", "orders__items")
+        until(lambda: keys <= instance.get_materialized_partitions(loaded), LONG)
+        until(lambda: all(run.is_finished for run in instance.get_runs()), LONG)
+
+        assert loaded_orders() == orders(sandbox)
+        by_itself = [run for run in instance.get_runs() if run.job_name != "baseline"]
+        assert {run.tags["dagster/sensor_name"] for run in by_itself} == {"exports_of_the_lake"}
+        assert all(run.is_success for run in by_itself)
+        assert sorted(run.tags["dagster/partition"] for run in by_itself) == sorted(
+            keys
+        )  # Parquet to warehouse in one run
+        assert export_count(sandbox, "Orders") == 1 + len(keys)
+        ticks = [
+            tick
+            for state in instance.all_instigator_state()
+            for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id)
+        ]
+        assert {tick.instigator_name for tick in ticks} == {name for _, name in switches}
+        assert [tick.error for tick in ticks if tick.error] == []
+
+
+def change_orders(sandbox: Sandbox) -> None:
+    """One order is put, one changed, one deleted."""
+    client = sandbox.dynamodb()
+    first, second, *_ = client.scan(TableName="Orders", Limit=5)["Items"]
+    client.put_item(TableName="Orders", Item={**first, "orderId": {"S": "put while nobody looked"}})
+    client.put_item(TableName="Orders", Item={**first, "status": {"S": "changed"}, "items": {"L": []}})
+    client.delete_item(TableName="Orders", Key={"orderId": second["orderId"]})
