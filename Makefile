@@ -11,7 +11,7 @@ BENCH  ?=
 export DAGSTER_HOME := $(STATE)/dagster
 export DDB_ASSETS_STATE := $(STATE)
 
-.PHONY: demo test soak dev lint bench clean
+.PHONY: demo test soak soak-writing guards dev lint bench clean
 
 demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift), checked to the last row
 	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift)
@@ -23,16 +23,24 @@ dev: $(VENV)/installed-demo $(DAGSTER_HOME)/dagster.yaml  ## sandbox, webserver 
 test: $(VENV)/installed-test
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-soak: $(VENV)/installed-test  ## the model test, SCHEDULES times
+soak: $(VENV)/installed-test  ## the model test of windows and loads, SCHEDULES times
 	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/test_model.py -k whatever_happened
+
+soak-writing: $(VENV)/installed-test  ## imports and copies under faults and kill -9, SCHEDULES times each
+	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/imports/files/test_schedules.py ddb_assets_tests/imports/copy/test_schedules.py
+
+guards: $(VENV)/installed-test  ## takes each guard of a load out of a copy, and runs the test that must fail then
+	$(BIN)/python -m ddb_assets_tests.guards
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ## BENCH_ALL=1: PySpark, dlt too; BENCH='--megabytes 1000'
+bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ## BENCH_ALL=1: PySpark, dlt too; BENCH='--megabytes 1000'; then writing and loading
 	$(BIN)/python -m ddb_assets_tests.bench $(BENCH)
+	$(BIN)/python -m ddb_assets_tests.bench.writing
+	$(BIN)/python -m ddb_assets_tests.bench.loading
 
 clean:
 	rm -rf $(VENV) $(STATE) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
