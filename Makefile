@@ -7,6 +7,8 @@ ITEMS  ?= 3000
 PORT   ?= 3000
 SCHEDULES ?= 10000
 BENCH  ?=
+# one more than cores, for some tests mostly wait for a daemon
+WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 export DAGSTER_HOME := $(STATE)/dagster
 export DDB_ASSETS_STATE := $(STATE)
@@ -21,7 +23,7 @@ dev: $(VENV)/installed-demo $(DAGSTER_HOME)/dagster.yaml  ## sandbox, webserver 
 	$(BIN)/ddb-assets sandbox --items $(ITEMS) --lake $(STATE)/lake -- $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 test: $(VENV)/installed-test
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/installed-test  ## the model test of windows and loads, SCHEDULES times
 	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/test_model.py -k whatever_happened

@@ -89,7 +89,7 @@ class Ui:
         chosen = [f"exports/{table}"] if "exports" in stages else []
         chosen += [f"{stage}/{name}" for stage in stages if stage != "exports" for name in TABLES[table]]
         self.page.open(f"{self.url}/locations/demo/asset-groups/{table}/lineage/{quote(','.join(chosen), safe='')}")
-        self.page.press(f"Materialize selected ({len(chosen)})…")
+        self.page.press(f"Materialize selected ({len(chosen)})…" if len(chosen) > 1 else "Materialize selected…")
         self.page.press("All")
         self.page.fill("[", windows)
         if picture:

@@ -47,8 +47,32 @@ class FaultProxy(ThreadingHTTPServer):
         self.refused: list[str] = []  # requests that AWS would not take
         self.at_once = self.most_at_once = 0  # requests that are being answered
         self.addressed: set[str] = set()  # what reads and writes called their tables
+        self.connected = 0
         self.lock = threading.Lock()
         self._keys: dict[str, tuple[str, ...]] = {}
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.lock:
+            self.connected += 1
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self.lock:
+            self.connected -= 1
+
+    def wait_until_left(self, seconds: float = 30.0) -> None:
+        """Returns once nobody is connected: what a killed client had sent is done then, and not later, in disorder.
+
+        Raises TimeoutError.
+        """
+        deadline = time.monotonic() + seconds
+        alone = 0
+        while alone < 3:  # a connection may wait to be accepted
+            time.sleep(0.02)
+            alone = 0 if self.connected else alone + 1
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.connected} connections are still open")
 
     def key_attributes(self, table: str, headers: dict[str, str]) -> tuple[str, ...]:
         """The names of the table's key attributes, asked for once."""

@@ -160,6 +160,7 @@ def play(played: Played, seed: int) -> None:
     )
     for _ in range(rng.choice([0, 1, 1, 2])):
         if played.begin().killed_after(rng.random() * 0.3):
+            proxy.wait_until_left()
             played.check_checkpoint()
     ended = played.begin(0.1 if endless else 30.0).ended()
     if ended.failure:
