@@ -20,7 +20,7 @@ from ddb_assets.parquet.report import Part, Relation
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
-PART_BYTES = 24 << 20  # in memory; a fourth to an eighth of it in the file
+PART_BYTES = 16 << 20  # in memory; a fourth to an eighth of it in the file
 LEAST_BYTES = 8 << 20  # in memory, so that a file is not much below 1 MB
 
 

@@ -1,4 +1,4 @@
-"""`flatten` itself, as the assets and the CLI call it: `python -m … EXPORT OUT SCHEMAS [--shapes]`.
+"""`flatten` itself, as the assets and the CLI call it: `python -m … EXPORT OUT SCHEMAS`.
 
 With an empty folder SCHEMAS it is the first run, which has to find the schema out; later ones know it.
 """
@@ -12,11 +12,13 @@ from ddb_assets.resources.storage import Storage
 from ddb_assets_tests.bench import orders, shapes
 
 
-def main(source: str, out: str, schemas: str, table: str = orders.TABLE.table) -> None:
+def main(source: str, out: str, schemas: str) -> None:
     storage = Storage()
-    of = next(module for module in (orders, shapes) if module.TABLE.table == table)
     export = read_export(storage, source)
-    flatten(storage, export, table=of.TABLE, key=of.KEY, out=out, schemas=SchemaStore(storage, schemas))
+    of = next(module for module in (orders, shapes) if module.TABLE.table == export.table_name)
+    flattened = flatten(storage, export, table=of.TABLE, key=of.KEY, out=out, schemas=SchemaStore(storage, schemas))
+    if flattened.report.quarantined:
+        raise RuntimeError(f"{flattened.report.quarantined} items of {source} went to quarantine: what was timed is not it")
 
 
 if __name__ == "__main__":
