@@ -18,7 +18,9 @@ def main(source: str, out: str, schemas: str) -> None:
     of = next(module for module in (orders, shapes) if module.TABLE.table == export.table_name)
     flattened = flatten(storage, export, table=of.TABLE, key=of.KEY, out=out, schemas=SchemaStore(storage, schemas))
     if flattened.report.quarantined:
-        raise RuntimeError(f"{flattened.report.quarantined} items of {source} went to quarantine: what was timed is not it")
+        raise RuntimeError(
+            f"{flattened.report.quarantined} items of {source} went to quarantine: what was timed is not it"
+        )
 
 
 if __name__ == "__main__":
