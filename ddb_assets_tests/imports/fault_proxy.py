@@ -61,8 +61,8 @@ class FaultProxy(ThreadingHTTPServer):
         with self.lock:
             self.connected -= 1
 
-    def wait_until_left(self, seconds: float = 30.0) -> None:
-        """Returns once nobody is connected: what a killed client had sent is done then, and not later, in disorder.
+    def wait_until_left(self, others: int, seconds: float = 30.0) -> None:
+        """Returns once only `others` are connected: what a killed client had sent is done, and not later, in disorder.
 
         Raises TimeoutError.
         """
@@ -70,7 +70,7 @@ class FaultProxy(ThreadingHTTPServer):
         alone = 0
         while alone < 3:  # a connection may wait to be accepted
             time.sleep(0.02)
-            alone = 0 if self.connected else alone + 1
+            alone = 0 if self.connected > others else alone + 1
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.connected} connections are still open")
 

@@ -159,8 +159,9 @@ def play(played: Played, seed: int) -> None:
         delay=0.01,
     )
     for _ in range(rng.choice([0, 1, 1, 2])):
+        others = proxy.connected
         if played.begin().killed_after(rng.random() * 0.3):
-            proxy.wait_until_left()
+            proxy.wait_until_left(others)
             played.check_checkpoint()
     ended = played.begin(0.1 if endless else 30.0).ended()
     if ended.failure:
