@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
 REPORT, SCHEMA, PROFILE, QUARANTINE, SPILL = "report.json", "schema.json", "profile.json", "_quarantine", "_spill"
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 6 << 20
 MAX_ATTEMPTS = 5
 
 
