@@ -57,11 +57,11 @@ class Batch:
 class BlockReader:
     """What all blocks of one export have in common; incremental ones' lines hold Keys and images rather than items.
 
-    `times` are the first and the last microsecond that its rows' versions can have: of a full export both are its time, of
-    a window its bounds. A write is in the window by DynamoDB's clock, which may differ by a minute from the one that
-    stamped it (DynamoDB Developer Guide, S3DataExport_Requesting). So the window tells which of two writes is newer, and
-    the stamp only within the window: a stamp outside is moved to the nearer bound. Otherwise a write of the first seconds
-    of a window could seem older than the full export that it follows, and be dropped as stale.
+    `times` are the first and the last microsecond that its rows' versions can have (`record.times`). A write is in the
+    window by DynamoDB's clock, which may differ by a minute from the one that stamped it (DynamoDB Developer Guide,
+    S3DataExport_Requesting). So the window tells which of two writes is newer, and the stamp only within the window: a
+    stamp outside is moved to the nearer bound. Otherwise a write of the first seconds of a window could seem older than
+    the full export that it follows, and be dropped as stale.
     """
 
     key: tuple[str, ...]

@@ -31,10 +31,14 @@ class Change:
 
 
 def times(export: Export) -> tuple[int, int]:
-    """The first and the last microsecond since 1970 that the export tells of; of a full one both are its time."""
+    """The first and the last microsecond since 1970 that its versions can have; of a full export both are its time.
+
+    A window's begin a microsecond after it does: a write at the very time of a full export is not in that export, so it
+    belongs to the window that starts there, and must be newer than what the export says of its item.
+    """
     if export.kind == "full":
         return (_micros(export.export_time),) * 2
-    return _micros(export.from_time), _micros(export.to_time) - 1
+    return _micros(export.from_time) + 1, _micros(export.to_time) - 1
 
 
 def _micros(time: datetime | None) -> int:

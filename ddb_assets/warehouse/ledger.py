@@ -88,9 +88,8 @@ class History:
     """What the ledger knows before a load. Times are microseconds since 1970 UTC, as `_ddb_version` is.
 
     `applied` is the newest load of this very export and `digest` its digest; `baselines` are the export times of all
-    full exports, oldest first, `baseline_table_id` is the newest one's; `baseline_known` says whether a full export of
-    the same time is among them. Deletes older than `deletes_forgotten_before` have no tombstone any more. `relations`
-    are all that any load of this table has filled.
+    full exports, oldest first, `baseline_table_id` is the newest one's. Deletes older than `deletes_forgotten_before`
+    have no tombstone any more. `relations` are all that any load of this table has filled.
 
     `inner_end` and `spanned_by` are where the export and the applied ones do not join: the newest baseline or the end of
     a window at or after it, strictly inside the export's window; an applied window that strictly contains the export's
@@ -103,7 +102,6 @@ class History:
     digest: str | None
     baselines: tuple[int, ...]
     baseline_table_id: str | None
-    baseline_known: bool
     inner_end: int | None
     spanned_by: tuple[int, int] | None
     deletes_forgotten_before: int | None
@@ -154,7 +152,6 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
         digest=digest,
         baselines=baselines,
         baseline_table_id=cast("str", full[-1][1]) if full else None,
-        baseline_known=report.export_time is not None and micros(report.export_time, "export_time") in baselines,
         inner_end=_inner_end(warehouse, table, report, newest),
         spanned_by=_spanning(warehouse, table, report, newest),
         deletes_forgotten_before=_read_micros(summary[2]),

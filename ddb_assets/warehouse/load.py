@@ -6,8 +6,8 @@ of loads is `ledger.py`, what is looked at afterwards `inspection.py`; connectio
 The tables hold, for every key, the newest thing known: each row and each tombstone carries its version, the time of
 the write, and a newer version always wins. A full export of time T0 says of every key, present or absent, what held at
 T0; a window says of each key it names what its last write was. Taking the newest of both gives the same tables whatever
-the order and however often exports are loaded. A write in the very microsecond T0 is the window's that starts at T0, and
-counts as a microsecond later, or else it would be taken for the full export's when that is loaded again.
+the order and however often exports are loaded. No version of a window is T0 (`parquet/record.py`): rows of that version
+are the full export's, and nobody else's.
 
 An item that was put and deleted within a window is not in it. So whatever shows items inside a window, a full export or
 another window that ends there, would leave rows that nothing ever deletes: such exports are refused (`guards.py`).

@@ -24,14 +24,14 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
     """Takes stale rows out of staging, deletes what the others supersede, inserts them into the root."""
     if sql.DELETED_AT in tables.root.types:  # the contract had soft_delete once
         warehouse.execute(sql.delete_kept(tables.root.table))
-    _drop_stale(warehouse, tables, report, known)
+    _drop_stale(warehouse, tables, known)
     root = tables.root
     root_table = (root.table, root.types)
     if report.export_type == "FULL_EXPORT":
         time = start(report)
         for table, _ in (root_table, *tables.below):
-            warehouse.execute(sql.delete_until(table, tables.version, time if known.baseline_known else time - 1))
-        warehouse.execute(sql.delete_until(tables.tombstones, tables.version, time - 1))
+            warehouse.execute(sql.delete_until(table, tables.version, time))
+        warehouse.execute(sql.delete_until(tables.tombstones, tables.version, time))
     else:
         for table, types in (root_table, *tables.below, (tables.tombstones, tables.tombstone_types)):
             warehouse.execute(sql.delete_staged(root, table, types))
@@ -39,12 +39,10 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
     warehouse.execute(sql.insert_root(root))
 
 
-def _drop_stale(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+def _drop_stale(warehouse: Warehouse, tables: Tables, known: History) -> None:
     """Leaves only those staged items that are news."""
-    root, full = tables.root, report.export_type == "FULL_EXPORT"
+    root = tables.root
     if known.baseline is not None:  # whatever is older, present or absent: the baseline says what held then
         warehouse.execute(sql.drop_stale_before(root, known.baseline))
-    # a row of the very microsecond T0 is a window's and newer than the full export, unless a load of that wrote it
-    first = full and not known.baseline_known
-    warehouse.execute(sql.drop_stale(root, root.table, root.types, ties=first))
-    warehouse.execute(sql.drop_stale(root, tables.tombstones, tables.tombstone_types, ties=full))
+    warehouse.execute(sql.drop_stale(root, root.table, root.types))
+    warehouse.execute(sql.drop_stale(root, tables.tombstones, tables.tombstone_types))

@@ -36,14 +36,13 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
     """
     root, full = tables.root, report.export_type == "FULL_EXPORT"
     later = [time for time in known.baselines if time > start(report)]
-    warehouse.execute(sql.drop_stale(root, root.table, root.types, ties=full and not known.baseline_known))
+    warehouse.execute(sql.drop_stale(root, root.table, root.types))
     if full:
         time = start(report)
         for table, _ in tables.below:
-            warehouse.execute(sql.delete_until(table, tables.version, time if known.baseline_known else time - 1))
+            warehouse.execute(sql.delete_until(table, tables.version, time))
         warehouse.execute(sql.delete_staged(root, root.table, root.types))
-        if known.baseline_known:
-            warehouse.execute(_delete_at(tables, time))
+        warehouse.execute(_delete_at(tables, time))
         warehouse.execute(_insert_puts(tables, later))
         warehouse.execute(_mark_vanished(tables, time))
         if later:

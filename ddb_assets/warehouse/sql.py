@@ -141,23 +141,16 @@ def count_loaded(root: Target) -> Statement:
     )
 
 
-def postpone(target: Target, time: int) -> Statement:
-    """Makes staged rows of this version a microsecond newer."""
-    name = target.relation.column("version").name
-    version = target.stage.column(name)
-    return Statement(f"UPDATE {target.stage} SET {quoted(name)} = {version} + 1 WHERE {version} = ?", (time,))
-
-
 def drop_stale_before(root: Target, version: int) -> Statement:
     """Takes staged rows older than `version` out of the staging table."""
     column = root.stage.column(root.relation.column("version").name)
     return Statement(f"DELETE FROM {root.stage} WHERE {column} < ?", (version,))
 
 
-def drop_stale(root: Target, other: Table, types: Mapping[str, SqlType], *, ties: bool) -> Statement:
-    """Takes staged rows out for which `other` (target or tombstones) has a newer version; with `ties`, an equal one."""
+def drop_stale(root: Target, other: Table, types: Mapping[str, SqlType]) -> Statement:
+    """Takes staged rows out for which `other` (target or tombstones) has a newer version."""
     version = root.relation.column("version").name
-    newer = f"{other.column(version)} {'>=' if ties else '>'} {root.stage.column(version)}"
+    newer = f"{other.column(version)} > {root.stage.column(version)}"
     return Statement(f"DELETE FROM {root.stage} USING {other} WHERE {root.matches(other, types)} AND {newer}")
 
 

@@ -18,9 +18,6 @@ def stage(warehouse: Warehouse, tables: Tables, report: Report) -> dict[str, int
     """
     queries = {target.relation.name: _stage(warehouse, target) for target in tables.relations}
     _check_items(warehouse, tables, report)
-    if report.export_type == "INCREMENTAL_EXPORT":
-        for target in tables.relations:
-            warehouse.execute(sql.postpone(target, start(report)))
     return {name: query for name, query in queries.items() if query is not None}
 
 

@@ -32,7 +32,7 @@ def flattened(folder: Path, records: list[dict[str, Any]], write: Write = compac
     return Outcome(flatten(STORAGE, read_export(STORAGE, source), table=table, key=key, out=str(folder / "out")))
 
 
-FIRST, LAST = 1_695_056_400_000_000, 1_695_095_999_999_999  # microseconds of the window that the export covers
+FIRST, LAST = 1_695_056_400_000_001, 1_695_095_999_999_999  # versions in the window that the export covers
 WRITTEN = 1_695_060_000_000_001
 
 
@@ -88,13 +88,13 @@ def test_a_stamp_that_is_a_minute_off_the_window_is_taken_for_its_bound(
     tmp_path: Path, write: Write, form: Callable[[int], Any]
 ) -> None:
     minute = 60_000_000
-    stamps = {"early": FIRST - minute, "first": FIRST, "last": LAST, "late": LAST + minute}
+    stamps = {"early": FIRST - minute, "start": FIRST - 1, "first": FIRST, "last": LAST, "late": LAST + minute}
     records = [
         {**change(key, NewImage={"l": {"L": [{"S": "p"}]}}), "Metadata": {"WriteTimestampMicros": form(micros)}}
         for key, micros in stamps.items()
     ]
     outcome = flattened(tmp_path, [*records, *CHANGES], write, nested={"l": "child"})
-    wanted = {"early": FIRST, "first": FIRST, "last": LAST, "late": LAST}
+    wanted = {"early": FIRST, "start": FIRST, "first": FIRST, "last": LAST, "late": LAST}
     for relation in ("orders", "orders__l"):
         versions = {row["pk"]: row["_ddb_version"] for row in outcome.rows(relation) if row["pk"] in wanted}
         assert versions == wanted
