@@ -13,13 +13,14 @@ from ddb_assets.parquet.schema_store import SchemaStore
 
 @click.command("flatten")
 @source_options
-@click.option("--out", required=True, metavar="DIR", help="Folder or s3:// URI for the Parquet; replaced as a whole.")
+@click.option("--out", required=True, metavar="DIR", help="Folder or s3:// URI for the Parquet alone.")
 @json_option
 def command(source: str, out: str, config: Path | None, key: str | None, as_json: bool) -> None:
     """Flatten the export SOURCE to Parquet.
 
     SOURCE is a manifest-summary.json, an export's folder (also a downloaded one) or its s3:// URI. DIR gets a folder per
-    relation, what could not be read in _quarantine, and report.json.
+    relation, what could not be read in _quarantine, and report.json. It must be new, empty, or filled by this command: then
+    its content is replaced once the new one is complete.
     """
     report = flatten_source(open_source(source, config, key, out=out), out, silent=as_json).report
     if as_json:
@@ -29,7 +30,9 @@ def command(source: str, out: str, config: Path | None, key: str | None, as_json
         click.echo(f"Parquet and report.json are in {out}")
 
 
-def flatten_source(source: Source, out: str, *, silent: bool, schemas: SchemaStore | None = None) -> Flattened:
+def flatten_source(
+    source: Source, out: str, *, silent: bool, schemas: SchemaStore | None = None, restart: bool = False
+) -> Flattened:
     """`flatten` with a progress bar."""
     with item_progress(f"flatten {source.table.name}", source.export.item_count, silent=silent) as progress:
         return flatten(
@@ -39,6 +42,7 @@ def flatten_source(source: Source, out: str, *, silent: bool, schemas: SchemaSto
             key=source.known_key,
             out=out,
             schemas=schemas,
+            restart=restart,
             on_progress=lambda lines: progress.advance(progress.tasks[0].id, lines),
         )
 

@@ -3,36 +3,62 @@
 So exports that were applied to the embedded warehouse are still there the next time. Only for the sandbox.
 """
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
+
+from ddb_assets.resources.owned_folder import FolderError, normalized, refuse_others
 from ddb_assets.resources.storage import Storage, StorageError, join, split_s3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+LIST = ".ddb_assets-lake.json"
+"""The file that lists what we have kept in a folder: by it the folder is known for ours."""
+
+
+def check(folder: Path) -> None:
+    """Raises FolderError for a folder that holds anything that we have not kept there. Touches nothing."""
+    _kept(normalized(str(folder)))
+
 
 def restore(s3: "S3Client", folder: Path, uri: str) -> None:
-    """Puts every file of the folder below the URI again, in a bucket that is made if need be."""
+    """Puts every file of the folder below the URI again, in a bucket that is made if need be. Raises FolderError."""
+    kept = _kept(normalized(str(folder)))
     s3.create_bucket(Bucket=split_s3(uri)[0])
     storage = Storage(s3)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            storage.upload(path, join(uri, path.relative_to(folder).as_posix()))
+    for name in kept:
+        storage.upload(folder / name, join(uri, name))
 
 
 def keep(storage: Storage, uri: str, folder: Path) -> None:
-    """Replaces the folder by what lies below the URI. Raises StorageError for a key that is no file's name here."""
-    new = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    for entry in storage.list(uri):
-        path = Path(new, entry.uri.removeprefix(uri).lstrip("/")).resolve()
-        if not path.is_relative_to(new.resolve()):
-            raise StorageError(f"{entry.uri} cannot be kept in {folder}: its key leads out of it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with storage.open(entry.uri) as source, path.open("wb") as copy:
-            shutil.copyfileobj(source, copy)
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
+    """Replaces what we kept in the folder by what lies below the URI.
+
+    The list names a file before it is written, so that whatever is stopped leaves only files that we know. Files that are
+    no longer below the URI are deleted last. Raises FolderError for a folder of others, StorageError for a key that is no
+    file's name here.
+    """
+    root, local = Path(normalized(str(folder))), Storage()
+    former = _kept(str(root))
+    names = {entry.uri.removeprefix(uri).lstrip("/"): entry.uri for entry in storage.list(uri)}
+    for name, source in names.items():
+        if not (path := (root / name).resolve()).is_relative_to(root) or path.name in {"", LIST}:
+            raise StorageError(f"{source} cannot be kept in {folder}: its key leads out of it")
+    local.write(str(root / LIST), orjson.dumps({"files": sorted({*former, *names})}))
+    for name, source in names.items():
+        local.write(str(root / name), storage.read(source))
+    local.write(str(root / LIST), orjson.dumps({"files": sorted(names)}))
+    local.delete([str(root / name) for name in set(former) - names.keys()])
+
+
+def _kept(folder: str) -> tuple[str, ...]:
+    """The names of the files that we have kept in a folder and that are still there."""
+    storage, root = Storage(), Path(folder)
+    try:
+        listed = orjson.loads(storage.read(str(root / LIST)))["files"] if (root / LIST).is_file() else []
+        names = {str(name) for name in listed}
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise FolderError(f"{root / LIST} is not a list of ours: name a new folder") from None
+    present = refuse_others(storage, folder, {str(root / name) for name in (*names, LIST)}.__contains__)
+    return tuple(sorted(name for uri in present if (name := str(Path(uri).relative_to(root))) in names))

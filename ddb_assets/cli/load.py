@@ -1,6 +1,10 @@
 """`ddb-assets load`: an export into a warehouse, without Dagster, by the code that the assets run."""
 
+import os
+import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,12 +12,16 @@ import click
 
 from ddb_assets.cli.flatten import flatten_source, print_report
 from ddb_assets.cli.output import json_option, print_grid, print_json
-from ddb_assets.cli.source import open_source, source_options
-from ddb_assets.parquet.schema_store import SchemaStore
-from ddb_assets.settings import WAREHOUSE, state_folder
+from ddb_assets.cli.source import Source, open_source, source_options
+from ddb_assets.parquet.flatten import QUARANTINE, SPILL
+from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.schema_store import HeldSchemas
+from ddb_assets.resources.storage import join
+from ddb_assets.settings import LAKE, WAREHOUSE, state_folder
 from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
+from ddb_assets.warehouse.ledger import LoadResult
 from ddb_assets.warehouse.load import load
-from ddb_assets.warehouse.redshift_settings import FORM
+from ddb_assets.warehouse.redshift_settings import FORM, SCHEME
 
 FORMS = f"{DUCKDB}FILE or {FORM}"
 
@@ -24,31 +32,40 @@ FORMS = f"{DUCKDB}FILE or {FORM}"
 @click.option(
     "--schemas",
     metavar="DIR",
-    help="Where the table's schema documents are kept between loads (folder or s3:// URI; default: in the state folder).",
+    help="Where the table's schema documents are kept between loads (folder or s3:// URI; default: the lake's, else beside "
+    "the DuckDB file).",
 )
 @click.option("--force", is_flag=True, help="Load again although the warehouse has this export already.")
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Start the table over with this full export: delete all its rows and records of loads first. For a changed key, mask "
+    "or mask secret.",
+)
 @json_option
 def command(
-    source: str, warehouse: str, schemas: str | None, force: bool, config: Path | None, key: str | None, as_json: bool
+    source: str,
+    warehouse: str,
+    schemas: str | None,
+    force: bool,
+    restart: bool,
+    config: Path | None,
+    key: str | None,
+    as_json: bool,
 ) -> None:
     """Flatten the export SOURCE and apply it to a warehouse in one transaction.
 
     An export that was applied before is not applied again.
     """
-    documents = schemas or str(state_folder() / "schemas")
+    documents = schemas or _documents(warehouse)
     opened = open_source(source, config, key, schemas=documents)
-    folder = state_folder() / "loads" / opened.table.name / opened.export.id
-    flattened = flatten_source(opened, str(folder), silent=as_json, schemas=SchemaStore(opened.storage, documents))
-    table = opened.table
-    with open_warehouse(warehouse, storage=opened.storage, label=f"ddb_assets {table.name}") as target:
-        result = load(target, flattened.report, force=force, soft_delete=table.soft_delete, options=table.warehouse)
-    if not (flattened.report.quarantined or flattened.report.misfits.get("spilled")):
-        shutil.rmtree(folder)  # all of it is in the warehouse now
+    with _folder(opened) as folder:
+        report, result = _loaded(opened, warehouse, documents, folder, force=force, restart=restart, silent=as_json)
     if as_json:
-        report = flattened.report.model_dump(mode="json", exclude={"relations", "quarantine"})
-        print_json({"report": report, "load": asdict(result)})
+        found = report.model_dump(mode="json", exclude={"relations", "quarantine"})
+        print_json({"report": found, "load": asdict(result)})
         return
-    print_report(flattened.report)
+    print_report(report)
     print_grid(
         "applied"
         if result.applied
@@ -63,3 +80,51 @@ def command(
         click.echo(remark, err=True)
     if folder.exists():
         click.echo(f"What was quarantined or spilled is kept in {folder}")
+
+
+def _documents(warehouse: str) -> str:
+    """Where the schema documents of a warehouse's tables lie: they must be the same from whichever folder a load is run."""
+    if lake := os.environ.get(LAKE, "").strip():
+        return join(lake, "schemas")
+    if not warehouse.startswith(SCHEME):
+        return f"{Path(warehouse.removeprefix(DUCKDB)).resolve()}.schemas"
+    raise click.UsageError(
+        f"{LAKE} is not set, so nothing says where the schema documents of this warehouse's tables are: set it, or give "
+        "--schemas a folder or s3:// URI that every load of this warehouse uses"
+    )
+
+
+@contextmanager
+def _folder(source: Source) -> Iterator[Path]:
+    """A folder of this load's own. Afterwards only what people need is left in it: what was quarantined or spilled."""
+    folder = state_folder() / "loads" / source.table.name / f"{source.export.id}-{secrets.token_hex(4)}"
+    succeeded = False
+    try:
+        yield folder
+        succeeded = True
+    finally:
+        kept = {QUARANTINE, SPILL} if succeeded else {QUARANTINE}  # rows of the warehouse refer to spilled texts
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in kept:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _loaded(
+    source: Source, warehouse: str, documents: str, folder: Path, *, force: bool, restart: bool, silent: bool
+) -> tuple[Report, LoadResult]:
+    """Flattens and loads; the schema documents are published in the load's transaction, once everything proved good."""
+    table, schemas = source.table, HeldSchemas(source.storage, documents)
+    report = flatten_source(source, str(folder), silent=silent, schemas=schemas, restart=restart).report
+    with open_warehouse(warehouse, storage=source.storage, label=f"ddb_assets {table.name}") as target:
+        result = load(
+            target,
+            report,
+            force=force,
+            restart=restart,
+            soft_delete=table.soft_delete,
+            options=table.warehouse,
+            before_commit=schemas.release,
+        )
+    return report, result

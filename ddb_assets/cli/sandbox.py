@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from ddb_assets.cli.kept_lake import keep, restore
+from ddb_assets.cli.kept_lake import check, keep, restore
 from ddb_assets.cli.output import json_option, print_json, progress_console
 from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox import demo
@@ -35,7 +35,8 @@ REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)
 @click.option(
     "--lake",
     type=click.Path(file_okay=False, path_type=Path),
-    help=f"With COMMAND: folder that brings back what lay in {LAKE_URI} the last time and keeps it for the next.",
+    help=f"With COMMAND: folder that brings back what lay in {LAKE_URI} the last time and keeps it for the next. It must be "
+    "new, empty or filled by this option.",
 )
 @click.option("--redshift", is_flag=True, help="Run a Redshift stand-in too, which starts empty.")
 @json_option
@@ -71,6 +72,8 @@ def command(
             progress_console.print(f"sandbox with {items:,} items at {sandbox.endpoint_url}; Ctrl-C stops it")
 
     forget_real_account()
+    if lake:
+        check(lake)
     if not command_line:
         if lake:
             raise click.UsageError("--lake needs a COMMAND to run")

@@ -6,6 +6,7 @@ One step writes all relations, for they come from the same items. The flattening
 from collections.abc import Iterator
 
 import dagster as dg
+from pydantic import Field
 
 from ddb_assets import metadata
 from ddb_assets.automation import explained_failure
@@ -21,6 +22,15 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.table import Table
 
 Path = tuple[str, ...]
+
+
+class BaselineConfig(dg.Config):
+    """What can be said in the Launchpad when a full export is flattened."""
+
+    restart: bool = Field(
+        default=False,
+        description="begin new schema documents, after a change of the key, its masks or their secret; load with restart too",
+    )
 
 
 def relations(table: Table) -> dict[Path, str]:
@@ -48,14 +58,17 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
     }
 
     @dg.multi_asset(name=f"baseline_{table.name}", specs=list(specs.values()), check_specs=check_specs(specs[()].key))
-    def baseline(context: dg.AssetExecutionContext, aws: AWS, lake: Lake) -> Iterator[dg.MaterializeResult[None]]:
+    def baseline(
+        context: dg.AssetExecutionContext, config: BaselineConfig, aws: AWS, lake: Lake
+    ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             uri, key = metadata.upstream_export(context, table)
             storage = aws.storage()
             export = read_export(storage, uri, expected_table=table.table)
             schemas = SchemaStore(storage, lake.schemas)
             out = lake.parquet(table, export.id)
-            flattened = flatten(storage, export, table=table, key=key, out=out, schemas=schemas)
+            restart = config.restart
+            flattened = flatten(storage, export, table=table, key=key, out=out, schemas=schemas, restart=restart)
         report = flattened.report
         made = {relation.path: relation for relation in report.relations}
         for path, spec in specs.items():

@@ -7,10 +7,12 @@ files are reached through the storage handed in. Memory is a few blocks and a pa
 
 import hashlib
 import os
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet.block import Batch, BlockReader
-from ddb_assets.parquet.digest import digest
+from ddb_assets.parquet.identity import RESTART, Identity
 from ddb_assets.parquet.infer import extend
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.part_writer import PartWriter
@@ -32,7 +34,9 @@ from ddb_assets.parquet.record import times
 from ddb_assets.parquet.report import Part, Report
 from ddb_assets.parquet.rules import Misfits, Rules
 from ddb_assets.parquet.schema import Change, Schema
-from ddb_assets.parquet.schema_store import SchemaStore, next_version
+from ddb_assets.parquet.schema_store import SchemaStore, begin, next_version
+from ddb_assets.resources.owned_folder import FolderError, OwnedFolder, normalized
+from ddb_assets.resources.storage import MissingFileError, StorageError
 from ddb_assets.table import KeySchema, Table
 
 if TYPE_CHECKING:
@@ -69,44 +73,81 @@ def flatten(
     key: KeySchema,
     out: str,
     schemas: SchemaStore | None = None,
+    restart: bool = False,
     workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Flattened:
-    """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run left there.
+    """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run of ours left there.
 
     Writes `<relation>/part-*.parquet`, `_quarantine/*.jsonl`, `schema.json`, `profile.json`, and when all of it is there
-    and adds up `report.json`. The table's schema comes from `schemas` and goes back there when it has grown; without a
-    store it is inferred anew. `on_progress` is told how many more lines are done, from any thread.
-    Raises FlattenError, or ManifestError when a data file is damaged: then there is no report.
+    and adds up `report.json`. The former content goes after that; a run that fails leaves the folder as it was. The
+    table's schema comes from `schemas` and goes back there when it has grown; without a store it is inferred. With
+    `restart` a new line of schema documents begins, whatever the stored one says of key, masks and columns.
+    `on_progress` gets how many more lines are done, from any thread.
+
+    Raises FolderError for a folder that is not for us to fill, FlattenError, or ManifestError when a data file is damaged.
     """
     started = time.monotonic()
+    out = normalized(out, {export.uri, *(file.uri.rpartition("/")[0] for file in export.files)})
     start: Schema | None = None
     for _ in range(MAX_ATTEMPTS):
-        clear(storage, out)
         stored = schemas.latest(table.name) if schemas else None
-        run = _Run(storage, export, table, key, out, stored, start or stored, on_progress)
-        if not run.work(workers or os.cpu_count() or 1):
-            start = run.schema  # a column that nobody has stored yet turned out to be another: once more, knowing that
-        elif schemas is None or run.schema == stored or schemas.publish(run.schema):
-            report = run.report(started)
-            storage.write(f"{out}/{SCHEMA}", run.schema.model_dump_json(indent=1).encode())
-            profile = orjson.dumps(
-                {"export_id": export.id, "paths": list(path_rows(run.seen))}, option=orjson.OPT_INDENT_2
-            )
-            storage.write(f"{out}/{PROFILE}", profile)
-            if schemas:
-                schemas.keep_profile(table.name, profile)
-            storage.write(f"{out}/{REPORT}", report.model_dump_json(indent=1).encode())
-            return Flattened(report, run.schema, run.seen)
-        else:
-            start = None  # another run stored that version first: its columns count too, so the parts are made anew
+        with _output(storage, out) as folder:
+            run = _Run(storage, export, table, key, folder, stored, start, on_progress, restart=restart)
+            if not run.work(workers or os.cpu_count() or 1):
+                start = (
+                    run.schema
+                )  # a column that nobody has stored yet turned out to be another: once more, knowing that
+            else:
+                report = run.report(started)
+                folder.check()
+                if schemas is None or run.schema == stored or schemas.publish(run.schema):
+                    return _finished(storage, folder, run, report, schemas)
+                start = (
+                    None  # another run stored that version first: its columns count too, so the parts are made again
+                )
+            folder.give_up()
     raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
 
 
-def clear(storage: "Storage", out: str) -> None:
-    """Removes what a run left in the folder, the report first, so that a folder with a report is whole."""
-    storage.delete([f"{out}/{REPORT}"])
-    storage.delete([entry.uri for entry in storage.list(out)])
+def _finished(
+    storage: "Storage", folder: OwnedFolder, run: "_Run", report: Report, schemas: SchemaStore | None
+) -> Flattened:
+    """Writes what is told of the parts, the report last, and deletes what the folder held before."""
+    profile = orjson.dumps(
+        {"export_id": report.export_id, "paths": list(path_rows(run.seen))}, option=orjson.OPT_INDENT_2
+    )
+    storage.write(folder.named(SCHEMA), run.schema.model_dump_json(indent=1).encode())
+    storage.write(folder.named(PROFILE), profile)
+    if schemas:
+        schemas.keep_profile(run.table.name, profile)
+    storage.write(folder.named(REPORT), report.model_dump_json(indent=1).encode())
+    folder.finish({*_listed(folder.uri, report), *run.spilled})
+    return Flattened(report, run.schema, run.seen)
+
+
+@contextmanager
+def _output(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
+    """The folder of one attempt; what the attempt wrote is gone again when it fails."""
+    try:
+        former = _listed(out, read_report(storage, out))
+    except MissingFileError:
+        former = ()
+    except FlattenError as error:
+        raise FolderError(f"{out} cannot be replaced, for its report is not one of ours: {error}") from None
+    spilled = re.compile(rf"{re.escape(out)}/{SPILL}/[0-9a-f]{{64}}\.txt")
+    folder = OwnedFolder(storage, out, former, permanent=lambda uri: spilled.fullmatch(uri) is not None)
+    try:
+        yield folder
+    except (Exception, KeyboardInterrupt):
+        with suppress(StorageError):
+            folder.give_up()
+        raise
+
+
+def _listed(out: str, report: Report) -> tuple[str, ...]:
+    """The files of a flattened export, as its report lists them; spilled texts stay, for rows refer to them."""
+    return (*report.files, *(f"{out}/{name}" for name in (REPORT, SCHEMA, PROFILE)))
 
 
 def read_report(storage: "Storage", out: str) -> Report:
@@ -128,26 +169,34 @@ class _Run:
         export: Export,
         table: Table,
         key: KeySchema,
-        out: str,
+        folder: OwnedFolder,
         stored: Schema | None,
         start: Schema | None,
         on_progress: Callable[[int], None] | None,
+        *,
+        restart: bool,
     ) -> None:
-        self.stored = stored
-        schema = (start or Schema(table=table.name, key=key.attributes)).model_copy(update={"changes": ()})
-        if schema.key != key.attributes:
-            raise FlattenError(
-                f"table {table.table}: its stored schema has the key {', '.join(schema.key)}, now it is "
-                f"{', '.join(key.attributes)}: a table that was made anew needs a new name in its contract"
-            )
-        self.storage, self.export, self.table, self.out, self.on_progress = storage, export, table, out, on_progress
-        self.schema = schema
-        self.incremental = export.kind == "incremental"
         rules = Rules.of(table, self._spill)
+        self.stored = None if restart else stored
+        self.last_version = stored.version if stored else 0
+        schema = start or self.stored or begin(table, key, export)
+        self.identity = Identity.of(table, key.attributes, rules.secret, schema.id)
+        if self.stored:
+            _refuse_another(self.stored, self.identity, export, schemas=table.name)
+        self.schema = schema.model_copy(update={"changes": (), "identity": self.identity})
+        self.storage, self.export, self.table, self.folder, self.on_progress = (
+            storage,
+            export,
+            table,
+            folder,
+            on_progress,
+        )
+        self.incremental = export.kind == "incremental"
+        self.spilled: list[str] = []
         self.reader = BlockReader(key.attributes, self.incremental, times(export), rules, self._grow)
         self.lock = threading.Lock()
         self.failed = threading.Event()
-        self.parts = PartWriter(storage, out, table.warehouse.slices, export.item_count)
+        self.parts = PartWriter(storage, folder.new, table.warehouse.slices, export.item_count)
         self.quarantine: list[str] = []
         self.seen, self.looked_at = Seen(), Seen()
         self.misfits = Misfits()
@@ -175,10 +224,10 @@ class _Run:
             if part is None:
                 return False
             written.part = part
-        if self.stored and self.stored.root == self.schema.root:
+        if self.stored and self.stored.root == self.schema.root and self.identity.is_said_by(self.stored.identity):
             self.schema = self.stored
         else:
-            self.schema = next_version(self.schema)
+            self.schema = next_version(self.schema, self.last_version)
         return True
 
     def _read(self, number: int, file: DataFile, pool: ThreadPoolExecutor, slots: threading.BoundedSemaphore) -> None:
@@ -209,7 +258,7 @@ class _Run:
         relations = batch.schema.relations(incremental=self.incremental)
         self.parts.add(relations, batch.frames, batch.lines, name)
         if batch.rejected:
-            uri = f"{self.out}/{QUARANTINE}/{name}.jsonl"
+            uri = self.folder.new(QUARANTINE, f"{name}.jsonl")
             self.storage.write(
                 uri, b"".join(quarantine_line(file, rejected, self.table) for rejected in batch.rejected)
             )
@@ -239,8 +288,10 @@ class _Run:
         """Keeps a text in a file of its own; gives `<uri>#<sha256>`."""
         data = text.encode()
         name = hashlib.sha256(data).hexdigest()
-        uri = f"{self.out}/{SPILL}/{name}.txt"
-        self.storage.write(uri, data)
+        uri = self.folder.named(f"{SPILL}/{name}.txt")
+        if self.storage.create(uri, data):
+            self.folder.wrote(uri)
+            self.spilled.append(uri)
         return f"{uri}#{name}"
 
     def report(self, started: float) -> Report:
@@ -270,7 +321,8 @@ class _Run:
             export_time=self.export.export_time,
             from_time=self.export.from_time,
             to_time=self.export.to_time,
-            digest=digest(self.export, self.table),
+            digest=self.identity.digest(self.export),
+            identity=self.identity,
             schema_version=self.schema.version,
             items_in_manifest=self.export.item_count,
             lines_read=self.lines,
@@ -285,6 +337,18 @@ class _Run:
             seconds=round(time.monotonic() - started, 3),
             relations=relations,
             quarantine=tuple(sorted(self.quarantine)),
+        )
+
+
+def _refuse_another(stored: Schema, identity: Identity, export: Export, *, schemas: str) -> None:
+    """Raises FlattenError when rows of this run would not go with those that the stored schema was made for."""
+    found = identity.differences(stored.identity) if stored.identity else []
+    if stored.table_arn not in {"", export.table_arn}:
+        found.append(f"it is of {stored.table_arn}, this export of {export.table_arn}")
+    if found:
+        raise FlattenError(
+            f"the stored schema of {schemas!r} does not go with this export: {'; '.join(found)}. Put back what it was, "
+            f"give the table another name in its contract, or start it over with a full export: {RESTART}"
         )
 
 

@@ -6,7 +6,7 @@ Facts: Redshift Database Developer Guide, "Loading data files": 1 MB to 1 GB eac
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
@@ -43,13 +43,14 @@ class _Held:
 
 
 class PartWriter:
-    """Writes parts into `<out>/<relation>/`; of each relation it holds no more in memory than makes a part.
+    """Writes the parts of every relation; of each it holds no more in memory than makes a part.
 
-    `items` are those of the whole export: what its first blocks become tells how much there will be of each relation.
+    `new` gives the URI of a file from its folder and name. `items` are those of the whole export: what its first blocks
+    become tells how much there will be of each relation.
     """
 
-    def __init__(self, storage: "Storage", out: str, slices: int, items: int) -> None:
-        self._storage, self._out, self._slices, self._items = storage, out, slices, items
+    def __init__(self, storage: "Storage", new: Callable[[str, str], str], slices: int, items: int) -> None:
+        self._storage, self._new, self._slices, self._items = storage, new, slices, items
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
         self._bytes: Counter[str] = Counter()
@@ -90,7 +91,7 @@ class PartWriter:
         return self.written
 
     def _write(self, held: _Held) -> None:
-        uri = f"{self._out}/{held.relation.name}/part-{held.name}.parquet"
+        uri = self._new(held.relation.name, f"part-{held.name}.parquet")
         part = write_part(self._storage, uri, pl.concat(held.frames))
         with self._lock:
             self.written.append(Written(part, held.relation))

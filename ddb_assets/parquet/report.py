@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ddb_assets.parquet.identity import Identity
+
 Role = Literal["key", "index", "value", "version", "deleted", "extra"]
 """What a column is for.
 
@@ -88,7 +90,8 @@ class Report(_Document):
     attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input. `misfits` says
     what happened to values without a fitting column, by path: extra, frozen (in `_ddb_extra` too, but the contract
     forbids loading), discarded, truncated, spilled.
-    `digest` identifies the export's content and everything that decided the rows (contract and schema version).
+    `digest` identifies the export's content and everything that decided the rows: `identity`, which is None in reports of
+    versions before it.
     """
 
     table: str
@@ -116,6 +119,7 @@ class Report(_Document):
     seconds: float
     relations: tuple[Relation, ...] = Field(alias="schema")
     quarantine: tuple[str, ...] = ()
+    identity: Identity | None = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
@@ -123,6 +127,11 @@ class Report(_Document):
     def root(self) -> Relation:
         """The relation of the items themselves."""
         return self.relations[0]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The URIs of all files that belong to it, but the report itself and what it does not list."""
+        return (*(part.uri for relation in self.relations for part in relation.parts), *self.quarantine)
 
     @property
     def children(self) -> tuple[Relation, ...]:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.parquet.identity import Identity
 from ddb_assets.parquet.names import RESERVED_PREFIX
 from ddb_assets.parquet.report import Column, Relation
 
@@ -84,10 +85,15 @@ class Change(_Document):
 class Schema(_Document):
     """One version of a table's schema; version 0 is the empty schema nobody has stored.
 
-    Columns of order up to `settled` stand in a stored version, so there may be data in them.
+    Columns of order up to `settled` stand in a stored version, so there may be data in them. `id` is that of the line of
+    documents that grew from one first version; `table_arn` is the table's, `identity` that of the rows that were written
+    with this version.
     """
 
     table: str
+    id: str = ""
+    table_arn: str = ""
+    identity: Identity | None = None
     version: Annotated[int, Field(ge=0)] = 0
     settled: Annotated[int, Field(ge=0)] = 0
     key: tuple[str, ...]

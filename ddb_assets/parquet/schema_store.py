@@ -5,16 +5,27 @@ one's version. What a schema says is `schema.py`.
 """
 
 import re
+import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.schema import Schema, walk
+from ddb_assets.resources.storage import join
 
 if TYPE_CHECKING:
+    from ddb_assets.exports.manifest import Export
     from ddb_assets.resources.storage import Storage
+    from ddb_assets.table import KeySchema, Table
 
 
-VERSION_FILE = re.compile(r"/[0-9]{6}\.json$")
+VERSION_FILE = re.compile(r"/([0-9]{6})\.json$")
+
+
+class SchemaStoreError(DdbAssetsError):
+    """A schema document cannot be read, is not of the table whose folder it is in, or was stored by another run first."""
 
 
 class SchemaStore:
@@ -24,10 +35,28 @@ class SchemaStore:
         self.storage, self.root = storage, root.rstrip("/")
 
     def latest(self, table: str) -> Schema | None:
-        """The newest version, or None when the table has none."""
-        versions = [e.uri for e in self.storage.list(f"{self.root}/{table}") if VERSION_FILE.search(e.uri)]
-        newest = max(versions, default=None)
-        return Schema.model_validate_json(self.storage.read(newest)) if newest else None
+        """The newest version, or None when the table has none. Raises SchemaStoreError when it is not a document of it."""
+        found = {
+            int(m[1]): e.uri for e in self.storage.list(join(self.root, table)) if (m := VERSION_FILE.search(e.uri))
+        }
+        if not found:
+            return None
+        version = max(found)
+        try:
+            schema = Schema.model_validate_json(self.storage.read(found[version]))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"])) or "the document"
+            raise SchemaStoreError(
+                f"{found[version]} is not a schema document that this version of ddb_assets can read: {where}: "
+                f"{first['msg']}. Put it back from a backup, or update ddb_assets if a newer version wrote it"
+            ) from None
+        if (schema.table, schema.version) != (table, version):
+            raise SchemaStoreError(
+                f"{found[version]} says that it is version {schema.version} of {schema.table!r}, but it lies in the place "
+                f"of version {version} of {table!r}: put the document of that table back"
+            )
+        return schema
 
     def publish(self, schema: Schema) -> bool:
         """Stores a version made by `next_version`; False when another writer has stored that number first."""
@@ -35,16 +64,47 @@ class SchemaStore:
 
     def keep_profile(self, table: str, profile: bytes) -> None:
         """Keeps what the newest flattened export showed, path by path, beside the schema."""
-        self.storage.write(f"{self.root}/{table}/profile.json", profile)
+        self.storage.write(join(self.root, table, "profile.json"), profile)
 
     def uri(self, schema: Schema) -> str:
         """Where this version stands."""
-        return f"{self.root}/{schema.table}/{schema.version:06d}.json"
+        return join(self.root, schema.table, f"{schema.version:06d}.json")
 
 
-def next_version(schema: Schema) -> Schema:
-    """The schema as the version after its own; all its columns count as stored from now on."""
+class HeldSchemas(SchemaStore):
+    """A store that keeps what it is given back until `release`: nothing is published before it is loaded."""
+
+    def __init__(self, storage: "Storage", root: str) -> None:
+        super().__init__(storage, root)
+        self._schema: Schema | None = None
+        self._profile: tuple[str, bytes] | None = None
+
+    def publish(self, schema: Schema) -> bool:
+        """Keeps the version; whether it is the first of its number is found out when it is released."""
+        self._schema = schema
+        return True
+
+    def keep_profile(self, table: str, profile: bytes) -> None:
+        """Keeps the profile."""
+        self._profile = table, profile
+
+    def release(self) -> None:
+        """Stores what was kept. Raises SchemaStoreError when another writer has stored that version first."""
+        if self._schema and not super().publish(self._schema):
+            raise SchemaStoreError(
+                f"{self.uri(self._schema)} was stored by another run at the same time: run this again"
+            )
+        if self._profile:
+            super().keep_profile(*self._profile)
+        self._schema = self._profile = None
+
+
+def begin(table: "Table", key: "KeySchema", export: "Export") -> Schema:
+    """The empty schema of a new line of documents."""
+    return Schema(table=table.name, id=secrets.token_hex(8), table_arn=export.table_arn, key=key.attributes)
+
+
+def next_version(schema: Schema, last: int) -> Schema:
+    """The schema as the version after the last one stored; all its columns count as stored from now on."""
     settled = max((node.order or 0 for _, node in walk(schema.root)), default=0)
-    return schema.model_copy(
-        update={"version": schema.version + 1, "settled": settled, "created_at": datetime.now(UTC)}
-    )
+    return schema.model_copy(update={"version": last + 1, "settled": settled, "created_at": datetime.now(UTC)})

@@ -6,6 +6,7 @@ documents goes through a `Storage`; nothing here knows what the bytes mean. What
 """
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from ddb_assets.resources.s3_files import S3Files
+
+
+PARTIAL = re.compile(r"/\.new-[0-9a-f]{32}$")
+"""The name of a local file that was being written when its process was killed."""
 
 
 class StorageError(DdbAssetsError):

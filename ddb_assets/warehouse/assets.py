@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import dagster as dg
+from pydantic import Field
 
 from ddb_assets import metadata
 from ddb_assets.automation import explained_failure, warehouse_pool
@@ -26,9 +27,18 @@ from ddb_assets.warehouse.load import load
 
 
 class LoadConfig(dg.Config):
-    """What can be said in the Launchpad when a table is loaded."""
+    """What can be said in the Launchpad when windows are loaded."""
 
-    force: bool = False
+    force: bool = Field(default=False, description="load again what the warehouse has already")
+
+
+class BaselineLoadConfig(LoadConfig):
+    """What can be said in the Launchpad when a full export is loaded."""
+
+    restart: bool = Field(
+        default=False,
+        description="start the table over: delete all its rows and records of loads first; its windows must be loaded again",
+    )
 
 
 @dataclass(frozen=True)
@@ -49,13 +59,16 @@ def loaded(
     aws: AWS,
     warehouse: WarehouseTarget,
     force: bool,
+    restart: bool = False,
     window: str = "",
 ) -> Loaded:
     """Loads an export, under a label by which an administrator of the warehouse finds our queries, and looks at it."""
     label = f"ddb_assets {table.name} {window}".rstrip()
     with open_warehouse(warehouse.address, storage=aws.storage(), aws=aws, label=label) as target:
         schema = target.default_schema
-        result = load(target, report, force=force, soft_delete=table.soft_delete, options=table.warehouse)
+        result = load(
+            target, report, force=force, restart=restart, soft_delete=table.soft_delete, options=table.warehouse
+        )
         found = Loaded(result, inspect(target, schema, report), history(target, schema, report), schema)
     if not result.applied:
         context.log.info(f"export {result.export_id} was already applied at {result.loaded_at.isoformat()}")
@@ -88,11 +101,13 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         pool=warehouse_pool(address),
     )
     def warehouse(
-        context: dg.AssetExecutionContext, config: LoadConfig, aws: AWS, warehouse: WarehouseTarget
+        context: dg.AssetExecutionContext, config: BaselineLoadConfig, aws: AWS, warehouse: WarehouseTarget
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             report = read_report(aws.storage(), metadata.upstream_folder(context, table))
-            done = loaded(context, table, report, aws=aws, warehouse=warehouse, force=config.force)
+            done = loaded(
+                context, table, report, aws=aws, warehouse=warehouse, force=config.force, restart=config.restart
+            )
         made = {relation.path: relation for relation in report.relations}
         for path, spec in specs.items():
             relation = made.get(path) or Relation(name=named[path], path=path, columns=())

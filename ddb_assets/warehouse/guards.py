@@ -6,6 +6,7 @@ These guards look only at the report and the ledger; those that need the staged 
 from datetime import UTC, datetime
 
 from ddb_assets.column_type import SqlType
+from ddb_assets.parquet.identity import RESTART, Identity
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse.ledger import History, micros
 from ddb_assets.warehouse.protocol import LoadError
@@ -63,6 +64,11 @@ def start(report: Report) -> int:
 def refuse(report: Report, known: History) -> None:
     """Raises LoadError for an export that cannot be merged with what is there."""
     name, full = report.root.name, report.export_type == "FULL_EXPORT"
+    if known.identity and (found := _identity(report).differences(known.identity)):
+        raise LoadError(
+            f"export {report.export_id} does not go with the rows of {name!r}: {'; '.join(found)}. Put back what it was, or "
+            f"start the table over with a full export: {RESTART}"
+        )
     if known.table_arn not in {None, report.table_arn}:
         raise LoadError(
             f"the rows of {name!r} come from {known.table_arn}, and this export is of {report.table_arn}: "
@@ -102,6 +108,23 @@ def refuse(report: Report, known: History) -> None:
             f"forgotten, so it could bring deleted rows back: load a newer full export "
             f"(materialize snapshots/{report.name})"
         )
+
+
+def check_restart(report: Report) -> None:
+    """Raises LoadError when a table is to be started over with an export that does not have all of its items."""
+    if report.export_type != "FULL_EXPORT":
+        raise LoadError(
+            f"{report.root.name!r} can only be started over with a full export, and {report.export_id} is of a window: "
+            f"{RESTART}"
+        )
+
+
+def _identity(report: Report) -> Identity:
+    if report.identity is None:
+        raise LoadError(
+            f"export {report.export_id} was flattened by a version that did not say its key: flatten it again"
+        )
+    return report.identity
 
 
 def _iso(micros_: int) -> str:

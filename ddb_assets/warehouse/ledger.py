@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+from pydantic import ValidationError
+
 from ddb_assets.column_type import SqlType
+from ddb_assets.parquet.identity import Identity
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse.protocol import LoadError, Warehouse
 from ddb_assets.warehouse.sql import Statement, Table, quoted
@@ -48,6 +51,7 @@ TYPES = {
         "deletes_forgotten_before": "TIMESTAMP",
         "loaded_at": "TIMESTAMP",
         "seconds": "DOUBLE PRECISION",
+        "row_identity": "VARCHAR(65535)",
     }.items()
 }
 
@@ -89,7 +93,8 @@ class History:
 
     `applied` is the newest load of this very export and `digest` its digest; `baselines` are the export times of all
     full exports, oldest first, `baseline_table_id` is the newest one's. Deletes older than `deletes_forgotten_before`
-    have no tombstone any more. `relations` are all that any load of this table has filled.
+    have no tombstone any more. `relations` are all that any load of this table has filled. `identity` is that of the rows
+    which the newest load brought; None when no load has said one.
 
     `inner_end` and `spanned_by` are where the export and the applied ones do not join: the newest baseline or the end of
     a window at or after it, strictly inside the export's window; an applied window that strictly contains the export's
@@ -106,6 +111,11 @@ class History:
     spanned_by: tuple[int, int] | None
     deletes_forgotten_before: int | None
     relations: frozenset[str]
+    identity: Identity | None
+
+    def started_over(self) -> "History":
+        """What is known once all rows and records of loads are forgotten: how many loads there were, and into what."""
+        return History(self.sequence, None, None, None, (), None, None, None, None, self.relations, None)
 
     @property
     def baseline(self) -> int | None:
@@ -156,7 +166,24 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
         spanned_by=_spanning(warehouse, table, report, newest),
         deletes_forgotten_before=_read_micros(summary[2]),
         relations=frozenset(name for (rows,) in filled for name in json.loads(cast("str", rows))),
+        identity=_identity(warehouse, table, relation),
     )
+
+
+def _identity(warehouse: Warehouse, table: Table, relation: str) -> Identity | None:
+    said = warehouse.fetch(
+        Statement(
+            f"SELECT row_identity FROM {table} WHERE relation = ? AND row_identity IS NOT NULL ORDER BY sequence DESC LIMIT 1",
+            (relation,),
+        )
+    )
+    try:
+        return Identity.model_validate_json(cast("str", said[0][0])) if said else None
+    except ValidationError as error:
+        raise LoadError(
+            f"the ledger {table} names an identity of the rows of {relation!r} that this version of ddb_assets cannot read: "
+            f"{said[0][0]}; update ddb_assets if a newer version wrote it"
+        ) from error
 
 
 def _inner_end(warehouse: Warehouse, table: Table, report: Report, baseline: int) -> int | None:
@@ -264,10 +291,16 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         else _bound(EPOCH + timedelta(microseconds=deletes_forgotten_before)),
         "loaded_at": _bound(result.loaded_at),
         "seconds": result.seconds,
+        "row_identity": report.identity.model_dump_json() if report.identity else None,
     }
     names = ", ".join(map(quoted, values))
     marks = ", ".join("?" * len(values))
     return Statement(f"INSERT INTO {ledger(schema)} ({names}) VALUES ({marks})", tuple(values.values()))
+
+
+def forget(schema: str, report: Report) -> Statement:
+    """Deletes the records of all loads of a report's relation."""
+    return Statement(f"DELETE FROM {ledger(schema)} WHERE relation = ?", (report.root.name,))
 
 
 def _bound(time: datetime | None) -> datetime | None:

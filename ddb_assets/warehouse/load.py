@@ -18,7 +18,8 @@ another window that ends there, would leave rows that nothing ever deletes: such
 
 import random
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
@@ -27,8 +28,8 @@ from ddb_assets.parquet.report import Report
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.ddl import create_schema
-from ddb_assets.warehouse.guards import check_report, refuse
-from ddb_assets.warehouse.ledger import TYPES, History, LoadResult, history, ledger, micros, record
+from ddb_assets.warehouse.guards import check_report, check_restart, refuse
+from ddb_assets.warehouse.ledger import TYPES, History, LoadResult, forget, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError, number
 from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
@@ -47,9 +48,11 @@ def load(
     *,
     schema: str | None = None,
     force: bool = False,
+    restart: bool = False,
     soft_delete: bool = False,
     options: WarehouseOptions = DEFAULTS,
     tombstone_retention: timedelta = TOMBSTONE_RETENTION,
+    before_commit: Callable[[], None] = lambda: None,
 ) -> LoadResult:
     """Brings an export's rows into the tables of `schema`, or does nothing when the ledger says they are there.
 
@@ -57,6 +60,9 @@ def load(
     after tables and columns that are missing were made. `force` loads an export again although the ledger has it.
     With `soft_delete` the rows of deleted items stay, marked. Tombstones older than `tombstone_retention` before the
     window's end are forgotten, with `soft_delete` none. `options` say how tables that are missing are made.
+    `restart` deletes all that is in the tables and in the ledger of this table first, in the same transaction: a full
+    export takes its place, whatever key, masks or columns the former rows had. `before_commit` is called when everything
+    has proved good; what it raises undoes the load.
 
     A load that was interrupted, by a lost connection or by another transaction, is begun again a few times; the ledger
     keeps it from being applied twice.
@@ -65,7 +71,8 @@ def load(
     already loaded, an export of another table, or numbers that do not add up.
     """
     schema = schema or warehouse.default_schema
-    loaded = partial(_load, warehouse, report, schema, force, soft_delete, options, tombstone_retention)
+    how = _How(force, restart, soft_delete, options, tombstone_retention, before_commit)
+    loaded = partial(_load, warehouse, report, schema, how)
     for pause in RETRIES:
         try:
             return _analyzed(warehouse, schema, loaded())
@@ -89,36 +96,65 @@ def _load(
     warehouse: Warehouse,
     report: Report,
     schema: str,
-    force: bool,
-    soft_delete: bool,
-    options: WarehouseOptions,
-    tombstone_retention: timedelta,
+    how: "_How",
 ) -> LoadResult:
     started = time.monotonic()
+    if how.restart:
+        check_restart(report)
     check_report(report)
     warehouse.execute(create_schema(schema))
     evolve(warehouse, ledger(schema), TYPES)
-    known = history(warehouse, schema, report)
-    refuse(report, known)
-    _check_present(warehouse, Table(schema, report.root.name), known)
-    if _is_applied(report, known, force):
+    known = _known(warehouse, schema, report, how)
+    if not how.restart:
+        _check_present(warehouse, Table(schema, report.root.name), known)
+    if _is_applied(report, known, how.force):
         return _unchanged(warehouse, schema, report, known)
-    tables = prepare(warehouse, schema, report, known, soft_delete=soft_delete, options=options)
+    tables = prepare(warehouse, schema, report, known, soft_delete=how.soft_delete, options=how.options)
     with warehouse.transaction(tables.tombstones):
-        known = history(warehouse, schema, report)  # again: another load may have come first while DDL ran
-        refuse(report, known)
-        if _is_applied(report, known, force):
+        known = _known(warehouse, schema, report, how)  # again: another load may have come first while DDL ran
+        if _is_applied(report, known, how.force):
             return _unchanged(warehouse, schema, report, known)
         check_unchanged(warehouse, tables)
+        if how.restart:
+            _start_over(warehouse, schema, report, tables)
         queries = stage(warehouse, tables, report)
-        (soft_delete_merge if soft_delete else merge)(warehouse, tables, report, known)
+        (soft_delete_merge if how.soft_delete else merge)(warehouse, tables, report, known)
         result = _finish(warehouse, tables, report, known)
-        forgotten = None if soft_delete else _forget_deletes(warehouse, tables, report, tombstone_retention)
+        forgotten = None if how.soft_delete else _forget_deletes(warehouse, tables, report, how.tombstone_retention)
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         warehouse.execute(record(schema, report, result, forgotten))
         for target in tables.relations:
             warehouse.execute(sql.drop(target.stage))
+        how.before_commit()
     return result
+
+
+@dataclass(frozen=True)
+class _How:
+    """What the caller of `load` asks for, as its docstring says."""
+
+    force: bool
+    restart: bool
+    soft_delete: bool
+    options: WarehouseOptions
+    tombstone_retention: timedelta
+    before_commit: Callable[[], None]
+
+
+def _known(warehouse: Warehouse, schema: str, report: Report, how: _How) -> History:
+    """What the ledger knows. Raises LoadError for an export that cannot be merged with what is there."""
+    known = history(warehouse, schema, report)
+    if how.restart:
+        known = known.started_over()
+    refuse(report, known)
+    return known
+
+
+def _start_over(warehouse: Warehouse, schema: str, report: Report, tables: Tables) -> None:
+    """Deletes every row of the table's relations, its tombstones, and the records of its loads."""
+    for table in (tables.root.table, *(table for table, _ in tables.below), tables.tombstones):
+        warehouse.execute(sql.delete_all(table))
+    warehouse.execute(forget(schema, report))
 
 
 def _check_present(warehouse: Warehouse, root: Table, known: History) -> None:

@@ -159,6 +159,11 @@ def delete_staged(root: Target, other: Table, types: Mapping[str, SqlType]) -> S
     return Statement(f"DELETE FROM {other} USING {root.stage} WHERE {root.matches(other, types)}")
 
 
+def delete_all(table: Table) -> Statement:
+    """Deletes every row; TRUNCATE would commit what came before."""
+    return Statement(f"DELETE FROM {table}")
+
+
 def delete_until(table: Table, version: str, until: int) -> Statement:
     """Deletes rows whose version is `until` or older."""
     return Statement(f"DELETE FROM {table} WHERE {table.column(version)} <= ?", (until,))

@@ -103,3 +103,12 @@ def test_a_signal_ends_the_command_and_keeps_the_lake(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(arguments: list[str], code: int, said: str) -> None:
     done = subprocess.run([*SANDBOX, *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+def test_a_folder_with_files_of_others_is_no_lake(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    arguments = [*SANDBOX, "--items", "3", "--lake", str(tmp_path), "--", sys.executable, "-c", "print('ran')"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert "notes.txt: name an empty or new folder" in done.stderr
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("notes.txt", "mine")]

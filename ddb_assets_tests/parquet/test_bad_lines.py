@@ -164,15 +164,6 @@ def test_a_file_with_other_counts_than_the_manifest_says(tmp_path: Path) -> None
         run(tmp_path, source)
 
 
-def test_running_again_replaces_everything(tmp_path: Path) -> None:
-    first = flattened(tmp_path, [GOOD, [b"{bad}"]])
-    (tmp_path / "out" / "orders" / "part-99999-00000.parquet").write_bytes(b"left by a run that was killed")
-    again = run(tmp_path, str(tmp_path / "bucket" / "exports"))
-    assert again.model_copy(update={"seconds": first.seconds}) == first
-    found = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert found == {"part-00000-00000.parquet", "00001-00000.jsonl", "schema.json", "profile.json", "report.json"}
-
-
 def test_a_report_of_another_make(tmp_path: Path) -> None:
     STORAGE.write(f"{tmp_path}/report.json", b'{"table": "Orders"}')
     with pytest.raises(FlattenError, match=r"report\.json: name: Field required; flatten the export again"):

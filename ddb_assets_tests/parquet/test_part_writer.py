@@ -1,5 +1,6 @@
 """Rows of many blocks in few files: as many as COPY reads at once, none too small, and every row once."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,12 +24,16 @@ def wide(first: int, count: int) -> dict[str, pl.DataFrame]:
     return {"orders": numbers(first, count)["orders"].with_columns(m=pl.lit(None, pl.Int64))}
 
 
+def named_below(folder: Path) -> Callable[[str, str], str]:
+    return lambda relation, name: f"{folder}/{relation}/{name}"
+
+
 def read(writer: PartWriter) -> list[int]:
     return sorted(n for written in writer.written for n in pl.read_parquet(written.part.uri)["n"])
 
 
 def test_what_is_little_is_one_part_named_after_its_first_block(tmp_path: Path) -> None:
-    writer = PartWriter(Storage(), str(tmp_path), 16, 500)
+    writer = PartWriter(Storage(), named_below(tmp_path), 16, 500)
     for number in range(50):
         writer.add((NARROW,), numbers(number * 10, 10), 10, f"{number:05d}-00000")
     (written,) = writer.finish()
@@ -42,7 +47,7 @@ def test_parts_are_a_multiple_of_the_slices_alike_and_have_every_row_once(
 ) -> None:
     monkeypatch.setattr(part_writer, "PART_BYTES", 80_000)
     monkeypatch.setattr(part_writer, "LEAST_BYTES", 100)
-    writer = PartWriter(Storage(), str(tmp_path), slices, 96_000)
+    writer = PartWriter(Storage(), named_below(tmp_path), slices, 96_000)
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda n: writer.add((NARROW,), numbers(n * 100, 100), 100, f"{n:05d}"), range(960)))
     parts = [written.part for written in writer.finish()]
@@ -54,7 +59,7 @@ def test_parts_are_a_multiple_of_the_slices_alike_and_have_every_row_once(
 
 
 def test_rows_with_other_columns_are_another_part(tmp_path: Path) -> None:
-    writer = PartWriter(Storage(), str(tmp_path), 1, 15)
+    writer = PartWriter(Storage(), named_below(tmp_path), 1, 15)
     writer.add((NARROW,), numbers(0, 5), 5, "a")
     writer.add((WIDE,), wide(5, 5), 5, "b")
     writer.add((WIDE,), wide(10, 5), 5, "c")

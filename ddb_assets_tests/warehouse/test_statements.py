@@ -145,7 +145,17 @@ def twice_the_same(warehouse: RedshiftWarehouse, folder: Path) -> None:
         load(warehouse, reported([write(folder / "t", twice, rows)], window=(at(10), at(20))))
 
 
-SCENES = (windows_of_orders, kept_rows, columns_that_grow, long_documents, refused, twice_the_same)
+def started_over(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """All rows and records of loads make way for a full export."""
+    source = Source(folder)
+    source.put(1, "a", "x", "y")
+    source.put(12, "b", "z")
+    load(warehouse, source.full(10))
+    load(warehouse, source.window(10, 20))
+    load(warehouse, source.full(5), restart=True)
+
+
+SCENES = (started_over, windows_of_orders, kept_rows, columns_that_grow, long_documents, refused, twice_the_same)
 
 
 @pytest.fixture(scope="module")

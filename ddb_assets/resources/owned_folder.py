@@ -1,0 +1,143 @@
+"""Folders that the project fills: refused when anything else lies in them, cleared of nothing but its own files.
+
+A folder is written beside what is there, under names that carry a run's id, and then switched by one file that lists the
+new content. Only after that are the files of the former content deleted. What is ours is what such a list names, or what
+carries the id of a run whose claim lies in the folder: a run that was killed leaves its claim, and the next one that ends
+clears up after both. Everything that replaces or deletes the content of a folder goes through here.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.resources.storage import PARTIAL, is_s3, join, split_s3
+
+if TYPE_CHECKING:
+    from ddb_assets.resources.storage import Storage
+
+CLAIM = "_unfinished-"
+RUN_DIGITS = 12
+
+
+class FolderError(DdbAssetsError):
+    """A folder cannot be written to without touching what belongs to others."""
+
+
+def normalized(folder: str, sources: Iterable[str] = ()) -> str:
+    """The folder's absolute path or s3:// URI without a slash at its end.
+
+    Raises FolderError for an empty name, a root, a bucket as a whole, and a folder that is one of `sources` or holds one.
+    """
+    if not folder.strip():
+        raise FolderError(
+            "the output folder has an empty name (is a variable unset?): name a folder for the output alone"
+        )
+    if is_s3(folder):
+        bucket, key = split_s3(folder)
+        if not key.strip("/"):
+            raise FolderError(
+                f"{folder} is a whole bucket: name a prefix in it for the output alone, such as s3://{bucket}/out"
+            )
+        folder = f"s3://{bucket}/{key.strip('/')}"
+    else:
+        path = Path(folder).resolve()
+        if path == path.parent:
+            raise FolderError(f"{folder} is the root of the file system: name a folder for the output alone")
+        if path.exists() and not path.is_dir():
+            raise FolderError(f"{folder} is a file: name a folder for the output alone")
+        folder = str(path)
+    for source in sources:
+        place = source.rstrip("/") if is_s3(source) else str(Path(source).resolve())
+        if place == folder or place.startswith(f"{folder}/"):
+            raise FolderError(
+                f"{folder} holds {source}, which is read: name another folder for the output, which would replace it"
+            )
+    return folder
+
+
+def refuse_others(storage: "Storage", folder: str, is_ours: Callable[[str], object]) -> tuple[str, ...]:
+    """The URIs of all files below a folder, which are ours. Raises FolderError when one is not."""
+    present = [entry.uri for entry in storage.list(folder)]
+    if others := [uri for uri in present if not is_ours(uri) and not PARTIAL.search(uri)]:
+        raise FolderError(
+            f"{folder} holds {len(others)} files that ddb_assets has not written there, such as {others[0]}: name an empty or "
+            "new folder, or move them away"
+        )
+    return tuple(present)
+
+
+class OwnedFolder:
+    """One folder and the run that fills it. `listed` are the URIs that its present list names, with the list itself.
+
+    Raises FolderError when a file lies there that neither the list names nor a claimed run has written; nothing has been
+    touched then. `permanent` tells of files of ours that stay whatever happens, for others refer to them.
+    """
+
+    def __init__(
+        self,
+        storage: "Storage",
+        folder: str,
+        listed: Iterable[str],
+        *,
+        permanent: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self.storage, self.uri = storage, folder
+        self.run = secrets.token_hex(RUN_DIGITS // 2)
+        named = set(listed)
+        runs = {run for entry in storage.list(folder) if (run := self._claimed(entry.uri))}
+        present = refuse_others(
+            storage,
+            folder,
+            lambda uri: uri in named or _run_of(uri) in runs or self._claimed(uri) in runs or permanent(uri),
+        )
+        self._former = {uri for uri in present if not permanent(uri)}
+        self._written: list[str] = []
+        self._claim = self.named(f"{CLAIM}{self.run}.json")
+        storage.write(self._claim, b"{}\n")
+
+    def named(self, name: str) -> str:
+        """The URI of a file of the folder."""
+        return join(self.uri, name)
+
+    def new(self, folder: str, name: str) -> str:
+        """A URI that nothing has yet, for a file of this run: `<folder>/<name>` with the run's id before its ending."""
+        stem, dot, ending = name.partition(".")
+        uri = join(self.uri, folder, f"{stem}-{self.run}{dot}{ending}")
+        self._written.append(uri)
+        return uri
+
+    def wrote(self, uri: str) -> None:
+        """Notes a file that this run made under a name of its own choice."""
+        self._written.append(uri)
+
+    def check(self) -> None:
+        """Raises FolderError when another run has taken the folder over and cleared this one away."""
+        if not self.storage.exists(self._claim):
+            raise FolderError(f"another run has written to {self.uri} at the same time: run this again")
+
+    def finish(self, listed: Iterable[str]) -> None:
+        """Deletes what the folder held before and this run wrote in vain; `listed` are the files of the list now written."""
+        kept = set(listed)
+        self.storage.delete([uri for uri in (*self._former, *self._written, self._claim) if uri not in kept])
+
+    def give_up(self) -> None:
+        """Deletes what this run wrote; what the folder held before is as it was."""
+        self.storage.delete([*self._written, self._claim])
+
+    def _claimed(self, uri: str) -> str:
+        """The id of the run whose claim this file is; empty for any other file."""
+        name = uri.removeprefix(f"{self.uri}/")
+        run = name.removeprefix(CLAIM).removesuffix(".json")
+        return run if name == f"{CLAIM}{run}.json" and _is_run(run) else ""
+
+
+def _run_of(uri: str) -> str:
+    """The run's id in a file's name, as `new` puts it there; empty when there is none."""
+    run = uri.rpartition("/")[2].partition(".")[0].rpartition("-")[2]
+    return run if _is_run(run) else ""
+
+
+def _is_run(text: str) -> bool:
+    return len(text) == RUN_DIGITS and set(text) <= set("0123456789abcdef")

@@ -1,0 +1,103 @@
+"""What a load leaves behind when it fails: no schema that nothing was loaded with, and no text in the clear."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ddb_assets.resources.storage import Storage
+from ddb_assets_tests.cases import copied
+from ddb_assets_tests.cli.test_commands import call
+from ddb_assets_tests.exports.written_export import write_export
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
+    monkeypatch.delenv("DDB_ASSETS_LAKE", raising=False)
+    return tmp_path / "state"
+
+
+def rows(warehouse: Path, query: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(warehouse)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_forgotten_sort_key_can_be_given_afterwards(tmp_path: Path, state: Path) -> None:
+    export, warehouse = copied("forgotten_sort_key_bricks_table", tmp_path) / "export", tmp_path / "w.duckdb"
+    target = ("--warehouse", f"duckdb:///{warehouse}")
+    call("load", str(export), "--key", "pk", *target, code=1)
+    assert not Path(f"{warehouse}.schemas").exists()
+    assert not list(state.rglob("*.parquet"))
+    assert "applied" in call("load", str(export), "--key", "pk,sk", *target).stdout
+
+
+def test_the_schema_documents_lie_beside_the_warehouse_whatever_the_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, warehouse = copied("colliding_names_swap_columns", tmp_path), tmp_path / "w.duckdb"
+    target = ("--key", "pk", "--warehouse", f"duckdb:///{warehouse}")
+    call("load", str(case / "full"), *target)
+    monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "another"))
+    call("load", str(case / "window"), *target)
+    (table,) = [str(name) for (name,) in rows(warehouse, "SELECT relation FROM _ddb_loads LIMIT 1")]
+    columns = {str(name) for name, *_ in rows(warehouse, f'DESCRIBE "{table}"') if str(name).startswith("user_id")}
+    assert len(columns) == 2
+    versions = sorted(path.name for path in Path(f"{warehouse}.schemas").rglob("0*.json"))
+    assert versions[0] == "000001.json"
+
+
+def test_documents_of_another_line_are_refused(tmp_path: Path) -> None:
+    case, warehouse = copied("colliding_names_swap_columns", tmp_path), tmp_path / "w.duckdb"
+    target = ("--key", "pk", "--warehouse", f"duckdb:///{warehouse}")
+    call("load", str(case / "full"), *target, "--schemas", str(tmp_path / "a"))
+    (table,) = [str(name) for (name,) in rows(warehouse, "SELECT relation FROM _ddb_loads LIMIT 1")]
+    before = rows(warehouse, f'SELECT * FROM "{table}" ORDER BY ALL')
+    said = call("load", str(case / "window"), *target, "--schemas", str(tmp_path / "b"), code=1).stderr
+    assert "one column could get two attributes" in said
+    assert "--restart" in said
+    assert rows(warehouse, f'SELECT * FROM "{table}" ORDER BY ALL') == before
+    assert not list((tmp_path / "b").rglob("0*.json"))
+
+
+def test_a_table_is_started_over_with_a_full_export_of_another_key(tmp_path: Path) -> None:
+    lines = [[b'{"Item":{"id":{"S":"a"},"new":{"S":"x"}}}', b'{"Item":{"id":{"S":"b"},"new":{"S":"y"}}}']]
+    source = write_export(Storage(), str(tmp_path / "bucket"), lines=lines)
+    later = write_export(Storage(), str(tmp_path / "bucket"), lines=lines, export_id="01695097218001-d6299cbd")
+    target = ("--warehouse", f"duckdb:///{tmp_path / 'w.duckdb'}")
+    call("load", source, "--key", "id", *target)
+    said = call("load", later, "--key", "new", *target, code=1).stderr
+    assert "its key was id, now it is new" in said
+    assert rows(tmp_path / "w.duckdb", "SELECT COUNT(*) FROM orders") == [(2,)]
+    call("load", later, "--key", "new", "--restart", *target)
+    assert rows(tmp_path / "w.duckdb", 'SELECT "new" FROM orders ORDER BY 1') == [("x",), ("y",)]
+    assert rows(tmp_path / "w.duckdb", "SELECT sequence FROM _ddb_loads") == [(2,)]
+
+
+def test_a_load_with_spilled_texts_keeps_them_and_no_parquet(tmp_path: Path, state: Path) -> None:
+    source = write_export(
+        Storage(), str(tmp_path / "bucket"), lines=[[b'{"Item":{"id":{"S":"a"},"t":{"S":"too long"}}}']]
+    )
+    config = tmp_path / "defs.yaml"
+    config.write_text(
+        "type: ddb_assets.components.DynamoDBTable\nattributes:\n  table: Orders\n  key: id\n  oversize: spill\n"
+        "  columns:\n    t: {type: VARCHAR(3)}\n"
+    )
+    call("load", source, "--config", str(config), "--warehouse", f"duckdb:///{tmp_path / 'w.duckdb'}")
+    ((uri,),) = rows(tmp_path / "w.duckdb", "SELECT t FROM orders")
+    assert Path(str(uri).partition("#")[0]).read_text() == "too long"
+    assert not list(state.rglob("*.parquet"))
+
+
+def test_a_redshift_load_must_be_told_where_documents_are(tmp_path: Path) -> None:
+    source = write_export(Storage(), str(tmp_path / "bucket"))
+    said = call("load", source, "--key", "id", "--warehouse", "redshift://u@h:5439/d", code=2).stderr
+    assert "DDB_ASSETS_LAKE is not set" in said
+
+
+def test_the_json_answer_has_the_identity(tmp_path: Path) -> None:
+    source = write_export(Storage(), str(tmp_path / "bucket"))
+    shown = call("load", source, "--key", "id", "--warehouse", f"duckdb:///{tmp_path / 'w.duckdb'}", "--json").stdout
+    identity = json.loads(shown)["report"]["identity"]
+    assert (identity["key"], identity["key_masks"], identity["mask_secret"]) == (["id"], [None], "")

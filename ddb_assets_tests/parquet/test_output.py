@@ -1,0 +1,121 @@
+"""Where a flattened export goes: beside what is there, switched by the report, and nothing else in the folder is touched."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ddb_assets.exports.manifest import ManifestError, read_export
+from ddb_assets.parquet import flatten as flattening
+from ddb_assets.parquet.flatten import flatten, read_report
+from ddb_assets.parquet.report import Report
+from ddb_assets.resources.owned_folder import FolderError
+from ddb_assets.resources.storage import Storage, StorageError
+from ddb_assets.table import KeySchema, Table
+from ddb_assets_tests.exports.written_export import write_export
+
+STORAGE = Storage()
+LINES = [[b'{"Item":{"id":{"S":"a"},"t":{"S":"long text"}}}', b'{"Item":{"id":{"S":"b"}}}'], [b"{bad}"]]
+
+
+def run(folder: Path, out: Path, export_id: str = "01695097218000-d6299cbd", **contract: object) -> Report:
+    source = str(folder / "bucket" / "exports" / "AWSDynamoDB" / export_id)
+    if not Path(source).exists():
+        write_export(STORAGE, str(folder / "bucket"), lines=LINES, export_id=export_id)
+    table = Table.model_validate({"table": "Orders", **contract})
+    key = KeySchema(partition_key="id")
+    return flatten(STORAGE, read_export(STORAGE, source), table=table, key=key, out=str(out)).report
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_holds_what_the_report_lists_and_nothing_more(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for _ in range(2):
+        report = run(tmp_path, out)
+        listed = {Path(uri) for uri in report.files} | {
+            out / name for name in ("report.json", "schema.json", "profile.json")
+        }
+        assert {path for path in out.rglob("*") if path.is_file()} == listed
+    assert read_report(STORAGE, str(out)) == report
+
+
+def test_another_export_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    first = run(tmp_path, tmp_path / "out")
+    second = run(tmp_path, tmp_path / "out", "01695097218001-d6299cbd")
+    assert not set(first.files) & set(second.files)
+    assert not any(Path(uri).exists() for uri in first.files)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "orders/own.parquet", ".git/HEAD"])
+def test_a_folder_with_files_of_others_is_left_as_it_is(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("mine")
+    with pytest.raises(FolderError, match="not written there"):
+        run(tmp_path, out)
+    assert files(out) == {name: b"mine"}
+
+
+def test_a_report_that_is_not_ours_is_a_file_of_others(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text('{"quarter": 3}')
+    with pytest.raises(FolderError, match="its report is not one of ours"):
+        run(tmp_path, tmp_path / "out")
+    assert files(tmp_path / "out") == {"report.json": b'{"quarter": 3}'}
+
+
+def test_a_report_cannot_name_files_outside_of_its_folder(tmp_path: Path) -> None:
+    out, mine = tmp_path / "out", tmp_path / "mine.txt"
+    mine.write_text("mine")
+    run(tmp_path, out)
+    document = json.loads((out / "report.json").read_text())
+    document["quarantine"].append(str(mine))
+    (out / "report.json").write_text(json.dumps(document))
+    run(tmp_path, out)
+    assert mine.read_text() == "mine"
+
+
+def test_a_run_that_fails_leaves_the_content_before_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(tmp_path, out)
+    before = files(out)
+    source = write_export(STORAGE, str(tmp_path / "bucket"), lines=LINES, export_id="01695097218001-d6299cbd")
+    whole = STORAGE.read(f"{source}/data/file1.json.gz")
+    STORAGE.write(f"{source}/data/file1.json.gz", whole[: len(whole) // 2])
+    with pytest.raises(ManifestError):
+        run(tmp_path, out, "01695097218001-d6299cbd")
+    assert files(out) == before
+
+
+def test_a_run_that_cannot_write_its_report_leaves_the_content_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(tmp_path, out)
+    before = files(out)
+    write = Storage.write
+
+    def full(self: Storage, uri: str, data: bytes) -> None:
+        if uri.endswith(flattening.REPORT):
+            raise StorageError("no space left")
+        write(self, uri, data)
+
+    monkeypatch.setattr(Storage, "write", full)
+    with pytest.raises(StorageError):
+        run(tmp_path, out)
+    parts = {name: content for name, content in before.items() if name not in {"schema.json", "profile.json"}}
+    assert parts.items() <= files(out).items()
+    assert files(out).keys() == before.keys()
+
+
+def test_texts_that_rows_refer_to_stay(tmp_path: Path) -> None:
+    def spilling(size: str) -> Report:
+        return run(tmp_path, tmp_path / "out", oversize="spill", columns={"t": {"type": size}})
+
+    spilling("VARCHAR(3)")
+    (spilled,) = (tmp_path / "out" / "_spill").iterdir()
+    spilling("VARCHAR(30)")
+    assert spilled.read_text() == "long text"

@@ -1,0 +1,70 @@
+"""Rows of two identities never meet in one table: the load refuses them until the table is started over."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddb_assets.parquet.schema_store import SchemaStoreError
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.sql import Statement
+from ddb_assets_tests.parquet.test_identity import HMAC, SECRET, made
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Any:
+    with DuckDBWarehouse(":memory:") as warehouse:
+        load(warehouse, made(tmp_path).report)
+        yield warehouse
+
+
+def count(warehouse: DuckDBWarehouse) -> object:
+    return warehouse.fetch(Statement('SELECT COUNT(*) FROM "main"."orders"'))[0][0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"key": "at"}, {"columns": {"id": {"mask": "sha256"}}}, {"store": "other"}], ids=str
+)
+def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
+    tmp_path: Path, loaded: DuckDBWarehouse, change: dict[str, Any]
+) -> None:
+    other = made(tmp_path, export=1, restart=True, **change).report
+    with pytest.raises(LoadError, match=r"does not go with the rows of 'orders'.*--restart"):
+        load(loaded, other)
+    assert count(loaded) == 1
+    result = load(loaded, other, restart=True)
+    assert (result.applied, result.sequence, count(loaded)) == (True, 2, 1)
+    with pytest.raises(LoadError, match="does not go with the rows"):
+        load(loaded, made(tmp_path, export=2, restart=True).report)
+
+
+def test_a_load_after_the_secret_was_rotated_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with DuckDBWarehouse(":memory:") as warehouse:
+        monkeypatch.setenv(SECRET, "one")
+        load(warehouse, made(tmp_path, columns=HMAC).report)
+        monkeypatch.setenv(SECRET, "two")
+        rotated = made(tmp_path, export=1, columns=HMAC, restart=True).report
+        with pytest.raises(LoadError, match="the secret of mask: hmac is another one"):
+            load(warehouse, rotated)
+        load(warehouse, rotated, restart=True)
+
+
+def test_what_is_raised_before_the_commit_undoes_the_load(tmp_path: Path) -> None:
+    def refused() -> None:
+        raise SchemaStoreError("stored by another run")
+
+    with DuckDBWarehouse(":memory:") as warehouse:
+        report = made(tmp_path).report
+        with pytest.raises(SchemaStoreError):
+            load(warehouse, report, before_commit=refused)
+        assert count(warehouse) == 0
+        assert load(warehouse, report).applied
+
+
+def test_only_a_full_export_can_start_a_table_over(tmp_path: Path, loaded: DuckDBWarehouse) -> None:
+    window = made(tmp_path, export=1).report.model_copy(update={"export_type": "INCREMENTAL_EXPORT"})
+    with pytest.raises(LoadError, match="can only be started over with a full export"):
+        load(loaded, window, restart=True)
+    assert count(loaded) == 1
