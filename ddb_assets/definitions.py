@@ -8,6 +8,8 @@ import importlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import dagster as dg
@@ -18,6 +20,7 @@ from ddb_assets.exports.sensor import manifest_sensors
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.table_assets import whole_assets
 
 
 def build_defs(project: Path | None = None, resources: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -29,10 +32,17 @@ def build_defs(project: Path | None = None, resources: Mapping[str, object] | No
         warnings.simplefilter("ignore", dg.BetaWarning)
         declared = tree.build_defs()
     tables = [component.table for component in tree.get_all_components(of_type=DynamoDBTable)]
+    baseline = dg.define_asset_job(
+        BASELINE,
+        selection=reduce(or_, map(whole_assets, tables), dg.AssetSelection.assets()),
+        description="Export every table in full, flatten it and load it into the warehouse.",
+    )
     return dg.Definitions.merge(
         declared,
         dg.Definitions(
-            resources={**own, **(resources or {})}, jobs=[BASELINE], sensors=[AUTOMATION, *manifest_sensors(tables)]
+            resources={**own, **(resources or {})},
+            jobs=[baseline] if tables else [],
+            sensors=[AUTOMATION, *manifest_sensors(tables)],
         ),
     )
 
