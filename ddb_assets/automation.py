@@ -21,12 +21,8 @@ FULL_CHAIN = ("snapshots", "baseline", "warehouse_baseline")
 LOAD_TAG = "ddb_assets/load"
 """Says of an asset how its table is loaded: upsert or replace."""
 
-BASELINE = dg.define_asset_job(
-    "baseline",
-    selection=dg.AssetSelection.key_prefixes(*FULL_CHAIN)
-    | (dg.AssetSelection.key_prefixes("warehouse") & dg.AssetSelection.tag(LOAD_TAG, "replace")),
-    description="Export every table in full, flatten it and load it into the warehouse.",
-)
+BASELINE = "baseline"
+"""The job that exports every table in full."""
 
 IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
 """A run of a window has a few short steps, one after another: a process for each would take longer than they do."""

@@ -4,9 +4,12 @@ A table is added as YAML in `defs/`, never here. `build_defs` takes another proj
 """
 
 import gc
+import importlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import dagster as dg
@@ -17,25 +20,40 @@ from ddb_assets.exports.sensor import manifest_sensors
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.table_assets import whole_assets
 
-PACKAGE = Path(__file__).parent
 
-
-def build_defs(project: Path = PACKAGE, resources: Mapping[str, object] | None = None) -> dg.Definitions:
-    """The definitions of the dg project that `project` lies in; `resources` replace those of the same name."""
+def build_defs(project: Path | None = None, resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """Our own definitions, or those of the dg project that `project` lies in; `resources` replace those of the same name."""
     own = {"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()}
-    tree = dg.ComponentTree.for_project(path_within_project=project)
+    tree = dg.ComponentTree.for_project(path_within_project=project) if project else _own_tree()
     with warnings.catch_warnings(), _nothing_to_collect():
         # Dagster's own code references are beta, and it says so for every file at every load
         warnings.simplefilter("ignore", dg.BetaWarning)
         declared = tree.build_defs()
     tables = [component.table for component in tree.get_all_components(of_type=DynamoDBTable)]
+    baseline = dg.define_asset_job(
+        BASELINE,
+        selection=reduce(or_, map(whole_assets, tables), dg.AssetSelection.assets()),
+        description="Export every table in full, flatten it and load it into the warehouse.",
+    )
     return dg.Definitions.merge(
         declared,
         dg.Definitions(
-            resources={**own, **(resources or {})}, jobs=[BASELINE], sensors=[AUTOMATION, *manifest_sensors(tables)]
+            resources={**own, **(resources or {})},
+            jobs=[baseline] if tables else [],
+            sensors=[AUTOMATION, *manifest_sensors(tables)],
         ),
     )
+
+
+def _own_tree() -> dg.ComponentTree:
+    """What lies below `defs/` beside this file.
+
+    An installed package has no pyproject.toml, or one above it that is another project's, as where .venv lies in that.
+    """
+    defs_module = importlib.import_module("ddb_assets.defs")
+    return dg.ComponentTree.from_module(defs_module=defs_module, project_root=Path(__file__).parents[1])
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.profile import path_rows
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.parquet.schema import DELETED
+from ddb_assets.reported import newest
 from ddb_assets.resources.storage import is_s3, join, split_s3
 from ddb_assets.table import KeySchema, Table
 from ddb_assets.warehouse.ledger import LoadResult
@@ -280,20 +281,19 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[object]], note: str
 
 def upstream_export(context: dg.AssetExecutionContext, table: Table) -> tuple[str, KeySchema]:
     """The newest snapshot's manifest URI and key schema. Raises UpstreamError when there is no snapshot."""
-    facts = _newest(context, asset_key("snapshots", table.name))
+    facts = _newest(context, asset_key("snapshots", table.name), URI, KEY)
     return str(facts[URI].value), KeySchema.model_validate(facts[KEY].value)
 
 
 def upstream_folder(context: dg.AssetExecutionContext, table: Table) -> str:
     """The folder of the newest baseline. Raises UpstreamError when there is none."""
-    return str(_newest(context, asset_key("baseline", table.name))[FOLDER].value)
+    return str(_newest(context, asset_key("baseline", table.name), FOLDER)[FOLDER].value)
 
 
-def _newest(context: dg.AssetExecutionContext, key: dg.AssetKey) -> Mapping[str, dg.MetadataValue]:
-    event = context.instance.get_latest_materialization_event(key)
-    if event is None or event.asset_materialization is None:
-        raise UpstreamError(
-            f"{key.to_user_string()} has never been materialized: materialize it first, or the whole group"
-        )
-    facts: Mapping[str, dg.MetadataValue] = event.asset_materialization.metadata
-    return facts
+def _newest(context: dg.AssetExecutionContext, key: dg.AssetKey, *needed: str) -> Mapping[str, dg.MetadataValue]:
+    if facts := newest(context.instance, key, *needed):
+        return facts
+    raise UpstreamError(
+        f"{key.to_user_string()} has never been materialized by a run of its own (one that somebody reported holds "
+        "nothing): materialize it first, or the whole group"
+    )

@@ -156,7 +156,7 @@ def _run(instance: dg.DagsterInstance, tables: list[str], stages: tuple[str, ...
     chosen = [
         key for key in graph.get_all_asset_keys() if key.path[0] in stages and graph.get(key).group_name in tables
     ]
-    result = defs.resolve_job_def(BASELINE.name).execute_in_process(
+    result = defs.resolve_job_def(BASELINE).execute_in_process(
         instance=instance,
         asset_selection=chosen,
         raise_on_error=False,

@@ -13,6 +13,7 @@ from ddb_assets import metadata
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.request import TableExports
 from ddb_assets.exports.windows import Gap, Window, backlog
+from ddb_assets.reported import newest
 from ddb_assets.table import Table
 
 
@@ -36,10 +37,16 @@ class Baseline:
 
 def find_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline | None:
     """The table's loaded baseline, if there is one."""
-    event = instance.get_latest_materialization_event(metadata.asset_key("warehouse_baseline", table.name))
-    if event is None or event.asset_materialization is None:
+    facts = newest(
+        instance,
+        metadata.asset_key("warehouse_baseline", table.name),
+        metadata.BASELINE_TIME,
+        metadata.EXPORT_ID,
+        metadata.TABLE_ARN,
+        metadata.TABLE_ID,
+    )
+    if facts is None:
         return None
-    facts = event.asset_materialization.metadata
     return Baseline(
         time=_moment(facts[metadata.BASELINE_TIME]),
         export_id=str(facts[metadata.EXPORT_ID].value),
@@ -52,7 +59,15 @@ def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
     """The same. Raises NoBaselineError saying what to materialize."""
     if found := find_baseline(instance, table):
         return found
-    raise NoBaselineError(f"{table.name} has no baseline yet: materialize {baseline_assets(table)}, then its windows")
+    raise NoBaselineError(no_baseline(table))
+
+
+def no_baseline(table: Table) -> str:
+    """What to do where there is none."""
+    return (
+        f"{table.name} has no baseline: materialize {baseline_assets(table)}, then its windows (one that somebody reported "
+        "by hand holds nothing)"
+    )
 
 
 def baseline_assets(table: Table) -> str:
@@ -69,13 +84,9 @@ def window_facts(
     instance: dg.DagsterInstance, stage: metadata.Stage, table: Table, key: str
 ) -> Mapping[str, dg.MetadataValue] | None:
     """The metadata of the newest materialization of a window, if there is one."""
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=metadata.asset_key(stage, table.name), asset_partitions=[key]), limit=1
-    ).records
-    if not records or records[0].asset_materialization is None:
-        return None
-    facts: Mapping[str, dg.MetadataValue] = records[0].asset_materialization.metadata
-    return facts
+    where = {"exports": (metadata.URI,), "parquet": (metadata.FOLDER,)}.get(stage, ())
+    asset = metadata.asset_key(stage, table.name)
+    return newest(instance, asset, metadata.EXPORT_ID, *where, partition=key, instead=metadata.COVERED)
 
 
 def needed_facts(
@@ -85,7 +96,8 @@ def needed_facts(
     if found := window_facts(context.instance, stage, table, key):
         return found
     raise metadata.UpstreamError(
-        f"{stage}/{table.name} has nothing for the window {key} yet: materialize that partition of it first"
+        f"{stage}/{table.name} has nothing for the window {key} yet, or only what somebody reported: materialize that "
+        "partition of it first"
     )
 
 

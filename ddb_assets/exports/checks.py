@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from ddb_assets import metadata
-from ddb_assets.automation import EVERY_HOUR, explained_failure
-from ddb_assets.exports.chain import Baseline, due_by_the_clock, loaded_baseline, materialized
+from ddb_assets.automation import EVERY_HOUR
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.chain import Baseline, NoBaselineError, due_by_the_clock, loaded_baseline, materialized
 from ddb_assets.table import Table
 
 COMPLETE, FRESH = "windows_complete", "fresh"
@@ -37,12 +38,37 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
         ),
     ]
 
-    @dg.multi_asset_check(name=f"chain_{table.name}", specs=specs)
+    @dg.multi_asset_check(name=f"chain_{table.name}", specs=specs, can_subset=True)
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        with explained_failure():
-            yield from judged(context.instance, table, datetime.now(UTC))
+        wanted = {key.name for key in context.selected_asset_check_keys}
+        found = _results(context.instance, table, datetime.now(UTC))
+        yield from (result for result in found if result.check_name in wanted)
 
     return checks
+
+
+def _results(instance: dg.DagsterInstance, table: Table, now: datetime) -> list[dg.AssetCheckResult]:
+    """A result of each check whatever the state: a check that raises fails the run of the table that it looks at."""
+    try:
+        return list(judged(instance, table, now))
+    except NoBaselineError as error:  # nothing is wrong with a table that nobody has loaded yet
+        return _undecided(table, str(error), dg.AssetCheckSeverity.WARN)
+    except DdbAssetsError as error:
+        return _undecided(table, f"cannot be found out: {error}", dg.AssetCheckSeverity.ERROR)
+
+
+def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> list[dg.AssetCheckResult]:
+    """Neither check passes while nobody can tell."""
+    return [
+        dg.AssetCheckResult(
+            passed=False,
+            asset_key=metadata.asset_key("warehouse", table.name),
+            check_name=name,
+            severity=severity,
+            description=reason,
+        )
+        for name in (COMPLETE, FRESH)
+    ]
 
 
 def judged(instance: dg.DagsterInstance, table: Table, now: datetime) -> Iterator[dg.AssetCheckResult]:

@@ -11,15 +11,14 @@ from itertools import islice
 
 import dagster as dg
 
-from ddb_assets import metadata
 from ddb_assets.automation import IN_PROCESS
 from ddb_assets.exports.chain import (
     ChainBrokenError,
-    baseline_assets,
     check_same_table,
     due_by_the_clock,
     find_baseline,
     materialized,
+    no_baseline,
 )
 from ddb_assets.exports.follow import ExportRef
 from ddb_assets.exports.request import Destination, Increment, NotRestorableError, TableExports
@@ -28,6 +27,7 @@ from ddb_assets.exports.windows import Gap, Window, backlog
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.table import Table
+from ddb_assets.table_assets import stage_assets, whole_assets
 
 EVERY_5_MINUTES = "*/5 * * * *"
 A_TICK = timedelta(seconds=30)  # then the rest waits for the next one
@@ -40,10 +40,9 @@ ATTEMPTS = 4
 
 def snapshot_schedule(table: Table) -> dg.ScheduleDefinition:
     """Exports and loads a table that is replaced as a whole, at its cadence."""
-    stages: tuple[metadata.Stage, ...] = ("snapshots", "baseline", "warehouse")
     return dg.ScheduleDefinition(
         name=f"{table.name}_snapshots",
-        target=stage_assets(table, *stages),
+        target=whole_assets(table),
         cron_schedule=table.windows.cron,
         execution_timezone="UTC",
         description=f"Exports {table.table} in full, {table.cadence}, and replaces it in the warehouse.",
@@ -63,7 +62,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
     def windows(context: dg.ScheduleEvaluationContext, aws: AWS, lake: Lake) -> dg.SkipReason | list[dg.RunRequest]:
         baseline = find_baseline(context.instance, table)
         if baseline is None:
-            return dg.SkipReason(f"no baseline yet: materialize {baseline_assets(table)}")
+            return dg.SkipReason(no_baseline(table))
         done = materialized(context.instance, "exports", table)
         now = datetime.now(UTC)
         if not due_by_the_clock(table, baseline, done, now):
@@ -85,11 +84,6 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         return runs or dg.SkipReason(asking.said(len(due.windows)))
 
     return windows
-
-
-def stage_assets(table: Table, *stages: metadata.Stage) -> dg.AssetSelection:
-    """Everything that these stages have of the table, its child relations included."""
-    return dg.AssetSelection.groups(table.name) & dg.AssetSelection.key_prefixes(*stages)
 
 
 class _Asking:

@@ -7,33 +7,36 @@ may take 60 s; events of one tick are stored before its runs are started, and a 
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from itertools import islice
 from typing import Any
 
 import dagster as dg
-import orjson
-from pydantic import BaseModel
 
 from ddb_assets import metadata
 from ddb_assets.automation import IN_PROCESS
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.assets import VERIFIED
-from ddb_assets.exports.chain import Baseline, baseline_assets, find_baseline, window_facts
+from ddb_assets.exports.chain import Baseline, baseline_assets, find_baseline, no_baseline, window_facts
+from ddb_assets.exports.claim import Claim
 from ddb_assets.exports.follow import started_at
 from ddb_assets.exports.manifest import SUMMARY, Export, ManifestError, read_export
 from ddb_assets.exports.notifications import Notifications
-from ddb_assets.exports.schedule import stage_assets
 from ddb_assets.exports.windows import Window, WindowError, partition_of
 from ddb_assets.partitions import window_partitions
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import Storage, StorageError, join
 from ddb_assets.table import ExportTarget, Table
+from ddb_assets.table_assets import stage_keys
 
+FOLLOW_UP: tuple[metadata.Stage, ...] = ("parquet", "warehouse")
 INTERVAL = 60  # seconds from one look to the next
 A_TICK = timedelta(seconds=30)
 AT_MOST = 100  # exports looked at in one tick
@@ -46,20 +49,23 @@ def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
     for table in tables:
         if table.load == "upsert":
             places.setdefault(table.export, []).append(table)
-    return [_sensor(place, found) for place, found in places.items()]
+    names = Counter(_name(place) for place in places)
+    return [_sensor(_name(place, distinct=names[_name(place)] > 1), place, found) for place, found in places.items()]
 
 
-def _sensor(place: ExportTarget | None, tables: list[Table]) -> dg.SensorDefinition:
-    name = "exports_of_the_lake"
-    if place:
-        name = re.sub(r"[^A-Za-z0-9]+", "_", f"exports_in_{place.bucket}_{place.prefix}").strip("_")
-    started: dg.AssetSelection = dg.AssetSelection.assets()
-    for table in tables:
-        started |= stage_assets(table, "parquet", "warehouse")
+def _name(place: ExportTarget | None, *, distinct: bool = False) -> str:
+    """Of the sensor of a place; `distinct` tells apart places whose names differ in punctuation only."""
+    if place is None:
+        return "exports_of_the_lake"
+    words = re.sub(r"[^A-Za-z0-9]+", "_", f"exports_in_{place.bucket}_{place.prefix}").strip("_")
+    return f"{words}_{sha256(f'{place.bucket}/{place.prefix}'.encode()).hexdigest()[:8]}" if distinct else words
 
+
+def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.SensorDefinition:
     @dg.sensor(
         name=name,
-        asset_selection=started,  # a `target` would be one job, and tables differ in cadence and start
+        # a `target` would be one job, and tables differ in cadence and start
+        asset_selection=dg.AssetSelection.assets(*(key for table in tables for key in stage_keys(table, *FOLLOW_UP))),
         minimum_interval_seconds=INTERVAL,
         description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
     )
@@ -140,25 +146,41 @@ class _Tick:
             if str(error) != said:
                 self._damaged(export_id, uri, error)
             return None if old else str(error)
-        return self._route(export, old)
-
-    def _route(self, export: Export, old: bool) -> str | None:
-        table = self._table(export.table_arn)
-        if table is None or export.kind == "full":  # of nobody's, or a snapshot: those are asked for, and awaited
+        if export.kind == "full":  # a snapshot: those are asked for, and awaited
             return None
+        return self._offer(export, said, old=old)
+
+    def _offer(self, export: Export, said: str, *, old: bool) -> str | None:
+        """To every table that it may be of. What is wrong with one is told on its page, once; the others go on."""
+        left: list[str] = []
+        told: list[str] = []
+        for table in self._tables(export.table_arn):
+            try:
+                if reason := self._take(table, export, old=old):
+                    left.append(reason)
+            except (WindowError, ManifestError) as error:
+                told.append(self._observe(table, export, "not a window of this table", str(error), said))
+            except Exception as error:  # whatever it is, it is not the other tables' error
+                if not isinstance(error, DdbAssetsError):
+                    self.context.log.exception(f"{table.name}: export {export.id}")
+                reason = f"{table.name}: {error}" if isinstance(error, DdbAssetsError) else f"{table.name}: {error!r}"
+                told.append(self._observe(table, export, "could not be dealt with, is tried again", reason, said))
+                left.extend([] if old else [reason])
+        return "; ".join(dict.fromkeys([*left, *told])) if left else None
+
+    def _take(self, table: Table, export: Export, *, old: bool) -> str | None:
+        """Raises WindowError and ManifestError for an export that is never loaded into this table."""
         baseline = find_baseline(self.context.instance, table)
+        named = any(other.table == export.table_arn for other in self.tables)
+        if named and table.table != export.table_arn and not (baseline and baseline.table_arn == export.table_arn):
+            return None  # of a table that has the same name in another account or Region, and a contract of its own
         if baseline is None:
-            return None if old else f"{table.name} has no baseline: materialize {baseline_assets(table)}"
+            return None if old else no_baseline(table)
         if export.to_time and export.to_time > self.now:  # its partition exists once our clock says so, too
             return (
                 f"{export.id} is of a window that ends at {export.to_time.isoformat()}, later than this machine's clock"
             )
-        try:
-            key = _partition(table, export, baseline)
-        except DdbAssetsError as error:
-            self._observe(table, export, str(error))
-            return None
-        return self._arrived(table, export, key, baseline)
+        return self._arrived(table, export, _partition(table, export, baseline), baseline)
 
     def _arrived(self, table: Table, export: Export, key: str, baseline: Baseline) -> str | None:
         known_id = self._made_of("exports", table, key)
@@ -177,26 +199,15 @@ class _Tick:
             self.runs[table.name, key] = dg.RunRequest(
                 run_key=f"{table.name}/{key}/{export.id}",
                 partition_key=key,
-                asset_selection=list(self._follow_up(table)),
+                asset_selection=stage_keys(table, *FOLLOW_UP),
                 run_config=IN_PROCESS,
                 tags={"ddb_assets/export": export.id},
             )
         return None
 
-    def _table(self, arn: str) -> Table | None:
-        """The table of this ARN; a contract that gives only a name means the one of that name in our own account."""
-        name = arn.rpartition("/")[2]
-        return next(
-            (table for table in self.tables if table.table == arn),
-            next((table for table in self.tables if table.table == name), None),
-        )
-
-    def _follow_up(self, table: Table) -> Iterator[dg.AssetKey]:
-        repository = self.context.repository_def
-        graph = repository.asset_graph if repository else None
-        if graph is None:
-            raise dg.DagsterInvariantViolationError("a sensor needs the definitions that it belongs to")
-        yield from sorted(stage_assets(table, "parquet", "warehouse").resolve(graph))
+    def _tables(self, arn: str) -> list[Table]:
+        """All contracts of this ARN; one that gives only a name means the table of that name in our own account."""
+        return [table for table in self.tables if table.table in (arn, arn.rpartition("/")[2])]
 
     def _made_of(self, stage: metadata.Stage, table: Table, key: str) -> str:
         """The id of the export that this stage has of a window, empty for none."""
@@ -217,30 +228,29 @@ class _Tick:
         states = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
         return self.context.instance.get_runs(dg.RunsFilter(statuses=states))
 
-    def _observe(self, table: Table, export: Export, reason: str) -> None:
-        """An export that cannot be a window of this chain is told on the asset's page; it is never loaded."""
-        self._warn(export.id, reason)
-        facts: dict[str, Any] = {metadata.URI: export.uri, metadata.EXPORT_ID: export.id, "reason": reason}
-        asset = metadata.asset_key("exports", table.name)
-        self.events.append(dg.AssetObservation(asset, description="not a window of this table", metadata=facts))
+    def _observe(self, table: Table, export: Export, what: str, reason: str, said: str) -> str:
+        """An export that is not loaded is told on the asset's page, unless a tick before this one did."""
+        if reason not in said:
+            self._warn(export.id, reason)
+            facts: dict[str, Any] = {metadata.URI: export.uri, metadata.EXPORT_ID: export.id, "reason": reason}
+            asset = metadata.asset_key("exports", table.name)
+            self.events.append(dg.AssetObservation(asset, description=what, metadata=facts))
+        return reason
 
     def _damaged(self, export_id: str, uri: str, error: ManifestError) -> None:
         """Fails the check of the window that the damaged export says it is of, as far as it can be made out."""
         self._warn(export_id, str(error))
         try:
-            summary = _Claim.of(self.storage.read(uri))
+            summary = Claim.of(self.storage.read(uri))
         except StorageError:
             return
-        table = self._table(summary.tableArn) if summary else None
-        baseline = find_baseline(self.context.instance, table) if table else None
-        if not (table and baseline and summary):
-            return
-        try:
-            window = Window(summary.exportFromTime, summary.exportToTime)
-            key = partition_of(table.windows, window, baseline.time)
-        except DdbAssetsError:
-            return
-        self._evaluated(table, key, str(error), {metadata.URI: dg.MetadataValue.text(uri)})
+        for table in self._tables(summary.tableArn) if summary else ():
+            with suppress(DdbAssetsError):  # then nobody can say which window
+                baseline = find_baseline(self.context.instance, table)
+                if summary and baseline:
+                    window = Window(summary.exportFromTime, summary.exportToTime)
+                    key = partition_of(table.windows, window, baseline.time)
+                    self._evaluated(table, key, str(error), {metadata.URI: dg.MetadataValue.text(uri)})
 
     def _evaluated(self, table: Table, key: str, problem: str | None, facts: metadata.Metadata) -> None:
         self.events.append(
@@ -256,21 +266,6 @@ class _Tick:
 
     def _warn(self, export_id: str, text: str) -> None:
         self.context.log.warning(f"export {export_id}: {text}")
-
-
-class _Claim(BaseModel):
-    """What the summary of an export says of itself, true or not."""
-
-    tableArn: str  # noqa: N815 -- AWS's names
-    exportFromTime: datetime  # noqa: N815
-    exportToTime: datetime  # noqa: N815
-
-    @classmethod
-    def of(cls, summary: bytes) -> "_Claim | None":
-        try:
-            return cls.model_validate(orjson.loads(summary))
-        except ValueError:
-            return None
 
 
 def _partition(table: Table, export: Export, baseline: Baseline) -> str:

@@ -1,0 +1,29 @@
+"""Materializations as Dagster's log has them, of which only some are ours.
+
+Anybody can report one, in the UI or by the API: it has none of our metadata, and nothing was exported, flattened or loaded
+for it. So what an asset of ours has is what the newest materialization says that a step or sensor of ours has made.
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+PAGE = 100
+
+
+def newest(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, *needed: str, partition: str | None = None, instead: str = ""
+) -> Mapping[str, dg.MetadataValue] | None:
+    """The metadata of the newest materialization that has all of `needed`, or has `instead`; None when there is none."""
+    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=None if partition is None else [partition])
+    limit, cursor, more = 1, None, True  # the newest is ours but for once in a long while
+    while more:
+        found = instance.fetch_materializations(wanted, limit=limit, cursor=cursor)
+        for record in found.records:
+            facts: Mapping[str, dg.MetadataValue] = (
+                record.asset_materialization.metadata if record.asset_materialization else {}
+            )
+            if instead in facts or set(needed) <= facts.keys():
+                return facts
+        limit, cursor, more = PAGE, found.cursor, found.has_more
+    return None

@@ -1,0 +1,29 @@
+"""Which assets a table has, by their keys: groups, tags and kinds are anybody's to change in `post_processing`."""
+
+import dagster as dg
+
+from ddb_assets import metadata
+from ddb_assets.parquet.assets import relations
+from ddb_assets.table import Table
+
+OF_ITEMS: frozenset[metadata.Stage] = frozenset({"dynamodb", "snapshots", "exports"})
+"""Stages in which a table is one asset; in the others each of its relations is one."""
+
+
+def stage_keys(table: Table, *stages: metadata.Stage) -> list[dg.AssetKey]:
+    """Everything that these stages have of the table, its child relations included."""
+    names = list(relations(table).values())
+    return [
+        metadata.asset_key(stage, name) for stage in stages for name in ([table.name] if stage in OF_ITEMS else names)
+    ]
+
+
+def stage_assets(table: Table, *stages: metadata.Stage) -> dg.AssetSelection:
+    """The same as a selection."""
+    return dg.AssetSelection.assets(*stage_keys(table, *stages))
+
+
+def whole_assets(table: Table) -> dg.AssetSelection:
+    """What a full export of the table passes, from the snapshot to the warehouse."""
+    loaded: metadata.Stage = "warehouse" if table.load == "replace" else "warehouse_baseline"
+    return stage_assets(table, "snapshots", "baseline", loaded)
