@@ -15,7 +15,7 @@ import orjson
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import Step, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path
 from ddb_assets.parquet import json_text
 from ddb_assets.parquet.columns import add_digits, is_json_number, largest, number_column, time_column
 from ddb_assets.parquet.exact import ExactPath
@@ -95,8 +95,13 @@ class FastPath:
         texts: list[str | None] = []
         names: list[int] = []
         for line, there in zip(self.decoded["line"], present, strict=True):
-            value = _value_at(orjson.loads(line)[self.image], at.path) if there else None
-            names.append(1 + count_names(value) if there else 0)
+            try:
+                value = _value_at(orjson.loads(line)[self.image], at.path) if there else None
+                names.append(1 + count_names(value) if there else 0)
+            except (orjson.JSONDecodeError, AttributeValueError):  # nested too deep: for the exact path to say so
+                names.append(0)
+                texts.append(None)
+                continue
             texts.append(exact.json_text(node, value, at.path) if there and not at.counting else None)
             if texts[-1] is not None and isinstance(value, dict):
                 at.seen.counts.update(value.keys())
