@@ -53,7 +53,7 @@ def load_line(line: str) -> dict[str, Any]:
     try:
         loaded = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise AttributeValueError(TOO_DEEP if "Recursion" in str(error) else f"not JSON: {error}") from None
+        raise AttributeValueError(TOO_DEEP if "limit" in error.msg else f"not JSON: {error}") from None
     if not isinstance(loaded, dict):
         raise AttributeValueError(f"expected an object, found {type(loaded).__name__}")
     _refuse_duplicates(line, count_names(loaded))
