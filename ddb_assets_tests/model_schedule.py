@@ -15,6 +15,8 @@ from ddb_assets.table import Table
 from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets_tests.model_world import Attributes, Crash, ServerFault, World
 from ddb_assets_tests.parquet.items import decoded
+from ddb_assets_tests.parquet.rebuild import by_value
+from ddb_assets_tests.parquet.texts import number_text, with_texts
 
 CONTRACT = Table.model_validate({"table": "model", "nested": {"tags": "child", "lines": "child"}})
 HOUR = 3_600_000_000
@@ -44,7 +46,7 @@ class Step:
 class Schedule:
     """What happens to a table (time, key, item or None for a delete), and then to its exports."""
 
-    writes: tuple[tuple[int, str, int, Attributes | None], ...]
+    writes: tuple[tuple[int, str, int | str, Attributes | None], ...]
     steps: tuple[Step, ...]
     soft_delete: bool
     twice: bool
@@ -55,8 +57,12 @@ def moment(slot: int) -> int:
     return BEGIN + window * HOUR + place * (HOUR // SLOTS)
 
 
+FRACTION = "1.2345678901234567890123456789012345678"
+"""Beside a number of more than one digit before the point it needs a column of text."""
 texts = st.sampled_from(["", "a", "red", "5", "é🙂", "x" * 40]).map(lambda v: {"S": v})
-numbers = st.sampled_from(["0", "7", "-1.50", "12345678901234567890", "1E+30", "0.001"]).map(lambda v: {"N": v})
+numbers = st.sampled_from(["0", "7", "-1.50", "12345678901234567890", "1E+30", "0.001", FRACTION]).map(
+    lambda v: {"N": v}
+)
 others: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [{"BOOL": True}, {"NULL": True}, {"B": "AAE="}, {"SS": ["a", "b"]}]
 )
@@ -78,7 +84,9 @@ optional: dict[Any, st.SearchStrategy[dict[str, Any]]] = {
     **{f"new{n}": texts | numbers for n in range(3)},
 }
 puts = st.fixed_dictionaries({}, optional=optional)
-keys = st.tuples(st.sampled_from("ab"), st.sampled_from([1, 2]))
+keys: st.SearchStrategy[tuple[str, int | str]] = st.tuples(
+    st.sampled_from("ab"), st.sampled_from([1, 2, 1, 2, 1, 2, "2.5", "30", FRACTION])
+)
 crashes = st.none() | st.integers(1, STEPS)
 windows = st.sampled_from([(BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS)])
 baselines = st.tuples(
@@ -188,12 +196,15 @@ class Player:
 
     def check(self) -> None:
         """Tables = model, and every row of the root and every load is explained by the ledger."""
-        model = {
-            key: {name: decoded(value) for name, value in item.items()} for key, item in self.world.state(END).items()
-        }
+        model = self.world.state(END).values()
         found = self.world.items()
-        assert len({(item["pk"], int(item["sk"])) for item in found}) == len(found)
-        assert {(item["pk"], int(item["sk"])): item for item in found} == model
+        by_key = {(item["pk"], item["sk"].text): item for item in found}
+        assert len(by_key) == len(found) == len(model)
+        assert by_key == {(item["pk"]["S"], number_text(item["sk"]["N"])): with_texts({"M": item}) for item in model}
+        values = [{name: decoded(value) for name, value in item.items()} for item in model]
+        assert {(item["pk"], item["sk"]): item for item in map(by_value, found)} == {
+            (item["pk"], item["sk"]): item for item in values
+        }
         ledger = self.world.ledger()
         assert [row["sequence"] for row in ledger] == list(range(1, len(ledger) + 1))
         for row in ledger:

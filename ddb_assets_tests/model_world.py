@@ -173,7 +173,7 @@ class World:
     warehouse: ModelWarehouse
     faults: Faults
     soft_delete: bool = False
-    writes: list[tuple[int, str, int, Attributes | None]] = field(default_factory=list)
+    writes: list[tuple[int, str, int | str, Attributes | None]] = field(default_factory=list)
     steps: int = 0
     hits: list[ServerFault] = field(default_factory=list)
 
@@ -208,16 +208,16 @@ class World:
         self.schemas = SchemaStore(self._storage, str(self.folder / "schemas"))
         self.warehouse.wipe()
 
-    def write(self, micros: int, pk: str, sk: int, rest: Attributes | None) -> None:
+    def write(self, micros: int, pk: str, sk: int | str, rest: Attributes | None) -> None:
         """A put of the whole item, or a delete."""
         self.writes.append((micros, pk, sk, rest))
         item = {"pk": {"S": pk}, "sk": {"N": str(sk)}, **(rest or {})}
         key, image, size = self._source.encode(item)
         self.log.load(self._source.number, [LoggedWrite(micros, key, None if rest is None else image, size)])
 
-    def state(self, before: int) -> dict[tuple[str, int], Attributes]:
+    def state(self, before: int) -> dict[tuple[str, int | str], Attributes]:
         """The model: the items as all writes before this time had left them."""
-        state: dict[tuple[str, int], Attributes] = {}
+        state: dict[tuple[str, int | str], Attributes] = {}
         for micros, pk, sk, rest in sorted(self.writes, key=lambda write: write[0]):
             if micros >= before:
                 break
@@ -270,7 +270,7 @@ class World:
         return [v for v in versions if not any(start <= v < end or start == v == end for start, end in micros)]
 
     def items(self) -> list[dict[str, Any]]:
-        """The items that the warehouse's tables hold, of those not deleted."""
+        """The items that the warehouse's tables hold, of those not deleted; numbers by their texts."""
         schema = self.schemas.latest(self.contract.name)
         assert schema
         relations = schema.relations(incremental=True)
@@ -278,7 +278,7 @@ class World:
         tables = {r.name: self.warehouse.rows(r.name, (c.name for c in r.columns)) for r in relations}
         root = relations[0].name
         tables[root] = [row for row in tables[root] if row.get(DELETED_AT) is None]
-        return items_in(schema, relations[0], tables)
+        return items_in(schema, relations[0], tables, texts=True)
 
 
 def _micros(stored: datetime) -> int:

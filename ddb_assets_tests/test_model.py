@@ -12,11 +12,22 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse import ledger, load, sql
+from ddb_assets.warehouse import evolution, ledger, load, sql
 from ddb_assets.warehouse.redshift_settings import PASSWORD
 from ddb_assets.warehouse.tables import Tables
 from ddb_assets_tests.model_redshift import FragileRedshift
-from ddb_assets_tests.model_schedule import BEGIN, HOUR, WINDOWS, Player, Schedule, Step, moment, run, schedules
+from ddb_assets_tests.model_schedule import (
+    BEGIN,
+    FRACTION,
+    HOUR,
+    WINDOWS,
+    Player,
+    Schedule,
+    Step,
+    moment,
+    run,
+    schedules,
+)
 from ddb_assets_tests.model_world import Attributes, Faults, FragileWarehouse, ServerFault, World
 from ddb_assets_tests.sandbox.redshift.serving import redshift
 
@@ -149,10 +160,44 @@ def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World)
     yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND), crashed), False, False)
 
 
+WIDENED = Schedule(
+    (
+        (moment(1), "a", "2.5", {"n": {"N": "0.5"}, "tags": {"L": [{"S": "x"}]}}),
+        (moment(2), "a", 3, {"n": {"N": "7"}}),
+        (moment(9), "a", FRACTION, {"n": {"N": FRACTION}}),
+        (moment(10), "a", "30", {"n": {"N": "1E+30"}}),
+        (moment(17), "a", "2.5", {"n": {"N": "0.25"}}),
+        (moment(18), "a", 3, None),
+    ),
+    (Step(None, moment(3)), Step(moment(3), SECOND[0]), Step(*SECOND), Step(*THIRD)),
+    False,
+    False,
+)
+"""A key and a value whose columns are DECIMAL and become VARCHAR; then the items from before are written and deleted."""
+
+
+@pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
+def test_a_number_is_the_same_text_before_and_after_its_column_is_widened(
+    request: pytest.FixtureRequest, where: str
+) -> None:
+    run(request.getfixturevalue(where), WIDENED)
+
+
+def with_zeros_in_what_is_widened(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(evolution, "converted", lambda expression, _, target: f"CAST({expression} AS {target})")
+    yield WIDENED
+
+
 @pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "defect",
-    [without_version_guard, without_tombstones, with_children_left_behind, with_the_ledger_ahead_of_the_commit],
+    [
+        without_version_guard,
+        without_tombstones,
+        with_children_left_behind,
+        with_the_ledger_ahead_of_the_commit,
+        with_zeros_in_what_is_widened,
+    ],
 )
 def test_a_load_with_a_defect_does_not_pass(
     request: pytest.FixtureRequest,

@@ -21,8 +21,9 @@ MAX_DEPTH = 32
 Step = str | None
 """One step of an attribute path: an attribute's name, or None for "any element of this list"."""
 
-_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
-_PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
+CANONICAL_NUMBER = r"0|-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])"
+"""The one text of a number: digits without an exponent, and no zero that can be left out."""
+_CANONICAL_NUMBER = re.compile(CANONICAL_NUMBER, re.ASCII)
 _DYNAMODB_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?", re.ASCII)
 _TO_ESCAPE = re.compile(r"[\\.\[]|^\$")
 
@@ -86,11 +87,16 @@ def number(text: str, path: Sequence[Step | int] = ()) -> Decimal:
 
 
 def number_text(text: str, path: Sequence[Step | int] = ()) -> str:
-    """An N as a JSON number of the same value: the text as it stands if that is one, else its canonical form."""
-    if len(text) <= MAX_DIGITS and _PLAIN_NUMBER.fullmatch(text):
+    """The one text of an N's value, which is also a JSON number: `5` for `5.00`, `100` for `1E+2`, `0` for `-0`.
+
+    It is the text that DynamoDB itself gives. Wherever a number is written as text it is this one, so that equal numbers
+    are equal texts. Raises AttributeValueError as `number` does.
+    """
+    if len(text) <= MAX_DIGITS and _CANONICAL_NUMBER.fullmatch(text):
         return text  # most are: too short to have too many digits or to be out of range
     value = number(text, path)
-    return text if _JSON_NUMBER.fullmatch(text) else str(value)
+    plain = format(value, "f") if value else "0"  # 0E+999999 would be a million zeros
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def binary(text: str, path: Sequence[Step | int] = ()) -> bytes:
@@ -101,9 +107,16 @@ def binary(text: str, path: Sequence[Step | int] = ()) -> bytes:
         raise AttributeValueError(f"{format_path(path)}: B {text[:60]!r} is not base64 ({error})") from None
 
 
+def binary_text(text: str, path: Sequence[Step | int] = ()) -> str:
+    """The one text of a B's bytes: base64 that ends in other bits than zeros is of the same bytes as one that does not."""
+    return base64.b64encode(binary(text, path)).decode()
+
+
 def sorted_members(descriptor: Descriptor, members: Sequence[str]) -> list[str]:
-    """A set's members in the one order in which we write them: text by code point, numbers by value."""
-    return sorted(members, key=lambda text: (float(text), text)) if descriptor == "NS" else sorted(members)
+    """A set's members in their one text and one order: text by code point, numbers by value as far as a float tells."""
+    if descriptor == "NS":
+        return sorted(map(number_text, members), key=lambda text: (float(text), text))
+    return sorted(map(binary_text, members) if descriptor == "BS" else members)
 
 
 def format_path(path: Sequence[Step | int]) -> str:

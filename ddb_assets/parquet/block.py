@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, check_all
+from ddb_assets.dynamodb.item import canonical
 from ddb_assets.parquet.decode import FastPath
 from ddb_assets.parquet.exact import ExactPath, Row, rows_by_relation
 from ddb_assets.parquet.frames import assemble, dtypes
@@ -223,7 +224,9 @@ class BlockReader:
         """The item's row, key columns filled and checked; a delete has only those."""
         keys = change.keys or change.image or {}
         check_key(keys, self.key)
-        if change.image is not None and any(change.image.get(name) != keys[name] for name in self.key):
+        if change.image is not None and any(
+            name not in change.image or canonical(change.image[name]) != canonical(keys[name]) for name in self.key
+        ):
             raise AttributeValueError("Keys and NewImage disagree")
         item = {name: keys[name] for name in self.key} if change.image is None else change.image
         row = exact.item(item)

@@ -8,17 +8,11 @@ from typing import cast
 import polars as pl
 
 from ddb_assets.column_type import SqlType
-from ddb_assets.dynamodb.attribute_value import MAX_DIGITS
+from ddb_assets.dynamodb.attribute_value import CANONICAL_NUMBER, MAX_DIGITS, AttributeValueError, number_text
 from ddb_assets.parquet import timestamps
 from ddb_assets.parquet.profile import Seen
 
-JSON_NUMBER = (
-    r"^-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|[1-9](?:\.[0-9]+)?[eE][+-]?(?:[0-9]|[1-9][0-9]|1[01][0-9]|12[0-5]))$"
-)
-"""Numbers that stand in JSON as they are and are surely in DynamoDB's range; others take the exact path."""
-
-MAX_PLAIN = 126
-"""A number written out in so many characters, of which at most 38 count, is in range whatever it is."""
+CANONICAL = f"^(?:{CANONICAL_NUMBER})$"
 
 
 def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
@@ -34,15 +28,15 @@ def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
         column = texts.set(~plain, None).cast(type_.polars, strict=False)
         add_digits(seen, texts.filter(column.is_not_null()))
     elif type_.name == "DOUBLE PRECISION":
-        column = texts.set(~is_json_number(texts), None).cast(pl.Float64, strict=False)
+        column = number_texts(texts).cast(pl.Float64, strict=False)
     else:
-        column = texts.set(~is_json_number(texts), None)
+        column = number_texts(texts)
         add_digits(seen, column.drop_nulls())
     return column
 
 
 def add_digits(seen: Seen, texts: pl.Series) -> None:
-    """Integer digits and scale of numbers in plain text; zeros at the end and exponents make them an upper bound."""
+    """Integer digits and scale of numbers in plain text; zeros at the end make them an upper bound."""
     if not len(texts):
         return
     seen.fits_bigint = False
@@ -54,16 +48,34 @@ def add_digits(seen: Seen, texts: pl.Series) -> None:
     seen.integer_digits = max(seen.integer_digits, largest(whole))
 
 
-def is_json_number(texts: pl.Series) -> pl.Series:
-    """Where a text is a number that JSON and DynamoDB both have; null where it is null."""
-    plain = texts.str.contains(JSON_NUMBER)
-    long = texts.str.len_bytes() > MAX_DIGITS
-    if not long.any():
-        return plain
-    # zeros before the first and after the last other digit do not count: 0.000…0001 has one digit
-    digits = texts.str.replace(".", "", literal=True).str.strip_chars_start("-0").str.strip_chars_end("0")
-    in_range = (texts.str.len_bytes() <= MAX_PLAIN) | texts.str.contains(r"^-?0\.0{0,129}[1-9]")
-    return plain & (~long | ((digits.str.len_bytes() <= MAX_DIGITS) & in_range))
+def number_texts(texts: pl.Series) -> pl.Series:
+    """Each N payload in its one text (`attribute_value.number_text`); null where it is no number that DynamoDB has."""
+    other = ~(texts.str.contains(CANONICAL) & (texts.str.len_bytes() <= MAX_DIGITS)).fill_null(True)
+    if not other.any():
+        return texts
+    given = texts.filter(other).unique()
+    written = pl.Series([_number_text(text) for text in given], dtype=pl.String)
+    rewritten = texts.set(~other, None).replace_strict(given, written, default=None, return_dtype=pl.String)
+    return pl.select(pl.when(other).then(rewritten).otherwise(texts)).to_series()
+
+
+def _number_text(text: str) -> str | None:
+    try:
+        return number_text(text)
+    except AttributeValueError:
+        return None
+
+
+def binary_texts(texts: pl.Series) -> pl.Series:
+    """Each B payload in its one text (`attribute_value.binary_text`); null where it is not base64."""
+    return texts.str.decode("base64", strict=False).bin.encode("base64")
+
+
+def decimal_texts(column: pl.Series) -> pl.Series:
+    """The one text of each of a DECIMAL column's numbers: 3.00 was 3 in DynamoDB, and is 3 where it is read as text."""
+    texts = column.cast(pl.String)
+    fraction = isinstance(column.dtype, pl.Decimal) and column.dtype.scale
+    return texts.str.strip_chars_end("0").str.strip_chars_end(".") if fraction else texts
 
 
 def time_column(texts: pl.Series, type_: SqlType, form: str) -> pl.Series:

@@ -15,9 +15,9 @@ import orjson
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import Step, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path
 from ddb_assets.parquet import json_text
-from ddb_assets.parquet.columns import add_digits, is_json_number, largest, number_column, time_column
+from ddb_assets.parquet.columns import add_digits, binary_texts, largest, number_column, number_texts, time_column
 from ddb_assets.parquet.exact import ExactPath
 from ddb_assets.parquet.level import Level
 from ddb_assets.parquet.payloads import At, Payloads, count, falses
@@ -95,8 +95,13 @@ class FastPath:
         texts: list[str | None] = []
         names: list[int] = []
         for line, there in zip(self.decoded["line"], present, strict=True):
-            value = _value_at(orjson.loads(line)[self.image], at.path) if there else None
-            names.append(1 + count_names(value) if there else 0)
+            try:
+                value = _value_at(orjson.loads(line)[self.image], at.path) if there else None
+                names.append(1 + count_names(value) if there else 0)
+            except (orjson.JSONDecodeError, AttributeValueError):  # nested too deep: for the exact path to say so
+                names.append(0)
+                texts.append(None)
+                continue
             texts.append(exact.json_text(node, value, at.path) if there and not at.counting else None)
             if texts[-1] is not None and isinstance(value, dict):
                 at.seen.counts.update(value.keys())
@@ -177,11 +182,11 @@ class FastPath:
     def _masked(self, descriptor: str, payload: pl.Series, at: At, policy: Policy) -> pl.Series:
         if policy.mask is None:
             raise ValueError("no mask asked for")
-        if descriptor == "N":
-            at.level.refuse(~is_json_number(payload))
-        elif descriptor == "B":
-            at.level.refuse(payload.str.decode("base64", strict=False).is_null() & payload.is_not_null())
-        return self.rules.masked_column(policy.mask, payload.cast(pl.String))
+        texts = payload.cast(pl.String)
+        if descriptor in {"N", "B"}:
+            texts = number_texts(texts) if descriptor == "N" else binary_texts(texts)
+            at.level.refuse(texts.is_null() & payload.is_not_null())
+        return self.rules.masked_column(policy.mask, texts)
 
     def _map(self, node: Node, payloads: Payloads, at: At) -> None:
         inside = payloads.series["M"].struct.unnest()
@@ -229,12 +234,14 @@ class FastPath:
                 self._sizes(series, MAX_VARCHAR, at)
                 return json_text.quoted(series)
             case "N":
-                at.level.refuse(~is_json_number(series))
-                add_digits(at.seen, series.drop_nulls())
-                return series
+                texts = number_texts(series)
+                at.level.refuse(texts.is_null() & series.is_not_null())
+                add_digits(at.seen, texts.drop_nulls())
+                return texts
             case "B":
-                at.level.refuse(series.str.decode("base64", strict=False).is_null() & series.is_not_null())
-                return json_text.between('"', series, '"')
+                texts = binary_texts(series)
+                at.level.refuse(texts.is_null() & series.is_not_null())
+                return json_text.between('"', texts, '"')
             case "BOOL":
                 return series.cast(pl.String)
             case "NULL":
@@ -267,6 +274,9 @@ class FastPath:
         child.refuse(members.is_null())
         below = At(child, at.path, at.where, at.seen.elements())
         below.seen.counts[descriptor[0]] += len(members)  # type: ignore[index]
+        if descriptor in {"NS", "BS"}:
+            members = number_texts(members) if descriptor == "NS" else binary_texts(members)
+            child.refuse(members.is_null())
         # one sort of all members by (row, member): polars sorts list by list thirty times slower
         order = (
             [child.row, members.cast(pl.Float64, strict=False), members] if descriptor == "NS" else [child.row, members]

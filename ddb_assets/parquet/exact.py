@@ -16,6 +16,7 @@ from ddb_assets.dynamodb.attribute_value import (
     AttributeValueError,
     Step,
     binary,
+    binary_text,
     check,
     check_all,
     format_path,
@@ -246,7 +247,9 @@ def _plain_scalar(descriptor: str, payload: Any) -> Any:
         case "SS" | "BS":
             return sorted_members(descriptor, payload)
         case "NS":
-            return [orjson.Fragment(number_text(text)) for text in sorted_members("NS", payload)]
+            return [orjson.Fragment(text) for text in sorted_members("NS", payload)]
+        case "B":
+            return binary_text(payload)
         case _:
             return payload
 
@@ -255,6 +258,8 @@ def mask_text(descriptor: str, payload: Any) -> str:
     """The text that is hashed in a scalar's place: a string itself, a number's or binary's text, true or false."""
     if descriptor == "N":
         return number_text(payload)
+    if descriptor == "B":
+        return binary_text(payload)
     return orjson.dumps(payload).decode() if descriptor == "BOOL" else str(payload)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR
+from ddb_assets.parquet.columns import decimal_texts
 from ddb_assets.parquet.frames import dtypes
 from ddb_assets.parquet.report import Part, Relation
 
@@ -48,7 +49,7 @@ def align(storage: "Storage", part: Part, written: Relation, final: Relation | N
         if column is None or column.null_count() == frame.height:
             columns[name] = pl.repeat(None, frame.height, dtype=dtype, eager=True)
         elif column.dtype == dtype or (column.dtype.base_type(), dtype.base_type()) in _WIDENS:
-            columns[name] = column.cast(dtype)
+            columns[name] = decimal_texts(column) if dtype == pl.String else column.cast(dtype)
         else:
             return None
     given_up = (name for name in frame.columns if name not in wanted)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
 
-from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
+from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path, number_text
 from ddb_assets.parquet.timestamps import form
 
 INT64 = range(-(1 << 63), 1 << 63)
@@ -121,7 +121,7 @@ def observe(seen: Seen, value: Mapping[str, Any], example: str | None = None) ->
             seen.max_bytes = max(seen.max_bytes, len(payload) * 3 // 4)
         case "N":
             seen.add_number(Decimal(payload))
-            seen.max_bytes = max(seen.max_bytes, len(payload))
+            seen.max_bytes = max(seen.max_bytes, len(number_text(payload)))
         case "M":
             for name, member in payload.items():
                 observe(seen.at(name), member, example)

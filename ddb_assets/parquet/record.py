@@ -12,12 +12,15 @@ from typing import Any, cast
 
 import orjson
 
-from ddb_assets.dynamodb.attribute_value import AttributeValueError, number, split
+from ddb_assets.dynamodb.attribute_value import MAX_DEPTH, AttributeValueError, number, split
 from ddb_assets.exports.manifest import Export
 
 Image = dict[str, Any]
 """Attributes by name, in DynamoDB JSON."""
 IMAGES = ("Keys", "NewImage", "OldImage")
+MAX_LEVELS = 2 + 2 * MAX_DEPTH + 3
+"""Of JSON in a line: record and image, a descriptor and its M or L at each depth, and in the deepest a set's members."""
+TOO_DEEP = f"nested deeper than the {MAX_DEPTH} levels that DynamoDB has"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,36 +49,60 @@ def _micros(time: datetime | None) -> int:
 
 
 def load_line(line: str) -> dict[str, Any]:
-    """A line as JSON. Raises AttributeValueError when it is none, or an object has one name twice."""
+    """A line as JSON. Raises AttributeValueError when it is none, is nested too deep, or an object has one name twice."""
     try:
         loaded = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise AttributeValueError(f"not JSON: {error}") from None
+        raise AttributeValueError(TOO_DEEP if "limit" in error.msg else f"not JSON: {error}") from None
     if not isinstance(loaded, dict):
         raise AttributeValueError(f"expected an object, found {type(loaded).__name__}")
-    _refuse_duplicates(line, loaded)
+    _refuse_duplicates(line, count_names(loaded))
     return loaded
 
 
-def _refuse_duplicates(line: str, loaded: dict[str, Any]) -> None:
-    """orjson keeps the last of two equal names without a word. Counting keys is cheap; only odd lines are parsed again."""
-    if line.count('":') - line.count('\\":') == count_names(loaded):
+def _refuse_duplicates(line: str, names: int) -> None:
+    """orjson keeps the last of two equal names without a word. Counting keys is cheap; only odd lines are parsed again.
+
+    The count is exact where no blank stands before a colon and no name ends in a backslash (`parse.count_keys`).
+    """
+    odd = any(doubt in line for doubt in ('\\\\":', " :", "\t:", "\r:", "\n:"))
+    if not odd and line.count('":') - line.count('\\":') == names:
         return
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) != len(pairs):
-            twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
-            raise AttributeValueError(f"the name {twice!r} stands twice in one object")
-        return dict(pairs)
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise AttributeValueError(f"the name {name!r} stands twice in one object")
+            found[name] = value
+        return found
 
-    json.loads(line, object_pairs_hook=unique)
+    try:
+        json.loads(line, object_pairs_hook=unique)
+    except RecursionError:  # below the first of two equal names, which orjson dropped
+        raise AttributeValueError(TOO_DEEP) from None
 
 
 def count_names(value: Any) -> int:
-    """How many names the objects in a JSON value have."""
-    if isinstance(value, dict):
-        return len(value) + sum(map(count_names, value.values()))
-    return sum(map(count_names, value)) if isinstance(value, list) else 0
+    """How many names the objects in a JSON value have. Raises AttributeValueError when it is nested too deep.
+
+    Level by level, so that whatever a line holds costs no more than reading it: what is done with an item's values
+    afterwards goes down into them by recursion.
+    """
+    names = 0
+    level = [value]
+    for _ in range(MAX_LEVELS):
+        below: list[Any] = []
+        for found in level:
+            if isinstance(found, dict):
+                names += len(found)
+                below += found.values()
+            elif isinstance(found, list):
+                below += found
+        if not below:
+            return names
+        level = below
+    raise AttributeValueError(TOO_DEEP)
 
 
 def full_change(record: Image, version: int) -> Change:

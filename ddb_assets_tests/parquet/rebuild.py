@@ -13,23 +13,48 @@ from ddb_assets.parquet import timestamps
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.parquet.schema import EXTRA, INDEX, Node, Schema
 from ddb_assets.resources.storage import Storage
+from ddb_assets_tests.parquet.texts import N, number_text
 
 ABSENT = object()
 
 
-def rebuild(out: str) -> list[dict[str, Any]]:
-    """Every item as Python values: str, Decimal, bytes, bool, None, set, list, dict. Deleted rows give their key only."""
+def rebuild(out: str, *, texts: bool = False) -> list[dict[str, Any]]:
+    """Every item as Python values: str, Decimal, bytes, bool, None, set, list, dict. Deleted rows give their key only.
+
+    With `texts` a number is an `N` with the text in which it was found.
+    """
     storage = Storage()
     report = Report.model_validate_json(storage.read(f"{out}/report.json"))
     schema = Schema.model_validate_json(storage.read(f"{out}/schema.json"))
     tables = {relation.name: _rows(storage, relation) for relation in report.relations}
-    return items_in(schema, report.root, tables)
+    return items_in(schema, report.root, tables, texts=texts)
 
 
-def items_in(schema: Schema, root: Relation, tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def items_in(
+    schema: Schema, root: Relation, tables: dict[str, list[dict[str, Any]]], *, texts: bool = False
+) -> list[dict[str, Any]]:
     """The items of rows by relation name, wherever the rows were read."""
     keys = [column.name for column in root.keys]
-    return [_item(schema.root, row, tables, {k: row[k] for k in keys}, 0, EXTRA) for row in tables[root.name]]
+    items = [_item(schema.root, row, tables, {k: row[k] for k in keys}, 0, EXTRA) for row in tables[root.name]]
+    return items if texts else [by_value(item) for item in items]
+
+
+def by_value(value: Any) -> Any:
+    """What was rebuilt with texts, with numbers as Decimals."""
+    match value:
+        case N():
+            return Decimal(value.text)
+        case dict():
+            return {name: by_value(member) for name, member in value.items()}
+        case list() | set():
+            return type(value)(map(by_value, value))
+        case _:
+            return value
+
+
+def _as_found(value: Any) -> N:
+    """A number of a column: its text if the column holds texts, else the text of its value."""
+    return N(value if isinstance(value, str) else number_text(str(value)))
 
 
 def _rows(storage: Storage, relation: Relation) -> list[dict[str, Any]]:
@@ -42,7 +67,7 @@ def _rows(storage: Storage, relation: Relation) -> list[dict[str, Any]]:
 def _item(
     node: Node, row: dict[str, Any], tables: dict[str, Any], where: dict[str, Any], depth: int, extra: str
 ) -> Any:
-    loaded = json.loads(row[extra], parse_float=Decimal, parse_int=Decimal) if row[extra] else {}
+    loaded = json.loads(row[extra], parse_float=N, parse_int=N) if row[extra] else {}
     types = loaded.pop("$types", {})
     value = _value(node, row, tables, where, depth, types, ())
     for text, plain in loaded.items():
@@ -75,7 +100,7 @@ def _value(node: Node, row: Any, tables: Any, where: Any, depth: int, types: Any
         text = row[node.name]
         if text is None:
             return ABSENT
-        plain = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+        plain = json.loads(text, parse_float=N, parse_int=N)
         return _unplain(plain, path, node, row, types, None)
     if node.kind == "map":
         fields = {
@@ -100,7 +125,7 @@ def _scalar(node: Node, value: Any) -> Any:
         return ABSENT
     if node.form:
         return timestamps.write(value, node.form)
-    return Decimal(value) if "N" in node.accepts else value
+    return _as_found(value) if "N" in node.accepts else value
 
 
 def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dict[str, str], base: str | None) -> Any:
@@ -130,4 +155,4 @@ def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dic
     if isinstance(plain, dict):
         unknown = Node(kind="json", accepts=())
         return {n: _unplain(p, (*path, n), node.fields.get(n, unknown), row, types, base) for n, p in plain.items()}
-    return Decimal(plain) if isinstance(plain, int | Decimal) and not isinstance(plain, bool) else plain
+    return plain

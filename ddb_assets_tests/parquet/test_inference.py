@@ -39,7 +39,7 @@ def n(*texts: str) -> list[dict[str, Any]]:
         (n("0.125"), "DECIMAL(18,4)"),
         (n("12345678901234567.12"), "DECIMAL(38,2)"),
         (n("1E+2"), "BIGINT"),
-        (n("1E-130"), "VARCHAR(16)"),
+        (n("1E-130"), "VARCHAR(256)"),
         (n("9" * 38), "DECIMAL(38,0)"),
         (n("9" * 38, "0.1"), "VARCHAR(64)"),
         ([{"a": {"BOOL": True}}], "BOOLEAN"),

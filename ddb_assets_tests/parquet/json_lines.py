@@ -1,0 +1,195 @@
+"""Lines of a full export with all the freedom that JSON gives: a grammar, and what must become of each line.
+
+Blanks wherever they may stand, escapes in names and texts, any order, every form of a number, a name twice in one object
+in whatever writing, nesting to the limit and beyond it. A line is made as a tree of pairs, so what must become of it is
+known from the tree, and never read back from the text.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+class Object(list[tuple[str, Any]]):
+    """The names and values of an object, in order; a list of values is a list."""
+
+
+SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "/": "\\/"}
+NAMES = [
+    "a",
+    "b",
+    "count",
+    "new",
+    "x y",
+    "é",
+    "🙂",
+    'q"',
+    "back\\",
+    "\\",
+    '":',
+    ' :"',
+    "M",
+    "S",
+    "Item",
+    ":",
+    "nul\0",
+    "A",
+]
+TEXTS = [
+    "",
+    "x",
+    '"',
+    '":',
+    '\\":',
+    '" :',
+    "\\",
+    "\\\\",
+    "} {",
+    "null",
+    "é🙂",
+    "\n\t",
+    "Prix : 5",
+    '{"S":"x"}',
+    "a\\ :",
+]
+NUMBERS = [
+    "0",
+    "-0",
+    "7",
+    "3.00",
+    "-1.50",
+    "007",
+    "+5",
+    ".5",
+    "5.",
+    "1E+2",
+    "1e-3",
+    "-0.0",
+    "9" * 38,
+    "1E125",
+    "1e-130",
+]
+SETS = {"SS": ["a", "b", '":', "é"], "NS": ["1", "2.0", "1E1", "-0.5"], "BS": ["AA==", "eA==", "eHk="]}
+DEEPEST = 32
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line as written; `item` in DynamoDB JSON, None where it belongs in quarantine."""
+
+    text: str
+    item: dict[str, Any] | None
+
+
+class Lines:
+    """Makes lines, the same ones for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def line(self, key: str) -> Line:
+        """The next line, with this key."""
+        chance = self._random.random
+        attributes = Object([("pk", Object([("S", key)])), *self._fields(self._random.randint(0, 5))])
+        good = True
+        if chance() < 0.03:  # just allowed, or just not
+            depth = self._random.choice([DEEPEST, DEEPEST + 1, 60, 150])
+            attributes.append(("deep", self._nested(depth)))
+            good = depth <= DEEPEST
+        self._random.shuffle(attributes)
+        line = Object([("Item", attributes)])
+        if chance() < 0.15:
+            self._repeat(self._random.choice(list(_objects(line))))
+            good = False
+        blanks = self._random.choice([0, 0, 0, 0.02, 0.3])
+        escapes = self._random.choice([0, 0, 0, 0.02, 0.5])
+        text = self._written(line, blanks, escapes)
+        return Line(text, _plain(attributes) if good else None)
+
+    def _fields(self, size: int) -> list[tuple[str, Any]]:
+        names = self._random.sample(NAMES, size)
+        if self._random.random() < 0.02:
+            names.append(f"rare{self._random.randrange(50)}")
+        return [(name, self._value(2)) for name in names]
+
+    def _value(self, depth: int) -> Object:
+        pick = self._random.choice
+        kind = pick(["S"] * 5 + ["N"] * 4 + ["B", "BOOL", "NULL", "SS", "NS", "BS"] + ["M", "L"] * (2 if depth else 0))
+        match kind:
+            case "S":
+                payload: Any = pick(TEXTS)
+            case "N":
+                payload = pick(NUMBERS)
+            case "B":
+                payload = pick(SETS["BS"])
+            case "BOOL":
+                payload = pick([True, False])
+            case "NULL":
+                payload = True
+            case "M":
+                payload = Object((name, self._value(depth - 1)) for name in self._random.sample(NAMES, pick([0, 1, 3])))
+            case "L":
+                payload = [self._value(depth - 1) for _ in range(pick([0, 1, 2]))]
+            case _:
+                payload = self._random.sample(SETS[kind], pick([1, 2]))
+        return Object([(kind, payload)])
+
+    def _nested(self, depth: int) -> Object:
+        value = Object([("S", "x")])
+        for _ in range(depth):
+            value = Object([("L", [value]) if self._random.random() < 0.5 else ("M", Object([("a", value)]))])
+        return value
+
+    def _repeat(self, found: Object) -> None:
+        """One of the object's names once more, with its value or another, before or after the first."""
+        name, value = self._random.choice(found)
+        other = self._random.choice([value, self._value(1), None, "x"])
+        found.insert(self._random.randint(0, len(found)), (name, other))
+
+    def _written(self, value: Any, blanks: float, escapes: float) -> str:
+        def blank() -> str:
+            return self._random.choice([" ", "\t", "  ", "\r"]) if self._random.random() < blanks else ""
+
+        def write(value: Any) -> str:
+            if isinstance(value, str):
+                return self._quoted(value, escapes)
+            if isinstance(value, Object):
+                members = [f"{blank()}{write(name)}{blank()}:{blank()}{write(inner)}{blank()}" for name, inner in value]
+                return "{" + (",".join(members) or blank()) + "}"
+            if isinstance(value, list):
+                return "[" + (",".join(f"{blank()}{write(inner)}{blank()}" for inner in value) or blank()) + "]"
+            return {True: "true", False: "false", None: "null"}[value]
+
+        return write(value)
+
+    def _quoted(self, text: str, escapes: float) -> str:
+        return '"' + "".join(self._character(char, escapes) for char in text) + '"'
+
+    def _character(self, char: str, escapes: float) -> str:
+        must = char in '"\\' or char < " "
+        if not must and self._random.random() >= escapes:
+            return char
+        if char in SHORT and self._random.random() < 0.7:
+            return SHORT[char]
+        form: Callable[[bytes], str] = self._random.choice([bytes.hex, lambda unit: unit.hex().upper()])
+        units = char.encode("utf-16-be")
+        return "".join("\\u" + form(units[place : place + 2]) for place in range(0, len(units), 2))
+
+
+def _objects(value: Any) -> Any:
+    """Every object in a line that has a name."""
+    if isinstance(value, Object):
+        if value:
+            yield value
+        for _, inner in value:
+            yield from _objects(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _objects(inner)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Object):
+        return {name: _plain(inner) for name, inner in value}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
