@@ -17,6 +17,7 @@ JSON_NUMBER = (
 )
 """Numbers that stand in JSON as they are and are surely in DynamoDB's range; others take the exact path."""
 
+SUPER_NUMBER = r"^-?[0-9]{1,37}(?:\.[0-9]+)?$"
 MAX_PLAIN = 126
 """A number written out in so many characters, of which at most 38 count, is in range whatever it is."""
 
@@ -64,6 +65,11 @@ def is_json_number(texts: pl.Series) -> pl.Series:
     digits = texts.str.replace(".", "", literal=True).str.strip_chars_start("-0").str.strip_chars_end("0")
     in_range = (texts.str.len_bytes() <= MAX_PLAIN) | texts.str.contains(r"^-?0\.0{0,129}[1-9]")
     return plain & (~long | ((digits.str.len_bytes() <= MAX_DIGITS) & in_range))
+
+
+def is_super_number(texts: pl.Series) -> pl.Series:
+    """Where a number in JSON surely is one that SUPER keeps digit by digit: not more than 38 of them, no exponent."""
+    return is_json_number(texts) & (texts.str.len_bytes() <= MAX_DIGITS) & texts.str.contains(SUPER_NUMBER)
 
 
 def time_column(texts: pl.Series, type_: SqlType, form: str) -> pl.Series:

@@ -17,7 +17,7 @@ import polars as pl
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import Step, format_path
 from ddb_assets.parquet import json_text
-from ddb_assets.parquet.columns import add_digits, is_json_number, largest, number_column, time_column
+from ddb_assets.parquet.columns import add_digits, is_json_number, is_super_number, largest, number_column, time_column
 from ddb_assets.parquet.exact import ExactPath
 from ddb_assets.parquet.level import Level
 from ddb_assets.parquet.payloads import At, Payloads, count, falses
@@ -229,7 +229,7 @@ class FastPath:
                 self._sizes(series, MAX_VARCHAR, at)
                 return json_text.quoted(series)
             case "N":
-                at.level.refuse(~is_json_number(series))
+                at.level.refuse(~is_super_number(series))
                 add_digits(at.seen, series.drop_nulls())
                 return series
             case "B":

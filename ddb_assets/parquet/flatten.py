@@ -147,7 +147,7 @@ class _Run:
         self.reader = BlockReader(key.attributes, self.incremental, times(export), rules, self._grow)
         self.lock = threading.Lock()
         self.failed = threading.Event()
-        self.parts = PartWriter(storage, out, table.warehouse.slices, export.item_count)
+        self.parts = PartWriter(storage, out, table.warehouse, export.item_count)
         self.quarantine: list[str] = []
         self.seen, self.looked_at = Seen(), Seen()
         self.misfits = Misfits()
@@ -171,7 +171,8 @@ class _Run:
         self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
         final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
         for written in self.parts.finish():
-            part = align(self.storage, written.part, written.relation, final.get(written.relation.name))
+            wanted = final.get(written.relation.name)
+            part = align(self.storage, written.part, written.relation, wanted, self.table.warehouse.compression)
             if part is None:
                 return False
             written.part = part

@@ -16,6 +16,7 @@ import polars as pl
 from ddb_assets.parquet.frames import dtypes
 from ddb_assets.parquet.parts import write_part
 from ddb_assets.parquet.report import Part, Relation
+from ddb_assets.table import WarehouseOptions
 
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
@@ -48,8 +49,9 @@ class PartWriter:
     `items` are those of the whole export: what its first blocks become tells how much there will be of each relation.
     """
 
-    def __init__(self, storage: "Storage", out: str, slices: int, items: int) -> None:
-        self._storage, self._out, self._slices, self._items = storage, out, slices, items
+    def __init__(self, storage: "Storage", out: str, options: WarehouseOptions, items: int) -> None:
+        self._storage, self._out, self._items = storage, out, items
+        self._slices, self._compression = options.slices, options.compression
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
         self._bytes: Counter[str] = Counter()
@@ -91,7 +93,7 @@ class PartWriter:
 
     def _write(self, held: _Held) -> None:
         uri = f"{self._out}/{held.relation.name}/part-{held.name}.parquet"
-        part = write_part(self._storage, uri, pl.concat(held.frames))
+        part = write_part(self._storage, uri, pl.concat(held.frames), self._compression)
         with self._lock:
             self.written.append(Written(part, held.relation))
 

@@ -193,6 +193,10 @@ class CopyRun:
             binary = column.type == "varbyte"
             lengths = values.bin.size() if binary else values.cast(pl.String).str.len_bytes()
             longest = int(lengths.max() or 0)  # type: ignore[arg-type]
+            if not binary and values.cast(pl.String).str.contains("\0", literal=True).any():
+                raise self._scan_error(
+                    SCHEMA_ERROR, "Invalid null byte - field longer than 1 byte", file.uri, column, before + 1
+                )
             if 0 <= column.size < longest:
                 raise self._scan_error(
                     SCHEMA_ERROR,
@@ -202,7 +206,7 @@ class CopyRun:
                     column,
                     before + (lengths.arg_max() or 0) + 1,
                 )
-            return "\\x" + values.bin.encode("hex") if binary else values.cast(pl.String)
+            return ("\\x" + values.bin.encode("hex")).alias(values.name) if binary else values.cast(pl.String)
         if column.type == "super":
             return pl.Series(values.name, [self._super(v, file, column) for v in values.to_list()], pl.String)
         if column.type == "timestamptz":
