@@ -190,7 +190,7 @@ class _Growth:
         stored = SqlType.parse(node.type) if node.type else None
         type_, form = stored or varchar(0), node.form
         if policy.mask or policy.type:
-            wanted = MASKED if policy.mask else SqlType.parse(policy.type or "")
+            wanted = MASKED if policy.mask else storable(SqlType.parse(policy.type or ""))
             type_ = self.declared(node, stored, wanted, path)
             form = time_form(seen, type_, node.form) if found == "S" and not policy.mask else None
         elif found and seen.counts[found]:
