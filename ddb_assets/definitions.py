@@ -13,6 +13,7 @@ import dagster as dg
 
 from ddb_assets.automation import AUTOMATION, BASELINE
 from ddb_assets.components import DynamoDBTable
+from ddb_assets.components.relation_names import check_relation_names
 from ddb_assets.exports.sensor import manifest_sensors
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
@@ -30,6 +31,7 @@ def build_defs(project: Path = PACKAGE, resources: Mapping[str, object] | None =
         warnings.simplefilter("ignore", dg.BetaWarning)
         declared = tree.build_defs()
     tables = [component.table for component in tree.get_all_components(of_type=DynamoDBTable)]
+    check_relation_names(tables)
     return dg.Definitions.merge(
         declared,
         dg.Definitions(

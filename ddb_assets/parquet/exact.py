@@ -119,6 +119,8 @@ class ExactPath:
         descriptor, payload = split(value, path)
         check(descriptor, payload, path)
         policy = self.rules.policy((*row.where, *path))
+        if node and node.former and descriptor in node.former.accepts and descriptor not in node.accepts:
+            node = node.former
         if policy.exclude:
             check_all(value, path)
         elif node is None:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
+from ddb_assets.parquet.agreement import check_agreement
 from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.digest import digest
 from ddb_assets.parquet.infer import extend
@@ -140,6 +141,8 @@ class _Run:
                 f"table {table.table}: its stored schema has the key {', '.join(schema.key)}, now it is "
                 f"{', '.join(key.attributes)}: a table that was made anew needs a new name in its contract"
             )
+        if stored is not None:
+            check_agreement(stored, table, full=export.kind == "full")
         self.storage, self.export, self.table, self.out, self.on_progress = storage, export, table, out, on_progress
         self.schema = schema
         self.incremental = export.kind == "incremental"

@@ -93,6 +93,10 @@ class _Growth:
             node = None
         if node is None:
             return self.new(seen, path, local, policy)
+        if self.is_redeclared(node, seen, path):
+            node = self.redeclared(node, seen, path)
+        if node.former and node.former.kind == "value":
+            node = node.model_copy(update={"former": self.value(node.former, seen, path, policy)})
         match node.kind:
             case "value":
                 return self.beside(self.value(node, seen, path, policy), seen, path)
@@ -105,7 +109,7 @@ class _Growth:
 
     def beside(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """The node with the shape of what stands at its path and fits no column, as far as plain JSON tells its type."""
-        here = PLAIN - {*node.accepts, "NULL"}
+        here = PLAIN - {*node.accepts, *(node.former.accepts if node.former else ()), "NULL"}
         left = replace(seen, counts=Counter({d: count for d, count in seen.counts.items() if d in here}))
         if node.kind == "json" or not left.total:
             return node
@@ -121,6 +125,27 @@ class _Growth:
         if node.kind == "json" and node.name is None:
             return not policy.exclude
         return node.is_empty and not policy.type and seen.total > seen.counts["NULL"]
+
+    def is_redeclared(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> bool:
+        """Whether what the contract says of lists or maps at a path meets its first one, and the path is a column already."""
+        column = node.kind in {"value", "json"} and node.name is not None
+        match self.table.nested_at(path):
+            case "child":
+                return column and any(seen.counts[d] for d in ARRAYS)
+            case "flatten":
+                return column and bool(seen.counts["M"])
+        return False
+
+    def redeclared(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
+        """A list or map, as the contract says, beside the column that the path has: nothing moves out of that one."""
+        if self.table.nested_at(path) == "flatten":
+            self.note(path, f"maps are columns from now on, all else stays in {node.name}", seen)
+            return Node(kind="map", accepts=("M",), former=node)
+        name = relation_name(self.schema.table, [s for s in path if s is not None], self.relations)
+        self.relations.add(name)
+        self.note(path, f"new child relation {name}; what is no list stays in {node.name}", seen)
+        most = max(sorted(ARRAYS), key=lambda d: seen.counts[d])
+        return Node(kind="list", accepts=(most,), name=name, former=node)
 
     def nullable(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """A node that may not grow still takes up NULL, which every column can hold."""

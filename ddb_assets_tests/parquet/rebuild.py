@@ -73,6 +73,8 @@ def _put(value: Any, path: list[str | int], new: Any) -> Any:
 
 
 def _value(node: Node, row: Any, tables: Any, where: Any, depth: int, types: Any, path: tuple[Any, ...]) -> Any:
+    if node.former and row[node.former.name] is not None:
+        return _value(node.former, row, tables, where, depth, types, path)
     if node.kind == "value":
         return _scalar(node, row[node.name])
     if node.kind == "json":
