@@ -23,7 +23,7 @@ from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet.agreement import check_agreement
 from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.digest import digest
-from ddb_assets.parquet.infer import extend
+from ddb_assets.parquet.infer import agreed, extend
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.part_writer import PartWriter
 from ddb_assets.parquet.parts import align
@@ -143,6 +143,7 @@ class _Run:
             )
         if stored is not None:
             check_agreement(stored, table, full=export.kind == "full")
+        schema = agreed(schema, table, export.id)
         self.storage, self.export, self.table, self.out, self.on_progress = storage, export, table, out, on_progress
         self.schema = schema
         self.incremental = export.kind == "incremental"
