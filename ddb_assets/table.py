@@ -166,7 +166,11 @@ class WarehouseOptions(_Contract):
     ] = {}
     slices: Annotated[int, Field(ge=1, le=4096)] = 16
     compression: Compression = "zstd"
-    views: Annotated[str, Field(max_length=127, description="schema for views without bookkeeping; none if empty")] = ""
+    views: Annotated[
+        str,
+        AfterValidator(str.lower),
+        Field(max_length=127, description="schema for views without bookkeeping; none if empty"),
+    ] = ""
 
 
 @dataclass(frozen=True)

@@ -160,4 +160,4 @@ def _distribution(design: Design) -> str:
 
 
 def _text(comment: str) -> str:
-    return literal(comment.replace("\0", "\\0")[:MAX_COMMENT])
+    return literal(comment[:MAX_COMMENT])

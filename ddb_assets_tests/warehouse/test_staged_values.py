@@ -81,6 +81,15 @@ def test_a_redshift_that_reads_otherwise_loads_nothing(
     assert select(over_redshift, "SELECT COUNT(*) FROM orders") == [(0,)]
 
 
+def test_a_redshift_that_reads_otherwise_loads_nothing_though_ends_agree(
+    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path
+) -> None:
+    redshift.faults.deviations.add("decimals")
+    values = [Decimal("1.10"), Decimal("1.55"), Decimal("9.90")]
+    with pytest.raises(LoadError, match="'value' of 'orders' has another sum in the warehouse than in its parts"):
+        load(over_redshift, exported(tmp_path, "decimal", *values))
+
+
 def test_values_whose_sum_is_beyond_any_type_are_compared_too(warehouse: AnyWarehouse, tmp_path: Path) -> None:
     numbers = [Decimal("9" * 38), Decimal("9" * 38), Decimal("-" + "9" * 38), None]
     assert load(warehouse, exported(tmp_path / "a", "", *numbers, kind="DECIMAL(38,0)")).applied
@@ -103,6 +112,14 @@ def test_19_digits_arrive_although_redshift_keeps_them_in_8_bytes(warehouse: Any
     load(warehouse, exported(tmp_path, "", largest, -largest, kind="DECIMAL(19,2)"))
     assert select(warehouse, "SELECT value FROM orders ORDER BY order_id") == [(largest,), (-largest,)]
     assert warehouse.catalog(Table(warehouse.default_schema, "orders"))["value"] == SqlType("DECIMAL", 20, 2)
+
+
+def test_19_digits_are_staged_with_20(
+    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path
+) -> None:
+    load(over_redshift, exported(tmp_path, "", Decimal(1), kind="DECIMAL(19,2)"))
+    staged = [text for text in redshift.statements if text.startswith("CREATE TEMP TABLE")]
+    assert '"value" DECIMAL(20,2)' in staged[-1]
 
 
 def test_several_columns_of_bytes_are_copied(warehouse: AnyWarehouse, tmp_path: Path) -> None:
