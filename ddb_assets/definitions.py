@@ -16,6 +16,7 @@ import dagster as dg
 
 from ddb_assets.automation import AUTOMATION, BASELINE
 from ddb_assets.components import DynamoDBTable
+from ddb_assets.components.relation_names import check_relation_names
 from ddb_assets.exports.sensor import manifest_sensors
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
@@ -32,6 +33,7 @@ def build_defs(project: Path | None = None, resources: Mapping[str, object] | No
         warnings.simplefilter("ignore", dg.BetaWarning)
         declared = tree.build_defs()
     tables = [component.table for component in tree.get_all_components(of_type=DynamoDBTable)]
+    check_relation_names(tables)
     baseline = dg.define_asset_job(
         BASELINE,
         selection=reduce(or_, map(whole_assets, tables), dg.AssetSelection.assets()),

@@ -136,6 +136,10 @@ def _sql_type(text: str) -> str:
     return str(SqlType.parse(text))
 
 
+Compression = Literal["zstd", "snappy"]
+"""Of Parquet parts; Redshift's pages name Snappy as one that it reads, zstd makes smaller files."""
+
+
 class ColumnOptions(_Contract):
     """What a contract says of one attribute path; `contract`, `oversize`, `mask` and `exclude` also hold below it."""
 
@@ -151,7 +155,8 @@ class WarehouseOptions(_Contract):
     """How a table's relations lie in Redshift once they are made, by their columns' names; DuckDB has only the views.
 
     diststyle: rows lie where their partition key says, evenly, on every node, or where Redshift likes. Encodings under
-    which Redshift cannot lengthen a VARCHAR are none here (Redshift, ALTER TABLE). slices: how many files it reads at once.
+    which Redshift cannot lengthen a VARCHAR are none here (Redshift, ALTER TABLE). slices: how many files it reads at once,
+    compression: of those files.
     """
 
     diststyle: Literal["key", "even", "all", "auto"] = "key"
@@ -160,7 +165,12 @@ class WarehouseOptions(_Contract):
         str, Literal["az64", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "raw", "zstd"]
     ] = {}
     slices: Annotated[int, Field(ge=1, le=4096)] = 16
-    views: Annotated[str, Field(max_length=127, description="schema for views without bookkeeping; none if empty")] = ""
+    compression: Compression = "zstd"
+    views: Annotated[
+        str,
+        AfterValidator(str.lower),
+        Field(max_length=127, description="schema for views without bookkeeping; none if empty"),
+    ] = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import click
 
 from ddb_assets.errors import DdbAssetsError
 
-COMMANDS = ("flatten", "load", "import", "profile", "copy", "sandbox", "demo")
+COMMANDS = ("flatten", "load", "import", "profile", "copy", "check-warehouse", "sandbox", "demo")
 
 
 class Commands(click.Group):
@@ -26,7 +26,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         try:
-            module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+            module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name.replace("-", "_")
             command: click.Command = importlib.import_module(f"{__name__}.{module}").command
         except ModuleNotFoundError as error:
             if str(error.name).partition(".")[0] == __name__.partition(".")[0]:

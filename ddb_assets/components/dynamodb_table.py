@@ -57,6 +57,7 @@ attributes:
   #   sortkey: [created_at]
   #   encode: {{status: zstd}}
   #   slices: 16  # of the cluster: Parquet parts become a multiple of so many, when there is enough data
+  #   compression: zstd  # of Parquet parts | snappy
   #   views: analytics  # a schema with a view of each table: no bookkeeping, no deleted rows
 
   # export:  # where DynamoDB writes this table's exports, when not below DDB_ASSETS_LAKE

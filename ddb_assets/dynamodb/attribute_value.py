@@ -25,7 +25,9 @@ CANONICAL_NUMBER = r"0|-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])"
 """The one text of a number: digits without an exponent, and no zero that can be left out."""
 _CANONICAL_NUMBER = re.compile(CANONICAL_NUMBER, re.ASCII)
 _DYNAMODB_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?", re.ASCII)
-_TO_ESCAPE = re.compile(r"[\\.\[]|^\$")
+_TO_ESCAPE = re.compile(r"[\\.\[\0]|^\$")
+NUL = "\0"
+"""U+0000, which DynamoDB's texts and names may hold and Redshift's may not: COPY refuses it, or cuts the text there."""
 
 
 class AttributeValueError(ValueError):
@@ -122,12 +124,13 @@ def sorted_members(descriptor: Descriptor, members: Sequence[str]) -> list[str]:
 def format_path(path: Sequence[Step | int]) -> str:
     """`("items", 0, "a.b")` -> `items[0].a\\.b`; None is any element: `items[].sku`; `()` is `(item)`.
 
-    A backslash stands before `.`, `[` and `\\` of a name, and before a leading `$`, so that no two paths look alike.
+    A backslash stands before `.`, `[` and `\\` of a name, and before a leading `$`, so that no two paths look alike;
+    U+0000 is `\\0`.
     """
     text = ""
     for position, step in enumerate(path):
         if isinstance(step, str):
-            name = _TO_ESCAPE.sub(lambda found: "\\" + found[0], step)
+            name = _TO_ESCAPE.sub(lambda found: "\\" + found[0].replace(NUL, "0"), step)
             text += f".{name}" if position else name
         else:
             text += "[]" if step is None else f"[{step}]"
@@ -142,7 +145,7 @@ def parse_path(text: str) -> tuple[Step, ...]:
     rest = iter(text)
     for char in rest:
         if char == "\\":
-            name, after_name = name + next(rest, ""), True
+            name, after_name = name + next(rest, "").replace("0", NUL), True
         elif char == ".":
             if name or after_name:
                 steps.append(name)

@@ -94,7 +94,7 @@ class BlockReader:
     def _fast(self, lines: Lines, schema: Schema) -> "_Fast":
         decoded, refused = parse(lines, self._arrow_schema(schema))
         level, seen = self._decode(decoded, schema)
-        good = conserved(level, decoded["line"]) & ~level.bad
+        good = conserved(level, decoded["line"]) & ~level.bad & ~may_hold_nul(decoded["line"])
         if not good.all():
             refused = pl.concat([refused, decoded.filter(~good).select("number", "line")])
             decoded = decoded.filter(good)
@@ -242,6 +242,11 @@ class BlockReader:
 def conserved(level: Level, lines: pl.Series) -> pl.Series:
     """The rows of which every key was decoded: the proof that nothing of them was lost. Never to be skipped."""
     return level.keys == count_keys(lines)
+
+
+def may_hold_nul(lines: pl.Series) -> pl.Series:
+    """The lines with a text or a name that may hold U+0000: JSON can only write it so. The exact path knows what to do."""
+    return lines.str.contains(r"\u0000", literal=True)
 
 
 @dataclass(frozen=True)

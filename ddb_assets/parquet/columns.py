@@ -13,6 +13,7 @@ from ddb_assets.parquet import timestamps
 from ddb_assets.parquet.profile import Seen
 
 CANONICAL = f"^(?:{CANONICAL_NUMBER})$"
+SUPER_NUMBER = r"^-?[0-9]{1,37}(?:\.[0-9]+)?$"
 
 
 def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
@@ -76,6 +77,11 @@ def decimal_texts(column: pl.Series) -> pl.Series:
     texts = column.cast(pl.String)
     fraction = isinstance(column.dtype, pl.Decimal) and column.dtype.scale
     return texts.str.strip_chars_end("0").str.strip_chars_end(".") if fraction else texts
+
+
+def is_super_number(texts: pl.Series) -> pl.Series:
+    """Where a number's text surely is one that SUPER keeps digit by digit: it has no more than 38 of them."""
+    return (texts.str.len_bytes() <= MAX_DIGITS) & texts.str.contains(SUPER_NUMBER)
 
 
 def time_column(texts: pl.Series, type_: SqlType, form: str) -> pl.Series:

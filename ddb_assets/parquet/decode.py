@@ -17,7 +17,15 @@ import polars as pl
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path
 from ddb_assets.parquet import json_text
-from ddb_assets.parquet.columns import add_digits, binary_texts, largest, number_column, number_texts, time_column
+from ddb_assets.parquet.columns import (
+    add_digits,
+    binary_texts,
+    is_super_number,
+    largest,
+    number_column,
+    number_texts,
+    time_column,
+)
 from ddb_assets.parquet.exact import ExactPath
 from ddb_assets.parquet.level import Level
 from ddb_assets.parquet.payloads import At, Payloads, count, falses
@@ -235,7 +243,7 @@ class FastPath:
                 return json_text.quoted(series)
             case "N":
                 texts = number_texts(series)
-                at.level.refuse(texts.is_null() & series.is_not_null())
+                at.level.refuse(series.is_not_null() & ~is_super_number(texts).fill_null(False))
                 add_digits(at.seen, texts.drop_nulls())
                 return texts
             case "B":

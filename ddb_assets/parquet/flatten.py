@@ -22,9 +22,10 @@ from pydantic import ValidationError
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
+from ddb_assets.parquet.agreement import check_agreement
 from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.identity import RESTART, Identity
-from ddb_assets.parquet.infer import extend
+from ddb_assets.parquet.infer import agreed, extend
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.part_writer import PartWriter
 from ddb_assets.parquet.parts import align
@@ -183,6 +184,8 @@ class _Run:
         self.identity = Identity.of(table, key.attributes, rules.secret, schema.id)
         if self.stored:
             _refuse_another(self.stored, self.identity, export, schemas=table.name)
+            check_agreement(self.stored, table, full=export.kind == "full")
+        schema = agreed(schema, table, export.id)
         self.schema = schema.model_copy(update={"changes": (), "identity": self.identity})
         self.storage, self.export, self.table, self.folder, self.on_progress = (
             storage,
@@ -196,7 +199,7 @@ class _Run:
         self.reader = BlockReader(key.attributes, self.incremental, times(export), rules, self._grow)
         self.lock = threading.Lock()
         self.failed = threading.Event()
-        self.parts = PartWriter(storage, folder.new, table.warehouse.slices, export.item_count)
+        self.parts = PartWriter(storage, folder.new, table.warehouse, export.item_count)
         self.quarantine: list[str] = []
         self.seen, self.looked_at = Seen(), Seen()
         self.misfits = Misfits()
@@ -220,7 +223,8 @@ class _Run:
         self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
         final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
         for written in self.parts.finish():
-            part = align(self.storage, written.part, written.relation, final.get(written.relation.name))
+            wanted = final.get(written.relation.name)
+            part = align(self.storage, written.part, written.relation, wanted, self.table.warehouse.compression)
             if part is None:
                 return False
             written.part = part

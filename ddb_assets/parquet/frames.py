@@ -24,6 +24,9 @@ def assemble(root: Level, relations: tuple[Relation, ...]) -> dict[str, pl.DataF
         column.name: root.columns[column.name] for column in relations[0].columns if column.role in {"key", "version"}
     }
     _children(root, inherited, by_name, frames, 1)
+    for relation in relations:  # of a list whose name Arrow cannot hand over, only the exact path has rows
+        if relation.name not in frames:
+            frames[relation.name] = pl.DataFrame(schema=dtypes(relation))
     return frames
 
 

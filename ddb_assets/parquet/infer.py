@@ -56,6 +56,18 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
     return schema.model_copy(update={"root": root, "changes": (*schema.changes, *growth.changes)})
 
 
+def agreed(schema: Schema, table: Table, export_id: str | None = None) -> Schema:
+    """The schema with lists and maps where the contract says so by now, of paths that took such values otherwise before.
+
+    Those that take none yet wait for the first one (`extend`). The same object when there is nothing to change.
+    """
+    growth = _Growth(schema, table, export_id)
+    root = growth.agreed(schema.root, ())
+    if root == schema.root:
+        return schema
+    return schema.model_copy(update={"root": root, "changes": (*schema.changes, *growth.changes)})
+
+
 class _Growth:
     """One walk over schema and sightings; holds the names given so far.
 
@@ -93,6 +105,10 @@ class _Growth:
             node = None
         if node is None:
             return self.new(seen, path, local, policy)
+        if descriptor := self.redeclares(node, seen.counts, path):
+            node = self.redeclared(node, descriptor, path, seen)
+        if node.former and node.former.kind == "value":
+            node = node.model_copy(update={"former": self.value(node.former, seen, path, policy)})
         match node.kind:
             case "value":
                 return self.beside(self.value(node, seen, path, policy), seen, path)
@@ -105,7 +121,7 @@ class _Growth:
 
     def beside(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """The node with the shape of what stands at its path and fits no column, as far as plain JSON tells its type."""
-        here = PLAIN - {*node.accepts, "NULL"}
+        here = PLAIN - {*node.accepts, *(node.former.accepts if node.former else ()), "NULL"}
         left = replace(seen, counts=Counter({d: count for d, count in seen.counts.items() if d in here}))
         if node.kind == "json" or not left.total:
             return node
@@ -121,6 +137,37 @@ class _Growth:
         if node.kind == "json" and node.name is None:
             return not policy.exclude
         return node.is_empty and not policy.type and seen.total > seen.counts["NULL"]
+
+    def agreed(self, node: Node, path: tuple[Step, ...]) -> Node:
+        """The node, and all below it, as `agreed` says."""
+        if node.name and node.kind != "list":
+            taken = Counter(dict.fromkeys(node.readers, 1))
+            descriptor = self.redeclares(node, taken, path)
+            return self.redeclared(node, descriptor, path, Seen()) if descriptor else node
+        fields = {name: self.agreed(field, (*path, name)) for name, field in node.fields.items()}
+        element = node.element and self.agreed(node.element, (*path, None))
+        return node.model_copy(update={"fields": fields, "element": element})
+
+    def redeclares(self, node: Node, counts: Counter[Descriptor], path: tuple[Step, ...]) -> Descriptor | None:
+        """The type of values of which the contract says that they are no longer this column's; the most frequent."""
+        if node.kind not in {"value", "json"} or node.name is None:
+            return None
+        match self.table.nested_at(path):
+            case "child":
+                return max((d for d in ORDER if d in ARRAYS and counts[d]), key=lambda d: counts[d], default=None)
+            case "flatten" if counts["M"]:
+                return "M"
+        return None
+
+    def redeclared(self, node: Node, descriptor: Descriptor, path: tuple[Step, ...], seen: Seen) -> Node:
+        """A list or map, as the contract says, beside the column that the path has: nothing moves out of that one."""
+        if descriptor == "M":
+            self.note(path, f"maps are columns from now on, all else stays in {node.name}", seen)
+            return Node(kind="map", accepts=("M",), former=node)
+        name = relation_name(self.schema.table, [s for s in path if s is not None], self.relations)
+        self.relations.add(name)
+        self.note(path, f"new child relation {name}; what is no list stays in {node.name}", seen)
+        return Node(kind="list", accepts=(descriptor,), name=name, former=node)
 
     def nullable(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
         """A node that may not grow still takes up NULL, which every column can hold."""
@@ -190,7 +237,7 @@ class _Growth:
         stored = SqlType.parse(node.type) if node.type else None
         type_, form = stored or varchar(0), node.form
         if policy.mask or policy.type:
-            wanted = MASKED if policy.mask else SqlType.parse(policy.type or "")
+            wanted = MASKED if policy.mask else storable(SqlType.parse(policy.type or ""))
             type_ = self.declared(node, stored, wanted, path)
             form = time_form(seen, type_, node.form) if found == "S" and not policy.mask else None
         elif found and seen.counts[found]:

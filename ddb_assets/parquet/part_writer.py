@@ -16,6 +16,7 @@ import polars as pl
 from ddb_assets.parquet.frames import dtypes
 from ddb_assets.parquet.parts import write_part
 from ddb_assets.parquet.report import Part, Relation
+from ddb_assets.table import WarehouseOptions
 
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
@@ -49,8 +50,11 @@ class PartWriter:
     become tells how much there will be of each relation.
     """
 
-    def __init__(self, storage: "Storage", new: Callable[[str, str], str], slices: int, items: int) -> None:
-        self._storage, self._new, self._slices, self._items = storage, new, slices, items
+    def __init__(
+        self, storage: "Storage", new: Callable[[str, str], str], options: WarehouseOptions, items: int
+    ) -> None:
+        self._storage, self._new, self._items = storage, new, items
+        self._slices, self._compression = options.slices, options.compression
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
         self._bytes: Counter[str] = Counter()
@@ -92,7 +96,7 @@ class PartWriter:
 
     def _write(self, held: _Held) -> None:
         uri = self._new(held.relation.name, f"part-{held.name}.parquet")
-        part = write_part(self._storage, uri, pl.concat(held.frames))
+        part = write_part(self._storage, uri, pl.concat(held.frames), self._compression)
         with self._lock:
             self.written.append(Written(part, held.relation))
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import orjson
 
-from ddb_assets.dynamodb.attribute_value import MAX_DEPTH, AttributeValueError, number, split
+from ddb_assets.dynamodb.attribute_value import MAX_DEPTH, NUL, AttributeValueError, number, split
 from ddb_assets.exports.manifest import Export
 
 Image = dict[str, Any]
@@ -144,6 +144,11 @@ def check_key(keys: Image, names: tuple[str, ...]) -> None:
         if descriptor == "S" and str(payload).endswith(" "):
             raise AttributeValueError(
                 f"key attribute {name!r} ends in a blank: Redshift takes it for equal to the key without"
+            )
+        if descriptor == "S" and NUL in str(payload):
+            raise AttributeValueError(
+                f"key attribute {name!r} holds U+0000: Redshift refuses such a text or cuts it there, so that two keys "
+                "would be one"
             )
         if descriptor == "N":
             number(str(payload), (name,))

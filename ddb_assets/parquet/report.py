@@ -41,10 +41,24 @@ class Column(_Document):
     empty: bool = False
 
 
+class Measure(_Document):
+    """What a column's values add up to: how many are not NULL, the least and the greatest, their sum modulo 2^64.
+
+    Of whole numbers: those of BIGINT, microseconds since 1970 of times and days of dates, DECIMAL without its point,
+    bytes of texts and of VARBYTE, 1 for TRUE. DOUBLE PRECISION has no sum, as it depends on the order.
+    """
+
+    values: int
+    least: int | float | None = None
+    most: int | float | None = None
+    sum: int = 0
+
+
 class Part(_Document):
     """One Parquet file of a relation; `bytes` is its size, `md5` the base64 MD5 of its content.
 
-    `long` names the text columns in which a value has more than 65,535 bytes, as only JSON can.
+    `long` names the text columns in which a value has more than 65,535 bytes, as only JSON can. `measures` are of every
+    column by name; a report of former times has none.
     """
 
     uri: str
@@ -52,6 +66,7 @@ class Part(_Document):
     bytes: Annotated[int, Field(ge=0)]
     md5: str
     long: tuple[str, ...] = ()
+    measures: dict[str, Measure] = {}
 
 
 class Relation(_Document):

@@ -41,6 +41,8 @@ class Node(_Document):
     those of `other`, a JSON node without a name: values that fit no column, which go to `_ddb_extra`.
     `opaque` is a JSON column of the root with maps that have data for names: Arrow cannot be told of all, so its values
     are read one by one, and the rest of the row is not; `fields` are those known before.
+    `former` is the column that a path had before the contract's `nested` became true of it: what is no list or map stands
+    there as before.
     `order` is the place of the column among all of the table, by when it was first seen. `form` is how the texts of a
     time column are written (`timestamps.py`).
     """
@@ -54,6 +56,7 @@ class Node(_Document):
     fields: dict[str, "Node"] = {}
     element: "Node | None" = None
     other: "Node | None" = None
+    former: "Node | None" = None
     opaque: bool = False
 
     @property
@@ -125,6 +128,8 @@ class Schema(_Document):
 def walk(node: Node, path: tuple[str | None, ...] = ()) -> Iterator[tuple[tuple[str | None, ...], Node]]:
     """Every node with its path, parents first."""
     yield path, node
+    if node.former:
+        yield path, node.former
     for name, field in node.fields.items():
         yield from walk(field, (*path, name))
     if node.element:
@@ -138,6 +143,8 @@ def index_name(depth: int) -> str:
 
 def columns_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
     """The columns that one item or element gives its own relation: values and JSON, through maps but not into lists."""
+    if node.former:
+        yield path, node.former
     if node.kind in {"value", "json"}:
         if node.name:  # an excluded path has none
             yield path, node

@@ -3,14 +3,17 @@
 Which type is the wider one is said by `ddb_assets.column_type`; this is only how a value gets there.
 """
 
-from ddb_assets.column_type import MAX_VARCHAR, SqlType
+from ddb_assets.column_type import MAX_VARCHAR, SqlType, storable
 
 SIZED = frozenset({"VARCHAR", "VARBYTE"})
 
 
 def staged(type_: SqlType) -> SqlType:
-    """The type in a staging table, which is that of the Parquet file: JSON is still text there."""
-    return SqlType("VARCHAR", MAX_VARCHAR) if type_.name == "SUPER" else type_
+    """The type in a staging table, which is that of the Parquet file: JSON is still text there.
+
+    But for 19 digits, as some parts of former times have them: those are written again with 20 (`redshift_copy.py`).
+    """
+    return SqlType("VARCHAR", MAX_VARCHAR) if type_.name == "SUPER" else storable(type_)
 
 
 def converted(expression: str, source: SqlType, target: SqlType) -> str:

@@ -9,7 +9,7 @@ table": rows are joined where they lie when both tables are distributed by the s
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ddb_assets.column_type import MAX_VARBYTE, SqlType
+from ddb_assets.column_type import SqlType
 from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.parquet.report import Column, Relation
 from ddb_assets.table import WarehouseOptions
@@ -123,13 +123,14 @@ def restored(table: Table, name: str, design: Design) -> tuple[Statement, ...]:
     return tuple(found)
 
 
-def create_stage(relation: Relation, stage: Table, as_bytes: Collection[str] = ()) -> Statement:
+def create_stage(relation: Relation, stage: Table, as_bytes: Mapping[str, int] | None = None) -> Statement:
     """A temporary table with the relation's columns in the order and types of its Parquet files.
 
-    JSON is text there, or bytes in the columns of `as_bytes`; JSON_PARSE takes both. It is distributed as the tables are.
+    JSON is text there, or so many bytes in the columns of `as_bytes`; JSON_PARSE takes both. It is distributed as the
+    tables are.
     """
     types = {c.name: staged(SqlType.parse(c.type)) for c in relation.columns}
-    types |= dict.fromkeys(as_bytes, SqlType("VARBYTE", MAX_VARBYTE))
+    types |= {name: SqlType("VARBYTE", size) for name, size in (as_bytes or {}).items()}
     columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
     lies = _distribution(design(relation.keys, types, WarehouseOptions(), {}, ""))
     return Statement(f"CREATE TEMP TABLE {stage} ({columns}) {lies}")
@@ -159,4 +160,4 @@ def _distribution(design: Design) -> str:
 
 
 def _text(comment: str) -> str:
-    return literal(comment.replace("\0", "\\0")[:MAX_COMMENT])
+    return literal(comment[:MAX_COMMENT])

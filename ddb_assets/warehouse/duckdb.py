@@ -267,6 +267,9 @@ def _to_duckdb(node: exp.Expression, database: str) -> exp.Expression:
             return exp.DataType.build("json", dialect="duckdb")
         if node.this == exp.DataType.Type.VARBINARY:
             return exp.DataType.build("blob", dialect="duckdb")
+    if isinstance(node, exp.Anonymous) and node.name == "OCTET_LENGTH":
+        digits = exp.func("STRLEN", exp.func("HEX", *node.expressions))  # of a text and of bytes alike
+        return exp.IntDiv(this=digits, expression=exp.Literal.number(2))
     if isinstance(node, exp.ParseJSON):
         return exp.cast(node.this, "json")  # DuckDB's json() would make 1.10 into 1.1
     if isinstance(node, exp.Table) and node.db and not node.catalog:

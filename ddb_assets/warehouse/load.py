@@ -31,6 +31,7 @@ from ddb_assets.warehouse.ddl import create_schema
 from ddb_assets.warehouse.guards import check_report, check_restart, refuse
 from ddb_assets.warehouse.ledger import TYPES, History, LoadResult, forget, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
+from ddb_assets.warehouse.ownership import check_owned
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError, number
 from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql import Table
@@ -109,6 +110,7 @@ def _load(
         _check_present(warehouse, Table(schema, report.root.name), known)
     if _is_applied(report, known, how.force):
         return _unchanged(warehouse, schema, report, known)
+    check_owned(warehouse, schema, report, known)
     tables = prepare(warehouse, schema, report, known, soft_delete=how.soft_delete, options=how.options)
     with warehouse.transaction(tables.tombstones):
         known = _known(warehouse, schema, report, how)  # again: another load may have come first while DDL ran

@@ -7,16 +7,20 @@ Facts: Redshift Database Developer Guide, "COPY from columnar data formats": an 
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+
+from ddb_assets.column_type import MAX_VARBYTE, SqlType
 from ddb_assets.parquet.report import Part, Relation
 from ddb_assets.resources.storage import Storage, is_s3, join, split_s3
+from ddb_assets.warehouse.conversion import staged
 from ddb_assets.warehouse.ddl import create_stage
 from ddb_assets.warehouse.protocol import WarehouseError
-from ddb_assets.warehouse.redshift_parts import opened, write_as_bytes
+from ddb_assets.warehouse.redshift_parts import opened, write_again
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings
 from ddb_assets.warehouse.sql import Statement, Table, drop, literal, quoted
 
@@ -30,7 +34,8 @@ def copied_from(
     """The statements that copy a relation's parts into its empty staging table, to be run within the block.
 
     What they read, a manifest and parts that had to be written for it, is gone after the block. JSON is staged as
-    VARCHAR; columns in which it is longer than that can be, as VARBYTE, for which the parts are written anew.
+    VARCHAR; columns in which it is longer than that can be, as VARBYTE, for which the parts are written anew. So are parts
+    with DECIMAL of 19 digits, which Redshift keeps in 8 bytes that do not hold them all.
 
     Raises LoadError for a part that is not what the report says, WarehouseError when a part is not on S3 and no staging
     folder is set.
@@ -38,14 +43,15 @@ def copied_from(
     check_region(storage, settings, [settings.staging, *(part.uri for part in relation.parts)])
     with ThreadPoolExecutor(CHECK_THREADS) as checks:
         list(checks.map(lambda part: _check(storage, part, relation), relation.parts))
-    wide = {name for part in relation.parts for name in part.long}
+    wide = _bytes_of_wide(relation)
+    others = _other_types(relation, wide)
     folder = copy_folder(settings, relation, session)
     made: list[str] = []
     try:
         entries = []
         for number, part in enumerate(relation.parts):
             uri, size = part.uri, part.bytes
-            if wide or not is_s3(uri):
+            if others or not is_s3(uri):
                 if not is_s3(folder):
                     raise WarehouseError(
                         f"part {uri} is not on S3, where COPY reads: put the lake there, or name an S3 folder for this "
@@ -53,7 +59,7 @@ def copied_from(
                     )
                 uri = join(folder, f"part-{number:05}.parquet")
                 made.append(uri)
-                size = _put(storage, part, relation, wide, uri)
+                size = _put(storage, part, relation, others, uri)
             entries.append({"url": uri, "mandatory": True, "meta": {"content_length": size}})
         manifest = join(folder, "manifest.json")
         made.append(manifest)
@@ -62,6 +68,29 @@ def copied_from(
         yield [*again, _statement(relation, stage, manifest, settings.iam_role)]
     finally:
         storage.delete(made)
+
+
+def _bytes_of_wide(relation: Relation) -> dict[str, int]:
+    """The columns whose texts no VARCHAR can hold, and how many bytes the longest has: the size of their VARBYTE.
+
+    No more than that, for a Redshift before VARBYTE became larger has 1,024,000 bytes at most.
+    """
+    wide = {name for part in relation.parts for name in part.long}
+    return {name: max(_longest(part, name) for part in relation.parts) for name in wide}
+
+
+def _longest(part: Part, column: str) -> int:
+    return int(part.measures[column].most or 0) if part.measures else MAX_VARBYTE
+
+
+def _other_types(relation: Relation, wide: Mapping[str, int]) -> dict[str, pa.DataType]:
+    """The columns that are staged in another type than their part has, and the type they then have in a part."""
+    found: dict[str, pa.DataType] = {name: pa.binary() for name in wide}
+    for column in relation.columns:
+        declared = SqlType.parse(column.type)
+        if declared.name == "DECIMAL" and staged(declared) != declared:
+            found[column.name] = pa.decimal128(staged(declared).size, declared.scale)
+    return found
 
 
 def check_region(storage: Storage, settings: RedshiftSettings, uris: Iterable[str]) -> None:
@@ -88,15 +117,15 @@ def copy_folder(settings: RedshiftSettings, relation: Relation, session: str) ->
     return join(base, f"_ddb_copy_{session}", relation.name)
 
 
-def _put(storage: Storage, part: Part, relation: Relation, wide: set[str], uri: str) -> int:
-    """Writes a part to S3, these columns as bytes; its size there."""
-    if not wide:
+def _put(storage: Storage, part: Part, relation: Relation, others: Mapping[str, pa.DataType], uri: str) -> int:
+    """Writes a part to S3, some columns in other types; its size there."""
+    if not others:
         storage.upload(Path(part.uri), uri)
         return part.bytes
     with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
         path = Path(folder) / "part.parquet"
         with opened(storage, part, relation) as parquet:
-            write_as_bytes(parquet, wide, path)
+            write_again(parquet, others, path)
         storage.upload(path, uri)
         return path.stat().st_size
 

@@ -1,4 +1,4 @@
-"""Parquet parts before a COPY: whether they are what the report says; and parts written anew with bytes for texts.
+"""Parquet parts before a COPY: whether they are what the report says; and parts written anew in other types.
 
 COPY of Parquet goes by position, never by name, so every part's column names are looked at: two columns of one type that
 changed places would otherwise be swapped in silence. Types are COPY's to check, it is strict about them.
@@ -10,7 +10,7 @@ import base64
 import hashlib
 import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -48,9 +48,9 @@ def opened(storage: Storage, part: Part, relation: Relation) -> Iterator[pq.Parq
         yield parquet
 
 
-def write_as_bytes(parquet: pq.ParquetFile, columns: Collection[str], path: Path) -> None:
-    """Writes the part again with these text columns as bytes, which COPY takes for VARBYTE."""
-    schema = pa.schema([pa.field(f.name, pa.binary()) if f.name in columns else f for f in parquet.schema_arrow])
+def write_again(parquet: pq.ParquetFile, types: Mapping[str, pa.DataType], path: Path) -> None:
+    """Writes the part again with these columns in other types, such as texts as bytes, which COPY takes for VARBYTE."""
+    schema = pa.schema([pa.field(f.name, types.get(f.name, f.type)) for f in parquet.schema_arrow])
     with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
         for batch in parquet.iter_batches(BATCH_ROWS):
             writer.write_table(pa.Table.from_batches([batch]).cast(schema))

@@ -8,6 +8,7 @@ from ddb_assets.warehouse import ddl, sql
 from ddb_assets.warehouse.guards import start
 from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Target
+from ddb_assets.warehouse.staged_values import check_values
 from ddb_assets.warehouse.tables import Tables
 
 
@@ -30,6 +31,7 @@ def _stage(warehouse: Warehouse, target: Target) -> int | None:
         raise LoadError(
             f"{staged} rows of {relation.name!r} were staged, the report has {relation.rows}: flatten again"
         )
+    check_values(warehouse, relation, stage)
     needed = [c for c in relation.columns if c.role in {"key", "index", "version", "deleted"}]
     if nulls := number(warehouse, sql.count_nulls(stage, needed)):
         raise LoadError(

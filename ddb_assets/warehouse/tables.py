@@ -103,11 +103,20 @@ def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:
 
 
 def _check_sortkey(warehouse: Warehouse, table: Table, root: Relation, options: WarehouseOptions) -> None:
-    lacking = set(options.sortkey) - evolution.wanted(root).keys()
-    if lacking and root.keys and not warehouse.catalog(table):
+    if not options.sortkey or not root.keys or warehouse.catalog(table):
+        return
+    wanted = evolution.wanted(root)
+    for name in options.sortkey:
+        if name in wanted and wanted[name].name in {"SUPER", "VARBYTE"}:
+            raise LoadError(
+                f"the sort key of {table} is to have {name}, which is {wanted[name]}, and Redshift does not sort a table by "
+                "JSON or by bytes: change warehouse.sortkey in the table's contract"
+            )
+    lacking = set(options.sortkey) - wanted.keys()
+    if lacking:
         raise LoadError(
             f"the sort key of {table} is to have {', '.join(sorted(lacking))}, and there is no such column: it has "
-            f"{', '.join(evolution.wanted(root))}; change warehouse.sortkey in the table's contract"
+            f"{', '.join(wanted)}; change warehouse.sortkey in the table's contract"
         )
 
 

@@ -81,7 +81,11 @@ def steps(text: str) -> list[str | int]:
     if text == "$value":
         return []
     found = re.findall(r"\[([0-9]+)\]|(?:^|\.)((?:\\.|[^.\[\\])*)", text, re.DOTALL)
-    return [int(index) if index else re.sub(r"\\(.)", r"\1", name, flags=re.DOTALL) for index, name in found]
+    return [int(index) if index else re.sub(r"\\(.)", _unescaped, name, flags=re.DOTALL) for index, name in found]
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return "\0" if found[1] == "0" else found[1]
 
 
 def _put(value: Any, path: list[str | int], new: Any) -> Any:
@@ -94,6 +98,8 @@ def _put(value: Any, path: list[str | int], new: Any) -> Any:
 
 
 def _value(node: Node, row: Any, tables: Any, where: Any, depth: int, types: Any, path: tuple[Any, ...]) -> Any:
+    if node.former and row[node.former.name] is not None:
+        return _value(node.former, row, tables, where, depth, types, path)
     if node.kind == "value":
         return _scalar(node, row[node.name])
     if node.kind == "json":
@@ -140,19 +146,26 @@ def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dic
         key = format_path(path) if path else "$value"
     told = types.get(key)
     if isinstance(plain, str):
+        if told == "S64":
+            return base64.b64decode(plain).decode()
+        if told == "N":
+            return Decimal(plain)
         kind = told or ("B" if "B" in node.accepts and "S" not in node.accepts else "S")
         return base64.b64decode(plain) if kind == "B" else plain
     if isinstance(plain, list):
-        if told == "S[]":
-            return "".join(plain)
+        if told in {"S[]", "S64[]"}:
+            whole = "".join(plain)
+            return whole if told == "S[]" else base64.b64decode(whole).decode()
         kind = told or next((d for d in node.accepts if d in {"L", "SS", "NS", "BS"}), "L")
         if kind == "BS":
             return {base64.b64decode(p) for p in plain}
-        if kind != "L":
-            return set(plain)
         unknown = Node(kind="json", accepts=())
+        if kind != "L":  # a set's members can have types of their own too
+            return {_unplain(p, (*path, i), unknown, row, types, base) for i, p in enumerate(plain)}
         return [_unplain(p, (*path, i), node.element or unknown, row, types, base) for i, p in enumerate(plain)]
     if isinstance(plain, dict):
         unknown = Node(kind="json", accepts=())
+        if told == "M0":
+            plain = {re.sub(r"\\(.)", _unescaped, name, flags=re.DOTALL): p for name, p in plain.items()}
         return {n: _unplain(p, (*path, n), node.fields.get(n, unknown), row, types, base) for n, p in plain.items()}
     return plain

@@ -11,6 +11,7 @@ from ddb_assets.parquet import part_writer
 from ddb_assets.parquet.part_writer import LEAST_BYTES, PART_BYTES, PartWriter, part_bytes
 from ddb_assets.parquet.report import Column, Relation
 from ddb_assets.resources.storage import Storage
+from ddb_assets.table import WarehouseOptions
 
 NARROW = Relation(name="orders", path=(), columns=(Column(name="n", path=("n",), type="BIGINT", role="key"),))
 WIDE = NARROW.model_copy(update={"columns": (*NARROW.columns, Column(name="m", path=("m",), type="BIGINT"))})
@@ -33,7 +34,7 @@ def read(writer: PartWriter) -> list[int]:
 
 
 def test_what_is_little_is_one_part_named_after_its_first_block(tmp_path: Path) -> None:
-    writer = PartWriter(Storage(), named_below(tmp_path), 16, 500)
+    writer = PartWriter(Storage(), named_below(tmp_path), WarehouseOptions(slices=16), 500)
     for number in range(50):
         writer.add((NARROW,), numbers(number * 10, 10), 10, f"{number:05d}-00000")
     (written,) = writer.finish()
@@ -47,7 +48,7 @@ def test_parts_are_a_multiple_of_the_slices_alike_and_have_every_row_once(
 ) -> None:
     monkeypatch.setattr(part_writer, "PART_BYTES", 80_000)
     monkeypatch.setattr(part_writer, "LEAST_BYTES", 100)
-    writer = PartWriter(Storage(), named_below(tmp_path), slices, 96_000)
+    writer = PartWriter(Storage(), named_below(tmp_path), WarehouseOptions(slices=slices), 96_000)
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda n: writer.add((NARROW,), numbers(n * 100, 100), 100, f"{n:05d}"), range(960)))
     parts = [written.part for written in writer.finish()]
@@ -59,7 +60,7 @@ def test_parts_are_a_multiple_of_the_slices_alike_and_have_every_row_once(
 
 
 def test_rows_with_other_columns_are_another_part(tmp_path: Path) -> None:
-    writer = PartWriter(Storage(), named_below(tmp_path), 1, 15)
+    writer = PartWriter(Storage(), named_below(tmp_path), WarehouseOptions(slices=1), 15)
     writer.add((NARROW,), numbers(0, 5), 5, "a")
     writer.add((WIDE,), wide(5, 5), 5, "b")
     writer.add((WIDE,), wide(10, 5), 5, "c")

@@ -36,10 +36,10 @@ def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> 
     redshift.faults.clear()
 
 
-def to_redshift(server: RedshiftServer) -> RedshiftWarehouse:
+def to_redshift(server: RedshiftServer, more: str = "") -> RedshiftWarehouse:
     storage = Storage(server.storage.s3)
     storage.s3.create_bucket(Bucket="staging")
-    settings = RedshiftSettings.parse(f"{server.url}?sslmode=disable&staging=s3://staging/copy")
+    settings = RedshiftSettings.parse(f"{server.url}?sslmode=disable&staging=s3://staging/copy{more}")
     return RedshiftWarehouse(settings, storage=storage)
 
 

@@ -54,6 +54,29 @@ def comments(warehouse: AnyWarehouse, table: str) -> dict[str, str]:
     return dict(select(warehouse, f"{found} WHERE table_name = '{table}'"))
 
 
+def test_comments_have_no_nul_and_an_end(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+    """An attribute's name may have 64 KB and hold anything; no page says how long a comment may be."""
+    columns = [
+        Column(name="nul", path=("a\0b",), type="BIGINT"),
+        Column(name="long", path=("x" * 5000,), type="BIGINT"),
+    ]
+    load(warehouse, full(tmp_path, [], KEY, *columns))
+    said = comments(warehouse, "orders")
+    assert (said["nul"], said["long"]) == (r"a\0b", "x" * 1000)
+
+
+def test_a_type_that_would_lose_values_leaves_the_keys_of_the_table(
+    over_redshift: RedshiftWarehouse, tmp_path: Path
+) -> None:
+    """That it cannot be is known before a key is let go, so that there is nothing to undo."""
+    options = WarehouseOptions(sortkey=("note",))
+    load(over_redshift, full(tmp_path, [{"order_id": "a", "note": "x"}], KEY, NOTE), options=options)
+    other = NOTE.model_copy(update={"type": "BOOLEAN"})
+    with pytest.raises(LoadError, match="no type holds the values of both"):
+        load(over_redshift, full(tmp_path, [{"order_id": "a", "note": True}], KEY, other, time=9), options=options)
+    assert designs(over_redshift)["orders"] == ("KEY(order_id)", "note")
+
+
 def test_a_row_is_replaced_whole(warehouse: AnyWarehouse, tmp_path: Path) -> None:
     """What an older schema did not know is not in the item any more, whatever the row had."""
     load(warehouse, full(tmp_path, [{"order_id": "a", "note": "was there"}], KEY, NOTE))

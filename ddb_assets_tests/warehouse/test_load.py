@@ -109,7 +109,7 @@ def test_every_type_arrives_exactly(warehouse: AnyWarehouse, tmp_path: Path) -> 
         "text": ("VARCHAR(65535)", "O'Brien \n\t\\ } \" 'x' % ? $1 ; -- \U0001f600"),
         "bytes": ("VARBYTE(64)", b"\x00\xff'"),
         "truth": ("BOOLEAN", False),
-        "json": ("SUPER", '{"n":1.10,"big":12345678901234567890123456789012345678,"s":"O\'B","l":[1E+125,null]}'),
+        "json": ("SUPER", '{"n":1.10,"big":12345678901234567890123456789012345678,"s":"O\'B","l":["1E+125",null]}'),
         "when": ("TIMESTAMP", datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC).replace(tzinfo=None)),
         "day": ("DATE", date(1, 1, 1)),
         "zoned": ("TIMESTAMPTZ", datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC)),

@@ -27,6 +27,7 @@ from ddb_assets.sandbox.redshift.wire import ServerError
 
 BATCH_ROWS = 50_000
 SUPER_STRING = 65_535
+SHORT_DIGITS = 18
 SCHEMA_ERROR = 15007
 SCAN_ERROR = 15001
 _COMPRESSED = (".gz", ".gzip", ".bz2", ".lzo", ".zst", ".zstd", ".snappy")
@@ -189,10 +190,15 @@ class CopyRun:
 
     def _text(self, values: pl.Series, column: TableColumn, file: LoadedFile, before: int) -> pl.Series:
         """The values as PostgreSQL's COPY reads them in text. Raises ServerError for one that is too long."""
+        values = _misread(values, column, self._faults.deviations)
         if column.type in {"rs_varchar", "bpchar", "varbyte"}:
             binary = column.type == "varbyte"
             lengths = values.bin.size() if binary else values.cast(pl.String).str.len_bytes()
             longest = int(lengths.max() or 0)  # type: ignore[arg-type]
+            if not binary and values.cast(pl.String).str.contains("\0", literal=True).any():
+                raise self._scan_error(
+                    SCHEMA_ERROR, "Invalid null byte - field longer than 1 byte", file.uri, column, before + 1
+                )
             if 0 <= column.size < longest:
                 raise self._scan_error(
                     SCHEMA_ERROR,
@@ -202,7 +208,7 @@ class CopyRun:
                     column,
                     before + (lengths.arg_max() or 0) + 1,
                 )
-            return "\\x" + values.bin.encode("hex") if binary else values.cast(pl.String)
+            return ("\\x" + values.bin.encode("hex")).alias(values.name) if binary else values.cast(pl.String)
         if column.type == "super":
             return pl.Series(values.name, [self._super(v, file, column) for v in values.to_list()], pl.String)
         if column.type == "timestamptz":
@@ -239,6 +245,20 @@ class CopyRun:
             f"  query:     {self._ran.query}\n  location:  dory_util.cpp:1509\n  process:   worker_thread [pid=1]\n  {rule}\n"
         )
         return ServerError("Spectrum Scan Error", "XX000", detail)
+
+
+def _misread(values: pl.Series, column: TableColumn, deviations: set[str]) -> pl.Series:
+    """The values as a Redshift would read them that is otherwise than we think; no row gets lost.
+
+    milliseconds: times have no more. decimals: those of up to 18 digits lose their last. texts: they end at U+0000.
+    """
+    if "milliseconds" in deviations and column.type in {"timestamp", "timestamptz"}:
+        return values.dt.truncate("1ms")
+    if "decimals" in deviations and column.type == "numeric" and column.size <= SHORT_DIGITS:
+        return (values.cast(pl.String).str.head(-1) + "0").cast(values.dtype)
+    if "texts" in deviations and column.type == "rs_varchar":
+        return values.str.split("\0").list.first()
+    return values
 
 
 def _missing() -> ServerError:

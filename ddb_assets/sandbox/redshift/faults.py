@@ -29,7 +29,13 @@ class Faults:
         self._statements: list[_Statement] = []
         self._commit = ""
         self._file: int | None = None
+        self._deviations: set[str] = set()
         self._delay = 0.0
+
+    @property
+    def deviations(self) -> set[str]:
+        """How COPY shall read otherwise than it does, until `clear`: milliseconds, decimals, texts (see `copy_run.py`)."""
+        return self._deviations
 
     def drop_before_commit(self) -> None:
         """The connection breaks when COMMIT arrives, and the transaction is rolled back."""
@@ -59,6 +65,7 @@ class Faults:
 
     def clear(self) -> None:
         """Disarms everything."""
+        self._deviations.clear()
         with self._lock:
             self._statements.clear()
         self._commit, self._file, self._delay = "", None, 0.0

@@ -1,8 +1,9 @@
 """Which Parquet column may go into which column of a table: as strict as Redshift's scan of Parquet is.
 
 Facts: the mapping that awswrangler uses for Redshift, and published error messages: INT64 into INTEGER fails, DOUBLE into
-DECIMAL fails, precision and scale must be the same (code 15007). Nanoseconds and UTC-adjusted times into TIMESTAMP are
-refused here because nothing says that they work.
+DECIMAL fails, precision and scale must be the same (code 15007); a DECIMAL is a fixed number of bytes, the fewest that hold
+its digits ("has an invalid type length. Expecting: 8 len in file: 13", code 15001, ParquetSharp issue 252). Nanoseconds,
+UTC-adjusted times into TIMESTAMP, and DECIMAL as INT32 or INT64, are refused here because nothing says that they work.
 """
 
 import json
@@ -55,7 +56,7 @@ class FileColumn:
         if self.leaf is None or column.type not in _RULES:
             return False
         logical: dict[str, Any] = json.loads(self.leaf.logical_type.to_json())
-        return _RULES[column.type](str(self.leaf.physical_type), logical, column)
+        return _RULES[column.type](str(self.leaf.physical_type), logical | {"length": self.leaf.length}, column)
 
 
 def file_columns(file: pq.ParquetFile) -> list[FileColumn]:
@@ -98,8 +99,14 @@ def _typed(name: str) -> _Rule:
     return lambda _, logical, __: logical["Type"] == name
 
 
-def _decimal(_: str, logical: dict[str, Any], column: TableColumn) -> bool:
-    return logical["Type"] == "Decimal" and (logical["precision"], logical["scale"]) == (column.size, column.scale)
+def _decimal(physical: str, logical: dict[str, Any], column: TableColumn) -> bool:
+    exact = logical["Type"] == "Decimal" and (logical["precision"], logical["scale"]) == (column.size, column.scale)
+    return exact and (physical, logical["length"]) == ("FIXED_LEN_BYTE_ARRAY", decimal_bytes(column.size))
+
+
+def decimal_bytes(digits: int) -> int:
+    """The fewest bytes that hold every number of so many digits, and its sign."""
+    return ((10**digits).bit_length() + 8) // 8
 
 
 def _timestamp(*, adjusted: bool) -> _Rule:

@@ -1,0 +1,54 @@
+"""`ddb-assets check-warehouse`: does this warehouse do what loads assume of it? Nothing of others is touched."""
+
+import sys
+import tempfile
+from dataclasses import asdict
+from functools import partial
+
+import click
+
+from ddb_assets.cli.output import json_option, print_grid, print_json
+from ddb_assets.resources.storage import Storage, join
+from ddb_assets.settings import LAKE, WAREHOUSE
+from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
+from ddb_assets.warehouse.redshift_settings import FORM, SCHEME
+from ddb_assets.warehouse.self_test import SelfTest
+
+FORMS = f"{DUCKDB}FILE or {FORM}"
+
+
+@click.command("check-warehouse")
+@click.option("--warehouse", required=True, envvar=WAREHOUSE, show_envvar=True, metavar="URL", help=FORMS)
+@click.option(
+    "--lake",
+    envvar=LAKE,
+    show_envvar=True,
+    metavar="URI",
+    help="Where test files go that Redshift copies, such as s3://my-bucket/dynamodb; they are deleted afterwards.",
+)
+@json_option
+def command(warehouse: str, lake: str | None, as_json: bool) -> None:
+    """Try on a warehouse what loads rely on: types, widening, the lock; and print what it does otherwise.
+
+    Everything happens in a new schema with a name of its own, which is dropped in the end. Exit code 1 if anything differs.
+    """
+    storage = Storage()
+    in_lake = warehouse.startswith(SCHEME) and lake
+    another = partial(open_warehouse, warehouse, storage=storage) if warehouse.startswith(SCHEME) else None
+    with (
+        tempfile.TemporaryDirectory(prefix="ddb_assets-") as local,
+        open_warehouse(warehouse, storage=storage) as opened,
+    ):
+        folder = join(lake or "", "_ddb_check") if in_lake else local
+        findings = list(SelfTest(opened, storage, folder, another).run())
+    differing = [finding for finding in findings if finding.differs]
+    if as_json:
+        print_json({"differs": bool(differing), "findings": [asdict(finding) for finding in findings]})
+    else:
+        print_grid(
+            f"{len(differing)} of {len(findings)} differ" if differing else f"all {len(findings)} as loads assume",
+            ("tried", "", "differs"),
+            [(one.what, "differs" if one.differs else "as assumed", one.differs) for one in findings],
+        )
+    if differing:
+        sys.exit(1)

@@ -1,0 +1,37 @@
+"""Whether the tables that an export is to be loaded into are its own: those of another DynamoDB table are never touched.
+
+A contract's `name` may be that of another table's child relation, and two tables' children may have one name. Every root
+has tombstones and a ledger that lists what its loads have filled; so a table that is there, and that this ledger does not
+list, is somebody else's.
+"""
+
+from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse import sql
+from ddb_assets.warehouse.ledger import History
+from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
+from ddb_assets.warehouse.sql import Table
+
+OTHER = "give one of the two another `name` or schema in its contract, or drop the table if nobody needs it"
+
+
+def check_owned(warehouse: Warehouse, schema: str, report: Report, known: History) -> None:
+    """Raises LoadError for a relation whose table holds the rows of another DynamoDB table."""
+    for relation in report.relations:
+        table = Table(schema, relation.name)
+        if relation.path and warehouse.catalog(sql.tombstones(table)):
+            raise LoadError(
+                f"{table} is to hold the list {'.'.join(relation.path)} of {report.table}, and it is a table of items "
+                f"already, as it has tombstones: {OTHER}"
+            )
+        if relation.name in known.relations or not warehouse.catalog(table):
+            continue
+        if not relation.path and not warehouse.catalog(sql.tombstones(table)):
+            raise LoadError(
+                f"{table} is there and no load of {report.table} has made it: it is the list of another table, or somebody "
+                f"else's: {OTHER}"
+            )
+        if number(warehouse, sql.count(table)):
+            raise LoadError(
+                f"{table} has rows, and no load of {report.table} has put them there, by its ledger: they are another "
+                f"table's, or the ledger has lost its rows: {OTHER}"
+            )

@@ -1,0 +1,27 @@
+"""Two contracts that would be one table of the warehouse are refused before anything runs."""
+
+import pytest
+
+from ddb_assets.components.relation_names import check_relation_names
+from ddb_assets.table import Table
+from ddb_assets.table_yaml import ConfigError
+
+
+def contract(**given: object) -> Table:
+    return Table.model_validate(given)
+
+
+def test_a_name_that_is_another_tables_list_is_refused() -> None:
+    orders = contract(table="Orders", nested={"lines": "child", "lines[].subs": "child"})
+    check_relation_names([orders, contract(table="Lines"), contract(table="orders__other")])
+    for name in ("orders__lines", "orders__lines__subs", "orders"):
+        for tables in ([orders, contract(table="X", name=name)], [contract(table="X", name=name), orders]):
+            with pytest.raises(ConfigError, match=f"one table of the warehouse, {name}, and each load would delete"):
+                check_relation_names(tables)
+
+
+def test_two_lists_with_one_name_are_refused() -> None:
+    one = contract(table="A", nested={"b.c": "child"})
+    other = contract(table="B", name="a__b", nested={"c": "child"})
+    with pytest.raises(ConfigError, match=r"the list c of B and the list b\.c of A would be one table"):
+        check_relation_names([one, other])

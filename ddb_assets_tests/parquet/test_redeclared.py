@@ -1,0 +1,142 @@
+"""What a contract says of a path that is a column already: done where that is no lie, else refused with what to do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddb_assets.parquet.agreement import check_agreement
+from ddb_assets.parquet.infer import SchemaError
+from ddb_assets.table import Table
+from ddb_assets_tests.parquet.flattening import Flattening, Outcome
+from ddb_assets_tests.parquet.items import decoded
+from ddb_assets_tests.parquet.rebuild import rebuild
+
+
+def assert_rebuilt(outcome: Outcome, items: list[dict[str, Any]]) -> None:
+    folder = outcome.report.root.parts[0].uri.rsplit("/", 2)[0]
+    found = {item["pk"]: item for item in rebuild(folder)}
+    assert found == {f"k{n}": decoded({"M": {"pk": {"S": f"k{n}"}, **item}}) for n, item in enumerate(items)}
+
+
+LATER = [
+    {"lines": {"L": [{"S": "x"}, {"M": {"a": {"N": "1"}}}]}},
+    {"lines": {"S": "still none, and a much longer text than there was at first"}},
+    {"lines": {"N": "5"}},
+    {"lines": {"L": []}},
+    {"lines": {"NULL": True}},
+    {"lines": {"SS": ["q"]}},
+]
+
+
+@pytest.mark.parametrize("first", [[{"lines": {"S": "none"}}], [{"lines": {"S": "none"}}, {"lines": {"NULL": True}}]])
+def test_a_declared_child_is_one_although_the_path_was_first_a_text(
+    tmp_path: Path, first: list[dict[str, Any]]
+) -> None:
+    flatten = Flattening(tmp_path)
+    assert flatten(first, nested={"lines": "child"}).types["lines"] == "VARCHAR(16)"
+    outcome = flatten(LATER, nested={"lines": "child"})
+    assert [r.name for r in outcome.report.relations] == ["orders", "orders__lines"]
+    assert len(outcome.rows("orders__lines")) == 2
+    assert outcome.row("k1")["lines"] == LATER[1]["lines"]["S"]  # where texts were, and wider
+    assert outcome.types["lines"] == "VARCHAR(128)"
+    assert_rebuilt(outcome, LATER)
+    again = flatten(LATER[::-1], first, nested={"lines": "child"})
+    assert again.schema.version == outcome.schema.version
+    assert "new child relation orders__lines; what is no list stays in lines" in {
+        c.what for c in outcome.schema.changes
+    }
+
+
+def test_texts_and_lists_in_one_export(tmp_path: Path) -> None:
+    items = [{"lines": {"S": "a"}}, {"lines": {"S": "b"}}, *LATER]
+    outcome = Flattening(tmp_path)(items, nested={"lines": "child"})
+    assert "orders__lines" in outcome.report.rows
+    assert_rebuilt(outcome, items)
+
+
+def test_a_declared_map_is_flattened_although_the_path_was_first_a_number(tmp_path: Path) -> None:
+    flatten = Flattening(tmp_path)
+    flatten([{"m": {"N": "1"}}], nested={"m": "flatten"})
+    items = [{"m": {"M": {"a": {"S": "x"}, "b": {"M": {"c": {"N": "2"}}}}}}, {"m": {"N": "3"}}, {"m": {"M": {}}}]
+    outcome = flatten(items, nested={"m": "flatten"})
+    assert {"m", "m__a", "m__b__c"} <= outcome.types.keys()
+    assert outcome.row("k1")["m"] == 3
+    assert_rebuilt(outcome, items)
+
+
+def test_a_list_that_was_json_becomes_a_child_with_a_full_export(tmp_path: Path) -> None:
+    """Which brings every row anew; its JSON column stays, and nobody else gets its name."""
+    flatten = Flattening(tmp_path)
+    flatten(LATER)
+    outcome = flatten(LATER, nested={"lines": "child"})
+    assert len(outcome.rows("orders__lines")) == 2
+    assert {row["lines"] for row in outcome.rows() if row["pk"] in {"k0", "k1"}} == {
+        None,
+        '"' + LATER[1]["lines"]["S"] + '"',
+    }
+    assert_rebuilt(outcome, LATER)
+    other = flatten([{"Lines": {"S": "another"}, **LATER[0]}], nested={"lines": "child"})
+    assert other.row("k0")["lines"] is None
+    assert next(c.name for c in other.report.root.columns if c.path == ("Lines",)).startswith("lines_")
+
+
+def test_lists_that_went_to_extra_become_a_child_too(tmp_path: Path) -> None:
+    """The contract says `child` only now, and the schema knows what lists there look like."""
+    flatten = Flattening(tmp_path)
+    items = [{"lines": {"S": "a"}}, {"lines": {"S": "b"}}, {"lines": {"L": [{"S": "x"}]}}]
+    assert flatten(items).extra("k2") == {"lines": ["x"]}
+    outcome = flatten(items, nested={"lines": "child"})
+    assert [row["value"] for row in outcome.rows("orders__lines")] == ["x"]
+    assert (outcome.row("k0")["lines"], outcome.extra("k2")) == ("a", None)
+    assert_rebuilt(outcome, items)
+
+
+def test_in_a_window_it_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    schema = Flattening(tmp_path)(LATER).schema
+    contract = Table.model_validate({"table": "Orders", "nested": {"lines": "child"}})
+    check_agreement(schema, contract, full=True)
+    with pytest.raises(
+        SchemaError, match=r"lines: its values are JSON in column lines, .* Load a new full export .* first"
+    ):
+        check_agreement(schema, contract, full=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (
+            {},
+            {"columns": {"a": {"rename": "b"}}},
+            r"a: its values are in column a, .*`rename: b`.* begin the table anew",
+        ),
+        ({"columns": {"a": {"rename": "b"}}}, {"columns": {"a": {"rename": "c"}}}, "a: its values are in column b"),
+        ({}, {"nested": {"m": "json"}}, r"m: its values are in columns, .*`nested: json`.* begin the table anew"),
+        ({"nested": {"l": "child"}}, {"nested": {"l": "json"}}, "l: its values are in child relation orders__l"),
+        ({}, {"nested": {"a": "json"}}, "a: its values are in column a"),
+    ],
+)
+def test_what_would_be_half_true_is_refused(
+    tmp_path: Path, before: dict[str, Any], after: dict[str, Any], message: str
+) -> None:
+    flatten = Flattening(tmp_path)
+    item = {"a": {"S": "x"}, "m": {"M": {"x": {"S": "y"}}}, "l": {"L": [{"S": "z"}]}}
+    flatten([item], **before)
+    with pytest.raises(SchemaError, match=message):
+        flatten([item], **after)
+    assert flatten([item], **before).report.rows["orders"] == 1
+
+
+def test_a_rename_that_is_there_from_the_start_stays(tmp_path: Path) -> None:
+    flatten = Flattening(tmp_path)
+    contract = {"columns": {"a": {"rename": "b"}, "never seen": {"rename": "c"}, "n": {"rename": "d"}}}
+    flatten([{"a": {"S": "x"}, "n": {"NULL": True}}], **contract)
+    assert {"b", "d"} <= flatten([{"a": {"S": "y"}, "n": {"N": "1"}}], **contract).types.keys()
+
+
+def test_19_declared_digits_are_20(tmp_path: Path) -> None:
+    """Redshift keeps 19 in 8 bytes, which end at 9223372036854775807."""
+    contract = {"columns": {"a": {"type": "DECIMAL(19,2)"}}}
+    outcome = Flattening(tmp_path)([{"a": {"N": "99999999999999999.99"}}], **contract)
+    assert outcome.types["a"] == "DECIMAL(20,2)"
+    assert str(outcome.row("k0")["a"]) == "99999999999999999.99"
