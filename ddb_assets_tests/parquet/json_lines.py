@@ -161,7 +161,7 @@ class Lines:
             return {True: "true", False: "false", None: "null"}[value]
 
         def member(name: str, value: Any, blank: str) -> str:
-            if self._random.random() < blanks:
+            if self._random.random() < (0.5 if name.startswith("only ") else blanks):
                 blank = self._random.choice([" ", "\t", "  ", "\r"])
             return f"{blank}{self._quoted(name, escapes)}{blank}:{blank}{write(value, blank)}{blank}"
 
