@@ -93,8 +93,10 @@ class Lines:
         chance = self._random.random
         attributes = Object([("pk", Object([("S", key)])), *self._fields(self._random.randint(0, 5))])
         good = True
+        if chance() < 0.1:  # what no line had before, so that nothing but the count tells of it
+            attributes.append((f"only {key}", self._value(1)))
         if chance() < 0.03:  # just allowed, or just not
-            depth = self._random.choice([DEEPEST, DEEPEST + 1, 60, 150])
+            depth = self._random.choice([DEEPEST, DEEPEST + 1, 60, 100])
             attributes.append(("deep", self._nested(depth)))
             good = depth <= DEEPEST
         self._random.shuffle(attributes)
@@ -109,8 +111,6 @@ class Lines:
 
     def _fields(self, size: int) -> list[tuple[str, Any]]:
         names = self._random.sample(NAMES, size)
-        if self._random.random() < 0.02:
-            names.append(f"rare{self._random.randrange(50)}")
         return [(name, self._value(2)) for name in names]
 
     def _value(self, depth: int) -> Object:
@@ -148,20 +148,24 @@ class Lines:
         found.insert(self._random.randint(0, len(found)), (name, other))
 
     def _written(self, value: Any, blanks: float, escapes: float) -> str:
-        def blank() -> str:
-            return self._random.choice([" ", "\t", "  ", "\r"]) if self._random.random() < blanks else ""
+        """The value's text; blanks around a member and everywhere in it, or nowhere, so that as many keys are hidden
+        from who counts `":` as are new to who reads it."""
 
-        def write(value: Any) -> str:
+        def write(value: Any, blank: str) -> str:
             if isinstance(value, str):
                 return self._quoted(value, escapes)
             if isinstance(value, Object):
-                members = [f"{blank()}{write(name)}{blank()}:{blank()}{write(inner)}{blank()}" for name, inner in value]
-                return "{" + (",".join(members) or blank()) + "}"
+                return "{" + (",".join(member(name, inner, blank) for name, inner in value) or blank) + "}"
             if isinstance(value, list):
-                return "[" + (",".join(f"{blank()}{write(inner)}{blank()}" for inner in value) or blank()) + "]"
+                return "[" + (",".join(f"{blank}{write(inner, blank)}{blank}" for inner in value) or blank) + "]"
             return {True: "true", False: "false", None: "null"}[value]
 
-        return write(value)
+        def member(name: str, value: Any, blank: str) -> str:
+            if self._random.random() < (0.5 if name.startswith("only ") else blanks):
+                blank = self._random.choice([" ", "\t", "  ", "\r"])
+            return f"{blank}{self._quoted(name, escapes)}{blank}:{blank}{write(value, blank)}{blank}"
+
+        return write(value, "")
 
     def _quoted(self, text: str, escapes: float) -> str:
         return '"' + "".join(self._character(char, escapes) for char in text) + '"'

@@ -5,11 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from ddb_assets.exports.manifest import read_export
+from ddb_assets.parquet.flatten import flatten
+from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.schema_store import SchemaStore
+from ddb_assets.table import KeySchema, Table
 from ddb_assets_tests.cases import CASES
+from ddb_assets_tests.exports.written_export import write_export
 from ddb_assets_tests.parquet.items import decoded
 from ddb_assets_tests.parquet.json_lines import Lines
 from ddb_assets_tests.parquet.rebuild import by_value, rebuild
-from ddb_assets_tests.parquet.test_bad_lines import flattened, quarantined, run
+from ddb_assets_tests.parquet.test_bad_lines import STORAGE, flattened, quarantined, run
 from ddb_assets_tests.parquet.texts import with_texts
 
 AT_ONCE = 1000
@@ -17,12 +23,29 @@ BATCHES = -(-int(os.environ.get("JSON_LINES", "2000")) // AT_ONCE)
 """JSON_LINES=100000 makes so many lines."""
 
 
+def one_after_the_other(folder: Path, *exports: list[list[bytes]]) -> Report:
+    """Flattens exports with one schema store; gives the last one's report. What stands in `out` is the last one's."""
+    store = SchemaStore(STORAGE, f"{folder}/schemas")
+    for number, lines in enumerate(exports):
+        source = write_export(STORAGE, f"{folder}/bucket", lines=lines, export_id=f"0169509721800{number}-d6299cbd")
+        report = flatten(
+            STORAGE,
+            read_export(STORAGE, source),
+            table=Table(table="Orders"),
+            key=KeySchema(partition_key="pk"),
+            out=f"{folder}/out",
+            schemas=store,
+        ).report
+    return report
+
+
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_every_line_is_kept_whole_or_put_aside(batch: int, tmp_path: Path) -> None:
     grammar = Lines(batch)
+    known = [grammar.line(f"first{number}").text.encode() for number in range(AT_ONCE // 20)]
     lines = {f"k{number}": grammar.line(f"k{number}") for number in range(AT_ONCE)}
     encoded = [line.text.encode() for line in lines.values()]
-    report = flattened(tmp_path, [encoded[::2], encoded[1::2]])
+    report = one_after_the_other(tmp_path, [known], [encoded[::2], encoded[1::2]])
     found = {item["pk"]: item for item in rebuild(f"{tmp_path}/out", texts=True)}
     expected = {key: line.item for key, line in lines.items() if line.item}
     assert {entry["text"] for entry in quarantined(report)} == {line.text for line in lines.values() if not line.item}
@@ -42,8 +65,8 @@ def test_every_line_is_kept_whole_or_put_aside(batch: int, tmp_path: Path) -> No
     ],
 )
 def test_a_name_that_nobody_knew_is_not_lost_behind_blanks(line: bytes, tmp_path: Path) -> None:
-    known = [b'{"Item":{"pk":{"S":"k%d"},"a":{"S":"x"}}}' % number for number in range(50)]
-    flattened(tmp_path, [[*known, line]])
+    known = [b'{"Item":{"pk":{"S":"k"},"a":{"S":"x"}}}']
+    one_after_the_other(tmp_path, [known], [[line]])
     (item,) = [item for item in rebuild(f"{tmp_path}/out") if item["pk"] == "z"]
     assert "LOST" in item.values()
 
