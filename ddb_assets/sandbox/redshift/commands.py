@@ -3,6 +3,7 @@
 Which statement is which is `dialect.py`.
 """
 
+import re
 import time
 
 from ddb_assets.sandbox.redshift.backend import Backend, literal
@@ -50,6 +51,8 @@ class Commands:
                 faults=shared.faults,
             ).run()
             return _TAGS["copy"]
+        if plan.kind == "user":
+            self._shared.users[plan.setting[0]] = plan.setting[1]
         if plan.kind == "lengthen":
             self._check_lengthening(plan)
         self._backend.query(plan.sql)
@@ -99,8 +102,13 @@ class Commands:
             raise ConnectionLostError
 
 
+_KINDS = re.compile(r"^(must be owner of|permission denied for) (table|view|sequence) ")
+
+
 def as_redshift(error: ServerError) -> ServerError:
     """Redshift's words for what PostgreSQL says in others."""
+    if error.code == "42501":
+        return ServerError(_KINDS.sub(r"\1 relation ", error.message), error.code, error.detail)
     if error.code == "40001":
         return ServerError(
             "1023", "XX000", "Serializable isolation violation on table - 0, transactions forming the cycle are: 0, 0"
