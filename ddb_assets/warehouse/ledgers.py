@@ -24,7 +24,7 @@ def provide(warehouse: Warehouse, schema: str, relation: str) -> None:
     view = _bring_over(warehouse, schema)
     own = ledger(schema, relation)
     had = warehouse.catalog(own)
-    have = evolve(warehouse, own, TYPES)
+    have = evolve(warehouse, own, TYPES, mark="sequence")
     if not number(warehouse, Statement(f"SELECT COUNT(*) FROM {own} WHERE relation IS NULL")):
         warehouse.execute(Statement(f"INSERT INTO {own} (sequence) VALUES (0)"))
     if had != have or view is None or not reads(view.definition, own):

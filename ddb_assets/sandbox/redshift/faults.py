@@ -22,7 +22,10 @@ class _Statement:
 
 
 class Faults:
-    """What shall go wrong. Numbers count from 1, from the moment the fault is armed, over all sessions."""
+    """What shall go wrong. Numbers count from 1, from the moment the fault is armed, over all sessions.
+
+    With `early_snapshots` a transaction's snapshot is as old as its BEGIN, so that LOCK may wait beyond it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,6 +33,7 @@ class Faults:
         self._commit = ""
         self._file: int | None = None
         self._delay = 0.0
+        self.early_snapshots = False
 
     def drop_before_commit(self) -> None:
         """The connection breaks when COMMIT arrives, and the transaction is rolled back."""
@@ -62,6 +66,7 @@ class Faults:
         with self._lock:
             self._statements.clear()
         self._commit, self._file, self._delay = "", None, 0.0
+        self.early_snapshots = False
 
     @property
     def armed(self) -> bool:
