@@ -19,6 +19,7 @@ MADE_BY_ANOTHER = {"42701", "42P06", "42P07", "23505", "XX000"}  # a column, sch
 _BESIDE_ANOTHER = re.compile(
     r"conflict with concurrent transaction"
     r"|could not open relation with OID"  # it was dropped, and perhaps made anew, since its name was looked up
+    r"|cannot drop .*(distkey|sortkey)"  # another load that changes this table has given its keys back
     r"|tuple concurrently (updated|deleted)",  # two that change one entry of the catalog
     re.IGNORECASE,
 )

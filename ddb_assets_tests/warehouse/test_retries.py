@@ -122,7 +122,7 @@ def test_conflicts_without_end_say_what_would_help(
     monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
     for number in (1, 2):
         redshift.faults.fail_statement(number, CONFLICT)
-    with pytest.raises(WarehouseError, match="1023: .*; .* ALTER DATABASE name ISOLATION LEVEL SNAPSHOT"):
+    with pytest.raises(WarehouseError, match=r"1023: .*; .* ALTER DATABASE name ISOLATION LEVEL SNAPSHOT"):
         load(over_redshift, exports[0])
 
 

@@ -26,21 +26,38 @@ BEGIN
     END IF;
 END $$;
 
+-- What is noted of tables and views lies in a catalog of PostgreSQL's own, as Redshift's does: those take no part in
+-- conflicts of serializable transactions. `kind` is 1 for designs, 2 for encodings, 3 for late-binding views.
+CREATE FUNCTION redshift.note(kind integer, object oid, part integer, value text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE pg_catalog.pg_description SET description = $4 WHERE objoid = $2 AND classoid = $1::oid AND objsubid = $3;
+    IF NOT FOUND THEN
+        INSERT INTO pg_catalog.pg_description (objoid, classoid, objsubid, description) VALUES ($2, $1::oid, $3, $4);
+    END IF;
+END $$;
+
 -- Late-binding views: to PostgreSQL a view without the columns; sessions put the query in its place.
-CREATE TABLE redshift.late_views (view oid PRIMARY KEY, query text NOT NULL);
+CREATE VIEW redshift.late_views AS
+SELECT objoid AS view, description AS query FROM pg_catalog.pg_description WHERE classoid = 3::oid;
 GRANT SELECT ON redshift.late_views TO PUBLIC;
 CREATE FUNCTION redshift.bind_late(view regclass, query text) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
     SELECT redshift.check_owner($1);
-    INSERT INTO redshift.late_views VALUES ($1, $2) ON CONFLICT (view) DO UPDATE SET query = excluded.query $$;
+    SELECT redshift.note(3, $1, 0, $2) $$;
 
 -- How a table is distributed, sorted and encoded, by number of the column, as columns can be renamed. Tables without a
 -- row are as Redshift makes them: all AUTO.
-CREATE TABLE redshift.designs (
-    relation oid PRIMARY KEY, style text NOT NULL DEFAULT 'AUTO', distkey smallint,
-    sortkeys smallint[] NOT NULL DEFAULT '{}', interleaved boolean NOT NULL DEFAULT false,
-    sorted_by_itself boolean NOT NULL DEFAULT true
-);
-CREATE TABLE redshift.encodings (relation oid, attnum smallint, encoding text NOT NULL, PRIMARY KEY (relation, attnum));
+CREATE VIEW redshift.designs AS
+SELECT d.objoid AS relation, noted.* FROM pg_catalog.pg_description d, jsonb_to_record(d.description::jsonb)
+    AS noted (style text, distkey smallint, sortkeys smallint[], interleaved boolean, sorted_by_itself boolean)
+WHERE d.classoid = 1::oid;
+CREATE VIEW redshift.encodings AS
+SELECT objoid AS relation, objsubid::smallint AS attnum, description AS encoding FROM pg_catalog.pg_description
+WHERE classoid = 2::oid;
+CREATE FUNCTION redshift.note_design(
+    relation oid, style text, distkey smallint, sortkeys smallint[], interleaved boolean, sorted_by_itself boolean
+) RETURNS void LANGUAGE sql AS $$
+    SELECT redshift.note(1, $1, 0, jsonb_build_object('style', $2, 'distkey', $3, 'sortkeys', $4, 'interleaved', $5,
+        'sorted_by_itself', $6)::text) $$;
 GRANT SELECT ON redshift.designs, redshift.encodings TO PUBLIC;
 CREATE FUNCTION redshift.key_column(relation regclass, name text, purpose text) RETURNS smallint
 LANGUAGE plpgsql STRICT AS $$
@@ -64,39 +81,36 @@ BEGIN
         RETURN;  -- CREATE TABLE IF NOT EXISTS of one that was there
     END IF;
     PERFORM redshift.check_owner($1);
-    INSERT INTO redshift.designs SELECT $1, $2, redshift.key_column($1, $3, 'DISTKEY'),
+    PERFORM redshift.note_design($1, $2, redshift.key_column($1, $3, 'DISTKEY'),
         ARRAY(SELECT redshift.key_column($1, name, 'SORTKEY') FROM unnest($4) WITH ORDINALITY AS keys (name, place)
-              ORDER BY place), $5, cardinality($4) = 0
-    ON CONFLICT DO NOTHING;
-    IF FOUND THEN
-        INSERT INTO redshift.encodings SELECT $1, redshift.key_column($1, name, 'ENCODE'), encoding
+              ORDER BY place), $5, cardinality($4) = 0);
+    PERFORM redshift.note(2, $1, redshift.key_column($1, name, 'ENCODE'), encoding)
         FROM unnest($6, $7) AS given (name, encoding);
-    END IF;
 END $$;
 CREATE FUNCTION redshift.design_like(relation regclass, parent regclass) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
     SELECT redshift.check_owner($1);
-    INSERT INTO redshift.designs SELECT $1, style, distkey, sortkeys, interleaved, sorted_by_itself FROM redshift.designs
-    WHERE designs.relation = $2 ON CONFLICT DO NOTHING $$;
+    SELECT redshift.note_design($1, style, distkey, sortkeys, interleaved, sorted_by_itself) FROM redshift.designs
+    WHERE designs.relation = $2 $$;
 CREATE FUNCTION redshift.encode(relation regclass, name text, encoding text) RETURNS void
 LANGUAGE sql SECURITY DEFINER AS $$
     SELECT redshift.check_owner($1);
-    INSERT INTO redshift.encodings SELECT $1, attnum, $3 FROM pg_attribute WHERE attrelid = $1 AND attname = $2 $$;
+    SELECT redshift.note(2, $1, attnum, $3) FROM pg_attribute WHERE attrelid = $1 AND attname = $2 $$;
 -- AUTO keeps the key that a table has: its rows stay where they are.
 CREATE FUNCTION redshift.alter_distribution(relation regclass, style text, name text) RETURNS void
 LANGUAGE sql SECURITY DEFINER AS $$
     SELECT redshift.check_owner($1);
-    INSERT INTO redshift.designs (relation, style, distkey) SELECT $1, $2, redshift.key_column($1, $3, 'DISTKEY')
-    ON CONFLICT (relation) DO UPDATE SET style = excluded.style,
-        distkey = CASE WHEN excluded.style = 'AUTO' THEN designs.distkey ELSE excluded.distkey END $$;
+    SELECT redshift.note_design($1, $2,
+        CASE WHEN $2 = 'AUTO' THEN d.distkey ELSE redshift.key_column($1, $3, 'DISTKEY') END,
+        coalesce(d.sortkeys, '{}'), coalesce(d.interleaved, false), coalesce(d.sorted_by_itself, true))
+    FROM (SELECT $1::oid) AS one (relation) LEFT JOIN redshift.designs d ON d.relation = one.relation $$;
 CREATE FUNCTION redshift.alter_sorting(relation regclass, how text, names text[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER AS $$
     SELECT redshift.check_owner($1);
-    INSERT INTO redshift.designs (relation, sortkeys, sorted_by_itself)
-    SELECT $1, ARRAY(SELECT redshift.key_column($1, name, 'SORTKEY')
-        FROM unnest($3) WITH ORDINALITY AS keys (name, place) ORDER BY place), $2 = 'AUTO'
-    ON CONFLICT (relation) DO UPDATE SET sorted_by_itself = excluded.sorted_by_itself,
-        sortkeys = CASE WHEN $2 = 'AUTO' THEN designs.sortkeys ELSE excluded.sortkeys END,
-        interleaved = $2 = 'AUTO' AND designs.interleaved $$;
+    SELECT redshift.note_design($1, coalesce(d.style, 'AUTO'), d.distkey,
+        CASE WHEN $2 = 'AUTO' THEN coalesce(d.sortkeys, '{}') ELSE ARRAY(SELECT redshift.key_column($1, name, 'SORTKEY')
+            FROM unnest($3) WITH ORDINALITY AS keys (name, place) ORDER BY place) END,
+        $2 = 'AUTO' AND coalesce(d.interleaved, false), $2 = 'AUTO')
+    FROM (SELECT $1::oid) AS one (relation) LEFT JOIN redshift.designs d ON d.relation = one.relation $$;
 CREATE FUNCTION redshift.check_droppable(relation regclass, name text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT 1 FROM redshift.designs d JOIN pg_attribute a ON a.attrelid = d.relation

@@ -136,7 +136,8 @@ def test_auto_keeps_the_keys_that_a_table_has(db: Database) -> None:
         db.refused("distkey or a sortkey", f"ALTER TABLE t DROP COLUMN {column}")
     found = db.run("SELECT column_name, distkey, sortkey FROM svv_redshift_columns WHERE schema_name = %s", db.schema)
     assert found == [["a", True, 0], ["b", False, 1]]
-    assert db.one("SELECT releffectivediststyle FROM pg_class_info WHERE relname = 't'") == 12
+    effective = "SELECT releffectivediststyle FROM pg_class_info JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+    assert db.one(f"{effective} WHERE relname = 't' AND nspname = %s", db.schema) == 12
 
 
 def test_a_column_is_added_with_its_encoding(db: Database) -> None:
