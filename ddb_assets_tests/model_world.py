@@ -150,6 +150,8 @@ class FragileWarehouse(DuckDBWarehouse):
 
     def wipe(self) -> None:
         """Drops every table; what was translated to DuckDB's dialect is kept, which makes a schedule twice as fast."""
+        for (name,) in self.connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
+            self.connection.execute(f'DROP VIEW "{name}"')
         for (name,) in self.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
             self.connection.execute(f'DROP TABLE "{name}"')
 

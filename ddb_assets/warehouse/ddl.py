@@ -14,6 +14,7 @@ from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.parquet.report import Column, Relation
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse.conversion import staged
+from ddb_assets.warehouse.protocol import Keys
 from ddb_assets.warehouse.sql import DELETED_AT, Statement, Table, literal, quoted
 
 MAX_COMMENT = 1000  # characters; an attribute's name can be 64 KB long
@@ -71,7 +72,7 @@ def comments(relation: Relation) -> dict[str, str]:
 
 
 def create_schema(schema: str) -> Statement:
-    """The schema, if it is not there."""
+    """The schema. Needs CREATE on the database even when it is there, so it is for those that are not."""
     return Statement(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
 
 
@@ -102,25 +103,32 @@ def column(name: str, kind: SqlType, design: Design) -> str:
     return f"{quoted(name)} {kind}{encoding}"
 
 
-def released(table: Table, name: str, design: Design) -> tuple[Statement, ...]:
-    """Makes a column one that can be dropped, which a distribution or sort key cannot be."""
+def released(table: Table, column: str, keys: Keys) -> list[Statement]:
+    """Makes a column one that can be dropped, which a distribution or sort key cannot be.
+
+    EVEN, as AUTO keeps the key of a table that has one (Redshift, "Enabling automatic table optimization").
+    """
     found = []
-    if name == design.distkey:
-        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE AUTO"))
-    if name in design.sortkey:
+    if column == keys.distkey:
+        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE EVEN"))
+    if column in keys.sortkey:
         found.append(Statement(f"ALTER TABLE {table} ALTER SORTKEY NONE"))
-    return tuple(found)
+    return found
 
 
-def restored(table: Table, name: str, design: Design) -> tuple[Statement, ...]:
-    """Undoes `released`."""
+def restored(table: Table, keys: Keys, now: Keys) -> list[Statement]:
+    """Gives a table that is as `now` says its keys back. AUTO after the keys: it keeps them where they are."""
     found = []
-    if name == design.distkey:
-        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE KEY DISTKEY {quoted(name)}"))
-    if name in design.sortkey:
-        names = ", ".join(map(quoted, design.sortkey))
+    if keys.distkey != now.distkey and keys.distkey:
+        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE KEY DISTKEY {quoted(keys.distkey)}"))
+    if keys.style == "AUTO" and (found or now.style != "AUTO"):
+        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE AUTO"))
+    if keys.sortkey != now.sortkey and keys.sortkey:
+        names = ", ".join(map(quoted, keys.sortkey))
         found.append(Statement(f"ALTER TABLE {table} ALTER COMPOUND SORTKEY ({names})"))
-    return tuple(found)
+        if keys.automatic:
+            found.append(Statement(f"ALTER TABLE {table} ALTER SORTKEY AUTO"))
+    return found
 
 
 def create_stage(relation: Relation, stage: Table, as_bytes: Mapping[str, int] | None = None) -> Statement:
@@ -141,18 +149,22 @@ def shown(types: Mapping[str, SqlType]) -> dict[str, SqlType]:
     return {name: kind for name, kind in types.items() if name not in _HIDDEN}
 
 
-def create_view(view: Table, table: Table, types: Mapping[str, SqlType]) -> list[Statement]:
+def create_view(view: Table, table: Table, types: Mapping[str, SqlType]) -> Statement:
     """The view of a table's live rows, in place of what was there.
 
-    Late-binding, so that it keeps nobody from changing the table. Dropped before, because Redshift replaces a view only
-    by one with the same columns.
+    Late-binding, so that it keeps nobody from changing the table. Replaced, not dropped and made, so that readers find
+    it at any time and keep their rights on it.
     """
     names = ", ".join(table.column(name) for name in shown(types))
     live = f" WHERE {table.column(DELETED_AT)} IS NULL" if DELETED_AT in types else ""
-    return [
-        Statement(f"DROP VIEW IF EXISTS {view}"),
-        Statement(f"CREATE VIEW {view} AS SELECT {names} FROM {table}{live} WITH NO SCHEMA BINDING"),  # noqa: S608
-    ]
+    return Statement(
+        f"CREATE OR REPLACE VIEW {view} AS SELECT {names} FROM {table}{live} WITH NO SCHEMA BINDING"  # noqa: S608
+    )
+
+
+def drop_view(view: Table) -> Statement:
+    """For a view that cannot be replaced."""
+    return Statement(f"DROP VIEW IF EXISTS {view}")
 
 
 def _distribution(design: Design) -> str:

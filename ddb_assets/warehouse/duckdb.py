@@ -22,23 +22,17 @@ import duckdb
 import sqlglot
 from sqlglot import exp
 
-from ddb_assets.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
+from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Part, Relation
 from ddb_assets.resources.storage import Storage, is_s3
-from ddb_assets.warehouse.protocol import LoadError, WarehouseError
+from ddb_assets.warehouse import duckdb_catalog
+from ddb_assets.warehouse.protocol import Keys, Layout, LoadError, Standing, WarehouseError
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 
 MEMORY = ":memory:"
 COPY_CHUNK = 1 << 20
 RETRY_SECONDS = 0.2
 
-_CATALOG_TYPES = {
-    "DOUBLE": "DOUBLE PRECISION",
-    "VARCHAR": f"VARCHAR({MAX_VARCHAR})",
-    "BLOB": f"VARBYTE({MAX_VARBYTE})",
-    "JSON": "SUPER",
-    "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ",
-}
 _PARQUET_TYPES = {
     "DOUBLE PRECISION": {"DOUBLE"},
     "VARCHAR": {"VARCHAR"},
@@ -162,14 +156,33 @@ class DuckDBWarehouse:
         self.execute(statement)
         return self.connection.fetchall()
 
+    def has_schema(self, schema: str) -> bool:
+        """Whether the file has this schema."""
+        return duckdb_catalog.has_schema(self.connection, self._database, schema)
+
+    def tables(self, schema: str, prefix: str) -> list[str]:
+        """The schema's tables whose names begin like this."""
+        return duckdb_catalog.tables(self.connection, self._database, schema, prefix)
+
+    def standing(self, name: Table) -> Standing | None:
+        """What has this name; a view with its text."""
+        return duckdb_catalog.standing(self.connection, self._database, name)
+
+    def layout(self, table: Table) -> Layout:
+        """The table's columns."""
+        return duckdb_catalog.layout(self.connection, self._database, table)
+
     def catalog(self, table: Table) -> dict[str, SqlType]:
-        """The table's columns. DuckDB keeps no length of text or bytes, so they have the largest."""
-        found = self.connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() "
-            "WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY column_index",
-            [self._database, table.schema, table.name],
-        ).fetchall()
-        return {name: SqlType.parse(_CATALOG_TYPES.get(kind, kind)) for name, kind in found}
+        """The table's columns of types that loads make."""
+        return dict(self.layout(table).types)
+
+    def keys(self, table: Table) -> Keys:  # noqa: ARG002 -- rows lie as they come
+        """None."""
+        return Keys()
+
+    def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:  # noqa: ARG002 -- DuckDB binds none
+        """None: DuckDB looks at a view's columns when it is read."""
+        return []
 
     def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
         """Whether the view shows these columns in these types; DuckDB reads none whose table has other types by now."""

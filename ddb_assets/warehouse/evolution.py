@@ -2,37 +2,41 @@
 
 Pure: compares a relation with the catalog and answers with statements. A column is only ever added or widened, never
 dropped; a type that cannot be widened is refused. The statements run and commit before the load's transaction.
+
+Each new type but a longer VARCHAR is a new column in the place of the old one, and Redshift counts the old ones too when
+it allows 1,600 (Redshift, "Quotas and limits"); so a type that must change gets headroom at once.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from ddb_assets.column_type import SqlType, join, storable
+from ddb_assets.column_type import MAX_PRECISION, MAX_VARBYTE, MAX_VARCHAR, SqlType, join, storable
 from ddb_assets.parquet.report import Relation
-from ddb_assets.warehouse import ddl
+from ddb_assets.warehouse import ddl, encoding
 from ddb_assets.warehouse.conversion import converted
 from ddb_assets.warehouse.ddl import Design
+from ddb_assets.warehouse.protocol import Layout
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 
 PLAIN = Design()
+SCALES = (0, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
 class Step:
     """Statements that belong together. `atomic`: in one transaction; otherwise each commits by itself.
 
-    Redshift refuses to lengthen a VARCHAR inside a transaction (Redshift, ALTER TABLE). `before` and `after` commit by
-    themselves around it. `types` are the table's columns after it, if it changes which there are or what they hold.
-    `unless` counts the values that the step would lose: with any it is not taken, and `refusal`
-    says why.
+    Redshift refuses to lengthen a VARCHAR inside a transaction (Redshift, ALTER TABLE). `column` gets the type `to`;
+    `exchanged`: by another column that takes its place, so that it must be no key of the table meanwhile. `unless` counts
+    the values that the step would lose: with any it is not taken, and `refusal` says why.
     """
 
     statements: tuple[Statement, ...]
     atomic: bool = False
-    before: tuple[Statement, ...] = ()
-    after: tuple[Statement, ...] = ()
-    types: Mapping[str, SqlType] = field(default_factory=dict)
+    column: str = ""
+    to: SqlType | None = None
+    exchanged: bool = False
     unless: Statement | None = None
     refusal: str = ""
 
@@ -50,60 +54,72 @@ def empty(relation: Relation) -> frozenset[str]:
 def steps(
     table: Table,
     columns: Mapping[str, SqlType],
-    catalog: Mapping[str, SqlType],
+    have: Layout,
     empty: frozenset[str] = frozenset(),
     design: Design = PLAIN,
 ) -> list[Step]:
     """The steps after which `table` has at least these columns in types at least this wide.
 
-    `catalog` is empty when there is no table; the `empty` ones of `columns` are content with whatever type is there. A
+    `have` is empty when there is no table; the `empty` ones of `columns` are content with whatever type is there. A
     type that can only be had by losing values becomes a step that is taken only when there are no values. `design`
     holds for what is made, never for what is there.
     """
-    if not catalog:
-        return [Step(tuple(ddl.create_table(table, columns, design)), atomic=True, types=columns)]
-    missing = {name: kind for name, kind in columns.items() if name not in catalog}
-    plan = [_add_all(table, missing, design, catalog)] if missing else []
+    if not have.types and not have.foreign:
+        return [Step(tuple(ddl.create_table(table, columns, design)), atomic=True)]
+    missing = {name: kind for name, kind in columns.items() if name not in have.types}
+    plan = [_add_all(table, missing, design)] if missing else []
     for name, kind in columns.items():
-        present = catalog.get(name)
+        present = have.types.get(name)
         if present is None or name in empty:
             continue
         joined = join(present, kind)
         if joined is None:
-            plan.append(_replace(table, name, kind, design, catalog))
-            continue
-        to = storable(joined)
-        if to == present:
-            continue
-        if to.name == present.name == "VARCHAR":
-            plan.append(Step((Statement(f"ALTER TABLE {table} ALTER COLUMN {quoted(name)} TYPE {to}"),)))
-        else:
-            plan.append(_rewrite(table, name, to, design, catalog))
+            plan.append(_replace(table, name, kind, design, have))
+        elif storable(joined) != present:
+            plan.append(_widen(table, name, roomy(storable(joined), present), design, have))
     return plan
 
 
-def _add_all(table: Table, columns: Mapping[str, SqlType], design: Design, catalog: Mapping[str, SqlType]) -> Step:
+def roomy(to: SqlType, present: SqlType) -> SqlType:
+    """`to`, which `present` has to become, with room for what comes next."""
+    if to.name == "DECIMAL":
+        digits = to.size - to.scale
+        scale = next((s for s in SCALES if s >= to.scale and digits + s <= MAX_PRECISION), to.scale)
+        return SqlType("DECIMAL", MAX_PRECISION, scale)
+    if to.name == present.name == "VARCHAR":
+        return SqlType("VARCHAR", max(to.size, min(2 * present.size, MAX_VARCHAR)))
+    if to.name == present.name == "VARBYTE":
+        return SqlType("VARBYTE", max(to.size, min(4 * present.size, MAX_VARBYTE)))
+    return to
+
+
+def _add_all(table: Table, columns: Mapping[str, SqlType], design: Design) -> Step:
     """One column per statement, as Redshift has it, and all in one commit."""
     added = (
         Statement(f"ALTER TABLE {table} ADD COLUMN {ddl.column(name, kind, design)}") for name, kind in columns.items()
     )
-    return Step((*added, *ddl.describe(table, columns, design)), atomic=True, types={**catalog, **columns})
+    return Step((*added, *ddl.describe(table, columns, design)), atomic=True)
 
 
-def _rewrite(table: Table, name: str, to: SqlType, design: Design, catalog: Mapping[str, SqlType]) -> Step:
-    """Add, copy, rename: the only way in Redshift to give a column another type than a longer VARCHAR."""
-    copy = Statement(f"UPDATE {table} SET {_NEW} = {converted(table.column(name), catalog[name], to)}")
-    return _exchange(table, name, to, design, catalog, (copy,))
+def _widen(table: Table, name: str, to: SqlType, design: Design, have: Layout) -> Step:
+    """A longer VARCHAR if Redshift can make it one; else add, copy, rename: the only way to any other type."""
+    present = have.types[name]
+    fixed = name in have.defaults or have.encodings.get(name, "").lower() in encoding.FIXED
+    if to.name == present.name == "VARCHAR" and not fixed:
+        longer = Statement(f"ALTER TABLE {table} ALTER COLUMN {quoted(name)} TYPE {to}")
+        return Step((longer,), column=name, to=to)
+    copy = Statement(f"UPDATE {table} SET {_NEW} = {converted(table.column(name), present, to)}")
+    return _exchange(table, name, to, design, have, (copy,))
 
 
-def _replace(table: Table, name: str, to: SqlType, design: Design, catalog: Mapping[str, SqlType]) -> Step:
+def _replace(table: Table, name: str, to: SqlType, design: Design, have: Layout) -> Step:
     """Another type for a column in which everything is NULL, as it is when DynamoDB had nothing but NULL there."""
     refusal = (
-        f"column {name!r} of {table} is {catalog[name]}, the export has {to}, no type holds the values of both: "
+        f"column {name!r} of {table} is {have.types[name]}, the export has {to}, no type holds the values of both: "
         f"give the attribute another column name or its former type in the table's contract, or drop the column"
     )
     values = Statement(f"SELECT COUNT({table.column(name)}) FROM {table}")
-    return replace(_exchange(table, name, to, design, catalog, ()), unless=values, refusal=refusal)
+    return replace(_exchange(table, name, to, design, have, ()), unless=values, refusal=refusal)
 
 
 def _exchange(
@@ -111,22 +127,23 @@ def _exchange(
     name: str,
     to: SqlType,
     design: Design,
-    catalog: Mapping[str, SqlType],
+    have: Layout,
     filled: tuple[Statement, ...],
 ) -> Step:
-    """A new column in the place of an old one; a key of the table's design is one again afterwards."""
+    """A new column in the place of an old one, compressed as the old one is."""
+    kept = encoding.kept(have.encodings.get(name, ""), have.types[name], to)
     return Step(
         (
-            Statement(f"ALTER TABLE {table} ADD COLUMN {_NEW} {to}"),
+            Statement(f"ALTER TABLE {table} ADD COLUMN {_NEW} {to}" + (f" ENCODE {kept}" if kept else "")),
             *filled,
             Statement(f"ALTER TABLE {table} DROP COLUMN {quoted(name)}"),
             Statement(f"ALTER TABLE {table} RENAME COLUMN {_NEW} TO {quoted(name)}"),
             *ddl.describe(table, [name], design),
         ),
         atomic=True,
-        before=ddl.released(table, name, design),
-        after=ddl.restored(table, name, design),
-        types={other: kind for other, kind in catalog.items() if other != name} | {name: to},
+        column=name,
+        to=to,
+        exchanged=True,
     )
 
 

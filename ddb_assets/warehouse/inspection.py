@@ -43,7 +43,8 @@ def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
 def _recorded(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:
     rows = warehouse.fetch(
         Statement(
-            f"SELECT table_rows FROM {ledger(schema)} WHERE relation = ? ORDER BY sequence DESC LIMIT 1", (relation,)
+            f"SELECT table_rows FROM {ledger(schema, relation)} WHERE relation = ? ORDER BY sequence DESC LIMIT 1",
+            (relation,),
         )
     )
     said = rows[0][0] if rows else None  # a ledger of former times does not say it

@@ -1,4 +1,7 @@
-"""The ledger `_ddb_loads`: one row for every load that was applied, in the same transaction as its rows.
+"""The ledger of a table, `_ddb_loads__<relation>`: one row for every load that was applied, in its rows' transaction.
+
+Each table has its own, so that loads of different tables never write to the same one, which Redshift would take for a
+conflict (error 1023). People read all of them in the view `_ddb_loads`; how they are made is `ledgers.py`.
 
 It answers whether an export is in the tables already, what the newest baseline is, and where every row of an export
 went. An export that is applied again (forced, or at another digest) gets a further row; the newest one counts. How rows
@@ -20,6 +23,7 @@ from ddb_assets.warehouse.protocol import LoadError, Warehouse
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 
 LEDGER = "_ddb_loads"
+PREFIX = f"{LEDGER}__"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 TYPES = {
@@ -130,14 +134,14 @@ def micros(time: datetime | None, field: str) -> int:
     return (time - EPOCH) // timedelta(microseconds=1)
 
 
-def ledger(schema: str) -> Table:
-    """The ledger of a schema."""
-    return Table(schema, LEDGER)
+def ledger(schema: str, relation: str) -> Table:
+    """The ledger of a table; `relation` is its root's name. A row without one is no load: see `ledgers.py`."""
+    return Table(schema, PREFIX + relation)
 
 
 def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     """Reads what the ledger knows about the table and the export of a report."""
-    table, relation = ledger(schema), report.root.name
+    table, relation = ledger(schema, report.root.name), report.root.name
     summary = warehouse.fetch(
         Statement(
             f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before) FROM {table} WHERE relation = ?",
@@ -295,12 +299,14 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
     }
     names = ", ".join(map(quoted, values))
     marks = ", ".join("?" * len(values))
-    return Statement(f"INSERT INTO {ledger(schema)} ({names}) VALUES ({marks})", tuple(values.values()))
+    return Statement(
+        f"INSERT INTO {ledger(schema, report.root.name)} ({names}) VALUES ({marks})", tuple(values.values())
+    )
 
 
 def forget(schema: str, report: Report) -> Statement:
     """Deletes the records of all loads of a report's relation."""
-    return Statement(f"DELETE FROM {ledger(schema)} WHERE relation = ?", (report.root.name,))
+    return Statement(f"DELETE FROM {ledger(schema, report.root.name)} WHERE relation = ?", (report.root.name,))
 
 
 def _bound(time: datetime | None) -> datetime | None:

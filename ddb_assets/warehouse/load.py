@@ -26,17 +26,16 @@ from typing import cast
 
 from ddb_assets.parquet.report import Report
 from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse import sql
-from ddb_assets.warehouse.ddl import create_schema
+from ddb_assets.warehouse import ledgers, sql
 from ddb_assets.warehouse.guards import check_report, check_restart, refuse
-from ddb_assets.warehouse.ledger import TYPES, History, LoadResult, forget, history, ledger, micros, record
+from ddb_assets.warehouse.ledger import History, LoadResult, forget, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
 from ddb_assets.warehouse.ownership import check_owned
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError, number
 from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql import Table
 from ddb_assets.warehouse.staging import stage
-from ddb_assets.warehouse.tables import Tables, check_unchanged, evolve, prepare
+from ddb_assets.warehouse.tables import Tables, check_unchanged, prepare, provide_schema
 
 DEFAULTS = WarehouseOptions()
 RETRIES = (0.2, 1.0, 5.0, 20.0)  # seconds before each
@@ -103,8 +102,8 @@ def _load(
     if how.restart:
         check_restart(report)
     check_report(report)
-    warehouse.execute(create_schema(schema))
-    evolve(warehouse, ledger(schema), TYPES)
+    provide_schema(warehouse, schema)
+    ledgers.provide(warehouse, schema, report.root.name)
     known = _known(warehouse, schema, report, how)
     if not how.restart:
         _check_present(warehouse, Table(schema, report.root.name), known)
@@ -113,6 +112,7 @@ def _load(
     check_owned(warehouse, schema, report, known)
     tables = prepare(warehouse, schema, report, known, soft_delete=how.soft_delete, options=how.options)
     with warehouse.transaction(tables.tombstones):
+        ledgers.claim(warehouse, schema, report.root.name)
         known = _known(warehouse, schema, report, how)  # again: another load may have come first while DDL ran
         if _is_applied(report, known, how.force):
             return _unchanged(warehouse, schema, report, known)
@@ -163,7 +163,7 @@ def _check_present(warehouse: Warehouse, root: Table, known: History) -> None:
     if known.sequence and not warehouse.catalog(root):
         raise LoadError(
             f"{root} is gone, but the ledger says that it was loaded {known.sequence} times: delete the rows of relation "
-            f"{root.name!r} from {ledger(root.schema or '')}, load a full export, then every window after it"
+            f"{root.name!r} from {ledger(root.schema or '', root.name)}, load a full export, then every window after it"
         )
 
 

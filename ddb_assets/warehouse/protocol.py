@@ -7,7 +7,8 @@ known here.
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol, cast
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, cast
 
 from ddb_assets.column_type import SqlType
 from ddb_assets.errors import DdbAssetsError
@@ -21,6 +22,46 @@ class WarehouseError(DdbAssetsError):
 
 class InterruptedLoadError(WarehouseError):
     """The connection was lost or another transaction was in the way: the ledger knows what came of it, load again."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """How the rows of a table are distributed and sorted, as the catalog says; nothing for DuckDB.
+
+    `style` is KEY, EVEN, ALL or AUTO, which may have a `distkey` too. `automatic`: Redshift may change the sort key.
+    """
+
+    style: str = "AUTO"
+    distkey: str = ""
+    sortkey: tuple[str, ...] = ()
+    interleaved: bool = False
+    automatic: bool = False
+
+    def __contains__(self, column: object) -> bool:
+        return column == self.distkey or column in self.sortkey
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a table as the catalog has them, in order.
+
+    `types` are those that a load can fill, `foreign` the others, which somebody else has made, with the catalog's word
+    for their type. `encodings` are by column, where there is one; `defaults` the columns that have one.
+    """
+
+    types: Mapping[str, SqlType]
+    foreign: Mapping[str, str] = field(default_factory=dict)
+    encodings: Mapping[str, str] = field(default_factory=dict)
+    defaults: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What has a name in a schema: a table or a view, whose it is, and a view's text."""
+
+    kind: Literal["table", "view"]
+    owner: str = ""
+    definition: str = ""
 
 
 class Warehouse(Protocol):
@@ -55,8 +96,32 @@ class Warehouse(Protocol):
         """Runs one query and returns its rows."""
         ...
 
+    def has_schema(self, schema: str) -> bool:
+        """Whether there is a schema of this name, whatever we may do in it."""
+        ...
+
+    def tables(self, schema: str, prefix: str) -> list[str]:
+        """The names of the schema's tables that begin like this."""
+        ...
+
+    def standing(self, name: Table) -> Standing | None:
+        """What has this name, also when we may not read it; None for nothing."""
+        ...
+
+    def layout(self, table: Table) -> Layout:
+        """The table's columns, none when there is no such table."""
+        ...
+
     def catalog(self, table: Table) -> dict[str, SqlType]:
-        """The table's columns in order, empty when there is no such table."""
+        """Those of its columns that a load can fill, in order."""
+        ...
+
+    def keys(self, table: Table) -> Keys:
+        """How the table is distributed and sorted."""
+        ...
+
+    def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:
+        """The views that are bound to a column, with their owners: while they are there it cannot be changed."""
         ...
 
     def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:

@@ -8,7 +8,6 @@ must not find itself in one that the driver began. Without values a statement go
 its `?` are counted, so that `%` never means anything.
 """
 
-import re
 import secrets
 import struct
 from collections.abc import Iterator, Mapping
@@ -18,27 +17,30 @@ from typing import Any, Self
 
 import redshift_connector
 from redshift_connector.core import Connection
-from redshift_connector.error import Error, InterfaceError, ProgrammingError
+from redshift_connector.error import Error, InterfaceError
 
 from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Relation
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, WarehouseError, number
+from ddb_assets.warehouse import redshift_catalog
+from ddb_assets.warehouse.protocol import (
+    InterruptedLoadError,
+    Keys,
+    Layout,
+    LoadError,
+    Standing,
+    WarehouseError,
+    number,
+)
 from ddb_assets.warehouse.redshift_copy import copied_from, copy_folder
-from ddb_assets.warehouse.redshift_errors import RefusedError, interrupts, load_failure
+from ddb_assets.warehouse.redshift_errors import ENDED, RefusedError, interrupts, load_failure, passes, said_by_server
+from ddb_assets.warehouse.redshift_grants import needed
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings, check_reachable
 from ddb_assets.warehouse.sql import Statement, Table, literal
 
 _LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an answer that ended in its middle
-_CATALOG_TYPES = {
-    "character varying": "VARCHAR",
-    "numeric": "DECIMAL",
-    "binary varying": "VARBYTE",
-    "timestamp without time zone": "TIMESTAMP",
-    "timestamp with time zone": "TIMESTAMPTZ",
-}
-_SIZED = re.compile(r"([a-z ]+?)\s*(\(.*\))?")
+_NOT_THERE = {"42703", "42P01"}  # a column, a table
 
 
 class RedshiftWarehouse:
@@ -79,10 +81,10 @@ class RedshiftWarehouse:
         try:
             self._open = redshift_connector.connect(**self.settings.arguments(self._aws))
         except (Error, OSError) as error:
-            if error.args and isinstance(error.args[0], dict):
-                raise WarehouseError(
-                    f"Redshift at {self.settings.place} refuses us: {RefusedError.of(error)}"
-                ) from None
+            if said_by_server(error):
+                refused = RefusedError.of(error)
+                kind = InterruptedLoadError if refused.code in ENDED else WarehouseError
+                raise kind(f"Redshift at {self.settings.place} refuses us: {refused}") from None
             raise WarehouseError(f"no connection to Redshift at {self.settings.place}: {error}") from None
         self._open.autocommit = True
         self.execute(Statement(f"SET query_group TO {literal(self._label)}"))
@@ -140,44 +142,62 @@ class RedshiftWarehouse:
         cursor.paramstyle = "qmark"
         try:
             cursor.execute(statement.text, statement.values or None)
-        except ProgrammingError as error:
-            refused = RefusedError.of(error)
-            if interrupts(refused):
-                raise InterruptedLoadError(
-                    f"Redshift could not do this beside another transaction: {refused}"
-                ) from error
-            raise refused from error
-        except _LOST as error:
-            self._drop()
-            raise InterruptedLoadError(
-                f"the connection to Redshift at {self.settings.place} was lost; the ledger knows whether the load is there"
-            ) from error
+        except (Error, *_LOST) as error:
+            raise self._failure(error, statement) from error
         return cursor
 
-    def catalog(self, table: Table) -> dict[str, SqlType]:
-        """The table's columns. Raises WarehouseError for one of a type that no load makes."""
-        found = self.fetch(
-            Statement(
-                "SELECT column_name, data_type FROM svv_redshift_columns WHERE database_name = current_database() "
-                "AND schema_name = ? AND table_name = ? ORDER BY ordinal_position",
-                ((table.schema or self.default_schema).lower(), table.name.lower()),
+    def _failure(self, error: Exception, statement: Statement) -> WarehouseError:
+        """The driver's error in ours; a connection that is of no more use is dropped."""
+        if isinstance(error, _LOST) and not said_by_server(error):
+            self._drop()
+            return InterruptedLoadError(
+                f"the connection to Redshift at {self.settings.place} was lost; the ledger knows whether the load is there"
             )
-        )
-        columns = {}
-        for name, kind in found:
-            sized = _SIZED.fullmatch(str(kind))
-            known = _CATALOG_TYPES.get(sized[1], sized[1]) + (sized[2] or "") if sized else str(kind)
-            try:
-                columns[str(name)] = SqlType.parse(known)
-            except ValueError as error:
-                raise WarehouseError(f"column {name!r} of {table}: {error}; rename it or the table") from error
-        return columns
+        refused = RefusedError.of(error)
+        if refused.code in ENDED:
+            self._drop()
+        if reason := interrupts(refused):
+            return InterruptedLoadError(reason)
+        return refused.advised(needed(refused, statement.text, self.settings.user))
+
+    def has_schema(self, schema: str) -> bool:
+        """Asked of PG_NAMESPACE, which every user may read."""
+        return redshift_catalog.has_schema(self, schema)
+
+    def tables(self, schema: str, prefix: str) -> list[str]:
+        """Asked of PG_CLASS."""
+        return redshift_catalog.tables(self, schema, prefix)
+
+    def standing(self, name: Table) -> Standing | None:
+        """Asked of PG_CLASS, as SVV_REDSHIFT_COLUMNS hides what we have no right on."""
+        return redshift_catalog.standing(self, name, self._schema(name))
+
+    def layout(self, table: Table) -> Layout:
+        """The table's columns."""
+        return redshift_catalog.layout(self, table, self._schema(table))
+
+    def catalog(self, table: Table) -> dict[str, SqlType]:
+        """The table's columns of types that loads make."""
+        return dict(self.layout(table).types)
+
+    def keys(self, table: Table) -> Keys:
+        """How the table is distributed and sorted."""
+        return redshift_catalog.keys(self, table, self._schema(table))
+
+    def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:
+        """Views with a schema binding; late-binding ones hold nothing."""
+        return redshift_catalog.views_of(self, table, column, self._schema(table))
+
+    def _schema(self, table: Table) -> str:
+        return table.schema or self.default_schema
 
     def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
         """Whether the view shows columns of these names; their types follow the table's, as it is bound late."""
         try:
             found = self._run(Statement(f"SELECT * FROM {view} LIMIT 0")).description  # noqa: S608 -- quoted
-        except RefusedError:
+        except RefusedError as refused:
+            if refused.code not in _NOT_THERE:
+                raise
             return False  # it is not there, or shows a column that the table has no more
         return [name for name, *_ in found] == [name.lower() for name in columns]
 
@@ -195,6 +215,10 @@ class RedshiftWarehouse:
                     self.execute(statement)
             except RefusedError as refused:
                 self._rollback()  # the views with the reasons can only be read afterwards
+                if passes(refused):
+                    raise InterruptedLoadError(
+                        f"S3 failed during the COPY of {relation.name!r}: {refused}"
+                    ) from refused
                 raise self._copy_error(relation, refused) from refused
         return number(self, Statement("SELECT pg_last_copy_id()"))
 

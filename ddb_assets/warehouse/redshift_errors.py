@@ -1,10 +1,12 @@
 """What Redshift says when it refuses, and what that means for us.
 
 Facts: Redshift Database Developer Guide, "Serializable isolation" (errors 1023 and 1018), SYS_LOAD_ERROR_DETAIL,
-STL_LOAD_ERRORS; redshift_connector hands an error over as a dict of the protocol's fields.
+STL_LOAD_ERRORS; PostgreSQL, "Error Codes"; redshift_connector hands an error over as a dict of the protocol's fields,
+as one of its classes by the SQLSTATE (23505 is an IntegrityError). Which grant is missing is `redshift_grants.py`.
 """
 
 import re
+from typing import Self
 
 from ddb_assets.parquet.report import Relation
 from ddb_assets.warehouse.protocol import LoadError, WarehouseError
@@ -12,7 +14,23 @@ from ddb_assets.warehouse.sql import Statement
 
 CONFLICTS = {"1023", "1018"}  # serializable isolation violation; a table made or dropped after our snapshot
 DEADLOCK = {"40001", "40P01"}
+ENDED = {"57P01", "57P02", "57P03"}  # a restart, a resize, a patch: the session is over or cannot begin yet
 MADE_BY_ANOTHER = {"42701", "42P06", "42P07", "23505", "XX000"}  # a column, schema or table that is there by now
+_BESIDE_ANOTHER = re.compile(
+    r"conflict with concurrent transaction"
+    r"|could not open relation with OID"  # it was dropped, and perhaps made anew, since its name was looked up
+    r"|cannot drop .*(distkey|sortkey)"  # another load that changes this table has given its keys back
+    r"|tuple concurrently (updated|deleted)",  # two that change one entry of the catalog
+    re.IGNORECASE,
+)
+_S3_PASSING = re.compile(
+    r"Status 5[0-9][0-9]\b|response error code: 5[0-9][0-9]\b|SlowDown|InternalError\b|ServiceUnavailable|RequestTimeout",
+    re.IGNORECASE,
+)
+SNAPSHOT = (
+    "if it comes again and again, let loads that touch different rows pass each other: "
+    "ALTER DATABASE name ISOLATION LEVEL SNAPSHOT"
+)
 _CONTEXT = re.compile(r"context:\s*(.*?)\s*(?:query:|location:|-{10}|$)", re.DOTALL)
 _QUERY = re.compile(r"query:\s*([0-9]+)")
 _MISMATCH = re.compile(
@@ -59,6 +77,12 @@ class RefusedError(WarehouseError):
         fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {"M": str(error)}
         return cls(str(fields.get("M", "")), str(fields.get("C", "")), str(fields.get("D", "")))
 
+    def advised(self, advice: str) -> Self:
+        """The same, with what to do."""
+        if advice:
+            self.args = (f"{self}; {advice}",)
+        return self
+
     def reasons(self) -> list[Statement]:
         """Queries for the rows that explain a COPY's failure; the second where the first view is not there."""
         if self.query is None:
@@ -77,12 +101,25 @@ class RefusedError(WarehouseError):
         ]
 
 
-def interrupts(error: RefusedError) -> bool:
-    """Whether the same again may go well: another transaction was in the way, or made what we wanted to make."""
-    if error.message in CONFLICTS or error.code in DEADLOCK:
-        return True
+def said_by_server(error: Exception) -> bool:
+    """Whether this is an answer of Redshift's, and not a connection that broke."""
+    return bool(error.args) and isinstance(error.args[0], dict)
+
+
+def interrupts(error: RefusedError) -> str:
+    """Why the same again may go well, or nothing: another transaction was in the way, made what we wanted, or a restart."""
+    if error.message in CONFLICTS or error.code in DEADLOCK or _BESIDE_ANOTHER.search(str(error)):
+        said = f"Redshift could not do this beside another transaction: {error}"
+        return f"{said}; {SNAPSHOT}" if error.message == "1023" else said
+    if error.code in ENDED:
+        return f"Redshift ended the session: {error}"
     exists = "already exists" in error.message or "duplicate key" in error.message
-    return exists and error.code in MADE_BY_ANOTHER
+    return f"another load made this first: {error}" if exists and error.code in MADE_BY_ANOTHER else ""
+
+
+def passes(error: RefusedError) -> bool:
+    """Whether COPY failed at S3 for a cause that passes by itself."""
+    return bool(_S3_PASSING.search(str(error)))
 
 
 def load_failure(relation: Relation, refused: RefusedError, rows: list[tuple[object, ...]]) -> LoadError:

@@ -11,11 +11,11 @@ from ddb_assets.column_type import SqlType
 from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse import ddl, evolution, sql
+from ddb_assets.warehouse import ddl, evolution, key_changes, sql
 from ddb_assets.warehouse.ledger import History
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, number
+from ddb_assets.warehouse.protocol import InterruptedLoadError, Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table, Target
-from ddb_assets.warehouse.views import show, view_of
+from ddb_assets.warehouse.views import check_free, show, view_of
 
 ROUNDS = 5  # how often others may come first, besides the steps that a table needs itself
 
@@ -68,20 +68,23 @@ def prepare(
         about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
         lies = design(columns, about, ddl.comments(relation))
         view = view_of(table, options)
-        types = evolve(warehouse, table, columns, evolution.empty(relation), lies, lock=stones, view=view)
+        if view:
+            check_free(warehouse, view, table)
+        types = evolve(warehouse, table, columns, evolution.empty(relation), lies, lock=stones, mark=version.name)
         if view:
             show(warehouse, view, table, types)
         return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
 
     if options.views:
-        warehouse.execute(ddl.create_schema(options.views))
+        provide_schema(warehouse, options.views)
+    key_changes.finish_all(warehouse, schema)
     _check_sortkey(warehouse, Table(schema, report.root.name), report.root, options)
     stones = sql.tombstones(Table(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
     keys = {c.name: SqlType.parse(c.type) for c in report.root.keys}
     version = report.root.column("version")
     stone_columns = {**keys, version.name: SqlType.parse(version.type)}
     stone_design = design(stone_columns, f"the deletes of {report.table_arn}", ddl.comments(report.root))
-    stone_types = evolve(warehouse, stones, stone_columns, design=stone_design)
+    stone_types = evolve(warehouse, stones, stone_columns, design=stone_design, mark=version.name)
     root, *children = (target(relation, place) for place, relation in enumerate(report.relations))
     others = (Table(schema, name) for name in sorted(known.relations - {r.name for r in report.relations}))
     former = tuple(
@@ -120,6 +123,12 @@ def _check_sortkey(warehouse: Warehouse, table: Table, root: Relation, options: 
         )
 
 
+def provide_schema(warehouse: Warehouse, schema: str) -> None:
+    """Makes the schema if it is not there; asking for one that is there is refused without a right on the database."""
+    if not warehouse.has_schema(schema):
+        warehouse.execute(ddl.create_schema(schema))
+
+
 def evolve(
     warehouse: Warehouse,
     table: Table,
@@ -127,44 +136,71 @@ def evolve(
     empty: frozenset[str] = frozenset(),
     design: ddl.Design = evolution.PLAIN,
     lock: Table | None = None,
-    view: Table | None = None,
+    mark: str = "",
 ) -> dict[str, SqlType]:
     """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards.
 
     Others may be at it too, so after each step what is still to do is asked anew. Nobody who holds `lock` (else the
-    table itself) sees a step taken. The `view` changes with the table, in one transaction.
+    table itself) sees a step taken. Every table that loads have made has the column `mark`; one that has not is left alone.
+
+    Raises LoadError for a name or a column that somebody else uses.
     """
     for _ in range(ROUNDS + 2 * len(columns)):
-        have = warehouse.catalog(table)
+        have = warehouse.layout(table)
+        _check_ours(warehouse, table, columns, have, mark)
         plan = evolution.steps(table, columns, have, empty, design)
         if not plan:
-            return have
-        _take(warehouse, table, plan[0], have, lock or (table if have else None), view)
+            return dict(have.types)
+        _take(warehouse, table, plan[0], have, lock or (table if have.types else None))
     raise InterruptedLoadError(f"others keep changing the columns of {table}: load again when they are done")
 
 
-def _take(
-    warehouse: Warehouse,
-    table: Table,
-    step: evolution.Step,
-    have: Mapping[str, SqlType],
-    lock: Table | None,
-    view: Table | None,
-) -> None:
+def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], have: Layout, mark: str) -> None:
+    """Raises LoadError for what somebody else has under this name, and for columns of theirs where ours are to be."""
+    other = "give the DynamoDB table another name or schema in its contract, or rename what is there"
+    if mark not in have.types:  # ours has it; for the ledger there is no mark, and this is asked each time
+        found = warehouse.standing(table)
+        whose = f" of {found.owner}" if found and found.owner else ""
+        if found and found.kind == "view":
+            raise LoadError(f"{table} is to be a table, and there is a view{whose} of that name: {other}")
+        if found and not have.types and not have.foreign:
+            raise LoadError(
+                f"{table} is there{whose}, and we may not read it: its owner gives it to us by ALTER TABLE {table} OWNER TO"
+            )
+        if found and mark:
+            raise LoadError(f"{table}{whose} is there and no load has made it, as it has no column {mark}: {other}")
+    for name in columns:
+        if name in have.foreign:
+            raise LoadError(
+                f"column {name!r} of {table} is {have.foreign[name].upper()}, a type that no load makes, so somebody else "
+                f"has added it: ALTER TABLE {table} RENAME COLUMN {sql.quoted(name)} TO another name, or give the "
+                f"attribute another column name in the table's contract"
+            )
+
+
+def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout, lock: Table | None) -> None:
     """Runs one step. An atomic one does nothing when the table is, once locked, not what it was planned for."""
     _check_lossless(warehouse, step)  # before the table's keys are let go
-    for statement in step.before:
-        warehouse.execute(statement)
-    with warehouse.transaction(lock) if step.atomic else nullcontext():
-        if not step.atomic or warehouse.catalog(table) == have:
+    if step.column:
+        _check_unbound(warehouse, table, step)
+    exchanging = key_changes.keys_let_go(warehouse, table, step.column) if step.exchanged else nullcontext()
+    with exchanging, warehouse.transaction(lock) if step.atomic else nullcontext():
+        if not step.atomic or warehouse.catalog(table) == have.types:
             _check_lossless(warehouse, step)
-            for statement in (
-                *step.statements,
-                *(ddl.create_view(view, table, step.types) if view and step.types else ()),
-            ):
+            for statement in step.statements:
                 warehouse.execute(statement)
-    for statement in step.after:
-        warehouse.execute(statement)
+
+
+def _check_unbound(warehouse: Warehouse, table: Table, step: evolution.Step) -> None:
+    """Raises LoadError for a view that holds the column, before anything is touched."""
+    if bound := warehouse.views_of(table, step.column):
+        named = ", ".join(f"{view} of {owner}" for view, owner in bound)
+        drops = "; ".join(f"DROP VIEW {view}" for view, _ in bound)
+        raise LoadError(
+            f"column {step.column!r} of {table} has to become {step.to}, and Redshift changes no column that a view is "
+            f"bound to: {named}. Its owner runs: {drops}. Load again, then make the view anew WITH NO SCHEMA BINDING, "
+            f"which holds no column"
+        )
 
 
 def _check_lossless(warehouse: Warehouse, step: evolution.Step) -> None:

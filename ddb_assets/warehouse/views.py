@@ -1,16 +1,17 @@
 """A view beside each table, for people: live rows, and no bookkeeping but the place in a list.
 
-Only for contracts that name a schema for them (`warehouse.views`). Its text is `ddl.py`'s; with the columns of its table
-it is changed by `tables.py`.
+Only for contracts that name a schema for them (`warehouse.views`). Its text is `ddl.py`'s. It follows its table: what it
+shows is still there when the table has changed, so it is brought up to date after it.
 """
 
+import re
 from collections.abc import Mapping
 
 from ddb_assets.column_type import SqlType
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ddl
-from ddb_assets.warehouse.protocol import LoadError, Warehouse
-from ddb_assets.warehouse.sql import Table
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError
+from ddb_assets.warehouse.sql import DELETED_AT, Statement, Table
 
 
 def view_of(table: Table, options: WarehouseOptions) -> Table | None:
@@ -20,9 +21,40 @@ def view_of(table: Table, options: WarehouseOptions) -> Table | None:
     return Table(options.views, table.name) if options.views else None
 
 
+def check_free(warehouse: Warehouse, view: Table, table: Table) -> None:
+    """Raises LoadError when somebody else has something of the view's name: only our own views are ever replaced."""
+    found = warehouse.standing(view)
+    if found and not (found.kind == "view" and reads(found.definition, table)):
+        whose = f" of {found.owner}" if found.owner else ""
+        raise LoadError(
+            f"{view} is to be the view of {table}, and there is another {found.kind}{whose} of that name: rename it, or "
+            f"name another schema in warehouse.views"
+        )
+
+
 def show(warehouse: Warehouse, view: Table, table: Table, types: Mapping[str, SqlType]) -> None:
-    """Makes the view of a table that had none when it was made, or one of other columns."""
-    if not warehouse.is_view(view, ddl.shown(types)):
+    """Makes the view of a table that had none when it was made, or one of other columns or rows."""
+    found = warehouse.standing(view)
+    same = found and (DELETED_AT in found.definition) == (DELETED_AT in types)
+    if not same or not warehouse.is_view(view, ddl.shown(types)):
+        replace_view(warehouse, view, ddl.create_view(view, table, types))
+
+
+def replace_view(warehouse: Warehouse, view: Table, made: Statement) -> None:
+    """Replaces the view; where it can only be dropped and made, in one transaction."""
+    try:
+        warehouse.execute(made)
+    except InterruptedLoadError:
+        raise
+    except WarehouseError:
+        if warehouse.standing(view) is None:
+            raise
         with warehouse.transaction():
-            for statement in ddl.create_view(view, table, types):
-                warehouse.execute(statement)
+            warehouse.execute(ddl.drop_view(view))
+            warehouse.execute(made)
+
+
+def reads(definition: str, table: Table) -> bool:
+    """Whether a view's text, in whatever form the catalog keeps it, selects from the table."""
+    name = re.escape(f"{table.schema}.{table.name}".replace('"', "").lower())
+    return bool(re.search(rf"(?<![\w$]){name}(?![\w$])", definition.replace('"', "").lower()))

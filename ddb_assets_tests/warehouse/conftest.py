@@ -36,10 +36,11 @@ def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> 
     redshift.faults.clear()
 
 
-def to_redshift(server: RedshiftServer, more: str = "") -> RedshiftWarehouse:
+def to_redshift(server: RedshiftServer, schema: str = "public", user: str = "", more: str = "") -> RedshiftWarehouse:
     storage = Storage(server.storage.s3)
     storage.s3.create_bucket(Bucket="staging")
-    settings = RedshiftSettings.parse(f"{server.url}?sslmode=disable&staging=s3://staging/copy{more}")
+    url = server.url.replace(server.user, user or server.user)
+    settings = RedshiftSettings.parse(f"{url}?sslmode=disable&staging=s3://staging/copy&schema={schema}{more}")
     return RedshiftWarehouse(settings, storage=storage)
 
 

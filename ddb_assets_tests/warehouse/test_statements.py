@@ -27,7 +27,7 @@ from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import evolution
 from ddb_assets.warehouse.inspection import inspect
 from ddb_assets.warehouse.load import load
-from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.protocol import Layout, LoadError
 from ddb_assets.warehouse.redshift import RedshiftWarehouse
 from ddb_assets.warehouse.redshift_settings import PASSWORD
 from ddb_assets.warehouse.sql import Statement, Table
@@ -208,7 +208,7 @@ def conversions() -> list[str]:
     steps = [
         step
         for present, wanted in product(types, types)
-        for step in evolution.steps(Table("public", "t"), {"c": wanted}, {"c": present})
+        for step in evolution.steps(Table("public", "t"), {"c": wanted}, Layout({"c": present}))
     ]
     return sorted({statement.text for step in steps for statement in step.statements})
 

@@ -3,6 +3,7 @@
 Which statement is which is `dialect.py`.
 """
 
+import re
 import time
 
 from ddb_assets.sandbox.redshift.backend import Backend, literal
@@ -50,9 +51,13 @@ class Commands:
                 faults=shared.faults,
             ).run()
             return _TAGS["copy"]
+        if plan.kind == "user":
+            self._shared.users[plan.setting[0]] = plan.setting[1]
         if plan.kind == "lengthen":
             self._check_lengthening(plan)
         self._backend.query(plan.sql)
+        if plan.kind == "begin" and self._shared.faults.early_snapshots:
+            self._backend.query("SELECT 1")
         if plan.kind == "truncate" and self._backend.status == b"T":
             self._backend.query("COMMIT")
         return plan.tag or _TAGS[plan.kind]
@@ -99,8 +104,13 @@ class Commands:
             raise ConnectionLostError
 
 
+_KINDS = re.compile(r"^(must be owner of|permission denied for) (table|view|sequence) ")
+
+
 def as_redshift(error: ServerError) -> ServerError:
     """Redshift's words for what PostgreSQL says in others."""
+    if error.code == "42501":
+        return ServerError(_KINDS.sub(r"\1 relation ", error.message), error.code, error.detail)
     if error.code == "40001":
         return ServerError(
             "1023", "XX000", "Serializable isolation violation on table - 0, transactions forming the cycle are: 0, 0"

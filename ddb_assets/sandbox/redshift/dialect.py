@@ -13,14 +13,16 @@ from sqlglot import exp
 from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import SqlglotError
 
-from ddb_assets.sandbox.redshift import column_types, refusals, table_design
+from ddb_assets.sandbox.redshift import column_types, refusals, rights, table_design
 from ddb_assets.sandbox.redshift.copy_statement import Copy, parse_copy
 from ddb_assets.sandbox.redshift.late_views import LateViews
 from ddb_assets.sandbox.redshift.names import Names, fold
 from ddb_assets.sandbox.redshift.navigation import navigate
 from ddb_assets.sandbox.redshift.wire import ServerError
 
-Kind = Literal["plain", "begin", "commit", "rollback", "truncate", "copy", "lengthen", "outside", "define", "set"]
+Kind = Literal[
+    "plain", "begin", "commit", "rollback", "truncate", "copy", "lengthen", "outside", "define", "set", "user"
+]
 
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
 _TRANSACTION: dict[str, Kind] = {
@@ -37,6 +39,7 @@ _NOT_HERE = {"UNLOAD", "CALL", "PREPARE", "DECLARE", "FETCH", "CLOSE", "SHOW"}
 _ANALYZE = re.compile(r"\s+(PREDICATE|ALL)\s+COLUMNS\s*;?\s*$", re.IGNORECASE)
 _NO_COMMENT = re.compile(r"\s+IS\s+NULL\s*;?\s*$", re.IGNORECASE)
 _CATALOG = re.compile(r"(pg|svv|svl|sys|stl|stv|svcs)_", re.IGNORECASE)
+_RENAMED = {"pg_class", "pg_namespace", "pg_attribute", "pg_views"}  # see system_views.sql
 _FUNCTIONS = {"JSON_SERIALIZE", "JSON_SERIALIZE_TO_VARBYTE"}  # PostgreSQL's grammar has the first one for itself
 
 
@@ -47,6 +50,7 @@ class Plan:
     plain: PostgreSQL runs `sql`. begin, commit, rollback, truncate: so too, but the session looks. copy: see `copy`;
     `table` and `column` (all of them) are in PostgreSQL's names. lengthen: ALTER COLUMN TYPE of `column` of `table` to a
     VARCHAR of `size` bytes. outside: refused in a transaction, else nothing is done and `sql` is the command's tag.
+    user: PostgreSQL runs it, and whoever is `setting`, name and password, may log in from then on.
     define: PostgreSQL runs all of `sql`, and the client hears `tag`. set: PostgreSQL runs it, the session looks at
     `setting`, name and value. `on_nodes` when the statement reads or writes what the compute nodes hold.
     """
@@ -84,6 +88,9 @@ def translate(text: str, names: Names, late: LateViews) -> Plan:
         return Plan("plain", _lock(text, names), text)
     if word == "ANALYZE":
         return Plan("plain", _analyze(_ANALYZE.sub("", text), names), text)
+    if (plan := rights.planned(text, names)) is not None:
+        sql, tag, user = plan
+        return Plan("user" if user[0] else "define", sql, text, tag=tag, setting=user)
     if word == "COMMENT" and _NO_COMMENT.search(text):
         commented = _parsed(_NO_COMMENT.sub(" IS ''", text), names, late)
         return Plan("plain", commented.sql, text)  # to PostgreSQL an empty comment is none
@@ -187,6 +194,10 @@ def _prepared(statement: exp.Expr, names: Names) -> exp.Expr:
     for function in list(tree.find_all(exp.Anonymous)):
         if function.name.upper() in _FUNCTIONS:
             function.set("this", f"redshift.{function.name}")
+    for table in tree.find_all(exp.Table):
+        if table.name.lower() in _RENAMED and table.db.lower() in {"", "pg_catalog"}:
+            table.set("alias", table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name)))
+            table.set("db", exp.to_identifier("redshift"))
     for name in list(tree.find_all(exp.Identifier)):
         name.set("this", names.short(name.this))
         name.set("quoted", True)

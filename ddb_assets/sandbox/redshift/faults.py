@@ -22,7 +22,10 @@ class _Statement:
 
 
 class Faults:
-    """What shall go wrong. Numbers count from 1, from the moment the fault is armed, over all sessions."""
+    """What shall go wrong. Numbers count from 1, from the moment the fault is armed, over all sessions.
+
+    With `early_snapshots` a transaction's snapshot is as old as its BEGIN, so that LOCK may wait beyond it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,6 +34,7 @@ class Faults:
         self._file: int | None = None
         self._deviations: set[str] = set()
         self._delay = 0.0
+        self.early_snapshots = False
 
     @property
     def deviations(self) -> set[str]:
@@ -69,6 +73,7 @@ class Faults:
         with self._lock:
             self._statements.clear()
         self._commit, self._file, self._delay = "", None, 0.0
+        self.early_snapshots = False
 
     @property
     def armed(self) -> bool:

@@ -17,19 +17,47 @@ CREATE FUNCTION redshift.type_name(type oid, modifier integer) RETURNS text LANG
         WHEN 'pg_catalog.varbyte'::regtype THEN 'binary varying' || CASE WHEN modifier > 0 THEN '(' || modifier || ')' ELSE '' END
         ELSE format_type(type, modifier) END $$;
 
+-- Functions that write what the stand-in notes do so with its own rights, so they look who asks.
+CREATE FUNCTION redshift.check_owner(relation regclass) RETURNS void LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF NOT pg_has_role(session_user, (SELECT relowner FROM pg_class WHERE oid = $1), 'USAGE') THEN
+        RAISE EXCEPTION 'must be owner of relation %', (SELECT redshift.name_of(relname) FROM pg_class WHERE oid = $1)
+            USING ERRCODE = '42501';
+    END IF;
+END $$;
+
+-- What is noted of tables and views lies in a catalog of PostgreSQL's own, as Redshift's does: those take no part in
+-- conflicts of serializable transactions. `kind` is 1 for designs, 2 for encodings, 3 for late-binding views.
+CREATE FUNCTION redshift.note(kind integer, object oid, part integer, value text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE pg_catalog.pg_description SET description = $4 WHERE objoid = $2 AND classoid = $1::oid AND objsubid = $3;
+    IF NOT FOUND THEN
+        INSERT INTO pg_catalog.pg_description (objoid, classoid, objsubid, description) VALUES ($2, $1::oid, $3, $4);
+    END IF;
+END $$;
+
 -- Late-binding views: to PostgreSQL a view without the columns; sessions put the query in its place.
-CREATE TABLE redshift.late_views (view oid PRIMARY KEY, query text NOT NULL);
+CREATE VIEW redshift.late_views AS
+SELECT objoid AS view, description AS query FROM pg_catalog.pg_description WHERE classoid = 3::oid;
 GRANT SELECT ON redshift.late_views TO PUBLIC;
-CREATE FUNCTION redshift.bind_late(view regclass, query text) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO redshift.late_views VALUES ($1, $2) ON CONFLICT (view) DO UPDATE SET query = excluded.query $$;
+CREATE FUNCTION redshift.bind_late(view regclass, query text) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT redshift.check_owner($1);
+    SELECT redshift.note(3, $1, 0, $2) $$;
 
 -- How a table is distributed, sorted and encoded, by number of the column, as columns can be renamed. Tables without a
 -- row are as Redshift makes them: all AUTO.
-CREATE TABLE redshift.designs (
-    relation oid PRIMARY KEY, style text NOT NULL DEFAULT 'AUTO', distkey smallint,
-    sortkeys smallint[] NOT NULL DEFAULT '{}', interleaved boolean NOT NULL DEFAULT false
-);
-CREATE TABLE redshift.encodings (relation oid, attnum smallint, encoding text NOT NULL, PRIMARY KEY (relation, attnum));
+CREATE VIEW redshift.designs AS
+SELECT d.objoid AS relation, noted.* FROM pg_catalog.pg_description d, jsonb_to_record(d.description::jsonb)
+    AS noted (style text, distkey smallint, sortkeys smallint[], interleaved boolean, sorted_by_itself boolean)
+WHERE d.classoid = 1::oid;
+CREATE VIEW redshift.encodings AS
+SELECT objoid AS relation, objsubid::smallint AS attnum, description AS encoding FROM pg_catalog.pg_description
+WHERE classoid = 2::oid;
+CREATE FUNCTION redshift.note_design(
+    relation oid, style text, distkey smallint, sortkeys smallint[], interleaved boolean, sorted_by_itself boolean
+) RETURNS void LANGUAGE sql AS $$
+    SELECT redshift.note(1, $1, 0, jsonb_build_object('style', $2, 'distkey', $3, 'sortkeys', $4, 'interleaved', $5,
+        'sorted_by_itself', $6)::text) $$;
 GRANT SELECT ON redshift.designs, redshift.encodings TO PUBLIC;
 CREATE FUNCTION redshift.key_column(relation regclass, name text, purpose text) RETURNS smallint
 LANGUAGE plpgsql STRICT AS $$
@@ -47,29 +75,42 @@ BEGIN
 END $$;
 CREATE FUNCTION redshift.design(
     relation regclass, style text, distkey text, sortkeys text[], interleaved boolean, columns text[], encodings text[]
-) RETURNS void LANGUAGE plpgsql AS $$
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    INSERT INTO redshift.designs SELECT $1, $2, redshift.key_column($1, $3, 'DISTKEY'),
-        ARRAY(SELECT redshift.key_column($1, name, 'SORTKEY') FROM unnest($4) WITH ORDINALITY AS keys (name, place)
-              ORDER BY place), $5
-    ON CONFLICT DO NOTHING;
-    IF FOUND THEN
-        INSERT INTO redshift.encodings SELECT $1, redshift.key_column($1, name, 'ENCODE'), encoding
-        FROM unnest($6, $7) AS given (name, encoding);
+    IF EXISTS (SELECT 1 FROM redshift.designs WHERE designs.relation = $1) THEN
+        RETURN;  -- CREATE TABLE IF NOT EXISTS of one that was there
     END IF;
+    PERFORM redshift.check_owner($1);
+    PERFORM redshift.note_design($1, $2, redshift.key_column($1, $3, 'DISTKEY'),
+        ARRAY(SELECT redshift.key_column($1, name, 'SORTKEY') FROM unnest($4) WITH ORDINALITY AS keys (name, place)
+              ORDER BY place), $5, cardinality($4) = 0);
+    PERFORM redshift.note(2, $1, redshift.key_column($1, name, 'ENCODE'), encoding)
+        FROM unnest($6, $7) AS given (name, encoding);
 END $$;
-CREATE FUNCTION redshift.design_like(relation regclass, parent regclass) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO redshift.designs SELECT $1, style, distkey, sortkeys, interleaved FROM redshift.designs
-    WHERE designs.relation = $2 ON CONFLICT DO NOTHING $$;
-CREATE FUNCTION redshift.encode(relation regclass, name text, encoding text) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO redshift.encodings SELECT $1, attnum, $3 FROM pg_attribute WHERE attrelid = $1 AND attname = $2 $$;
-CREATE FUNCTION redshift.alter_distribution(relation regclass, style text, name text) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO redshift.designs (relation, style, distkey) SELECT $1, $2, redshift.key_column($1, $3, 'DISTKEY')
-    ON CONFLICT (relation) DO UPDATE SET style = excluded.style, distkey = excluded.distkey $$;
-CREATE FUNCTION redshift.alter_sorting(relation regclass, names text[]) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO redshift.designs (relation, sortkeys) SELECT $1, ARRAY(SELECT redshift.key_column($1, name, 'SORTKEY')
-        FROM unnest($2) WITH ORDINALITY AS keys (name, place) ORDER BY place)
-    ON CONFLICT (relation) DO UPDATE SET sortkeys = excluded.sortkeys, interleaved = false $$;
+CREATE FUNCTION redshift.design_like(relation regclass, parent regclass) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT redshift.check_owner($1);
+    SELECT redshift.note_design($1, style, distkey, sortkeys, interleaved, sorted_by_itself) FROM redshift.designs
+    WHERE designs.relation = $2 $$;
+CREATE FUNCTION redshift.encode(relation regclass, name text, encoding text) RETURNS void
+LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT redshift.check_owner($1);
+    SELECT redshift.note(2, $1, attnum, $3) FROM pg_attribute WHERE attrelid = $1 AND attname = $2 $$;
+-- AUTO keeps the key that a table has: its rows stay where they are.
+CREATE FUNCTION redshift.alter_distribution(relation regclass, style text, name text) RETURNS void
+LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT redshift.check_owner($1);
+    SELECT redshift.note_design($1, $2,
+        CASE WHEN $2 = 'AUTO' THEN d.distkey ELSE redshift.key_column($1, $3, 'DISTKEY') END,
+        coalesce(d.sortkeys, '{}'), coalesce(d.interleaved, false), coalesce(d.sorted_by_itself, true))
+    FROM (SELECT $1::oid) AS one (relation) LEFT JOIN redshift.designs d ON d.relation = one.relation $$;
+CREATE FUNCTION redshift.alter_sorting(relation regclass, how text, names text[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT redshift.check_owner($1);
+    SELECT redshift.note_design($1, coalesce(d.style, 'AUTO'), d.distkey,
+        CASE WHEN $2 = 'AUTO' THEN coalesce(d.sortkeys, '{}') ELSE ARRAY(SELECT redshift.key_column($1, name, 'SORTKEY')
+            FROM unnest($3) WITH ORDINALITY AS keys (name, place) ORDER BY place) END,
+        $2 = 'AUTO' AND coalesce(d.interleaved, false), $2 = 'AUTO')
+    FROM (SELECT $1::oid) AS one (relation) LEFT JOIN redshift.designs d ON d.relation = one.relation $$;
 CREATE FUNCTION redshift.check_droppable(relation regclass, name text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT 1 FROM redshift.designs d JOIN pg_attribute a ON a.attrelid = d.relation
@@ -98,25 +139,67 @@ SELECT current_database()::text AS database, redshift.name_of(n.nspname) AS sche
     redshift.name_of(c.relname) AS "table",
     CASE WHEN EXISTS (SELECT 1 FROM redshift.encodings e WHERE e.relation = c.oid) THEN 'Y' ELSE 'Y, AUTO(ENCODE)' END
         AS encoded,
-    CASE WHEN d.distkey IS NOT NULL THEN 'KEY(' || redshift.name_of(k.attname) || ')'
+    CASE WHEN d.distkey IS NOT NULL AND d.style = 'AUTO' THEN 'AUTO(KEY(' || redshift.name_of(k.attname) || '))'
+        WHEN d.distkey IS NOT NULL THEN 'KEY(' || redshift.name_of(k.attname) || ')'
         WHEN coalesce(d.style, 'AUTO') = 'AUTO' THEN 'AUTO(ALL)' ELSE d.style END AS diststyle,
-    coalesce(redshift.name_of(s.attname), 'AUTO(SORTKEY)') AS sortkey1, cardinality(d.sortkeys) AS sortkey_num
+    CASE WHEN NOT coalesce(d.sorted_by_itself, true) THEN redshift.name_of(s.attname)
+        WHEN s.attname IS NULL THEN 'AUTO(SORTKEY)'
+        ELSE 'AUTO(SORTKEY(' || redshift.name_of(s.attname) || '))' END AS sortkey1,
+    cardinality(d.sortkeys) AS sortkey_num
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN redshift.designs d ON d.relation = c.oid
     LEFT JOIN pg_attribute k ON k.attrelid = c.oid AND k.attnum = d.distkey
     LEFT JOIN pg_attribute s ON s.attrelid = c.oid AND s.attnum = d.sortkeys[1]
 WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift', 'pg_toast');
-GRANT SELECT ON pg_catalog.pg_table_def, pg_catalog.svv_table_info TO PUBLIC;
+GRANT SELECT ON pg_catalog.pg_table_def TO PUBLIC;  -- SVV_TABLE_INFO is the superusers'
+
+-- PG_CLASS and its like with names of more than 63 bytes; statements that name them get these.
+CREATE VIEW redshift.pg_namespace AS
+SELECT oid, redshift.name_of(nspname) AS nspname, nspowner, nspacl::text AS nspacl FROM pg_catalog.pg_namespace;
+CREATE VIEW redshift.pg_class AS
+SELECT oid, redshift.name_of(relname) AS relname, relnamespace, relowner, relkind::text AS relkind, relacl::text AS relacl
+FROM pg_catalog.pg_class;
+CREATE VIEW redshift.pg_attribute AS
+SELECT attrelid, redshift.name_of(attname) AS attname, attnum, attisdropped, attnotnull FROM pg_catalog.pg_attribute;
+CREATE VIEW redshift.pg_views AS
+SELECT redshift.name_of(v.schemaname) AS schemaname, redshift.name_of(v.viewname) AS viewname, v.viewowner,
+    coalesce(l.query || ' WITH NO SCHEMA BINDING', v.definition) AS definition
+FROM pg_catalog.pg_views v JOIN pg_catalog.pg_namespace n ON n.nspname = v.schemaname
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.viewname
+    LEFT JOIN redshift.late_views l ON l.view = c.oid;
+-- a regular user sees its own tables only
+CREATE VIEW pg_catalog.pg_class_info AS
+SELECT c.oid AS reloid, redshift.name_of(c.relname) AS relname, c.relnamespace, c.relowner, c.relkind::text AS relkind,
+    CASE WHEN coalesce(d.style, 'AUTO') = 'EVEN' THEN 0 WHEN d.style = 'KEY' THEN 1 WHEN d.style = 'ALL' THEN 8
+        WHEN d.distkey IS NOT NULL THEN 12 ELSE 10 END AS releffectivediststyle
+FROM pg_catalog.pg_class c LEFT JOIN redshift.designs d ON d.relation = c.oid
+WHERE pg_has_role(c.relowner, 'USAGE');
+GRANT SELECT ON redshift.pg_namespace, redshift.pg_class, redshift.pg_attribute, redshift.pg_views,
+    pg_catalog.pg_class_info TO PUBLIC;
 
 CREATE VIEW pg_catalog.svv_redshift_columns AS
 SELECT current_database()::text AS database_name, redshift.name_of(n.nspname) AS schema_name,
     redshift.name_of(c.relname) AS table_name, redshift.name_of(a.attname) AS column_name,
     row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum)::integer AS ordinal_position,
     redshift.type_name(a.atttypid, a.atttypmod) AS data_type,
+    pg_get_expr(f.adbin, f.adrelid) AS column_default,
+    coalesce(e.encoding, CASE WHEN c.relpersistence = 't' OR a.attnum = ANY (d.sortkeys) THEN 'none'
+        WHEN t.typname IN ('bool', 'float4', 'float8') THEN 'none'
+        WHEN t.typname IN ('rs_varchar', 'bpchar', 'varbyte') THEN 'lzo'
+        WHEN t.typname <> 'super' THEN 'az64' END) AS encoding,
+    coalesce(a.attnum = d.distkey, false) AS distkey,
+    coalesce(array_position(d.sortkeys, a.attnum), 0)
+        * CASE WHEN d.interleaved AND array_position(d.sortkeys, a.attnum) % 2 = 0 THEN -1 ELSE 1 END AS sortkey,
     CASE WHEN a.attnotnull THEN 'NO' ELSE 'YES' END AS is_nullable,
     col_description(c.oid, a.attnum) AS remarks
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+    LEFT JOIN redshift.designs d ON d.relation = c.oid
+    LEFT JOIN redshift.encodings e ON e.relation = c.oid AND e.attnum = a.attnum
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v')
+    -- a regular user sees what it has a right on
+    AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE')
     AND NOT EXISTS (SELECT 1 FROM redshift.late_views WHERE view = c.oid)
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift', 'pg_toast');
 GRANT SELECT ON pg_catalog.svv_redshift_columns TO PUBLIC;

@@ -224,7 +224,8 @@ def altered(alter: exp.Alter, table: str, short: Callable[[str], str]) -> tuple[
             continue
         if isinstance(action, exp.AlterSortKey):
             names = _array([short(c.name) for c in action.expressions])
-            before.append(f"SELECT redshift.alter_sorting({literal(table)}, {names})")
+            how = literal(action.this.name if isinstance(action.this, exp.Var) else "KEYS")
+            before.append(f"SELECT redshift.alter_sorting({literal(table)}, {how}, {names})")
             continue
         kept.append(action)
         if isinstance(action, exp.Drop) and action.args.get("kind") == "COLUMN":

@@ -43,7 +43,7 @@ def lake(redshift: RedshiftServer) -> Place:
 
 def connect(server: RedshiftServer, *, autocommit: bool = True, **more: Any) -> Connection:
     settings = {"host": server.host, "port": server.port, "database": server.database, "ssl": False, **more}
-    connection = redshift_connector.connect(user=server.user, password=server.password, **settings)
+    connection = redshift_connector.connect(**({"user": server.user, "password": server.password} | settings))
     connection.autocommit = autocommit
     return connection
 
@@ -72,6 +72,11 @@ class Database:
         found.run(f"SET search_path TO {self.schema}")
         connection.commit()
         return found
+
+    def user(self) -> "Database":
+        """A connection of a user that has no rights yet, whose name is that of the schema with a u."""
+        self.run(f"CREATE USER u{self.schema} PASSWORD 'Secret1'")
+        return self.other(user=f"u{self.schema}", password="Secret1")
 
     def refused(self, message: str, sql: str, *values: object) -> dict[str, str]:
         """Runs what must fail; the error's fields."""

@@ -120,10 +120,24 @@ def test_keys_can_be_moved(db: Database) -> None:
     assert style(db, "t") == ["KEY(b)", "b", 1]
     db.run("ALTER TABLE t DROP COLUMN a")
     db.run("ALTER TABLE t ALTER SORTKEY NONE, ALTER DISTSTYLE EVEN")
-    assert style(db, "t") == ["EVEN", "AUTO(SORTKEY)", 0]
+    assert style(db, "t") == ["EVEN", None, 0]
     db.run("ALTER TABLE t ALTER DISTSTYLE KEY DISTKEY b")
     assert style(db, "t")[0] == "KEY(b)"
     db.refused("does not exist", "ALTER TABLE t ALTER DISTKEY x")
+
+
+def test_auto_keeps_the_keys_that_a_table_has(db: Database) -> None:
+    """So such a column cannot be dropped, whoever chose it."""
+    db.run("CREATE TABLE t (a INT, b INT) DISTKEY (a) SORTKEY (b)")
+    db.run("ALTER TABLE t ALTER DISTSTYLE AUTO")
+    db.run("ALTER TABLE t ALTER SORTKEY AUTO")
+    assert style(db, "t") == ["AUTO(KEY(a))", "AUTO(SORTKEY(b))", 1]
+    for column in ("a", "b"):
+        db.refused("distkey or a sortkey", f"ALTER TABLE t DROP COLUMN {column}")
+    found = db.run("SELECT column_name, distkey, sortkey FROM svv_redshift_columns WHERE schema_name = %s", db.schema)
+    assert found == [["a", True, 0], ["b", False, 1]]
+    effective = "SELECT releffectivediststyle FROM pg_class_info JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+    assert db.one(f"{effective} WHERE relname = 't' AND nspname = %s", db.schema) == 12
 
 
 def test_a_column_is_added_with_its_encoding(db: Database) -> None:

@@ -1,0 +1,39 @@
+"""Which compression a column keeps when another column, of another type, takes its place.
+
+Facts: Redshift Database Developer Guide, "Compression encodings": which types each is for, and what a column gets when
+nothing is said.
+"""
+
+from ddb_assets.column_type import SqlType
+
+_TIMES = {"DATE", "TIMESTAMP", "TIMESTAMPTZ"}
+_NUMBERS = {"BIGINT", "DECIMAL"}
+_TYPES = {
+    "zstd": _NUMBERS | _TIMES | {"VARCHAR", "VARBYTE", "SUPER", "BOOLEAN", "DOUBLE PRECISION"},
+    "az64": _NUMBERS | _TIMES,
+    "bytedict": _NUMBERS | _TIMES | {"VARCHAR", "DOUBLE PRECISION"},
+    "delta": _NUMBERS | _TIMES,
+    "delta32k": _NUMBERS | _TIMES,
+    "lzo": _NUMBERS | _TIMES | {"VARCHAR", "VARBYTE", "SUPER"},
+    "mostly8": _NUMBERS,
+    "mostly16": _NUMBERS,
+    "mostly32": _NUMBERS,
+    "runlength": _NUMBERS | _TIMES | {"VARCHAR", "BOOLEAN", "DOUBLE PRECISION"},
+    "text255": {"VARCHAR"},
+    "text32k": {"VARCHAR"},
+}
+FIXED = {"bytedict", "runlength", "text255", "text32k"}  # a VARCHAR of these cannot be lengthened
+
+
+def kept(encoding: str, present: SqlType, to: SqlType) -> str:
+    """The encoding to ask for, empty for the one that the new type has by itself."""
+    encoding = encoding.lower().replace("none", "raw")
+    if encoding in {"", _by_itself(present)}:
+        return ""
+    return encoding if encoding == "raw" or to.name in _TYPES.get(encoding, ()) else ""
+
+
+def _by_itself(type_: SqlType) -> str:
+    if type_.name in _NUMBERS | _TIMES:
+        return "az64"
+    return "lzo" if type_.name in {"VARCHAR", "VARBYTE"} else "raw"
