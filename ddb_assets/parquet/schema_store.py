@@ -8,6 +8,9 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.schema import Schema, walk
 
 if TYPE_CHECKING:
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
 
 
 VERSION_FILE = re.compile(r"/[0-9]{6}\.json$")
+
+
+class SchemaError(DdbAssetsError):
+    """A stored schema document cannot be read."""
 
 
 class SchemaStore:
@@ -27,7 +34,7 @@ class SchemaStore:
         """The newest version, or None when the table has none."""
         versions = [e.uri for e in self.storage.list(f"{self.root}/{table}") if VERSION_FILE.search(e.uri)]
         newest = max(versions, default=None)
-        return Schema.model_validate_json(self.storage.read(newest)) if newest else None
+        return read_schema(newest, self.storage.read(newest)) if newest else None
 
     def publish(self, schema: Schema) -> bool:
         """Stores a version made by `next_version`; False when another writer has stored that number first."""
@@ -40,6 +47,19 @@ class SchemaStore:
     def uri(self, schema: Schema) -> str:
         """Where this version stands."""
         return f"{self.root}/{schema.table}/{schema.version:06d}.json"
+
+
+def read_schema(uri: str, document: bytes) -> Schema:
+    """A schema document. Raises SchemaError for one that is damaged, or of a version of this package that came later."""
+    try:
+        return Schema.model_validate_json(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise SchemaError(
+            f"the schema document {uri} cannot be read: {where}: {first['msg']}. If a newer ddb-assets wrote it, use that; "
+            "if it is damaged, bring it back from a backup: columns would change their names without it"
+        ) from None
 
 
 def next_version(schema: Schema) -> Schema:

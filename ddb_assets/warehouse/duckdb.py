@@ -11,20 +11,20 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import duckdb
-import sqlglot
 from sqlglot import exp
 
 from ddb_assets.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
 from ddb_assets.parquet.report import Part, Relation
 from ddb_assets.resources.storage import Storage, is_s3
+from ddb_assets.warehouse.duckdb_dialect import to_duckdb
+from ddb_assets.warehouse.duckdb_errors import check_database, copy_error, warehouse_error
 from ddb_assets.warehouse.protocol import LoadError, WarehouseError
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 
@@ -46,7 +46,6 @@ _PARQUET_TYPES = {
     "VARBYTE": {"BLOB"},
     "TIMESTAMPTZ": {"TIMESTAMP WITH TIME ZONE"},
 }
-_LIES = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # where Redshift's rows lie
 _locks: dict[str, threading.Lock] = {}  # DuckDB's file lock keeps other processes out, not other threads of this one
 
 
@@ -81,8 +80,7 @@ class DuckDBWarehouse:
     def __enter__(self) -> Self:
         deadline = time.monotonic() + self._timeout
         if self._path != MEMORY:
-            self._path = str(Path(self._path).resolve())
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            self._path = self._prepared()
             if not _locks.setdefault(self._path, threading.Lock()).acquire(timeout=self._timeout):
                 raise self._held("another load in this process")
         try:
@@ -101,6 +99,18 @@ class DuckDBWarehouse:
             self._open = None
         if self._path != MEMORY:
             _locks[self._path].release()
+
+    def _prepared(self) -> str:
+        """The absolute path of the file, in a folder that is there."""
+        try:
+            path = Path(self._path).resolve()
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise WarehouseError(
+                f"there can be no warehouse in {self._path}: {error}; name a file in a folder to write to"
+            ) from error
+        check_database(path)
+        return str(path)
 
     def _connected(self, deadline: float) -> duckdb.DuckDBPyConnection:
         while True:
@@ -144,32 +154,56 @@ class DuckDBWarehouse:
     @contextmanager
     def transaction(self, lock: Table | None = None) -> Iterator[None]:  # noqa: ARG002 -- the file is ours alone
         """Commits when its block ends, rolls back when it raises."""
-        self.connection.begin()
+        with self._explained():
+            self.connection.begin()
         try:
             yield
+            with self._explained():
+                self.connection.commit()
         except BaseException:
-            self.connection.rollback()
+            with suppress(duckdb.Error):  # the transaction is gone already when DuckDB has given itself up
+                self.connection.rollback()
             raise
-        self.connection.commit()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Around what DuckDB is asked to do."""
+        try:
+            yield
+        except duckdb.Error as error:
+            raise warehouse_error(error, self._path) from error
 
     def execute(self, statement: Statement) -> None:
         """Runs one statement of Redshift's dialect, if it means anything to DuckDB."""
-        if translated := _translated(statement.text, self._database):
-            self.connection.execute(translated, list(statement.values))
+        if translated := to_duckdb(statement.text, self._database):
+            with self._explained():
+                self.connection.execute(translated, list(statement.values))
 
     def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
         """Runs one query of Redshift's dialect."""
         self.execute(statement)
-        return self.connection.fetchall()
+        with self._explained():
+            return self.connection.fetchall()
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Runs one query of DuckDB's own."""
+        with self._explained():
+            return self.connection.execute(query, list(values)).fetchall()
 
     def catalog(self, table: Table) -> dict[str, SqlType]:
         """The table's columns. DuckDB keeps no length of text or bytes, so they have the largest."""
-        found = self.connection.execute(
+        found = self._rows(
             "SELECT column_name, data_type FROM duckdb_columns() "
             "WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY column_index",
             [self._database, table.schema, table.name],
-        ).fetchall()
-        return {name: SqlType.parse(_CATALOG_TYPES.get(kind, kind)) for name, kind in found}
+        )
+        columns = {}
+        for name, kind in found:
+            try:
+                columns[name] = SqlType.parse(_CATALOG_TYPES.get(kind, kind))
+            except ValueError as error:
+                raise WarehouseError(f"column {name!r} of {table}: {error}; rename it or the table") from error
+        return columns
 
     def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
         """Whether the view shows these columns in these types; DuckDB reads none whose table has other types by now."""
@@ -180,7 +214,7 @@ class DuckDBWarehouse:
 
     def leftovers(self, relation: Relation) -> list[str]:  # noqa: ARG002 -- parts are read where they are
         """Temporary tables, which a load drops."""
-        found = self.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+        found = self._rows("SELECT table_name FROM duckdb_tables() WHERE temporary")
         return [str(name) for (name,) in found]
 
     def copy(self, relation: Relation, stage: Table) -> None:
@@ -196,8 +230,8 @@ class DuckDBWarehouse:
                         [str(path)],
                     )
                     row = self.connection.fetchone()
-                except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
-                    raise LoadError(f"part {part.uri} cannot be read, flatten the export again: {error}") from error
+                except duckdb.Error as error:
+                    raise copy_error(error, self._path, part.uri) from error
             if row is None or row[0] != part.rows:
                 raise LoadError(
                     f"part {part.uri} has {row and row[0]} rows, the report says {part.rows}: flatten again"
@@ -244,34 +278,3 @@ class DuckDBWarehouse:
             if not is_s3(part.uri):
                 os.symlink(Path(part.uri).resolve(), path)
             yield path
-
-
-@lru_cache(maxsize=1024)
-def _translated(text: str, database: str) -> str:
-    """Redshift's SQL as DuckDB's; empty when there is nothing to do, as for a change of where rows lie."""
-    tree = sqlglot.parse_one(text, read="redshift")
-    if isinstance(tree, exp.Alter) and isinstance(tree.args["actions"][0], exp.AlterDistStyle | exp.AlterSortKey):
-        return ""
-    return tree.transform(_to_duckdb, database).sql(dialect="duckdb")
-
-
-def _to_duckdb(node: exp.Expression, database: str) -> exp.Expression:
-    if isinstance(node, exp.Create):
-        node.set("no_schema_binding", None)
-        for lies in node.find_all(*_LIES):
-            lies.pop()
-    if isinstance(node, exp.ColumnDef):
-        node.set("constraints", None)  # an encoding; a load has no other
-    if isinstance(node, exp.DataType):
-        if node.this == exp.DataType.Type.SUPER:
-            return exp.DataType.build("json", dialect="duckdb")
-        if node.this == exp.DataType.Type.VARBINARY:
-            return exp.DataType.build("blob", dialect="duckdb")
-    if isinstance(node, exp.ParseJSON):
-        return exp.cast(node.this, "json")  # DuckDB's json() would make 1.10 into 1.1
-    if isinstance(node, exp.Table) and node.db and not node.catalog:
-        # a schema named like the file would be ambiguous
-        node.set("catalog", exp.to_identifier(database, quoted=True))
-    if isinstance(node, exp.Column) and node.args.get("db"):
-        node.set("catalog", exp.to_identifier(database, quoted=True))  # of a comment
-    return node

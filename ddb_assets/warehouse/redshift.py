@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-import redshift_connector
 from redshift_connector.core import Connection
 from redshift_connector.error import Error, InterfaceError, ProgrammingError
 
@@ -27,6 +26,7 @@ from ddb_assets.resources.storage import Storage
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, WarehouseError, number
 from ddb_assets.warehouse.redshift_copy import copied_from, copy_folder
 from ddb_assets.warehouse.redshift_errors import RefusedError, interrupts, load_failure
+from ddb_assets.warehouse.redshift_login import connect
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings, check_reachable
 from ddb_assets.warehouse.sql import Statement, Table, literal
 
@@ -76,14 +76,7 @@ class RedshiftWarehouse:
 
     def _connect(self) -> Connection:
         check_reachable(self.settings)
-        try:
-            self._open = redshift_connector.connect(**self.settings.arguments(self._aws))
-        except (Error, OSError) as error:
-            if error.args and isinstance(error.args[0], dict):
-                raise WarehouseError(
-                    f"Redshift at {self.settings.place} refuses us: {RefusedError.of(error)}"
-                ) from None
-            raise WarehouseError(f"no connection to Redshift at {self.settings.place}: {error}") from None
+        self._open = connect(self.settings, self.settings.arguments(self._aws))
         self._open.autocommit = True
         self.execute(Statement(f"SET query_group TO {literal(self._label)}"))
         self.execute(Statement(f"SET statement_timeout TO {self.settings.statement_timeout * 1000}"))
