@@ -33,7 +33,7 @@ def _connect(settings: RedshiftSettings, arguments: dict[str, Any]) -> Connectio
         if error.args and isinstance(error.args[0], dict):
             raise WarehouseError(f"Redshift at {settings.place} refuses us: {RefusedError.of(error)}") from None
         raise WarehouseError(f"no connection to Redshift at {settings.place}: {error}") from None
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+    except (struct.error, LookupError, UnicodeDecodeError) as error:
         raise WarehouseError(
-            f"what answers at {settings.place} is no Redshift ({error}): check host and port of the URL"
+            f"what answers at {settings.place} is no Redshift ({error!r}): check host and port of the URL"
         ) from None
