@@ -190,7 +190,8 @@ def _explained(uri: str) -> Iterator[None]:
         raise StorageError(f"{uri!r} cannot be a file on S3: {' '.join(str(error).split())}") from error
     except (BotoCoreError, HTTPError) as error:
         raise BrokenOffError(f"S3 cannot be reached for {uri}: {error}") from error
-    except (ResponseParserError, LookupError, RecursionError) as error:  # the last: botocore, sent round in a circle
+    except (ResponseParserError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        # what botocore makes of an answer that is not S3's; the last when it is sent round in a circle
         raise BrokenOffError(f"{uri}: the answer {ODD_ANSWER} ({error!r})") from None
     except OSError as error:
         raise StorageError(f"{uri}: {error.strerror}: check the permissions and the space left") from error
