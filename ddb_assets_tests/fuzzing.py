@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.errors import DdbAssetsError
 
 ROUNDS = int(os.environ.get("FUZZ", "0"))
@@ -176,6 +177,130 @@ def value(chance: random.Random, depth: int = 0) -> Any:
     if kind < 0.85:
         return [value(chance, depth + 1) for _ in range(chance.randrange(4))]
     return {str(chance.choice(SCALARS)): value(chance, depth + 1) for _ in range(chance.randrange(4))}
+
+
+NAMES = [
+    "a",
+    "b",
+    "A",
+    "a_b",
+    "aB",
+    "",
+    "\0",
+    "a\0b",
+    "a.b",
+    "x[0]",
+    "*",
+    "$types",
+    "_ddb_extra",
+    "é",
+    "S",
+    "oid",
+    "n" * 200,
+]
+NUMBERS = [
+    "0",
+    "1",
+    "-1",
+    "12.50",
+    "1e40",
+    "-0",
+    "9" * 38,
+    "0." + "0" * 30 + "1",
+    "1E-130",
+    "1.50E+2",
+    "9223372036854775808",
+]
+TEXTS = [
+    "",
+    "a",
+    "2026-01-31",
+    "2026-01-31T00:15:00Z",
+    "2026-01-31 00:15:00.123",
+    "12",
+    "\0",
+    "\x1b[m",
+    "x" * 70_000,
+    "\\",
+    '"',
+]
+
+
+def attribute(chance: random.Random, depth: int = 0) -> Any:
+    """A value that DynamoDB might hold, in its JSON; now and then nested deeper than any it holds."""
+    if depth == 0 and chance.random() < 0.01:
+        found: Any = {"S": "deep"}
+        for _ in range(chance.choice((31, 40, 120, 300))):
+            found = {"M": {"a": found}} if chance.random() < 0.5 else {"L": [found]}
+        return found
+    match chance.choice(
+        ["S", "S", "N", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M"] if depth < 4 else ["S", "N"]
+    ):
+        case "N":
+            return {"N": chance.choice(NUMBERS)}
+        case "B":
+            return {"B": chance.choice(["", "MTIz", "AAAA"])}
+        case "BOOL":
+            return {"BOOL": chance.random() < 0.5}
+        case "NULL":
+            return {"NULL": True}
+        case "SS":
+            return {"SS": sorted(set(chance.choices(TEXTS, k=2)))}
+        case "NS":
+            return {"NS": sorted(set(chance.choices(NUMBERS, k=2)))}
+        case "BS":
+            return {"BS": ["MTIz"]}
+        case "L":
+            return {"L": [attribute(chance, depth + 1) for _ in range(chance.randrange(4))]}
+        case "M":
+            return {"M": {chance.choice(NAMES): attribute(chance, depth + 1) for _ in range(chance.randrange(4))}}
+        case _:
+            return {"S": chance.choice(TEXTS)}
+
+
+def paths(attributes: dict[str, Any], above: tuple[str | None, ...] = ()) -> Iterator[tuple[str | None, ...]]:
+    """Every path below these attributes that a contract may speak of."""
+    for name, held in attributes.items():
+        if name:
+            yield (*above, name)
+            yield from _below(held, (*above, name))
+
+
+def _below(held: Any, path: tuple[str | None, ...]) -> Iterator[tuple[str | None, ...]]:
+    if len(path) < 6 and isinstance(held, dict):
+        if isinstance(held.get("M"), dict):
+            yield from paths(held["M"], path)
+        for member in held["L"] if isinstance(held.get("L"), list) else ():
+            yield (*path, None)
+            yield from _below(member, (*path, None))
+
+
+def contract(chance: random.Random, item: dict[str, Any]) -> dict[str, Any]:
+    """A contract that says something of a few paths of the item, sensible or not."""
+    known = [format_path(path) for path in paths(item)]
+    options = {
+        "rename": ["a", "id", "n1"],
+        "type": ["BIGINT", "DECIMAL(5,2)", "VARCHAR(3)", "TIMESTAMPTZ", "DATE", "SUPER", "VARBYTE(5)", "BOOLEAN"],
+        "exclude": [True],
+        "mask": ["sha256", "drop"],
+        "contract": ["evolve", "freeze", "discard_value", "discard_row"],
+        "oversize": ["extra", "truncate", "spill", "quarantine"],
+    }
+    columns: dict[str, dict[str, Any]] = {}
+    for path in chance.sample(known, min(len(known), chance.randrange(4))):
+        name = chance.choice(list(options))
+        columns[path] = {name: chance.choice(options[name])}
+    nested = chance.sample(known, min(len(known), chance.randrange(4)))
+    return {
+        "columns": columns,
+        "nested": {path: chance.choice(["flatten", "json", "child", "child"]) for path in nested},
+        "max_depth": chance.choice((0, 1, 8, 32)),
+        "max_width": chance.choice((1, 3, 100)),
+        "contract": chance.choice(options["contract"]),
+        "oversize": chance.choice(options["oversize"]),
+        "timestamps": chance.random() < 0.7,
+        "soft_delete": chance.random() < 0.2,
+    }
 
 
 def changed(chance: random.Random, document: Any) -> Any:

@@ -22,6 +22,7 @@ from botocore.config import Config
 
 from ddb_assets.cli import DefectError, main
 from ddb_assets.dynamodb.assets import key_schema
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.follow import describe
@@ -37,7 +38,7 @@ from ddb_assets.table_yaml import read_tables
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets_tests.exports.written_export import ID, alter, write_export
-from ddb_assets_tests.fuzzing import TOKENS, damaged, feed, spoiled, value
+from ddb_assets_tests.fuzzing import NAMES, TOKENS, attribute, contract, damaged, feed, spoiled, value
 from ddb_assets_tests.places import s3_client
 from ddb_assets_tests.warehouse.exports import at
 
@@ -92,7 +93,7 @@ def command(*arguments: str) -> None:
         except DefectError as error:
             raise error.__cause__ or error from None
         except (click.ClickException, click.exceptions.Exit, click.Abort) as error:
-            if (ours := error.__cause__) is not None:
+            if isinstance(ours := error.__cause__, DdbAssetsError):
                 raise ours from None
 
 
@@ -100,7 +101,8 @@ def lines_of(chance: random.Random, *, incremental: bool) -> list[bytes]:
     """A few lines, of which some are as AWS writes them."""
     found = []
     for number in range(chance.randrange(1, 6)):
-        item = ITEM | {"id": {"S": f"k{number}"}}
+        made = {chance.choice(NAMES): attribute(chance) for _ in range(chance.randrange(6))}
+        item = (ITEM if chance.random() < 0.3 else made) | {"id": {"S": f"k{number}"}}
         line: Any = {"Item": item}
         if incremental:
             line = {
@@ -108,21 +110,23 @@ def lines_of(chance: random.Random, *, incremental: bool) -> list[bytes]:
                 "Keys": {"id": item["id"]},
                 "NewImage": item,
             }
-        found.append(json.dumps(line).encode() if chance.random() < 0.4 else spoiled(chance, line))
+        found.append(json.dumps(line).encode() if chance.random() < 0.8 else spoiled(chance, line))
     return [line.replace(b"\n", b" ") if chance.random() < 0.8 else line for line in found]
 
 
 def test_data_lines(tmp_path: Path) -> None:
     def data_lines(chance: random.Random) -> None:
         incremental = chance.random() < 0.4
-        export = write_export(
-            STORAGE,
-            str(tmp_path / "bucket"),
-            lines=[lines_of(chance, incremental=incremental) for _ in range(chance.randrange(1, 3))],
-            incremental=incremental,
-        )
+        lines = [lines_of(chance, incremental=incremental) for _ in range(chance.randrange(1, 3))]
+        export = write_export(STORAGE, str(tmp_path / "bucket"), lines=lines, incremental=incremental)
         config = tmp_path / "defs.yaml"
         kept = {name: said for name, said in CONTRACT.items() if name in {"table", "key"} or chance.random() < 0.5}
+        if chance.random() < 0.7:
+            item: Any = {}
+            with contextlib.suppress(ValueError, AttributeError, RecursionError):
+                line = json.loads(lines[0][0])
+                item = line.get("Item") or line.get("NewImage") or {}
+            kept = {"table": "Orders", "key": "id"} | contract(chance, item if isinstance(item, dict) else {})
         config.write_text(yaml.safe_dump({"type": "ddb_assets.components.DynamoDBTable", "attributes": kept}))
         how = ["--config", str(config)] if chance.random() < 0.7 else ["--key", chance.choice(["id", "id,at", "nope"])]
         if chance.random() < 0.2:
@@ -133,7 +137,8 @@ def test_data_lines(tmp_path: Path) -> None:
             warehouse = f"duckdb:///{tmp_path / 'w.duckdb'}"
             command("load", export, *how, "--warehouse", warehouse, "--schemas", str(tmp_path / "schemas"))
 
-    feed(data_lines, 60)
+    came = feed(data_lines, 60)
+    assert came["read"] > came["refused"] / 4
 
 
 def test_manifests(tmp_path: Path) -> None:
