@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VERSION_FILE = re.compile(r"/[0-9]{6}\.json$")
 
 
-class SchemaError(DdbAssetsError):
+class SchemaStoreError(DdbAssetsError):
     """A stored schema document cannot be read."""
 
 
@@ -50,13 +50,13 @@ class SchemaStore:
 
 
 def read_schema(uri: str, document: bytes) -> Schema:
-    """A schema document. Raises SchemaError for one that is damaged, or of a version of this package that came later."""
+    """A schema document. Raises SchemaStoreError for one that is damaged, or of a version of this package that came later."""
     try:
         return Schema.model_validate_json(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
-        raise SchemaError(
+        raise SchemaStoreError(
             f"the schema document {uri} cannot be read: {where}: {first['msg']}. If a newer ddb-assets wrote it, use that; "
             "if it is damaged, bring it back from a backup: columns would change their names without it"
         ) from None
