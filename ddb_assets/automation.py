@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import dagster as dg
 
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, machine_error
 
 EXPORTS_POOL = "dynamodb_exports"
 """Running export requests; AWS allows 300 exports at once in an account and Region."""
@@ -74,3 +74,7 @@ def explained_failure() -> Iterator[None]:
         yield
     except DdbAssetsError as error:
         raise dg.Failure(description=str(error), metadata={"error": type(error).__name__}) from error
+    except (OSError, MemoryError) as error:
+        if ours := machine_error(error):
+            raise dg.Failure(description=str(ours), metadata={"error": type(ours).__name__}) from error
+        raise

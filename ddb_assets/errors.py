@@ -4,6 +4,35 @@ A message says what is wrong, where (file, line, key or setting) and what to do.
 exits 1; in Dagster it is the failure's description. Anything that is not a `DdbAssetsError` is a defect of ours.
 """
 
+import errno
+import os
+
 
 class DdbAssetsError(Exception):
     """Something outside the code is wrong and the message says what to do about it."""
+
+
+class MachineError(DdbAssetsError):
+    """This machine has run out of something, or a disk of it fails."""
+
+
+_MACHINE = {
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "free space there, or have the quota raised",
+    errno.EFBIG: "allow larger files there (ulimit -f)",
+    errno.EROFS: "it is mounted read-only: name another folder",
+    errno.EIO: "the disk fails: look at the machine's log",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENFILE: "the machine has too many files open: end something, or raise its limit",
+    errno.ENOMEM: "end something else, or take a machine with more memory",
+}
+
+
+def machine_error(error: BaseException) -> MachineError | None:
+    """Ours for an error that any line may meet, because the machine is at its end; None for all others."""
+    if isinstance(error, MemoryError):
+        return MachineError(f"there is not enough memory: {_MACHINE[errno.ENOMEM]}")
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return MachineError(f"{where}{os.strerror(error.errno)}: {_MACHINE[error.errno]}")
+    return None

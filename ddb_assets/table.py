@@ -4,6 +4,7 @@ Pure: no dagster, no boto3. `table: Orders` alone is a whole contract. How a con
 `components/dynamodb_table.py`.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, parse
 from ddb_assets.exports.windows import Cadence, WindowError
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
+MAX_NAME = 100
+"""Leaves room for the suffixes of companion tables and of child relations; DynamoDB's own names have up to 255."""
+HASH_LENGTH = 8
 
 
 def snake_case(text: str) -> str:
@@ -28,9 +32,17 @@ def snake_case(text: str) -> str:
 
 
 def default_name(table: str) -> str:
-    """The name of a table's assets and root relation when the contract gives none; `table` is a name or an ARN."""
-    name = snake_case(table.rpartition("/")[2])
-    return f"_{name}" if name[:1].isdigit() else name
+    """The name of a table's assets and root relation when the contract gives none; `table` is a name or an ARN.
+
+    A name that is too long is cut, one without any letter or digit is `table`; both end with a hash of the table's own.
+    """
+    own = table.rpartition("/")[2]
+    name = snake_case(own)
+    name = f"_{name}" if name[:1].isdigit() else name
+    if name and len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.sha256(own.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
+    return f"{(name or 'table')[: MAX_NAME - 1 - HASH_LENGTH].rstrip('_')}_{digest}"
 
 
 def _path(text: str) -> str:
@@ -246,10 +258,10 @@ class Table(_Contract):
 
     @model_validator(mode="after")
     def _well_named(self) -> Self:
-        if not NAME.fullmatch(self.name) or len(self.name) > 100:
+        if not NAME.fullmatch(self.name) or len(self.name) > MAX_NAME:
             raise ValueError(
                 f"name {self.name!r} must be lower-case letters, digits and _, not begin with a digit, and have at most "
-                "100 characters: give a `name`"
+                f"{MAX_NAME} characters: give a `name`"
             )
         return self
 

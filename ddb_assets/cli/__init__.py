@@ -1,15 +1,19 @@
 """The command `ddb-assets`: one module per subcommand, imported when it is called for.
 
-Exit codes: 0 done, 1 failed (the message says what to do), 2 called wrongly. With `--json`, standard output holds nothing
-but JSON; progress and errors go to standard error.
+Exit codes: 0 done, 1 failed (the message says what to do), 2 called wrongly, 70 a defect of ours. With `--json`, standard
+output holds nothing but JSON; progress and errors go to standard error.
 """
 
+import errno
 import importlib
 import keyword
+import tempfile
+import traceback
 
 import click
 
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.cli.output import printable
+from ddb_assets.errors import DdbAssetsError, machine_error
 
 COMMANDS = ("flatten", "load", "import", "profile", "copy", "check-warehouse", "sandbox", "demo")
 
@@ -35,11 +39,40 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Runs the subcommand."""
+        """Runs the subcommand; whatever it raises ends in one message."""
         try:
             return super().invoke(ctx)
         except DdbAssetsError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # whoever read our output has gone: click ends quietly then
+            if ours := machine_error(error):
+                raise click.ClickException(printable(str(ours))) from error
+            raise DefectError(error) from error
+
+
+class DefectError(click.ClickException):
+    """An exception that nobody foresaw. Its traceback goes to a file, for it may hold values that are nobody's business."""
+
+    exit_code = 70  # EX_SOFTWARE
+
+    def __init__(self, error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))
+        try:
+            with tempfile.NamedTemporaryFile("w", prefix="ddb_assets-", suffix=".txt", delete=False) as file:
+                file.write(text.encode(errors="backslashreplace").decode())
+            where = f"the traceback is in {file.name}; look through it for values that are secret, then report it"
+        except OSError:
+            where = f"report this:\n{text}"
+        super().__init__(
+            printable(f"this is a defect of ddb-assets ({type(error).__name__}), nothing you did: {where}")
+        )
 
 
 def _not_installed(name: str, missing: ModuleNotFoundError) -> click.Command:

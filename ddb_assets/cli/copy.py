@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from rich.progress import Progress
 
 from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, progress
-from ddb_assets.cli.output import json_option, print_json, progress_console
+from ddb_assets.cli.output import json_option, print_json, printable, progress_console, say
 from ddb_assets.imports.copy.config import CopyConfig
 from ddb_assets.imports.copy.job import CopyFailedError
 from ddb_assets.imports.copy.mapping import CopyRefusedError
@@ -123,7 +123,7 @@ def command(
     if dry:
         print_dry_run(try_copy(config, when, cleaning), as_json=as_json)
         return
-    opened = open_tables(config, when, lambda said: progress_console.print(said))
+    opened = open_tables(config, when, lambda said: progress_console.print(printable(said)))
     total = int(opened.source.table.get("ItemCount", 0))
     with progress(opened.source.name, total, silent=as_json) as bar, _term_interrupts():
         try:
@@ -208,14 +208,16 @@ def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
     what = (
         f"all {there:,} items" if plan.options.clean == "all" else f"of {there:,} items those that the source has not"
     )
-    click.echo(
+    say(
         f"source       {plan.source.arn}, {plan.verifier.count_source():,} items\n"
         f"destination  {plan.destination.arn}, {there:,} items\n"
         f"DELETES      {what}, from the destination",
         err=True,
     )
     try:
-        typed = click.prompt(f"Type the destination's name, {plan.destination.name}, to go on", err=True)
+        typed = click.prompt(
+            f"Type the destination's name, {printable(plan.destination.name, lines=False)}, to go on", err=True
+        )
     except click.Abort:
         raise CopyRefusedError("not confirmed; nothing was deleted or written (--yes is for scripts)") from None
     if typed != plan.destination.name:

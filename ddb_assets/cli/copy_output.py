@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-import click
 import orjson
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ddb_assets.cli.output import WIDE, print_grid, print_json, progress_console
+from ddb_assets.cli.output import WIDE, print_grid, print_json, printable, progress_console, say
 from ddb_assets.imports.copy.checkpoint import Phase
 from ddb_assets.imports.copy.dry_run import DryRun
 from ddb_assets.imports.copy.run import CopyOutcome
@@ -20,15 +19,15 @@ from ddb_assets.imports.outcome import Totals
 def progress(table: str, items: int, *, silent: bool) -> Iterator[Progress]:
     """A bar of the items read, against the number DynamoDB told, with what the writer does beside it."""
     columns = (
-        TextColumn("copying {task.description}"),
+        TextColumn("copying {task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[writing]}"),
+        TextColumn("{task.fields[writing]}", markup=False),
     )
     with Progress(*columns, console=progress_console, disable=silent, transient=True) as bar:
-        bar.add_task(table, total=items or None, writing="")
+        bar.add_task(printable(table, lines=False), total=items or None, writing="")
         yield bar
 
 
@@ -48,9 +47,9 @@ def print_dry_run(found: DryRun, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    click.echo(f"{found.source} -> {found.destination}")
+    say(f"{found.source} -> {found.destination}")
     if found.restores:
-        click.echo(
+        say(
             f"the source would first be restored as {found.restores}: what is in it then cannot be counted before; "
             "nothing was restored or written"
         )
@@ -58,9 +57,9 @@ def print_dry_run(found: DryRun, *, as_json: bool) -> None:
     shown = ("items", "rejected", "destination_items", "would_delete", "wcu", "seconds", "rcu")
     print_grid("nothing was written", ("", ""), [(name.replace("_", " "), getattr(found, name)) for name in shown])
     for line in found.not_copied:
-        click.echo(f"not copied: {line}")
+        say(f"not copied: {line}")
     for rejected in found.rejected_sample:
-        click.echo(_rejected(rejected))
+        say(_rejected(rejected))
 
 
 def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
@@ -70,27 +69,25 @@ def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
         print_json(asdict(outcome) | {"succeeded": outcome.succeeded})
         return
     shown = ("read", "written", "collisions", "deleted", "rejected", "rcu", "wcu", "seconds")
-    click.echo(f"{report.source} -> {report.destination}")
+    say(f"{report.source} -> {report.destination}")
     print_grid("copied", ("", ""), [(name, getattr(report, name)) for name in shown])
     if report.throttles:
-        click.echo("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
+        say("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
     for line in report.not_copied:
-        click.echo(f"not copied: {line}")
+        say(f"not copied: {line}")
     for shared in report.collisions_sample:
-        click.echo(
-            f"one key for {shared['items']:,} items, one of them remains: {orjson.dumps(shared['key']).decode()}"
-        )
+        say(f"one key for {shared['items']:,} items, one of them remains: {orjson.dumps(shared['key']).decode()}")
     for rejected in report.rejected_sample:
-        click.echo(_rejected(rejected))
+        say(_rejected(rejected))
     if verification:
-        click.echo(f"{'agrees' if verification.passed(exact=outcome.exact) else 'DIFFERS'}: {verification}")
+        say(f"{'agrees' if verification.passed(exact=outcome.exact) else 'DIFFERS'}: {verification}")
         for what, keys in (("missing", verification.missing), ("different", verification.different)):
             for key in keys:
-                click.echo(f"{what}: {orjson.dumps(key).decode()}")
+                say(f"{what}: {orjson.dumps(key).decode()}")
     if outcome.dropped:
-        click.echo(f"the restored table {outcome.dropped} is deleted again")
+        say(f"the restored table {outcome.dropped} is deleted again")
     if outcome.advice:
-        click.echo(outcome.advice, err=True)
+        say(outcome.advice, err=True)
 
 
 def _rejected(told: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ import orjson
 from ddb_assets.automation import BASELINE, FULL_CHAIN
 from ddb_assets.cli.demo_outcome import SAMPLE, SAMPLE_COLUMNS, TableOutcome, outcomes, print_outcomes, sample
 from ddb_assets.cli.kept_lake import keep, restore
-from ddb_assets.cli.output import json_option, print_json, progress_console
+from ddb_assets.cli.output import json_option, print_json, progress_console, say
 from ddb_assets.cli.sandbox import LAKE_URI, forget_real_account
 from ddb_assets.definitions import build_defs
 from ddb_assets.errors import DdbAssetsError
@@ -79,8 +79,8 @@ def command(items: int, redshift: bool, as_json: bool) -> None:
     else:
         print_outcomes(tables, sampled, "Redshift" if redshift else "DuckDB")
         if not redshift:
-            click.echo(f"\nWarehouse: {WarehouseTarget().address}")
-        click.echo("\nIn the Dagster UI: make dev, then http://127.0.0.1:3000")
+            say(f"\nWarehouse: {WarehouseTarget().address}")
+        say("\nIn the Dagster UI: make dev, then http://127.0.0.1:3000")
     if not good:
         raise DemoError("the numbers do not add up; see the table above")
 

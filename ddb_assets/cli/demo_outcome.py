@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import click
 import dagster as dg
 
 from ddb_assets.automation import FULL_CHAIN
-from ddb_assets.cli.output import print_grid
+from ddb_assets.cli.output import print_grid, say
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.sql import Statement, Table, count
 
@@ -101,6 +100,6 @@ def print_outcomes(tables: Sequence[TableOutcome], sampled: Sequence[tuple[objec
     print_grid(f"DynamoDB -> S3 -> Parquet -> {warehouse}", header, rows)
     for t in tables:
         done = "applied" if t.applied else "was already applied, and is not applied twice"
-        click.echo(f"{t.table}: export {t.export_id} {done}")
-    click.echo(f"\n{SAMPLE}")
+        say(f"{t.table}: export {t.export_id} {done}")
+    say(f"\n{SAMPLE}")
     print_grid("", SAMPLE_COLUMNS, sampled)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json
+from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json, say
 from ddb_assets.cli.source import Source, open_source, source_options
 from ddb_assets.parquet.flatten import Flattened, flatten
 from ddb_assets.parquet.report import Report
@@ -27,7 +27,7 @@ def command(source: str, out: str, config: Path | None, key: str | None, as_json
         print_json(report.model_dump(mode="json"))
     else:
         print_report(report)
-        click.echo(f"Parquet and report.json are in {out}")
+        say(f"Parquet and report.json are in {out}")
 
 
 def flatten_source(
@@ -54,7 +54,7 @@ def print_report(report: Report) -> None:
         ("relation", "rows", "columns", "parts", "bytes"),
         [(r.name, r.rows, len(r.columns), len(r.parts), sum(p.bytes for p in r.parts)) for r in report.relations],
     )
-    click.echo(
+    say(
         f"{report.items_in_manifest:,} items = {report.root.rows:,} rows + {report.quarantined:,} quarantined"
         f" + {report.filtered:,} filtered; {report.extra_values:,} extra values; {report.seconds:.2f} s"
     )

@@ -15,7 +15,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ddb_assets.cli.output import json_option, print_grid, print_json, progress_console
+from ddb_assets.cli.output import json_option, print_grid, print_json, printable, progress_console, say
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.files.config import Format, ImportConfig, Mode
 from ddb_assets.imports.files.config_yaml import read_import_config
@@ -175,15 +175,15 @@ def _ended_by_signals(job: ImportJob) -> Iterator[None]:
 def _progress(table: str, *, silent: bool) -> Iterator[Callable[[Progress], None]]:
     """A bar of the bytes read, with what the writer does beside it."""
     columns = (
-        TextColumn("import into {task.description}"),
+        TextColumn("import into {task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[writing]}"),
+        TextColumn("{task.fields[writing]}", markup=False),
     )
     with Bar(*columns, console=progress_console, disable=silent, transient=True) as bar:
-        task = bar.add_task(table, total=None, writing="")
+        task = bar.add_task(printable(table, lines=False), total=None, writing="")
 
         def show(now: Progress) -> None:
             done = now.totals.written + now.totals.deleted
@@ -228,19 +228,19 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         ],
     )
     if report.rows_before:
-        click.echo(f"{report.rows_before:,} rows before these were done by an earlier run")
+        say(f"{report.rows_before:,} rows before these were done by an earlier run")
     if report.types:
-        click.echo("types: " + ", ".join(f"{column} {type_}" for column, type_ in report.types.items()))
+        say("types: " + ", ".join(f"{column} {type_}" for column, type_ in report.types.items()))
     if report.expected_seconds is not None:
-        click.echo(f"it would take {report.expected_seconds:,.0f} s and cost ${cost:,.2f} at ${price} per million WCUs")
+        say(f"it would take {report.expected_seconds:,.0f} s and cost ${cost:,.2f} at ${price} per million WCUs")
     if report.throttles:
-        click.echo("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
+        say("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
     for reject in report.rejects:
-        click.echo(f"rejected {reject.file}:{reject.line}: {reject.reason}")
+        say(f"rejected {reject.file}:{reject.line}: {reject.reason}")
     if report.exceptions:
-        click.echo(f"rows that are not in the table: {report.exceptions}")
+        say(f"rows that are not in the table: {report.exceptions}")
     if report.only_in_table:
         some = "".join(f"\n  {json.dumps(key)}" for key in report.only_in_table.sample)
-        click.echo(f"{report.only_in_table.count:,} items of the table are in none of these rows{some}")
+        say(f"{report.only_in_table.count:,} items of the table are in none of these rows{some}")
     if report.verified:
-        click.echo(f"{report.verified.read:,} items read back, {len(report.verified.different):,} differ")
+        say(f"{report.verified.read:,} items read back, {len(report.verified.different):,} differ")

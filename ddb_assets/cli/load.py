@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from ddb_assets.cli.flatten import flatten_source, print_report
-from ddb_assets.cli.output import json_option, print_grid, print_json
+from ddb_assets.cli.output import json_option, print_grid, print_json, say
 from ddb_assets.cli.source import Source, open_source, source_options
 from ddb_assets.parquet.flatten import QUARANTINE, SPILL
 from ddb_assets.parquet.report import Report
@@ -73,13 +73,13 @@ def command(
         ("table", "rows loaded", "rows now"),
         [(name, result.rows.get(name, 0), rows) for name, rows in result.table_rows.items()],
     )
-    click.echo(
+    say(
         f"{result.rows_in:,} rows in = {result.upserted:,} upserted + {result.deleted:,} deleted + {result.stale:,} stale"
     )
     for remark in result.remarks:
-        click.echo(remark, err=True)
+        say(remark, err=True)
     if folder.exists():
-        click.echo(f"What was quarantined or spilled is kept in {folder}")
+        say(f"What was quarantined or spilled is kept in {folder}")
 
 
 def _documents(warehouse: str) -> str:

@@ -1,5 +1,10 @@
-"""How commands print: tables and progress for people, one JSON document for machines."""
+"""How commands print: tables and progress for people, one JSON document for machines.
 
+All that a command says leaves here, and what a terminal would obey stands in it in letters (`\\x1b`): keys, names and
+messages are written by others.
+"""
+
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,21 +21,42 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 WIDE = 160
 """Columns of a table that goes to a file or a pipe, where nothing says how wide it may be."""
 
-progress_console = Console(stderr=True)
+progress_console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+_OBEYED = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
+"""Control characters but tab and newline, characters that turn the direction of text, and halves of characters."""
+
+
+def printable(text: str, *, lines: bool = True) -> str:
+    """The text with what a terminal would obey in letters; without `lines` newlines and tabs, too."""
+    shown = _OBEYED.sub(lambda found: _letters(found[0]), text)
+    return shown if lines else shown.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _letters(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """A text for people, on standard output or standard error."""
+    click.echo(printable(text), err=err, nl=nl)
 
 
 def print_json(document: Any) -> None:
     """One JSON document, on one line of standard output."""
-    sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
+    text = orjson.dumps(document, default=str).decode()
+    sys.stdout.write(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 
 
 def print_grid(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table for people; numbers are grouped and stand right. What a user's data say is never taken for markup."""
-    grid = Grid(title=title, title_justify="left", title_style="bold")
+    grid = Grid(title=printable(title, lines=False), title_justify="left", title_style="bold")
     numeric = [all(isinstance(row[i], int | float | None) for row in rows) and bool(rows) for i in range(len(header))]
     for name, is_number in zip(header, numeric, strict=True):
-        grid.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        grid.add_column(printable(name, lines=False), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         grid.add_row(*map(_cell, row))
     width = None if sys.stdout.isatty() else WIDE
@@ -44,19 +70,19 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.2f}"
-    return str(value)
+    return printable(str(value), lines=False)
 
 
 @contextmanager
 def item_progress(what: str, total: int, *, silent: bool) -> Iterator[Progress]:
     """A progress bar on standard error; advance the task `progress.tasks[0]`."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=progress_console, disable=silent, transient=True) as progress:
-        progress.add_task(what, total=total or None)
+        progress.add_task(printable(what, lines=False), total=total or None)
         yield progress

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import yaml
 
-from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json
+from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json, printable, say
 from ddb_assets.cli.source import Source, open_source, source_options
 from ddb_assets.dynamodb.attribute_value import Step, format_path
 from ddb_assets.exports.data_file import read_blocks
@@ -71,7 +71,7 @@ def command(source: str, config: Path | None, key: str | None, as_json: bool) ->
             for row in rows
         ],
     )
-    click.echo(f"\nTo begin with, in ddb_assets/defs/{opened.table.name}/defs.yaml:\n\n{proposal}", nl=False)
+    say(f"\nTo begin with, in ddb_assets/defs/{opened.table.name}/defs.yaml:\n\n{proposal}", nl=False)
 
 
 def look(source: Source, *, silent: bool) -> Profile:
@@ -110,7 +110,9 @@ def proposed_yaml(source: Source, seen: Seen) -> str:
         attributes["key"] = ",".join(source.key.attributes)
     if children := {format_path(path): "child" for path in _lists_of_maps(seen, ())}:
         attributes["nested"] = children
-    return yaml.safe_dump({"type": TYPE, "attributes": attributes}, sort_keys=False, allow_unicode=True)
+    document = {"type": TYPE, "attributes": attributes}
+    proposal = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return proposal if printable(proposal) == proposal else yaml.safe_dump(document, sort_keys=False)
 
 
 def _lists_of_maps(seen: Seen, path: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from ddb_assets.cli.kept_lake import check, keep, restore
-from ddb_assets.cli.output import json_option, print_json, progress_console
+from ddb_assets.cli.output import json_option, print_json, progress_console, say
 from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.process import serve
@@ -68,7 +68,7 @@ def command(
         if as_json:
             print_json(found)
         else:
-            click.echo("\n".join(f"export {name}='{value}'" for name, value in found.items()))
+            say("\n".join(f"export {name}='{value}'" for name, value in found.items()))
             progress_console.print(f"sandbox with {items:,} items at {sandbox.endpoint_url}; Ctrl-C stops it")
 
     forget_real_account()

@@ -28,5 +28,5 @@ def key_schema(client: "DynamoDBClient", table: Table) -> KeySchema:
         return table.key
     with explained("dynamodb:DescribeTable", table.table):
         description = client.describe_table(TableName=table.table)["Table"]
-    names = {element["KeyType"]: element["AttributeName"] for element in description["KeySchema"]}
-    return KeySchema(partition_key=names["HASH"], sort_key=names.get("RANGE"))
+        names = {element["KeyType"]: element["AttributeName"] for element in description["KeySchema"]}
+        return KeySchema(partition_key=names["HASH"], sort_key=names.get("RANGE"))

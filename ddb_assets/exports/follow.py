@@ -75,7 +75,10 @@ class ExportRef:
 def started_at(export: str) -> datetime:
     """When an export, given by id or ARN, was started: its id says so; one of another form counts as new."""
     digits = export.rpartition("/")[2].partition("-")[0]
-    return datetime.fromtimestamp(int(digits) / 1000, UTC) if digits.isdecimal() else datetime.max.replace(tzinfo=UTC)
+    try:
+        return datetime.fromtimestamp(int(digits) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _failure(description: "ExportDescriptionTypeDef") -> str:
@@ -92,7 +95,9 @@ def status(description: "ExportDescriptionTypeDef") -> Status:
 def describe(client: "DynamoDBClient", arn: str) -> "ExportDescriptionTypeDef":
     """DescribeExport. Raises AwsError."""
     with explained("dynamodb:DescribeExport", arn):
-        return client.describe_export(ExportArn=arn)["ExportDescription"]
+        description = client.describe_export(ExportArn=arn)["ExportDescription"]
+        ExportRef.of(description)  # what its readers need is there
+        return description
 
 
 def wait(

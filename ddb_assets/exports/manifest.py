@@ -24,8 +24,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.resources.storage import is_s3, local_path
 
-if TYPE_CHECKING:  # the storage module reaches botocore, which this module must work without
+if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
 SUMMARY = "manifest-summary.json"
@@ -177,7 +178,7 @@ def read_export(storage: "Storage", source: str, *, expected_table: str | None =
 
 
 def _summary_uri(storage: "Storage", source: str) -> str:
-    root = source.rstrip("/") if source.startswith("s3://") else os.path.abspath(source)
+    root = source.rstrip("/") if is_s3(source) else os.path.abspath(local_path(source))
     folder = os.path.dirname(root) if root.endswith(f"/{SUMMARY}") else root
     if storage.exists(f"{folder}/{SUMMARY}"):
         return f"{folder}/{SUMMARY}"
@@ -273,8 +274,11 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
 
 
 def _places(folder: str, name: str, shared: bool, key: str, prefix: str | None) -> list[str]:
-    """Where a data file may be: beside the manifest, wherever that lies now; else by its key, as is and prefixed."""
-    places = [f"{folder}/data/{name}"]
+    """Where a data file may be: beside the manifest, wherever that lies now; else by its key, as is and prefixed.
+
+    The last place beside it is for files that were downloaded one by one into a single folder.
+    """
+    places = [f"{folder}/data/{name}", f"{folder}/{name}"]
     if shared:
         places.insert(0, f"{os.path.dirname(folder)}/data/{name}")
     if folder.startswith("s3://"):

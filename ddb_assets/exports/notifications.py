@@ -33,12 +33,12 @@ class Notifications:
         while len(receipts) < at_most:
             with explained("sqs:ReceiveMessage", self._url):
                 answer = self._client.receive_message(QueueUrl=self._url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=0)
-            messages = answer.get("Messages", [])
+                messages = [(message["Body"], message["ReceiptHandle"]) for message in answer.get("Messages", [])]
             if not messages:
                 break
-            for message in messages:
-                ids += ids_of_notification(message["Body"], self._bucket, self._prefix)
-                receipts.append(message["ReceiptHandle"])
+            for body, receipt in messages:
+                ids += ids_of_notification(body, self._bucket, self._prefix)
+                receipts.append(receipt)
         return list(dict.fromkeys(ids)), tuple(receipts)
 
     def delete(self, receipts: tuple[str, ...]) -> None:
@@ -60,7 +60,7 @@ def ids_of_notification(body: str, bucket: str, prefix: str) -> list[str]:
         message = json.loads(body)
         if isinstance(message, dict) and isinstance(message.get("Message"), str):
             message = json.loads(message["Message"])
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     if not isinstance(message, dict):
         return []

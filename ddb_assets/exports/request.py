@@ -126,8 +126,8 @@ class TableExports:
         self._finished: dict[str, ExportDescriptionTypeDef] = {}
         with explained("dynamodb:DescribeTable", table):
             description = client.describe_table(TableName=table)["Table"]
-        self.arn: str = description["TableArn"]
-        self.table_id: str = description["TableId"]
+            self.arn: str = description["TableArn"]
+            self.table_id: str = description["TableId"]
 
     def restorable(self) -> Restorable:
         """The period that can be exported now. Raises PitrDisabledError when there is none."""
@@ -187,12 +187,12 @@ class TableExports:
         try:
             with explained("dynamodb:ExportTableToPointInTime", self._table):
                 answer = self._client.export_table_to_point_in_time(**arguments, **destination.arguments)
+                return ExportRef.of(answer["ExportDescription"])
         except AwsError as error:
             if error.code not in _REFUSALS:
                 raise
             refusal, advice = _REFUSALS[error.code]
             raise refusal(f"{error}. {advice}") from error
-        return ExportRef.of(answer["ExportDescription"])
 
     def _check_restorable(self, what: Snapshot | Increment) -> None:
         restorable = self.restorable()
@@ -230,8 +230,8 @@ class TableExports:
         while True:
             with explained("dynamodb:ListExports", self._table):
                 page = self._client.list_exports(**arguments)
-            for listed in page.get("ExportSummaries", []):
-                arn = listed["ExportArn"]
+                summaries = {listed["ExportArn"]: listed for listed in page.get("ExportSummaries", [])}
+            for arn, listed in summaries.items():
                 if since is not None and started_at(arn) < since - CLOCK_SKEW:
                     return
                 if listed.get("ExportType", "FULL_EXPORT") != kind:

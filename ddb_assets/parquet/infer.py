@@ -39,6 +39,10 @@ MAX_COLUMNS = 1590
 """Of one relation: a Redshift table can have 1,600 (Redshift, "Quotas and limits"), and widening one takes another."""
 
 
+KEY_TYPES = {"VARCHAR", "VARBYTE", "BIGINT", "DECIMAL"}
+"""The types that a key may be declared as."""
+
+
 class SchemaError(DdbAssetsError):
     """The contract asks for a column that the stored schema cannot be grown to."""
 
@@ -236,12 +240,17 @@ class _Growth:
             found = scalar_of(seen, policy, SCALARS)
         stored = SqlType.parse(node.type) if node.type else None
         type_, form = stored or varchar(0), node.form
+        keyed = len(path) == 1 and path[0] in self.schema.key
         if policy.mask or policy.type:
             wanted = MASKED if policy.mask else storable(SqlType.parse(policy.type or ""))
+            if keyed and wanted.name not in KEY_TYPES:
+                raise SchemaError(
+                    f"{format_path(path)} is a key attribute, and {wanted} does not keep every text or number apart: declare "
+                    f"one of {', '.join(sorted(KEY_TYPES))}, or nothing"
+                )
             type_ = self.declared(node, stored, wanted, path)
             form = time_form(seen, type_, node.form) if found == "S" and not policy.mask else None
         elif found and seen.counts[found]:
-            keyed = len(path) == 1 and path[0] in self.schema.key
             type_, form = self.observed(node, found, seen, may_be_time=self.table.timestamps and not keyed)
         if str(type_) != node.type:
             self.note(

@@ -6,14 +6,15 @@ A schema is a tree of nodes, one per path. The same tree drives the vectorised d
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.parquet.identity import Identity
 from ddb_assets.parquet.names import RESERVED_PREFIX
 from ddb_assets.parquet.report import Column, Relation
+from ddb_assets.parquet.schema_check import check
 
 VERSION = f"{RESERVED_PREFIX}version"
 DELETED = f"{RESERVED_PREFIX}deleted"
@@ -103,6 +104,11 @@ class Schema(_Document):
     root: Node = Node(kind="map", accepts=("M",))
     changes: tuple[Change, ...] = ()
     created_at: datetime | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        check(self)
+        return self
 
     def relations(self, *, incremental: bool = False) -> tuple[Relation, ...]:
         """Root first, then the child relations in tree order; columns as they stand in Parquet.

@@ -42,15 +42,7 @@ class SchemaStore:
         if not found:
             return None
         version = max(found)
-        try:
-            schema = Schema.model_validate_json(self.storage.read(found[version]))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the document"
-            raise SchemaStoreError(
-                f"{found[version]} is not a schema document that this version of ddb_assets can read: {where}: "
-                f"{first['msg']}. Put it back from a backup, or update ddb_assets if a newer version wrote it"
-            ) from None
+        schema = read_schema(found[version], self.storage.read(found[version]))
         if (schema.table, schema.version) != (table, version):
             raise SchemaStoreError(
                 f"{found[version]} says that it is version {schema.version} of {schema.table!r}, but it lies in the place "
@@ -69,6 +61,19 @@ class SchemaStore:
     def uri(self, schema: Schema) -> str:
         """Where this version stands."""
         return join(self.root, schema.table, f"{schema.version:06d}.json")
+
+
+def read_schema(uri: str, document: bytes) -> Schema:
+    """A schema document. Raises SchemaStoreError for one that is damaged, or of a version of this package that came later."""
+    try:
+        return Schema.model_validate_json(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise SchemaStoreError(
+            f"the schema document {uri} cannot be read: {where}: {first['msg']}. If a newer ddb-assets wrote it, use that; "
+            "if it is damaged, bring it back from a backup: columns would change their names without it"
+        ) from None
 
 
 class HeldSchemas(SchemaStore):

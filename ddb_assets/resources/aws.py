@@ -18,6 +18,7 @@ from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshabl
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field, PrivateAttr
 
+from ddb_assets.resources.aws_errors import explained, only_aws_answers
 from ddb_assets.resources.storage import Storage
 from ddb_assets.settings import ROLE, SettingError
 
@@ -80,7 +81,8 @@ class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
             found = self._boto3().get_credentials()
         if found is None:
             raise SettingError("there are no AWS credentials: set AWS_PROFILE or the variables of an access key")
-        frozen = found.get_frozen_credentials()
+        with explained("sts:AssumeRole", self.role_arn or "the configured role"):
+            frozen = found.get_frozen_credentials()
         given = {
             "access_key_id": frozen.access_key,
             "secret_access_key": frozen.secret_key,
@@ -95,6 +97,7 @@ class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
     def _boto3(self) -> boto3.Session:
         if self._session is None:
             core = botocore.session.Session(profile=self.profile or None)
+            only_aws_answers(core.get_component("event_emitter"))
             if self.region:
                 core.set_config_variable("region", self.region)
             if role := self.role_arn or os.environ.get(ROLE, ""):

@@ -1,20 +1,34 @@
 """Says in our words what AWS, or the way to it, refused.
 
 `explained` wraps one API call and turns botocore's exceptions into `AwsError`. Meanings that only one caller knows,
-such as a table without point-in-time recovery, are that caller's to say; S3's answers are `storage.py`'s.
+such as a table without point-in-time recovery, are that caller's to say; S3's answers are turned by `s3_files.py`, which
+asks `remedy` for what all services say alike. `only_aws_answers` keeps out the web pages of proxies.
+Facts: error codes in the S3 API Reference, "Common errors" of the other services; each has its own name for the same.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.parsers import ResponseParserError
 
 from ddb_assets.errors import DdbAssetsError
 
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
-_BAD_LOGIN = {"ExpiredToken", "ExpiredTokenException", "InvalidSignatureException", "UnrecognizedClientException"}
-_BUSY = {"ThrottlingException", "Throttling", "RequestLimitExceeded", "ProvisionedThroughputExceededException"}
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+BUSY = {
+    *{"ThrottlingException", "Throttling", "RequestLimitExceeded", "ProvisionedThroughputExceededException"},
+    *{"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout"},
+}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
+_CLOCK = {"RequestTimeTooSkewed", "RequestInTheFuture"}
+_SKEWED = re.compile(r"Signature expired|Signature not yet current|time.*too (large|skewed)", re.IGNORECASE)
+_UNKNOWN_KEY = {"InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken"}
+_WRONG_SECRET = {"SignatureDoesNotMatch", "InvalidSignatureException"}
+_KMS = re.compile(r"\bkms:\w+|^KMS\.", re.IGNORECASE)
+ODD_ANSWER = "is not as AWS answers: look for a proxy on the way, and check AWS_ENDPOINT_URL"
 
 
 class AwsError(DdbAssetsError):
@@ -29,27 +43,77 @@ class AwsUnavailableError(AwsError):
     """AWS was out of reach, busy or failing by itself: the same call may work a moment later."""
 
 
+class WebPageError(BotoCoreError):
+    """What answered is not AWS."""
+
+    fmt = "the answer (HTTP {status}) is a web page and not AWS's: look for a proxy or a login page on the way"
+
+
+def only_aws_answers(events: Any) -> None:
+    """Makes a client (or session) raise WebPageError where botocore would take a proxy's page for an empty answer."""
+    events.register("after-call", _refuse_web_page, unique_id="ddb-assets-web-page")
+
+
+def _refuse_web_page(http_response: Any, **_: object) -> None:
+    headers = {name.lower(): value for name, value in http_response.headers.items()}
+    by_aws = headers.keys() & {"x-amz-request-id", "x-amzn-requestid", "x-amz-id-2"}
+    if "text/html" in headers.get("content-type", "") and not by_aws:
+        raise WebPageError(status=http_response.status_code)
+
+
+def code_and_message(error: ClientError) -> tuple[str, str]:
+    """AWS's code and what it says."""
+    found = error.response.get("Error", {})
+    return str(found.get("Code", "")), str(found.get("Message", ""))
+
+
+def remedy(code: str, message: str) -> str | None:
+    """What to do about a refusal that any service may give, if this is one."""
+    if code in _EXPIRED:
+        return "the AWS credentials have expired: log in again"
+    if code in _CLOCK or (code in _WRONG_SECRET and _SKEWED.search(message)):
+        return "this machine's clock is wrong: set it, AWS takes no request that is 15 minutes off"
+    if code in _UNKNOWN_KEY:
+        return (
+            "AWS does not know this access key or session token: check AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN or the "
+            "profile, or log in again"
+        )
+    if code in _WRONG_SECRET:
+        return "the secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY or the profile"
+    if code in DENIED and "sts:AssumeRole" in message:
+        return "let these credentials assume the role: allow sts:AssumeRole in IAM and in the role's trust policy"
+    if found := _KMS.search(f"{code} {message}" if code.startswith("KMS.") else message):
+        if code in DENIED:
+            return f"allow {found[0]} with the key that encrypts it, in IAM and in the key's own policy"
+        return "look at the KMS key that encrypts it: it must exist, be enabled and be of the same Region"
+    return None
+
+
 @contextmanager
 def explained(action: str, subject: str) -> Iterator[None]:
-    """Around the call that IAM calls `action` (`dynamodb:ListExports`), on `subject` (a table or an ARN)."""
+    """Around the call that IAM calls `action` (`dynamodb:ListExports`), on `subject` (a table or an ARN).
+
+    Only the call and what is taken out of its answer stand in the block: an answer that lacks that is not AWS's.
+    """
     try:
         yield
     except ClientError as error:
         raise _answered(action, subject, error) from error
-    except (NoConnectionError, HTTPClientError) as error:
+    except (NoConnectionError, HTTPClientError, WebPageError) as error:
         raise AwsUnavailableError(f"{action} on {subject}: AWS cannot be reached: {error}") from error
     except BotoCoreError as error:
         raise AwsError(f"{action} on {subject}: {error}; check the AWS credentials and the Region") from error
+    except (ResponseParserError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise AwsUnavailableError(f"{action} on {subject}: the answer {ODD_ANSWER} ({error!r})") from error
 
 
 def _answered(action: str, subject: str, error: ClientError) -> AwsError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    message = str(error.response.get("Error", {}).get("Message", ""))
-    if code in _DENIED:
+    code, message = code_and_message(error)
+    if advice := remedy(code, message):
+        return AwsError(f"AWS refuses {action} on {subject}: {advice} ({code}: {message})", code)
+    if code in DENIED:
         return AwsError(f"AWS refuses {action} on {subject}: allow this action in IAM ({message})", code)
-    if code in _BAD_LOGIN:
-        return AwsError(f"AWS does not accept the credentials ({code}) for {action} on {subject}: log in again", code)
-    if code in _BUSY or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+    if code in BUSY or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
         return AwsUnavailableError(f"{action} on {subject}: AWS is busy ({code}: {message}); try again later", code)
     if code in {"ResourceNotFoundException", "TableNotFoundException"}:
         return AwsError(f"{action}: there is no {subject} in this account and Region ({message})", code)

@@ -3,14 +3,18 @@
 Which of a program's files are on S3 is not known here.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
+from ddb_assets.resources.aws_errors import BUSY, DENIED, ODD_ANSWER, code_and_message, only_aws_answers, remedy
 from ddb_assets.resources.storage import (
     BrokenOffError,
     Entry,
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 READ_BYTES = 8 << 20
 DELETE_BATCH = 1000  # DeleteObjects takes at most 1,000 keys a call
 RESUMES = 5  # how often a download that breaks off is taken up again
+_OTHER_REGION = {"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_REQUESTER_PAYS = re.compile(r"requester[ -]pays?", re.IGNORECASE)
 
 
 class S3Files:
@@ -33,6 +39,7 @@ class S3Files:
 
     def __init__(self, client: "S3Client") -> None:
         self.client = client
+        only_aws_answers(client.meta.events)
 
     def open(self, uri: str) -> "S3Stream":
         """The object's bytes from front to back."""
@@ -42,7 +49,12 @@ class S3Files:
         """The object's size in bytes."""
         bucket, key = split_s3(uri)
         with _explained(uri):
-            return self.client.head_object(Bucket=bucket, Key=key)["ContentLength"]
+            try:
+                return self.client.head_object(Bucket=bucket, Key=key)["ContentLength"]
+            except ClientError:
+                # an answer to HEAD has no body, and so no reason: GET is refused for the same one, and says it
+                self.client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
+                raise
 
     def write(self, uri: str, data: bytes) -> None:
         """Puts the object; S3 shows it whole or not at all."""
@@ -174,20 +186,46 @@ def _explained(uri: str) -> Iterator[None]:
         if isinstance(error.__context__, ClientError):
             raise _translated(error.__context__, uri) from error
         raise StorageError(f"{uri}: {error}") from error
-    except BotoCoreError as error:
+    except ParamValidationError as error:
+        raise StorageError(f"{uri!r} cannot be a file on S3: {' '.join(str(error).split())}") from error
+    except (BotoCoreError, HTTPError) as error:
         raise BrokenOffError(f"S3 cannot be reached for {uri}: {error}") from error
+    except (ResponseParserError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        # what botocore makes of an answer that is not S3's; the last when it is sent round in a circle
+        raise BrokenOffError(f"{uri}: the answer {ODD_ANSWER} ({error!r})") from None
     except OSError as error:
         raise StorageError(f"{uri}: {error.strerror}: check the permissions and the space left") from error
 
 
 def _translated(error: ClientError, uri: str) -> StorageError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
+    code, message = code_and_message(error)
+    bucket = split_s3(uri)[0]
+    said = f"{code}: {message}"
+    if advice := remedy(code, message):
+        return StorageError(f"AWS refuses access to {uri}: {advice} ({said})")
     if code in {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}:
         return FileTakenError(f"{uri} was changed by another writer: try again")
     if code in {"NoSuchKey", "404", "NotFound"}:
         return MissingFileError(f"there is no file {uri}")
     if code == "NoSuchBucket":
-        return StorageError(f"there is no bucket {split_s3(uri)[0]!r} (from {uri}): check the name and the account")
-    if code in {"AccessDenied", "403", "AllAccessDisabled"}:
-        return StorageError(f"AWS refuses access to {uri}: grant s3:GetObject, s3:PutObject and s3:ListBucket on it")
+        return StorageError(f"there is no bucket {bucket!r} (from {uri}): check the name and the account")
+    if code in _OTHER_REGION:
+        home = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
+        region = f" to {home}" if home else ""
+        return StorageError(f"{bucket!r} (from {uri}) is in another Region: set AWS_DEFAULT_REGION{region} ({said})")
+    if code in {*DENIED, "403", "AllAccessDisabled"}:
+        return StorageError(f"AWS refuses access to {uri}: {_denial(message)} ({said})")
+    if code == "InvalidObjectState":
+        return StorageError(f"{uri} is archived (S3 Glacier): restore it first ({said})")
+    if code in BUSY:
+        return BrokenOffError(f"S3 is busy, {uri} is out of reach: try again later ({said})")
     return StorageError(f"{uri}: {error}")
+
+
+def _denial(message: str) -> str:
+    if _REQUESTER_PAYS.search(message):
+        return "whoever reads this bucket has to pay for it, and we never agree to that: ask its owner for a copy"
+    grant = "grant s3:GetObject, s3:PutObject and s3:ListBucket on it"
+    if message.strip(" .").lower() in {"", "access denied", "forbidden"}:
+        return f"{grant}; a bucket in which requesters pay looks the same, and cannot be read"
+    return grant

@@ -8,13 +8,13 @@ documents goes through a `Storage`; nothing here knows what the bytes mean. What
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
-from urllib.parse import urlparse
 
 from ddb_assets.errors import DdbAssetsError
 
@@ -59,15 +59,27 @@ def join(base: str, *parts: str) -> str:
 
 def split_s3(uri: str) -> tuple[str, str]:
     """`s3://bucket/key` -> (bucket, key). Raises StorageError when it is no such URI."""
-    parsed = urlparse(uri, allow_fragments=False)
-    if parsed.scheme != "s3" or not parsed.netloc:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not is_s3(uri) or not bucket:
         raise StorageError(f"{uri!r} is not an S3 URI: write s3://bucket/key")
-    return parsed.netloc, uri.removeprefix(f"s3://{parsed.netloc}").removeprefix("/")
+    return bucket, key
 
 
 def is_s3(uri: str) -> bool:
-    """True for `s3://…`; everything else is a local path."""
+    """True for `s3://…`; everything else is a local path, or nothing that we can reach (`local_path`)."""
     return uri.startswith("s3://")
+
+
+def local_path(uri: str) -> Path:
+    """The path of a file that is not on S3. Raises StorageError for the URI of anything else."""
+    if found := _SCHEME.match(uri):
+        raise StorageError(f"{uri!r}: files of {found[0]} cannot be reached: write s3://bucket/key or a local path")
+    if "\0" in uri or not uri:
+        raise StorageError(f"{uri!r} is no path of a file")
+    return Path(uri)
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 class Storage:
@@ -104,7 +116,7 @@ class Storage:
                 yield cast("BinaryIO", body)
         else:
             with _explained(uri):
-                stream = Path(uri).open("rb")  # noqa: SIM115 - closed below; only opening it is explained
+                stream = local_path(uri).open("rb")
             with stream:
                 yield stream
 
@@ -121,16 +133,17 @@ class Storage:
         if is_s3(uri):
             return self._on_s3.size(uri)
         with _explained(uri):
-            if not Path(uri).is_file():
+            found = local_path(uri).stat()
+            if not stat.S_ISREG(found.st_mode):
                 raise FileNotFoundError(uri)
-            return Path(uri).stat().st_size
+            return found.st_size
 
     def write(self, uri: str, data: bytes) -> None:
         """Writes the file whole: a reader sees the old content or the new, never a part."""
         if is_s3(uri):
             self._on_s3.write(uri, data)
             return
-        with _explained(uri), _new_file(Path(uri)) as new:
+        with _explained(uri, writing=True), _new_file(local_path(uri)) as new:
             new.write_bytes(data)
             os.replace(new, uri)
 
@@ -138,7 +151,7 @@ class Storage:
         """Writes the file only if there is none (S3: `If-None-Match: *`); False when another one was first."""
         if is_s3(uri):
             return self._on_s3.create(uri, data)
-        with _explained(uri), _new_file(Path(uri)) as new:
+        with _explained(uri, writing=True), _new_file(local_path(uri)) as new:
             new.write_bytes(data)
             try:
                 os.link(new, uri)  # atomic, and fails when the name is taken
@@ -151,7 +164,7 @@ class Storage:
         if is_s3(uri):
             self._on_s3.upload(path, uri)
             return
-        with _explained(uri), _new_file(Path(uri)) as new:
+        with _explained(uri, writing=True), _new_file(local_path(uri)) as new:
             shutil.copyfile(path, new)
             os.replace(new, uri)
 
@@ -160,8 +173,9 @@ class Storage:
         if is_s3(uri):
             yield from self._on_s3.list(uri)
             return
-        for path in sorted(p for p in Path(uri).rglob("*") if p.is_file()):
-            yield Entry(str(path), path.stat().st_size)
+        with _explained(uri):
+            found = sorted(_files_below(local_path(uri)))
+        yield from (Entry(str(path), size) for path, size in found)
 
     def region(self, bucket: str) -> str:
         """The Region of a bucket on S3; empty when S3 does not tell us."""
@@ -174,9 +188,11 @@ class Storage:
         """
         if is_s3(uri):
             yield from self._on_s3.folders(uri, after)
-        elif Path(uri).is_dir():
-            names = sorted(f"{path.name}/" for path in Path(uri).iterdir() if path.is_dir())
-            yield from (name.rstrip("/") for name in names if not after or name > f"{after}/")
+            return
+        with _explained(uri):
+            found = list(os.scandir(local_path(uri))) if local_path(uri).is_dir() else []
+            names = sorted(f"{entry.name}/" for entry in found if entry.is_dir())
+        yield from (name.rstrip("/") for name in names if not after or name > f"{after}/")
 
     def delete(self, uris: Iterable[str]) -> None:
         """Deletes these files; those that are not there do not matter."""
@@ -186,7 +202,7 @@ class Storage:
                 on_s3.append(uri)
             else:
                 with _explained(uri):
-                    Path(uri).unlink(missing_ok=True)
+                    local_path(uri).unlink(missing_ok=True)
         if on_s3:
             self._on_s3.delete(on_s3)
 
@@ -208,12 +224,35 @@ def _new_file(path: Path) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
+def _files_below(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Every file below a folder with its size; none when there is no such folder, an OSError for one that is not shown."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        for path in (Path(place, name) for name in names):
+            try:
+                found = path.stat()
+            except FileNotFoundError:  # deleted since it was listed, or a link that leads nowhere
+                continue
+            if stat.S_ISREG(found.st_mode):
+                yield path, found.st_size
+
+
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
+def _explained(path: str, *, writing: bool = False) -> Iterator[None]:
     """Turns the ways in which a local file can be out of reach into one of our errors, naming it."""
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise MissingFileError(f"there is no file {path}") from error
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+        if not writing:
+            raise MissingFileError(f"there is no file {path}") from error
+        raise StorageError(
+            f"{path} cannot be written: a file is where a folder is needed, or a folder there"
+        ) from error
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}: check the permissions and the space left") from error
+    except ValueError as error:
+        raise StorageError(f"{path!r} is no path of a file: {error}") from error

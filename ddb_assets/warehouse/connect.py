@@ -3,6 +3,7 @@
 Which settings a warehouse has is said where it is defined (`duckdb.py`); this is only the switch between them.
 """
 
+import re
 from typing import TYPE_CHECKING
 
 from ddb_assets.resources.aws import AWS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ddb_assets.warehouse.redshift import RedshiftWarehouse
 
 DUCKDB = "duckdb:///"
+_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
 
 
 def open_warehouse(
@@ -34,6 +36,11 @@ def open_warehouse(
             raise WarehouseError("Redshift needs its driver: install ddb-assets[redshift]") from error
         return RedshiftWarehouse(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
     path = url.removeprefix(DUCKDB)
-    if not url.startswith(DUCKDB) or not path:
+    if not url.startswith(DUCKDB) or not path.strip():
         raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write duckdb:///FILE or {FORM}")
+    if found := _ELSEWHERE.match(path):
+        raise WarehouseError(
+            f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write duckdb:///FILE, "
+            "with the file's path"
+        )
     return DuckDBWarehouse(path, storage=storage)

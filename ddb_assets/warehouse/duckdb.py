@@ -11,21 +11,21 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import duckdb
-import sqlglot
 from sqlglot import exp
 
 from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Part, Relation
 from ddb_assets.resources.storage import Storage, is_s3
 from ddb_assets.warehouse import duckdb_catalog
+from ddb_assets.warehouse.duckdb_dialect import to_duckdb
+from ddb_assets.warehouse.duckdb_errors import check_database, copy_error, warehouse_error
 from ddb_assets.warehouse.protocol import Keys, Layout, LoadError, Standing, WarehouseError
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 
@@ -40,7 +40,6 @@ _PARQUET_TYPES = {
     "VARBYTE": {"BLOB"},
     "TIMESTAMPTZ": {"TIMESTAMP WITH TIME ZONE"},
 }
-_LIES = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # where Redshift's rows lie
 _locks: dict[str, threading.Lock] = {}  # DuckDB's file lock keeps other processes out, not other threads of this one
 
 
@@ -75,8 +74,7 @@ class DuckDBWarehouse:
     def __enter__(self) -> Self:
         deadline = time.monotonic() + self._timeout
         if self._path != MEMORY:
-            self._path = str(Path(self._path).resolve())
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            self._path = self._prepared()
             if not _locks.setdefault(self._path, threading.Lock()).acquire(timeout=self._timeout):
                 raise self._held("another load in this process")
         try:
@@ -95,6 +93,18 @@ class DuckDBWarehouse:
             self._open = None
         if self._path != MEMORY:
             _locks[self._path].release()
+
+    def _prepared(self) -> str:
+        """The absolute path of the file, in a folder that is there."""
+        try:
+            path = Path(self._path).resolve()
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise WarehouseError(
+                f"there can be no warehouse in {self._path}: {error}; name a file in a folder to write to"
+            ) from error
+        check_database(path)
+        return str(path)
 
     def _connected(self, deadline: float) -> duckdb.DuckDBPyConnection:
         while True:
@@ -138,39 +148,57 @@ class DuckDBWarehouse:
     @contextmanager
     def transaction(self, lock: Table | None = None) -> Iterator[None]:  # noqa: ARG002 -- the file is ours alone
         """Commits when its block ends, rolls back when it raises."""
-        self.connection.begin()
+        with self._explained():
+            self.connection.begin()
         try:
             yield
+            with self._explained():
+                self.connection.commit()
         except BaseException:
-            self.connection.rollback()
+            with suppress(duckdb.Error):  # the transaction is gone already when DuckDB has given itself up
+                self.connection.rollback()
             raise
-        self.connection.commit()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Around what DuckDB is asked to do."""
+        try:
+            yield
+        except duckdb.Error as error:
+            raise warehouse_error(error, self._path) from error
 
     def execute(self, statement: Statement) -> None:
         """Runs one statement of Redshift's dialect, if it means anything to DuckDB."""
-        if translated := _translated(statement.text, self._database):
-            self.connection.execute(translated, list(statement.values))
+        if translated := to_duckdb(statement.text, self._database):
+            with self._explained():
+                self.connection.execute(translated, list(statement.values))
 
     def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
         """Runs one query of Redshift's dialect."""
         self.execute(statement)
-        return self.connection.fetchall()
+        with self._explained():
+            return self.connection.fetchall()
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Runs one query of DuckDB's own."""
+        with self._explained():
+            return self.connection.execute(query, list(values)).fetchall()
 
     def has_schema(self, schema: str) -> bool:
         """Whether the file has this schema."""
-        return duckdb_catalog.has_schema(self.connection, self._database, schema)
+        return duckdb_catalog.has_schema(self._rows, self._database, schema)
 
     def tables(self, schema: str, prefix: str) -> list[str]:
         """The schema's tables whose names begin like this."""
-        return duckdb_catalog.tables(self.connection, self._database, schema, prefix)
+        return duckdb_catalog.tables(self._rows, self._database, schema, prefix)
 
     def standing(self, name: Table) -> Standing | None:
         """What has this name; a view with its text."""
-        return duckdb_catalog.standing(self.connection, self._database, name)
+        return duckdb_catalog.standing(self._rows, self._database, name)
 
     def layout(self, table: Table) -> Layout:
         """The table's columns."""
-        return duckdb_catalog.layout(self.connection, self._database, table)
+        return duckdb_catalog.layout(self._rows, self._database, table)
 
     def catalog(self, table: Table) -> dict[str, SqlType]:
         """The table's columns of types that loads make."""
@@ -193,7 +221,7 @@ class DuckDBWarehouse:
 
     def leftovers(self, relation: Relation) -> list[str]:  # noqa: ARG002 -- parts are read where they are
         """Temporary tables, which a load drops."""
-        found = self.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+        found = self._rows("SELECT table_name FROM duckdb_tables() WHERE temporary")
         return [str(name) for (name,) in found]
 
     def copy(self, relation: Relation, stage: Table) -> None:
@@ -209,8 +237,8 @@ class DuckDBWarehouse:
                         [str(path)],
                     )
                     row = self.connection.fetchone()
-                except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
-                    raise LoadError(f"part {part.uri} cannot be read, flatten the export again: {error}") from error
+                except duckdb.Error as error:
+                    raise copy_error(error, self._path, part.uri) from error
             if row is None or row[0] != part.rows:
                 raise LoadError(
                     f"part {part.uri} has {row and row[0]} rows, the report says {part.rows}: flatten again"
@@ -257,37 +285,3 @@ class DuckDBWarehouse:
             if not is_s3(part.uri):
                 os.symlink(Path(part.uri).resolve(), path)
             yield path
-
-
-@lru_cache(maxsize=1024)
-def _translated(text: str, database: str) -> str:
-    """Redshift's SQL as DuckDB's; empty when there is nothing to do, as for a change of where rows lie."""
-    tree = sqlglot.parse_one(text, read="redshift")
-    if isinstance(tree, exp.Alter) and isinstance(tree.args["actions"][0], exp.AlterDistStyle | exp.AlterSortKey):
-        return ""
-    return tree.transform(_to_duckdb, database).sql(dialect="duckdb")
-
-
-def _to_duckdb(node: exp.Expression, database: str) -> exp.Expression:
-    if isinstance(node, exp.Create):
-        node.set("no_schema_binding", None)
-        for lies in node.find_all(*_LIES):
-            lies.pop()
-    if isinstance(node, exp.ColumnDef):
-        node.set("constraints", None)  # an encoding; a load has no other
-    if isinstance(node, exp.DataType):
-        if node.this == exp.DataType.Type.SUPER:
-            return exp.DataType.build("json", dialect="duckdb")
-        if node.this == exp.DataType.Type.VARBINARY:
-            return exp.DataType.build("blob", dialect="duckdb")
-    if isinstance(node, exp.Anonymous) and node.name == "OCTET_LENGTH":
-        digits = exp.func("STRLEN", exp.func("HEX", *node.expressions))  # of a text and of bytes alike
-        return exp.IntDiv(this=digits, expression=exp.Literal.number(2))
-    if isinstance(node, exp.ParseJSON):
-        return exp.cast(node.this, "json")  # DuckDB's json() would make 1.10 into 1.1
-    if isinstance(node, exp.Table) and node.db and not node.catalog:
-        # a schema named like the file would be ambiguous
-        node.set("catalog", exp.to_identifier(database, quoted=True))
-    if isinstance(node, exp.Column) and node.args.get("db"):
-        node.set("catalog", exp.to_identifier(database, quoted=True))  # of a comment
-    return node

@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-import redshift_connector
 from redshift_connector.core import Connection
 from redshift_connector.error import Error, InterfaceError
 
@@ -36,6 +35,7 @@ from ddb_assets.warehouse.protocol import (
 from ddb_assets.warehouse.redshift_copy import copied_from, copy_folder
 from ddb_assets.warehouse.redshift_errors import ENDED, RefusedError, interrupts, load_failure, passes, said_by_server
 from ddb_assets.warehouse.redshift_grants import needed
+from ddb_assets.warehouse.redshift_login import connect
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings, check_reachable
 from ddb_assets.warehouse.sql import Statement, Table, literal
 
@@ -78,14 +78,7 @@ class RedshiftWarehouse:
 
     def _connect(self) -> Connection:
         check_reachable(self.settings)
-        try:
-            self._open = redshift_connector.connect(**self.settings.arguments(self._aws))
-        except (Error, OSError) as error:
-            if said_by_server(error):
-                refused = RefusedError.of(error)
-                kind = InterruptedLoadError if refused.code in ENDED else WarehouseError
-                raise kind(f"Redshift at {self.settings.place} refuses us: {refused}") from None
-            raise WarehouseError(f"no connection to Redshift at {self.settings.place}: {error}") from None
+        self._open = connect(self.settings, self.settings.arguments(self._aws))
         self._open.autocommit = True
         self.execute(Statement(f"SET query_group TO {literal(self._label)}"))
         self.execute(Statement(f"SET statement_timeout TO {self.settings.statement_timeout * 1000}"))

@@ -53,6 +53,56 @@ def test_a_schema_named_like_the_file_is_no_matter(tmp_path: Path, source: Sourc
         assert load(warehouse, source.full(10), schema="sales").table_rows["orders"] == 1
 
 
+@pytest.mark.parametrize("path", ["md:sales", "s3://b/x.duckdb", "https://host/x.duckdb", ":memory:", "postgres:db=x"])
+def test_a_warehouse_that_is_no_local_file_is_refused(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WarehouseError, match="no local file, and nothing would be kept there"):
+        open_warehouse(f"duckdb:///{path}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.json", "x.jsonl", "x.parquet", "X.CSV.GZ"])
+@pytest.mark.parametrize("content", [None, b"", b"a,b\n1,2\n"])
+def test_a_data_file_is_no_warehouse(name: str, content: bytes | None, tmp_path: Path) -> None:
+    """DuckDB shows such a file as a view of a database in memory, in which a load would be lost."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with (
+        pytest.raises(WarehouseError, match="is no database of DuckDB"),
+        open_warehouse(f"duckdb:///{tmp_path}/{name}"),
+    ):
+        pass
+    assert not (tmp_path / name).exists() or (tmp_path / name).read_bytes() == content
+
+
+def test_a_warehouse_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for path in (f"{tmp_path}/file/w.duckdb", str(tmp_path), f"{tmp_path}/{'n' * 300}", f"{tmp_path}/\0"):
+        with pytest.raises(WarehouseError), open_warehouse(f"duckdb:///{path}"):
+            pass
+
+
+def test_a_column_of_somebody_elses_type_is_named(tmp_path: Path, source: Source) -> None:
+    source.put(1, "a", "x")
+    with DuckDBWarehouse(tmp_path / "w.duckdb") as warehouse:
+        load(warehouse, source.full(10))
+        warehouse.connection.execute("ALTER TABLE orders ADD COLUMN rank INTEGER")
+        with pytest.raises(WarehouseError, match=r"column 'rank' of .*orders.*INTEGER.*rename it"):
+            load(warehouse, source.full(20))
+
+
+def test_what_duckdb_refuses_is_said_in_one_line(tmp_path: Path, source: Source) -> None:
+    """A table of another shape under our name: the statement that fails is ours, so its text is no help."""
+    source.put(1, "a", "x")
+    with DuckDBWarehouse(tmp_path / "w.duckdb") as warehouse:
+        warehouse.connection.execute("CREATE VIEW orders AS SELECT 1::BIGINT AS order_id")
+        with pytest.raises(WarehouseError, match="DuckDB refuses a statement") as caught:
+            load(warehouse, source.full(10))
+        assert "\n" not in str(caught.value)
+
+
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
 
 
@@ -114,8 +164,12 @@ def test_what_is_no_duckdb_file_is_said(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("hello " * 1000)
     for _ in range(2):
-        with pytest.raises(WarehouseError, match=r"DuckDB cannot open .*notes\.txt"), DuckDBWarehouse(file, timeout=1):
+        with (
+            pytest.raises(WarehouseError, match=r"notes\.txt is no database of DuckDB"),
+            DuckDBWarehouse(file, timeout=1),
+        ):
             pass
+    assert file.read_text() == "hello " * 1000
 
 
 def test_a_wrong_memory_limit_is_said(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""Redshift's dialect as DuckDB's: what a load says, in the words of the embedded warehouse."""
+
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import exp
+
+_LIES = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # where Redshift's rows lie
+
+
+@lru_cache(maxsize=1024)
+def to_duckdb(text: str, database: str) -> str:
+    """Redshift's SQL as DuckDB's; empty when there is nothing to do, as for a change of where rows lie."""
+    tree = sqlglot.parse_one(text, read="redshift")
+    if isinstance(tree, exp.Alter) and isinstance(tree.args["actions"][0], exp.AlterDistStyle | exp.AlterSortKey):
+        return ""
+    return tree.transform(_node, database).sql(dialect="duckdb")
+
+
+def _node(node: exp.Expression, database: str) -> exp.Expression:
+    if isinstance(node, exp.Create):
+        node.set("no_schema_binding", None)
+        for lies in node.find_all(*_LIES):
+            lies.pop()
+    if isinstance(node, exp.ColumnDef):
+        node.set("constraints", None)  # an encoding; a load has no other
+    if isinstance(node, exp.DataType):
+        if node.this == exp.DataType.Type.SUPER:
+            return exp.DataType.build("json", dialect="duckdb")
+        if node.this == exp.DataType.Type.VARBINARY:
+            return exp.DataType.build("blob", dialect="duckdb")
+    if isinstance(node, exp.Anonymous) and node.name == "OCTET_LENGTH":
+        digits = exp.func("STRLEN", exp.func("HEX", *node.expressions))  # of a text and of bytes alike
+        return exp.IntDiv(this=digits, expression=exp.Literal.number(2))
+    if isinstance(node, exp.ParseJSON):
+        return exp.cast(node.this, "json")  # DuckDB's json() would make 1.10 into 1.1
+    if isinstance(node, exp.Table) and node.db and not node.catalog:
+        # a schema named like the file would be ambiguous
+        node.set("catalog", exp.to_identifier(database, quoted=True))
+    if isinstance(node, exp.Column) and node.args.get("db"):
+        node.set("catalog", exp.to_identifier(database, quoted=True))  # of a comment
+    return node
