@@ -15,16 +15,22 @@ if TYPE_CHECKING:
     from ddb_assets.warehouse.redshift import RedshiftWarehouse
 
 DUCKDB = "duckdb:///"
+PATIENCE = 300.0
 
 
 def open_warehouse(
-    url: str, *, storage: Storage | None = None, aws: AWS | None = None, label: str = "ddb_assets"
+    url: str,
+    *,
+    storage: Storage | None = None,
+    aws: AWS | None = None,
+    label: str = "ddb_assets",
+    patience: float = PATIENCE,
 ) -> "DuckDBWarehouse | RedshiftWarehouse":
     """The warehouse of a URL, to be entered with `with`: `duckdb:///FILE` or `redshift://USER@HOST:5439/DATABASE?…`.
 
     FILE is taken as it is, so an absolute path makes four slashes (`duckdb:////data/x.duckdb`). `storage` reads parts,
-    `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. Raises
-    WarehouseError for any other URL.
+    `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. A DuckDB file that
+    another process holds is waited for as many seconds as `patience` says. Raises WarehouseError for any other URL.
     """
     if url.startswith(SCHEME):
         settings = RedshiftSettings.parse(url)
@@ -36,4 +42,4 @@ def open_warehouse(
     path = url.removeprefix(DUCKDB)
     if not url.startswith(DUCKDB) or not path:
         raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write duckdb:///FILE or {FORM}")
-    return DuckDBWarehouse(path, storage=storage)
+    return DuckDBWarehouse(path, storage=storage, timeout=patience)

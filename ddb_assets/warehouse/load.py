@@ -27,6 +27,7 @@ from ddb_assets.parquet.report import Report
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.ddl import create_schema
+from ddb_assets.warehouse.dropped import refuse_dropped
 from ddb_assets.warehouse.guards import check_report, refuse
 from ddb_assets.warehouse.ledger import TYPES, History, LoadResult, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
@@ -103,6 +104,7 @@ def _load(
     _check_present(warehouse, Table(schema, report.root.name), known)
     if _is_applied(report, known, force):
         return _unchanged(warehouse, schema, report, known)
+    refuse_dropped(warehouse, ledger(schema), report)
     tables = prepare(warehouse, schema, report, known, soft_delete=soft_delete, options=options)
     with warehouse.transaction(tables.tombstones):
         known = history(warehouse, schema, report)  # again: another load may have come first while DDL ran
