@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 
 DUCKDB = "duckdb:///"
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
+PATIENCE = 300.0
 
 
 def open_warehouse(
-    url: str, *, storage: Storage | None = None, aws: AWS | None = None, label: str = "ddb_assets"
+    url: str,
+    *,
+    storage: Storage | None = None,
+    aws: AWS | None = None,
+    label: str = "ddb_assets",
+    patience: float = PATIENCE,
 ) -> "DuckDBWarehouse | RedshiftWarehouse":
     """The warehouse of a URL, to be entered with `with`: `duckdb:///FILE` or `redshift://USER@HOST:5439/DATABASE?…`.
 
     FILE is taken as it is, so an absolute path makes four slashes (`duckdb:////data/x.duckdb`). `storage` reads parts,
-    `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. Raises
-    WarehouseError for any other URL.
+    `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. A DuckDB file that
+    another process holds is waited for as many seconds as `patience` says. Raises WarehouseError for any other URL.
     """
     if url.startswith(SCHEME):
         settings = RedshiftSettings.parse(url)
@@ -43,4 +49,4 @@ def open_warehouse(
             f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write duckdb:///FILE, "
             "with the file's path"
         )
-    return DuckDBWarehouse(path, storage=storage)
+    return DuckDBWarehouse(path, storage=storage, timeout=patience)

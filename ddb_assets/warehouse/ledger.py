@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.identity import Identity
 from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse.dropped import said_columns
 from ddb_assets.warehouse.protocol import LoadError, Warehouse
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 
@@ -52,6 +53,7 @@ TYPES = {
         "extra_values": "BIGINT",
         "relation_rows": "VARCHAR(65535)",
         "table_rows": "VARCHAR(65535)",
+        "relation_columns": "VARCHAR(65535)",
         "deletes_forgotten_before": "TIMESTAMP",
         "loaded_at": "TIMESTAMP",
         "seconds": "DOUBLE PRECISION",
@@ -125,6 +127,38 @@ class History:
     def baseline(self) -> int | None:
         """The newest baseline's time."""
         return self.baselines[-1] if self.baselines else None
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """One load as the ledger has it; `table_rows` are the rows of each table after it, empty where it does not say."""
+
+    sequence: int
+    export_id: str
+    export_type: str
+    table_arn: str
+    table_id: str
+    export_time: datetime | None
+    from_time: datetime | None
+    to_time: datetime | None
+    table_rows: dict[str, int]
+
+
+def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
+    """Every load of a table, in the order in which they came; none when there is no ledger. Nothing is changed."""
+    table = ledger(schema, relation)
+    if not warehouse.catalog(table):
+        table = Table(schema, LEDGER)  # the one that all tables had before
+    if not warehouse.catalog(table):
+        return []
+    columns = "sequence, export_id, export_type, table_arn, table_id, export_time, from_time, to_time, table_rows"
+    found = warehouse.fetch(
+        Statement(f"SELECT {columns} FROM {table} WHERE relation = ? ORDER BY sequence", (relation,))
+    )
+    return [
+        LedgerRow(*cast("tuple[int, str, str, str, str]", row[:5]), *map(_read, row[5:8]), _counts(row[8]))
+        for row in found
+    ]
 
 
 def micros(time: datetime | None, field: str) -> int:
@@ -290,6 +324,7 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         "extra_values": result.extra_values,
         "relation_rows": json.dumps(result.rows, ensure_ascii=False),
         "table_rows": json.dumps(result.table_rows, ensure_ascii=False),
+        "relation_columns": said_columns(report),
         "deletes_forgotten_before": None
         if deletes_forgotten_before is None
         else _bound(EPOCH + timedelta(microseconds=deletes_forgotten_before)),
@@ -312,6 +347,14 @@ def forget(schema: str, report: Report) -> Statement:
 def _bound(time: datetime | None) -> datetime | None:
     """A TIMESTAMP value: UTC without a zone."""
     return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+def _read(value: object) -> datetime | None:
+    return None if value is None else cast("datetime", value).replace(tzinfo=UTC)
+
+
+def _counts(text: object) -> dict[str, int]:
+    return {} if text is None else cast("dict[str, int]", json.loads(str(text)))
 
 
 def _read_micros(value: object) -> int | None:

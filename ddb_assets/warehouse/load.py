@@ -27,6 +27,7 @@ from typing import cast
 from ddb_assets.parquet.report import Report
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ledgers, sql
+from ddb_assets.warehouse.dropped import refuse_dropped
 from ddb_assets.warehouse.guards import check_report, check_restart, refuse
 from ddb_assets.warehouse.ledger import History, LoadResult, forget, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
@@ -110,6 +111,8 @@ def _load(
     if _is_applied(report, known, how.force):
         return _unchanged(warehouse, schema, report, known)
     check_owned(warehouse, schema, report, known)
+    if not how.restart:
+        refuse_dropped(warehouse, ledger(schema, report.root.name), report)
     tables = prepare(warehouse, schema, report, known, soft_delete=how.soft_delete, options=how.options)
     with warehouse.transaction(tables.tombstones):
         ledgers.claim(warehouse, schema, report.root.name)

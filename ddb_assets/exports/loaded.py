@@ -1,0 +1,73 @@
+"""What the warehouse itself says of a table's chain, from the ledger in one query: its baseline and windows since.
+
+Dagster's log says what was loaded once. Whether it is there still, after a table was dropped or a backup was restored,
+only the ledger knows.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ddb_assets.exports.chain import Baseline, NoBaselineError, baseline_assets
+from ddb_assets.exports.coverage import Coverage
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.table import Table
+from ddb_assets.warehouse.connect import PATIENCE, open_warehouse
+from ddb_assets.warehouse.ledger import LedgerRow, loads
+from ddb_assets.warehouse.protocol import Warehouse, number
+from ddb_assets.warehouse.sql import Table as SqlTable
+from ddb_assets.warehouse.sql import count
+
+A_TICKS_PATIENCE = 10.0
+"""Seconds that a tick waits for a DuckDB file that a load holds; the next tick asks again."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The newest baseline and the windows since. `exports` are the ids of all exports that the ledger has.
+
+    `differing` says of each table that has not the rows that its newest load left how many it had and has, None for a
+    table that is gone; it is empty when nobody asked to count.
+    """
+
+    baseline: Baseline
+    coverage: Coverage
+    exports: frozenset[str]
+    differing: dict[str, tuple[int, int | None]]
+
+
+def ask(
+    target: WarehouseTarget, aws: AWS, table: Table, *, patience: float = PATIENCE, counted: bool = False
+) -> Loaded:
+    """Asks the warehouse. Raises NoBaselineError, WarehouseError when it cannot be asked."""
+    label = f"ddb_assets {table.name} ledger"
+    with open_warehouse(target.address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse:
+        rows = loads(warehouse, warehouse.default_schema, table.name)
+        full = [row for row in rows if row.export_type == "FULL_EXPORT" and row.export_time]
+        if not full:
+            raise NoBaselineError(
+                f"{table.name} has no baseline yet: the warehouse has none, whatever was loaded once; materialize "
+                f"{baseline_assets(table)}, then its windows"
+            )
+        differing = _differing(warehouse, table, rows[-1]) if counted else {}
+    newest = max(full, key=lambda row: (_time(row.export_time), row.sequence))
+    baseline = Baseline(_time(newest.export_time), newest.export_id, newest.table_arn, newest.table_id)
+    windows = [(row.from_time, row.to_time) for row in rows if row.table_id == newest.table_id]
+    spans = [(start, end) for start, end in windows if start and end]
+    return Loaded(baseline, Coverage.of(baseline.time, spans), frozenset(row.export_id for row in rows), differing)
+
+
+def _differing(warehouse: Warehouse, table: Table, newest: LedgerRow) -> dict[str, tuple[int, int | None]]:
+    found: dict[str, tuple[int, int | None]] = {}
+    for name, then in (newest.table_rows or {table.name: 0}).items():
+        place = SqlTable(warehouse.default_schema, name)
+        now = number(warehouse, count(place)) if warehouse.catalog(place) else None
+        if now is None or (newest.table_rows and now != then):
+            found[name] = (then, now)
+    return found
+
+
+def _time(time: datetime | None) -> datetime:
+    if time is None:
+        raise NoBaselineError("the ledger's baseline has no time: load it again")
+    return time

@@ -1,0 +1,77 @@
+"""What somebody dropped from the warehouse is missed by the next load, and a new baseline brings it back."""
+
+import pytest
+
+from ddb_assets.warehouse.ledger import loads
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.sql import Statement
+from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select
+from ddb_assets_tests.warehouse.exports import Item, Source
+
+
+def filled(warehouse: AnyWarehouse, source: Source) -> None:
+    """`a` and `b` since the baseline, of which the window deletes `b`."""
+    source.put(1, "a", "first", "x")
+    source.put(2, "b", "second", "y")
+    load(warehouse, source.full(10))
+    source.delete(12, "b")
+    source.put(13, "c", "third")
+    load(warehouse, source.window(10, 20))
+
+
+@pytest.mark.parametrize(
+    ("statement", "gone"),
+    [
+        ("ALTER TABLE orders DROP COLUMN note", "column 'note' of"),
+        ("DROP TABLE orders__lines", '"orders__lines"'),
+        ("ALTER TABLE orders__lines DROP COLUMN value", "column 'value' of"),
+        ("DROP TABLE _ddb_tombstones__orders", "_ddb_tombstones__orders"),
+    ],
+)
+def test_what_was_dropped_is_missed_until_a_newer_full_export_brings_it_back(
+    warehouse: AnyWarehouse, source: Source, statement: str, gone: str
+) -> None:
+    filled(warehouse, source)
+    warehouse.execute(Statement(statement))
+    source.put(21, "d", "fourth", "z")
+    with pytest.raises(LoadError, match="somebody dropped it") as refused:
+        load(warehouse, source.window(20, 30))
+    assert gone in str(refused.value)
+    assert "materialize snapshots/orders" in str(refused.value)
+    with pytest.raises(LoadError, match="somebody dropped it"):
+        load(warehouse, source.full(10), force=True)  # what the window brought would keep its hole
+    assert load(warehouse, source.full(30)).applied
+    assert read(warehouse) == {key: item for key, (_, item) in source.state(30).items()}
+    source.put(31, "d", "fifth")
+    assert load(warehouse, source.window(30, 40)).applied
+    assert read(warehouse)["d"] == Item("fifth")
+
+
+def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(
+    warehouse: AnyWarehouse, source: Source
+) -> None:
+    filled(warehouse, source)
+    warehouse.execute(Statement("ALTER TABLE orders__lines DROP COLUMN _ddb_version"))
+    with pytest.raises(LoadError, match="rows cannot be matched without it"):
+        load(warehouse, source.full(30))
+
+
+def test_a_column_that_only_this_export_has_is_made(warehouse: AnyWarehouse, source: Source) -> None:
+    filled(warehouse, source)
+    warehouse.execute(Statement("UPDATE _ddb_loads SET relation_columns = NULL"))  # a ledger of former times
+    warehouse.execute(Statement("ALTER TABLE orders DROP COLUMN note"))
+    assert load(warehouse, source.window(20, 30)).applied
+    assert select(warehouse, "SELECT COUNT(note) FROM orders") == [(0,)]
+
+
+def test_the_ledger_tells_every_load_and_makes_nothing_to_do_so(warehouse: AnyWarehouse, source: Source) -> None:
+    schema = warehouse.default_schema
+    assert loads(warehouse, schema, "orders") == []
+    filled(warehouse, source)
+    baseline, window = loads(warehouse, schema, "orders")
+    assert (baseline.sequence, baseline.export_type, window.export_type) == (1, "FULL_EXPORT", "INCREMENTAL_EXPORT")
+    assert baseline.export_time == window.from_time
+    assert window.to_time
+    assert (window.table_id, window.table_rows) == (baseline.table_id, {"orders": 2, "orders__lines": 1})
+    assert loads(warehouse, schema, "others") == []
