@@ -149,7 +149,7 @@ def _sql_type(text: str) -> str:
 
 
 Compression = Literal["zstd", "snappy"]
-"""Of Parquet parts; Redshift's pages name Snappy as one that it reads, zstd makes smaller files."""
+"""Of Parquet parts. zstd makes smaller files; a reader that does not know it may know Snappy."""
 
 
 class ColumnOptions(_Contract):

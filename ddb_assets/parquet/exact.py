@@ -4,7 +4,6 @@ It gives for an ordinary item what `decode.py` gives, and for every other what t
 and is meant for the rows that the fast path hands back.
 """
 
-import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
@@ -14,7 +13,6 @@ import orjson
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import (
-    MAX_DIGITS,
     NUL,
     AttributeValueError,
     Step,
@@ -30,19 +28,13 @@ from ddb_assets.dynamodb.attribute_value import (
 )
 from ddb_assets.parquet import timestamps
 from ddb_assets.parquet.level import extra_path
-from ddb_assets.parquet.rules import DISCARDED, WHAT_HAPPENS, Misfits, Rules, cut, pieces
+from ddb_assets.parquet.rules import DISCARDED, WHAT_HAPPENS, Misfits, Rules, cut
 from ddb_assets.parquet.schema import ARRAYS, EXTRA, STRINGS, Node, index_name
+from ddb_assets.parquet.super_value import plain_map, plain_scalar, plain_text
 from ddb_assets.table import Policy
 
 TYPES = "$types"
 """The member of `_ddb_extra` that names types which plain JSON and the schema do not tell: path -> descriptor."""
-PIECES = "[]"
-"""At the end of a type in `$types`: the text is too long for SUPER and stands in `_ddb_extra` as an array of its pieces."""
-ENCODED = "S64"
-"""The type, in `$types`, of a text that holds U+0000 and stands as base64 of its UTF-8."""
-ESCAPED = "M0"
-"""The type, in `$types`, of a map whose names are escaped, for one holds U+0000: that is `\\0`, a backslash `\\\\`."""
-MAX_SCALE = 37
 INT64 = range(-(1 << 63), 1 << 63)
 WIDE = Context(prec=200)
 """Python's own precision of 28 digits would refuse numbers that DynamoDB and DECIMAL(38,s) hold."""
@@ -196,7 +188,7 @@ class ExactPath:
                 self.misfits["spilled", where] += 1
                 return self.rules.spill(text)
         self.misfits["extra", where] += 1
-        row.extra[extra_path(path)] = _text(text, path, row)
+        row.extra[extra_path(path)] = plain_text(text, path, row.types)
         return None
 
     def _plain(
@@ -225,7 +217,7 @@ class ExactPath:
         if descriptor == "S":
             if len(payload.encode()) > MAX_VARCHAR and not in_extra:
                 return self._too_long(payload, path, row, policy, MAX_VARCHAR)
-            return _text(payload, path, row)
+            return plain_text(payload, path, row.types)
         if descriptor in {"M", "L"}:
             kept: dict[str | int, Any] = {}
             for step, member in payload.items() if descriptor == "M" else enumerate(payload):
@@ -234,8 +226,8 @@ class ExactPath:
                     check_all(member, (*path, step))
                 else:
                     kept[step] = self._plain(member, (*path, step), below, row, inner, in_extra=in_extra)
-            return _names(kept, path, row) if descriptor == "M" else list(kept.values())
-        return _plain_scalar(descriptor, payload, path, row)
+            return plain_map(kept, path, row.types) if descriptor == "M" else list(kept.values())
+        return plain_scalar(descriptor, payload, path, row.types)
 
 
 def _below(node: Node, step: Step | int, where: tuple[Step, ...]) -> tuple[Node, tuple[Step, ...]]:
@@ -243,60 +235,6 @@ def _below(node: Node, step: Step | int, where: tuple[Step, ...]) -> tuple[Node,
     if isinstance(step, str):
         return node.fields.get(step, UNKNOWN), (*where, step)
     return node.element or UNKNOWN, (*where, None)
-
-
-def _plain_scalar(descriptor: str, payload: Any, path: tuple[Step | int, ...], row: Row) -> Any:
-    match descriptor:
-        case "N":
-            return _number_in_json(payload, path, row)
-        case "NULL":
-            return None
-        case "SS":
-            return [_text(text, (*path, place), row) for place, text in enumerate(sorted_members("SS", payload))]
-        case "BS":
-            return sorted_members("BS", payload)
-        case "NS":
-            members = enumerate(sorted_members("NS", payload))
-            return [_number_in_json(text, (*path, place), row) for place, text in members]
-        case "B":
-            return binary_text(payload)
-        case _:
-            return payload
-
-
-def _text(text: str, path: tuple[Step | int, ...], row: Row) -> str | list[str]:
-    """A text as it can stand in SUPER: without U+0000, which SUPER may not take, and in pieces if it is too long."""
-    told = ""
-    if NUL in text:
-        text, told = base64.b64encode(text.encode()).decode(), ENCODED
-    if len(text.encode()) > MAX_VARCHAR:
-        row.types[extra_path(path)] = (told or "S") + PIECES
-        return pieces(text)
-    if told:
-        row.types[extra_path(path)] = told
-    return text
-
-
-def _names(members: dict[str | int, Any], path: tuple[Step | int, ...], row: Row) -> dict[str, Any]:
-    """A map's members, their names escaped if one of them holds U+0000."""
-    names = [str(name) for name in members]
-    if any(NUL in name for name in names):
-        row.types[extra_path(path)] = ESCAPED
-        names = [name.replace("\\", "\\\\").replace(NUL, "\\0") for name in names]
-    return dict(zip(names, members.values(), strict=True))
-
-
-def _number_in_json(payload: str, path: tuple[Step | int, ...], row: Row) -> Any:
-    """A number as JSON has it; as a text, with its type told, when SUPER's DECIMAL would not hold all its digits."""
-    text = number_text(payload)
-    if len(text) <= MAX_DIGITS and not {"e", "E"} & set(text):
-        return orjson.Fragment(text)
-    value = number(payload).normalize(WIDE)
-    scale = max(0, -int(value.as_tuple().exponent))
-    if scale <= MAX_SCALE and max(1, value.adjusted() + 1) + scale <= MAX_DIGITS:
-        return orjson.Fragment(text)
-    row.types[extra_path(path)] = "N"
-    return text
 
 
 def mask_text(descriptor: str, payload: Any) -> str:

@@ -87,7 +87,8 @@ class RedshiftSettings:
             user=unquote(parts.username or ""),
             statement_timeout=int(timeout),
             analyze_threshold=float(threshold),
-            **(options | {name: _folded(options[name]) for name in {"schema"} & options.keys()}),
+            # as Redshift has it, but for a cluster that tells cases apart: so it is the same one whatever the cluster does
+            **(options | {name: options[name].lower() for name in {"schema"} & options.keys()}),
         )
         made._check()
         return made
@@ -181,11 +182,6 @@ class RedshiftSettings:
         if self.workgroup:
             return given | {"is_serverless": True, "serverless_work_group": self.workgroup}
         return given | {"cluster_identifier": self.cluster, "db_user": self.user}
-
-
-def _folded(name: str) -> str:
-    """The name as Redshift has it unless a cluster tells cases apart; so it is the same one whatever the cluster does."""
-    return "".join(char.lower() if char.isascii() else char for char in name)
 
 
 def _partition(region: str) -> str:

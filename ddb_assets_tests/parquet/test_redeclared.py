@@ -19,7 +19,7 @@ def assert_rebuilt(outcome: Outcome, items: list[dict[str, Any]]) -> None:
     assert found == {f"k{n}": decoded({"M": {"pk": {"S": f"k{n}"}, **item}}) for n, item in enumerate(items)}
 
 
-LATER = [
+LATER: list[dict[str, Any]] = [
     {"lines": {"L": [{"S": "x"}, {"M": {"a": {"N": "1"}}}]}},
     {"lines": {"S": "still none, and a much longer text than there was at first"}},
     {"lines": {"N": "5"}},
@@ -49,7 +49,7 @@ def test_a_declared_child_is_one_although_the_path_was_first_a_text(
 
 
 def test_texts_and_lists_in_one_export(tmp_path: Path) -> None:
-    items = [{"lines": {"S": "a"}}, {"lines": {"S": "b"}}, *LATER]
+    items: list[dict[str, Any]] = [{"lines": {"S": "a"}}, {"lines": {"S": "b"}}, *LATER]
     outcome = Flattening(tmp_path)(items, nested={"lines": "child"})
     assert "orders__lines" in outcome.report.rows
     assert_rebuilt(outcome, items)
@@ -58,7 +58,11 @@ def test_texts_and_lists_in_one_export(tmp_path: Path) -> None:
 def test_a_declared_map_is_flattened_although_the_path_was_first_a_number(tmp_path: Path) -> None:
     flatten = Flattening(tmp_path)
     flatten([{"m": {"N": "1"}}], nested={"m": "flatten"})
-    items = [{"m": {"M": {"a": {"S": "x"}, "b": {"M": {"c": {"N": "2"}}}}}}, {"m": {"N": "3"}}, {"m": {"M": {}}}]
+    items: list[dict[str, Any]] = [
+        {"m": {"M": {"a": {"S": "x"}, "b": {"M": {"c": {"N": "2"}}}}}},
+        {"m": {"N": "3"}},
+        {"m": {"M": {}}},
+    ]
     outcome = flatten(items, nested={"m": "flatten"})
     assert {"m", "m__a", "m__b__c"} <= outcome.types.keys()
     assert outcome.row("k1")["m"] == 3
@@ -84,7 +88,7 @@ def test_a_list_that_was_json_becomes_a_child_with_a_full_export(tmp_path: Path)
 def test_lists_that_went_to_extra_become_a_child_too(tmp_path: Path) -> None:
     """The contract says `child` only now, and the schema knows what lists there look like."""
     flatten = Flattening(tmp_path)
-    items = [{"lines": {"S": "a"}}, {"lines": {"S": "b"}}, {"lines": {"L": [{"S": "x"}]}}]
+    items: list[dict[str, Any]] = [{"lines": {"S": "a"}}, {"lines": {"S": "b"}}, {"lines": {"L": [{"S": "x"}]}}]
     assert flatten(items).extra("k2") == {"lines": ["x"]}
     outcome = flatten(items, nested={"lines": "child"})
     assert [row["value"] for row in outcome.rows("orders__lines")] == ["x"]

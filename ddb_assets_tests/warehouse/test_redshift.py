@@ -505,11 +505,11 @@ def test_a_schema_in_capitals_is_the_one_in_small_letters(
 ) -> None:
     """So that it is the same one on a cluster that tells cases apart."""
     with to_redshift(redshift, "MyÄSchema") as warehouse:
-        assert warehouse.default_schema == "myÄschema"
+        assert warehouse.default_schema == "myäschema"
         load(warehouse, exports[0])
         assert load(warehouse, exports[0]).applied is False
-        assert select(warehouse, 'SELECT COUNT(*) FROM "myÄschema".orders') == [(2,)]
-        warehouse.execute(Statement('DROP SCHEMA "myÄschema" CASCADE'))
+        assert select(warehouse, 'SELECT COUNT(*) FROM "myäschema".orders') == [(2,)]
+        warehouse.execute(Statement('DROP SCHEMA "myäschema" CASCADE'))
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,29 @@ def test_types_must_match_exactly(db: Database, files: Lake, what: str) -> None:
     assert db.one("SELECT COUNT(*) FROM t") == 0
 
 
+def test_a_decimal_that_is_an_integer_or_longer_than_need_be_is_refused(db: Database, files: Lake) -> None:
+    """Of the first nobody says that it works; of the second there is an error message."""
+    db.run("CREATE TABLE t (v DECIMAL(18,2))")
+    short = written(pa.table({"v": pa.array([Decimal("1.50")], pa.decimal128(18, 2))}), store_decimal_as_integer=True)
+    uri = files.put(short)
+    copy = f"COPY t FROM '{files.manifest(files.entry(uri))}' IAM_ROLE '{ROLE}' PARQUET MANIFEST"
+    db.refused("incompatible Parquet schema for column '.*v'. Column type: DECIMAL", copy)
+
+
+def test_nul_in_a_text_is_refused(db: Database, files: Lake) -> None:
+    db.run("CREATE TABLE t (a VARCHAR(9))")
+    db.refused("Invalid null byte", files.copy("t", pl.DataFrame({"a": ["x", "a\0b"]})))
+    assert db.one("SELECT COUNT(*) FROM t") == 0
+
+
+def test_several_columns_of_bytes(db: Database, files: Lake) -> None:
+    db.run("CREATE TABLE t (a VARBYTE(9), b VARBYTE(9), c VARBYTE(9))")
+    db.run(files.copy("t", pl.DataFrame({"a": [b"\0"], "b": [b""], "c": [b"xyz"]})))
+    assert db.run("SELECT FROM_VARBYTE(a, 'hex'), FROM_VARBYTE(b, 'hex'), FROM_VARBYTE(c, 'hex') FROM t") == [
+        ["00", "", "78797a"]
+    ]
+
+
 def test_old_timestamps_are_read(db: Database, files: Lake) -> None:
     db.run("CREATE TABLE t (v TIMESTAMP)")
     when = dt.datetime(2024, 2, 29, 12, 0, 0, 1)  # noqa: DTZ001

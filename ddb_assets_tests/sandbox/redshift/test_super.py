@@ -114,3 +114,10 @@ def test_super_values_are_compared_and_grouped(db: Database) -> None:
     db.run("INSERT INTO t SELECT JSON_PARSE(%s)", '{"a": 1, "b": 2}')
     db.run("INSERT INTO t SELECT JSON_PARSE(%s)", '{"b":2,"a":1}')
     assert db.run("SELECT COUNT(*) FROM t GROUP BY p") == [[2]]
+
+
+@pytest.mark.parametrize("number", ["1" * 39, "1E+38", "0." + "1" * 38, '[1, {"a": -1e-40}]'])
+def test_numbers_beyond_38_digits_are_refused(db: Database, number: str) -> None:
+    """No page says what becomes of them."""
+    db.refused("more digits than DECIMAL", "SELECT JSON_PARSE(%s)", number)
+    db.run("SELECT JSON_PARSE(%s)", "[" + "1" * 38 + ', 1.5e3, "' + "1" * 60 + '"]')
