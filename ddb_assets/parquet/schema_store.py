@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
 
+MAX_BYTES = 64 << 20  # a table of 1,600 columns has about 1 MB
 VERSION_FILE = re.compile(r"/[0-9]{6}\.json$")
 
 
@@ -27,7 +28,7 @@ class SchemaStore:
         """The newest version, or None when the table has none."""
         versions = [e.uri for e in self.storage.list(f"{self.root}/{table}") if VERSION_FILE.search(e.uri)]
         newest = max(versions, default=None)
-        return Schema.model_validate_json(self.storage.read(newest)) if newest else None
+        return Schema.model_validate_json(self.storage.read(newest, most=MAX_BYTES)) if newest else None
 
     def publish(self, schema: Schema) -> bool:
         """Stores a version made by `next_version`; False when another writer has stored that number first."""
