@@ -25,9 +25,11 @@ if TYPE_CHECKING:  # the storage module reaches botocore, which this module must
     from ddb_assets.resources.storage import Storage
 
 BLOCK_BYTES = 8 << 20
-MAX_LINE_BYTES = (
-    64 << 20
-)  # an item is at most 400 KB, its two images in escaped JSON a few MB: a longer line is no export's
+MAX_LINE_BYTES = 16 << 20
+"""An item has at most 400 KB. What grows most when it is written as JSON are empty texts, `{"S":""},` for one byte, so
+two images have at most 8 MB. A longer line is no export's."""
+BLANK_LINES = 1000
+"""Files may have so many blank lines, which no export has, beside as many as it has items."""
 CHUNK_BYTES = 1 << 20
 VERIFY_THREADS = 8
 
@@ -41,12 +43,23 @@ def read_blocks(storage: "Storage", file: DataFile, *, block_bytes: int = BLOCK_
 
     The last line may lack its newline. Memory is a few blocks, or the longest line. Raises ManifestError, at the latest
     after the last block, when the file is missing, cut short, damaged or not the one the manifest lists: what was
-    yielded before must not be used then.
+    yielded before must not be used then. The same for a file with more lines than the manifest lists: a few KB of gzip
+    can be any number of them, so it is not read to its end.
     """
     with _opened(storage, file) as stream:
+        items = blank = 0
         try:
             with _gunzip(fileobj=stream, mode="rb") as lines:
-                yield from _whole_lines(lines, file, block_bytes)
+                for block in _whole_lines(lines, file, block_bytes):
+                    here, empty = _count_lines(block)
+                    items, blank = items + here, blank + empty
+                    if items > file.item_count or blank > file.item_count + BLANK_LINES:
+                        stream.check(file)  # the same here
+                        raise ManifestError(
+                            f"{file.uri}: the manifest lists {file.item_count} items, the file has more lines: the "
+                            "manifest is of another export; fetch both again or export again"
+                        )
+                    yield block
         except (EOFError, gzip.BadGzipFile, _InflateError) as error:
             stream.check(file)  # when the MD5 is wrong too, that is the better message
             raise ManifestError(
@@ -116,9 +129,20 @@ def _opened(storage: "Storage", file: DataFile) -> Iterator[_HashedStream]:
         opened.__exit__(None, None, None)
 
 
+def _count_lines(block: bytes) -> tuple[int, int]:
+    """How many lines of a block hold something, and how many are blank."""
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    if b"\n\n" not in block and b"\r\n" not in block and block[:1] != b"\n":
+        return lines, 0
+    blank = sum(line in {b"", b"\r"} for line in block.removesuffix(b"\n").split(b"\n"))
+    return lines - blank, blank
+
+
 def _whole_lines(lines: BinaryIO, file: DataFile, block_bytes: int) -> Iterator[bytes]:
     rest: list[bytes] = []  # the beginning of a line that the next blocks complete
+    number = 1
     while block := lines.read(block_bytes):
+        number += block.count(b"\n")
         end = block.rfind(b"\n") + 1
         if end:
             yield b"".join([*rest, block[:end]])
@@ -127,7 +151,8 @@ def _whole_lines(lines: BinaryIO, file: DataFile, block_bytes: int) -> Iterator[
             rest.append(block)
             if sum(map(len, rest)) > MAX_LINE_BYTES:
                 raise ManifestError(
-                    f"{file.uri} has a line of more than {MAX_LINE_BYTES} bytes: no export has, export again"
+                    f"{file.uri}: line {number} has more than {MAX_LINE_BYTES} bytes, which no item of DynamoDB can "
+                    "have: this is not as AWS wrote it; fetch the file again or export again"
                 )
     if last := b"".join(rest):
         yield last

@@ -34,6 +34,9 @@ FILES = "manifest-files.json"
 STARTED = "_started"
 OUTSIDE = "points outside the export's folder: not as AWS wrote it, fetch the manifest again"
 VERSIONS = "2020-06-30 (full) and 2023-08-01 (incremental)"
+MAX_SUMMARY_BYTES = 1 << 20  # AWS's have about 1 KB
+MAX_FILES_BYTES = 256 << 20  # about a million files
+MAX_LINE_BYTES = 16 << 10  # a key has at most 1 KB, the rest of a line about 150 bytes
 LISTED = 10  # how many exports or files an error names before it says "and N more"
 
 Kind = Literal["full", "incremental"]
@@ -146,7 +149,7 @@ def read_export(storage: "Storage", source: str, *, expected_table: str | None =
     """
     uri = _summary_uri(storage, source)
     folder = os.path.dirname(uri)
-    summary = _parsed(_Summary, _verified(storage, uri), uri)
+    summary = _parsed(_Summary, _verified(storage, uri, MAX_SUMMARY_BYTES), uri)
     _check_summary(summary, uri, expected_table)
     declared = _key_in_export(_FILES_KEY, summary.manifest_files_s3_key, summary.s3_prefix)
     if declared is None:
@@ -198,16 +201,16 @@ def _summary_uri(storage: "Storage", source: str) -> str:
     raise ManifestError(f"there is no export in {folder}: no {SUMMARY} in it or below it; check the path")
 
 
-def _verified(storage: "Storage", uri: str) -> bytes:
+def _verified(storage: "Storage", uri: str, most: int) -> bytes:
     """A manifest's bytes, checked against the `.md5` or `.checksum` file beside it if there is one."""
     if not storage.exists(uri):
         raise ManifestError(f"the export lacks {uri}: fetch it again or export again")
-    content = storage.read(uri)
+    content = storage.read(uri, most=most)
     actual = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
     for suffix in (".md5", ".checksum"):
         checksum = uri.removesuffix(".json") + suffix
         if storage.exists(checksum):
-            expected = storage.read(checksum).decode("ascii", "replace").strip()
+            expected = storage.read(checksum, most=MAX_SUMMARY_BYTES).decode("ascii", "replace").strip()
             if expected != actual:
                 raise ManifestError(
                     f"{uri} is damaged: its MD5 is {actual}, {checksum} says {expected[:32]!r}; fetch both again"
@@ -251,10 +254,12 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
     uri = f"{folder}/{FILES}"
     files: dict[str, DataFile] = {}
     chosen: dict[bool, int] = {}  # all files of a layout lie alike, so the first one's place tells the others'
-    for number, line in enumerate(_verified(storage, uri).splitlines(), start=1):
+    for number, line in enumerate(_verified(storage, uri, MAX_FILES_BYTES).splitlines(), start=1):
         if not line.strip():
             continue
         where = f"{uri} line {number}"
+        if len(line) > MAX_LINE_BYTES:
+            raise ManifestError(f"{where} has {len(line)} bytes: no line of AWS has; fetch it again or export again")
         entry = _parsed(_FileLine, line, where)
         key = entry.data_file_s3_key
         parts = _key_in_export(_DATA_KEY, key, summary.s3_prefix)

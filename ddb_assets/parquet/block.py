@@ -20,7 +20,7 @@ from ddb_assets.parquet.level import Level
 from ddb_assets.parquet.parse import Lines, arrow_type, count_keys, parse
 from ddb_assets.parquet.profile import Seen, observe
 from ddb_assets.parquet.record import Change, check_key, full_change, incremental_change, key_text, load_line
-from ddb_assets.parquet.rules import Misfits, Rules
+from ddb_assets.parquet.rules import Misfits, Rules, add_misfits
 from ddb_assets.parquet.schema import DELETED, VERSION, Node, Schema
 
 MAX_ROUNDS = 8
@@ -194,12 +194,11 @@ class BlockReader:
         rows: dict[str, list[dict[str, Any]]] = {relation.name: [] for relation in relations}
         exact = ExactPath(batch.schema.root, self.rules)
         for line_number, line in left.sort("number").iter_rows():
-            before = exact.misfits.copy()
+            exact.misfits = Misfits()
             try:
                 change = self._change(line)
                 row = self._row(change, exact, batch)
             except AttributeValueError as error:
-                exact.misfits = before  # the item is not loaded, so nothing of it counts
                 batch.rejected.append(Rejected(line_number, str(error), line))
                 continue
             inherited = {column.name: row.columns[column.name] for column in relations[0].keys}
@@ -207,7 +206,7 @@ class BlockReader:
             for name, columns in rows_by_relation(row, batch.schema.table, inherited):
                 rows[name].append(columns)
             batch.deletes += change.image is None
-        batch.misfits.update(exact.misfits)
+            add_misfits(batch.misfits, exact.misfits)  # of an item that is not loaded nothing counts
         for relation in relations:
             frame = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
             batch.frames[relation.name] = pl.concat([batch.frames[relation.name], frame])

@@ -33,7 +33,7 @@ from ddb_assets.parquet.profile import Seen, path_rows
 from ddb_assets.parquet.quarantine import quarantine_line
 from ddb_assets.parquet.record import times
 from ddb_assets.parquet.report import Part, Report
-from ddb_assets.parquet.rules import Misfits, Rules
+from ddb_assets.parquet.rules import Misfits, Rules, add_misfits
 from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, begin, next_version
 from ddb_assets.resources.owned_folder import FolderError, OwnedFolder, normalized
@@ -277,7 +277,7 @@ class _Run:
         self.lines += batch.lines
         self.deletes += batch.deletes
         self.rejected += len(batch.rejected)
-        self.misfits.update(batch.misfits)
+        add_misfits(self.misfits, batch.misfits)
         self.bytes_raw += size
         self.seen.merge(batch.seen)
 

@@ -38,6 +38,9 @@ DATA_NAMES_FILL = 0.1
 MAX_COLUMNS = 1590
 """Of one relation: a Redshift table can have 1,600 (Redshift, "Quotas and limits"), and widening one takes another."""
 
+MAX_JSON_PATHS = 1000
+"""Below one JSON column: to decode a path takes as long per block as to read some hundred values one by one."""
+
 
 KEY_TYPES = {"VARCHAR", "VARBYTE", "BIGINT", "DECIMAL"}
 """The types that a key may be declared as."""
@@ -314,12 +317,14 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "element": element})
 
     def column_of_json(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """A JSON column; opaque once there are maps in it to whose names there is no end."""
+        """A JSON column; opaque once there are maps in it to whose names there is no end, or very many paths."""
         if node.opaque:
             return node
-        crowded = any(self.is_crowded(here) for _, here in seen.walk())
+        grown = self.json(node, seen, path)
+        paths = sum(1 for _ in walk(grown))
+        crowded = paths > MAX_JSON_PATHS or any(self.is_crowded(here) for _, here in seen.walk())
         opaque = crowded and node.name is not None and None not in path  # elements have no line of their own
-        return self.json(node, seen, path).model_copy(update={"opaque": opaque})
+        return grown.model_copy(update={"opaque": opaque})
 
     def json(self, node: Node, seen: Seen, path: tuple[Step, ...], among: Collection[Descriptor] = ORDER) -> Node:
         """A JSON column or a node below one: takes every type that plain JSON can tell from those it takes already."""

@@ -23,6 +23,9 @@ MASKED = SqlType("VARCHAR", 64)
 """A mask is 64 hexadecimal digits."""
 Misfits = Counter[tuple[str, str]]
 """(what happened, path) -> how often; what: extra, discarded, frozen, truncated, spilled."""
+MAX_PATHS = 1000
+"""Paths that are counted by themselves; an export can have millions, of which a report would be full."""
+OTHER_PATHS = "(other paths)"
 DISCARDED = "discarded"
 WHAT_HAPPENS: Mapping[ContractMode, str] = {"evolve": "extra", "freeze": "frozen", "discard_value": DISCARDED}
 """To a value that fits no column, by the contract; `discard_row` takes its whole item away."""
@@ -72,6 +75,13 @@ class Rules:
         """How many bytes a text may have in a column: a column that may not grow is as long as it is."""
         fixed = type_.name == "VARCHAR" and (policy.type is not None or policy.contract != "evolve")
         return type_.size if fixed else MAX_VARCHAR
+
+
+def add_misfits(total: Misfits, more: Misfits) -> None:
+    """Adds counts to a total; those of paths beyond the first thousand share one entry by what happened."""
+    for (what, path), count in more.items():
+        told = (what, path) in total or len(total) < MAX_PATHS
+        total[what, path if told else OTHER_PATHS] += count
 
 
 def pieces(text: str) -> list[str]:

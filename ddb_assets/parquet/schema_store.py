@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ddb_assets.table import KeySchema, Table
 
 
+MAX_BYTES = 64 << 20  # a table of 1,600 columns has about 1 MB
 VERSION_FILE = re.compile(r"/([0-9]{6})\.json$")
 
 
@@ -42,7 +43,7 @@ class SchemaStore:
         if not found:
             return None
         version = max(found)
-        schema = read_schema(found[version], self.storage.read(found[version]))
+        schema = read_schema(found[version], self.storage.read(found[version], most=MAX_BYTES))
         if (schema.table, schema.version) != (table, version):
             raise SchemaStoreError(
                 f"{found[version]} says that it is version {schema.version} of {schema.table!r}, but it lies in the place "

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from ddb_assets.resources.s3_files import S3Files
 
+READ_BYTES = 1 << 20
+
 
 PARTIAL = re.compile(r"/\.new-[0-9a-f]{32}$")
 """The name of a local file that was being written when its process was killed."""
@@ -103,10 +105,17 @@ class Storage:
             raise StorageError("an s3:// URI needs AWS access, and none is configured here")
         return self._s3
 
-    def read(self, uri: str) -> bytes:
-        """The file's bytes."""
+    def read(self, uri: str, *, most: int | None = None) -> bytes:
+        """The file's bytes. Raises StorageError when there are more than `most`, without reading them all."""
         with self.open(uri) as stream:
-            return stream.read()
+            if most is None:
+                return stream.read()
+            data = bytearray()
+            while len(data) <= most and (piece := stream.read(min(READ_BYTES, most + 1 - len(data)))):
+                data += piece
+        if len(data) > most:
+            raise StorageError(f"{uri} has more than {most} bytes, which is more than such a file ever has: check it")
+        return bytes(data)
 
     @contextmanager
     def open(self, uri: str) -> Iterator[BinaryIO]:

@@ -1,24 +1,26 @@
 import gzip
 import threading
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddb_assets.exports.data_file import MAX_LINE_BYTES, read_blocks, verify
+from ddb_assets.exports.data_file import BLANK_LINES, MAX_LINE_BYTES, read_blocks, verify
 from ddb_assets.exports.manifest import DataFile, ManifestError, read_export
 from ddb_assets.resources.storage import Storage
 from ddb_assets_tests.exports.written_export import alter, alter_entry, md5, write_export
 from ddb_assets_tests.places import Place
 
+ITEMS = 10_000  # what manifests list here, unless a test is about it
 LINE = b'{"Item":{"id":{"S":"a"}}}\n'
 
 
 def written(path: Path, data: bytes) -> DataFile:
     path.write_bytes(data)
-    return DataFile(str(path), f"AWSDynamoDB/data/{path.name}", 1, md5(data), None)
+    return DataFile(str(path), f"AWSDynamoDB/data/{path.name}", ITEMS, md5(data), None)
 
 
 @given(
@@ -72,14 +74,14 @@ def test_what_is_no_complete_gzip(tmp_path: Path, data: bytes) -> None:
     as_listed = written(tmp_path / "f.gz", data)
     with pytest.raises(ManifestError, match=r"f\.gz is as AWS listed it, but is no complete gzip file"):
         list(read_blocks(Storage(), as_listed))
-    damaged = DataFile(as_listed.uri, as_listed.key, 1, md5(GOOD), None)
+    damaged = DataFile(as_listed.uri, as_listed.key, ITEMS, md5(GOOD), None)
     with pytest.raises(ManifestError, match=r"f\.gz is damaged: its MD5 is .*, the manifest says .*"):
         list(read_blocks(Storage(), damaged))
 
 
 @pytest.mark.parametrize("data", [b"", gzip.compress(LINE), GOOD + bytes(3)], ids=["emptied", "other", "padded"])
 def test_sound_gzip_of_other_content(tmp_path: Path, data: bytes) -> None:
-    file = DataFile(written(tmp_path / "f.gz", data).uri, "AWSDynamoDB/data/f.gz", 1, md5(GOOD), None)
+    file = DataFile(written(tmp_path / "f.gz", data).uri, "AWSDynamoDB/data/f.gz", ITEMS, md5(GOOD), None)
     with pytest.raises(ManifestError) as caught:
         list(read_blocks(Storage(), file))
     assert md5(data) in str(caught.value)
@@ -106,8 +108,23 @@ def test_a_missing_file_says_where_it_was_looked_for(place: Place) -> None:
 def test_a_line_too_long_for_any_item_does_not_fill_the_memory(tmp_path: Path) -> None:
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range((MAX_LINE_BYTES >> 20) * 4)) + packer.flush()
-    with pytest.raises(ManifestError, match="a line of more than"):
+    with pytest.raises(ManifestError, match="line 1 has more than"):
         next(read_blocks(Storage(), written(tmp_path / "f.gz", packed)))
+
+
+@pytest.mark.parametrize("line", [b"{}\n", LINE, b"\n", b"\r\n", b"x" * 500 + b"\n"])
+@pytest.mark.parametrize("listed", [0, 1, 3000])
+def test_a_file_with_more_lines_than_its_manifest_lists_is_not_read_to_its_end(
+    line: bytes, listed: int, tmp_path: Path
+) -> None:
+    data = gzip.compress(line * 1_000_000, 1)
+    file = replace(written(tmp_path / "f.gz", data), item_count=listed)
+    read: list[int] = []
+    with pytest.raises(ManifestError, match=rf"f\.gz: the manifest lists {listed} items, the file has more lines"):
+        read.extend(map(len, read_blocks(Storage(), file, block_bytes=10_000)))
+    assert sum(read) <= (2 * listed + BLANK_LINES) * len(line)
+    with pytest.raises(ManifestError, match="is damaged"):  # which is what it is, if it is another file
+        list(read_blocks(Storage(), replace(file, md5=md5(b""))))
 
 
 def test_abandoned_reading_closes_the_file(place: Place) -> None:

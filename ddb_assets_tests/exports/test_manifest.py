@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports import manifest
 from ddb_assets.exports.data_file import read_blocks, verify
 from ddb_assets.exports.manifest import Export, ManifestError, read_export
 from ddb_assets.resources.storage import Storage, join
@@ -334,6 +335,30 @@ def test_missing_data(place: Place) -> None:
     place.storage.delete([file.uri for file in export.files])
     with pytest.raises(ManifestError, match=r"lacks the data file exports/AWSDynamoDB/.*file0.json.gz"):
         read_export(place.storage, home)
+
+
+@pytest.mark.parametrize(
+    ("bound", "name"),
+    [("MAX_SUMMARY_BYTES", "manifest-summary.json"), ("MAX_FILES_BYTES", "manifest-files.json")],
+)
+def test_a_manifest_that_is_too_large_is_not_read_whole(
+    place: Place, monkeypatch: pytest.MonkeyPatch, bound: str, name: str
+) -> None:
+    home = write_export(place.storage, place.root)
+    size = place.storage.size(f"{home}/{name}")
+    monkeypatch.setattr(manifest, bound, size)
+    read_export(place.storage, home)
+    monkeypatch.setattr(manifest, bound, size - 1)
+    with pytest.raises(DdbAssetsError, match=rf"{name} has more than {size - 1} bytes"):
+        read_export(place.storage, home)
+
+
+def test_a_line_of_a_manifest_that_is_too_long(place: Place) -> None:
+    home = write_export(place.storage, place.root)
+    alter_entry(place.storage, home, 1, dataFileS3Key="x" * manifest.MAX_LINE_BYTES)
+    with pytest.raises(ManifestError, match=r"line 2 has \d+ bytes: no line of AWS has") as refused:
+        read_export(place.storage, home)
+    assert len(str(refused.value)) < 1000
 
 
 def test_an_export_of_nothing(place: Place) -> None:

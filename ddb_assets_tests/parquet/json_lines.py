@@ -83,17 +83,18 @@ class Line:
 
 
 class Lines:
-    """Makes lines, the same ones for the same seed."""
+    """Makes lines, the same ones for the same seed; this share of them has a name that no other line has."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, own_names: float) -> None:
         self._random = random.Random(seed)
+        self._own_names = own_names
 
     def line(self, key: str) -> Line:
         """The next line, with this key."""
         chance = self._random.random
         attributes = Object([("pk", Object([("S", key)])), *self._fields(self._random.randint(0, 5))])
         good = True
-        if chance() < 0.1:  # what no line had before, so that nothing but the count tells of it
+        if chance() < self._own_names:  # so that nothing but the count tells of it
             attributes.append((f"only {key}", self._value(1)))
         if chance() < 0.03:  # just allowed, or just not
             depth = self._random.choice([DEEPEST, DEEPEST + 1, 60, 100])

@@ -14,7 +14,7 @@ from ddb_assets.parquet.flatten import FlattenError, flatten, read_report
 from ddb_assets.parquet.report import Report
 from ddb_assets.resources.storage import MissingFileError, Storage
 from ddb_assets.table import KeySchema, Table
-from ddb_assets_tests.exports.written_export import alter_entry, md5, write_export
+from ddb_assets_tests.exports.written_export import alter_entry, alter_summary, md5, write_export
 
 STORAGE = Storage()
 GOOD = [
@@ -158,10 +158,21 @@ def test_a_truncated_file_refuses_the_export_and_leaves_no_report(tmp_path: Path
 
 def test_a_file_with_other_counts_than_the_manifest_says(tmp_path: Path) -> None:
     source = write_export(STORAGE, str(tmp_path / "bucket"), lines=[GOOD[:2], GOOD[2:4]])
-    alter_entry(STORAGE, source, 0, itemCount=1)
-    alter_entry(STORAGE, source, 1, itemCount=3)
-    with pytest.raises(FlattenError, match=r"the manifest lists \d items, the file has 2 lines"):
+    alter_entry(STORAGE, source, 0, itemCount=3)
+    alter_summary(STORAGE, source, itemCount=5)
+    with pytest.raises(FlattenError, match=r"the manifest lists 3 items, the file has 2 lines"):
         run(tmp_path, source)
+
+
+def test_a_file_with_more_lines_than_the_manifest_says_is_flattened_no_further(tmp_path: Path) -> None:
+    """A few KB of gzip can be any number of lines, and each could be a line of quarantine."""
+    source = write_export(STORAGE, str(tmp_path / "bucket"), lines=[GOOD])
+    data = gzip.compress(b"{}\n" * 5_000_000)
+    STORAGE.write(f"{source}/data/file0.json.gz", data)
+    alter_entry(STORAGE, source, 0, md5Checksum=md5(data))
+    with pytest.raises(ManifestError, match=r"file0\.json\.gz: the manifest lists 100 items, the file has more lines"):
+        run(tmp_path, source)
+    assert list(STORAGE.list(str(tmp_path / "out"))) == []
 
 
 def test_a_report_of_another_make(tmp_path: Path) -> None:

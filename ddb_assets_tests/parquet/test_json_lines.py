@@ -18,9 +18,12 @@ from ddb_assets_tests.parquet.rebuild import by_value, rebuild
 from ddb_assets_tests.parquet.test_bad_lines import STORAGE, flattened, quarantined, run
 from ddb_assets_tests.parquet.texts import with_texts
 
-AT_ONCE = 1000
-BATCHES = -(-int(os.environ.get("JSON_LINES", "2000")) // AT_ONCE)
-"""JSON_LINES=100000 makes so many lines."""
+LINES = int(os.environ.get("JSON_LINES", "2000"))
+"""JSON_LINES=100000 makes so many."""
+AT_ONCE = min(LINES, 10_000) // 2
+BATCHES = -(-LINES // AT_ONCE)
+OWN_NAMES = 80
+"""In a batch; each is a column."""
 
 
 def one_after_the_other(folder: Path, *exports: list[list[bytes]]) -> Report:
@@ -41,7 +44,7 @@ def one_after_the_other(folder: Path, *exports: list[list[bytes]]) -> Report:
 
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_every_line_is_kept_whole_or_put_aside(batch: int, tmp_path: Path) -> None:
-    grammar = Lines(batch)
+    grammar = Lines(batch, OWN_NAMES / AT_ONCE)
     known = [grammar.line(f"first{number}").text.encode() for number in range(AT_ONCE // 20)]
     lines = {f"k{number}": grammar.line(f"k{number}") for number in range(AT_ONCE)}
     encoded = [line.text.encode() for line in lines.values()]

@@ -60,6 +60,14 @@ def test_streams_come_in_pieces(place: Place) -> None:
         assert stream.read(3) + stream.read() == content
 
 
+def test_a_file_that_is_too_large_is_not_read_whole(place: Place) -> None:
+    uri = join(place.root, "large")
+    place.storage.write(uri, bytes(3 << 20))
+    assert len(place.storage.read(uri, most=3 << 20)) == 3 << 20
+    with pytest.raises(StorageError, match="large has more than 3145727 bytes"):
+        place.storage.read(uri, most=(3 << 20) - 1)
+
+
 def test_only_the_first_creates(place: Place) -> None:
     uri = f"{place.root}/schemas/000001.json"
     results: list[bool] = []
