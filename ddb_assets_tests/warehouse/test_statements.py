@@ -24,7 +24,7 @@ from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Column, Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse import evolution
+from ddb_assets.warehouse import ddl, evolution
 from ddb_assets.warehouse.inspection import inspect
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import Layout, LoadError
@@ -145,7 +145,17 @@ def twice_the_same(warehouse: RedshiftWarehouse, folder: Path) -> None:
         load(warehouse, reported([write(folder / "t", twice, rows)], window=(at(10), at(20))))
 
 
-SCENES = (windows_of_orders, kept_rows, columns_that_grow, long_documents, refused, twice_the_same)
+def shared_ledger(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """The ledger that all tables shared is brought over; then a view that another one has to give way to."""
+    load(warehouse, items(folder / "1", 1, [], {"order_id": "a"}))
+    for text in ("DROP VIEW _ddb_loads", "ALTER TABLE _ddb_loads__orders RENAME TO _ddb_loads"):
+        warehouse.execute(Statement(text))
+    warehouse.execute(Statement("DELETE FROM _ddb_loads WHERE relation IS NULL"))
+    load(warehouse, items(folder / "2", 2, [], {"order_id": "a"}))
+    warehouse.execute(ddl.drop_view(Table("public", "_ddb_loads")))
+
+
+SCENES = (windows_of_orders, kept_rows, columns_that_grow, long_documents, refused, twice_the_same, shared_ledger)
 
 
 @pytest.fixture(scope="module")
