@@ -120,6 +120,10 @@ def columns_that_grow(warehouse: RedshiftWarehouse, folder: Path) -> None:
         items(folder / "2", 2, then, {"number": Decimal("1.5"), "text": "b" * 20}, key=wider),
         options=options,
     )
+    for change in ("ALTER DISTSTYLE AUTO", "ALTER SORTKEY AUTO"):  # Redshift's own keys from now on
+        warehouse.execute(Statement(f"ALTER TABLE orders {change}"))
+    texts = column("number", "VARCHAR(16)", role="key")
+    load(warehouse, items(folder / "3", 3, then, {"number": "x", "text": "b"}, key=texts), options=options)
 
 
 def long_documents(warehouse: RedshiftWarehouse, folder: Path) -> None:
