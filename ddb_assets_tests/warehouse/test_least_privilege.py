@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.report import Column, Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse.inspection import inspect
@@ -22,7 +22,6 @@ from ddb_assets_tests.warehouse.exports import (
     EXTRA,
     KEY,
     VERSION,
-    Column,
     Source,
     at,
     relation,

@@ -136,6 +136,20 @@ def test_a_snapshot_older_than_the_lock_does_no_harm(
     assert select(over_redshift, "SELECT COUNT(*) FROM _ddb_loads") == [(2,)]
 
 
+def test_loads_of_one_table_wait_for_each_other(
+    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is tried again: the lock comes first, and what its last holder committed is seen."""
+    load(over_redshift, exported(tmp_path, "alpha", 5, "a"))
+    windows = [exported(tmp_path, "alpha", time, "a", f"k{time}", window=True) for time in (10, 20, 30)]
+    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", ())
+    redshift.faults.delay_statements(0.01)
+    assert at_once(*(loading(redshift, window) for window in windows)) == []
+    redshift.faults.clear()
+    assert select(over_redshift, "SELECT MAX(sequence), COUNT(*) FROM _ddb_loads") == [(4, 4)]
+    assert len(select(over_redshift, "SELECT order_id FROM alpha")) == 4
+
+
 def shared_again(warehouse: AnyWarehouse) -> None:
     """The ledger as former versions had it."""
     for text in (

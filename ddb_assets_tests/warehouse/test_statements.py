@@ -24,7 +24,7 @@ from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Column, Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse import evolution
+from ddb_assets.warehouse import ddl, evolution
 from ddb_assets.warehouse.inspection import inspect
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import Layout, LoadError
@@ -120,6 +120,10 @@ def columns_that_grow(warehouse: RedshiftWarehouse, folder: Path) -> None:
         items(folder / "2", 2, then, {"number": Decimal("1.5"), "text": "b" * 20}, key=wider),
         options=options,
     )
+    for change in ("ALTER DISTSTYLE AUTO", "ALTER SORTKEY AUTO"):  # Redshift's own keys from now on
+        warehouse.execute(Statement(f"ALTER TABLE orders {change}"))
+    texts = column("number", "VARCHAR(16)", role="key")
+    load(warehouse, items(folder / "3", 3, then, {"number": "x", "text": "b"}, key=texts), options=options)
 
 
 def long_documents(warehouse: RedshiftWarehouse, folder: Path) -> None:
@@ -155,7 +159,26 @@ def started_over(warehouse: RedshiftWarehouse, folder: Path) -> None:
     load(warehouse, source.full(5), restart=True)
 
 
-SCENES = (started_over, windows_of_orders, kept_rows, columns_that_grow, long_documents, refused, twice_the_same)
+def shared_ledger(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """The ledger that all tables shared is brought over; then a view that another one has to give way to."""
+    load(warehouse, items(folder / "1", 1, [], {"order_id": "a"}))
+    for text in ("DROP VIEW _ddb_loads", "ALTER TABLE _ddb_loads__orders RENAME TO _ddb_loads"):
+        warehouse.execute(Statement(text))
+    warehouse.execute(Statement("DELETE FROM _ddb_loads WHERE relation IS NULL"))
+    load(warehouse, items(folder / "2", 2, [], {"order_id": "a"}))
+    warehouse.execute(ddl.drop_view(Table("public", "_ddb_loads")))
+
+
+SCENES = (
+    started_over,
+    windows_of_orders,
+    kept_rows,
+    columns_that_grow,
+    long_documents,
+    refused,
+    twice_the_same,
+    shared_ledger,
+)
 
 
 @pytest.fixture(scope="module")
