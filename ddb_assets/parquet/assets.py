@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from ddb_assets import metadata
-from ddb_assets.automation import explained_failure
+from ddb_assets.automation import RETRIES, explained_failure
 from ddb_assets.dynamodb.attribute_value import parse_path
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.parquet.checks import check_results, check_specs
@@ -16,6 +16,7 @@ from ddb_assets.parquet.flatten import flatten
 from ddb_assets.parquet.names import relation_name
 from ddb_assets.parquet.report import Relation
 from ddb_assets.parquet.schema_store import SchemaStore
+from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.table import Table
@@ -47,7 +48,12 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
         for path, name in named.items()
     }
 
-    @dg.multi_asset(name=f"baseline_{table.name}", specs=list(specs.values()), check_specs=check_specs(specs[()].key))
+    @dg.multi_asset(
+        name=f"baseline_{table.name}",
+        specs=list(specs.values()),
+        check_specs=check_specs(specs[()].key),
+        retry_policy=RETRIES,
+    )
     def baseline(context: dg.AssetExecutionContext, aws: AWS, lake: Lake) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             uri, key = metadata.upstream_export(context, table)
@@ -55,7 +61,8 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
             export = read_export(storage, uri, expected_table=table.table)
             schemas = SchemaStore(storage, lake.schemas)
             out = lake.parquet(table, export.id)
-            flattened = flatten(storage, export, table=table, key=key, out=out, schemas=schemas)
+            progress = counted(context.log.info, f"export {export.id}", export.item_count)
+            flattened = flatten(storage, export, table=table, key=key, out=out, schemas=schemas, on_progress=progress)
         report = flattened.report
         made = {relation.path: relation for relation in report.relations}
         for path, spec in specs.items():

@@ -11,7 +11,7 @@ from datetime import timedelta
 import dagster as dg
 
 from ddb_assets import metadata
-from ddb_assets.automation import explained_failure, warehouse_pool
+from ddb_assets.automation import RETRIES, explained_failure, warehouse_pool
 from ddb_assets.parquet.assets import relations
 from ddb_assets.parquet.flatten import read_report
 from ddb_assets.parquet.report import Relation, Report
@@ -53,11 +53,18 @@ def loaded(
 ) -> Loaded:
     """Loads an export, under a label by which an administrator of the warehouse finds our queries, and looks at it."""
     label = f"ddb_assets {table.name} {window}".rstrip()
+    rows = sum(relation.rows for relation in report.relations)
+    context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
     with open_warehouse(warehouse.address, storage=aws.storage(), aws=aws, label=label) as target:
         schema = target.default_schema
         result = load(target, report, force=force, soft_delete=table.soft_delete, options=table.warehouse)
         found = Loaded(result, inspect(target, schema, report), history(target, schema, report), schema)
-    if not result.applied:
+    if result.applied:
+        context.log.info(
+            f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "
+            f"{result.deleted:,} deleted, {result.stale:,} older than what was there"
+        )
+    else:
         context.log.info(f"export {result.export_id} was already applied at {result.loaded_at.isoformat()}")
     for remark in result.remarks:
         context.log.warning(remark)
@@ -86,6 +93,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         specs=list(specs.values()),
         check_specs=check_specs(specs[()].key),
         pool=warehouse_pool(address),
+        retry_policy=RETRIES,
     )
     def warehouse(
         context: dg.AssetExecutionContext, config: LoadConfig, aws: AWS, warehouse: WarehouseTarget

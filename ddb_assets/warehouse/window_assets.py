@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from ddb_assets import metadata
-from ddb_assets.automation import AS_PARQUET_PASSES, explained_failure, warehouse_pool
+from ddb_assets.automation import AS_PARQUET_PASSES, RETRIES, explained_failure, warehouse_pool
 from ddb_assets.exports.chain import needed_facts
 from ddb_assets.parquet.assets import relations
 from ddb_assets.parquet.flatten import read_report
@@ -58,6 +58,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         partitions_def=partitions,
         backfill_policy=window_policy(),
         pool=warehouse_pool(address),
+        retry_policy=RETRIES,
     )
     def warehouse(
         context: dg.AssetExecutionContext, config: LoadConfig, aws: AWS, warehouse: WarehouseTarget
