@@ -55,9 +55,15 @@ def window_check(check: dg.AssetCheckSpec, partitions: dg.PartitionsDefinition[s
 
 
 def covered_window(
-    assets: Iterable[dg.AssetKey], checks: Iterable[dg.AssetCheckSpec], facts: metadata.Metadata
+    assets: Iterable[dg.AssetKey],
+    checks: Iterable[dg.AssetCheckSpec],
+    facts: metadata.Metadata,
+    standing: Callable[[dg.AssetKey], metadata.Metadata] = lambda _: {},
 ) -> Iterator[Result]:
-    """The results of a step that has nothing to do for a window, because the baseline covers it."""
+    """The results of a step that has nothing to do for a window, because the baseline covers it.
+
+    `standing` is what stays true of each asset: Dagster's page shows the newest materialization's columns and rows.
+    """
     passed = [
         dg.AssetCheckResult(
             passed=True,
@@ -69,7 +75,9 @@ def covered_window(
     ]
     for asset in assets:
         yield dg.MaterializeResult(
-            asset_key=asset, metadata=facts, check_results=[check for check in passed if check.asset_key == asset]
+            asset_key=asset,
+            metadata={**facts, **standing(asset)},
+            check_results=[check for check in passed if check.asset_key == asset],
         )
 
 

@@ -11,6 +11,7 @@ from ddb_assets import metadata
 from ddb_assets.automation import RETRIES, explained_failure
 from ddb_assets.dynamodb.attribute_value import parse_path
 from ddb_assets.exports.manifest import read_export
+from ddb_assets.markdown import code
 from ddb_assets.parquet.checks import check_results, check_specs
 from ddb_assets.parquet.flatten import flatten
 from ddb_assets.parquet.names import relation_name
@@ -79,4 +80,4 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
 def _description(table: Table, path: Path) -> str:
     if not path:
         return f"The newest snapshot of `{table.table}` as Parquet: one flat, typed row per item."
-    return f"The elements of `{'.'.join(path)}` of `{table.table}`: one row per element, with the item's key and its place."
+    return f"The elements of {code('.'.join(path))} of `{table.table}`: one row per element, with the item's key and its place."

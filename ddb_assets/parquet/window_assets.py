@@ -5,6 +5,7 @@ export becomes is `assets.py`.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 
@@ -30,6 +31,7 @@ from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.table import Table
+from ddb_assets.table_facts import standing
 
 
 def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
@@ -66,7 +68,8 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "exports", table, key)
             if metadata.COVERED in facts:
-                yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts))
+                kept = partial(standing, context.instance)
+                yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             export = read_window(storage, str(facts[metadata.URI].value), table)
             out = lake.parquet(table, export.id, key)

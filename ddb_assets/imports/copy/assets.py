@@ -20,6 +20,7 @@ from ddb_assets.imports.copy.restore import parse_moment
 from ddb_assets.imports.copy.run import CopyOutcome, open_tables, run_copy
 from ddb_assets.imports.copy.verify import Verification
 from ddb_assets.imports.pool import only_writer, write_pool
+from ddb_assets.markdown import prose
 from ddb_assets.progress import Told
 from ddb_assets.settings import state_folder
 from ddb_assets.table import default_name
@@ -118,7 +119,7 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
         "destination": dg.MetadataValue.text(report.destination),
         "throttles": dg.MetadataValue.json(report.throttles),
         "compared": dg.MetadataValue.text(str(found)),
-        "not_copied": dg.MetadataValue.md("\n".join(f"- {line}" for line in report.not_copied)),
+        "not_copied": dg.MetadataValue.md("\n".join(f"- {prose(line)}" for line in report.not_copied)),
     }
     if report.rejected:
         facts["rejected_sample"] = dg.MetadataValue.json(report.rejected_sample)

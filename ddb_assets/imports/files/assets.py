@@ -16,6 +16,7 @@ from ddb_assets.imports.files.options import JobOptions, Progress
 from ddb_assets.imports.files.report import ImportReport
 from ddb_assets.imports.files.run import prepare_import
 from ddb_assets.imports.pool import only_writer, write_pool
+from ddb_assets.markdown import code
 from ddb_assets.progress import Told
 from ddb_assets.resources.aws import AWS
 
@@ -58,7 +59,7 @@ def import_asset(
         group_name="imports",
         kinds={"dynamodb"},
         owners=owners,
-        description=f"The items of `{source}` in DynamoDB table `{table}`.",
+        description=f"The items of {code(source)} in DynamoDB table `{table}`.",
         check_specs=[
             dg.AssetCheckSpec(check, asset=key, description=said, blocking=True) for check, said in CHECKS.items()
         ],
