@@ -268,7 +268,9 @@ def loaded(result: LoadResult, relation: Relation, table_name: str, *, soft_dele
 
 def _columns(relation: Relation) -> list[dg.TableColumn]:
     return [
-        dg.TableColumn(column.name, column.type, description=".".join(column.path) or f"bookkeeping: {column.role}")
+        dg.TableColumn(
+            column.name, column.type, description=code(".".join(column.path)) or f"bookkeeping: {column.role}"
+        )
         for column in relation.columns
     ]
 
