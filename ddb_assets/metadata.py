@@ -294,6 +294,6 @@ def _newest(context: dg.AssetExecutionContext, key: dg.AssetKey, *needed: str) -
     if facts := newest(context.instance, key, *needed):
         return facts
     raise UpstreamError(
-        f"{key.to_user_string()} has never been materialized by a run of its own (one that somebody reported holds "
-        "nothing): materialize it first, or the whole group"
+        f"{key.to_user_string()} has never been materialized: materialize it first, or the whole group (a "
+        "materialization that somebody reported by hand holds nothing)"
     )
