@@ -18,9 +18,19 @@ export DDB_ASSETS_STATE := $(STATE)
 demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift), checked to the last row
 	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift)
 
-dev: $(VENV)/installed-demo $(DAGSTER_HOME)/dagster.yaml  ## sandbox, webserver and daemon; Ctrl-C stops all
+# The sandbox's tables are new each time, and what was exported and loaded of the former ones would break every chain: so is
+# the state. Not before the port is known to be free, for else somebody is at work there.
+DEV := $(STATE)/dev-$(PORT)
+dev: export DAGSTER_HOME := $(DEV)/dagster
+dev: export DDB_ASSETS_STATE := $(DEV)
+dev: $(VENV)/installed-demo  ## sandbox, webserver and daemon, begun anew; Ctrl-C stops all
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+		{ echo "port $(PORT) is in use: stop what runs there, or make dev PORT=3001"; exit 1; }
+	rm -rf $(DEV)
+	mkdir -p $(DAGSTER_HOME)
+	cp ddb_assets/cli/dagster.yaml $(DAGSTER_HOME)
 	@echo "Dagster: http://127.0.0.1:$(PORT)"
-	$(BIN)/ddb-assets sandbox --items $(ITEMS) --lake $(STATE)/lake -- $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	$(BIN)/ddb-assets sandbox --items $(ITEMS) -- $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 test: $(VENV)/installed-test
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -46,10 +56,6 @@ bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ##
 
 clean:
 	rm -rf $(VENV) $(STATE) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-
-$(DAGSTER_HOME)/dagster.yaml: ddb_assets/cli/dagster.yaml
-	mkdir -p $(@D)
-	cp $< $@
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "python 3.11 or newer is needed: make PYTHON=python3.11")'

@@ -13,6 +13,9 @@ from urllib.parse import parse_qsl, urlsplit
 import dagster as dg
 
 from ddb_assets.errors import DdbAssetsError, machine_error
+from ddb_assets.resources.aws_errors import AwsUnavailableError
+from ddb_assets.resources.storage import BrokenOffError
+from ddb_assets.warehouse.protocol import InterruptedLoadError
 
 EXPORTS_POOL = "dynamodb_exports"
 """Running export requests; AWS allows 300 exports at once in an account and Region."""
@@ -23,6 +26,9 @@ LOAD_TAG = "ddb_assets/load"
 
 BASELINE = "baseline"
 """The job that exports every table in full."""
+
+RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""Of every step; what only a person can mend fails at once (`explained_failure`)."""
 
 IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
 """A run of a window has a few short steps, one after another: a process for each would take longer than they do."""
@@ -67,14 +73,23 @@ def warehouse_pool(address: str) -> str:
     return "warehouse" if parts.scheme == "duckdb" else f"warehouse_{place}"
 
 
+def passing(error: DdbAssetsError) -> bool:
+    """Whether the same step may succeed a moment later, with nobody having done anything."""
+    return isinstance(error, AwsUnavailableError | BrokenOffError | InterruptedLoadError)
+
+
 @contextmanager
 def explained_failure() -> Iterator[None]:
     """Makes an error that a user can mend the failure's own description, without our stack trace around it."""
     try:
         yield
     except DdbAssetsError as error:
-        raise dg.Failure(description=str(error), metadata={"error": type(error).__name__}) from error
+        raise dg.Failure(
+            description=str(error), metadata={"error": type(error).__name__}, allow_retries=passing(error)
+        ) from error
     except (OSError, MemoryError) as error:
         if ours := machine_error(error):
-            raise dg.Failure(description=str(ours), metadata={"error": type(ours).__name__}) from error
+            raise dg.Failure(
+                description=str(ours), metadata={"error": type(ours).__name__}, allow_retries=False
+            ) from error
         raise

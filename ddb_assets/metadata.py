@@ -13,6 +13,8 @@ import dagster as dg
 from ddb_assets.automation import LOAD_TAG
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import Export
+from ddb_assets.markdown import code, prose
+from ddb_assets.markdown import table as table_of
 from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.profile import path_rows
 from ddb_assets.parquet.report import Relation, Report
@@ -38,6 +40,7 @@ KINDS: Mapping[Stage, frozenset[str]] = {
 MAX_ROWS = 200
 """Rows of a Markdown table: definitions and events must stay small."""
 URI, KEY, FOLDER = "dagster/uri", "key_schema", "export_folder"
+COLUMNS, ROWS, TABLE_NAME = "dagster/column_schema", "dagster/row_count", "dagster/table_name"
 EXPORT_ID, TABLE_ARN, TABLE_ID = "export_id", "table_arn", "table_id"
 BASELINE_TIME, COVERED, WINDOW = "baseline_time", "covered", "window"
 
@@ -107,7 +110,7 @@ def covered(baseline_id: str, baseline_time: datetime) -> Metadata:
         BASELINE_TIME: dg.MetadataValue.timestamp(baseline_time),
         "dagster/partition_row_count": dg.MetadataValue.int(0),
         "summary": dg.MetadataValue.md(
-            f"Covered by the baseline `{baseline_id}` of {baseline_time.isoformat(timespec='seconds')}: there is nothing "
+            f"Covered by the baseline {code(baseline_id)} of {baseline_time.isoformat(timespec='seconds')}: there is nothing "
             "to export or to load."
         ),
     }
@@ -149,8 +152,8 @@ def _export(export: Export) -> Metadata:
     facts["summary"] = _markdown(
         ("", ""),
         [
-            ("Export", f"`{export.id}`"),
-            ("Table", f"`{export.table_arn}`"),
+            ("Export", code(export.id)),
+            ("Table", code(export.table_arn)),
             ("As of" if export.kind == "full" else "Window", " to ".join(times)),
             ("Items", f"{export.item_count:,}"),
             ("Data files", f"{len(export.files):,}"),
@@ -164,8 +167,8 @@ def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
     """Of one relation of an export flattened into `folder`; `upstream_folder` reads that back."""
     report = flattened.report
     facts: Metadata = {
-        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=_columns(relation))),
-        "dagster/row_count": dg.MetadataValue.int(relation.rows),
+        COLUMNS: dg.MetadataValue.table_schema(dg.TableSchema(columns=_columns(relation))),
+        ROWS: dg.MetadataValue.int(relation.rows),
         URI: dg.MetadataValue.text(join(folder, relation.name)),
         FOLDER: dg.MetadataValue.text(folder),
         "export_id": dg.MetadataValue.text(report.export_id),
@@ -182,7 +185,7 @@ def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
             "summary": _markdown(
                 ("Relation", "Rows", "Columns", "Parts", "Bytes"),
                 [
-                    (f"`{r.name}`", f"{r.rows:,}", len(r.columns), len(r.parts), f"{sum(p.bytes for p in r.parts):,}")
+                    (code(r.name), f"{r.rows:,}", len(r.columns), len(r.parts), f"{sum(p.bytes for p in r.parts):,}")
                     for r in report.relations
                 ],
                 f"{report.items_in_manifest:,} items in the manifest = {report.root.rows:,} rows + "
@@ -192,14 +195,12 @@ def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
             "profile": _profile(flattened),
         }
         if report.misfits:
-            rows = [
-                (what, f"`{path}`", f"{n:,}") for what, paths in report.misfits.items() for path, n in paths.items()
-            ]
+            rows = [(what, code(path), f"{n:,}") for what, paths in report.misfits.items() for path, n in paths.items()]
             facts["misfits"] = _markdown(("What happened", "Path", "Values"), rows[:MAX_ROWS])
         if changes := flattened.changes:
             facts["schema_changes"] = _markdown(
                 ("Path", "Change", "Seen in item"),
-                [(f"`{c.path}`", c.what, f"`{c.example}`" if c.example else "") for c in changes[:MAX_ROWS]],
+                [(code(c.path), prose(c.what), code(c.example)) for c in changes[:MAX_ROWS]],
                 f"Schema version {report.schema_version}.",
             )
     return facts
@@ -209,13 +210,13 @@ def _profile(flattened: Flattened) -> dg.MetadataValue:
     """What stood at every path, as a Markdown table; the whole of it is in profile.json."""
     rows = [
         (
-            f"`{row['path']}`",
+            code(str(row["path"])),
             ", ".join(f"{name} {count:,}" for name, count in row["types"].items()),
             "" if row["absent"] is None else f"{row['absent']:.1%}",
             "" if row["null"] is None else f"{row['null']:.1%}",
             row["max_bytes"] or "",
             f"{row['integer_digits']}.{row['scale']}" if row["integer_digits"] else "",
-            f"`{row['example']}`" if row["example"] else "",
+            code(str(row["example"] or "")),
         )
         for row in path_rows(flattened.profile)
     ]
@@ -232,9 +233,9 @@ def loaded(result: LoadResult, relation: Relation, table_name: str, *, soft_dele
             dg.TableColumn(DELETED_AT, "TIMESTAMP", "bookkeeping: when the item was deleted, NULL if it is there")
         )
     facts: Metadata = {
-        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns)),
-        "dagster/row_count": dg.MetadataValue.int(in_table),
-        "dagster/table_name": dg.MetadataValue.text(table_name),
+        COLUMNS: dg.MetadataValue.table_schema(dg.TableSchema(columns=columns)),
+        ROWS: dg.MetadataValue.int(in_table),
+        TABLE_NAME: dg.MetadataValue.text(table_name),
         "export_id": dg.MetadataValue.text(result.export_id),
         "applied": dg.MetadataValue.bool(result.applied),
         "rows_loaded": dg.MetadataValue.int(result.rows.get(relation.name, 0)),
@@ -258,25 +259,24 @@ def loaded(result: LoadResult, relation: Relation, table_name: str, *, soft_dele
         facts["seconds"] = dg.MetadataValue.float(result.seconds)
         facts["summary"] = _markdown(
             ("Table", "Rows now", "Loaded from this export"),
-            [(f"`{name}`", f"{rows:,}", f"{result.rows.get(name, 0):,}") for name, rows in result.table_rows.items()],
-            f"Export `{result.export_id}` {'applied' if result.applied else 'was already applied'} "
-            f"(load {result.sequence}, {result.loaded_at.isoformat(timespec='seconds')}). {' '.join(result.remarks)}",
+            [(code(name), f"{rows:,}", f"{result.rows.get(name, 0):,}") for name, rows in result.table_rows.items()],
+            f"Export {code(result.export_id)} {'applied' if result.applied else 'was already applied'} "
+            f"(load {result.sequence}, {result.loaded_at.isoformat(timespec='seconds')}). {prose(' '.join(result.remarks))}",
         )
     return facts
 
 
 def _columns(relation: Relation) -> list[dg.TableColumn]:
     return [
-        dg.TableColumn(column.name, column.type, description=".".join(column.path) or f"bookkeeping: {column.role}")
+        dg.TableColumn(
+            column.name, column.type, description=code(".".join(column.path)) or f"bookkeeping: {column.role}"
+        )
         for column in relation.columns
     ]
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> dg.MetadataValue:
-    """A Markdown table, and a sentence below it."""
-    lines = [header, ["---"] * len(header), *rows]
-    table = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return dg.MetadataValue.md(f"{table}\n\n{note}".rstrip())
+    return dg.MetadataValue.md(table_of(header, rows, note))
 
 
 def upstream_export(context: dg.AssetExecutionContext, table: Table) -> tuple[str, KeySchema]:
@@ -294,6 +294,6 @@ def _newest(context: dg.AssetExecutionContext, key: dg.AssetKey, *needed: str) -
     if facts := newest(context.instance, key, *needed):
         return facts
     raise UpstreamError(
-        f"{key.to_user_string()} has never been materialized by a run of its own (one that somebody reported holds "
-        "nothing): materialize it first, or the whole group"
+        f"{key.to_user_string()} has never been materialized: materialize it first, or the whole group (a "
+        "materialization that somebody reported by hand holds nothing)"
     )

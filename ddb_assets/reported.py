@@ -4,7 +4,7 @@ Anybody can report one, in the UI or by the API: it has none of our metadata, an
 for it. So what an asset of ours has is what the newest materialization says that a step or sensor of ours has made.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
@@ -15,6 +15,21 @@ def newest(
     instance: dg.DagsterInstance, asset: dg.AssetKey, *needed: str, partition: str | None = None, instead: str = ""
 ) -> Mapping[str, dg.MetadataValue] | None:
     """The metadata of the newest materialization that has all of `needed`, or has `instead`; None when there is none."""
+    _, facts = _newest(instance, asset, needed, partition, instead)
+    return facts
+
+
+def newest_of(
+    instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *needed: str
+) -> Mapping[str, dg.MetadataValue]:
+    """The same of several assets that tell of one thing; empty when none has told."""
+    found = [_newest(instance, asset, needed, None, "") for asset in assets]
+    return max(found, key=lambda each: each[0])[1] or {}
+
+
+def _newest(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, needed: Iterable[str], partition: str | None, instead: str
+) -> tuple[float, Mapping[str, dg.MetadataValue] | None]:
     wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=None if partition is None else [partition])
     limit, cursor, more = 1, None, True  # the newest is ours but for once in a long while
     while more:
@@ -24,6 +39,6 @@ def newest(
                 record.asset_materialization.metadata if record.asset_materialization else {}
             )
             if instead in facts or set(needed) <= facts.keys():
-                return facts
+                return record.timestamp, facts
         limit, cursor, more = PAGE, found.cursor, found.has_more
-    return None
+    return 0.0, None

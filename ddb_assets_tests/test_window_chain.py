@@ -115,6 +115,32 @@ def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Cha
     assert facts(based, "warehouse/orders", partitions[0])["applied"] is False
 
 
+def shown(chain: Chain, key: str) -> tuple[dict[str, str], int, str]:
+    """Columns, rows and name of the table, as its page shows them: from the newest materialization."""
+    event = chain.instance.get_latest_materialization_event(asset(key))
+    assert event
+    assert event.asset_materialization
+    told = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    columns: Any = told["dagster/column_schema"]
+    return {c.name: c.type for c in columns.columns}, told["dagster/row_count"], told["dagster/table_name"]  # type: ignore[return-value]
+
+
+def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain) -> None:
+    stages = ("exports/orders", *PARQUET, *TABLES)
+    before = {name: shown(based, f"warehouse_baseline/{name}") for name in ("orders", "orders__items")}
+    covered = key_of(hours_ago(FROM + 2))
+    assert based.run(*stages, partitions=[covered]).success
+    for name, page in before.items():
+        assert shown(based, f"warehouse/{name}") == page
+    kinds = {row[0] for row in query("SELECT column_name FROM duckdb_columns() WHERE table_name = 'orders'")}
+    assert based.run(*stages, partitions=keys(FROM, FROM)).success
+    for at in (keys(FROM, FROM)[0], covered):  # of a window, and again of one that is covered
+        assert based.run(*stages, partitions=[at]).success
+        columns, rows, _ = shown(based, "warehouse/orders")
+        assert set(columns) == kinds
+        assert [(rows,)] == query("SELECT count(*) FROM orders")
+
+
 def test_a_person_who_waits_for_an_export_sees_how_it_stands(based: Chain) -> None:
     result = based.run("exports/orders", partitions=keys(4, 4))
     said = [entry.message for entry in based.instance.all_logs(result.run_id)]

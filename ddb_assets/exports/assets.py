@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from ddb_assets import metadata
-from ddb_assets.automation import EXPORTS_POOL, explained_failure
+from ddb_assets.automation import EXPORTS_POOL, RETRIES, explained_failure
 from ddb_assets.dynamodb.assets import key_schema
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import read_export
@@ -56,7 +56,9 @@ def snapshot_asset(table: Table) -> dg.AssetsDefinition:
         description="The manifests are intact and count what DynamoDB says it exported.",
     )
 
-    @dg.multi_asset(name=f"snapshots_{table.name}", specs=[spec], check_specs=[check], pool=EXPORTS_POOL)
+    @dg.multi_asset(
+        name=f"snapshots_{table.name}", specs=[spec], check_specs=[check], pool=EXPORTS_POOL, retry_policy=RETRIES
+    )
     def snapshot(
         context: dg.AssetExecutionContext, config: SnapshotConfig, aws: AWS, lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:

@@ -65,7 +65,7 @@ def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
 def no_baseline(table: Table) -> str:
     """What to do where there is none."""
     return (
-        f"{table.name} has no baseline: materialize {baseline_assets(table)}, then its windows (one that somebody reported "
+        f"{table.name} has no baseline yet: materialize {baseline_assets(table)}, then its windows (one that somebody reported "
         "by hand holds nothing)"
     )
 

@@ -12,6 +12,7 @@ from ddb_assets import metadata
 from ddb_assets.automation import EVERY_HOUR
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.chain import Baseline, NoBaselineError, due_by_the_clock, loaded_baseline, materialized
+from ddb_assets.markdown import prose
 from ddb_assets.table import Table
 
 COMPLETE, FRESH = "windows_complete", "fresh"
@@ -65,7 +66,7 @@ def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> li
             asset_key=metadata.asset_key("warehouse", table.name),
             check_name=name,
             severity=severity,
-            description=reason,
+            description=prose(reason),
         )
         for name in (COMPLETE, FRESH)
     ]

@@ -29,6 +29,7 @@ from ddb_assets.exports.follow import started_at
 from ddb_assets.exports.manifest import SUMMARY, Export, ManifestError, read_export
 from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.windows import Window, WindowError, partition_of
+from ddb_assets.markdown import prose
 from ddb_assets.partitions import window_partitions
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
@@ -259,7 +260,7 @@ class _Tick:
                 check_name=VERIFIED,
                 passed=problem is None,
                 blocking=True,
-                description=problem,
+                description=problem and prose(problem),
                 metadata={metadata.WINDOW: dg.MetadataValue.text(key), **facts},
             )
         )

@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from ddb_assets import metadata
-from ddb_assets.automation import EXPORTS_POOL, explained_failure
+from ddb_assets.automation import EXPORTS_POOL, RETRIES, explained_failure
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.assets import VERIFIED
 from ddb_assets.exports.chain import Baseline, check_obtainable, check_same_table, loaded_baseline
@@ -71,6 +71,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         partitions_def=partitions,
         backfill_policy=window_policy(),
         pool=EXPORTS_POOL,
+        retry_policy=RETRIES,
     )
     def exports(context: dg.AssetExecutionContext, config: WindowConfig, aws: AWS, lake: Lake) -> Iterator[Event]:
         with explained_failure():

@@ -9,14 +9,16 @@ import dagster as dg
 from pydantic import Field
 
 from ddb_assets import metadata
-from ddb_assets.automation import explained_failure
+from ddb_assets.automation import RETRIES, explained_failure
 from ddb_assets.dynamodb.attribute_value import parse_path
 from ddb_assets.exports.manifest import read_export
+from ddb_assets.markdown import code
 from ddb_assets.parquet.checks import check_results, check_specs
 from ddb_assets.parquet.flatten import flatten
 from ddb_assets.parquet.names import relation_name
 from ddb_assets.parquet.report import Relation
 from ddb_assets.parquet.schema_store import SchemaStore
+from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.table import Table
@@ -57,7 +59,12 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
         for path, name in named.items()
     }
 
-    @dg.multi_asset(name=f"baseline_{table.name}", specs=list(specs.values()), check_specs=check_specs(specs[()].key))
+    @dg.multi_asset(
+        name=f"baseline_{table.name}",
+        specs=list(specs.values()),
+        check_specs=check_specs(specs[()].key),
+        retry_policy=RETRIES,
+    )
     def baseline(
         context: dg.AssetExecutionContext, config: BaselineConfig, aws: AWS, lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
@@ -67,8 +74,16 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
             export = read_export(storage, uri, expected_table=table.table)
             schemas = SchemaStore(storage, lake.schemas)
             out = lake.parquet(table, export.id)
-            restart = config.restart
-            flattened = flatten(storage, export, table=table, key=key, out=out, schemas=schemas, restart=restart)
+            flattened = flatten(
+                storage,
+                export,
+                table=table,
+                key=key,
+                out=out,
+                schemas=schemas,
+                restart=config.restart,
+                on_progress=counted(context.log.info, f"export {export.id}", export.item_count),
+            )
         report = flattened.report
         made = {relation.path: relation for relation in report.relations}
         for path, spec in specs.items():
@@ -85,4 +100,4 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
 def _description(table: Table, path: Path) -> str:
     if not path:
         return f"The newest snapshot of `{table.table}` as Parquet: one flat, typed row per item."
-    return f"The elements of `{'.'.join(path)}` of `{table.table}`: one row per element, with the item's key and its place."
+    return f"The elements of {code('.'.join(path))} of `{table.table}`: one row per element, with the item's key and its place."

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from ddb_assets.markdown import code
 from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.table import Table
 
@@ -88,6 +89,6 @@ def _by_path(
         asset_key=asset,
         check_name=name,
         severity=severity,
-        description=f"{worst} {what}" if worst else None,
+        description=f"{code(worst)} {what}" if worst else None,
         metadata={"values": sum(counts.values()), "by_path": dict(counts)},
     )

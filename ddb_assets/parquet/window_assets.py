@@ -5,11 +5,12 @@ export becomes is `assets.py`.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
 
 from ddb_assets import metadata
-from ddb_assets.automation import explained_failure
+from ddb_assets.automation import RETRIES, explained_failure
 from ddb_assets.exports.chain import needed_facts
 from ddb_assets.exports.window_assets import read_window
 from ddb_assets.parquet.assets import relations
@@ -26,9 +27,11 @@ from ddb_assets.partitions import (
     window_partitions,
     window_policy,
 )
+from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.table import Table
+from ddb_assets.table_facts import standing
 
 
 def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
@@ -54,6 +57,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
         check_specs=checks,
         partitions_def=partitions,
         backfill_policy=window_policy(),
+        retry_policy=RETRIES,
     )
     def parquet(context: dg.AssetExecutionContext, aws: AWS, lake: Lake) -> Iterator[Event]:
         with explained_failure():
@@ -64,11 +68,15 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "exports", table, key)
             if metadata.COVERED in facts:
-                yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts))
+                kept = partial(standing, context.instance)
+                yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             export = read_window(storage, str(facts[metadata.URI].value), table)
             out = lake.parquet(table, export.id, key)
-            flattened = flatten(storage, export, table=table, key=key_schema, out=out, schemas=schemas)
+            progress = counted(context.log.info, f"window {key}", export.item_count)
+            flattened = flatten(
+                storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress
+            )
             report = flattened.report
             made = {relation.path: relation for relation in report.relations}
             for path, spec in specs.items():

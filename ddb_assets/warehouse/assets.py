@@ -4,7 +4,7 @@ All relations of a table are loaded in one transaction, so they are one step. Ho
 change afterwards is `window_assets.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,13 +12,16 @@ import dagster as dg
 from pydantic import Field
 
 from ddb_assets import metadata
-from ddb_assets.automation import explained_failure, warehouse_pool
+from ddb_assets.automation import RETRIES, explained_failure, warehouse_pool
+from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.assets import relations
 from ddb_assets.parquet.flatten import read_report
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
+from ddb_assets.table_facts import of_table
+from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.inspection import Inspection, inspect
@@ -43,12 +46,13 @@ class BaselineLoadConfig(LoadConfig):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did, what is there since, and where: `schema` is that of the tables."""
+    """What a load did, what is there since, and where: `schema` is that of the tables, `columns` what each has."""
 
     result: LoadResult
     seen: Inspection
     known: History
     schema: str
+    columns: Mapping[str, Mapping[str, SqlType]]
 
 
 def loaded(
@@ -64,13 +68,21 @@ def loaded(
 ) -> Loaded:
     """Loads an export, under a label by which an administrator of the warehouse finds our queries, and looks at it."""
     label = f"ddb_assets {table.name} {window}".rstrip()
+    rows = sum(relation.rows for relation in report.relations)
+    context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
     with open_warehouse(warehouse.address, storage=aws.storage(), aws=aws, label=label) as target:
         schema = target.default_schema
         result = load(
             target, report, force=force, restart=restart, soft_delete=table.soft_delete, options=table.warehouse
         )
-        found = Loaded(result, inspect(target, schema, report), history(target, schema, report), schema)
-    if not result.applied:
+        columns = {name: target.catalog(sql.Table(schema, name)) for name in result.table_rows}
+        found = Loaded(result, inspect(target, schema, report), history(target, schema, report), schema, columns)
+    if result.applied:
+        context.log.info(
+            f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "
+            f"{result.deleted:,} deleted, {result.stale:,} older than what was there"
+        )
+    else:
         context.log.info(f"export {result.export_id} was already applied at {result.loaded_at.isoformat()}")
     for remark in result.remarks:
         context.log.warning(remark)
@@ -99,6 +111,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         specs=list(specs.values()),
         check_specs=check_specs(specs[()].key),
         pool=warehouse_pool(address),
+        retry_policy=RETRIES,
     )
     def warehouse(
         context: dg.AssetExecutionContext, config: BaselineLoadConfig, aws: AWS, warehouse: WarehouseTarget
@@ -113,8 +126,11 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             relation = made.get(path) or Relation(name=named[path], path=path, columns=())
             yield dg.MaterializeResult(
                 asset_key=spec.key,
-                metadata=metadata.loaded(
-                    done.result, relation, f"{done.schema}.{relation.name}", soft_delete=table.soft_delete
+                metadata=of_table(
+                    metadata.loaded(
+                        done.result, relation, f"{done.schema}.{relation.name}", soft_delete=table.soft_delete
+                    ),
+                    done.columns.get(relation.name, {}),
                 )
                 | _baseline(report, done.known),
                 check_results=[] if path else check_results(done.result, done.seen, relation.name, spec.key),

@@ -5,6 +5,7 @@ How the warehouse is asked is `inspection.py`.
 
 import dagster as dg
 
+from ddb_assets.markdown import code
 from ddb_assets.warehouse.inspection import Inspection
 from ddb_assets.warehouse.ledger import LoadResult
 
@@ -44,7 +45,9 @@ def check_results(result: LoadResult, seen: Inspection, root: str, asset: dg.Ass
             asset_key=asset,
             check_name=COUNTED,
             severity=dg.AssetCheckSeverity.WARN,
-            description="; ".join(f"{name}: {then:,} then, {now:,} now" for name, (then, now) in differing.items())
+            description="; ".join(
+                f"{code(name)}: {then:,} then, {now:,} now" for name, (then, now) in differing.items()
+            )
             or None,
             metadata={"recorded": seen.recorded, "counted": seen.counted},
         ),

@@ -6,11 +6,12 @@ they are one step. How is `load.py`'s matter.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 
 from ddb_assets import metadata
-from ddb_assets.automation import AS_PARQUET_PASSES, explained_failure, warehouse_pool
+from ddb_assets.automation import AS_PARQUET_PASSES, RETRIES, explained_failure, warehouse_pool
 from ddb_assets.exports.chain import needed_facts
 from ddb_assets.parquet.assets import relations
 from ddb_assets.parquet.flatten import read_report
@@ -27,6 +28,7 @@ from ddb_assets.partitions import (
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
+from ddb_assets.table_facts import of_table, standing
 from ddb_assets.warehouse.assets import LoadConfig, Loaded, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
 
@@ -58,6 +60,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         partitions_def=partitions,
         backfill_policy=window_policy(),
         pool=warehouse_pool(address),
+        retry_policy=RETRIES,
     )
     def warehouse(
         context: dg.AssetExecutionContext, config: LoadConfig, aws: AWS, warehouse: WarehouseTarget
@@ -68,7 +71,8 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "parquet", table, key)
             if metadata.COVERED in facts:
-                yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts))
+                kept = partial(standing, context.instance)
+                yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             report = read_report(storage, str(facts[metadata.FOLDER].value))
             done = loaded(context, table, report, aws=aws, warehouse=warehouse, force=config.force, window=key)
@@ -90,4 +94,5 @@ def _facts(report: Report, done: Loaded, relation: Relation, *, soft_delete: boo
     facts = metadata.loaded(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=soft_delete)
     if report.to_time and not relation.path:
         facts |= metadata.lag(report.to_time, datetime.now(UTC))
+    facts = of_table(facts, done.columns.get(relation.name, {}))
     return metadata.of_window(facts, done.result.rows.get(relation.name, 0))

@@ -67,7 +67,7 @@ def declared(**more: Any) -> dg.Definitions:
 
 def materialize(definitions: dg.Definitions, **config: Any) -> dg.ExecuteInProcessResult:
     asset = definitions.resolve_assets_def(KEY)
-    run_config = {"ops": {asset.op.name: {"config": config}}}
+    run_config = {"ops": {asset.op.name: {"config": {"write": True, **config}}}}
     return dg.materialize([asset], run_config=run_config, raise_on_error=False)
 
 
@@ -105,6 +105,16 @@ def test_deleting_needs_the_runs_own_word(tables: Any) -> None:
     result = materialize(declared(), clean="extra", confirm="Orders-copy")
     assert checks(result) == {"no_rejects": True, "counts_agree": True, "items_equal": True}
     assert tables.scan(TableName="Orders-copy")["Count"] == 12
+
+
+def test_a_run_that_does_not_say_so_writes_nothing(tables: Any) -> None:
+    """As one of *Materialize all*, which asks for no config."""
+    before = tables.scan(TableName="Orders-copy")["Items"]
+    for config in ({}, {"clean": "all", "confirm": "Orders-copy"}):
+        result = materialize(declared(), write=False, **config)
+        assert "nothing was written" in message(result)
+        assert "`write: true`" in message(result)
+        assert tables.scan(TableName="Orders-copy")["Items"] == before
 
 
 def test_yaml_cannot_say_what_deletes() -> None:
@@ -170,7 +180,8 @@ def test_the_demos_copy_is_green(sandbox: Sandbox, pytestconfig: pytest.Config) 
     text = (pytestconfig.rootpath / "ddb_assets/defs/copies/orders/defs.yaml").read_text()
     asked = yaml.safe_load(text)["attributes"]
     definitions = dg.build_defs_for_component(DynamoDBCopy.from_attributes_dict(attributes=asked))
-    result = dg.materialize([definitions.resolve_assets_def(dg.AssetKey(["copies", "orders"]))])
+    asset = definitions.resolve_assets_def(dg.AssetKey(["copies", "orders"]))
+    result = dg.materialize([asset], run_config={"ops": {asset.op.name: {"config": {"write": True}}}})
     assert checks(result) == {"no_rejects": True, "counts_agree": True, "items_equal": True}
     found = [client.scan(TableName=asked[side], Select="COUNT")["Count"] for side in ("source", "destination")]
     assert found[0] == found[1] > 0

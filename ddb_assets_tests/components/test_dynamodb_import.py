@@ -58,7 +58,7 @@ def declared(table: str, source: Path, **more: Any) -> dg.AssetsDefinition:
 
 
 def materialize(asset: dg.AssetsDefinition, **config: Any) -> dg.ExecuteInProcessResult:
-    run_config = {"ops": {asset.op.name: {"config": config}}}
+    run_config = {"ops": {asset.op.name: {"config": {"write": True, **config}}}}
     return dg.materialize([asset], run_config=run_config, raise_on_error=False)
 
 
@@ -86,6 +86,13 @@ def test_it_imports_and_shows_the_numbers(sandbox: Sandbox, table: str, rows: Pa
     assert told["types"] == {"id": "S", "n": "N"}
     assert {"wcu", "seconds", "throttles"} <= told.keys()
     assert len(items_of(sandbox, target_of(sandbox, table))) == 30
+
+
+def test_a_run_that_does_not_say_so_writes_nothing(sandbox: Sandbox, table: str, rows: Path) -> None:
+    """As one of *Materialize all*, which asks for no config."""
+    for config in ({}, {"delete": True, "confirm": table}):
+        assert "nothing was written" in message(materialize(declared(table, rows), write=False, **config))
+    assert not items_of(sandbox, target_of(sandbox, table))
 
 
 def test_a_reject_makes_the_run_fail_and_is_shown(table: str, rows: Path) -> None:

@@ -147,7 +147,10 @@ def test_a_run_upstream_of_which_something_was_reported_says_what_to_do(chain: C
     for stage, missing in (("baseline", "snapshots"), ("warehouse_baseline", "baseline")):
         result = chain.run(f"{stage}/orders", f"{stage}/orders__items")
         (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-        assert f"{missing}/orders has never been materialized by a run" in failure.user_failure_data.description
+        assert (
+            f"{missing}/orders has never been materialized: materialize it first"
+            in failure.user_failure_data.description
+        )
 
 
 def test_a_baseline_that_somebody_reported_holds_up_its_own_table_only(
@@ -160,7 +163,7 @@ def test_a_baseline_that_somebody_reported_holds_up_its_own_table_only(
         chain.export(hours_ago(5), table="Customers")
         ticks = Ticks(chain)
         assert started(ticks.tick()) == {frozenset({"parquet/customers", "warehouse/customers"})}
-        assert "orders has no baseline: materialize snapshots/orders" in str(ticks.tick().skip_reason)
+        assert "orders has no baseline yet: materialize snapshots/orders" in str(ticks.tick().skip_reason)
 
 
 @pytest.mark.parametrize("error", [ChainBrokenError("its log is damaged"), KeyError("surprise")])

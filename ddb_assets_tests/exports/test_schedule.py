@@ -66,7 +66,7 @@ def said(result: dg.SkipReason | list[dg.RunRequest]) -> str:
 
 def test_without_a_baseline_nothing_is_asked_for(chain: Chain) -> None:
     before = chain.exported()
-    assert said(tick(chain)).startswith("no baseline yet: materialize snapshots/orders")
+    assert said(tick(chain)).startswith("orders has no baseline yet: materialize snapshots/orders")
     assert chain.exported() == before
 
 

@@ -99,7 +99,7 @@ def test_an_export_before_any_baseline_waits_for_it(
         export = chain.export(hours_ago(5))
         waiting = ticks.tick()
         assert not waiting.asset_events
-        assert "orders has no baseline: materialize snapshots/orders" in str(waiting.skip_reason)
+        assert "orders has no baseline yet: materialize snapshots/orders" in str(waiting.skip_reason)
         chain.baseline(hours_ago(20).start)
         assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), export.id)]
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import dagster as dg
 
 from ddb_assets import metadata
-from ddb_assets.automation import explained_failure
+from ddb_assets.automation import RETRIES, explained_failure
 from ddb_assets.imports.copy.config import CopyConfig, TableAt
 from ddb_assets.imports.copy.job import CopyReport
 from ddb_assets.imports.copy.mapping import CopyRefusedError
@@ -20,6 +20,8 @@ from ddb_assets.imports.copy.restore import parse_moment
 from ddb_assets.imports.copy.run import CopyOutcome, open_tables, run_copy
 from ddb_assets.imports.copy.verify import Verification
 from ddb_assets.imports.pool import only_writer, write_pool
+from ddb_assets.markdown import prose
+from ddb_assets.progress import Told
 from ddb_assets.settings import state_folder
 from ddb_assets.table import default_name
 
@@ -32,8 +34,10 @@ CHECKS = {
 
 
 class CopyRunConfig(dg.Config):
-    """What can be said in the Launchpad. `confirm` repeats the destination's name when anything is to be deleted."""
+    """What can be said in the Launchpad. Nothing is written unless `write` says so, for *Materialize all* and automation
+    come by here too. `confirm` repeats the destination's name when anything is to be deleted."""
 
+    write: bool = False
     clean: Literal["no", "all", "extra"] = "no"
     from_point_in_time: str = ""
     confirm: str = ""
@@ -55,8 +59,12 @@ def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDef
         description=f"DynamoDB table `{config.destination.table}`, copied from `{config.source.table}`.",
         check_specs=[dg.AssetCheckSpec(check, asset=key, description=said) for check, said in CHECKS.items()],
         pool=write_pool(destination),
+        retry_policy=RETRIES,
     )
     def copies(context: dg.AssetExecutionContext, config: CopyRunConfig) -> Iterator[dg.MaterializeResult[None]]:
+        with explained_failure():
+            _allowed(name, destination, config)
+        told = Told(context.log.info)
         with explained_failure(), only_writer(context, destination):
             opened = open_tables(compared, _moment(config.from_point_in_time), context.log.info)
             outcome = run_copy(
@@ -65,7 +73,7 @@ def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDef
                 config.clean,
                 state_folder() / "copies",
                 confirm=lambda plan: _confirmed(plan, config),
-                on_page=lambda phase, items, _: context.log.debug(f"{phase}: {items} items"),
+                on_page=lambda phase, items, _: told(lambda: f"{phase}: {items:,} items"),
             )
         assert outcome.verification is not None  # noqa: S101 - `compared` asks for one; this tells the type checker
         yield dg.MaterializeResult(
@@ -75,6 +83,14 @@ def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDef
         )
 
     return copies
+
+
+def _allowed(name: str, destination: str, config: CopyRunConfig) -> None:
+    if not config.write:
+        raise CopyRefusedError(
+            f"nothing was written: this run writes into the DynamoDB table {destination} only if its config says "
+            f"`write: true`. Materialize copies/{name} by itself and say so in the Launchpad"
+        )
 
 
 def _confirmed(plan: CopyPlan, config: CopyRunConfig) -> None:
@@ -103,7 +119,7 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
         "destination": dg.MetadataValue.text(report.destination),
         "throttles": dg.MetadataValue.json(report.throttles),
         "compared": dg.MetadataValue.text(str(found)),
-        "not_copied": dg.MetadataValue.md("\n".join(f"- {line}" for line in report.not_copied)),
+        "not_copied": dg.MetadataValue.md("\n".join(f"- {prose(line)}" for line in report.not_copied)),
     }
     if report.rejected:
         facts["rejected_sample"] = dg.MetadataValue.json(report.rejected_sample)

@@ -9,13 +9,15 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from ddb_assets.automation import explained_failure
+from ddb_assets.automation import RETRIES, explained_failure
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.files.config import ImportConfig
-from ddb_assets.imports.files.options import JobOptions
+from ddb_assets.imports.files.options import JobOptions, Progress
 from ddb_assets.imports.files.report import ImportReport
 from ddb_assets.imports.files.run import prepare_import
 from ddb_assets.imports.pool import only_writer, write_pool
+from ddb_assets.markdown import code
+from ddb_assets.progress import Told
 from ddb_assets.resources.aws import AWS
 
 NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "sample_equal"
@@ -36,9 +38,11 @@ class ImportFailedError(DdbAssetsError):
 
 
 class ImportRunConfig(dg.Config):
-    """What can be said in the Launchpad. `delete` takes the files' keys out of the table, and needs `confirm`, the table's
+    """What can be said in the Launchpad. Nothing is written unless `write` says so, for *Materialize all* and automation
+    come by here too. `delete` takes the files' keys out of the table, and needs `confirm`, the table's
     name. `restart` begins again where an earlier run was not finished."""
 
+    write: bool = False
     delete: bool = False
     confirm: str = ""
     restart: bool = False
@@ -55,11 +59,12 @@ def import_asset(
         group_name="imports",
         kinds={"dynamodb"},
         owners=owners,
-        description=f"The items of `{source}` in DynamoDB table `{table}`.",
+        description=f"The items of {code(source)} in DynamoDB table `{table}`.",
         check_specs=[
             dg.AssetCheckSpec(check, asset=key, description=said, blocking=True) for check, said in CHECKS.items()
         ],
         pool=write_pool(table),
+        retry_policy=RETRIES,
     )
     def imports(
         context: dg.AssetExecutionContext, config: ImportRunConfig, aws: AWS
@@ -69,6 +74,11 @@ def import_asset(
         yield dg.MaterializeResult(asset_key=key, metadata=_metadata(report), check_results=list(_checks(key, report)))
 
     def _run(context: dg.AssetExecutionContext, run: ImportRunConfig, aws: AWS) -> ImportReport:
+        if not run.write:
+            raise ImportRefusedError(
+                f"nothing was written: this run writes into the DynamoDB table {table} only if its config says "
+                f"`write: true`. Materialize imports/{name} by itself and say so in the Launchpad"
+            )
         wanted = config
         if run.delete:
             if run.confirm != table.rpartition("/")[2]:
@@ -78,7 +88,13 @@ def import_asset(
                 )
             wanted = config.model_copy(update={"mode": "delete"})
         chosen = JobOptions(**{**asdict(options), "restart": run.restart})
-        report = prepare_import(aws, table, source, wanted, chosen).run()
+        told = Told(context.log.info)
+
+        def progress(now: Progress) -> None:
+            share = f" ({now.bytes_read / now.bytes_total:.0%} of the files)" if now.bytes_total else ""
+            told(lambda: f"{now.rows:,} rows read{share}, {now.totals.written:,} items written")
+
+        report = prepare_import(aws, table, source, wanted, chosen, on_progress=progress).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
         if not report.complete:
             raise ImportFailedError(f"{report.problem}; run it again to go on where it was")

@@ -1,0 +1,36 @@
+"""How far a long step is, told in its log often enough for a person and seldom enough for the log. Pure."""
+
+import threading
+import time
+from collections.abc import Callable
+
+EVERY = 30.0  # seconds
+
+
+class Told:
+    """Says how far a step is, at most once in `EVERY` seconds, whichever thread comes by; a short step says nothing."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self._lock, self._last = say, threading.Lock(), time.monotonic()
+
+    def __call__(self, text: Callable[[], str]) -> None:
+        """`text` is asked only when its time has come."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last < EVERY:
+                return
+            self._last = now
+        self._say(text())
+
+
+def counted(say: Callable[[str], object], what: str, total: int) -> Callable[[int], None]:
+    """For work that tells of each part of `total` items as it is done."""
+    told, lock, done = Told(say), threading.Lock(), 0
+
+    def more(items: int) -> None:
+        nonlocal done
+        with lock:
+            done += items
+        told(lambda: f"{what}: {done:,} of {total:,} items ({done / total:.0%})")
+
+    return more

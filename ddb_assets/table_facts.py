@@ -1,0 +1,28 @@
+"""What the page of a table shows whichever window was the last: the table's own columns, rows and name, not a window's."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from ddb_assets.column_type import SqlType
+from ddb_assets.metadata import COLUMNS, ROWS, TABLE_NAME, Metadata
+from ddb_assets.reported import newest_of
+
+
+def of_table(facts: Metadata, columns: Mapping[str, SqlType]) -> Metadata:
+    """A load's facts with the columns that the table has, which are more than those that its newest export filled."""
+    shown = facts[COLUMNS]
+    if not columns or not isinstance(shown, dg.TableSchemaMetadataValue):
+        return facts
+    said = {column.name: column.description for column in shown.schema.columns}
+    schema = dg.TableSchema([dg.TableColumn(name, str(kind), said.get(name)) for name, kind in columns.items()])
+    return facts | {COLUMNS: dg.MetadataValue.table_schema(schema)}
+
+
+def standing(instance: dg.DagsterInstance, asset: dg.AssetKey) -> Metadata:
+    """What an asset's page goes on showing when nothing was done for a window: columns, rows and name of the table."""
+    stage, name = asset.path
+    baseline = dg.AssetKey(["warehouse_baseline" if stage == "warehouse" else "baseline", name])
+    facts = newest_of(instance, (baseline, asset), COLUMNS)
+    shown = (COLUMNS, ROWS, TABLE_NAME) if stage == "warehouse" else (COLUMNS,)
+    return {name: facts[name] for name in shown if name in facts}

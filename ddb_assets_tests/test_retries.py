@@ -1,0 +1,50 @@
+"""Which failures of a step are tried again by themselves."""
+
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+from ddb_assets.automation import RETRIES, explained_failure
+from ddb_assets.definitions import build_defs
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.chain import ChainBrokenError
+from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError
+from ddb_assets.resources.storage import BrokenOffError, MissingFileError
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError
+
+PASSING = (AwsUnavailableError, BrokenOffError, InterruptedLoadError)
+LASTING = (AwsError, MissingFileError, LoadError, ChainBrokenError)
+
+
+def attempts(fails: Callable[[int], DdbAssetsError | None]) -> tuple[int, bool]:
+    """How often a step was tried that fails so with its number of attempts, and whether it came right."""
+    tried = [0]
+
+    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=RETRIES.max_retries, delay=0))
+    def step() -> None:
+        tried[0] += 1
+        with explained_failure():
+            if error := fails(tried[0]):
+                raise error
+
+    right = dg.materialize([step], raise_on_error=False).success
+    return tried[0], right
+
+
+@pytest.mark.parametrize("error", PASSING)
+def test_what_passes_is_tried_again(error: type[DdbAssetsError]) -> None:
+    assert attempts(lambda number: error("busy") if number < 3 else None) == (3, True)
+    assert attempts(lambda _: error("busy")) == (1 + RETRIES.max_retries, False)
+
+
+@pytest.mark.parametrize("error", LASTING)
+def test_what_a_person_must_mend_fails_at_once(error: type[DdbAssetsError]) -> None:
+    assert attempts(lambda _: error("mend me")) == (1, False)
+
+
+def test_every_step_that_makes_something_is_tried_again() -> None:
+    graph = build_defs().resolve_asset_graph()
+    steps = {node.assets_def.op for node in graph.asset_nodes if node.is_executable}
+    assert len(steps) > 10
+    assert {step.name for step in steps if step.retry_policy != RETRIES} == set()
