@@ -51,13 +51,24 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
     """The schema with everything in `seen` that it can take up; the same object when there is nothing new.
 
     `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
-    Raises SchemaError when the contract now declares a type that a stored column cannot take on.
+    Raises SchemaError when the contract now declares a type that a stored column cannot take on, or one that no key has.
     """
+    _check_keys(schema, table)
     growth = _Growth(schema, table, export_id)
     root = growth.fields(schema.root, seen, (), ())
     if root == schema.root:
         return schema
     return schema.model_copy(update={"root": root, "changes": (*schema.changes, *growth.changes)})
+
+
+def _check_keys(schema: Schema, table: Table) -> None:
+    for attribute in schema.key:
+        declared = table.policy((attribute,)).type
+        if declared and SqlType.parse(declared).name not in KEY_TYPES:
+            raise SchemaError(
+                f"{format_path((attribute,))} is a key attribute, and {declared} does not keep all texts or numbers apart: "
+                f"declare one of {', '.join(sorted(KEY_TYPES))}, or nothing"
+            )
 
 
 class _Growth:
@@ -193,17 +204,12 @@ class _Growth:
             found = scalar_of(seen, policy, SCALARS)
         stored = SqlType.parse(node.type) if node.type else None
         type_, form = stored or varchar(0), node.form
-        keyed = len(path) == 1 and path[0] in self.schema.key
         if policy.mask or policy.type:
             wanted = MASKED if policy.mask else SqlType.parse(policy.type or "")
-            if keyed and wanted.name not in KEY_TYPES:
-                raise SchemaError(
-                    f"{format_path(path)} is a key attribute, and {wanted} does not keep every text or number apart: declare "
-                    f"one of {', '.join(sorted(KEY_TYPES))}, or nothing"
-                )
             type_ = self.declared(node, stored, wanted, path)
             form = time_form(seen, type_, node.form) if found == "S" and not policy.mask else None
         elif found and seen.counts[found]:
+            keyed = len(path) == 1 and path[0] in self.schema.key
             type_, form = self.observed(node, found, seen, may_be_time=self.table.timestamps and not keyed)
         if str(type_) != node.type:
             self.note(
