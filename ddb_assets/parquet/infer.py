@@ -16,7 +16,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.observed_type import ORDER, SCALARS, fits, observed_type, primary, scalar_of, time_form
 from ddb_assets.parquet.profile import Seen
-from ddb_assets.parquet.rules import MASKED
+from ddb_assets.parquet.rules import MASKED, check_declared_keys
 from ddb_assets.parquet.schema import (
     ARRAYS,
     DELETED,
@@ -39,10 +39,6 @@ MAX_COLUMNS = 1590
 """Of one relation: a Redshift table can have 1,600 (Redshift, "Quotas and limits"), and widening one takes another."""
 
 
-KEY_TYPES = {"VARCHAR", "VARBYTE", "BIGINT", "DECIMAL"}
-"""The types that a key may be declared as."""
-
-
 class SchemaError(DdbAssetsError):
     """The contract asks for a column that the stored schema cannot be grown to."""
 
@@ -51,24 +47,15 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
     """The schema with everything in `seen` that it can take up; the same object when there is nothing new.
 
     `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
-    Raises SchemaError when the contract now declares a type that a stored column cannot take on, or one that no key has.
+    Raises SchemaError when the contract now declares a type that a stored column cannot take on, KeyTypeError for a key of a
+    type that no key may have.
     """
-    _check_keys(schema, table)
+    check_declared_keys(schema.key, table)
     growth = _Growth(schema, table, export_id)
     root = growth.fields(schema.root, seen, (), ())
     if root == schema.root:
         return schema
     return schema.model_copy(update={"root": root, "changes": (*schema.changes, *growth.changes)})
-
-
-def _check_keys(schema: Schema, table: Table) -> None:
-    for attribute in schema.key:
-        declared = table.policy((attribute,)).type
-        if declared and SqlType.parse(declared).name not in KEY_TYPES:
-            raise SchemaError(
-                f"{format_path((attribute,))} is a key attribute, and {declared} does not keep all texts or numbers apart: "
-                f"declare one of {', '.join(sorted(KEY_TYPES))}, or nothing"
-            )
 
 
 class _Growth:
