@@ -278,7 +278,7 @@ def _below(held: Any, path: tuple[str | None, ...]) -> Iterator[tuple[str | None
 def contract(chance: random.Random, item: dict[str, Any]) -> dict[str, Any]:
     """A contract that says something of a few paths of the item, sensible or not."""
     known = [format_path(path) for path in paths(item)]
-    options = {
+    options: dict[str, list[Any]] = {
         "rename": ["a", "id", "n1"],
         "type": ["BIGINT", "DECIMAL(5,2)", "VARCHAR(3)", "TIMESTAMPTZ", "DATE", "SUPER", "VARBYTE(5)", "BOOLEAN"],
         "exclude": [True],

@@ -45,7 +45,7 @@ class Commands(click.Group):
         except DdbAssetsError as error:
             raise click.ClickException(printable(str(error))) from error
         except click.ClickException as error:
-            error.message = printable(error.message)
+            vars(error)["message"] = printable(error.message)  # final to the type checker, and what click will print
             raise
         except (click.exceptions.Exit, click.Abort):
             raise

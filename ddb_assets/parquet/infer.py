@@ -16,7 +16,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.observed_type import ORDER, SCALARS, fits, observed_type, primary, scalar_of, time_form
 from ddb_assets.parquet.profile import Seen
-from ddb_assets.parquet.rules import MASKED
+from ddb_assets.parquet.rules import MASKED, check_declared_keys
 from ddb_assets.parquet.schema import (
     ARRAYS,
     DELETED,
@@ -42,10 +42,6 @@ MAX_JSON_PATHS = 1000
 """Below one JSON column: to decode a path takes as long per block as to read some hundred values one by one."""
 
 
-KEY_TYPES = {"VARCHAR", "VARBYTE", "BIGINT", "DECIMAL"}
-"""The types that a key may be declared as."""
-
-
 class SchemaError(DdbAssetsError):
     """The contract asks for a column that the stored schema cannot be grown to."""
 
@@ -54,8 +50,10 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
     """The schema with everything in `seen` that it can take up; the same object when there is nothing new.
 
     `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
-    Raises SchemaError when the contract now declares a type that a stored column cannot take on.
+    Raises SchemaError when the contract now declares a type that a stored column cannot take on, KeyTypeError for a key of a
+    type that no key may have.
     """
+    check_declared_keys(schema.key, table)
     growth = _Growth(schema, table, export_id)
     root = growth.fields(schema.root, seen, (), ())
     if root == schema.root:
@@ -243,17 +241,12 @@ class _Growth:
             found = scalar_of(seen, policy, SCALARS)
         stored = SqlType.parse(node.type) if node.type else None
         type_, form = stored or varchar(0), node.form
-        keyed = len(path) == 1 and path[0] in self.schema.key
         if policy.mask or policy.type:
             wanted = MASKED if policy.mask else storable(SqlType.parse(policy.type or ""))
-            if keyed and wanted.name not in KEY_TYPES:
-                raise SchemaError(
-                    f"{format_path(path)} is a key attribute, and {wanted} does not keep every text or number apart: declare "
-                    f"one of {', '.join(sorted(KEY_TYPES))}, or nothing"
-                )
             type_ = self.declared(node, stored, wanted, path)
             form = time_form(seen, type_, node.form) if found == "S" and not policy.mask else None
         elif found and seen.counts[found]:
+            keyed = len(path) == 1 and path[0] in self.schema.key
             type_, form = self.observed(node, found, seen, may_be_time=self.table.timestamps and not keyed)
         if str(type_) != node.type:
             self.note(

@@ -1,6 +1,7 @@
 """How exports are found as they arrive: tick, outcome, next tick, on a real instance against the sandbox."""
 
 import json
+import random
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ddb_assets.resources.storage import StorageError
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
+from ddb_assets_tests.fuzzing import damaged, feed, spoiled
 from ddb_assets_tests.sandboxed import sandboxed
 from ddb_assets_tests.window_chain import (
     Chain,
@@ -180,3 +182,25 @@ def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
     (run,) = tick.run_requests or []
     assert run.tags["dagster/partition"] == key_of(hours_ago(5))
     assert run.asset_selection
+
+
+def test_no_manifest_fails_a_tick(chain: Chain, ticks: Ticks) -> None:
+    """A tick over exports whose manifests others have written: whatever they say, the good one arrives."""
+    good = chain.export(hours_ago(5))
+    whole = json.loads(chain.objects(good)[chain.summary_key(good)])
+
+    def manifests(chance: random.Random) -> None:
+        for number in range(12):
+            folder = f"{chain.folder}{good.id[:14]}-{chance.randbytes(4).hex()}"
+            chain.put({f"{folder}/manifest-summary.json": spoiled(chance, whole)})
+            if number % 4 == 0:
+                files = chain.objects(good)[f"{chain.folder}{good.id}/manifest-files.json"]
+                chain.put({f"{folder}/manifest-files.json": damaged(chance, files)})
+        if chance.random() < 0.5:
+            ticks.cursor = damaged(chance, ticks.cursor.encode()).decode(errors="replace")
+        ticks.tick()
+
+    feed(manifests, 1)
+    ticks.cursor = ""
+    ticks.tick()
+    assert key_of(hours_ago(5)) in chain.materialized()

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.parquet.infer import SchemaError
-from ddb_assets.parquet.rules import MaskError
+from ddb_assets.parquet.rules import KeyTypeError, MaskError
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets_tests.parquet.flattening import STORAGE, Flattening
 
@@ -197,5 +196,5 @@ def test_a_declared_length_is_a_limit(flattening: Flattening) -> None:
 
 @pytest.mark.parametrize("declared", ["TIMESTAMPTZ", "DATE", "SUPER", "BOOLEAN", "DOUBLE PRECISION"])
 def test_a_key_is_declared_as_what_keeps_keys_apart(flattening: Flattening, declared: str) -> None:
-    with pytest.raises(SchemaError, match=r"pk is a key attribute, .* declare one of"):
+    with pytest.raises(KeyTypeError, match=r"pk is a key attribute, .* declare one of"):
         flattening([{"pk": {"S": "2026-01-01T00:00:00Z"}}], columns={"pk": {"type": declared}})
