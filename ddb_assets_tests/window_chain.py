@@ -21,11 +21,16 @@ from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import split_s3
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
 from ddb_assets.table import Table
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.ledger import TYPES, LoadResult, ledger, loads, record
+from ddb_assets.warehouse.tables import evolve
 from ddb_assets_tests.sandboxed import warehouse_file
+from ddb_assets_tests.warehouse.exports import relation, report
 
 BEGUN = datetime.now(UTC)
 ORDERS = Table(table="Orders")
@@ -92,13 +97,30 @@ class Chain:
                 return count
 
     def baseline(self, at: datetime, **other: str) -> None:
-        """Tells the instance that a full export of that time is loaded."""
+        """Tells the instance and the ledger that a full export of that time is loaded."""
         exports = self.exports()
         told = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
         facts: dict[str, Any] = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(asset("warehouse_baseline/orders"), metadata=facts)
         )
+        self.ledger_baseline(at, **other)
+
+    def ledger_baseline(self, at: datetime, table: str = "Orders", **other: str) -> None:
+        """The row that the load of a full export of that time would leave in the ledger."""
+        exports, name = self.exports(table), ORDERS.name if table == "Orders" else table.lower()
+        told = {"table_arn": exports.arn, "table_id": exports.table_id, "export_id": "baseline"} | other
+        full = report((relation(name, ()),), export_time=at, **told).model_copy(update={"name": name})  # type: ignore[arg-type]
+        counts = dict.fromkeys(
+            ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values"), 0
+        )
+        with DuckDBWarehouse(warehouse_file()) as warehouse:
+            evolve(warehouse, ledger("main"), TYPES)
+            sequence = len(loads(warehouse, "main", name)) + 1
+            result = LoadResult(
+                True, sequence, full.export_id, rows={name: 0}, table_rows={}, loaded_at=at, seconds=0.0, **counts
+            )
+            warehouse.execute(record("main", full, result, None))
 
     def objects(self, export: ExportRef) -> dict[str, bytes]:
         """Every object of an export's own folder."""
@@ -148,7 +170,7 @@ class Ticks:
             instance=self.chain.instance,
             cursor=self.cursor or None,
             repository_def=self.chain.definitions.get_repository_def(),
-            resources={"aws": AWS(), "lake": self.lake},
+            resources={"aws": AWS(), "lake": self.lake, "warehouse": WarehouseTarget()},
         ) as context:
             result = self._sensor(context)
         assert isinstance(result, dg.SensorResult)

@@ -7,8 +7,12 @@ only the ledger knows.
 from dataclasses import dataclass
 from datetime import datetime
 
-from ddb_assets.exports.chain import Baseline, NoBaselineError, baseline_assets
+import dagster as dg
+
+from ddb_assets import metadata
+from ddb_assets.exports.chain import Baseline, NoBaselineError, baseline_assets, window_facts
 from ddb_assets.exports.coverage import Coverage
+from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
@@ -35,6 +39,12 @@ class Loaded:
     exports: frozenset[str]
     differing: dict[str, tuple[int, int | None]]
 
+    def covers(self, window: Window) -> tuple[str, datetime, str]:
+        """What shows a window that need not be exported: an export's id, a time, and in a word what it is."""
+        if window.start < self.baseline.time:
+            return self.baseline.export_id, self.baseline.time, "baseline"
+        return self.baseline.export_id, self.coverage.until, "windows loaded since the baseline"
+
 
 def ask(
     target: WarehouseTarget, aws: AWS, table: Table, *, patience: float = PATIENCE, counted: bool = False
@@ -55,6 +65,13 @@ def ask(
     windows = [(row.from_time, row.to_time) for row in rows if row.table_id == newest.table_id]
     spans = [(start, end) for start, end in windows if start and end]
     return Loaded(baseline, Coverage.of(baseline.time, spans), frozenset(row.export_id for row in rows), differing)
+
+
+def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, known: Loaded) -> str:
+    """The id of the export that Dagster calls loaded for a window and that the ledger does not have; empty for none."""
+    facts = window_facts(instance, "warehouse", table, key)
+    export_id = str(facts[metadata.EXPORT_ID].value) if facts and metadata.EXPORT_ID in facts else ""
+    return "" if export_id in known.exports else export_id
 
 
 def _differing(warehouse: Warehouse, table: Table, newest: LedgerRow) -> dict[str, tuple[int, int | None]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ddb_assets.exports.coverage import Coverage, Span, key_of, missing, partition, planned, too_short
+from ddb_assets.exports.coverage import Coverage, Span, key_of, missing, planned, too_short
 from ddb_assets.exports.windows import LONGEST, SHORTEST, Cadence, Window, backlog
 
 TEXTS = ("15 min", "20 min", "30 min", "1 h", "2 h", "3 h", "4 h", "6 h", "8 h", "12 h", "24 h")

@@ -16,6 +16,7 @@ from ddb_assets.exports.request import TableExports
 from ddb_assets.exports.schedule import snapshot_schedule
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.clock import to_micros
 from ddb_assets.sandbox.exporter import Export, Exporter
@@ -48,11 +49,11 @@ def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> It
         yield chain
 
 
-def tick(chain: Chain) -> dg.SkipReason | list[dg.RunRequest]:
+def tick(chain: Chain, at: datetime | None = None) -> dg.SkipReason | list[dg.RunRequest]:
     with dg.build_schedule_context(
         instance=chain.instance,
-        scheduled_execution_time=datetime.now(UTC),
-        resources={"aws": AWS(), "lake": Lake()},
+        scheduled_execution_time=at or datetime.now(UTC).replace(minute=5),
+        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
     ) as context:
         result = chain.definitions.resolve_schedule_def("orders_windows")(context)
     assert isinstance(result, dg.SkipReason | list)
