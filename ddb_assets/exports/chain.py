@@ -3,7 +3,7 @@
 The arithmetic of windows is `windows.py`, AWS's side of it `request.py`. Nothing is changed here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -76,6 +76,13 @@ def window_facts(
         return None
     facts: Mapping[str, dg.MetadataValue] = records[0].asset_materialization.metadata
     return facts
+
+
+def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, in_ledger: Set[str]) -> str:
+    """The id of the export that Dagster calls loaded for a window and that the ledger does not have; empty for none."""
+    facts = window_facts(instance, "warehouse", table, key)
+    export_id = str(facts[metadata.EXPORT_ID].value) if facts and metadata.EXPORT_ID in facts else ""
+    return "" if export_id in in_ledger else export_id
 
 
 def needed_facts(

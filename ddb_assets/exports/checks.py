@@ -12,9 +12,9 @@ import dagster as dg
 from ddb_assets import metadata
 from ddb_assets.automation import EVERY_HOUR
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.exports.chain import baseline_assets, find_baseline, materialized
+from ddb_assets.exports.chain import baseline_assets, called_loaded, find_baseline, materialized
 from ddb_assets.exports.coverage import TICK, missing, too_short
-from ddb_assets.exports.loaded import Loaded, ask, called_loaded
+from ddb_assets.exports.loaded import Loaded, ask
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
@@ -58,7 +58,7 @@ def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datet
     asset = metadata.asset_key("warehouse", table.name)
     lacking = dict(reversed(missing(table.windows, known.coverage, now - ALLOWED)))
     keys = sorted(lacking)
-    again = [key for key in keys if called_loaded(instance, table, key, known)]
+    again = [key for key in keys if called_loaded(instance, table, key, known.exports)]
     exported = materialized(instance, "exports", table)
     short = [f"{start.isoformat()} to {end.isoformat()}" for start, end in too_short(known.coverage)]
     reasons = [f"{len(keys)} windows are missing, the first is {keys[0]}"] if keys else []

@@ -7,10 +7,7 @@ only the ledger knows.
 from dataclasses import dataclass
 from datetime import datetime
 
-import dagster as dg
-
-from ddb_assets import metadata
-from ddb_assets.exports.chain import Baseline, NoBaselineError, baseline_assets, window_facts
+from ddb_assets.exports.chain import Baseline, NoBaselineError, baseline_assets
 from ddb_assets.exports.coverage import Coverage
 from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws import AWS
@@ -65,13 +62,6 @@ def ask(
     windows = [(row.from_time, row.to_time) for row in rows if row.table_id == newest.table_id]
     spans = [(start, end) for start, end in windows if start and end]
     return Loaded(baseline, Coverage.of(baseline.time, spans), frozenset(row.export_id for row in rows), differing)
-
-
-def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, known: Loaded) -> str:
-    """The id of the export that Dagster calls loaded for a window and that the ledger does not have; empty for none."""
-    facts = window_facts(instance, "warehouse", table, key)
-    export_id = str(facts[metadata.EXPORT_ID].value) if facts and metadata.EXPORT_ID in facts else ""
-    return "" if export_id in known.exports else export_id
 
 
 def _differing(warehouse: Warehouse, table: Table, newest: LedgerRow) -> dict[str, tuple[int, int | None]]:

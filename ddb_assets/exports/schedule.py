@@ -17,6 +17,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.chain import (
     ChainBrokenError,
     baseline_assets,
+    called_loaded,
     check_same_table,
     due_by_the_clock,
     find_baseline,
@@ -25,7 +26,7 @@ from ddb_assets.exports.chain import (
 )
 from ddb_assets.exports.coverage import missing
 from ddb_assets.exports.follow import ExportRef
-from ddb_assets.exports.loaded import A_TICKS_PATIENCE, Loaded, ask, called_loaded
+from ddb_assets.exports.loaded import A_TICKS_PATIENCE, Loaded, ask
 from ddb_assets.exports.request import Destination, Increment, NotRestorableError, TableExports
 from ddb_assets.exports.window_assets import VIEW, destination
 from ddb_assets.exports.windows import Gap, Window, exportable
@@ -116,7 +117,7 @@ def _loaded_again(
     context: dg.ScheduleEvaluationContext, table: Table, key: str, window: Window, known: Loaded, now: datetime
 ) -> dg.RunRequest | None:
     """A run, once a day at most, that loads a window which Dagster calls loaded and the warehouse lost."""
-    lost = called_loaded(context.instance, table, key, known)
+    lost = called_loaded(context.instance, table, key, known.exports)
     exported = window_facts(context.instance, "exports", table, key) or {}
     if not lost or metadata.EXPORT_ID not in exported or exported[metadata.EXPORT_ID].value != lost:
         return None

@@ -22,6 +22,7 @@ from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.loaded import Loaded, ask
 from ddb_assets.exports.manifest import Export, View, read_export
 from ddb_assets.exports.request import Destination, Increment, TableExports
+from ddb_assets.exports.trust import confirm
 from ddb_assets.exports.windows import Window, WindowError
 from ddb_assets.partitions import (
     Event,
@@ -81,7 +82,6 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         with explained_failure():
             loaded_baseline(context.instance, table)
             known = ask(warehouse, aws, table)
-            baseline = known.baseline
             client = aws.dynamodb(table.table)
             asking = _Asking(client, lake, table, known, config)
             with suppress(DdbAssetsError):  # it is said by the window that it concerns
@@ -101,7 +101,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
                 context.log.info(f"window {key}: export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
 
             done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
-            export = read_window(storage, done.summary_uri, table)
+            export = read_window(storage, done.summary_uri, table, client)
             yield dg.MaterializeResult(
                 asset_key=spec.key,
                 metadata=metadata.window_export(export, datetime.now(UTC)),
@@ -113,9 +113,14 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
     return exports
 
 
-def read_window(storage: Storage, uri: str, table: Table) -> Export:
-    """The export that a window's materialization names. Raises ManifestError for what is not this table's window."""
-    return read_export(storage, uri, expected_table=table.table)
+def read_window(storage: Storage, uri: str, table: Table, client: "DynamoDBClient") -> Export:
+    """The export that a window's materialization names, confirmed by DynamoDB.
+
+    Raises ManifestError for what is not this table's window, AwsError when DynamoDB cannot be asked.
+    """
+    export = read_export(storage, uri, expected_table=table.table)
+    confirm(client, table, export)
+    return export
 
 
 def verified_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:

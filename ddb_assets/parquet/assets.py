@@ -11,6 +11,7 @@ from ddb_assets import metadata
 from ddb_assets.automation import explained_failure
 from ddb_assets.dynamodb.attribute_value import parse_path
 from ddb_assets.exports.manifest import read_export
+from ddb_assets.exports.trust import confirm
 from ddb_assets.parquet.checks import check_results, check_specs
 from ddb_assets.parquet.flatten import flatten
 from ddb_assets.parquet.names import relation_name
@@ -53,6 +54,7 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
             uri, key = metadata.upstream_export(context, table)
             storage = aws.storage()
             export = read_export(storage, uri, expected_table=table.table)
+            confirm(aws.dynamodb(table.table), table, export)
             schemas = SchemaStore(storage, lake.schemas)
             out = lake.parquet(table, export.id)
             flattened = flatten(storage, export, table=table, key=key, out=out, schemas=schemas)

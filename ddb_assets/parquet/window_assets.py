@@ -58,7 +58,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
     def parquet(context: dg.AssetExecutionContext, aws: AWS, lake: Lake) -> Iterator[Event]:
         with explained_failure():
             _, key_schema = metadata.upstream_export(context, table)
-            storage = aws.storage()
+            storage, client = aws.storage(), aws.dynamodb(table.table)
             schemas = SchemaStore(storage, lake.schemas)
 
         def made(key: str) -> Iterator[Result]:
@@ -66,7 +66,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             if metadata.COVERED in facts:
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts))
                 return
-            export = read_window(storage, str(facts[metadata.URI].value), table)
+            export = read_window(storage, str(facts[metadata.URI].value), table, client)
             out = lake.parquet(table, export.id, key)
             flattened = flatten(storage, export, table=table, key=key_schema, out=out, schemas=schemas)
             report = flattened.report
