@@ -1,5 +1,6 @@
 """Windows from DynamoDB to the warehouse as Dagster runs them: one partition, a range, again, broken, covered."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,11 +16,12 @@ from ddb_assets.exports.chain import materialized
 from ddb_assets.exports.checks import judged
 from ddb_assets.exports.loaded import ask
 from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.server import Sandbox, Write
-from ddb_assets_tests.sandboxed import sandboxed
+from ddb_assets_tests.sandboxed import sandboxed, warehouse_file
 from ddb_assets_tests.window_chain import (
     BEGUN,
     ORDERS,
@@ -296,3 +298,32 @@ def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None
     assert complete.passed
     assert fresh.passed
     assert materialized(based.instance, "warehouse", ORDERS) == set(keys(FROM, 1))
+
+
+def test_a_restored_backup_fails_the_checks_until_the_schedule_has_it_loaded_again(
+    based: Chain, tmp_path: Path
+) -> None:
+    stages, partitions = ("exports/orders", *PARQUET, *TABLES), keys(FROM, FROM - 1)
+    assert based.run(*stages, partitions=partitions[:1]).success
+    shutil.copy(warehouse_file(), tmp_path / "backup")
+    assert based.run(*stages, partitions=partitions[1:]).success
+    whole = query("FROM orders ORDER BY order_id")
+    now = hours_ago(FROM - 2).start + timedelta(hours=1)
+    assert [check.passed for check in verdicts(based, now)] == [True, True, True]
+    shutil.copy(tmp_path / "backup", warehouse_file())
+    complete, _, agree = verdicts(based, now)
+    assert not complete.passed
+    assert complete.metadata["to_load_again"].value == partitions[1:]
+    assert not agree.passed
+    assert f"the first is {partitions[1]}" in str(agree.description)
+    with dg.build_schedule_context(
+        instance=based.instance,
+        scheduled_execution_time=BEGUN.replace(minute=0),
+        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
+    ) as context:
+        runs = based.definitions.resolve_schedule_def("orders_windows")(context)
+    (run,) = runs
+    assert run.partition_key == partitions[1]
+    assert based.run(*(key.to_user_string() for key in run.asset_selection), partitions=partitions[1:]).success
+    assert query("FROM orders ORDER BY order_id") == whole
+    assert [check.passed for check in verdicts(based, now)] == [True, True, True]

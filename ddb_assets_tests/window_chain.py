@@ -108,19 +108,30 @@ class Chain:
 
     def ledger_baseline(self, at: datetime, table: str = "Orders", **other: str) -> None:
         """The row that the load of a full export of that time would leave in the ledger."""
-        exports, name = self.exports(table), ORDERS.name if table == "Orders" else table.lower()
-        told = {"table_arn": exports.arn, "table_id": exports.table_id, "export_id": "baseline"} | other
-        full = report((relation(name, ()),), export_time=at, **told).model_copy(update={"name": name})  # type: ignore[arg-type]
-        counts = dict.fromkeys(
-            ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values"), 0
-        )
+        self._in_ledger(table, {"export_id": "baseline", **other}, export_time=at)
+
+    def ledger_window(self, window: Window) -> None:
+        """The row that the load of a window would leave there."""
+        self._in_ledger("Orders", {}, window=(window.start, window.end))
+
+    def _in_ledger(self, table: str, said: Mapping[str, str], **times: Any) -> None:
+        exports, name = self.exports(table), table.lower()
+        ids = {"table_arn": exports.arn, "table_id": exports.table_id, **said}
+        told = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
+        counts = ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values")
         with DuckDBWarehouse(warehouse_file()) as warehouse:
             evolve(warehouse, ledger("main"), TYPES)
-            sequence = len(loads(warehouse, "main", name)) + 1
             result = LoadResult(
-                True, sequence, full.export_id, rows={name: 0}, table_rows={}, loaded_at=at, seconds=0.0, **counts
+                applied=True,
+                sequence=len(loads(warehouse, "main", name)) + 1,
+                export_id=told.export_id,
+                rows={name: 0},
+                table_rows={},
+                loaded_at=BEGUN,
+                seconds=0.0,
+                **dict.fromkeys(counts, 0),
             )
-            warehouse.execute(record("main", full, result, None))
+            warehouse.execute(record("main", told, result, None))
 
     def objects(self, export: ExportRef) -> dict[str, bytes]:
         """Every object of an export's own folder."""
