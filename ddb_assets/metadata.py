@@ -102,15 +102,15 @@ def lag(end: datetime, now: datetime) -> Metadata:
     return {"lag": dg.MetadataValue.float(round((now - end).total_seconds(), 1))}
 
 
-def covered(baseline_id: str, baseline_time: datetime) -> Metadata:
-    """Of a window that ends before the baseline's time: the baseline shows all its changes, nothing is done for it."""
+def covered(baseline_id: str, baseline_time: datetime, by: str = "baseline") -> Metadata:
+    """Of a window whose changes the baseline, or what else `by` names, shows already: nothing is done for it."""
     return {
         COVERED: dg.MetadataValue.bool(True),
         "covered_by": dg.MetadataValue.text(baseline_id),
         BASELINE_TIME: dg.MetadataValue.timestamp(baseline_time),
         "dagster/partition_row_count": dg.MetadataValue.int(0),
         "summary": dg.MetadataValue.md(
-            f"Covered by the baseline {code(baseline_id)} of {baseline_time.isoformat(timespec='seconds')}: there is nothing "
+            f"Covered by the {by} {code(baseline_id)} of {baseline_time.isoformat(timespec='seconds')}: there is nothing "
             "to export or to load."
         ),
     }

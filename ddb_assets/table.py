@@ -238,6 +238,12 @@ class Table(_Contract):
         Field(description="how often: 15 min to 24 h, such as 15 min, hourly, 6 h, daily"),
     ] = "hourly"
     start: Annotated[date, Field(description="the day (UTC) of the first window that can be loaded")] = date(2026, 1, 1)
+    trust: Annotated[
+        Literal["dynamodb", "lake"],
+        Field(
+            description="who says that an export is genuine: dynamodb is asked; lake: whoever may write to the bucket"
+        ),
+    ] = "dynamodb"
     soft_delete: Annotated[
         bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")
     ] = False

@@ -1,8 +1,9 @@
 """Windows from DynamoDB to the warehouse as Dagster runs them: one partition, a range, again, broken, covered."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ import pytest
 from ddb_assets.definitions import build_defs
 from ddb_assets.exports.chain import materialized
 from ddb_assets.exports.checks import judged
+from ddb_assets.exports.loaded import ask
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.server import Sandbox, Write
-from ddb_assets_tests.sandboxed import sandboxed
+from ddb_assets_tests.sandboxed import sandboxed, warehouse_file
 from ddb_assets_tests.window_chain import (
     BEGUN,
     ORDERS,
@@ -72,6 +77,10 @@ def facts(chain: Chain, key: str, partition: str) -> dict[str, Any]:
     return {name: value.value for name, value in record.asset_materialization.metadata.items()}
 
 
+def verdicts(chain: Chain, now: datetime) -> list[dg.AssetCheckResult]:
+    return list(judged(chain.instance, ORDERS, ask(WarehouseTarget(), AWS(), ORDERS, counted=True), now))
+
+
 def failures(result: dg.ExecuteInProcessResult) -> str:
     assert not result.success
     told = [event.step_failure_data for event in result.all_events if event.is_step_failure]
@@ -101,7 +110,7 @@ def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) 
     assert {("rows_reconcile", key) for key in partitions} | {
         ("ledger_explains_rows", key) for key in partitions
     } < evaluations
-    assert [check.passed for check in judged(based.instance, ORDERS, BEGUN)] == [True, True]
+    assert [check.passed for check in verdicts(based, BEGUN)] == [True, True, True]
 
 
 def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Chain) -> None:
@@ -164,7 +173,7 @@ def test_the_checks_of_the_chain_name_what_is_missing_and_where_it_stopped(based
     exported, loaded = keys(FROM, 3), keys(FROM, FROM - 1)
     assert based.run("exports/orders", partitions=exported).success
     assert based.run(*PARQUET, *TABLES, partitions=loaded).success
-    complete, fresh = judged(based.instance, ORDERS, hours_ago(0).start + timedelta(minutes=30))
+    complete, fresh, _ = verdicts(based, hours_ago(0).start + timedelta(minutes=30))
     assert not complete.passed
     assert complete.description == f"{FROM - 3} windows are missing, the first is {key_of(hours_ago(FROM - 2))}"
     assert complete.metadata["not_exported"].value == keys(2, 2)  # the last one may take an hour
@@ -291,6 +300,7 @@ def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
     chain.instance.report_runless_asset_event(
         dg.AssetMaterialization(asset("warehouse_baseline/customers"), metadata={**facts, "baseline_time": time})
     )
+    chain.ledger_baseline(hours_ago(FROM).start, "Customers")
     switch = chain.sandbox.dynamodb().update_continuous_backups
     switch(TableName="Customers", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False})
     told = failures(chain.run("exports/customers", partitions=keys(5, 5)))
@@ -302,7 +312,7 @@ def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None
     assert based.run("exports/orders", *PARQUET, *TABLES, partitions=keys(FROM, FROM - 1)).success
     config = {"snapshots_orders": {"config": {"as_of": (hours_ago(6).start + timedelta(minutes=30)).isoformat()}}}
     assert based.run(*WHOLE, config=config).success
-    complete, fresh = judged(based.instance, ORDERS, BEGUN + timedelta(hours=1))
+    complete, fresh, _ = verdicts(based, BEGUN + timedelta(hours=1))
     assert complete.metadata["missing"].value == 6  # the one that the baseline lies in, and those after it
     assert not fresh.passed
     exports = based.exported()
@@ -310,7 +320,36 @@ def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None
     assert result.success, failures(result)
     assert based.exported() == exports + 6
     assert loaded_orders() == orders(based.sandbox)
-    complete, fresh = judged(based.instance, ORDERS, BEGUN)
+    complete, fresh, _ = verdicts(based, BEGUN)
     assert complete.passed
     assert fresh.passed
     assert materialized(based.instance, "warehouse", ORDERS) == set(keys(FROM, 1))
+
+
+def test_a_restored_backup_fails_the_checks_until_the_schedule_has_it_loaded_again(
+    based: Chain, tmp_path: Path
+) -> None:
+    stages, partitions = ("exports/orders", *PARQUET, *TABLES), keys(FROM, FROM - 1)
+    assert based.run(*stages, partitions=partitions[:1]).success
+    shutil.copy(warehouse_file(), tmp_path / "backup")
+    assert based.run(*stages, partitions=partitions[1:]).success
+    whole = query("FROM orders ORDER BY order_id")
+    now = hours_ago(FROM - 2).start + timedelta(hours=1)
+    assert [check.passed for check in verdicts(based, now)] == [True, True, True]
+    shutil.copy(tmp_path / "backup", warehouse_file())
+    complete, _, agree = verdicts(based, now)
+    assert not complete.passed
+    assert complete.metadata["to_load_again"].value == partitions[1:]
+    assert not agree.passed
+    assert f"the first is {partitions[1]}" in str(agree.description)
+    with dg.build_schedule_context(
+        instance=based.instance,
+        scheduled_execution_time=BEGUN.replace(minute=0),
+        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
+    ) as context:
+        runs = based.definitions.resolve_schedule_def("orders_windows")(context)
+    (run,) = runs
+    assert run.partition_key == partitions[1]
+    assert based.run(*(key.to_user_string() for key in run.asset_selection), partitions=partitions[1:]).success
+    assert query("FROM orders ORDER BY order_id") == whole
+    assert [check.passed for check in verdicts(based, now)] == [True, True, True]

@@ -21,11 +21,16 @@ from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import split_s3
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
 from ddb_assets.table import Table
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.ledger import TYPES, LoadResult, ledger, loads, record
+from ddb_assets.warehouse.tables import evolve
 from ddb_assets_tests.sandboxed import warehouse_file
+from ddb_assets_tests.warehouse.exports import relation, report
 
 BEGUN = datetime.now(UTC)
 ORDERS = Table(table="Orders")
@@ -92,13 +97,41 @@ class Chain:
                 return count
 
     def baseline(self, at: datetime, **other: str) -> None:
-        """Tells the instance that a full export of that time is loaded."""
+        """Tells the instance and the ledger that a full export of that time is loaded."""
         exports = self.exports()
         told = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
         facts: dict[str, Any] = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(asset("warehouse_baseline/orders"), metadata=facts)
         )
+        self.ledger_baseline(at, **other)
+
+    def ledger_baseline(self, at: datetime, table: str = "Orders", **other: str) -> None:
+        """The row that the load of a full export of that time would leave in the ledger."""
+        self._in_ledger(table, {"export_id": "baseline", **other}, export_time=at)
+
+    def ledger_window(self, window: Window) -> None:
+        """The row that the load of a window would leave there."""
+        self._in_ledger("Orders", {}, window=(window.start, window.end))
+
+    def _in_ledger(self, table: str, said: Mapping[str, str], **times: Any) -> None:
+        exports, name = self.exports(table), table.lower()
+        ids = {"table_arn": exports.arn, "table_id": exports.table_id, **said}
+        told = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
+        counts = ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values")
+        with DuckDBWarehouse(warehouse_file()) as warehouse:
+            evolve(warehouse, ledger("main"), TYPES)
+            result = LoadResult(
+                applied=True,
+                sequence=len(loads(warehouse, "main", name)) + 1,
+                export_id=told.export_id,
+                rows={name: 0},
+                table_rows={},
+                loaded_at=BEGUN,
+                seconds=0.0,
+                **dict.fromkeys(counts, 0),
+            )
+            warehouse.execute(record("main", told, result, None))
 
     def objects(self, export: ExportRef) -> dict[str, bytes]:
         """Every object of an export's own folder."""
@@ -148,7 +181,7 @@ class Ticks:
             instance=self.chain.instance,
             cursor=self.cursor or None,
             repository_def=self.chain.definitions.get_repository_def(),
-            resources={"aws": AWS(), "lake": self.lake},
+            resources={"aws": AWS(), "lake": self.lake, "warehouse": WarehouseTarget()},
         ) as context:
             result = self._sensor(context)
         assert isinstance(result, dg.SensorResult)

@@ -3,7 +3,7 @@
 The arithmetic of windows is `windows.py`, AWS's side of it `request.py`. Nothing is changed here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -87,6 +87,13 @@ def window_facts(
     where = {"exports": (metadata.URI,), "parquet": (metadata.FOLDER,)}.get(stage, ())
     asset = metadata.asset_key(stage, table.name)
     return newest(instance, asset, metadata.EXPORT_ID, *where, partition=key, instead=metadata.COVERED)
+
+
+def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, in_ledger: Set[str]) -> str:
+    """The id of the export that Dagster calls loaded for a window and that the ledger does not have; empty for none."""
+    facts = window_facts(instance, "warehouse", table, key)
+    export_id = str(facts[metadata.EXPORT_ID].value) if facts and metadata.EXPORT_ID in facts else ""
+    return "" if export_id in in_ledger else export_id
 
 
 def needed_facts(

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ddb_assets.exports.chain import Baseline, NoBaselineError, baseline_assets
 from ddb_assets.exports.coverage import Coverage
+from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
@@ -34,6 +35,12 @@ class Loaded:
     coverage: Coverage
     exports: frozenset[str]
     differing: dict[str, tuple[int, int | None]]
+
+    def covers(self, window: Window) -> tuple[str, datetime, str]:
+        """What shows a window that need not be exported: an export's id, a time, and in a word what it is."""
+        if window.start < self.baseline.time:
+            return self.baseline.export_id, self.baseline.time, "baseline"
+        return self.baseline.export_id, self.coverage.until, "windows loaded since the baseline"
 
 
 def ask(

@@ -11,21 +11,29 @@ from itertools import islice
 
 import dagster as dg
 
+from ddb_assets import metadata
 from ddb_assets.automation import IN_PROCESS
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.chain import (
     ChainBrokenError,
+    called_loaded,
     check_same_table,
     due_by_the_clock,
     find_baseline,
     materialized,
     no_baseline,
+    window_facts,
 )
+from ddb_assets.exports.coverage import missing
 from ddb_assets.exports.follow import ExportRef
+from ddb_assets.exports.loaded import A_TICKS_PATIENCE, Loaded, ask
 from ddb_assets.exports.request import Destination, Increment, NotRestorableError, TableExports
 from ddb_assets.exports.window_assets import VIEW, destination
-from ddb_assets.exports.windows import Gap, Window, backlog
+from ddb_assets.exports.windows import Gap, Window, exportable
+from ddb_assets.parquet.assets import relations
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
 from ddb_assets.table_assets import stage_assets, whole_assets
 
@@ -59,31 +67,66 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         description=f"Asks DynamoDB for the export of each window of {table.table} as soon as it can be had.",
     )
-    def windows(context: dg.ScheduleEvaluationContext, aws: AWS, lake: Lake) -> dg.SkipReason | list[dg.RunRequest]:
-        baseline = find_baseline(context.instance, table)
-        if baseline is None:
+    def windows(
+        context: dg.ScheduleEvaluationContext, aws: AWS, lake: Lake, warehouse: WarehouseTarget
+    ) -> dg.SkipReason | list[dg.RunRequest]:
+        told = find_baseline(context.instance, table)
+        if told is None:
             return dg.SkipReason(no_baseline(table))
-        done = materialized(context.instance, "exports", table)
-        now = datetime.now(UTC)
-        if not due_by_the_clock(table, baseline, done, now):
+        now, done = datetime.now(UTC), materialized(context.instance, "exports", table)
+        hourly = context.scheduled_execution_time.minute < 5  # a warehouse that sleeps is not woken all the time
+        if not hourly and not due_by_the_clock(table, told, done, now):
             return dg.SkipReason("every window that has ended is exported")
+        try:
+            known = ask(warehouse, aws, table, patience=A_TICKS_PATIENCE)
+        except DdbAssetsError as error:
+            return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is asked for: {error}")
         exports = TableExports(aws.dynamodb(table.table), table.table)
-        check_same_table(exports, table, baseline)
+        check_same_table(exports, table, known.baseline)
         restorable = exports.restorable()
-        due = backlog(
-            table.windows,
-            baseline=baseline.time,
-            done=done,
-            earliest_restorable=restorable.earliest,
-            latest_restorable=restorable.latest,
-        )
-        if isinstance(due, Gap):
-            raise ChainBrokenError(str(due))
+        due: dict[str, Window] = {}
+        for key, window in missing(table.windows, known.coverage, restorable.latest + table.windows.length):
+            due.setdefault(key, window)
         asking = _Asking(context, table, exports, destination(lake, table), now)
-        runs = asking.ask(due.windows)
-        return runs or dg.SkipReason(asking.said(len(due.windows)))
+        runs = [run for key, window in due.items() if (run := _loaded_again(context, table, key, window, known, now))]
+        wanted = {key: window for key, window in due.items() if not _is_exported(context, table, key, window)}
+        if wanted and (first := min(wanted.values())).start < restorable.earliest:
+            raise ChainBrokenError(str(Gap(first, restorable.earliest)))
+        wanted = {key: window for key, window in wanted.items() if exportable(window, restorable.latest)}
+        runs += asking.ask(wanted)
+        if runs:
+            return runs
+        return dg.SkipReason(asking.said(len(wanted)) if wanted else "every window that has ended is exported")
 
     return windows
+
+
+def _is_exported(context: dg.ScheduleEvaluationContext, table: Table, key: str, window: Window) -> bool:
+    """Whether Dagster has an export of just this window: of another length, as before `cadence` changed, it is none."""
+    facts = window_facts(context.instance, "exports", table, key) or {}
+    times = [facts[name].value for name in ("from_time", "to_time") if name in facts]
+    return times == [window.start.timestamp(), window.end.timestamp()]
+
+
+def _loaded_again(
+    context: dg.ScheduleEvaluationContext, table: Table, key: str, window: Window, known: Loaded, now: datetime
+) -> dg.RunRequest | None:
+    """A run, once a day at most, that loads a window which Dagster calls loaded and the warehouse lost."""
+    lost = called_loaded(context.instance, table, key, known.exports)
+    exported = window_facts(context.instance, "exports", table, key) or {}
+    if not lost or metadata.EXPORT_ID not in exported or exported[metadata.EXPORT_ID].value != lost:
+        return None
+    if not _is_exported(context, table, key, window):
+        return None
+    context.log.warning(
+        f"window {key}: export {lost} was loaded, and the warehouse does not have it: it is loaded again"
+    )
+    return dg.RunRequest(
+        run_key=f"{key}/{lost}/again/{now:%Y-%m-%d}",
+        partition_key=key,
+        asset_selection=[metadata.asset_key("warehouse", name) for name in relations(table).values()],
+        run_config=IN_PROCESS,
+    )
 
 
 class _Asking:

@@ -23,19 +23,32 @@ from ddb_assets.automation import IN_PROCESS
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.assets import VERIFIED
-from ddb_assets.exports.chain import Baseline, baseline_assets, find_baseline, no_baseline, window_facts
+from ddb_assets.exports.chain import (
+    Baseline,
+    NoBaselineError,
+    baseline_assets,
+    find_baseline,
+    no_baseline,
+    window_facts,
+)
 from ddb_assets.exports.claim import Claim
+from ddb_assets.exports.coverage import key_of
 from ddb_assets.exports.follow import started_at
+from ddb_assets.exports.loaded import A_TICKS_PATIENCE, ask
 from ddb_assets.exports.manifest import SUMMARY, Export, ManifestError, read_export
 from ddb_assets.exports.notifications import Notifications
+from ddb_assets.exports.trust import UntrustedExportError, confirm
 from ddb_assets.exports.windows import Window, WindowError, partition_of
 from ddb_assets.markdown import prose
 from ddb_assets.partitions import window_partitions
 from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws_errors import AwsError
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import Storage, StorageError, join
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import ExportTarget, Table
 from ddb_assets.table_assets import stage_keys
+from ddb_assets.warehouse.protocol import WarehouseError
 
 FOLLOW_UP: tuple[metadata.Stage, ...] = ("parquet", "warehouse")
 INTERVAL = 60  # seconds from one look to the next
@@ -70,7 +83,9 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
         minimum_interval_seconds=INTERVAL,
         description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
     )
-    def arrived(context: dg.SensorEvaluationContext, aws: AWS, lake: Lake) -> dg.SensorResult:
+    def arrived(
+        context: dg.SensorEvaluationContext, aws: AWS, lake: Lake, warehouse: WarehouseTarget
+    ) -> dg.SensorResult:
         where = place or lake.exports_of(tables[0])
         root = f"s3://{join(where.bucket, where.prefix, 'AWSDynamoDB')}"
         cursor, storage, now = Cursor.parse(context.cursor), aws.storage(), datetime.now(UTC)
@@ -82,7 +97,7 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
             found = cursor.unseen(told, now)
         else:
             found = cursor.unseen(storage.folders(root, cursor.start_after), now)
-        tick = _Tick(context, storage, root, tables, now)
+        tick = _Tick(context, storage, root, tables, now, aws, warehouse)
         looked_at = tick.look(cursor.pending, found)
         after = cursor.after(looked_at, tick.pending(cursor.pending), receipts=receipts)
         return dg.SensorResult(
@@ -104,6 +119,8 @@ class _Tick:
     root: str
     tables: list[Table]
     now: datetime
+    aws: AWS
+    warehouse: WarehouseTarget
     events: list[Any] = field(default_factory=list)
     runs: dict[tuple[str, str], dg.RunRequest] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
@@ -181,7 +198,32 @@ class _Tick:
             return (
                 f"{export.id} is of a window that ends at {export.to_time.isoformat()}, later than this machine's clock"
             )
-        return self._arrived(table, export, _partition(table, export, baseline), baseline)
+        try:
+            confirm(self.aws.dynamodb(export.table_arn), table, export)
+            key = self._key(table, export, baseline)
+        except UntrustedExportError as error:
+            self._damaged(export.id, export.uri, error)
+            return None
+        except (AwsError, WarehouseError) as error:  # could not be asked
+            return None if old else str(error)
+        return self._arrived(table, export, key, baseline)
+
+    def _key(self, table: Table, export: Export, baseline: Baseline) -> str:
+        """The partition of an export; the ledger is asked for one that is not of the regular chain since the baseline."""
+        try:
+            return _partition(table, export, baseline)
+        except WindowError:
+            if export.from_time is None or export.to_time is None:
+                raise
+            try:
+                known = ask(self.warehouse, self.aws, table, patience=A_TICKS_PATIENCE)
+            except NoBaselineError:
+                known = None
+            window = Window(export.from_time, export.to_time)
+            key = key_of(table.windows, known.coverage, window) if known else None
+            if key is None or not window_partitions(table).has_partition_key(key):
+                raise
+            return key
 
     def _arrived(self, table: Table, export: Export, key: str, baseline: Baseline) -> str | None:
         known_id = self._made_of("exports", table, key)

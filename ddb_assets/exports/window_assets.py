@@ -16,11 +16,14 @@ from ddb_assets import metadata
 from ddb_assets.automation import EXPORTS_POOL, RETRIES, explained_failure
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.assets import VERIFIED
-from ddb_assets.exports.chain import Baseline, check_obtainable, check_same_table, loaded_baseline
+from ddb_assets.exports.chain import check_obtainable, check_same_table, loaded_baseline
+from ddb_assets.exports.coverage import planned
 from ddb_assets.exports.follow import ExportRef, wait
+from ddb_assets.exports.loaded import Loaded, ask
 from ddb_assets.exports.manifest import Export, View, read_export
 from ddb_assets.exports.request import Destination, Increment, TableExports
-from ddb_assets.exports.windows import Window, WindowError, exported_as
+from ddb_assets.exports.trust import confirm
+from ddb_assets.exports.windows import Window, WindowError
 from ddb_assets.partitions import (
     Event,
     Result,
@@ -32,6 +35,7 @@ from ddb_assets.partitions import (
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import Storage
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
 
 if TYPE_CHECKING:
@@ -73,18 +77,23 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         pool=EXPORTS_POOL,
         retry_policy=RETRIES,
     )
-    def exports(context: dg.AssetExecutionContext, config: WindowConfig, aws: AWS, lake: Lake) -> Iterator[Event]:
+    def exports(
+        context: dg.AssetExecutionContext, config: WindowConfig, aws: AWS, lake: Lake, warehouse: WarehouseTarget
+    ) -> Iterator[Event]:
         with explained_failure():
-            baseline = loaded_baseline(context.instance, table)
+            loaded_baseline(context.instance, table)
+            known = ask(warehouse, aws, table)
             client = aws.dynamodb(table.table)
-            asking = _Asking(client, lake, table, baseline, config)
+            asking = _Asking(client, lake, table, known, config)
             with suppress(DdbAssetsError):  # it is said by the window that it concerns
                 asking.ask_all(context.partition_keys)
             storage = aws.storage()
 
         def made(key: str) -> Iterator[Result]:
             if asking.window(key) is None:
-                yield from covered_window([spec.key], [check], metadata.covered(baseline.export_id, baseline.time))
+                yield from covered_window(
+                    [spec.key], [check], metadata.covered(*known.covers(table.windows.window(key)))
+                )
                 return
             asked = asking.ask(key)
             context.log.info(f"window {key}: export {asked.arn} is {asked.status}")
@@ -93,7 +102,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
                 context.log.info(f"window {key}: export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
 
             done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
-            export = read_window(storage, done.summary_uri, table)
+            export = read_window(storage, done.summary_uri, table, client)
             yield dg.MaterializeResult(
                 asset_key=spec.key,
                 metadata=metadata.window_export(export, datetime.now(UTC)),
@@ -105,9 +114,14 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
     return exports
 
 
-def read_window(storage: Storage, uri: str, table: Table) -> Export:
-    """The export that a window's materialization names. Raises ManifestError for what is not this table's window."""
-    return read_export(storage, uri, expected_table=table.table)
+def read_window(storage: Storage, uri: str, table: Table, client: "DynamoDBClient") -> Export:
+    """The export that a window's materialization names, confirmed by DynamoDB.
+
+    Raises ManifestError for what is not this table's window, AwsError when DynamoDB cannot be asked.
+    """
+    export = read_export(storage, uri, expected_table=table.table)
+    confirm(client, table, export)
+    return export
 
 
 def verified_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
@@ -144,11 +158,9 @@ def destination(lake: Lake, table: Table) -> Destination:
 class _Asking:
     """Asks for the windows of one run; reaches AWS only when a window needs it, for covered ones do not."""
 
-    def __init__(
-        self, client: "DynamoDBClient", lake: Lake, table: Table, baseline: Baseline, config: WindowConfig
-    ) -> None:
+    def __init__(self, client: "DynamoDBClient", lake: Lake, table: Table, known: Loaded, config: WindowConfig) -> None:
         self._client, self._lake, self._table = client, lake, table
-        self._baseline, self._attempt = baseline, config.attempt
+        self._known, self._attempt = known, config.attempt
         self._exports: TableExports | None = None
         self._asked: dict[str, ExportRef] = {}
 
@@ -160,7 +172,7 @@ class _Asking:
 
     def window(self, key: str) -> Window | None:
         """What is exported for a partition; None for nothing."""
-        return exported_as(self._table.windows, self._table.windows.window(key), self._baseline.time)
+        return planned(self._table.windows, self._known.coverage, key)
 
     def ask(self, key: str) -> ExportRef:
         """The window's export. Raises ChainBrokenError and what `TableExports.request` raises."""
@@ -170,7 +182,7 @@ class _Asking:
         if key not in self._asked:
             if self._exports is None:
                 exports = TableExports(self._client, self._table.table)
-                check_same_table(exports, self._table, self._baseline)
+                check_same_table(exports, self._table, self._known.baseline)
                 self._exports = exports
             check_obtainable(window, self._exports.restorable().earliest)
             self._asked[key] = self._exports.request(

@@ -12,6 +12,7 @@ from ddb_assets import metadata
 from ddb_assets.automation import RETRIES, explained_failure
 from ddb_assets.dynamodb.attribute_value import parse_path
 from ddb_assets.exports.manifest import read_export
+from ddb_assets.exports.trust import confirm
 from ddb_assets.markdown import code
 from ddb_assets.parquet.checks import check_results, check_specs
 from ddb_assets.parquet.flatten import flatten
@@ -72,6 +73,7 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
             uri, key = metadata.upstream_export(context, table)
             storage = aws.storage()
             export = read_export(storage, uri, expected_table=table.table)
+            confirm(aws.dynamodb(table.table), table, export)
             schemas = SchemaStore(storage, lake.schemas)
             out = lake.parquet(table, export.id)
             flattened = flatten(

@@ -62,7 +62,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
     def parquet(context: dg.AssetExecutionContext, aws: AWS, lake: Lake) -> Iterator[Event]:
         with explained_failure():
             _, key_schema = metadata.upstream_export(context, table)
-            storage = aws.storage()
+            storage, client = aws.storage(), aws.dynamodb(table.table)
             schemas = SchemaStore(storage, lake.schemas)
 
         def made(key: str) -> Iterator[Result]:
@@ -71,7 +71,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
                 kept = partial(standing, context.instance)
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
-            export = read_window(storage, str(facts[metadata.URI].value), table)
+            export = read_window(storage, str(facts[metadata.URI].value), table, client)
             out = lake.parquet(table, export.id, key)
             progress = counted(context.log.info, f"window {key}", export.item_count)
             flattened = flatten(

@@ -156,7 +156,9 @@ def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
         Statement(f"SELECT {columns} FROM {table} WHERE relation = ? ORDER BY sequence", (relation,))
     )
     return [
-        LedgerRow(*cast("tuple[int, str, str, str, str]", row[:5]), *map(_read, row[5:8]), _counts(row[8]))
+        LedgerRow(
+            *cast("tuple[int, str, str, str, str]", row[:5]), _read(row[5]), _read(row[6]), _read(row[7]), _counts(row[8])
+        )
         for row in found
     ]
 

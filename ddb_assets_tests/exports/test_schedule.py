@@ -12,18 +12,22 @@ from ddb_assets.components import DynamoDBTable
 from ddb_assets.definitions import build_defs
 from ddb_assets.exports import schedule
 from ddb_assets.exports.chain import ChainBrokenError
-from ddb_assets.exports.request import TableExports
-from ddb_assets.exports.schedule import snapshot_schedule
+from ddb_assets.exports.request import Destination, Increment, TableExports
+from ddb_assets.exports.schedule import snapshot_schedule, window_schedule
+from ddb_assets.exports.window_assets import VIEW
+from ddb_assets.exports.windows import Cadence, Window
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.clock import to_micros
 from ddb_assets.sandbox.exporter import Export, Exporter
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.settings import LAKE
+from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.table import Table
 from ddb_assets_tests.sandboxed import sandboxed
-from ddb_assets_tests.window_chain import Chain, Ticks, hours_ago, key_of, materializations, own_chain
+from ddb_assets_tests.window_chain import BEGUN, Chain, Ticks, asset, hours_ago, key_of, materializations, own_chain
 
 __all__ = ["sandboxed"]
 
@@ -48,11 +52,11 @@ def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> It
         yield chain
 
 
-def tick(chain: Chain) -> dg.SkipReason | list[dg.RunRequest]:
+def tick(chain: Chain, at: datetime | None = None) -> dg.SkipReason | list[dg.RunRequest]:
     with dg.build_schedule_context(
         instance=chain.instance,
-        scheduled_execution_time=datetime.now(UTC),
-        resources={"aws": AWS(), "lake": Lake()},
+        scheduled_execution_time=at or datetime.now(UTC).replace(minute=5),
+        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
     ) as context:
         result = chain.definitions.resolve_schedule_def("orders_windows")(context)
     assert isinstance(result, dg.SkipReason | list)
@@ -194,3 +198,35 @@ def test_a_table_that_is_replaced_has_a_schedule_of_snapshots_and_no_windows() -
     found = [spec for made in definitions.assets or [] for spec in getattr(made, "specs", [made])]
     keys = {spec.key.to_user_string() for spec in found if isinstance(spec, dg.AssetSpec)}
     assert keys == {"dynamodb/orders", "snapshots/orders", "baseline/orders", "warehouse/orders"}
+
+
+def test_a_longer_cadence_asks_for_the_hours_that_no_stored_window_has(chain: Chain) -> None:
+    """The partition of six hours was materialized once, with its first hour."""
+    begin = Cadence.parse("6 h").window_at(BEGUN - timedelta(hours=18)).start
+    chain.baseline(begin)
+    first = Window(begin, begin + timedelta(hours=1))
+    chain.ledger_window(first)
+    facts = {"from_time": dg.MetadataValue.timestamp(first.start), "to_time": dg.MetadataValue.timestamp(first.end)}
+    chain.instance.report_runless_asset_event(
+        dg.AssetMaterialization(asset("exports/orders"), partition=key_of(first), metadata=facts)
+    )
+    longer = Table(table="Orders", cadence="6 h")
+    before = chain.exported()
+    with dg.build_schedule_context(
+        instance=chain.instance,
+        scheduled_execution_time=datetime.now(UTC).replace(minute=0),
+        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
+    ) as context:
+        assert "being exported" in said(window_schedule(longer)(context))  # type: ignore[arg-type]
+    assert chain.exported() > before
+    place = Destination(demo.BUCKET, f"{chain.prefix}/exports")
+    rest = Increment(Window(first.end, begin + timedelta(hours=6)), VIEW)
+    assert chain.exports().find(rest, place).export
+
+
+def test_a_warehouse_that_cannot_be_asked_stops_nothing_for_good(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain.baseline(hours_ago(2).start)
+    with monkeypatch.context() as patch:
+        patch.setenv(WAREHOUSE, "nonsense://")
+        assert "the warehouse cannot be asked" in said(tick(chain))
+    assert "2 being exported" in said(tick(chain))

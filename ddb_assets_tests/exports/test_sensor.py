@@ -13,6 +13,7 @@ from ddb_assets.exports import sensor
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import StorageError
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
@@ -176,7 +177,9 @@ def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
     repository = chain.definitions.get_repository_def()
     target = repository.get_sensor_def("exports_of_the_lake")
     with dg.build_sensor_context(
-        instance=chain.instance, repository_def=repository, resources={"aws": AWS(), "lake": Lake()}
+        instance=chain.instance,
+        repository_def=repository,
+        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
     ) as context:
         tick = target.evaluate_tick(context)
     (run,) = tick.run_requests or []

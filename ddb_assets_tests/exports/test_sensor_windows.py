@@ -214,7 +214,9 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
     chain.export(half)
     target = repository.get_sensor_def("exports_of_the_lake")
     with dg.build_sensor_context(
-        instance=chain.instance, repository_def=repository, resources={"aws": AWS(), "lake": Lake()}
+        instance=chain.instance,
+        repository_def=repository,
+        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
     ) as context:
         (run,) = target.evaluate_tick(context).run_requests or []
     assert run.partition_key == key_of(hour)

@@ -1,0 +1,105 @@
+"""Exports that DynamoDB did not make, or not as their manifest has it, are never loaded."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ddb_assets.exports.follow import describe
+from ddb_assets.exports.manifest import read_export
+from ddb_assets.exports.trust import UntrustedExportError, confirm, differences
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws_errors import AwsError
+from ddb_assets.sandbox import demo
+from ddb_assets.table import Table
+from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
+from ddb_assets_tests.sandboxed import sandboxed
+from ddb_assets_tests.window_chain import ORDERS, Chain, Ticks, asset, checks, hours_ago, key_of, materializations
+
+__all__ = ["chain", "definitions", "sandboxed", "ticks"]
+
+
+def forged(chain: Chain) -> tuple[str, dict[str, bytes]]:
+    """A copy of a real export under an id that DynamoDB never gave, with the real ARN and id of the table."""
+    real = chain.export(hours_ago(5))
+    other = real.id[:-8] + ("0" * 8 if real.id[-8:] != "0" * 8 else "1" * 8)
+    objects = {
+        key.replace(real.id, other): body.replace(real.id.encode(), other.encode())
+        for key, body in chain.objects(real).items()
+        if not key.endswith(".md5")
+    }
+    chain.delete(*chain.objects(real))
+    chain.put(objects)
+    return other, objects
+
+
+def test_a_forged_export_with_the_real_arn_fails_the_check_and_is_not_loaded(chain: Chain, ticks: Ticks) -> None:
+    export_id, objects = forged(chain)
+    result = ticks.tick()
+    assert checks(result) == [(key_of(hours_ago(5)), False)]
+    assert not materializations(result)
+    assert not result.run_requests
+    summary = next(key for key in objects if key.endswith("summary.json"))
+    export = read_export(AWS().storage(), f"s3://{demo.BUCKET}/{summary}")
+    assert export.id == export_id
+    with pytest.raises(UntrustedExportError, match="DynamoDB knows none of that name"):
+        confirm(chain.sandbox.dynamodb(), ORDERS, export)
+    confirm(chain.sandbox.dynamodb(), Table(table="Orders", trust="lake"), export)
+
+
+def test_a_manifest_that_was_changed_is_not_believed(chain: Chain, ticks: Ticks) -> None:
+    real = chain.export(hours_ago(5))
+    summary = chain.summary_key(real)
+    told = json.loads(chain.objects(real)[summary])
+    chain.delete(summary.replace(".json", ".md5"))
+    chain.put({summary: json.dumps(told | {"billedSizeBytes": told["billedSizeBytes"] + 1}).encode()})
+    result = ticks.tick()
+    assert checks(result) == [(key_of(hours_ago(5)), False)]
+    assert not result.run_requests
+
+
+def test_a_run_believes_no_manifest_that_was_changed_after_the_export(chain: Chain) -> None:
+    window = hours_ago(5)
+    real = chain.export(window)
+    summary = chain.summary_key(real)
+    told = json.loads(chain.objects(real)[summary])
+    chain.delete(summary.replace(".json", ".md5"))
+    chain.put({summary: json.dumps(told | {"tableId": "11111111-2222-3333-4444-555555555555"}).encode()})
+    assert not chain.run("exports/orders", partitions=[key_of(window)]).success
+    assert not chain.instance.get_materialized_partitions(asset("exports/orders"))
+
+
+def test_every_member_is_compared(chain: Chain) -> None:
+    real = chain.export(hours_ago(5))
+    export = read_export(AWS().storage(), real.summary_uri)
+    told: Any = describe(chain.sandbox.dynamodb(), real.arn)
+    assert differences(export, told) == []
+    for name, value in {
+        "ExportStatus": "FAILED",
+        "TableArn": "other",
+        "TableId": "other",
+        "S3Bucket": "other",
+        "ExportManifest": "other",
+        "ExportFormat": "ION",
+        "ExportType": "FULL_EXPORT",
+        "ItemCount": -1,
+        "BilledSizeBytes": -1,
+        "IncrementalExportSpecification": {},
+        "FilterSpecification": {"FilterExpression": "a = :b"},
+    }.items():
+        assert differences(export, told | {name: value}), name
+    assert differences(replace(export, to_time=hours_ago(4).end), told)
+
+
+def test_a_refusal_names_the_option(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = chain.export(hours_ago(5))
+    export = read_export(AWS().storage(), real.summary_uri)
+
+    def refused(*_: object) -> None:
+        raise AwsError("AWS refuses dynamodb:DescribeExport", "AccessDeniedException")
+
+    monkeypatch.setattr("ddb_assets.exports.trust.describe", refused)
+    with pytest.raises(AwsError, match=re.escape("`trust: lake`")):
+        confirm(chain.sandbox.dynamodb(), ORDERS, export)
