@@ -106,7 +106,8 @@ def _decimal(physical: str, logical: dict[str, Any], column: TableColumn) -> boo
 
 def decimal_bytes(digits: int) -> int:
     """The fewest bytes that hold every number of so many digits, and its sign."""
-    return ((10**digits).bit_length() + 8) // 8
+    bits: int = (10**digits).bit_length()
+    return (bits + 8) // 8
 
 
 def _timestamp(*, adjusted: bool) -> _Rule:
