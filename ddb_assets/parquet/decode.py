@@ -15,7 +15,7 @@ import orjson
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import Step, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, check_all, format_path
 from ddb_assets.parquet import json_text
 from ddb_assets.parquet.columns import add_digits, is_json_number, largest, number_column, time_column
 from ddb_assets.parquet.exact import ExactPath
@@ -56,7 +56,14 @@ class FastPath:
         level.count(image.is_not_null())
         attributes = image.struct.unnest()  # not `struct.field`, which takes an attribute called `*` for a pattern
         for name, node in self.root.columnar.items():
-            self._node(node, attributes.get_column(name), At(level, (name,), (name,), seen.at(name), counting=counting))
+            at = At(level, (name,), (name,), seen.at(name), counting=counting)
+            self._field(node, attributes.get_column(name), at)
+
+    def _field(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
+        """`_node` for what is to have a column: a path that is excluded no longer has none yet."""
+        if node.kind == "json" and node.name is None and not at.counting and not self.rules.policy(at.where).exclude:
+            at.level.refuse(values.is_not_null())
+        return self._node(node, values, at)
 
     def _node(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
         """Walks one path; gives (where there is a value that is kept, its JSON text if the node is JSON)."""
@@ -65,6 +72,7 @@ class FastPath:
             return self._opaque(node, values.is_not_null(), at)
         counting = at.counting or policy.exclude
         payloads = count(node, values, at)
+        _refuse_hidden(payloads, at, policy)
         if "NULL" in payloads.series:
             at.level.refuse(~payloads.series["NULL"])  # {"NULL": false} is nothing DynamoDB has
         if counting:
@@ -91,18 +99,19 @@ class FastPath:
 
     def _opaque(self, node: Node, present: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
         """The values of an opaque column, read from the lines one by one."""
+        counting = at.counting or self.rules.policy(at.where).exclude
         exact = ExactPath(self.root, self.rules)
         texts: list[str | None] = []
         names: list[int] = []
         for line, there in zip(self.decoded["line"], present, strict=True):
             value = _value_at(orjson.loads(line)[self.image], at.path) if there else None
-            names.append(1 + count_names(value) if there else 0)
-            texts.append(exact.json_text(node, value, at.path) if there and not at.counting else None)
-            if texts[-1] is not None and isinstance(value, dict):
+            names.append(1 + count_names(value) if there and _is_value(value) else 0)
+            texts.append(exact.json_text(node, value, at.path) if there and not counting else None)
+            if (texts[-1] is not None or counting) and isinstance(value, dict):
                 at.seen.counts.update(value.keys())
         text = pl.Series(texts, dtype=pl.String)
         at.level.count(pl.Series(names, dtype=pl.Int64))
-        if not at.counting:
+        if not counting:
             at.level.refuse(present & text.is_null())
             at.level.columns[node.name or ""] = text
         return present, text
@@ -187,7 +196,7 @@ class FastPath:
         inside = payloads.series["M"].struct.unnest()
         filled = falses(at.level.height)
         for name, below in node.columnar.items():
-            filled = filled | self._node(below, inside.get_column(name), at.below(name))[0]
+            filled = filled | self._field(below, inside.get_column(name), at.below(name))[0]
         at.level.mark(at.path, "{}", payloads.there["M"] & ~filled)
 
     def _list(self, node: Node, payloads: Payloads, at: At) -> None:
@@ -202,12 +211,15 @@ class FastPath:
         if element is None:
             child.refuse(members.is_null() | members.is_not_null())
         elif descriptor == "L":
-            self._node(element, members, below)
+            self._field(element, members, below)
         else:
             child.refuse(members.is_null())
             below.seen.counts[descriptor[0]] += len(members)  # type: ignore[index]
             type_ = SqlType.parse(element.type or "")
-            column = self._scalar(element, descriptor[0], members, type_, below, self.rules.policy(below.where))
+            policy = self.rules.policy(below.where).of(descriptor[0])
+            if policy.exclude or policy.whole:
+                child.refuse(members.is_not_null())
+            column = self._scalar(element, descriptor[0], members, type_, below, policy)
             child.columns[element.name or ""] = column
         child.columns = {index_name(0): child.index, **child.columns}
         child.give_to_parent()
@@ -248,7 +260,7 @@ class FastPath:
                 child.give_to_parent()
                 return json_text.array(text, series.list.len())
             case _:
-                return self._json_set(descriptor, series, at, policy)
+                return self._json_set(descriptor, series, at)
 
     def _json_map(self, node: Node, series: pl.Series, at: At) -> pl.Series:
         inside = series.struct.unnest()
@@ -260,11 +272,14 @@ class FastPath:
         inner = json_text.members(fields, at.level.height)
         return json_text.between("{", inner.set(series.is_null(), None), "}")
 
-    def _json_set(self, descriptor: str, series: pl.Series, at: At, policy: Policy) -> pl.Series:
+    def _json_set(self, descriptor: str, series: pl.Series, at: At) -> pl.Series:
         lengths = series.list.len()
         members = series.explode(empty_as_null=False, keep_nulls=False)
         child = Level(len(members), at.level, lengths)
         child.refuse(members.is_null())
+        policy = self.rules.policy((*at.where, None)).of(descriptor[0])
+        if policy.exclude or policy.whole:
+            child.refuse(members.is_not_null())
         below = At(child, at.path, at.where, at.seen.elements())
         below.seen.counts[descriptor[0]] += len(members)  # type: ignore[index]
         # one sort of all members by (row, member): polars sorts list by list thirty times slower
@@ -277,6 +292,21 @@ class FastPath:
         text = self._json_payload(UNKNOWN, descriptor[0], members, below, policy)
         child.give_to_parent()
         return json_text.array(text, lengths)
+
+
+def _is_value(value: Any) -> bool:
+    try:
+        check_all(value)
+    except AttributeValueError:
+        return False
+    return True
+
+
+def _refuse_hidden(payloads: Payloads, at: At, policy: Policy) -> None:
+    """Leaves values that are hidden as a whole to the exact path."""
+    for descriptor, there in payloads.there.items():
+        if not at.counting and policy.of(descriptor).whole:
+            at.level.refuse(there)
 
 
 def _value_at(image: Any, path: tuple[Step, ...]) -> Any:

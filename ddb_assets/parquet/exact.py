@@ -93,6 +93,8 @@ class ExactPath:
     def json_text(self, node: Node, value: object, path: tuple[Step, ...]) -> str | None:
         """A value of a JSON column of the root; None when more must be said of its row: what `item` is for."""
         row, before = Row(), self.misfits.copy()
+        if isinstance(value, dict) and any(self.rules.policy(path).of(descriptor).whole for descriptor in value):
+            return None
         try:
             plain = self._plain(value, path, node, row, path)
         except AttributeValueError:
@@ -110,11 +112,14 @@ class ExactPath:
         """Puts one value where it belongs; `path` is its place in the row, without list elements."""
         descriptor, payload = split(value, path)
         check(descriptor, payload, path)
-        policy = self.rules.policy((*row.where, *path))
+        policy = self.rules.policy((*row.where, *path)).of(descriptor)
         if policy.exclude:
             check_all(value, path)
-        elif node is None:
+            self._count_hidden(policy, (*row.where, *path))
+        elif node is None or (node.kind == "json" and node.name is None):
             self._misfit(value, path, row, policy, "has no column")
+        elif policy.whole and node.kind != "json":
+            self._misfit(value, path, row, policy, f"is of type {descriptor}, and something below it is hidden")
         elif node.kind == "json":
             text = self._plain(value, path, node, row, (*row.where, *path))
             row.columns[node.name or ""] = orjson.dumps(text, option=orjson.OPT_SORT_KEYS).decode()
@@ -160,11 +165,16 @@ class ExactPath:
             self._place(node.element, member, (), child)
             rows.append(child)
 
+    def _count_hidden(self, policy: Policy, where: tuple[Step, ...]) -> None:
+        """Counts a value that was left out because it has another type than its contract knows."""
+        if policy.whole:
+            self.misfits["hidden", format_path(where)] += 1
+
     def _misfit(self, value: object, path: tuple[Step, ...], row: Row, policy: Policy, why: str) -> None:
         """A value for which the schema has no place, by the contract."""
         where = (*row.where, *path)
         if policy.contract == "discard_row":
-            raise AttributeValueError(f"{format_path(where)} {why}, and the contract is discard_row")
+            raise AttributeValueError(f"{{path}} {why}, and the contract is discard_row", where)
         what = WHAT_HAPPENS[policy.contract]
         if what == DISCARDED:
             check_all(value, path)
@@ -177,7 +187,8 @@ class ExactPath:
         where = format_path((*row.where, *path))
         match policy.oversize:
             case "quarantine":
-                raise AttributeValueError(f"{where} has {len(text.encode())} bytes, its column can have {limit}")
+                reason = f"{{path}} has {len(text.encode())} bytes, its column can have {limit}"
+                raise AttributeValueError(reason, (*row.where, *path))
             case "truncate":
                 self.misfits["truncated", where] += 1
                 return cut(text, limit)
@@ -203,14 +214,16 @@ class ExactPath:
         """A value as plain JSON; types that a reader could not tell are noted in `row.types`."""
         descriptor, payload = split(value, path)
         check(descriptor, payload, path)
-        policy = self.rules.policy(where)
+        policy = self.rules.policy(where).of(descriptor)
         strings = STRINGS.intersection(node.accepts) or {"S"}
         arrays = ARRAYS.intersection(node.accepts) or {"L"}
         told = descriptor in strings | arrays or descriptor not in STRINGS | ARRAYS
-        if policy.mask and descriptor not in {"NULL", "M", "L"}:
-            if descriptor in ARRAYS:
-                return [self.rules.masked(policy.mask, text) for text in sorted_members(descriptor, payload)]
+        if policy.mask and (policy.whole or descriptor not in {"NULL", "M", *ARRAYS}):
+            check_all(value, path)
             return self.rules.masked(policy.mask, mask_text(descriptor, payload))
+        members = self.rules.policy((*where, None)).of(descriptor[0])
+        if descriptor in ARRAYS - {"L"} and (members.exclude or members.mask):
+            return self._hidden_set(descriptor, payload, members, where)
         if not told:
             row.types[extra_path(path)] = descriptor
         if descriptor == "S" and len(payload.encode()) > MAX_VARCHAR:
@@ -222,12 +235,23 @@ class ExactPath:
             kept: dict[str | int, Any] = {}
             for step, member in payload.items() if descriptor == "M" else enumerate(payload):
                 below, inner = _below(node, step, where)
-                if self.rules.policy(inner).exclude:
+                hides = self.rules.policy(inner).of(split(member, (*path, step))[0])
+                if hides.exclude:
                     check_all(member, (*path, step))
+                    self._count_hidden(hides, inner)
+                    if hides.whole and descriptor == "L":
+                        kept[step] = None  # the others keep their places
                 else:
                     kept[step] = self._plain(member, (*path, step), below, row, inner, in_extra=in_extra)
             return kept if descriptor == "M" else list(kept.values())
         return _plain_scalar(descriptor, payload)
+
+    def _hidden_set(self, descriptor: str, payload: list[str], policy: Policy, where: tuple[Step, ...]) -> Any:
+        """A set of which each member is hidden."""
+        if policy.exclude or policy.mask is None:
+            self._count_hidden(policy, (*where, None))
+            return []
+        return [self.rules.masked(policy.mask, text) for text in sorted_members(descriptor, payload)]
 
 
 def _below(node: Node, step: Step | int, where: tuple[Step, ...]) -> tuple[Node, tuple[Step, ...]]:
@@ -252,10 +276,12 @@ def _plain_scalar(descriptor: str, payload: Any) -> Any:
 
 
 def mask_text(descriptor: str, payload: Any) -> str:
-    """The text that is hashed in a scalar's place: a string itself, a number's or binary's text, true or false."""
+    """The text that is hashed in a value's place: a string itself, a number's or binary's text, else its JSON."""
     if descriptor == "N":
         return number_text(payload)
-    return orjson.dumps(payload).decode() if descriptor == "BOOL" else str(payload)
+    if descriptor in {"S", "B"}:
+        return str(payload)
+    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int) -> Any:

@@ -33,6 +33,7 @@ from ddb_assets.parquet.report import Part, Report
 from ddb_assets.parquet.rules import Misfits, Rules
 from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, next_version
+from ddb_assets.parquet.visible import visible
 from ddb_assets.table import KeySchema, Table
 
 if TYPE_CHECKING:
@@ -90,14 +91,13 @@ def flatten(
         elif schemas is None or run.schema == stored or schemas.publish(run.schema):
             report = run.report(started)
             storage.write(f"{out}/{SCHEMA}", run.schema.model_dump_json(indent=1).encode())
-            profile = orjson.dumps(
-                {"export_id": export.id, "paths": list(path_rows(run.seen))}, option=orjson.OPT_INDENT_2
-            )
+            seen = visible(run.seen, table)
+            profile = orjson.dumps({"export_id": export.id, "paths": list(path_rows(seen))}, option=orjson.OPT_INDENT_2)
             storage.write(f"{out}/{PROFILE}", profile)
             if schemas:
                 schemas.keep_profile(table.name, profile)
             storage.write(f"{out}/{REPORT}", report.model_dump_json(indent=1).encode())
-            return Flattened(report, run.schema, run.seen)
+            return Flattened(report, run.schema, seen)
         else:
             start = None  # another run stored that version first: its columns count too, so the parts are made anew
     raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")

@@ -30,6 +30,7 @@ from ddb_assets.parquet.schema import (
     index_name,
     walk,
 )
+from ddb_assets.parquet.visible import visible
 from ddb_assets.table import Policy, Table
 
 DATA_NAMES = 16
@@ -50,7 +51,7 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
     Raises SchemaError when the contract now declares a type that a stored column cannot take on.
     """
     growth = _Growth(schema, table, export_id)
-    root = growth.fields(schema.root, seen, (), ())
+    root = growth.fields(schema.root, visible(seen, table), (), ())
     if root == schema.root:
         return schema
     return schema.model_copy(update={"root": root, "changes": (*schema.changes, *growth.changes)})
@@ -141,7 +142,7 @@ class _Growth:
             return self.list(Node(kind="list", accepts=(primary(seen),), name=name), seen, path)
         if policy.exclude:
             self.note(path, "excluded", seen)
-            return self.json(Node(kind="json", accepts=()), seen, path)
+            return self.column_of_json(Node(kind="json", accepts=()), seen, path)
         if len(self.taken(path)) >= MAX_COLUMNS:
             return None
         name = policy.rename or column_name(local or ("value",), self.taken(path))
@@ -258,11 +259,12 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "element": element})
 
     def column_of_json(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """A JSON column; opaque once there are maps in it to whose names there is no end."""
+        """A JSON column; opaque once there are maps in it to whose names there is no end, or that must not be known."""
         if node.opaque:
             return node
-        crowded = any(self.is_crowded(here) for _, here in seen.walk())
-        opaque = crowded and node.name is not None and None not in path  # elements have no line of their own
+        endless = any(self.is_crowded(here) for _, here in seen.walk()) and node.name is not None
+        secret = self.table.policy(path).exclude and bool(seen.counts["M"] + seen.counts["L"])
+        opaque = (endless or secret) and None not in path  # elements have no line of their own
         return self.json(node, seen, path).model_copy(update={"opaque": opaque})
 
     def json(self, node: Node, seen: Seen, path: tuple[Step, ...], among: Collection[Descriptor] = ORDER) -> Node:

@@ -65,7 +65,7 @@ def _refuse_duplicates(line: str, loaded: dict[str, Any]) -> None:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({name for name, _ in pairs}) != len(pairs):
             twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
-            raise AttributeValueError(f"the name {twice!r} stands twice in one object")
+            raise AttributeValueError("the name {value} stands twice in one object", value=repr(twice))
         return dict(pairs)
 
     json.loads(line, object_pairs_hook=unique)
@@ -81,14 +81,14 @@ def count_names(value: Any) -> int:
 def full_change(record: Image, version: int) -> Change:
     """A line of a full export. Raises AttributeValueError when it is none."""
     if set(record) != {"Item"} or not isinstance(record["Item"], dict):
-        raise AttributeValueError(f"expected one object 'Item', found {sorted(record)}")
+        raise AttributeValueError("expected one object 'Item', found {value}", value=sorted(record))
     return Change(record["Item"], None, version)
 
 
 def incremental_change(record: Image) -> Change:
     """A line of an incremental export. Raises AttributeValueError when it is none."""
     if not {"Metadata", "Keys"} <= set(record) <= {"Metadata", *IMAGES}:
-        raise AttributeValueError(f"expected Metadata, Keys and images, found {sorted(record)}")
+        raise AttributeValueError("expected Metadata, Keys and images, found {value}", value=sorted(record))
     for name in IMAGES:
         if name in record and not isinstance(record[name], dict):
             raise AttributeValueError(f"{name} is no object")
