@@ -21,6 +21,10 @@ MAX_PLAIN = 126
 """A number written out in so many characters, of which at most 38 count, is in range whatever it is."""
 
 
+FLOAT_DIGITS = 15
+"""So many significant digits every double keeps."""
+
+
 def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
     """N payloads in their column's type; the digits of what fits go to `seen`."""
     if type_.name == "BIGINT":
@@ -35,6 +39,9 @@ def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
         add_digits(seen, texts.filter(column.is_not_null()))
     elif type_.name == "DOUBLE PRECISION":
         column = texts.set(~is_json_number(texts), None).cast(pl.Float64, strict=False)
+        long = texts.str.len_bytes() > FLOAT_DIGITS  # may have more digits than the double keeps
+        if long.any():
+            column = column.set(long & (column.cast(pl.String) != texts), None)
     else:
         column = texts.set(~is_json_number(texts), None)
         add_digits(seen, column.drop_nulls())

@@ -18,13 +18,14 @@ from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, check_all, format_path
 from ddb_assets.parquet import json_text
 from ddb_assets.parquet.columns import add_digits, is_json_number, largest, number_column, time_column
-from ddb_assets.parquet.exact import ExactPath
+from ddb_assets.parquet.exact import ExactPath, is_beside
 from ddb_assets.parquet.level import Level
 from ddb_assets.parquet.payloads import At, Payloads, count, falses
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.parquet.record import count_names
 from ddb_assets.parquet.rules import WHAT_HAPPENS, Rules
 from ddb_assets.parquet.schema import Node, index_name
+from ddb_assets.parquet.timestamps import EPOCH_UNITS, epoch_column, loose_column
 from ddb_assets.table import Policy
 
 UNKNOWN = Node(kind="json", accepts=())
@@ -87,7 +88,7 @@ class FastPath:
         if "NULL" in payloads.there:
             at.level.mark(at.path, "null", payloads.there["NULL"])
         if node.other:
-            self._misfit(node.other, payloads, at, policy)
+            self._misfit(node, node.other, payloads, at, policy)
         match node.kind:
             case "value":
                 self._value(node, payloads, at, policy)
@@ -116,8 +117,11 @@ class FastPath:
             at.level.columns[node.name or ""] = text
         return present, text
 
-    def _misfit(self, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
+    def _misfit(self, node: Node, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
         """Values of types that the column does not take, by the contract."""
+        for descriptor in other.accepts:
+            if node.kind == "value" and is_beside(node, descriptor, policy):
+                at.level.refuse(payloads.there[descriptor])
         texts = self._json(other, payloads, at, policy)
         if policy.contract == "discard_row":
             at.level.refuse(texts.is_not_null())
@@ -154,12 +158,14 @@ class FastPath:
         if policy.mask:
             return self._masked(descriptor, payload, at, policy)
         match descriptor:
-            case "S" if node.form:
-                column = time_column(payload, type_, node.form)
+            case "S" | "N" if node.form:
+                column = self._times(node.form, payload, type_, at, policy)
                 at.level.refuse(column.is_null() & payload.is_not_null())
                 at.seen.forms[node.form] += len(payload) - payload.null_count()
                 at.seen.max_bytes = max(at.seen.max_bytes, largest(payload.str.len_bytes()))
                 return column
+            case "S" if type_.name != "VARCHAR":
+                return self._numbers(payload, type_, at)
             case "S":
                 self._sizes(payload, self.rules.limit(policy, type_), at)
                 return payload
@@ -175,6 +181,26 @@ class FastPath:
                 return column
             case _:
                 return payload
+
+    def _times(self, form: str, payload: pl.Series, type_: SqlType, at: At, policy: Policy) -> pl.Series:
+        """Times in their column's form, and times of a declared column in any other, how they are written beside."""
+        if form in EPOCH_UNITS:
+            return epoch_column(payload, type_, form)
+        column = time_column(payload, type_, form)
+        other = payload.set(column.is_not_null(), None)
+        if other.null_count() == len(other) or not (policy.type or type_.name == "TIMESTAMPTZ"):
+            return column
+        loose = loose_column(other, type_)
+        at.level.beside(at.path, json_text.quoted(other.set(loose.is_null(), None)))
+        return pl.select(pl.coalesce(column, loose)).to_series()
+
+    def _numbers(self, payload: pl.Series, type_: SqlType, at: At) -> pl.Series:
+        """Texts of a column that is declared a number; what is not written as the column writes it stands beside."""
+        column = number_column(payload, type_, Seen())
+        at.level.refuse(column.is_null() & payload.is_not_null())
+        same = column.cast(pl.String) == payload if type_.name != "DOUBLE PRECISION" else column.is_null()
+        at.level.beside(at.path, json_text.quoted(payload.set(column.is_null() | same, None)))
+        return column
 
     def _sizes(self, texts: pl.Series, limit: int, at: At) -> None:
         size = texts.str.len_bytes()

@@ -7,6 +7,7 @@ and is meant for the rows that the fast path hands back.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 import orjson
@@ -26,6 +27,7 @@ from ddb_assets.dynamodb.attribute_value import (
 )
 from ddb_assets.parquet import timestamps
 from ddb_assets.parquet.level import extra_path
+from ddb_assets.parquet.observed_type import HOLDS
 from ddb_assets.parquet.rules import DISCARDED, WHAT_HAPPENS, Misfits, Rules, cut, pieces
 from ddb_assets.parquet.schema import ARRAYS, EXTRA, STRINGS, Node, index_name
 from ddb_assets.table import Policy
@@ -125,6 +127,8 @@ class ExactPath:
             row.columns[node.name or ""] = orjson.dumps(text, option=orjson.OPT_SORT_KEYS).decode()
         elif descriptor == "NULL":
             row.extra[extra_path(path)] = None
+        elif node.kind == "value" and is_beside(node, descriptor, policy):
+            self._scalar(node, descriptor, payload, path, row, policy)
         elif descriptor not in node.accepts:
             self._misfit(value, path, row, policy, f"is of type {descriptor}, its column is not")
         elif node.kind == "map":
@@ -145,14 +149,17 @@ class ExactPath:
             row.columns[node.name or ""] = self.rules.masked(policy.mask, mask_text(descriptor, payload))
             return
         try:
-            row.columns[node.name or ""] = scalar(descriptor, payload, type_, self.rules.limit(policy, type_))
+            value = scalar(
+                descriptor, payload, type_, self.rules.limit(policy, type_), declared=policy.type is not None
+            )
+            row.columns[node.name or ""] = value
         except TooLongError as error:
             row.columns[node.name or ""] = self._too_long(payload, path, row, policy, error.args[0])
         except DoesNotFitError:
             self._misfit({descriptor: payload}, path, row, policy, f"does not fit {type_}")
         else:
-            if node.form and timestamps.form(payload) != node.form:
-                row.extra[extra_path(path)] = payload  # the time is in its column, here is how it was written
+            if not _tells(node, descriptor, payload, value):
+                row.extra[extra_path(path)] = _plain_scalar(descriptor, payload)  # as it was written
 
     def _list(self, node: Node, descriptor: str, payload: list[Any], path: tuple[Step, ...], row: Row) -> None:
         if not payload:
@@ -275,6 +282,31 @@ def _plain_scalar(descriptor: str, payload: Any) -> Any:
             return payload
 
 
+def is_beside(node: Node, descriptor: str, policy: Policy) -> bool:
+    """Whether a declared column takes a value of another type than most of its values have."""
+    return bool(
+        policy.type
+        and not policy.mask
+        and descriptor not in node.accepts
+        and descriptor in HOLDS.get(SqlType.parse(node.type or "").name, ())
+    )
+
+
+def _tells(node: Node, descriptor: str, payload: Any, value: Any) -> bool:
+    """Whether the value in the column tells how it was written; otherwise that stands beside it."""
+    if descriptor not in node.accepts:
+        return False
+    if isinstance(value, float):
+        return descriptor == "N" and Decimal(repr(value)) == Decimal(payload)
+    if node.form in timestamps.EPOCH_UNITS:
+        return timestamps.write(value, node.form) == str(payload)
+    if node.form:
+        return timestamps.form(payload) == node.form
+    if isinstance(value, Decimal):
+        return descriptor == "N" or f"{value or abs(value):f}" == payload
+    return descriptor != "S" or str(value) == payload
+
+
 def mask_text(descriptor: str, payload: Any) -> str:
     """The text that is hashed in a value's place: a string itself, a number's or binary's text, else its JSON."""
     if descriptor == "N":
@@ -284,18 +316,27 @@ def mask_text(descriptor: str, payload: Any) -> str:
     return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int) -> Any:
+def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int, *, declared: bool = False) -> Any:
     """A payload in its column's type. Raises DoesNotFitError when the column would not hold it exactly."""
     match descriptor:
-        case "S" if type_.name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}:
-            time = timestamps.parse(payload, type_)
+        case "S" | "N" if type_.name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}:
+            loosely = declared or type_.name == "TIMESTAMPTZ"
+            parse = partial(timestamps.parse_loosely, epochs=declared) if loosely else timestamps.parse
+            time = parse(payload, type_)
             if time is None:
                 raise DoesNotFitError
             return time
+        case "S" if type_.name in {"BIGINT", "DECIMAL", "DOUBLE PRECISION"}:
+            try:
+                return _number(payload, type_)
+            except AttributeValueError:
+                raise DoesNotFitError from None
         case "S":
             if len(payload.encode()) > limit:
                 raise TooLongError(limit)
             return payload
+        case "N" if type_.name == "VARCHAR" and len(payload) > limit:
+            raise DoesNotFitError
         case "N":
             return _number(payload, type_)
         case "B":

@@ -14,7 +14,16 @@ from ddb_assets.column_type import SqlType, join, storable, varchar
 from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.names import column_name, relation_name
-from ddb_assets.parquet.observed_type import ORDER, SCALARS, fits, observed_type, primary, scalar_of, time_form
+from ddb_assets.parquet.observed_type import (
+    ORDER,
+    SCALARS,
+    declared_form,
+    fits,
+    observed_type,
+    primary,
+    scalar_of,
+    time_form,
+)
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.parquet.rules import MASKED
 from ddb_assets.parquet.schema import (
@@ -193,7 +202,7 @@ class _Growth:
         if policy.mask or policy.type:
             wanted = MASKED if policy.mask else SqlType.parse(policy.type or "")
             type_ = self.declared(node, stored, wanted, path)
-            form = time_form(seen, type_, node.form) if found == "S" and not policy.mask else None
+            form = None if policy.mask else declared_form(seen, found, type_, node.form)
         elif found and seen.counts[found]:
             keyed = len(path) == 1 and path[0] in self.schema.key
             type_, form = self.observed(node, found, seen, may_be_time=self.table.timestamps and not keyed)

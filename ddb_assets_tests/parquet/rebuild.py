@@ -99,8 +99,11 @@ def _scalar(node: Node, value: Any) -> Any:
     if value is None:
         return ABSENT
     if node.form:
-        return timestamps.write(value, node.form)
-    return Decimal(value) if "N" in node.accepts else value
+        text = timestamps.write(value, node.form)
+        return Decimal(text) if "N" in node.accepts else text
+    if "N" in node.accepts:
+        return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    return str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
 
 
 def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dict[str, str], base: str | None) -> Any:
