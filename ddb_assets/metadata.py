@@ -13,6 +13,7 @@ import dagster as dg
 from ddb_assets.automation import LOAD_TAG
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import Export
+from ddb_assets.parquet.advice import advice
 from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.profile import path_rows
 from ddb_assets.parquet.report import Relation, Report
@@ -190,6 +191,8 @@ def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
             ),
             "profile": _profile(flattened),
         }
+        if said := advice(flattened):
+            facts["to_mend"] = dg.MetadataValue.json(said)
         if report.misfits:
             rows = [
                 (what, f"`{path}`", f"{n:,}") for what, paths in report.misfits.items() for path, n in paths.items()

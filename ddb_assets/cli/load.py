@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ddb_assets.cli.flatten import flatten_source, print_report
+from ddb_assets.cli.flatten import flatten_source, print_advice, print_report
 from ddb_assets.cli.output import json_option, print_grid, print_json
 from ddb_assets.cli.source import open_source, source_options
 from ddb_assets.parquet.schema_store import SchemaStore
@@ -49,6 +49,7 @@ def command(
         print_json({"report": report, "load": asdict(result)})
         return
     print_report(flattened.report)
+    print_advice(flattened)
     print_grid(
         "applied"
         if result.applied

@@ -284,6 +284,10 @@ class FastPath:
                 child = Level(len(members), at.level, series.list.len())
                 _, text = self._node(node.element or UNKNOWN, members, at.into(child, at.path))
                 child.give_to_parent()
+                if self.rules.policy(
+                    (*at.where, None)
+                ).exclude:  # of a list of nothing but secrets an empty one is left
+                    return json_text.array(pl.Series(dtype=pl.String), series.list.len() * 0)
                 return json_text.array(text, series.list.len())
             case _:
                 return self._json_set(descriptor, series, at)

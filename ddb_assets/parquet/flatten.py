@@ -22,6 +22,7 @@ from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.digest import digest
+from ddb_assets.parquet.hidden import hidden_columns
 from ddb_assets.parquet.infer import extend
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.part_writer import PartWriter
@@ -280,6 +281,7 @@ class _Run:
             filtered=0,
             extra_values=sum(times for (what, _), times in self.misfits.items() if what in {"extra", "frozen"}),
             misfits=_by_kind(self.misfits),
+            hidden=hidden_columns(self.schema, self.table),
             bytes_raw=self.bytes_raw,
             bytes_parquet=sum(part.bytes for relation in relations for part in relation.parts),
             seconds=round(time.monotonic() - started, 3),

@@ -57,7 +57,7 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
     """The schema with everything in `seen` that it can take up; the same object when there is nothing new.
 
     `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
-    Raises SchemaError when the contract now declares a type that a stored column cannot take on.
+    A column gets the type that the contract declares, whatever it had. Raises SchemaError when it is a key's.
     """
     growth = _Growth(schema, table, export_id)
     root = growth.fields(schema.root, visible(seen, table), (), ())
@@ -202,6 +202,8 @@ class _Growth:
         if policy.mask or policy.type:
             wanted = MASKED if policy.mask else SqlType.parse(policy.type or "")
             type_ = self.declared(node, stored, wanted, path)
+            if stored and policy.type and not policy.mask and join(stored, type_) != type_:  # another kind of type
+                found, node = scalar_of(seen, policy, SCALARS), node.model_copy(update={"form": None, "other": None})
             form = None if policy.mask else declared_form(seen, found, type_, node.form)
         elif found and seen.counts[found]:
             keyed = len(path) == 1 and path[0] in self.schema.key
@@ -214,13 +216,16 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "type": str(type_), "form": form})
 
     def declared(self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...]) -> SqlType:
-        """The contract's type, if the stored column can be widened to it."""
-        if stored is None or (node.order or 0) > self.schema.settled or join(stored, wanted) == wanted:
+        """The contract's type; a mask stays in a text column that is wider than it need be."""
+        joined = join(stored, wanted) if stored else wanted
+        if stored is None or (node.order or 0) > self.schema.settled or joined == wanted:
             return wanted
-        raise SchemaError(
-            f"{format_path(path)}: column {node.name} is {stored} in the stored schema and cannot become {wanted}: give it "
-            "another name with `rename`"
-        )
+        if len(path) == 1 and path[0] in self.schema.key:
+            raise SchemaError(
+                f"{format_path(path)}: key column {node.name} is {stored} in the stored schema and cannot become {wanted}: "
+                "rows would not be found again; give the table another name with `name`"
+            )
+        return joined if joined and wanted == MASKED and stored.name == "VARCHAR" else wanted
 
     def observed(self, node: Node, found: Descriptor, seen: Seen, *, may_be_time: bool) -> tuple[SqlType, str | None]:
         """The type that holds what the column held and what was seen, and the form of its times."""

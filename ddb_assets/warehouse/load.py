@@ -28,6 +28,7 @@ from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.ddl import create_schema
 from ddb_assets.warehouse.guards import check_report, refuse
+from ddb_assets.warehouse.hiding import hide, prepare_hiding
 from ddb_assets.warehouse.ledger import TYPES, History, LoadResult, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError, number
@@ -104,12 +105,14 @@ def _load(
     if _is_applied(report, known, force):
         return _unchanged(warehouse, schema, report, known)
     tables = prepare(warehouse, schema, report, known, soft_delete=soft_delete, options=options)
+    prepare_hiding(warehouse, tables.root.table, report)
     with warehouse.transaction(tables.tombstones):
         known = history(warehouse, schema, report)  # again: another load may have come first while DDL ran
         refuse(report, known)
         if _is_applied(report, known, force):
             return _unchanged(warehouse, schema, report, known)
         check_unchanged(warehouse, tables)
+        remarks = hide(warehouse, tables, report)
         queries = stage(warehouse, tables, report)
         (soft_delete_merge if soft_delete else merge)(warehouse, tables, report, known)
         result = _finish(warehouse, tables, report, known)
@@ -118,7 +121,7 @@ def _load(
         warehouse.execute(record(schema, report, result, forgotten))
         for target in tables.relations:
             warehouse.execute(sql.drop(target.stage))
-    return result
+    return replace(result, remarks=(*result.remarks, *remarks))
 
 
 def _check_present(warehouse: Warehouse, root: Table, known: History) -> None:

@@ -68,7 +68,10 @@ def prepare(
         about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
         lies = design(columns, about, ddl.comments(relation))
         view = view_of(table, options)
-        types = evolve(warehouse, table, columns, evolution.empty(relation), lies, lock=stones, view=view)
+        hidden = frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
+        types = evolve(
+            warehouse, table, columns, evolution.empty(relation), lies, lock=stones, view=view, hidden=hidden
+        )
         if view:
             show(warehouse, view, table, types)
         return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
@@ -119,6 +122,7 @@ def evolve(
     design: ddl.Design = evolution.PLAIN,
     lock: Table | None = None,
     view: Table | None = None,
+    hidden: frozenset[str] = frozenset(),
 ) -> dict[str, SqlType]:
     """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards.
 
@@ -127,7 +131,7 @@ def evolve(
     """
     for _ in range(ROUNDS + 2 * len(columns)):
         have = warehouse.catalog(table)
-        plan = evolution.steps(table, columns, have, empty, design)
+        plan = evolution.steps(table, columns, have, empty, design, hidden)
         if not plan:
             return have
         _take(warehouse, table, plan[0], have, lock or (table if have else None), view)
