@@ -117,11 +117,12 @@ def _load(
         (soft_delete_merge if soft_delete else merge)(warehouse, tables, report, known)
         result = _finish(warehouse, tables, report, known)
         forgotten = None if soft_delete else _forget_deletes(warehouse, tables, report, tombstone_retention)
+        result = replace(result, remarks=remarks)
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         warehouse.execute(record(schema, report, result, forgotten))
         for target in tables.relations:
             warehouse.execute(sql.drop(target.stage))
-    return replace(result, remarks=(*result.remarks, *remarks))
+    return result
 
 
 def _check_present(warehouse: Warehouse, root: Table, known: History) -> None:

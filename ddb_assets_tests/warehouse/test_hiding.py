@@ -1,12 +1,16 @@
 """Values that came to the warehouse before the contract hid them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ddb_assets.parquet.report import Hidden
+from ddb_assets.settings import MASK_SECRET
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets_tests.parquet.flattening import Flattening
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
 from ddb_assets_tests.warehouse.exports import Source
 
@@ -51,3 +55,24 @@ def test_an_export_that_shows_what_is_hidden_is_refused(warehouse: AnyWarehouse,
     with pytest.raises(LoadError, match="note must not be seen"):
         load(warehouse, twice.window(10, 30))
     assert notes(warehouse) == {"a": "s3cret", "b": "s3cret"}
+
+
+def test_a_mask_and_an_exclusion_said_later_from_items_to_rows(
+    duckdb: DuckDBWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MASK_SECRET, "pepper")
+    flattening = Flattening(tmp_path)
+    item = {
+        "bool": {"BOOL": True},
+        "wide": {"S": "s3cret" * 40},
+        "gone": {"S": "s3cret"},
+        "c": {"M": {"e": {"S": "s3cret"}}},
+    }
+    first = flattening([item]).report
+    columns = {"bool": {"mask": "sha256"}, "wide": {"mask": "hmac"}, "gone": {"exclude": True}, "c.e": {"mask": "drop"}}
+    hides = flattening([{"pk": {"S": "new"}, **item}], columns=columns).report
+    assert {found.path for found in hides.hidden} == columns.keys()
+    load(duckdb, first)
+    result = load(duckdb, hides)
+    assert len(result.remarks) == len(columns)
+    assert "s3cret" not in str(select(duckdb, 'SELECT * FROM "orders"'))
