@@ -15,6 +15,7 @@ import orjson
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import (
     AttributeValueError,
+    Descriptor,
     Step,
     binary,
     check,
@@ -253,7 +254,7 @@ class ExactPath:
             return kept if descriptor == "M" else list(kept.values())
         return _plain_scalar(descriptor, payload)
 
-    def _hidden_set(self, descriptor: str, payload: list[str], policy: Policy, where: tuple[Step, ...]) -> Any:
+    def _hidden_set(self, descriptor: Descriptor, payload: list[str], policy: Policy, where: tuple[Step, ...]) -> Any:
         """A set of which each member is hidden."""
         if policy.exclude or policy.mask is None:
             self._count_hidden(policy, (*where, None))

@@ -6,11 +6,11 @@ Below an excluded path, and in a value that is hidden as a whole, names are data
 from collections import Counter
 from dataclasses import replace
 
-from ddb_assets.dynamodb.attribute_value import Step
+from ddb_assets.dynamodb.attribute_value import Descriptor, Step
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.table import Table
 
-_ARRAYS = ("L", "SS", "NS", "BS")
+_ARRAYS: tuple[Descriptor, ...] = ("L", "SS", "NS", "BS")
 
 
 def visible(seen: Seen, table: Table, path: tuple[Step, ...] = ()) -> Seen:
