@@ -15,6 +15,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import Export
 from ddb_assets.markdown import code, prose
 from ddb_assets.markdown import table as table_of
+from ddb_assets.parquet.advice import advice
 from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.profile import path_rows
 from ddb_assets.parquet.report import Relation, Report
@@ -194,6 +195,8 @@ def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
             ),
             "profile": _profile(flattened),
         }
+        if said := advice(flattened):
+            facts["to_mend"] = dg.MetadataValue.json(said)
         if report.misfits:
             rows = [(what, code(path), f"{n:,}") for what, paths in report.misfits.items() for path, n in paths.items()]
             facts["misfits"] = _markdown(("What happened", "Path", "Values"), rows[:MAX_ROWS])

@@ -7,18 +7,19 @@ Pure: no dagster, no boto3. `table: Orders` alone is a whole contract. How a con
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from ddb_assets.column_type import SqlType
-from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, parse_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path, parse_path
 from ddb_assets.exports.windows import Cadence, WindowError
 
+_MAPS, _LISTS = frozenset({"M"}), frozenset({"L", "SS", "NS", "BS"})
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 MAX_NAME = 100
 """Leaves room for the suffixes of companion tables and of child relations; DynamoDB's own names have up to 255."""
@@ -185,9 +186,16 @@ class WarehouseOptions(_Contract):
     ] = ""
 
 
+_STRICTEST = ("exclude", "drop", "hmac", "sha256")
+
+
 @dataclass(frozen=True)
 class Policy:
-    """What holds for one attribute path once everything above it is taken into account."""
+    """What holds for one attribute path once everything above it is taken into account.
+
+    `below` is the strictest way in which something below the path is hidden, `shapes` are the types in which that
+    something can be found. `whole`: a value that is hidden as a whole, because it has another type than those.
+    """
 
     contract: ContractMode = "evolve"
     oversize: Oversize = "extra"
@@ -195,6 +203,22 @@ class Policy:
     exclude: bool = False
     type: str | None = None
     rename: str | None = None
+    below: str | None = None
+    shapes: frozenset[str] = frozenset()
+    whole: bool = False
+
+    def of(self, descriptor: str) -> "Policy":
+        """The policy for a value of this type.
+
+        Where the contract hides `customer.email`, a customer that is a text or a list may hold an address as well: such a
+        value is left out whole if the contract leaves out anything below, else masked whole.
+        """
+        if self.below is None or self.exclude or descriptor == "NULL" or descriptor in self.shapes:
+            return self
+        strictest = min(filter(None, (self.below, self.mask)), key=_STRICTEST.index)
+        if strictest in {"exclude", "drop"}:
+            return replace(self, exclude=True, whole=True)
+        return replace(self, mask=cast("Mask", strictest), whole=True)
 
 
 class Table(_Contract):
@@ -271,6 +295,23 @@ class Table(_Contract):
             )
         return self
 
+    @model_validator(mode="after")
+    def _keeps_its_key(self) -> Self:
+        if self.key:
+            self.check_key(self.key.attributes)
+        return self
+
+    def check_key(self, key: Sequence[str]) -> None:
+        """Raises ValueError when the contract leaves out a key attribute: rows without a key cannot be told apart."""
+        for name in key:
+            policy = self.policy((name,))
+            if policy.exclude or policy.mask == "drop":
+                said = "exclude: true" if policy.exclude else "mask: drop"
+                raise ValueError(
+                    f"columns: {format_path((name,))} is a key attribute of {self.table}, and `{said}` would leave its rows "
+                    "without a key: use `mask: sha256` or `mask: hmac`"
+                )
+
     @property
     def windows(self) -> Cadence:
         """The windows that the table's changes are exported in, or how often it is exported in full."""
@@ -293,6 +334,15 @@ class Table(_Contract):
         """Whether there are values that must not be written as they are, not even in quarantine."""
         return any(options.mask or options.exclude for options in self.columns.values())
 
+    def shown(self, path: Sequence[Step | int]) -> tuple[Step | int, ...]:
+        """As much of a path as may be told: no names below what is hidden, for they are data as well."""
+        for length, step in enumerate(path):
+            policy = self.policy(tuple(s if isinstance(s, str) else None for s in path[:length]))
+            hidden_below = policy.below and ("M" if isinstance(step, str) else "L") not in policy.shapes
+            if policy.exclude or policy.mask or hidden_below:
+                return tuple(path[:length])
+        return tuple(path)
+
     def policy(self, path: tuple[Step, ...]) -> Policy:
         """What the contract says of this path, directly or by what it says of the paths above it."""
         if path not in self._policies:
@@ -306,7 +356,15 @@ class Table(_Contract):
     def _policy(self, path: tuple[Step, ...]) -> Policy:
         above = self.policy(path[:-1]) if path else Policy(contract=self.contract, oversize=self.oversize)
         own = self._options.get(path) or ColumnOptions()
+        hidden = {
+            deeper: "exclude" if options.exclude else options.mask
+            for deeper, options in self._options.items()
+            if len(deeper) > len(path) and deeper[: len(path)] == path and (options.exclude or options.mask)
+        }
+        shapes = [_LISTS if deeper[len(path)] is None else _MAPS for deeper in hidden]
         return Policy(
+            below=min(filter(None, hidden.values()), key=_STRICTEST.index, default=None),
+            shapes=frozenset().union(*shapes),
             contract=own.contract or above.contract,
             oversize=own.oversize or above.oversize,
             mask=own.mask or above.mask,

@@ -6,6 +6,7 @@ import click
 
 from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json, say
 from ddb_assets.cli.source import Source, open_source, source_options
+from ddb_assets.parquet.advice import advice
 from ddb_assets.parquet.flatten import Flattened, flatten
 from ddb_assets.parquet.report import Report
 from ddb_assets.parquet.schema_store import SchemaStore
@@ -22,11 +23,12 @@ def command(source: str, out: str, config: Path | None, key: str | None, as_json
     relation, what could not be read in _quarantine, and report.json. It must be new, empty, or filled by this command: then
     its content is replaced once the new one is complete.
     """
-    report = flatten_source(open_source(source, config, key, out=out), out, silent=as_json).report
+    flattened = flatten_source(open_source(source, config, key, out=out), out, silent=as_json)
     if as_json:
-        print_json(report.model_dump(mode="json"))
+        print_json(flattened.report.model_dump(mode="json"))
     else:
-        print_report(report)
+        print_report(flattened.report)
+        print_advice(flattened)
         say(f"Parquet and report.json are in {out}")
 
 
@@ -45,6 +47,12 @@ def flatten_source(
             restart=restart,
             on_progress=lambda lines: progress.advance(progress.tasks[0].id, lines),
         )
+
+
+def print_advice(flattened: Flattened) -> None:
+    """What to write into the contract so that values get into their columns."""
+    for said in advice(flattened):
+        click.echo(said, err=True)
 
 
 def print_report(report: Report) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import click
 
-from ddb_assets.cli.flatten import flatten_source, print_report
+from ddb_assets.cli.flatten import flatten_source, print_advice, print_report
 from ddb_assets.cli.output import json_option, print_grid, print_json, say
 from ddb_assets.cli.source import Source, open_source, source_options
-from ddb_assets.parquet.flatten import QUARANTINE, SPILL
-from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.flatten import QUARANTINE, SPILL, Flattened
 from ddb_assets.parquet.schema_store import HeldSchemas
 from ddb_assets.resources.storage import join
 from ddb_assets.settings import LAKE, WAREHOUSE, state_folder
@@ -60,12 +59,13 @@ def command(
     documents = schemas or _documents(warehouse)
     opened = open_source(source, config, key, schemas=documents)
     with _folder(opened) as folder:
-        report, result = _loaded(opened, warehouse, documents, folder, force=force, restart=restart, silent=as_json)
+        flattened, result = _loaded(opened, warehouse, documents, folder, force=force, restart=restart, silent=as_json)
     if as_json:
-        found = report.model_dump(mode="json", exclude={"relations", "quarantine"})
+        found = flattened.report.model_dump(mode="json", exclude={"relations", "quarantine"})
         print_json({"report": found, "load": asdict(result)})
         return
-    print_report(report)
+    print_report(flattened.report)
+    print_advice(flattened)
     print_grid(
         "applied"
         if result.applied
@@ -113,18 +113,18 @@ def _folder(source: Source) -> Iterator[Path]:
 
 def _loaded(
     source: Source, warehouse: str, documents: str, folder: Path, *, force: bool, restart: bool, silent: bool
-) -> tuple[Report, LoadResult]:
+) -> tuple[Flattened, LoadResult]:
     """Flattens and loads; the schema documents are published in the load's transaction, once everything proved good."""
     table, schemas = source.table, HeldSchemas(source.storage, documents)
-    report = flatten_source(source, str(folder), silent=silent, schemas=schemas, restart=restart).report
+    flattened = flatten_source(source, str(folder), silent=silent, schemas=schemas, restart=restart)
     with open_warehouse(warehouse, storage=source.storage, label=f"ddb_assets {table.name}") as target:
         result = load(
             target,
-            report,
+            flattened.report,
             force=force,
             restart=restart,
             soft_delete=table.soft_delete,
             options=table.warehouse,
             before_commit=schemas.release,
         )
-    return report, result
+    return flattened, result

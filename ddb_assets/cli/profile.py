@@ -22,7 +22,8 @@ from ddb_assets.parquet.profile import Seen, path_rows
 from ddb_assets.parquet.record import times
 from ddb_assets.parquet.rules import Rules
 from ddb_assets.parquet.schema import Schema
-from ddb_assets.table import Table
+from ddb_assets.parquet.visible import visible
+from ddb_assets.table import ColumnOptions, Table
 
 TYPE = "ddb_assets.components.DynamoDBTable"
 
@@ -77,7 +78,7 @@ def command(source: str, config: Path | None, key: str | None, as_json: bool) ->
 def look(source: Source, *, silent: bool) -> Profile:
     """Reads every item, as flattening would, and writes nothing. Raises ManifestError when a data file is damaged."""
     export = source.export
-    table = Table(table=source.table.table)  # whatever a contract makes of values, here is what they are
+    table = _looked_at_by(source.table)
     looked_at = Seen()
 
     def grow(schema: Schema, seen: Seen) -> Schema:
@@ -100,7 +101,18 @@ def look(source: Source, *, silent: bool) -> Profile:
                 profile.items += batch.lines - batch.deletes - len(batch.rejected)
                 progress.update(progress.tasks[0].id, advance=batch.lines)
     profile.seen.name_examples(looked_at)
+    profile.seen = visible(profile.seen, table)
     return profile
+
+
+def _looked_at_by(table: Table) -> Table:
+    """The contract without what it makes of values, for here is what they are; but what it hides stays hidden."""
+    hidden = {
+        path: ColumnOptions(mask=options.mask and "sha256", exclude=options.exclude)  # no secret is needed to look
+        for path, options in table.columns.items()
+        if options.mask or options.exclude
+    }
+    return Table(table=table.table, columns=hidden)
 
 
 def proposed_yaml(source: Source, seen: Seen) -> str:

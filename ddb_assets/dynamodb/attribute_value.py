@@ -31,18 +31,40 @@ NUL = "\0"
 
 
 class AttributeValueError(ValueError):
-    """A text or JSON value is not what DynamoDB JSON allows; the message says where and why."""
+    """A text or JSON value is not what DynamoDB JSON allows; the message says where and why.
+
+    `reason` is words of ours, in which `{path}` and `{value}` stand for what the data say: so that a table that hides
+    values can give the reason without them (`without_values`).
+    """
+
+    def __init__(self, reason: str, path: "Sequence[Step | int]" = (), value: object = "") -> None:
+        self.reason, self.path, self.value = reason, tuple(path), value
+        super().__init__(self._with(format_path(path), str(value)))
+
+    def without_values(self, shown: "Sequence[Step | int]") -> str:
+        """The message with this much of its path and no value."""
+        return self._with(format_path(shown), "…")
+
+    def _with(self, path: str, value: str) -> str:
+        texts = {"{path}": path, "{value}": value}
+        return re.sub(r"\{(?:path|value)\}", lambda found: texts[found[0]], self.reason)
 
 
 def split(value: object, path: Sequence[Step | int] = ()) -> tuple[Descriptor, Any]:
     """`{"S": "x"}` -> `("S", "x")`. Raises AttributeValueError unless it is one object with one known descriptor."""
     if not isinstance(value, dict) or len(value) != 1:
-        what = f"descriptors {sorted(map(str, value))}" if isinstance(value, dict) else f"a {type(value).__name__}"
-        raise AttributeValueError(f"{format_path(path)}: expected one object with one type descriptor, found {what}")
+        what, names = ("descriptors {value}", sorted(value)) if isinstance(value, dict) else (_kind(value), ())
+        raise AttributeValueError(
+            "{path}: expected one object with one type descriptor, found " + what, path, list(map(str, names))
+        )
     ((descriptor, payload),) = value.items()
     if descriptor not in DESCRIPTORS:
-        raise AttributeValueError(f"{format_path(path)}: unknown type descriptor {descriptor!r}")
+        raise AttributeValueError("{path}: unknown type descriptor {value}", path, repr(descriptor))
     return cast("Descriptor", descriptor), payload
+
+
+def _kind(value: object) -> str:
+    return f"a {type(value).__name__}"
 
 
 def check(descriptor: Descriptor, payload: object, path: Sequence[Step | int] = ()) -> None:
@@ -58,7 +80,7 @@ def check(descriptor: Descriptor, payload: object, path: Sequence[Step | int] = 
             for index, member in enumerate(payload):
                 check(cast("Descriptor", descriptor[0]), member, (*path, index))
         case _:
-            raise AttributeValueError(f"{format_path(path)}: {descriptor} cannot hold {type(payload).__name__}")
+            raise AttributeValueError(f"{{path}}: {descriptor} cannot hold {type(payload).__name__}", path)
 
 
 def check_all(value: object, path: Sequence[Step | int] = ()) -> None:
@@ -80,11 +102,13 @@ def number(text: str, path: Sequence[Step | int] = ()) -> Decimal:
             raise InvalidOperation
         value = Decimal(text)
     except InvalidOperation:
-        raise AttributeValueError(f"{format_path(path)}: N {text[:60]!r} is no number") from None
+        raise AttributeValueError("{path}: N {value} is no number", path, repr(text[:60])) from None
     if value and not MIN_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
-        raise AttributeValueError(f"{format_path(path)}: N {text[:60]!r} is out of range 1E-130..9.9E+125")
+        raise AttributeValueError("{path}: N {value} is out of range 1E-130..9.9E+125", path, repr(text[:60]))
     if len("".join(map(str, value.as_tuple().digits)).strip("0")) > MAX_DIGITS:
-        raise AttributeValueError(f"{format_path(path)}: N {text[:60]!r} has more than {MAX_DIGITS} significant digits")
+        raise AttributeValueError(
+            f"{{path}}: N {{value}} has more than {MAX_DIGITS} significant digits", path, repr(text[:60])
+        )
     return value
 
 
@@ -105,8 +129,8 @@ def binary(text: str, path: Sequence[Step | int] = ()) -> bytes:
     """The bytes of a B. Raises AttributeValueError when the text is not padded standard base64."""
     try:
         return base64.b64decode(text.encode(), validate=True)
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise AttributeValueError(f"{format_path(path)}: B {text[:60]!r} is not base64 ({error})") from None
+    except (binascii.Error, UnicodeEncodeError):
+        raise AttributeValueError("{path}: B {value} is not base64", path, repr(text[:60])) from None
 
 
 def binary_text(text: str, path: Sequence[Step | int] = ()) -> str:

@@ -71,6 +71,9 @@ class BlockReader:
     rules: Rules
     grow: Grow
 
+    def __post_init__(self) -> None:
+        self.rules.check_key(self.key)
+
     def read(self, lines: Lines, schema: Schema) -> Batch:
         """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""
         if not schema.root.fields:  # nothing is known, so nothing can be decoded yet
@@ -199,7 +202,7 @@ class BlockReader:
                 change = self._change(line)
                 row = self._row(change, exact, batch)
             except AttributeValueError as error:
-                batch.rejected.append(Rejected(line_number, str(error), line))
+                batch.rejected.append(Rejected(line_number, self.rules.said(error), line))
                 continue
             inherited = {column.name: row.columns[column.name] for column in relations[0].keys}
             inherited[VERSION] = change.version

@@ -4,11 +4,12 @@ The blocking laws raise inside `flatten` or `load` too; here they are told from 
 downstream. All of them are partition-aware: they speak of the export that was flattened, not of the newest.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
 from ddb_assets.markdown import code
+from ddb_assets.parquet.advice import advice
 from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.table import Table
 
@@ -64,7 +65,8 @@ def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Ite
         metadata={"quarantined": report.quarantined, "files": list(report.quarantine[:10])},
     )
     extra = report.misfits.get("extra", {})
-    yield _by_path(asset, CONFLICTS, extra, dg.AssetCheckSeverity.WARN, "fits no column and stands in _ddb_extra")
+    said, what = advice(flattened), "fits no column and stands in _ddb_extra"
+    yield _by_path(asset, CONFLICTS, extra, dg.AssetCheckSeverity.WARN, what, said)
     yield dg.AssetCheckResult(
         passed=not flattened.changes,
         asset_key=asset,
@@ -81,7 +83,12 @@ _ERROR = dg.AssetCheckSeverity.ERROR
 
 
 def _by_path(
-    asset: dg.AssetKey, name: str, counts: Mapping[str, int], severity: dg.AssetCheckSeverity, what: str
+    asset: dg.AssetKey,
+    name: str,
+    counts: Mapping[str, int],
+    severity: dg.AssetCheckSeverity,
+    what: str,
+    said: Sequence[str] = (),
 ) -> dg.AssetCheckResult:
     worst = max(counts, key=lambda path: counts[path], default=None)
     return dg.AssetCheckResult(
@@ -89,6 +96,6 @@ def _by_path(
         asset_key=asset,
         check_name=name,
         severity=severity,
-        description=f"{code(worst)} {what}" if worst else None,
-        metadata={"values": sum(counts.values()), "by_path": dict(counts)},
+        description="\n\n".join(said) or (f"{code(worst)} {what}" if worst else None),
+        metadata={"values": sum(counts.values()), "by_path": dict(counts), **({"to_mend": list(said)} if said else {})},
     )

@@ -16,6 +16,10 @@ CANONICAL = f"^(?:{CANONICAL_NUMBER})$"
 SUPER_NUMBER = r"^-?[0-9]{1,37}(?:\.[0-9]+)?$"
 
 
+FLOAT_DIGITS = 15
+"""So many significant digits every double keeps."""
+
+
 def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
     """N payloads in their column's type; the digits of what fits go to `seen`."""
     if type_.name == "BIGINT":
@@ -30,6 +34,9 @@ def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
         add_digits(seen, texts.filter(column.is_not_null()))
     elif type_.name == "DOUBLE PRECISION":
         column = number_texts(texts).cast(pl.Float64, strict=False)
+        long = texts.str.len_bytes() > FLOAT_DIGITS  # may have more digits than the double keeps
+        if long.any():
+            column = column.set(long & (column.cast(pl.String) != texts), None)
     else:
         column = number_texts(texts)
         add_digits(seen, column.drop_nulls())

@@ -15,7 +15,7 @@ import orjson
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, check_all, format_path
 from ddb_assets.parquet import json_text
 from ddb_assets.parquet.columns import (
     add_digits,
@@ -26,13 +26,14 @@ from ddb_assets.parquet.columns import (
     number_texts,
     time_column,
 )
-from ddb_assets.parquet.exact import ExactPath
+from ddb_assets.parquet.exact import ExactPath, is_beside
 from ddb_assets.parquet.level import Level
 from ddb_assets.parquet.payloads import At, Payloads, count, falses
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.parquet.record import count_names
 from ddb_assets.parquet.rules import WHAT_HAPPENS, Rules
 from ddb_assets.parquet.schema import Node, index_name
+from ddb_assets.parquet.timestamps import EPOCH_UNITS, epoch_column, loose_column
 from ddb_assets.table import Policy
 
 UNKNOWN = Node(kind="json", accepts=())
@@ -64,7 +65,14 @@ class FastPath:
         level.count(image.is_not_null())
         attributes = image.struct.unnest()  # not `struct.field`, which takes an attribute called `*` for a pattern
         for name, node in self.root.columnar.items():
-            self._node(node, attributes.get_column(name), At(level, (name,), (name,), seen.at(name), counting=counting))
+            at = At(level, (name,), (name,), seen.at(name), counting=counting)
+            self._field(node, attributes.get_column(name), at)
+
+    def _field(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
+        """`_node` for what is to have a column: a path that is excluded no longer has none yet."""
+        if node.kind == "json" and node.name is None and not at.counting and not self.rules.policy(at.where).exclude:
+            at.level.refuse(values.is_not_null())
+        return self._node(node, values, at)
 
     def _node(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
         """Walks one path; gives (where there is a value that is kept, its JSON text if the node is JSON)."""
@@ -73,6 +81,7 @@ class FastPath:
             return self._opaque(node, values.is_not_null(), at)
         counting = at.counting or policy.exclude
         payloads = count(node, values, at)
+        _refuse_hidden(payloads, at, policy)
         if "NULL" in payloads.series:
             at.level.refuse(~payloads.series["NULL"])  # {"NULL": false} is nothing DynamoDB has
         if counting:
@@ -87,7 +96,7 @@ class FastPath:
         if "NULL" in payloads.there:
             at.level.mark(at.path, "null", payloads.there["NULL"])
         if node.other:
-            self._misfit(node.other, payloads, at, policy)
+            self._misfit(node, node.other, payloads, at, policy)
         match node.kind:
             case "value":
                 self._value(node, payloads, at, policy)
@@ -99,29 +108,33 @@ class FastPath:
 
     def _opaque(self, node: Node, present: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
         """The values of an opaque column, read from the lines one by one."""
+        counting = at.counting or self.rules.policy(at.where).exclude
         exact = ExactPath(self.root, self.rules)
         texts: list[str | None] = []
         names: list[int] = []
         for line, there in zip(self.decoded["line"], present, strict=True):
             try:
                 value = _value_at(orjson.loads(line)[self.image], at.path) if there else None
-                names.append(1 + count_names(value) if there else 0)
+                names.append(1 + count_names(value) if there and _is_value(value) else 0)
             except (orjson.JSONDecodeError, AttributeValueError):  # nested too deep: for the exact path to say so
                 names.append(0)
                 texts.append(None)
                 continue
-            texts.append(exact.json_text(node, value, at.path) if there and not at.counting else None)
-            if texts[-1] is not None and isinstance(value, dict):
+            texts.append(exact.json_text(node, value, at.path) if there and not counting else None)
+            if (texts[-1] is not None or counting) and isinstance(value, dict):
                 at.seen.counts.update(value.keys())
         text = pl.Series(texts, dtype=pl.String)
         at.level.count(pl.Series(names, dtype=pl.Int64))
-        if not at.counting:
+        if not counting:
             at.level.refuse(present & text.is_null())
             at.level.columns[node.name or ""] = text
         return present, text
 
-    def _misfit(self, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
+    def _misfit(self, node: Node, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
         """Values of types that the column does not take, by the contract."""
+        for descriptor in other.accepts:
+            if node.kind == "value" and is_beside(node, descriptor, policy):
+                at.level.refuse(payloads.there[descriptor])
         texts = self._json(other, payloads, at, policy)
         if policy.contract == "discard_row":
             at.level.refuse(texts.is_not_null())
@@ -158,12 +171,14 @@ class FastPath:
         if policy.mask:
             return self._masked(descriptor, payload, at, policy)
         match descriptor:
-            case "S" if node.form:
-                column = time_column(payload, type_, node.form)
+            case "S" | "N" if node.form:
+                column = self._times(node.form, payload, type_, at, policy)
                 at.level.refuse(column.is_null() & payload.is_not_null())
                 at.seen.forms[node.form] += len(payload) - payload.null_count()
                 at.seen.max_bytes = max(at.seen.max_bytes, largest(payload.str.len_bytes()))
                 return column
+            case "S" if type_.name != "VARCHAR":
+                return self._numbers(payload, type_, at)
             case "S":
                 self._sizes(payload, self.rules.limit(policy, type_), at)
                 return payload
@@ -179,6 +194,26 @@ class FastPath:
                 return column
             case _:
                 return payload
+
+    def _times(self, form: str, payload: pl.Series, type_: SqlType, at: At, policy: Policy) -> pl.Series:
+        """Times in their column's form, and times of a declared column in any other, how they are written beside."""
+        if form in EPOCH_UNITS:
+            return epoch_column(payload, type_, form)
+        column = time_column(payload, type_, form)
+        other = payload.set(column.is_not_null(), None)
+        if other.null_count() == len(other) or not (policy.type or type_.name == "TIMESTAMPTZ"):
+            return column
+        loose = loose_column(other, type_)
+        at.level.beside(at.path, json_text.quoted(other.set(loose.is_null(), None)))
+        return pl.select(pl.coalesce(column, loose)).to_series()
+
+    def _numbers(self, payload: pl.Series, type_: SqlType, at: At) -> pl.Series:
+        """Texts of a column that is declared a number; what is not written as the column writes it stands beside."""
+        column = number_column(payload, type_, Seen())
+        at.level.refuse(column.is_null() & payload.is_not_null())
+        same = column.cast(pl.String) == payload if type_.name != "DOUBLE PRECISION" else column.is_null()
+        at.level.beside(at.path, json_text.quoted(payload.set(column.is_null() | same, None)))
+        return column
 
     def _sizes(self, texts: pl.Series, limit: int, at: At) -> None:
         size = texts.str.len_bytes()
@@ -200,7 +235,7 @@ class FastPath:
         inside = payloads.series["M"].struct.unnest()
         filled = falses(at.level.height)
         for name, below in node.columnar.items():
-            filled = filled | self._node(below, inside.get_column(name), at.below(name))[0]
+            filled = filled | self._field(below, inside.get_column(name), at.below(name))[0]
         at.level.mark(at.path, "{}", payloads.there["M"] & ~filled)
 
     def _list(self, node: Node, payloads: Payloads, at: At) -> None:
@@ -215,12 +250,15 @@ class FastPath:
         if element is None:
             child.refuse(members.is_null() | members.is_not_null())
         elif descriptor == "L":
-            self._node(element, members, below)
+            self._field(element, members, below)
         else:
             child.refuse(members.is_null())
             below.seen.counts[descriptor[0]] += len(members)  # type: ignore[index]
             type_ = SqlType.parse(element.type or "")
-            column = self._scalar(element, descriptor[0], members, type_, below, self.rules.policy(below.where))
+            policy = self.rules.policy(below.where).of(descriptor[0])
+            if policy.exclude or policy.whole:
+                child.refuse(members.is_not_null())
+            column = self._scalar(element, descriptor[0], members, type_, below, policy)
             child.columns[element.name or ""] = column
         child.columns = {index_name(0): child.index, **child.columns}
         child.give_to_parent()
@@ -261,9 +299,13 @@ class FastPath:
                 child = Level(len(members), at.level, series.list.len())
                 _, text = self._node(node.element or UNKNOWN, members, at.into(child, at.path))
                 child.give_to_parent()
+                if self.rules.policy(
+                    (*at.where, None)
+                ).exclude:  # of a list of nothing but secrets an empty one is left
+                    return json_text.array(pl.Series(dtype=pl.String), series.list.len() * 0)
                 return json_text.array(text, series.list.len())
             case _:
-                return self._json_set(descriptor, series, at, policy)
+                return self._json_set(descriptor, series, at)
 
     def _json_map(self, node: Node, series: pl.Series, at: At) -> pl.Series:
         inside = series.struct.unnest()
@@ -275,11 +317,14 @@ class FastPath:
         inner = json_text.members(fields, at.level.height)
         return json_text.between("{", inner.set(series.is_null(), None), "}")
 
-    def _json_set(self, descriptor: str, series: pl.Series, at: At, policy: Policy) -> pl.Series:
+    def _json_set(self, descriptor: str, series: pl.Series, at: At) -> pl.Series:
         lengths = series.list.len()
         members = series.explode(empty_as_null=False, keep_nulls=False)
         child = Level(len(members), at.level, lengths)
         child.refuse(members.is_null())
+        policy = self.rules.policy((*at.where, None)).of(descriptor[0])
+        if policy.exclude or policy.whole:
+            child.refuse(members.is_not_null())
         below = At(child, at.path, at.where, at.seen.elements())
         below.seen.counts[descriptor[0]] += len(members)  # type: ignore[index]
         if descriptor in {"NS", "BS"}:
@@ -295,6 +340,21 @@ class FastPath:
         text = self._json_payload(UNKNOWN, descriptor[0], members, below, policy)
         child.give_to_parent()
         return json_text.array(text, lengths)
+
+
+def _is_value(value: Any) -> bool:
+    try:
+        check_all(value)
+    except AttributeValueError:
+        return False
+    return True
+
+
+def _refuse_hidden(payloads: Payloads, at: At, policy: Policy) -> None:
+    """Leaves values that are hidden as a whole to the exact path."""
+    for descriptor, there in payloads.there.items():
+        if not at.counting and policy.of(descriptor).whole:
+            at.level.refuse(there)
 
 
 def _value_at(image: Any, path: tuple[Step, ...]) -> Any:

@@ -7,6 +7,7 @@ and is meant for the rows that the fast path hands back.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import (
     NUL,
     AttributeValueError,
+    Descriptor,
     Step,
     binary,
     binary_text,
@@ -28,6 +30,7 @@ from ddb_assets.dynamodb.attribute_value import (
 )
 from ddb_assets.parquet import timestamps
 from ddb_assets.parquet.level import extra_path
+from ddb_assets.parquet.observed_type import HOLDS
 from ddb_assets.parquet.rules import DISCARDED, WHAT_HAPPENS, Misfits, Rules, cut
 from ddb_assets.parquet.schema import ARRAYS, EXTRA, STRINGS, Node, index_name
 from ddb_assets.parquet.super_value import plain_map, plain_scalar, plain_text
@@ -94,6 +97,8 @@ class ExactPath:
     def json_text(self, node: Node, value: object, path: tuple[Step, ...]) -> str | None:
         """A value of a JSON column of the root; None when more must be said of its row: what `item` is for."""
         row, before = Row(), self.misfits.copy()
+        if isinstance(value, dict) and any(self.rules.policy(path).of(descriptor).whole for descriptor in value):
+            return None
         try:
             plain = self._plain(value, path, node, row, path)
         except AttributeValueError:
@@ -111,18 +116,23 @@ class ExactPath:
         """Puts one value where it belongs; `path` is its place in the row, without list elements."""
         descriptor, payload = split(value, path)
         check(descriptor, payload, path)
-        policy = self.rules.policy((*row.where, *path))
+        policy = self.rules.policy((*row.where, *path)).of(descriptor)
         if node and node.former and descriptor in node.former.accepts and descriptor not in node.accepts:
             node = node.former
         if policy.exclude:
             check_all(value, path)
-        elif node is None:
+            self._count_hidden(policy, (*row.where, *path))
+        elif node is None or (node.kind == "json" and node.name is None):
             self._misfit(value, path, row, policy, "has no column")
+        elif policy.whole and node.kind != "json":
+            self._misfit(value, path, row, policy, f"is of type {descriptor}, and something below it is hidden")
         elif node.kind == "json":
             text = self._plain(value, path, node, row, (*row.where, *path))
             row.columns[node.name or ""] = orjson.dumps(text, option=orjson.OPT_SORT_KEYS).decode()
         elif descriptor == "NULL":
             row.extra[extra_path(path)] = None
+        elif node.kind == "value" and is_beside(node, descriptor, policy):
+            self._scalar(node, descriptor, payload, path, row, policy)
         elif descriptor not in node.accepts:
             self._misfit(value, path, row, policy, f"is of type {descriptor}, its column is not")
         elif node.kind == "map":
@@ -143,14 +153,17 @@ class ExactPath:
             row.columns[node.name or ""] = self.rules.masked(policy.mask, mask_text(descriptor, payload))
             return
         try:
-            row.columns[node.name or ""] = scalar(descriptor, payload, type_, self.rules.limit(policy, type_))
+            value = scalar(
+                descriptor, payload, type_, self.rules.limit(policy, type_), declared=policy.type is not None
+            )
+            row.columns[node.name or ""] = value
         except TooLongError as error:
             row.columns[node.name or ""] = self._too_long(payload, path, row, policy, error.args[0])
         except DoesNotFitError:
             self._misfit({descriptor: payload}, path, row, policy, f"does not fit {type_}")
         else:
-            if node.form and timestamps.form(payload) != node.form:
-                row.extra[extra_path(path)] = payload  # the time is in its column, here is how it was written
+            if not _tells(node, descriptor, payload, value):
+                row.extra[extra_path(path)] = plain_scalar(descriptor, payload, path, row.types)  # as it was written
 
     def _list(self, node: Node, descriptor: str, payload: list[Any], path: tuple[Step, ...], row: Row) -> None:
         if not payload:
@@ -163,11 +176,16 @@ class ExactPath:
             self._place(node.element, member, (), child)
             rows.append(child)
 
+    def _count_hidden(self, policy: Policy, where: tuple[Step, ...]) -> None:
+        """Counts a value that was left out because it has another type than its contract knows."""
+        if policy.whole:
+            self.misfits["hidden", format_path(where)] += 1
+
     def _misfit(self, value: object, path: tuple[Step, ...], row: Row, policy: Policy, why: str) -> None:
         """A value for which the schema has no place, by the contract."""
         where = (*row.where, *path)
         if policy.contract == "discard_row":
-            raise AttributeValueError(f"{format_path(where)} {why}, and the contract is discard_row")
+            raise AttributeValueError(f"{{path}} {why}, and the contract is discard_row", where)
         what = WHAT_HAPPENS[policy.contract]
         if what == DISCARDED:
             check_all(value, path)
@@ -180,7 +198,8 @@ class ExactPath:
         where = format_path((*row.where, *path))
         match policy.oversize:
             case "quarantine":
-                raise AttributeValueError(f"{where} has {len(text.encode())} bytes, its column can have {limit}")
+                reason = f"{{path}} has {len(text.encode())} bytes, its column can have {limit}"
+                raise AttributeValueError(reason, (*row.where, *path))
             case "truncate":
                 self.misfits["truncated", where] += 1
                 return cut(text, limit)
@@ -204,14 +223,16 @@ class ExactPath:
         """A value as plain JSON; types that a reader could not tell are noted in `row.types`."""
         descriptor, payload = split(value, path)
         check(descriptor, payload, path)
-        policy = self.rules.policy(where)
+        policy = self.rules.policy(where).of(descriptor)
         strings = STRINGS.intersection(node.accepts) or {"S"}
         arrays = ARRAYS.intersection(node.accepts) or {"L"}
         told = descriptor in strings | arrays or descriptor not in STRINGS | ARRAYS
-        if policy.mask and descriptor not in {"NULL", "M", "L"}:
-            if descriptor in ARRAYS:
-                return [self.rules.masked(policy.mask, text) for text in sorted_members(descriptor, payload)]
+        if policy.mask and (policy.whole or descriptor not in {"NULL", "M", *ARRAYS}):
+            check_all(value, path)
             return self.rules.masked(policy.mask, mask_text(descriptor, payload))
+        members = self.rules.policy((*where, None)).of(descriptor[0])
+        if descriptor in ARRAYS - {"L"} and (members.exclude or members.mask):
+            return self._hidden_set(descriptor, payload, members, where)
         if not told:
             row.types[extra_path(path)] = descriptor
         if descriptor == "S":
@@ -222,12 +243,23 @@ class ExactPath:
             kept: dict[str | int, Any] = {}
             for step, member in payload.items() if descriptor == "M" else enumerate(payload):
                 below, inner = _below(node, step, where)
-                if self.rules.policy(inner).exclude:
+                hides = self.rules.policy(inner).of(split(member, (*path, step))[0])
+                if hides.exclude:
                     check_all(member, (*path, step))
+                    self._count_hidden(hides, inner)
+                    if hides.whole and descriptor == "L":
+                        kept[step] = None  # the others keep their places
                 else:
                     kept[step] = self._plain(member, (*path, step), below, row, inner, in_extra=in_extra)
             return plain_map(kept, path, row.types) if descriptor == "M" else list(kept.values())
         return plain_scalar(descriptor, payload, path, row.types)
+
+    def _hidden_set(self, descriptor: Descriptor, payload: list[str], policy: Policy, where: tuple[Step, ...]) -> Any:
+        """A set of which each member is hidden."""
+        if policy.exclude or policy.mask is None:
+            self._count_hidden(policy, (*where, None))
+            return []
+        return [self.rules.masked(policy.mask, text) for text in sorted_members(descriptor, payload)]
 
 
 def _below(node: Node, step: Step | int, where: tuple[Step, ...]) -> tuple[Node, tuple[Step, ...]]:
@@ -237,29 +269,65 @@ def _below(node: Node, step: Step | int, where: tuple[Step, ...]) -> tuple[Node,
     return node.element or UNKNOWN, (*where, None)
 
 
+def is_beside(node: Node, descriptor: str, policy: Policy) -> bool:
+    """Whether a declared column takes a value of another type than most of its values have."""
+    return bool(
+        policy.type
+        and not policy.mask
+        and descriptor not in node.accepts
+        and descriptor in HOLDS.get(SqlType.parse(node.type or "").name, ())
+    )
+
+
+def _tells(node: Node, descriptor: str, payload: Any, value: Any) -> bool:
+    """Whether the value in the column tells how it was written; otherwise that stands beside it."""
+    if descriptor not in node.accepts:
+        return False
+    if isinstance(value, float):
+        return descriptor == "N" and Decimal(repr(value)) == Decimal(payload)
+    if node.form in timestamps.EPOCH_UNITS:
+        return timestamps.write(value, node.form) == str(payload)
+    if node.form:
+        return timestamps.form(payload) == node.form
+    if isinstance(value, Decimal):
+        return descriptor == "N" or f"{value or abs(value):f}" == payload
+    return descriptor != "S" or str(value) == payload
+
+
 def mask_text(descriptor: str, payload: Any) -> str:
-    """The text that is hashed in a scalar's place: a string itself, a number's or binary's text, true or false."""
+    """The text that is hashed in a value's place: a string itself, a number's or binary's text, else its JSON."""
     if descriptor == "N":
         return number_text(payload)
     if descriptor == "B":
         return binary_text(payload)
-    return orjson.dumps(payload).decode() if descriptor == "BOOL" else str(payload)
+    if descriptor == "S":
+        return str(payload)
+    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int) -> Any:
+def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int, *, declared: bool = False) -> Any:
     """A payload in its column's type. Raises DoesNotFitError when the column would not hold it exactly."""
     match descriptor:
-        case "S" if type_.name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}:
-            time = timestamps.parse(payload, type_)
+        case "S" | "N" if type_.name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}:
+            loosely = declared or type_.name == "TIMESTAMPTZ"
+            parse = partial(timestamps.parse_loosely, epochs=declared) if loosely else timestamps.parse
+            time = parse(payload, type_)
             if time is None:
                 raise DoesNotFitError
             return time
+        case "S" if type_.name in {"BIGINT", "DECIMAL", "DOUBLE PRECISION"}:
+            try:
+                return _number(payload, type_)
+            except AttributeValueError:
+                raise DoesNotFitError from None
         case "S":
             if NUL in payload:
                 raise DoesNotFitError
             if len(payload.encode()) > limit:
                 raise TooLongError(limit)
             return payload
+        case "N" if type_.name == "VARCHAR" and len(payload) > limit:
+            raise DoesNotFitError
         case "N":
             return _number(payload, type_)
         case "B":

@@ -24,6 +24,7 @@ from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet.agreement import check_agreement
 from ddb_assets.parquet.block import Batch, BlockReader
+from ddb_assets.parquet.hidden import hidden_columns
 from ddb_assets.parquet.identity import RESTART, Identity
 from ddb_assets.parquet.infer import agreed, extend
 from ddb_assets.parquet.parse import split_lines
@@ -36,6 +37,7 @@ from ddb_assets.parquet.report import Part, Report
 from ddb_assets.parquet.rules import Misfits, Rules, add_misfits
 from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, begin, next_version
+from ddb_assets.parquet.visible import visible
 from ddb_assets.resources.owned_folder import FolderError, OwnedFolder, normalized
 from ddb_assets.resources.storage import MissingFileError, StorageError
 from ddb_assets.table import KeySchema, Table
@@ -95,18 +97,14 @@ def flatten(
         stored = schemas.latest(table.name) if schemas else None
         with _output(storage, out) as folder:
             run = _Run(storage, export, table, key, folder, stored, start, on_progress, restart=restart)
-            if not run.work(workers or os.cpu_count() or 1):
-                start = (
-                    run.schema
-                )  # a column that nobody has stored yet turned out to be another: once more, knowing that
-            else:
+            if run.work(workers or os.cpu_count() or 1):
                 report = run.report(started)
                 folder.check()
                 if schemas is None or run.schema == stored or schemas.publish(run.schema):
                     return _finished(storage, folder, run, report, schemas)
-                start = (
-                    None  # another run stored that version first: its columns count too, so the parts are made again
-                )
+                start = None  # another run stored that version first: its columns count too
+            else:
+                start = run.schema  # a column that nobody has stored yet turned out to be another
             folder.give_up()
     raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
 
@@ -115,16 +113,15 @@ def _finished(
     storage: "Storage", folder: OwnedFolder, run: "_Run", report: Report, schemas: SchemaStore | None
 ) -> Flattened:
     """Writes what is told of the parts, the report last, and deletes what the folder held before."""
-    profile = orjson.dumps(
-        {"export_id": report.export_id, "paths": list(path_rows(run.seen))}, option=orjson.OPT_INDENT_2
-    )
+    seen = visible(run.seen, run.table)
+    profile = orjson.dumps({"export_id": report.export_id, "paths": list(path_rows(seen))}, option=orjson.OPT_INDENT_2)
     storage.write(folder.named(SCHEMA), run.schema.model_dump_json(indent=1).encode())
     storage.write(folder.named(PROFILE), profile)
     if schemas:
         schemas.keep_profile(run.table.name, profile)
     storage.write(folder.named(REPORT), report.model_dump_json(indent=1).encode())
     folder.finish({*_listed(folder.uri, report), *run.spilled})
-    return Flattened(report, run.schema, run.seen)
+    return Flattened(report, run.schema, seen)
 
 
 @contextmanager
@@ -336,6 +333,7 @@ class _Run:
             filtered=0,
             extra_values=sum(times for (what, _), times in self.misfits.items() if what in {"extra", "frozen"}),
             misfits=_by_kind(self.misfits),
+            hidden=hidden_columns(self.schema, self.table),
             bytes_raw=self.bytes_raw,
             bytes_parquet=sum(part.bytes for relation in relations for part in relation.parts),
             seconds=round(time.monotonic() - started, 3),

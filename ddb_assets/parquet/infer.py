@@ -14,7 +14,16 @@ from ddb_assets.column_type import SqlType, join, storable, varchar
 from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.names import column_name, relation_name
-from ddb_assets.parquet.observed_type import ORDER, SCALARS, fits, observed_type, primary, scalar_of, time_form
+from ddb_assets.parquet.observed_type import (
+    ORDER,
+    SCALARS,
+    declared_form,
+    fits,
+    observed_type,
+    primary,
+    scalar_of,
+    time_form,
+)
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.parquet.rules import MASKED, check_declared_keys
 from ddb_assets.parquet.schema import (
@@ -30,6 +39,7 @@ from ddb_assets.parquet.schema import (
     index_name,
     walk,
 )
+from ddb_assets.parquet.visible import visible
 from ddb_assets.table import Policy, Table
 
 DATA_NAMES = 16
@@ -50,12 +60,12 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
     """The schema with everything in `seen` that it can take up; the same object when there is nothing new.
 
     `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
-    Raises SchemaError when the contract now declares a type that a stored column cannot take on, KeyTypeError for a key of a
-    type that no key may have.
+    A column gets the type that the contract declares, whatever it had. Raises SchemaError when it is a key's, KeyTypeError
+    for a key of a type that no key may have.
     """
     check_declared_keys(schema.key, table)
     growth = _Growth(schema, table, export_id)
-    root = growth.fields(schema.root, seen, (), ())
+    root = growth.fields(schema.root, visible(seen, table), (), ())
     if root == schema.root:
         return schema
     return schema.model_copy(update={"root": root, "changes": (*schema.changes, *growth.changes)})
@@ -193,7 +203,7 @@ class _Growth:
             return self.list(Node(kind="list", accepts=(primary(seen),), name=name), seen, path)
         if policy.exclude:
             self.note(path, "excluded", seen)
-            return self.json(Node(kind="json", accepts=()), seen, path)
+            return self.column_of_json(Node(kind="json", accepts=()), seen, path)
         if len(self.taken(path)) >= MAX_COLUMNS:
             return None
         name = policy.rename or column_name(local or ("value",), self.taken(path))
@@ -244,7 +254,9 @@ class _Growth:
         if policy.mask or policy.type:
             wanted = MASKED if policy.mask else storable(SqlType.parse(policy.type or ""))
             type_ = self.declared(node, stored, wanted, path)
-            form = time_form(seen, type_, node.form) if found == "S" and not policy.mask else None
+            if stored and policy.type and not policy.mask and join(stored, type_) != type_:  # another kind of type
+                found, node = scalar_of(seen, policy, SCALARS), node.model_copy(update={"form": None, "other": None})
+            form = None if policy.mask else declared_form(seen, found, type_, node.form)
         elif found and seen.counts[found]:
             keyed = len(path) == 1 and path[0] in self.schema.key
             type_, form = self.observed(node, found, seen, may_be_time=self.table.timestamps and not keyed)
@@ -256,13 +268,16 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "type": str(type_), "form": form})
 
     def declared(self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...]) -> SqlType:
-        """The contract's type, if the stored column can be widened to it."""
-        if stored is None or (node.order or 0) > self.schema.settled or join(stored, wanted) == wanted:
+        """The contract's type; a mask stays in a text column that is wider than it need be."""
+        joined = join(stored, wanted) if stored else wanted
+        if stored is None or (node.order or 0) > self.schema.settled or joined == wanted:
             return wanted
-        raise SchemaError(
-            f"{format_path(path)}: column {node.name} is {stored} in the stored schema and cannot become {wanted}: give it "
-            "another name with `rename`"
-        )
+        if len(path) == 1 and path[0] in self.schema.key:
+            raise SchemaError(
+                f"{format_path(path)}: key column {node.name} is {stored} in the stored schema and cannot become {wanted}: "
+                "rows would not be found again; give the table another name with `name`"
+            )
+        return joined if joined and wanted == MASKED and stored.name == "VARCHAR" else wanted
 
     def observed(self, node: Node, found: Descriptor, seen: Seen, *, may_be_time: bool) -> tuple[SqlType, str | None]:
         """The type that holds what the column held and what was seen, and the form of its times."""
@@ -310,13 +325,16 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "element": element})
 
     def column_of_json(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """A JSON column; opaque once there are maps in it to whose names there is no end, or very many paths."""
+        """A JSON column; opaque once there is no end to the names in it, very many paths, or paths that must not be known."""
         if node.opaque:
             return node
         grown = self.json(node, seen, path)
         paths = sum(1 for _ in walk(grown))
         crowded = paths > MAX_JSON_PATHS or any(self.is_crowded(here) for _, here in seen.walk())
-        opaque = crowded and node.name is not None and None not in path  # elements have no line of their own
+        secret = self.table.policy(path).exclude and bool(seen.counts["M"] + seen.counts["L"])
+        opaque = (
+            (crowded and node.name is not None) or secret
+        ) and None not in path  # elements have no line of their own
         return grown.model_copy(update={"opaque": opaque})
 
     def json(self, node: Node, seen: Seen, path: tuple[Step, ...], among: Collection[Descriptor] = ORDER) -> Node:

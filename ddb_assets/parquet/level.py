@@ -54,6 +54,11 @@ class Level:
         if found and what[0] != DISCARDED:
             self.extra.append(pl.select(pl.concat_str([pl.lit(_member(path)), texts])).to_series())
 
+    def beside(self, path: tuple[Step, ...], texts: pl.Series) -> None:
+        """Puts into `_ddb_extra`, as JSON texts, how values were written that are in their column."""
+        if texts.null_count() < len(texts):
+            self.extra.append(pl.select(pl.concat_str([pl.lit(_member(path)), texts])).to_series())
+
     @property
     def row(self) -> pl.Series:
         """The parent's row of each element."""

@@ -14,17 +14,18 @@ from ddb_assets.table import Policy
 ORDER: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B", "M", "L", "SS", "NS", "BS", "NULL")
 """Which type a path takes when several were seen equally often."""
 SCALARS: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B")
-_HOLDS: dict[str, tuple[Descriptor, ...]] = {
-    "BIGINT": ("N",),
-    "DECIMAL": ("N",),
-    "DOUBLE PRECISION": ("N",),
+HOLDS: dict[str, tuple[Descriptor, ...]] = {
+    "BIGINT": ("N", "S"),
+    "DECIMAL": ("N", "S"),
+    "DOUBLE PRECISION": ("N", "S"),
     "VARCHAR": ("S", "N"),
     "VARBYTE": ("B",),
     "BOOLEAN": ("BOOL",),
-    "TIMESTAMP": ("S",),
-    "TIMESTAMPTZ": ("S",),
+    "TIMESTAMP": ("S", "N"),
+    "TIMESTAMPTZ": ("S", "N"),
     "DATE": ("S",),
 }
+"""Types whose values a declared column takes, if they are in its range; how else they were written stands beside."""
 _DEFAULT_FORMS = {"TIMESTAMP": "T.0", "TIMESTAMPTZ": "T.0Z", "DATE": timestamps.DATE_FORM}
 
 
@@ -37,7 +38,7 @@ def primary(seen: Seen) -> Descriptor:
 def scalar_of(seen: Seen, policy: Policy, among: Collection[Descriptor]) -> Descriptor | None:
     """The scalar type that a column takes: seen most often among those that its declared type can hold."""
     if policy.type and not policy.mask:
-        among = _HOLDS[SqlType.parse(policy.type).name]
+        among = HOLDS.get(SqlType.parse(policy.type).name, ())
     found = [d for d in ORDER if d in among and seen.counts[d]]
     if not found:
         return None
@@ -58,6 +59,13 @@ def time_form(seen: Seen, type_: SqlType | None, form: str | None) -> str | None
         return None
     most = max(forms, key=lambda f: seen.forms[f], default=None)
     return most or (_DEFAULT_FORMS[type_.name] if type_ else None)
+
+
+def declared_form(seen: Seen, found: Descriptor | None, type_: SqlType, form: str | None) -> str | None:
+    """The form of a column that the contract gives a type: of texts as seen, of numbers by their magnitude."""
+    if found == "N" and type_.name in {"TIMESTAMP", "TIMESTAMPTZ"}:
+        return form or timestamps.epoch_form(seen.integer_digits)
+    return time_form(seen, type_, form) if found == "S" else None
 
 
 def observed_type(descriptor: Descriptor, seen: Seen, form: str | None) -> SqlType:

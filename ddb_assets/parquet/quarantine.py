@@ -1,7 +1,6 @@
 """The lines of quarantine files: where an item stood, why it was put aside, and its text unless that must not be seen."""
 
 import base64
-import re
 
 import orjson
 
@@ -13,11 +12,12 @@ from ddb_assets.table import Table
 def quarantine_line(file: DataFile, rejected: Rejected, table: Table) -> bytes:
     """One line of a quarantine file: where the original stood, why it is here, and its text (or base64 of its bytes).
 
-    A contract that masks or excludes attributes keeps the text back: it stands in the export, in that file and line.
+    A contract that masks or excludes attributes keeps the text back: it stands in the export, in that file and line. The
+    reason has no values then (`rules.Rules.said`).
     """
     where = {"file": file.uri, "line": rejected.line}
     if table.hides:
-        return orjson.dumps({**where, "reason": re.sub(r"'.*'", "'…'", rejected.reason)}) + b"\n"
+        return orjson.dumps({**where, "reason": rejected.reason}) + b"\n"
     if isinstance(rejected.text, str):
         return orjson.dumps({**where, "reason": rejected.reason, "text": rejected.text}) + b"\n"
     return (

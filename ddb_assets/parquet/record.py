@@ -73,7 +73,7 @@ def _refuse_duplicates(line: str, names: int) -> None:
         found: dict[str, Any] = {}
         for name, value in pairs:
             if name in found:
-                raise AttributeValueError(f"the name {name!r} stands twice in one object")
+                raise AttributeValueError("the name {value} stands twice in one object", value=repr(name))
             found[name] = value
         return found
 
@@ -108,14 +108,14 @@ def count_names(value: Any) -> int:
 def full_change(record: Image, version: int) -> Change:
     """A line of a full export. Raises AttributeValueError when it is none."""
     if set(record) != {"Item"} or not isinstance(record["Item"], dict):
-        raise AttributeValueError(f"expected one object 'Item', found {sorted(record)}")
+        raise AttributeValueError("expected one object 'Item', found {value}", value=sorted(record))
     return Change(record["Item"], None, version)
 
 
 def incremental_change(record: Image) -> Change:
     """A line of an incremental export. Raises AttributeValueError when it is none."""
     if not {"Metadata", "Keys"} <= set(record) <= {"Metadata", *IMAGES}:
-        raise AttributeValueError(f"expected Metadata, Keys and images, found {sorted(record)}")
+        raise AttributeValueError("expected Metadata, Keys and images, found {value}", value=sorted(record))
     for name in IMAGES:
         if name in record and not isinstance(record[name], dict):
             raise AttributeValueError(f"{name} is no object")

@@ -97,6 +97,14 @@ class Relation(_Document):
         return next(c for c in self.columns if c.role == role)
 
 
+class Hidden(_Document):
+    """What the contract hides at one path, and the columns, by relation, that could hold it from before that was said."""
+
+    path: str
+    how: str
+    columns: dict[str, tuple[str, ...]]
+
+
 class Report(_Document):
     """The outcome of flattening one export.
 
@@ -129,6 +137,7 @@ class Report(_Document):
     filtered: int
     extra_values: int
     misfits: dict[str, dict[str, int]] = {}
+    hidden: tuple[Hidden, ...] = ()
     bytes_raw: int
     bytes_parquet: int
     seconds: float

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import Step, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets.table import ContractMode, Mask, Policy, Table
@@ -22,7 +22,7 @@ PIECE_BYTES = 65_000
 MASKED = SqlType("VARCHAR", 64)
 """A mask is 64 hexadecimal digits."""
 Misfits = Counter[tuple[str, str]]
-"""(what happened, path) -> how often; what: extra, discarded, frozen, truncated, spilled."""
+"""(what happened, path) -> how often; what: extra, discarded, frozen, hidden, truncated, spilled."""
 MAX_PATHS = 1000
 """Paths that are counted by themselves; an export can have millions, of which a report would be full."""
 OTHER_PATHS = "(other paths)"
@@ -71,6 +71,17 @@ class Rules:
                 f"table {table.table} has a column with `mask: hmac`, and {MASK_SECRET} is not set: set it to a secret"
             )
         return cls(table, spill, secret)
+
+    def check_key(self, key: Sequence[str]) -> None:
+        """Raises MaskError when the contract leaves out an attribute of the key."""
+        try:
+            self.table.check_key(key)
+        except ValueError as error:
+            raise MaskError(str(error)) from None
+
+    def said(self, error: AttributeValueError) -> str:
+        """What is wrong with an item, without values when the contract hides any."""
+        return error.without_values(self.table.shown(error.path)) if self.table.hides else str(error)
 
     def policy(self, where: tuple[Step, ...]) -> Policy:
         """What the contract says of a path."""

@@ -5,7 +5,10 @@ form in the same column is loaded as well; its own text then stands in `_ddb_ext
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
 
 from ddb_assets.column_type import SqlType
 
@@ -16,6 +19,19 @@ _TEXT = re.compile(
     re.ASCII,
 )
 DATE_FORM = "date"
+_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,20})?", re.ASCII)
+_LOOSE = (
+    r"^(?P<day>[1-9][0-9]{3}-[01][0-9]-[0-3][0-9])[T ](?P<clock>(?:[01][0-9]|2[0-3]):[0-5][0-9])"
+    r"(?P<seconds>:[0-5][0-9])?(?:[.,](?P<fraction>[0-9]{1,12}))?"
+    r"(?P<zone>Z|z|(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3])(?::?(?P<minutes>[0-5][0-9]))?)?$"
+)
+"""Every other way of ISO 8601 to write a time: offsets, minutes only, more digits than microseconds."""
+_LOOSE_TEXT = re.compile(_LOOSE.removeprefix("^").removesuffix("$"), re.ASCII)
+EPOCH_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+"""Forms of numbers that are times since 1970 UTC, and the microseconds of one."""
+_EPOCHS = {"s": (10**8, 10**11), "ms": (10**11, 10**14), "us": (10**14, 10**17)}
+"""Which magnitudes are which: all of them are the years 1973 to 5138. What is smaller or larger is no time."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def form(text: str) -> str | None:
@@ -36,6 +52,78 @@ def parse(text: str, type_: SqlType) -> datetime | date | None:
         return None
     kind = "DATE" if not found["time"] else "TIMESTAMPTZ" if found["zone"] else "TIMESTAMP"
     return value if kind == type_.name else None
+
+
+def parse_loosely(text: str, type_: SqlType, *, epochs: bool) -> datetime | date | None:
+    """The instant of a text in any form, in the column's type; None when that needs a guess.
+
+    `epochs`: numbers since 1970 are times as well, as in a column that the contract declares a time. Digits beyond
+    microseconds are cut, which is why the text is kept as well. A TIMESTAMP has the time in UTC when the text has a zone.
+    """
+    exact = parse(text, type_)
+    if exact is not None:
+        return exact
+    try:
+        if _NUMBER.fullmatch(text):
+            return epoch(Decimal(text), type_) if epochs else None
+        return _instant(_LOOSE_TEXT.fullmatch(text), type_)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _instant(found: "re.Match[str] | None", type_: SqlType) -> datetime | None:
+    if found is None or type_.name == "DATE" or (found["fraction"] and not found["seconds"]):
+        return None
+    if not found["zone"] and type_.name == "TIMESTAMPTZ":
+        return None  # nobody knows which instant that is
+    micros = int((found["fraction"] or "")[:6].ljust(6, "0"))
+    local = datetime.fromisoformat(f"{found['day']}T{found['clock']}{found['seconds'] or ':00'}")
+    offset = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
+    value = local + timedelta(microseconds=micros) - (-offset if found["sign"] == "-" else offset)
+    return value.replace(tzinfo=UTC) if type_.name == "TIMESTAMPTZ" else value
+
+
+def epoch(number: Decimal, type_: SqlType) -> datetime | None:
+    """A number of seconds, milliseconds or microseconds since 1970, told apart by magnitude; None for any other."""
+    if type_.name == "DATE":
+        return None
+    for unit, (least, most) in _EPOCHS.items():
+        if least <= number < most:
+            value = EPOCH + timedelta(microseconds=int(number * EPOCH_UNITS[unit]))
+            return value if type_.name == "TIMESTAMPTZ" else value.replace(tzinfo=None)
+    return None
+
+
+def epoch_form(digits: int) -> str:
+    """The unit of numbers with so many digits before the point."""
+    return next((unit for unit, (_, most) in _EPOCHS.items() if 10 ** (digits - 1) < most), "us") if digits else "s"
+
+
+def loose_column(texts: pl.Series, type_: SqlType) -> pl.Series:
+    """`parse_loosely` for a column of texts in other forms than ISO 8601 in UTC; null for what the exact path must tell."""
+    if type_.name == "DATE":
+        return pl.repeat(None, len(texts), dtype=type_.polars, eager=True)
+    found = texts.str.extract_groups(_LOOSE).struct.unnest()
+    whole = (
+        pl.col("day") + "T" + pl.col("clock") + pl.col("seconds") + "." + pl.col("fraction").fill_null("0").str.head(6)
+    )
+    offset = pl.col("hours").cast(pl.Int64) * 60 + pl.col("minutes").fill_null("0").cast(pl.Int64)
+    sign = pl.when(pl.col("sign") == "-").then(-1).otherwise(1)
+    utc = whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False) - pl.duration(
+        minutes=(offset * sign).fill_null(0), time_unit="us"
+    )
+    column = found.select(pl.when(pl.col("zone").is_not_null()).then(utc)).to_series()
+    column = column.set(column.dt.year() > MAXYEAR, None)
+    return column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
+
+
+def epoch_column(texts: pl.Series, type_: SqlType, unit: str) -> pl.Series:
+    """Whole numbers of one unit as times; null for any other."""
+    least, most = _EPOCHS[unit]
+    numbers = texts.set(~texts.str.contains(r"^[1-9][0-9]*$"), None).cast(pl.Int64, strict=False)
+    micros = numbers.set((numbers < least) | (numbers >= most), None) * EPOCH_UNITS[unit]
+    column = micros.cast(pl.Datetime("us"))
+    return column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
 
 
 def _value(found: "re.Match[str]") -> datetime | date | None:
@@ -62,6 +150,8 @@ def write(value: datetime | date, form_: str) -> str:
     """The text of a value in a form: the inverse of `parse` for texts of that form."""
     if not isinstance(value, datetime):
         return value.isoformat()
+    if form_ in EPOCH_UNITS:
+        return str((value.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=EPOCH_UNITS[form_]))
     digits = int(form_[2])
     text = value.strftime(f"%Y-%m-%d{form_[0]}%H:%M:%S")
     fraction = f".{value.microsecond:06d}"[: digits + 1] if digits else ""

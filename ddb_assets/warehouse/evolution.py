@@ -57,11 +57,13 @@ def steps(
     have: Layout,
     empty: frozenset[str] = frozenset(),
     design: Design = PLAIN,
+    hidden: frozenset[str] = frozenset(),
 ) -> list[Step]:
     """The steps after which `table` has at least these columns in types at least this wide.
 
     `have` is empty when there is no table; the `empty` ones of `columns` are content with whatever type is there. A
-    type that can only be had by losing values becomes a step that is taken only when there are no values. `design`
+    type that can only be had by losing values becomes a step that is taken only when there are no values, or when the
+    contract hides them (`hidden`). `design`
     holds for what is made, never for what is there.
     """
     if not have.types and not have.foreign:
@@ -74,7 +76,8 @@ def steps(
             continue
         joined = join(present, kind)
         if joined is None:
-            plan.append(_replace(table, name, kind, design, have))
+            step = _replace(table, name, kind, design, have)
+            plan.append(replace(step, unless=None) if name in hidden else step)  # what was there must not be seen
         elif storable(joined) != present:
             plan.append(_widen(table, name, roomy(storable(joined), present), design, have))
     return plan

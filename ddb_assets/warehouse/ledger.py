@@ -157,7 +157,11 @@ def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
     )
     return [
         LedgerRow(
-            *cast("tuple[int, str, str, str, str]", row[:5]), _read(row[5]), _read(row[6]), _read(row[7]), _counts(row[8])
+            *cast("tuple[int, str, str, str, str]", row[:5]),
+            _read(row[5]),
+            _read(row[6]),
+            _read(row[7]),
+            _counts(row[8]),
         )
         for row in found
     ]

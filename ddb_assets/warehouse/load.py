@@ -29,6 +29,7 @@ from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ledgers, sql
 from ddb_assets.warehouse.dropped import refuse_dropped
 from ddb_assets.warehouse.guards import check_report, check_restart, refuse
+from ddb_assets.warehouse.hiding import hide, prepare_hiding
 from ddb_assets.warehouse.ledger import History, LoadResult, forget, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
 from ddb_assets.warehouse.ownership import check_owned
@@ -114,6 +115,7 @@ def _load(
     if not how.restart:
         refuse_dropped(warehouse, ledger(schema, report.root.name), report)
     tables = prepare(warehouse, schema, report, known, soft_delete=how.soft_delete, options=how.options)
+    prepare_hiding(warehouse, tables.root.table, report)
     with warehouse.transaction(tables.tombstones):
         ledgers.claim(warehouse, schema, report.root.name)
         known = _known(warehouse, schema, report, how)  # again: another load may have come first while DDL ran
@@ -122,10 +124,12 @@ def _load(
         check_unchanged(warehouse, tables)
         if how.restart:
             _start_over(warehouse, schema, report, tables)
+        remarks = hide(warehouse, tables, report)
         queries = stage(warehouse, tables, report)
         (soft_delete_merge if how.soft_delete else merge)(warehouse, tables, report, known)
         result = _finish(warehouse, tables, report, known)
         forgotten = None if how.soft_delete else _forget_deletes(warehouse, tables, report, how.tombstone_retention)
+        result = replace(result, remarks=remarks)
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         warehouse.execute(record(schema, report, result, forgotten))
         for target in tables.relations:

@@ -70,7 +70,10 @@ def prepare(
         view = view_of(table, options)
         if view:
             check_free(warehouse, view, table)
-        types = evolve(warehouse, table, columns, evolution.empty(relation), lies, lock=stones, mark=version.name)
+        hidden = frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
+        types = evolve(
+            warehouse, table, columns, evolution.empty(relation), lies, lock=stones, mark=version.name, hidden=hidden
+        )
         if view:
             show(warehouse, view, table, types)
         return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
@@ -137,6 +140,7 @@ def evolve(
     design: ddl.Design = evolution.PLAIN,
     lock: Table | None = None,
     mark: str = "",
+    hidden: frozenset[str] = frozenset(),
 ) -> dict[str, SqlType]:
     """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards.
 
@@ -148,7 +152,7 @@ def evolve(
     for _ in range(ROUNDS + 2 * len(columns)):
         have = warehouse.layout(table)
         _check_ours(warehouse, table, columns, have, mark)
-        plan = evolution.steps(table, columns, have, empty, design)
+        plan = evolution.steps(table, columns, have, empty, design, hidden)
         if not plan:
             return dict(have.types)
         _take(warehouse, table, plan[0], have, lock or (table if have.types else None))

@@ -130,8 +130,13 @@ def _scalar(node: Node, value: Any) -> Any:
     if value is None:
         return ABSENT
     if node.form:
-        return timestamps.write(value, node.form)
-    return _as_found(value) if "N" in node.accepts else value
+        text = timestamps.write(value, node.form)
+        return Decimal(text) if "N" in node.accepts else text
+    if isinstance(value, float) and "N" in node.accepts:
+        return _as_found(repr(value))
+    if "N" in node.accepts:
+        return _as_found(value)
+    return str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
 
 
 def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dict[str, str], base: str | None) -> Any:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.column_type import SqlType, join, numeric
+from ddb_assets.parquet.advice import advice
 from ddb_assets.parquet.infer import SchemaError
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.parts import align
@@ -240,10 +241,39 @@ def test_a_type_that_cannot_widen_stays_beside_its_column(flattening: Flattening
     assert outcome.report.extra_values == 2
 
 
-def test_a_declared_type_that_a_stored_column_cannot_take_on(flattening: Flattening) -> None:
+def test_a_declared_type_that_a_stored_key_cannot_take_on(flattening: Flattening) -> None:
     flattening(s("x"))
-    with pytest.raises(SchemaError, match=r"a: column a is VARCHAR.* in the stored schema and cannot become BIGINT"):
-        flattening(s("y"), columns={"a": {"type": "BIGINT"}})
+    with pytest.raises(
+        SchemaError, match=r"pk: key column pk is VARCHAR.* in the stored schema and cannot become BIGINT"
+    ):
+        flattening(s("y"), columns={"pk": {"type": "BIGINT"}})
+
+
+def test_what_to_write_when_a_stray_text_came_first(flattening: Flattening) -> None:
+    outcome = flattening([*s("none", "none"), *n("1.5")])
+    (said,) = advice(outcome.flattened)
+    assert "1 values are not in the column a VARCHAR(16)" in said
+    assert said.endswith("a: {type: DECIMAL(18,2)}")
+    mended = flattening([*s("none", "none"), *n("1.5")], columns={"a": {"type": "DECIMAL(18,2)"}})
+    assert mended.row("k2")["a"] == Decimal("1.50")
+    assert not advice(mended.flattened)
+
+
+def test_a_stored_column_gets_the_type_that_is_declared_later(flattening: Flattening) -> None:
+    flattening([*s("none"), *n("1.5")])
+    outcome = flattening([*s("none"), *n("1.5", "2")], columns={"a": {"type": "DECIMAL(12,2)"}})
+    assert outcome.types["a"] == "DECIMAL(12,2)"
+    assert [outcome.row(key)["a"] for key in ("k0", "k1", "k2")] == [None, Decimal("1.50"), Decimal("2.00")]
+    assert outcome.extra("k0") == {"a": "none"}
+    assert outcome.report.extra_values == 1
+
+
+@pytest.mark.parametrize("before", [{"S": "x" * 200}, {"BOOL": True}, {"N": "1.5"}, {"S": "2024-05-14T11:14:21Z"}])
+def test_a_mask_on_a_stored_column(flattening: Flattening, before: dict[str, Any]) -> None:
+    flattening([{"a": before}])
+    outcome = flattening([{"a": before}], columns={"a": {"mask": "sha256"}})
+    assert len(outcome.row("k0")["a"]) == 64
+    assert outcome.types["a"] in {"VARCHAR(64)", "VARCHAR(256)"}
 
 
 names = st.text(min_size=1, max_size=200) | st.sampled_from(

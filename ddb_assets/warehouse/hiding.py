@@ -1,0 +1,69 @@
+"""What came to the warehouse before its contract hid it: set to NULL by the first load of an export that is flattened so.
+
+`_ddb_hidden__<root>` has every path that is hidden, and how. SQL cannot make the masks that flattening makes (an HMAC's
+secret does not leave the machine, JSON is masked inside), so old values are NULL until their item is loaded again.
+"""
+
+from ddb_assets.column_type import SqlType
+from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse.protocol import LoadError, Warehouse
+from ddb_assets.warehouse.sql import Statement, Table, quoted
+from ddb_assets.warehouse.tables import Tables, evolve
+
+TYPES = {"path": SqlType("VARCHAR", 65_535), "how": SqlType("VARCHAR", 16)}
+
+
+def hidden_paths(root: Table) -> Table:
+    """The table of the paths that are hidden in a root relation's tables."""
+    return Table(root.schema, f"_ddb_hidden__{root.name}")
+
+
+def prepare_hiding(warehouse: Warehouse, root: Table, report: Report) -> None:
+    """Makes the table, if there is something to note."""
+    if report.hidden:
+        evolve(warehouse, hidden_paths(root), TYPES)
+
+
+def hide(warehouse: Warehouse, tables: Tables, report: Report) -> tuple[str, ...]:
+    """Within the load's transaction: hides old values of what is newly hidden; what to tell people of it.
+
+    Raises LoadError when the export was flattened by a contract that does not hide what the tables hide.
+    """
+    place = hidden_paths(tables.root.table)
+    known = _known(warehouse, place)
+    wanted = {hidden.path: hidden.how for hidden in report.hidden}
+    if shown := sorted(known.keys() - wanted.keys()):
+        raise LoadError(
+            f"{', '.join(shown)} must not be seen in {tables.root.table}, and the contract by which export "
+            f"{report.export_id} was flattened shows it: flatten it again; or, if it may be seen from now on, "
+            f"delete the rows of {place}"
+        )
+    told = []
+    for hidden in report.hidden:
+        if known.get(hidden.path) == hidden.how:
+            continue
+        if _has_rows(warehouse, tables):
+            for target in tables.relations:
+                names = [n for n in hidden.columns.get(target.relation.name, ()) if n in target.types]
+                if names:
+                    nulls = ", ".join(f"{quoted(name)} = NULL" for name in names)
+                    warehouse.execute(Statement(f"UPDATE {target.table} SET {nulls}"))  # noqa: S608 -- quoted
+            told.append(
+                f"{hidden.path} is hidden now ({hidden.how}): in rows from before, it and _ddb_extra are NULL; a new full "
+                "export fills them"
+            )
+        warehouse.execute(Statement(f"DELETE FROM {place} WHERE {place.column('path')} = ?", (hidden.path,)))  # noqa: S608
+        insert = f"INSERT INTO {place} (path, how) VALUES (?, ?)"  # noqa: S608 -- quoted
+        warehouse.execute(Statement(insert, (hidden.path, hidden.how)))
+    return tuple(told)
+
+
+def _known(warehouse: Warehouse, place: Table) -> dict[str, str]:
+    if not warehouse.catalog(place):
+        return {}
+    rows = warehouse.fetch(Statement(f"SELECT path, how FROM {place}"))  # noqa: S608 -- quoted
+    return {str(path): str(how) for path, how in rows}
+
+
+def _has_rows(warehouse: Warehouse, tables: Tables) -> bool:
+    return bool(warehouse.fetch(Statement(f"SELECT 1 FROM {tables.root.table} LIMIT 1")))  # noqa: S608 -- quoted
