@@ -36,6 +36,8 @@ NAMES = [
     "nul\0",
     "A",
 ]
+INNER = ["a", "S", "back\\", '":', ' :"']
+"""In maps: few, as every path takes its time in every block."""
 TEXTS = [
     "",
     "x",
@@ -129,7 +131,7 @@ class Lines:
             case "NULL":
                 payload = True
             case "M":
-                payload = Object((name, self._value(depth - 1)) for name in self._random.sample(NAMES, pick([0, 1, 3])))
+                payload = Object((name, self._value(depth - 1)) for name in self._random.sample(INNER, pick([0, 1, 3])))
             case "L":
                 payload = [self._value(depth - 1) for _ in range(pick([0, 1, 2]))]
             case _:

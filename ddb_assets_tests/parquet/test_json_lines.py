@@ -20,7 +20,7 @@ from ddb_assets_tests.parquet.texts import with_texts
 
 LINES = int(os.environ.get("JSON_LINES", "2000"))
 """JSON_LINES=100000 makes so many."""
-AT_ONCE = min(LINES, 10_000) // 2
+AT_ONCE = 1000
 BATCHES = -(-LINES // AT_ONCE)
 OWN_NAMES = 80
 """In a batch; each is a column."""
