@@ -200,7 +200,7 @@ def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
         if changes := flattened.changes:
             facts["schema_changes"] = _markdown(
                 ("Path", "Change", "Seen in item"),
-                [(code(c.path), prose(c.what), code(c.example)) for c in changes[:MAX_ROWS]],
+                [(code(c.path), prose(c.what), code(c.example or "")) for c in changes[:MAX_ROWS]],
                 f"Schema version {report.schema_version}.",
             )
     return facts
