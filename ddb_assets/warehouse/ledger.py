@@ -140,8 +140,14 @@ def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
         Statement(f"SELECT {columns} FROM {table} WHERE relation = ? ORDER BY sequence", (relation,))
     )
     return [
-        LedgerRow(*cast("tuple[int, str, str, str, str]", row[:5]), *map(_read, row[5:8]), _counts(row[8]))
-        for row in found
+        LedgerRow(
+            *cast("tuple[int, str, str, str, str]", ids),
+            export_time=_read(export_time),
+            from_time=_read(from_time),
+            to_time=_read(to_time),
+            table_rows=_counts(table_rows),
+        )
+        for *ids, export_time, from_time, to_time, table_rows in found
     ]
 
 
