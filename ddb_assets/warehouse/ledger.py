@@ -157,13 +157,13 @@ def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
     )
     return [
         LedgerRow(
-            *cast("tuple[int, str, str, str, str]", row[:5]),
-            _read(row[5]),
-            _read(row[6]),
-            _read(row[7]),
-            _counts(row[8]),
+            *cast("tuple[int, str, str, str, str]", ids),
+            export_time=_read(export_time),
+            from_time=_read(from_time),
+            to_time=_read(to_time),
+            table_rows=_counts(table_rows),
         )
-        for row in found
+        for *ids, export_time, from_time, to_time, table_rows in found
     ]
 
 
