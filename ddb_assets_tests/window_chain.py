@@ -26,10 +26,10 @@ from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
 from ddb_assets.table import Table
+from ddb_assets.warehouse import ledgers
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.ledger import TYPES, LoadResult, ledger, record
+from ddb_assets.warehouse.ledger import LoadResult, ledger, record
 from ddb_assets.warehouse.sql import Statement
-from ddb_assets.warehouse.tables import evolve
 from ddb_assets_tests.sandboxed import warehouse_file
 from ddb_assets_tests.warehouse.exports import relation, report
 
@@ -121,7 +121,7 @@ class Chain:
         told = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
         counts = ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values")
         with DuckDBWarehouse(warehouse_file()) as warehouse:
-            evolve(warehouse, ledger("main"), TYPES)
+            ledgers.provide(warehouse, "main", name)
             result = LoadResult(
                 applied=True,
                 sequence=0,  # so that a real load does not miss the table
@@ -133,7 +133,11 @@ class Chain:
                 **dict.fromkeys(counts, 0),
             )
             warehouse.execute(record("main", told, result, None))
-            warehouse.execute(Statement("UPDATE _ddb_loads SET relation_columns = NULL WHERE sequence = 0"))
+            warehouse.execute(
+                Statement(
+                    f"UPDATE {ledger('main', name)} SET relation_columns = NULL WHERE relation IS NOT NULL AND sequence = 0"
+                )
+            )
 
     def objects(self, export: ExportRef) -> dict[str, bytes]:
         """Every object of an export's own folder."""
