@@ -1,6 +1,7 @@
 """How often a long step says how far it is."""
 
 import threading
+import time
 
 import pytest
 
@@ -10,7 +11,7 @@ from ddb_assets.progress import counted
 
 def test_a_long_step_says_how_far_it_is_and_not_with_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
     now, said = [0.0], list[str]()
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     more = counted(said.append, "export x", 4_000)
     for _ in range(40):
         now[0] += 2.0

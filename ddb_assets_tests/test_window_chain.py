@@ -347,7 +347,7 @@ def test_a_restored_backup_fails_the_checks_until_the_schedule_has_it_loaded_aga
         scheduled_execution_time=BEGUN.replace(minute=0),
         resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
     ) as context:
-        runs = based.definitions.resolve_schedule_def("orders_windows")(context)
+        runs: Any = based.definitions.resolve_schedule_def("orders_windows")(context)
     (run,) = runs
     assert run.partition_key == partitions[1]
     assert based.run(*(key.to_user_string() for key in run.asset_selection), partitions=partitions[1:]).success

@@ -117,9 +117,11 @@ class Chain:
 
     def _in_ledger(self, table: str, said: Mapping[str, str], **times: Any) -> None:
         exports, name = self.exports(table), table.lower()
-        ids = {"table_arn": exports.arn, "table_id": exports.table_id, **said}
+        ids: dict[str, Any] = {"table_arn": exports.arn, "table_id": exports.table_id, **said}
         told = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
-        counts = ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values")
+        none: dict[str, Any] = dict.fromkeys(
+            ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values"), 0
+        )
         with DuckDBWarehouse(warehouse_file()) as warehouse:
             ledgers.provide(warehouse, "main", name)
             result = LoadResult(
@@ -130,12 +132,13 @@ class Chain:
                 table_rows={},
                 loaded_at=BEGUN,
                 seconds=0.0,
-                **dict.fromkeys(counts, 0),
+                **dict[str, Any](dict.fromkeys(counts, 0)),
             )
             warehouse.execute(record("main", told, result, None))
             warehouse.execute(
                 Statement(
-                    f"UPDATE {ledger('main', name)} SET relation_columns = NULL WHERE relation IS NOT NULL AND sequence = 0"
+                    f"UPDATE {ledger('main', name)} SET relation_columns = NULL "
+                    "WHERE relation IS NOT NULL AND sequence = 0"
                 )
             )
 

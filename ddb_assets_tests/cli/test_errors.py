@@ -145,7 +145,7 @@ def test_a_disk_that_is_full_at_the_commit_leaves_the_table_as_it_was(
     monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
     words = [random.Random(1).randbytes(300).hex() + str(number) for number in range(3000)]
     first = write_export(Storage(), str(tmp_path / "a"), lines=[items("k")], export_id="01695097218000-d6299cba")
-    later = {"export_id": "01695097218001-d6299cba", "exportTime": "2023-09-20T04:20:18.000Z"}
+    later: dict[str, Any] = {"export_id": "01695097218001-d6299cba", "exportTime": "2023-09-20T04:20:18.000Z"}
     second = write_export(Storage(), str(tmp_path / "b"), lines=[items(*words)], **later)
     warehouse = ("--key", "id", "--warehouse", f"duckdb:///{tmp_path / 'w.duckdb'}")
     assert call("load", first, *warehouse).exit_code == 0

@@ -23,7 +23,14 @@ from ddb_assets_tests.parquet.test_exactness import rows_written, with_keys
 
 CASE = Path(__file__).parents[1] / "cases" / "declared_timestamptz_with_offset"
 NOON = datetime(2020, 10, 27, 0, 27, 26, tzinfo=UTC)
-S, N = (lambda text: {"S": text}), (lambda text: {"N": text})
+
+
+def S(text: str) -> dict[str, Any]:  # noqa: N802 -- the name of the type
+    return {"S": text}
+
+
+def N(text: str) -> dict[str, Any]:  # noqa: N802
+    return {"N": text}
 
 
 def declared(flattening: Flattening, type_: str, *values: dict[str, Any]) -> Outcome:

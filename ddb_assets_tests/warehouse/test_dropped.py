@@ -59,7 +59,7 @@ def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(
 
 def test_a_column_that_only_this_export_has_is_made(warehouse: AnyWarehouse, source: Source) -> None:
     filled(warehouse, source)
-    warehouse.execute(Statement("UPDATE _ddb_loads SET relation_columns = NULL"))  # a ledger of former times
+    warehouse.execute(Statement("UPDATE _ddb_loads__orders SET relation_columns = NULL"))  # a ledger of former times
     warehouse.execute(Statement("ALTER TABLE orders DROP COLUMN note"))
     assert load(warehouse, source.window(20, 30)).applied
     assert select(warehouse, "SELECT COUNT(note) FROM orders") == [(0,)]

@@ -22,7 +22,7 @@ def hidden(report: Any, *paths: Hidden) -> Any:
 
 
 def notes(warehouse: AnyWarehouse) -> dict[Any, Any]:
-    return dict(select(warehouse, 'SELECT order_id, note FROM "orders"'))  # type: ignore[arg-type]
+    return dict(select(warehouse, 'SELECT order_id, note FROM "orders"'))
 
 
 @pytest.fixture
