@@ -132,7 +132,7 @@ class Chain:
                 table_rows={},
                 loaded_at=BEGUN,
                 seconds=0.0,
-                **dict[str, Any](dict.fromkeys(counts, 0)),
+                **none,
             )
             warehouse.execute(record("main", told, result, None))
             warehouse.execute(
