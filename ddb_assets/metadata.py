@@ -190,6 +190,9 @@ def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
             ),
             "profile": _profile(flattened),
         }
+        if report.unknown_members:
+            members = [(f"`{name}`", f"{count:,}") for name, count in report.unknown_members.items()]
+            facts["unknown_members"] = _markdown(("Member", "Lines"), members)
         if report.misfits:
             rows = [
                 (what, f"`{path}`", f"{n:,}") for what, paths in report.misfits.items() for path, n in paths.items()
@@ -252,6 +255,7 @@ def loaded(result: LoadResult, relation: Relation, table_name: str, *, soft_dele
             "quarantined": result.quarantined,
             "filtered": result.filtered,
             "extra_values": result.extra_values,
+            "kept_stale": result.kept_stale,
         }
         facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
         facts["seconds"] = dg.MetadataValue.float(result.seconds)

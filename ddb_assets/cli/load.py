@@ -14,6 +14,7 @@ from ddb_assets.settings import WAREHOUSE, state_folder
 from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.redshift_settings import FORM
+from ddb_assets.warehouse.sql import STALE_SINCE
 
 FORMS = f"{DUCKDB}FILE or {FORM}"
 
@@ -41,7 +42,14 @@ def command(
     flattened = flatten_source(opened, str(folder), silent=as_json, schemas=SchemaStore(opened.storage, documents))
     table = opened.table
     with open_warehouse(warehouse, storage=opened.storage, label=f"ddb_assets {table.name}") as target:
-        result = load(target, flattened.report, force=force, soft_delete=table.soft_delete, options=table.warehouse)
+        result = load(
+            target,
+            flattened.report,
+            force=force,
+            soft_delete=table.soft_delete,
+            max_quarantined=table.max_quarantined,
+            options=table.warehouse,
+        )
     if not (flattened.report.quarantined or flattened.report.misfits.get("spilled")):
         shutil.rmtree(folder)  # all of it is in the warehouse now
     if as_json:
@@ -59,6 +67,8 @@ def command(
     click.echo(
         f"{result.rows_in:,} rows in = {result.upserted:,} upserted + {result.deleted:,} deleted + {result.stale:,} stale"
     )
+    if result.kept_stale:
+        click.echo(f"{result.kept_stale:,} rows were kept as they were and are marked in {STALE_SINCE}", err=True)
     for remark in result.remarks:
         click.echo(remark, err=True)
     if folder.exists():

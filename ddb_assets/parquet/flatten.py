@@ -23,24 +23,29 @@ from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.digest import digest
 from ddb_assets.parquet.infer import extend
+from ddb_assets.parquet.key_check import refuse_wrong_key
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.part_writer import PartWriter
 from ddb_assets.parquet.parts import align
 from ddb_assets.parquet.profile import Seen, path_rows
 from ddb_assets.parquet.quarantine import quarantine_line
 from ddb_assets.parquet.record import times
-from ddb_assets.parquet.report import Part, Report
+from ddb_assets.parquet.report import Part, Relation, Report
 from ddb_assets.parquet.rules import Misfits, Rules
 from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, next_version
+from ddb_assets.parquet.unread import MAX_UNREAD, UnreadKey, write_unread
 from ddb_assets.table import KeySchema, Table
 
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
 REPORT, SCHEMA, PROFILE, QUARANTINE, SPILL = "report.json", "schema.json", "profile.json", "_quarantine", "_spill"
+UNREAD = "_unread"
 BLOCK_BYTES = 6 << 20
 MAX_ATTEMPTS = 5
+REASONS, REASON_LENGTH = 3, 300
+MAX_UNKNOWN, OTHERS = 50, "others"  # names of unknown members told apart
 
 
 class FlattenError(DdbAssetsError):
@@ -149,6 +154,9 @@ class _Run:
         self.failed = threading.Event()
         self.parts = PartWriter(storage, out, table.warehouse.slices, export.item_count)
         self.quarantine: list[str] = []
+        self.reasons: list[tuple[str, int, str]] = []
+        self.unread: list[UnreadKey] = []
+        self.unknown: dict[str, int] = {}
         self.seen, self.looked_at = Seen(), Seen()
         self.misfits = Misfits()
         self.lines = self.deletes = self.rejected = self.bytes_raw = 0
@@ -206,15 +214,17 @@ class _Run:
         if self.failed.is_set():
             return 0
         batch = self.reader.read(split_lines(block, first), self.schema)
+        texts = (rejected.text for rejected in batch.rejected)
+        refuse_wrong_key(texts, batch.lines, self.reader.key, file.uri, incremental=self.incremental)
         relations = batch.schema.relations(incremental=self.incremental)
         self.parts.add(relations, batch.frames, batch.lines, name)
-        if batch.rejected:
+        lines = [quarantine_line(file, rejected, self.table) for rejected in batch.rejected]
+        if lines:
             uri = f"{self.out}/{QUARANTINE}/{name}.jsonl"
-            self.storage.write(
-                uri, b"".join(quarantine_line(file, rejected, self.table) for rejected in batch.rejected)
-            )
+            self.storage.write(uri, b"".join(lines))
         with self.lock:
-            self.quarantine += [uri] if batch.rejected else []
+            self.quarantine += [uri] if lines else []
+            self.reasons = sorted([*self.reasons, *_reasons(name, file, lines[:REASONS])])[:REASONS]
             self._count(batch, len(block))
         if self.on_progress:
             self.on_progress(batch.lines)
@@ -224,6 +234,10 @@ class _Run:
         self.lines += batch.lines
         self.deletes += batch.deletes
         self.rejected += len(batch.rejected)
+        self.unread += batch.unread[: MAX_UNREAD - len(self.unread)]
+        for member, times_seen in batch.unknown.items():
+            told = member if member in self.unknown or len(self.unknown) < MAX_UNKNOWN else OTHERS
+            self.unknown[told] = self.unknown.get(told, 0) + times_seen
         self.misfits.update(batch.misfits)
         self.bytes_raw += size
         self.seen.merge(batch.seen)
@@ -242,6 +256,11 @@ class _Run:
         uri = f"{self.out}/{SPILL}/{name}.txt"
         self.storage.write(uri, data)
         return f"{uri}#{name}"
+
+    def _unread(self, root: Relation) -> Relation | None:
+        """The keys of quarantined items, in a part of their own."""
+        uri = f"{self.out}/{UNREAD}/keys.parquet"
+        return write_unread(self.storage, uri, root, self.schema.root, self.reader.rules, self.unread)
 
     def report(self, started: float) -> Report:
         """The report; raises FlattenError when items, rows and quarantined lines do not add up."""
@@ -285,7 +304,17 @@ class _Run:
             seconds=round(time.monotonic() - started, 3),
             relations=relations,
             quarantine=tuple(sorted(self.quarantine)),
+            reasons=tuple(text for _, _, text in self.reasons),
+            unread=self._unread(relations[0]),
+            unknown_members=dict(sorted(self.unknown.items())),
         )
+
+
+def _reasons(name: str, file: DataFile, lines: list[bytes]) -> list[tuple[str, int, str]]:
+    """(block, line, text) of quarantine lines: what a person is told first, as much as the contract lets be seen."""
+    told = [orjson.loads(line) for line in lines]
+    found = file.uri.rpartition("/")[2]
+    return [(name, one["line"], f"{found} line {one['line']}: {one['reason'][:REASON_LENGTH]}") for one in told]
 
 
 def _by_kind(misfits: Misfits) -> dict[str, dict[str, int]]:

@@ -88,6 +88,8 @@ class Report(_Document):
     attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input. `misfits` says
     what happened to values without a fitting column, by path: extra, frozen (in `_ddb_extra` too, but the contract
     forbids loading), discarded, truncated, spilled.
+    `reasons` are why the first items were quarantined. `unread` is a relation of the keys of quarantined items, of those whose
+    key can be read. `unknown_members` counts what stood beside the known members of lines, by name.
     `digest` identifies the export's content and everything that decided the rows (contract and schema version).
     """
 
@@ -116,6 +118,9 @@ class Report(_Document):
     seconds: float
     relations: tuple[Relation, ...] = Field(alias="schema")
     quarantine: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    unread: Relation | None = None
+    unknown_members: dict[str, int] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
@@ -123,6 +128,11 @@ class Report(_Document):
     def root(self) -> Relation:
         """The relation of the items themselves."""
         return self.relations[0]
+
+    @property
+    def unkeyed(self) -> int:
+        """How many quarantined items have no key that can be read."""
+        return self.quarantined - (self.unread.rows if self.unread else 0)
 
     @property
     def children(self) -> tuple[Relation, ...]:

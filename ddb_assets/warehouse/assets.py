@@ -55,7 +55,14 @@ def loaded(
     label = f"ddb_assets {table.name} {window}".rstrip()
     with open_warehouse(warehouse.address, storage=aws.storage(), aws=aws, label=label) as target:
         schema = target.default_schema
-        result = load(target, report, force=force, soft_delete=table.soft_delete, options=table.warehouse)
+        result = load(
+            target,
+            report,
+            force=force,
+            soft_delete=table.soft_delete,
+            max_quarantined=table.max_quarantined,
+            options=table.warehouse,
+        )
         found = Loaded(result, inspect(target, schema, report), history(target, schema, report), schema)
     if not result.applied:
         context.log.info(f"export {result.export_id} was already applied at {result.loaded_at.isoformat()}")

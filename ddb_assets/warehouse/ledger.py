@@ -48,6 +48,8 @@ TYPES = {
         "deletes_forgotten_before": "TIMESTAMP",
         "loaded_at": "TIMESTAMP",
         "seconds": "DOUBLE PRECISION",
+        "unkeyed": "BIGINT",
+        "kept_stale": "BIGINT",
     }.items()
 }
 
@@ -61,7 +63,8 @@ class LoadResult:
     `stale`, all of the root relation; stale rows were older than what the tables know. `rows` are the rows inserted per
     relation, `table_rows` the rows each table has now. `sequence` counts the loads of a relation from 1. `queries` are the
     numbers that the warehouse gave the queries which staged each relation, if it has such; `remarks` say what did not
-    work beside the load itself.
+    work beside the load itself. `kept_stale` are rows that stay as they were, marked, because the export has their items
+    but nobody could read them.
     """
 
     applied: bool
@@ -81,6 +84,7 @@ class LoadResult:
     seconds: float
     queries: dict[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    kept_stale: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,10 @@ class History:
     `applied` is the newest load of this very export and `digest` its digest; `baselines` are the export times of all
     full exports, oldest first, `baseline_table_id` is the newest one's. Deletes older than `deletes_forgotten_before`
     have no tombstone any more. `relations` are all that any load of this table has filled.
+
+    `unread` are the times of those full exports that had items which could not be read, `blind` of those among them in
+    which the key of one could not be read either: such an export does not say which items were gone. `quarantined` says
+    whether any load of the table had such items.
 
     `inner_end` and `spanned_by` are where the export and the applied ones do not join: the newest baseline or the end of
     a window at or after it, strictly inside the export's window; an applied window that strictly contains the export's
@@ -106,11 +114,19 @@ class History:
     spanned_by: tuple[int, int] | None
     deletes_forgotten_before: int | None
     relations: frozenset[str]
+    unread: frozenset[int] = frozenset()
+    blind: frozenset[int] = frozenset()
+    quarantined: bool = False
 
     @property
     def baseline(self) -> int | None:
         """The newest baseline's time."""
         return self.baselines[-1] if self.baselines else None
+
+    @property
+    def clean(self) -> int | None:
+        """The time of the newest baseline of which every item could be read."""
+        return max((time for time in self.baselines if time not in self.unread), default=None)
 
 
 def micros(time: datetime | None, field: str) -> int:
@@ -130,19 +146,22 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     table, relation = ledger(schema), report.root.name
     summary = warehouse.fetch(
         Statement(
-            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before) FROM {table} WHERE relation = ?",
+            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), MAX(quarantined) FROM {table} "
+            "WHERE relation = ?",
             (relation,),
         )
     )[0]
     full = warehouse.fetch(
         Statement(
-            f"SELECT export_time, table_id FROM {table} WHERE relation = ? AND export_type = 'FULL_EXPORT' "
-            "ORDER BY export_time, sequence",
+            f"SELECT export_time, table_id, export_id, quarantined, COALESCE(unkeyed, quarantined) FROM {table} "
+            "WHERE relation = ? AND export_type = 'FULL_EXPORT' ORDER BY export_time, sequence",
             (relation,),
         )
     )
-    baselines = tuple(sorted({cast("int", _read_micros(time)) for time, _ in full}))
-    newest = baselines[-1] if baselines else 0
+    loads = {(cast("int", _read_micros(time)), name): (unread, blind) for time, _, name, unread, blind in full}
+    baselines = tuple(sorted({time for time, _ in loads}))
+    unread, blind = (frozenset(baselines) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1))
+    newest = max((time for time in baselines if time not in blind), default=0)
     filled = warehouse.fetch(Statement(f"SELECT DISTINCT relation_rows FROM {table} WHERE relation = ?", (relation,)))
     applied, digest = _applied(warehouse, table, report)
     return History(
@@ -156,6 +175,9 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
         spanned_by=_spanning(warehouse, table, report, newest),
         deletes_forgotten_before=_read_micros(summary[2]),
         relations=frozenset(name for (rows,) in filled for name in json.loads(cast("str", rows))),
+        unread=unread,
+        blind=blind,
+        quarantined=bool(summary[3]),
     )
 
 
@@ -200,7 +222,7 @@ def _spanning(warehouse: Warehouse, table: Table, report: Report, baseline: int)
 def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadResult | None, str | None]:
     columns = (
         "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, "
-        "relation_rows, loaded_at, seconds, digest"
+        "COALESCE(kept_stale, 0), relation_rows, loaded_at, seconds, digest"
     )
     rows = warehouse.fetch(
         Statement(
@@ -212,7 +234,7 @@ def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadRe
         return None, None
     *counts, relation_rows, loaded_at, seconds, digest = rows[0]
     sequence, export_id, *numbers = counts
-    items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values = cast("list[int]", numbers)
+    items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, kept = cast("list[int]", numbers)
     result = LoadResult(
         applied=False,
         sequence=cast("int", sequence),
@@ -229,6 +251,7 @@ def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadRe
         table_rows={},
         loaded_at=cast("datetime", loaded_at).replace(tzinfo=UTC),
         seconds=cast("float", seconds),
+        kept_stale=kept,
     )
     return result, cast("str", digest)
 
@@ -264,6 +287,8 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         else _bound(EPOCH + timedelta(microseconds=deletes_forgotten_before)),
         "loaded_at": _bound(result.loaded_at),
         "seconds": result.seconds,
+        "unkeyed": report.unkeyed,
+        "kept_stale": result.kept_stale,
     }
     names = ", ".join(map(quoted, values))
     marks = ", ".join("?" * len(values))

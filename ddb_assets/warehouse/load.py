@@ -27,7 +27,7 @@ from ddb_assets.parquet.report import Report
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.ddl import create_schema
-from ddb_assets.warehouse.guards import check_report, refuse
+from ddb_assets.warehouse.guards import check_quarantine, check_report, refuse
 from ddb_assets.warehouse.ledger import TYPES, History, LoadResult, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError, number
@@ -35,6 +35,7 @@ from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql import Table
 from ddb_assets.warehouse.staging import stage
 from ddb_assets.warehouse.tables import Tables, check_unchanged, evolve, prepare
+from ddb_assets.warehouse.unread import mark_stale
 
 DEFAULTS = WarehouseOptions()
 RETRIES = (0.2, 1.0, 5.0, 20.0)  # seconds before each
@@ -48,6 +49,7 @@ def load(
     schema: str | None = None,
     force: bool = False,
     soft_delete: bool = False,
+    max_quarantined: int = 0,
     options: WarehouseOptions = DEFAULTS,
     tombstone_retention: timedelta = TOMBSTONE_RETENTION,
 ) -> LoadResult:
@@ -58,13 +60,17 @@ def load(
     With `soft_delete` the rows of deleted items stay, marked. Tombstones older than `tombstone_retention` before the
     window's end are forgotten, with `soft_delete` none. `options` say how tables that are missing are made.
 
+    An export with more quarantined items than `max_quarantined` is refused. With fewer, their rows stay as they were and
+    are marked (`unread.py`).
+
     A load that was interrupted, by a lost connection or by another transaction, is begun again a few times; the ledger
     keeps it from being applied twice.
 
-    Raises LoadError, with the warehouse as it was, for a window without a baseline, an export that does not join those
-    already loaded, an export of another table, or numbers that do not add up.
+    Raises LoadError, with the warehouse as it was, for too many quarantined items, a window without a baseline, an export
+    that does not join those already loaded, an export of another table, or numbers that do not add up.
     """
     schema = schema or warehouse.default_schema
+    check_quarantine(report, max_quarantined)
     loaded = partial(_load, warehouse, report, schema, force, soft_delete, options, tombstone_retention)
     for pause in RETRIES:
         try:
@@ -116,7 +122,7 @@ def _load(
         forgotten = None if soft_delete else _forget_deletes(warehouse, tables, report, tombstone_retention)
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         warehouse.execute(record(schema, report, result, forgotten))
-        for target in tables.relations:
+        for target in (*tables.relations, *([tables.unread] if tables.unread else [])):
             warehouse.execute(sql.drop(target.stage))
     return result
 
@@ -168,6 +174,7 @@ def _finish(warehouse: Warehouse, tables: Tables, report: Report, known: History
         table_rows={t.relation.name: number(warehouse, sql.count(t.table)) for t in tables.relations},
         loaded_at=datetime.now(UTC),
         seconds=0.0,
+        kept_stale=mark_stale(warehouse, tables, report, known),
     )
 
 
