@@ -13,10 +13,18 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.sandbox.exporter import Export
 from ddb_assets.table import Table
 from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets_tests.model_known import UNREAD, UNREADABLE, blind, known_of, told
 from ddb_assets_tests.model_world import Attributes, Crash, ServerFault, World
 from ddb_assets_tests.parquet.items import decoded
 
-CONTRACT = Table.model_validate({"table": "model", "nested": {"tags": "child", "lines": "child"}})
+CONTRACT = Table.model_validate(
+    {
+        "table": "model",
+        "nested": {"tags": "child", "lines": "child"},
+        "columns": {"bad": {"type": "VARCHAR(2)", "oversize": "quarantine"}, "sk": {"type": "BIGINT"}},
+        "max_quarantined": 100,
+    }
+)
 HOUR = 3_600_000_000
 BEGIN = 1_772_323_200_000_000  # 2026-03-01
 WINDOWS = 3
@@ -44,7 +52,7 @@ class Step:
 class Schedule:
     """What happens to a table (time, key, item or None for a delete), and then to its exports."""
 
-    writes: tuple[tuple[int, str, int, Attributes | None], ...]
+    writes: tuple[tuple[int, str, float, Attributes | None], ...]
     steps: tuple[Step, ...]
     soft_delete: bool
     twice: bool
@@ -78,7 +86,10 @@ optional: dict[Any, st.SearchStrategy[dict[str, Any]]] = {
     **{f"new{n}": texts | numbers for n in range(3)},
 }
 puts = st.fixed_dictionaries({}, optional=optional)
-keys = st.tuples(st.sampled_from("ab"), st.sampled_from([1, 2]))
+keys: st.SearchStrategy[tuple[str, float]] = st.sampled_from([("a", 1), ("a", 2), ("b", 1), ("b", 2)])
+unreadable_puts = puts.map(lambda item: {**item, "bad": UNREADABLE})
+many_keys: st.SearchStrategy[tuple[str, float]] = st.tuples(st.sampled_from("abcd"), st.sampled_from([1, 2]))
+with_unreadable_key = many_keys | st.sampled_from([("a", 1), ("b", 1), ("c", 1), ("d", 1.5)])  # that is no BIGINT
 crashes = st.none() | st.integers(1, STEPS)
 windows = st.sampled_from([(BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS)])
 baselines = st.tuples(
@@ -96,10 +107,13 @@ server_faults = st.builds(
 
 
 @st.composite
-def schedules(draw: st.DrawFn, *, server: bool = False) -> Schedule:
-    """Any schedule; those for a warehouse with a server have faults of that."""
-    slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, max_size=14))
-    writes = [(moment(slot), *draw(keys), draw(puts | puts | st.none())) for slot in slots]
+def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False) -> Schedule:
+    """Any schedule; those for a warehouse with a server have faults of that, `unreadable` ones items in quarantine."""
+    least, most = (8, 18) if unreadable else (0, 14)
+    slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, min_size=least, max_size=most))
+    which = draw(st.sampled_from([many_keys, with_unreadable_key])) if unreadable else keys
+    what = puts | unreadable_puts | puts | st.none() if unreadable else puts | puts | st.none()
+    writes = [(moment(slot), *draw(which), draw(what)) for slot in slots]
     steps = draw(
         st.lists(
             st.builds(
@@ -133,6 +147,11 @@ class Player:
     def baseline(self) -> int | None:
         return max((end for start, end in self.applied if start is None), default=None)
 
+    @property
+    def complete(self) -> int:
+        """The newest baseline that says of every item whether it was there."""
+        return max((end for start, end in self.applied if start is None and not blind(self.world, end)), default=0)
+
     def play(self, step: Step) -> None:
         """Runs a step, after a crash once more; a window around the newest baseline begins at that, as is asked for."""
         refusal = self._refusal(step)
@@ -146,14 +165,17 @@ class Player:
             self.play(Step(self.baseline, step.end))
 
     def _refusal(self, step: Step) -> str | None:
-        newest, begun = self.baseline, {start for start, _ in self.applied}
+        begun = {start for start, _ in self.applied}
+        found = list(told(self.world, step.start, step.end).values())
+        if found and all(known is UNREAD for _, known in found):
+            return "no item at all could be read"
         if step.start is None:
             spanned = any(start is not None and start < step.end < end for start, end in self.applied)
-            covered = newest is not None and step.end <= newest
-            return "ends inside" if spanned and not covered and step.end not in begun else None
-        if newest is None:
+            return "ends inside" if spanned and step.end > self.complete and step.end not in begun else None
+        if self.baseline is None:
             return "no baseline yet"
-        return "begins before" if step.start < newest < step.end and newest not in begun else None
+        inner = [end for _, end in self.applied if step.start < end < step.end and end >= self.complete]
+        return "begins before" if set(inner) - begun else None
 
     def _run(self, step: Step) -> None:
         span = (step.start, step.end)
@@ -188,12 +210,15 @@ class Player:
 
     def check(self) -> None:
         """Tables = model, and every row of the root and every load is explained by the ledger."""
-        model = {
-            key: {name: decoded(value) for name, value in item.items()} for key, item in self.world.state(END).items()
-        }
+        expected, stale = known_of(self.world, self.applied)
+        if not any(sk % 1 or (item or {}).get("bad") == UNREADABLE for _, _, sk, item in self.world.writes):
+            assert expected == self.world.state(END)
+            assert stale == {}
+        model = {key: {name: decoded(value) for name, value in item.items()} for key, item in expected.items()}
         found = self.world.items()
         assert len({(item["pk"], int(item["sk"])) for item in found}) == len(found)
         assert {(item["pk"], int(item["sk"])): item for item in found} == model
+        assert self.world.stale() == stale
         ledger = self.world.ledger()
         assert [row["sequence"] for row in ledger] == list(range(1, len(ledger) + 1))
         for row in ledger:

@@ -58,8 +58,16 @@ def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, s
 
 
 @pytest.mark.slow
+@settings(HOW, max_examples=max(1, SCHEDULES // 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@given(schedules(unreadable=True))
+def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
+    """Items that land in quarantine, with and without a key that can be read, in any order of exports and loads."""
+    run(world, schedule)
+
+
+@pytest.mark.slow
 @settings(HOW, max_examples=max(1, SCHEDULES // SLOWER), phases=set(Phase) - {Phase.shrink, Phase.explain})
-@given(schedules(server=True))
+@given(schedules(server=True) | schedules(server=True, unreadable=True))
 def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
     """With connections that break, before and after COMMIT too, statements and files that fail, and conflicts."""
     run(redshift_world, schedule)
