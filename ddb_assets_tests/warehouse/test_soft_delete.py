@@ -110,7 +110,7 @@ def test_a_delete_of_an_unknown_item_has_its_key_until_a_late_put_is_known(
 
 
 def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyWarehouse, source: Source) -> None:
-    """At another digest: another contract put `a` in quarantine."""
+    """At another digest, without `a` and with nothing in quarantine."""
     source.put(1, "a", "x", "l")
     source.put(2, "b", "y", "m")
     soft(warehouse, source.full(10))
