@@ -1,5 +1,6 @@
 """What could not be read is not absent: such items keep the rows they had, marked, and too many of them are refused."""
 
+from datetime import timedelta
 from itertools import permutations
 
 import pytest
@@ -172,6 +173,23 @@ def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_baseline(
     load(warehouse, orders.full(20, unread="a"), max_quarantined=LIMIT)
     assert "a" not in read(warehouse)
     load(warehouse, old)
+    assert "a" not in read(warehouse)
+
+
+def test_a_delete_that_is_forgotten_is_not_undone_past_an_incomplete_baseline(
+    warehouse: AnyWarehouse, orders: Source
+) -> None:
+    keep = timedelta(microseconds=10)
+    load(warehouse, orders.full(10))
+    orders.put(11, "a", "second a")
+    orders.delete(12, "a")
+    late = orders.window(10, 12)
+    load(warehouse, orders.window(10, 20))
+    load(warehouse, orders.window(50, 60), tombstone_retention=keep)
+    orders.put(65, "a", "written again")
+    load(warehouse, orders.full(70, unread="a"), max_quarantined=LIMIT)
+    with pytest.raises(LoadError, match="deletes older than that have been forgotten"):
+        load(warehouse, late)
     assert "a" not in read(warehouse)
 
 
