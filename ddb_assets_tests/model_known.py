@@ -59,7 +59,8 @@ def known_of(world: World, applied: Iterable[Span]) -> tuple[dict[Key, Attribute
     """The items that a table must show after these exports, and since when which of them may be stale."""
     exports = {span: told(world, *span) for span in applied}
     keys = {key for export in exports.values() for key in export if not key[1] % 1}
-    items, stale = {}, {}
+    items: dict[Key, Attributes] = {}
+    stale: dict[Key, int] = {}
     for key in keys:
         facts: list[tuple[int, Any]] = [export[key] for export in exports.values() if key in export]
         for (start, end), export in exports.items():

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse import ledger, load, sql
+from ddb_assets.warehouse import ledger, load, sql, unread
 from ddb_assets.warehouse.redshift_settings import PASSWORD
 from ddb_assets.warehouse.tables import Tables
+from ddb_assets_tests.model_known import UNREADABLE
 from ddb_assets_tests.model_redshift import FragileRedshift
 from ddb_assets_tests.model_schedule import BEGIN, HOUR, WINDOWS, Player, Schedule, Step, moment, run, schedules
 from ddb_assets_tests.model_world import Attributes, Faults, FragileWarehouse, ServerFault, World
@@ -138,6 +139,15 @@ def with_children_left_behind(patch: pytest.MonkeyPatch, world: World) -> Iterat
     yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND)), False, False)
 
 
+def with_what_is_unread_taken_for_absent(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(unread, "but_unread", lambda statement, *_: statement)
+    bad = {"bad": UNREADABLE}
+    writes = ((moment(1), "b", 1, item("x")), (moment(2), "a", 1, item("old")), (moment(9), "a", 1, bad))
+    late = (Step(*FIRST), Step(None, THIRD[0]))
+    yield Schedule(writes, (BASELINE, *late), False, False)
+    yield Schedule(writes, (BASELINE, *reversed(late)), False, False)
+
+
 def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
     """Another connection writes the ledger row and commits it; the crash is just before the load's own commit."""
     record = ledger.record
@@ -160,7 +170,13 @@ def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World)
 @pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "defect",
-    [without_version_guard, without_tombstones, with_children_left_behind, with_the_ledger_ahead_of_the_commit],
+    [
+        without_version_guard,
+        without_tombstones,
+        with_children_left_behind,
+        with_what_is_unread_taken_for_absent,
+        with_the_ledger_ahead_of_the_commit,
+    ],
 )
 def test_a_load_with_a_defect_does_not_pass(
     request: pytest.FixtureRequest,

@@ -64,9 +64,10 @@ def check_quarantine(report: Report, allowed: int) -> None:
     if not report.quarantined or (report.quarantined <= allowed and report.root.rows):
         return
     where = ", ".join(report.quarantine[:3]) + (", …" if len(report.quarantine) > 3 else "")
+    first = f"First: {'; '.join(report.reasons)}. " if report.reasons else ""
     said = (
         f"of the {report.items_in_manifest:,} items of export {report.export_id} {report.quarantined:,} could not be "
-        f"read: nothing was loaded. First: {'; '.join(report.reasons)}. All of them, with reasons: {where}. "
+        f"read: nothing was loaded. {first}All of them, with reasons: {where}. "
     )
     if not report.root.rows:
         raise LoadError(
