@@ -71,7 +71,7 @@ def known_of(world: World, applied: Iterable[Span]) -> tuple[dict[Key, Attribute
             key=lambda fact: fact[0],
             default=(0, Known.DELETED),
         )
-        if known is Known.DELETED:
+        if isinstance(known, Known):
             continue
         items[key] = known
         if gaps := [time for time, known in facts if known is UNREAD and time > version]:
