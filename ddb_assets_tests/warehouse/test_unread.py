@@ -149,6 +149,14 @@ def _accepted(order: tuple[Report, ...]) -> list[Report]:
     return [first, *(export for export in order if export is not first)]
 
 
+def test_what_an_incomplete_baseline_says_is_gone_stays_gone(warehouse: AnyWarehouse, orders: Source) -> None:
+    old = orders.full(10)
+    orders.delete(13, "b")
+    load(warehouse, orders.full(20, unread="a"), max_quarantined=LIMIT)
+    assert load(warehouse, old).upserted == 1
+    assert state(warehouse) == ({key: Item(f"first {key}", ("x", "y")) for key in "ac"}, {"a": 20})
+
+
 def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: AnyWarehouse, orders: Source) -> None:
     """After an update of the software, say: the same exports, flattened again."""
     load(warehouse, orders.full(10))
