@@ -197,6 +197,9 @@ def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
         }
         if said := advice(flattened):
             facts["to_mend"] = dg.MetadataValue.json(said)
+        if report.unknown_members:
+            members = [(code(name), f"{count:,}") for name, count in report.unknown_members.items()]
+            facts["unknown_members"] = _markdown(("Member", "Lines"), members)
         if report.misfits:
             rows = [(what, code(path), f"{n:,}") for what, paths in report.misfits.items() for path, n in paths.items()]
             facts["misfits"] = _markdown(("What happened", "Path", "Values"), rows[:MAX_ROWS])
@@ -257,6 +260,7 @@ def loaded(result: LoadResult, relation: Relation, table_name: str, *, soft_dele
             "quarantined": result.quarantined,
             "filtered": result.filtered,
             "extra_values": result.extra_values,
+            "kept_stale": result.kept_stale,
         }
         facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
         facts["seconds"] = dg.MetadataValue.float(result.seconds)

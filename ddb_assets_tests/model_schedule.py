@@ -11,14 +11,24 @@ from hypothesis import strategies as st
 
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.sandbox.exporter import Export
-from ddb_assets.table import Table
+from ddb_assets.table import ColumnOptions, Table
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets_tests.model_world import Attributes, Crash, ServerFault, World
+from ddb_assets_tests.model_known import NO_KEY, UNREAD, UNREADABLE, blind, known_of, told
+from ddb_assets_tests.model_world import Attributes, Crash, ServerFault, Sort, World
 from ddb_assets_tests.parquet.items import decoded
 from ddb_assets_tests.parquet.rebuild import by_value
 from ddb_assets_tests.parquet.texts import number_text, with_texts
 
-CONTRACT = Table.model_validate({"table": "model", "nested": {"tags": "child", "lines": "child"}})
+CONTRACT = Table.model_validate(
+    {
+        "table": "model",
+        "nested": {"tags": "child", "lines": "child"},
+        "columns": {"bad": {"type": "VARCHAR(2)", "oversize": "quarantine"}},
+        "max_quarantined": 100,
+    }
+)
+WHOLE_KEYS = CONTRACT.model_copy(update={"columns": {**CONTRACT.columns, "sk": ColumnOptions(type="BIGINT")}})
+"""In which NO_KEY fits no key column."""
 HOUR = 3_600_000_000
 BEGIN = 1_772_323_200_000_000  # 2026-03-01
 WINDOWS = 3
@@ -46,7 +56,7 @@ class Step:
 class Schedule:
     """What happens to a table (time, key, item or None for a delete), and then to its exports."""
 
-    writes: tuple[tuple[int, str, int | str, Attributes | None], ...]
+    writes: tuple[tuple[int, str, Sort, Attributes | None], ...]
     steps: tuple[Step, ...]
     soft_delete: bool
     twice: bool
@@ -84,9 +94,12 @@ optional: dict[Any, st.SearchStrategy[dict[str, Any]]] = {
     **{f"new{n}": texts | numbers for n in range(3)},
 }
 puts = st.fixed_dictionaries({}, optional=optional)
-keys: st.SearchStrategy[tuple[str, int | str]] = st.tuples(
+keys: st.SearchStrategy[tuple[str, Sort]] = st.tuples(
     st.sampled_from("ab"), st.sampled_from([1, 2, 1, 2, 1, 2, "2.5", "30", FRACTION])
 )
+unreadable_puts = puts.map(lambda item: {**item, "bad": UNREADABLE})
+many_keys: st.SearchStrategy[tuple[str, Sort]] = st.tuples(st.sampled_from("abcd"), st.sampled_from([1, 2]))
+with_unreadable_key = many_keys | st.sampled_from([("a", 1), ("b", 1), ("c", 1), ("d", NO_KEY)])
 crashes = st.none() | st.integers(1, STEPS)
 windows = st.sampled_from([(BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS)])
 baselines = st.tuples(
@@ -104,10 +117,13 @@ server_faults = st.builds(
 
 
 @st.composite
-def schedules(draw: st.DrawFn, *, server: bool = False) -> Schedule:
-    """Any schedule; those for a warehouse with a server have faults of that."""
-    slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, max_size=14))
-    writes = [(moment(slot), *draw(keys), draw(puts | puts | st.none())) for slot in slots]
+def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False) -> Schedule:
+    """Any schedule; those for a warehouse with a server have faults of that, `unreadable` ones items in quarantine."""
+    least, most = (8, 18) if unreadable else (0, 14)
+    slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, min_size=least, max_size=most))
+    which = draw(st.sampled_from([many_keys, with_unreadable_key])) if unreadable else keys
+    what = puts | unreadable_puts | puts | st.none() if unreadable else puts | puts | st.none()
+    writes = [(moment(slot), *draw(which), draw(what)) for slot in slots]
     steps = draw(
         st.lists(
             st.builds(
@@ -133,13 +149,19 @@ class Player:
         self.world = world
         self.applied: set[tuple[int | None, int]] = set()
         self.exports: dict[tuple[int | None, int], Export] = {}
-        world.begin(CONTRACT, soft_delete=schedule.soft_delete)
+        whole = any(sk == NO_KEY for _, _, sk, _ in schedule.writes)
+        world.begin(WHOLE_KEYS if whole else CONTRACT, soft_delete=schedule.soft_delete)
         for write in schedule.writes:
             world.write(*write)
 
     @property
     def baseline(self) -> int | None:
         return max((end for start, end in self.applied if start is None), default=None)
+
+    @property
+    def complete(self) -> int:
+        """The newest baseline that says of every item whether it was there."""
+        return max((end for start, end in self.applied if start is None and not blind(self.world, end)), default=0)
 
     def play(self, step: Step) -> None:
         """Runs a step, after a crash once more; a window around the newest baseline begins at that, as is asked for."""
@@ -154,14 +176,17 @@ class Player:
             self.play(Step(self.baseline, step.end))
 
     def _refusal(self, step: Step) -> str | None:
-        newest, begun = self.baseline, {start for start, _ in self.applied}
+        begun = {start for start, _ in self.applied}
+        found = list(told(self.world, step.start, step.end).values())
+        if found and all(known is UNREAD for _, known in found):
+            return "no item at all could be read"
         if step.start is None:
             spanned = any(start is not None and start < step.end < end for start, end in self.applied)
-            covered = newest is not None and step.end <= newest
-            return "ends inside" if spanned and not covered and step.end not in begun else None
-        if newest is None:
+            return "ends inside" if spanned and step.end > self.complete and step.end not in begun else None
+        if self.baseline is None:
             return "no baseline yet"
-        return "begins before" if step.start < newest < step.end and newest not in begun else None
+        inner = [end for _, end in self.applied if step.start < end < step.end and end >= self.complete]
+        return "begins before" if set(inner) - begun else None
 
     def _run(self, step: Step) -> None:
         span = (step.start, step.end)
@@ -196,7 +221,11 @@ class Player:
 
     def check(self) -> None:
         """Tables = model, and every row of the root and every load is explained by the ledger."""
-        model = self.world.state(END).values()
+        expected, stale = known_of(self.world, self.applied)
+        if not any(sk == NO_KEY or (item or {}).get("bad") == UNREADABLE for _, _, sk, item in self.world.writes):
+            assert expected == self.world.state(END)
+            assert stale == {}
+        model = expected.values()
         found = self.world.items()
         by_key = {(item["pk"], item["sk"].text): item for item in found}
         assert len(by_key) == len(found) == len(model)
@@ -205,6 +234,7 @@ class Player:
         assert {(item["pk"], item["sk"]): item for item in map(by_value, found)} == {
             (item["pk"], item["sk"]): item for item in values
         }
+        assert self.world.stale() == {(pk, number_text(str(sk))): time for (pk, sk), time in stale.items()}
         ledger = self.world.ledger()
         assert [row["sequence"] for row in ledger] == list(range(1, len(ledger) + 1))
         for row in ledger:

@@ -27,14 +27,19 @@ from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.ledger import LEDGER, LoadResult
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql import DELETED_AT, Statement
+from ddb_assets.warehouse.sql import DELETED_AT, STALE_SINCE, Statement
 from ddb_assets.warehouse.sql import Table as SqlTable
 from ddb_assets_tests.model_bucket import FolderBucket
 from ddb_assets_tests.parquet.rebuild import items_in
+from ddb_assets_tests.parquet.texts import number_text
 
 BUCKET = "model"
 KEY = KeySchema(partition_key="pk", sort_key="sk")
 Attributes = dict[str, dict[str, Any]]
+
+
+Sort = int | float | str
+"""A sort key as a schedule has it; a number that must keep its text is a text."""
 
 
 class Crash(BaseException):
@@ -175,7 +180,7 @@ class World:
     warehouse: ModelWarehouse
     faults: Faults
     soft_delete: bool = False
-    writes: list[tuple[int, str, int | str, Attributes | None]] = field(default_factory=list)
+    writes: list[tuple[int, str, Sort, Attributes | None]] = field(default_factory=list)
     steps: int = 0
     hits: list[ServerFault] = field(default_factory=list)
 
@@ -210,16 +215,16 @@ class World:
         self.schemas = SchemaStore(self._storage, str(self.folder / "schemas"))
         self.warehouse.wipe()
 
-    def write(self, micros: int, pk: str, sk: int | str, rest: Attributes | None) -> None:
+    def write(self, micros: int, pk: str, sk: Sort, rest: Attributes | None) -> None:
         """A put of the whole item, or a delete."""
         self.writes.append((micros, pk, sk, rest))
         item = {"pk": {"S": pk}, "sk": {"N": str(sk)}, **(rest or {})}
         key, image, size = self._source.encode(item)
         self.log.load(self._source.number, [LoggedWrite(micros, key, None if rest is None else image, size)])
 
-    def state(self, before: int) -> dict[tuple[str, int | str], Attributes]:
+    def state(self, before: int) -> dict[tuple[str, Sort], Attributes]:
         """The model: the items as all writes before this time had left them."""
-        state: dict[tuple[str, int | str], Attributes] = {}
+        state: dict[tuple[str, Sort], Attributes] = {}
         for micros, pk, sk, rest in sorted(self.writes, key=lambda write: write[0]):
             if micros >= before:
                 break
@@ -250,7 +255,13 @@ class World:
                 flatten(self._storage, source, table=self.contract, key=KEY, out=out, schemas=self.schemas)
             report = read_report(self._storage, out)
             with self.warehouse.misbehaving(fault):
-                return load(self.warehouse, report, force=force, soft_delete=self.soft_delete)
+                return load(
+                    self.warehouse,
+                    report,
+                    force=force,
+                    soft_delete=self.soft_delete,
+                    max_quarantined=self.contract.max_quarantined,
+                )
         except Crash:
             self.warehouse.die()
             raise
@@ -271,13 +282,19 @@ class World:
         micros = [(_micros(start), _micros(end)) for start, end in spans]
         return [v for v in versions if not any(start <= v < end or start == v == end for start, end in micros)]
 
+    def stale(self) -> dict[tuple[str, str], int]:
+        """The keys of the rows that are marked as older than their items, with the time of the mark."""
+        rows = self.warehouse.rows(self.contract.name, (STALE_SINCE,))
+        marked = [row for row in rows if row[STALE_SINCE]]
+        return {(row["pk"], number_text(str(row["sk"]))): _micros(row[STALE_SINCE]) for row in marked}
+
     def items(self) -> list[dict[str, Any]]:
         """The items that the warehouse's tables hold, of those not deleted; numbers by their texts."""
         schema = self.schemas.latest(self.contract.name)
         assert schema
         relations = schema.relations(incremental=True)
         # an export that was refused may have brought columns and lists that no table has yet
-        tables = {r.name: self.warehouse.rows(r.name, (c.name for c in r.columns)) for r in relations}
+        tables = {r.name: self.warehouse.rows(r.name, [c.name for c in r.columns]) for r in relations}
         root = relations[0].name
         tables[root] = [row for row in tables[root] if row.get(DELETED_AT) is None]
         return items_in(schema, relations[0], tables, texts=True)

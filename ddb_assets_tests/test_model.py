@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse import evolution, ledger, load, sql
+from ddb_assets.warehouse import evolution, ledger, load, sql, unread
 from ddb_assets.warehouse.redshift_settings import PASSWORD
 from ddb_assets.warehouse.tables import Tables
+from ddb_assets_tests.model_known import UNREADABLE
 from ddb_assets_tests.model_redshift import FragileRedshift
 from ddb_assets_tests.model_schedule import (
     BEGIN,
@@ -69,8 +70,16 @@ def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, s
 
 
 @pytest.mark.slow
+@settings(HOW, max_examples=max(1, SCHEDULES // 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@given(schedules(unreadable=True))
+def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
+    """Items that land in quarantine, with and without a key that can be read, in any order of exports and loads."""
+    run(world, schedule)
+
+
+@pytest.mark.slow
 @settings(HOW, max_examples=max(1, SCHEDULES // SLOWER), phases=set(Phase) - {Phase.shrink, Phase.explain})
-@given(schedules(server=True))
+@given(schedules(server=True) | schedules(server=True, unreadable=True))
 def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
     """With connections that break, before and after COMMIT too, statements and files that fail, and conflicts."""
     run(redshift_world, schedule)
@@ -141,6 +150,15 @@ def with_children_left_behind(patch: pytest.MonkeyPatch, world: World) -> Iterat
     yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND)), False, False)
 
 
+def with_what_is_unread_taken_for_absent(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(unread, "but_unread", lambda statement, *_: statement)
+    bad = {"bad": UNREADABLE}
+    writes = ((moment(1), "b", 1, item("x")), (moment(2), "a", 1, item("old")), (moment(9), "a", 1, bad))
+    late = (Step(*FIRST), Step(None, THIRD[0]))
+    yield Schedule(writes, (BASELINE, *late), False, False)
+    yield Schedule(writes, (BASELINE, *reversed(late)), False, False)
+
+
 def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
     """Another connection writes the ledger row and commits it; the crash is just before the load's own commit."""
     record = ledger.record
@@ -195,6 +213,7 @@ def with_zeros_in_what_is_widened(patch: pytest.MonkeyPatch, world: World) -> It
         without_version_guard,
         without_tombstones,
         with_children_left_behind,
+        with_what_is_unread_taken_for_absent,
         with_the_ledger_ahead_of_the_commit,
         with_zeros_in_what_is_widened,
     ],

@@ -66,3 +66,8 @@ def print_report(report: Report) -> None:
         f"{report.items_in_manifest:,} items = {report.root.rows:,} rows + {report.quarantined:,} quarantined"
         f" + {report.filtered:,} filtered; {report.extra_values:,} extra values; {report.seconds:.2f} s"
     )
+    for reason in report.reasons:
+        click.echo(f"quarantined: {reason}", err=True)
+    if report.unknown_members:
+        members = ", ".join(f"{name!r} ({count:,} lines)" for name, count in report.unknown_members.items())
+        click.echo(f"members of lines that are not known and were left out: {members}", err=True)

@@ -21,6 +21,7 @@ from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
 from ddb_assets.warehouse.ledger import LoadResult
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.redshift_settings import FORM, SCHEME
+from ddb_assets.warehouse.sql import STALE_SINCE
 
 FORMS = f"{DUCKDB}FILE or {FORM}"
 
@@ -76,6 +77,8 @@ def command(
     say(
         f"{result.rows_in:,} rows in = {result.upserted:,} upserted + {result.deleted:,} deleted + {result.stale:,} stale"
     )
+    if result.kept_stale:
+        say(f"{result.kept_stale:,} rows were kept as they were and are marked in {STALE_SINCE}", err=True)
     for remark in result.remarks:
         say(remark, err=True)
     if folder.exists():
@@ -124,6 +127,7 @@ def _loaded(
             force=force,
             restart=restart,
             soft_delete=table.soft_delete,
+            max_quarantined=table.max_quarantined,
             options=table.warehouse,
             before_commit=schemas.release,
         )

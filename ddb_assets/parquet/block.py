@@ -4,6 +4,7 @@ A block is worked on with one schema. The rows that the fast path refuses are lo
 schema grow, and the block is decoded again, until nothing new is left. Reading blocks and writing parts is `flatten.py`.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +23,7 @@ from ddb_assets.parquet.profile import Seen, observe
 from ddb_assets.parquet.record import Change, check_key, full_change, incremental_change, key_text, load_line
 from ddb_assets.parquet.rules import Misfits, Rules, add_misfits
 from ddb_assets.parquet.schema import DELETED, VERSION, Node, Schema
+from ddb_assets.parquet.unread import UnreadKey, unread_key
 
 MAX_ROUNDS = 8
 SAMPLE = 1000
@@ -43,7 +45,10 @@ class Rejected:
 
 @dataclass
 class Batch:
-    """A block's outcome: a frame per relation with the relation's columns in order, and what did not become rows."""
+    """A block's outcome: a frame per relation with the relation's columns in order, and what did not become rows.
+
+    `unread` are the keys of rejected lines, where they can be read; `unknown` counts members that no line should have.
+    """
 
     schema: Schema
     frames: dict[str, pl.DataFrame]
@@ -52,6 +57,8 @@ class Batch:
     rejected: list[Rejected] = field(default_factory=list)
     deletes: int = 0
     misfits: Misfits = field(default_factory=Misfits)
+    unread: list[UnreadKey] = field(default_factory=list)
+    unknown: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -203,7 +210,10 @@ class BlockReader:
                 row = self._row(change, exact, batch)
             except AttributeValueError as error:
                 batch.rejected.append(Rejected(line_number, self.rules.said(error), line))
+                unread = unread_key(line, self.key, self.times, incremental=self.incremental)
+                batch.unread += [unread] if unread else []
                 continue
+            batch.unknown.update(change.unknown)
             inherited = {column.name: row.columns[column.name] for column in relations[0].keys}
             inherited[VERSION] = change.version
             for name, columns in rows_by_relation(row, batch.schema.table, inherited):
@@ -226,6 +236,8 @@ class BlockReader:
         """The item's row, key columns filled and checked; a delete has only those."""
         keys = change.keys or change.image or {}
         check_key(keys, self.key)
+        if change.keys is not None and len(change.keys) != len(self.key):
+            raise AttributeValueError(f"Keys has {', '.join(change.keys)}, the key is {', '.join(self.key)}")
         if change.image is not None and any(
             name not in change.image or canonical(change.image[name]) != canonical(keys[name]) for name in self.key
         ):

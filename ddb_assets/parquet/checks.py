@@ -18,13 +18,15 @@ CONTRACT = "contract_kept"
 QUARANTINED = "nothing_quarantined"
 CONFLICTS = "no_type_conflicts"
 CHANGED = "schema_unchanged"
+MEMBERS = "no_unknown_members"
 
 DESCRIPTIONS = {
     RECONCILED: "Items in the manifest = rows + quarantined + filtered.",
     CONTRACT: "No attribute or type that a frozen contract does not know.",
-    QUARANTINED: "No item in quarantine; more than the contract's max_quarantined is an error.",
+    QUARANTINED: "No item in quarantine; an export with more than the contract's max_quarantined is not loaded.",
     CONFLICTS: "No value that fits no column, so that it stands in _ddb_extra.",
     CHANGED: "No column came or widened with this export.",
+    MEMBERS: "Nothing stands in a line beside what DynamoDB's guide lists; what does is left out.",
 }
 BLOCKING = frozenset({RECONCILED, CONTRACT})
 
@@ -62,7 +64,12 @@ def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Ite
         asset_key=asset,
         check_name=QUARANTINED,
         severity=_ERROR if report.quarantined > table.max_quarantined else dg.AssetCheckSeverity.WARN,
-        metadata={"quarantined": report.quarantined, "files": list(report.quarantine[:10])},
+        description="; ".join(report.reasons) or None,
+        metadata={
+            "quarantined": report.quarantined,
+            "without_readable_key": report.unkeyed,
+            "files": list(report.quarantine[:10]),
+        },
     )
     extra = report.misfits.get("extra", {})
     said, what = advice(flattened), "fits no column and stands in _ddb_extra"
@@ -76,6 +83,13 @@ def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Ite
             "schema_version": report.schema_version,
             "changes": [f"{change.path}: {change.what} (item {change.example})" for change in flattened.changes[:50]],
         },
+    )
+    yield dg.AssetCheckResult(
+        passed=not report.unknown_members,
+        asset_key=asset,
+        check_name=MEMBERS,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"lines_by_member": dict(report.unknown_members)},
     )
 
 

@@ -27,16 +27,18 @@ from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.hidden import hidden_columns
 from ddb_assets.parquet.identity import RESTART, Identity
 from ddb_assets.parquet.infer import agreed, extend
+from ddb_assets.parquet.key_check import refuse_wrong_key
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.part_writer import PartWriter
 from ddb_assets.parquet.parts import align
 from ddb_assets.parquet.profile import Seen, path_rows
 from ddb_assets.parquet.quarantine import quarantine_line
 from ddb_assets.parquet.record import times
-from ddb_assets.parquet.report import Part, Report
+from ddb_assets.parquet.report import Part, Relation, Report
 from ddb_assets.parquet.rules import Misfits, Rules, add_misfits
 from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, begin, next_version
+from ddb_assets.parquet.unread import MAX_UNREAD, UnreadKey, write_unread
 from ddb_assets.parquet.visible import visible
 from ddb_assets.resources.owned_folder import FolderError, OwnedFolder, normalized
 from ddb_assets.resources.storage import MissingFileError, StorageError
@@ -46,8 +48,11 @@ if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
 REPORT, SCHEMA, PROFILE, QUARANTINE, SPILL = "report.json", "schema.json", "profile.json", "_quarantine", "_spill"
+UNREAD = "_unread"
 BLOCK_BYTES = 6 << 20
 MAX_ATTEMPTS = 5
+REASONS, REASON_LENGTH = 3, 300
+MAX_UNKNOWN, OTHERS = 50, "others"  # names of unknown members told apart
 
 
 class FlattenError(DdbAssetsError):
@@ -198,6 +203,9 @@ class _Run:
         self.failed = threading.Event()
         self.parts = PartWriter(storage, folder.new, table.warehouse, export.item_count)
         self.quarantine: list[str] = []
+        self.reasons: list[tuple[str, int, str]] = []
+        self.unread: list[UnreadKey] = []
+        self.unknown: dict[str, int] = {}
         self.seen, self.looked_at = Seen(), Seen()
         self.misfits = Misfits()
         self.lines = self.deletes = self.rejected = self.bytes_raw = 0
@@ -256,15 +264,17 @@ class _Run:
         if self.failed.is_set():
             return 0
         batch = self.reader.read(split_lines(block, first), self.schema)
+        texts = (rejected.text for rejected in batch.rejected)
+        refuse_wrong_key(texts, batch.lines, self.reader.key, file.uri, incremental=self.incremental)
         relations = batch.schema.relations(incremental=self.incremental)
         self.parts.add(relations, batch.frames, batch.lines, name)
-        if batch.rejected:
+        lines = [quarantine_line(file, rejected, self.table) for rejected in batch.rejected]
+        if lines:
             uri = self.folder.new(QUARANTINE, f"{name}.jsonl")
-            self.storage.write(
-                uri, b"".join(quarantine_line(file, rejected, self.table) for rejected in batch.rejected)
-            )
+            self.storage.write(uri, b"".join(lines))
         with self.lock:
-            self.quarantine += [uri] if batch.rejected else []
+            self.quarantine += [uri] if lines else []
+            self.reasons = sorted([*self.reasons, *_reasons(name, file, lines[:REASONS])])[:REASONS]
             self._count(batch, len(block))
         if self.on_progress:
             self.on_progress(batch.lines)
@@ -274,6 +284,10 @@ class _Run:
         self.lines += batch.lines
         self.deletes += batch.deletes
         self.rejected += len(batch.rejected)
+        self.unread += batch.unread[: MAX_UNREAD - len(self.unread)]
+        for member, times_seen in batch.unknown.items():
+            told = member if member in self.unknown or len(self.unknown) < MAX_UNKNOWN else OTHERS
+            self.unknown[told] = self.unknown.get(told, 0) + times_seen
         add_misfits(self.misfits, batch.misfits)
         self.bytes_raw += size
         self.seen.merge(batch.seen)
@@ -294,6 +308,11 @@ class _Run:
             self.folder.wrote(uri)
             self.spilled.append(uri)
         return f"{uri}#{name}"
+
+    def _unread(self, root: Relation) -> Relation | None:
+        """The keys of quarantined items, in a part of their own."""
+        uri = self.folder.new(UNREAD, "keys.parquet")
+        return write_unread(self.storage, uri, root, self.schema.root, self.reader.rules, self.unread)
 
     def report(self, started: float) -> Report:
         """The report; raises FlattenError when items, rows and quarantined lines do not add up."""
@@ -339,6 +358,9 @@ class _Run:
             seconds=round(time.monotonic() - started, 3),
             relations=relations,
             quarantine=tuple(sorted(self.quarantine)),
+            reasons=tuple(text for _, _, text in self.reasons),
+            unread=self._unread(relations[0]),
+            unknown_members=dict(sorted(self.unknown.items())),
         )
 
 
@@ -352,6 +374,13 @@ def _refuse_another(stored: Schema, identity: Identity, export: Export, *, schem
             f"the stored schema of {schemas!r} does not go with this export: {'; '.join(found)}. Put back what it was, "
             f"give the table another name in its contract, or start it over with a full export: {RESTART}"
         )
+
+
+def _reasons(name: str, file: DataFile, lines: list[bytes]) -> list[tuple[str, int, str]]:
+    """(block, line, text) of quarantine lines: what a person is told first, as much as the contract lets be seen."""
+    told = [orjson.loads(line) for line in lines]
+    found = file.uri.rpartition("/")[2]
+    return [(name, one["line"], f"{found} line {one['line']}: {one['reason'][:REASON_LENGTH]}") for one in told]
 
 
 def _by_kind(misfits: Misfits) -> dict[str, dict[str, int]]:

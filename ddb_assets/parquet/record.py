@@ -26,11 +26,15 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Change:
-    """An item as it stands (`image`) or, without one, its deletion; `version` is microseconds, `keys` only incremental."""
+    """An item as it stands (`image`) or, without one, its deletion; `version` is microseconds, `keys` only incremental.
+
+    `unknown` are members of the line, or of its Metadata, that the guide does not list: they are no part of the item.
+    """
 
     image: Image | None
     keys: Image | None
     version: int
+    unknown: tuple[str, ...] = ()
 
 
 def times(export: Export) -> tuple[int, int]:
@@ -107,22 +111,34 @@ def count_names(value: Any) -> int:
 
 def full_change(record: Image, version: int) -> Change:
     """A line of a full export. Raises AttributeValueError when it is none."""
-    if set(record) != {"Item"} or not isinstance(record["Item"], dict):
+    if not isinstance(record.get("Item"), dict):
         raise AttributeValueError("expected one object 'Item', found {value}", value=sorted(record))
-    return Change(record["Item"], None, version)
+    return Change(record["Item"], None, version, tuple(name for name in record if name != "Item"))
 
 
 def incremental_change(record: Image) -> Change:
-    """A line of an incremental export. Raises AttributeValueError when it is none."""
-    if not {"Metadata", "Keys"} <= set(record) <= {"Metadata", *IMAGES}:
+    """A line of an incremental export. Raises AttributeValueError when it is none.
+
+    Without a NewImage it is a delete, unless it has an unknown member that may be an image: then nobody can tell.
+    """
+    unknown = [name for name in record if name not in {"Metadata", *IMAGES}]
+    doubtful = "NewImage" not in record and any(_may_be_image(record[name]) for name in unknown)
+    if not {"Metadata", "Keys"} <= set(record) or doubtful:
         raise AttributeValueError("expected Metadata, Keys and images, found {value}", value=sorted(record))
     for name in IMAGES:
         if name in record and not isinstance(record[name], dict):
             raise AttributeValueError(f"{name} is no object")
-    return Change(record.get("NewImage"), record["Keys"], _write_time(record["Metadata"]))
+    version = write_time(record["Metadata"])
+    unknown += [f"Metadata.{name}" for name in record["Metadata"] if name != "WriteTimestampMicros"]
+    return Change(record.get("NewImage"), record["Keys"], version, tuple(unknown))
 
 
-def _write_time(metadata: object) -> int:
+def _may_be_image(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(held, dict) and len(held) == 1 for held in value.values())
+
+
+def write_time(metadata: object) -> int:
+    """The microseconds of a record's Metadata. Raises AttributeValueError when it does not say them."""
     stamp = metadata.get("WriteTimestampMicros") if isinstance(metadata, dict) else None
     if isinstance(stamp, dict):
         stamp = stamp.get("N") if set(stamp) == {"N"} else None

@@ -113,6 +113,8 @@ class Report(_Document):
     attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input. `misfits` says
     what happened to values without a fitting column, by path: extra, frozen (in `_ddb_extra` too, but the contract
     forbids loading), discarded, truncated, spilled.
+    `reasons` are why the first items were quarantined. `unread` is a relation of the keys of quarantined items, of those whose
+    key can be read. `unknown_members` counts what stood beside the known members of lines, by name.
     `digest` identifies the export's content and everything that decided the rows: `identity`, which is None in reports of
     versions before it.
     """
@@ -144,6 +146,9 @@ class Report(_Document):
     relations: tuple[Relation, ...] = Field(alias="schema")
     quarantine: tuple[str, ...] = ()
     identity: Identity | None = None
+    reasons: tuple[str, ...] = ()
+    unread: Relation | None = None
+    unknown_members: dict[str, int] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
@@ -155,7 +160,13 @@ class Report(_Document):
     @property
     def files(self) -> tuple[str, ...]:
         """The URIs of all files that belong to it, but the report itself and what it does not list."""
-        return (*(part.uri for relation in self.relations for part in relation.parts), *self.quarantine)
+        relations = (*self.relations, *([self.unread] if self.unread else []))
+        return (*(part.uri for relation in relations for part in relation.parts), *self.quarantine)
+
+    @property
+    def unkeyed(self) -> int:
+        """How many quarantined items have no key that can be read."""
+        return self.quarantined - (self.unread.rows if self.unread else 0)
 
     @property
     def children(self) -> tuple[Relation, ...]:

@@ -73,7 +73,13 @@ def loaded(
     with open_warehouse(warehouse.address, storage=aws.storage(), aws=aws, label=label) as target:
         schema = target.default_schema
         result = load(
-            target, report, force=force, restart=restart, soft_delete=table.soft_delete, options=table.warehouse
+            target,
+            report,
+            force=force,
+            restart=restart,
+            soft_delete=table.soft_delete,
+            max_quarantined=table.max_quarantined,
+            options=table.warehouse,
         )
         columns = {name: target.catalog(sql.Table(schema, name)) for name in result.table_rows}
         found = Loaded(result, inspect(target, schema, report), history(target, schema, report), schema, columns)

@@ -15,10 +15,10 @@ from ddb_assets.parquet.report import Column, Relation
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse.conversion import staged
 from ddb_assets.warehouse.protocol import Keys
-from ddb_assets.warehouse.sql import DELETED_AT, Statement, Table, literal, quoted
+from ddb_assets.warehouse.sql import DELETED_AT, STALE_SINCE, Statement, Table, literal, quoted
 
 MAX_COMMENT = 1000  # characters; an attribute's name can be 64 KB long
-_HIDDEN = {"_ddb_version", "_ddb_extra", DELETED_AT}
+_HIDDEN = {"_ddb_version", "_ddb_extra", DELETED_AT, STALE_SINCE}
 _BOOKKEEPING = {
     "version": "when the item was written last, in microseconds since 1970 UTC",
     "extra": "what fitted no column, as JSON by path",
@@ -64,7 +64,10 @@ def design(
 
 def comments(relation: Relation) -> dict[str, str]:
     """What each column of a relation's table holds: the path in DynamoDB, of a child's own columns from the item on."""
-    found = {DELETED_AT: "when the item was deleted, UTC; NULL while it is there"}
+    found = {
+        DELETED_AT: "when the item was deleted, UTC; NULL while it is there",
+        STALE_SINCE: "since when the row may be older than the item, which could not be read, UTC; NULL for other rows",
+    }
     for column in relation.columns:
         within = (*relation.path, None) if relation.path and column.role == "value" else ()
         found[column.name] = _BOOKKEEPING.get(column.role) or format_path((*within, *column.path))

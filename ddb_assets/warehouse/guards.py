@@ -54,6 +54,33 @@ def check_report(report: Report) -> None:
         micros(report.to_time, "to_time")
 
 
+def check_quarantine(report: Report, allowed: int) -> None:
+    """Refuses an export of which more items could not be read than the contract allows, or none could be."""
+    unread = report.unread
+    if unread and not unread.rows == sum(part.rows for part in unread.parts) <= report.quarantined:
+        raise LoadError(
+            f"export {report.export_id} has {report.quarantined} quarantined items and the keys of {unread.rows}, "
+            f"{sum(part.rows for part in unread.parts)} of them in parts: flatten it again"
+        )
+    if not report.quarantined or (report.quarantined <= allowed and report.root.rows):
+        return
+    where = ", ".join(report.quarantine[:3]) + (", …" if len(report.quarantine) > 3 else "")
+    first = f"First: {'; '.join(report.reasons)}. " if report.reasons else ""
+    said = (
+        f"of the {report.items_in_manifest:,} items of export {report.export_id} {report.quarantined:,} could not be "
+        f"read: nothing was loaded. {first}All of them, with reasons: {where}. "
+    )
+    if not report.root.rows:
+        raise LoadError(
+            f"{said}As no item at all could be read, the key or the contract of {report.table} may be wrong"
+        )
+    raise LoadError(
+        f"{said}The contract of {report.table} allows {allowed:,} (max_quarantined): mend the items in DynamoDB and export "
+        f"again, or, to go on without them, set max_quarantined: {report.quarantined} (from the command line in a "
+        "--config); then each of them keeps the row that it had"
+    )
+
+
 def start(report: Report) -> int:
     """The time from which on the export knows something, in microseconds."""
     if report.export_type == "FULL_EXPORT":
@@ -101,7 +128,7 @@ def refuse(report: Report, known: History) -> None:
             f"Take a new baseline at {end} or later (materialize snapshots/{report.name}), or load the window that begins "
             f"where this export ends first"
         )
-    forgotten, baseline = known.deletes_forgotten_before, known.baseline or 0
+    forgotten, baseline = known.deletes_forgotten_before, known.clean or 0  # an unclean one does not tell of all items
     if forgotten is not None and max(start(report), baseline) < forgotten and not (full and start(report) <= baseline):
         raise LoadError(
             f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "

@@ -36,7 +36,8 @@ def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
         recorded = _recorded(warehouse, schema, report.root.name)
         counted = {name: number(warehouse, count(Table(schema, name))) for name in recorded}
         twice = number(warehouse, _twice(schema, report)) if report.root.keys else 0
-    left = {found for relation in report.relations for found in warehouse.leftovers(relation)}
+    copied = (*report.relations, *([report.unread] if report.unread else []))
+    left = {found for relation in copied for found in warehouse.leftovers(relation)}
     return Inspection(recorded, counted, twice, tuple(sorted(left)))
 
 

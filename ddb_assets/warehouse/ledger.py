@@ -58,6 +58,8 @@ TYPES = {
         "loaded_at": "TIMESTAMP",
         "seconds": "DOUBLE PRECISION",
         "row_identity": "VARCHAR(65535)",
+        "unkeyed": "BIGINT",
+        "kept_stale": "BIGINT",
     }.items()
 }
 
@@ -71,7 +73,8 @@ class LoadResult:
     `stale`, all of the root relation; stale rows were older than what the tables know. `rows` are the rows inserted per
     relation, `table_rows` the rows each table has now. `sequence` counts the loads of a relation from 1. `queries` are the
     numbers that the warehouse gave the queries which staged each relation, if it has such; `remarks` say what did not
-    work beside the load itself.
+    work beside the load itself. `kept_stale` are rows that stay as they were, marked, because the export has their items
+    but nobody could read them.
     """
 
     applied: bool
@@ -91,6 +94,7 @@ class LoadResult:
     seconds: float
     queries: dict[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    kept_stale: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,10 @@ class History:
     full exports, oldest first, `baseline_table_id` is the newest one's. Deletes older than `deletes_forgotten_before`
     have no tombstone any more. `relations` are all that any load of this table has filled. `identity` is that of the rows
     which the newest load brought; None when no load has said one.
+
+    `unread` are the times of those full exports that had items which could not be read, `blind` of those among them in
+    which the key of one could not be read either: such an export does not say which items were gone. `quarantined` says
+    whether any load of the table had such items.
 
     `inner_end` and `spanned_by` are where the export and the applied ones do not join: the newest baseline or the end of
     a window at or after it, strictly inside the export's window; an applied window that strictly contains the export's
@@ -118,15 +126,36 @@ class History:
     deletes_forgotten_before: int | None
     relations: frozenset[str]
     identity: Identity | None
+    unread: frozenset[int] = frozenset()
+    blind: frozenset[int] = frozenset()
+    quarantined: bool = False
 
     def started_over(self) -> "History":
         """What is known once all rows and records of loads are forgotten: how many loads there were, and into what."""
-        return History(self.sequence, None, None, None, (), None, None, None, None, self.relations, None)
+        return History(
+            self.sequence,
+            None,
+            None,
+            None,
+            (),
+            None,
+            None,
+            None,
+            None,
+            self.relations,
+            None,
+            quarantined=self.quarantined,
+        )
 
     @property
     def baseline(self) -> int | None:
         """The newest baseline's time."""
         return self.baselines[-1] if self.baselines else None
+
+    @property
+    def clean(self) -> int | None:
+        """The time of the newest baseline of which every item could be read."""
+        return max((time for time in self.baselines if time not in self.unread), default=None)
 
 
 @dataclass(frozen=True)
@@ -184,19 +213,22 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     table, relation = ledger(schema, report.root.name), report.root.name
     summary = warehouse.fetch(
         Statement(
-            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before) FROM {table} WHERE relation = ?",
+            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), MAX(quarantined) FROM {table} "
+            "WHERE relation = ?",
             (relation,),
         )
     )[0]
     full = warehouse.fetch(
         Statement(
-            f"SELECT export_time, table_id FROM {table} WHERE relation = ? AND export_type = 'FULL_EXPORT' "
-            "ORDER BY export_time, sequence",
+            f"SELECT export_time, table_id, export_id, quarantined, COALESCE(unkeyed, quarantined) FROM {table} "
+            "WHERE relation = ? AND export_type = 'FULL_EXPORT' ORDER BY export_time, sequence",
             (relation,),
         )
     )
-    baselines = tuple(sorted({cast("int", _read_micros(time)) for time, _ in full}))
-    newest = baselines[-1] if baselines else 0
+    loads = {(cast("int", _read_micros(time)), name): (unread, blind) for time, _, name, unread, blind in full}
+    baselines = tuple(sorted({time for time, _ in loads}))
+    unread, blind = (frozenset(baselines) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1))
+    newest = max((time for time in baselines if time not in blind), default=0)
     filled = warehouse.fetch(Statement(f"SELECT DISTINCT relation_rows FROM {table} WHERE relation = ?", (relation,)))
     applied, digest = _applied(warehouse, table, report)
     return History(
@@ -211,6 +243,9 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
         deletes_forgotten_before=_read_micros(summary[2]),
         relations=frozenset(name for (rows,) in filled for name in json.loads(cast("str", rows))),
         identity=_identity(warehouse, table, relation),
+        unread=unread,
+        blind=blind,
+        quarantined=bool(summary[3]),
     )
 
 
@@ -271,7 +306,7 @@ def _spanning(warehouse: Warehouse, table: Table, report: Report, baseline: int)
 def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadResult | None, str | None]:
     columns = (
         "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, "
-        "relation_rows, loaded_at, seconds, digest"
+        "COALESCE(kept_stale, 0), relation_rows, loaded_at, seconds, digest"
     )
     rows = warehouse.fetch(
         Statement(
@@ -283,7 +318,7 @@ def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadRe
         return None, None
     *counts, relation_rows, loaded_at, seconds, digest = rows[0]
     sequence, export_id, *numbers = counts
-    items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values = cast("list[int]", numbers)
+    items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, kept = cast("list[int]", numbers)
     result = LoadResult(
         applied=False,
         sequence=cast("int", sequence),
@@ -300,6 +335,7 @@ def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadRe
         table_rows={},
         loaded_at=cast("datetime", loaded_at).replace(tzinfo=UTC),
         seconds=cast("float", seconds),
+        kept_stale=kept,
     )
     return result, cast("str", digest)
 
@@ -337,6 +373,8 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         "loaded_at": _bound(result.loaded_at),
         "seconds": result.seconds,
         "row_identity": report.identity.model_dump_json() if report.identity else None,
+        "unkeyed": report.unkeyed,
+        "kept_stale": result.kept_stale,
     }
     names = ", ".join(map(quoted, values))
     marks = ", ".join("?" * len(values))

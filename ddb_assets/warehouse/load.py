@@ -28,8 +28,8 @@ from ddb_assets.parquet.report import Report
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ledgers, sql
 from ddb_assets.warehouse.dropped import refuse_dropped
-from ddb_assets.warehouse.guards import check_report, check_restart, refuse
-from ddb_assets.warehouse.hiding import hide, prepare_hiding
+from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
+from ddb_assets.warehouse.hiding import hidden_paths, hide, prepare_hiding
 from ddb_assets.warehouse.ledger import History, LoadResult, forget, history, ledger, micros, record
 from ddb_assets.warehouse.merge import merge
 from ddb_assets.warehouse.ownership import check_owned
@@ -38,6 +38,7 @@ from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql import Table
 from ddb_assets.warehouse.staging import stage
 from ddb_assets.warehouse.tables import Tables, check_unchanged, prepare, provide_schema
+from ddb_assets.warehouse.unread import mark_stale
 
 DEFAULTS = WarehouseOptions()
 RETRIES = (0.2, 1.0, 5.0, 20.0)  # seconds before each
@@ -52,6 +53,7 @@ def load(
     force: bool = False,
     restart: bool = False,
     soft_delete: bool = False,
+    max_quarantined: int = 0,
     options: WarehouseOptions = DEFAULTS,
     tombstone_retention: timedelta = TOMBSTONE_RETENTION,
     before_commit: Callable[[], None] = lambda: None,
@@ -66,13 +68,17 @@ def load(
     export takes its place, whatever key, masks or columns the former rows had. `before_commit` is called when everything
     has proved good; what it raises undoes the load.
 
+    An export with more quarantined items than `max_quarantined` is refused. With fewer, their rows stay as they were and
+    are marked (`unread.py`).
+
     A load that was interrupted, by a lost connection or by another transaction, is begun again a few times; the ledger
     keeps it from being applied twice.
 
-    Raises LoadError, with the warehouse as it was, for a window without a baseline, an export that does not join those
-    already loaded, an export of another table, or numbers that do not add up.
+    Raises LoadError, with the warehouse as it was, for too many quarantined items, a window without a baseline, an export
+    that does not join those already loaded, an export of another table, or numbers that do not add up.
     """
     schema = schema or warehouse.default_schema
+    check_quarantine(report, max_quarantined)
     how = _How(force, restart, soft_delete, options, tombstone_retention, before_commit)
     loaded = partial(_load, warehouse, report, schema, how)
     for pause in RETRIES:
@@ -132,7 +138,7 @@ def _load(
         result = replace(result, remarks=remarks)
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         warehouse.execute(record(schema, report, result, forgotten))
-        for target in tables.relations:
+        for target in (*tables.relations, *([tables.unread] if tables.unread else [])):
             warehouse.execute(sql.drop(target.stage))
         how.before_commit()
     return result
@@ -160,9 +166,13 @@ def _known(warehouse: Warehouse, schema: str, report: Report, how: _How) -> Hist
 
 
 def _start_over(warehouse: Warehouse, schema: str, report: Report, tables: Tables) -> None:
-    """Deletes every row of the table's relations, its tombstones, and the records of its loads."""
-    for table in (tables.root.table, *(table for table, _ in tables.below), tables.tombstones):
+    """Deletes every row of the table's relations, what is kept beside them, and the records of its loads."""
+    beside = [tables.tombstones, *([tables.unread.table] if tables.unread else [])]
+    hidden = hidden_paths(tables.root.table)
+    for table in (tables.root.table, *(table for table, _ in tables.below), *beside):
         warehouse.execute(sql.delete_all(table))
+    if warehouse.catalog(hidden):
+        warehouse.execute(sql.delete_all(hidden))
     warehouse.execute(forget(schema, report))
 
 
@@ -213,6 +223,7 @@ def _finish(warehouse: Warehouse, tables: Tables, report: Report, known: History
         table_rows={t.relation.name: number(warehouse, sql.count(t.table)) for t in tables.relations},
         loaded_at=datetime.now(UTC),
         seconds=0.0,
+        kept_stale=mark_stale(warehouse, tables, report, known),
     )
 
 

@@ -18,6 +18,7 @@ from ddb_assets.warehouse.guards import start
 from ddb_assets.warehouse.ledger import History
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.tables import Tables
+from ddb_assets.warehouse.unread import delete_replaced, drop_older_than_baselines, remember
 
 
 def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
@@ -26,23 +27,23 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
         warehouse.execute(sql.delete_kept(tables.root.table))
     _drop_stale(warehouse, tables, known)
     root = tables.root
-    root_table = (root.table, root.types)
+    all_tables = ((root.table, root.types), *tables.below, (tables.tombstones, tables.tombstone_types))
     if report.export_type == "FULL_EXPORT":
-        time = start(report)
-        for table, _ in (root_table, *tables.below):
-            warehouse.execute(sql.delete_until(table, tables.version, time))
-        warehouse.execute(sql.delete_until(tables.tombstones, tables.version, time))
+        for table, types in all_tables:
+            delete_replaced(warehouse, tables, report, table, types)
+        if tables.unread and not report.quarantined:  # of what was unread until then all is known now
+            warehouse.execute(sql.delete_until(tables.unread.table, tables.version, start(report)))
     else:
-        for table, types in (root_table, *tables.below, (tables.tombstones, tables.tombstone_types)):
+        for table, types in all_tables:
             warehouse.execute(sql.delete_staged(root, table, types))
         warehouse.execute(sql.insert_tombstones(root, tables.tombstones, tables.tombstone_types))
+    remember(warehouse, tables, report)
     warehouse.execute(sql.insert_root(root))
 
 
 def _drop_stale(warehouse: Warehouse, tables: Tables, known: History) -> None:
     """Leaves only those staged items that are news."""
     root = tables.root
-    if known.baseline is not None:  # whatever is older, present or absent: the baseline says what held then
-        warehouse.execute(sql.drop_stale_before(root, known.baseline))
+    drop_older_than_baselines(warehouse, tables, known)
     warehouse.execute(sql.drop_stale(root, root.table, root.types))
     warehouse.execute(sql.drop_stale(root, tables.tombstones, tables.tombstone_types))

@@ -25,8 +25,9 @@ from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.guards import start
 from ddb_assets.warehouse.ledger import EPOCH, History
 from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql import DELETED_AT, Statement, Target, quoted
+from ddb_assets.warehouse.sql import DELETED_AT, Statement, Target, quoted, timestamp
 from ddb_assets.warehouse.tables import Tables
+from ddb_assets.warehouse.unread import but_unread, delete_replaced, remember, unclear
 
 
 def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
@@ -35,18 +36,20 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
     An old put is stale only when a newer one is known: one that is older than a delete still tells the kept row's values.
     """
     root, full = tables.root, report.export_type == "FULL_EXPORT"
-    later = [time for time in known.baselines if time > start(report)]
+    newer = [time for time in known.baselines if time > start(report)]
+    later = [time for time in newer if time not in known.unread]
+    remember(warehouse, tables, report)
     warehouse.execute(sql.drop_stale(root, root.table, root.types))
     if full:
         time = start(report)
-        for table, _ in tables.below:
-            warehouse.execute(sql.delete_until(table, tables.version, time))
+        for table, types in tables.below:
+            delete_replaced(warehouse, tables, report, table, types)
         warehouse.execute(sql.delete_staged(root, root.table, root.types))
-        warehouse.execute(_delete_at(tables, time))
+        if not report.unkeyed:
+            warehouse.execute(but_unread(_delete_at(tables, time), tables, root.table, time))
         warehouse.execute(_insert_puts(tables, later))
-        warehouse.execute(_mark_vanished(tables, time))
-        if later:
-            warehouse.execute(_mark_vanished_sooner(tables, time))
+        if not report.unkeyed:
+            _mark_missing(warehouse, tables, time, late=bool(newer))
     else:
         warehouse.execute(_drop_stale_deletes(tables))
         for table, types in tables.below:
@@ -57,7 +60,16 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
         warehouse.execute(_insert_unseen(root))
         warehouse.execute(_delete_older_tombstones(tables))
         warehouse.execute(sql.insert_tombstones(root, tables.tombstones, tables.tombstone_types))
+    for time in unclear(known, start(report)):
+        _mark_missing(warehouse, tables, time, late=True)
     warehouse.execute(_drop_gone(root))
+
+
+def _mark_missing(warehouse: Warehouse, tables: Tables, time: int, *, late: bool) -> None:
+    """Marks the rows of items that a full export does not have, those that it could not read left out."""
+    marks = (_mark_vanished, _mark_vanished_sooner) if late else (_mark_vanished,)
+    for mark in marks:
+        warehouse.execute(but_unread(mark(tables, time), tables, tables.root.table, time))
 
 
 def _drop_stale_deletes(tables: Tables) -> Statement:
@@ -95,7 +107,7 @@ def _insert_puts(tables: Tables, later: Sequence[int]) -> Statement:
     """
     root, stones = tables.root, tables.tombstones
     version = root.stage.column(tables.version)
-    cases = [f"WHEN {stones.column(tables.version)} IS NOT NULL THEN {_time(stones.column(tables.version))}"]
+    cases = [f"WHEN {stones.column(tables.version)} IS NOT NULL THEN {timestamp(stones.column(tables.version))}"]
     cases += [f"WHEN {version} < ? THEN CAST(? AS TIMESTAMP)"] * len(later)
     values = [value for time in later for value in (time, _moment(time))]
     columns = [c for c in root.relation.columns if c.role != "deleted"]
@@ -111,7 +123,7 @@ def _insert_puts(tables: Tables, later: Sequence[int]) -> Statement:
 
 def _mark_deleted(root: Target) -> Statement:
     """Marks the rows whose delete is staged."""
-    time = _time(root.stage.column(root.relation.column("version").name))
+    time = timestamp(root.stage.column(root.relation.column("version").name))
     return Statement(
         f"UPDATE {root.table} SET {quoted(DELETED_AT)} = {time} FROM {root.stage} "
         f"WHERE {root.matches(root.table, root.types)} AND {_deleted(root)}"
@@ -122,7 +134,7 @@ def _insert_unseen(root: Target) -> Statement:
     """Inserts a row for every staged delete of a key of which nothing is known, without a version: no put is."""
     keys = root.relation.keys
     names = ", ".join(quoted(name) for name in (*(c.name for c in keys), DELETED_AT))
-    time = _time(root.stage.column(root.relation.column("version").name))
+    time = timestamp(root.stage.column(root.relation.column("version").name))
     return Statement(
         f"INSERT INTO {root.table} ({names}) SELECT {', '.join(map(root.staged, keys))}, {time} FROM {root.stage} "
         f"WHERE {_deleted(root)} AND NOT EXISTS "
@@ -144,7 +156,7 @@ def _mark_vanished_sooner(tables: Tables, time: int) -> Statement:
     """The same for rows that a newer baseline has marked and no window, when an older baseline comes late."""
     table, stones = tables.root.table, tables.tombstones
     pairs = [f"{stones.column(c.name)} = {table.column(c.name)}" for c in tables.root.relation.keys]
-    marked = f"{_time(stones.column(tables.version))} = {table.column(DELETED_AT)}"
+    marked = f"{timestamp(stones.column(tables.version))} = {table.column(DELETED_AT)}"
     return Statement(
         f"UPDATE {table} SET {quoted(DELETED_AT)} = CAST(? AS TIMESTAMP) "
         f"WHERE {table.column(tables.version)} < ? AND {table.column(DELETED_AT)} > CAST(? AS TIMESTAMP) "
@@ -162,11 +174,6 @@ def _drop_gone(root: Target) -> Statement:
 
 def _deleted(root: Target) -> str:
     return root.stage.column(root.relation.column("deleted").name)
-
-
-def _time(version: str) -> str:
-    """A version as a TIMESTAMP. DOUBLE PRECISION has microseconds exactly until the year 2255."""
-    return f"TIMESTAMP '1970-01-01 00:00:00' + CAST({version} AS DOUBLE PRECISION) * INTERVAL '1 microsecond'"
 
 
 def _moment(micros: int) -> datetime:

@@ -16,6 +16,10 @@ from ddb_assets.parquet.report import Column, Relation
 from ddb_assets.warehouse.conversion import converted, staged
 
 DELETED_AT = "_ddb_deleted_at"  # the column of a root table that keeps the rows of deleted items
+STALE_SINCE = (
+    "_ddb_stale_since"  # the column of a root table that marks rows whose item was there but not readable since
+)
+EXPORT_ID = "_ddb_export_id"
 MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
 
 
@@ -93,9 +97,19 @@ def tombstones(root: Table) -> Table:
     return Table(root.schema, f"_ddb_tombstones__{root.name}")
 
 
+def unread(root: Table) -> Table:
+    """The table of items that exports had and nobody could read: keys, the time of the write, and the export."""
+    return Table(root.schema, f"_ddb_unread__{root.name}")
+
+
 def drop(table: Table) -> Statement:
     """Drops a staging table."""
     return Statement(f"DROP TABLE {table}")
+
+
+def timestamp(version: str) -> str:
+    """A version as a TIMESTAMP. DOUBLE PRECISION has microseconds exactly until the year 2255."""
+    return f"TIMESTAMP '1970-01-01 00:00:00' + CAST({version} AS DOUBLE PRECISION) * INTERVAL '1 microsecond'"
 
 
 def count(table: Table, *conditions: str) -> Statement:

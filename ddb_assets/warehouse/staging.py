@@ -3,13 +3,16 @@
 What is done with them is `merge.py`; checks that need only the report are `guards.py`.
 """
 
-from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.warehouse import ddl, sql
 from ddb_assets.warehouse.guards import start
 from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
-from ddb_assets.warehouse.sql import Target
+from ddb_assets.warehouse.sql import Table, Target
 from ddb_assets.warehouse.staged_values import check_values
 from ddb_assets.warehouse.tables import Tables
+
+LOOKED_AT = 50  # columns that may be the sort key
+_KEY_TYPES = ("VARCHAR", "BIGINT", "DECIMAL", "VARBYTE", "TIMESTAMP", "DATE")
 
 
 def stage(warehouse: Warehouse, tables: Tables, report: Report) -> dict[str, int]:
@@ -19,6 +22,8 @@ def stage(warehouse: Warehouse, tables: Tables, report: Report) -> dict[str, int
     """
     queries = {target.relation.name: _stage(warehouse, target) for target in tables.relations}
     _check_items(warehouse, tables, report)
+    if tables.unread:
+        _stage(warehouse, tables.unread)
     return {name: query for name, query in queries.items() if query is not None}
 
 
@@ -41,8 +46,25 @@ def _stage(warehouse: Warehouse, target: Target) -> int | None:
         key = ", ".join(f"{c.name}={v!r}" for c, v in zip(relation.identity, twice[0], strict=True))
         raise LoadError(
             f"{relation.name!r} has more than one row with {key}: an export has one per key; check its files"
+            f"{_sort_key_hint(warehouse, relation, stage)}"
         )
     return query
+
+
+def _sort_key_hint(warehouse: Warehouse, relation: Relation, stage: Table) -> str:
+    """What to say of rows with one partition key: which attributes would tell them apart as the sort key."""
+    if relation.path or len(relation.keys) != 1:
+        return ""
+    scalars = [c for c in relation.columns if c.role == "value" and len(c.path) == 1 and c.type.startswith(_KEY_TYPES)]
+    whole = [c for c in scalars[:LOOKED_AT] if not number(warehouse, sql.count_nulls(stage, [c]))]
+    apart = [c.path[0] for c in whole if not warehouse.fetch(sql.duplicate(stage, [*relation.keys, c]))]
+    partition = relation.keys[0].path[0]
+    if not apart:
+        return f". Its key was given as {partition!r} alone, without a sort key"
+    return (
+        f". Its key was given as {partition!r} alone: if the table has a sort key, add it (--key {partition},SORT_KEY or "
+        f"`key:` in its contract). All items have these and are told apart by them: {', '.join(map(repr, apart))}"
+    )
 
 
 def _check_items(warehouse: Warehouse, tables: Tables, report: Report) -> None:

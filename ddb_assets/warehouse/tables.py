@@ -24,7 +24,8 @@ ROUNDS = 5  # how often others may come first, besides the steps that a table ne
 class Tables:
     """What one load reads and writes.
 
-    `former` are child tables that the export's contract no longer has, but an earlier load filled.
+    `former` are child tables that the export's contract no longer has, but an earlier load filled. `unread` is the table of
+    items that could not be read; None as long as there never was one.
     """
 
     root: Target
@@ -32,6 +33,7 @@ class Tables:
     former: tuple[tuple[Table, Mapping[str, SqlType]], ...]
     tombstones: Table
     tombstone_types: Mapping[str, SqlType]
+    unread: Target | None = None
 
     @property
     def relations(self) -> tuple[Target, ...]:
@@ -65,6 +67,8 @@ def prepare(
         columns = evolution.wanted(relation)
         if soft_delete and not place:
             columns[sql.DELETED_AT] = SqlType("TIMESTAMP")
+        if unreadable and not place:
+            columns[sql.STALE_SINCE] = SqlType("TIMESTAMP")
         about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
         lies = design(columns, about, ddl.comments(relation))
         view = view_of(table, options)
@@ -78,6 +82,7 @@ def prepare(
             show(warehouse, view, table, types)
         return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
 
+    unreadable = bool(report.root.keys and (report.quarantined or known.quarantined))
     if options.views:
         provide_schema(warehouse, options.views)
     key_changes.finish_all(warehouse, schema)
@@ -95,7 +100,18 @@ def prepare(
         for table in others
         if warehouse.catalog(table)
     )
-    return Tables(root, tuple(children), former, stones, stone_types)
+    unread = None
+    if unreadable:
+        memory = sql.unread(root.table)
+        columns = {k.name: root.types[k.name] for k in report.root.keys} | {
+            version.name: SqlType("BIGINT"),
+            sql.EXPORT_ID: SqlType("VARCHAR", 256),
+        }
+        lies = design(columns, f"items of {report.table_arn} that could not be read", ddl.comments(report.root))
+        types = evolve(warehouse, memory, columns, design=lies, lock=stones)
+        lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
+        unread = Target(memory, types, lines, Table(None, f"_ddb_stage_{warehouse.session}_unread"))
+    return Tables(root, tuple(children), former, stones, stone_types, unread)
 
 
 def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:
@@ -103,7 +119,8 @@ def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:
 
     Within a transaction that locks the tombstones nobody does so any more, except for texts that become longer.
     """
-    for table, types in ((tables.root.table, tables.root.types), *tables.below):
+    unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
+    for table, types in ((tables.root.table, tables.root.types), *tables.below, *unread):
         if warehouse.catalog(table) != types:
             raise InterruptedLoadError(f"another load is changing the columns of {table}")
 

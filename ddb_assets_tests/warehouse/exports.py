@@ -3,10 +3,11 @@
 Real Parquet files and real reports; only the way from items to rows is short.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -61,6 +62,9 @@ def report(
     table_arn: str = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders",
     table_id: str = "11111111-2222-3333-4444-555555555555",
     schema_version: int = 1,
+    quarantine: tuple[str, ...] = (),
+    reasons: tuple[str, ...] = (),
+    unread: Relation | None = None,
     **numbers: int,
 ) -> Report:
     root = relations[0]
@@ -86,6 +90,9 @@ def report(
         bytes_parquet=sum(p.bytes for r in relations for p in r.parts),
         seconds=0.0,
         relations=tuple(relations),
+        quarantine=quarantine,
+        reasons=reasons,
+        unread=unread,
         **counts,
     )
 
@@ -117,11 +124,11 @@ class Source:
         last = {key: (t, item) for t, key, item in sorted(self.writes, key=lambda w: w[0]) if t < time}
         return {key: (t, item) for key, (t, item) in last.items() if item is not None}
 
-    def full(self, time: int, **more: str) -> Report:
+    def full(self, time: int, **more: Any) -> Report:
         rows = [(key, time, item) for key, (_, item) in self.state(time).items()]
         return self._report(rows, incremental=False, export_time=at(time), **more)
 
-    def window(self, start: int, end: int, **more: str) -> Report:
+    def window(self, start: int, end: int, **more: Any) -> Report:
         """One record per key with its last write; nothing for a key inserted and deleted within, as AWS has it."""
         before = self.state(start)
         last = {k: (t, i) for t, k, i in sorted(self.writes, key=lambda w: w[0]) if start <= t < end}
@@ -129,9 +136,20 @@ class Source:
         rows = [(k, max(t, start + 1), i) for k, (t, i) in last.items() if i is not None or k in before]
         return self._report(rows, incremental=True, window=(at(start), at(end)), **more)
 
-    def _report(self, rows: Sequence[tuple[str, int, Item | None]], *, incremental: bool, **more: object) -> Report:
+    def _report(
+        self,
+        every: Sequence[tuple[str, int, Item | None]],
+        *,
+        incremental: bool,
+        unread: Collection[str] = (),
+        unkeyed: Collection[str] = (),
+        **more: object,
+    ) -> Report:
+        """The items `unread` and `unkeyed` went to quarantine, of the latter not even the key could be read."""
         self.made += 1
         folder = self.folder / str(self.made)
+        rows = [row for row in every if row[0] not in {*unread, *unkeyed}]
+        missed = [{"order_id": key, "_ddb_version": BASE_MICROS + time} for key, time, _ in every if key in unread]
         flag = (DELETED,) if incremental else ()
         root = relation("orders", (KEY, NOTE, VERSION, *flag, EXTRA))
         child = relation("orders__lines", (KEY, INDEX, LINE, VERSION, EXTRA), ("lines",))
@@ -151,4 +169,10 @@ class Source:
             for index, line in enumerate(item.lines)
         ]
         relations = [write(folder / "orders", root, root_rows), write(folder / "lines", child, child_rows)]
-        return report(relations, deletes=sum(item is None for _, _, item in rows), **more)  # type: ignore[arg-type]
+        counts = {"items_in_manifest": len(every), "quarantined": len(every) - len(rows)}
+        if len(every) > len(rows):
+            more |= {"quarantine": ("somewhere/_quarantine/0.jsonl",), "reasons": ("file0 line 1: no number",)}
+        if missed:
+            keys = write(folder / "unread", relation("_ddb_unread__orders", (KEY, VERSION)), missed)
+            more["unread"] = keys
+        return report(relations, deletes=sum(item is None for _, _, item in rows), **counts, **more)  # type: ignore[arg-type]

@@ -113,6 +113,33 @@ def test_a_baseline_and_a_window_say_what_they_loaded_and_how(
     assert select(over_redshift, "SELECT * FROM people.orders") == [("a", "second")]
 
 
+def test_what_could_not_be_read_is_refused_unless_the_contract_allows_it(
+    world: World, over_redshift: RedshiftWarehouse, source: Source
+) -> None:
+    source.put(-9, "a", "first")
+    source.put(-8, "b", "first")
+    world.flattened("baseline", source.full(0))
+    assert world.load(warehouse_assets(ORDERS, world.url)).success
+    source.put(11, "a", "second")
+    source.put(12, "b", "second")
+    world.flattened("parquet", source.window(0, DAY, unread="a"), WINDOW)
+    result = world.load(window_warehouse_assets(ORDERS, world.url), WINDOW)
+    assert not result.success
+    (failure,) = (event for event in result.all_events if event.is_step_failure)
+    assert "allows 0 (max_quarantined)" in str(failure.step_failure_data.error)
+    assert select(over_redshift, "SELECT order_id, note FROM orders ORDER BY 1") == [("a", "first"), ("b", "first")]
+    allowed = ORDERS.model_copy(update={"max_quarantined": 1})
+    result = world.load(window_warehouse_assets(allowed, world.url), WINDOW)
+    assert result.success
+    assert checks(result) == PASSED
+    facts = shown(result, "warehouse/orders")
+    assert (facts["quarantined"], facts["kept_stale"]) == (1, 1)
+    assert select(over_redshift, "SELECT order_id, note FROM people.orders ORDER BY 1") == [
+        ("a", "first"),
+        ("b", "second"),
+    ]
+
+
 def test_a_replaced_table_has_the_same_checks(world: World, source: Source) -> None:
     source.put(1, "a", "first", "x")
     world.flattened("baseline", source.full(5))

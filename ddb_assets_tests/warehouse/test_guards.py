@@ -103,6 +103,29 @@ def test_windows_of_a_table_that_was_dropped_do_not_bind_the_new_one(
     assert load(warehouse, short_life.window(16, 20, table_id=new)).applied
 
 
+NEW = "22222222-2222-3333-4444-555555555555"
+
+
+def test_the_end_of_a_window_of_the_table_that_was_dropped_does_not_bind_the_new_one(
+    warehouse: AnyWarehouse, short_life: Source
+) -> None:
+    load(warehouse, short_life.full(10))
+    load(warehouse, short_life.window(10, 20))
+    load(warehouse, short_life.full(16, table_id=NEW))
+    assert load(warehouse, short_life.window(16, 30, table_id=NEW)).applied
+
+
+def test_a_window_of_the_table_that_was_dropped_does_not_stand_in_for_one_of_the_new(
+    warehouse: AnyWarehouse, short_life: Source
+) -> None:
+    """It begins where the new table's baseline is, and says nothing of what was deleted in the new table since."""
+    load(warehouse, short_life.full(10))
+    load(warehouse, short_life.window(15, 20))
+    load(warehouse, short_life.full(15, table_id=NEW))
+    with pytest.raises(LoadError, match=BEGINS_BEFORE):
+        load(warehouse, short_life.window(10, 20, table_id=NEW))
+
+
 END = 20
 times = st.integers(0, END - 1)
 writes = st.lists(

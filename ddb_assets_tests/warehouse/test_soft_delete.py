@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -110,7 +110,7 @@ def test_a_delete_of_an_unknown_item_has_its_key_until_a_late_put_is_known(
 
 
 def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyWarehouse, source: Source) -> None:
-    """At another digest: another contract put `a` in quarantine."""
+    """At another digest, without `a` and with nothing in quarantine."""
     source.put(1, "a", "x", "l")
     source.put(2, "b", "y", "m")
     soft(warehouse, source.full(10))
@@ -118,6 +118,22 @@ def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyWareho
     soft(warehouse, other.full(10, digest="d2"))
     assert rows(warehouse) == {"b": ("changed", 10, None)}
     assert live(warehouse) == {"b": Item("changed", ("n",))}
+
+
+def test_deletes_are_never_forgotten(warehouse: AnyWarehouse, source: Source) -> None:
+    """The time of a delete is its tombstone's, and an old window that comes late must not change it."""
+    source.put(1, "a", "x", "l")
+    late = source.window(10, 20)
+    soft(warehouse, source.full(10))
+    source.delete(21, "a")
+    soft(warehouse, source.window(20, 30))
+    later = source.window(10_000, 10_010)
+    result = load(warehouse, later, soft_delete=True, tombstone_retention=timedelta(microseconds=10))
+    assert result.applied
+    assert tombstones(warehouse) == {"a": 21}
+    assert select(warehouse, "SELECT COUNT(deletes_forgotten_before) FROM _ddb_loads") == [(0,)]
+    assert load(warehouse, late, soft_delete=True).applied
+    assert rows(warehouse) == {"a": ("x", 10, 21)}
 
 
 def test_the_choice_can_be_changed(warehouse: AnyWarehouse, source: Source) -> None:

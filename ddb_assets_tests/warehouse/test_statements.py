@@ -169,8 +169,24 @@ def shared_ledger(warehouse: RedshiftWarehouse, folder: Path) -> None:
     warehouse.execute(ddl.drop_view(Table("public", "_ddb_loads")))
 
 
+def items_that_cannot_be_read(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """In full exports and windows, with and without a key, with deleted rows gone and kept; a late export afterwards."""
+    for soft_delete in (False, True):
+        source = Source(folder / str(soft_delete))
+        source.put(1, "a", "x", "y")
+        source.put(1, "b", "x", "y")
+        late = source.window(2, 10)
+        exports = [source.full(10), source.full(20, unread="a"), source.full(30, unkeyed="a")]
+        source.put(31, "a", "x")
+        source.put(32, "b", "x")
+        for export in (*exports, source.window(30, 40, unread="a"), late):
+            load(warehouse, export, soft_delete=soft_delete, max_quarantined=1)
+        wipe(warehouse)
+
+
 SCENES = (
     started_over,
+    items_that_cannot_be_read,
     windows_of_orders,
     kept_rows,
     columns_that_grow,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from ddb_assets.imports.files.rows import BadRow, Cell, Row, SourceError
-from ddb_assets.parquet.record import full_change, incremental_change, load_line
+from ddb_assets.parquet.record import IMAGES, full_change, incremental_change, load_line
 
 MAX_LINE = 64 << 20  # an item is at most 400 KB, its two images in escaped JSON a few MB
 INCREMENTAL = {"Metadata", "Keys"}
@@ -53,12 +53,11 @@ def dynamodb_record(text: str, number: int, line: int) -> Row | BadRow:
     """A line of a full or of an incremental export."""
     try:
         loaded = load_line(text)
-        if loaded.keys() >= INCREMENTAL:
-            change = incremental_change(loaded)
-            if change.image is None:
-                return Row(number, line, change.keys or {}, text, deleted=True)
-        else:
-            change = full_change(loaded, 0)
+        change = incremental_change(loaded) if loaded.keys() >= INCREMENTAL else full_change(loaded, 0)
+        if unknown := loaded.keys() - {"Item", "Metadata", *IMAGES}:  # what is imported must be all of the line
+            return BadRow(number, line, text, f"unknown members: {', '.join(sorted(unknown))}")
+        if change.image is None:
+            return Row(number, line, change.keys or {}, text, deleted=True)
         return Row(number, line, change.image or {}, text)
     except RecursionError:
         return BadRow(number, line, text, "nested too deeply")

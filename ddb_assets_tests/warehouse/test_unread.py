@@ -1,0 +1,220 @@
+"""What could not be read is not absent: such items keep the rows they had, marked, and too many of them are refused."""
+
+from datetime import timedelta
+from itertools import permutations
+
+import pytest
+
+from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.sql import Table
+from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, tables, wipe
+from ddb_assets_tests.warehouse.exports import BASE, BASE_MICROS, Item, Source
+from ddb_assets_tests.warehouse.test_windows import items
+
+LIMIT = 10
+
+
+@pytest.fixture
+def orders(source: Source) -> Source:
+    for key in "abc":
+        source.put(1, key, f"first {key}", "x", "y")
+    return source
+
+
+def stale(warehouse: AnyWarehouse) -> dict[str, int]:
+    """Key to the time since which its row is marked."""
+    rows = select(warehouse, "SELECT order_id, _ddb_stale_since FROM orders WHERE _ddb_stale_since IS NOT NULL")
+    return {key: round((since - BASE.replace(tzinfo=None)).total_seconds() * 1_000_000) for key, since in rows}
+
+
+def state(warehouse: AnyWarehouse) -> tuple[dict[str, Item], dict[str, int]]:
+    return read(warehouse), stale(warehouse)
+
+
+def test_more_than_the_contract_allows_is_refused_and_changes_nothing(warehouse: AnyWarehouse, orders: Source) -> None:
+    load(warehouse, orders.full(10))
+    before = read(warehouse), select(warehouse, "SELECT COUNT(*) FROM _ddb_loads"), sorted(tables(warehouse))
+    for export in (
+        orders.full(20, unread="ab"),
+        orders.full(20, unkeyed="ab"),
+        orders.full(20, unread="a", unkeyed="b"),
+    ):
+        with pytest.raises(LoadError, match=r"of the 3 items .* 2 could not be read: nothing was loaded") as refused:
+            load(warehouse, export, max_quarantined=1)
+        assert "file0 line 1: no number" in str(refused.value)
+        assert "somewhere/_quarantine/0.jsonl" in str(refused.value)
+        assert "max_quarantined: 2" in str(refused.value)
+    assert (read(warehouse), select(warehouse, "SELECT COUNT(*) FROM _ddb_loads"), sorted(tables(warehouse))) == before
+    with pytest.raises(LoadError, match="allows 0"):
+        load(warehouse, orders.full(20, unread="a"))
+
+
+@pytest.mark.parametrize("kind", ["unread", "unkeyed"])
+def test_an_export_of_which_nothing_can_be_read_is_refused_whatever_is_allowed(
+    warehouse: AnyWarehouse, orders: Source, kind: str
+) -> None:
+    load(warehouse, orders.full(10))
+    orders.put(11, "a", "second")
+    for export in (orders.full(20, **{kind: "abc"}), orders.window(10, 20, **{kind: "a"})):
+        with pytest.raises(LoadError, match="no item at all could be read"):
+            load(warehouse, export, max_quarantined=1000)
+    assert set(read(warehouse)) == set("abc")
+
+
+def test_keys_that_do_not_add_up_are_refused(warehouse: AnyWarehouse, orders: Source) -> None:
+    good = orders.full(10, unread="a")
+    assert good.unread
+    for rows, quarantined in ((2, 1), (1, 0)):
+        edited = good.unread.model_copy(update={"rows": rows})
+        wrong = good.model_copy(update={"unread": edited, "quarantined": quarantined})
+        with pytest.raises(LoadError, match="flatten it again"):
+            load(warehouse, wrong, max_quarantined=LIMIT)
+
+
+def test_a_full_export_keeps_the_rows_of_what_it_could_not_read(warehouse: AnyWarehouse, orders: Source) -> None:
+    load(warehouse, orders.full(10))
+    orders.put(12, "a", "second a", "z")
+    orders.put(13, "b", "second b", "z")
+    orders.delete(14, "c")
+    result = load(warehouse, orders.full(20, unread="a"), max_quarantined=LIMIT)
+    assert (result.upserted, result.quarantined, result.kept_stale) == (1, 1, 1)
+    assert state(warehouse) == ({"a": Item("first a", ("x", "y")), "b": Item("second b", ("z",))}, {"a": 20})
+    assert select(warehouse, "SELECT kept_stale, unkeyed FROM _ddb_loads ORDER BY sequence") == [(0, 0), (1, 0)]
+    load(warehouse, orders.full(30))
+    assert state(warehouse) == (items(orders, 30), {})
+
+
+def test_a_full_export_with_an_unknown_key_deletes_nothing(warehouse: AnyWarehouse, orders: Source) -> None:
+    """Which of the rows that it does not show are gone, and which one could not be read, nobody knows."""
+    load(warehouse, orders.full(10))
+    orders.put(13, "b", "second b", "z")
+    orders.delete(14, "c")
+    result = load(warehouse, orders.full(20, unkeyed="a"), max_quarantined=LIMIT)
+    assert (result.upserted, result.quarantined, result.kept_stale) == (1, 1, 2)
+    kept = {key: Item(f"first {key}", ("x", "y")) for key in "ac"}
+    assert state(warehouse) == ({**kept, "b": Item("second b", ("z",))}, {"a": 20, "c": 20})
+    load(warehouse, orders.full(30))
+    assert state(warehouse) == (items(orders, 30), {})
+
+
+def test_a_window_marks_the_rows_of_what_it_could_not_read(warehouse: AnyWarehouse, orders: Source) -> None:
+    load(warehouse, orders.full(10))
+    orders.put(12, "a", "second a")
+    orders.delete(13, "b")
+    orders.put(14, "c", "second c")
+    result = load(warehouse, orders.window(10, 20, unread="ab"), max_quarantined=LIMIT)
+    assert (result.upserted, result.deleted, result.kept_stale) == (1, 0, 2)
+    assert stale(warehouse) == {"a": 12, "b": 13}
+    assert set(read(warehouse)) == set("abc")
+    orders.put(21, "a", "third a")
+    load(warehouse, orders.window(20, 30))
+    assert stale(warehouse) == {"b": 13}
+    assert read(warehouse)["a"] == Item("third a")
+
+
+@pytest.mark.parametrize("soft_delete", [False, True])
+def test_every_order_gives_the_same_rows(warehouse: AnyWarehouse, orders: Source, *, soft_delete: bool) -> None:
+    orders.put(12, "a", "second a")
+    orders.delete(13, "b")
+    orders.put(14, "d", "first d")
+    baseline = orders.full(10)
+    window = orders.window(10, 20, unread="d")
+    again = orders.full(20, unread="a")
+    orders.put(22, "c", "second c")
+    orders.put(23, "e", "first e", "l")
+    following = orders.window(20, 30, unread="c")
+    wanted = {
+        "a": Item("second a"),
+        "c": Item("first c", ("x", "y")),
+        "d": Item("first d"),
+        "e": Item("first e", ("l",)),
+    }
+    for order in permutations((baseline, window, again, following)):
+        wipe(warehouse)
+        for export in _accepted(order):
+            load(warehouse, export, soft_delete=soft_delete, max_quarantined=LIMIT)
+        live = {key: item for key, item in read(warehouse).items() if key in wanted}
+        assert live == wanted
+        assert stale(warehouse) == {"a": 20, "c": 22}
+        deleted = "_ddb_deleted_at IS NOT NULL" if soft_delete else "FALSE"
+        gone = {key for (key,) in select(warehouse, f"SELECT order_id FROM orders WHERE {deleted}")}
+        assert set(read(warehouse)) - gone == set(wanted)
+
+
+def _accepted(order: tuple[Report, ...]) -> list[Report]:
+    """The exports in this order, full ones before the windows that need one."""
+    first = next(export for export in order if export.export_type == "FULL_EXPORT")
+    return [first, *(export for export in order if export is not first)]
+
+
+def test_what_an_incomplete_baseline_says_is_gone_stays_gone(warehouse: AnyWarehouse, orders: Source) -> None:
+    old = orders.full(10)
+    orders.delete(13, "b")
+    load(warehouse, orders.full(20, unread="a"), max_quarantined=LIMIT)
+    assert load(warehouse, old).upserted == 1
+    assert state(warehouse) == ({key: Item(f"first {key}", ("x", "y")) for key in "ac"}, {"a": 20})
+
+
+def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: AnyWarehouse, orders: Source) -> None:
+    """After an update of the software, say: the same exports, flattened again."""
+    load(warehouse, orders.full(10))
+    orders.put(12, "a", "second a")
+    orders.put(13, "b", "second b")
+    load(warehouse, orders.window(10, 20, unread="a"), max_quarantined=LIMIT)
+    load(warehouse, orders.window(10, 20, digest="d2"))
+    assert state(warehouse) == (items(orders, 20), {})
+    assert select(warehouse, "SELECT COUNT(*) FROM _ddb_unread__orders") == [(0,)]
+
+
+def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_baseline(
+    warehouse: AnyWarehouse, orders: Source
+) -> None:
+    """The delete at 12 is forgotten, and the baseline at 20 does not say of every item whether it was there."""
+    old = orders.full(5)
+    load(warehouse, orders.full(10))
+    orders.delete(12, "a")
+    orders.put(13, "b", "second b")
+    load(warehouse, orders.window(10, 20))
+    orders.put(15, "a", "written again")
+    load(warehouse, orders.full(20, unread="a"), max_quarantined=LIMIT)
+    assert "a" not in read(warehouse)
+    load(warehouse, old)
+    assert "a" not in read(warehouse)
+
+
+def test_a_delete_that_is_forgotten_is_not_undone_past_an_incomplete_baseline(
+    warehouse: AnyWarehouse, orders: Source
+) -> None:
+    keep = timedelta(microseconds=10)
+    load(warehouse, orders.full(10))
+    orders.put(11, "a", "second a")
+    orders.delete(12, "a")
+    late = orders.window(10, 12)
+    load(warehouse, orders.window(10, 20))
+    load(warehouse, orders.window(50, 60), tombstone_retention=keep)
+    orders.put(65, "a", "written again")
+    load(warehouse, orders.full(70, unread="a"), max_quarantined=LIMIT)
+    with pytest.raises(LoadError, match="deletes older than that have been forgotten"):
+        load(warehouse, late)
+    assert "a" not in read(warehouse)
+
+
+def test_tables_without_such_items_have_none_of_it(warehouse: AnyWarehouse, orders: Source) -> None:
+    load(warehouse, orders.full(10))
+    load(warehouse, orders.window(10, 20))
+    assert "_ddb_unread__orders" not in {name for _, name in tables(warehouse)}
+    assert "_ddb_stale_since" not in warehouse.catalog(Table(warehouse.default_schema, "orders"))
+
+
+def test_an_item_that_is_there_twice_once_unreadable_is_one_row(warehouse: AnyWarehouse, orders: Source) -> None:
+    load(warehouse, orders.full(10))
+    export = orders.full(20, unread="a")
+    whole = orders.full(20)
+    twice = whole.model_copy(
+        update={"unread": export.unread, "quarantined": 1, "items_in_manifest": 4, "lines_read": 4, "reasons": ("x",)}
+    )
+    load(warehouse, twice, max_quarantined=LIMIT)
+    assert state(warehouse) == (items(orders, 20), {})
+    assert select(warehouse, "SELECT MIN(_ddb_version) FROM orders")[0][0] == BASE_MICROS + 20
