@@ -21,7 +21,7 @@ from sqlglot import exp
 
 import ddb_assets
 from ddb_assets.column_type import SqlType
-from ddb_assets.parquet.report import Column, Report
+from ddb_assets.parquet.report import Column, Hidden, Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ddl, evolution
@@ -83,6 +83,10 @@ def windows_of_orders(warehouse: RedshiftWarehouse, folder: Path) -> None:
         load(warehouse, export)
     load(warehouse, source.window(35, 50), tombstone_retention=at(12) - at(0))
     load(warehouse, source.window(35, 50, digest="d2"))
+    masked = Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")})
+    for how in ("sha256", "hmac"):  # the second time there is something noted already
+        hides = masked.model_copy(update={"how": how})
+        load(warehouse, source.window(50, 60, digest=how).model_copy(update={"hidden": (hides,)}))
     for export in (source.window(35, 50), baseline):
         inspect(warehouse, warehouse.default_schema, export)
 
