@@ -52,7 +52,7 @@ def flatten_source(
 def print_advice(flattened: Flattened) -> None:
     """What to write into the contract so that values get into their columns."""
     for said in advice(flattened):
-        click.echo(said, err=True)
+        say(said, err=True)
 
 
 def print_report(report: Report) -> None:
@@ -67,7 +67,7 @@ def print_report(report: Report) -> None:
         f" + {report.filtered:,} filtered; {report.extra_values:,} extra values; {report.seconds:.2f} s"
     )
     for reason in report.reasons:
-        click.echo(f"quarantined: {reason}", err=True)
+        say(f"quarantined: {reason}", err=True)
     if report.unknown_members:
         members = ", ".join(f"{name!r} ({count:,} lines)" for name, count in report.unknown_members.items())
-        click.echo(f"members of lines that are not known and were left out: {members}", err=True)
+        say(f"members of lines that are not known and were left out: {members}", err=True)

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import polars as pl
 
-from ddb_assets.parquet.report import Column, Part, Relation, Report
+from ddb_assets.parquet.parts import write_part
+from ddb_assets.parquet.report import Column, Relation, Report
 from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.redshift import RedshiftWarehouse
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings
 from ddb_assets.warehouse.sql import Statement
-from ddb_assets_tests.exports.written_export import md5
 from ddb_assets_tests.places import s3_client, s3_server
 from ddb_assets_tests.warehouse.exports import BASE, DELETED, EXTRA, INDEX, KEY, LINE, NOTE, VERSION, at, relation
 from ddb_assets_tests.warehouse.exports import report as reported
@@ -82,13 +82,7 @@ def written(storage: Storage, name: str, columns: tuple[Column, ...], frames: It
     parts = []
     names = [column.name for column in columns]
     for number, frame in enumerate(frames):
-        path = Path(f"{Path.cwd()}/{number:05}.parquet")
-        frame.select(names).write_parquet(path)
-        uri = f"s3://{BUCKET}/{name}/{path.name}"
-        storage.upload(path, uri)
-        data = path.read_bytes()
-        parts.append(Part(uri=uri, rows=frame.height, bytes=len(data), md5=md5(data)))
-        path.unlink()
+        parts.append(write_part(storage, f"s3://{BUCKET}/{name}/{number:05}.parquet", frame.select(names)))
     made = relation(name.rpartition("/")[2], columns, ("lines",) if "__" in name else ())
     return made.model_copy(update={"rows": sum(p.rows for p in parts), "parts": tuple(parts)})
 

@@ -60,7 +60,8 @@ def test_a_mistyped_key_leaves_the_table_as_it_was(
     shell.load(exports / "first", "--key", "id")
     before = shell.rows()
     monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "another folder"))
-    said = shell.load(exports / "second", "--key", "ID", code=1).output
+    assert "its key was id, now it is ID" in shell.load(exports / "second", "--key", "ID", code=1).output
+    said = shell.load(exports / "second", "--key", "ID", "--schemas", str(tmp_path / "none yet"), code=1).output
     assert "no key attribute 'ID'" in said
     assert "'id' (string), 'n' (number)" in said
     assert shell.rows() == before
