@@ -34,7 +34,7 @@ from ddb_assets.table import default_name
 from ddb_assets.warehouse.connect import open_warehouse
 
 STOP_SECONDS = 30
-LAKE_FOLDER, MARKER = "lake", "demo.json"
+LAKE_FOLDER, SANDBOX_FOLDER, MARKER = "lake", "sandbox", "demo.json"
 INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 
@@ -55,7 +55,7 @@ def command(items: int, redshift: bool, as_json: bool) -> None:
     _use_local_instance(state)
     with progress_console.status("starting the sandbox") as status, dg.DagsterInstance.get() as instance:
         before = _remembered(instance, state, items)
-        with _sandbox(0 if before else items, redshift) as variables:
+        with _sandbox(0 if before else items, state / SANDBOX_FOLDER, redshift) as variables:
             os.environ.update(variables)
             aws = AWS()
             if before:
@@ -86,9 +86,19 @@ def command(items: int, redshift: bool, as_json: bool) -> None:
 
 
 @contextmanager
-def _sandbox(items: int, redshift: bool) -> Iterator[dict[str, str]]:
+def _sandbox(items: int, folder: Path, redshift: bool) -> Iterator[dict[str, str]]:
     """A sandbox in a process of its own, as anyone would start it; gives the variables that lead to it."""
-    arguments = [sys.executable, "-m", "ddb_assets.cli", "sandbox", "--json", "--items", str(items)]
+    arguments = [
+        sys.executable,
+        "-m",
+        "ddb_assets.cli",
+        "sandbox",
+        "--json",
+        "--items",
+        str(items),
+        "--state",
+        str(folder),
+    ]
     arguments += ["--redshift"] if redshift else []
     child = subprocess.Popen(arguments, stdout=subprocess.PIPE)  # noqa: S603 -- our own
     try:

@@ -31,7 +31,11 @@ REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)
 @click.option(
     "--items", type=click.IntRange(0), default=demo.DEFAULT_ITEMS, show_default=True, help="In all demo tables."
 )
-@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder of the change log.")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the change log, and of what was exported by sandboxes before.",
+)
 @click.option(
     "--lake",
     type=click.Path(file_okay=False, path_type=Path),

@@ -9,7 +9,7 @@ import functools
 import json
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX
@@ -34,7 +34,10 @@ VIEWS = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
 class ExportApi:
-    """Wraps the WSGI application `moto`; `backend_of` finds DynamoDB's backend by account and Region."""
+    """Wraps the WSGI application `moto`; `backend_of` finds DynamoDB's backend by account and Region.
+
+    `former` are descriptions of exports that ended before this sandbox began, by ARN.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,9 @@ class ExportApi:
         clock: Clock,
         backend_of: Callable[[str, str], SandboxBackend | None],
         restores: Restores,
+        former: Mapping[str, Answer],
     ) -> None:
+        self._former = former
         self._moto = moto
         self._exporter = exporter
         self._clock = clock
@@ -137,10 +142,18 @@ class ExportApi:
         return table, restorable
 
     def _describe(self, request: Answer) -> Answer:
-        export = self._exporter.exports.get(request.get("ExportArn", ""))
+        arn = request.get("ExportArn", "")
+        if arn in self._former:
+            return {"ExportDescription": self._former[arn]}
+        export = self._exporter.exports.get(arn)
         if export is None:
-            raise ApiError("ExportNotFoundException", f"Export not found: {request.get('ExportArn')}")
+            raise ApiError("ExportNotFoundException", f"Export not found: {arn}")
         return {"ExportDescription": _description(export)}
+
+    def completed(self) -> dict[str, Answer]:
+        """The descriptions of all exports that were made, by ARN."""
+        made = {arn: _description(e) for arn, e in self._exporter.exports.items() if e.status == "COMPLETED"}
+        return {**self._former, **made}
 
     def _list(self, request: Answer) -> Answer:
         """Reverse order of ARNs, at most 25 a page; the token is the last ARN of the page before."""

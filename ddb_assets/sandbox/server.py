@@ -5,6 +5,7 @@ reach it with the variables of `environment()`. It starts empty: the demo tables
 """
 
 import functools
+import json
 import os
 import resource
 import socket
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 HOST = "127.0.0.1"
+EXPORTS = "exports.json"
 REGION = "us-east-1"
 ONCE = Config(retries={"total_max_attempts": 1})  # what a server on this machine refuses, it refuses again
 ACCESS_KEY = "sandbox"  # and the secret too: moto accepts any
@@ -63,10 +65,18 @@ class Write:
     deleted: bool = False
 
 
+def _former_exports(folder: Path) -> dict[str, dict[str, object]]:
+    """What former sandboxes of this folder have exported: DescribeExport's answers by ARN."""
+    file = folder / EXPORTS
+    found: dict[str, dict[str, object]] = json.loads(file.read_text()) if file.is_file() else {}
+    return found
+
+
 class Sandbox:
     """DynamoDB and S3 on a loopback port, as a context manager; one at a time in a process, as moto's state is global.
 
-    `folder` is where the change log lies (default: a temporary folder); it starts empty each time. `latest_lag` is how
+    `folder` is where the change log lies (default: a temporary folder); it starts empty each time. Only the exports that
+    sandboxes of this folder have made are remembered there, so that their files can be used again. `latest_lag` is how
     far the latest restorable time trails behind now, `export_delay` how long an export stays IN_PROGRESS before its
     work begins, and a restored table CREATING. Raises `SandboxError` if the port is taken or a sandbox runs in this
     process already.
@@ -107,7 +117,9 @@ class Sandbox:
             exporter = Exporter(self._log, self.s3(), self._export_delay)
             moto = DomainDispatcherApplication(create_backend_app)
             restores = Restores(self._log, self._export_delay, _regional)
-            stack.enter_context(_served(ExportApi(moto, exporter, self.clock, _backend, restores), listening))
+            api = ExportApi(moto, exporter, self.clock, _backend, restores, _former_exports(folder))
+            stack.callback(lambda: (folder / EXPORTS).write_text(json.dumps(api.completed())))
+            stack.enter_context(_served(api, listening))
             stack.callback(exporter.stop)
             self._stack = stack.pop_all()
         return self

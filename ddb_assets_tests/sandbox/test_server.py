@@ -7,9 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 
 from ddb_assets.sandbox.server import Sandbox, SandboxError
+from ddb_assets_tests.sandbox.account import Account
 
 
 def test_it_leaves_the_process_as_it_was(tmp_path: Path) -> None:
@@ -71,3 +73,14 @@ def test_the_clock_only_moves_forward() -> None:
     assert clock.tick() - before >= 86_400_000_000
     with pytest.raises(ValueError, match="only moves forward"):
         clock.advance(timedelta(seconds=-1))
+
+
+def test_the_next_sandbox_of_a_folder_knows_its_exports_and_nobody_elses(tmp_path: Path) -> None:
+    with Sandbox(tmp_path, latest_lag=timedelta(0), export_delay=timedelta(0)) as sandbox:
+        account = Account(sandbox)
+        made = account.export(account.table(("id", "S"))).description
+    with Sandbox(tmp_path) as sandbox:
+        arn = str(made["ExportArn"])
+        assert sandbox.dynamodb().describe_export(ExportArn=arn)["ExportDescription"] == made
+        with pytest.raises(ClientError, match="ExportNotFound"):
+            sandbox.dynamodb().describe_export(ExportArn=f"{arn}0")
