@@ -186,6 +186,8 @@ class FastPath:
                 column = number_column(payload, type_, at.seen)
                 if column.null_count() > payload.null_count():
                     at.level.refuse(column.is_null() & payload.is_not_null())
+                if type_.name == "VARCHAR":
+                    at.level.refuse(column.str.len_bytes() > self.rules.limit(policy, type_))
                 return column
             case "B":
                 column = payload.str.decode("base64", strict=False)

@@ -326,7 +326,7 @@ def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int, *, declare
             if len(payload.encode()) > limit:
                 raise TooLongError(limit)
             return payload
-        case "N" if type_.name == "VARCHAR" and len(payload) > limit:
+        case "N" if type_.name == "VARCHAR" and len(number_text(payload)) > limit:
             raise DoesNotFitError
         case "N":
             return _number(payload, type_)

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from ddb_assets.parquet.schema import Node, Schema
 
 MAX_NAME_BYTES = 127
-_FORM = re.compile(r"date|[T ]\.[0-9](Z|\+00:00)?")
+_FORM = re.compile(r"date|s|ms|us|[T ]\.[0-9](Z|\+00:00)?")
 _TIMES = {"DATE", "TIMESTAMP", "TIMESTAMPTZ"}
 _OF_TYPES = {
-    "BIGINT": {"N"},
-    "DECIMAL": {"N"},
-    "DOUBLE PRECISION": {"N"},
+    "BIGINT": {"N", "S"},
+    "DECIMAL": {"N", "S"},
+    "DOUBLE PRECISION": {"N", "S"},
     "BOOLEAN": {"BOOL"},
     "VARBYTE": {"B"},
     "DATE": {"S"},
-    "TIMESTAMP": {"S"},
-    "TIMESTAMPTZ": {"S"},
+    "TIMESTAMP": {"S", "N"},
+    "TIMESTAMPTZ": {"S", "N"},
 }
-"""The descriptors that a column of a type reads; text takes any."""
+"""The descriptors that a column of a type reads, declared or not; text takes any."""
 
 
 def check(schema: "Schema") -> None:

@@ -131,8 +131,8 @@ def test_a_first_hmac_column_is_noted_with_its_secret(tmp_path: Path, monkeypatc
         ({"table": "customers"}, "says that it is version 1 of 'customers'"),
         ({"version": 7}, "says that it is version 7"),
         ({"id": "x", "shape": "new"}, "shape: Extra inputs are not permitted"),
-        (b"", "is not a schema document"),
-        (b'{"table": "orders", "ver', "is not a schema document"),
+        (b"", "cannot be read: the document"),
+        (b'{"table": "orders", "ver', "cannot be read: the document"),
     ],
     ids=str,
 )
