@@ -5,15 +5,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.parquet.flatten import flatten
+from ddb_assets.parquet.level import extra_path
 from ddb_assets.parquet.report import Column, Report
 from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets.table import KeySchema, Table
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.sql import Statement
 from ddb_assets_tests.exports.written_export import write_export
 from ddb_assets_tests.parquet.flattening import STORAGE
 from ddb_assets_tests.parquet.test_incremental import change
@@ -118,16 +121,43 @@ def test_a_text_that_cannot_be_kept_is_a_reason_to_refuse(
     assert select(warehouse, "SELECT order_id, amount FROM orders ORDER BY order_id") == [("a", row[0]), ("b", "5")]
 
 
+def test_what_the_refusal_says_to_do_helps(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+    load(warehouse, texts(tmp_path, {"a": ("a\x01b", None)}))
+    made = relation("orders", (KEY, amount("BIGINT", declared=True), VERSION, EXTRA))
+    row = {"order_id": "a", "_ddb_version": BASE_MICROS + 5, "_ddb_extra": '{"amount":"a\\u0001b"}'}
+    full = report([write(tmp_path / "full", made, [row])], export_time=at(5))
+    with pytest.raises(LoadError, match="DROP COLUMN"):
+        load(warehouse, full)
+    warehouse.execute(Statement('ALTER TABLE "orders" DROP COLUMN "amount"'))
+    load(warehouse, full)
+    ((value, extra),) = select(warehouse, "SELECT amount, _ddb_extra FROM orders")
+    assert (value, parsed(extra)) == (None, {"amount": "a\x01b"})
+
+
+@pytest.mark.parametrize("name", ["Amount", "it's", 'a"b', "a\\b", "größe", "a.b", "{x}"])
+def test_any_name_of_an_attribute(warehouse: AnyWarehouse, tmp_path: Path, name: str) -> None:
+    """Its key in `_ddb_extra` is the path as text, which JSON and SQL write each in its own way."""
+    column = amount("VARCHAR(64)").model_copy(update={"path": (name,)})
+    key = extra_path(column.path)
+    first = relation("orders", (KEY, column, VERSION, EXTRA))
+    rows: list[dict[str, object]] = [
+        {"order_id": "n", "_ddb_version": BASE_MICROS + 1, "_ddb_extra": orjson.dumps({key: 5}).decode()},
+        {"order_id": "t", "amount": "n/a", "_ddb_version": BASE_MICROS + 1},
+    ]
+    load(warehouse, report([write(tmp_path / "texts", first, rows)], export_time=at(1)))
+    window = numbers(tmp_path, "BIGINT", 7)
+    columns = tuple(c.model_copy(update={"path": (name,)}) if c.declared else c for c in window.root.columns)
+    load(warehouse, window.model_copy(update={"relations": (window.root.model_copy(update={"columns": columns}),)}))
+    found = select(warehouse, "SELECT order_id, amount, _ddb_extra FROM orders ORDER BY order_id")
+    assert [(k, v, parsed(e)) for k, v, e in found] == [("n", 5, {key: 5}), ("new", 7, None), ("t", None, {key: "n/a"})]
+
+
 def test_a_type_that_nobody_declares_stays_one_of_texts(warehouse: AnyWarehouse, tmp_path: Path) -> None:
     load(warehouse, texts(tmp_path, {"a": ("n/a", None)}))
-    undeclared = numbers(tmp_path, "BIGINT", 7)
-    made = relation("orders", tuple(c.model_copy(update={"declared": False}) for c in undeclared.root.columns))
-    load(
-        warehouse,
-        undeclared.model_copy(
-            update={"relations": (made.model_copy(update={"rows": 1, "parts": undeclared.root.parts}),)}
-        ),
-    )
+    window = numbers(tmp_path, "BIGINT", 7)
+    columns = tuple(c.model_copy(update={"declared": False}) for c in window.root.columns)
+    root = window.root.model_copy(update={"columns": columns})
+    load(warehouse, window.model_copy(update={"relations": (root,)}))
     assert select(warehouse, "SELECT order_id, amount FROM orders ORDER BY order_id") == [("a", "n/a"), ("new", "7")]
 
 
