@@ -17,7 +17,7 @@ from ddb_assets.table import KeySchema, Table
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.sql import Statement
-from ddb_assets_tests.exports.written_export import write_export
+from ddb_assets_tests.exports.written_export import alter_summary, write_export
 from ddb_assets_tests.parquet.flattening import STORAGE
 from ddb_assets_tests.parquet.test_incremental import change
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
@@ -214,8 +214,9 @@ def exported(folder: Path, lines: list[dict[str, Any]], *, incremental: bool = F
         lines=[[json.dumps(line if incremental else {"Item": line}, separators=(",", ":")).encode() for line in lines]],
         incremental=incremental,
         export_id=export_id,
-        **({} if incremental else {"exportTime": "2023-09-18T17:00:00.000Z"}),
     )
+    if not incremental:
+        alter_summary(STORAGE, written, exportTime="2023-09-18T17:00:00.000Z")
     return flatten(
         STORAGE,
         read_export(STORAGE, written),
