@@ -24,6 +24,7 @@ from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet.agreement import check_agreement
 from ddb_assets.parquet.block import Batch, BlockReader
+from ddb_assets.parquet.declared import with_declared
 from ddb_assets.parquet.hidden import hidden_columns
 from ddb_assets.parquet.identity import RESTART, Identity
 from ddb_assets.parquet.infer import agreed, extend
@@ -321,7 +322,7 @@ class _Run:
             parts.setdefault(written.relation.name, []).append(written.part)
         relations = tuple(
             relation.model_copy(update={"parts": tuple(found), "rows": sum(part.rows for part in found)})
-            for relation in self.schema.relations(incremental=self.incremental)
+            for relation in with_declared(self.schema, self.table, incremental=self.incremental)
             for found in [parts.get(relation.name, [])]
         )
         rows = relations[0].rows

@@ -10,7 +10,7 @@ from ddb_assets.table import Table
 
 def hidden_columns(schema: Schema, table: Table) -> tuple[Hidden, ...]:
     """For every path that the contract hides: the columns at it, below it, or of JSON above it, and `_ddb_extra`."""
-    columns = [found for found in _columns(schema.root, (), schema.table) if not _is_key(schema, found[0])]
+    columns = [found for found in columns_placed(schema.root, (), schema.table) if not _is_key(schema, found[0])]
     hidden = []
     for text, options in table.columns.items():
         if options.mask or options.exclude:
@@ -28,13 +28,13 @@ def _is_key(schema: Schema, path: tuple[Step, ...]) -> bool:
     return len(path) == 1 and path[0] in schema.key
 
 
-def _columns(node: Node, path: tuple[Step, ...], relation: str) -> Iterator[tuple[tuple[Step, ...], str, str]]:
+def columns_placed(node: Node, path: tuple[Step, ...], relation: str) -> Iterator[tuple[tuple[Step, ...], str, str]]:
     """(path, relation, column) of every column."""
     if node.kind == "list":
         if node.element:
-            yield from _columns(node.element, (*path, None), node.name or "")
+            yield from columns_placed(node.element, (*path, None), node.name or "")
     elif node.kind == "map":
         for name, field in node.fields.items():
-            yield from _columns(field, (*path, name), relation)
+            yield from columns_placed(field, (*path, name), relation)
     elif node.name:
         yield path, relation, node.name

@@ -31,7 +31,7 @@ class Column(_Document):
     `path` leads to the attribute from the relation's item or list element, `()` for a bookkeeping column or the element
     itself. `type` is a Redshift type: BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(n), VARBYTE(n), BOOLEAN, SUPER,
     TIMESTAMP, TIMESTAMPTZ or DATE. SUPER is JSON text in Parquet. `empty`: nothing but NULL was ever seen in it, so its
-    type is only a beginning, and any other holds all its values.
+    type is only a beginning, and any other holds all its values. `declared`: the contract says the type.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Column(_Document):
     type: str
     role: Role = "value"
     empty: bool = False
+    declared: bool = False
 
 
 class Measure(_Document):

@@ -30,13 +30,22 @@ def _node(node: exp.Expression, database: str) -> exp.Expression:
         if node.this == exp.DataType.Type.VARBINARY:
             return exp.DataType.build("blob", dialect="duckdb")
     if isinstance(node, exp.Anonymous) and node.name == "OCTET_LENGTH":
-        digits = exp.func("STRLEN", exp.func("HEX", *node.expressions))  # of a text and of bytes alike
+        digits = exp.func(
+            "STRLEN", exp.func("HEX", _inside(node.expressions[0], database))
+        )  # of a text and of bytes alike
         return exp.IntDiv(this=digits, expression=exp.Literal.number(2))
+    if isinstance(node, exp.Anonymous) and node.name in {"JSON_SERIALIZE", "JSON_SERIALIZE_TO_VARBYTE"}:
+        return exp.cast(_inside(node.expressions[0], database), "text")  # the text as it was written
     if isinstance(node, exp.ParseJSON):
-        return exp.cast(node.this, "json")  # DuckDB's json() would make 1.10 into 1.1
+        return exp.cast(_inside(node.this, database), "json")  # DuckDB's json() would make 1.10 into 1.1
     if isinstance(node, exp.Table) and node.db and not node.catalog:
         # a schema named like the file would be ambiguous
         node.set("catalog", exp.to_identifier(database, quoted=True))
     if isinstance(node, exp.Column) and node.args.get("db"):
         node.set("catalog", exp.to_identifier(database, quoted=True))  # of a comment
     return node
+
+
+def _inside(node: exp.Expression, database: str) -> exp.Expression:
+    """What stands within a node that is replaced, to which sqlglot does not go on by itself."""
+    return node.transform(_node, database)

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 
 from ddb_assets.column_type import MAX_PRECISION, MAX_VARBYTE, MAX_VARCHAR, SqlType, join, storable
 from ddb_assets.parquet.report import Relation
-from ddb_assets.warehouse import ddl, encoding
+from ddb_assets.warehouse import ddl, encoding, retype
 from ddb_assets.warehouse.conversion import converted
 from ddb_assets.warehouse.ddl import Design
 from ddb_assets.warehouse.protocol import Layout
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 
 PLAIN = Design()
+NONE: Mapping[str, str] = {}
 SCALES = (0, 2, 4, 8, 16)
 
 
@@ -58,13 +59,14 @@ def steps(
     empty: frozenset[str] = frozenset(),
     design: Design = PLAIN,
     hidden: frozenset[str] = frozenset(),
+    declared: Mapping[str, str] = NONE,
 ) -> list[Step]:
     """The steps after which `table` has at least these columns in types at least this wide.
 
     `have` is empty when there is no table; the `empty` ones of `columns` are content with whatever type is there. A
     type that can only be had by losing values becomes a step that is taken only when there are no values, or when the
-    contract hides them (`hidden`). `design`
-    holds for what is made, never for what is there.
+    contract hides them (`hidden`). A column of texts that the contract declares numbers becomes one (`declared`, by
+    column the key in `_ddb_extra`). `design` holds for what is made, never for what is there.
     """
     if not have.types and not have.foreign:
         return [Step(tuple(ddl.create_table(table, columns, design)), atomic=True)]
@@ -73,6 +75,9 @@ def steps(
     for name, kind in columns.items():
         present = have.types.get(name)
         if present is None or name in empty:
+            continue
+        if name in declared and name not in hidden and retype.is_possible(present, kind):
+            plan.append(_retype(table, name, kind, design, have, declared[name]))
             continue
         joined = join(present, kind)
         if joined is None:
@@ -125,6 +130,19 @@ def _replace(table: Table, name: str, to: SqlType, design: Design, have: Layout)
     return replace(_exchange(table, name, to, design, have, ()), unless=values, refusal=refusal)
 
 
+def _retype(table: Table, name: str, to: SqlType, design: Design, have: Layout, key: str) -> Step:
+    """Numbers in the place of texts, as the contract declares; texts that are none go to `_ddb_extra`."""
+    refusal = (
+        f"column {name!r} of {table} is {have.types[name]}, the contract declares {to}, and it has texts that are no such "
+        f"numbers and cannot be put into _ddb_extra there (too long, with control characters, or something stands there "
+        f"already): take the type out of the contract; or ALTER TABLE {table} DROP COLUMN {quoted(name)} and load a full "
+        f"export that is newer than all that is loaded, which brings every value again"
+    )
+    filled = retype.fill(table, name, _WIDENED, to, key)
+    lost = retype.count_lost(table, name, to, key)
+    return replace(_exchange(table, name, to, design, have, filled), unless=lost, refusal=refusal)
+
+
 def _exchange(
     table: Table,
     name: str,
@@ -150,4 +168,5 @@ def _exchange(
     )
 
 
-_NEW = quoted("_ddb_widened")
+_WIDENED = "_ddb_widened"
+_NEW = quoted(_WIDENED)

@@ -11,7 +11,7 @@ from ddb_assets.column_type import SqlType
 from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse import ddl, evolution, key_changes, sql
+from ddb_assets.warehouse import ddl, evolution, key_changes, retype, sql
 from ddb_assets.warehouse.ledger import History
 from ddb_assets.warehouse.protocol import InterruptedLoadError, Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table, Target
@@ -76,7 +76,15 @@ def prepare(
             check_free(warehouse, view, table)
         hidden = frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
         types = evolve(
-            warehouse, table, columns, evolution.empty(relation), lies, lock=stones, mark=version.name, hidden=hidden
+            warehouse,
+            table,
+            columns,
+            evolution.empty(relation),
+            lies,
+            lock=stones,
+            mark=version.name,
+            hidden=hidden,
+            declared=retype.declared(relation),
         )
         if view:
             show(warehouse, view, table, types)
@@ -158,6 +166,7 @@ def evolve(
     lock: Table | None = None,
     mark: str = "",
     hidden: frozenset[str] = frozenset(),
+    declared: Mapping[str, str] = evolution.NONE,
 ) -> dict[str, SqlType]:
     """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards.
 
@@ -169,7 +178,7 @@ def evolve(
     for _ in range(ROUNDS + 2 * len(columns)):
         have = warehouse.layout(table)
         _check_ours(warehouse, table, columns, have, mark)
-        plan = evolution.steps(table, columns, have, empty, design, hidden)
+        plan = evolution.steps(table, columns, have, empty, design, hidden, declared)
         if not plan:
             return dict(have.types)
         _take(warehouse, table, plan[0], have, lock or (table if have.types else None))

@@ -130,6 +130,13 @@ def columns_that_grow(warehouse: RedshiftWarehouse, folder: Path) -> None:
     load(warehouse, items(folder / "3", 3, then, {"number": "x", "text": "b"}, key=texts), options=options)
 
 
+def declared_numbers(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """A column of texts becomes one of numbers, as the contract declares."""
+    load(warehouse, items(folder / "1", 1, [column("n", "VARCHAR(8)")], {"order_id": "a", "n": "n/a"}))
+    number = column("n", "DECIMAL(12,2)", declared=True)
+    load(warehouse, items(folder / "2", 2, [number], {"order_id": "a", "n": Decimal("1.5")}))
+
+
 def long_documents(warehouse: RedshiftWarehouse, folder: Path) -> None:
     """JSON that fits no VARCHAR goes through VARBYTE."""
     document = '{"a": ["' + "x" * 50_000 + '", "' + "y" * 50_000 + '"]}'
@@ -194,6 +201,7 @@ SCENES = (
     windows_of_orders,
     kept_rows,
     columns_that_grow,
+    declared_numbers,
     long_documents,
     refused,
     twice_the_same,
