@@ -154,7 +154,7 @@ def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dic
         if told == "S64":
             return base64.b64decode(plain).decode()
         if told == "N":
-            return Decimal(plain)
+            return _as_found(plain)
         kind = told or ("B" if "B" in node.accepts and "S" not in node.accepts else "S")
         return base64.b64decode(plain) if kind == "B" else plain
     if isinstance(plain, list):

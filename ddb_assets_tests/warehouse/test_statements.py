@@ -22,14 +22,17 @@ from sqlglot import exp
 import ddb_assets
 from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Column, Hidden, Report
+from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ddl, evolution
 from ddb_assets.warehouse.inspection import inspect
+from ddb_assets.warehouse.ledger import loads
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import Layout, LoadError
 from ddb_assets.warehouse.redshift import RedshiftWarehouse
 from ddb_assets.warehouse.redshift_settings import PASSWORD
+from ddb_assets.warehouse.self_test import SelfTest
 from ddb_assets.warehouse.sql import Statement, Table
 from ddb_assets_tests.warehouse.conftest import to_redshift, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, DELETED, EXTRA, KEY, VERSION, Source, at, relation, write
@@ -195,8 +198,19 @@ def items_that_cannot_be_read(warehouse: RedshiftWarehouse, folder: Path) -> Non
         wipe(warehouse)
 
 
+def dropped_by_somebody(warehouse: RedshiftWarehouse, folder: Path) -> None:
+    """A column that is gone comes back with a full export that replaces every row; the ledger is read."""
+    source = Source(folder)
+    source.put(1, "a", "x", "y")
+    load(warehouse, source.full(10))
+    warehouse.execute(Statement("ALTER TABLE public.orders DROP COLUMN note"))
+    load(warehouse, source.full(20))
+    assert len(loads(warehouse, "public", "orders")) == 2
+
+
 SCENES = (
     started_over,
+    dropped_by_somebody,
     items_that_cannot_be_read,
     windows_of_orders,
     kept_rows,
@@ -233,6 +247,9 @@ def collected(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory
                 scene(warehouse, tmp_path_factory.mktemp(scene.__name__))
             # what the driver sends, with values as $1, is what was made, with values as ?
             found.texts |= {text for text in redshift.statements if "$1" not in text}
+        with to_redshift(redshift) as warehouse:
+            folder = str(tmp_path_factory.mktemp("self_test"))
+            list(SelfTest(warehouse, Storage(redshift.storage.s3), folder, lambda: to_redshift(redshift)).run())
         yield found
 
 
