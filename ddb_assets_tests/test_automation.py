@@ -151,7 +151,7 @@ def test_the_page_on_windows_names_what_there_is(chain: Chain, pytestconfig: pyt
     )
     checks = {f"{of}:{check}" for check, of in re.findall(r"^\| `(\w+)` \| `([\w/]+)` \|", page, re.MULTILINE)}
     assert len(named) > 5
-    assert len(checks) == 5
+    assert len(checks) == 7
     assert named | checks <= there
     switches = set(re.findall(r"the (?:schedule|sensor) `(\w+)`", page))
     assert switches == {"orders_windows", "exports_of_the_lake", "automation"}
@@ -175,7 +175,7 @@ def test_what_is_missing_is_asked_every_hour(chain: Chain) -> None:
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     evaluations.next(hour - timedelta(minutes=30))
     assert evaluations.next(hour - timedelta(minutes=1)).total_requested == 0
-    assert evaluations.next(hour + timedelta(minutes=1)).total_requested == 6  # two checks for each of three tables
+    assert evaluations.next(hour + timedelta(minutes=1)).total_requested == 9  # three checks for each of three tables
     assert evaluations.next(hour + timedelta(minutes=2)).total_requested == 0
 
 

@@ -95,7 +95,7 @@ def test_a_table_and_its_list_arrive_whole_and_say_what_they_are(
         name for (name,) in query("SELECT column_name FROM information_schema.columns WHERE table_name = 'orders'")
     }
     assert set(columns) == in_table
-    assert columns["shipping__address__city"].description == "shipping.address.city"
+    assert columns["shipping__address__city"].description == "`shipping.address.city`"
     assert f"{items:,} items in the manifest = {items:,} rows + 0 quarantined" in parquet["summary"]
     passed = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert passed["export_verified"]

@@ -19,7 +19,7 @@ from ddb_assets.imports.pool import write_pool
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
 from ddb_assets_tests.imports.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
-from ddb_assets_tests.imports.materializing import asset
+from ddb_assets_tests.imports.materializing import asset, materialized
 from ddb_assets_tests.imports.tables import new_table, sandbox
 
 __all__ = ["sandbox"]
@@ -61,7 +61,7 @@ def test_imports_and_copies_into_one_table_take_turns(
 ) -> None:
     """Each writes for so long that they would meet; the table sees all writes of one before the first of the next."""
     target, source = new_table(sandbox).name, new_table(sandbox).name
-    assert dg.materialize([asset(*file_import(tmp_path / "c.jsonl", "c", source))]).success
+    assert materialized(asset(*file_import(tmp_path / "c.jsonl", "c", source))).success
     told: list[Told] = [file_import(tmp_path / f"{who}.jsonl", who, target) for who in "ab"]
     told.append(("DynamoDBCopy", ["copies", "c"], {"name": "c", "source": source, "destination": target}))
     assert {asset(*writer).op.pool for writer in told} == {write_pool(target)}
@@ -90,12 +90,12 @@ def test_a_writer_whose_run_is_over_keeps_nobody_out(
     target = new_table(sandbox).name
     writer = asset(*file_import(tmp_path / "a.jsonl", "a", target))
     storage = instance.event_log_storage
-    crashed = dg.materialize([writer], instance=instance)
+    crashed = materialized(writer, instance)
     storage.set_concurrency_slots(write_pool(target), 4)
     storage.claim_concurrency_slot(write_pool(target), crashed.run_id, "imports__a")
     monkeypatch.setattr(pool, "ENDED_SECONDS", 1.0)
     ended = instance.get_run_record_by_id(crashed.run_id)
     assert ended
-    assert dg.materialize([writer], instance=instance).success
+    assert materialized(writer, instance).success
     assert time.time() - (ended.end_time or 0) >= 1.0
     assert storage.get_concurrency_info(write_pool(target)).claimed_slots == []

@@ -124,7 +124,7 @@ def test_a_hidden_value_is_nowhere(
         folder = Path(name)
         flattening = Flattening(folder)
         if before:
-            flattening([{"a": value} for value in before])  # a schema from before anything was hidden
+            flattening([{"a": value} for value in before], nested=attributes["nested"])  # before anything was hidden
         flattening(items, **attributes)
         output = commands(folder, attributes, items)
         for file, found in {**written(folder), "output": output}.items():
