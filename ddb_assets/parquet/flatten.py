@@ -121,8 +121,8 @@ def _finished(
     """Writes what is told of the parts, the report last, and deletes what the folder held before."""
     seen = visible(run.seen, run.table)
     profile = orjson.dumps({"export_id": report.export_id, "paths": list(path_rows(seen))}, option=orjson.OPT_INDENT_2)
-    storage.write(folder.named(SCHEMA), run.schema.model_dump_json(indent=1).encode())
-    storage.write(folder.named(PROFILE), profile)
+    storage.write(folder.fixed(SCHEMA), run.schema.model_dump_json(indent=1).encode())
+    storage.write(folder.fixed(PROFILE), profile)
     if schemas:
         schemas.keep_profile(run.table.name, profile)
     storage.write(folder.named(REPORT), report.model_dump_json(indent=1).encode())
@@ -140,7 +140,9 @@ def _output(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
     except FlattenError as error:
         raise FolderError(f"{out} cannot be replaced, for its report is not one of ours: {error}") from None
     spilled = re.compile(rf"{re.escape(out)}/{SPILL}/[0-9a-f]{{64}}\.txt")
-    folder = OwnedFolder(storage, out, former, permanent=lambda uri: spilled.fullmatch(uri) is not None)
+    folder = OwnedFolder(
+        storage, out, former, fixed=(SCHEMA, PROFILE, REPORT), permanent=lambda uri: spilled.fullmatch(uri) is not None
+    )
     try:
         yield folder
     except (Exception, KeyboardInterrupt):

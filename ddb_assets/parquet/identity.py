@@ -8,9 +8,9 @@ export (`restart`).
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from ddb_assets.table import Mask, Table
 
@@ -44,6 +44,12 @@ class Identity(BaseModel):
     contract: str
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="after")
+    def _a_mask_for_each_key(self) -> Self:
+        if len(self.key_masks) != len(self.key):
+            raise ValueError("key_masks has one entry for each attribute of the key")
+        return self
 
     @classmethod
     def of(cls, table: Table, key: tuple[str, ...], secret: bytes | None, schema_id: str) -> "Identity":

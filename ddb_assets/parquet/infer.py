@@ -111,6 +111,8 @@ class _Growth:
         if not seen.total:
             return node
         if self.schema.version and policy.contract != "evolve":
+            if node and policy.mask and node.kind == "value":  # what is hidden is so under every contract
+                node = node.model_copy(update={"type": str(MASKED), "form": None})
             return node and self.nullable(node, seen, path)
         if node is not None and self.is_open(node, seen, policy):
             self.taken(path).discard(node.name or "")

@@ -144,7 +144,7 @@ class Report(_Document):
     bytes_raw: int
     bytes_parquet: int
     seconds: float
-    relations: tuple[Relation, ...] = Field(alias="schema")
+    relations: tuple[Relation, ...] = Field(alias="schema", min_length=1)
     quarantine: tuple[str, ...] = ()
     identity: Identity | None = None
     reasons: tuple[str, ...] = ()

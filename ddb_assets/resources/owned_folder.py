@@ -72,7 +72,8 @@ class OwnedFolder:
     """One folder and the run that fills it. `listed` are the URIs that its present list names, with the list itself.
 
     Raises FolderError when a file lies there that neither the list names nor a claimed run has written; nothing has been
-    touched then. `permanent` tells of files of ours that stay whatever happens, for others refer to them.
+    touched then. `fixed` are names that a run writes without its id: after a run that was killed they are ours, too.
+    `permanent` tells of files of ours that stay whatever happens, for others refer to them.
     """
 
     def __init__(
@@ -81,16 +82,20 @@ class OwnedFolder:
         folder: str,
         listed: Iterable[str],
         *,
+        fixed: Iterable[str] = (),
         permanent: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.storage, self.uri = storage, folder
         self.run = secrets.token_hex(RUN_DIGITS // 2)
         named = set(listed)
         runs = {run for entry in storage.list(folder) if (run := self._claimed(entry.uri))}
+        mine = {self.named(name) for name in fixed} if runs else set()
         present = refuse_others(
             storage,
             folder,
-            lambda uri: uri in named or _run_of(uri) in runs or self._claimed(uri) in runs or permanent(uri),
+            lambda uri: (
+                uri in named or uri in mine or _run_of(uri) in runs or self._claimed(uri) in runs or permanent(uri)
+            ),
         )
         self._former = {uri for uri in present if not permanent(uri)}
         self._written: list[str] = []
@@ -106,6 +111,13 @@ class OwnedFolder:
         stem, dot, ending = name.partition(".")
         uri = join(self.uri, folder, f"{stem}-{self.run}{dot}{ending}")
         self._written.append(uri)
+        return uri
+
+    def fixed(self, name: str) -> str:
+        """The URI of a file of this run that has one name in every run."""
+        uri = self.named(name)
+        if uri not in self._former:
+            self._written.append(uri)
         return uri
 
     def wrote(self, uri: str) -> None:

@@ -28,6 +28,11 @@ def check_values(warehouse: Warehouse, relation: Relation, stage: Table) -> None
     """
     if not all(part.measures for part in relation.parts):
         return
+    names = {column.name for column in relation.columns}
+    if lacking := names - names.intersection(*(part.measures for part in relation.parts)):
+        raise LoadError(
+            f"the report measures no column {min(lacking)!r} of {relation.name!r}: flatten the export again"
+        )
     expected = {c.name: added(part.measures[c.name] for part in relation.parts) for c in relation.columns}
     for start in range(0, len(relation.columns), COLUMNS_AT_ONCE):
         columns = relation.columns[start : start + COLUMNS_AT_ONCE]

@@ -198,3 +198,16 @@ def test_a_declared_length_is_a_limit(flattening: Flattening) -> None:
 def test_a_key_is_declared_as_what_keeps_keys_apart(flattening: Flattening, declared: str) -> None:
     with pytest.raises(KeyTypeError, match=r"pk is a key attribute, .* declare one of"):
         flattening([{"pk": {"S": "2026-01-01T00:00:00Z"}}], columns={"pk": {"type": declared}})
+
+
+@pytest.mark.parametrize("contract", ["evolve", "freeze", "discard_value", "discard_row"])
+@pytest.mark.parametrize("value", [{"BOOL": True}, {"N": "1"}, {"S": "2020-10-27T09:27:26Z"}], ids=str)
+def test_a_mask_that_is_said_later_holds_under_every_contract(
+    flattening: Flattening, contract: str, value: dict[str, Any]
+) -> None:
+    """For rows of the fast path, and of the exact one beside them."""
+    flattening([{"a": value}])
+    items = [{"a": value}, {"a": value, "new": {"N": "1E+40"}}]
+    outcome = flattening(items, columns={"a": {"mask": "sha256"}}, contract=contract)
+    assert outcome.types["a"] == "VARCHAR(64)"
+    assert {len(row["a"]) for row in outcome.rows()} == {64}

@@ -119,3 +119,37 @@ def test_texts_that_rows_refer_to_stay(tmp_path: Path) -> None:
     (spilled,) = (tmp_path / "out" / "_spill").iterdir()
     spilling("VARCHAR(30)")
     assert spilled.read_text() == "long text"
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("name", ["schema.json", "profile.json", "report.json", ".parquet", ".jsonl"])
+@pytest.mark.parametrize("error", [Killed, StorageError])
+@pytest.mark.parametrize("before", [False, True])
+def test_a_run_that_ends_at_any_file_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[BaseException], before: bool
+) -> None:
+    out, write = tmp_path / "out", Storage.write
+    if before:
+        run(tmp_path, out)
+    kept = files(out)
+
+    def ended(self: Storage, uri: str, data: bytes) -> None:
+        if uri.endswith(name):
+            raise error
+        write(self, uri, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "write", ended)
+        with pytest.raises(error):
+            run(tmp_path, out)
+    assert kept.keys() <= files(out).keys()
+    if error is StorageError:
+        assert files(out).keys() == kept.keys()
+    report = run(tmp_path, out)
+    listed = {Path(uri) for uri in report.files} | {
+        out / name for name in ("report.json", "schema.json", "profile.json")
+    }
+    assert {path for path in out.rglob("*") if path.is_file()} == listed
