@@ -24,6 +24,7 @@ from ddb_assets.parquet.report import Column, Relation, Report
 from ddb_assets.resources.storage import Storage
 from ddb_assets.table import Compression
 from ddb_assets.warehouse import ddl, sql
+from ddb_assets.warehouse.key_changes import CHANGES
 from ddb_assets.warehouse.ledger import LEDGER
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import Warehouse, number
@@ -237,11 +238,10 @@ class SelfTest:
 
     def _left_behind(self) -> Iterator[tuple[str, str]]:
         """What loads of the table have made, views first."""
-        own = (LOADS, f"_ddb_tombstones__{LOADS}", f"{LEDGER}__{LOADS}", "kept", "locked")
-        found = [name for name in own if self.warehouse.catalog(Table(self.schema, name))]
-        if self.warehouse.catalog(Table(self.schema, LEDGER)):
-            yield "VIEW" if f"{LEDGER}__{LOADS}" in found else "TABLE", LEDGER
-        yield from (("TABLE", name) for name in found)
+        own = (LEDGER, LOADS, f"_ddb_tombstones__{LOADS}", f"{LEDGER}__{LOADS}", CHANGES, "kept", "locked")
+        for name in own:
+            if found := self.warehouse.standing(Table(self.schema, name)):
+                yield found.kind.upper(), name
 
 
 @contextmanager

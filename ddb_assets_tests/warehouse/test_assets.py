@@ -172,7 +172,7 @@ def test_rows_that_others_change_and_keys_that_are_there_twice_are_found(
     result = world.load(windows, WINDOW)
     assert checks(result) == PASSED | {"rows_as_in_ledger": False, "keys_unique": False}
     (found,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "rows_as_in_ledger"]
-    assert found.description == "orders: 2 then, 4 now"
+    assert found.description == "`orders`: 2 then, 4 now"
 
 
 def test_what_a_load_leaves_behind_is_found(world: World, over_redshift: RedshiftWarehouse, source: Source) -> None:

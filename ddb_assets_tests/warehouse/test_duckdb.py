@@ -15,6 +15,7 @@ from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError, WarehouseError
+from ddb_assets.warehouse.sql import Statement
 from ddb_assets_tests.places import s3_server
 from ddb_assets_tests.warehouse.conftest import read
 from ddb_assets_tests.warehouse.exports import (
@@ -84,22 +85,20 @@ def test_a_warehouse_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
             pass
 
 
-def test_a_column_of_somebody_elses_type_is_named(tmp_path: Path, source: Source) -> None:
+def test_a_column_that_somebody_added_is_left_alone(tmp_path: Path, source: Source) -> None:
     source.put(1, "a", "x")
     with DuckDBWarehouse(tmp_path / "w.duckdb") as warehouse:
         load(warehouse, source.full(10))
         warehouse.connection.execute("ALTER TABLE orders ADD COLUMN rank INTEGER")
-        with pytest.raises(WarehouseError, match=r"column 'rank' of .*orders.*INTEGER.*rename it"):
-            load(warehouse, source.full(20))
+        assert load(warehouse, source.full(20)).applied
 
 
-def test_what_duckdb_refuses_is_said_in_one_line(tmp_path: Path, source: Source) -> None:
-    """A table of another shape under our name: the statement that fails is ours, so its text is no help."""
-    source.put(1, "a", "x")
+def test_what_duckdb_refuses_is_said_in_one_line(tmp_path: Path) -> None:
+    """The statement that fails is ours, so its text is no help."""
     with DuckDBWarehouse(tmp_path / "w.duckdb") as warehouse:
         warehouse.connection.execute("CREATE VIEW orders AS SELECT 1::BIGINT AS order_id")
         with pytest.raises(WarehouseError, match="DuckDB refuses a statement") as caught:
-            load(warehouse, source.full(10))
+            warehouse.execute(Statement('INSERT INTO "main"."orders" VALUES (1)'))
         assert "\n" not in str(caught.value)
 
 
