@@ -189,6 +189,9 @@ def _explained(uri: str) -> Iterator[None]:
     except ParamValidationError as error:
         raise StorageError(f"{uri!r} cannot be a file on S3: {' '.join(str(error).split())}") from error
     except (BotoCoreError, HTTPError) as error:
+        cause = getattr(error, "kwargs", {}).get("error")
+        if isinstance(cause, RecursionError):  # where in botocore it is met depends on how deep we were called
+            raise BrokenOffError(f"{uri}: the answer {ODD_ANSWER} ({cause!r})") from None
         raise BrokenOffError(f"S3 cannot be reached for {uri}: {error}") from error
     except (ResponseParserError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # what botocore makes of an answer that is not S3's; the last when it is sent round in a circle
