@@ -58,7 +58,14 @@ def test_flatten_writes_parquet_and_a_report_that_it_also_prints(real_export: st
     assert report["items_in_manifest"] == report["lines_read"] == report["rows"]["s3_export_test"] == 3
     assert (report["deletes"], report["quarantined"], report["extra_values"]) == (0, 0, 0)
     (relation,) = report["schema"]
-    assert {"name": "id", "path": ["id"], "type": "VARCHAR(16)", "role": "key", "empty": False} in relation["columns"]
+    assert {
+        "name": "id",
+        "path": ["id"],
+        "type": "VARCHAR(16)",
+        "role": "key",
+        "empty": False,
+        "declared": False,
+    } in relation["columns"]
     rows = pl.read_parquet(out / "s3_export_test" / "part-*.parquet")
     assert rows.height == 3
     assert rows.columns == [column["name"] for column in relation["columns"]]
