@@ -98,12 +98,17 @@ def test_pure_modules_import_neither_dagster_nor_boto3(root: Path) -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+LOOK_DOWN = {"loaded.py": {"warehouse"}, "sensor.py": {"warehouse"}, "schedule.py": {"parquet"}}
+"""What asks the ledger which windows are loaded, so that what is missing is asked for again."""
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_imports_only_the_stages_above_it(root: Path, stage: str) -> None:
     below = STAGES[STAGES.index(stage) + 1 :]
     for path in (root / "ddb_assets" / stage).glob("*.py"):
         imported = re.findall(r"^\s*from ddb_assets\.(\w+)", path.read_text(), re.MULTILINE)
-        assert not set(below) & set(imported), path
+        allowed = LOOK_DOWN.get(path.name, set()) if stage == "exports" else set()
+        assert not (set(below) - allowed) & set(imported), path
 
 
 def test_no_module_that_defines_dagster_objects_postpones_its_annotations(root: Path) -> None:

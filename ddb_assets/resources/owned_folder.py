@@ -8,11 +8,10 @@ clears up after both. Everything that replaces or deletes the content of a folde
 
 import secrets
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.resources.storage import PARTIAL, is_s3, join, split_s3
+from ddb_assets.resources.storage import PARTIAL, is_s3, join, local_path, split_s3
 
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
@@ -42,14 +41,14 @@ def normalized(folder: str, sources: Iterable[str] = ()) -> str:
             )
         folder = f"s3://{bucket}/{key.strip('/')}"
     else:
-        path = Path(folder).resolve()
+        path = local_path(folder).resolve()
         if path == path.parent:
             raise FolderError(f"{folder} is the root of the file system: name a folder for the output alone")
         if path.exists() and not path.is_dir():
             raise FolderError(f"{folder} is a file: name a folder for the output alone")
         folder = str(path)
     for source in sources:
-        place = source.rstrip("/") if is_s3(source) else str(Path(source).resolve())
+        place = source.rstrip("/") if is_s3(source) else str(local_path(source).resolve())
         if place == folder or place.startswith(f"{folder}/"):
             raise FolderError(
                 f"{folder} holds {source}, which is read: name another folder for the output, which would replace it"
