@@ -24,7 +24,7 @@ from ddb_assets.sandbox.clock import Clock, to_micros
 from ddb_assets.sandbox.exporter import Export, Exporter, Window
 from ddb_assets.table import KeySchema, Table
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.ledger import LEDGER, LoadResult
+from ddb_assets.warehouse.ledger import PREFIX, LoadResult
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.sql import DELETED_AT, STALE_SINCE, Statement
@@ -273,7 +273,8 @@ class World:
 
     def ledger(self) -> list[dict[str, Any]]:
         """The loads so far, in their order."""
-        return sorted(self.warehouse.rows(LEDGER, ()), key=lambda row: int(row["sequence"]))
+        rows = self.warehouse.rows(f"{PREFIX}{self.contract.name}", ())
+        return sorted((row for row in rows if row["relation"]), key=lambda row: int(row["sequence"]))
 
     def versions_outside(self, spans: set[tuple[datetime, datetime]]) -> list[int]:
         """Versions of the root's rows that are within none of these times, of a baseline or a window."""
