@@ -6,8 +6,10 @@ carries the id of a run whose claim lies in the folder: a run that was killed le
 clears up after both. Everything that replaces or deletes the content of a folder goes through here.
 """
 
+import json
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ddb_assets.errors import DdbAssetsError
@@ -87,7 +89,7 @@ class OwnedFolder:
         self.storage, self.uri = storage, folder
         self.run = secrets.token_hex(RUN_DIGITS // 2)
         named = set(listed)
-        runs = {run for entry in storage.list(folder) if (run := self._claimed(entry.uri))}
+        runs = self._known_runs()
         mine = {self.named(name) for name in fixed} if runs else set()
         present = refuse_others(
             storage,
@@ -99,7 +101,9 @@ class OwnedFolder:
         self._former = {uri for uri in present if not permanent(uri)}
         self._written: list[str] = []
         self._claim = self.named(f"{CLAIM}{self.run}.json")
-        storage.write(self._claim, b"{}\n")
+        # whoever finds this claim knows the former runs too: once the list names the new files, nothing else does
+        former = sorted({_run_of(uri) for uri in self._former} - {""})
+        storage.write(self._claim, json.dumps({"former": former}).encode())
 
     def named(self, name: str) -> str:
         """The URI of a file of the folder."""
@@ -131,11 +135,22 @@ class OwnedFolder:
     def finish(self, listed: Iterable[str]) -> None:
         """Deletes what the folder held before and this run wrote in vain; `listed` are the files of the list now written."""
         kept = set(listed)
-        self.storage.delete([uri for uri in (*self._former, *self._written, self._claim) if uri not in kept])
+        gone = [uri for uri in (*self._former, *self._written, self._claim) if uri not in kept]
+        self.storage.delete([uri for uri in gone if not self._claimed(uri)])
+        self.storage.delete([uri for uri in gone if self._claimed(uri)])  # last: by them the others are known for ours
 
     def give_up(self) -> None:
         """Deletes what this run wrote; what the folder held before is as it was."""
         self.storage.delete([*self._written, self._claim])
+
+    def _known_runs(self) -> set[str]:
+        """The runs whose claims lie in the folder, and those that they name."""
+        claims = {run: entry.uri for entry in self.storage.list(self.uri) if (run := self._claimed(entry.uri))}
+        named: set[str] = set()
+        for uri in claims.values():
+            with suppress(ValueError, AttributeError, TypeError):
+                named.update(run for run in json.loads(self.storage.read(uri)).get("former", []) if _is_run(run))
+        return {*claims, *named}
 
     def _claimed(self, uri: str) -> str:
         """The id of the run whose claim this file is; empty for any other file."""
