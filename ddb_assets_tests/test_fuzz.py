@@ -8,9 +8,7 @@ import contextlib
 import io
 import json
 import random
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.request import Destination, Increment, Snapshot, TableExports
 from ddb_assets.exports.windows import Window
-from ddb_assets.parquet.flatten import read_report
+from ddb_assets.parquet.output import read_report
 from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets.resources.storage import Storage
 from ddb_assets.table import ExportTarget, Table
@@ -39,6 +37,7 @@ from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets_tests.exports.written_export import ID, alter, write_export
 from ddb_assets_tests.fuzzing import NAMES, TOKENS, attribute, contract, damaged, feed, spoiled, value
+from ddb_assets_tests.http_answers import answering
 from ddb_assets_tests.places import s3_client
 from ddb_assets_tests.warehouse.exports import at
 
@@ -374,44 +373,11 @@ LISTING = (
     b"</IsTruncated><Contents><Key>p/k</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>3</Size></Contents>"
     b"<CommonPrefixes><Prefix>p/f/</Prefix></CommonPrefixes></ListBucketResult>"
 )
-Answer = Callable[[str], tuple[int, bytes]]
-
-
-@contextlib.contextmanager
-def aws(answer: Callable[[], Answer]) -> Iterator[str]:
-    """A server whose answers are what `answer()` makes of the operation's name."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def respond(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, body = answer()(self.headers.get("X-Amz-Target", "").rpartition(".")[2])
-            self.send_response(status)
-            self.send_header("x-amzn-RequestId", "R")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_GET = do_HEAD = do_PUT = do_POST = respond  # noqa: N815 -- the base class names them so
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- and this
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_answers_of_aws() -> None:
-    answer: Answer = lambda _: (500, b"")  # noqa: E731 -- changes from round to round
-    with aws(lambda: answer) as url:
+    answer: Callable[[str], tuple[int, bytes]] = lambda _: (500, b"")  # noqa: E731 -- changes from round to round
+    with answering(lambda operation: (*answer(operation), {"x-amzn-RequestId": "R"})) as url:
         config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=5)
         client = boto3.client("dynamodb", endpoint_url=url, config=config)
         storage = Storage(s3_client(url))

@@ -3,9 +3,7 @@
 import contextlib
 import socket
 import socketserver
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError
 from ddb_assets.resources.storage import BrokenOffError, FileTakenError, MissingFileError, Storage, StorageError
 from ddb_assets.table import ExportTarget
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets_tests.http_answers import answering, serving
 from ddb_assets_tests.places import s3_client
 
 URI = "s3://bucket/folder/key"
@@ -27,44 +26,27 @@ XHTML = b"<html><body>Log in</body></html>"
 
 
 @contextlib.contextmanager
-def answering(status: int, body: bytes, headers: dict[str, str]) -> Iterator[str]:
-    """A server that gives every request this answer, to HEAD without the body, as HTTP has it."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 -- the base class names them so
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- and this
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@contextlib.contextmanager
 def s3_says(status: int, code: str, message: str, **headers: str) -> Iterator[Storage]:
     xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
     by_aws = {"Content-Type": "application/xml", "x-amz-request-id": "4442587FB7D0A2F9"}
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    with answering(status, xml.encode(), by_aws | given) as url:
+    with answering(lambda _: (status, xml.encode(), by_aws | given)) as url:
         yield Storage(s3_client(url))
+
+
+def asked(storage: Storage, file: Path) -> tuple[Callable[[], object], ...]:
+    """Everything that a storage asks S3 for."""
+    return (
+        lambda: storage.size(URI),
+        lambda: storage.exists(URI),
+        lambda: storage.read(URI),
+        lambda: storage.write(URI, b"x"),
+        lambda: storage.create(URI, b"x"),
+        lambda: storage.upload(file, URI),
+        lambda: list(storage.list(URI)),
+        lambda: list(storage.folders(URI)),
+        lambda: storage.delete([URI]),
+    )
 
 
 REFUSALS: list[tuple[int, str, str, str]] = [
@@ -101,16 +83,7 @@ def test_s3s_reason_and_what_to_do_reach_the_user_whatever_was_asked(
     """Even where the question was HEAD, to which S3 gives no reason."""
     (tmp_path / "file").write_bytes(b"x")
     with s3_says(status, code, message, x_amz_bucket_region="eu-west-3") as storage:
-        for ask in (
-            lambda: storage.size(URI),
-            lambda: storage.exists(URI),
-            lambda: storage.read(URI),
-            lambda: storage.write(URI, b"x"),
-            lambda: storage.create(URI, b"x"),
-            lambda: storage.upload(tmp_path / "file", URI),
-            lambda: list(storage.list(URI)),
-            lambda: list(storage.folders(URI)),
-        ):
+        for ask in asked(storage, tmp_path / "file"):
             with pytest.raises(StorageError) as caught:
                 ask()
             assert said in str(caught.value)
@@ -130,18 +103,9 @@ PAGES = [(200, LOGIN_PAGE), (200, XHTML), (403, LOGIN_PAGE), (502, LOGIN_PAGE), 
 def test_a_web_page_is_no_answer_of_s3s(status: int, page: bytes, tmp_path: Path) -> None:
     """A proxy's: botocore takes XHTML for an empty bucket, a write that it swallowed for done, a missing page for no file."""
     (tmp_path / "file").write_bytes(b"x")
-    with answering(status, page, {"Content-Type": "text/html; charset=utf-8"}) as url:
+    with answering(lambda _: (status, page, {"Content-Type": "text/html; charset=utf-8"})) as url:
         storage = Storage(s3_client(url))
-        for ask in (
-            lambda: storage.exists(URI),
-            lambda: storage.read(URI),
-            lambda: storage.write(URI, b"x"),
-            lambda: storage.create(URI, b"x"),
-            lambda: storage.upload(tmp_path / "file", URI),
-            lambda: list(storage.list(URI)),
-            lambda: list(storage.folders(URI)),
-            lambda: storage.delete([URI]),
-        ):
+        for ask in asked(storage, tmp_path / "file"):
             with pytest.raises(StorageError, match="look for a proxy") as caught:
                 ask()
             assert not isinstance(caught.value, MissingFileError)
@@ -192,7 +156,7 @@ def test_dynamodbs_reasons_are_told_apart(
     logged_in: Callable[[str], AWS], status: int, code: str, message: str, said: str
 ) -> None:
     body = f'{{"__type":"com.amazon.coral.service#{code}","message":"{message}"}}'
-    with answering(status, body.encode(), BY_DYNAMODB) as url, pytest.raises(AwsError) as caught:
+    with answering(lambda _: (status, body.encode(), BY_DYNAMODB)) as url, pytest.raises(AwsError) as caught:
         describe(logged_in(url).dynamodb(), ARN)
     assert said in str(caught.value)
     assert message in str(caught.value)
@@ -214,7 +178,7 @@ def test_dynamodbs_reasons_are_told_apart(
     ],
 )
 def test_what_is_no_answer_of_awss_is_said_to_be_none(logged_in: Callable[[str], AWS], body: bytes, kind: str) -> None:
-    with answering(200, body, {"Content-Type": kind}) as url:
+    with answering(lambda _: (200, body, {"Content-Type": kind})) as url:
         aws = logged_in(url)
         with pytest.raises(AwsUnavailableError, match="look for a proxy"):
             describe(aws.dynamodb(), ARN)
@@ -232,7 +196,7 @@ def test_what_iam_refuses_redshift_is_said(logged_in: Callable[[str], AWS], way:
     xml = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
     json = f'{{"__type":"{code}","message":"no"}}'
     serverless = way.startswith("workgroup")
-    with answering(400, (json if serverless else xml).encode(), {"x-amzn-RequestId": "R"}) as url:
+    with answering(lambda _: (400, (json if serverless else xml).encode(), {"x-amzn-RequestId": "R"})) as url:
         aws = logged_in(url)
         warehouse = open_warehouse(f"redshift://me@/db?{way}&region=us-east-1&iam_role=default", aws=aws)
         with (
@@ -252,17 +216,10 @@ def test_what_is_no_redshift_is_said_to_be_none(said: bytes, monkeypatch: pytest
             self.request.sendall(said)
             self.request.shutdown(socket.SHUT_WR)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeting) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            place = f"127.0.0.1:{server.server_address[1]}"
-            warehouse = open_warehouse(f"redshift://me@{place}/db?sslmode=disable&iam_role=default")
-            with pytest.raises(DdbAssetsError, match=r"127\.0\.0\.1/db"), warehouse:
-                pass
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeting)) as place:
+        warehouse = open_warehouse(f"redshift://me@{place}/db?sslmode=disable&iam_role=default")
+        with pytest.raises(DdbAssetsError, match=r"127\.0\.0\.1/db"), warehouse:
+            pass
 
 
 def test_a_bucket_that_cannot_be_one_is_no_lost_connection() -> None:

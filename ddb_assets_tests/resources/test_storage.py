@@ -20,6 +20,7 @@ from ddb_assets.resources.storage import (
     join,
     split_s3,
 )
+from ddb_assets_tests.http_answers import answering, serving
 from ddb_assets_tests.places import Place, s3_client
 
 
@@ -244,14 +245,8 @@ class Unsteady(BaseHTTPRequestHandler):
 def unsteady(breaks: int, *, changes: bool = False) -> Iterator[tuple[Storage, "list[str | None]"]]:
     ranges: list[str | None] = []
     handler = type("Handler", (Unsteady,), {"breaks": breaks, "changes": changes, "ranges": ranges})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield Storage(s3_client(f"http://127.0.0.1:{server.server_port}")), ranges
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as place:
+        yield Storage(s3_client(f"http://{place}")), ranges
 
 
 @pytest.mark.parametrize("piece", [1000, 100_000, -1])
@@ -278,24 +273,12 @@ def test_an_object_that_changed_meanwhile_is_not_pieced_together() -> None:
 
 
 def test_access_refused() -> None:
-    class Refusing(Unsteady):
-        def do_GET(self) -> None:
-            body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-            self.send_response(403)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            refused = Storage(s3_client(f"http://127.0.0.1:{server.server_port}"))
-            with pytest.raises(StorageError, match="AWS refuses access to s3://bucket/key: grant s3:GetObject"):
-                refused.read("s3://bucket/key")
-        finally:
-            server.shutdown()
-            thread.join()
+    body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+    with (
+        answering(lambda _: (403, body, {})) as url,
+        pytest.raises(StorageError, match="AWS refuses access to s3://bucket/key: grant s3:GetObject"),
+    ):
+        Storage(s3_client(url)).read("s3://bucket/key")
 
 
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
