@@ -255,12 +255,13 @@ def wait_for_items(world: World, table: str, count: int) -> None:
 def test_killed_or_interrupted_it_goes_on(world: World, environment: dict[str, str], signal_: signal.Signals) -> None:
     source, destination = world.table(ID, some(300)), world.table(ID, [{"id": {"S": "over"}}])
     arguments = (source, destination, "--clean=extra", "--yes", "--segments", "4", "--workers", "2", "--json")
-    # so slow that there is time to look and to send a signal before the copy is done, on a busy machine too
-    slow = frozenset({Fault.SLOW})
-    world.proxy.schedule = Schedule(rate=1.0, budget=10_000, faults=slow, page_limit=15, delay=0.4)
+    # the answers to all writes but the first few are late, so that the copy cannot be done before the signal comes
+    slow, writes = frozenset({Fault.SLOW}), frozenset({"BatchWriteItem"})
+    world.proxy.schedule = Schedule(rate=1.0, spared=3, faults=slow, operations=writes, page_limit=15, delay=3.0)
     running = start(environment, *arguments)
     wait_for_items(world, destination, 60)
     running.send_signal(signal_)
+    world.proxy.schedule = Schedule(rate=1.0, faults=slow, operations=writes, page_limit=15, delay=0.4)
     out, _ = running.communicate(timeout=60)
     if signal_ == signal.SIGKILL:
         assert running.returncode == -signal.SIGKILL
