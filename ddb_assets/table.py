@@ -7,19 +7,17 @@ Pure: no dagster, no boto3. `table: Orders` alone is a whole contract. How a con
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from ddb_assets.column_type import SqlType
+from ddb_assets.contract_model import ContractModel
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path, parse_path
 from ddb_assets.exports.windows import Cadence, WindowError
+from ddb_assets.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
 
-_MAPS, _LISTS = frozenset({"M"}), frozenset({"L", "SS", "NS", "BS"})
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 MAX_NAME = 100
 """Leaves room for the suffixes of companion tables and of child relations; DynamoDB's own names have up to 255."""
@@ -64,31 +62,6 @@ def _owner(text: str) -> str:
     return text
 
 
-def _name_keys(schema: dict[str, Any]) -> None:
-    """Lists the keys for checkers of the JSON schema, whose own message only says that one is not allowed."""
-    schema["propertyNames"] = {"enum": list(schema["properties"])}
-
-
-class _Contract(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_name_keys)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: object) -> object:
-        """Refuses unknown keys before pydantic does, because its own message does not say which ones there are."""
-        unknown = [key for key in data if key not in cls.model_fields] if isinstance(data, dict) else []
-        if unknown:
-            allowed = ValueError(f"unknown key; allowed here: {', '.join(cls.model_fields)}")
-            raise ValidationError.from_exception_data(
-                cls.__name__,
-                [
-                    InitErrorDetails(type="value_error", loc=(key,), input=data, ctx={"error": allowed})
-                    for key in unknown
-                ],
-            )
-        return data
-
-
 def _cadence(text: str) -> str:
     try:
         Cadence.parse(text)
@@ -97,7 +70,7 @@ def _cadence(text: str) -> str:
     return text
 
 
-class KeySchema(_Contract):
+class KeySchema(ContractModel):
     """A table's partition key and, if it has one, its sort key, by attribute name."""
 
     partition_key: Annotated[str, Field(min_length=1)]
@@ -125,46 +98,18 @@ KeyText = Annotated[KeySchema, BeforeValidator(_key_schema, json_schema_input_ty
 """A key schema, also as text: `PK` or `PK,SK`."""
 
 
-class ExportTarget(_Contract):
+class ExportTarget(ContractModel):
     """Where a table's exports go when not to the project's bucket."""
 
     bucket: Annotated[str, Field(min_length=3, max_length=255)]
     prefix: str = ""
 
 
-ContractMode = Literal["evolve", "freeze", "discard_value", "discard_row"]
-"""What happens to an attribute or a type that the stored schema does not have.
-
-evolve: it becomes a column, or a wider one; a type that cannot be joined stays in `_ddb_extra`. freeze: nothing of the
-export is loaded. discard_value: the value is left out and counted. discard_row: the item goes to quarantine.
-"""
-Oversize = Literal["extra", "truncate", "spill", "quarantine"]
-"""What happens to a text longer than its column or than SUPER allows (65,535 bytes): into `_ddb_extra` in pieces, cut and
-counted, written to a file of its own with its URI in the column, or the item goes to quarantine."""
-Mask = Literal["sha256", "hmac", "drop"]
-"""What stands in for a value that must not be written: its SHA-256, its HMAC-SHA-256 under a secret, or NULL."""
-
-
-def _sql_type(text: str) -> str:
-    return str(SqlType.parse(text))
-
-
 Compression = Literal["zstd", "snappy"]
 """Of Parquet parts. zstd makes smaller files; a reader that does not know it may know Snappy."""
 
 
-class ColumnOptions(_Contract):
-    """What a contract says of one attribute path; `contract`, `oversize`, `mask` and `exclude` also hold below it."""
-
-    rename: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=127)] | None = None
-    type: Annotated[str, AfterValidator(_sql_type)] | None = None
-    exclude: bool = False
-    mask: Mask | None = None
-    contract: ContractMode | None = None
-    oversize: Oversize | None = None
-
-
-class WarehouseOptions(_Contract):
+class WarehouseOptions(ContractModel):
     """How a table's relations lie in Redshift once they are made, by their columns' names; DuckDB has only the views.
 
     diststyle: rows lie where their partition key says, evenly, on every node, or where Redshift likes. Encodings under
@@ -174,9 +119,9 @@ class WarehouseOptions(_Contract):
 
     diststyle: Literal["key", "even", "all", "auto"] = "key"
     sortkey: tuple[str, ...] = ()
-    encode: dict[
-        str, Literal["az64", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "raw", "zstd"]
-    ] = {}
+    encode: dict[str, Literal["az64", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "raw", "zstd"]] = (
+        Field(default_factory=dict)
+    )
     slices: Annotated[int, Field(ge=1, le=4096)] = 16
     compression: Compression = "zstd"
     views: Annotated[
@@ -186,42 +131,7 @@ class WarehouseOptions(_Contract):
     ] = ""
 
 
-_STRICTEST = ("exclude", "drop", "hmac", "sha256")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What holds for one attribute path once everything above it is taken into account.
-
-    `below` is the strictest way in which something below the path is hidden, `shapes` are the types in which that
-    something can be found. `whole`: a value that is hidden as a whole, because it has another type than those.
-    """
-
-    contract: ContractMode = "evolve"
-    oversize: Oversize = "extra"
-    mask: Mask | None = None
-    exclude: bool = False
-    type: str | None = None
-    rename: str | None = None
-    below: str | None = None
-    shapes: frozenset[str] = frozenset()
-    whole: bool = False
-
-    def of(self, descriptor: str) -> "Policy":
-        """The policy for a value of this type.
-
-        Where the contract hides `customer.email`, a customer that is a text or a list may hold an address as well: such a
-        value is left out whole if the contract leaves out anything below, else masked whole.
-        """
-        if self.below is None or self.exclude or descriptor == "NULL" or descriptor in self.shapes:
-            return self
-        strictest = min(filter(None, (self.below, self.mask)), key=_STRICTEST.index)
-        if strictest in {"exclude", "drop"}:
-            return replace(self, exclude=True, whole=True)
-        return replace(self, mask=cast("Mask", strictest), whole=True)
-
-
-class Table(_Contract):
+class Table(ContractModel):
     """What the project knows of one DynamoDB table before it has looked at it."""
 
     table: Annotated[
@@ -235,11 +145,11 @@ class Table(_Contract):
     nested: Annotated[
         dict[AttributePath, Literal["flatten", "json", "child"]],
         Field(description="per path: maps flatten or json; lists json or a child relation"),
-    ] = {}
+    ] = Field(default_factory=dict)
     columns: Annotated[
         dict[AttributePath, ColumnOptions],
         Field(description="per path: rename, type, exclude, mask, contract, oversize"),
-    ] = {}
+    ] = Field(default_factory=dict)
     contract: Annotated[ContractMode, Field(description="what happens to attributes and types never seen before")] = (
         "evolve"
     )
@@ -326,49 +236,26 @@ class Table(_Contract):
         return {parse_path(text): kind for text, kind in self.nested.items()}
 
     @cached_property
-    def _options(self) -> dict[tuple[Step, ...], ColumnOptions]:
-        return {parse_path(text): options for text, options in self.columns.items()}
+    def _policies(self) -> Policies:
+        return Policies(
+            {parse_path(text): options for text, options in self.columns.items()},
+            Policy(contract=self.contract, oversize=self.oversize),
+        )
 
-    @cached_property
+    @property
     def hides(self) -> bool:
         """Whether there are values that must not be written as they are, not even in quarantine."""
         return any(options.mask or options.exclude for options in self.columns.values())
 
+    def policy(self, path: Sequence[Step | int]) -> Policy:
+        """What the contract says of this path, directly or by what it says of the paths above it."""
+        return self._policies.of(path)
+
     def shown(self, path: Sequence[Step | int]) -> tuple[Step | int, ...]:
         """As much of a path as may be told: no names below what is hidden, for they are data as well."""
         for length, step in enumerate(path):
-            policy = self.policy(tuple(s if isinstance(s, str) else None for s in path[:length]))
+            policy = self.policy(path[:length])
             hidden_below = policy.below and ("M" if isinstance(step, str) else "L") not in policy.shapes
             if policy.exclude or policy.mask or hidden_below:
                 return tuple(path[:length])
         return tuple(path)
-
-    def policy(self, path: tuple[Step, ...]) -> Policy:
-        """What the contract says of this path, directly or by what it says of the paths above it."""
-        if path not in self._policies:
-            self._policies[path] = self._policy(path)
-        return self._policies[path]
-
-    @cached_property
-    def _policies(self) -> dict[tuple[Step, ...], Policy]:
-        return {}
-
-    def _policy(self, path: tuple[Step, ...]) -> Policy:
-        above = self.policy(path[:-1]) if path else Policy(contract=self.contract, oversize=self.oversize)
-        own = self._options.get(path) or ColumnOptions()
-        hidden = {
-            deeper: "exclude" if options.exclude else options.mask
-            for deeper, options in self._options.items()
-            if len(deeper) > len(path) and deeper[: len(path)] == path and (options.exclude or options.mask)
-        }
-        shapes = [_LISTS if deeper[len(path)] is None else _MAPS for deeper in hidden]
-        return Policy(
-            below=min(filter(None, hidden.values()), key=_STRICTEST.index, default=None),
-            shapes=frozenset().union(*shapes),
-            contract=own.contract or above.contract,
-            oversize=own.oversize or above.oversize,
-            mask=own.mask or above.mask,
-            exclude=own.exclude or above.exclude,
-            type=own.type,
-            rename=own.rename,
-        )

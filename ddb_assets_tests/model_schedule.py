@@ -10,8 +10,9 @@ import pytest
 from hypothesis import strategies as st
 
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.policy import ColumnOptions
 from ddb_assets.sandbox.exporter import Export
-from ddb_assets.table import ColumnOptions, Table
+from ddb_assets.table import Table
 from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets_tests.model_known import NO_KEY, UNREAD, UNREADABLE, blind, known_of, told
 from ddb_assets_tests.model_world import Attributes, Crash, ServerFault, Sort, World

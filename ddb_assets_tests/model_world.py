@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 from ddb_assets.exports.manifest import read_export
-from ddb_assets.parquet.flatten import REPORT, flatten, read_report
+from ddb_assets.microseconds import to_micros
+from ddb_assets.parquet.flatten import flatten
+from ddb_assets.parquet.output import REPORT, read_report
 from ddb_assets.parquet.report import Relation
 from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
-from ddb_assets.sandbox.clock import Clock, to_micros
+from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.exporter import Export, Exporter, Window
 from ddb_assets.table import KeySchema, Table
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse

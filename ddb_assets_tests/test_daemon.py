@@ -10,7 +10,8 @@ import pytest
 
 from ddb_assets.exports.windows import Cadence, Window
 from ddb_assets.metadata import asset_key
-from ddb_assets.sandbox.clock import Clock, from_micros
+from ddb_assets.microseconds import from_micros
+from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.sandboxed import demo_sandbox, export_count
 from ddb_assets_tests.served import Project, until

@@ -60,5 +60,6 @@ def _kept(folder: str) -> tuple[str, ...]:
         names = {str(name) for name in listed}
     except (orjson.JSONDecodeError, KeyError, TypeError):
         raise FolderError(f"{root / LIST} is not a list of ours: name a new folder") from None
-    present = refuse_others(storage, folder, {str(root / name) for name in (*names, LIST)}.__contains__)
+    present = [entry.uri for entry in storage.list(folder)]
+    refuse_others(folder, present, {str(root / name) for name in (*names, LIST)}.__contains__)
     return tuple(sorted(name for uri in present if (name := str(Path(uri).relative_to(root))) in names))

@@ -13,7 +13,8 @@ import click
 from ddb_assets.cli.flatten import flatten_source, print_advice, print_report
 from ddb_assets.cli.output import json_option, print_grid, print_json, say
 from ddb_assets.cli.source import Source, open_source, source_options
-from ddb_assets.parquet.flatten import QUARANTINE, SPILL, Flattened
+from ddb_assets.parquet.flatten import Flattened
+from ddb_assets.parquet.output import QUARANTINE, SPILL
 from ddb_assets.parquet.schema_store import HeldSchemas
 from ddb_assets.resources.storage import join
 from ddb_assets.settings import LAKE, WAREHOUSE, state_folder

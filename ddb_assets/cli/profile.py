@@ -23,7 +23,8 @@ from ddb_assets.parquet.record import times
 from ddb_assets.parquet.rules import Rules
 from ddb_assets.parquet.schema import Schema
 from ddb_assets.parquet.visible import visible
-from ddb_assets.table import ColumnOptions, Table
+from ddb_assets.policy import ColumnOptions
+from ddb_assets.table import Table
 
 TYPE = "ddb_assets.components.DynamoDBTable"
 

@@ -1,15 +1,28 @@
-"""Whether a contract still agrees with the schema that is stored: what it says now of columns that are there already.
+"""Whether a run still agrees with the stored schema: in its identity, and in what its contract says of known columns.
 
 What can be done without a lie is done while the schema grows (`infer.py`); what would leave rows of former loads
 otherwise than the contract says is refused here, with what to do.
 """
 
 from ddb_assets.dynamodb.attribute_value import Step, format_path
-from ddb_assets.parquet.infer import SchemaError
-from ddb_assets.parquet.schema import ARRAYS, Node, Schema, walk
+from ddb_assets.exports.manifest import Export
+from ddb_assets.parquet.identity import RESTART, Identity
+from ddb_assets.parquet.schema import ARRAYS, Node, Schema, SchemaError, walk
 from ddb_assets.table import Table
 
 ANEW = "or begin the table anew under another `name`"
+
+
+def check_identity(stored: Schema, identity: Identity, export: Export, table: Table) -> None:
+    """Raises SchemaError when rows of this export would not go with those that the stored schema was made for."""
+    found = identity.differences(stored.identity) if stored.identity else []
+    if stored.table_arn not in {"", export.table_arn}:
+        found.append(f"it is of {stored.table_arn}, this export of {export.table_arn}")
+    if found:
+        raise SchemaError(
+            f"the stored schema of {table.name!r} does not go with this export: {'; '.join(found)}. Put back what it was, "
+            f"give the table another name in its contract, or start it over with a full export: {RESTART}"
+        )
 
 
 def check_agreement(schema: Schema, table: Table, *, full: bool) -> None:

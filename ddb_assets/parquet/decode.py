@@ -34,7 +34,7 @@ from ddb_assets.parquet.record import count_names
 from ddb_assets.parquet.rules import WHAT_HAPPENS, Rules
 from ddb_assets.parquet.schema import Node, index_name
 from ddb_assets.parquet.timestamps import EPOCH_UNITS, epoch_column, loose_column
-from ddb_assets.table import Policy
+from ddb_assets.policy import Policy
 
 UNKNOWN = Node(kind="json", accepts=())
 

@@ -34,7 +34,7 @@ from ddb_assets.parquet.observed_type import HOLDS
 from ddb_assets.parquet.rules import DISCARDED, WHAT_HAPPENS, Misfits, Rules, cut
 from ddb_assets.parquet.schema import ARRAYS, EXTRA, STRINGS, Node, index_name
 from ddb_assets.parquet.super_value import plain_map, plain_scalar, plain_text
-from ddb_assets.table import Policy
+from ddb_assets.policy import Policy
 
 TYPES = "$types"
 """The member of `_ddb_extra` that names types which plain JSON and the schema do not tell: path -> descriptor."""

@@ -7,32 +7,30 @@ files are reached through the storage handed in. Memory is a few blocks and a pa
 
 import hashlib
 import os
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
-from pydantic import ValidationError
 
-from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
-from ddb_assets.parquet.agreement import check_agreement
+from ddb_assets.parquet import output
+from ddb_assets.parquet.agreement import check_agreement, check_identity
 from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.declared import with_declared
 from ddb_assets.parquet.hidden import hidden_columns
-from ddb_assets.parquet.identity import RESTART, Identity
+from ddb_assets.parquet.identity import Identity
 from ddb_assets.parquet.infer import agreed, extend
 from ddb_assets.parquet.key_check import refuse_wrong_key
+from ddb_assets.parquet.output import QUARANTINE, SPILL, UNREAD, FlattenError
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.part_writer import PartWriter
 from ddb_assets.parquet.parts import align
-from ddb_assets.parquet.profile import Seen, path_rows
+from ddb_assets.parquet.profile import Seen, profile_document
 from ddb_assets.parquet.quarantine import quarantine_line
 from ddb_assets.parquet.record import times
 from ddb_assets.parquet.report import Part, Relation, Report
@@ -41,23 +39,16 @@ from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, begin, next_version
 from ddb_assets.parquet.unread import MAX_UNREAD, UnreadKey, write_unread
 from ddb_assets.parquet.visible import visible
-from ddb_assets.resources.owned_folder import FolderError, OwnedFolder, normalized
-from ddb_assets.resources.storage import MissingFileError, StorageError
+from ddb_assets.resources.owned_folder import OwnedFolder, normalized
 from ddb_assets.table import KeySchema, Table
 
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
-REPORT, SCHEMA, PROFILE, QUARANTINE, SPILL = "report.json", "schema.json", "profile.json", "_quarantine", "_spill"
-UNREAD = "_unread"
 BLOCK_BYTES = 6 << 20
 MAX_ATTEMPTS = 5
 REASONS, REASON_LENGTH = 3, 300
 MAX_UNKNOWN, OTHERS = 50, "others"  # names of unknown members told apart
-
-
-class FlattenError(DdbAssetsError):
-    """An export cannot be flattened, or what came out does not add up to what went in."""
 
 
 @dataclass(frozen=True)
@@ -94,76 +85,31 @@ def flatten(
     `restart` a new line of schema documents begins, whatever the stored one says of key, masks and columns.
     `on_progress` gets how many more lines are done, from any thread.
 
-    Raises FolderError for a folder that is not for us to fill, FlattenError, or ManifestError when a data file is damaged.
+    Raises FolderError for a folder that is not for us to fill, SchemaError for a stored schema that does not go with this
+    run, FlattenError for counts that do not add up, ManifestError for a damaged data file.
     """
     started = time.monotonic()
     out = normalized(out, {export.uri, *(file.uri.rpartition("/")[0] for file in export.files)})
     start: Schema | None = None
     for _ in range(MAX_ATTEMPTS):
         stored = schemas.latest(table.name) if schemas else None
-        with _output(storage, out) as folder:
+        with output.attempt(storage, out) as folder:
             run = _Run(storage, export, table, key, folder, stored, start, on_progress, restart=restart)
             if run.work(workers or os.cpu_count() or 1):
                 report = run.report(started)
                 folder.check()
                 if schemas is None or run.schema == stored or schemas.publish(run.schema):
-                    return _finished(storage, folder, run, report, schemas)
+                    seen = visible(run.seen, table)
+                    profile = profile_document(report.export_id, seen)
+                    if schemas:
+                        schemas.keep_profile(table.name, profile)
+                    output.finish(folder, report, run.schema, profile, run.spilled)
+                    return Flattened(report, run.schema, seen)
                 start = None  # another run stored that version first: its columns count too
             else:
                 start = run.schema  # a column that nobody has stored yet turned out to be another
             folder.give_up()
     raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
-
-
-def _finished(
-    storage: "Storage", folder: OwnedFolder, run: "_Run", report: Report, schemas: SchemaStore | None
-) -> Flattened:
-    """Writes what is told of the parts, the report last, and deletes what the folder held before."""
-    seen = visible(run.seen, run.table)
-    profile = orjson.dumps({"export_id": report.export_id, "paths": list(path_rows(seen))}, option=orjson.OPT_INDENT_2)
-    storage.write(folder.fixed(SCHEMA), run.schema.model_dump_json(indent=1).encode())
-    storage.write(folder.fixed(PROFILE), profile)
-    if schemas:
-        schemas.keep_profile(run.table.name, profile)
-    storage.write(folder.named(REPORT), report.model_dump_json(indent=1).encode())
-    folder.finish({*_listed(folder.uri, report), *run.spilled})
-    return Flattened(report, run.schema, seen)
-
-
-@contextmanager
-def _output(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
-    """The folder of one attempt; what the attempt wrote is gone again when it fails."""
-    try:
-        former = _listed(out, read_report(storage, out))
-    except MissingFileError:
-        former = ()
-    except FlattenError as error:
-        raise FolderError(f"{out} cannot be replaced, for its report is not one of ours: {error}") from None
-    spilled = re.compile(rf"{re.escape(out)}/{SPILL}/[0-9a-f]{{64}}\.txt")
-    folder = OwnedFolder(
-        storage, out, former, fixed=(SCHEMA, PROFILE, REPORT), permanent=lambda uri: spilled.fullmatch(uri) is not None
-    )
-    try:
-        yield folder
-    except (Exception, KeyboardInterrupt):
-        with suppress(StorageError):
-            folder.give_up()
-        raise
-
-
-def _listed(out: str, report: Report) -> tuple[str, ...]:
-    """The files of a flattened export, as its report lists them; spilled texts stay, for rows refer to them."""
-    return (*report.files, *(f"{out}/{name}" for name in (REPORT, SCHEMA, PROFILE)))
-
-
-def read_report(storage: "Storage", out: str) -> Report:
-    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it is no report."""
-    try:
-        return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        raise FlattenError(f"{out}/{REPORT}: {where}: {first['msg']}; flatten the export again") from None
 
 
 class _Run:
@@ -188,17 +134,12 @@ class _Run:
         schema = start or self.stored or begin(table, key, export)
         self.identity = Identity.of(table, key.attributes, rules.secret, schema.id)
         if self.stored:
-            _refuse_another(self.stored, self.identity, export, schemas=table.name)
+            check_identity(self.stored, self.identity, export, table)
             check_agreement(self.stored, table, full=export.kind == "full")
         schema = agreed(schema, table, export.id)
         self.schema = schema.model_copy(update={"changes": (), "identity": self.identity})
-        self.storage, self.export, self.table, self.folder, self.on_progress = (
-            storage,
-            export,
-            table,
-            folder,
-            on_progress,
-        )
+        self.storage, self.export, self.table, self.folder = storage, export, table, folder
+        self.on_progress = on_progress
         self.incremental = export.kind == "incremental"
         self.spilled: list[str] = []
         self.reader = BlockReader(key.attributes, self.incremental, times(export), rules, self._grow)
@@ -364,18 +305,6 @@ class _Run:
             reasons=tuple(text for _, _, text in self.reasons),
             unread=self._unread(relations[0]),
             unknown_members=dict(sorted(self.unknown.items())),
-        )
-
-
-def _refuse_another(stored: Schema, identity: Identity, export: Export, *, schemas: str) -> None:
-    """Raises FlattenError when rows of this run would not go with those that the stored schema was made for."""
-    found = identity.differences(stored.identity) if stored.identity else []
-    if stored.table_arn not in {"", export.table_arn}:
-        found.append(f"it is of {stored.table_arn}, this export of {export.table_arn}")
-    if found:
-        raise FlattenError(
-            f"the stored schema of {schemas!r} does not go with this export: {'; '.join(found)}. Put back what it was, "
-            f"give the table another name in its contract, or start it over with a full export: {RESTART}"
         )
 
 

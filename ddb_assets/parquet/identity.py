@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from ddb_assets.table import Mask, Table
+from ddb_assets.policy import Mask
+from ddb_assets.table import Table
 
 if TYPE_CHECKING:
     from ddb_assets.exports.manifest import Export

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from ddb_assets.column_type import SqlType, join, storable, varchar
 from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
-from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.observed_type import (
     ORDER,
@@ -36,11 +35,13 @@ from ddb_assets.parquet.schema import (
     Change,
     Node,
     Schema,
+    SchemaError,
     index_name,
     walk,
 )
 from ddb_assets.parquet.visible import visible
-from ddb_assets.table import Policy, Table
+from ddb_assets.policy import Policy
+from ddb_assets.table import Table
 
 DATA_NAMES = 16
 DATA_NAMES_FILL = 0.1
@@ -50,10 +51,6 @@ MAX_COLUMNS = 1590
 
 MAX_JSON_PATHS = 1000
 """Below one JSON column: to decode a path takes as long per block as to read some hundred values one by one."""
-
-
-class SchemaError(DdbAssetsError):
-    """The contract asks for a column that the stored schema cannot be grown to."""
 
 
 def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = None) -> Schema:

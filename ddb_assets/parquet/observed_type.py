@@ -9,7 +9,7 @@ from ddb_assets.column_type import SqlType, numeric, varbyte, varchar
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.parquet import timestamps
 from ddb_assets.parquet.profile import Seen
-from ddb_assets.table import Policy
+from ddb_assets.policy import Policy
 
 ORDER: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B", "M", "L", "SS", "NS", "BS", "NULL")
 """Which type a path takes when several were seen equally often."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
 
+import orjson
+
 from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path, number_text
 from ddb_assets.parquet.timestamps import form
 
@@ -155,3 +157,8 @@ def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:
             "example": here.example,
             "unnamed": here.rest.total if here.rest else 0,
         }
+
+
+def profile_document(export_id: str, seen: Seen) -> bytes:
+    """What `profile.json` says of an export: a row per path."""
+    return orjson.dumps({"export_id": export_id, "paths": list(path_rows(seen))}, option=orjson.OPT_INDENT_2)

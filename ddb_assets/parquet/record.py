@@ -7,13 +7,14 @@ delete. The guide shows `WriteTimestampMicros` as a bare string, AWS's own loade
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
 import orjson
 
 from ddb_assets.dynamodb.attribute_value import MAX_DEPTH, NUL, AttributeValueError, number, split
 from ddb_assets.exports.manifest import Export
+from ddb_assets.microseconds import to_micros
 
 Image = dict[str, Any]
 """Attributes by name, in DynamoDB JSON."""
@@ -21,7 +22,6 @@ IMAGES = ("Keys", "NewImage", "OldImage")
 MAX_LEVELS = 2 + 2 * MAX_DEPTH + 3
 """Of JSON in a line: record and image, a descriptor and its M or L at each depth, and in the deepest a set's members."""
 TOO_DEEP = f"nested deeper than the {MAX_DEPTH} levels that DynamoDB has"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def times(export: Export) -> tuple[int, int]:
 
 
 def _micros(time: datetime | None) -> int:
-    return (cast("datetime", time) - EPOCH) // timedelta(microseconds=1)  # a manifest without it is refused
+    return to_micros(cast("datetime", time))  # a manifest without it is refused
 
 
 def load_line(line: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ import polars as pl
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.policy import ContractMode, Mask, Policy
 from ddb_assets.settings import MASK_SECRET
-from ddb_assets.table import ContractMode, Mask, Policy, Table
+from ddb_assets.table import Table
 
 PIECE_BYTES = 65_000
 MASKED = SqlType("VARCHAR", 64)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.identity import Identity
 from ddb_assets.parquet.names import RESERVED_PREFIX
 from ddb_assets.parquet.report import Column, Relation
@@ -26,6 +27,10 @@ ARRAYS: frozenset[Descriptor] = frozenset({"L", "SS", "NS", "BS"})
 """Descriptors that look alike in plain JSON; a JSON node takes at most one of each group, so that JSON can be read back."""
 PLAIN: frozenset[Descriptor] = frozenset({"S", "N", "BOOL", "NULL", "M", "L"})
 """Descriptors that plain JSON tells by itself."""
+
+
+class SchemaError(DdbAssetsError):
+    """The stored schema of a table does not go with a run: with its identity, or with what its contract asks for."""
 
 
 class _Document(BaseModel):

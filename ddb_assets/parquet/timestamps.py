@@ -11,6 +11,7 @@ from decimal import Decimal
 import polars as pl
 
 from ddb_assets.column_type import SqlType
+from ddb_assets.microseconds import from_micros, to_micros
 
 _TEXT = re.compile(
     r"(?P<date>[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))"
@@ -31,7 +32,6 @@ EPOCH_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 """Forms of numbers that are times since 1970 UTC, and the microseconds of one."""
 _EPOCHS = {"s": (10**8, 10**11), "ms": (10**11, 10**14), "us": (10**14, 10**17)}
 """Which magnitudes are which: all of them are the years 1973 to 5138. What is smaller or larger is no time."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def form(text: str) -> str | None:
@@ -89,7 +89,7 @@ def epoch(number: Decimal, type_: SqlType) -> datetime | None:
         return None
     for unit, (least, most) in _EPOCHS.items():
         if least <= number < most:
-            value = EPOCH + timedelta(microseconds=int(number * EPOCH_UNITS[unit]))
+            value = from_micros(int(number * EPOCH_UNITS[unit]))
             return value if type_.name == "TIMESTAMPTZ" else value.replace(tzinfo=None)
     return None
 
@@ -151,7 +151,7 @@ def write(value: datetime | date, form_: str) -> str:
     if not isinstance(value, datetime):
         return value.isoformat()
     if form_ in EPOCH_UNITS:
-        return str((value.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=EPOCH_UNITS[form_]))
+        return str(to_micros(value.replace(tzinfo=UTC)) // EPOCH_UNITS[form_])
     digits = int(form_[2])
     text = value.strftime(f"%Y-%m-%d{form_[0]}%H:%M:%S")
     fraction = f".{value.microsecond:06d}"[: digits + 1] if digits else ""

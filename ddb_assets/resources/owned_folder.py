@@ -58,15 +58,13 @@ def normalized(folder: str, sources: Iterable[str] = ()) -> str:
     return folder
 
 
-def refuse_others(storage: "Storage", folder: str, is_ours: Callable[[str], object]) -> tuple[str, ...]:
-    """The URIs of all files below a folder, which are ours. Raises FolderError when one is not."""
-    present = [entry.uri for entry in storage.list(folder)]
+def refuse_others(folder: str, present: Iterable[str], is_ours: Callable[[str], object]) -> None:
+    """Raises FolderError when one of the files in a folder is not ours; `present` are the URIs of all of them."""
     if others := [uri for uri in present if not is_ours(uri) and not PARTIAL.search(uri)]:
         raise FolderError(
             f"{folder} holds {len(others)} files that ddb_assets has not written there, such as {others[0]}: name an empty or "
             "new folder, or move them away"
         )
-    return tuple(present)
 
 
 class OwnedFolder:
@@ -88,15 +86,13 @@ class OwnedFolder:
     ) -> None:
         self.storage, self.uri = storage, folder
         self.run = secrets.token_hex(RUN_DIGITS // 2)
-        named = set(listed)
-        runs = self._known_runs()
-        mine = {self.named(name) for name in fixed} if runs else set()
-        present = refuse_others(
-            storage,
+        present = [entry.uri for entry in storage.list(folder)]
+        runs = self._known_runs(present)
+        known = {*listed, *(self.named(name) for name in (fixed if runs else ()))}
+        refuse_others(
             folder,
-            lambda uri: (
-                uri in named or uri in mine or _run_of(uri) in runs or self._claimed(uri) in runs or permanent(uri)
-            ),
+            present,
+            lambda uri: uri in known or _run_of(uri) in runs or self._claimed(uri) in runs or permanent(uri),
         )
         self._former = {uri for uri in present if not permanent(uri)}
         self._written: list[str] = []
@@ -143,9 +139,9 @@ class OwnedFolder:
         """Deletes what this run wrote; what the folder held before is as it was."""
         self.storage.delete([*self._written, self._claim])
 
-    def _known_runs(self) -> set[str]:
-        """The runs whose claims lie in the folder, and those that they name."""
-        claims = {run: entry.uri for entry in self.storage.list(self.uri) if (run := self._claimed(entry.uri))}
+    def _known_runs(self, present: Iterable[str]) -> set[str]:
+        """The runs whose claims are present, and those that they name."""
+        claims = {run: uri for uri in present if (run := self._claimed(uri))}
         named: set[str] = set()
         for uri in claims.values():
             with suppress(ValueError, AttributeError, TypeError):

@@ -6,19 +6,7 @@ writes moves the clock instead of waiting. Nothing else in the sandbox asks the 
 
 import threading
 import time
-from datetime import UTC, datetime, timedelta
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def to_micros(moment: datetime) -> int:
-    """An aware moment as microseconds since 1970, exact (a float of seconds is not)."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-def from_micros(micros: int) -> datetime:
-    """The aware moment in UTC, the inverse of `to_micros`."""
-    return EPOCH + timedelta(microseconds=micros)
+from datetime import timedelta
 
 
 class Clock:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox import demo_files, demo_items
-from ddb_assets.sandbox.clock import from_micros
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.server import Sandbox, Write
 

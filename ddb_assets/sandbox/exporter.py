@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 
+from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox import export_files
 from ddb_assets.sandbox.change_log import ChangeLog, LogReader
-from ddb_assets.sandbox.clock import from_micros
 from ddb_assets.sandbox.tables import SandboxTable
 
 if TYPE_CHECKING:

@@ -29,9 +29,10 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.backend import Recovery, SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
-from ddb_assets.sandbox.clock import Clock, to_micros
+from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.export_api import ExportApi
 from ddb_assets.sandbox.exporter import Exporter
 from ddb_assets.sandbox.image import Attributes

@@ -6,7 +6,6 @@ change afterwards is `window_assets.py`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 import dagster as dg
 from pydantic import Field
@@ -14,8 +13,9 @@ from pydantic import Field
 from ddb_assets import metadata
 from ddb_assets.automation import RETRIES, explained_failure, warehouse_pool
 from ddb_assets.column_type import SqlType
+from ddb_assets.microseconds import from_micros
 from ddb_assets.parquet.assets import relations
-from ddb_assets.parquet.flatten import read_report
+from ddb_assets.parquet.output import read_report
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -24,8 +24,9 @@ from ddb_assets.table_facts import of_table
 from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.history import History, history
 from ddb_assets.warehouse.inspection import Inspection, inspect
-from ddb_assets.warehouse.ledger import EPOCH, History, LoadResult, history
+from ddb_assets.warehouse.ledger import LoadResult
 from ddb_assets.warehouse.load import load
 
 
@@ -149,4 +150,4 @@ def _baseline(report: Report, known: History) -> metadata.Metadata:
     """What windows start from now: the newest full export of the ledger, which may be another than the one just loaded."""
     if known.baseline is None or known.baseline_table_id is None:
         return {}
-    return metadata.baseline(report, EPOCH + timedelta(microseconds=known.baseline), known.baseline_table_id)
+    return metadata.baseline(report, from_micros(known.baseline), known.baseline_table_id)

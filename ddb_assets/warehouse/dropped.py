@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from ddb_assets.column_type import MAX_VARCHAR
+from ddb_assets.parquet.identity import RESTART
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse.protocol import LoadError, Warehouse
 from ddb_assets.warehouse.sql import Statement, Table, tombstones
@@ -33,16 +34,15 @@ def refuse_dropped(warehouse: Warehouse, ledger: Table, report: Report) -> None:
     That is a full export which is newer than all that is loaded: it replaces every row. It needs the rows' keys and
     versions to do so.
     """
-    root = Table(ledger.schema, report.root.name)
-    gone, needed = _gone(warehouse, ledger, report)
-    if not gone or (not needed and _replaces_all(warehouse, ledger, report)):
+    gone, useless = _gone(warehouse, ledger, report)
+    if not gone or (not useless and _replaces_all(warehouse, ledger, report)):
         return
     what = ", ".join(gone[:LISTED]) + (f" and {len(gone) - LISTED} more" if len(gone) > LISTED else "")
     press = f"materialize snapshots/{report.name}, baseline/{report.name} and warehouse_baseline/{report.name}"
-    if needed:
+    if useless:
         todo = (
-            f"rows cannot be matched without it. Put it back from a backup; or drop {root}, delete the rows of relation "
-            f"{report.root.name!r} from {ledger}, and load a new full export ({press})"
+            f"rows cannot be matched without it. Put it back from a backup, or drop {', '.join(useless)} and start the table "
+            f"over with a full export: {RESTART}"
         )
     else:
         todo = (
@@ -52,10 +52,11 @@ def refuse_dropped(warehouse: Warehouse, ledger: Table, report: Report) -> None:
     raise LoadError(f"earlier loads filled {what}, and somebody dropped it: {todo}")
 
 
-def _gone(warehouse: Warehouse, ledger: Table, report: Report) -> tuple[list[str], bool]:
-    """What is gone, as text, and whether rows can no longer be matched without it."""
+def _gone(warehouse: Warehouse, ledger: Table, report: Report) -> tuple[list[str], list[str]]:
+    """What is gone, as text, and the tables whose rows can no longer be matched without it."""
     known = _known_columns(warehouse, ledger, report.root.name)
-    gone, needed = [], False
+    gone: list[str] = []
+    useless: list[str] = []
     for relation in report.relations:
         table, columns = Table(ledger.schema, relation.name), known.get(relation.name, frozenset())
         there = warehouse.catalog(table)
@@ -64,11 +65,11 @@ def _gone(warehouse: Warehouse, ledger: Table, report: Report) -> tuple[list[str
             continue
         lost = [c for c in relation.columns if c.name in columns and c.name not in there]
         gone += [f"column {c.name!r} of {table}" for c in lost]
-        needed = needed or any(c.role in {"key", "version"} for c in lost)
+        useless += [str(table)] if any(c.role in {"key", "version"} for c in lost) else []
     deletes = tombstones(Table(ledger.schema, report.root.name))
     if known and not warehouse.catalog(deletes):
         gone.append(f"table {deletes}")
-    return gone, needed
+    return gone, useless
 
 
 def _known_columns(warehouse: Warehouse, ledger: Table, relation: str) -> dict[str, frozenset[str]]:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.identity import RESTART, Identity
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.ledger import History, micros
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.times import end, start
 
 
 def check_report(report: Report) -> None:
@@ -49,9 +50,7 @@ def check_report(report: Report) -> None:
                 SqlType.parse(column.type)
             except ValueError as error:
                 raise LoadError(f"column {column.name!r} of relation {relation.name!r}: {error}") from error
-    start(report)
-    if not full:
-        micros(report.to_time, "to_time")
+    start(report), end(report)
 
 
 def check_quarantine(report: Report, allowed: int) -> None:
@@ -79,13 +78,6 @@ def check_quarantine(report: Report, allowed: int) -> None:
         f"again, or, to go on without them, set max_quarantined: {report.quarantined} (from the command line in a "
         "--config); then each of them keeps the row that it had"
     )
-
-
-def start(report: Report) -> int:
-    """The time from which on the export knows something, in microseconds."""
-    if report.export_type == "FULL_EXPORT":
-        return micros(report.export_time, "export_time")
-    return micros(report.from_time, "from_time")
 
 
 def refuse(report: Report, known: History) -> None:

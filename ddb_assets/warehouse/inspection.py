@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.guards import start
-from ddb_assets.warehouse.ledger import ledger, micros
+from ddb_assets.warehouse.ledger import ledger
 from ddb_assets.warehouse.protocol import Warehouse, number
 from ddb_assets.warehouse.sql import Statement, Table, count, quoted
+from ddb_assets.warehouse.times import end, start
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,6 @@ def _twice(schema: str, report: Report) -> Statement:
             f" INNER JOIN (SELECT DISTINCT {own} FROM {table} WHERE {version} >= ? AND {version} < ?) "
             f"AS {quoted('recent')} ON {same}"
         )
-        values = (start(report), micros(report.to_time, "to_time"))
+        values = (start(report), end(report))
     grouped = f"SELECT {names} FROM {table}{recent} GROUP BY {names} HAVING COUNT(*) > 1"
     return Statement(f"SELECT COUNT(*) FROM ({grouped}) AS {quoted('twice')}", values)

@@ -24,13 +24,15 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
 
+from ddb_assets.parquet.identity import RESTART
 from ddb_assets.parquet.report import Report
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ledgers, sql
 from ddb_assets.warehouse.dropped import refuse_dropped
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
 from ddb_assets.warehouse.hiding import hidden_paths, hide, prepare_hiding
-from ddb_assets.warehouse.ledger import History, LoadResult, forget, history, ledger, micros, record
+from ddb_assets.warehouse.history import History, history
+from ddb_assets.warehouse.ledger import LoadResult, forget, ledger, record
 from ddb_assets.warehouse.merge import merge
 from ddb_assets.warehouse.ownership import check_owned
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError, number
@@ -38,6 +40,7 @@ from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql import Table
 from ddb_assets.warehouse.staging import stage
 from ddb_assets.warehouse.tables import Tables, check_unchanged, prepare, provide_schema
+from ddb_assets.warehouse.times import end
 from ddb_assets.warehouse.unread import mark_stale
 
 DEFAULTS = WarehouseOptions()
@@ -179,8 +182,8 @@ def _start_over(warehouse: Warehouse, schema: str, report: Report, tables: Table
 def _check_present(warehouse: Warehouse, root: Table, known: History) -> None:
     if known.sequence and not warehouse.catalog(root):
         raise LoadError(
-            f"{root} is gone, but the ledger says that it was loaded {known.sequence} times: delete the rows of relation "
-            f"{root.name!r} from {ledger(root.schema or '', root.name)}, load a full export, then every window after it"
+            f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: put it back from a backup, or "
+            f"start the table over with a full export: {RESTART}"
         )
 
 
@@ -231,7 +234,7 @@ def _forget_deletes(warehouse: Warehouse, tables: Tables, report: Report, retent
     """Prunes tombstones; the time before which deletes are forgotten, or None when none was."""
     if report.export_type == "FULL_EXPORT":
         return None  # those older than it are gone already, and no longer needed
-    horizon = micros(report.to_time, "to_time") - retention // timedelta(microseconds=1)
+    horizon = end(report) - retention // timedelta(microseconds=1)
     if not number(warehouse, sql.count_until(tables.tombstones, tables.version, horizon - 1)):
         return None
     warehouse.execute(sql.delete_until(tables.tombstones, tables.version, horizon - 1))

@@ -14,10 +14,10 @@ Measured on DuckDB, 1,000 staged rows into 1,000,000: 33 ms of CPU, and 135 ms w
 
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse import sql
-from ddb_assets.warehouse.guards import start
-from ddb_assets.warehouse.ledger import History
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.tables import Tables
+from ddb_assets.warehouse.times import start
 from ddb_assets.warehouse.unread import delete_replaced, drop_older_than_baselines, remember
 
 

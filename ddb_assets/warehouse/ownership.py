@@ -7,7 +7,7 @@ list, is somebody else's.
 
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse import sql
-from ddb_assets.warehouse.ledger import History
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table
 

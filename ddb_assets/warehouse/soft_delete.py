@@ -18,15 +18,14 @@ has no rows in child tables.
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse import sql
-from ddb_assets.warehouse.guards import start
-from ddb_assets.warehouse.ledger import EPOCH, History
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.sql import DELETED_AT, Statement, Target, quoted, timestamp
 from ddb_assets.warehouse.tables import Tables
+from ddb_assets.warehouse.times import start, timestamp_value
 from ddb_assets.warehouse.unread import but_unread, delete_replaced, remember, unclear
 
 
@@ -109,7 +108,7 @@ def _insert_puts(tables: Tables, later: Sequence[int]) -> Statement:
     version = root.stage.column(tables.version)
     cases = [f"WHEN {stones.column(tables.version)} IS NOT NULL THEN {timestamp(stones.column(tables.version))}"]
     cases += [f"WHEN {version} < ? THEN CAST(? AS TIMESTAMP)"] * len(later)
-    values = [value for time in later for value in (time, _moment(time))]
+    values = [value for time in later for value in (time, timestamp_value(time))]
     columns = [c for c in root.relation.columns if c.role != "deleted"]
     names = ", ".join(quoted(name) for name in (*(c.name for c in columns), DELETED_AT))
     where = f" WHERE NOT {_deleted(root)}" if any(c.role == "deleted" for c in root.relation.columns) else ""
@@ -148,7 +147,7 @@ def _mark_vanished(tables: Tables, time: int) -> Statement:
     return Statement(
         f"UPDATE {table} SET {quoted(DELETED_AT)} = CAST(? AS TIMESTAMP) "
         f"WHERE {table.column(tables.version)} < ? AND {table.column(DELETED_AT)} IS NULL",
-        (_moment(time), time),
+        (timestamp_value(time), time),
     )
 
 
@@ -161,7 +160,7 @@ def _mark_vanished_sooner(tables: Tables, time: int) -> Statement:
         f"UPDATE {table} SET {quoted(DELETED_AT)} = CAST(? AS TIMESTAMP) "
         f"WHERE {table.column(tables.version)} < ? AND {table.column(DELETED_AT)} > CAST(? AS TIMESTAMP) "
         f"AND NOT EXISTS (SELECT 1 FROM {stones} WHERE {' AND '.join([*pairs, marked])})",
-        (_moment(time), time, _moment(time)),
+        (timestamp_value(time), time, timestamp_value(time)),
     )
 
 
@@ -174,8 +173,3 @@ def _drop_gone(root: Target) -> Statement:
 
 def _deleted(root: Target) -> str:
     return root.stage.column(root.relation.column("deleted").name)
-
-
-def _moment(micros: int) -> datetime:
-    """A TIMESTAMP value: UTC without a zone."""
-    return (EPOCH + timedelta(microseconds=micros)).replace(tzinfo=None)

@@ -5,11 +5,11 @@ What is done with them is `merge.py`; checks that need only the report are `guar
 
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.warehouse import ddl, sql
-from ddb_assets.warehouse.guards import start
 from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table, Target
 from ddb_assets.warehouse.staged_values import check_values
 from ddb_assets.warehouse.tables import Tables
+from ddb_assets.warehouse.times import start
 
 LOOKED_AT = 50  # columns that may be the sort key
 _KEY_TYPES = ("VARCHAR", "BIGINT", "DECIMAL", "VARBYTE", "TIMESTAMP", "DATE")

@@ -12,7 +12,7 @@ from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ddl, evolution, key_changes, retype, sql
-from ddb_assets.warehouse.ledger import History
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import InterruptedLoadError, Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table, Target
 from ddb_assets.warehouse.views import check_free, show, view_of

@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse import sql
-from ddb_assets.warehouse.guards import start
-from ddb_assets.warehouse.ledger import History
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import Warehouse, number
 from ddb_assets.warehouse.sql import DELETED_AT, EXPORT_ID, STALE_SINCE, Statement, Table, Target, quoted, timestamp
 from ddb_assets.warehouse.tables import Tables
+from ddb_assets.warehouse.times import start
 
 _GAPS, _SINCE = quoted("gaps"), quoted("since")
 
@@ -134,9 +134,8 @@ def _count_kept(tables: Tables, unread: Target, report: Report) -> Statement:
     """How many rows stay as they were because the export has their items, or may have, and nobody could read them."""
     root = tables.root
     if report.export_type == "FULL_EXPORT" and report.unkeyed:
-        live = _live(root).removeprefix(" AND ")
-        older = f"{root.table.column(tables.version)} < {start(report)}"
-        return sql.count(root.table, older, *([live] if live else []))
+        older = f"{root.table.column(tables.version)} < ?{_live(root)}"
+        return Statement(f"SELECT COUNT(*) FROM {root.table} WHERE {older}", (start(report),))
     return Statement(
         f"SELECT COUNT(*) FROM {root.table} INNER JOIN {unread.stage} ON {unread.matches(root.table, root.types)} "
         f"WHERE {root.table.column(STALE_SINCE)} IS NOT NULL"

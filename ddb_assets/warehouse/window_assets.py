@@ -14,7 +14,7 @@ from ddb_assets import metadata
 from ddb_assets.automation import AS_PARQUET_PASSES, RETRIES, explained_failure, warehouse_pool
 from ddb_assets.exports.chain import needed_facts
 from ddb_assets.parquet.assets import relations
-from ddb_assets.parquet.flatten import read_report
+from ddb_assets.parquet.output import read_report
 from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.partitions import (
     Event,

@@ -22,9 +22,9 @@ from ddb_assets.exports.request import (
     TableExports,
 )
 from ddb_assets.exports.windows import Cadence, Window
+from ddb_assets.microseconds import from_micros
 from ddb_assets.resources.aws_errors import AwsError
 from ddb_assets.resources.storage import Storage
-from ddb_assets.sandbox.clock import from_micros
 from ddb_assets.sandbox.server import Sandbox, Write
 
 if TYPE_CHECKING:

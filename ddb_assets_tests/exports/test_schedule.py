@@ -16,12 +16,12 @@ from ddb_assets.exports.request import Destination, Increment, TableExports
 from ddb_assets.exports.schedule import snapshot_schedule, window_schedule
 from ddb_assets.exports.window_assets import VIEW
 from ddb_assets.exports.windows import Cadence, Window
+from ddb_assets.microseconds import to_micros
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.backend import SandboxBackend
-from ddb_assets.sandbox.clock import to_micros
 from ddb_assets.sandbox.exporter import Export, Exporter
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, WAREHOUSE

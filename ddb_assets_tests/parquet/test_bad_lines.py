@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from ddb_assets.exports.manifest import ManifestError, read_export
-from ddb_assets.parquet.flatten import FlattenError, flatten, read_report
+from ddb_assets.parquet.flatten import flatten
+from ddb_assets.parquet.output import FlattenError, read_report
 from ddb_assets.parquet.report import Report
 from ddb_assets.resources.storage import MissingFileError, Storage
 from ddb_assets.table import KeySchema, Table

@@ -8,7 +8,8 @@ import pytest
 
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.parquet import identity as identities
-from ddb_assets.parquet.flatten import Flattened, FlattenError, flatten
+from ddb_assets.parquet.flatten import Flattened, flatten
+from ddb_assets.parquet.schema import SchemaError
 from ddb_assets.parquet.schema_store import HeldSchemas, SchemaStore, SchemaStoreError
 from ddb_assets.resources.storage import Storage
 from ddb_assets.table import KeySchema, Table
@@ -97,7 +98,7 @@ def test_a_change_of_identity_is_refused_until_it_is_asked_for(
     document = tmp_path / "schemas" / "orders" / "000001.json"
     if arn := change.pop("table_arn", None):
         document.write_text(json.dumps({**json.loads(document.read_text()), "table_arn": arn}))
-    with pytest.raises(FlattenError, match=said) as refused:
+    with pytest.raises(SchemaError, match=said) as refused:
         made(tmp_path, **change)
     assert "restart: true" in str(refused.value)
     assert [path.name for path in document.parent.glob("0*.json")] == ["000001.json"]
@@ -110,7 +111,7 @@ def test_a_rotated_secret_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(SECRET, "one")
     made(tmp_path, columns=HMAC)
     monkeypatch.setenv(SECRET, "two")
-    with pytest.raises(FlattenError, match="the secret of mask: hmac is another one"):
+    with pytest.raises(SchemaError, match="the secret of mask: hmac is another one"):
         made(tmp_path, columns=HMAC)
     made(tmp_path)  # without such a column the secret decides nothing
 
@@ -120,7 +121,7 @@ def test_a_first_hmac_column_is_noted_with_its_secret(tmp_path: Path, monkeypatc
     monkeypatch.setenv(SECRET, "one")
     made(tmp_path, columns=HMAC)
     monkeypatch.setenv(SECRET, "two")
-    with pytest.raises(FlattenError, match="the secret of mask: hmac is another one"):
+    with pytest.raises(SchemaError, match="the secret of mask: hmac is another one"):
         made(tmp_path, columns=HMAC)
 
 

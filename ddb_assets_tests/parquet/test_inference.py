@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from ddb_assets.column_type import SqlType, join, numeric
 from ddb_assets.parquet.advice import advice
-from ddb_assets.parquet.infer import SchemaError
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.parts import align
-from ddb_assets.parquet.schema import Schema
+from ddb_assets.parquet.schema import Schema, SchemaError
 from ddb_assets_tests.parquet.flattening import STORAGE, Flattening
 
 

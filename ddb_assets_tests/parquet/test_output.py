@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ddb_assets.exports.manifest import ManifestError, read_export
-from ddb_assets.parquet import flatten as flattening
-from ddb_assets.parquet.flatten import flatten, read_report
+from ddb_assets.parquet import output
+from ddb_assets.parquet.flatten import flatten
+from ddb_assets.parquet.output import read_report
 from ddb_assets.parquet.report import Report
 from ddb_assets.resources.owned_folder import FolderError
 from ddb_assets.resources.storage import Storage, StorageError
@@ -99,7 +100,7 @@ def test_a_run_that_cannot_write_its_report_leaves_the_content_before_it(
     write = Storage.write
 
     def full(self: Storage, uri: str, data: bytes) -> None:
-        if uri.endswith(flattening.REPORT):
+        if uri.endswith(output.REPORT):
             raise StorageError("no space left")
         write(self, uri, data)
 

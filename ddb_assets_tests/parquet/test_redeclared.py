@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ddb_assets.parquet.agreement import check_agreement
-from ddb_assets.parquet.infer import SchemaError
+from ddb_assets.parquet.schema import SchemaError
 from ddb_assets.table import Table
 from ddb_assets_tests.parquet.flattening import Flattening, Outcome
 from ddb_assets_tests.parquet.items import decoded

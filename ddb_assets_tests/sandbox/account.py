@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ddb_assets.sandbox.clock import from_micros
+from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
 
 Item = dict[str, Any]

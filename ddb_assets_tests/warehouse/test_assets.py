@@ -8,7 +8,7 @@ import pytest
 
 from ddb_assets import metadata
 from ddb_assets.automation import warehouse_pool
-from ddb_assets.parquet.flatten import REPORT
+from ddb_assets.parquet.output import REPORT
 from ddb_assets.parquet.report import Report
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget

@@ -409,8 +409,9 @@ def test_a_dropped_table_is_not_taken_for_loaded(warehouse: AnyWarehouse, source
     export = source.full(10)
     load(warehouse, export)
     warehouse.execute(Statement("DROP TABLE orders"))
-    with pytest.raises(LoadError, match="is gone, but the ledger says that it was loaded 1 times"):
+    with pytest.raises(LoadError, match="is gone, but its ledger says that it was loaded 1 times"):
         load(warehouse, export)
+    assert load(warehouse, export, restart=True).applied
 
 
 def test_a_list_that_is_no_child_table_any_more_leaves_no_old_rows(warehouse: AnyWarehouse, source: Source) -> None:

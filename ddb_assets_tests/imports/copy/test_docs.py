@@ -18,8 +18,8 @@ from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import Copy
 from ddb_assets.imports.copy.assets import CHECKS, CopyRunConfig
 from ddb_assets.imports.copy.job import CopyReport
+from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox import demo
-from ddb_assets.sandbox.clock import from_micros
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.copy.commands import copy, environment
 from ddb_assets_tests.imports.copy.test_access import ROLE, other_account

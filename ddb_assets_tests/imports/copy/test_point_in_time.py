@@ -10,7 +10,7 @@ import pytest
 
 from ddb_assets.imports.copy.guards import Side
 from ddb_assets.imports.copy.restore import KeptTableError, restored, temporary_name
-from ddb_assets.sandbox.clock import from_micros
+from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.copy.commands import copy, environment
 from ddb_assets_tests.imports.copying import ID, World, no_faults, random_items

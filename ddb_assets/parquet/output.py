@@ -1,0 +1,75 @@
+"""The folder of a flattened export: what its files are called, which of them are its content, and how it is replaced.
+
+Parts, quarantined lines, the schema and the profile are written first, the report that lists them last: a folder without
+a report is not done, and one with a report has all that the report lists.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.schema import Schema
+from ddb_assets.resources.owned_folder import FolderError, OwnedFolder
+from ddb_assets.resources.storage import MissingFileError, StorageError
+
+if TYPE_CHECKING:
+    from ddb_assets.resources.storage import Storage
+
+REPORT, SCHEMA, PROFILE = "report.json", "schema.json", "profile.json"
+QUARANTINE, SPILL, UNREAD = "_quarantine", "_spill", "_unread"
+
+
+class FlattenError(DdbAssetsError):
+    """An export cannot be flattened, or what came out does not add up to what went in."""
+
+
+def read_report(storage: "Storage", out: str) -> Report:
+    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it is no report."""
+    try:
+        return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise FlattenError(f"{out}/{REPORT}: {where}: {first['msg']}; flatten the export again") from None
+
+
+@contextmanager
+def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
+    """The folder of one attempt to flatten; when the attempt fails, what it wrote is deleted again.
+
+    Raises FolderError when the folder holds files that are not ours.
+    """
+    try:
+        former = _listed(out, read_report(storage, out))
+    except MissingFileError:
+        former = ()
+    except FlattenError as error:
+        raise FolderError(f"{out} cannot be replaced, because its report is not one of ours: {error}") from None
+    spilled = re.compile(rf"{re.escape(out)}/{SPILL}/[0-9a-f]{{64}}\.txt")
+    folder = OwnedFolder(
+        storage, out, former, fixed=(SCHEMA, PROFILE, REPORT), permanent=lambda uri: spilled.fullmatch(uri) is not None
+    )
+    try:
+        yield folder
+    except (Exception, KeyboardInterrupt):
+        with suppress(StorageError):
+            folder.give_up()
+        raise
+
+
+def finish(folder: OwnedFolder, report: Report, schema: Schema, profile: bytes, spilled: Iterable[str]) -> None:
+    """Writes the schema, the profile and then the report, and deletes what the folder held before."""
+    folder.storage.write(folder.fixed(SCHEMA), schema.model_dump_json(indent=1).encode())
+    folder.storage.write(folder.fixed(PROFILE), profile)
+    folder.storage.write(folder.named(REPORT), report.model_dump_json(indent=1).encode())
+    folder.finish({*_listed(folder.uri, report), *spilled})
+
+
+def _listed(out: str, report: Report) -> tuple[str, ...]:
+    """The files of a flattened export, as its report lists them; spilled texts stay, because rows refer to them."""
+    return (*report.files, *(f"{out}/{name}" for name in (REPORT, SCHEMA, PROFILE)))

@@ -1,0 +1,212 @@
+"""What a load knows of its table before it begins, read from the table's ledger.
+
+Where the export stands among those that are loaded: whether it is one of them, which baseline it follows, and whether it
+joins them without a gap or an overlap. What is refused because of it is `guards.py`'s.
+"""
+# ruff: noqa: S608  -- names come from quoted(), values are bound
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import cast
+
+from pydantic import ValidationError
+
+from ddb_assets.parquet.identity import Identity
+from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse.ledger import LoadResult, ledger
+from ddb_assets.warehouse.protocol import LoadError, Warehouse
+from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
+
+
+@dataclass(frozen=True)
+class History:
+    """What the ledger knows before a load. Times are microseconds since 1970 UTC, as `_ddb_version` is.
+
+    `applied` is the newest load of this very export and `digest` its digest; `baselines` are the export times of all
+    full exports, oldest first, `baseline_table_id` is the newest one's. Deletes older than `deletes_forgotten_before`
+    have no tombstone any more. `relations` are all that any load of this table has filled. `identity` is that of the rows
+    which the newest load brought; None when no load has said one.
+
+    `unread` are the times of those full exports that had items which could not be read, `blind` of those among them in
+    which the key of one could not be read either: such an export does not say which items were gone. `quarantined` says
+    whether any load of the table had such items.
+
+    `inner_end` and `spanned_by` are where the export and the applied ones do not join: the newest baseline or the end of
+    a window at or after it, strictly inside the export's window; an applied window that strictly contains the export's
+    end. Not those times at which an applied window starts: that one tells what became of every item until then.
+    """
+
+    sequence: int
+    table_arn: str | None
+    applied: LoadResult | None
+    digest: str | None
+    baselines: tuple[int, ...]
+    baseline_table_id: str | None
+    inner_end: int | None
+    spanned_by: tuple[int, int] | None
+    deletes_forgotten_before: int | None
+    relations: frozenset[str]
+    identity: Identity | None
+    unread: frozenset[int] = frozenset()
+    blind: frozenset[int] = frozenset()
+    quarantined: bool = False
+
+    def started_over(self) -> "History":
+        """What is known once all rows and records of loads are forgotten: how many loads there were, and into what."""
+        return replace(
+            self,
+            table_arn=None,
+            applied=None,
+            digest=None,
+            baselines=(),
+            baseline_table_id=None,
+            inner_end=None,
+            spanned_by=None,
+            deletes_forgotten_before=None,
+            identity=None,
+            unread=frozenset(),
+            blind=frozenset(),
+        )
+
+    @property
+    def baseline(self) -> int | None:
+        """The newest baseline's time."""
+        return self.baselines[-1] if self.baselines else None
+
+    @property
+    def clean(self) -> int | None:
+        """The time of the newest baseline of which every item could be read."""
+        return max((time for time in self.baselines if time not in self.unread), default=None)
+
+
+def history(warehouse: Warehouse, schema: str, report: Report) -> History:
+    """Reads what the ledger knows about the table and the export of a report."""
+    table, relation = ledger(schema, report.root.name), report.root.name
+    summary = warehouse.fetch(
+        Statement(
+            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), MAX(quarantined) FROM {table} "
+            "WHERE relation = ?",
+            (relation,),
+        )
+    )[0]
+    full = warehouse.fetch(
+        Statement(
+            f"SELECT export_time, table_id, export_id, quarantined, COALESCE(unkeyed, quarantined) FROM {table} "
+            "WHERE relation = ? AND export_type = 'FULL_EXPORT' ORDER BY export_time, sequence",
+            (relation,),
+        )
+    )
+    loads = {(cast("int", stored_micros(time)), name): (unread, blind) for time, _, name, unread, blind in full}
+    baselines = tuple(sorted({time for time, _ in loads}))
+    unread, blind = (frozenset(baselines) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1))
+    newest = max((time for time in baselines if time not in blind), default=0)
+    filled = warehouse.fetch(Statement(f"SELECT DISTINCT relation_rows FROM {table} WHERE relation = ?", (relation,)))
+    applied, digest = _applied(warehouse, table, report)
+    return History(
+        sequence=cast("int", summary[0] or 0),
+        table_arn=cast("str | None", summary[1]),
+        applied=applied,
+        digest=digest,
+        baselines=baselines,
+        baseline_table_id=cast("str", full[-1][1]) if full else None,
+        inner_end=_inner_end(warehouse, table, report, newest),
+        spanned_by=_spanning(warehouse, table, report, newest),
+        deletes_forgotten_before=stored_micros(summary[2]),
+        relations=frozenset(name for (rows,) in filled for name in json.loads(cast("str", rows))),
+        identity=_identity(warehouse, table, relation),
+        unread=unread,
+        blind=blind,
+        quarantined=bool(summary[3]),
+    )
+
+
+def _identity(warehouse: Warehouse, table: Table, relation: str) -> Identity | None:
+    said = warehouse.fetch(
+        Statement(
+            f"SELECT row_identity FROM {table} WHERE relation = ? AND row_identity IS NOT NULL ORDER BY sequence DESC LIMIT 1",
+            (relation,),
+        )
+    )
+    try:
+        return Identity.model_validate_json(cast("str", said[0][0])) if said else None
+    except ValidationError as error:
+        raise LoadError(
+            f"the ledger {table} names an identity of the rows of {relation!r} that this version of ddb_assets cannot read: "
+            f"{said[0][0]}; update ddb_assets if a newer version wrote it"
+        ) from error
+
+
+def _inner_end(warehouse: Warehouse, table: Table, report: Report, baseline: int) -> int | None:
+    if report.from_time is None or report.to_time is None:
+        return None
+    ends = warehouse.fetch(
+        Statement(
+            "SELECT MIN(ends.moment) FROM (SELECT COALESCE(to_time, export_time) AS moment "
+            f"FROM {table} WHERE relation = ? AND table_id = ?) AS ends "
+            "WHERE ends.moment > ? AND ends.moment < ? AND ends.moment >= ? "
+            f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE relation = ? AND table_id = ? AND from_time = ends.moment)",
+            (
+                *(report.root.name, report.table_id),
+                *(timestamp_value(report.from_time), timestamp_value(report.to_time), timestamp_value(baseline)),
+                *(report.root.name, report.table_id),
+            ),
+        )
+    )
+    return stored_micros(ends[0][0])
+
+
+def _spanning(warehouse: Warehouse, table: Table, report: Report, baseline: int) -> tuple[int, int] | None:
+    if end(report) <= baseline:
+        return None  # the baseline says what became of every item
+    windows = warehouse.fetch(
+        Statement(
+            f"SELECT from_time, to_time FROM {table} WHERE relation = ? AND table_id = ? "
+            "AND from_time < ? AND to_time > ? "
+            f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE relation = ? AND table_id = ? AND from_time = ?) "
+            "ORDER BY from_time, to_time LIMIT 1",
+            (
+                *(report.root.name, report.table_id, timestamp_value(end(report)), timestamp_value(end(report))),
+                *(report.root.name, report.table_id, timestamp_value(end(report))),
+            ),
+        )
+    )
+    return cast("tuple[int, int]", tuple(map(stored_micros, windows[0]))) if windows else None
+
+
+def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadResult | None, str | None]:
+    columns = (
+        "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, "
+        "COALESCE(kept_stale, 0), relation_rows, loaded_at, seconds, digest"
+    )
+    rows = warehouse.fetch(
+        Statement(
+            f"SELECT {columns} FROM {table} WHERE relation = ? AND export_id = ? ORDER BY sequence DESC LIMIT 1",
+            (report.root.name, report.export_id),
+        )
+    )
+    if not rows:
+        return None, None
+    *counts, relation_rows, loaded_at, seconds, digest = rows[0]
+    sequence, export_id, *numbers = counts
+    items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, kept = cast("list[int]", numbers)
+    result = LoadResult(
+        applied=False,
+        sequence=cast("int", sequence),
+        export_id=cast("str", export_id),
+        items=items,
+        rows_in=rows_in,
+        upserted=upserted,
+        deleted=deleted,
+        stale=stale,
+        quarantined=quarantined,
+        filtered=filtered,
+        extra_values=extra_values,
+        rows=json.loads(cast("str", relation_rows)),
+        table_rows={},
+        loaded_at=cast("datetime", loaded_at).replace(tzinfo=UTC),
+        seconds=cast("float", seconds),
+        kept_stale=kept,
+    )
+    return result, cast("str", digest)

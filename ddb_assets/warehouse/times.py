@@ -1,0 +1,47 @@
+"""Times as loads need them: a report's as microseconds since 1970, a warehouse's TIMESTAMP values, which have no zone."""
+
+from datetime import UTC, datetime
+from typing import cast
+
+from ddb_assets.microseconds import from_micros, to_micros
+from ddb_assets.parquet.report import Report
+from ddb_assets.warehouse.protocol import LoadError
+
+
+def start(report: Report) -> int:
+    """The time from which on the export knows something. Raises LoadError when the report does not say it."""
+    if report.export_type == "FULL_EXPORT":
+        return _micros(report.export_time, "export_time")
+    return _micros(report.from_time, "from_time")
+
+
+def end(report: Report) -> int:
+    """The time until which the export knows something. Raises LoadError when the report does not say it."""
+    if report.export_type == "FULL_EXPORT":
+        return _micros(report.export_time, "export_time")
+    return _micros(report.to_time, "to_time")
+
+
+def timestamp_value(time: datetime | int | None) -> datetime | None:
+    """An aware time, or microseconds, as the value of a TIMESTAMP: UTC without a zone."""
+    if time is None:
+        return None
+    aware = from_micros(time) if isinstance(time, int) else time
+    return aware.astimezone(UTC).replace(tzinfo=None)
+
+
+def aware(stored: object) -> datetime | None:
+    """The aware time of a TIMESTAMP that a warehouse gave; None for NULL."""
+    return None if stored is None else cast("datetime", stored).replace(tzinfo=UTC)
+
+
+def stored_micros(stored: object) -> int | None:
+    """The microseconds of a TIMESTAMP that a warehouse gave; None for NULL."""
+    time = aware(stored)
+    return None if time is None else to_micros(time)
+
+
+def _micros(time: datetime | None, field: str) -> int:
+    if time is None or time.tzinfo is None:
+        raise LoadError(f"the report's {field} is {time}: a time with its zone is needed; flatten the export again")
+    return to_micros(time)
