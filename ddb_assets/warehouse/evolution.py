@@ -4,14 +4,15 @@ Pure: compares a relation with the catalog and answers with statements. A column
 dropped; a type that cannot be widened is refused. The statements run and commit before the load's transaction.
 
 Each new type but a longer VARCHAR is a new column in the place of the old one, and Redshift counts the old ones too when
-it allows 1,600 (Redshift, "Quotas and limits"); so a type that must change gets headroom at once.
+it allows 1,600 (Redshift, "Quotas and limits"); so texts and bytes that grow get headroom at once. Numbers have theirs
+already, from flattening: more digits here would leave none for a larger scale, and turn the column into text.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ddb_assets.column_type import MAX_PRECISION, MAX_VARBYTE, MAX_VARCHAR, SqlType, join, storable
+from ddb_assets.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType, join, storable
 from ddb_assets.parquet.report import Relation
 from ddb_assets.warehouse import ddl, encoding, retype
 from ddb_assets.warehouse.conversion import converted
@@ -21,7 +22,6 @@ from ddb_assets.warehouse.sql import Statement, Table, quoted
 
 PLAIN = Design()
 NONE: Mapping[str, str] = {}
-SCALES = (0, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,6 @@ def steps(
 
 def roomy(to: SqlType, present: SqlType) -> SqlType:
     """`to`, which `present` has to become, with room for what comes next."""
-    if to.name == "DECIMAL":
-        digits = to.size - to.scale
-        scale = next((s for s in SCALES if s >= to.scale and digits + s <= MAX_PRECISION), to.scale)
-        return SqlType("DECIMAL", MAX_PRECISION, scale)
     if to.name == present.name == "VARCHAR":
         return SqlType("VARCHAR", max(to.size, min(2 * present.size, MAX_VARCHAR)))
     if to.name == present.name == "VARBYTE":

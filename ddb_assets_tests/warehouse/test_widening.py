@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ddb_assets.column_type import SqlType
+from ddb_assets.column_type import SqlType, join
 from ddb_assets.parquet.report import Column, Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
@@ -33,10 +33,12 @@ from ddb_assets_tests.warehouse.exports import (
 ORDERS = Table("public", "orders")
 
 
-def numbered(folder: Path, time: int, kind: str, value: object, *more: Column, note: str = "x") -> Report:
+def numbered(
+    folder: Path, time: int, kind: str, value: object, *more: Column, note: str = "x", **values: object
+) -> Report:
     key = Column(name="n", path=("n",), type=kind, role="key")
     text = Column(name="note", path=("note",), type="VARCHAR(16)")
-    row: Row = {"n": value, "note": note, "_ddb_version": BASE_MICROS + time}
+    row: Row = {"n": value, "note": note, "_ddb_version": BASE_MICROS + time, **values}
     made = relation("orders", (key, *(more or (text,)), VERSION, EXTRA))
     return report([write(folder / str(time), made, [row])], export_time=at(time))
 
@@ -177,7 +179,7 @@ def test_a_view_that_holds_a_column_is_named_before_anything_is_touched(
     run(over_redshift, "CREATE VIEW theirs AS SELECT n FROM orders")
     redshift.statements.clear()
     message = (
-        r"column 'n' of \"public\"\.\"orders\" has to become DECIMAL\(38,2\), .* bound to: "
+        r"column 'n' of \"public\"\.\"orders\" has to become DECIMAL\(21,2\), .* bound to: "
         r"\"public\"\.\"theirs\" of awsuser\. Its owner runs: DROP VIEW \"public\"\.\"theirs\"\. Load again, .* anew WITH NO"
     )
     wider = numbered(tmp_path, 9, "DECIMAL(21,2)", Decimal("5.50"))
@@ -310,21 +312,35 @@ def test_nobody_loads_while_ddl_runs(
 @pytest.mark.parametrize(
     ("present", "kinds", "changes"),
     [
-        ("BIGINT", [f"DECIMAL(18,{scale})" for scale in range(2, 16, 2)], 3),
-        ("DECIMAL(18,2)", ["DECIMAL(20,2)", "DECIMAL(24,2)", "DECIMAL(30,2)"], 1),
+        ("BIGINT", [f"DECIMAL(18,{scale})" for scale in range(2, 18, 2)], 8),
+        ("DECIMAL(18,2)", ["DECIMAL(18,4)", "DECIMAL(38,4)"], 2),
         ("VARCHAR(100)", [f"VARCHAR({size})" for size in range(101, 400, 10)], 2),
         ("VARBYTE(64)", [f"VARBYTE({64 << n})" for n in range(1, 12)], 6),
     ],
 )
 def test_a_column_that_grows_bit_by_bit_changes_seldom(present: str, kinds: list[str], changes: int) -> None:
-    """Redshift counts every column that ever was towards its 1,600."""
+    """Redshift counts every column that ever was towards its 1,600. Room for more never turns numbers into texts."""
     table, have, taken = Table("public", "t"), SqlType.parse(present), 0
+    document = have
     for kind in map(SqlType.parse, kinds):
-        for step in steps(table, {"c": kind}, Layout({"c": have})):
+        joined = join(document, kind)
+        assert joined is not None
+        document = joined
+        for step in steps(table, {"c": document}, Layout({"c": have})):
             assert step.to is not None
             have, taken = step.to, taken + 1
-        assert steps(table, {"c": kind}, Layout({"c": have})) == []
+        assert steps(table, {"c": document}, Layout({"c": have})) == []
+        assert have.name == document.name
     assert taken <= changes
+
+
+def test_numbers_with_more_and_more_digits_stay_numbers(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+    """5, 5.25 and 5.125, in the types that the schema document gets because of them."""
+    for time, (kind, price) in enumerate([("BIGINT", "5"), ("DECIMAL(21,2)", "5.25"), ("DECIMAL(23,4)", "5.125")]):
+        column = Column(name="price", path=("price",), type=kind)
+        load(warehouse, numbered(tmp_path, time, "BIGINT", 1, column, price=Decimal(price)))
+    assert str(warehouse.catalog(Table(warehouse.default_schema, "orders"))["price"]) == "DECIMAL(23,4)"
+    assert select(warehouse, "SELECT price FROM orders") == [(Decimal("5.1250"),)]
 
 
 def test_what_another_loader_is_changing_is_waited_for(over_redshift: RedshiftWarehouse, tmp_path: Path) -> None:
