@@ -93,7 +93,7 @@ def prepare(
     unreadable = bool(report.root.keys and (report.quarantined or known.quarantined))
     if options.views:
         provide_schema(warehouse, options.views)
-    key_changes.finish_all(warehouse, schema)
+    key_changes.finish_all(warehouse, schema, _names(schema, report, known))
     _check_sortkey(warehouse, Table(schema, report.root.name), report.root, options)
     stones = sql.tombstones(Table(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
     keys = {c.name: SqlType.parse(c.type) for c in report.root.keys}
@@ -120,6 +120,13 @@ def prepare(
         lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
         unread = Target(memory, types, lines, Table(None, f"_ddb_stage_{warehouse.session}_unread"))
     return Tables(root, tuple(children), former, stones, stone_types, unread)
+
+
+def _names(schema: str, report: Report, known: History) -> set[str]:
+    """The names of all tables that a load of this report may change."""
+    root = Table(schema, report.root.name)
+    beside = (sql.tombstones(root).name, sql.unread(root).name)
+    return {*known.relations, *(relation.name for relation in report.relations), *beside}
 
 
 def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:

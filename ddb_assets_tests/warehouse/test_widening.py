@@ -17,7 +17,7 @@ from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import InterruptedLoadError, Keys, Layout, LoadError, WarehouseError
 from ddb_assets.warehouse.redshift import RedshiftWarehouse
 from ddb_assets.warehouse.sql import Statement, Table
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
+from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     EXTRA,
@@ -29,6 +29,7 @@ from ddb_assets_tests.warehouse.exports import (
     report,
     write,
 )
+from ddb_assets_tests.warehouse.test_ledgers import exported
 
 ORDERS = Table("public", "orders")
 
@@ -108,7 +109,42 @@ def test_a_change_that_was_broken_off_is_finished_by_the_next_load(
     load(over_redshift, numbered(tmp_path, 11, "DECIMAL(12,2)", Decimal("6.50")))
     assert over_redshift.keys(ORDERS) == Keys("KEY", "n", ("note", "n"))
     assert select(over_redshift, "SELECT n FROM orders") == [(Decimal("6.50"),)]
+    run(over_redshift, "UPDATE _ddb_changes SET began = began - INTERVAL '2 days'")
+    load(over_redshift, numbered(tmp_path, 12, "DECIMAL(12,2)", Decimal("6.50")))
     assert select(over_redshift, "SELECT COUNT(*) FROM _ddb_changes") == [(0,)]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("name", ["orders", "others"])
+def test_another_load_leaves_a_change_alone_that_is_still_running(
+    over_redshift: RedshiftWarehouse,
+    redshift: RedshiftServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    *,
+    dies: bool,
+) -> None:
+    """Redshift takes minutes to let the distribution key of a large table go; loads go on meanwhile."""
+    load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
+    meanwhile = numbered(tmp_path, 6, "BIGINT", 6) if name == "orders" else exported(tmp_path, name, 6, "a")
+    execute, running = over_redshift.execute, list[str]()
+
+    def slow(statement: Statement) -> None:
+        if running and dies:
+            raise KeyboardInterrupt
+        if not running and 'ALTER TABLE "public"."orders" ALTER DISTSTYLE EVEN' in statement.text:
+            running.append(statement.text)
+            with to_redshift(redshift) as another:
+                load(another, meanwhile)
+        execute(statement)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(over_redshift, "execute", slow)
+        load(over_redshift, numbered(tmp_path, 9, "DECIMAL(12,2)", Decimal("5.50")))
+    assert running
+    load(over_redshift, numbered(tmp_path, 11, "DECIMAL(12,2)", Decimal("6.50")))
+    assert over_redshift.keys(ORDERS) == Keys("KEY", "n", ())
 
 
 def test_keys_come_back_when_the_change_is_refused(
