@@ -37,7 +37,7 @@ from ddb_assets.parquet.report import Part, Relation, Report
 from ddb_assets.parquet.rules import Misfits, Rules, add_misfits
 from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, begin, next_version
-from ddb_assets.parquet.unread import MAX_UNREAD, UnreadKey, write_unread
+from ddb_assets.parquet.unread import MAX_UNREAD, UnreadKey, has_no_row, write_unread
 from ddb_assets.parquet.visible import visible
 from ddb_assets.resources.owned_folder import OwnedFolder, normalized
 from ddb_assets.table import KeySchema, Table
@@ -304,6 +304,7 @@ class _Run:
             quarantine=tuple(sorted(self.quarantine)),
             reasons=tuple(text for _, _, text in self.reasons),
             unread=self._unread(relations[0]),
+            without_row=sum(has_no_row(unread, self.reader.rules) for unread in self.unread),
             unknown_members=dict(sorted(self.unknown.items())),
         )
 

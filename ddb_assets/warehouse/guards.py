@@ -56,7 +56,7 @@ def check_report(report: Report) -> None:
 def check_quarantine(report: Report, allowed: int) -> None:
     """Refuses an export of which more items could not be read than the contract allows, or none could be."""
     unread = report.unread
-    if unread and not unread.rows == sum(part.rows for part in unread.parts) <= report.quarantined:
+    if unread and not unread.rows == sum(part.rows for part in unread.parts) <= report.missed:
         raise LoadError(
             f"export {report.export_id} has {report.quarantined} quarantined items and the keys of {unread.rows}, "
             f"{sum(part.rows for part in unread.parts)} of them in parts: flatten it again"

@@ -19,6 +19,8 @@ from ddb_assets.warehouse.protocol import LoadError, Warehouse
 from ddb_assets.warehouse.sql import Statement, Table
 from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
 
+_MISSED = "quarantined - COALESCE(without_row, 0)"  # as `Report.missed`
+
 
 @dataclass(frozen=True)
 class History:
@@ -86,14 +88,14 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     table, relation = ledger(schema, report.root.name), report.root.name
     summary = warehouse.fetch(
         Statement(
-            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), MAX(quarantined) FROM {table} "
+            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), MAX({_MISSED}) FROM {table} "
             "WHERE relation = ?",
             (relation,),
         )
     )[0]
     full = warehouse.fetch(
         Statement(
-            f"SELECT export_time, table_id, export_id, quarantined, COALESCE(unkeyed, quarantined) FROM {table} "
+            f"SELECT export_time, table_id, export_id, {_MISSED}, COALESCE(unkeyed, quarantined) FROM {table} "
             "WHERE relation = ? AND export_type = 'FULL_EXPORT' ORDER BY export_time, sequence",
             (relation,),
         )

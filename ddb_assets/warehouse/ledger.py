@@ -57,6 +57,7 @@ TYPES = {
         "row_identity": "VARCHAR(65535)",
         "unkeyed": "BIGINT",
         "kept_stale": "BIGINT",
+        "without_row": "BIGINT",
     }.items()
 }
 
@@ -170,6 +171,7 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         "row_identity": report.identity.model_dump_json() if report.identity else None,
         "unkeyed": report.unkeyed,
         "kept_stale": result.kept_stale,
+        "without_row": report.without_row,
     }
     names = ", ".join(map(quoted, values))
     marks = ", ".join("?" * len(values))

@@ -31,7 +31,7 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
     if report.export_type == "FULL_EXPORT":
         for table, types in all_tables:
             delete_replaced(warehouse, tables, report, table, types)
-        if tables.unread and not report.quarantined:  # of what was unread until then all is known now
+        if tables.unread and not report.missed:  # of what was unread until then all is known now
             warehouse.execute(sql.delete_until(tables.unread.table, tables.version, start(report)))
     else:
         for table, types in all_tables:

@@ -90,7 +90,7 @@ def prepare(
             show(warehouse, view, table, types)
         return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
 
-    unreadable = bool(report.root.keys and (report.quarantined or known.quarantined))
+    unreadable = bool(report.root.keys and (report.missed or known.quarantined))
     if options.views:
         provide_schema(warehouse, options.views)
     key_changes.finish_all(warehouse, schema, _names(schema, report, known))

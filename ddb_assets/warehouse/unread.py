@@ -8,6 +8,7 @@ row is the first time after its version at which its item was there and not read
 
 Of an item whose key cannot be read either, nobody knows which row it had. A full export that has one is `blind`: it does
 not tell which items were gone, so it deletes none and marks all that it does not show. In a window it changes nothing.
+An item whose key no row can have changes nothing at all.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
 

@@ -1,14 +1,20 @@
 """What could not be read is not absent: such items keep the rows they had, marked, and too many of them are refused."""
 
+import json
 from datetime import timedelta
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
 from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.schema_store import SchemaStore
+from ddb_assets.resources.storage import Storage
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.sql import Table
+from ddb_assets_tests.parquet.test_incremental import change
+from ddb_assets_tests.parquet.test_unread import flattened, line
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, tables, wipe
 from ddb_assets_tests.warehouse.exports import BASE, BASE_MICROS, Item, Source
 from ddb_assets_tests.warehouse.test_windows import items
@@ -97,6 +103,26 @@ def test_a_full_export_with_an_unknown_key_deletes_nothing(warehouse: AnyWarehou
     assert state(warehouse) == ({**kept, "b": Item("second b", ("z",))}, {"a": 20, "c": 20})
     load(warehouse, orders.full(30))
     assert state(warehouse) == (items(orders, 30), {})
+
+
+def test_a_key_that_no_row_can_have_hides_nothing(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+    """Redshift equals `a` and `a `, and may cut a text at U+0000: such items are quarantined whatever they hold."""
+    schemas = SchemaStore(Storage(), str(tmp_path / "schemas"))
+    kept = [line(pk={"S": key}) for key in ("b", "a ", "a  ", "c\0d")]
+    load(warehouse, flattened(tmp_path / "1", [line(pk={"S": "a"}), *kept], schemas=schemas), max_quarantined=LIMIT)
+    assert select(warehouse, "SELECT pk FROM orders ORDER BY pk") == [("a",), ("b",)]
+    result = load(warehouse, flattened(tmp_path / "2", kept, schemas=schemas), max_quarantined=LIMIT, force=True)
+    assert (result.quarantined, result.kept_stale) == (3, 0)
+    assert select(warehouse, "SELECT pk FROM orders") == [("b",)]
+    window = [json.dumps(change(key, NewImage={})).encode() for key in ("b", "b ", "b\0")]
+    late = flattened(tmp_path / "3", window, incremental=True, schemas=schemas)
+    assert load(warehouse, late, max_quarantined=LIMIT).quarantined == 2
+    assert "_ddb_unread__orders" not in {name for _, name in tables(warehouse)}
+    assert select(warehouse, "SELECT without_row, unkeyed FROM _ddb_loads ORDER BY sequence") == [
+        (3, 0),
+        (3, 0),
+        (2, 0),
+    ]
 
 
 def test_a_window_marks_the_rows_of_what_it_could_not_read(warehouse: AnyWarehouse, orders: Source) -> None:
