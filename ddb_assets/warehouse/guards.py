@@ -61,7 +61,9 @@ def check_quarantine(report: Report, allowed: int) -> None:
             f"export {report.export_id} has {report.quarantined} quarantined items and the keys of {unread.rows}, "
             f"{sum(part.rows for part in unread.parts)} of them in parts: flatten it again"
         )
-    if not report.quarantined or (report.quarantined <= allowed and report.root.rows):
+    doubtful = report.quarantined if report.export_type == "FULL_EXPORT" else report.missed
+    hopeless = doubtful and not report.root.rows
+    if report.quarantined <= allowed and not hopeless:
         return
     where = ", ".join(report.quarantine[:3]) + (", …" if len(report.quarantine) > 3 else "")
     first = f"First: {'; '.join(report.reasons)}. " if report.reasons else ""
@@ -69,7 +71,7 @@ def check_quarantine(report: Report, allowed: int) -> None:
         f"of the {report.items_in_manifest:,} items of export {report.export_id} {report.quarantined:,} could not be "
         f"read: nothing was loaded. {first}All of them, with reasons: {where}. "
     )
-    if not report.root.rows:
+    if hopeless:
         raise LoadError(
             f"{said}As no item at all could be read, the key or the contract of {report.table} may be wrong"
         )

@@ -32,8 +32,8 @@ class History:
     which the newest load brought; None when no load has said one.
 
     `unread` are the times of those full exports that had items which could not be read, `blind` of those among them in
-    which the key of one could not be read either: such an export does not say which items were gone. `quarantined` says
-    whether any load of the table had such items.
+    which the key of one could not be read either: such an export does not say which items were gone. `missed_until` is the
+    latest end of a load that had such items.
 
     `inner_end` and `spanned_by` are where the export and the applied ones do not join: the newest baseline or the end of
     a window at or after it, strictly inside the export's window; an applied window that strictly contains the export's
@@ -53,7 +53,7 @@ class History:
     identity: Identity | None
     unread: frozenset[int] = frozenset()
     blind: frozenset[int] = frozenset()
-    quarantined: bool = False
+    missed_until: int | None = None
 
     def started_over(self) -> "History":
         """What is known once all rows and records of loads are forgotten: how many loads there were, and into what."""
@@ -70,6 +70,7 @@ class History:
             identity=None,
             unread=frozenset(),
             blind=frozenset(),
+            missed_until=None,
         )
 
     @property
@@ -82,14 +83,18 @@ class History:
         """The time of the newest baseline of which every item could be read."""
         return max((time for time in self.baselines if time not in self.unread), default=None)
 
+    def is_unsettled(self, begin: int) -> bool:
+        """Whether a load had items that could not be read, and no baseline has told of them since, or none before `begin`."""
+        return (self.missed_until or 0) > min(self.clean or 0, begin - 1)
+
 
 def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     """Reads what the ledger knows about the table and the export of a report."""
     table, relation = ledger(schema, report.root.name), report.root.name
     summary = warehouse.fetch(
         Statement(
-            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), MAX({_MISSED}) FROM {table} "
-            "WHERE relation = ?",
+            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
+            f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END) FROM {table} WHERE relation = ?",
             (relation,),
         )
     )[0]
@@ -120,7 +125,7 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
         identity=_identity(warehouse, table, relation),
         unread=unread,
         blind=blind,
-        quarantined=bool(summary[3]),
+        missed_until=stored_micros(summary[3]),
     )
 
 

@@ -170,12 +170,10 @@ def _known(warehouse: Warehouse, schema: str, report: Report, how: _How) -> Hist
 
 def _start_over(warehouse: Warehouse, schema: str, report: Report, tables: Tables) -> None:
     """Deletes every row of the table's relations, what is kept beside them, and the records of its loads."""
-    beside = [tables.tombstones, *([tables.unread.table] if tables.unread else [])]
-    hidden = hidden_paths(tables.root.table)
-    for table in (tables.root.table, *(table for table, _ in tables.below), *beside):
+    root = tables.root.table
+    beside = (table for table in (sql.unread(root), hidden_paths(root)) if warehouse.catalog(table))
+    for table in (root, *(table for table, _ in tables.below), tables.tombstones, *beside):
         warehouse.execute(sql.delete_all(table))
-    if warehouse.catalog(hidden):
-        warehouse.execute(sql.delete_all(hidden))
     warehouse.execute(forget(schema, report))
 
 

@@ -25,7 +25,7 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
     """Takes stale rows out of staging, deletes what the others supersede, inserts them into the root."""
     if sql.DELETED_AT in tables.root.types:  # the contract had soft_delete once
         warehouse.execute(sql.delete_kept(tables.root.table))
-    _drop_stale(warehouse, tables, known)
+    _drop_stale(warehouse, tables, report, known)
     root = tables.root
     all_tables = ((root.table, root.types), *tables.below, (tables.tombstones, tables.tombstone_types))
     if report.export_type == "FULL_EXPORT":
@@ -41,9 +41,9 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
     warehouse.execute(sql.insert_root(root))
 
 
-def _drop_stale(warehouse: Warehouse, tables: Tables, known: History) -> None:
+def _drop_stale(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
     """Leaves only those staged items that are news."""
     root = tables.root
-    drop_older_than_baselines(warehouse, tables, known)
+    drop_older_than_baselines(warehouse, tables, report, known)
     warehouse.execute(sql.drop_stale(root, root.table, root.types))
     warehouse.execute(sql.drop_stale(root, tables.tombstones, tables.tombstone_types))

@@ -15,6 +15,7 @@ from ddb_assets.warehouse import ddl, evolution, key_changes, retype, sql
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import InterruptedLoadError, Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table, Target
+from ddb_assets.warehouse.times import start
 from ddb_assets.warehouse.views import check_free, show, view_of
 
 ROUNDS = 5  # how often others may come first, besides the steps that a table needs itself
@@ -25,7 +26,7 @@ class Tables:
     """What one load reads and writes.
 
     `former` are child tables that the export's contract no longer has, but an earlier load filled. `unread` is the table of
-    items that could not be read; None as long as there never was one.
+    items that could not be read; None when the load need not know of any.
     """
 
     root: Target
@@ -90,7 +91,7 @@ def prepare(
             show(warehouse, view, table, types)
         return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
 
-    unreadable = bool(report.root.keys and (report.missed or known.quarantined))
+    unreadable = bool(report.root.keys and (report.missed or known.is_unsettled(start(report))))
     if options.views:
         provide_schema(warehouse, options.views)
     key_changes.finish_all(warehouse, schema, _names(schema, report, known))

@@ -26,11 +26,15 @@ from ddb_assets.warehouse.times import start
 _GAPS, _SINCE = quoted("gaps"), quoted("since")
 
 
-def drop_older_than_baselines(warehouse: Warehouse, tables: Tables, known: History) -> None:
-    """Takes staged rows out that are older than a baseline, which says of every item it could read what held then."""
-    if known.clean is not None:
-        warehouse.execute(sql.drop_stale_before(tables.root, known.clean))
-    for time in unclear(known, known.clean or 0):
+def drop_older_than_baselines(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+    """Takes staged rows out that are older than a baseline, which says of every item it could read what held then.
+
+    No staged row is older than the export's beginning.
+    """
+    clean, begin = known.clean or 0, start(report)
+    if clean > begin:
+        warehouse.execute(sql.drop_stale_before(tables.root, clean))
+    for time in unclear(known, max(clean, begin)):
         warehouse.execute(but_unread(sql.drop_stale_before(tables.root, time), tables, tables.root.stage, time))
 
 
@@ -88,12 +92,9 @@ def mark_stale(warehouse: Warehouse, tables: Tables, report: Report, known: Hist
     """Marks the rows that may be older than their items, and no others; how many the export leaves so."""
     if (unread := tables.unread) is None:
         return 0
-    blind = set(known.blind)
+    blind = {time for time in known.blind if time > (known.clean or 0)}
     if report.export_type == "FULL_EXPORT":
         blind = blind | {start(report)} if report.unkeyed else blind - {start(report)}
-    root = tables.root.table
-    mark = root.column(STALE_SINCE)
-    warehouse.execute(Statement(f"UPDATE {root} SET {quoted(STALE_SINCE)} = NULL WHERE {mark} IS NOT NULL"))
     warehouse.execute(_mark(tables, unread, sorted(blind)))
     return number(warehouse, _count_kept(tables, unread, report))
 
@@ -109,13 +110,18 @@ def _live(root: Target) -> str:
 
 
 def _mark(tables: Tables, unread: Target, blind: Sequence[int]) -> Statement:
-    """Marks each row with the first time at which its item was there, or may have been, and was not readable."""
+    """Marks each row with the first time at which its item was there, or may have been, and was not readable.
+
+    Marks that are right stay as they are, others are taken back.
+    """
     root, keys = tables.root.table, [quoted(key.name) for key in tables.root.relation.keys]
     own, names = ", ".join(keys), ", ".join(root.column(key.name) for key in tables.root.relation.keys)
     version, later, live = root.column(tables.version), unread.table.column(tables.version), _live(tables.root)
+    mark = root.column(STALE_SINCE)
     gaps = [
+        f"SELECT {names}, CAST(NULL AS BIGINT) AS {_SINCE} FROM {root} WHERE {mark} IS NOT NULL",
         f"SELECT {names}, {later} AS {_SINCE} FROM {root} INNER JOIN {unread.table} "
-        f"ON {_same(tables, unread, root)} WHERE {later} > {version}{live}"
+        f"ON {_same(tables, unread, root)} WHERE {later} > {version}{live}",
     ]
     if blind:
         cases = f"WHEN {version} < ? THEN CAST(? AS BIGINT) " * len(blind)
@@ -126,7 +132,8 @@ def _mark(tables: Tables, unread: Target, blind: Sequence[int]) -> Statement:
     same = " AND ".join(f"{root.column(k.name)} = {_GAPS}.{quoted(k.name)}" for k in tables.root.relation.keys)
     since = timestamp(f"{_GAPS}.{_SINCE}")
     return Statement(
-        f"UPDATE {root} SET {quoted(STALE_SINCE)} = {since} FROM ({first}) AS {_GAPS} WHERE {same}",
+        f"UPDATE {root} SET {quoted(STALE_SINCE)} = {since} FROM ({first}) AS {_GAPS} "
+        f"WHERE {same} AND COALESCE({mark} <> {since}, TRUE)",
         (*(time for time in blind for _ in range(2)), *blind[-1:]),
     )
 
