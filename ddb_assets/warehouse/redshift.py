@@ -19,6 +19,7 @@ from redshift_connector.core import Connection
 from redshift_connector.error import Error, InterfaceError
 
 from ddb_assets.column_type import SqlType
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.report import Relation
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage
@@ -85,6 +86,13 @@ class RedshiftWarehouse:
         self.execute(Statement(f"SET analyze_threshold_percent TO {self.settings.analyze_threshold}"))
         return self._open
 
+    def _connect_again(self) -> None:
+        """After a connection was lost: settings that were right before are right, so the server is away for a while."""
+        try:
+            self._connect()
+        except DdbAssetsError as error:
+            raise InterruptedLoadError(str(error)) from error
+
     def _drop(self) -> None:
         if self._open is not None:
             with suppress(Error, *_LOST):
@@ -129,8 +137,8 @@ class RedshiftWarehouse:
         if self._open is None:
             if self._in_transaction:
                 raise InterruptedLoadError("the connection to Redshift was lost")
-            self._connect()
-        assert self._open is not None  # noqa: S101 -- _connect has set it or raised
+            self._connect_again()
+        assert self._open is not None  # noqa: S101 -- connecting has set it or raised
         cursor = self._open.cursor()
         cursor.paramstyle = "qmark"
         try:
