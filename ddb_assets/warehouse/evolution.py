@@ -120,7 +120,8 @@ def _replace(table: Table, name: str, to: SqlType, design: Design, have: Layout)
     """Another type for a column in which everything is NULL, as it is when DynamoDB had nothing but NULL there."""
     refusal = (
         f"column {name!r} of {table} is {have.types[name]}, the export has {to}, no type holds the values of both: "
-        f"give the attribute another column name or its former type in the table's contract, or drop the column"
+        f"give the attribute another column name or its former type in the table's contract; or ALTER TABLE {table} DROP "
+        f"COLUMN {quoted(name)} and load a full export that is newer than all that is loaded, or a full export with restart"
     )
     values = Statement(f"SELECT COUNT({table.column(name)}) FROM {table}")
     return replace(_exchange(table, name, to, design, have, ()), unless=values, refusal=refusal)
