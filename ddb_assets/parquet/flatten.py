@@ -19,7 +19,7 @@ import orjson
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet import output
-from ddb_assets.parquet.agreement import check_agreement, check_identity
+from ddb_assets.parquet.agreement import check_agreement, check_identity, check_table
 from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.declared import with_declared
 from ddb_assets.parquet.hidden import hidden_columns
@@ -128,13 +128,15 @@ class _Run:
         *,
         restart: bool,
     ) -> None:
+        if stored:
+            check_table(stored, export, table)
         rules = Rules.of(table, self._spill)
         self.stored = None if restart else stored
         self.last_version = stored.version if stored else 0
         schema = start or self.stored or begin(table, key, export)
         self.identity = Identity.of(table, key.attributes, rules.secret, schema.id)
         if self.stored:
-            check_identity(self.stored, self.identity, export, table)
+            check_identity(self.stored, self.identity, table)
             check_agreement(self.stored, table, full=export.kind == "full")
         schema = agreed(schema, table, export.id)
         self.schema = schema.model_copy(update={"changes": (), "identity": self.identity})

@@ -85,15 +85,15 @@ def check_quarantine(report: Report, allowed: int) -> None:
 def refuse(report: Report, known: History) -> None:
     """Raises LoadError for an export that cannot be merged with what is there."""
     name, full = report.root.name, report.export_type == "FULL_EXPORT"
-    if known.identity and (found := _identity(report).differences(known.identity)):
-        raise LoadError(
-            f"export {report.export_id} does not go with the rows of {name!r}: {'; '.join(found)}. Put back what it was, or "
-            f"start the table over with a full export: {RESTART}"
-        )
     if known.table_arn not in {None, report.table_arn}:
         raise LoadError(
             f"the rows of {name!r} come from {known.table_arn}, and this export is of {report.table_arn}: "
             f"give one of the two tables another name or schema"
+        )
+    if known.identity and (found := _identity(report).differences(known.identity)):
+        raise LoadError(
+            f"export {report.export_id} does not go with the rows of {name!r}: {'; '.join(found)}. Put back what it was, or "
+            f"start the table over with a full export: {RESTART}"
         )
     if not full and known.baseline is None:
         raise LoadError(

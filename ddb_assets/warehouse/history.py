@@ -56,10 +56,9 @@ class History:
     missed_until: int | None = None
 
     def started_over(self) -> "History":
-        """What is known once all rows and records of loads are forgotten: how many loads there were, and into what."""
+        """What is known once all rows and records of loads are forgotten: how many there were, of which table, into what."""
         return replace(
             self,
-            table_arn=None,
             applied=None,
             digest=None,
             baselines=(),

@@ -68,9 +68,9 @@ def load(
     With `soft_delete` the rows of deleted items stay, marked. Tombstones older than `tombstone_retention` before the
     window's end are forgotten, with `soft_delete` none. `options` say how tables that are missing are made.
     `restart` deletes all that is in the tables and in the ledger of this table first, in the same transaction: a full
-    export takes its place, whatever key or masks the former rows had. Columns are made before that, so a type that would
-    lose the former values is refused with `restart` too. `before_commit` is called when everything has proved good; what it
-    raises undoes the load.
+    export of the same DynamoDB table takes its place, whatever key or masks the former rows had. Columns are made before
+    that, so a type that would lose the former values is refused with `restart` too. `before_commit` is called when
+    everything has proved good; what it raises undoes the load.
 
     An export with more quarantined items than `max_quarantined` is refused. With fewer, their rows stay as they were and
     are marked (`unread.py`).

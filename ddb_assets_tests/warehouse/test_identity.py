@@ -48,8 +48,8 @@ def test_a_column_of_another_kind_is_dropped_by_hand_before_a_table_starts_over(
     warehouse: AnyWarehouse, tmp_path: Path
 ) -> None:
     """A load never deletes values before it has the new ones, and the key of bytes cannot become its mask."""
-    old = {"order_id": ("VARBYTE(16)", b"a"), "flag": ("VARCHAR(16)", "yes")}
-    new = {"order_id": ("VARCHAR(64)", "masked"), "flag": ("BOOLEAN", True)}
+    old: dict[str, tuple[str, object]] = {"order_id": ("VARBYTE(16)", b"a"), "flag": ("VARCHAR(16)", "yes")}
+    new: dict[str, tuple[str, object]] = {"order_id": ("VARCHAR(64)", "masked"), "flag": ("BOOLEAN", True)}
     load(warehouse, keyed(tmp_path, 5, old))
     for column in ("order_id", "flag"):
         with pytest.raises(LoadError, match=rf'DROP COLUMN "{column}" and load .*, or .* with restart') as no:
