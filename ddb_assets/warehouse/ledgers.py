@@ -8,6 +8,8 @@ isolation level.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
 
+from collections.abc import Collection
+
 from ddb_assets.warehouse import ddl
 from ddb_assets.warehouse.ddl import Design
 from ddb_assets.warehouse.ledger import LEDGER, PREFIX, TYPES, ledger
@@ -45,16 +47,34 @@ def _bring_over(warehouse: Warehouse, schema: str) -> Standing | None:
     have = warehouse.catalog(shared)
     if not {"relation", "sequence", "export_id"} <= have.keys():
         raise LoadError(f"{shared} is there and is no ledger of loads: rename it, or load into another schema")
-    names = ", ".join(map(quoted, (name for name in TYPES if name in have)))
-    with warehouse.transaction(shared):
-        for (relation,) in warehouse.fetch(Statement(f"SELECT DISTINCT relation FROM {shared} ORDER BY relation")):
-            own = ledger(schema, str(relation))
-            for statement in ddl.create_table(own, TYPES, Design()):
-                warehouse.execute(statement)
-            moved = f"INSERT INTO {own} ({names}) SELECT {names} FROM {shared} WHERE relation = ?"
-            warehouse.execute(Statement(moved, (relation,)))
-        warehouse.execute(Statement(f"ALTER TABLE {shared} RENAME TO {quoted(FORMER)}"))
+    try:
+        with warehouse.transaction(shared):
+            _move(warehouse, schema, have)
+    except WarehouseError as error:
+        if _is_table(warehouse, shared):
+            raise
+        raise InterruptedLoadError(f"another load has moved the rows of {shared}") from error
     return None
+
+
+def _move(warehouse: Warehouse, schema: str, have: Collection[str]) -> None:
+    """Within a transaction that holds the shared ledger; another load may have moved its rows before that."""
+    shared = Table(schema, LEDGER)
+    if not _is_table(warehouse, shared):
+        raise InterruptedLoadError(f"another load has moved the rows of {shared}")
+    names = ", ".join(map(quoted, (name for name in TYPES if name in have)))
+    for (relation,) in warehouse.fetch(Statement(f"SELECT DISTINCT relation FROM {shared} ORDER BY relation")):
+        own = ledger(schema, str(relation))
+        for statement in ddl.create_table(own, TYPES, Design()):
+            warehouse.execute(statement)
+        moved = f"INSERT INTO {own} ({names}) SELECT {names} FROM {shared} WHERE relation = ?"
+        warehouse.execute(Statement(moved, (relation,)))
+    warehouse.execute(Statement(f"ALTER TABLE {shared} RENAME TO {quoted(FORMER)}"))
+
+
+def _is_table(warehouse: Warehouse, shared: Table) -> bool:
+    found = warehouse.standing(shared)
+    return found is not None and found.kind == "table"
 
 
 def _show(warehouse: Warehouse, schema: str) -> None:
