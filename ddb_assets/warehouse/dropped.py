@@ -31,8 +31,8 @@ def said_columns(report: Report) -> str | None:
 def refuse_dropped(warehouse: Warehouse, ledger: Table, report: Report) -> None:
     """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
 
-    That is a full export which is newer than all that is loaded: it replaces every row. It needs the rows' keys and
-    versions to do so.
+    That is a full export which is newer than all that is loaded and of which every item could be read: it replaces every
+    row, but for those of deleted items that soft delete keeps. It needs the rows' keys and versions to do so.
     """
     gone, useless = _gone(warehouse, ledger, report)
     if not gone or (not useless and _replaces_all(warehouse, ledger, report)):
@@ -47,7 +47,7 @@ def refuse_dropped(warehouse: Warehouse, ledger: Table, report: Report) -> None:
     else:
         todo = (
             "making it anew would leave it empty for every row that this export does not bring. Load a full export that "
-            f"is newer than all that is loaded ({press}), or put it back from a backup"
+            f"is newer than all that is loaded and has no item that cannot be read ({press}), or put it back from a backup"
         )
     raise LoadError(f"earlier loads filled {what}, and somebody dropped it: {todo}")
 
@@ -83,7 +83,7 @@ def _known_columns(warehouse: Warehouse, ledger: Table, relation: str) -> dict[s
 
 
 def _replaces_all(warehouse: Warehouse, ledger: Table, report: Report) -> bool:
-    if report.export_type != "FULL_EXPORT" or report.export_time is None:
+    if report.export_type != "FULL_EXPORT" or report.export_time is None or report.missed:
         return False
     newest = warehouse.fetch(
         Statement(f"SELECT MAX(COALESCE(to_time, export_time)) FROM {ledger} WHERE relation = ?", (report.root.name,))
