@@ -5,36 +5,28 @@ a dropped table without those rows. The ledger keeps the columns of each load, a
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
-import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import cast
 
-from ddb_assets.column_type import MAX_VARCHAR
 from ddb_assets.parquet.identity import RESTART
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.protocol import LoadError, Warehouse
+from ddb_assets.warehouse.history import History
+from ddb_assets.warehouse.protocol import NOTHING, Layout, LoadError, Warehouse
 from ddb_assets.warehouse.sql import Statement, Table, tombstones
 
 LISTED = 5
 
 
-def said_columns(report: Report) -> str | None:
-    """What the ledger keeps of a load: the columns of each relation.
-
-    None when that is too long for the ledger's column: then nobody misses what was dropped.
-    """
-    said = {r.name: [c.name for c in r.columns if c.role != "deleted"] for r in report.relations}
-    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
-    return text if len(text.encode()) <= MAX_VARCHAR else None
-
-
-def refuse_dropped(warehouse: Warehouse, ledger: Table, report: Report) -> None:
+def refuse_dropped(
+    warehouse: Warehouse, ledger: Table, report: Report, known: History, there: Mapping[str, Layout]
+) -> None:
     """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
 
     That is a full export which is newer than all that is loaded and of which every item could be read: it replaces every
     row, but for those of deleted items that soft delete keeps. It needs the rows' keys and versions to do so.
     """
-    gone, useless = _gone(warehouse, ledger, report)
+    gone, useless = _gone(ledger.schema, report, known, there)
     if not gone or (not useless and _replaces_all(warehouse, ledger, report)):
         return
     what = ", ".join(gone[:LISTED]) + (f" and {len(gone) - LISTED} more" if len(gone) > LISTED else "")
@@ -52,34 +44,25 @@ def refuse_dropped(warehouse: Warehouse, ledger: Table, report: Report) -> None:
     raise LoadError(f"earlier loads filled {what}, and somebody dropped it: {todo}")
 
 
-def _gone(warehouse: Warehouse, ledger: Table, report: Report) -> tuple[list[str], list[str]]:
+def _gone(
+    schema: str | None, report: Report, known: History, there: Mapping[str, Layout]
+) -> tuple[list[str], list[str]]:
     """What is gone, as text, and the tables whose rows can no longer be matched without it."""
-    known = _known_columns(warehouse, ledger, report.root.name)
     gone: list[str] = []
     useless: list[str] = []
     for relation in report.relations:
-        table, columns = Table(ledger.schema, relation.name), known.get(relation.name, frozenset())
-        there = warehouse.catalog(table)
-        if columns and not there:
+        table, columns = Table(schema, relation.name), known.columns.get(relation.name, frozenset())
+        if columns and table.name not in there:
             gone.append(f"table {table}")
             continue
-        lost = [c for c in relation.columns if c.name in columns and c.name not in there]
+        have = there.get(table.name, NOTHING).types
+        lost = [c for c in relation.columns if c.name in columns and c.name not in have]
         gone += [f"column {c.name!r} of {table}" for c in lost]
         useless += [str(table)] if any(c.role in {"key", "version"} for c in lost) else []
-    deletes = tombstones(Table(ledger.schema, report.root.name))
-    if known and not warehouse.catalog(deletes):
+    deletes = tombstones(Table(schema, report.root.name))
+    if known.columns and deletes.name not in there:
         gone.append(f"table {deletes}")
     return gone, useless
-
-
-def _known_columns(warehouse: Warehouse, ledger: Table, relation: str) -> dict[str, frozenset[str]]:
-    """The columns that any load gave each relation; loads of former times do not say."""
-    said = warehouse.fetch(Statement(f"SELECT DISTINCT relation_columns FROM {ledger} WHERE relation = ?", (relation,)))
-    found: dict[str, frozenset[str]] = {}
-    for (text,) in said:
-        for name, columns in json.loads(str(text)).items() if text is not None else ():
-            found[name] = found.get(name, frozenset()) | frozenset(columns)
-    return found
 
 
 def _replaces_all(warehouse: Warehouse, ledger: Table, report: Report) -> bool:

@@ -11,7 +11,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ from ddb_assets.resources.storage import Storage, is_s3
 from ddb_assets.warehouse import duckdb_catalog
 from ddb_assets.warehouse.duckdb_dialect import to_duckdb
 from ddb_assets.warehouse.duckdb_errors import check_database, copy_error, warehouse_error
-from ddb_assets.warehouse.protocol import Keys, Layout, LoadError, Standing, WarehouseError
+from ddb_assets.warehouse.protocol import NOTHING, Keys, Layout, LoadError, Standing, WarehouseError
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 
 MEMORY = ":memory:"
@@ -196,9 +196,13 @@ class DuckDBWarehouse:
         """What has this name; a view with its text."""
         return duckdb_catalog.standing(self._rows, self._database, name)
 
+    def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
+        """The columns of these tables."""
+        return duckdb_catalog.layouts(self._rows, self._database, schema, names)
+
     def layout(self, table: Table) -> Layout:
         """The table's columns."""
-        return duckdb_catalog.layout(self._rows, self._database, table)
+        return self.layouts(table.schema or self.default_schema, [table.name]).get(table.name, NOTHING)
 
     def catalog(self, table: Table) -> dict[str, SqlType]:
         """The table's columns of types that loads make."""
@@ -219,10 +223,10 @@ class DuckDBWarehouse:
     def analyze(self, table: Table) -> None:
         """Nothing: DuckDB keeps its statistics itself."""
 
-    def leftovers(self, relation: Relation) -> list[str]:  # noqa: ARG002 -- parts are read where they are
+    def leftovers(self, relations: Sequence[Relation]) -> list[str]:  # noqa: ARG002 -- parts are read where they are
         """Temporary tables, which a load drops."""
         found = self._rows("SELECT table_name FROM duckdb_tables() WHERE temporary")
-        return [str(name) for (name,) in found]
+        return sorted(str(name) for (name,) in found)
 
     def copy(self, relation: Relation, stage: Table) -> None:
         """Fills the staging table from the relation's parts, one file after the other."""

@@ -4,24 +4,22 @@
 secret does not leave the machine, JSON is masked inside), so old values are NULL until their item is loaded again.
 """
 
+from collections.abc import Mapping
+
 from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.protocol import LoadError, Warehouse
-from ddb_assets.warehouse.sql import Statement, Table, quoted
+from ddb_assets.warehouse.protocol import NOTHING, Layout, LoadError, Warehouse
+from ddb_assets.warehouse.sql import Statement, Table, hidden_paths, quoted
 from ddb_assets.warehouse.tables import Tables, evolve
 
 TYPES = {"path": SqlType("VARCHAR", 65_535), "how": SqlType("VARCHAR", 16)}
 
 
-def hidden_paths(root: Table) -> Table:
-    """The table of the paths that are hidden in a root relation's tables."""
-    return Table(root.schema, f"_ddb_hidden__{root.name}")
-
-
-def prepare_hiding(warehouse: Warehouse, root: Table, report: Report) -> None:
+def prepare_hiding(warehouse: Warehouse, root: Table, report: Report, there: Mapping[str, Layout]) -> None:
     """Makes the table, if there is something to note."""
     if report.hidden:
-        evolve(warehouse, hidden_paths(root), TYPES)
+        place = hidden_paths(root)
+        evolve(warehouse, place, TYPES, mark="path", seen=there.get(place.name, NOTHING))
 
 
 def hide(warehouse: Warehouse, tables: Tables, report: Report) -> tuple[str, ...]:

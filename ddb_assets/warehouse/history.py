@@ -6,6 +6,7 @@ joins them without a gap or an overlap. What is refused because of it is `guards
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
@@ -28,7 +29,8 @@ class History:
 
     `applied` is the newest load of this very export and `digest` its digest; `baselines` are the export times of all
     full exports, oldest first, `baseline_table_id` is the newest one's. Deletes older than `deletes_forgotten_before`
-    have no tombstone any more. `relations` are all that any load of this table has filled. `identity` is that of the rows
+    have no tombstone any more. `columns` are those of all relations that any load of this table has filled; of a load whose
+    record does not say its columns only the relations are there. `identity` is that of the rows
     which the newest load brought; None when no load has said one.
 
     `unread` are the times of those full exports that had items which could not be read, `blind` of those among them in
@@ -49,7 +51,7 @@ class History:
     inner_end: int | None
     spanned_by: tuple[int, int] | None
     deletes_forgotten_before: int | None
-    relations: frozenset[str]
+    columns: Mapping[str, frozenset[str]]
     identity: Identity | None
     unread: frozenset[int] = frozenset()
     blind: frozenset[int] = frozenset()
@@ -108,7 +110,6 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     baselines = tuple(sorted({time for time, _ in loads}))
     unread, blind = (frozenset(baselines) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1))
     newest = max((time for time in baselines if time not in blind), default=0)
-    filled = warehouse.fetch(Statement(f"SELECT DISTINCT relation_rows FROM {table} WHERE relation = ?", (relation,)))
     applied, digest = _applied(warehouse, table, report)
     return History(
         sequence=cast("int", summary[0] or 0),
@@ -120,12 +121,45 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
         inner_end=_inner_end(warehouse, table, report, newest),
         spanned_by=_spanning(warehouse, table, report, newest),
         deletes_forgotten_before=stored_micros(summary[2]),
-        relations=frozenset(name for (rows,) in filled for name in json.loads(cast("str", rows))),
+        columns=_columns(warehouse, table, relation),
         identity=_identity(warehouse, table, relation),
         unread=unread,
         blind=blind,
         missed_until=stored_micros(summary[3]),
     )
+
+
+def _columns(warehouse: Warehouse, table: Table, relation: str) -> dict[str, frozenset[str]]:
+    """The relations that any load has filled, with the columns of all loads that name them."""
+    said = warehouse.fetch(
+        Statement(
+            "SELECT DISTINCT relation_columns, CASE WHEN relation_columns IS NULL THEN relation_rows END "
+            f"FROM {table} WHERE relation = ?",
+            (relation,),
+        )
+    )
+    found: dict[str, frozenset[str]] = {}
+    for columns, rows in said:
+        named = (
+            json.loads(cast("str", columns))
+            if columns is not None
+            else dict.fromkeys(json.loads(cast("str", rows)), ())
+        )
+        for name, names in named.items():
+            found[name] = found.get(name, frozenset()) | frozenset(names)
+    return found
+
+
+def newest_baseline(warehouse: Warehouse, schema: str, relation: str) -> tuple[int, str] | None:
+    """The time and the table id of the newest full export that is loaded."""
+    found = warehouse.fetch(
+        Statement(
+            f"SELECT export_time, table_id FROM {ledger(schema, relation)} WHERE relation = ? "
+            "AND export_type = 'FULL_EXPORT' ORDER BY export_time DESC, sequence DESC LIMIT 1",
+            (relation,),
+        )
+    )
+    return (cast("int", stored_micros(found[0][0])), cast("str", found[0][1])) if found else None
 
 
 def _identity(warehouse: Warehouse, table: Table, relation: str) -> Identity | None:

@@ -11,8 +11,8 @@ from typing import cast
 
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse.ledger import ledger
-from ddb_assets.warehouse.protocol import Warehouse, number
-from ddb_assets.warehouse.sql import Statement, Table, count, quoted
+from ddb_assets.warehouse.protocol import Warehouse, counted, number
+from ddb_assets.warehouse.sql import Statement, Table, quoted
 from ddb_assets.warehouse.times import end, start
 
 
@@ -34,11 +34,10 @@ def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
     """Looks at the tables of a report that is loaded, as of one moment."""
     with warehouse.transaction():
         recorded = _recorded(warehouse, schema, report.root.name)
-        counted = {name: number(warehouse, count(Table(schema, name))) for name in recorded}
+        now = counted(warehouse, [Table(schema, name) for name in recorded])
         twice = number(warehouse, _twice(schema, report)) if report.root.keys else 0
     copied = (*report.relations, *([report.unread] if report.unread else []))
-    left = {found for relation in copied for found in warehouse.leftovers(relation)}
-    return Inspection(recorded, counted, twice, tuple(sorted(left)))
+    return Inspection(recorded, now, twice, tuple(warehouse.leftovers(copied)))
 
 
 def _recorded(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:

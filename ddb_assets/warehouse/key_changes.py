@@ -33,9 +33,9 @@ TYPES = {
 
 
 def finish_all(warehouse: Warehouse, schema: str, tables: Collection[str]) -> None:
-    """Gives those of these tables whose change was broken off their keys back."""
+    """Gives those of these tables whose change was broken off their keys back; `_ddb_changes` is one if it is there."""
     notes = Table(schema, CHANGES)
-    if not warehouse.catalog(notes):
+    if CHANGES not in tables:
         return
     noted = warehouse.fetch(Statement(f"SELECT table_name, MAX(began) FROM {notes} GROUP BY table_name"))
     for name, began in noted:

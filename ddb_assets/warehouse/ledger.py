@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
-from ddb_assets.column_type import SqlType
+from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.dropped import said_columns
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 from ddb_assets.warehouse.times import aware, timestamp_value
@@ -164,7 +163,7 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         "extra_values": result.extra_values,
         "relation_rows": json.dumps(result.rows, ensure_ascii=False),
         "table_rows": json.dumps(result.table_rows, ensure_ascii=False),
-        "relation_columns": said_columns(report),
+        "relation_columns": _columns(report),
         "deletes_forgotten_before": timestamp_value(deletes_forgotten_before),
         "loaded_at": timestamp_value(result.loaded_at),
         "seconds": result.seconds,
@@ -183,6 +182,16 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
 def forget(schema: str, report: Report) -> Statement:
     """Deletes the records of all loads of a report's relation."""
     return Statement(f"DELETE FROM {ledger(schema, report.root.name)} WHERE relation = ?", (report.root.name,))
+
+
+def _columns(report: Report) -> str | None:
+    """What the ledger keeps of a load: the columns of each relation.
+
+    None when that is too long for the ledger's column: then nobody misses what was dropped (`dropped.py`).
+    """
+    said = {r.name: [c.name for c in r.columns if c.role != "deleted"] for r in report.relations}
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    return text if len(text.encode()) <= MAX_VARCHAR else None
 
 
 def _counts(text: object) -> dict[str, int]:

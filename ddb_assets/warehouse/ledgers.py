@@ -25,11 +25,11 @@ def provide(warehouse: Warehouse, schema: str, relation: str) -> None:
     """Makes the ledger of a table, and has the view of all ledgers show it."""
     view = _bring_over(warehouse, schema)
     own = ledger(schema, relation)
-    had = warehouse.catalog(own)
-    have = evolve(warehouse, own, TYPES, mark="sequence")
+    had = warehouse.layout(own)
+    have = evolve(warehouse, own, TYPES, mark="sequence", seen=had)
     if not number(warehouse, Statement(f"SELECT COUNT(*) FROM {own} WHERE relation IS NULL")):
         warehouse.execute(Statement(f"INSERT INTO {own} (sequence) VALUES (0)"))
-    if had != have or view is None or not reads(view.definition, own):
+    if had.types != have or view is None or not reads(view.definition, own):
         _show(warehouse, schema)
 
 

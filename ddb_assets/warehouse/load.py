@@ -18,7 +18,7 @@ another window that ends there, would leave rows that nothing ever deletes: such
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,16 +30,24 @@ from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ledgers, sql
 from ddb_assets.warehouse.dropped import refuse_dropped
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
-from ddb_assets.warehouse.hiding import hidden_paths, hide, prepare_hiding
+from ddb_assets.warehouse.hiding import hide, prepare_hiding
 from ddb_assets.warehouse.history import History, history
 from ddb_assets.warehouse.ledger import LoadResult, forget, ledger, record
 from ddb_assets.warehouse.merge import merge
 from ddb_assets.warehouse.ownership import check_owned
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError, number
+from ddb_assets.warehouse.protocol import (
+    InterruptedLoadError,
+    Layout,
+    LoadError,
+    Warehouse,
+    WarehouseError,
+    counted,
+    number,
+)
 from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql import Table
 from ddb_assets.warehouse.staging import stage
-from ddb_assets.warehouse.tables import Tables, check_unchanged, prepare, provide_schema
+from ddb_assets.warehouse.tables import Tables, check_unchanged, look, prepare, provide_schema
 from ddb_assets.warehouse.times import end
 from ddb_assets.warehouse.unread import mark_stale
 
@@ -117,15 +125,16 @@ def _load(
     provide_schema(warehouse, schema)
     ledgers.provide(warehouse, schema, report.root.name)
     known = _known(warehouse, schema, report, how)
+    there = look(warehouse, schema, report, known)
     if not how.restart:
-        _check_present(warehouse, Table(schema, report.root.name), known)
+        _check_present(there, Table(schema, report.root.name), known)
     if _is_applied(report, known, how.force):
         return _unchanged(warehouse, schema, report, known)
-    check_owned(warehouse, schema, report, known)
+    check_owned(warehouse, schema, report, known, there)
     if not how.restart:
-        refuse_dropped(warehouse, ledger(schema, report.root.name), report)
-    tables = prepare(warehouse, schema, report, known, soft_delete=how.soft_delete, options=how.options)
-    prepare_hiding(warehouse, tables.root.table, report)
+        refuse_dropped(warehouse, ledger(schema, report.root.name), report, known, there)
+    tables = prepare(warehouse, schema, report, known, there, soft_delete=how.soft_delete, options=how.options)
+    prepare_hiding(warehouse, tables.root.table, report, there)
     with warehouse.transaction(tables.tombstones):
         ledgers.claim(warehouse, schema, report.root.name)
         known = _known(warehouse, schema, report, how)  # again: another load may have come first while DDL ran
@@ -172,14 +181,14 @@ def _known(warehouse: Warehouse, schema: str, report: Report, how: _How) -> Hist
 def _start_over(warehouse: Warehouse, schema: str, report: Report, tables: Tables) -> None:
     """Deletes every row of the table's relations, what is kept beside them, and the records of its loads."""
     root = tables.root.table
-    beside = (table for table in (sql.unread(root), hidden_paths(root)) if warehouse.catalog(table))
+    beside = (table for table in (sql.unread(root), sql.hidden_paths(root)) if warehouse.catalog(table))
     for table in (root, *(table for table, _ in tables.below), tables.tombstones, *beside):
         warehouse.execute(sql.delete_all(table))
     warehouse.execute(forget(schema, report))
 
 
-def _check_present(warehouse: Warehouse, root: Table, known: History) -> None:
-    if known.sequence and not warehouse.catalog(root):
+def _check_present(there: Mapping[str, Layout], root: Table, known: History) -> None:
+    if known.sequence and root.name not in there:
         raise LoadError(
             f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: put it back from a backup, or "
             f"start the table over with a full export: {RESTART}"
@@ -191,15 +200,15 @@ def _is_applied(report: Report, known: History, force: bool) -> bool:
 
 
 def _unchanged(warehouse: Warehouse, schema: str, report: Report, known: History) -> LoadResult:
-    rows = {r.name: number(warehouse, sql.count(Table(schema, r.name))) for r in report.relations}
+    rows = counted(warehouse, [Table(schema, relation.name) for relation in report.relations])
     return replace(cast("LoadResult", known.applied), table_rows=rows)
 
 
 def _finish(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> LoadResult:
     """Inserts the rows of child tables and counts all; staging holds what was news, the root has its rows."""
     root = tables.root
-    deleted = 0 if report.export_type == "FULL_EXPORT" else number(warehouse, sql.count_deletes(root))
-    upserted = number(warehouse, sql.count(root.stage)) - deleted
+    staged, deleted = cast("tuple[int, int]", warehouse.fetch(sql.count_staged(root.stage, sql.is_deleted(root)))[0])
+    upserted = staged - deleted
     rows = {root.relation.name: upserted}
     for child in tables.children:
         rows[child.relation.name] = child.relation.rows - number(warehouse, sql.count_orphans(child, root))
@@ -222,7 +231,7 @@ def _finish(warehouse: Warehouse, tables: Tables, report: Report, known: History
         filtered=report.filtered,
         extra_values=report.extra_values,
         rows=rows,
-        table_rows={t.relation.name: number(warehouse, sql.count(t.table)) for t in tables.relations},
+        table_rows=counted(warehouse, [target.table for target in tables.relations]),
         loaded_at=datetime.now(UTC),
         seconds=0.0,
         kept_stale=mark_stale(warehouse, tables, report, known),

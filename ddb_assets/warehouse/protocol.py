@@ -5,7 +5,7 @@ server really speaks, how it reads Parquet and how it keeps two loads apart is t
 known here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
@@ -13,7 +13,7 @@ from typing import Literal, Protocol, cast
 from ddb_assets.column_type import SqlType
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.report import Relation
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.sql import Statement, Table, count_each
 
 
 class WarehouseError(DdbAssetsError):
@@ -53,6 +53,9 @@ class Layout:
     foreign: Mapping[str, str] = field(default_factory=dict)
     encodings: Mapping[str, str] = field(default_factory=dict)
     defaults: frozenset[str] = frozenset()
+
+
+NOTHING = Layout({})
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,10 @@ class Warehouse(Protocol):
         """What has this name, also when we may not read it; None for nothing."""
         ...
 
+    def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
+        """The columns of those tables of these names that are there."""
+        ...
+
     def layout(self, table: Table) -> Layout:
         """The table's columns, none when there is no such table."""
         ...
@@ -132,8 +139,8 @@ class Warehouse(Protocol):
         """Brings the planner's statistics of a table up to date, if that is for us to do and enough has changed."""
         ...
 
-    def leftovers(self, relation: Relation) -> list[str]:
-        """What loading the relation has left behind, which is nothing when all went well."""
+    def leftovers(self, relations: Sequence[Relation]) -> list[str]:
+        """What loading the relations has left behind, which is nothing when all went well."""
         ...
 
     def copy(self, relation: Relation, stage: Table) -> int | None:
@@ -148,6 +155,12 @@ class Warehouse(Protocol):
 def number(warehouse: Warehouse, statement: Statement) -> int:
     """The one number that a query returns."""
     return cast("int", warehouse.fetch(statement)[0][0])
+
+
+def counted(warehouse: Warehouse, tables: Sequence[Table]) -> dict[str, int]:
+    """How many rows each table has, by its name."""
+    found = cast("list[tuple[int, int]]", warehouse.fetch(count_each(tables)) if tables else [])
+    return {tables[place].name: rows for place, rows in found}
 
 
 class LoadError(DdbAssetsError):

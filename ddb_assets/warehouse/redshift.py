@@ -10,7 +10,7 @@ its `?` are counted, so that `%` never means anything.
 
 import secrets
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +25,7 @@ from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage
 from ddb_assets.warehouse import redshift_catalog
 from ddb_assets.warehouse.protocol import (
+    NOTHING,
     InterruptedLoadError,
     Keys,
     Layout,
@@ -173,9 +174,13 @@ class RedshiftWarehouse:
         """Asked of PG_CLASS, as SVV_REDSHIFT_COLUMNS hides what we have no right on."""
         return redshift_catalog.standing(self, name, self._schema(name))
 
+    def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
+        """The columns of these tables."""
+        return redshift_catalog.layouts(self, schema, names)
+
     def layout(self, table: Table) -> Layout:
         """The table's columns."""
-        return redshift_catalog.layout(self, table, self._schema(table))
+        return self.layouts(self._schema(table), [table.name]).get(table.name, NOTHING)
 
     def catalog(self, table: Table) -> dict[str, SqlType]:
         """The table's columns of types that loads make."""
@@ -223,7 +228,7 @@ class RedshiftWarehouse:
                 raise self._copy_error(relation, refused) from refused
         return number(self, Statement("SELECT pg_last_copy_id()"))
 
-    def leftovers(self, relation: Relation) -> list[str]:
+    def leftovers(self, relations: Sequence[Relation]) -> list[str]:
         """Temporary tables of this session, and what COPY read of files that were written for it and not deleted."""
         found = self.fetch(
             Statement(
@@ -232,9 +237,9 @@ class RedshiftWarehouse:
                 (f"%stage%{self.session}%",),
             )
         )
-        folder = copy_folder(self.settings, relation, self.session)
-        files = [entry.uri for entry in self._storage.list(folder)] if folder else []
-        return sorted({str(name) for (name,) in found}) + files
+        folders = [copy_folder(self.settings, relation, self.session) for relation in relations]
+        files = {entry.uri for folder in folders if folder for entry in self._storage.list(folder)}
+        return sorted({str(name) for (name,) in found} | files)
 
     def _copy_error(self, relation: Relation, refused: RefusedError) -> LoadError:
         rows: list[tuple[object, ...]] = []

@@ -102,6 +102,11 @@ def unread(root: Table) -> Table:
     return Table(root.schema, f"_ddb_unread__{root.name}")
 
 
+def hidden_paths(root: Table) -> Table:
+    """The table of the paths that are hidden in a root relation's tables."""
+    return Table(root.schema, f"_ddb_hidden__{root.name}")
+
+
 def drop(table: Table) -> Statement:
     """Drops a staging table."""
     return Statement(f"DROP TABLE {table}")
@@ -118,14 +123,30 @@ def count(table: Table, *conditions: str) -> Statement:
     return Statement(f"SELECT COUNT(*) FROM {table}{where}")
 
 
+def count_each(tables: Sequence[Table]) -> Statement:
+    """How many rows there are in each table, by its place among them."""
+    return Statement(" UNION ALL ".join(f"SELECT {place}, COUNT(*) FROM {table}" for place, table in enumerate(tables)))
+
+
+def count_staged(stage: Table, condition: str) -> Statement:
+    """How many staged rows there are, and how many of them meet the condition."""
+    return Statement(f"SELECT COUNT(*), COUNT(CASE WHEN {condition} THEN 1 END) FROM {stage}")
+
+
+def is_deleted(root: Target) -> str:
+    """The condition that a staged row is a delete."""
+    deleted = [root.stage.column(c.name) for c in root.relation.columns if c.role == "deleted"]
+    return deleted[0] if deleted else "FALSE"
+
+
+def lacks_any(stage: Table, columns: Iterable[Column]) -> str:
+    """The condition that a staged row has no value in one of these columns."""
+    return " OR ".join(f"{stage.column(c.name)} IS NULL" for c in columns)
+
+
 def count_deletes(root: Target) -> Statement:
     """How many staged rows are deletes."""
-    return count(root.stage, root.stage.column(root.relation.column("deleted").name))
-
-
-def count_nulls(stage: Table, columns: Iterable[Column]) -> Statement:
-    """How many staged rows have no value in one of these columns."""
-    return count(stage, "(" + " OR ".join(f"{stage.column(c.name)} IS NULL" for c in columns) + ")")
+    return count(root.stage, is_deleted(root))
 
 
 def duplicate(stage: Table, columns: Sequence[Column]) -> Statement:

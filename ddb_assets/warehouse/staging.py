@@ -31,14 +31,14 @@ def _stage(warehouse: Warehouse, target: Target) -> int | None:
     relation, stage = target.relation, target.stage
     warehouse.execute(ddl.create_stage(relation, stage))
     query = warehouse.copy(relation, stage)
-    staged = number(warehouse, sql.count(stage))
+    needed = [c for c in relation.columns if c.role in {"key", "index", "version", "deleted"}]
+    staged, nulls = warehouse.fetch(sql.count_staged(stage, sql.lacks_any(stage, needed)))[0]
     if staged != relation.rows:
         raise LoadError(
             f"{staged} rows of {relation.name!r} were staged, the report has {relation.rows}: flatten again"
         )
     check_values(warehouse, relation, stage)
-    needed = [c for c in relation.columns if c.role in {"key", "index", "version", "deleted"}]
-    if nulls := number(warehouse, sql.count_nulls(stage, needed)):
+    if nulls:
         raise LoadError(
             f"{nulls} rows of {relation.name!r} lack a value in {', '.join(c.name for c in needed)}: flatten again"
         )
@@ -56,7 +56,7 @@ def _sort_key_hint(warehouse: Warehouse, relation: Relation, stage: Table) -> st
     if relation.path or len(relation.keys) != 1:
         return ""
     scalars = [c for c in relation.columns if c.role == "value" and len(c.path) == 1 and c.type.startswith(_KEY_TYPES)]
-    whole = [c for c in scalars[:LOOKED_AT] if not number(warehouse, sql.count_nulls(stage, [c]))]
+    whole = [c for c in scalars[:LOOKED_AT] if not number(warehouse, sql.count(stage, sql.lacks_any(stage, [c])))]
     apart = [c.path[0] for c in whole if not warehouse.fetch(sql.duplicate(stage, [*relation.keys, c]))]
     partition = relation.keys[0].path[0]
     if not apart:

@@ -13,7 +13,7 @@ from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ddl, evolution, key_changes, retype, sql
 from ddb_assets.warehouse.history import History
-from ddb_assets.warehouse.protocol import InterruptedLoadError, Layout, LoadError, Warehouse, number
+from ddb_assets.warehouse.protocol import NOTHING, InterruptedLoadError, Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table, Target
 from ddb_assets.warehouse.times import start
 from ddb_assets.warehouse.views import check_free, show, view_of
@@ -52,10 +52,26 @@ class Tables:
         return self.root.relation.column("version").name
 
 
+def look(warehouse: Warehouse, schema: str, report: Report, known: History) -> dict[str, Layout]:
+    """The tables that a load of this report reads or changes, by name: those that are there before it."""
+    relations = {*known.columns, *(relation.name for relation in report.relations)}
+    stones = {sql.tombstones(Table(schema, name)).name for name in relations}
+    root = Table(schema, report.root.name)
+    beside = {sql.unread(root).name, sql.hidden_paths(root).name, key_changes.CHANGES}
+    return warehouse.layouts(schema, relations | stones | beside)
+
+
 def prepare(
-    warehouse: Warehouse, schema: str, report: Report, known: History, *, soft_delete: bool, options: WarehouseOptions
+    warehouse: Warehouse,
+    schema: str,
+    report: Report,
+    known: History,
+    there: Mapping[str, Layout],
+    *,
+    soft_delete: bool,
+    options: WarehouseOptions,
 ) -> Tables:
-    """Makes tables, columns and views that are missing; every step commits.
+    """Makes tables, columns and views that are missing; every step commits. `there` is what `look` has seen.
 
     Raises LoadError for a type that can only be had by losing values, and for a sort key that the table lacks.
     """
@@ -73,41 +89,43 @@ def prepare(
         about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
         lies = design(columns, about, ddl.comments(relation))
         view = view_of(table, options)
-        if view:
-            check_free(warehouse, view, table)
+        shown = check_free(warehouse, view, table) if view else None
         hidden = frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
         types = evolve(
             warehouse,
             table,
             columns,
-            evolution.empty(relation),
-            lies,
-            lock=stones,
             mark=version.name,
+            empty=evolution.empty(relation),
+            design=lies,
+            lock=stones,
             hidden=hidden,
             declared=retype.declared(relation),
+            seen=there.get(table.name, NOTHING),
         )
         if view:
-            show(warehouse, view, table, types)
+            show(warehouse, view, table, types, shown)
         return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
 
     unreadable = bool(report.root.keys and (report.missed or known.is_unsettled(start(report))))
     if options.views:
         provide_schema(warehouse, options.views)
-    key_changes.finish_all(warehouse, schema, _names(schema, report, known))
-    _check_sortkey(warehouse, Table(schema, report.root.name), report.root, options)
+    key_changes.finish_all(warehouse, schema, there)
+    if report.root.name not in there:
+        _check_sortkey(Table(schema, report.root.name), report.root, options)
     stones = sql.tombstones(Table(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
     keys = {c.name: SqlType.parse(c.type) for c in report.root.keys}
     version = report.root.column("version")
     stone_columns = {**keys, version.name: SqlType.parse(version.type)}
     stone_design = design(stone_columns, f"the deletes of {report.table_arn}", ddl.comments(report.root))
-    stone_types = evolve(warehouse, stones, stone_columns, design=stone_design, mark=version.name)
+    seen = there.get(stones.name, NOTHING)
+    stone_types = evolve(warehouse, stones, stone_columns, mark=version.name, design=stone_design, seen=seen)
     root, *children = (target(relation, place) for place, relation in enumerate(report.relations))
-    others = (Table(schema, name) for name in sorted(known.relations - {r.name for r in report.relations}))
+    lies = design(keys, "", {})
     former = tuple(
-        (table, evolve(warehouse, table, keys, design=design(keys, "", {}), lock=stones))
-        for table in others
-        if warehouse.catalog(table)
+        (table, evolve(warehouse, table, keys, mark=version.name, design=lies, lock=stones, seen=there[table.name]))
+        for name in sorted(known.columns.keys() - {r.name for r in report.relations})
+        if (table := Table(schema, name)).name in there
     )
     unread = None
     if unreadable:
@@ -117,17 +135,11 @@ def prepare(
             sql.EXPORT_ID: SqlType("VARCHAR", 256),
         }
         lies = design(columns, f"items of {report.table_arn} that could not be read", ddl.comments(report.root))
-        types = evolve(warehouse, memory, columns, design=lies, lock=stones)
+        seen = there.get(memory.name, NOTHING)
+        types = evolve(warehouse, memory, columns, mark=sql.EXPORT_ID, design=lies, lock=stones, seen=seen)
         lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
         unread = Target(memory, types, lines, Table(None, f"_ddb_stage_{warehouse.session}_unread"))
     return Tables(root, tuple(children), former, stones, stone_types, unread)
-
-
-def _names(schema: str, report: Report, known: History) -> set[str]:
-    """The names of all tables that a load of this report may change."""
-    root = Table(schema, report.root.name)
-    beside = (sql.tombstones(root).name, sql.unread(root).name)
-    return {*known.relations, *(relation.name for relation in report.relations), *beside}
 
 
 def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:
@@ -135,14 +147,17 @@ def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:
 
     Within a transaction that locks the tombstones nobody does so any more, except for texts that become longer.
     """
+    root = tables.root
     unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
-    for table, types in ((tables.root.table, tables.root.types), *tables.below, *unread):
-        if warehouse.catalog(table) != types:
-            raise InterruptedLoadError(f"another load is changing the columns of {table}")
+    planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
+    now = warehouse.layouts(str(root.table.schema), planned)
+    for name, types in planned.items():
+        if now.get(name, NOTHING).types != types:
+            raise InterruptedLoadError(f"another load is changing the columns of {Table(root.table.schema, name)}")
 
 
-def _check_sortkey(warehouse: Warehouse, table: Table, root: Relation, options: WarehouseOptions) -> None:
-    if not options.sortkey or not root.keys or warehouse.catalog(table):
+def _check_sortkey(table: Table, root: Relation, options: WarehouseOptions) -> None:
+    if not options.sortkey or not root.keys:
         return
     wanted = evolution.wanted(root)
     for name in options.sortkey:
@@ -169,24 +184,33 @@ def evolve(
     warehouse: Warehouse,
     table: Table,
     columns: Mapping[str, SqlType],
+    *,
+    mark: str,
     empty: frozenset[str] = frozenset(),
     design: ddl.Design = evolution.PLAIN,
     lock: Table | None = None,
-    mark: str = "",
     hidden: frozenset[str] = frozenset(),
     declared: Mapping[str, str] = evolution.NONE,
+    seen: Layout = NOTHING,
 ) -> dict[str, SqlType]:
     """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards.
 
-    Others may be at it too, so after each step what is still to do is asked anew. Nobody who holds `lock` (else the
-    table itself) sees a step taken. Every table that loads have made has the column `mark`; one that has not is left alone.
+    Others may change it too, so what is still to do is asked again before each step, whatever was `seen` before. Nobody who
+    holds `lock` (else the table itself) sees a step taken. Every table that loads have made has the column `mark`; one that
+    has not is left alone.
 
     Raises LoadError for a name or a column that somebody else uses.
     """
+
+    def steps(have: Layout) -> list[evolution.Step]:
+        _check_ours(warehouse, table, columns, have, mark)
+        return evolution.steps(table, columns, have, empty, design, hidden, declared)
+
+    if seen.types and not steps(seen):
+        return dict(seen.types)
     for _ in range(ROUNDS + 2 * len(columns)):
         have = warehouse.layout(table)
-        _check_ours(warehouse, table, columns, have, mark)
-        plan = evolution.steps(table, columns, have, empty, design, hidden, declared)
+        plan = steps(have)
         if not plan:
             return dict(have.types)
         _take(warehouse, table, plan[0], have, lock or (table if have.types else None))
@@ -196,7 +220,7 @@ def evolve(
 def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], have: Layout, mark: str) -> None:
     """Raises LoadError for what somebody else has under this name, and for columns of theirs where ours are to be."""
     other = "give the DynamoDB table another name or schema in its contract, or rename what is there"
-    if mark not in have.types:  # ours has it; for the ledger there is no mark, and this is asked each time
+    if mark not in have.types:
         found = warehouse.standing(table)
         whose = f" of {found.owner}" if found and found.owner else ""
         if found and found.kind == "view":
@@ -205,7 +229,7 @@ def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlTyp
             raise LoadError(
                 f"{table} is there{whose}, and we may not read it: its owner gives it to us by ALTER TABLE {table} OWNER TO"
             )
-        if found and mark:
+        if found:
             raise LoadError(f"{table}{whose} is there and no load has made it, as it has no column {mark}: {other}")
     for name in columns:
         if name in have.foreign:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ddb_assets.column_type import SqlType
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ddl
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Standing, Warehouse, WarehouseError
 from ddb_assets.warehouse.sql import DELETED_AT, Statement, Table
 
 
@@ -21,8 +21,8 @@ def view_of(table: Table, options: WarehouseOptions) -> Table | None:
     return Table(options.views, table.name) if options.views else None
 
 
-def check_free(warehouse: Warehouse, view: Table, table: Table) -> None:
-    """Raises LoadError when somebody else has something of the view's name: only our own views are ever replaced."""
+def check_free(warehouse: Warehouse, view: Table, table: Table) -> Standing | None:
+    """Our view, if it is there. Raises LoadError when somebody else has something of its name, which is never replaced."""
     found = warehouse.standing(view)
     if found and not (found.kind == "view" and reads(found.definition, table)):
         whose = f" of {found.owner}" if found.owner else ""
@@ -30,11 +30,11 @@ def check_free(warehouse: Warehouse, view: Table, table: Table) -> None:
             f"{view} is to be the view of {table}, and there is another {found.kind}{whose} of that name: rename it, or "
             f"name another schema in warehouse.views"
         )
+    return found
 
 
-def show(warehouse: Warehouse, view: Table, table: Table, types: Mapping[str, SqlType]) -> None:
+def show(warehouse: Warehouse, view: Table, table: Table, types: Mapping[str, SqlType], found: Standing | None) -> None:
     """Makes the view of a table that had none when it was made, or one of other columns or rows."""
-    found = warehouse.standing(view)
     same = found and (DELETED_AT in found.definition) == (DELETED_AT in types)
     if not same or not warehouse.is_view(view, ddl.shown(types)):
         replace_view(warehouse, view, ddl.create_view(view, table, types))
