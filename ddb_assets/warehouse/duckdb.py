@@ -7,7 +7,6 @@ Runs the load's Redshift statements in DuckDB's dialect. The order of a load is 
 import base64
 import hashlib
 import os
-import secrets
 import tempfile
 import threading
 import time
@@ -24,7 +23,7 @@ from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Part, Relation
 from ddb_assets.resources.storage import Storage, is_s3
 from ddb_assets.warehouse import duckdb_catalog
-from ddb_assets.warehouse.duckdb_dialect import to_duckdb
+from ddb_assets.warehouse.duckdb_dialect import MACROS, to_duckdb
 from ddb_assets.warehouse.duckdb_errors import check_database, copy_error, warehouse_error
 from ddb_assets.warehouse.protocol import NOTHING, Keys, Layout, LoadError, Standing, WarehouseError
 from ddb_assets.warehouse.sql import Statement, Table, quoted
@@ -54,6 +53,9 @@ class DuckDBWarehouse:
     """
 
     default_schema = "main"
+    session = (
+        "own"  # temporary tables are the connection's; the same names in each have their statements translated once
+    )
 
     def __init__(
         self,
@@ -69,7 +71,6 @@ class DuckDBWarehouse:
         self._timeout = timeout
         self._open: duckdb.DuckDBPyConnection | None = None
         self._database = ""
-        self.session = secrets.token_hex(4)
 
     def __enter__(self) -> Self:
         deadline = time.monotonic() + self._timeout
@@ -135,6 +136,7 @@ class DuckDBWarehouse:
                 raise WarehouseError(
                     f"memory_limit {self._memory_limit!r} is none for DuckDB: write 2GB or 800MB"
                 ) from error
+        connection.execute(MACROS)
         row = connection.execute("SELECT current_database()").fetchone()
         self._database = str(row[0]) if row else ""
 

@@ -7,6 +7,10 @@ from sqlglot import exp
 
 _LIES = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # where Redshift's rows lie
 
+OCTETS = "_ddb_octets"
+MACROS = f"CREATE TEMP MACRO {OCTETS}(value VARCHAR) AS STRLEN(value), (value BLOB) AS OCTET_LENGTH(value)"
+"""What the translated SQL needs of a connection: DuckDB's own functions are for texts or for bytes."""
+
 
 @lru_cache(maxsize=1024)
 def to_duckdb(text: str, database: str) -> str:
@@ -30,10 +34,7 @@ def _node(node: exp.Expression, database: str) -> exp.Expression:
         if node.this == exp.DataType.Type.VARBINARY:
             return exp.DataType.build("blob", dialect="duckdb")
     if isinstance(node, exp.Anonymous) and node.name == "OCTET_LENGTH":
-        digits = exp.func(
-            "STRLEN", exp.func("HEX", _inside(node.expressions[0], database))
-        )  # of a text and of bytes alike
-        return exp.IntDiv(this=digits, expression=exp.Literal.number(2))
+        return exp.Anonymous(this=OCTETS, expressions=[_inside(node.expressions[0], database)])
     if isinstance(node, exp.Anonymous) and node.name in {"JSON_SERIALIZE", "JSON_SERIALIZE_TO_VARBYTE"}:
         return exp.cast(_inside(node.expressions[0], database), "text")  # the text as it was written
     if isinstance(node, exp.ParseJSON):

@@ -80,7 +80,7 @@ class Warehouse(Protocol):
 
     @property
     def session(self) -> str:
-        """A short name no other connection has; staging tables carry it."""
+        """A short name that no other connection to the same temporary tables or staging folder has."""
         ...
 
     def transaction(self, lock: Table | None = None) -> AbstractContextManager[None]:
