@@ -13,7 +13,15 @@ from collections.abc import Collection
 from ddb_assets.warehouse import ddl
 from ddb_assets.warehouse.ddl import Design
 from ddb_assets.warehouse.ledger import LEDGER, PREFIX, TYPES, ledger
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Standing, Warehouse, WarehouseError, number
+from ddb_assets.warehouse.protocol import (
+    NOTHING,
+    InterruptedLoadError,
+    LoadError,
+    Standing,
+    Warehouse,
+    WarehouseError,
+    number,
+)
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 from ddb_assets.warehouse.tables import evolve
 from ddb_assets.warehouse.views import reads, replace_view
@@ -29,7 +37,7 @@ def provide(warehouse: Warehouse, schema: str, relation: str) -> None:
     have = evolve(warehouse, own, TYPES, mark="sequence", seen=had)
     if not number(warehouse, Statement(f"SELECT COUNT(*) FROM {own} WHERE relation IS NULL")):
         warehouse.execute(Statement(f"INSERT INTO {own} (sequence) VALUES (0)"))
-    if had.types != have or view is None or not reads(view.definition, own):
+    if view is None or (view.ours and (had.types != have or not reads(view.definition, own))):
         _show(warehouse, schema)
 
 
@@ -81,7 +89,8 @@ def _show(warehouse: Warehouse, schema: str) -> None:
     """Makes the view of all ledgers, anew while others make ledgers. Loads do not read it: without it they go on."""
     shown: list[str] = []
     while (there := warehouse.tables(schema, PREFIX)) != shown:
-        selects = (_select(warehouse, Table(schema, name)) for name in there)
+        have = warehouse.layouts(schema, there)
+        selects = (_select(Table(schema, name), have.get(name, NOTHING).types) for name in there)
         made = f"CREATE OR REPLACE VIEW {Table(schema, LEDGER)} AS {' UNION ALL '.join(selects)} WITH NO SCHEMA BINDING"
         try:
             replace_view(warehouse, Table(schema, LEDGER), Statement(made))
@@ -92,9 +101,8 @@ def _show(warehouse: Warehouse, schema: str) -> None:
         shown = there
 
 
-def _select(warehouse: Warehouse, table: Table) -> str:
+def _select(table: Table, have: Collection[str]) -> str:
     """The loads of one ledger; columns that it lacks, as no load of this version has been there yet, are NULL."""
-    have = warehouse.catalog(table)
     columns = (
         quoted(name) if name in have else f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in TYPES.items()
     )

@@ -60,11 +60,12 @@ NOTHING = Layout({})
 
 @dataclass(frozen=True)
 class Standing:
-    """What has a name in a schema: a table or a view, whose it is, and a view's text."""
+    """What has a name in a schema: a table or a view, whose it is, whether that is us, and a view's text."""
 
     kind: Literal["table", "view"]
     owner: str = ""
     definition: str = ""
+    ours: bool = True
 
 
 class Warehouse(Protocol):

@@ -58,7 +58,7 @@ def standing(ask: Asked, name: Table, schema: str) -> Standing | None:
     """See `Warehouse.standing`."""
     found = ask.fetch(
         Statement(
-            "SELECT relkind, pg_get_userbyid(relowner), definition FROM pg_class "
+            "SELECT relkind, pg_get_userbyid(relowner), definition, pg_get_userbyid(relowner) = current_user FROM pg_class "
             "INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace "
             "LEFT JOIN pg_views ON pg_views.schemaname = pg_namespace.nspname AND pg_views.viewname = pg_class.relname "
             "WHERE nspname = ? AND relname = ?",
@@ -67,10 +67,8 @@ def standing(ask: Asked, name: Table, schema: str) -> Standing | None:
     )
     if not found:
         return None
-    (kind, owner, definition), *_ = found
-    if kind not in {"v", b"v"}:
-        return Standing("table", str(owner))
-    return Standing("view", str(owner), str(definition or ""))
+    (kind, owner, definition, ours), *_ = found
+    return Standing("view" if kind in {"v", b"v"} else "table", str(owner), str(definition or ""), bool(ours))
 
 
 def layouts(ask: Asked, schema: str, names: Collection[str]) -> dict[str, Layout]:

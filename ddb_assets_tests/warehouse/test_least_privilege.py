@@ -90,6 +90,18 @@ def test_the_whole_chain_takes_a_schema_of_ones_own_and_no_more(
     assert len(select(loader, "SELECT relation FROM own._ddb_loads")) == 5
 
 
+def test_a_view_of_all_ledgers_that_is_somebody_elses_is_not_tried_each_time(
+    admin: RedshiftWarehouse, loader: RedshiftWarehouse, redshift: RedshiftServer, source: Source
+) -> None:
+    source.put(1, "a", "x")
+    load(loader, source.full(5))
+    for text in ("DROP VIEW own._ddb_loads", "CREATE VIEW own._ddb_loads AS SELECT 1 AS a WITH NO SCHEMA BINDING"):
+        admin.execute(Statement(text))
+    redshift.statements.clear()
+    assert load(loader, source.full(6)).applied
+    assert not [text for text in redshift.statements if "VIEW" in text]
+
+
 def test_a_schema_that_is_not_there_is_asked_of_the_administrator(
     admin: RedshiftWarehouse, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
