@@ -208,6 +208,18 @@ def test_compression_is_what_it_was(
     assert encodings(over_redshift)["c"] == kept
 
 
+def test_a_longer_text_is_no_new_column(
+    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, tmp_path: Path
+) -> None:
+    """Unless the column has a default: of one without the catalog may say that it is empty."""
+    load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
+    redshift.statements.clear()
+    longer = Column(name="note", path=("note",), type="VARCHAR(64)")
+    load(over_redshift, numbered(tmp_path, 9, "BIGINT", 5, longer, note="y" * 60))
+    changes = [text for text in redshift.statements if text.startswith("ALTER TABLE")]
+    assert changes == ['ALTER TABLE "public"."orders" ALTER COLUMN "note" TYPE VARCHAR(64)']
+
+
 def test_a_view_that_holds_a_column_is_named_before_anything_is_touched(
     over_redshift: RedshiftWarehouse, redshift: RedshiftServer, tmp_path: Path
 ) -> None:
