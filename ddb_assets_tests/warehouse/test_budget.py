@@ -37,7 +37,7 @@ def test_a_load_of_two_tables_that_are_there_takes_so_many_statements(
     source.put(11, "b", "y", "m")
     with at_most(57, over_redshift):
         load(over_redshift, source.window(10, 20))
-    with at_most(12, over_redshift):
+    with at_most(13, over_redshift):
         assert not load(over_redshift, source.window(10, 20)).applied
     with at_most(53, over_redshift):
         load(over_redshift, source.full(20))
