@@ -1,7 +1,7 @@
-"""Tables and columns that earlier loads filled and that somebody dropped since.
+"""Tables and columns that earlier loads filled and that have been dropped since.
 
-A load makes what is missing, so a dropped column would come back with NULL in every row that the load does not touch, and
-a dropped table without those rows. The ledger keeps the columns of each load, and this compares them with the catalog.
+A load creates what is missing, so a dropped column would come back with NULL in every row that the load does not touch, and
+a dropped table without those rows. The ledger has the columns of each load; they are compared with the catalog.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
@@ -23,8 +23,8 @@ def refuse_dropped(
 ) -> None:
     """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
 
-    That is a full export which is newer than all that is loaded and of which every item could be read: it replaces every
-    row, but for those of deleted items that soft delete keeps. It needs the rows' keys and versions to do so.
+    Only a full export does so that is newer than all loads and could read every item. It replaces every row, except those of
+    deleted items that soft delete keeps, and needs the rows' keys and versions for it.
     """
     gone, useless = _gone(ledger.schema, report, known, there)
     if not gone or (not useless and _replaces_all(warehouse, ledger, report)):
@@ -33,21 +33,21 @@ def refuse_dropped(
     press = f"materialize snapshots/{report.name}, baseline/{report.name} and warehouse_baseline/{report.name}"
     if useless:
         todo = (
-            f"rows cannot be matched without it. Put it back from a backup, or drop {', '.join(useless)} and start the table "
+            f"rows cannot be matched without it. Restore it from a backup, or drop {', '.join(useless)} and start the table "
             f"over with a full export: {RESTART}"
         )
     else:
         todo = (
-            "making it anew would leave it empty for every row that this export does not bring. Load a full export that "
-            f"is newer than all that is loaded and has no item that cannot be read ({press}), or put it back from a backup"
+            "creating it again would leave it empty for every row that this export does not bring. Load a full export that "
+            f"is newer than all that is loaded and has no item that cannot be read ({press}), or restore it from a backup"
         )
-    raise LoadError(f"earlier loads filled {what}, and somebody dropped it: {todo}")
+    raise LoadError(f"earlier loads filled {what}, which has been dropped since: {todo}")
 
 
 def _gone(
     schema: str | None, report: Report, known: History, there: Mapping[str, Layout]
 ) -> tuple[list[str], list[str]]:
-    """What is gone, as text, and the tables whose rows can no longer be matched without it."""
+    """What is missing, as text, and the tables whose rows can no longer be matched without it."""
     gone: list[str] = []
     useless: list[str] = []
     for relation in report.relations:

@@ -1,7 +1,7 @@
-"""What a load knows of its table before it begins, read from the table's ledger.
+"""What a load knows about its table before it begins, read from the table's ledger.
 
-Where the export stands among those that are loaded: whether it is one of them, which baseline it follows, and whether it
-joins them without a gap or an overlap. What is refused because of it is `guards.py`'s.
+This says where the export stands among those that are loaded: whether it is one of them, which baseline it follows, and
+whether it joins them without a gap or an overlap. `guards.py` decides what is refused because of it.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
@@ -27,19 +27,19 @@ _MISSED = "quarantined - COALESCE(without_row, 0)"  # as `Report.missed`
 class History:
     """What the ledger knows before a load. Times are microseconds since 1970 UTC, as `_ddb_version` is.
 
-    `applied` is the newest load of this very export and `digest` its digest; `baselines` are the export times of all
-    full exports, oldest first, `baseline_table_id` is the newest one's. Deletes older than `deletes_forgotten_before`
-    have no tombstone any more. `columns` are those of all relations that any load of this table has filled; of a load whose
-    record does not say its columns only the relations are there. `identity` is that of the rows
-    which the newest load brought; None when no load has said one.
+    `applied` is the newest load of this export and `digest` its digest; `baselines` are the export times of all full
+    exports, oldest first, and `baseline_table_id` is the table id of the newest. Deletes older than
+    `deletes_forgotten_before` no longer have a tombstone. `columns` has the relations that any load of this table has
+    filled, each with the columns that the ledger records. `identity` is that of the rows which the newest load brought;
+    None when no load has recorded one.
 
-    `unread` are the times of those full exports that had items which could not be read, `blind` of those among them in
-    which the key of one could not be read either: such an export does not say which items were gone. `missed_until` is the
+    `unread` are the times of the full exports that had items which could not be read; `blind` those among them where even
+    the key of an item could not be read, so that such an export does not say which items were gone. `missed_until` is the
     latest end of a load that had such items.
 
-    `inner_end` and `spanned_by` are where the export and the applied ones do not join: the newest baseline or the end of
-    a window at or after it, strictly inside the export's window; an applied window that strictly contains the export's
-    end. Not those times at which an applied window starts: that one tells what became of every item until then.
+    `inner_end` and `spanned_by` say where the export does not join the loaded ones. `inner_end` is the newest baseline, or
+    the end of a window at or after it, strictly inside the export's window. `spanned_by` is a loaded window that strictly
+    contains the export's end. Times at which a loaded window starts do not count, as it covers every item from then on.
     """
 
     sequence: int
@@ -58,7 +58,7 @@ class History:
     missed_until: int | None = None
 
     def started_over(self) -> "History":
-        """What is known once all rows and records of loads are forgotten: how many there were, of which table, into what."""
+        """What remains after all rows and ledger rows are deleted: number of loads, DynamoDB table, columns."""
         return replace(
             self,
             applied=None,
@@ -85,7 +85,7 @@ class History:
         return max((time for time in self.baselines if time not in self.unread), default=None)
 
     def is_unsettled(self, begin: int) -> bool:
-        """Whether a load had items that could not be read, and no baseline has told of them since, or none before `begin`."""
+        """Whether a load had unreadable items and ended after the newest clean baseline, or after an export's start."""
         return (self.missed_until or 0) > min(self.clean or 0, begin - 1)
 
 

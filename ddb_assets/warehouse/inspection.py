@@ -1,7 +1,7 @@
-"""What is in a table's relations once a load is committed, asked of the warehouse itself.
+"""What is in a table's relations after a load has committed, as the warehouse itself says.
 
-The load refuses numbers that do not add up; this is the second look, by other means: what the ledger says against what
-can be counted, keys that are there twice, and what a load should have cleaned up. What follows from it is `checks.py`'s.
+The load refuses numbers that do not add up; this checks them again by other means: what the ledger says against what can be
+counted, keys that occur twice, and leftovers of staging. `checks.py` turns the result into asset checks.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
@@ -18,10 +18,10 @@ from ddb_assets.warehouse.times import end, start
 
 @dataclass(frozen=True)
 class Inspection:
-    """`recorded` are the rows of each relation's table after the newest load that the ledger has, `counted` those now.
+    """`recorded` has the rows of each relation's table after the newest load in the ledger, `counted` the rows now.
 
-    `twice` is how many keys of rows that the export's window brought are in the root more than once; of a full export,
-    of all rows. `leftovers` are names of what staging left behind.
+    `twice` is how many keys are in the root more than once: among rows that the export's window brought, or after a full
+    export among all rows. `leftovers` are the names of what staging left behind.
     """
 
     recorded: dict[str, int]
@@ -31,7 +31,7 @@ class Inspection:
 
 
 def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
-    """Looks at the tables of a report that is loaded, as of one moment."""
+    """Inspects the tables of a loaded report in one transaction."""
     with warehouse.transaction():
         recorded = _recorded(warehouse, schema, report.root.name)
         now = counted(warehouse, [Table(schema, name) for name in recorded])
@@ -47,12 +47,12 @@ def _recorded(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int
             (relation,),
         )
     )
-    said = rows[0][0] if rows else None  # a ledger of former times does not say it
+    said = rows[0][0] if rows else None  # an old ledger has none
     return cast("dict[str, int]", json.loads(str(said))) if said is not None else {}
 
 
 def _twice(schema: str, report: Report) -> Statement:
-    """Keys of the root that more than one row has; of a window only those that have a version within it."""
+    """Keys of the root that more than one row has; for a window only those with a version within it."""
     table, keys = Table(schema, report.root.name), [c.name for c in report.root.keys]
     names = ", ".join(map(table.column, keys))
     recent, values = "", cast("tuple[object, ...]", ())

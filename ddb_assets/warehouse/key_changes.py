@@ -1,9 +1,9 @@
-"""A column that is a distribution or sort key gets another type: its table's keys are let go, and given back afterwards.
+"""Changes the type of a column that is a distribution or sort key: the table's keys are removed and later restored.
 
-Redshift drops no such column, and where its rows lie may be a DBA's decision or Redshift's own: so the keys are read from
-the catalog, never from the contract. Between letting go and giving back each statement commits by itself; the keys are
-noted in `_ddb_changes` before, and the next load of the table gives back what a change that was broken off let go. A note
-may also belong to a change that is still running, so only a note that was acted on, or is old, is deleted by others.
+Redshift cannot drop such a column. A DBA or Redshift itself may have chosen the keys, so they are read from the catalog,
+never from the contract. Between removing and restoring the keys each statement commits by itself. So the keys are first
+noted in `_ddb_changes`, and if the change is interrupted, the next load of the table restores them. A note may also belong
+to a change that is still running: another load deletes it only if it restored something, or if the note is old.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
@@ -20,7 +20,7 @@ from ddb_assets.warehouse.protocol import Keys, LoadError, Warehouse, WarehouseE
 from ddb_assets.warehouse.sql import Statement, Table
 
 CHANGES = "_ddb_changes"
-BROKEN_OFF = timedelta(days=1)  # no change takes that long
+BROKEN_OFF = timedelta(days=1)  # no change takes longer
 TYPES = {
     name: SqlType.parse(kind)
     for name, kind in {
@@ -33,7 +33,7 @@ TYPES = {
 
 
 def finish_all(warehouse: Warehouse, schema: str, tables: Collection[str]) -> None:
-    """Gives those of these tables whose change was broken off their keys back; `_ddb_changes` is one if it is there."""
+    """Restores the keys of these tables where a change was interrupted; `_ddb_changes` is among them if it exists."""
     notes = Table(schema, CHANGES)
     if CHANGES not in tables:
         return
@@ -46,7 +46,7 @@ def finish_all(warehouse: Warehouse, schema: str, tables: Collection[str]) -> No
 
 @contextmanager
 def keys_let_go(warehouse: Warehouse, table: Table, column: str) -> Iterator[None]:
-    """While its block runs the column is no key of the table. Raises LoadError for a key that could not be given back."""
+    """While its block runs, the column is no key of the table. Raises LoadError for a key that could not be restored."""
     keys = warehouse.keys(table)
     if column not in keys:
         yield
@@ -54,7 +54,7 @@ def keys_let_go(warehouse: Warehouse, table: Table, column: str) -> Iterator[Non
     if keys.interleaved and column in keys.sortkey:
         raise LoadError(
             f"column {column!r} of {table} has to get another type, and it is part of an interleaved sort key, which "
-            f"Redshift can make with a table only: ALTER TABLE {table} ALTER SORTKEY NONE, load again, and sort it anew"
+            f"Redshift only makes together with a table: ALTER TABLE {table} ALTER SORTKEY NONE, load again, then add a sort key"
         )
     _note(warehouse, table, column, keys)
     try:
@@ -78,15 +78,15 @@ def _note(warehouse: Warehouse, table: Table, column: str, keys: Keys) -> None:
 
 
 def _finish(warehouse: Warehouse, table: Table, keys: Keys) -> None:
-    """The end of our own change: others may have deleted its note meanwhile."""
+    """Ends our own change, whose note another load may have deleted."""
     _give_back(warehouse, table, keys)
     _forget(warehouse, table)
 
 
 def _give_back(warehouse: Warehouse, table: Table, own: Keys) -> bool:
-    """Gives the table its keys back, if it lacks any; whether it did.
+    """Restores the table's keys, and returns whether any were missing.
 
-    They are those noted first, as a later note may be of keys that were let go already, and `own` without a note.
+    The first note holds, because a later one may describe a table whose keys were already removed; without a note `own`.
     """
     noted = warehouse.fetch(
         Statement(
@@ -114,6 +114,6 @@ def _now() -> datetime:
 
 
 def _present(keys: Keys, columns: set[str]) -> Keys:
-    """Of the keys that which can still be: somebody may have dropped a column meanwhile."""
+    """The keys without columns that have been dropped since."""
     distkey = keys.distkey if keys.distkey in columns else ""
     return replace(keys, distkey=distkey, sortkey=tuple(name for name in keys.sortkey if name in columns))

@@ -13,7 +13,7 @@ from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table
 
-OTHER = "give one of the two another `name` or schema in its contract, or drop the table if nobody needs it"
+OTHER = "give one of the two another `name` or schema in its contract, or drop the table if it is not needed"
 
 
 def check_owned(warehouse: Warehouse, schema: str, report: Report, known: History, there: Mapping[str, Layout]) -> None:
@@ -22,18 +22,18 @@ def check_owned(warehouse: Warehouse, schema: str, report: Report, known: Histor
         table = Table(schema, relation.name)
         if relation.path and sql.tombstones(table).name in there:
             raise LoadError(
-                f"{table} is to hold the list {'.'.join(relation.path)} of {report.table}, and it is a table of items "
-                f"already, as it has tombstones: {OTHER}"
+                f"{table} must hold the list {'.'.join(relation.path)} of {report.table}, but it is already a table of items, "
+                f"as it has tombstones: {OTHER}"
             )
         if relation.name in known.columns or table.name not in there:
             continue
         if not relation.path and sql.tombstones(table).name not in there:
             raise LoadError(
-                f"{table} is there and no load of {report.table} has made it: it is the list of another table, or somebody "
-                f"else's: {OTHER}"
+                f"{table} exists, but no load of {report.table} has created it: it is the list of another table, or belongs "
+                f"to somebody else: {OTHER}"
             )
         if number(warehouse, sql.count(table)):
             raise LoadError(
-                f"{table} has rows, and no load of {report.table} has put them there, by its ledger: they are another "
-                f"table's, or the ledger has lost its rows: {OTHER}"
+                f"{table} has rows, but by its ledger no load of {report.table} has written them: they belong to another "
+                f"table, or ledger rows are lost: {OTHER}"
             )

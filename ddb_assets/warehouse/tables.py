@@ -1,6 +1,6 @@
-"""The tables of one load: found or made, with every column that the export needs, before its transaction begins.
+"""Finds or creates the tables of one load, with every column that the export needs, before its transaction begins.
 
-Which statements that takes is `evolution.py`'s to say, their text `ddl.py`'s; what goes into the tables is `merge.py`'s.
+`evolution.py` decides which statements that takes, `ddl.py` has their text, and `merge.py` fills the tables.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from ddb_assets.warehouse.sql import Table, Target
 from ddb_assets.warehouse.times import start
 from ddb_assets.warehouse.views import check_free, show, view_of
 
-ROUNDS = 5  # how often others may come first, besides the steps that a table needs itself
+ROUNDS = 5  # how often other loads may come first, in addition to the steps that the table needs
 
 
 @dataclass(frozen=True)
 class Tables:
     """What one load reads and writes.
 
-    `former` are child tables that the export's contract no longer has, but an earlier load filled. `unread` is the table of
-    items that could not be read; None when the load need not know of any.
+    `former` are child tables that an earlier load filled and that the contract no longer has. `unread` is the table of items
+    that could not be read; None when there are none that matter to the load.
     """
 
     root: Target
@@ -43,7 +43,7 @@ class Tables:
 
     @property
     def below(self) -> tuple[tuple[Table, Mapping[str, SqlType]], ...]:
-        """Every child table, former ones too, with its columns."""
+        """Every child table with its columns, former ones included."""
         return (*((t.table, t.types) for t in self.children), *self.former)
 
     @property
@@ -53,7 +53,7 @@ class Tables:
 
 
 def look(warehouse: Warehouse, schema: str, report: Report, known: History) -> dict[str, Layout]:
-    """The tables that a load of this report reads or changes, by name: those that are there before it."""
+    """The existing tables among those that a load of this report reads or changes, by name."""
     relations = {*known.columns, *(relation.name for relation in report.relations)}
     stones = {sql.tombstones(Table(schema, name)).name for name in relations}
     root = Table(schema, report.root.name)
@@ -71,7 +71,7 @@ def prepare(
     soft_delete: bool,
     options: WarehouseOptions,
 ) -> Tables:
-    """Makes tables, columns and views that are missing; every step commits. `there` is what `look` has seen.
+    """Creates missing tables, columns and views; every step commits. `there` is the result of `look`.
 
     Raises LoadError for a type that can only be had by losing values, and for a sort key that the table lacks.
     """
@@ -143,9 +143,9 @@ def prepare(
 
 
 def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:
-    """Raises InterruptedLoadError when another load has changed a table's columns since they were looked at.
+    """Raises InterruptedLoadError when another load has changed a table's columns since `prepare`.
 
-    Within a transaction that locks the tombstones nobody does so any more, except for texts that become longer.
+    Once the transaction has locked the tombstones, no load changes columns, except that texts become longer.
     """
     root = tables.root
     unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
@@ -163,19 +163,19 @@ def _check_sortkey(table: Table, root: Relation, options: WarehouseOptions) -> N
     for name in options.sortkey:
         if name in wanted and wanted[name].name in {"SUPER", "VARBYTE"}:
             raise LoadError(
-                f"the sort key of {table} is to have {name}, which is {wanted[name]}, and Redshift does not sort a table by "
+                f"the sort key of {table} names {name}, which is {wanted[name]}, and Redshift does not sort a table by "
                 "JSON or by bytes: change warehouse.sortkey in the table's contract"
             )
     lacking = set(options.sortkey) - wanted.keys()
     if lacking:
         raise LoadError(
-            f"the sort key of {table} is to have {', '.join(sorted(lacking))}, and there is no such column: it has "
+            f"the sort key of {table} names {', '.join(sorted(lacking))}, and there is no such column: the table has "
             f"{', '.join(wanted)}; change warehouse.sortkey in the table's contract"
         )
 
 
 def provide_schema(warehouse: Warehouse, schema: str) -> None:
-    """Makes the schema if it is not there; asking for one that is there is refused without a right on the database."""
+    """Creates the schema if it does not exist. CREATE needs a right on the database even for one that does."""
     if not warehouse.has_schema(schema):
         warehouse.execute(ddl.create_schema(schema))
 
@@ -193,11 +193,11 @@ def evolve(
     declared: Mapping[str, str] = evolution.NONE,
     seen: Layout = NOTHING,
 ) -> dict[str, SqlType]:
-    """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards.
+    """Gives the table at least these columns, the `empty` ones in any type; returns its columns afterwards.
 
-    Others may change it too, so what is still to do is asked again before each step, whatever was `seen` before. Nobody who
-    holds `lock` (else the table itself) sees a step taken. Every table that loads have made has the column `mark`; one that
-    has not is left alone.
+    Other loads may change it too, so its columns are read again before each step; `seen` only shows that no step is needed.
+    While another transaction holds `lock` (by default the table itself), no atomic step is taken. Every table that a load
+    has created has the column `mark`; a table without it is left alone.
 
     Raises LoadError for a name or a column that somebody else uses.
     """
@@ -218,31 +218,31 @@ def evolve(
 
 
 def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], have: Layout, mark: str) -> None:
-    """Raises LoadError for what somebody else has under this name, and for columns of theirs where ours are to be."""
+    """Raises LoadError if the name, or the name of a column that we need, belongs to somebody else."""
     other = "give the DynamoDB table another name or schema in its contract, or rename what is there"
     if mark not in have.types:
         found = warehouse.standing(table)
         whose = f" of {found.owner}" if found and found.owner else ""
         if found and found.kind == "view":
-            raise LoadError(f"{table} is to be a table, and there is a view{whose} of that name: {other}")
+            raise LoadError(f"{table} must be a table, but there is a view{whose} of that name: {other}")
         if found and not have.types and not have.foreign:
             raise LoadError(
-                f"{table} is there{whose}, and we may not read it: its owner gives it to us by ALTER TABLE {table} OWNER TO"
+                f"{table}{whose} exists, but we may not read it: its owner can hand it over by ALTER TABLE {table} OWNER TO"
             )
         if found:
-            raise LoadError(f"{table}{whose} is there and no load has made it, as it has no column {mark}: {other}")
+            raise LoadError(f"{table}{whose} exists, but no load has created it, as it has no column {mark}: {other}")
     for name in columns:
         if name in have.foreign:
             raise LoadError(
-                f"column {name!r} of {table} is {have.foreign[name].upper()}, a type that no load makes, so somebody else "
+                f"column {name!r} of {table} is {have.foreign[name].upper()}, a type that no load uses, so somebody else "
                 f"has added it: ALTER TABLE {table} RENAME COLUMN {sql.quoted(name)} TO another name, or give the "
                 f"attribute another column name in the table's contract"
             )
 
 
 def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout, lock: Table | None) -> None:
-    """Runs one step. An atomic one does nothing when the table is, once locked, not what it was planned for."""
-    _check_lossless(warehouse, step)  # before the table's keys are let go
+    """Runs one step. An atomic one does nothing if the table, once locked, is no longer what it was planned for."""
+    _check_lossless(warehouse, step)  # before the table's keys are removed
     if step.column:
         _check_unbound(warehouse, table, step)
     exchanging = key_changes.keys_let_go(warehouse, table, step.column) if step.exchanged else nullcontext()
@@ -254,14 +254,14 @@ def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout
 
 
 def _check_unbound(warehouse: Warehouse, table: Table, step: evolution.Step) -> None:
-    """Raises LoadError for a view that holds the column, before anything is touched."""
+    """Raises LoadError for a view that is bound to the column, before anything is changed."""
     if bound := warehouse.views_of(table, step.column):
         named = ", ".join(f"{view} of {owner}" for view, owner in bound)
         drops = "; ".join(f"DROP VIEW {view}" for view, _ in bound)
         raise LoadError(
             f"column {step.column!r} of {table} has to become {step.to}, and Redshift changes no column that a view is "
-            f"bound to: {named}. Its owner runs: {drops}. Load again, then make the view anew WITH NO SCHEMA BINDING, "
-            f"which holds no column"
+            f"bound to: {named}. Its owner runs: {drops}. Load again, then create the view again WITH NO SCHEMA BINDING, "
+            f"which binds it to no column"
         )
 
 

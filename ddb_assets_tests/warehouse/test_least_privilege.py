@@ -161,11 +161,11 @@ def test_a_table_of_somebody_else_is_neither_read_nor_changed(
     """Its columns are hidden from us; that must not look as if there were none."""
     source.put(1, "a", "x")
     admin.execute(Statement("CREATE TABLE own.orders (a INTEGER)"))
-    with pytest.raises(LoadError, match=r'"own"\."orders" is there of awsuser, and we may not read it: .* OWNER TO'):
+    with pytest.raises(LoadError, match=r'"own"\."orders" of awsuser exists, but we may not read it: .* OWNER TO'):
         load(loader, source.full(5))
     admin.execute(Statement("GRANT SELECT ON own.orders TO loader"))
     with pytest.raises(
-        LoadError, match=r"of awsuser is there and no load has made it, as it has no column _ddb_version"
+        LoadError, match=r"of awsuser exists, but no load has created it, as it has no column _ddb_version"
     ):
         load(loader, source.full(5))
 

@@ -228,7 +228,7 @@ def test_a_view_that_holds_a_column_is_named_before_anything_is_touched(
     redshift.statements.clear()
     message = (
         r"column 'n' of \"public\"\.\"orders\" has to become DECIMAL\(21,2\), .* bound to: "
-        r"\"public\"\.\"theirs\" of awsuser\. Its owner runs: DROP VIEW \"public\"\.\"theirs\"\. Load again, .* anew WITH NO"
+        r"\"public\"\.\"theirs\" of awsuser\. Its owner runs: DROP VIEW \"public\"\.\"theirs\"\. Load again, .* again WITH NO"
     )
     wider = numbered(tmp_path, 9, "DECIMAL(21,2)", Decimal("5.50"))
     with pytest.raises(LoadError, match=message):
@@ -266,7 +266,7 @@ def test_a_column_of_somebody_else_where_ours_is_to_be_is_said(warehouse: AnyWar
 def test_a_table_that_no_load_has_made_is_left_alone(warehouse: AnyWarehouse, source: Source) -> None:
     stones = "CREATE TABLE _ddb_tombstones__orders (order_id VARCHAR(64), _ddb_version BIGINT)"
     run(warehouse, "CREATE TABLE orders (order_id VARCHAR(9))", stones)
-    with pytest.raises(LoadError, match=r"is there and no load has made it, as it has no column _ddb_version"):
+    with pytest.raises(LoadError, match=r"exists, but no load has created it, as it has no column _ddb_version"):
         load(warehouse, source.full(5))
     assert select(warehouse, "SELECT order_id FROM orders") == []
 
@@ -274,7 +274,7 @@ def test_a_table_that_no_load_has_made_is_left_alone(warehouse: AnyWarehouse, so
 def test_a_view_where_our_table_is_to_be_is_said(warehouse: AnyWarehouse, source: Source) -> None:
     run(warehouse, "CREATE VIEW orders AS SELECT 1 AS a")
     with pytest.raises(
-        LoadError, match=r"is to be a table, and there is a view.* of that name: give the DynamoDB table"
+        LoadError, match=r"must be a table, but there is a view.* of that name: give the DynamoDB table"
     ):
         load(warehouse, source.full(5))
     run(warehouse, "DROP VIEW orders")
