@@ -1,7 +1,6 @@
-"""DuckDB as the warehouse: the embedded default, a file of which one process at a time is the writer.
+"""DuckDB as the warehouse: the embedded default, a file that one process at a time can write.
 
-Runs the load's Redshift statements in DuckDB's dialect. The order of a load is not here (`load.py`), nor is its SQL
-(`sql.py`).
+Runs the load's Redshift statements in DuckDB's dialect. The order of a load is in `load.py`, its SQL in `sql.py`.
 """
 
 import base64
@@ -39,23 +38,21 @@ _PARQUET_TYPES = {
     "VARBYTE": {"BLOB"},
     "TIMESTAMPTZ": {"TIMESTAMP WITH TIME ZONE"},
 }
-_locks: dict[str, threading.Lock] = {}  # DuckDB's file lock keeps other processes out, not other threads of this one
+_locks: dict[str, threading.Lock] = {}  # DuckDB's file lock excludes other processes, not other threads of this one
 
 
 class DuckDBWarehouse:
     """A DuckDB file, open and locked while it is entered as a context manager.
 
-    `path` is a file, made with its folder when it is not there, or `:memory:`. Waits up to `timeout` seconds for a file
-    that somebody else holds. `memory_limit` is DuckDB's setting, such as `2GB`. `storage` reads parts on S3, which are
-    brought to a temporary folder one by one.
+    `path` is a file, created with its folder if it does not exist, or `:memory:`. Waits up to `timeout` seconds for a file
+    that another process holds. `memory_limit` is DuckDB's setting, such as `2GB`. `storage` reads parts on S3, which are
+    copied to a temporary folder one by one.
 
     Raises WarehouseError when the file cannot be opened.
     """
 
     default_schema = "main"
-    session = (
-        "own"  # temporary tables are the connection's; the same names in each have their statements translated once
-    )
+    session = "own"  # temporary tables belong to the connection; equal names have statements translated only once
 
     def __init__(
         self,
@@ -96,7 +93,7 @@ class DuckDBWarehouse:
             _locks[self._path].release()
 
     def _prepared(self) -> str:
-        """The absolute path of the file, in a folder that is there."""
+        """The absolute path of the file, whose folder exists."""
         try:
             path = Path(self._path).resolve()
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,20 +154,20 @@ class DuckDBWarehouse:
             with self._explained():
                 self.connection.commit()
         except BaseException:
-            with suppress(duckdb.Error):  # the transaction is gone already when DuckDB has given itself up
+            with suppress(duckdb.Error):  # after a fatal error the transaction is already gone
                 self.connection.rollback()
             raise
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Around what DuckDB is asked to do."""
+        """Translates DuckDB's errors in its block."""
         try:
             yield
         except duckdb.Error as error:
             raise warehouse_error(error, self._path) from error
 
     def execute(self, statement: Statement) -> None:
-        """Runs one statement of Redshift's dialect, if it means anything to DuckDB."""
+        """Runs one statement of Redshift's dialect, unless it has no meaning for DuckDB."""
         if translated := to_duckdb(statement.text, self._database):
             with self._explained():
                 self.connection.execute(translated, list(statement.values))
@@ -195,7 +192,7 @@ class DuckDBWarehouse:
         return duckdb_catalog.tables(self._rows, self._database, schema, prefix)
 
     def standing(self, name: Table) -> Standing | None:
-        """What has this name; a view with its text."""
+        """What the name stands for; a view with its text."""
         return duckdb_catalog.standing(self._rows, self._database, name)
 
     def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
@@ -215,11 +212,11 @@ class DuckDBWarehouse:
         return Keys()
 
     def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:  # noqa: ARG002 -- DuckDB binds none
-        """None: DuckDB looks at a view's columns when it is read."""
+        """None: DuckDB resolves a view's columns when it is read."""
         return []
 
     def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
-        """Whether the view shows these columns in these types; DuckDB reads none whose table has other types by now."""
+        """Whether the view shows these columns in these types; DuckDB cannot read a view whose table has other types by now."""
         return self.catalog(view) == columns
 
     def analyze(self, table: Table) -> None:
@@ -270,7 +267,7 @@ class DuckDBWarehouse:
 
     @contextmanager
     def _local(self, part: Part) -> Iterator[Path]:
-        """The part under a path of our own: DuckDB takes `*` and `[` in a path for a pattern."""
+        """The part under a path of our own, because DuckDB reads `*` and `[` in a path as a pattern."""
         with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
             path = Path(folder) / "part.parquet"
             size = self._storage.size(part.uri)

@@ -53,8 +53,8 @@ def keys_let_go(warehouse: Warehouse, table: Table, column: str) -> Iterator[Non
         return
     if keys.interleaved and column in keys.sortkey:
         raise LoadError(
-            f"column {column!r} of {table} has to get another type, and it is part of an interleaved sort key, which "
-            f"Redshift only makes together with a table: ALTER TABLE {table} ALTER SORTKEY NONE, load again, then add a sort key"
+            f"column {column!r} of {table} must get another type, but it is part of an interleaved sort key, which Redshift "
+            f"only makes together with a table: ALTER TABLE {table} ALTER SORTKEY NONE, load again, then add a sort key"
         )
     _note(warehouse, table, column, keys)
     try:

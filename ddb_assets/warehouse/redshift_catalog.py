@@ -1,8 +1,8 @@
-"""What is in Redshift's catalog: schemas, tables, views, columns, keys, and which view is bound to which column.
+"""Reads Redshift's catalog: schemas, tables, views, columns, keys, and which view is bound to which column.
 
-SVV_REDSHIFT_COLUMNS shows a user only what it has a right on, PG_CLASS everything; so columns come from the first, and
-whether a name is taken from the second. SVV_TABLE_INFO is for superusers: only it says that a sort key was Redshift's own
-choice, so whoever may not read it keeps that key as one of its own.
+SVV_REDSHIFT_COLUMNS shows a user only what it has a right on, PG_CLASS shows everything; so columns are read from the first,
+and whether a name is taken from the second. SVV_TABLE_INFO is for superusers. Only it says that Redshift chose a sort key
+itself; for users who may not read it, such a key becomes an ordinary one.
 Facts: Redshift Database Developer Guide, SVV_REDSHIFT_COLUMNS, PG_CLASS_INFO, SVV_TABLE_INFO, "System catalog tables".
 """
 # ruff: noqa: S608  -- only question marks are put into a statement

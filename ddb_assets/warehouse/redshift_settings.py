@@ -1,7 +1,7 @@
-"""Where a Redshift is and how to get in: the warehouse URL's parts, and the driver's arguments that follow from them.
+"""Where a Redshift is and how to log in: the parts of the warehouse URL, and the driver's arguments made from them.
 
-Secrets are never part of a URL: a password comes from the environment or from Secrets Manager, or IAM makes one. What is
-done on the connection is `redshift.py`.
+Secrets are never part of a URL: a password comes from the environment, from Secrets Manager or from IAM. `redshift.py` uses
+the connection.
 Facts: redshift_connector's connection parameters; its `timeout` stays on the socket for every answer, so connecting has
 a check of its own.
 """
@@ -191,7 +191,7 @@ def _partition(region: str) -> str:
 
 
 def check_reachable(settings: RedshiftSettings) -> None:
-    """Raises WarehouseError within seconds when nobody answers, where the driver would wait for a statement's time."""
+    """Raises WarehouseError within seconds if the server does not answer; the driver would wait as long as for a statement."""
     if not settings.host:
         return
     try:

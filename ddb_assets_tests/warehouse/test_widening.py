@@ -287,9 +287,7 @@ def test_what_somebody_has_where_our_view_is_to_be_is_left_alone(
     if not warehouse.has_schema("people"):
         run(warehouse, "CREATE SCHEMA people")
     run(warehouse, f"CREATE {theirs}")
-    with pytest.raises(
-        LoadError, match=r"orders\" is to be the view of .* another (view|table).* of that name: rename"
-    ):
+    with pytest.raises(LoadError, match=r"orders\" must be the view of .* another (view|table).* of that name: rename"):
         load(warehouse, source.full(5), options=WarehouseOptions(views="people"))
     assert warehouse.standing(Table("people", "orders"))
     run(warehouse, f"DROP {theirs.split()[0]} people.orders")
@@ -394,5 +392,5 @@ def test_numbers_with_more_and_more_digits_stay_numbers(warehouse: AnyWarehouse,
 def test_what_another_loader_is_changing_is_waited_for(over_redshift: RedshiftWarehouse, tmp_path: Path) -> None:
     """It has let the keys go and given them back meanwhile, so the column cannot be dropped."""
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
-    with pytest.raises(InterruptedLoadError, match="beside another transaction: cannot drop column"):
+    with pytest.raises(InterruptedLoadError, match="because of another transaction: cannot drop column"):
         over_redshift.execute(Statement("ALTER TABLE orders DROP COLUMN n"))
