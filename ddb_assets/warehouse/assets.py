@@ -30,13 +30,13 @@ from ddb_assets.warehouse.load import load
 
 
 class LoadConfig(dg.Config):
-    """What can be said in the Launchpad when windows are loaded."""
+    """The Launchpad's options for loading windows."""
 
-    force: bool = Field(default=False, description="load again what the warehouse has already")
+    force: bool = Field(default=False, description="load again what the warehouse already has")
 
 
 class BaselineLoadConfig(LoadConfig):
-    """What can be said in the Launchpad when a full export is loaded."""
+    """The Launchpad's options for loading a full export."""
 
     restart: bool = Field(
         default=False,
@@ -46,7 +46,7 @@ class BaselineLoadConfig(LoadConfig):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did, what is there since, and where: `schema` is that of the tables, `columns` what each has.
+    """What a load did, and what is in the tables after it: `schema` is that of the tables, `columns` are by table.
 
     `baseline` is the time and table id of the newest full export, which may be another than the one just loaded.
     """
@@ -69,7 +69,7 @@ def loaded(
     restart: bool = False,
     window: str = "",
 ) -> Loaded:
-    """Loads an export, under a label by which an administrator of the warehouse finds our queries, and looks at it."""
+    """Loads an export, under a label by which an administrator of the warehouse finds our queries, and inspects it."""
     label = f"ddb_assets {table.name} {window}".rstrip()
     rows = sum(relation.rows for relation in report.relations)
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")

@@ -1,11 +1,10 @@
-"""The ledger of a table, `_ddb_loads__<relation>`: one row for every load that was applied, in its rows' transaction.
+"""The ledger of a table, `_ddb_loads__<relation>`: one row for each applied load, written in the load's transaction.
 
-Each table has its own, so that loads of different tables never write to the same one, which Redshift would take for a
-conflict (error 1023). People read all of them in the view `_ddb_loads`; how they are made is `ledgers.py`.
+Each table has its own ledger, so that loads of different tables never write to the same one: Redshift would report a
+conflict (error 1023). The view `_ddb_loads` shows all of them to people; `ledgers.py` creates them.
 
-It answers whether an export is in the tables already, what the newest baseline is, and where every row of an export
-went. An export that is applied again (forced, or at another digest) gets a further row; the newest one counts. How rows
-are loaded is `load.py`.
+The ledger says whether an export is already loaded, what the newest baseline is, and what became of every row of an export.
+An export that is applied again (forced, or with another digest) gets another row; the newest one counts.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
@@ -65,13 +64,11 @@ TYPES = {
 class LoadResult:
     """What became of an export's rows.
 
-    `applied` is False when the export was in the tables already; the numbers are then those of the load that put it
-    there. `items` (of the manifest) = `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` +
+    `applied` is False if the export was already loaded; the numbers are then those of that load. `items` (of the manifest) = `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` +
     `stale`, all of the root relation; stale rows were older than what the tables know. `rows` are the rows inserted per
-    relation, `table_rows` the rows each table has now. `sequence` counts the loads of a relation from 1. `queries` are the
-    numbers that the warehouse gave the queries which staged each relation, if it has such; `remarks` say what did not
-    work beside the load itself. `kept_stale` are rows that stay as they were, marked, because the export has their items
-    but nobody could read them.
+    relation, `table_rows` the rows that each table has now. `sequence` counts the loads of a relation from 1. `queries` has
+    the warehouse's numbers of the COPY queries by relation, if there are any; `remarks` are for people. `kept_stale` counts
+    rows that were kept and marked because the export has their items but could not read them.
     """
 
     applied: bool
@@ -180,14 +177,14 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
 
 
 def forget(schema: str, report: Report) -> Statement:
-    """Deletes the records of all loads of a report's relation."""
+    """Deletes all ledger rows of a report's relation."""
     return Statement(f"DELETE FROM {ledger(schema, report.root.name)} WHERE relation = ?", (report.root.name,))
 
 
 def _columns(report: Report) -> str | None:
-    """What the ledger keeps of a load: the columns of each relation.
+    """The columns of each relation, as the ledger keeps them.
 
-    None when that is too long for the ledger's column: then nobody misses what was dropped (`dropped.py`).
+    None if the text is too long for the ledger's column: then dropped columns are not noticed (`dropped.py`).
     """
     said = {r.name: [c.name for c in r.columns if c.role != "deleted"] for r in report.relations}
     text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
