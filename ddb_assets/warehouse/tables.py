@@ -53,12 +53,16 @@ class Tables:
 
 
 def look(warehouse: Warehouse, schema: str, report: Report, known: History) -> dict[str, Layout]:
-    """The existing tables among those that a load of this report reads or changes, by name."""
+    """The existing tables among those that a load of this report reads or changes, by name.
+
+    One without any column that a load can fill is not ours, and `evolve` says so.
+    """
     relations = {*known.columns, *(relation.name for relation in report.relations)}
     stones = {sql.tombstones(Table(schema, name)).name for name in relations}
     root = Table(schema, report.root.name)
     beside = {sql.unread(root).name, sql.hidden_paths(root).name, key_changes.CHANGES}
-    return warehouse.layouts(schema, relations | stones | beside)
+    found = warehouse.layouts(schema, relations | stones | beside)
+    return {name: layout for name, layout in found.items() if layout.types}
 
 
 def prepare(

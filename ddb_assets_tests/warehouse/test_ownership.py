@@ -53,7 +53,7 @@ def test_a_list_named_like_another_table_changes_nothing(
 ) -> None:
     load(warehouse, named(tmp_path / "other", "orders__lines"))
     source.put(1, "a", "first", "x")
-    with pytest.raises(LoadError, match=r"orders__lines.* is a table of items already"):
+    with pytest.raises(LoadError, match=r"orders__lines.* is already a table of items"):
         load(warehouse, source.full(3))
     assert select(warehouse, "SELECT order_id, note FROM orders__lines") == [("z", "other")]
 

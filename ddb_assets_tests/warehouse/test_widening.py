@@ -259,7 +259,7 @@ def test_a_column_of_somebody_else_where_ours_is_to_be_is_said(warehouse: AnyWar
     load(warehouse, numbered(tmp_path, 5, "BIGINT", 5))
     run(warehouse, "ALTER TABLE orders ADD COLUMN total INTEGER")
     total = Column(name="total", path=("total",), type="BIGINT")
-    with pytest.raises(LoadError, match=r"column 'total' of .*orders\" is INTEGER, a type that no load makes.* RENAME"):
+    with pytest.raises(LoadError, match=r"column 'total' of .*orders\" is INTEGER, a type that no load uses.* RENAME"):
         load(warehouse, numbered(tmp_path, 9, "BIGINT", 5, total))
 
 
