@@ -8,7 +8,8 @@ from functools import partial
 import click
 
 from ddb_assets.cli.output import json_option, print_grid, print_json
-from ddb_assets.resources.storage import Storage, join
+from ddb_assets.cli.source import storage_for
+from ddb_assets.resources.storage import join
 from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
 from ddb_assets.warehouse.redshift_settings import FORM, SCHEME
@@ -32,7 +33,7 @@ def command(warehouse: str, lake: str | None, as_json: bool) -> None:
 
     Everything happens in a new schema with a name of its own, which is dropped in the end. Exit code 1 if anything differs.
     """
-    storage = Storage()
+    storage = storage_for(warehouse)
     in_lake = warehouse.startswith(SCHEME) and lake
     another = partial(open_warehouse, warehouse, storage=storage) if warehouse.startswith(SCHEME) else None
     with (

@@ -23,7 +23,7 @@ def command(source: str, out: str, config: Path | None, key: str | None, as_json
     relation, what could not be read in _quarantine, and report.json. It must be new, empty, or filled by this command: then
     its content is replaced once the new one is complete.
     """
-    flattened = flatten_source(open_source(source, config, key, out=out), out, silent=as_json)
+    flattened = flatten_source(open_source(source, config, key, target=out), out, silent=as_json)
     if as_json:
         print_json(flattened.report.model_dump(mode="json"))
     else:

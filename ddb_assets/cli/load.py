@@ -59,7 +59,7 @@ def command(
     An export that was applied before is not applied again.
     """
     documents = schemas or _documents(warehouse)
-    opened = open_source(source, config, key, schemas=documents)
+    opened = open_source(source, config, key, target=warehouse, schemas=documents)
     with _folder(opened) as folder:
         flattened, result = _loaded(opened, warehouse, documents, folder, force=force, restart=restart, silent=as_json)
     if as_json:
