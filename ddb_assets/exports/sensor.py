@@ -35,7 +35,7 @@ from ddb_assets.exports.claim import Claim
 from ddb_assets.exports.coverage import key_of
 from ddb_assets.exports.follow import started_at
 from ddb_assets.exports.loaded import A_TICKS_PATIENCE, ask
-from ddb_assets.exports.manifest import SUMMARY, Export, ManifestError, read_export
+from ddb_assets.exports.manifest import MAX_SUMMARY_BYTES, SUMMARY, Export, ManifestError, read_export
 from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.trust import UntrustedExportError, confirm
 from ddb_assets.exports.windows import Window, WindowError, partition_of
@@ -164,6 +164,9 @@ class _Tick:
             if str(error) != said:
                 self._damaged(export_id, uri, error)
             return None if old else str(error)
+        except Exception as error:  # whatever it is, it is not the other exports' error
+            self.context.log.exception(f"export {export_id}")
+            return None if old else repr(error)
         if export.kind == "full":  # a snapshot: those are asked for, and awaited
             return None
         return self._offer(export, said, old=old)
@@ -284,7 +287,7 @@ class _Tick:
         """Fails the check of the window that the damaged export says it is of, as far as it can be made out."""
         self._warn(export_id, str(error))
         try:
-            summary = Claim.of(self.storage.read(uri))
+            summary = Claim.of(self.storage.read(uri, most=MAX_SUMMARY_BYTES))
         except StorageError:
             return
         for table in self._tables(summary.tableArn) if summary else ():

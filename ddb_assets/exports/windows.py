@@ -47,8 +47,11 @@ class Window:
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
             raise WindowError(f"the window {self.start} to {self.end} lacks a time zone: give its times in UTC")
-        object.__setattr__(self, "start", self.start.astimezone(UTC))
-        object.__setattr__(self, "end", self.end.astimezone(UTC))
+        try:
+            object.__setattr__(self, "start", self.start.astimezone(UTC))
+            object.__setattr__(self, "end", self.end.astimezone(UTC))
+        except OverflowError as error:
+            raise WindowError(f"the window {self.start} to {self.end} is outside the years 1 to 9999 in UTC") from error
         if not SHORTEST <= self.end - self.start <= LONGEST:
             raise WindowError(f"the window {self} is not of 15 minutes to 24 hours, the lengths that AWS exports")
 
@@ -83,13 +86,16 @@ class Cadence:
     def window_at(self, moment: datetime) -> Window:
         """The window that contains this moment; a moment on a boundary belongs to the window it starts."""
         start = _EPOCH + (moment - _EPOCH) // self.length * self.length
-        return Window(start, start + self.length)
+        try:
+            return Window(start, start + self.length)
+        except OverflowError as error:
+            raise WindowError(f"the window that begins at {start} ends after the year 9999") from error
 
     def window(self, key: str) -> Window:
         """The window of a partition key."""
         try:
             window = self.window_at(datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC))
-        except (ValueError, OverflowError) as error:
+        except (ValueError, WindowError) as error:
             raise WindowError(f"{key!r} is no partition key: one looks like 2026-01-31T0015Z") from error
         if self.key(window) != key:
             raise WindowError(

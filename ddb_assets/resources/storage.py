@@ -38,6 +38,10 @@ class MissingFileError(StorageError):
     """There is no file at this URI."""
 
 
+class TooLargeError(StorageError):
+    """The file has more bytes than a file of its kind ever has."""
+
+
 class FileTakenError(StorageError):
     """The file changed, or another one was first, so a conditional request was refused."""
 
@@ -106,7 +110,7 @@ class Storage:
         return self._s3
 
     def read(self, uri: str, *, most: int | None = None) -> bytes:
-        """The file's bytes. Raises StorageError when there are more than `most`, without reading them all."""
+        """The file's bytes. Raises TooLargeError when there are more than `most`, without reading them all."""
         with self.open(uri) as stream:
             if most is None:
                 return stream.read()
@@ -114,7 +118,7 @@ class Storage:
             while len(data) <= most and (piece := stream.read(min(READ_BYTES, most + 1 - len(data)))):
                 data += piece
         if len(data) > most:
-            raise StorageError(f"{uri} has more than {most} bytes, which is more than such a file ever has: check it")
+            raise TooLargeError(f"{uri} has more than {most} bytes, which is more than such a file ever has: check it")
         return bytes(data)
 
     @contextmanager

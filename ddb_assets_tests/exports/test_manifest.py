@@ -349,7 +349,7 @@ def test_a_manifest_that_is_too_large_is_not_read_whole(
     monkeypatch.setattr(manifest, bound, size)
     read_export(place.storage, home)
     monkeypatch.setattr(manifest, bound, size - 1)
-    with pytest.raises(DdbAssetsError, match=rf"{name} has more than {size - 1} bytes"):
+    with pytest.raises(ManifestError, match=rf"{name} has more than {size - 1} bytes"):
         read_export(place.storage, home)
 
 
