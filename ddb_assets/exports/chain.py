@@ -11,10 +11,13 @@ import dagster as dg
 
 from ddb_assets import metadata
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.coverage import TICK
 from ddb_assets.exports.request import TableExports
-from ddb_assets.exports.windows import Gap, Window, backlog
+from ddb_assets.exports.windows import Gap, Window, exported_as
 from ddb_assets.reported import newest
 from ddb_assets.table import Table
+
+UNFINISHED = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
 
 
 class ChainBrokenError(DdbAssetsError):
@@ -123,16 +126,13 @@ def check_obtainable(window: Window, earliest_restorable: datetime) -> None:
         raise ChainBrokenError(str(Gap(window, earliest_restorable)))
 
 
-def due_by_the_clock(table: Table, baseline: Baseline, done: set[str], now: datetime) -> list[str]:
-    """The keys of the windows that have ended since the baseline and are not done, oldest first."""
-    found = backlog(
-        table.windows,
-        baseline=baseline.time,
-        done=done,
-        earliest_restorable=baseline.time,
-        latest_restorable=now,
-    )
-    return [] if isinstance(found, Gap) else list(found.windows)
+def newest_is_exported(table: Table, baseline: Baseline, done: set[str], now: datetime) -> bool:
+    """Whether the newest window that has ended is exported, or the baseline leaves nothing of it to export.
+
+    Older windows are not looked at: after `cadence` was shortened, most of them never have an export of their own.
+    """
+    newest = table.windows.window_at(table.windows.window_at(now).start - TICK)
+    return table.windows.key(newest) in done or exported_as(table.windows, newest, baseline.time) is None
 
 
 def _moment(value: dg.MetadataValue) -> datetime:

@@ -82,8 +82,8 @@ def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datet
     """The results at that time, of what the warehouse said."""
     asset = metadata.asset_key("warehouse", table.name)
     lacking = dict(reversed(missing(table.windows, known.coverage, now - ALLOWED)))
-    keys = sorted(lacking)
-    again = [key for key in keys if called_loaded(instance, table, key, known.exports)]
+    keys, seen = sorted(lacking), materialized(instance, "warehouse", table)
+    again = [key for key in keys if key in seen and called_loaded(instance, table, key, known.exports)]
     exported = materialized(instance, "exports", table)
     short = [f"{start.isoformat()} to {end.isoformat()}" for start, end in too_short(known.coverage)]
     reasons = [f"{len(keys)} windows are missing, the first is {keys[0]}"] if keys else []
@@ -117,12 +117,13 @@ def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datet
         description=f"The table shows everything that was written until {shown.isoformat(timespec='minutes')}.",
         metadata={"shows_until": dg.MetadataValue.timestamp(shown), "lag": round(lag.total_seconds(), 1)},
     )
-    yield _agreed(instance, table, known, again)
+    yield _agreed(instance, table, known, seen, again)
 
 
-def _agreed(instance: dg.DagsterInstance, table: Table, known: Loaded, again: list[str]) -> dg.AssetCheckResult:
+def _agreed(
+    instance: dg.DagsterInstance, table: Table, known: Loaded, seen: set[str], again: list[str]
+) -> dg.AssetCheckResult:
     told = find_baseline(instance, table)
-    seen = materialized(instance, "warehouse", table)
     others = [
         f"{start.isoformat()} to {end.isoformat()}"
         for start, end in known.coverage.windows

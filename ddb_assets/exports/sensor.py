@@ -24,6 +24,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.assets import VERIFIED
 from ddb_assets.exports.chain import (
+    UNFINISHED,
     Baseline,
     NoBaselineError,
     baseline_assets,
@@ -271,8 +272,7 @@ class _Tick:
         return None
 
     def _unfinished(self) -> Sequence[dg.DagsterRun]:
-        states = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
-        return self.context.instance.get_runs(dg.RunsFilter(statuses=states))
+        return self.context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
     def _observe(self, table: Table, export: Export, what: str, reason: str, said: str) -> str:
         """An export that is not loaded is told on the asset's page, unless a tick before this one did."""
