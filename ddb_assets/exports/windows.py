@@ -1,15 +1,14 @@
-"""The windows of an export chain: when each starts and ends, which are missing, and when the chain is broken.
+"""The windows of an export chain: when each starts and ends, its partition key, and when the chain is broken.
 
 All times are aware and UTC; the local clock and zone are never asked: what can be exported follows from what AWS says
-is restorable. Asking AWS is `request.py`'s work, partitions as Dagster sees them are made from `Cadence.cron` and
-`KEY_FORMAT` elsewhere.
+is restorable. Which windows are missing is `coverage.py`'s work, asking AWS is `request.py`'s, partitions as Dagster sees
+them are made from `Cadence.cron` and `KEY_FORMAT` elsewhere.
 
 Facts: an incremental export covers 15 minutes to 24 hours, start inclusive, end exclusive, inside the table's
 point-in-time recovery period (DynamoDB Developer Guide, S3DataExport_Requesting).
 """
 
 import re
-from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -112,13 +111,6 @@ class Cadence:
 
 
 @dataclass(frozen=True)
-class Backlog:
-    """What to export now, oldest first, by partition key; empty when all is done."""
-
-    windows: dict[str, Window]
-
-
-@dataclass(frozen=True)
 class Gap:
     """Changes that can no longer be exported: the chain must not go on, it would lose them silently."""
 
@@ -177,29 +169,6 @@ def partition_of(cadence: Cadence, window: Window, baseline: datetime) -> str:
             return cadence.key(whole)
     wanted = " or ".join(str(exported_as(cadence, whole, baseline)) for whole in dict.fromkeys(candidates))
     raise WindowError(f"the window {window} does not lie on the cadence since the baseline, where it would be {wanted}")
-
-
-def backlog(
-    cadence: Cadence, *, baseline: datetime, done: Set[str], earliest_restorable: datetime, latest_restorable: datetime
-) -> Backlog | Gap:
-    """The windows that are missing since the baseline, or the gap that makes them unobtainable.
-
-    `done` holds the partition keys already exported.
-    """
-    missing: dict[str, Window] = {}
-    whole = cadence.window_at(baseline)
-    first = True
-    while True:
-        key, window = cadence.key(whole), exported_as(cadence, whole, baseline)
-        if window is not None and key not in done:
-            if first and window.start < earliest_restorable:
-                return Gap(window, earliest_restorable)
-            first = False
-            if exportable(window, latest_restorable):
-                missing[key] = window
-        if whole.start > latest_restorable and not first:
-            return Backlog(missing)
-        whole = cadence.window_at(whole.end)
 
 
 def _said(moment: datetime) -> str:
