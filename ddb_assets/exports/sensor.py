@@ -43,7 +43,7 @@ from ddb_assets.exports.windows import Window, WindowError, partition_of
 from ddb_assets.markdown import prose
 from ddb_assets.partitions import window_partitions
 from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.aws_errors import AwsError
+from ddb_assets.resources.aws_errors import AwsUnavailableError
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import Storage, StorageError, join
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -208,8 +208,11 @@ class _Tick:
         except UntrustedExportError as error:
             self._damaged(export.id, export.uri, error)
             return None
-        except (AwsError, WarehouseError) as error:  # could not be asked
-            return None if old else str(error)
+        except (
+            AwsUnavailableError,
+            WarehouseError,
+        ) as error:  # could not be asked: no answer is no verdict, however old
+            return str(error)
         return self._arrived(table, export, key, baseline)
 
     def _key(self, table: Table, export: Export, baseline: Baseline) -> str:
