@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from botocore.config import Config
 
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import describe
 from ddb_assets.exports.notifications import Notifications
+from ddb_assets.resources import aws
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError
 from ddb_assets.resources.storage import BrokenOffError, FileTakenError, MissingFileError, Storage, StorageError
+from ddb_assets.settings import SettingError
 from ddb_assets.table import ExportTarget
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets_tests.http_answers import answering, serving
@@ -185,6 +188,33 @@ def test_what_is_no_answer_of_awss_is_said_to_be_none(logged_in: Callable[[str],
         queue = Notifications(aws.sqs(), f"{url}/queue", ExportTarget(bucket="bucket"))
         with contextlib.suppress(DdbAssetsError):
             assert queue.receive(10) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        (400, b'{"__type":"ThrottlingException","message":"Rate exceeded"}', AwsUnavailableError, "AWS is busy"),
+        (503, b"", AwsUnavailableError, "AWS is busy"),
+        (200, b"not json", AwsUnavailableError, "look for a proxy"),
+        (200, b"{}", AwsUnavailableError, "look for a proxy"),
+        (400, b'{"__type":"AccessDeniedException","message":"no"}', AwsError, "allow this action in IAM"),
+        (400, b'{"__type":"ResourceNotFoundException","message":"no"}', AwsError, "there is no secret 'loader'"),
+        (200, b'{"Name":"loader","SecretBinary":"AA=="}', SettingError, "is binary"),
+    ],
+)
+def test_why_a_secret_cannot_be_read_is_said(
+    logged_in: Callable[[str], AWS],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: bytes,
+    kind: type[DdbAssetsError],
+    said: str,
+) -> None:
+    monkeypatch.setattr(aws, "CLIENT", Config(retries={"total_max_attempts": 1}))
+    with answering(lambda _: (status, body, BY_DYNAMODB)) as url, pytest.raises(DdbAssetsError) as caught:
+        logged_in(url).secret("loader")
+    assert type(caught.value) is kind
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("way", ["cluster=sales", "workgroup=sales"])
