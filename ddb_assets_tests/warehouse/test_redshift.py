@@ -336,7 +336,7 @@ def test_a_password_can_come_from_secrets_manager(
     base = f"redshift://{redshift.host}:{redshift.port}/dev?sslmode=disable&secret="
     with open_warehouse(base + "loader", aws=aws) as warehouse:
         assert warehouse.fetch(Statement("SELECT 1")) == [(1,)]
-    for name, message in {"odd": "is not JSON with username and password", "none": "cannot be read"}.items():
+    for name, message in {"odd": "is not JSON with username and password", "none": "there is no secret 'none'"}.items():
         with pytest.raises(Exception, match=message) as caught, open_warehouse(base + name, aws=aws):
             pass
         assert "hunter2" not in str(caught.value)
