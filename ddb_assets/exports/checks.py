@@ -44,18 +44,19 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, aws: AWS, warehouse: WarehouseTarget
     ) -> Iterator[dg.AssetCheckResult]:
         wanted = {key.name for key in context.selected_asset_check_keys}
-        found = _results(context.instance, aws, warehouse, table, datetime.now(UTC))
+        found = _results(context.instance, aws, warehouse, table, counted=AGREE in wanted)
         yield from (result for result in found if result.check_name in wanted)
 
     return checks
 
 
 def _results(
-    instance: dg.DagsterInstance, aws: AWS, warehouse: WarehouseTarget, table: Table, now: datetime
+    instance: dg.DagsterInstance, aws: AWS, warehouse: WarehouseTarget, table: Table, *, counted: bool
 ) -> list[dg.AssetCheckResult]:
     """A result of each check whatever the state: a check that raises fails the run of the table that it looks at."""
     try:
-        return list(judged(instance, table, ask(warehouse, aws, table, counted=True), now))
+        known = ask(warehouse, aws, table, counted=counted)
+        return list(judged(instance, table, known, datetime.now(UTC)))
     except NoBaselineError as error:
         if find_baseline(instance, table):  # it was loaded once, and is not there any more
             return _undecided(table, str(error), dg.AssetCheckSeverity.ERROR)
