@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -50,6 +50,9 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import ExportTarget, Table
 from ddb_assets.table_assets import stage_keys
 from ddb_assets.warehouse.protocol import WarehouseError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 FOLLOW_UP: tuple[metadata.Stage, ...] = ("parquet", "warehouse")
 INTERVAL = 60  # seconds from one look to the next
@@ -126,6 +129,7 @@ class _Tick:
     runs: dict[tuple[str, str], dg.RunRequest] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     looked: set[str] = field(default_factory=set)
+    clients: dict[str, "DynamoDBClient"] = field(default_factory=dict)
 
     def look(self, pending: dict[str, str], found: Iterable[str]) -> set[str]:
         """Looks at pending exports and new ones, oldest first, as long as a tick's time allows; gives those looked at."""
@@ -203,7 +207,7 @@ class _Tick:
                 f"{export.id} is of a window that ends at {export.to_time.isoformat()}, later than this machine's clock"
             )
         try:
-            confirm(self.aws.dynamodb(export.table_arn), table, export)
+            confirm(self._dynamodb(export.table_arn), table, export)
             key = self._key(table, export, baseline)
         except UntrustedExportError as error:
             self._damaged(export.id, export.uri, error)
@@ -254,6 +258,13 @@ class _Tick:
                 tags={"ddb_assets/export": export.id},
             )
         return None
+
+    def _dynamodb(self, arn: str) -> "DynamoDBClient":
+        """A client for the Region of an ARN, one in a tick: each has connections of its own."""
+        region = arn.split(":")[3]
+        if region not in self.clients:
+            self.clients[region] = self.aws.dynamodb(arn)
+        return self.clients[region]
 
     def _tables(self, arn: str) -> list[Table]:
         """All contracts of this ARN; one that gives only a name means the table of that name in our own account."""

@@ -39,6 +39,7 @@ class S3Files:
 
     def __init__(self, client: "S3Client") -> None:
         self.client = client
+        self._there: set[str] = set()  # buckets that exist
         only_aws_answers(client.meta.events)
 
     def open(self, uri: str) -> "S3Stream":
@@ -51,10 +52,19 @@ class S3Files:
         with _explained(uri):
             try:
                 return self.client.head_object(Bucket=bucket, Key=key)["ContentLength"]
-            except ClientError:
-                # an answer to HEAD has no body, and so no reason: GET is refused for the same one, and says it
-                self.client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
+            except ClientError as error:
+                if bucket not in self._there or code_and_message(error)[0] != "404":
+                    self._ask_why(bucket, key)
                 raise
+
+    def _ask_why(self, bucket: str, key: str) -> None:
+        """An answer to HEAD has no body, and so no reason: GET is refused for the same one, and says it."""
+        try:
+            self.client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        except ClientError as error:
+            if code_and_message(error)[0] == "NoSuchKey":
+                self._there.add(bucket)
+            raise
 
     def write(self, uri: str, data: bytes) -> None:
         """Puts the object; S3 shows it whole or not at all."""

@@ -99,6 +99,20 @@ def test_a_file_that_is_not_there_is_no_refusal() -> None:
         assert not storage.exists(URI)
 
 
+def test_whether_files_are_there_takes_one_request_each_in_a_bucket_that_exists() -> None:
+    def answer(operation: str) -> tuple[int, bytes, dict[str, str]]:
+        requests.append(operation)
+        return 404, b"<Error><Code>NoSuchKey</Code><Message>no</Message></Error>", {"x-amz-request-id": "R"}
+
+    requests: list[str] = []
+    with answering(answer) as url:
+        storage = Storage(s3_client(url))
+        assert not any(storage.exists(f"s3://bucket/{number}") for number in range(5))
+        assert len(requests) == 6  # one more for the bucket
+        assert not storage.exists("s3://another/0")
+        assert len(requests) == 8
+
+
 PAGES = [(200, LOGIN_PAGE), (200, XHTML), (403, LOGIN_PAGE), (502, LOGIN_PAGE), (404, XHTML)]
 
 
