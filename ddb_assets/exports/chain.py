@@ -92,6 +92,12 @@ def window_facts(
     return newest(instance, asset, metadata.EXPORT_ID, *where, partition=key, instead=metadata.COVERED)
 
 
+def same_window(facts: Mapping[str, dg.MetadataValue], start: datetime | None, end: datetime | None) -> bool:
+    """Whether these facts of an export are of just this window: a partition has several after `cadence` has changed."""
+    times = [facts[name].value for name in ("from_time", "to_time") if name in facts]
+    return times == [time.timestamp() for time in (start, end) if time]
+
+
 def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, in_ledger: Set[str]) -> str:
     """The id of the export that Dagster calls loaded for a window and that the ledger does not have; empty for none."""
     facts = window_facts(instance, "warehouse", table, key)

@@ -24,6 +24,7 @@ from ddb_assets.exports.chain import (
     materialized,
     newest_is_exported,
     no_baseline,
+    same_window,
     window_facts,
 )
 from ddb_assets.exports.coverage import missing
@@ -112,9 +113,8 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
 def _exported_as(instance: dg.DagsterInstance, table: Table, key: str, window: Window) -> str:
     """The id of the export that Dagster has of just this window, not of one before `cadence` changed; empty for none."""
     facts = window_facts(instance, "exports", table, key) or {}
-    times = [facts[name].value for name in ("from_time", "to_time") if name in facts]
-    whole = times == [window.start.timestamp(), window.end.timestamp()]
-    return str(facts[metadata.EXPORT_ID].value) if whole and metadata.EXPORT_ID in facts else ""
+    known = metadata.EXPORT_ID in facts and same_window(facts, window.start, window.end)
+    return str(facts[metadata.EXPORT_ID].value) if known else ""
 
 
 def _loaded_again(

@@ -8,7 +8,7 @@ may take 60 s; events of one tick are stored before its runs are started, and a 
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,6 +30,7 @@ from ddb_assets.exports.chain import (
     baseline_assets,
     find_baseline,
     no_baseline,
+    same_window,
     window_facts,
 )
 from ddb_assets.exports.claim import Claim
@@ -127,6 +128,7 @@ class _Tick:
     warehouse: WarehouseTarget
     events: list[Any] = field(default_factory=list)
     runs: dict[tuple[str, str], dg.RunRequest] = field(default_factory=dict)
+    windows: dict[tuple[str, str], tuple[datetime | None, datetime | None]] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     looked: set[str] = field(default_factory=set)
     clients: dict[str, "DynamoDBClient"] = field(default_factory=dict)
@@ -237,10 +239,15 @@ class _Tick:
             return key
 
     def _arrived(self, table: Table, export: Export, key: str, baseline: Baseline) -> str | None:
-        known_id = self._made_of("exports", table, key)
-        if known_id > export.id:
+        known = window_facts(self.context.instance, "exports", table, key) or {}
+        known_id = _export_id(known)
+        other = bool(known) and not same_window(known, export.from_time, export.to_time)
+        if known_id > export.id and not other:
             return None  # a newer export of the same window is known: what this one says is in that, too
-        if run := self._running("exports" if known_id != export.id else "parquet", table, key):
+        window = (export.from_time, export.to_time)
+        if self.windows.setdefault((table.name, key), window) != window:
+            return f"{table.name} {key}: another window of this partition is loaded first"
+        if run := self._running("parquet" if other or known_id == export.id else "exports", table, key):
             return f"{table.name} {key}: run {run} is at it"
         if known_id != export.id:
             facts = metadata.window_export(export, self.now)
@@ -272,8 +279,7 @@ class _Tick:
 
     def _made_of(self, stage: metadata.Stage, table: Table, key: str) -> str:
         """The id of the export that this stage has of a window, empty for none."""
-        known = window_facts(self.context.instance, stage, table, key)
-        return str(known[metadata.EXPORT_ID].value) if known and metadata.EXPORT_ID in known else ""
+        return _export_id(window_facts(self.context.instance, stage, table, key) or {})
 
     def _running(self, stage: metadata.Stage, table: Table, key: str) -> str | None:
         """The run that is making this window of a stage, or will once it gets there: nobody else needs to."""
@@ -326,6 +332,10 @@ class _Tick:
 
     def _warn(self, export_id: str, text: str) -> None:
         self.context.log.warning(f"export {export_id}: {text}")
+
+
+def _export_id(facts: Mapping[str, dg.MetadataValue]) -> str:
+    return str(facts[metadata.EXPORT_ID].value) if metadata.EXPORT_ID in facts else ""
 
 
 def _partition(table: Table, export: Export, baseline: Baseline) -> str:
