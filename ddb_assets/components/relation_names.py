@@ -5,8 +5,7 @@ Only what the contracts declare is known while definitions load; the load looks 
 
 from collections.abc import Iterable
 
-from ddb_assets.dynamodb.attribute_value import parse_path
-from ddb_assets.parquet.names import relation_name
+from ddb_assets.parquet.assets import relations
 from ddb_assets.table import Table
 from ddb_assets.table_yaml import ConfigError
 
@@ -25,9 +24,7 @@ def check_relation_names(tables: Iterable[Table]) -> None:
 
 
 def _relations(table: Table) -> dict[str, str]:
-    found = {table.name: f"table {table.table}"}
-    for text, kind in table.nested.items():
-        if kind == "child":
-            steps = [step for step in parse_path(text) if step is not None]
-            found[relation_name(table.name, steps, found)] = f"the list {text} of {table.table}"
-    return found
+    return {
+        name: f"the list {'.'.join(path)} of {table.table}" if path else f"table {table.table}"
+        for path, name in relations(table).items()
+    }

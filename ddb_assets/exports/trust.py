@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ddb_assets.exports.follow import ExportRef, describe, status
 from ddb_assets.exports.manifest import Export, ManifestError
-from ddb_assets.resources.aws_errors import AwsError
+from ddb_assets.resources.aws_errors import DENIED, AwsError
 from ddb_assets.table import Table
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
 
 SAME_TIME = 0.001  # seconds; the API gives times as floating-point numbers
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 OPTION = "`trust: lake` in the table's contract"
 
 
