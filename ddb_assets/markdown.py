@@ -1,34 +1,34 @@
-"""Text that others wrote, where Dagster's pages take it for Markdown: names, keys, values, messages.
+"""Text from others in Dagster's pages, which render Markdown: names, keys, values, messages.
 
-Pure. Whatever such a text holds, no link, picture or markup comes of it: it stands in code, which Markdown does not look
-into, and which is how names and keys are read best. Facts: GitHub Flavored Markdown, "Code spans", "Tables (extension)" and
+Pure. No such text becomes a link, a picture or markup: it is put into code spans, which Markdown does not interpret, and in
+which names and keys are easiest to read. Facts: GitHub Flavored Markdown, "Code spans", "Tables (extension)" and
 "Autolinks (extension)": a bare address becomes a link as well, but not within code.
 """
 
 import re
 from collections.abc import Sequence
 
-_SEEN_NOWHERE = "\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ud800-\\udfff"
-UNSEEN = re.compile(f"[\\x00-\\x1f{_SEEN_NOWHERE}]")
-"""Control characters, characters that turn the direction of text or are not seen, and halves of characters."""
-_UNSEEN_IN_LINES = re.compile(f"[\\x00-\\x08\\x0b-\\x1f{_SEEN_NOWHERE}]")
+_INVISIBLE = "\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ud800-\\udfff"
+UNSEEN = re.compile(f"[\\x00-\\x1f{_INVISIBLE}]")
+"""Control characters, characters that are invisible or change the direction of text, and lone surrogates."""
+_UNSEEN_IN_LINES = re.compile(f"[\\x00-\\x08\\x0b-\\x1f{_INVISIBLE}]")
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _WORD = re.compile(r"\S+")
 _MARK = re.compile(r"[\\`*_{}\[\]<>#|~!&@]|://|www\.", re.IGNORECASE)
-"""What makes Markdown take a word for more than text."""
+"""What makes Markdown interpret a word."""
 _RULE = re.compile(r"[-+=\s]+|\s*\d+[.)]\s*")
-"""A line that makes a heading of the one above it, a ruler or a list."""
+"""A line that Markdown takes for the underline of a heading, a rule or a list item."""
 
 
 def code(text: str) -> str:
-    """The text in code, on one line; nothing for no text."""
+    """The text in a code span, on one line; empty for an empty text."""
     shown = visible(text)
     # in a table's cell a backslash before a bar cannot be written within one span
     return " ".join(map(_span, re.split(r"(?<=\\)(?=\|)", shown))) if shown else ""
 
 
 def prose(text: str) -> str:
-    """A sentence with names and values of others in it: its harmless words as they are, the others in code."""
+    """A sentence that contains names and values from others: harmless words as they are, the rest in code spans."""
     return "\n".join(_line(visible(line)) for line in text.splitlines())
 
 
@@ -40,7 +40,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """The text with what is not seen, or what a terminal would obey, in letters; with `lines` newlines and tabs stay."""
+    """The text with invisible and control characters spelled out; with `lines`, newlines and tabs stay."""
     return (_UNSEEN_IN_LINES if lines else UNSEEN).sub(lambda found: _letters(found[0]), text)
 
 

@@ -159,7 +159,7 @@ def _count(aws: AWS) -> dict[str, int]:
 
 
 def chosen(defs: dg.Definitions, tables: Sequence[str], stages: Sequence[str]) -> list[dg.AssetKey]:
-    """What these stages have of these tables, by their keys: groups are anybody's to change in `post_processing`."""
+    """The assets of these stages and tables, by their keys, because `post_processing` may change groups."""
     snapshots = dg.AssetSelection.assets(*(asset_key("snapshots", name) for name in tables))
     return [key for key in snapshots.downstream().resolve(defs.resolve_asset_graph()) if key.path[0] in stages]
 

@@ -36,7 +36,7 @@ FORMS = f"{DUCKDB}FILE or {FORM}"
 @click.option(
     "--schemas",
     metavar="DIR",
-    help="Where the table's schema documents are kept between loads (folder or s3:// URI; default: the lake's, else beside "
+    help="Where the table's schema documents are kept between loads (folder or s3:// URI; default: in the lake, else beside "
     "the DuckDB file).",
 )
 @click.option("--force", is_flag=True, help="Load again although the warehouse has this export already.")
@@ -90,7 +90,7 @@ def command(
 
 
 def _documents(warehouse: str) -> str:
-    """Where the schema documents of a warehouse's tables lie: they must be the same from whichever folder a load is run."""
+    """Where the schema documents of a warehouse's tables are, independent of the folder in which a load is run."""
     if lake := os.environ.get(LAKE, "").strip():
         return join(lake, "schemas")
     if not warehouse.startswith(SCHEME):
@@ -103,7 +103,7 @@ def _documents(warehouse: str) -> str:
 
 @dataclass
 class _Folder:
-    """A load's own folder; `referenced` when rows of the warehouse may refer to the texts that were spilled to it."""
+    """A load's own folder; `referenced` if rows of the warehouse may refer to texts that were spilled to it."""
 
     path: Path
     referenced: bool = False
@@ -111,7 +111,7 @@ class _Folder:
 
 @contextmanager
 def _folder(source: Source) -> Iterator[_Folder]:
-    """A folder of this load's own. Afterwards only what people need is left in it: what was quarantined or spilled."""
+    """A folder for this load alone. Only what was quarantined or spilled is left in it afterwards."""
     path = state_folder() / "loads" / source.table.name / f"{source.export.id}-{secrets.token_hex(4)}"
     folder = _Folder(path)
     try:
@@ -128,7 +128,7 @@ def _folder(source: Source) -> Iterator[_Folder]:
 def _loaded(
     source: Source, warehouse: str, documents: str, folder: _Folder, *, force: bool, restart: bool, silent: bool
 ) -> tuple[Flattened, LoadResult]:
-    """Flattens and loads; the schema documents are published in the load's transaction, once everything proved good."""
+    """Flattens and loads; the schema documents are published in the load's transaction, once everything has been verified."""
     table, schemas = source.table, HeldSchemas(source.storage, documents)
     flattened = flatten_source(source, str(folder.path), silent=silent, schemas=schemas, restart=restart)
     with (
@@ -153,7 +153,7 @@ def _loaded(
 
 @contextmanager
 def _references(folder: _Folder) -> Iterator[None]:
-    """Around the load: an interruption may come after the commit, only an error found before it proves that none was."""
+    """Around the load: an interruption may come after the commit, so only an error from before it rules out references."""
     folder.referenced = True
     try:
         yield

@@ -1,7 +1,7 @@
 """How commands print: tables and progress for people, one JSON document for machines.
 
-All that a command says leaves here, and what a terminal would obey stands in it in letters (`\\x1b`): keys, names and
-messages are written by others.
+All output of a command passes through here. Control characters are spelled out (`\\x1b`), because keys, names and messages
+may come from others.
 """
 
 import sys
@@ -26,7 +26,7 @@ progress_console = Console(stderr=True, markup=False, highlight=False, emoji=Fal
 
 
 def printable(text: str, *, lines: bool = True) -> str:
-    """The text with what a terminal would obey in letters; without `lines` newlines and tabs, too."""
+    """The text with control characters spelled out; without `lines`, newlines and tabs too."""
     return visible(text, lines=lines)
 
 

@@ -57,8 +57,8 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def storage_for(*uris: str) -> Storage:
     """Files for a command that works with these URIs and warehouse URLs.
 
-    An s3:// URI and a Redshift, which copies from S3, take credentials and endpoint as boto3 finds them; local files need
-    no AWS.
+    An s3:// URI or a Redshift, which copies from S3, uses the credentials and endpoint that boto3 finds. Local files need
+    no AWS access.
     """
     return AWS().storage() if any(is_s3(uri) or uri.startswith(SCHEME) for uri in uris) else Storage()
 

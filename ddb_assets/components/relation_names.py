@@ -1,4 +1,4 @@
-"""The names of relations over all contracts: no two tables may mean one table of the warehouse.
+"""The names of relations over all contracts: no two may share a table of the warehouse.
 
 Only what the contracts declare is known while definitions load; the load looks again (`warehouse/ownership.py`).
 """
@@ -11,7 +11,7 @@ from ddb_assets.table_yaml import ConfigError
 
 
 def check_relation_names(tables: Iterable[Table]) -> None:
-    """Raises ConfigError for a relation that two contracts would load into."""
+    """Raises ConfigError for a table that two contracts would load into."""
     owners: dict[str, str] = {}
     for table in tables:
         for name, what in _relations(table).items():

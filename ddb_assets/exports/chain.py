@@ -66,10 +66,10 @@ def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
 
 
 def no_baseline(table: Table) -> str:
-    """What to do where there is none."""
+    """What to do when there is no baseline."""
     return (
-        f"{table.name} has no baseline yet: materialize {baseline_assets(table)}, then its windows (one that somebody reported "
-        "by hand holds nothing)"
+        f"{table.name} has no baseline yet: materialize {baseline_assets(table)}, then its windows (a baseline "
+        "that was only reported by hand holds nothing)"
     )
 
 
@@ -112,8 +112,8 @@ def needed_facts(
     if found := window_facts(context.instance, stage, table, key):
         return found
     raise metadata.UpstreamError(
-        f"{stage}/{table.name} has nothing for the window {key} yet, or only what somebody reported: materialize that "
-        "partition of it first"
+        f"{stage}/{table.name} has nothing for the window {key} yet, or only a report made by hand: materialize "
+        "that partition first"
     )
 
 

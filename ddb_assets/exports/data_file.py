@@ -26,10 +26,10 @@ if TYPE_CHECKING:  # the storage module reaches botocore, which this module must
 
 BLOCK_BYTES = 8 << 20
 MAX_LINE_BYTES = 16 << 20
-"""An item has at most 400 KB. What grows most when it is written as JSON are empty texts, `{"S":""},` for one byte, so
-two images have at most 8 MB. A longer line is no export's."""
+"""An item has at most 400 KB. Empty texts grow most when written as JSON, `{"S":""},` for one byte, so two images have at
+most 8 MB. A longer line cannot be from an export."""
 BLANK_LINES = 1000
-"""Files may have so many blank lines, which no export has, and one for each item."""
+"""A file may have this many blank lines, and one more for each item. Exports have none."""
 CHUNK_BYTES = 1 << 20
 VERIFY_THREADS = 8
 
@@ -44,7 +44,7 @@ def read_blocks(storage: "Storage", file: DataFile, *, block_bytes: int = BLOCK_
     The last line may lack its newline. Memory is a few blocks, or the longest line. Raises ManifestError, at the latest
     after the last block, when the file is missing, cut short, damaged or not the one the manifest lists: what was
     yielded before must not be used then. The same for a file with far more lines than the manifest lists: a few KB of
-    gzip can be any number of them, so it is not read to its end. Who decodes the lines compares their exact number.
+    gzip can be any number of them, so it is not read to its end. The code that decodes the lines compares the exact number.
     """
     with _opened(storage, file) as stream:
         left = 2 * file.item_count + BLANK_LINES

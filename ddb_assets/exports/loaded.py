@@ -1,4 +1,4 @@
-"""What the warehouse itself says of a table's chain, from the ledger: its baseline and windows since.
+"""What the warehouse's ledger says about a table's chain: its baseline and the windows since.
 
 Dagster's log says what was loaded once. Whether it is there still, after a table was dropped or a backup was restored,
 only the ledger knows.
@@ -27,8 +27,8 @@ A_TICKS_PATIENCE = 10.0
 class Loaded:
     """The newest baseline and the windows since. `exports` are the ids of all exports that the ledger has.
 
-    `differing` says of each table that has not the rows that its newest load left how many it had and has, None for a
-    table that is gone; it is empty when nobody asked to count.
+    `differing` has, for each table whose row count is not the one that its newest load left, both counts, the second None
+    if the table is gone; it is empty unless counting was asked for.
     """
 
     baseline: Baseline
@@ -37,7 +37,7 @@ class Loaded:
     differing: dict[str, tuple[int, int | None]]
 
     def covers(self, window: Window) -> tuple[str, datetime, str]:
-        """What shows a window that need not be exported: an export's id, a time, and in a word what it is."""
+        """What covers a window that need not be exported: an export's id, a time, and what it is in a few words."""
         if window.start < self.baseline.time:
             return self.baseline.export_id, self.baseline.time, "baseline"
         return self.baseline.export_id, self.coverage.until, "windows loaded since the baseline"
@@ -56,7 +56,7 @@ def ask(
         full = [row for row in rows if row.export_type == "FULL_EXPORT" and row.export_time]
         if not full:
             raise NoBaselineError(
-                f"{table.name} has no baseline yet: the warehouse has none, whatever was loaded once; materialize "
+                f"{table.name} has no baseline yet: the warehouse has none, even if one was loaded before; materialize "
                 f"{baseline_assets(table)}, then its windows"
             )
         differing = _differing(warehouse, table) if counted else {}

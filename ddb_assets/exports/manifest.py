@@ -273,7 +273,9 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
             continue
         where = f"{uri} line {number}"
         if len(line) > MAX_LINE_BYTES:
-            raise ManifestError(f"{where} has {len(line)} bytes: no line of AWS has; fetch it again or export again")
+            raise ManifestError(
+                f"{where} has {len(line)} bytes, more than AWS ever writes; fetch it again or export again"
+            )
         entry = _parsed(_FileLine, line, where)
         key = entry.data_file_s3_key
         parts = _key_in_export(_DATA_KEY, key, summary.s3_prefix)
@@ -293,7 +295,7 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
 
 
 def _places(folder: str, name: str, shared: bool, key: str, prefix: str | None) -> list[str]:
-    """Where a data file may be: beside the manifest, wherever that lies now; else by its key, as is and prefixed.
+    """Where a data file may be: beside the manifest, wherever that is now; else by its key, with and without the prefix.
 
     The last place beside it is for files that were downloaded one by one into a single folder.
     """

@@ -74,12 +74,12 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
     def windows(
         context: dg.ScheduleEvaluationContext, aws: AWS, lake: Lake, warehouse: WarehouseTarget
     ) -> dg.SkipReason | list[dg.RunRequest]:
-        told = find_baseline(context.instance, table)
-        if told is None:
+        baseline = find_baseline(context.instance, table)
+        if baseline is None:
             return dg.SkipReason(no_baseline(table))
         now, done = datetime.now(UTC), materialized(context.instance, "exports", table)
-        hourly = context.scheduled_execution_time.minute < 5  # a warehouse that sleeps is not woken all the time
-        if not hourly and newest_is_exported(table, told, done, now):
+        hourly = context.scheduled_execution_time.minute < 5  # so that a paused warehouse is not woken every 5 minutes
+        if not hourly and newest_is_exported(table, baseline, done, now):
             return dg.SkipReason(
                 "the newest window is exported; whether an older one is missing is looked up every hour"
             )
@@ -111,7 +111,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
 
 
 def _exported_as(instance: dg.DagsterInstance, table: Table, key: str, window: Window) -> str:
-    """The id of the export that Dagster has of just this window, not of one before `cadence` changed; empty for none."""
+    """The id of Dagster's export of exactly this window, not of one from before `cadence` changed; empty for none."""
     facts = window_facts(instance, "exports", table, key) or {}
     known = metadata.EXPORT_ID in facts and same_window(facts, window.start, window.end)
     return str(facts[metadata.EXPORT_ID].value) if known else ""
@@ -120,7 +120,7 @@ def _exported_as(instance: dg.DagsterInstance, table: Table, key: str, window: W
 def _loaded_again(
     context: dg.ScheduleEvaluationContext, table: Table, exported: Mapping[str, str], known: Loaded, now: datetime
 ) -> list[dg.RunRequest]:
-    """Runs that load windows which Dagster calls loaded and the warehouse lost, each once a day, a tick's share of them."""
+    """Runs for windows that Dagster calls loaded and the warehouse lost: `AT_MOST` a tick, each window once a day."""
     loaded = exported.keys() & materialized(context.instance, "warehouse", table)
     fresh = loaded - _asked_again(context.instance, table, now) if loaded else loaded
     lost = (
@@ -146,7 +146,7 @@ def _loaded_again(
 
 
 def _asked_again(instance: dg.DagsterInstance, table: Table, now: datetime) -> set[str]:
-    """The windows that are being loaded again, or for which a run was started within a day."""
+    """The windows that are being loaded again, or for which a run was started within the last day."""
     tags = {LOADED_AGAIN: table.name}
     recent = instance.get_runs(dg.RunsFilter(tags=tags, created_after=now - timedelta(days=1)))
     unfinished = instance.get_runs(dg.RunsFilter(tags=tags, statuses=UNFINISHED))

@@ -73,7 +73,7 @@ def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
 
 
 def _name(place: ExportTarget | None, *, distinct: bool = False) -> str:
-    """Of the sensor of a place; `distinct` tells apart places whose names differ in punctuation only."""
+    """The name of a place's sensor; `distinct` distinguishes places whose names differ only in punctuation."""
     if place is None:
         return "exports_of_the_lake"
     words = re.sub(r"[^A-Za-z0-9]+", "_", f"exports_in_{place.bucket}_{place.prefix}").strip("_")
@@ -171,15 +171,15 @@ class _Tick:
             if str(error) != said:
                 self._damaged(export_id, uri, error)
             return None if old else str(error)
-        except Exception as error:  # whatever it is, it is not the other exports' error
+        except Exception as error:  # one export must not stop the others
             self.context.log.exception(f"export {export_id}")
             return None if old else repr(error)
-        if export.kind == "full":  # a snapshot: those are asked for, and awaited
+        if export.kind == "full":  # the run that asks for a snapshot waits for it, too
             return None
         return self._offer(export, said, old=old)
 
     def _offer(self, export: Export, said: str, *, old: bool) -> str | None:
-        """To every table that it may be of. What is wrong with one is told on its page, once; the others go on."""
+        """Offers the export to every table it may belong to. A problem is reported once, on the table's page; others go on."""
         left: list[str] = []
         told: list[str] = []
         for table in self._tables(export.table_arn):
@@ -188,11 +188,11 @@ class _Tick:
                     left.append(reason)
             except (WindowError, ManifestError) as error:
                 told.append(self._observe(table, export, "not a window of this table", str(error), said))
-            except Exception as error:  # whatever it is, it is not the other tables' error
+            except Exception as error:  # one table must not stop the others
                 if not isinstance(error, DdbAssetsError):
                     self.context.log.exception(f"{table.name}: export {export.id}")
                 reason = f"{table.name}: {error}" if isinstance(error, DdbAssetsError) else f"{table.name}: {error!r}"
-                told.append(self._observe(table, export, "could not be dealt with, is tried again", reason, said))
+                told.append(self._observe(table, export, "failed, is tried again", reason, said))
                 left.extend([] if old else [reason])
         return "; ".join(dict.fromkeys([*left, *told])) if left else None
 
@@ -214,15 +214,12 @@ class _Tick:
         except UntrustedExportError as error:
             self._damaged(export.id, export.uri, error)
             return None
-        except (
-            AwsUnavailableError,
-            WarehouseError,
-        ) as error:  # could not be asked: no answer is no verdict, however old
+        except (AwsUnavailableError, WarehouseError) as error:  # without an answer it stays pending, however old
             return str(error)
         return self._arrived(table, export, key, baseline)
 
     def _key(self, table: Table, export: Export, baseline: Baseline) -> str:
-        """The partition of an export; the ledger is asked for one that is not of the regular chain since the baseline."""
+        """The partition of an export; the ledger is asked if the export is not on the regular chain since the baseline."""
         try:
             return _partition(table, export, baseline)
         except WindowError:
@@ -243,12 +240,12 @@ class _Tick:
         known_id = _export_id(known)
         other = bool(known) and not same_window(known, export.from_time, export.to_time)
         if known_id > export.id and not other:
-            return None  # a newer export of the same window is known: what this one says is in that, too
+            return None  # a newer export of the same window has all of this one
         window = (export.from_time, export.to_time)
         if self.windows.setdefault((table.name, key), window) != window:
             return f"{table.name} {key}: another window of this partition is loaded first"
         if run := self._running("parquet" if other or known_id == export.id else "exports", table, key):
-            return f"{table.name} {key}: run {run} is at it"
+            return f"{table.name} {key}: run {run} is working on it"
         if known_id != export.id:
             facts = metadata.window_export(export, self.now)
             asset = metadata.asset_key("exports", table.name)
@@ -295,7 +292,7 @@ class _Tick:
         return self.context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
     def _observe(self, table: Table, export: Export, what: str, reason: str, said: str) -> str:
-        """An export that is not loaded is told on the asset's page, unless a tick before this one did."""
+        """Reports an export that is not loaded on the asset's page, unless an earlier tick did."""
         if reason not in said:
             self._warn(export.id, reason)
             facts: dict[str, Any] = {metadata.URI: export.uri, metadata.EXPORT_ID: export.id, "reason": reason}
@@ -311,7 +308,7 @@ class _Tick:
         except StorageError:
             return
         for table in self._tables(summary.tableArn) if summary else ():
-            with suppress(DdbAssetsError):  # then nobody can say which window
+            with suppress(DdbAssetsError):  # then its window is unknown
                 baseline = find_baseline(self.context.instance, table)
                 if summary and baseline:
                     window = Window(summary.exportFromTime, summary.exportToTime)

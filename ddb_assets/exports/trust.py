@@ -1,7 +1,7 @@
-"""Whether an export is one that DynamoDB made: whoever may write to the bucket can write a manifest, too.
+"""Whether DynamoDB made an export: anyone who may write to the bucket can also write a manifest.
 
-DescribeExport is asked, and what it says must be what the manifest says. With `trust: lake` in a table's contract nobody
-is asked, and whoever may write below the exports' prefix may change the table.
+DescribeExport is asked, and what it says must be what the manifest says. With `trust: lake` in a table's contract
+DynamoDB is not asked, and anyone who may write below the exports' prefix can change the table.
 """
 
 from typing import TYPE_CHECKING
@@ -36,9 +36,8 @@ def confirm(client: "DynamoDBClient", table: Table, export: Export) -> None:
             ) from error
         if error.code in {"ExportNotFoundException", "ValidationException"}:
             raise UntrustedExportError(
-                f"{export.uri} says that it is export {export.arn}, and DynamoDB knows none of that name: it was not made "
-                f"by DynamoDB, or so long ago that it is forgotten (lists go back 90 days). If you know where it is from: "
-                f"{OPTION}"
+                f"{export.uri} says that it is export {export.arn}, which DynamoDB does not know: DynamoDB did not make it, "
+                f"or forgot it since (lists go back 90 days). If you know where it comes from: {OPTION}"
             ) from error
         raise
     if wrong := differences(export, told):
@@ -46,7 +45,7 @@ def confirm(client: "DynamoDBClient", table: Table, export: Export) -> None:
 
 
 def differences(export: Export, told: "ExportDescriptionTypeDef") -> list[str]:
-    """What the manifest says otherwise than DescribeExport, and what no mirror of a table may be made from."""
+    """Where the manifest differs from DescribeExport, and what makes an export unfit for a copy of the table."""
     window = told.get("IncrementalExportSpecification", {})
     full = export.kind == "full"
     pairs: list[tuple[str, object, object]] = [

@@ -57,7 +57,7 @@ def test_a_forged_export_with_the_real_arn_fails_the_check_and_is_not_loaded(cha
     summary = next(key for key in objects if key.endswith("summary.json"))
     export = read_export(AWS().storage(), f"s3://{demo.BUCKET}/{summary}")
     assert export.id == export_id
-    with pytest.raises(UntrustedExportError, match="DynamoDB knows none of that name"):
+    with pytest.raises(UntrustedExportError, match="which DynamoDB does not know"):
         confirm(chain.sandbox.dynamodb(), ORDERS, export)
     confirm(chain.sandbox.dynamodb(), Table(table="Orders", trust="lake"), export)
 

@@ -28,7 +28,9 @@ def json_lines(stream: BinaryIO, uri: str, first_line: int = 1) -> Iterator[tupl
     while text := stream.readline(MAX_LINE_BYTES + 1):
         line += 1
         if len(text) > MAX_LINE_BYTES:
-            raise SourceError(f"{uri}:{line}: a line of more than {MAX_LINE_BYTES} bytes: these are no JSON Lines")
+            raise SourceError(
+                f"{uri}:{line}: a line of more than {MAX_LINE_BYTES} bytes: this is not a JSON Lines file"
+            )
         if text := text.strip():
             yield number, line, text
             number += 1
