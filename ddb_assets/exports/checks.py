@@ -124,16 +124,16 @@ def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datet
 def _agreed(
     instance: dg.DagsterInstance, table: Table, known: Loaded, seen: set[str], again: list[str]
 ) -> dg.AssetCheckResult:
-    told = find_baseline(instance, table)
+    baseline = find_baseline(instance, table)
     others = [
         f"{start.isoformat()} to {end.isoformat()}"
         for start, end in known.coverage.windows
         if seen.isdisjoint(table.windows.key(table.windows.window_at(time)) for time in (start, end - TICK))
     ]
     reasons = []
-    if told is not None and told.export_id not in known.exports:
+    if baseline is not None and baseline.export_id not in known.exports:
         reasons.append(
-            f"Dagster calls the baseline {told.export_id} loaded, the ledger does not have it: materialize "
+            f"Dagster calls the baseline {baseline.export_id} loaded, the ledger does not have it: materialize "
             f"warehouse_baseline/{table.name}, or take a new one"
         )
     if again:

@@ -98,8 +98,8 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
         if place is None and lake.events_queue:
             queue = Notifications(aws.sqs(), lake.events_queue, where)
             queue.delete(cursor.receipts)
-            told, receipts = queue.receive(AT_MOST)
-            found = cursor.unseen(told, now)
+            announced, receipts = queue.receive(AT_MOST)
+            found = cursor.unseen(announced, now)
         else:
             found = cursor.unseen(storage.folders(root, cursor.start_after), now)
         tick = _Tick(context, storage, root, tables, now, aws, warehouse)
@@ -181,20 +181,20 @@ class _Tick:
     def _offer(self, export: Export, said: str, *, old: bool) -> str | None:
         """Offers the export to every table it may belong to. A problem is reported once, on the table's page; others go on."""
         left: list[str] = []
-        told: list[str] = []
+        reported: list[str] = []
         for table in self._tables(export.table_arn):
             try:
                 if reason := self._take(table, export, old=old):
                     left.append(reason)
             except (WindowError, ManifestError) as error:
-                told.append(self._observe(table, export, "not a window of this table", str(error), said))
+                reported.append(self._observe(table, export, "not a window of this table", str(error), said))
             except Exception as error:  # one table must not stop the others
                 if not isinstance(error, DdbAssetsError):
                     self.context.log.exception(f"{table.name}: export {export.id}")
                 reason = f"{table.name}: {error}" if isinstance(error, DdbAssetsError) else f"{table.name}: {error!r}"
-                told.append(self._observe(table, export, "failed, is tried again", reason, said))
+                reported.append(self._observe(table, export, "failed, is tried again", reason, said))
                 left.extend([] if old else [reason])
-        return "; ".join(dict.fromkeys([*left, *told])) if left else None
+        return "; ".join(dict.fromkeys([*left, *reported])) if left else None
 
     def _take(self, table: Table, export: Export, *, old: bool) -> str | None:
         """Raises WindowError and ManifestError for an export that is never loaded into this table."""
