@@ -205,9 +205,10 @@ class _Tick:
         if baseline is None:
             return None if old else no_baseline(table)
         if export.to_time and export.to_time > self.now:  # its partition exists once our clock says so, too
-            return (
-                f"{export.id} is of a window that ends at {export.to_time.isoformat()}, later than this machine's clock"
-            )
+            end = export.to_time.isoformat()
+            if old:
+                raise WindowError(f"its window ends at {end}, which is too late for an export that began so long ago")
+            return f"{export.id} is of a window that ends at {end}, later than this machine's clock"
         try:
             confirm(self._dynamodb(export.table_arn), table, export)
             key = self._key(table, export, baseline)

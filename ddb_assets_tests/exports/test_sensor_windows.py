@@ -8,6 +8,7 @@ import pytest
 
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.exports import sensor
+from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
@@ -159,6 +160,14 @@ def test_a_window_that_has_not_ended_by_our_clock_waits_for_it(
         waiting = ticks.tick()
     assert not waiting.asset_events
     assert "later than this machine's clock" in str(waiting.skip_reason)
+    before = ticks.cursor
+    with monkeypatch.context() as patch:
+        patch.setattr(sensor, "datetime", slow)
+        patch.setattr(sensor, "GIVEN_UP", -DAY)
+        (observation,) = ticks.tick().asset_events
+        assert isinstance(observation, dg.AssetObservation)
+        assert not Cursor.parse(ticks.cursor).pending
+    ticks.cursor = before
     assert materializations(ticks.tick()) == [(key_of(window), export.id)]
 
 
