@@ -9,12 +9,12 @@ from pydantic_core import InitErrorDetails
 
 
 def _name_keys(schema: dict[str, Any]) -> None:
-    """Lists the keys for checkers of the JSON schema, whose own message only says that one is not allowed."""
+    """Lists the keys for JSON schema validators, whose own message only says that one is not allowed."""
     schema["propertyNames"] = {"enum": list(schema["properties"])}
 
 
 class ContractModel(BaseModel):
-    """Frozen, and without keys that it does not know."""
+    """A frozen model that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_name_keys)
 

@@ -15,10 +15,11 @@ import botocore.session
 import dagster as dg
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 from pydantic import Field, PrivateAttr
 
 from ddb_assets.resources.aws_errors import explained, only_aws_answers
+from ddb_assets.resources.service_models import shared_models
 from ddb_assets.resources.storage import Storage
 from ddb_assets.settings import ROLE, SettingError
 
@@ -67,13 +68,14 @@ class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
             return self._boto3().client("sqs", endpoint_url=self.endpoint or None, config=CLIENT)
 
     def secret(self, name: str) -> str:
-        """The text of a secret of Secrets Manager, by its name or ARN."""
+        """The text of a secret of Secrets Manager, by its name or ARN. Raises AwsError when it cannot be read."""
         with _explained():
             client = self._boto3().client("secretsmanager", endpoint_url=self.endpoint or None, config=CLIENT)
-        try:
-            return str(client.get_secret_value(SecretId=name)["SecretString"])
-        except (ClientError, BotoCoreError, KeyError) as error:
-            raise SettingError(f"secret {name!r} of Secrets Manager cannot be read: {error}") from error
+        with explained("secretsmanager:GetSecretValue", f"secret {name!r}"):
+            found = client.get_secret_value(SecretId=name)
+            if "SecretBinary" not in found:
+                return str(found["SecretString"])
+        raise SettingError(f"secret {name!r} of Secrets Manager is binary: store it as text")
 
     def access_keys(self) -> dict[str, str]:
         """Access key, secret key and session token, by the names that redshift_connector has for them."""
@@ -96,7 +98,7 @@ class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _boto3(self) -> boto3.Session:
         if self._session is None:
-            core = botocore.session.Session(profile=self.profile or None)
+            core = shared_models(botocore.session.Session(profile=self.profile or None))
             only_aws_answers(core.get_component("event_emitter"))
             if self.region:
                 core.set_config_variable("region", self.region)
@@ -116,7 +118,7 @@ class _AssumedRole:
         self._core, self._role_arn, self._endpoint = core, role_arn, endpoint
 
     def load(self) -> DeferredRefreshableCredentials:
-        own = botocore.session.Session(profile=self._core.profile)
+        own = shared_models(botocore.session.Session(profile=self._core.profile))
         region = self._core.get_config_variable("region")
         fetcher = AssumeRoleCredentialFetcher(
             client_creator=partial(own.create_client, region_name=region, endpoint_url=self._endpoint or None),

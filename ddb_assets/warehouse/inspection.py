@@ -5,12 +5,11 @@ counted, keys that occur twice, and leftovers of staging. `checks.py` turns the 
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
-import json
 from dataclasses import dataclass
 from typing import cast
 
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.ledger import ledger
+from ddb_assets.warehouse.ledger import newest_rows
 from ddb_assets.warehouse.protocol import Warehouse, counted, number
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 from ddb_assets.warehouse.times import end, start
@@ -33,22 +32,11 @@ class Inspection:
 def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
     """Inspects the tables of a loaded report in one transaction."""
     with warehouse.transaction():
-        recorded = _recorded(warehouse, schema, report.root.name)
+        recorded = newest_rows(warehouse, schema, report.root.name)
         now = counted(warehouse, [Table(schema, name) for name in recorded])
         twice = number(warehouse, _twice(schema, report)) if report.root.keys else 0
     copied = (*report.relations, *([report.unread] if report.unread else []))
     return Inspection(recorded, now, twice, tuple(warehouse.leftovers(copied)))
-
-
-def _recorded(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:
-    rows = warehouse.fetch(
-        Statement(
-            f"SELECT table_rows FROM {ledger(schema, relation)} WHERE relation = ? ORDER BY sequence DESC LIMIT 1",
-            (relation,),
-        )
-    )
-    said = rows[0][0] if rows else None  # an old ledger has none
-    return cast("dict[str, int]", json.loads(str(said))) if said is not None else {}
 
 
 def _twice(schema: str, report: Report) -> Statement:

@@ -64,11 +64,12 @@ TYPES = {
 class LoadResult:
     """What became of an export's rows.
 
-    `applied` is False if the export was already loaded; the numbers are then those of that load. `items` (of the manifest) = `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` +
-    `stale`, all of the root relation; stale rows were older than what the tables know. `rows` are the rows inserted per
-    relation, `table_rows` the rows that each table has now. `sequence` counts the loads of a relation from 1. `queries` has
-    the warehouse's numbers of the COPY queries by relation, if there are any; `remarks` are for people. `kept_stale` counts
-    rows that were kept and marked because the export has their items but could not read them.
+    `applied` is False if the export was already loaded; the numbers are then those of that load. `items` (of the manifest) =
+    `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` + `stale`, all of the root relation; stale
+    rows were older than what the tables know. `rows` are the rows inserted per relation, `table_rows` the rows that each
+    table has now. `sequence` counts the loads of a relation from 1. `queries` has the warehouse's numbers of the COPY
+    queries by relation, if there are any; `remarks` are for people. `kept_stale` counts rows that were kept and marked
+    because the export has their items but could not read them.
     """
 
     applied: bool
@@ -93,7 +94,7 @@ class LoadResult:
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One load as the ledger has it; `table_rows` are the rows of each table after it, empty where it does not say."""
+    """One load as the ledger has it."""
 
     sequence: int
     export_id: str
@@ -103,30 +104,37 @@ class LedgerRow:
     export_time: datetime | None
     from_time: datetime | None
     to_time: datetime | None
-    table_rows: dict[str, int]
 
 
 def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
     """Every load of a table, in the order in which they came; none when there is no ledger. Nothing is changed."""
-    table = ledger(schema, relation)
-    if not warehouse.catalog(table):
-        table = Table(schema, LEDGER)  # the one that all tables had before
-    if not warehouse.catalog(table):
-        return []
-    columns = "sequence, export_id, export_type, table_arn, table_id, export_time, from_time, to_time, table_rows"
-    found = warehouse.fetch(
-        Statement(f"SELECT {columns} FROM {table} WHERE relation = ? ORDER BY sequence", (relation,))
-    )
+    columns = "sequence, export_id, export_type, table_arn, table_id, export_time, from_time, to_time"
+    found = _fetch(warehouse, schema, relation, columns, "ORDER BY sequence")
     return [
         LedgerRow(
             *cast("tuple[int, str, str, str, str]", ids),
             export_time=aware(export_time),
             from_time=aware(from_time),
             to_time=aware(to_time),
-            table_rows=_counts(table_rows),
         )
-        for *ids, export_time, from_time, to_time, table_rows in found
+        for *ids, export_time, from_time, to_time in found
     ]
+
+
+def newest_rows(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:
+    """The rows that each of a table's relations had after its newest load; empty where the ledger does not say."""
+    found = _fetch(warehouse, schema, relation, "table_rows", "ORDER BY sequence DESC LIMIT 1")
+    text = found[0][0] if found else None  # older ledgers have NULL
+    return {} if text is None else cast("dict[str, int]", json.loads(str(text)))
+
+
+def _fetch(warehouse: Warehouse, schema: str, relation: str, columns: str, order: str) -> list[tuple[object, ...]]:
+    table = ledger(schema, relation)
+    if not warehouse.catalog(table):
+        table = Table(schema, LEDGER)  # the one that all tables had before
+    if not warehouse.catalog(table):
+        return []
+    return warehouse.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {order}", (relation,)))
 
 
 def ledger(schema: str, relation: str) -> Table:
@@ -189,7 +197,3 @@ def _columns(report: Report) -> str | None:
     said = {r.name: [c.name for c in r.columns if c.role != "deleted"] for r in report.relations}
     text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
     return text if len(text.encode()) <= MAX_VARCHAR else None
-
-
-def _counts(text: object) -> dict[str, int]:
-    return {} if text is None else cast("dict[str, int]", json.loads(str(text)))

@@ -41,7 +41,7 @@ def test_a_load_of_two_tables_that_are_there_takes_so_many_statements(
         assert not load(over_redshift, source.window(10, 20)).applied
     with at_most(53, over_redshift):
         load(over_redshift, source.full(20))
-    with at_most(6, over_redshift):
+    with at_most(7, over_redshift):
         inspect(over_redshift, "public", source.full(20))
     options = WarehouseOptions(views="people")
     load(over_redshift, source.window(20, 30), options=options)
