@@ -129,10 +129,10 @@ def newest_rows(warehouse: Warehouse, schema: str, relation: str) -> dict[str, i
 
 
 def _fetch(warehouse: Warehouse, schema: str, relation: str, columns: str, order: str) -> list[tuple[object, ...]]:
-    table = ledger(schema, relation)
-    if not warehouse.catalog(table):
-        table = Table(schema, LEDGER)  # the one that all tables had before
-    if not warehouse.catalog(table):
+    own, shared = ledger(schema, relation), Table(schema, LEDGER)  # all tables had one before
+    there = warehouse.layouts(schema, [own.name, shared.name])
+    table = own if own.name in there else shared
+    if table.name not in there:
         return []
     return warehouse.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {order}", (relation,)))
 
