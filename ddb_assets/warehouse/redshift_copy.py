@@ -73,7 +73,7 @@ def copied_from(
 def _bytes_of_wide(relation: Relation) -> dict[str, int]:
     """The columns whose texts no VARCHAR can hold, and how many bytes the longest has: the size of their VARBYTE.
 
-    No more than that, for a Redshift before VARBYTE became larger has 1,024,000 bytes at most.
+    No more than that, because older Redshift versions allow 1,024,000 bytes at most.
     """
     wide = {name for part in relation.parts for name in part.long}
     return {name: max(_longest(part, name) for part in relation.parts) for name in wide}

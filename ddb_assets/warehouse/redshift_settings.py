@@ -41,7 +41,7 @@ class RedshiftSettings:
     lie beside the parts). Logging in: `secret` names a secret of Secrets Manager with `username` and `password`;
     `cluster` or `workgroup` let IAM make a password for `user`, and need no host, but perhaps a `region`; without any of
     them the password is taken from DDB_ASSETS_REDSHIFT_PASSWORD. `statement_timeout` is in seconds. `analyze_threshold`
-    is the percentage of rows that must have changed for a table's statistics to be made anew after a load.
+    is the percentage of rows that must have changed for a table's statistics to be updated after a load.
     """
 
     host: str
@@ -87,7 +87,7 @@ class RedshiftSettings:
             user=unquote(parts.username or ""),
             statement_timeout=int(timeout),
             analyze_threshold=float(threshold),
-            # as Redshift has it, but for a cluster that tells cases apart: so it is the same one whatever the cluster does
+            # Redshift lowers names, unless the cluster is case-sensitive: this gives the same schema in both cases
             **(options | {name: options[name].lower() for name in {"schema"} & options.keys()}),
         )
         made._check()
@@ -185,7 +185,7 @@ class RedshiftSettings:
 
 
 def _partition(region: str) -> str:
-    """The partition of a Region; one that nobody has heard of yet is of `aws`."""
+    """The partition of a Region; `aws` for an unknown one."""
     kinds = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b"}
     return next((partition for prefix, partition in kinds.items() if region.startswith(prefix)), "aws")
 

@@ -71,7 +71,7 @@ def test_a_restart_of_the_cluster_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
     first: str,
 ) -> None:
-    """At first nobody answers where the cluster was; before the transaction and within it."""
+    """At first the server does not answer; before the transaction and within it."""
     load(over_redshift, exports[0])
     execute, away, pauses = over_redshift._run, ExitStack(), list[float]()
 

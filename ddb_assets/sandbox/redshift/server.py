@@ -107,7 +107,7 @@ class RedshiftServer:
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Within the block nobody answers, as while a cluster restarts: sessions are over, and what was committed stays."""
+        """Within the block the server does not answer, like a cluster that restarts: sessions end, committed data stay."""
         self._close_door()
         try:
             yield
