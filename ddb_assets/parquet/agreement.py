@@ -13,12 +13,18 @@ from ddb_assets.table import Table
 ANEW = "or begin the table anew under another `name`"
 
 
-def check_identity(stored: Schema, identity: Identity, export: Export, table: Table) -> None:
-    """Raises SchemaError when rows of this export would not go with those that the stored schema was made for."""
-    found = identity.differences(stored.identity) if stored.identity else []
+def check_table(stored: Schema, export: Export, table: Table) -> None:
+    """Raises SchemaError when the stored schema is of another DynamoDB table, which no restart may replace."""
     if stored.table_arn not in {"", export.table_arn}:
-        found.append(f"it is of {stored.table_arn}, this export of {export.table_arn}")
-    if found:
+        raise SchemaError(
+            f"the stored schema of {table.name!r} is of {stored.table_arn}, and this export is of {export.table_arn}: give "
+            "one of the two tables another name"
+        )
+
+
+def check_identity(stored: Schema, identity: Identity, table: Table) -> None:
+    """Raises SchemaError when rows of this export would not go with those that the stored schema was made for."""
+    if found := identity.differences(stored.identity) if stored.identity else []:
         raise SchemaError(
             f"the stored schema of {table.name!r} does not go with this export: {'; '.join(found)}. Put back what it was, "
             f"give the table another name in its contract, or start it over with a full export: {RESTART}"

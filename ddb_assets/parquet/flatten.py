@@ -19,7 +19,7 @@ import orjson
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet import output
-from ddb_assets.parquet.agreement import check_agreement, check_identity
+from ddb_assets.parquet.agreement import check_agreement, check_identity, check_table
 from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.declared import with_declared
 from ddb_assets.parquet.hidden import hidden_columns
@@ -37,7 +37,7 @@ from ddb_assets.parquet.report import Part, Relation, Report
 from ddb_assets.parquet.rules import Misfits, Rules, add_misfits
 from ddb_assets.parquet.schema import Change, Schema
 from ddb_assets.parquet.schema_store import SchemaStore, begin, next_version
-from ddb_assets.parquet.unread import MAX_UNREAD, UnreadKey, write_unread
+from ddb_assets.parquet.unread import MAX_UNREAD, UnreadKey, has_no_row, write_unread
 from ddb_assets.parquet.visible import visible
 from ddb_assets.resources.owned_folder import OwnedFolder, normalized
 from ddb_assets.table import KeySchema, Table
@@ -128,13 +128,15 @@ class _Run:
         *,
         restart: bool,
     ) -> None:
+        if stored:
+            check_table(stored, export, table)
         rules = Rules.of(table, self._spill)
         self.stored = None if restart else stored
         self.last_version = stored.version if stored else 0
         schema = start or self.stored or begin(table, key, export)
         self.identity = Identity.of(table, key.attributes, rules.secret, schema.id)
         if self.stored:
-            check_identity(self.stored, self.identity, export, table)
+            check_identity(self.stored, self.identity, table)
             check_agreement(self.stored, table, full=export.kind == "full")
         schema = agreed(schema, table, export.id)
         self.schema = schema.model_copy(update={"changes": (), "identity": self.identity})
@@ -304,6 +306,7 @@ class _Run:
             quarantine=tuple(sorted(self.quarantine)),
             reasons=tuple(text for _, _, text in self.reasons),
             unread=self._unread(relations[0]),
+            without_row=sum(has_no_row(unread, self.reader.rules) for unread in self.unread),
             unknown_members=dict(sorted(self.unknown.items())),
         )
 

@@ -157,17 +157,19 @@ def check_key(keys: Image, names: tuple[str, ...]) -> None:
         descriptor, payload = split(keys[name], (name,))
         if descriptor not in {"S", "N", "B"} or payload == "":
             raise AttributeValueError(f"key attribute {name!r} must be a string, number or binary that is not empty")
-        if descriptor == "S" and str(payload).endswith(" "):
-            raise AttributeValueError(
-                f"key attribute {name!r} ends in a blank: Redshift takes it for equal to the key without"
-            )
-        if descriptor == "S" and NUL in str(payload):
-            raise AttributeValueError(
-                f"key attribute {name!r} holds U+0000: Redshift refuses such a text or cuts it there, so that two keys "
-                "would be one"
-            )
+        if descriptor == "S" and (why := ambiguous(str(payload))):
+            raise AttributeValueError(f"key attribute {name!r} {why}")
         if descriptor == "N":
             number(str(payload), (name,))
+
+
+def ambiguous(text: str) -> str:
+    """Why Redshift could take this text of a key for another one, so that no row gets it; empty for most."""
+    if text.endswith(" "):
+        return "ends in a blank: Redshift takes it for equal to the key without"
+    if NUL in text:
+        return "holds U+0000: Redshift refuses such a text or cuts it there, so that two keys would be one"
+    return ""
 
 
 def key_text(keys: Image | None, names: tuple[str, ...]) -> str:

@@ -114,8 +114,9 @@ class Report(_Document):
     attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input. `misfits` says
     what happened to values without a fitting column, by path: extra, frozen (in `_ddb_extra` too, but the contract
     forbids loading), discarded, truncated, spilled.
-    `reasons` are why the first items were quarantined. `unread` is a relation of the keys of quarantined items, of those whose
-    key can be read. `unknown_members` counts what stood beside the known members of lines, by name.
+    `reasons` are why the first items were quarantined. `unread` is a relation of the keys of quarantined items, of those
+    whose key can be read and is one that a row can have; `without_row` counts those whose key no row can have.
+    `unknown_members` counts what stood beside the known members of lines, by name.
     `digest` identifies the export's content and everything that decided the rows: `identity`, which is None in reports of
     versions before it.
     """
@@ -149,6 +150,7 @@ class Report(_Document):
     identity: Identity | None = None
     reasons: tuple[str, ...] = ()
     unread: Relation | None = None
+    without_row: int = 0
     unknown_members: dict[str, int] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
@@ -165,9 +167,14 @@ class Report(_Document):
         return (*(part.uri for relation in relations for part in relation.parts), *self.quarantine)
 
     @property
+    def missed(self) -> int:
+        """How many quarantined items may have a row, which the export says nothing of."""
+        return self.quarantined - self.without_row
+
+    @property
     def unkeyed(self) -> int:
-        """How many quarantined items have no key that can be read."""
-        return self.quarantined - (self.unread.rows if self.unread else 0)
+        """How many quarantined items have no key that can be read, so that any row may be theirs."""
+        return self.missed - (self.unread.rows if self.unread else 0)
 
     @property
     def children(self) -> tuple[Relation, ...]:

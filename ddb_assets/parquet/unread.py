@@ -18,7 +18,7 @@ from ddb_assets.dynamodb.attribute_value import AttributeValueError
 from ddb_assets.parquet.exact import ExactPath
 from ddb_assets.parquet.frames import dtypes
 from ddb_assets.parquet.parts import write_part
-from ddb_assets.parquet.record import Image, write_time
+from ddb_assets.parquet.record import Image, ambiguous, write_time
 from ddb_assets.parquet.report import Relation
 from ddb_assets.parquet.rules import Rules
 from ddb_assets.parquet.schema import Node
@@ -64,18 +64,28 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in pairs if times[name] == 1}
 
 
+def has_no_row(unread: UnreadKey, rules: Rules) -> bool:
+    """Whether no row can have this key, whatever the item: Redshift could take it for another one. A mask has no such text."""
+    return any(
+        value.keys() == {"S"} and isinstance(value["S"], str) and ambiguous(value["S"])
+        for name, value in unread.keys.items()
+        if not rules.policy((name,)).mask
+    )
+
+
 def write_unread(
     storage: "Storage", uri: str, root: Relation, node: Node, rules: Rules, found: Iterable[UnreadKey]
 ) -> Relation | None:
     """Writes the keys that rows of the root relation can have, each once; None when there are none.
 
-    `node` is the schema's root. A key that fits no key column is left out, and its item so counts as one without a key.
+    `node` is the schema's root. A key that no row can have is left out. So is one that fits no key column, and its item
+    counts as one without a key.
     """
     columns = (*root.keys, *(c for c in root.columns if c.role == "version"))
     relation = Relation(name=f"_ddb_unread__{root.name}", path=(), columns=columns)
     rows: dict[tuple[Any, ...], int] = {}
     for unread in found:
-        key = _key_values(unread.keys, root, node, rules)
+        key = None if has_no_row(unread, rules) else _key_values(unread.keys, root, node, rules)
         if key is not None:
             rows[key] = max(unread.version, rows.get(key, 0))
     if not rows:

@@ -21,23 +21,22 @@ from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
 from ddb_assets.table_facts import of_table
-from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.history import History, history
+from ddb_assets.warehouse.history import newest_baseline
 from ddb_assets.warehouse.inspection import Inspection, inspect
 from ddb_assets.warehouse.ledger import LoadResult
 from ddb_assets.warehouse.load import load
 
 
 class LoadConfig(dg.Config):
-    """What can be said in the Launchpad when windows are loaded."""
+    """The Launchpad's options for loading windows."""
 
-    force: bool = Field(default=False, description="load again what the warehouse has already")
+    force: bool = Field(default=False, description="load again what the warehouse already has")
 
 
 class BaselineLoadConfig(LoadConfig):
-    """What can be said in the Launchpad when a full export is loaded."""
+    """The Launchpad's options for loading a full export."""
 
     restart: bool = Field(
         default=False,
@@ -47,11 +46,14 @@ class BaselineLoadConfig(LoadConfig):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did, what is there since, and where: `schema` is that of the tables, `columns` what each has."""
+    """What a load did, and what is in the tables after it: `schema` is that of the tables, `columns` are by table.
+
+    `baseline` is the time and table id of the newest full export, which may be another than the one just loaded.
+    """
 
     result: LoadResult
     seen: Inspection
-    known: History
+    baseline: tuple[int, str] | None
     schema: str
     columns: Mapping[str, Mapping[str, SqlType]]
 
@@ -67,7 +69,7 @@ def loaded(
     restart: bool = False,
     window: str = "",
 ) -> Loaded:
-    """Loads an export, under a label by which an administrator of the warehouse finds our queries, and looks at it."""
+    """Loads an export, under a label by which an administrator of the warehouse finds our queries, and inspects it."""
     label = f"ddb_assets {table.name} {window}".rstrip()
     rows = sum(relation.rows for relation in report.relations)
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
@@ -82,8 +84,10 @@ def loaded(
             max_quarantined=table.max_quarantined,
             options=table.warehouse,
         )
-        columns = {name: target.catalog(sql.Table(schema, name)) for name in result.table_rows}
-        found = Loaded(result, inspect(target, schema, report), history(target, schema, report), schema, columns)
+        columns = {name: layout.types for name, layout in target.layouts(schema, result.table_rows).items()}
+        full = report.export_type == "FULL_EXPORT"
+        baseline = newest_baseline(target, schema, report.root.name) if full else None
+        found = Loaded(result, inspect(target, schema, report), baseline, schema, columns)
     if result.applied:
         context.log.info(
             f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "
@@ -139,15 +143,16 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
                     ),
                     done.columns.get(relation.name, {}),
                 )
-                | _baseline(report, done.known),
+                | _baseline(report, done.baseline),
                 check_results=[] if path else check_results(done.result, done.seen, relation.name, spec.key),
             )
 
     return warehouse
 
 
-def _baseline(report: Report, known: History) -> metadata.Metadata:
-    """What windows start from now: the newest full export of the ledger, which may be another than the one just loaded."""
-    if known.baseline is None or known.baseline_table_id is None:
+def _baseline(report: Report, newest: tuple[int, str] | None) -> metadata.Metadata:
+    """What windows start from now."""
+    if newest is None:
         return {}
-    return metadata.baseline(report, from_micros(known.baseline), known.baseline_table_id)
+    time, table_id = newest
+    return metadata.baseline(report, from_micros(time), table_id)

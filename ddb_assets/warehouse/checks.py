@@ -1,6 +1,6 @@
-"""What must hold of a load after its commit. The load itself refuses numbers that do not add up; this looks again.
+"""What must hold after a load has committed. The load itself refuses numbers that do not add up; this checks again.
 
-How the warehouse is asked is `inspection.py`.
+`inspection.py` queries the warehouse.
 """
 
 import dagster as dg
@@ -13,7 +13,7 @@ EXPLAINED, COUNTED, UNIQUE, CLEAN = "ledger_explains_rows", "rows_as_in_ledger",
 
 
 def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """Of the root's asset. The blocking ones keep what is built on the table from a table that lost or doubled rows."""
+    """Checks of the root's asset. Blocking ones stop downstream assets when the table has lost or duplicated rows."""
     return [
         dg.AssetCheckSpec(
             EXPLAINED,
@@ -24,7 +24,7 @@ def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             COUNTED,
             asset=asset,
-            description="Each table has as many rows as its newest load left there: nobody else adds or deletes any.",
+            description="Each table has as many rows as its newest load left there: no other job adds or deletes any.",
         ),
         dg.AssetCheckSpec(
             UNIQUE, asset=asset, blocking=True, description="No key of the rows just loaded is in the table twice."

@@ -1,6 +1,6 @@
-"""From a warehouse URL to a warehouse.
+"""Opens the warehouse of a URL.
 
-Which settings a warehouse has is said where it is defined (`duckdb.py`); this is only the switch between them.
+The settings of each are documented where it is defined (`duckdb.py`, `redshift_settings.py`).
 """
 
 import re

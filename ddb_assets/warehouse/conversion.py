@@ -1,6 +1,6 @@
-"""From one column type to a wider one in SQL, without changing a value.
+"""Converts a value from one column type to a wider one in SQL, without changing it.
 
-Which type is the wider one is said by `ddb_assets.column_type`; this is only how a value gets there.
+`ddb_assets.column_type` decides which type is the wider one.
 """
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType, storable
@@ -11,7 +11,7 @@ SIZED = frozenset({"VARCHAR", "VARBYTE"})
 def staged(type_: SqlType) -> SqlType:
     """The type in a staging table, which is that of the Parquet file: JSON is still text there.
 
-    But for 19 digits, as some parts of former times have them: those are written again with 20 (`redshift_copy.py`).
+    A DECIMAL of 19 digits, as old parts may have, is an exception: it is written again with 20 (`redshift_copy.py`).
     """
     return SqlType("VARCHAR", MAX_VARCHAR) if type_.name == "SUPER" else storable(type_)
 
@@ -22,6 +22,6 @@ def converted(expression: str, source: SqlType, target: SqlType) -> str:
         return expression
     cast = f"CAST({expression} AS {target})"
     if source.scale and target.name == "VARCHAR":
-        # 5.00 was 5 in DynamoDB, and is 5 wherever the column was text from the start
+        # 5.00 was 5 in DynamoDB, and is 5 where the column was text from the start
         return f"RTRIM(RTRIM({cast}, '0'), '.')"
     return cast

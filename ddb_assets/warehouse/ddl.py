@@ -1,9 +1,9 @@
-"""How tables and views are made: columns, where their rows lie, and what their comments say.
+"""DDL of tables and views: columns, distribution and sort keys, and comments.
 
-Pure text in Redshift's dialect, like `sql.py`, which has the statements on rows. Which columns a table gets, and when,
-is `evolution.py`; when a view is made, `views.py`. No PRIMARY KEY, which Redshift believes without enforcing it.
+Pure text in Redshift's dialect, like `sql.py`, which has the statements on rows. `evolution.py` decides which columns a
+table gets and when, `views.py` when a view is created. No PRIMARY KEY: Redshift relies on it without enforcing it.
 Facts: Redshift Database Developer Guide, CREATE TABLE, CREATE VIEW, ALTER TABLE, COMMENT; "Creating a temporary staging
-table": rows are joined where they lie when both tables are distributed by the same key.
+table": joins are local when both tables are distributed by the same key.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,8 +20,8 @@ from ddb_assets.warehouse.sql import DELETED_AT, STALE_SINCE, Statement, Table, 
 MAX_COMMENT = 1000  # characters; an attribute's name can be 64 KB long
 _HIDDEN = {"_ddb_version", "_ddb_extra", DELETED_AT, STALE_SINCE}
 _BOOKKEEPING = {
-    "version": "when the item was written last, in microseconds since 1970 UTC",
-    "extra": "what fitted no column, as JSON by path",
+    "version": "when the item was last written, in microseconds since 1970 UTC",
+    "extra": "values that fitted no column, as JSON by path",
     "index": "place in the list, from 0",
 }
 _DISTRIBUTES = {"BIGINT", "DECIMAL", "VARCHAR"}  # key types whose values spread rows; the guide says nothing of VARBYTE
@@ -29,10 +29,10 @@ _DISTRIBUTES = {"BIGINT", "DECIMAL", "VARCHAR"}  # key types whose values spread
 
 @dataclass(frozen=True)
 class Design:
-    """Where a table's rows lie and what is said of its columns; all of it means something only to Redshift and people.
+    """A table's distribution and sort keys, compression and comments; only Redshift and people use them.
 
-    `diststyle` is KEY, EVEN, ALL or AUTO, `distkey` the column that goes with KEY. `encode` and `comments` are by column
-    and may name columns that the table does not have yet.
+    `diststyle` is KEY, EVEN, ALL or AUTO, `distkey` the column for KEY. `encode` and `comments` are by column and may name
+    columns that the table does not have yet.
     """
 
     diststyle: str = "AUTO"
@@ -50,7 +50,7 @@ def design(
     comments: Mapping[str, str],
     about: str,
 ) -> Design:
-    """The design of a table with these columns. Rows of one item lie together, whatever table they are in."""
+    """The design of a table with these columns. All rows of an item are on one slice, whatever table they are in."""
     by_key = bool(options.diststyle == "key" and keys and SqlType.parse(keys[0].type).name in _DISTRIBUTES)
     return Design(
         diststyle="KEY" if by_key else "AUTO" if options.diststyle == "key" else options.diststyle.upper(),
@@ -75,14 +75,14 @@ def comments(relation: Relation) -> dict[str, str]:
 
 
 def create_schema(schema: str) -> Statement:
-    """The schema. Needs CREATE on the database even when it is there, so it is for those that are not."""
+    """Creates the schema. Needs CREATE on the database even if the schema exists, so check that first."""
     return Statement(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
 
 
 def create_table(table: Table, types: Mapping[str, SqlType], design: Design) -> list[Statement]:
-    """The table, if it is not there, with its comments.
+    """Creates the table, if it does not exist, with its comments.
 
-    Every column is nullable, because NOT NULL cannot be taken back in Redshift.
+    Every column is nullable, because Redshift cannot drop NOT NULL.
     """
     columns = ", ".join(column(name, kind, design) for name, kind in types.items())
     sorted_by = f" COMPOUND SORTKEY ({', '.join(map(quoted, design.sortkey))})" if design.sortkey else ""
@@ -107,7 +107,7 @@ def column(name: str, kind: SqlType, design: Design) -> str:
 
 
 def released(table: Table, column: str, keys: Keys) -> list[Statement]:
-    """Makes a column one that can be dropped, which a distribution or sort key cannot be.
+    """Removes the keys that a column belongs to, because Redshift cannot drop the column of a key.
 
     EVEN, as AUTO keeps the key of a table that has one (Redshift, "Enabling automatic table optimization").
     """
@@ -120,7 +120,7 @@ def released(table: Table, column: str, keys: Keys) -> list[Statement]:
 
 
 def restored(table: Table, keys: Keys, now: Keys) -> list[Statement]:
-    """Gives a table that is as `now` says its keys back. AUTO after the keys: it keeps them where they are."""
+    """Restores the keys of a table that now has `now`. AUTO comes last, as it keeps the keys."""
     found = []
     if keys.distkey != now.distkey and keys.distkey:
         found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE KEY DISTKEY {quoted(keys.distkey)}"))
@@ -137,8 +137,8 @@ def restored(table: Table, keys: Keys, now: Keys) -> list[Statement]:
 def create_stage(relation: Relation, stage: Table, as_bytes: Mapping[str, int] | None = None) -> Statement:
     """A temporary table with the relation's columns in the order and types of its Parquet files.
 
-    JSON is text there, or so many bytes in the columns of `as_bytes`; JSON_PARSE takes both. It is distributed as the
-    tables are.
+    JSON is text there, or VARBYTE of that size in the columns of `as_bytes`; JSON_PARSE takes both. The rows are distributed
+    like those of the tables.
     """
     types = {c.name: staged(SqlType.parse(c.type)) for c in relation.columns}
     types |= {name: SqlType("VARBYTE", size) for name, size in (as_bytes or {}).items()}
@@ -148,15 +148,15 @@ def create_stage(relation: Relation, stage: Table, as_bytes: Mapping[str, int] |
 
 
 def shown(types: Mapping[str, SqlType]) -> dict[str, SqlType]:
-    """The columns of a table that its view shows: no bookkeeping, except the place in a list."""
+    """The columns of a table that its view shows: no bookkeeping columns except the place in a list."""
     return {name: kind for name, kind in types.items() if name not in _HIDDEN}
 
 
 def create_view(view: Table, table: Table, types: Mapping[str, SqlType]) -> Statement:
-    """The view of a table's live rows, in place of what was there.
+    """Creates or replaces the view of a table's live rows.
 
-    Late-binding, so that it keeps nobody from changing the table. Replaced, not dropped and made, so that readers find
-    it at any time and keep their rights on it.
+    Late-binding, so that the table can still be changed. Replaced, not dropped and created, so that the view always exists
+    and readers keep their rights on it.
     """
     names = ", ".join(table.column(name) for name in shown(types))
     live = f" WHERE {table.column(DELETED_AT)} IS NULL" if DELETED_AT in types else ""

@@ -1,17 +1,15 @@
-"""DuckDB as the warehouse: the embedded default, a file of which one process at a time is the writer.
+"""DuckDB as the warehouse: the embedded default, a file that one process at a time can write.
 
-Runs the load's Redshift statements in DuckDB's dialect. The order of a load is not here (`load.py`), nor is its SQL
-(`sql.py`).
+Runs the load's Redshift statements in DuckDB's dialect. The order of a load is in `load.py`, its SQL in `sql.py`.
 """
 
 import base64
 import hashlib
 import os
-import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +22,9 @@ from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Part, Relation
 from ddb_assets.resources.storage import Storage, is_s3
 from ddb_assets.warehouse import duckdb_catalog
-from ddb_assets.warehouse.duckdb_dialect import to_duckdb
+from ddb_assets.warehouse.duckdb_dialect import MACROS, to_duckdb
 from ddb_assets.warehouse.duckdb_errors import check_database, copy_error, warehouse_error
-from ddb_assets.warehouse.protocol import Keys, Layout, LoadError, Standing, WarehouseError
+from ddb_assets.warehouse.protocol import NOTHING, Keys, Layout, LoadError, Standing, WarehouseError
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 
 MEMORY = ":memory:"
@@ -40,20 +38,21 @@ _PARQUET_TYPES = {
     "VARBYTE": {"BLOB"},
     "TIMESTAMPTZ": {"TIMESTAMP WITH TIME ZONE"},
 }
-_locks: dict[str, threading.Lock] = {}  # DuckDB's file lock keeps other processes out, not other threads of this one
+_locks: dict[str, threading.Lock] = {}  # DuckDB's file lock excludes other processes, not other threads of this one
 
 
 class DuckDBWarehouse:
     """A DuckDB file, open and locked while it is entered as a context manager.
 
-    `path` is a file, made with its folder when it is not there, or `:memory:`. Waits up to `timeout` seconds for a file
-    that somebody else holds. `memory_limit` is DuckDB's setting, such as `2GB`. `storage` reads parts on S3, which are
-    brought to a temporary folder one by one.
+    `path` is a file, created with its folder if it does not exist, or `:memory:`. Waits up to `timeout` seconds for a file
+    that another process holds. `memory_limit` is DuckDB's setting, such as `2GB`. `storage` reads parts on S3, which are
+    copied to a temporary folder one by one.
 
     Raises WarehouseError when the file cannot be opened.
     """
 
     default_schema = "main"
+    session = "own"  # temporary tables belong to the connection; equal names have statements translated only once
 
     def __init__(
         self,
@@ -69,7 +68,6 @@ class DuckDBWarehouse:
         self._timeout = timeout
         self._open: duckdb.DuckDBPyConnection | None = None
         self._database = ""
-        self.session = secrets.token_hex(4)
 
     def __enter__(self) -> Self:
         deadline = time.monotonic() + self._timeout
@@ -95,7 +93,7 @@ class DuckDBWarehouse:
             _locks[self._path].release()
 
     def _prepared(self) -> str:
-        """The absolute path of the file, in a folder that is there."""
+        """The absolute path of the file, whose folder exists."""
         try:
             path = Path(self._path).resolve()
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +133,7 @@ class DuckDBWarehouse:
                 raise WarehouseError(
                     f"memory_limit {self._memory_limit!r} is none for DuckDB: write 2GB or 800MB"
                 ) from error
+        connection.execute(MACROS)
         row = connection.execute("SELECT current_database()").fetchone()
         self._database = str(row[0]) if row else ""
 
@@ -155,20 +154,20 @@ class DuckDBWarehouse:
             with self._explained():
                 self.connection.commit()
         except BaseException:
-            with suppress(duckdb.Error):  # the transaction is gone already when DuckDB has given itself up
+            with suppress(duckdb.Error):  # after a fatal error the transaction is already gone
                 self.connection.rollback()
             raise
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Around what DuckDB is asked to do."""
+        """Translates DuckDB's errors in its block."""
         try:
             yield
         except duckdb.Error as error:
             raise warehouse_error(error, self._path) from error
 
     def execute(self, statement: Statement) -> None:
-        """Runs one statement of Redshift's dialect, if it means anything to DuckDB."""
+        """Runs one statement of Redshift's dialect, unless it has no meaning for DuckDB."""
         if translated := to_duckdb(statement.text, self._database):
             with self._explained():
                 self.connection.execute(translated, list(statement.values))
@@ -193,12 +192,16 @@ class DuckDBWarehouse:
         return duckdb_catalog.tables(self._rows, self._database, schema, prefix)
 
     def standing(self, name: Table) -> Standing | None:
-        """What has this name; a view with its text."""
+        """What the name stands for; a view with its text."""
         return duckdb_catalog.standing(self._rows, self._database, name)
+
+    def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
+        """The columns of these tables."""
+        return duckdb_catalog.layouts(self._rows, self._database, schema, names)
 
     def layout(self, table: Table) -> Layout:
         """The table's columns."""
-        return duckdb_catalog.layout(self._rows, self._database, table)
+        return self.layouts(table.schema or self.default_schema, [table.name]).get(table.name, NOTHING)
 
     def catalog(self, table: Table) -> dict[str, SqlType]:
         """The table's columns of types that loads make."""
@@ -209,20 +212,20 @@ class DuckDBWarehouse:
         return Keys()
 
     def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:  # noqa: ARG002 -- DuckDB binds none
-        """None: DuckDB looks at a view's columns when it is read."""
+        """None: DuckDB resolves a view's columns when it is read."""
         return []
 
     def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
-        """Whether the view shows these columns in these types; DuckDB reads none whose table has other types by now."""
+        """Whether the view shows these columns in these types; DuckDB cannot read a view whose table has other types by now."""
         return self.catalog(view) == columns
 
     def analyze(self, table: Table) -> None:
         """Nothing: DuckDB keeps its statistics itself."""
 
-    def leftovers(self, relation: Relation) -> list[str]:  # noqa: ARG002 -- parts are read where they are
+    def leftovers(self, relations: Sequence[Relation]) -> list[str]:  # noqa: ARG002 -- parts are read where they are
         """Temporary tables, which a load drops."""
         found = self._rows("SELECT table_name FROM duckdb_tables() WHERE temporary")
-        return [str(name) for (name,) in found]
+        return sorted(str(name) for (name,) in found)
 
     def copy(self, relation: Relation, stage: Table) -> None:
         """Fills the staging table from the relation's parts, one file after the other."""
@@ -264,7 +267,7 @@ class DuckDBWarehouse:
 
     @contextmanager
     def _local(self, part: Part) -> Iterator[Path]:
-        """The part under a path of our own: DuckDB takes `*` and `[` in a path for a pattern."""
+        """The part under a path of our own, because DuckDB reads `*` and `[` in a path as a pattern."""
         with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
             path = Path(folder) / "part.parquet"
             size = self._storage.size(part.uri)

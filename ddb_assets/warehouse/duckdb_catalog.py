@@ -1,6 +1,8 @@
 """What is in a DuckDB file's catalog: schemas, tables, views, columns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from ddb_assets.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
@@ -45,16 +47,21 @@ def standing(rows: Rows, database: str, name: Table) -> Standing | None:
     return Standing("view" if found[0][0] == "view" else "table", "", str(found[0][1])) if found else None
 
 
-def layout(rows: Rows, database: str, table: Table) -> Layout:
-    """See `Warehouse.layout`. DuckDB keeps no length of text or bytes, so they have the largest."""
+def layouts(rows: Rows, database: str, schema: str, names: Collection[str]) -> dict[str, Layout]:
+    """See `Warehouse.layouts`. DuckDB keeps no length of text or bytes, so they have the largest."""
     found = rows(
-        "SELECT column_name, data_type FROM duckdb_columns() "
-        "WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY column_index",
-        [database, table.schema, table.name],
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() "
+        "WHERE database_name = ? AND schema_name = ? AND list_contains(?, table_name) ORDER BY table_name, column_index",
+        [database, schema, list(names)],
     )
+    return {table: _layout([column for _, *column in columns]) for table, columns in groupby(found, itemgetter(0))}
+
+
+def _layout(columns: Sequence[Sequence[str]]) -> Layout:
+    """Of columns with name and type."""
     types: dict[str, SqlType] = {}
     foreign: dict[str, str] = {}
-    for name, kind in found:
+    for name, kind in columns:
         try:
             types[name] = SqlType.parse(_CATALOG_TYPES.get(kind, kind))
         except ValueError:

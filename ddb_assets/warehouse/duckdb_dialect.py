@@ -1,16 +1,20 @@
-"""Redshift's dialect as DuckDB's: what a load says, in the words of the embedded warehouse."""
+"""Translates statements of a load from Redshift's dialect into DuckDB's."""
 
 from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
 
-_LIES = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # where Redshift's rows lie
+_LIES = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # Redshift's distribution and sort keys
+
+OCTETS = "_ddb_octets"
+MACROS = f"CREATE TEMP MACRO {OCTETS}(value VARCHAR) AS STRLEN(value), (value BLOB) AS OCTET_LENGTH(value)"
+"""A macro that translated statements need, because DuckDB's own functions are for texts or for bytes only."""
 
 
 @lru_cache(maxsize=1024)
 def to_duckdb(text: str, database: str) -> str:
-    """Redshift's SQL as DuckDB's; empty when there is nothing to do, as for a change of where rows lie."""
+    """The statement in DuckDB's dialect; empty when there is nothing to do, as for a change of distribution or sort keys."""
     tree = sqlglot.parse_one(text, read="redshift")
     if isinstance(tree, exp.Alter) and isinstance(tree.args["actions"][0], exp.AlterDistStyle | exp.AlterSortKey):
         return ""
@@ -30,10 +34,7 @@ def _node(node: exp.Expression, database: str) -> exp.Expression:
         if node.this == exp.DataType.Type.VARBINARY:
             return exp.DataType.build("blob", dialect="duckdb")
     if isinstance(node, exp.Anonymous) and node.name == "OCTET_LENGTH":
-        digits = exp.func(
-            "STRLEN", exp.func("HEX", _inside(node.expressions[0], database))
-        )  # of a text and of bytes alike
-        return exp.IntDiv(this=digits, expression=exp.Literal.number(2))
+        return exp.Anonymous(this=OCTETS, expressions=[_inside(node.expressions[0], database)])
     if isinstance(node, exp.Anonymous) and node.name in {"JSON_SERIALIZE", "JSON_SERIALIZE_TO_VARBYTE"}:
         return exp.cast(_inside(node.expressions[0], database), "text")  # the text as it was written
     if isinstance(node, exp.ParseJSON):
@@ -47,5 +48,5 @@ def _node(node: exp.Expression, database: str) -> exp.Expression:
 
 
 def _inside(node: exp.Expression, database: str) -> exp.Expression:
-    """What stands within a node that is replaced, to which sqlglot does not go on by itself."""
+    """Translates the inside of a replaced node, which sqlglot does not visit by itself."""
     return node.transform(_node, database)

@@ -1,4 +1,4 @@
-"""What DuckDB says when it refuses or fails, and what that means for us.
+"""Translates DuckDB's errors into ours.
 
 Facts: DuckDB documentation, "Pragmas" and "Reclaiming space"; a FATAL error invalidates the connection, and what was not
 committed is gone when the file is opened again.
@@ -33,7 +33,7 @@ _READ_ONLY = re.compile(r"read-only", re.IGNORECASE)
 
 
 def check_database(path: Path) -> None:
-    """Raises WarehouseError for a file that is no database of DuckDB's, which opens others and keeps nothing in them."""
+    """Raises WarehouseError for a file that is no DuckDB database: DuckDB would open it and keep nothing in it."""
     try:
         with path.open("rb") as file:
             begin = file.read(_MAGIC_AT + len(_MAGIC))
@@ -46,7 +46,7 @@ def check_database(path: Path) -> None:
 
 
 def warehouse_error(error: duckdb.Error, path: str) -> WarehouseError:
-    """Ours for an error that DuckDB raised while the file `path` was open."""
+    """Our error for one that DuckDB raised while the file `path` was open."""
     said = _said(error)
     if _FULL.search(said):
         return WarehouseError(
@@ -64,14 +64,14 @@ def warehouse_error(error: duckdb.Error, path: str) -> WarehouseError:
         )
     if isinstance(error, duckdb.FatalException | duckdb.InternalException):
         return WarehouseError(
-            f"DuckDB has failed with {path} and must open it again: {said}. Load again; if that fails the same way, bring "
-            "the file back from a backup"
+            f"DuckDB has failed with {path} and must open it again: {said}. Load again; if that fails the same way, restore "
+            "the file from a backup"
         )
     return WarehouseError(f"DuckDB refuses a statement of the load into {path}: {said}")
 
 
 def copy_error(error: duckdb.Error, path: str, part: str) -> DdbAssetsError:
-    """The same, for what came up while a part was read."""
+    """The same for an error while a part was read."""
     unreadable = isinstance(error, duckdb.InvalidInputException | duckdb.IOException | duckdb.ConversionException)
     if unreadable and not _FULL.search(str(error)):
         return LoadError(f"part {part} cannot be read, flatten the export again: {_said(error)}")
@@ -79,5 +79,5 @@ def copy_error(error: duckdb.Error, path: str, part: str) -> DdbAssetsError:
 
 
 def _said(error: duckdb.Error) -> str:
-    """DuckDB's message without the statement, the stack trace and the advice for its own developers below it."""
+    """DuckDB's message without the statement, the stack trace and the advice for DuckDB's developers."""
     return " ".join(re.split(r"\n\s*\n|\nLINE |Stack Trace", str(error))[0].split())

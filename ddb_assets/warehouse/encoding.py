@@ -1,7 +1,6 @@
-"""Which compression a column keeps when another column, of another type, takes its place.
+"""Which compression encoding a column keeps when a column of another type takes its place.
 
-Facts: Redshift Database Developer Guide, "Compression encodings": which types each is for, and what a column gets when
-nothing is said.
+Facts: Redshift Database Developer Guide, "Compression encodings": the types of each encoding, and the defaults.
 """
 
 from ddb_assets.column_type import SqlType
@@ -26,7 +25,7 @@ FIXED = {"bytedict", "runlength", "text255", "text32k"}  # a VARCHAR of these ca
 
 
 def kept(encoding: str, present: SqlType, to: SqlType) -> str:
-    """The encoding to ask for, empty for the one that the new type has by itself."""
+    """The encoding to request; empty for the default of the new type."""
     encoding = encoding.lower().replace("none", "raw")
     if encoding in {"", _by_itself(present)}:
         return ""

@@ -1,17 +1,18 @@
-"""Which DDL turns the tables that are there into tables that can hold an export.
+"""Which DDL turns the existing tables into tables that can hold an export.
 
-Pure: compares a relation with the catalog and answers with statements. A column is only ever added or widened, never
-dropped; a type that cannot be widened is refused. The statements run and commit before the load's transaction.
+Pure: compares a relation with the catalog and returns statements. A column is only ever added or widened, never dropped; a
+type that cannot be widened is refused. The statements run and commit before the load's transaction.
 
-Each new type but a longer VARCHAR is a new column in the place of the old one, and Redshift counts the old ones too when
-it allows 1,600 (Redshift, "Quotas and limits"); so a type that must change gets headroom at once.
+Except for a longer VARCHAR, a new type means a new column in place of the old one, and Redshift counts the old ones too
+towards its 1,600 (Redshift, "Quotas and limits"). So texts and bytes that grow get headroom. Numbers already have headroom
+from flattening: more digits here would leave none for a larger scale, and turn the column into text.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ddb_assets.column_type import MAX_PRECISION, MAX_VARBYTE, MAX_VARCHAR, SqlType, join, storable
+from ddb_assets.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType, join, storable
 from ddb_assets.parquet.report import Relation
 from ddb_assets.warehouse import ddl, encoding, retype
 from ddb_assets.warehouse.conversion import converted
@@ -21,7 +22,6 @@ from ddb_assets.warehouse.sql import Statement, Table, quoted
 
 PLAIN = Design()
 NONE: Mapping[str, str] = {}
-SCALES = (0, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Step:
     """Statements that belong together. `atomic`: in one transaction; otherwise each commits by itself.
 
     Redshift refuses to lengthen a VARCHAR inside a transaction (Redshift, ALTER TABLE). `column` gets the type `to`;
-    `exchanged`: by another column that takes its place, so that it must be no key of the table meanwhile. `unless` counts
-    the values that the step would lose: with any it is not taken, and `refusal` says why.
+    `exchanged` means that another column takes its place, so that it must not be a key of the table meanwhile. `unless`
+    counts the values that the step would lose: if there are any, it is not taken, and `refusal` says why.
     """
 
     statements: tuple[Statement, ...]
@@ -48,7 +48,7 @@ def wanted(relation: Relation) -> dict[str, SqlType]:
 
 
 def empty(relation: Relation) -> frozenset[str]:
-    """The columns of which nothing but NULL was ever seen."""
+    """The columns that have never had a value."""
     return frozenset(c.name for c in relation.columns if c.empty)
 
 
@@ -63,10 +63,10 @@ def steps(
 ) -> list[Step]:
     """The steps after which `table` has at least these columns in types at least this wide.
 
-    `have` is empty when there is no table; the `empty` ones of `columns` are content with whatever type is there. A
-    type that can only be had by losing values becomes a step that is taken only when there are no values, or when the
-    contract hides them (`hidden`). A column of texts that the contract declares numbers becomes one (`declared`, by
-    column the key in `_ddb_extra`). `design` holds for what is made, never for what is there.
+    `have` is empty when there is no table; the `empty` ones of `columns` accept any existing type. A type that would lose
+    values becomes a step that is taken only if there are no values, or if the contract hides them (`hidden`). A column of
+    texts that the contract declares as numbers becomes one of numbers (`declared`: its key in `_ddb_extra`, by column).
+    `design` applies to new tables and columns, never to existing ones.
     """
     if not have.types and not have.foreign:
         return [Step(tuple(ddl.create_table(table, columns, design)), atomic=True)]
@@ -82,18 +82,14 @@ def steps(
         joined = join(present, kind)
         if joined is None:
             step = _replace(table, name, kind, design, have)
-            plan.append(replace(step, unless=None) if name in hidden else step)  # what was there must not be seen
+            plan.append(replace(step, unless=None) if name in hidden else step)  # old values must not be seen
         elif storable(joined) != present:
             plan.append(_widen(table, name, roomy(storable(joined), present), design, have))
     return plan
 
 
 def roomy(to: SqlType, present: SqlType) -> SqlType:
-    """`to`, which `present` has to become, with room for what comes next."""
-    if to.name == "DECIMAL":
-        digits = to.size - to.scale
-        scale = next((s for s in SCALES if s >= to.scale and digits + s <= MAX_PRECISION), to.scale)
-        return SqlType("DECIMAL", MAX_PRECISION, scale)
+    """`to`, which `present` must become, with headroom."""
     if to.name == present.name == "VARCHAR":
         return SqlType("VARCHAR", max(to.size, min(2 * present.size, MAX_VARCHAR)))
     if to.name == present.name == "VARBYTE":
@@ -110,7 +106,7 @@ def _add_all(table: Table, columns: Mapping[str, SqlType], design: Design) -> St
 
 
 def _widen(table: Table, name: str, to: SqlType, design: Design, have: Layout) -> Step:
-    """A longer VARCHAR if Redshift can make it one; else add, copy, rename: the only way to any other type."""
+    """Lengthens a VARCHAR if Redshift can; else adds, copies and renames, the only way to any other type."""
     present = have.types[name]
     fixed = name in have.defaults or have.encodings.get(name, "").lower() in encoding.FIXED
     if to.name == present.name == "VARCHAR" and not fixed:
@@ -121,20 +117,21 @@ def _widen(table: Table, name: str, to: SqlType, design: Design, have: Layout) -
 
 
 def _replace(table: Table, name: str, to: SqlType, design: Design, have: Layout) -> Step:
-    """Another type for a column in which everything is NULL, as it is when DynamoDB had nothing but NULL there."""
+    """Another type for a column that has only NULL, because DynamoDB had nothing else there."""
     refusal = (
         f"column {name!r} of {table} is {have.types[name]}, the export has {to}, no type holds the values of both: "
-        f"give the attribute another column name or its former type in the table's contract, or drop the column"
+        f"give the attribute another column name or its former type in the table's contract; or ALTER TABLE {table} DROP "
+        f"COLUMN {quoted(name)} and load a full export that is newer than all that is loaded, or a full export with restart"
     )
     values = Statement(f"SELECT COUNT({table.column(name)}) FROM {table}")
     return replace(_exchange(table, name, to, design, have, ()), unless=values, refusal=refusal)
 
 
 def _retype(table: Table, name: str, to: SqlType, design: Design, have: Layout, key: str) -> Step:
-    """Numbers in the place of texts, as the contract declares; texts that are none go to `_ddb_extra`."""
+    """Numbers in place of texts, as the contract declares; texts that are no numbers go to `_ddb_extra`."""
     refusal = (
         f"column {name!r} of {table} is {have.types[name]}, the contract declares {to}, and it has texts that are no such "
-        f"numbers and cannot be put into _ddb_extra there (too long, with control characters, or something stands there "
+        f"numbers and cannot be put into _ddb_extra (too long, with control characters, or there is a value "
         f"already): take the type out of the contract; or ALTER TABLE {table} DROP COLUMN {quoted(name)} and load a full "
         f"export that is newer than all that is loaded, which brings every value again"
     )
@@ -151,7 +148,7 @@ def _exchange(
     have: Layout,
     filled: tuple[Statement, ...],
 ) -> Step:
-    """A new column in the place of an old one, compressed as the old one is."""
+    """A new column in place of an old one, with the same compression."""
     kept = encoding.kept(have.encodings.get(name, ""), have.types[name], to)
     return Step(
         (

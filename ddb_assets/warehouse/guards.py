@@ -14,12 +14,12 @@ from ddb_assets.warehouse.times import end, start
 
 
 def check_report(report: Report) -> None:
-    """The report's own numbers, before anything is touched."""
+    """Checks the report's own numbers, before anything is changed."""
     if frozen := report.misfits.get("frozen"):
         raise LoadError(
-            f"export {report.export_id} has what the frozen contract of {report.table} does not know, in "
-            f"{sum(frozen.values())} values at {', '.join(sorted(frozen)[:5])}: nothing was loaded; take it into the "
-            "contract (`contract: evolve` for the path) and flatten again"
+            f"export {report.export_id} has {sum(frozen.values())} values that the frozen contract of {report.table} does not "
+            f"know, at {', '.join(sorted(frozen)[:5])}: nothing was loaded; add them to the contract (`contract: evolve` for "
+            "the path) and flatten again"
         )
     root, full = report.root, report.export_type == "FULL_EXPORT"
     flagged = any(c.role == "deleted" for c in root.columns)
@@ -54,14 +54,16 @@ def check_report(report: Report) -> None:
 
 
 def check_quarantine(report: Report, allowed: int) -> None:
-    """Refuses an export of which more items could not be read than the contract allows, or none could be."""
+    """Refuses an export with more unreadable items than the contract allows, or of which no item could be read."""
     unread = report.unread
-    if unread and not unread.rows == sum(part.rows for part in unread.parts) <= report.quarantined:
+    if unread and not unread.rows == sum(part.rows for part in unread.parts) <= report.missed:
         raise LoadError(
             f"export {report.export_id} has {report.quarantined} quarantined items and the keys of {unread.rows}, "
             f"{sum(part.rows for part in unread.parts)} of them in parts: flatten it again"
         )
-    if not report.quarantined or (report.quarantined <= allowed and report.root.rows):
+    doubtful = report.quarantined if report.export_type == "FULL_EXPORT" else report.missed
+    hopeless = doubtful and not report.root.rows
+    if report.quarantined <= allowed and not hopeless:
         return
     where = ", ".join(report.quarantine[:3]) + (", …" if len(report.quarantine) > 3 else "")
     first = f"First: {'; '.join(report.reasons)}. " if report.reasons else ""
@@ -69,29 +71,29 @@ def check_quarantine(report: Report, allowed: int) -> None:
         f"of the {report.items_in_manifest:,} items of export {report.export_id} {report.quarantined:,} could not be "
         f"read: nothing was loaded. {first}All of them, with reasons: {where}. "
     )
-    if not report.root.rows:
+    if hopeless:
         raise LoadError(
             f"{said}As no item at all could be read, the key or the contract of {report.table} may be wrong"
         )
     raise LoadError(
-        f"{said}The contract of {report.table} allows {allowed:,} (max_quarantined): mend the items in DynamoDB and export "
-        f"again, or, to go on without them, set max_quarantined: {report.quarantined} (from the command line in a "
-        "--config); then each of them keeps the row that it had"
+        f"{said}The contract of {report.table} allows {allowed:,} (max_quarantined): correct the items in DynamoDB and export "
+        f"again, or, to load without them, set max_quarantined: {report.quarantined} (from the command line in a "
+        "--config); each of them then keeps its previous row"
     )
 
 
 def refuse(report: Report, known: History) -> None:
-    """Raises LoadError for an export that cannot be merged with what is there."""
+    """Raises LoadError for an export that cannot be merged with the tables."""
     name, full = report.root.name, report.export_type == "FULL_EXPORT"
-    if known.identity and (found := _identity(report).differences(known.identity)):
-        raise LoadError(
-            f"export {report.export_id} does not go with the rows of {name!r}: {'; '.join(found)}. Put back what it was, or "
-            f"start the table over with a full export: {RESTART}"
-        )
     if known.table_arn not in {None, report.table_arn}:
         raise LoadError(
             f"the rows of {name!r} come from {known.table_arn}, and this export is of {report.table_arn}: "
             f"give one of the two tables another name or schema"
+        )
+    if known.identity and (found := _identity(report).differences(known.identity)):
+        raise LoadError(
+            f"export {report.export_id} does not go with the rows of {name!r}: {'; '.join(found)}. Put back what it was, or "
+            f"start the table over with a full export: {RESTART}"
         )
     if not full and known.baseline is None:
         raise LoadError(
@@ -101,7 +103,7 @@ def refuse(report: Report, known: History) -> None:
     if not full and known.baseline_table_id != report.table_id:
         raise LoadError(
             f"window {report.export_id} belongs to table id {report.table_id}, the baseline of {name!r} to "
-            f"{known.baseline_table_id}: the table was dropped and made again; load a full export of the new one "
+            f"{known.baseline_table_id}: the table was dropped and created again; load a full export of the new one "
             f"(materialize snapshots/{report.name}) and only windows that follow it"
         )
     if known.inner_end is not None:
@@ -120,7 +122,7 @@ def refuse(report: Report, known: History) -> None:
             f"Take a new baseline at {end} or later (materialize snapshots/{report.name}), or load the window that begins "
             f"where this export ends first"
         )
-    forgotten, baseline = known.deletes_forgotten_before, known.clean or 0  # an unclean one does not tell of all items
+    forgotten, baseline = known.deletes_forgotten_before, known.clean or 0  # an unclean one does not cover all items
     if forgotten is not None and max(start(report), baseline) < forgotten and not (full and start(report) <= baseline):
         raise LoadError(
             f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "
@@ -130,7 +132,7 @@ def refuse(report: Report, known: History) -> None:
 
 
 def check_restart(report: Report) -> None:
-    """Raises LoadError when a table is to be started over with an export that does not have all of its items."""
+    """Raises LoadError when a table would be started over with an export that does not have all of its items."""
     if report.export_type != "FULL_EXPORT":
         raise LoadError(
             f"{report.root.name!r} can only be started over with a full export, and {report.export_id} is of a window: "

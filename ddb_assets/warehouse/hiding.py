@@ -1,33 +1,31 @@
-"""What came to the warehouse before its contract hid it: set to NULL by the first load of an export that is flattened so.
+"""Values that were loaded before the contract hid them: the first load under the new contract sets them to NULL.
 
-`_ddb_hidden__<root>` has every path that is hidden, and how. SQL cannot make the masks that flattening makes (an HMAC's
-secret does not leave the machine, JSON is masked inside), so old values are NULL until their item is loaded again.
+`_ddb_hidden__<root>` lists every hidden path, and how it is hidden. SQL cannot make the masks that flattening makes (an
+HMAC's secret does not leave the machine, JSON is masked inside), so old values are NULL until their item is loaded again.
 """
+
+from collections.abc import Mapping
 
 from ddb_assets.column_type import SqlType
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.protocol import LoadError, Warehouse
-from ddb_assets.warehouse.sql import Statement, Table, quoted
+from ddb_assets.warehouse.protocol import NOTHING, Layout, LoadError, Warehouse
+from ddb_assets.warehouse.sql import Statement, Table, hidden_paths, quoted
 from ddb_assets.warehouse.tables import Tables, evolve
 
 TYPES = {"path": SqlType("VARCHAR", 65_535), "how": SqlType("VARCHAR", 16)}
 
 
-def hidden_paths(root: Table) -> Table:
-    """The table of the paths that are hidden in a root relation's tables."""
-    return Table(root.schema, f"_ddb_hidden__{root.name}")
-
-
-def prepare_hiding(warehouse: Warehouse, root: Table, report: Report) -> None:
-    """Makes the table, if there is something to note."""
+def prepare_hiding(warehouse: Warehouse, root: Table, report: Report, there: Mapping[str, Layout]) -> None:
+    """Creates the table, if any path is hidden."""
     if report.hidden:
-        evolve(warehouse, hidden_paths(root), TYPES)
+        place = hidden_paths(root)
+        evolve(warehouse, place, TYPES, mark="path", seen=there.get(place.name, NOTHING))
 
 
 def hide(warehouse: Warehouse, tables: Tables, report: Report) -> tuple[str, ...]:
-    """Within the load's transaction: hides old values of what is newly hidden; what to tell people of it.
+    """Within the load's transaction: hides old values of newly hidden paths, and returns a remark for each.
 
-    Raises LoadError when the export was flattened by a contract that does not hide what the tables hide.
+    Raises LoadError when the export was flattened under a contract that does not hide what the tables hide.
     """
     place = hidden_paths(tables.root.table)
     known = _known(warehouse, place)
@@ -38,7 +36,7 @@ def hide(warehouse: Warehouse, tables: Tables, report: Report) -> tuple[str, ...
             f"{report.export_id} was flattened shows it: flatten it again; or, if it may be seen from now on, "
             f"delete the rows of {place}"
         )
-    told = []
+    remarks = []
     for hidden in report.hidden:
         if known.get(hidden.path) == hidden.how:
             continue
@@ -48,14 +46,14 @@ def hide(warehouse: Warehouse, tables: Tables, report: Report) -> tuple[str, ...
                 if names:
                     nulls = ", ".join(f"{quoted(name)} = NULL" for name in names)
                     warehouse.execute(Statement(f"UPDATE {target.table} SET {nulls}"))  # noqa: S608 -- quoted
-            told.append(
-                f"{hidden.path} is hidden now ({hidden.how}): in rows from before, it and _ddb_extra are NULL; a new full "
-                "export fills them"
+            remarks.append(
+                f"{hidden.path} is hidden now ({hidden.how}): in older rows, it and _ddb_extra are NULL; a new full export "
+                "fills them"
             )
         warehouse.execute(Statement(f"DELETE FROM {place} WHERE {place.column('path')} = ?", (hidden.path,)))  # noqa: S608
         insert = f"INSERT INTO {place} (path, how) VALUES (?, ?)"  # noqa: S608 -- quoted
         warehouse.execute(Statement(insert, (hidden.path, hidden.how)))
-    return tuple(told)
+    return tuple(remarks)
 
 
 def _known(warehouse: Warehouse, place: Table) -> dict[str, str]:

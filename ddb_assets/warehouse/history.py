@@ -1,11 +1,12 @@
-"""What a load knows of its table before it begins, read from the table's ledger.
+"""What a load knows about its table before it begins, read from the table's ledger.
 
-Where the export stands among those that are loaded: whether it is one of them, which baseline it follows, and whether it
-joins them without a gap or an overlap. What is refused because of it is `guards.py`'s.
+This says where the export stands among those that are loaded: whether it is one of them, which baseline it follows, and
+whether it joins them without a gap or an overlap. `guards.py` decides what is refused because of it.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
@@ -19,23 +20,26 @@ from ddb_assets.warehouse.protocol import LoadError, Warehouse
 from ddb_assets.warehouse.sql import Statement, Table
 from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
 
+_MISSED = "quarantined - COALESCE(without_row, 0)"  # as `Report.missed`
+
 
 @dataclass(frozen=True)
 class History:
     """What the ledger knows before a load. Times are microseconds since 1970 UTC, as `_ddb_version` is.
 
-    `applied` is the newest load of this very export and `digest` its digest; `baselines` are the export times of all
-    full exports, oldest first, `baseline_table_id` is the newest one's. Deletes older than `deletes_forgotten_before`
-    have no tombstone any more. `relations` are all that any load of this table has filled. `identity` is that of the rows
-    which the newest load brought; None when no load has said one.
+    `applied` is the newest load of this export and `digest` its digest; `baselines` are the export times of all full
+    exports, oldest first, and `baseline_table_id` is the table id of the newest. Deletes older than
+    `deletes_forgotten_before` no longer have a tombstone. `columns` has the relations that any load of this table has
+    filled, each with the columns that the ledger records. `identity` is that of the rows which the newest load brought;
+    None when no load has recorded one.
 
-    `unread` are the times of those full exports that had items which could not be read, `blind` of those among them in
-    which the key of one could not be read either: such an export does not say which items were gone. `quarantined` says
-    whether any load of the table had such items.
+    `unread` are the times of the full exports that had items which could not be read; `blind` those among them where even
+    the key of an item could not be read, so that such an export does not say which items were gone. `missed_until` is the
+    latest end of a load that had such items.
 
-    `inner_end` and `spanned_by` are where the export and the applied ones do not join: the newest baseline or the end of
-    a window at or after it, strictly inside the export's window; an applied window that strictly contains the export's
-    end. Not those times at which an applied window starts: that one tells what became of every item until then.
+    `inner_end` and `spanned_by` say where the export does not join the loaded ones. `inner_end` is the newest baseline, or
+    the end of a window at or after it, strictly inside the export's window. `spanned_by` is a loaded window that strictly
+    contains the export's end. Times at which a loaded window starts do not count, as it covers every item from then on.
     """
 
     sequence: int
@@ -47,17 +51,16 @@ class History:
     inner_end: int | None
     spanned_by: tuple[int, int] | None
     deletes_forgotten_before: int | None
-    relations: frozenset[str]
+    columns: Mapping[str, frozenset[str]]
     identity: Identity | None
     unread: frozenset[int] = frozenset()
     blind: frozenset[int] = frozenset()
-    quarantined: bool = False
+    missed_until: int | None = None
 
     def started_over(self) -> "History":
-        """What is known once all rows and records of loads are forgotten: how many loads there were, and into what."""
+        """What remains after all rows and ledger rows are deleted: number of loads, DynamoDB table, columns."""
         return replace(
             self,
-            table_arn=None,
             applied=None,
             digest=None,
             baselines=(),
@@ -68,6 +71,7 @@ class History:
             identity=None,
             unread=frozenset(),
             blind=frozenset(),
+            missed_until=None,
         )
 
     @property
@@ -80,20 +84,24 @@ class History:
         """The time of the newest baseline of which every item could be read."""
         return max((time for time in self.baselines if time not in self.unread), default=None)
 
+    def is_unsettled(self, begin: int) -> bool:
+        """Whether a load had unreadable items and ended after the newest clean baseline, or after an export's start."""
+        return (self.missed_until or 0) > min(self.clean or 0, begin - 1)
+
 
 def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     """Reads what the ledger knows about the table and the export of a report."""
     table, relation = ledger(schema, report.root.name), report.root.name
     summary = warehouse.fetch(
         Statement(
-            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), MAX(quarantined) FROM {table} "
-            "WHERE relation = ?",
+            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
+            f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END) FROM {table} WHERE relation = ?",
             (relation,),
         )
     )[0]
     full = warehouse.fetch(
         Statement(
-            f"SELECT export_time, table_id, export_id, quarantined, COALESCE(unkeyed, quarantined) FROM {table} "
+            f"SELECT export_time, table_id, export_id, {_MISSED}, COALESCE(unkeyed, quarantined) FROM {table} "
             "WHERE relation = ? AND export_type = 'FULL_EXPORT' ORDER BY export_time, sequence",
             (relation,),
         )
@@ -102,7 +110,6 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     baselines = tuple(sorted({time for time, _ in loads}))
     unread, blind = (frozenset(baselines) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1))
     newest = max((time for time in baselines if time not in blind), default=0)
-    filled = warehouse.fetch(Statement(f"SELECT DISTINCT relation_rows FROM {table} WHERE relation = ?", (relation,)))
     applied, digest = _applied(warehouse, table, report)
     return History(
         sequence=cast("int", summary[0] or 0),
@@ -114,12 +121,45 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
         inner_end=_inner_end(warehouse, table, report, newest),
         spanned_by=_spanning(warehouse, table, report, newest),
         deletes_forgotten_before=stored_micros(summary[2]),
-        relations=frozenset(name for (rows,) in filled for name in json.loads(cast("str", rows))),
+        columns=_columns(warehouse, table, relation),
         identity=_identity(warehouse, table, relation),
         unread=unread,
         blind=blind,
-        quarantined=bool(summary[3]),
+        missed_until=stored_micros(summary[3]),
     )
+
+
+def _columns(warehouse: Warehouse, table: Table, relation: str) -> dict[str, frozenset[str]]:
+    """The relations that any load has filled, with the columns of all loads that name them."""
+    said = warehouse.fetch(
+        Statement(
+            "SELECT DISTINCT relation_columns, CASE WHEN relation_columns IS NULL THEN relation_rows END "
+            f"FROM {table} WHERE relation = ?",
+            (relation,),
+        )
+    )
+    found: dict[str, frozenset[str]] = {}
+    for columns, rows in said:
+        named = (
+            json.loads(cast("str", columns))
+            if columns is not None
+            else dict.fromkeys(json.loads(cast("str", rows)), ())
+        )
+        for name, names in named.items():
+            found[name] = found.get(name, frozenset()) | frozenset(names)
+    return found
+
+
+def newest_baseline(warehouse: Warehouse, schema: str, relation: str) -> tuple[int, str] | None:
+    """The time and the table id of the newest full export that is loaded."""
+    found = warehouse.fetch(
+        Statement(
+            f"SELECT export_time, table_id FROM {ledger(schema, relation)} WHERE relation = ? "
+            "AND export_type = 'FULL_EXPORT' ORDER BY export_time DESC, sequence DESC LIMIT 1",
+            (relation,),
+        )
+    )
+    return (cast("int", stored_micros(found[0][0])), cast("str", found[0][1])) if found else None
 
 
 def _identity(warehouse: Warehouse, table: Table, relation: str) -> Identity | None:

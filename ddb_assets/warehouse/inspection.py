@@ -1,7 +1,7 @@
-"""What is in a table's relations once a load is committed, asked of the warehouse itself.
+"""What is in a table's relations after a load has committed, as the warehouse itself says.
 
-The load refuses numbers that do not add up; this is the second look, by other means: what the ledger says against what
-can be counted, keys that are there twice, and what a load should have cleaned up. What follows from it is `checks.py`'s.
+The load refuses numbers that do not add up; this checks them again by other means: what the ledger says against what can be
+counted, keys that occur twice, and leftovers of staging. `checks.py` turns the result into asset checks.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
@@ -10,17 +10,17 @@ from typing import cast
 
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse.ledger import newest_rows
-from ddb_assets.warehouse.protocol import Warehouse, number
-from ddb_assets.warehouse.sql import Statement, Table, count, quoted
+from ddb_assets.warehouse.protocol import Warehouse, counted, number
+from ddb_assets.warehouse.sql import Statement, Table, quoted
 from ddb_assets.warehouse.times import end, start
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """`recorded` are the rows of each relation's table after the newest load that the ledger has, `counted` those now.
+    """`recorded` has the rows of each relation's table after the newest load in the ledger, `counted` the rows now.
 
-    `twice` is how many keys of rows that the export's window brought are in the root more than once; of a full export,
-    of all rows. `leftovers` are names of what staging left behind.
+    `twice` is how many keys are in the root more than once: among rows that the export's window brought, or after a full
+    export among all rows. `leftovers` are the names of what staging left behind.
     """
 
     recorded: dict[str, int]
@@ -30,18 +30,17 @@ class Inspection:
 
 
 def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
-    """Looks at the tables of a report that is loaded, as of one moment."""
+    """Inspects the tables of a loaded report in one transaction."""
     with warehouse.transaction():
         recorded = newest_rows(warehouse, schema, report.root.name)
-        counted = {name: number(warehouse, count(Table(schema, name))) for name in recorded}
+        now = counted(warehouse, [Table(schema, name) for name in recorded])
         twice = number(warehouse, _twice(schema, report)) if report.root.keys else 0
     copied = (*report.relations, *([report.unread] if report.unread else []))
-    left = {found for relation in copied for found in warehouse.leftovers(relation)}
-    return Inspection(recorded, counted, twice, tuple(sorted(left)))
+    return Inspection(recorded, now, twice, tuple(warehouse.leftovers(copied)))
 
 
 def _twice(schema: str, report: Report) -> Statement:
-    """Keys of the root that more than one row has; of a window only those that have a version within it."""
+    """Keys of the root that more than one row has; for a window only those with a version within it."""
     table, keys = Table(schema, report.root.name), [c.name for c in report.root.keys]
     names = ", ".join(map(table.column, keys))
     recent, values = "", cast("tuple[object, ...]", ())

@@ -1,16 +1,17 @@
-"""A column that is a distribution or sort key gets another type: its table's keys are let go, and given back afterwards.
+"""Changes the type of a column that is a distribution or sort key: the table's keys are removed and later restored.
 
-Redshift drops no such column, and where its rows lie may be a DBA's decision or Redshift's own: so the keys are read from
-the catalog, never from the contract. Between letting go and giving back each statement commits by itself; the keys are
-noted in `_ddb_changes` before, so that whoever loads next finds a change that was broken off and gives them back.
+Redshift cannot drop such a column. A DBA or Redshift itself may have chosen the keys, so they are read from the catalog,
+never from the contract. Between removing and restoring the keys each statement commits by itself. So the keys are first
+noted in `_ddb_changes`, and if the change is interrupted, the next load of the table restores them. A note may also belong
+to a change that is still running: another load deletes it only if it restored something, or if the note is old.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from ddb_assets.column_type import SqlType
@@ -19,10 +20,10 @@ from ddb_assets.warehouse.protocol import Keys, LoadError, Warehouse, WarehouseE
 from ddb_assets.warehouse.sql import Statement, Table
 
 CHANGES = "_ddb_changes"
+BROKEN_OFF = timedelta(days=1)  # no change takes longer
 TYPES = {
     name: SqlType.parse(kind)
     for name, kind in {
-        "id": "VARCHAR(64)",
         "table_name": "VARCHAR(127)",
         "column_name": "VARCHAR(127)",
         "keys": "VARCHAR(65535)",
@@ -31,36 +32,40 @@ TYPES = {
 }
 
 
-def finish_all(warehouse: Warehouse, schema: str) -> None:
-    """Gives the tables of a schema whose change was broken off their keys back."""
+def finish_all(warehouse: Warehouse, schema: str, tables: Collection[str]) -> None:
+    """Restores the keys of these tables where a change was interrupted; `_ddb_changes` is among them if it exists."""
     notes = Table(schema, CHANGES)
-    if warehouse.catalog(notes):
-        for (name,) in warehouse.fetch(Statement(f"SELECT DISTINCT table_name FROM {notes}")):
-            _finish(warehouse, Table(schema, str(name)))
+    if CHANGES not in tables:
+        return
+    noted = warehouse.fetch(Statement(f"SELECT table_name, MAX(began) FROM {notes} GROUP BY table_name"))
+    for name, began in noted:
+        table = Table(schema, str(name))
+        if name in tables and (_give_back(warehouse, table, Keys()) or _now() - cast("datetime", began) > BROKEN_OFF):
+            _forget(warehouse, table)
 
 
 @contextmanager
 def keys_let_go(warehouse: Warehouse, table: Table, column: str) -> Iterator[None]:
-    """While its block runs the column is no key of the table. Raises LoadError for a key that could not be given back."""
+    """While its block runs, the column is no key of the table. Raises LoadError for a key that could not be restored."""
     keys = warehouse.keys(table)
     if column not in keys:
         yield
         return
     if keys.interleaved and column in keys.sortkey:
         raise LoadError(
-            f"column {column!r} of {table} has to get another type, and it is part of an interleaved sort key, which "
-            f"Redshift can make with a table only: ALTER TABLE {table} ALTER SORTKEY NONE, load again, and sort it anew"
+            f"column {column!r} of {table} must get another type, but it is part of an interleaved sort key, which Redshift "
+            f"only makes together with a table: ALTER TABLE {table} ALTER SORTKEY NONE, load again, then add a sort key"
         )
     _note(warehouse, table, column, keys)
-    for statement in ddl.released(table, column, keys):
-        warehouse.execute(statement)
     try:
+        for statement in ddl.released(table, column, keys):
+            warehouse.execute(statement)
         yield
     except BaseException:
         with suppress(WarehouseError):
-            _finish(warehouse, table)
+            _finish(warehouse, table, keys)
         raise
-    _finish(warehouse, table)
+    _finish(warehouse, table, keys)
 
 
 def _note(warehouse: Warehouse, table: Table, column: str, keys: Keys) -> None:
@@ -68,28 +73,47 @@ def _note(warehouse: Warehouse, table: Table, column: str, keys: Keys) -> None:
     if not warehouse.catalog(notes):
         for statement in ddl.create_table(notes, TYPES, ddl.Design()):
             warehouse.execute(statement)
-    now = datetime.now(UTC).replace(tzinfo=None)
-    values = (f"{warehouse.session} {now}", table.name, column, json.dumps(asdict(keys)), now)
-    names = ", ".join(TYPES)
-    warehouse.execute(Statement(f"INSERT INTO {notes} ({names}) VALUES (?, ?, ?, ?, ?)", values))
+    values = (table.name, column, json.dumps(asdict(keys)), _now())
+    warehouse.execute(Statement(f"INSERT INTO {notes} ({', '.join(TYPES)}) VALUES (?, ?, ?, ?)", values))
 
 
-def _finish(warehouse: Warehouse, table: Table) -> None:
-    """What was noted first holds: whoever noted later may have seen keys that were let go already."""
-    notes = Table(table.schema, CHANGES)
-    found = warehouse.fetch(
-        Statement(f"SELECT id, keys FROM {notes} WHERE table_name = ? ORDER BY began", (table.name,))
+def _finish(warehouse: Warehouse, table: Table, keys: Keys) -> None:
+    """Ends our own change, whose note another load may have deleted."""
+    _give_back(warehouse, table, keys)
+    _forget(warehouse, table)
+
+
+def _give_back(warehouse: Warehouse, table: Table, own: Keys) -> bool:
+    """Restores the table's keys, and returns whether any were missing.
+
+    The first note holds, because a later one may describe a table whose keys were already removed; without a note `own`.
+    """
+    noted = warehouse.fetch(
+        Statement(
+            f"SELECT keys FROM {Table(table.schema, CHANGES)} WHERE table_name = ? ORDER BY began LIMIT 1",
+            (table.name,),
+        )
     )
     have = warehouse.layout(table)
-    if found and have.types:
-        keys = _present(Keys(**json.loads(cast("str", found[0][1]))), set(have.types) | set(have.foreign))
-        for statement in ddl.restored(table, keys, warehouse.keys(table)):
-            warehouse.execute(statement)
-    for note, _ in found:
-        warehouse.execute(Statement(f"DELETE FROM {notes} WHERE id = ?", (note,)))
+    if not have.types:
+        return False
+    keys = Keys(**json.loads(cast("str", noted[0][0]))) if noted else own
+    lacking = ddl.restored(table, _present(keys, set(have.types) | set(have.foreign)), warehouse.keys(table))
+    for statement in lacking:
+        warehouse.execute(statement)
+    return bool(lacking)
+
+
+def _forget(warehouse: Warehouse, table: Table) -> None:
+    """Deletes the notes of a table's changes."""
+    warehouse.execute(Statement(f"DELETE FROM {Table(table.schema, CHANGES)} WHERE table_name = ?", (table.name,)))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _present(keys: Keys, columns: set[str]) -> Keys:
-    """Of the keys that which can still be: somebody may have dropped a column meanwhile."""
+    """The keys without columns that have been dropped since."""
     distkey = keys.distkey if keys.distkey in columns else ""
     return replace(keys, distkey=distkey, sortkey=tuple(name for name in keys.sortkey if name in columns))

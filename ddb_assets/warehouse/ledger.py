@@ -1,11 +1,10 @@
-"""The ledger of a table, `_ddb_loads__<relation>`: one row for every load that was applied, in its rows' transaction.
+"""The ledger of a table, `_ddb_loads__<relation>`: one row for each applied load, written in the load's transaction.
 
-Each table has its own, so that loads of different tables never write to the same one, which Redshift would take for a
-conflict (error 1023). People read all of them in the view `_ddb_loads`; how they are made is `ledgers.py`.
+Each table has its own ledger, so that loads of different tables never write to the same one: Redshift would report a
+conflict (error 1023). The view `_ddb_loads` shows all of them to people; `ledgers.py` creates them.
 
-It answers whether an export is in the tables already, what the newest baseline is, and where every row of an export
-went. An export that is applied again (forced, or at another digest) gets a further row; the newest one counts. How rows
-are loaded is `load.py`.
+The ledger says whether an export is already loaded, what the newest baseline is, and what became of every row of an export.
+An export that is applied again (forced, or with another digest) gets another row; the newest one counts.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
@@ -14,9 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
-from ddb_assets.column_type import SqlType
+from ddb_assets.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.dropped import said_columns
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.sql import Statement, Table, quoted
 from ddb_assets.warehouse.times import aware, timestamp_value
@@ -57,6 +55,7 @@ TYPES = {
         "row_identity": "VARCHAR(65535)",
         "unkeyed": "BIGINT",
         "kept_stale": "BIGINT",
+        "without_row": "BIGINT",
     }.items()
 }
 
@@ -65,13 +64,12 @@ TYPES = {
 class LoadResult:
     """What became of an export's rows.
 
-    `applied` is False when the export was in the tables already; the numbers are then those of the load that put it
-    there. `items` (of the manifest) = `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` +
-    `stale`, all of the root relation; stale rows were older than what the tables know. `rows` are the rows inserted per
-    relation, `table_rows` the rows each table has now. `sequence` counts the loads of a relation from 1. `queries` are the
-    numbers that the warehouse gave the queries which staged each relation, if it has such; `remarks` say what did not
-    work beside the load itself. `kept_stale` are rows that stay as they were, marked, because the export has their items
-    but nobody could read them.
+    `applied` is False if the export was already loaded; the numbers are then those of that load. `items` (of the manifest) =
+    `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` + `stale`, all of the root relation; stale
+    rows were older than what the tables know. `rows` are the rows inserted per relation, `table_rows` the rows that each
+    table has now. `sequence` counts the loads of a relation from 1. `queries` has the warehouse's numbers of the COPY
+    queries by relation, if there are any; `remarks` are for people. `kept_stale` counts rows that were kept and marked
+    because the export has their items but could not read them.
     """
 
     applied: bool
@@ -131,10 +129,10 @@ def newest_rows(warehouse: Warehouse, schema: str, relation: str) -> dict[str, i
 
 
 def _fetch(warehouse: Warehouse, schema: str, relation: str, columns: str, order: str) -> list[tuple[object, ...]]:
-    table = ledger(schema, relation)
-    if not warehouse.catalog(table):
-        table = Table(schema, LEDGER)  # the one that all tables had before
-    if not warehouse.catalog(table):
+    own, shared = ledger(schema, relation), Table(schema, LEDGER)  # all tables had one before
+    there = warehouse.layouts(schema, [own.name, shared.name])
+    table = own if own.name in there else shared
+    if table.name not in there:
         return []
     return warehouse.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {order}", (relation,)))
 
@@ -170,13 +168,14 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         "extra_values": result.extra_values,
         "relation_rows": json.dumps(result.rows, ensure_ascii=False),
         "table_rows": json.dumps(result.table_rows, ensure_ascii=False),
-        "relation_columns": said_columns(report),
+        "relation_columns": _columns(report),
         "deletes_forgotten_before": timestamp_value(deletes_forgotten_before),
         "loaded_at": timestamp_value(result.loaded_at),
         "seconds": result.seconds,
         "row_identity": report.identity.model_dump_json() if report.identity else None,
         "unkeyed": report.unkeyed,
         "kept_stale": result.kept_stale,
+        "without_row": report.without_row,
     }
     names = ", ".join(map(quoted, values))
     marks = ", ".join("?" * len(values))
@@ -186,5 +185,15 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
 
 
 def forget(schema: str, report: Report) -> Statement:
-    """Deletes the records of all loads of a report's relation."""
+    """Deletes all ledger rows of a report's relation."""
     return Statement(f"DELETE FROM {ledger(schema, report.root.name)} WHERE relation = ?", (report.root.name,))
+
+
+def _columns(report: Report) -> str | None:
+    """The columns of each relation, as the ledger keeps them.
+
+    None if the text is too long for the ledger's column: then dropped columns are not noticed (`dropped.py`).
+    """
+    said = {r.name: [c.name for c in r.columns if c.role != "deleted"] for r in report.relations}
+    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    return text if len(text.encode()) <= MAX_VARCHAR else None

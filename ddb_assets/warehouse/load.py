@@ -1,16 +1,16 @@
-"""One export into the warehouse: the order of the steps, the guards, and the counts that must add up.
+"""Loads one export into the warehouse: the order of the steps, the guards, and the counts that must add up.
 
-What the rows do to the tables is `merge.py` (or `soft_delete.py`), statements are `sql.py`, DDL is `tables.py`, the record
-of loads is `ledger.py`, what is looked at afterwards `inspection.py`; connections are the adapters'.
+The merge of rows is in `merge.py` (or `soft_delete.py`), statements in `sql.py`, DDL in `tables.py`, the record of loads in
+`ledger.py`, the inspection afterwards in `inspection.py`, connections in the adapters.
 
-The tables hold, for every key, the newest thing known: each row and each tombstone carries its version, the time of
-the write, and a newer version always wins. A full export of time T0 says of every key, present or absent, what held at
-T0; a window says of each key it names what its last write was. Taking the newest of both gives the same tables whatever
-the order and however often exports are loaded. No version of a window is T0 (`parquet/record.py`): rows of that version
-are the full export's, and nobody else's.
+For every key the tables hold the newest known write. Each row and each tombstone carries its version, the time of the
+write, and a newer version always wins. A full export of time T0 gives the state of every key at T0, present or absent; a
+window gives the last write of each key that it names. Taking the newest of both gives the same tables, whatever the order
+of the exports and however often they are loaded. No write of a window has the version T0 (`parquet/record.py`): only rows
+of the full export have it.
 
-An item that was put and deleted within a window is not in it. So whatever shows items inside a window, a full export or
-another window that ends there, would leave rows that nothing ever deletes: such exports are refused (`guards.py`).
+An item that was put and deleted within a window is not in its export. A full export from inside the window, or another
+window that ends there, would therefore leave rows that nothing ever deletes: such exports are refused (`guards.py`).
 
     ledger ─► DDL (commits) ─► BEGIN ─► stage ─► merge (drop stale, delete, insert) ─► count ─► ledger row ─► COMMIT
                                                                                                      └─► ANALYZE
@@ -18,7 +18,7 @@ another window that ends there, would leave rows that nothing ever deletes: such
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,21 +30,29 @@ from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ledgers, sql
 from ddb_assets.warehouse.dropped import refuse_dropped
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
-from ddb_assets.warehouse.hiding import hidden_paths, hide, prepare_hiding
+from ddb_assets.warehouse.hiding import hide, prepare_hiding
 from ddb_assets.warehouse.history import History, history
 from ddb_assets.warehouse.ledger import LoadResult, forget, ledger, record
 from ddb_assets.warehouse.merge import merge
 from ddb_assets.warehouse.ownership import check_owned
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError, number
+from ddb_assets.warehouse.protocol import (
+    InterruptedLoadError,
+    Layout,
+    LoadError,
+    Warehouse,
+    WarehouseError,
+    counted,
+    number,
+)
 from ddb_assets.warehouse.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql import Table
 from ddb_assets.warehouse.staging import stage
-from ddb_assets.warehouse.tables import Tables, check_unchanged, prepare, provide_schema
+from ddb_assets.warehouse.tables import Tables, check_unchanged, look, prepare, provide_schema
 from ddb_assets.warehouse.times import end
 from ddb_assets.warehouse.unread import mark_stale
 
 DEFAULTS = WarehouseOptions()
-RETRIES = (0.2, 1.0, 5.0, 20.0)  # seconds before each
+RETRIES = (0.2, 1.0, 5.0, 20.0)  # seconds to wait before each
 TOMBSTONE_RETENTION = timedelta(days=35)  # as far back as point-in-time recovery, and so a window, can reach
 
 
@@ -61,21 +69,22 @@ def load(
     tombstone_retention: timedelta = TOMBSTONE_RETENTION,
     before_commit: Callable[[], None] = lambda: None,
 ) -> LoadResult:
-    """Brings an export's rows into the tables of `schema`, or does nothing when the ledger says they are there.
+    """Loads an export's rows into the tables of `schema`, or does nothing when the ledger says they are there.
 
-    A full export replaces what is older than it, an incremental one changes the rows it names. All in one transaction,
-    after tables and columns that are missing were made. `force` loads an export again although the ledger has it.
-    With `soft_delete` the rows of deleted items stay, marked. Tombstones older than `tombstone_retention` before the
-    window's end are forgotten, with `soft_delete` none. `options` say how tables that are missing are made.
+    A full export replaces older rows, an incremental one changes the rows it names, all in one transaction; missing tables
+    and columns are created before it. `force` loads an export again although the ledger has it. With `soft_delete` the rows
+    of deleted items stay, marked. Tombstones older than `tombstone_retention` before the window's end are deleted, with
+    `soft_delete` none. `options` say how missing tables are created.
     `restart` deletes all that is in the tables and in the ledger of this table first, in the same transaction: a full
-    export takes its place, whatever key, masks or columns the former rows had. `before_commit` is called when everything
-    has proved good; what it raises undoes the load.
+    export of the same DynamoDB table takes its place, whatever key or masks the previous rows had. Columns are changed
+    before that, so a type that would lose previous values is refused with `restart` too. `before_commit` is called at the
+    end, when all checks have passed; an exception from it undoes the load.
 
-    An export with more quarantined items than `max_quarantined` is refused. With fewer, their rows stay as they were and
-    are marked (`unread.py`).
+    An export with more quarantined items than `max_quarantined` is refused. With fewer, their rows are kept and marked
+    (`unread.py`).
 
-    A load that was interrupted, by a lost connection or by another transaction, is begun again a few times; the ledger
-    keeps it from being applied twice.
+    A load that is interrupted by a lost connection or by another transaction is tried again a few times; the ledger prevents
+    it from being applied twice.
 
     Raises LoadError, with the warehouse as it was, for too many quarantined items, a window without a baseline, an export
     that does not join those already loaded, an export of another table, or numbers that do not add up.
@@ -88,18 +97,18 @@ def load(
         try:
             return _analyzed(warehouse, schema, loaded())
         except InterruptedLoadError:
-            time.sleep(pause * (1 + random.random()))  # noqa: S311 -- so that two that met do not meet again
+            time.sleep(pause * (1 + random.random()))  # noqa: S311 -- so that two loads do not collide again
     return _analyzed(warehouse, schema, loaded())
 
 
 def _analyzed(warehouse: Warehouse, schema: str, result: LoadResult) -> LoadResult:
-    """Has the statistics of the loaded tables made; what is in the tables is there whether that works or not."""
+    """Updates the statistics of the loaded tables. If that fails, the load is still done."""
     remarks = list(result.remarks)
     for name in result.rows if result.applied else ():
         try:
             warehouse.analyze(Table(schema, name))
         except WarehouseError as error:
-            remarks.append(f"the load is done, but the statistics of {name!r} are as they were: {error}")
+            remarks.append(f"the load is done, but the statistics of {name!r} could not be updated: {error}")
     return replace(result, remarks=tuple(remarks))
 
 
@@ -116,18 +125,19 @@ def _load(
     provide_schema(warehouse, schema)
     ledgers.provide(warehouse, schema, report.root.name)
     known = _known(warehouse, schema, report, how)
+    there = look(warehouse, schema, report, known)
     if not how.restart:
-        _check_present(warehouse, Table(schema, report.root.name), known)
+        _check_present(there, Table(schema, report.root.name), known)
     if _is_applied(report, known, how.force):
         return _unchanged(warehouse, schema, report, known)
-    check_owned(warehouse, schema, report, known)
+    check_owned(warehouse, schema, report, known, there)
     if not how.restart:
-        refuse_dropped(warehouse, ledger(schema, report.root.name), report)
-    tables = prepare(warehouse, schema, report, known, soft_delete=how.soft_delete, options=how.options)
-    prepare_hiding(warehouse, tables.root.table, report)
+        refuse_dropped(warehouse, ledger(schema, report.root.name), report, known, there)
+    tables = prepare(warehouse, schema, report, known, there, soft_delete=how.soft_delete, options=how.options)
+    prepare_hiding(warehouse, tables.root.table, report, there)
     with warehouse.transaction(tables.tombstones):
         ledgers.claim(warehouse, schema, report.root.name)
-        known = _known(warehouse, schema, report, how)  # again: another load may have come first while DDL ran
+        known = _known(warehouse, schema, report, how)  # again: another load may have committed while DDL ran
         if _is_applied(report, known, how.force):
             return _unchanged(warehouse, schema, report, known)
         check_unchanged(warehouse, tables)
@@ -149,7 +159,7 @@ def _load(
 
 @dataclass(frozen=True)
 class _How:
-    """What the caller of `load` asks for, as its docstring says."""
+    """The options of `load`, described there."""
 
     force: bool
     restart: bool
@@ -160,7 +170,7 @@ class _How:
 
 
 def _known(warehouse: Warehouse, schema: str, report: Report, how: _How) -> History:
-    """What the ledger knows. Raises LoadError for an export that cannot be merged with what is there."""
+    """What the ledger knows. Raises LoadError for an export that cannot be merged with the tables."""
     known = history(warehouse, schema, report)
     if how.restart:
         known = known.started_over()
@@ -169,20 +179,18 @@ def _known(warehouse: Warehouse, schema: str, report: Report, how: _How) -> Hist
 
 
 def _start_over(warehouse: Warehouse, schema: str, report: Report, tables: Tables) -> None:
-    """Deletes every row of the table's relations, what is kept beside them, and the records of its loads."""
-    beside = [tables.tombstones, *([tables.unread.table] if tables.unread else [])]
-    hidden = hidden_paths(tables.root.table)
-    for table in (tables.root.table, *(table for table, _ in tables.below), *beside):
+    """Deletes every row of the table's relations and the tables beside them, and the table's ledger rows."""
+    root = tables.root.table
+    beside = (table for table in (sql.unread(root), sql.hidden_paths(root)) if warehouse.catalog(table))
+    for table in (root, *(table for table, _ in tables.below), tables.tombstones, *beside):
         warehouse.execute(sql.delete_all(table))
-    if warehouse.catalog(hidden):
-        warehouse.execute(sql.delete_all(hidden))
     warehouse.execute(forget(schema, report))
 
 
-def _check_present(warehouse: Warehouse, root: Table, known: History) -> None:
-    if known.sequence and not warehouse.catalog(root):
+def _check_present(there: Mapping[str, Layout], root: Table, known: History) -> None:
+    if known.sequence and root.name not in there:
         raise LoadError(
-            f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: put it back from a backup, or "
+            f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: restore it from a backup, or "
             f"start the table over with a full export: {RESTART}"
         )
 
@@ -192,15 +200,15 @@ def _is_applied(report: Report, known: History, force: bool) -> bool:
 
 
 def _unchanged(warehouse: Warehouse, schema: str, report: Report, known: History) -> LoadResult:
-    rows = {r.name: number(warehouse, sql.count(Table(schema, r.name))) for r in report.relations}
+    rows = counted(warehouse, [Table(schema, relation.name) for relation in report.relations])
     return replace(cast("LoadResult", known.applied), table_rows=rows)
 
 
 def _finish(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> LoadResult:
-    """Inserts the rows of child tables and counts all; staging holds what was news, the root has its rows."""
+    """Inserts the rows of child tables and counts all rows; staging holds what is new, the root has its rows."""
     root = tables.root
-    deleted = 0 if report.export_type == "FULL_EXPORT" else number(warehouse, sql.count_deletes(root))
-    upserted = number(warehouse, sql.count(root.stage)) - deleted
+    staged, deleted = cast("tuple[int, int]", warehouse.fetch(sql.count_staged(root.stage, sql.is_deleted(root)))[0])
+    upserted = staged - deleted
     rows = {root.relation.name: upserted}
     for child in tables.children:
         rows[child.relation.name] = child.relation.rows - number(warehouse, sql.count_orphans(child, root))
@@ -223,7 +231,7 @@ def _finish(warehouse: Warehouse, tables: Tables, report: Report, known: History
         filtered=report.filtered,
         extra_values=report.extra_values,
         rows=rows,
-        table_rows={t.relation.name: number(warehouse, sql.count(t.table)) for t in tables.relations},
+        table_rows=counted(warehouse, [target.table for target in tables.relations]),
         loaded_at=datetime.now(UTC),
         seconds=0.0,
         kept_stale=mark_stale(warehouse, tables, report, known),
@@ -231,9 +239,9 @@ def _finish(warehouse: Warehouse, tables: Tables, report: Report, known: History
 
 
 def _forget_deletes(warehouse: Warehouse, tables: Tables, report: Report, retention: timedelta) -> int | None:
-    """Prunes tombstones; the time before which deletes are forgotten, or None when none was."""
+    """Deletes old tombstones; returns the time before which deletes are no longer known, or None if none was deleted."""
     if report.export_type == "FULL_EXPORT":
-        return None  # those older than it are gone already, and no longer needed
+        return None  # older ones are deleted already, and no longer needed
     horizon = end(report) - retention // timedelta(microseconds=1)
     if not number(warehouse, sql.count_until(tables.tombstones, tables.version, horizon - 1)):
         return None

@@ -5,33 +5,35 @@ has tombstones and a ledger that lists what its loads have filled; so a table th
 list, is somebody else's.
 """
 
+from collections.abc import Mapping
+
 from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse import sql
 from ddb_assets.warehouse.history import History
-from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
+from ddb_assets.warehouse.protocol import Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table
 
-OTHER = "give one of the two another `name` or schema in its contract, or drop the table if nobody needs it"
+OTHER = "give one of the two another `name` or schema in its contract, or drop the table if it is not needed"
 
 
-def check_owned(warehouse: Warehouse, schema: str, report: Report, known: History) -> None:
+def check_owned(warehouse: Warehouse, schema: str, report: Report, known: History, there: Mapping[str, Layout]) -> None:
     """Raises LoadError for a relation whose table holds the rows of another DynamoDB table."""
     for relation in report.relations:
         table = Table(schema, relation.name)
-        if relation.path and warehouse.catalog(sql.tombstones(table)):
+        if relation.path and sql.tombstones(table).name in there:
             raise LoadError(
-                f"{table} is to hold the list {'.'.join(relation.path)} of {report.table}, and it is a table of items "
-                f"already, as it has tombstones: {OTHER}"
+                f"{table} must hold the list {'.'.join(relation.path)} of {report.table}, but it is already a table of items, "
+                f"as it has tombstones: {OTHER}"
             )
-        if relation.name in known.relations or not warehouse.catalog(table):
+        if relation.name in known.columns or table.name not in there:
             continue
-        if not relation.path and not warehouse.catalog(sql.tombstones(table)):
+        if not relation.path and sql.tombstones(table).name not in there:
             raise LoadError(
-                f"{table} is there and no load of {report.table} has made it: it is the list of another table, or somebody "
-                f"else's: {OTHER}"
+                f"{table} exists, but no load of {report.table} has created it: it is the list of another table, or belongs "
+                f"to somebody else: {OTHER}"
             )
         if number(warehouse, sql.count(table)):
             raise LoadError(
-                f"{table} has rows, and no load of {report.table} has put them there, by its ledger: they are another "
-                f"table's, or the ledger has lost its rows: {OTHER}"
+                f"{table} has rows, but by its ledger no load of {report.table} has written them: they belong to another "
+                f"table, or ledger rows are lost: {OTHER}"
             )

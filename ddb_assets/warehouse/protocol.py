@@ -1,11 +1,10 @@
-"""What a warehouse must be able to do for a load, and how it says no.
+"""What a warehouse must be able to do for a load, and the errors that it raises.
 
-The load (`load.py`) is one sequence of statements in Redshift's dialect; a `Warehouse` runs them. Which dialect the
-server really speaks, how it reads Parquet and how it keeps two loads apart is the adapter's business (`duckdb.py`), not
-known here.
+The load (`load.py`) is a sequence of statements in Redshift's dialect; a `Warehouse` runs them. The adapters
+(`duckdb.py`, `redshift.py`) know which dialect the server speaks, how it reads Parquet and how two loads are kept apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
@@ -13,15 +12,15 @@ from typing import Literal, Protocol, cast
 from ddb_assets.column_type import SqlType
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.report import Relation
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.sql import Statement, Table, count_each
 
 
 class WarehouseError(DdbAssetsError):
-    """The warehouse cannot be reached, is held by somebody else, or was named wrongly."""
+    """The warehouse cannot be reached, is in use by another process, or its URL is wrong."""
 
 
 class InterruptedLoadError(WarehouseError):
-    """The connection was lost or another transaction was in the way: the ledger knows what came of it, load again."""
+    """The connection was lost or another transaction conflicted. The load can be tried again; the ledger has its state."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class Keys:
 class Layout:
     """The columns of a table as the catalog has them, in order.
 
-    `types` are those that a load can fill, `foreign` the others, which somebody else has made, with the catalog's word
-    for their type. `encodings` are by column, where there is one; `defaults` the columns that have one.
+    `types` are those that a load can fill; `foreign` are the others, which somebody else has added, with their type as the
+    catalog names it. `encodings` has the compression by column, `defaults` the columns with a default.
     """
 
     types: Mapping[str, SqlType]
@@ -55,13 +54,17 @@ class Layout:
     defaults: frozenset[str] = frozenset()
 
 
+NOTHING = Layout({})
+
+
 @dataclass(frozen=True)
 class Standing:
-    """What has a name in a schema: a table or a view, whose it is, and a view's text."""
+    """What a name in a schema stands for: a table or a view, its owner, whether that is us, and a view's text."""
 
     kind: Literal["table", "view"]
     owner: str = ""
     definition: str = ""
+    ours: bool = True
 
 
 class Warehouse(Protocol):
@@ -77,14 +80,14 @@ class Warehouse(Protocol):
 
     @property
     def session(self) -> str:
-        """A short name no other connection has; staging tables carry it."""
+        """A short name for staging tables and folders, unique among connections that could see the same ones."""
         ...
 
     def transaction(self, lock: Table | None = None) -> AbstractContextManager[None]:
         """Commits when its block ends, rolls back when it raises.
 
-        No other load is within a transaction with the same `lock`, and what it committed is seen. Raises
-        InterruptedLoadError, also from the block, when the whole transaction has to be done again.
+        Only one load at a time is within a transaction with the same `lock`, and sees what the one before committed. Raises
+        InterruptedLoadError, also from the block, when the whole transaction must be repeated.
         """
         ...
 
@@ -105,7 +108,11 @@ class Warehouse(Protocol):
         ...
 
     def standing(self, name: Table) -> Standing | None:
-        """What has this name, also when we may not read it; None for nothing."""
+        """What the name stands for, even if we may not read it; None if it is free."""
+        ...
+
+    def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
+        """The columns of the tables with these names; only of those that exist."""
         ...
 
     def layout(self, table: Table) -> Layout:
@@ -121,7 +128,7 @@ class Warehouse(Protocol):
         ...
 
     def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:
-        """The views that are bound to a column, with their owners: while they are there it cannot be changed."""
+        """The views that are bound to a column, with their owners: as long as they exist it cannot be changed."""
         ...
 
     def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
@@ -129,17 +136,17 @@ class Warehouse(Protocol):
         ...
 
     def analyze(self, table: Table) -> None:
-        """Brings the planner's statistics of a table up to date, if that is for us to do and enough has changed."""
+        """Updates the planner's statistics of a table, if the warehouse needs that and enough has changed."""
         ...
 
-    def leftovers(self, relation: Relation) -> list[str]:
-        """What loading the relation has left behind, which is nothing when all went well."""
+    def leftovers(self, relations: Sequence[Relation]) -> list[str]:
+        """What loading the relations has left behind; nothing when all went well."""
         ...
 
     def copy(self, relation: Relation, stage: Table) -> int | None:
         """Fills a staging table, created by `ddl.create_stage`, with every part of the relation.
 
-        Returns the number by which the warehouse knows the query, if it has such. Raises LoadError when a part is
+        Returns the query's number in the warehouse, if there is one. Raises LoadError when a part is
         missing, broken, or its columns are not those of the relation in name, order and type.
         """
         ...
@@ -148,6 +155,12 @@ class Warehouse(Protocol):
 def number(warehouse: Warehouse, statement: Statement) -> int:
     """The one number that a query returns."""
     return cast("int", warehouse.fetch(statement)[0][0])
+
+
+def counted(warehouse: Warehouse, tables: Sequence[Table]) -> dict[str, int]:
+    """How many rows each table has, by its name."""
+    found = cast("list[tuple[int, int]]", warehouse.fetch(count_each(tables)) if tables else [])
+    return {tables[place].name: rows for place, rows in found}
 
 
 class LoadError(DdbAssetsError):

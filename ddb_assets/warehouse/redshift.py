@@ -1,16 +1,16 @@
 """Redshift as the warehouse, over redshift_connector.
 
-Transactions, the literal `%`, errors and lost connections are dealt with here and nowhere else. COPY is
-`redshift_copy.py`, the order of a load `load.py`, its SQL `sql.py`.
+Only this module handles transactions, the literal `%`, errors and lost connections. COPY is in `redshift_copy.py`, the
+order of a load in `load.py`, its SQL in `sql.py`.
 
-The driver stays in autocommit and transactions are begun in SQL, because what cannot run in one (ALTER COLUMN TYPE)
-must not find itself in one that the driver began. Without values a statement goes to the server as it is; with values
-its `?` are counted, so that `%` never means anything.
+The driver stays in autocommit and transactions begin in SQL, so that a statement that cannot run in one (ALTER COLUMN TYPE)
+never runs in a transaction that the driver began. A statement without values goes to the server as it is; with values, the
+driver replaces its `?`, so `%` never has a meaning.
 """
 
 import secrets
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -19,11 +19,13 @@ from redshift_connector.core import Connection
 from redshift_connector.error import Error, InterfaceError
 
 from ddb_assets.column_type import SqlType
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.report import Relation
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage
 from ddb_assets.warehouse import redshift_catalog
 from ddb_assets.warehouse.protocol import (
+    NOTHING,
     InterruptedLoadError,
     Keys,
     Layout,
@@ -39,16 +41,16 @@ from ddb_assets.warehouse.redshift_login import connect
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings, check_reachable
 from ddb_assets.warehouse.sql import Statement, Table, literal
 
-_LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an answer that ended in its middle
+_LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an incomplete answer
 _NOT_THERE = {"42703", "42P01"}  # a column, a table
 
 
 class RedshiftWarehouse:
     """A connection to Redshift, open while it is entered as a context manager.
 
-    `label` becomes the session's query_group, by which an administrator finds our queries. A connection that was lost
-    is made anew at the next statement outside of a transaction. Raises WarehouseError when there is no connection to be
-    had or a statement is refused, InterruptedLoadError when trying again may help.
+    `label` becomes the session's query_group, by which an administrator finds our queries. After a lost connection, the next
+    statement outside a transaction connects again. Raises WarehouseError when connecting fails or a statement is refused,
+    InterruptedLoadError when trying again may help.
     """
 
     def __init__(
@@ -84,6 +86,13 @@ class RedshiftWarehouse:
         self.execute(Statement(f"SET statement_timeout TO {self.settings.statement_timeout * 1000}"))
         self.execute(Statement(f"SET analyze_threshold_percent TO {self.settings.analyze_threshold}"))
         return self._open
+
+    def _connect_again(self) -> None:
+        """After a lost connection. The settings were right before, so the server is only away for a while."""
+        try:
+            self._connect()
+        except DdbAssetsError as error:
+            raise InterruptedLoadError(str(error)) from error
 
     def _drop(self) -> None:
         if self._open is not None:
@@ -129,8 +138,8 @@ class RedshiftWarehouse:
         if self._open is None:
             if self._in_transaction:
                 raise InterruptedLoadError("the connection to Redshift was lost")
-            self._connect()
-        assert self._open is not None  # noqa: S101 -- _connect has set it or raised
+            self._connect_again()
+        assert self._open is not None  # noqa: S101 -- connecting has set it or raised
         cursor = self._open.cursor()
         cursor.paramstyle = "qmark"
         try:
@@ -140,7 +149,7 @@ class RedshiftWarehouse:
         return cursor
 
     def _failure(self, error: Exception, statement: Statement) -> WarehouseError:
-        """The driver's error in ours; a connection that is of no more use is dropped."""
+        """Our error for the driver's; closes a connection that can no longer be used."""
         if isinstance(error, _LOST) and not said_by_server(error):
             self._drop()
             return InterruptedLoadError(
@@ -165,9 +174,13 @@ class RedshiftWarehouse:
         """Asked of PG_CLASS, as SVV_REDSHIFT_COLUMNS hides what we have no right on."""
         return redshift_catalog.standing(self, name, self._schema(name))
 
+    def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
+        """The columns of these tables."""
+        return redshift_catalog.layouts(self, schema, names)
+
     def layout(self, table: Table) -> Layout:
         """The table's columns."""
-        return redshift_catalog.layout(self, table, self._schema(table))
+        return self.layouts(self._schema(table), [table.name]).get(table.name, NOTHING)
 
     def catalog(self, table: Table) -> dict[str, SqlType]:
         """The table's columns of types that loads make."""
@@ -178,7 +191,7 @@ class RedshiftWarehouse:
         return redshift_catalog.keys(self, table, self._schema(table))
 
     def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:
-        """Views with a schema binding; late-binding ones hold nothing."""
+        """Views with a schema binding; late-binding views are bound to no column."""
         return redshift_catalog.views_of(self, table, column, self._schema(table))
 
     def _schema(self, table: Table) -> str:
@@ -191,11 +204,11 @@ class RedshiftWarehouse:
         except RefusedError as refused:
             if refused.code not in _NOT_THERE:
                 raise
-            return False  # it is not there, or shows a column that the table has no more
+            return False  # it does not exist, or shows a column that the table no longer has
         return [name for name, *_ in found] == [name.lower() for name in columns]
 
     def analyze(self, table: Table) -> None:
-        """Redshift itself passes over a table of which less has changed than the session's threshold."""
+        """Redshift itself skips a table of which less has changed than the session's threshold."""
         self.execute(Statement(f"ANALYZE {table}"))
 
     def copy(self, relation: Relation, stage: Table) -> int | None:
@@ -207,7 +220,7 @@ class RedshiftWarehouse:
                 for statement in statements:
                     self.execute(statement)
             except RefusedError as refused:
-                self._rollback()  # the views with the reasons can only be read afterwards
+                self._rollback()  # the reasons can only be read after it
                 if passes(refused):
                     raise InterruptedLoadError(
                         f"S3 failed during the COPY of {relation.name!r}: {refused}"
@@ -215,8 +228,8 @@ class RedshiftWarehouse:
                 raise self._copy_error(relation, refused) from refused
         return number(self, Statement("SELECT pg_last_copy_id()"))
 
-    def leftovers(self, relation: Relation) -> list[str]:
-        """Temporary tables of this session, and what COPY read of files that were written for it and not deleted."""
+    def leftovers(self, relations: Sequence[Relation]) -> list[str]:
+        """Temporary tables of this session, and files that were written for COPY and not deleted."""
         found = self.fetch(
             Statement(
                 "SELECT table_name FROM svv_redshift_columns WHERE database_name = current_database() "
@@ -224,9 +237,9 @@ class RedshiftWarehouse:
                 (f"%stage%{self.session}%",),
             )
         )
-        folder = copy_folder(self.settings, relation, self.session)
-        files = [entry.uri for entry in self._storage.list(folder)] if folder else []
-        return sorted({str(name) for (name,) in found}) + files
+        folders = [copy_folder(self.settings, relation, self.session) for relation in relations]
+        files = {entry.uri for folder in folders if folder for entry in self._storage.list(folder)}
+        return sorted({str(name) for (name,) in found} | files)
 
     def _copy_error(self, relation: Relation, refused: RefusedError) -> LoadError:
         rows: list[tuple[object, ...]] = []

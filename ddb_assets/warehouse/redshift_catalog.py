@@ -1,12 +1,16 @@
-"""What is in Redshift's catalog: schemas, tables, views, columns, keys, and which view is bound to which column.
+"""Reads Redshift's catalog: schemas, tables, views, columns, keys, and which view is bound to which column.
 
-SVV_REDSHIFT_COLUMNS shows a user only what it has a right on, PG_CLASS everything; so columns come from the first, and
-whether a name is taken from the second. SVV_TABLE_INFO is for superusers: only it says that a sort key was Redshift's own
-choice, so whoever may not read it keeps that key as one of its own.
+SVV_REDSHIFT_COLUMNS shows a user only what it has a right on, PG_CLASS shows everything; so columns are read from the first,
+and whether a name is taken from the second. SVV_TABLE_INFO is for superusers. Only it says that Redshift chose a sort key
+itself; for users who may not read it, such a key becomes an ordinary one.
 Facts: Redshift Database Developer Guide, SVV_REDSHIFT_COLUMNS, PG_CLASS_INFO, SVV_TABLE_INFO, "System catalog tables".
 """
+# ruff: noqa: S608  -- only question marks are put into a statement
 
 import re
+from collections.abc import Collection, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 from ddb_assets.column_type import SqlType
@@ -52,43 +56,50 @@ def tables(ask: Asked, schema: str, prefix: str) -> list[str]:
 
 def standing(ask: Asked, name: Table, schema: str) -> Standing | None:
     """See `Warehouse.standing`."""
-    named = (schema.lower(), name.name.lower())
     found = ask.fetch(
         Statement(
-            "SELECT relkind, pg_get_userbyid(relowner) FROM pg_class "
-            "INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace WHERE nspname = ? AND relname = ?",
-            named,
+            "SELECT relkind, pg_get_userbyid(relowner), definition, pg_get_userbyid(relowner) = current_user FROM pg_class "
+            "INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace "
+            "LEFT JOIN pg_views ON pg_views.schemaname = pg_namespace.nspname AND pg_views.viewname = pg_class.relname "
+            "WHERE nspname = ? AND relname = ?",
+            (schema.lower(), name.name.lower()),
         )
     )
     if not found:
         return None
-    (kind, owner), *_ = found
-    if kind not in {"v", b"v"}:
-        return Standing("table", str(owner))
-    text = ask.fetch(Statement("SELECT definition FROM pg_views WHERE schemaname = ? AND viewname = ?", named))
-    return Standing("view", str(owner), str(text[0][0]) if text else "")
+    (kind, owner, definition, ours), *_ = found
+    return Standing("view" if kind in {"v", b"v"} else "table", str(owner), str(definition or ""), bool(ours))
 
 
-def layout(ask: Asked, table: Table, schema: str) -> Layout:
-    """See `Warehouse.layout`."""
+def layouts(ask: Asked, schema: str, names: Collection[str]) -> dict[str, Layout]:
+    """See `Warehouse.layouts`."""
+    named = {name.lower(): name for name in names}
     found = ask.fetch(
         Statement(
-            "SELECT column_name, data_type, encoding, column_default FROM svv_redshift_columns "
-            "WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY ordinal_position",
-            (schema.lower(), table.name.lower()),
+            "SELECT table_name, column_name, data_type, encoding, column_default FROM svv_redshift_columns "
+            f"WHERE database_name = current_database() AND schema_name = ? AND table_name IN ({', '.join('?' * len(named))}) "
+            "ORDER BY table_name, ordinal_position",
+            (schema.lower(), *named),
         )
     )
+    return {
+        named[str(table)]: _layout([columns for _, *columns in rows]) for table, rows in groupby(found, itemgetter(0))
+    }
+
+
+def _layout(columns: Sequence[Sequence[object]]) -> Layout:
+    """Of columns with name, type, encoding and default."""
     types: dict[str, SqlType] = {}
     foreign: dict[str, str] = {}
-    for name, kind, *_ in found:
+    for name, kind, *_ in columns:
         sized = _SIZED.fullmatch(str(kind))
         known = _CATALOG_TYPES.get(sized[1], sized[1]) + (sized[2] or "") if sized else str(kind)
         try:
             types[str(name)] = SqlType.parse(known)
         except ValueError:
             foreign[str(name)] = str(kind)
-    encodings = {str(name): str(encoding) for name, _, encoding, _ in found if encoding}
-    return Layout(types, foreign, encodings, frozenset(str(name) for name, *_, default in found if default is not None))
+    encodings = {str(name): str(encoding) for name, _, encoding, _ in columns if encoding}
+    return Layout(types, foreign, encodings, frozenset(str(name) for name, *_, default in columns if default))
 
 
 def keys(ask: Asked, table: Table, schema: str) -> Keys:

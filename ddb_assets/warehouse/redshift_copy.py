@@ -24,7 +24,7 @@ from ddb_assets.warehouse.redshift_parts import opened, write_again
 from ddb_assets.warehouse.redshift_settings import RedshiftSettings
 from ddb_assets.warehouse.sql import Statement, Table, drop, literal, quoted
 
-CHECK_THREADS = 8  # a part costs three short requests, which are nothing but waiting
+CHECK_THREADS = 8  # each part takes three short requests, which only wait
 
 
 @contextmanager
@@ -33,9 +33,9 @@ def copied_from(
 ) -> Iterator[list[Statement]]:
     """The statements that copy a relation's parts into its empty staging table, to be run within the block.
 
-    What they read, a manifest and parts that had to be written for it, is gone after the block. JSON is staged as
-    VARCHAR; columns in which it is longer than that can be, as VARBYTE, for which the parts are written anew. So are parts
-    with DECIMAL of 19 digits, which Redshift keeps in 8 bytes that do not hold them all.
+    The files that they read, a manifest and rewritten parts, are deleted after the block. JSON is staged as VARCHAR; columns
+    with longer JSON are staged as VARBYTE, for which the parts are rewritten. So are parts with DECIMAL of 19 digits, which
+    Redshift keeps in 8 bytes that do not hold them all.
 
     Raises LoadError for a part that is not what the report says, WarehouseError when a part is not on S3 and no staging
     folder is set.
@@ -73,7 +73,7 @@ def copied_from(
 def _bytes_of_wide(relation: Relation) -> dict[str, int]:
     """The columns whose texts no VARCHAR can hold, and how many bytes the longest has: the size of their VARBYTE.
 
-    No more than that, for a Redshift before VARBYTE became larger has 1,024,000 bytes at most.
+    No more than that, because older Redshift versions allow 1,024,000 bytes at most.
     """
     wide = {name for part in relation.parts for name in part.long}
     return {name: max(_longest(part, name) for part in relation.parts) for name in wide}
@@ -84,7 +84,7 @@ def _longest(part: Part, column: str) -> int:
 
 
 def _other_types(relation: Relation, wide: Mapping[str, int]) -> dict[str, pa.DataType]:
-    """The columns that are staged in another type than their part has, and the type they then have in a part."""
+    """The columns that are staged in another type than their part has, with the type in the rewritten part."""
     found: dict[str, pa.DataType] = {name: pa.binary() for name in wide}
     for column in relation.columns:
         declared = SqlType.parse(column.type)
@@ -94,7 +94,7 @@ def _other_types(relation: Relation, wide: Mapping[str, int]) -> dict[str, pa.Da
 
 
 def check_region(storage: Storage, settings: RedshiftSettings, uris: Iterable[str]) -> None:
-    """Raises WarehouseError for a bucket in another Region than the warehouse, if both can be known."""
+    """Raises WarehouseError for a bucket in another Region than the warehouse, if both are known."""
     for bucket in sorted({split_s3(uri)[0] for uri in uris if is_s3(uri)}) if settings.home else ():
         region = storage.region(bucket)
         if region not in {"", settings.home}:
@@ -110,7 +110,7 @@ def _check(storage: Storage, part: Part, relation: Relation) -> None:
 
 
 def copy_folder(settings: RedshiftSettings, relation: Relation, session: str) -> str:
-    """Where a session writes what its COPY of a relation reads; empty when there is nothing to copy."""
+    """The folder of the files for a session's COPY of a relation; empty when there is nothing to copy."""
     if not relation.parts:
         return ""
     base = settings.staging or relation.parts[0].uri.rpartition("/")[0]

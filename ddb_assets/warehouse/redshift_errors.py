@@ -1,4 +1,4 @@
-"""What Redshift says when it refuses, and what that means for us.
+"""Reads Redshift's refusals: which ones may pass, and what to do about the others.
 
 Facts: Redshift Database Developer Guide, "Serializable isolation" (errors 1023 and 1018), SYS_LOAD_ERROR_DETAIL,
 STL_LOAD_ERRORS; PostgreSQL, "Error Codes"; redshift_connector hands an error over as a dict of the protocol's fields,
@@ -18,8 +18,8 @@ ENDED = {"57P01", "57P02", "57P03"}  # a restart, a resize, a patch: the session
 MADE_BY_ANOTHER = {"42701", "42P06", "42P07", "23505", "XX000"}  # a column, schema or table that is there by now
 _BESIDE_ANOTHER = re.compile(
     r"conflict with concurrent transaction"
-    r"|could not open relation with OID"  # it was dropped, and perhaps made anew, since its name was looked up
-    r"|cannot drop .*(distkey|sortkey)"  # another load that changes this table has given its keys back
+    r"|could not open relation with OID"  # it was dropped, and perhaps created again, since its name was looked up
+    r"|cannot drop .*(distkey|sortkey)"  # another load that changes this table has restored its keys
     r"|tuple concurrently (updated|deleted)",  # two that change one entry of the catalog
     re.IGNORECASE,
 )
@@ -28,7 +28,7 @@ _S3_PASSING = re.compile(
     re.IGNORECASE,
 )
 SNAPSHOT = (
-    "if it comes again and again, let loads that touch different rows pass each other: "
+    "if it happens often, let loads that touch different rows run side by side: "
     "ALTER DATABASE name ISOLATION LEVEL SNAPSHOT"
 )
 _CONTEXT = re.compile(r"context:\s*(.*?)\s*(?:query:|location:|-{10}|$)", re.DOTALL)
@@ -61,7 +61,7 @@ _ADVICE = (
 
 
 class RefusedError(WarehouseError):
-    """A statement was refused. `code` is the SQLSTATE, `query` the number of the query if the server says it."""
+    """A statement was refused. `code` is the SQLSTATE, `query` the number of the query if the server gives one."""
 
     def __init__(self, message: str, code: str = "", detail: str = "") -> None:
         context = _CONTEXT.search(detail)
@@ -73,7 +73,7 @@ class RefusedError(WarehouseError):
 
     @classmethod
     def of(cls, error: Exception) -> "RefusedError":
-        """The driver's error in ours."""
+        """Our error for the driver's."""
         fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {"M": str(error)}
         return cls(str(fields.get("M", "")), str(fields.get("C", "")), str(fields.get("D", "")))
 
@@ -102,14 +102,14 @@ class RefusedError(WarehouseError):
 
 
 def said_by_server(error: Exception) -> bool:
-    """Whether this is an answer of Redshift's, and not a connection that broke."""
+    """Whether this is an answer from Redshift, and not a broken connection."""
     return bool(error.args) and isinstance(error.args[0], dict)
 
 
 def interrupts(error: RefusedError) -> str:
-    """Why the same again may go well, or nothing: another transaction was in the way, made what we wanted, or a restart."""
+    """Why trying again may help: a conflict, something that another load has created, a restart. Empty if it does not."""
     if error.message in CONFLICTS or error.code in DEADLOCK or _BESIDE_ANOTHER.search(str(error)):
-        said = f"Redshift could not do this beside another transaction: {error}"
+        said = f"Redshift could not do this because of another transaction: {error}"
         return f"{said}; {SNAPSHOT}" if error.message == "1023" else said
     if error.code in ENDED:
         return f"Redshift ended the session: {error}"
@@ -118,12 +118,12 @@ def interrupts(error: RefusedError) -> str:
 
 
 def passes(error: RefusedError) -> bool:
-    """Whether COPY failed at S3 for a cause that passes by itself."""
+    """Whether COPY failed because of a passing failure of S3."""
     return bool(_S3_PASSING.search(str(error)))
 
 
 def load_failure(relation: Relation, refused: RefusedError, rows: list[tuple[object, ...]]) -> LoadError:
-    """What a COPY that was refused says to a person: file, line, column, type, and what to do."""
+    """The error for a refused COPY: file, line, column, type, and what to do."""
     if found := _MISMATCH.search(refused.reason):
         return LoadError(
             f"column {found['column']!r} of part {found['file']} does not fit {relation.name!r}, where it is "

@@ -1,7 +1,7 @@
-"""Which grant is missing when Redshift refuses for want of a right, as the statement that an administrator runs.
+"""The statement by which an administrator grants a missing right, when Redshift refuses for lack of one.
 
-Facts: Redshift Database Developer Guide, GRANT, CREATE SCHEMA, CREATE TABLE, ALTER TABLE; the words of the refusals are
-those of PostgreSQL 8 (`relation`) and later ones (`table`).
+Facts: Redshift Database Developer Guide, GRANT, CREATE SCHEMA, CREATE TABLE, ALTER TABLE; the wording of the refusals is
+that of PostgreSQL 8 (`relation`) and of later versions (`table`).
 """
 
 import re

@@ -1,7 +1,7 @@
-"""The connection to Redshift, or what kept us from getting one.
+"""Connects to Redshift, or says why that failed.
 
-Facts: where IAM makes the password the driver itself asks AWS for it (`redshift:GetClusterCredentials`, for a workgroup
-`redshift-serverless:GetCredentials`), and hands boto3's errors on as they are.
+Facts: with IAM, the driver itself asks AWS for the password (`redshift:GetClusterCredentials`, for a workgroup
+`redshift-serverless:GetCredentials`), and passes boto3's errors on as they are.
 """
 
 import struct

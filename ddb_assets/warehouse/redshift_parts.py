@@ -1,7 +1,7 @@
-"""Parquet parts before a COPY: whether they are what the report says; and parts written anew in other types.
+"""Checks Parquet parts against the report before a COPY, and rewrites parts with other types.
 
-COPY of Parquet goes by position, never by name, so every part's column names are looked at: two columns of one type that
-changed places would otherwise be swapped in silence. Types are COPY's to check, it is strict about them.
+COPY of Parquet goes by position, never by name, so every part's column names are checked: otherwise two columns of one type
+that changed places would be swapped silently. COPY itself checks types strictly.
 Facts: Amazon S3, "Checking object integrity": the ETag of an object that was put in one piece, and not encrypted with a
 KMS key, is its MD5.
 """

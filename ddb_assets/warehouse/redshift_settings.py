@@ -1,7 +1,7 @@
-"""Where a Redshift is and how to get in: the warehouse URL's parts, and the driver's arguments that follow from them.
+"""Where a Redshift is and how to log in: the parts of the warehouse URL, and the driver's arguments made from them.
 
-Secrets are never part of a URL: a password comes from the environment or from Secrets Manager, or IAM makes one. What is
-done on the connection is `redshift.py`.
+Secrets are never part of a URL: a password comes from the environment, from Secrets Manager or from IAM. `redshift.py` uses
+the connection.
 Facts: redshift_connector's connection parameters; its `timeout` stays on the socket for every answer, so connecting has
 a check of its own.
 """
@@ -41,7 +41,7 @@ class RedshiftSettings:
     lie beside the parts). Logging in: `secret` names a secret of Secrets Manager with `username` and `password`;
     `cluster` or `workgroup` let IAM make a password for `user`, and need no host, but perhaps a `region`; without any of
     them the password is taken from DDB_ASSETS_REDSHIFT_PASSWORD. `statement_timeout` is in seconds. `analyze_threshold`
-    is the percentage of rows that must have changed for a table's statistics to be made anew after a load.
+    is the percentage of rows that must have changed for a table's statistics to be updated after a load.
     """
 
     host: str
@@ -87,7 +87,7 @@ class RedshiftSettings:
             user=unquote(parts.username or ""),
             statement_timeout=int(timeout),
             analyze_threshold=float(threshold),
-            # as Redshift has it, but for a cluster that tells cases apart: so it is the same one whatever the cluster does
+            # Redshift lowers names, unless the cluster is case-sensitive: this gives the same schema in both cases
             **(options | {name: options[name].lower() for name in {"schema"} & options.keys()}),
         )
         made._check()
@@ -185,13 +185,13 @@ class RedshiftSettings:
 
 
 def _partition(region: str) -> str:
-    """The partition of a Region; one that nobody has heard of yet is of `aws`."""
+    """The partition of a Region; `aws` for an unknown one."""
     kinds = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b"}
     return next((partition for prefix, partition in kinds.items() if region.startswith(prefix)), "aws")
 
 
 def check_reachable(settings: RedshiftSettings) -> None:
-    """Raises WarehouseError within seconds when nobody answers, where the driver would wait for a statement's time."""
+    """Raises WarehouseError within seconds if the server does not answer; the driver would wait as long as for a statement."""
     if not settings.host:
         return
     try:

@@ -1,9 +1,9 @@
-"""How a column of texts becomes one of numbers because the contract declares it so, in SQL and without losing a value.
+"""Turns a column of texts into one of numbers, as the contract declares, in SQL and without losing a value.
 
-A text that is written as a number goes into the new column. A NULL gets the number that stands in `_ddb_extra` at the
-column's path, as it does when the column was one of texts only because a stray text came first. A text that the number
-does not tell ("n/a", "007", 12.5 in a column that writes 12.50) is put into `_ddb_extra`, as flattening would have done.
-Numbers are taken from JSON as text, for a JSON reader may make them doubles.
+A text that is written as a number goes into the new column. A NULL gets the number in `_ddb_extra` at the column's path, if
+any: it is there when the column held texts only because a stray text came first. A text that the number does not reproduce
+("n/a", "007", 12.5 in a column that writes 12.50) is put into `_ddb_extra`, as flattening would have done. Numbers are
+taken from JSON as text, because a JSON reader may make them doubles.
 Facts: Redshift Database Developer Guide, JSON_SERIALIZE (fails beyond 65,535 bytes), "POSIX operators".
 """
 # ruff: noqa: S608  -- names come from quoted(), texts from literal(), types from SqlType
@@ -21,17 +21,17 @@ _ESCAPED = {92: "\\\\", 34: '\\"', 10: "\\n", 13: "\\r", 9: "\\t"}  # the backsl
 
 
 def declared(relation: Relation) -> dict[str, str]:
-    """The columns whose type the contract declares, each with the key of its values in `_ddb_extra`."""
+    """The columns with a type declared in the contract, each with the key of its values in `_ddb_extra`."""
     return {c.name: extra_path(c.path) for c in relation.columns if c.declared and c.role == "value"}
 
 
 def is_possible(present: SqlType, wanted: SqlType) -> bool:
-    """Whether values can be brought from one type to the other here."""
+    """Whether values can be converted from one type to the other here."""
     return present.name == "VARCHAR" and wanted.name in {"BIGINT", "DECIMAL"}
 
 
 def fill(table: Table, old: str, new: str, to: SqlType, key: str) -> tuple[Statement, ...]:
-    """Fills the column `new` from `old` and `_ddb_extra`, then keeps in `_ddb_extra` what `new` does not tell."""
+    """Fills the column `new` from `old` and `_ddb_extra`, then puts texts that `new` does not reproduce in `_ddb_extra`."""
     text, extra = table.column(old), _extra(table)
     member = literal(_member(key))
     numbers = f"COALESCE({_number(text, to)}, {_member_number(extra, to, key)})"
@@ -46,7 +46,7 @@ def fill(table: Table, old: str, new: str, to: SqlType, key: str) -> tuple[State
 
 
 def count_lost(table: Table, old: str, to: SqlType, key: str) -> Statement:
-    """How many texts fit neither the new column nor, in SQL, `_ddb_extra`."""
+    """How many texts fit neither the new column nor, by SQL, `_ddb_extra`."""
     text, extra = table.column(old), _extra(table)
     there = table.column(EXTRA)
     size = f"OCTET_LENGTH({_escaped(text)}) + COALESCE(OCTET_LENGTH({extra}), 0) + {len(_member(key).encode()) + 8}"
@@ -64,14 +64,14 @@ def _member(key: str) -> str:
 
 
 def _extra(table: Table) -> str:
-    """The JSON text of `_ddb_extra`; NULL when it is too long to be one."""
+    """The JSON text of `_ddb_extra`; NULL if it is too long for a VARCHAR."""
     column = table.column(EXTRA)
     size = f"OCTET_LENGTH(JSON_SERIALIZE_TO_VARBYTE({column}))"
     return f"CASE WHEN {size} <= {MAX_VARCHAR} THEN JSON_SERIALIZE({column}) END"
 
 
 def _digits(type_: SqlType) -> str:
-    """The pattern of numbers that the type surely holds exactly."""
+    """The pattern of numbers that the type certainly holds exactly."""
     if type_.name == "BIGINT":
         return f"-?(0|[1-9][0-9]{{0,{_SAFE_DIGITS - 1}}})"
     whole = type_.size - type_.scale
@@ -84,14 +84,14 @@ def _number(text: str, type_: SqlType) -> str:
 
 
 def _is_beside(text: str, type_: SqlType) -> str:
-    """Whether the number, as the column writes it, is not the text."""
+    """Whether the text differs from the number as the column writes it."""
     return f"{text} IS NOT NULL AND COALESCE(CAST({_number(text, type_)} AS VARCHAR(64)) <> {text}, TRUE)"
 
 
 def _member_number(extra: str, type_: SqlType, key: str) -> str:
     """The number at a key of the outermost object.
 
-    No brace stands before it, so it is no member of another object, and a quotation mark after `{` or `,` begins a string.
+    No brace precedes it, so it is not in a nested object, and a quotation mark after `{` or `,` starts a string.
     """
     member = _member(key)
     place = f"POSITION({literal(member)} IN {extra})"
@@ -105,7 +105,7 @@ def _member_number(extra: str, type_: SqlType, key: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """The inside of a JSON string, but for rare control characters."""
+    """The inside of a JSON string; rare control characters are not escaped."""
     for code, escape in _ESCAPED.items():
         text = f"REPLACE({text}, CHR({code}), {literal(escape)})"
     return text

@@ -1,7 +1,7 @@
-"""Does a warehouse do what loads assume of it? Tries it in a schema of its own, which is dropped in the end.
+"""Tries whether a warehouse does what loads assume, in a schema of its own that is dropped at the end.
 
-Nobody can ask a Redshift how it reads a Parquet type but by having it read one. Everything made here has a name that
-nobody else can have, nothing else is dropped, and the schema is dropped only if it is empty then.
+The only way to find out how a Redshift reads a Parquet type is to let it read one. Everything created here has a random
+name, nothing else is dropped, and the schema is dropped only if it is empty at the end.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType
 
@@ -43,7 +43,7 @@ LOADS = "loads"
 
 @dataclass(frozen=True)
 class Finding:
-    """What was tried, and how the warehouse differs from what loads assume; empty when it does not."""
+    """What was tried, and how the warehouse differs from what loads assume; empty if it does not."""
 
     what: str
     differs: str = ""
@@ -51,7 +51,7 @@ class Finding:
 
 @dataclass
 class SelfTest:
-    """`folder` is where parts go that the warehouse can read; `another` makes a second connection, if there can be one."""
+    """`folder` is for parts that the warehouse can read; `another` opens a second connection, if there can be one."""
 
     warehouse: Warehouse
     storage: Storage
@@ -61,7 +61,7 @@ class SelfTest:
     written: list[str] = field(default_factory=list)
 
     def run(self) -> Iterator[Finding]:
-        """Tries everything, one finding after the other; what was made is gone when all have been taken."""
+        """Tries everything and yields the findings; at the end everything that was created is removed."""
         try:
             self.warehouse.execute(Statement(f"CREATE SCHEMA {quoted(self.schema)}"))
         except DdbAssetsError as error:
@@ -145,7 +145,7 @@ class SelfTest:
         )
 
     def _lock(self, another: Callable[[], Warehouse]) -> str:
-        """Two transactions on one table, of which the second begins while the first has the lock."""
+        """Two transactions on one table: the second begins while the first has the lock."""
         table = Table(self.schema, "locked")
         seen: list[int | DdbAssetsError] = []
 
@@ -226,7 +226,7 @@ class SelfTest:
         )
 
     def _dropped(self) -> Iterator[Finding]:
-        """Drops what was made here, by name; the schema, which must be empty then; and the parts."""
+        """Drops what was created here, by name; then the schema, which must be empty; and deletes the parts."""
         with suppress(DdbAssetsError):
             self.storage.delete(self.written)
         try:
@@ -237,7 +237,7 @@ class SelfTest:
             yield Finding("cleaning up", f"schema {self.schema} is still there, drop it by hand: {error}")
 
     def _left_behind(self) -> Iterator[tuple[str, str]]:
-        """What loads of the table have made, views first."""
+        """What loads of the table have created, views first."""
         own = (LEDGER, LOADS, f"_ddb_tombstones__{LOADS}", f"{LEDGER}__{LOADS}", CHANGES, "kept", "locked")
         for name in own:
             if found := self.warehouse.standing(Table(self.schema, name)):

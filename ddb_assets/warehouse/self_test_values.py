@@ -11,7 +11,7 @@ LONGEST_BYTES = 400 << 10  # of an item of DynamoDB
 
 @dataclass(frozen=True)
 class Probe:
-    """What is tried, a column type and values of it. `refusable`: whether COPY may refuse them, for no load sends such."""
+    """What is tried: a column type and values of it. `refusable`: whether COPY may refuse them, as no load sends such."""
 
     what: str
     type: str
@@ -38,7 +38,7 @@ PROBES = (
     ),
     Probe("days", "DATE", (date(1, 1, 1), date(9999, 12, 31))),
     Probe("texts", "VARCHAR(65535)", ("", "a ", "O'Brien \n\t\\ % \x1f é \U0001f600", "x" * MAX_VARCHAR)),
-    # the driver can only hand over bytes that are UTF-8; it matters to nobody else, as no load reads any
+    # the driver can only return bytes that are UTF-8; no load reads any
     Probe("bytes", f"VARBYTE({1 << 19})", (b"", "\1é".encode(), b"b" * LONGEST_BYTES)),
     Probe("JSON", "SUPER", ('{"a":[1,null,{"b":"\\u001f\\"é"}]}', "null", '"text"', f'"{"y" * MAX_VARCHAR}"')),
     Probe("JSON numbers of 38 digits", "SUPER", (f"[{'9' * 38},-0.{'1' * 37}]",)),

@@ -1,19 +1,19 @@
 """The merge for tables that keep the rows of deleted items (`soft_delete: true`), and its statements.
 
-`_ddb_deleted_at` is NULL in the row of an item that is there, and otherwise the time (UTC) of its delete. Guaranteed,
-whatever the order in which exports come and however often:
+`_ddb_deleted_at` is NULL in the row of an existing item, and otherwise the time (UTC) of its delete. The following holds
+whatever the order in which exports are loaded, and however often:
 
-- which items are there, and their values: just as without soft delete (`merge.py`);
-- for every other key that any loaded export named: a row with the key and `_ddb_deleted_at`. That is the time of the
-  newest delete on record or, when no window recorded one since the last known put, the time of the first full export
-  after that put, in which the item was missing;
-- its other columns are those of the newest put that any loaded export shows, and `_ddb_version` is the time of that
-  put. An item put and deleted within one window is not in the export of that window, and the values it had between two
-  writes of one window are not either: what was never exported is not in its row, which may be all NULL but for its key.
+- Existing items and their values are the same as without soft delete (`merge.py`).
+- Every other key that any loaded export named has a row with the key and `_ddb_deleted_at`. That is the time of the newest
+  recorded delete or, if no window recorded one since the last known put, the time of the first full export after that
+  put, in which the item was missing.
+- The other columns of this row are those of the newest put that any loaded export shows, and `_ddb_version` is the time of
+  that put. An item that was put and deleted within one window is not in the export of that window, nor are values between
+  two writes of one window. What was never exported is not in the row, which may be all NULL except for its key.
 
-So the row is a function of the newest put, the newest delete and the times of the full exports. The newest put is the
-row, the newest delete its tombstone, the times are the ledger's; therefore tombstones are never pruned here. A kept row
-has no rows in child tables.
+So the row depends only on the newest put, the newest delete and the times of the full exports. The newest put is the row,
+the newest delete its tombstone, and the ledger has the times; therefore tombstones are never deleted here. A kept row has
+no rows in child tables.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
 
@@ -30,9 +30,9 @@ from ddb_assets.warehouse.unread import but_unread, delete_replaced, remember, u
 
 
 def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
-    """Takes stale rows out of staging, brings the root up to date, and then takes out items that are not there any more.
+    """Removes stale rows from staging, updates the root, and then removes items that no longer exist from staging.
 
-    An old put is stale only when a newer one is known: one that is older than a delete still tells the kept row's values.
+    An old put is stale only when a newer one is known: a put that is older than a delete still has the kept row's values.
     """
     root, full = tables.root, report.export_type == "FULL_EXPORT"
     newer = [time for time in known.baselines if time > start(report)]
@@ -65,14 +65,14 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
 
 
 def _mark_missing(warehouse: Warehouse, tables: Tables, time: int, *, late: bool) -> None:
-    """Marks the rows of items that a full export does not have, those that it could not read left out."""
+    """Marks the rows of items that a full export does not have, except those that it could not read."""
     marks = (_mark_vanished, _mark_vanished_sooner) if late else (_mark_vanished,)
     for mark in marks:
         warehouse.execute(but_unread(mark(tables, time), tables, tables.root.table, time))
 
 
 def _drop_stale_deletes(tables: Tables) -> Statement:
-    """Takes staged deletes out for which there is a newer tombstone."""
+    """Removes staged deletes for which there is a newer tombstone."""
     root, stones = tables.root, tables.tombstones
     newer = f"{stones.column(tables.version)} > {root.stage.column(tables.version)}"
     key = root.matches(stones, tables.tombstone_types)
@@ -87,7 +87,7 @@ def _delete_put(tables: Tables) -> Statement:
 
 
 def _delete_older_tombstones(tables: Tables) -> Statement:
-    """Deletes the tombstones that staged deletes stand in for."""
+    """Deletes the tombstones that staged deletes replace."""
     root, stones = tables.root, tables.tombstones
     key = root.matches(stones, tables.tombstone_types)
     return Statement(f"DELETE FROM {stones} USING {root.stage} WHERE {key} AND {_deleted(root)}")
@@ -100,9 +100,9 @@ def _delete_at(tables: Tables, time: int) -> Statement:
 
 
 def _insert_puts(tables: Tables, later: Sequence[int]) -> Statement:
-    """Inserts the staged puts with the time since when they are gone; `later` are the newer baselines, oldest first.
+    """Inserts the staged puts with the time of their delete, if any; `later` are the newer baselines, oldest first.
 
-    An item that was in such a baseline has a newer row, and its put is not staged any more.
+    An item that was in such a baseline has a newer row, so its put is no longer staged.
     """
     root, stones = tables.root, tables.tombstones
     version = root.stage.column(tables.version)
@@ -130,7 +130,7 @@ def _mark_deleted(root: Target) -> Statement:
 
 
 def _insert_unseen(root: Target) -> Statement:
-    """Inserts a row for every staged delete of a key of which nothing is known, without a version: no put is."""
+    """Inserts a row for every staged delete of an unknown key; it has no version, as no put is known."""
     keys = root.relation.keys
     names = ", ".join(quoted(name) for name in (*(c.name for c in keys), DELETED_AT))
     time = timestamp(root.stage.column(root.relation.column("version").name))
@@ -142,7 +142,7 @@ def _insert_unseen(root: Target) -> Statement:
 
 
 def _mark_vanished(tables: Tables, time: int) -> Statement:
-    """Marks the rows that were there until now and are not in the full export of this time."""
+    """Marks the live rows that are not in the full export of this time."""
     table = tables.root.table
     return Statement(
         f"UPDATE {table} SET {quoted(DELETED_AT)} = CAST(? AS TIMESTAMP) "
@@ -152,7 +152,7 @@ def _mark_vanished(tables: Tables, time: int) -> Statement:
 
 
 def _mark_vanished_sooner(tables: Tables, time: int) -> Statement:
-    """The same for rows that a newer baseline has marked and no window, when an older baseline comes late."""
+    """The same for rows that a newer baseline, and no window, has marked, when an older baseline is loaded late."""
     table, stones = tables.root.table, tables.tombstones
     pairs = [f"{stones.column(c.name)} = {table.column(c.name)}" for c in tables.root.relation.keys]
     marked = f"{timestamp(stones.column(tables.version))} = {table.column(DELETED_AT)}"
@@ -165,7 +165,7 @@ def _mark_vanished_sooner(tables: Tables, time: int) -> Statement:
 
 
 def _drop_gone(root: Target) -> Statement:
-    """Takes staged puts out whose item is deleted: they have told the kept row's values and are no news beyond."""
+    """Removes staged puts of deleted items: the kept rows have their values by now, and child tables get none."""
     put = [f"NOT {root.stage.column(c.name)}" for c in root.relation.columns if c.role == "deleted"]
     gone = [root.matches(root.table, root.types), f"{root.table.column(DELETED_AT)} IS NOT NULL", *put]
     return Statement(f"DELETE FROM {root.stage} USING {root.table} WHERE {' AND '.join(gone)}")

@@ -1,9 +1,8 @@
-"""Every statement on rows except the ledger's and those of soft delete, in Redshift's dialect.
+"""All statements on rows in Redshift's dialect, except those of the ledger and of soft delete.
 
-Pure: no connection, no order of steps (`load.py`), no tables made or changed (`ddl.py`, `evolution.py`). Names reach a
-statement through `quoted`, values as `?`; types are parsed before they are printed. Columns are qualified by the name
-of their table, never by an alias: Redshift takes no alias for the table of a DELETE. No TRUNCATE, which commits by
-itself.
+Pure: no connection, no order of steps (`load.py`), no DDL (`ddl.py`, `evolution.py`). Names go into a statement through
+`quoted`, values as `?`; types are parsed before they are printed. Columns are qualified by the name of their table, never
+by an alias, because Redshift takes no alias for the table of a DELETE. TRUNCATE is not used, as it commits.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
 
@@ -17,7 +16,7 @@ from ddb_assets.warehouse.conversion import converted, staged
 
 DELETED_AT = "_ddb_deleted_at"  # the column of a root table that keeps the rows of deleted items
 STALE_SINCE = (
-    "_ddb_stale_since"  # the column of a root table that marks rows whose item was there but not readable since
+    "_ddb_stale_since"  # the column of a root table that marks rows whose item has not been readable since that time
 )
 EXPORT_ID = "_ddb_export_id"
 MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
@@ -64,7 +63,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Target:
-    """A table to load into, its columns as the catalog has them, and the staging table of the relation it gets."""
+    """A table to load into, its columns in the catalog, and the staging table of its relation."""
 
     table: Table
     types: Mapping[str, SqlType]
@@ -80,7 +79,7 @@ class Target:
     def matches(self, other: Table, types: Mapping[str, SqlType]) -> str:
         """The condition that a row of another table has the staged row's key.
 
-        A table in which nobody has seen an item yet has no known key columns, and nothing staged.
+        The table of a DynamoDB table without items has no known key columns, and nothing staged.
         """
         pairs = [f"{other.column(key.name)} = {self._staged(key, types[key.name])}" for key in self.relation.keys]
         return " AND ".join(pairs) or "FALSE"
@@ -98,8 +97,13 @@ def tombstones(root: Table) -> Table:
 
 
 def unread(root: Table) -> Table:
-    """The table of items that exports had and nobody could read: keys, the time of the write, and the export."""
+    """The table of items that exports had but that could not be read: keys, the time of the write, and the export."""
     return Table(root.schema, f"_ddb_unread__{root.name}")
+
+
+def hidden_paths(root: Table) -> Table:
+    """The table of the paths that are hidden in a root relation's tables."""
+    return Table(root.schema, f"_ddb_hidden__{root.name}")
 
 
 def drop(table: Table) -> Statement:
@@ -118,14 +122,30 @@ def count(table: Table, *conditions: str) -> Statement:
     return Statement(f"SELECT COUNT(*) FROM {table}{where}")
 
 
+def count_each(tables: Sequence[Table]) -> Statement:
+    """How many rows there are in each table, by its place among them."""
+    return Statement(" UNION ALL ".join(f"SELECT {place}, COUNT(*) FROM {table}" for place, table in enumerate(tables)))
+
+
+def count_staged(stage: Table, condition: str) -> Statement:
+    """How many staged rows there are, and how many of them meet the condition."""
+    return Statement(f"SELECT COUNT(*), COUNT(CASE WHEN {condition} THEN 1 END) FROM {stage}")
+
+
+def is_deleted(root: Target) -> str:
+    """The condition that a staged row is a delete."""
+    deleted = [root.stage.column(c.name) for c in root.relation.columns if c.role == "deleted"]
+    return deleted[0] if deleted else "FALSE"
+
+
+def lacks_any(stage: Table, columns: Iterable[Column]) -> str:
+    """The condition that a staged row has no value in one of these columns."""
+    return " OR ".join(f"{stage.column(c.name)} IS NULL" for c in columns)
+
+
 def count_deletes(root: Target) -> Statement:
     """How many staged rows are deletes."""
-    return count(root.stage, root.stage.column(root.relation.column("deleted").name))
-
-
-def count_nulls(stage: Table, columns: Iterable[Column]) -> Statement:
-    """How many staged rows have no value in one of these columns."""
-    return count(stage, "(" + " OR ".join(f"{stage.column(c.name)} IS NULL" for c in columns) + ")")
+    return count(root.stage, is_deleted(root))
 
 
 def duplicate(stage: Table, columns: Sequence[Column]) -> Statement:
@@ -135,7 +155,7 @@ def duplicate(stage: Table, columns: Sequence[Column]) -> Statement:
 
 
 def count_orphans(child: Target, root: Target) -> Statement:
-    """How many staged child rows have no staged item that is there and not deleted."""
+    """How many staged child rows have no staged item that is not deleted."""
     return count(
         child.stage,
         f"NOT EXISTS (SELECT 1 FROM {root.stage} WHERE {_same_item(child, root)}{_and_not_deleted(root)})",
@@ -148,7 +168,7 @@ def count_other_versions(stage: Table, version: Column, expected: int) -> Statem
 
 
 def count_loaded(root: Target) -> Statement:
-    """How many rows of the target have the key of a staged item, kept rows of deleted items left out."""
+    """How many rows of the target have the key of a staged item, without kept rows of deleted items."""
     live = f" WHERE {root.table.column(DELETED_AT)} IS NULL" if DELETED_AT in root.types else ""
     return Statement(
         f"SELECT COUNT(*) FROM {root.table} INNER JOIN {root.stage} ON {root.matches(root.table, root.types)}{live}"
@@ -156,13 +176,13 @@ def count_loaded(root: Target) -> Statement:
 
 
 def drop_stale_before(root: Target, version: int) -> Statement:
-    """Takes staged rows older than `version` out of the staging table."""
+    """Removes rows older than `version` from the staging table."""
     column = root.stage.column(root.relation.column("version").name)
     return Statement(f"DELETE FROM {root.stage} WHERE {column} < ?", (version,))
 
 
 def drop_stale(root: Target, other: Table, types: Mapping[str, SqlType]) -> Statement:
-    """Takes staged rows out for which `other` (target or tombstones) has a newer version."""
+    """Removes staged rows for which `other` (target or tombstones) has a newer version."""
     version = root.relation.column("version").name
     newer = f"{other.column(version)} > {root.stage.column(version)}"
     return Statement(f"DELETE FROM {root.stage} USING {other} WHERE {root.matches(other, types)} AND {newer}")
@@ -174,7 +194,7 @@ def delete_staged(root: Target, other: Table, types: Mapping[str, SqlType]) -> S
 
 
 def delete_all(table: Table) -> Statement:
-    """Deletes every row; TRUNCATE would commit what came before."""
+    """Deletes every row; TRUNCATE would commit the transaction."""
     return Statement(f"DELETE FROM {table}")
 
 

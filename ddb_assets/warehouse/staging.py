@@ -1,6 +1,6 @@
-"""An export's rows in temporary tables, counted and checked against each other before anything is changed.
+"""Puts an export's rows into temporary tables, and counts and checks them before anything is changed.
 
-What is done with them is `merge.py`; checks that need only the report are `guards.py`.
+`merge.py` applies them to the tables; checks that need only the report are in `guards.py`.
 """
 
 from ddb_assets.parquet.report import Relation, Report
@@ -11,14 +11,14 @@ from ddb_assets.warehouse.staged_values import check_values
 from ddb_assets.warehouse.tables import Tables
 from ddb_assets.warehouse.times import start
 
-LOOKED_AT = 50  # columns that may be the sort key
+LOOKED_AT = 50  # columns tried as the sort key
 _KEY_TYPES = ("VARCHAR", "BIGINT", "DECIMAL", "VARBYTE", "TIMESTAMP", "DATE")
 
 
 def stage(warehouse: Warehouse, tables: Tables, report: Report) -> dict[str, int]:
-    """Fills the staging tables; the numbers of the queries that did, by relation, if the warehouse counts its queries.
+    """Fills the staging tables; returns the numbers of the COPY queries by relation, if the warehouse numbers them.
 
-    Raises LoadError for rows that lack something, come twice or contradict each other.
+    Raises LoadError for rows that lack a value, occur twice or contradict each other.
     """
     queries = {target.relation.name: _stage(warehouse, target) for target in tables.relations}
     _check_items(warehouse, tables, report)
@@ -31,14 +31,14 @@ def _stage(warehouse: Warehouse, target: Target) -> int | None:
     relation, stage = target.relation, target.stage
     warehouse.execute(ddl.create_stage(relation, stage))
     query = warehouse.copy(relation, stage)
-    staged = number(warehouse, sql.count(stage))
+    needed = [c for c in relation.columns if c.role in {"key", "index", "version", "deleted"}]
+    staged, nulls = warehouse.fetch(sql.count_staged(stage, sql.lacks_any(stage, needed)))[0]
     if staged != relation.rows:
         raise LoadError(
             f"{staged} rows of {relation.name!r} were staged, the report has {relation.rows}: flatten again"
         )
     check_values(warehouse, relation, stage)
-    needed = [c for c in relation.columns if c.role in {"key", "index", "version", "deleted"}]
-    if nulls := number(warehouse, sql.count_nulls(stage, needed)):
+    if nulls:
         raise LoadError(
             f"{nulls} rows of {relation.name!r} lack a value in {', '.join(c.name for c in needed)}: flatten again"
         )
@@ -52,23 +52,23 @@ def _stage(warehouse: Warehouse, target: Target) -> int | None:
 
 
 def _sort_key_hint(warehouse: Warehouse, relation: Relation, stage: Table) -> str:
-    """What to say of rows with one partition key: which attributes would tell them apart as the sort key."""
+    """A hint for rows with the same partition key: which attributes, as the sort key, would distinguish them."""
     if relation.path or len(relation.keys) != 1:
         return ""
     scalars = [c for c in relation.columns if c.role == "value" and len(c.path) == 1 and c.type.startswith(_KEY_TYPES)]
-    whole = [c for c in scalars[:LOOKED_AT] if not number(warehouse, sql.count_nulls(stage, [c]))]
+    whole = [c for c in scalars[:LOOKED_AT] if not number(warehouse, sql.count(stage, sql.lacks_any(stage, [c])))]
     apart = [c.path[0] for c in whole if not warehouse.fetch(sql.duplicate(stage, [*relation.keys, c]))]
     partition = relation.keys[0].path[0]
     if not apart:
         return f". Its key was given as {partition!r} alone, without a sort key"
     return (
         f". Its key was given as {partition!r} alone: if the table has a sort key, add it (--key {partition},SORT_KEY or "
-        f"`key:` in its contract). All items have these and are told apart by them: {', '.join(map(repr, apart))}"
+        f"`key:` in its contract). All items have these attributes, which distinguish them: {', '.join(map(repr, apart))}"
     )
 
 
 def _check_items(warehouse: Warehouse, tables: Tables, report: Report) -> None:
-    """Staged rows of all relations against each other and against the export's time."""
+    """Checks the staged rows of all relations against each other and against the export's time."""
     root = tables.root
     if report.export_type == "FULL_EXPORT":
         version = root.relation.column("version")

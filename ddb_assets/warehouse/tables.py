@@ -1,6 +1,6 @@
-"""The tables of one load: found or made, with every column that the export needs, before its transaction begins.
+"""Finds or creates the tables of one load, with every column that the export needs, before its transaction begins.
 
-Which statements that takes is `evolution.py`'s to say, their text `ddl.py`'s; what goes into the tables is `merge.py`'s.
+`evolution.py` decides which statements that takes, `ddl.py` has their text, and `merge.py` fills the tables.
 """
 
 from collections.abc import Mapping
@@ -13,19 +13,20 @@ from ddb_assets.parquet.report import Relation, Report
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ddl, evolution, key_changes, retype, sql
 from ddb_assets.warehouse.history import History
-from ddb_assets.warehouse.protocol import InterruptedLoadError, Layout, LoadError, Warehouse, number
+from ddb_assets.warehouse.protocol import NOTHING, InterruptedLoadError, Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import Table, Target
+from ddb_assets.warehouse.times import start
 from ddb_assets.warehouse.views import check_free, show, view_of
 
-ROUNDS = 5  # how often others may come first, besides the steps that a table needs itself
+ROUNDS = 5  # how often other loads may come first, in addition to the steps that the table needs
 
 
 @dataclass(frozen=True)
 class Tables:
     """What one load reads and writes.
 
-    `former` are child tables that the export's contract no longer has, but an earlier load filled. `unread` is the table of
-    items that could not be read; None as long as there never was one.
+    `former` are child tables that an earlier load filled and that the contract no longer has. `unread` is the table of items
+    that could not be read; None when there are none that matter to the load.
     """
 
     root: Target
@@ -42,7 +43,7 @@ class Tables:
 
     @property
     def below(self) -> tuple[tuple[Table, Mapping[str, SqlType]], ...]:
-        """Every child table, former ones too, with its columns."""
+        """Every child table with its columns, former ones included."""
         return (*((t.table, t.types) for t in self.children), *self.former)
 
     @property
@@ -51,10 +52,30 @@ class Tables:
         return self.root.relation.column("version").name
 
 
+def look(warehouse: Warehouse, schema: str, report: Report, known: History) -> dict[str, Layout]:
+    """The existing tables among those that a load of this report reads or changes, by name.
+
+    One without any column that a load can fill is not ours, and `evolve` says so.
+    """
+    relations = {*known.columns, *(relation.name for relation in report.relations)}
+    stones = {sql.tombstones(Table(schema, name)).name for name in relations}
+    root = Table(schema, report.root.name)
+    beside = {sql.unread(root).name, sql.hidden_paths(root).name, key_changes.CHANGES}
+    found = warehouse.layouts(schema, relations | stones | beside)
+    return {name: layout for name, layout in found.items() if layout.types}
+
+
 def prepare(
-    warehouse: Warehouse, schema: str, report: Report, known: History, *, soft_delete: bool, options: WarehouseOptions
+    warehouse: Warehouse,
+    schema: str,
+    report: Report,
+    known: History,
+    there: Mapping[str, Layout],
+    *,
+    soft_delete: bool,
+    options: WarehouseOptions,
 ) -> Tables:
-    """Makes tables, columns and views that are missing; every step commits.
+    """Creates missing tables, columns and views; every step commits. `there` is the result of `look`.
 
     Raises LoadError for a type that can only be had by losing values, and for a sort key that the table lacks.
     """
@@ -72,41 +93,43 @@ def prepare(
         about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
         lies = design(columns, about, ddl.comments(relation))
         view = view_of(table, options)
-        if view:
-            check_free(warehouse, view, table)
+        shown = check_free(warehouse, view, table) if view else None
         hidden = frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
         types = evolve(
             warehouse,
             table,
             columns,
-            evolution.empty(relation),
-            lies,
-            lock=stones,
             mark=version.name,
+            empty=evolution.empty(relation),
+            design=lies,
+            lock=stones,
             hidden=hidden,
             declared=retype.declared(relation),
+            seen=there.get(table.name, NOTHING),
         )
         if view:
-            show(warehouse, view, table, types)
+            show(warehouse, view, table, types, shown)
         return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
 
-    unreadable = bool(report.root.keys and (report.quarantined or known.quarantined))
+    unreadable = bool(report.root.keys and (report.missed or known.is_unsettled(start(report))))
     if options.views:
         provide_schema(warehouse, options.views)
-    key_changes.finish_all(warehouse, schema)
-    _check_sortkey(warehouse, Table(schema, report.root.name), report.root, options)
+    key_changes.finish_all(warehouse, schema, there)
+    if report.root.name not in there:
+        _check_sortkey(Table(schema, report.root.name), report.root, options)
     stones = sql.tombstones(Table(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
     keys = {c.name: SqlType.parse(c.type) for c in report.root.keys}
     version = report.root.column("version")
     stone_columns = {**keys, version.name: SqlType.parse(version.type)}
     stone_design = design(stone_columns, f"the deletes of {report.table_arn}", ddl.comments(report.root))
-    stone_types = evolve(warehouse, stones, stone_columns, design=stone_design, mark=version.name)
+    seen = there.get(stones.name, NOTHING)
+    stone_types = evolve(warehouse, stones, stone_columns, mark=version.name, design=stone_design, seen=seen)
     root, *children = (target(relation, place) for place, relation in enumerate(report.relations))
-    others = (Table(schema, name) for name in sorted(known.relations - {r.name for r in report.relations}))
+    lies = design(keys, "", {})
     former = tuple(
-        (table, evolve(warehouse, table, keys, design=design(keys, "", {}), lock=stones))
-        for table in others
-        if warehouse.catalog(table)
+        (table, evolve(warehouse, table, keys, mark=version.name, design=lies, lock=stones, seen=there[table.name]))
+        for name in sorted(known.columns.keys() - {r.name for r in report.relations})
+        if (table := Table(schema, name)).name in there
     )
     unread = None
     if unreadable:
@@ -116,43 +139,47 @@ def prepare(
             sql.EXPORT_ID: SqlType("VARCHAR", 256),
         }
         lies = design(columns, f"items of {report.table_arn} that could not be read", ddl.comments(report.root))
-        types = evolve(warehouse, memory, columns, design=lies, lock=stones)
+        seen = there.get(memory.name, NOTHING)
+        types = evolve(warehouse, memory, columns, mark=sql.EXPORT_ID, design=lies, lock=stones, seen=seen)
         lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
         unread = Target(memory, types, lines, Table(None, f"_ddb_stage_{warehouse.session}_unread"))
     return Tables(root, tuple(children), former, stones, stone_types, unread)
 
 
 def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:
-    """Raises InterruptedLoadError when another load has changed a table's columns since they were looked at.
+    """Raises InterruptedLoadError when another load has changed a table's columns since `prepare`.
 
-    Within a transaction that locks the tombstones nobody does so any more, except for texts that become longer.
+    Once the transaction has locked the tombstones, no load changes columns, except that texts become longer.
     """
+    root = tables.root
     unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
-    for table, types in ((tables.root.table, tables.root.types), *tables.below, *unread):
-        if warehouse.catalog(table) != types:
-            raise InterruptedLoadError(f"another load is changing the columns of {table}")
+    planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
+    now = warehouse.layouts(str(root.table.schema), planned)
+    for name, types in planned.items():
+        if now.get(name, NOTHING).types != types:
+            raise InterruptedLoadError(f"another load is changing the columns of {Table(root.table.schema, name)}")
 
 
-def _check_sortkey(warehouse: Warehouse, table: Table, root: Relation, options: WarehouseOptions) -> None:
-    if not options.sortkey or not root.keys or warehouse.catalog(table):
+def _check_sortkey(table: Table, root: Relation, options: WarehouseOptions) -> None:
+    if not options.sortkey or not root.keys:
         return
     wanted = evolution.wanted(root)
     for name in options.sortkey:
         if name in wanted and wanted[name].name in {"SUPER", "VARBYTE"}:
             raise LoadError(
-                f"the sort key of {table} is to have {name}, which is {wanted[name]}, and Redshift does not sort a table by "
+                f"the sort key of {table} names {name}, which is {wanted[name]}, and Redshift does not sort a table by "
                 "JSON or by bytes: change warehouse.sortkey in the table's contract"
             )
     lacking = set(options.sortkey) - wanted.keys()
     if lacking:
         raise LoadError(
-            f"the sort key of {table} is to have {', '.join(sorted(lacking))}, and there is no such column: it has "
+            f"the sort key of {table} names {', '.join(sorted(lacking))}, and there is no such column: the table has "
             f"{', '.join(wanted)}; change warehouse.sortkey in the table's contract"
         )
 
 
 def provide_schema(warehouse: Warehouse, schema: str) -> None:
-    """Makes the schema if it is not there; asking for one that is there is refused without a right on the database."""
+    """Creates the schema if it does not exist. CREATE needs a right on the database even for one that does."""
     if not warehouse.has_schema(schema):
         warehouse.execute(ddl.create_schema(schema))
 
@@ -161,24 +188,33 @@ def evolve(
     warehouse: Warehouse,
     table: Table,
     columns: Mapping[str, SqlType],
+    *,
+    mark: str,
     empty: frozenset[str] = frozenset(),
     design: ddl.Design = evolution.PLAIN,
     lock: Table | None = None,
-    mark: str = "",
     hidden: frozenset[str] = frozenset(),
     declared: Mapping[str, str] = evolution.NONE,
+    seen: Layout = NOTHING,
 ) -> dict[str, SqlType]:
-    """Gives the table at least these columns, the `empty` ones in any type; its columns afterwards.
+    """Gives the table at least these columns, the `empty` ones in any type; returns its columns afterwards.
 
-    Others may be at it too, so after each step what is still to do is asked anew. Nobody who holds `lock` (else the
-    table itself) sees a step taken. Every table that loads have made has the column `mark`; one that has not is left alone.
+    Other loads may change it too, so its columns are read again before each step; `seen` only shows that no step is needed.
+    While another transaction holds `lock` (by default the table itself), no atomic step is taken. Every table that a load
+    has created has the column `mark`; a table without it is left alone.
 
     Raises LoadError for a name or a column that somebody else uses.
     """
+
+    def steps(have: Layout) -> list[evolution.Step]:
+        _check_ours(warehouse, table, columns, have, mark)
+        return evolution.steps(table, columns, have, empty, design, hidden, declared)
+
+    if seen.types and not steps(seen):
+        return dict(seen.types)
     for _ in range(ROUNDS + 2 * len(columns)):
         have = warehouse.layout(table)
-        _check_ours(warehouse, table, columns, have, mark)
-        plan = evolution.steps(table, columns, have, empty, design, hidden, declared)
+        plan = steps(have)
         if not plan:
             return dict(have.types)
         _take(warehouse, table, plan[0], have, lock or (table if have.types else None))
@@ -186,31 +222,31 @@ def evolve(
 
 
 def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], have: Layout, mark: str) -> None:
-    """Raises LoadError for what somebody else has under this name, and for columns of theirs where ours are to be."""
+    """Raises LoadError if the name, or the name of a column that we need, belongs to somebody else."""
     other = "give the DynamoDB table another name or schema in its contract, or rename what is there"
-    if mark not in have.types:  # ours has it; for the ledger there is no mark, and this is asked each time
+    if mark not in have.types:
         found = warehouse.standing(table)
         whose = f" of {found.owner}" if found and found.owner else ""
         if found and found.kind == "view":
-            raise LoadError(f"{table} is to be a table, and there is a view{whose} of that name: {other}")
+            raise LoadError(f"{table} must be a table, but there is a view{whose} of that name: {other}")
         if found and not have.types and not have.foreign:
             raise LoadError(
-                f"{table} is there{whose}, and we may not read it: its owner gives it to us by ALTER TABLE {table} OWNER TO"
+                f"{table}{whose} exists, but we may not read it: its owner can hand it over by ALTER TABLE {table} OWNER TO"
             )
-        if found and mark:
-            raise LoadError(f"{table}{whose} is there and no load has made it, as it has no column {mark}: {other}")
+        if found:
+            raise LoadError(f"{table}{whose} exists, but no load has created it, as it has no column {mark}: {other}")
     for name in columns:
         if name in have.foreign:
             raise LoadError(
-                f"column {name!r} of {table} is {have.foreign[name].upper()}, a type that no load makes, so somebody else "
+                f"column {name!r} of {table} is {have.foreign[name].upper()}, a type that no load uses, so somebody else "
                 f"has added it: ALTER TABLE {table} RENAME COLUMN {sql.quoted(name)} TO another name, or give the "
                 f"attribute another column name in the table's contract"
             )
 
 
 def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout, lock: Table | None) -> None:
-    """Runs one step. An atomic one does nothing when the table is, once locked, not what it was planned for."""
-    _check_lossless(warehouse, step)  # before the table's keys are let go
+    """Runs one step. An atomic one does nothing if the table, once locked, is no longer what it was planned for."""
+    _check_lossless(warehouse, step)  # before the table's keys are removed
     if step.column:
         _check_unbound(warehouse, table, step)
     exchanging = key_changes.keys_let_go(warehouse, table, step.column) if step.exchanged else nullcontext()
@@ -222,14 +258,14 @@ def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout
 
 
 def _check_unbound(warehouse: Warehouse, table: Table, step: evolution.Step) -> None:
-    """Raises LoadError for a view that holds the column, before anything is touched."""
+    """Raises LoadError for a view that is bound to the column, before anything is changed."""
     if bound := warehouse.views_of(table, step.column):
         named = ", ".join(f"{view} of {owner}" for view, owner in bound)
         drops = "; ".join(f"DROP VIEW {view}" for view, _ in bound)
         raise LoadError(
             f"column {step.column!r} of {table} has to become {step.to}, and Redshift changes no column that a view is "
-            f"bound to: {named}. Its owner runs: {drops}. Load again, then make the view anew WITH NO SCHEMA BINDING, "
-            f"which holds no column"
+            f"bound to: {named}. Its owner runs: {drops}. Load again, then create the view again WITH NO SCHEMA BINDING, "
+            f"which binds it to no column"
         )
 
 

@@ -1,4 +1,4 @@
-"""Times as loads need them: a report's as microseconds since 1970, a warehouse's TIMESTAMP values, which have no zone."""
+"""Conversions of times for loads: microseconds since 1970 in reports, TIMESTAMP values without a zone in warehouses."""
 
 from datetime import UTC, datetime
 from typing import cast
@@ -9,14 +9,14 @@ from ddb_assets.warehouse.protocol import LoadError
 
 
 def start(report: Report) -> int:
-    """The time from which on the export knows something. Raises LoadError when the report does not say it."""
+    """The start of the time that the export covers. Raises LoadError when the report does not say it."""
     if report.export_type == "FULL_EXPORT":
         return _micros(report.export_time, "export_time")
     return _micros(report.from_time, "from_time")
 
 
 def end(report: Report) -> int:
-    """The time until which the export knows something. Raises LoadError when the report does not say it."""
+    """The end of the time that the export covers. Raises LoadError when the report does not say it."""
     if report.export_type == "FULL_EXPORT":
         return _micros(report.export_time, "export_time")
     return _micros(report.to_time, "to_time")

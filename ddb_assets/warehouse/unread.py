@@ -1,13 +1,14 @@
-"""Items that an export has and nobody could read: their rows are not deleted, and are marked until they are news again.
+"""Items that an export has but that could not be read: their rows are kept, and marked until the items can be read.
 
-What could not be read is not absent. So of an item an export can say what its last write was, that it was gone at the time
-of a full export, or only that there was something. Of the last kind there is a table beside the tombstones
-(`sql.unread`): the key, the time of the write, and the export. It is made when there is first something to put into it.
-The newest thing that could be read decides the row, whatever the order in which exports come. `_ddb_stale_since` of a
-row is the first time after its version at which its item was there and not readable.
+An item that could not be read is not absent. An export says one of three things about an item: what its last write was,
+that it was gone at the time of a full export, or only that something was there. Items of the third kind are kept in a
+table beside the tombstones (`sql.unread`): the key, the time of the write, and the export. The table is made when it is
+first needed. The newest write that could be read decides the row, whatever the order in which exports come.
+`_ddb_stale_since` of a row is the first time after its version at which its item was there and not readable.
 
-Of an item whose key cannot be read either, nobody knows which row it had. A full export that has one is `blind`: it does
-not tell which items were gone, so it deletes none and marks all that it does not show. In a window it changes nothing.
+If not even the key can be read, the item may belong to any row. A full export with such an item is `blind`: it does not
+say which items were gone, so it deletes none and marks every row that it does not show. A window with such an item
+changes nothing because of it. An item whose key no row can have changes nothing at all.
 """
 # ruff: noqa: S608  -- names come from quoted(), types from SqlType, values are bound
 
@@ -25,21 +26,25 @@ from ddb_assets.warehouse.times import start
 _GAPS, _SINCE = quoted("gaps"), quoted("since")
 
 
-def drop_older_than_baselines(warehouse: Warehouse, tables: Tables, known: History) -> None:
-    """Takes staged rows out that are older than a baseline, which says of every item it could read what held then."""
-    if known.clean is not None:
-        warehouse.execute(sql.drop_stale_before(tables.root, known.clean))
-    for time in unclear(known, known.clean or 0):
+def drop_older_than_baselines(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+    """Removes staged rows that are older than a baseline: it says what became of every item that it could read.
+
+    No staged row is older than the start of the export.
+    """
+    clean, begin = known.clean or 0, start(report)
+    if clean > begin:
+        warehouse.execute(sql.drop_stale_before(tables.root, clean))
+    for time in unclear(known, max(clean, begin)):
         warehouse.execute(but_unread(sql.drop_stale_before(tables.root, time), tables, tables.root.stage, time))
 
 
 def unclear(known: History, since: int) -> list[int]:
-    """The times after `since` of full exports that tell of most items, not of all, whether they were there."""
+    """The times after `since` of full exports that could read the keys of all items, but not all items."""
     return [time for time in known.baselines if time > since and time in known.unread and time not in known.blind]
 
 
 def but_unread(statement: Statement, tables: Tables, table: Table, time: int) -> Statement:
-    """The statement, which ends in a condition, without rows of items that the export of this time could not read."""
+    """Adds to the condition at the statement's end: no rows of items that the export of this time could not read."""
     unread = tables.unread
     if unread is None:
         return statement
@@ -55,19 +60,19 @@ def but_unread(statement: Statement, tables: Tables, table: Table, time: int) ->
 def delete_replaced(
     warehouse: Warehouse, tables: Tables, report: Report, table: Table, types: Mapping[str, SqlType]
 ) -> None:
-    """Deletes from a table what is not newer than a full export, except the rows of items that could not be read in it."""
+    """Deletes from a table what is not newer than a full export, except the rows of items that it could not read."""
     older, unread = sql.delete_until(table, tables.version, start(report)), tables.unread
     if unread is None:
         warehouse.execute(older)
         return
-    warehouse.execute(sql.delete_staged(tables.root, table, types))  # also of an item that is in the export twice
+    warehouse.execute(sql.delete_staged(tables.root, table, types))  # an item may be in the export twice
     if not report.unkeyed:
         kept = f"EXISTS (SELECT 1 FROM {unread.stage} WHERE {unread.matches(table, types)})"
         warehouse.execute(Statement(f"{older.text} AND NOT {kept}", older.values))
 
 
 def remember(warehouse: Warehouse, tables: Tables, report: Report) -> None:
-    """Records which items of the export could not be read, in place of what an earlier load of it recorded."""
+    """Records which items of the export could not be read; replaces what an earlier load of it recorded."""
     if (unread := tables.unread) is None:
         return
     column = unread.table.column(EXPORT_ID)
@@ -84,21 +89,18 @@ def remember(warehouse: Warehouse, tables: Tables, report: Report) -> None:
 
 
 def mark_stale(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> int:
-    """Marks the rows that may be older than their items, and no others; how many the export leaves so."""
+    """Marks exactly the rows that may be older than their items; returns how many of them this export keeps."""
     if (unread := tables.unread) is None:
         return 0
-    blind = set(known.blind)
+    blind = {time for time in known.blind if time > (known.clean or 0)}
     if report.export_type == "FULL_EXPORT":
         blind = blind | {start(report)} if report.unkeyed else blind - {start(report)}
-    root = tables.root.table
-    mark = root.column(STALE_SINCE)
-    warehouse.execute(Statement(f"UPDATE {root} SET {quoted(STALE_SINCE)} = NULL WHERE {mark} IS NOT NULL"))
     warehouse.execute(_mark(tables, unread, sorted(blind)))
     return number(warehouse, _count_kept(tables, unread, report))
 
 
 def _same(tables: Tables, unread: Target, table: Table) -> str:
-    """The condition that a row of a table has the key of an unread item; its key columns have the same types."""
+    """The condition that a row has the key of an unread item; the key columns have the same types in both tables."""
     names = [key.name for key in tables.root.relation.keys]
     return " AND ".join(f"{unread.table.column(name)} = {table.column(name)}" for name in names)
 
@@ -108,13 +110,18 @@ def _live(root: Target) -> str:
 
 
 def _mark(tables: Tables, unread: Target, blind: Sequence[int]) -> Statement:
-    """Marks each row with the first time at which its item was there, or may have been, and was not readable."""
+    """Marks each row with the first time at which its item was there, or may have been, and was not readable.
+
+    Only marks that differ are changed.
+    """
     root, keys = tables.root.table, [quoted(key.name) for key in tables.root.relation.keys]
     own, names = ", ".join(keys), ", ".join(root.column(key.name) for key in tables.root.relation.keys)
     version, later, live = root.column(tables.version), unread.table.column(tables.version), _live(tables.root)
+    mark = root.column(STALE_SINCE)
     gaps = [
+        f"SELECT {names}, CAST(NULL AS BIGINT) AS {_SINCE} FROM {root} WHERE {mark} IS NOT NULL",
         f"SELECT {names}, {later} AS {_SINCE} FROM {root} INNER JOIN {unread.table} "
-        f"ON {_same(tables, unread, root)} WHERE {later} > {version}{live}"
+        f"ON {_same(tables, unread, root)} WHERE {later} > {version}{live}",
     ]
     if blind:
         cases = f"WHEN {version} < ? THEN CAST(? AS BIGINT) " * len(blind)
@@ -125,13 +132,14 @@ def _mark(tables: Tables, unread: Target, blind: Sequence[int]) -> Statement:
     same = " AND ".join(f"{root.column(k.name)} = {_GAPS}.{quoted(k.name)}" for k in tables.root.relation.keys)
     since = timestamp(f"{_GAPS}.{_SINCE}")
     return Statement(
-        f"UPDATE {root} SET {quoted(STALE_SINCE)} = {since} FROM ({first}) AS {_GAPS} WHERE {same}",
+        f"UPDATE {root} SET {quoted(STALE_SINCE)} = {since} FROM ({first}) AS {_GAPS} "
+        f"WHERE {same} AND COALESCE({mark} <> {since}, TRUE)",
         (*(time for time in blind for _ in range(2)), *blind[-1:]),
     )
 
 
 def _count_kept(tables: Tables, unread: Target, report: Report) -> Statement:
-    """How many rows stay as they were because the export has their items, or may have, and nobody could read them."""
+    """How many rows are kept because the export has their items, or may have them, but could not read them."""
     root = tables.root
     if report.export_type == "FULL_EXPORT" and report.unkeyed:
         older = f"{root.table.column(tables.version)} < ?{_live(root)}"

@@ -1,7 +1,7 @@
-"""A view beside each table, for people: live rows, and no bookkeeping but the place in a list.
+"""A view of each table for people: live rows, and no bookkeeping columns except the place in a list.
 
-Only for contracts that name a schema for them (`warehouse.views`). Its text is `ddl.py`'s. It follows its table: what it
-shows is still there when the table has changed, so it is brought up to date after it.
+Only for contracts that name a schema for views (`warehouse.views`). `ddl.py` has the text. Columns are never dropped, so
+a view stays valid when its table changes, and is updated afterwards.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ddb_assets.column_type import SqlType
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ddl
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Warehouse, WarehouseError
+from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Standing, Warehouse, WarehouseError
 from ddb_assets.warehouse.sql import DELETED_AT, Statement, Table
 
 
@@ -21,27 +21,27 @@ def view_of(table: Table, options: WarehouseOptions) -> Table | None:
     return Table(options.views, table.name) if options.views else None
 
 
-def check_free(warehouse: Warehouse, view: Table, table: Table) -> None:
-    """Raises LoadError when somebody else has something of the view's name: only our own views are ever replaced."""
+def check_free(warehouse: Warehouse, view: Table, table: Table) -> Standing | None:
+    """Our view, if it exists. Raises LoadError if the name belongs to somebody else's table or view."""
     found = warehouse.standing(view)
     if found and not (found.kind == "view" and reads(found.definition, table)):
         whose = f" of {found.owner}" if found.owner else ""
         raise LoadError(
-            f"{view} is to be the view of {table}, and there is another {found.kind}{whose} of that name: rename it, or "
+            f"{view} must be the view of {table}, but there is another {found.kind}{whose} of that name: rename it, or "
             f"name another schema in warehouse.views"
         )
+    return found
 
 
-def show(warehouse: Warehouse, view: Table, table: Table, types: Mapping[str, SqlType]) -> None:
-    """Makes the view of a table that had none when it was made, or one of other columns or rows."""
-    found = warehouse.standing(view)
+def show(warehouse: Warehouse, view: Table, table: Table, types: Mapping[str, SqlType], found: Standing | None) -> None:
+    """Creates the view, or replaces one that shows other columns or rows."""
     same = found and (DELETED_AT in found.definition) == (DELETED_AT in types)
     if not same or not warehouse.is_view(view, ddl.shown(types)):
         replace_view(warehouse, view, ddl.create_view(view, table, types))
 
 
 def replace_view(warehouse: Warehouse, view: Table, made: Statement) -> None:
-    """Replaces the view; where it can only be dropped and made, in one transaction."""
+    """Replaces the view; if that is refused, drops and creates it in one transaction."""
     try:
         warehouse.execute(made)
     except InterruptedLoadError:

@@ -100,4 +100,4 @@ def test_a_forgotten_sort_key_is_named(tmp_path: Path, shell: Shell) -> None:
     exports = case("forgotten_sort_key_bricks_table", tmp_path)
     said = shell.load(exports / "export", "--key", "pk", code=1).output
     assert "Its key was given as 'pk' alone: if the table has a sort key, add it (--key pk,SORT_KEY" in said
-    assert "told apart by them: 'sk'" in said
+    assert "which distinguish them: 'sk'" in said

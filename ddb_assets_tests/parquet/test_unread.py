@@ -13,6 +13,7 @@ from ddb_assets.parquet import unread
 from ddb_assets.parquet.flatten import flatten
 from ddb_assets.parquet.key_check import WrongKeyError
 from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets.table import KeySchema, Table
 from ddb_assets_tests.exports.written_export import write_export
 from ddb_assets_tests.parquet.flattening import STORAGE
@@ -23,12 +24,19 @@ BAD = {"N": "3x"}
 
 
 def flattened(
-    folder: Path, lines: list[bytes], key: str = "pk", *, incremental: bool = False, **contract: Any
+    folder: Path,
+    lines: list[bytes],
+    key: str = "pk",
+    *,
+    incremental: bool = False,
+    schemas: SchemaStore | None = None,
+    **contract: Any,
 ) -> Report:
     source = write_export(STORAGE, str(folder / "bucket"), lines=[lines], incremental=incremental)
     table = Table.model_validate({"table": "Orders", **contract})
     keys = KeySchema.of(key.split(","))
-    return flatten(STORAGE, read_export(STORAGE, source), table=table, key=keys, out=str(folder / "out")).report
+    export, out = read_export(STORAGE, source), str(folder / "out")
+    return flatten(STORAGE, export, table=table, key=keys, out=out, schemas=schemas).report
 
 
 def line(**attributes: Any) -> bytes:
@@ -83,9 +91,21 @@ KEYED = {
 def test_a_key_is_read_where_it_can_be_told(tmp_path: Path, name: str) -> None:
     bad, _ = BAD_LINES[name]
     report = flattened(tmp_path, [*GOOD, bad])
-    expected = ["z"] if name in KEYED else ["g1 "] if name == "key with a trailing blank" else []
+    expected = ["z"] if name in KEYED else []
     assert [key for key, _ in keys(report)] == expected
-    assert report.unkeyed == 1 - len(expected)
+    assert report.without_row == (name == "key with a trailing blank")
+    assert report.unkeyed == 1 - len(expected) - report.without_row
+
+
+def test_a_key_that_no_row_can_have_is_neither_unread_nor_unknown(tmp_path: Path) -> None:
+    """Whatever else is wrong with its item; a masked key has no blank, and a row."""
+    texts = ("k ", "k  ", "a\0b", "\0")
+    lines = [line(pk={"S": text}, **more) for text in texts for more in ({}, {"n": BAD})]
+    report = flattened(tmp_path / "1", [*GOOD, *lines, line(pk={"S": "z"}, n=BAD)])
+    assert (report.quarantined, report.without_row, report.missed, report.unkeyed) == (9, 8, 1, 0)
+    assert [key for key, _ in keys(report)] == ["z"]
+    masked = flattened(tmp_path / "2", [*GOOD, line(pk={"S": "k "}, n=BAD)], columns={"pk": {"mask": "sha256"}})
+    assert (masked.quarantined, masked.without_row, len(keys(masked))) == (1, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -179,13 +179,13 @@ def test_what_a_load_leaves_behind_is_found(world: World, over_redshift: Redshif
     source.put(1, "a", "first", "x")
     made = source.full(5)
     over_redshift.execute(Statement(f'CREATE TEMP TABLE "_ddb_stage_{over_redshift.session}_0" (a BIGINT)'))
-    assert over_redshift.leftovers(made.root) == [f"_ddb_stage_{over_redshift.session}_0"]
+    assert over_redshift.leftovers([made.root]) == [f"_ddb_stage_{over_redshift.session}_0"]
     over_redshift.execute(Statement(f'DROP TABLE "_ddb_stage_{over_redshift.session}_0"'))
     uri = f"s3://staging/copy/_ddb_copy_{over_redshift.session}/orders/manifest.json"
     world.lake.storage.write(uri, b"{}")
-    assert over_redshift.leftovers(made.root) == [uri]
+    assert over_redshift.leftovers([made.root]) == [uri]
     world.lake.storage.delete([uri])
-    assert over_redshift.leftovers(made.root) == []
+    assert over_redshift.leftovers([made.root]) == []
 
 
 @pytest.mark.parametrize(

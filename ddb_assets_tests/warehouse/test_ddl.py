@@ -278,7 +278,7 @@ def test_a_load_without_statistics_is_a_load(
     result = load(over_redshift, source.full(5))
     assert (result.applied, result.sequence, result.rows) == (True, 1, {"orders": 1, "orders__lines": 1})
     refused, lost = result.remarks
-    assert refused == "the load is done, but the statistics of 'orders' are as they were: disk full"
+    assert refused == "the load is done, but the statistics of 'orders' could not be updated: disk full"
     assert "of 'orders__lines' are as they were: the connection to Redshift" in lost
 
 

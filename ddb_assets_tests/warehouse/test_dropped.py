@@ -35,12 +35,15 @@ def test_what_was_dropped_is_missed_until_a_newer_full_export_brings_it_back(
     filled(warehouse, source)
     warehouse.execute(Statement(statement))
     source.put(21, "d", "fourth", "z")
-    with pytest.raises(LoadError, match="somebody dropped it") as refused:
+    with pytest.raises(LoadError, match="has been dropped since") as refused:
         load(warehouse, source.window(20, 30))
     assert gone in str(refused.value)
     assert "materialize snapshots/orders" in str(refused.value)
-    with pytest.raises(LoadError, match="somebody dropped it"):
+    with pytest.raises(LoadError, match="has been dropped since"):
         load(warehouse, source.full(10), force=True)  # what the window brought would keep its hole
+    for unreadable in ({"unread": "c"}, {"unkeyed": "c"}):
+        with pytest.raises(LoadError, match="has been dropped since"):
+            load(warehouse, source.full(30, **unreadable), max_quarantined=1)  # the row of `c` would keep its hole
     assert load(warehouse, source.full(30)).applied
     assert read(warehouse) == {key: item for key, (_, item) in source.state(30).items()}
     source.put(31, "d", "fifth")

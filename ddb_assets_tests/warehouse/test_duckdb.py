@@ -13,6 +13,7 @@ from ddb_assets.parquet.report import Report
 from ddb_assets.resources.storage import Storage
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.duckdb_dialect import to_duckdb
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError, WarehouseError
 from ddb_assets.warehouse.sql import Statement
@@ -52,6 +53,21 @@ def test_a_schema_named_like_the_file_is_no_matter(tmp_path: Path, source: Sourc
     source.put(1, "a", "x")
     with DuckDBWarehouse(tmp_path / "sales.duckdb") as warehouse:
         assert load(warehouse, source.full(10), schema="sales").table_rows["orders"] == 1
+
+
+def test_statements_are_translated_once_whatever_the_connection(source: Source) -> None:
+    source.put(1, "a", "x", "y")
+    export, misses = source.full(10), list[int]()
+    for _ in range(2):
+        with DuckDBWarehouse(":memory:") as warehouse:
+            load(warehouse, export)
+        misses.append(to_duckdb.cache_info().misses)
+    assert misses[0] == misses[1]
+
+
+def test_bytes_of_texts_and_of_bytes_are_counted(duckdb: DuckDBWarehouse) -> None:
+    duckdb.connection.execute("CREATE TABLE v AS SELECT 'é' AS t, '\\x00\\xFFA'::BLOB AS b, NULL::VARCHAR AS n")
+    assert duckdb.fetch(Statement("SELECT OCTET_LENGTH(t), OCTET_LENGTH(b), OCTET_LENGTH(n) FROM v")) == [(2, 3, None)]
 
 
 @pytest.mark.parametrize("path", ["md:sales", "s3://b/x.duckdb", "https://host/x.duckdb", ":memory:", "postgres:db=x"])

@@ -1,16 +1,20 @@
 """Rows of two identities never meet in one table: the load refuses them until the table is started over."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ddb_assets.parquet.report import Column, Report
 from ddb_assets.parquet.schema_store import SchemaStoreError
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.sql import Statement
 from ddb_assets_tests.parquet.test_identity import HMAC, SECRET, made
+from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
+from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, VERSION, at, relation, report, write
 
 
 @pytest.fixture
@@ -38,6 +42,34 @@ def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
     assert (result.applied, result.sequence, count(loaded)) == (True, 2, 1)
     with pytest.raises(LoadError, match="does not go with the rows"):
         load(loaded, made(tmp_path, export=2, restart=True).report)
+
+
+def test_a_column_of_another_kind_is_dropped_by_hand_before_a_table_starts_over(
+    warehouse: AnyWarehouse, tmp_path: Path
+) -> None:
+    """A load never deletes values before it has the new ones, and the key of bytes cannot become its mask."""
+    old: dict[str, tuple[str, object]] = {"order_id": ("VARBYTE(16)", b"a"), "flag": ("VARCHAR(16)", "yes")}
+    new: dict[str, tuple[str, object]] = {"order_id": ("VARCHAR(64)", "masked"), "flag": ("BOOLEAN", True)}
+    load(warehouse, keyed(tmp_path, 5, old))
+    for column in ("order_id", "flag"):
+        with pytest.raises(LoadError, match=rf'DROP COLUMN "{column}" and load .*, or .* with restart') as no:
+            load(warehouse, keyed(tmp_path, 9, new), restart=True)
+        assert select(warehouse, "SELECT COUNT(*) FROM orders") == [(1,)]
+        (statement,) = re.findall(r"ALTER TABLE \S+ DROP COLUMN \S+", str(no.value))
+        warehouse.execute(Statement(statement))
+    load(warehouse, keyed(tmp_path, 9, new), restart=True)
+    assert select(warehouse, "SELECT order_id, flag FROM orders") == [("masked", True)]
+
+
+def keyed(folder: Path, time: int, values: dict[str, tuple[str, object]]) -> Report:
+    """A full export of one item, its columns by name with type and value."""
+    columns = [
+        Column(name=name, path=(name,), type=kind, role="key" if name == "order_id" else "value")
+        for name, (kind, _) in values.items()
+    ]
+    row = {name: value for name, (_, value) in values.items()} | {"_ddb_version": BASE_MICROS + time}
+    made = relation("orders", (*columns, VERSION, EXTRA))
+    return report([write(folder / str(time), made, [row])], export_time=at(time))
 
 
 def test_a_load_after_the_secret_was_rotated_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

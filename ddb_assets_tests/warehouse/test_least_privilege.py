@@ -90,6 +90,18 @@ def test_the_whole_chain_takes_a_schema_of_ones_own_and_no_more(
     assert len(select(loader, "SELECT relation FROM own._ddb_loads")) == 5
 
 
+def test_a_view_of_all_ledgers_that_is_somebody_elses_is_not_tried_each_time(
+    admin: RedshiftWarehouse, loader: RedshiftWarehouse, redshift: RedshiftServer, source: Source
+) -> None:
+    source.put(1, "a", "x")
+    load(loader, source.full(5))
+    for text in ("DROP VIEW own._ddb_loads", "CREATE VIEW own._ddb_loads AS SELECT 1 AS a WITH NO SCHEMA BINDING"):
+        admin.execute(Statement(text))
+    redshift.statements.clear()
+    assert load(loader, source.full(6)).applied
+    assert not [text for text in redshift.statements if "VIEW" in text]
+
+
 def test_a_schema_that_is_not_there_is_asked_of_the_administrator(
     admin: RedshiftWarehouse, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,11 +161,11 @@ def test_a_table_of_somebody_else_is_neither_read_nor_changed(
     """Its columns are hidden from us; that must not look as if there were none."""
     source.put(1, "a", "x")
     admin.execute(Statement("CREATE TABLE own.orders (a INTEGER)"))
-    with pytest.raises(LoadError, match=r'"own"\."orders" is there of awsuser, and we may not read it: .* OWNER TO'):
+    with pytest.raises(LoadError, match=r'"own"\."orders" of awsuser exists, but we may not read it: .* OWNER TO'):
         load(loader, source.full(5))
     admin.execute(Statement("GRANT SELECT ON own.orders TO loader"))
     with pytest.raises(
-        LoadError, match=r"of awsuser is there and no load has made it, as it has no column _ddb_version"
+        LoadError, match=r"of awsuser exists, but no load has created it, as it has no column _ddb_version"
     ):
         load(loader, source.full(5))
 

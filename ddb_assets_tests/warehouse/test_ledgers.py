@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.redshift import RedshiftWarehouse
 from ddb_assets.warehouse.redshift_settings import PASSWORD
-from ddb_assets.warehouse.sql import Statement
+from ddb_assets.warehouse.sql import Statement, Table
 from ddb_assets_tests.places import s3_server
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
@@ -179,9 +180,33 @@ def test_the_ledger_that_all_tables_shared_is_honoured(warehouse: AnyWarehouse, 
     assert load(warehouse, source.window(20, 30)).sequence == 3
 
 
+def test_two_loads_at_once_move_the_shared_ledger_once(
+    redshift: RedshiftServer,
+    over_redshift: RedshiftWarehouse,
+    source: Source,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second has seen it as well, and waits for the lock of the first."""
+    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.05,) * 8)
+    load(over_redshift, source.full(5))
+    shared_again(over_redshift)
+    both, transaction = threading.Barrier(2), RedshiftWarehouse.transaction
+
+    def together(warehouse: RedshiftWarehouse, lock: Table | None = None) -> AbstractContextManager[None]:
+        if lock == Table("public", "_ddb_loads"):
+            both.wait(10)
+        return transaction(warehouse, lock)
+
+    monkeypatch.setattr(RedshiftWarehouse, "transaction", together)
+    assert at_once(*(loading(redshift, exported(tmp_path, name, 5, "k")) for name in NAMES[:2])) == []
+    shown = select(over_redshift, "SELECT relation FROM _ddb_loads ORDER BY relation")
+    assert shown == [("alpha",), ("beta",), ("orders",)]
+
+
 def test_a_table_that_is_no_ledger_is_not_taken_for_one(warehouse: AnyWarehouse, source: Source) -> None:
     warehouse.execute(Statement("CREATE TABLE _ddb_loads (a VARCHAR(9))"))
-    with pytest.raises(LoadError, match=r"_ddb_loads.* is there and is no ledger of loads: rename it"):
+    with pytest.raises(LoadError, match=r"_ddb_loads.* exists and is no ledger of loads: rename it"):
         load(warehouse, source.full(5))
     assert select(warehouse, "SELECT COUNT(*) FROM _ddb_loads") == [(0,)]
 

@@ -398,10 +398,14 @@ def test_a_damaged_part_is_named(warehouse: AnyWarehouse, tmp_path: Path, place:
 
 
 def test_two_tables_with_one_name_are_told_apart(warehouse: AnyWarehouse, source: Source) -> None:
+    source.put(1, "a", "x")
     load(warehouse, source.full(10))
-    with pytest.raises(LoadError, match="give one of the two tables another name or schema"):
-        load(warehouse, source.full(20, table_arn="arn:aws:dynamodb:eu-west-1:123456789012:table/Other"))
+    source.put(11, "b", "y")
     other = source.full(20, table_arn="arn:aws:dynamodb:eu-west-1:123456789012:table/Other")
+    for restart in (False, True):
+        with pytest.raises(LoadError, match=r"give one of the two tables another name or schema$"):
+            load(warehouse, other, restart=restart)
+    assert set(read(warehouse)) == {"a"}
     assert load(warehouse, other, schema="elsewhere").applied
 
 

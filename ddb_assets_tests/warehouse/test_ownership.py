@@ -40,7 +40,7 @@ def test_a_table_named_like_the_list_of_another_changes_nothing(
 ) -> None:
     source.put(1, "a", "first", "x", "y")
     load(warehouse, source.full(3))
-    with pytest.raises(LoadError, match=r"orders__lines.* is there and no load of Orders has made it"):
+    with pytest.raises(LoadError, match=r"orders__lines.* exists, but no load of Orders has created it"):
         load(warehouse, named(tmp_path / "other", "orders__lines"))
     assert read(warehouse) == {"a": Item("first", ("x", "y"))}
     source.put(4, "b", "second", "z")
@@ -53,7 +53,7 @@ def test_a_list_named_like_another_table_changes_nothing(
 ) -> None:
     load(warehouse, named(tmp_path / "other", "orders__lines"))
     source.put(1, "a", "first", "x")
-    with pytest.raises(LoadError, match=r"orders__lines.* is a table of items already"):
+    with pytest.raises(LoadError, match=r"orders__lines.* is already a table of items"):
         load(warehouse, source.full(3))
     assert select(warehouse, "SELECT order_id, note FROM orders__lines") == [("z", "other")]
 
@@ -72,7 +72,7 @@ def test_two_lists_of_one_name_are_told_apart(warehouse: AnyWarehouse, tmp_path:
         return report(relations, export_time=at(5 + place), table_arn=arn)
 
     load(warehouse, export("a", OTHER, 0))
-    with pytest.raises(LoadError, match=r"a__b__c.* has rows, and no load of Orders has put them there"):
+    with pytest.raises(LoadError, match=r"a__b__c.* has rows, but by its ledger no load of Orders has written them"):
         load(warehouse, export("a__b", OTHER + "2", 0))
     assert select(warehouse, 'SELECT "value" FROM a__b__c') == [("a",)]
 

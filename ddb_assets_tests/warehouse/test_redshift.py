@@ -101,7 +101,7 @@ def test_conflicts_without_end_are_an_error(
     monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0, 0.0))
     for number in (1, 2, 3):
         redshift.faults.fail_statement(number, CONFLICT)
-    with pytest.raises(WarehouseError, match="beside another transaction: 1023: Serializable isolation violation"):
+    with pytest.raises(WarehouseError, match="because of another transaction: 1023: Serializable isolation violation"):
         load(over_redshift, exports[0])
 
 

@@ -1,5 +1,9 @@
 """What of Redshift's refusals passes when the same is done again, and what becomes of a load that met it."""
 
+import time
+from contextlib import ExitStack
+from types import SimpleNamespace
+
 import pytest
 
 from ddb_assets.parquet.report import Report
@@ -57,6 +61,36 @@ def test_what_passes_by_itself_is_tried_again(
     assert armed == [first]
     assert read(over_redshift) == {"a": Item("second", ("y",))}
     assert select(over_redshift, "SELECT COUNT(*) FROM _ddb_loads") == [(2,)]
+
+
+@pytest.mark.parametrize("first", ["SELECT 1 FROM pg_namespace", "COPY"])
+def test_a_restart_of_the_cluster_is_waited_for(
+    over_redshift: RedshiftWarehouse,
+    redshift: RedshiftServer,
+    exports: tuple[Report, Report],
+    monkeypatch: pytest.MonkeyPatch,
+    first: str,
+) -> None:
+    """At first the server does not answer; before the transaction and within it."""
+    load(over_redshift, exports[0])
+    execute, away, pauses = over_redshift._run, ExitStack(), list[float]()
+
+    def restarting(statement: Statement) -> object:
+        if not pauses and statement.text.startswith(first):
+            away.enter_context(redshift.down())
+        return execute(statement)
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            away.close()
+
+    monkeypatch.setattr(over_redshift, "_run", restarting)
+    monkeypatch.setattr("ddb_assets.warehouse.load.time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
+    with away:
+        assert load(over_redshift, exports[1]).applied
+    assert len(pauses) == 3
+    assert read(over_redshift) == {"a": Item("second", ("y",))}
 
 
 def fail_at(

@@ -26,7 +26,7 @@ def test_rows_without_keys_are_refused(warehouse: AnyWarehouse, tmp_path: Path) 
 def test_what_a_frozen_contract_does_not_know_is_refused(warehouse: AnyWarehouse, source: Source) -> None:
     made = source.full(1).model_copy(update={"misfits": {"frozen": {"new": 2}}})
     with pytest.raises(
-        LoadError, match="frozen contract of Orders does not know, in 2 values at new: nothing was loaded"
+        LoadError, match="has 2 values that the frozen contract of Orders does not know, at new: nothing was loaded"
     ):
         load(warehouse, made)
 

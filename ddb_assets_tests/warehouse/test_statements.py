@@ -26,6 +26,7 @@ from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.table import WarehouseOptions
 from ddb_assets.warehouse import ddl, evolution
+from ddb_assets.warehouse.history import newest_baseline
 from ddb_assets.warehouse.inspection import inspect
 from ddb_assets.warehouse.ledger import loads
 from ddb_assets.warehouse.load import load
@@ -206,6 +207,7 @@ def dropped_by_somebody(warehouse: RedshiftWarehouse, folder: Path) -> None:
     warehouse.execute(Statement("ALTER TABLE public.orders DROP COLUMN note"))
     load(warehouse, source.full(20))
     assert len(loads(warehouse, "public", "orders")) == 2
+    assert newest_baseline(warehouse, "public", "orders")
 
 
 SCENES = (

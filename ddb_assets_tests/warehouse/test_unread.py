@@ -1,14 +1,21 @@
 """What could not be read is not absent: such items keep the rows they had, marked, and too many of them are refused."""
 
+import json
 from datetime import timedelta
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
 from ddb_assets.parquet.report import Report
+from ddb_assets.parquet.schema_store import SchemaStore
+from ddb_assets.resources.storage import Storage
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql import Table
+from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets_tests.parquet.test_incremental import change
+from ddb_assets_tests.parquet.test_unread import flattened, line
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, tables, wipe
 from ddb_assets_tests.warehouse.exports import BASE, BASE_MICROS, Item, Source
 from ddb_assets_tests.warehouse.test_windows import items
@@ -97,6 +104,26 @@ def test_a_full_export_with_an_unknown_key_deletes_nothing(warehouse: AnyWarehou
     assert state(warehouse) == ({**kept, "b": Item("second b", ("z",))}, {"a": 20, "c": 20})
     load(warehouse, orders.full(30))
     assert state(warehouse) == (items(orders, 30), {})
+
+
+def test_a_key_that_no_row_can_have_hides_nothing(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+    """Redshift equals `a` and `a `, and may cut a text at U+0000: such items are quarantined whatever they hold."""
+    schemas = SchemaStore(Storage(), str(tmp_path / "schemas"))
+    kept = [line(pk={"S": key}) for key in ("b", "a ", "a  ", "c\0d")]
+    load(warehouse, flattened(tmp_path / "1", [line(pk={"S": "a"}), *kept], schemas=schemas), max_quarantined=LIMIT)
+    assert select(warehouse, "SELECT pk FROM orders ORDER BY pk") == [("a",), ("b",)]
+    result = load(warehouse, flattened(tmp_path / "2", kept, schemas=schemas), max_quarantined=LIMIT, force=True)
+    assert (result.quarantined, result.kept_stale) == (3, 0)
+    assert select(warehouse, "SELECT pk FROM orders") == [("b",)]
+    window = [json.dumps(change(key, NewImage={})).encode() for key in ("b ", "b\0")]
+    late = flattened(tmp_path / "3", window, incremental=True, schemas=schemas)
+    assert load(warehouse, late, max_quarantined=LIMIT).quarantined == 2  # though nothing of it could be read
+    assert "_ddb_unread__orders" not in {name for _, name in tables(warehouse)}
+    assert select(warehouse, "SELECT without_row, unkeyed FROM _ddb_loads ORDER BY sequence") == [
+        (3, 0),
+        (3, 0),
+        (2, 0),
+    ]
 
 
 def test_a_window_marks_the_rows_of_what_it_could_not_read(warehouse: AnyWarehouse, orders: Source) -> None:
@@ -199,6 +226,78 @@ def test_a_delete_that_is_forgotten_is_not_undone_past_an_incomplete_baseline(
     with pytest.raises(LoadError, match="deletes older than that have been forgotten"):
         load(warehouse, late)
     assert "a" not in read(warehouse)
+
+
+@pytest.fixture
+def sent(warehouse: AnyWarehouse, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that loads execute."""
+    texts: list[str] = []
+    execute = warehouse.execute
+
+    def noted(statement: Statement) -> None:
+        texts.append(statement.text)
+        execute(statement)
+
+    monkeypatch.setattr(warehouse, "execute", noted)
+    return texts
+
+
+def test_a_load_compares_with_those_baselines_only_that_are_newer(
+    warehouse: AnyWarehouse, orders: Source, sent: list[str]
+) -> None:
+    late = orders.full(5), orders.window(10, 15)
+    for time in (10, 20, 30):
+        load(warehouse, orders.full(time, unread="a" if time > 10 else ""), max_quarantined=LIMIT)
+    orders.put(31, "b", "second b")
+    assert [_compared(sent, warehouse, export) for export in (orders.window(30, 40), *late)] == [0, 3, 2]
+    assert read(warehouse)["b"] == Item("second b")
+
+
+def _compared(sent: list[str], warehouse: AnyWarehouse, export: Report) -> int:
+    """How often the load compares what is staged with the time of a baseline."""
+    sent.clear()
+    load(warehouse, export)
+    return sum('DELETE FROM "_ddb_stage_' in text and '_ddb_version" < ?' in text for text in sent)
+
+
+def test_loads_that_follow_a_complete_baseline_do_not_look_for_unread_items(
+    warehouse: AnyWarehouse, orders: Source, sent: list[str]
+) -> None:
+    load(warehouse, orders.full(10))
+    orders.put(12, "a", "second a")
+    orders.put(13, "c", "second c")
+    late = orders.window(10, 20, unkeyed="a")
+    load(warehouse, orders.window(10, 20, unread="a"), max_quarantined=LIMIT)
+    load(warehouse, orders.full(30))
+    assert state(warehouse) == (items(orders, 30), {})
+    orders.put(31, "b", "second b")
+    sent.clear()
+    load(warehouse, orders.window(30, 40))
+    assert not [text for text in sent if "_ddb_unread__orders" in text or "_ddb_stale_since" in text]
+    load(warehouse, late, max_quarantined=LIMIT, force=True)
+    assert state(warehouse) == (items(orders, 40), {})
+
+
+def test_marks_that_are_right_are_not_written_again(
+    duckdb: DuckDBWarehouse, orders: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(duckdb, orders.full(10))
+    orders.put(12, "a", "second a")
+    orders.put(13, "b", "second b")
+    orders.put(14, "d", "first d")
+    load(duckdb, orders.window(10, 20, unread="ab"), max_quarantined=LIMIT)
+    orders.put(21, "b", "third b")
+    orders.put(22, "c", "second c")
+    execute, changed = duckdb.execute, list[int]()
+
+    def counted(statement: Statement) -> None:
+        execute(statement)
+        if statement.text.startswith('UPDATE "main"."orders"'):
+            changed.append(duckdb.connection.fetchall()[0][0])
+
+    monkeypatch.setattr(duckdb, "execute", counted)
+    load(duckdb, orders.window(20, 30, unread="c"), max_quarantined=LIMIT)
+    assert (changed, stale(duckdb)) == ([1], {"a": 12, "c": 22})
 
 
 def test_tables_without_such_items_have_none_of_it(warehouse: AnyWarehouse, orders: Source) -> None:

@@ -17,7 +17,7 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class Names:
-    """The names PostgreSQL knows, and what they stand for. `remember` is told every long name once."""
+    """The names PostgreSQL knows, and what they stand for. `remember` gets every long name once."""
 
     def __init__(self, remember: Callable[[str, str], None]) -> None:
         self._remember = remember

@@ -8,7 +8,8 @@ import socket
 import ssl
 import threading
 from collections import deque
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -60,11 +61,13 @@ class RedshiftServer:
         self._sessions: set[Session] = set()
         self._threads: list[threading.Thread] = []
         self._stack = ExitStack()
+        self._door = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             listening = stack.enter_context(socket.create_server((HOST, self.port)))
             self.port = listening.getsockname()[1]
+            stack.callback(self._close_door)
             path = stack.enter_context(postgres())
             self.folder = path.parent.parent
             self._prepare(path)
@@ -88,11 +91,7 @@ class RedshiftServer:
                 tls=self._tls,
                 late_views=set(),
             )
-            stack.callback(self._disconnect)
-            acceptor = threading.Thread(target=self._accept, args=(listening,), name="redshift", daemon=True)
-            acceptor.start()
-            stack.callback(acceptor.join)
-            stack.callback(listening.shutdown, socket.SHUT_RDWR)
+            self._open_door(listening)
             self._stack = stack.pop_all()
         return self
 
@@ -105,6 +104,28 @@ class RedshiftServer:
     def url(self) -> str:
         """Where it is, in the form of a warehouse URL, without the password."""
         return f"redshift://{self.user}@{self.host}:{self.port}/{self.database}"
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Within the block the server does not answer, like a cluster that restarts: sessions end, committed data stay."""
+        self._close_door()
+        try:
+            yield
+        finally:
+            self._open_door(socket.create_server((HOST, self.port)))
+
+    def _open_door(self, listening: socket.socket) -> None:
+        with ExitStack() as stack:
+            stack.enter_context(listening)
+            stack.callback(self._disconnect)
+            acceptor = threading.Thread(target=self._accept, args=(listening,), name="redshift", daemon=True)
+            acceptor.start()
+            stack.callback(acceptor.join)
+            stack.callback(listening.shutdown, socket.SHUT_RDWR)
+            self._door = stack.pop_all()
+
+    def _close_door(self) -> None:
+        self._door.close()
 
     def _prepare(self, path: Path) -> None:
         with Backend(path, SUPERUSER, "postgres") as backend:

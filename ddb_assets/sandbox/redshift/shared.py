@@ -17,7 +17,7 @@ VARCHAR, SUPER, VARBYTE = 1043, 4000, 6551
 
 @dataclass(frozen=True)
 class Shared:
-    """One server's state. `oids` leads from PostgreSQL's types to Redshift's; `note` is told every statement.
+    """One server's state. `oids` leads from PostgreSQL's types to Redshift's; `note` gets every statement.
 
     `late_views` are the names of all views without a binding that were ever made.
     """

@@ -182,7 +182,7 @@ SELECT current_database()::text AS database_name, redshift.name_of(n.nspname) AS
     redshift.name_of(c.relname) AS table_name, redshift.name_of(a.attname) AS column_name,
     row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum)::integer AS ordinal_position,
     redshift.type_name(a.atttypid, a.atttypmod) AS data_type,
-    pg_get_expr(f.adbin, f.adrelid) AS column_default,
+    coalesce(pg_get_expr(f.adbin, f.adrelid), '') AS column_default,  -- NULL or empty: the guide does not say
     coalesce(e.encoding, CASE WHEN c.relpersistence = 't' OR a.attnum = ANY (d.sortkeys) THEN 'none'
         WHEN t.typname IN ('bool', 'float4', 'float8') THEN 'none'
         WHEN t.typname IN ('rs_varchar', 'bpchar', 'varbyte') THEN 'lzo'
