@@ -79,11 +79,11 @@ def flatten(
 ) -> Flattened:
     """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run of ours left there.
 
-    Writes `<relation>/part-*.parquet`, `_quarantine/*.jsonl`, `schema.json`, `profile.json`, and when all of it is there
-    and adds up `report.json`. The former content goes after that; a run that fails leaves the folder as it was. The
-    table's schema comes from `schemas` and goes back there when it has grown; without a store it is inferred. With
-    `restart` a new line of schema documents begins, whatever the stored one says of key, masks and columns.
-    `on_progress` gets how many more lines are done, from any thread.
+    Writes `<relation>/part-*.parquet` and `_quarantine/*.jsonl`, and when all of it is there and adds up `report.json`;
+    then `schema.json` and `profile.json`, and the former content goes. A run that fails before its report leaves the folder
+    as it was; after that the new content stands, and the next run clears up. The table's schema comes from `schemas` and
+    goes back there when it has grown; without a store it is inferred. With `restart` a new line of schema documents begins,
+    whatever the stored one says of key, masks and columns. `on_progress` gets how many more lines are done, from any thread.
 
     Raises FolderError for a folder that is not for us to fill, SchemaError for a stored schema that does not go with this
     run, FlattenError for counts that do not add up, ManifestError for a damaged data file.

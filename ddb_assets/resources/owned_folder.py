@@ -71,8 +71,7 @@ class OwnedFolder:
     """One folder and the run that fills it. `listed` are the URIs that its present list names, with the list itself.
 
     Raises FolderError when a file lies there that neither the list names nor a claimed run has written; nothing has been
-    touched then. `fixed` are names that a run writes without its id: after a run that was killed they are ours, too.
-    `permanent` tells of files of ours that stay whatever happens, for others refer to them.
+    touched then. `permanent` says which files of ours stay whatever happens, because others refer to them.
     """
 
     def __init__(
@@ -81,14 +80,13 @@ class OwnedFolder:
         folder: str,
         listed: Iterable[str],
         *,
-        fixed: Iterable[str] = (),
         permanent: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.storage, self.uri = storage, folder
         self.run = secrets.token_hex(RUN_DIGITS // 2)
         present = [entry.uri for entry in storage.list(folder)]
         runs = self._known_runs(present)
-        known = {*listed, *(self.named(name) for name in (fixed if runs else ()))}
+        known = set(listed)
         refuse_others(
             folder,
             present,
@@ -96,6 +94,7 @@ class OwnedFolder:
         )
         self._former = {uri for uri in present if not permanent(uri)}
         self._written: list[str] = []
+        self._switched = False
         self._claim = self.named(f"{CLAIM}{self.run}.json")
         # whoever finds this claim knows the former runs too: once the list names the new files, nothing else does
         former = sorted({_run_of(uri) for uri in self._former} - {""})
@@ -112,13 +111,6 @@ class OwnedFolder:
         self._written.append(uri)
         return uri
 
-    def fixed(self, name: str) -> str:
-        """The URI of a file of this run that has one name in every run."""
-        uri = self.named(name)
-        if uri not in self._former:
-            self._written.append(uri)
-        return uri
-
     def wrote(self, uri: str) -> None:
         """Notes a file that this run made under a name of its own choice."""
         self._written.append(uri)
@@ -128,6 +120,11 @@ class OwnedFolder:
         if not self.storage.exists(self._claim):
             raise FolderError(f"another run has written to {self.uri} at the same time: run this again")
 
+    def switch(self, name: str, data: bytes) -> None:
+        """Writes the list of the new content, which is the folder's from here on."""
+        self._switched = True  # before the write: one that fails may have been done all the same
+        self.storage.write(self.named(name), data)
+
     def finish(self, listed: Iterable[str]) -> None:
         """Deletes what the folder held before and this run wrote in vain; `listed` are the files of the list now written."""
         kept = set(listed)
@@ -136,8 +133,12 @@ class OwnedFolder:
         self.storage.delete([uri for uri in gone if self._claimed(uri)])  # last: by them the others are known for ours
 
     def give_up(self) -> None:
-        """Deletes what this run wrote; what the folder held before is as it was."""
-        self.storage.delete([*self._written, self._claim])
+        """Deletes what this run wrote, so that the folder is as it was; nothing once a list may name those files.
+
+        Then the claim stays, and the next run that ends clears up.
+        """
+        if not self._switched:
+            self.storage.delete([*self._written, self._claim])
 
     def _known_runs(self, present: Iterable[str]) -> set[str]:
         """The runs whose claims are present, and those that they name."""
