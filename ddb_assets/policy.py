@@ -52,6 +52,7 @@ class Policy:
 
     `below` is the strictest way in which something below the path is hidden, `shapes` are the types in which that
     something can be found. `whole`: a value that is hidden as a whole, because it has another type than those.
+    `key`: a key attribute, which is written as it is or not at all, so that two keys never become one.
     """
 
     contract: ContractMode = "evolve"
@@ -63,6 +64,7 @@ class Policy:
     below: str | None = None
     shapes: frozenset[str] = frozenset()
     whole: bool = False
+    key: bool = False
 
     def of(self, descriptor: str) -> "Policy":
         """The policy for a value of this type.

@@ -72,14 +72,15 @@ class BlockReader:
     the full export that it follows, and be dropped as stale.
     """
 
-    key: tuple[str, ...]
     incremental: bool
     times: tuple[int, int]
     rules: Rules
     grow: Grow
 
-    def __post_init__(self) -> None:
-        self.rules.check_key(self.key)
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key attributes in order."""
+        return self.rules.key
 
     def read(self, lines: Lines, schema: Schema) -> Batch:
         """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""

@@ -128,7 +128,7 @@ class _Run:
         *,
         restart: bool,
     ) -> None:
-        rules = Rules.of(table, self._spill)
+        rules = Rules.of(table, key.attributes, self._spill)
         self.stored = None if restart else stored
         self.last_version = stored.version if stored else 0
         schema = start or self.stored or begin(table, key, export)
@@ -142,7 +142,7 @@ class _Run:
         self.on_progress = on_progress
         self.incremental = export.kind == "incremental"
         self.spilled: list[str] = []
-        self.reader = BlockReader(key.attributes, self.incremental, times(export), rules, self._grow)
+        self.reader = BlockReader(self.incremental, times(export), rules, self._grow)
         self.lock = threading.Lock()
         self.failed = threading.Event()
         self.parts = PartWriter(storage, folder.new, table.warehouse, export.item_count)

@@ -8,7 +8,7 @@ import hmac
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -57,36 +57,40 @@ def check_declared_keys(key: Sequence[str], table: Table) -> None:
 
 @dataclass(frozen=True)
 class Rules:
-    """A table's contract with what it takes to carry it out: the secret of its masks, and where long texts go."""
+    """A table's contract with what it takes to carry it out: its key, where long texts go, and the secret of its masks."""
 
     table: Table
+    key: tuple[str, ...]
     spill: Callable[[str], str]
     secret: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, table: Table, spill: Callable[[str], str]) -> "Rules":
-        """The rules of a contract; raises MaskError when it needs the secret and the environment has none."""
+    def of(cls, table: Table, key: tuple[str, ...], spill: Callable[[str], str]) -> "Rules":
+        """The rules of a contract.
+
+        Raises MaskError when it leaves out an attribute of the key, or needs the secret and the environment has none.
+        """
+        try:
+            table.check_key(key)
+        except ValueError as error:
+            raise MaskError(str(error)) from None
         secret = os.environ.get(MASK_SECRET, "").encode() or None
         if secret is None and any(options.mask == "hmac" for options in table.columns.values()):
             raise MaskError(
                 f"table {table.table} has a column with `mask: hmac`, and {MASK_SECRET} is not set: set it to a secret"
             )
-        return cls(table, spill, secret)
-
-    def check_key(self, key: Sequence[str]) -> None:
-        """Raises MaskError when the contract leaves out an attribute of the key."""
-        try:
-            self.table.check_key(key)
-        except ValueError as error:
-            raise MaskError(str(error)) from None
+        return cls(table, key, spill, secret)
 
     def said(self, error: AttributeValueError) -> str:
         """What is wrong with an item, without values when the contract hides any."""
         return error.without_values(self.table.shown(error.path)) if self.table.hides else str(error)
 
     def policy(self, where: tuple[Step, ...]) -> Policy:
-        """What the contract says of a path."""
-        return self.table.policy(where)
+        """What the contract says of a path; a key that is too long for its column is always quarantined."""
+        policy = self.table.policy(where)
+        if len(where) == 1 and where[0] in self.key:
+            return replace(policy, oversize="quarantine", key=True)
+        return policy
 
     def masked(self, mask: Mask, text: str) -> str | None:
         """What is written in a text's place."""

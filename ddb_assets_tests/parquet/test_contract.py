@@ -194,6 +194,26 @@ def test_a_declared_length_is_a_limit(flattening: Flattening) -> None:
     assert outcome.extra("k1") == {"a": "123456"}
 
 
+@pytest.mark.parametrize("oversize", ["extra", "truncate", "spill", "quarantine"])
+def test_a_key_that_is_too_long_is_quarantined_whatever_happens_to_other_texts(
+    flattening: Flattening, oversize: str
+) -> None:
+    keys = ["abcdefghijK", "abcdefghijL", "abcdefghij"]
+    columns = {"pk": {"type": "VARCHAR(10)"}}
+    outcome = flattening([{"pk": {"S": key}} for key in keys], oversize=oversize, columns=columns)
+    assert [row["pk"] for row in outcome.rows()] == ["abcdefghij"]
+    assert {found["reason"] for found in outcome.quarantined} == {"pk has 11 bytes, its column can have 10"}
+    assert (outcome.report.unkeyed, outcome.report.misfits) == (2, {})
+
+
+@pytest.mark.parametrize("contract", ["freeze", "discard_value"])
+def test_a_key_that_outgrows_a_column_that_may_not_grow_is_quarantined(flattening: Flattening, contract: str) -> None:
+    learnt(flattening)
+    outcome = flattening([{"pk": {"S": "x" * 17}}, {"a": {"S": "y" * 17}}], contract=contract, oversize="truncate")
+    assert [(row["pk"], row["a"]) for row in outcome.rows()] == [("k1", "y" * 16)]
+    assert outcome.quarantined[0]["reason"] == "pk has 17 bytes, its column can have 16"
+
+
 @pytest.mark.parametrize("declared", ["TIMESTAMPTZ", "DATE", "SUPER", "BOOLEAN", "DOUBLE PRECISION"])
 def test_a_key_is_declared_as_what_keeps_keys_apart(flattening: Flattening, declared: str) -> None:
     with pytest.raises(KeyTypeError, match=r"pk is a key attribute, .* declare one of"):

@@ -35,7 +35,7 @@ def read(items: list[dict[str, Any]]) -> tuple[Batch, int]:
         grown = extend(grown, seen, TABLE)
         return schema if grown.root == schema.root else grown
 
-    reader = BlockReader(("pk",), False, (1, 1), Rules.of(TABLE, lambda text: text), grow)
+    reader = BlockReader(False, (1, 1), Rules.of(TABLE, ("pk",), lambda text: text), grow)
     block = "".join(f"{json.dumps({'Item': item}, separators=(',', ':'))}\n" for item in items).encode()
     profile = cProfile.Profile()
     profile.enable()
