@@ -274,6 +274,7 @@ def is_beside(node: Node, descriptor: str, policy: Policy) -> bool:
     return bool(
         policy.type
         and not policy.mask
+        and not policy.key
         and descriptor not in node.accepts
         and descriptor in HOLDS.get(SqlType.parse(node.type or "").name, ())
     )

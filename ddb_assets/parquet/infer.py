@@ -12,8 +12,11 @@ from dataclasses import replace
 
 from ddb_assets.column_type import SqlType, join, storable, varchar
 from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
+from ddb_assets.parquet.key_type import check_declared_keys
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.observed_type import (
+    HOLDS,
+    KEY_HOLDS,
     ORDER,
     SCALARS,
     declared_form,
@@ -24,7 +27,7 @@ from ddb_assets.parquet.observed_type import (
     time_form,
 )
 from ddb_assets.parquet.profile import Seen
-from ddb_assets.parquet.rules import MASKED, check_declared_keys
+from ddb_assets.parquet.rules import MASKED
 from ddb_assets.parquet.schema import (
     ARRAYS,
     DELETED,
@@ -58,9 +61,9 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
 
     `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
     A column gets the type that the contract declares, whatever it had. Raises SchemaError when it is a key's, KeyTypeError
-    for a key of a type that no key may have.
+    for a key of a type that no key may have, or that holds none of its values.
     """
-    check_declared_keys(schema.key, table)
+    check_declared_keys(schema, table, seen)
     growth = _Growth(schema, table, export_id)
     root = growth.fields(schema.root, visible(seen, table), (), ())
     if root == schema.root:
@@ -246,18 +249,19 @@ class _Growth:
     def value(self, node: Node, seen: Seen, path: tuple[Step, ...], policy: Policy) -> Node:
         """A scalar: its first type stays; sizes grow; NULL is taken up beside it."""
         found: Descriptor | None = next((d for d in node.accepts if d != "NULL"), None)
+        keyed = len(path) == 1 and path[0] in self.schema.key
+        holds = KEY_HOLDS if keyed else HOLDS
         if found is None:
-            found = scalar_of(seen, policy, SCALARS)
+            found = scalar_of(seen, policy, holds)
         stored = SqlType.parse(node.type) if node.type else None
         type_, form = stored or varchar(0), node.form
         if policy.mask or policy.type:
             wanted = MASKED if policy.mask else storable(SqlType.parse(policy.type or ""))
-            type_ = self.declared(node, stored, wanted, path)
+            type_ = self.declared(node, stored, wanted, path, keyed=keyed)
             if stored and policy.type and not policy.mask and join(stored, type_) != type_:  # another kind of type
-                found, node = scalar_of(seen, policy, SCALARS), node.model_copy(update={"form": None, "other": None})
+                found, node = scalar_of(seen, policy, holds), node.model_copy(update={"form": None, "other": None})
             form = None if policy.mask else declared_form(seen, found, type_, node.form)
         elif found and seen.counts[found]:
-            keyed = len(path) == 1 and path[0] in self.schema.key
             type_, form = self.observed(node, found, seen, may_be_time=self.table.timestamps and not keyed)
         if str(type_) != node.type:
             self.note(
@@ -266,12 +270,14 @@ class _Growth:
         accepts = self.with_null((found,) if found else (), node, seen, path)
         return node.model_copy(update={"accepts": accepts, "type": str(type_), "form": form})
 
-    def declared(self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...]) -> SqlType:
+    def declared(
+        self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...], *, keyed: bool
+    ) -> SqlType:
         """The contract's type; a mask stays in a text column that is wider than it need be."""
         joined = join(stored, wanted) if stored else wanted
         if stored is None or (node.order or 0) > self.schema.settled or joined == wanted:
             return wanted
-        if len(path) == 1 and path[0] in self.schema.key:
+        if keyed:
             raise SchemaError(
                 f"{format_path(path)}: key column {node.name} is {stored} in the stored schema and cannot become {wanted}: "
                 "rows would not be found again; give the table another name with `name`"

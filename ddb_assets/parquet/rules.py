@@ -7,13 +7,13 @@ import hashlib
 import hmac
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.policy import ContractMode, Mask, Policy
 from ddb_assets.settings import MASK_SECRET
@@ -32,27 +32,8 @@ WHAT_HAPPENS: Mapping[ContractMode, str] = {"evolve": "extra", "freeze": "frozen
 """To a value that fits no column, by the contract; `discard_row` takes its whole item away."""
 
 
-KEY_TYPES = ("VARCHAR", "VARBYTE", "BIGINT", "DECIMAL")
-"""What a key may be declared as."""
-
-
 class MaskError(DdbAssetsError):
     """A contract asks for a mask that cannot be made."""
-
-
-class KeyTypeError(DdbAssetsError):
-    """A key is declared as a type in which different keys become one."""
-
-
-def check_declared_keys(key: Sequence[str], table: Table) -> None:
-    """Raises KeyTypeError that names the attribute and what it may be."""
-    for attribute in key:
-        declared = table.policy((attribute,)).type
-        if declared and SqlType.parse(declared).name not in KEY_TYPES:
-            raise KeyTypeError(
-                f"{format_path((attribute,))} is a key attribute, and {declared} does not keep all texts or numbers apart: "
-                f"declare one of {', '.join(KEY_TYPES)}, or nothing"
-            )
 
 
 @dataclass(frozen=True)
