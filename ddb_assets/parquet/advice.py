@@ -6,6 +6,7 @@ from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.profile import Seen
 
 MOST = 20
+NUMERIC = ("BIGINT", "DECIMAL", "DOUBLE PRECISION")
 
 
 def advice(flattened: Flattened) -> list[str]:
@@ -15,7 +16,7 @@ def advice(flattened: Flattened) -> list[str]:
     for path, node in flattened.schema.columns():
         name, here = format_path(path), seen.get(path, Seen())
         numbers = flattened.report.misfits.get("extra", {}).get(name, 0) if here.counts["N"] else 0
-        if numbers and node.kind == "value" and "N" not in node.accepts:
+        if numbers and node.kind == "value" and not (node.type or "").startswith(NUMERIC):
             type_ = numeric(here.integer_digits, here.scale, fits_bigint=here.fits_bigint)
             said.append(
                 f"{name}: {numbers:,} values are not in the column {node.name} {node.type} but in _ddb_extra, and there are "

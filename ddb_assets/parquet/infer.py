@@ -72,9 +72,10 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
 
 
 def agreed(schema: Schema, table: Table, export_id: str | None = None) -> Schema:
-    """The schema with lists and maps where the contract says so by now, of paths that took such values otherwise before.
+    """The schema as the contract has it by now: stored columns in their masks' and declared types, lists and maps as such.
 
-    Those that take none yet wait for the first one (`extend`). The same object when there is nothing to change.
+    A list or map that was not seen yet waits for its first value (`extend`). Masks and types hold under every contract.
+    The same object when there is nothing to change.
     """
     growth = _Growth(schema, table, export_id)
     root = growth.agreed(schema.root, ())
@@ -111,8 +112,6 @@ class _Growth:
         if not seen.total:
             return node
         if self.schema.version and policy.contract != "evolve":
-            if node and policy.mask and node.kind == "value":  # what is hidden is so under every contract
-                node = node.model_copy(update={"type": str(MASKED), "form": None})
             return node and self.nullable(node, seen, path)
         if node is not None and self.is_open(node, seen, policy):
             self.taken(path).discard(node.name or "")
@@ -158,12 +157,24 @@ class _Growth:
     def agreed(self, node: Node, path: tuple[Step, ...]) -> Node:
         """The node, and all below it, as `agreed` says."""
         if node.name and node.kind != "list":
-            taken = Counter(dict.fromkeys(node.readers, 1))
-            descriptor = self.redeclares(node, taken, path)
-            return self.redeclared(node, descriptor, path, Seen()) if descriptor else node
+            descriptor = self.redeclares(node, Counter(dict.fromkeys(node.readers, 1)), path)
+            column = self.retyped(node, path)
+            return self.redeclared(column, descriptor, path, Seen()) if descriptor else column
         fields = {name: self.agreed(field, (*path, name)) for name, field in node.fields.items()}
         element = node.element and self.agreed(node.element, (*path, None))
-        return node.model_copy(update={"fields": fields, "element": element})
+        former = node.former and self.retyped(node.former, path)
+        return node.model_copy(update={"fields": fields, "element": element, "former": former})
+
+    def retyped(self, node: Node, path: tuple[Step, ...]) -> Node:
+        """A stored column in the type of its mask or of its declaration.
+
+        In a type of another kind its next values decide what it reads; where those may decide nothing, it reads what it did.
+        """
+        policy = self.table.policy(path)
+        if node.kind != "value" or not (policy.mask or policy.type):
+            return node
+        reads = node.accepts if policy.contract != "evolve" else ()
+        return self.value(node, Seen(counts=Counter(reads)), path, policy)
 
     def redeclares(self, node: Node, counts: Counter[Descriptor], path: tuple[Step, ...]) -> Descriptor | None:
         """The type of values of which the contract says that they are no longer this column's; the most frequent."""

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import polars as pl
 import pytest
 
+from ddb_assets.parquet import output
 from ddb_assets.parquet.agreement import check_agreement
+from ddb_assets.parquet.frames import dtypes
 from ddb_assets.parquet.schema import SchemaError
 from ddb_assets.table import Table
 from ddb_assets_tests.parquet.flattening import Flattening, Outcome
@@ -136,6 +140,60 @@ def test_a_rename_that_is_there_from_the_start_stays(tmp_path: Path) -> None:
     contract = {"columns": {"a": {"rename": "b"}, "never seen": {"rename": "c"}, "n": {"rename": "d"}}}
     flatten([{"a": {"S": "x"}, "n": {"NULL": True}}], **contract)
     assert {"b", "d"} <= flatten([{"a": {"S": "y"}, "n": {"N": "1"}}], **contract).types.keys()
+
+
+VALUES = [{"N": "7"}, {"BOOL": True}, {"S": "2020-10-27T09:27:26Z"}, {"B": "eA=="}]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=str)
+@pytest.mark.parametrize("contract", ["evolve", "discard_value"])
+def test_a_mask_that_is_said_later_is_the_type_of_every_part(
+    flattening: Flattening, value: dict[str, Any], contract: str
+) -> None:
+    """Also of rows by the exact path without the attribute, and of an export in which no item has it."""
+    flattening([{"a": value}])
+    masked: dict[str, Any] = {"columns": {"a": {"mask": "sha256"}}, "contract": contract}
+    some = flattening([{"a": value}, {"new": {"N": "1E+40"}}], **masked)
+    none = flattening([{"pk": {"S": "z"}}], **masked)
+    assert some.types["a"] == none.types["a"] == "VARCHAR(64)"
+    assert [len(row["a"] or "") for row in [some.row("k0"), some.row("k1"), *none.rows()]] == [64, 0, 0]
+    assert_typed(some)
+    assert_typed(none)
+
+
+@pytest.mark.parametrize("contract", ["evolve", "discard_value"])
+def test_a_mask_also_hides_what_stays_in_the_column_that_a_list_was_before(
+    flattening: Flattening, contract: str
+) -> None:
+    flattening([{"a": {"N": "1"}}], nested={"a": "child"})
+    flattening([{"a": {"L": [{"S": "x"}]}}], nested={"a": "child"})
+    masked: dict[str, Any] = {"columns": {"a": {"mask": "sha256"}}, "contract": contract}
+    outcome = flattening([{"a": {"N": "1"}}, {"a": {"L": []}}], nested={"a": "child"}, **masked)
+    assert outcome.types["a"] == "VARCHAR(64)"
+    assert_typed(outcome)
+
+
+@pytest.mark.parametrize("value", [{"S": "7"}, {"N": "7"}], ids=str)
+@pytest.mark.parametrize("contract", ["evolve", "freeze"])
+def test_a_type_that_is_declared_later_holds_from_the_first_block_on(
+    flattening: Flattening, monkeypatch: pytest.MonkeyPatch, value: dict[str, Any], contract: str
+) -> None:
+    flattening([{"a": {"S": "stray"}}, {"a": {"N": "1"}}])
+    attempt = Mock(side_effect=output.attempt)
+    monkeypatch.setattr(output, "attempt", attempt)
+    columns = {"a": {"type": "BIGINT"}}
+    outcome = flattening([{"a": value}, {"a": {"S": "x"}}], columns=columns, contract=contract)
+    assert attempt.call_count == 1
+    assert [outcome.row(key)["a"] for key in ("k0", "k1")] == [7, None]
+    assert outcome.types["a"] == flattening([{}], columns=columns, contract=contract).types["a"] == "BIGINT"
+    assert_typed(outcome)
+
+
+def assert_typed(outcome: Outcome) -> None:
+    """Every part has the columns and the types that the report says."""
+    for relation in outcome.report.relations:
+        for part in relation.parts:
+            assert dict(pl.read_parquet(part.uri).schema) == dtypes(relation)
 
 
 def test_19_declared_digits_are_20(tmp_path: Path) -> None:
