@@ -13,7 +13,7 @@ def advice(flattened: Flattened) -> list[str]:
     """For every column that keeps its numbers out because it was first seen as text: what is so, and the YAML that mends it."""
     seen = dict(flattened.profile.walk())
     said = []
-    for path, node in flattened.schema.columns():
+    for path, _, node in flattened.schema.columns():
         name, here = format_path(path), seen.get(path, Seen())
         numbers = flattened.report.misfits.get("extra", {}).get(name, 0) if here.counts["N"] else 0
         if numbers and node.kind == "value" and not (node.type or "").startswith(NUMERIC):

@@ -96,7 +96,7 @@ class _Growth:
         self.relations = {schema.table} | {n.name for _, n in walk(schema.root) if n.kind == "list" and n.name}
         self.order = 1 + max((n.order or 0 for _, n in walk(schema.root)), default=0)
         self.names: dict[tuple[str, ...], set[str]] = {}
-        for path, node in schema.columns():
+        for path, _, node in schema.columns():
             self.taken(path).add(node.name or "")
 
     def taken(self, path: tuple[Step, ...]) -> set[str]:

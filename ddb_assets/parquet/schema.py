@@ -131,9 +131,24 @@ class Schema(_Document):
         )
         return (root, *_children(self.root, (), keys, ()))
 
-    def columns(self) -> Iterator[tuple[tuple[str | None, ...], Node]]:
-        """Every node that is a column, with its full path."""
-        return (found for found in walk(self.root) if found[1].name and found[1].kind != "list")
+    def columns(self) -> Iterator[tuple[tuple[str | None, ...], str, Node]]:
+        """Every node that is a column, with its full path and its relation."""
+        return _columns(self.root, (), self.table)
+
+
+def _columns(
+    node: Node, path: tuple[str | None, ...], relation: str
+) -> Iterator[tuple[tuple[str | None, ...], str, Node]]:
+    if node.former:
+        yield path, relation, node.former
+    if node.kind == "list":
+        if node.element:
+            yield from _columns(node.element, (*path, None), node.name or "")
+    elif node.kind == "map":
+        for name, field in node.fields.items():
+            yield from _columns(field, (*path, name), relation)
+    elif node.name:  # an excluded path has no column
+        yield path, relation, node
 
 
 def walk(node: Node, path: tuple[str | None, ...] = ()) -> Iterator[tuple[tuple[str | None, ...], Node]]:

@@ -63,6 +63,8 @@ def _check_node(node: "Node", path: tuple[Step, ...], *, in_json: bool = False) 
         _check_node(node.element, (*path, None), in_json=below)
     if node.other:
         _check_node(node.other, path, in_json=True)
+    if node.former:
+        _check_node(node.former, path)
 
 
 def _problems(node: "Node", *, in_json: bool) -> Iterator[str]:
@@ -74,8 +76,12 @@ def _problems(node: "Node", *, in_json: bool) -> Iterator[str]:
         yield "a list has a relation's name, and reads lists or sets"
     if node.kind == "map" and (node.name or node.type or "M" not in node.accepts):
         yield "a map is no column itself"
+    if node.former and not node.former.name:
+        yield "the column from before it has no name"
     if node.kind == "value" and not node.name:
         yield "a column has no name"
+    if node.former and (node.kind not in {"map", "list"} or node.former.kind not in {"value", "json"}):
+        yield "only a list or a map has a column from before it"
     if node.kind in {"value", "json"} and node.name:
         yield from _column_problems(node)
 

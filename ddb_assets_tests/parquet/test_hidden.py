@@ -173,6 +173,41 @@ def test_a_value_of_another_shape_is_masked_whole(flattening: Flattening) -> Non
     assert outcome.report.misfits == {"extra": {"c": 2}}
 
 
+def hidden_later(flattening: Flattening, *exports: list[dict[str, Any]], hide: str, **contract: Any) -> dict[str, Any]:
+    """The columns that a load hides when the contract excludes a path only after these exports."""
+    for items in exports:
+        flattening(items, **contract)
+    outcome = flattening(exports[-1], columns={hide: {"exclude": True}}, **contract)
+    return dict(outcome.report.hidden[0].columns)
+
+
+def test_what_is_hidden_later_is_so_in_the_column_that_a_list_was_before(flattening: Flattening) -> None:
+    first: list[dict[str, Any]] = [{"tags": {"S": "s3cret"}}]
+    then: list[dict[str, Any]] = [{"tags": {"L": [{"S": "s3cret"}]}}]
+    assert hidden_later(flattening, first, then, hide="tags", nested={"tags": "child"}) == {
+        "orders": ("_ddb_extra", "tags"),
+        "orders__tags": ("_ddb_extra", "value"),
+    }
+
+
+def test_what_is_hidden_later_is_so_in_elements_that_have_no_column_for_it(flattening: Flattening) -> None:
+    wide: list[dict[str, Any]] = [{"l": {"L": [{"M": {"a": {"S": "x"}, "z": {"S": "s3cret"}}}]}}]
+    contract: dict[str, Any] = {"nested": {"l": "child"}, "max_width": 1}
+    first: list[dict[str, Any]] = [{"l": {"L": [{"M": {"a": {"S": "x"}}}]}}]
+    assert hidden_later(flattening, first, wide, hide="l[].z", **contract) == {
+        "orders": ("_ddb_extra",),
+        "orders__l": ("_ddb_extra",),
+    }
+
+
+def test_what_is_hidden_later_is_so_in_values_of_another_shape(flattening: Flattening) -> None:
+    items: list[dict[str, Any]] = [{"c": {"L": [{"M": {"e": {"S": "s3cret"}}}]}, "d": {"S": "x"}}]
+    assert hidden_later(flattening, items, hide="c.e", nested={"c": "child"}) == {
+        "orders": ("_ddb_extra",),
+        "orders__c": ("_ddb_extra", "e"),
+    }
+
+
 @pytest.mark.parametrize("hidden", [{"mask": "drop"}, {"exclude": True}])
 def test_a_key_is_not_left_out(flattening: Flattening, hidden: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="without a key: use `mask: sha256`"):

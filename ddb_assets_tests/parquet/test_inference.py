@@ -176,7 +176,7 @@ def test_two_exports_flattened_at_once_end_on_a_version_that_covers_both(flatten
     latest = flattening.store.latest("orders")
     assert latest is not None
     assert latest.version == 2
-    assert {"only1", "only2"} <= {node.name for _, node in latest.columns()}
+    assert {"only1", "only2"} <= {node.name for _, _, node in latest.columns()}
     assert {outcome.report.schema_version for outcome in outcomes} == {1, 2}
 
 

@@ -10,7 +10,7 @@ import pytest
 from ddb_assets.parquet import output
 from ddb_assets.parquet.agreement import check_agreement
 from ddb_assets.parquet.frames import dtypes
-from ddb_assets.parquet.schema import SchemaError
+from ddb_assets.parquet.schema import Schema, SchemaError
 from ddb_assets.table import Table
 from ddb_assets_tests.parquet.flattening import Flattening, Outcome
 from ddb_assets_tests.parquet.items import decoded
@@ -187,6 +187,29 @@ def test_a_type_that_is_declared_later_holds_from_the_first_block_on(
     assert [outcome.row(key)["a"] for key in ("k0", "k1")] == [7, None]
     assert outcome.types["a"] == flattening([{}], columns=columns, contract=contract).types["a"] == "BIGINT"
     assert_typed(outcome)
+
+
+def test_a_type_holds_for_the_column_that_a_list_was_before(flattening: Flattening) -> None:
+    flattening([{"a": {"S": "x"}}], nested={"a": "child"})
+    declared: dict[str, Any] = {"columns": {"a": {"type": "VARCHAR(32)"}}, "nested": {"a": "child"}}
+    outcome = flattening([{"a": {"L": [{"S": "x"}]}}], **declared)
+    assert {c.name: (c.type, c.declared) for c in outcome.report.root.columns if c.role == "value"} == {
+        "a": ("VARCHAR(32)", True)
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": None}, {"order": None}, {"type": "TEXT"}, {"kind": "map"}, {"accepts": ["N"], "type": "DATE"}]
+)
+def test_a_document_with_a_damaged_column_from_before_a_list_is_refused(
+    flattening: Flattening, wrong: dict[str, Any]
+) -> None:
+    flattening([{"a": {"S": "x"}}], nested={"a": "child"})
+    outcome = flattening([{"a": {"L": [{"S": "x"}]}}], nested={"a": "child"})
+    document = outcome.schema.model_dump(mode="json")
+    document["root"]["fields"]["a"]["former"].update(wrong)
+    with pytest.raises(ValueError, match="a: "):
+        Schema.model_validate(document)
 
 
 def assert_typed(outcome: Outcome) -> None:
