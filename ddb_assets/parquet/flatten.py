@@ -91,8 +91,12 @@ def flatten(
     started = time.monotonic()
     out = normalized(out, {export.uri, *(file.uri.rpartition("/")[0] for file in export.files)})
     start: Schema | None = None
+    before: Schema | None = None
     for _ in range(MAX_ATTEMPTS):
         stored = schemas.latest(table.name) if schemas else None
+        if stored != before:
+            start = None  # another run has stored a version meanwhile: its columns count too
+        before = stored
         with output.attempt(storage, out) as folder:
             run = _Run(storage, export, table, key, folder, stored, start, on_progress, restart=restart)
             if run.work(workers or os.cpu_count() or 1):
@@ -105,9 +109,8 @@ def flatten(
                         schemas.keep_profile(table.name, profile)
                     output.finish(folder, report, run.schema, profile, run.spilled)
                     return Flattened(report, run.schema, seen)
-                start = None  # another run stored that version first: its columns count too
             else:
-                start = run.schema  # a column that nobody has stored yet turned out to be another
+                start = run.schema  # a column that no run has stored yet turned out to be another
             folder.give_up()
     raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
 
@@ -131,13 +134,13 @@ class _Run:
         rules = Rules.of(table, key.attributes, self._spill)
         self.stored = None if restart else stored
         self.last_version = stored.version if stored else 0
-        schema = start or self.stored or begin(table, key, export)
+        known = self.stored and self.stored.model_copy(update={"changes": ()})
+        schema = start or known or begin(table, key, export)
         self.identity = Identity.of(table, key.attributes, rules.secret, schema.id)
         if self.stored:
             check_identity(self.stored, self.identity, export, table)
             check_agreement(self.stored, table, full=export.kind == "full")
-        schema = agreed(schema, table, export.id)
-        self.schema = schema.model_copy(update={"changes": (), "identity": self.identity})
+        self.schema = agreed(schema, table, export.id).model_copy(update={"identity": self.identity})
         self.storage, self.export, self.table, self.folder = storage, export, table, folder
         self.on_progress = on_progress
         self.incremental = export.kind == "incremental"

@@ -1,8 +1,10 @@
 """What attribute paths become: types, sizes, names, maps and lists, and how that grows from export to export."""
 
+import os
 import threading
 from decimal import Decimal
 from typing import Any
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -10,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.column_type import SqlType, join, numeric
+from ddb_assets.parquet import output
 from ddb_assets.parquet.advice import advice
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.parts import align
 from ddb_assets.parquet.schema import Schema, SchemaError
+from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets_tests.parquet.flattening import STORAGE, Flattening
 
 
@@ -230,6 +234,50 @@ def test_lists_as_child_relations_to_any_declared_depth(flattening: Flattening) 
         ("k0", 0, 0, "p"),
         ("k0", 0, 1, "q"),
     ]
+
+
+TURNS_OUT: list[list[dict[str, Any]]] = [[{"t": {"S": "2024-05-14T11:14:21Z"}}], [*s("x"), {"t": {"S": "no time"}}]]
+"""One block after the other: the first one's part has a time column that the second one makes one of texts."""
+
+
+def test_columns_that_another_run_stores_between_two_attempts_stay(
+    flattening: Flattening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rival(SchemaStore):
+        calls = 0
+
+        def latest(self, table: str) -> Schema | None:
+            self.calls += 1
+            if self.calls == 2:
+                flattening.store = SchemaStore(self.storage, self.root)
+                flattening([{"rival": {"N": "1"}}])
+            return super().latest(table)
+
+    flattening([{"first": {"S": "x"}}])
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    flattening.store = Rival(flattening.store.storage, flattening.store.root)
+    outcome = flattening(*TURNS_OUT)
+    assert (outcome.schema.version, outcome.types["t"]) == (3, "VARCHAR(32)")
+    assert {"first", "rival", "t", "a"} <= outcome.types.keys()
+
+
+def test_a_second_attempt_still_says_what_changed(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
+    flattening([{"a": {"S": "x"}}])
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    attempt = Mock(side_effect=output.attempt)
+    monkeypatch.setattr(output, "attempt", attempt)
+    outcome = flattening(*TURNS_OUT)
+    assert attempt.call_count == 2
+    assert outcome.schema.changes == outcome.flattened.changes
+    said = [change.what for change in outcome.flattened.changes]
+    assert (said[0], said[-1]) == ("new column t TIMESTAMPTZ", "t VARCHAR(16) -> VARCHAR(32)")
+
+
+def test_what_the_contract_changes_is_said_too(flattening: Flattening) -> None:
+    flattening(s("x"))
+    outcome = flattening(s("x"), columns={"a": {"mask": "sha256"}})
+    assert [change.what for change in outcome.flattened.changes] == ["a VARCHAR(16) -> VARCHAR(64)"]
+    assert not flattening(s("x"), columns={"a": {"mask": "sha256"}}).flattened.changes
 
 
 def test_a_type_that_cannot_widen_stays_beside_its_column(flattening: Flattening) -> None:
