@@ -26,7 +26,7 @@ def check_identity(stored: Schema, identity: Identity, export: Export, table: Ta
 
 
 def check_agreement(schema: Schema, table: Table, *, full: bool) -> None:
-    """Raises SchemaError for a `rename` or `nested` of the contract that the stored schema contradicts.
+    """Raises SchemaError for a `rename`, `nested` or `type` of the contract that the stored schema contradicts.
 
     A full export (`full`) brings every row anew, so that lists of a JSON column can become a child relation with it.
     """
@@ -35,6 +35,7 @@ def check_agreement(schema: Schema, table: Table, *, full: bool) -> None:
         _check_rename(path, node, table)
         if id(node) not in former:
             _check_nested(path, node, table, full=full)
+            _check_type(path, node, table)
 
 
 def _check_rename(path: tuple[Step, ...], node: Node, table: Table) -> None:
@@ -49,10 +50,9 @@ def _check_rename(path: tuple[Step, ...], node: Node, table: Table) -> None:
 def _check_nested(path: tuple[Step, ...], node: Node, table: Table, *, full: bool) -> None:
     declared = table.nested_at(path)
     if declared == "json" and (node.kind in {"map", "list"} or (node.kind == "value" and not node.is_empty)):
-        stands = {"map": "columns", "list": f"child relation {node.name}", "value": f"column {node.name}"}[node.kind]
         raise SchemaError(
-            f"{format_path(path)}: its values are in {stands}, and the contract now says `nested: json`: rows that do not "
-            f"change would have no JSON. Take that back, {ANEW}"
+            f"{format_path(path)}: its values are in {_place(node)}, and the contract now says `nested: json`: rows that do "
+            f"not change would have no JSON. Take that back, {ANEW}"
         )
     lists = declared == "child" and ARRAYS.intersection(node.accepts)
     maps = declared == "flatten" and "M" in node.accepts
@@ -62,3 +62,25 @@ def _check_nested(path: tuple[Step, ...], node: Node, table: Table, *, full: boo
             f"rows that do not change would stay so. Load a new full export with this contract first (materialize "
             f"snapshots/{table.name}, or `ddb-assets load` one), which brings every row anew, then this window"
         )
+
+
+def _check_type(path: tuple[Step, ...], node: Node, table: Table) -> None:
+    """A scalar cannot become JSON, nor JSON, columns or a relation a scalar; where `nested` is declared, that decides."""
+    policy = table.policy(path)
+    nowhere = node.is_empty or (node.kind == "json" and node.name is None)
+    if policy.type is None or policy.mask or nowhere or table.nested_at(path):
+        return
+    if node.kind != ("json" if policy.type == "SUPER" else "value"):
+        raise SchemaError(
+            f"{format_path(path)}: its values are in {_place(node)}, and the contract now says `type: {policy.type}`: rows "
+            f"that do not change would stay so. Take the `type` back, {ANEW}"
+        )
+
+
+def _place(node: Node) -> str:
+    return {
+        "map": "columns",
+        "list": f"child relation {node.name}",
+        "value": f"column {node.name}",
+        "json": f"JSON column {node.name}",
+    }[node.kind]

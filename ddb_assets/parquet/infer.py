@@ -152,7 +152,7 @@ class _Growth:
         """Whether a path is as good as new: it was excluded, or held nothing but NULL, which any column can hold."""
         if node.kind == "json" and node.name is None:
             return not policy.exclude
-        return node.is_empty and not policy.type and seen.total > seen.counts["NULL"]
+        return node.is_empty and policy.type in {None, "SUPER"} and seen.total > seen.counts["NULL"]
 
     def agreed(self, node: Node, path: tuple[Step, ...]) -> Node:
         """The node, and all below it, as `agreed` says."""
@@ -171,7 +171,7 @@ class _Growth:
         In a type of another kind its next values decide what it reads; where those may decide nothing, it reads what it did.
         """
         policy = self.table.policy(path)
-        if node.kind != "value" or not (policy.mask or policy.type):
+        if node.kind != "value" or not _column_type(policy):
             return node
         reads = node.accepts if policy.contract != "evolve" else ()
         return self.value(node, Seen(counts=Counter(reads)), path, policy)
@@ -266,10 +266,9 @@ class _Growth:
             found = scalar_of(seen, policy, holds)
         stored = SqlType.parse(node.type) if node.type else None
         type_, form = stored or varchar(0), node.form
-        if policy.mask or policy.type:
-            wanted = MASKED if policy.mask else storable(SqlType.parse(policy.type or ""))
+        if wanted := _column_type(policy):
             type_ = self.declared(node, stored, wanted, path, keyed=keyed)
-            if stored and policy.type and not policy.mask and join(stored, type_) != type_:  # another kind of type
+            if stored and not policy.mask and join(stored, type_) != type_:  # another kind of type
                 found, node = scalar_of(seen, policy, holds), node.model_copy(update={"form": None, "other": None})
             form = None if policy.mask else declared_form(seen, found, type_, node.form)
         elif found and seen.counts[found]:
@@ -387,3 +386,10 @@ class _Growth:
     def note(self, path: tuple[Step, ...], what: str, seen: Seen) -> None:
         """Keeps what changed and the item that showed it."""
         self.changes.append(Change(path=format_path(path), what=what, example=seen.example, export_id=self.export_id))
+
+
+def _column_type(policy: Policy) -> SqlType | None:
+    """The type that the contract gives a column of scalars: the mask's, the declared one, or none."""
+    if policy.mask:
+        return MASKED
+    return storable(SqlType.parse(policy.type)) if policy.type and policy.type != "SUPER" else None

@@ -122,17 +122,35 @@ def test_in_a_window_it_is_refused_with_what_to_do(tmp_path: Path) -> None:
         ({}, {"nested": {"m": "json"}}, r"m: its values are in columns, .*`nested: json`.* begin the table anew"),
         ({"nested": {"l": "child"}}, {"nested": {"l": "json"}}, "l: its values are in child relation orders__l"),
         ({}, {"nested": {"a": "json"}}, "a: its values are in column a"),
+        (
+            {},
+            {"columns": {"a": {"type": "SUPER"}}},
+            r"a: its values are in column a, .*`type: SUPER`.* begin the table",
+        ),
+        ({}, {"columns": {"m": {"type": "BIGINT"}}}, "m: its values are in columns, .*`type: BIGINT`"),
+        ({}, {"columns": {"j": {"type": "VARCHAR(9)"}}}, "j: its values are in JSON column j"),
+        ({"nested": {"l": "child"}}, {"columns": {"l": {"type": "SUPER"}}}, "l: its values are in child relation"),
     ],
 )
 def test_what_would_be_half_true_is_refused(
     tmp_path: Path, before: dict[str, Any], after: dict[str, Any], message: str
 ) -> None:
     flatten = Flattening(tmp_path)
-    item = {"a": {"S": "x"}, "m": {"M": {"x": {"S": "y"}}}, "l": {"L": [{"S": "z"}]}}
+    item: dict[str, Any] = {"a": {"S": "x"}, "m": {"M": {"x": {"S": "y"}}}, "l": {"L": [{"S": "z"}]}, "j": {"L": []}}
     flatten([item], **before)
     with pytest.raises(SchemaError, match=message):
         flatten([item], **after)
     assert flatten([item], **before).report.rows["orders"] == 1
+
+
+@pytest.mark.parametrize("later", [{"S": "x"}, {"L": [{"N": "1"}]}], ids=str)
+def test_a_column_of_nothing_but_null_can_be_declared_json(flattening: Flattening, later: dict[str, Any]) -> None:
+    columns = {"a": {"type": "SUPER"}}
+    flattening([{"a": {"NULL": True}}])
+    assert flattening([{"a": {"NULL": True}}], columns=columns).types["a"].startswith("VARCHAR")
+    outcome = flattening([{"a": later}, {"a": {"NULL": True}}], columns=columns)
+    assert outcome.types["a"] == "SUPER"
+    assert outcome.row("k1")["a"] == "null"
 
 
 def test_a_rename_that_is_there_from_the_start_stays(tmp_path: Path) -> None:
