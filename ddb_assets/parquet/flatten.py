@@ -25,7 +25,7 @@ from ddb_assets.parquet.declared import with_declared
 from ddb_assets.parquet.hidden import hidden_columns
 from ddb_assets.parquet.identity import Identity
 from ddb_assets.parquet.infer import agreed, extend
-from ddb_assets.parquet.key_check import refuse_wrong_key
+from ddb_assets.parquet.key_check import KeyCheck
 from ddb_assets.parquet.output import QUARANTINE, SPILL, UNREAD, FlattenError
 from ddb_assets.parquet.parse import split_lines
 from ddb_assets.parquet.part_writer import PartWriter
@@ -146,6 +146,7 @@ class _Run:
         self.incremental = export.kind == "incremental"
         self.spilled: list[str] = []
         self.reader = BlockReader(self.incremental, times(export), rules, self._grow)
+        self.key_check = KeyCheck(export.uri, key.attributes, incremental=self.incremental)
         self.lock = threading.Lock()
         self.failed = threading.Event()
         self.parts = PartWriter(storage, folder.new, table.warehouse, export.item_count)
@@ -171,6 +172,7 @@ class _Run:
             ]
             for future in reading:
                 future.result()
+        self.key_check.finish()
         self.seen.name_examples(self.looked_at)
         self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
         final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
@@ -211,8 +213,7 @@ class _Run:
         if self.failed.is_set():
             return 0
         batch = self.reader.read(split_lines(block, first), self.schema)
-        texts = (rejected.text for rejected in batch.rejected)
-        refuse_wrong_key(texts, batch.lines, self.reader.key, file.uri, incremental=self.incremental)
+        self.key_check.look((rejected.text for rejected in batch.rejected), batch.lines)
         relations = batch.schema.relations(incremental=self.incremental)
         self.parts.add(relations, batch.frames, batch.lines, name)
         lines = [quarantine_line(file, rejected, self.table) for rejected in batch.rejected]

@@ -223,6 +223,15 @@ def test_an_attribute_that_only_some_items_have_is_no_key(tmp_path: Path) -> Non
         flattened(tmp_path, lines, "city")
 
 
+@pytest.mark.parametrize("bad", [{"id": {"S": "z"}}, {"pk": {"S": ""}}], ids=str)
+def test_a_bad_line_that_is_alone_in_its_file_does_not_make_the_key_wrong(tmp_path: Path, bad: dict[str, Any]) -> None:
+    for number, files in enumerate(([GOOD, [line(**bad)]], [[line(**bad)], GOOD])):
+        source = write_export(STORAGE, str(tmp_path / f"bucket{number}"), lines=files)
+        table, key, out = Table(table="Orders"), KeySchema(partition_key="pk"), str(tmp_path / f"out{number}")
+        report = flatten(STORAGE, read_export(STORAGE, source), table=table, key=key, out=out).report
+        assert (report.root.rows, report.quarantined) == (len(GOOD), 1)
+
+
 def test_a_key_that_is_no_scalar_is_refused(tmp_path: Path) -> None:
     lines = [line(id={"S": f"k{n}"}, tags={"L": []}) for n in range(3)]
     with pytest.raises(WrongKeyError, match=r"'id' \(string\)\. Give"):
