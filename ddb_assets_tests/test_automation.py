@@ -11,8 +11,7 @@ import pytest
 
 from ddb_assets.definitions import build_defs
 from ddb_assets.sandbox.server import Sandbox, Write
-from ddb_assets_tests.sandboxed import sandboxed
-from ddb_assets_tests.window_chain import ORDERS, Chain, asset, hours_ago, key_of, own_chain
+from ddb_assets_tests.window_chain import ORDERS, Chain, asset, hours_ago, key_of, own_chain, sandboxed
 
 __all__ = ["sandboxed"]
 

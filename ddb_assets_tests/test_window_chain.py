@@ -21,7 +21,7 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.server import Sandbox, Write
-from ddb_assets_tests.sandboxed import sandboxed, warehouse_file
+from ddb_assets_tests.sandboxed import warehouse_file
 from ddb_assets_tests.window_chain import (
     BEGUN,
     ORDERS,
@@ -33,6 +33,7 @@ from ddb_assets_tests.window_chain import (
     orders,
     own_chain,
     query,
+    sandboxed,
 )
 
 __all__ = ["sandboxed"]
@@ -47,7 +48,6 @@ FORCE = {"warehouse_orders": {"config": {"force": True}}}
 
 @pytest.fixture(scope="module")
 def definitions(sandboxed: Sandbox) -> dg.Definitions:
-    sandboxed.clock.advance(timedelta(minutes=10))  # so that the hour that has just ended can be exported
     return build_defs()
 
 

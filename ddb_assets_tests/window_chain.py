@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+import time_machine
 
 from ddb_assets import metadata
 from ddb_assets.exports.follow import ExportRef, wait
@@ -23,6 +24,7 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import split_s3
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
 from ddb_assets.table import Table
@@ -30,10 +32,10 @@ from ddb_assets.warehouse import ledgers
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.ledger import LoadResult, ledger, record
 from ddb_assets.warehouse.sql import Statement
-from ddb_assets_tests.sandboxed import warehouse_file
+from ddb_assets_tests.sandboxed import demo_sandbox, warehouse_file
 from ddb_assets_tests.warehouse.exports import relation, report
 
-BEGUN = datetime.now(UTC)
+BEGUN = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
 ORDERS = Table(table="Orders")
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -43,12 +45,19 @@ def asset(text: str) -> dg.AssetKey:
 
 
 def hours_ago(hours: int) -> Window:
-    """A whole hour of UTC before that in which the tests began; AWS lags a few minutes behind the last one."""
+    """A whole hour of UTC before that in which each module begins; AWS lags a few minutes behind the last one."""
     return ORDERS.windows.window_at(BEGUN - timedelta(hours=hours))
 
 
 def key_of(window: Window) -> str:
     return ORDERS.windows.key(window)
+
+
+@pytest.fixture(scope="module")
+def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The demo's sandbox, and every clock of this process set to the middle of an hour, so that no window ends meanwhile."""
+    with time_machine.travel(BEGUN, tick=True), demo_sandbox(tmp_path_factory.mktemp("state"), Clock()) as sandbox:
+        yield sandbox
 
 
 @contextmanager

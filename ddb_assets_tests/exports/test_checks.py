@@ -12,8 +12,7 @@ from ddb_assets.exports.chain import ChainBrokenError
 from ddb_assets.exports.checks import COMPLETE, FRESH
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.exports.sensor_ticks import chain, definitions
-from ddb_assets_tests.sandboxed import sandboxed
-from ddb_assets_tests.window_chain import QUIET, Chain, asset, hours_ago, own_chain
+from ddb_assets_tests.window_chain import QUIET, Chain, asset, hours_ago, own_chain, sandboxed
 
 __all__ = ["chain", "definitions", "sandboxed"]
 

@@ -16,8 +16,17 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.table import ExportTarget, Table
 from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
-from ddb_assets_tests.sandboxed import sandboxed
-from ddb_assets_tests.window_chain import Chain, Ticks, asset, hours_ago, key_of, materializations, own_chain, run_keys
+from ddb_assets_tests.window_chain import (
+    Chain,
+    Ticks,
+    asset,
+    hours_ago,
+    key_of,
+    materializations,
+    own_chain,
+    run_keys,
+    sandboxed,
+)
 
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 

@@ -26,13 +26,22 @@ from ddb_assets.sandbox.exporter import Export, Exporter
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.table import Table
-from ddb_assets_tests.sandboxed import sandboxed
-from ddb_assets_tests.window_chain import BEGUN, Chain, Ticks, asset, hours_ago, key_of, materializations, own_chain
+from ddb_assets_tests.window_chain import (
+    BEGUN,
+    Chain,
+    Ticks,
+    asset,
+    hours_ago,
+    key_of,
+    materializations,
+    own_chain,
+    sandboxed,
+)
 
 __all__ = ["sandboxed"]
 
 
-AHEAD = timedelta(minutes=-60)  # the sandbox's clock is ahead of ours: everything is younger than this
+AT_ONCE = timedelta(minutes=-1)
 
 
 def hang(_: Exporter, export: Export) -> None:
@@ -42,7 +51,6 @@ def hang(_: Exporter, export: Export) -> None:
 
 @pytest.fixture(scope="module")
 def definitions(sandboxed: Sandbox) -> dg.Definitions:
-    sandboxed.clock.advance(timedelta(minutes=10))  # so that the hour that has just ended can be exported
     return build_defs()
 
 
@@ -110,7 +118,7 @@ def test_an_export_that_failed_is_reported_and_asked_for_again_after_a_pause(
     while "1 to be tried again later" not in said(tick(chain)):
         pass
     assert chain.exported() == before + 1
-    monkeypatch.setattr(schedule, "FIRST_PAUSE", AHEAD)
+    monkeypatch.setattr(schedule, "FIRST_PAUSE", AT_ONCE)
     assert "1 being exported" in said(tick(chain))
     assert chain.exported() == before + 2
 
@@ -123,7 +131,7 @@ def test_an_export_that_never_ends_is_asked_for_again(chain: Chain, monkeypatch:
     before = chain.exported()
     tick(chain)
     assert chain.exported() == before
-    monkeypatch.setattr(schedule, "STALLED", AHEAD)
+    monkeypatch.setattr(schedule, "STALLED", AT_ONCE)
     tick(chain)
     assert chain.exported() == before + 1
     ticks = Ticks(chain)
@@ -135,7 +143,7 @@ def test_an_export_that_never_ends_is_asked_for_again(chain: Chain, monkeypatch:
 def test_exports_that_never_end_are_not_asked_for_for_ever(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     chain.baseline(hours_ago(1).start)
     monkeypatch.setattr(Exporter, "_run", hang)
-    monkeypatch.setattr(schedule, "STALLED", AHEAD)
+    monkeypatch.setattr(schedule, "STALLED", AT_ONCE)
     before = chain.exported()
     for _ in range(4):
         tick(chain)
@@ -167,7 +175,7 @@ def test_an_export_that_nobody_reported_gets_a_run(chain: Chain, monkeypatch: py
     chain.baseline(hours_ago(2).start)
     exports = [chain.export(hours_ago(hours)) for hours in (2, 1)]
     assert "2 exported and to be reported by the sensor" in said(tick(chain))
-    monkeypatch.setattr(schedule, "OVERLOOKED", AHEAD)
+    monkeypatch.setattr(schedule, "OVERLOOKED", AT_ONCE)
     runs = tick(chain)
     assert isinstance(runs, list)
     assert [(run.partition_key, run.run_key) for run in runs] == [

@@ -18,7 +18,6 @@ from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
 from ddb_assets_tests.fuzzing import damaged, feed, spoiled
-from ddb_assets_tests.sandboxed import sandboxed
 from ddb_assets_tests.window_chain import (
     Chain,
     Ticks,
@@ -28,6 +27,7 @@ from ddb_assets_tests.window_chain import (
     materializations,
     own_chain,
     run_keys,
+    sandboxed,
 )
 
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]

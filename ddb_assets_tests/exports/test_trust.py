@@ -15,8 +15,17 @@ from ddb_assets.resources.aws_errors import AwsError
 from ddb_assets.sandbox import demo
 from ddb_assets.table import Table
 from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
-from ddb_assets_tests.sandboxed import sandboxed
-from ddb_assets_tests.window_chain import ORDERS, Chain, Ticks, asset, checks, hours_ago, key_of, materializations
+from ddb_assets_tests.window_chain import (
+    ORDERS,
+    Chain,
+    Ticks,
+    asset,
+    checks,
+    hours_ago,
+    key_of,
+    materializations,
+    sandboxed,
+)
 
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
