@@ -268,9 +268,8 @@ class _Run:
         for written in sorted(self.parts.written, key=lambda w: w.part.uri):
             parts.setdefault(written.relation.name, []).append(written.part)
         relations = tuple(
-            relation.model_copy(update={"parts": tuple(found), "rows": sum(part.rows for part in found)})
+            relation.with_parts(parts.get(relation.name, []))
             for relation in with_declared(self.schema, self.table, incremental=self.incremental)
-            for found in [parts.get(relation.name, [])]
         )
         rows = relations[0].rows
         if not self.export.item_count == self.lines == rows + self.rejected:

@@ -5,7 +5,10 @@ report and the parts it names; it never lists folders. How items become rows is 
 is `schema.py`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
+from operator import add
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +22,10 @@ key: the item's partition or sort key, repeated in child relations; index: posit
 value: an attribute; version: `_ddb_version`; deleted: `_ddb_deleted`, only in the root relation of an incremental export;
 extra: `_ddb_extra`.
 """
+
+
+MODULUS = 1 << 64
+"""Of the sums of measures."""
 
 
 class _Document(BaseModel):
@@ -54,27 +61,37 @@ class Measure(_Document):
     most: int | float | None = None
     sum: int = 0
 
+    def __add__(self, other: "Measure") -> "Measure":
+        """The measure of the values of both."""
+        return Measure(
+            values=self.values + other.values,
+            least=min((n for n in (self.least, other.least) if n is not None), default=None),
+            most=max((n for n in (self.most, other.most) if n is not None), default=None),
+            sum=(self.sum + other.sum) % MODULUS,
+        )
+
 
 class Part(_Document):
     """One Parquet file of a relation; `bytes` is its size, `md5` the base64 MD5 of its content.
 
-    `long` names the text columns in which a value has more than 65,535 bytes, as only JSON can. `measures` are of every
-    column by name; a report of former times has none.
+    `measures` are of every column by name until the relation adds them up (`with_parts`). `long` is of earlier versions'
+    reports alone: the text columns in which a value has more than 65,535 bytes. Neither is written.
     """
 
     uri: str
     rows: Annotated[int, Field(ge=0)]
     bytes: Annotated[int, Field(ge=0)]
     md5: str
-    long: tuple[str, ...] = ()
-    measures: dict[str, Measure] = {}
+    long: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+    measures: Annotated[dict[str, Measure], Field(exclude=True)] = {}
 
 
 class Relation(_Document):
     """A table to be: the root (`path == ()`) or the child of a list.
 
     `columns` are in the order in which they stand in every part. A root row is identified by its key columns, a child row
-    by its key and index columns.
+    by its key and index columns. `measures` are of every column by name, of all parts together; without parts, or in a report
+    of an earlier version, there are none.
     """
 
     name: str
@@ -82,6 +99,18 @@ class Relation(_Document):
     columns: tuple[Column, ...]
     rows: int = 0
     parts: tuple[Part, ...] = ()
+    measures: dict[str, Measure] = {}
+
+    def with_parts(self, parts: Sequence[Part]) -> "Relation":
+        """The relation with its parts, and what they add up to."""
+        names = [column.name for column in self.columns] if parts else []
+        return self.model_copy(
+            update={
+                "rows": sum(part.rows for part in parts),
+                "parts": tuple(part.model_copy(update={"measures": {}}) for part in parts),
+                "measures": {name: reduce(add, (part.measures[name] for part in parts)) for name in names},
+            }
+        )
 
     @property
     def keys(self) -> tuple[Column, ...]:

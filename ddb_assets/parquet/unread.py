@@ -81,8 +81,7 @@ def write_unread(
     if not rows:
         return None
     frame = pl.DataFrame([(*key, version) for key, version in rows.items()], schema=dtypes(relation), orient="row")
-    part = write_part(storage, uri, frame)
-    return relation.model_copy(update={"rows": part.rows, "parts": (part,)})
+    return relation.with_parts([write_part(storage, uri, frame, rules.table.warehouse.compression)])
 
 
 def _key_values(keys: Image, root: Relation, node: Node, rules: Rules) -> tuple[Any, ...] | None:

@@ -140,7 +140,7 @@ def test_a_part_written_with_its_columns_in_another_order_is_written_again(flatt
     outcome = flattening([{"a": {"S": "x"}, "b": {"N": "1"}}])
     (part,), columns = outcome.report.root.parts, outcome.report.root.columns
     swapped = outcome.report.root.model_copy(update={"columns": (columns[0], columns[2], columns[1], *columns[3:])})
-    again = align(STORAGE, part, outcome.report.root, swapped)
+    again = align(STORAGE, part, outcome.report.root, swapped, "zstd")
     assert again is not None
     assert pl.read_parquet(again.uri).columns == [column.name for column in swapped.columns]
 

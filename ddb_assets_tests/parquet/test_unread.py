@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from ddb_assets.errors import DdbAssetsError
@@ -51,6 +52,14 @@ def test_the_key_of_a_quarantined_item_is_kept(tmp_path: Path) -> None:
         "file0.json.gz line 101: n: N '3x' is no number",
         "file0.json.gz line 102: new: unknown type descriptor 'X'",
     )
+
+
+def test_the_keys_are_compressed_as_the_contract_says(tmp_path: Path) -> None:
+    report = flattened(tmp_path, [*GOOD, line(pk={"S": "k1"}, n=BAD)], warehouse={"compression": "snappy"})
+    assert report.unread
+    for relation in (report.root, report.unread):
+        footer = pq.read_metadata(relation.parts[0].uri)
+        assert {footer.row_group(0).column(0).compression} == {"SNAPPY"}
 
 
 KEYED = {
