@@ -28,7 +28,7 @@ from ddb_assets.parquet.infer import agreed, extend
 from ddb_assets.parquet.key_check import KeyCheck
 from ddb_assets.parquet.output import QUARANTINE, SPILL, UNREAD, FlattenError
 from ddb_assets.parquet.parse import split_lines
-from ddb_assets.parquet.part_writer import PartWriter
+from ddb_assets.parquet.part_writer import PartWriter, Written
 from ddb_assets.parquet.parts import align
 from ddb_assets.parquet.profile import Seen, profile_document
 from ddb_assets.parquet.quarantine import quarantine_line
@@ -175,17 +175,30 @@ class _Run:
         self.key_check.finish()
         self.seen.name_examples(self.looked_at)
         self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
-        final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
-        for written in self.parts.finish():
-            wanted = final.get(written.relation.name)
-            part = align(self.storage, written.part, written.relation, wanted, self.table.warehouse.compression)
-            if part is None:
-                return False
-            written.part = part
+        if not self._align(workers):
+            return False
         if self.stored and self.stored.root == self.schema.root and self.identity.is_said_by(self.stored.identity):
             self.schema = self.stored
         else:
             self.schema = next_version(self.schema, self.last_version)
+        return True
+
+    def _align(self, workers: int) -> bool:
+        """Gives all parts the columns of the final schema, one at a time per worker; False when that cannot be."""
+        final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
+        compression = self.table.warehouse.compression
+
+        def aligned(written: Written) -> Part | None:
+            wanted = final.get(written.relation.name)
+            return align(self.storage, written.part, written.relation, wanted, compression)
+
+        parts = self.parts.finish()
+        with ThreadPoolExecutor(workers) as pool:
+            for written, part in zip(parts, pool.map(aligned, parts), strict=True):
+                if part is None:
+                    pool.shutdown(cancel_futures=True)
+                    return False
+                written.part = part
         return True
 
     def _read(self, number: int, file: DataFile, pool: ThreadPoolExecutor, slots: threading.BoundedSemaphore) -> None:

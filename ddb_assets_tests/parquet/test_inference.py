@@ -16,6 +16,7 @@ from ddb_assets.parquet import output
 from ddb_assets.parquet.advice import advice
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.parts import align
+from ddb_assets.parquet.report import Part
 from ddb_assets.parquet.schema import Schema, SchemaError
 from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets_tests.parquet.flattening import STORAGE, Flattening
@@ -134,6 +135,19 @@ def test_parts_written_before_a_column_widened_are_widened(flattening: Flattenin
     outcome = flattening(n(*["7"] * 2000), n("0.5"), [{"b": {"S": "new"}}])
     assert {row["a"] for row in outcome.rows()} == {Decimal("7.00"), Decimal("0.50"), None}
     assert sum(part.rows for part in outcome.report.root.parts) == 2002
+
+
+def test_parts_are_widened_by_all_workers_at_once(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def waiting(*args: Any) -> Part | None:
+        both.wait()
+        return align(*args)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("ddb_assets.parquet.flatten.align", waiting)
+    outcome = flattening([{"l": {"L": [{"S": "x"}]}}], nested={"l": "child"})
+    assert [len(relation.parts) for relation in outcome.report.relations] == [1, 1]
 
 
 def test_a_part_written_with_its_columns_in_another_order_is_written_again(flattening: Flattening) -> None:
