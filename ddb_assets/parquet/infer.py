@@ -120,7 +120,9 @@ class _Growth:
                 seen.counts["NULL"] += 1
             node = None
         if node is None:
-            return self.new(seen, path, local, policy)
+            node = self.new(seen, path, local, policy)
+            if node is None or not self.redeclares(node, seen.counts, path):
+                return node
         if descriptor := self.redeclares(node, seen.counts, path):
             node = self.redeclared(node, descriptor, path, seen)
         if node.former and node.former.kind == "value":

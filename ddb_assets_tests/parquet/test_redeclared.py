@@ -100,6 +100,11 @@ def test_lists_that_went_to_extra_become_a_child_too(tmp_path: Path) -> None:
     assert_rebuilt(outcome, items)
 
 
+def test_a_declared_map_is_flattened_although_lists_are_seen_more_often(flattening: Flattening) -> None:
+    outcome = flattening([{"a": {"M": {"b": {"S": "x"}}}}, {"a": {"L": []}}, {"a": {"L": []}}], nested={"a": "flatten"})
+    assert [(row["a"], row["a__b"]) for row in outcome.rows()] == [(None, "x"), ("[]", None), ("[]", None)]
+
+
 def test_in_a_window_it_is_refused_with_what_to_do(tmp_path: Path) -> None:
     schema = Flattening(tmp_path)(LATER).schema
     contract = Table.model_validate({"table": "Orders", "nested": {"lines": "child"}})
