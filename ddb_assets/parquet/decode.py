@@ -8,6 +8,7 @@ its descriptor for each value, the descriptor alone for a list's element. A line
 (`parse.count_keys`). What is decoded is always a part of what is there, so equal counts mean all of it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,22 +64,22 @@ class FastPath:
     def _image(self, level: Level, seen: Seen, *, counting: bool) -> None:
         image = self.decoded[self.image]
         level.count(image.is_not_null())
-        attributes = image.struct.unnest()  # not `struct.field`, which takes an attribute called `*` for a pattern
-        for name, node in self.root.columnar.items():
+        for name, node, values in _fields(self.root, image):
             at = At(level, (name,), (name,), seen.at(name), counting=counting)
-            self._field(node, attributes.get_column(name), at)
+            self._field(node, values, at)
 
-    def _field(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
+    def _field(self, node: Node, values: pl.Series, at: At) -> None:
         """`_node` for what is to have a column: a path that is excluded no longer has none yet."""
         if node.kind == "json" and node.name is None and not at.counting and not self.rules.policy(at.where).exclude:
             at.level.refuse(values.is_not_null())
-        return self._node(node, values, at)
+        self._node(node, values, at)
 
-    def _node(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
-        """Walks one path; gives (where there is a value that is kept, its JSON text if the node is JSON)."""
+    def _node(self, node: Node, values: pl.Series, at: At) -> pl.Series | None:
+        """Walks one path; gives the JSON texts of a JSON node whose values are kept."""
         policy = self.rules.policy(at.where)
         if node.opaque:
-            return self._opaque(node, values.is_not_null(), at)
+            self._opaque(node, values.is_not_null(), at)
+            return None
         counting = at.counting or policy.exclude
         payloads = count(node, values, at)
         _refuse_hidden(payloads, at, policy)
@@ -86,13 +87,12 @@ class FastPath:
             at.level.refuse(~payloads.series["NULL"])  # {"NULL": false} is nothing DynamoDB has
         if counting:
             self._count_below(node, payloads, At(at.level, at.path, at.where, at.seen, counting=True))
-            return falses(at.level.height), falses(at.level.height)
-        present = payloads.anywhere(at.level.height)
+            return None
         if node.kind == "json":
             text = self._json(node, payloads, at, policy)
             if node.name:
                 at.level.columns[node.name] = text
-            return present, text
+            return text
         if "NULL" in payloads.there:
             at.level.mark(at.path, "null", payloads.there["NULL"])
         if node.other:
@@ -104,9 +104,9 @@ class FastPath:
                 self._map(node, payloads, at)
             case "list":
                 self._list(node, payloads, at)
-        return present, present
+        return None
 
-    def _opaque(self, node: Node, present: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
+    def _opaque(self, node: Node, present: pl.Series, at: At) -> None:
         """The values of an opaque column, read from the lines one by one."""
         counting = at.counting or self.rules.policy(at.where).exclude
         exact = ExactPath(self.root, self.rules)
@@ -128,7 +128,6 @@ class FastPath:
         if not counting:
             at.level.refuse(present & text.is_null())
             at.level.columns[node.name or ""] = text
-        return present, text
 
     def _misfit(self, node: Node, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
         """Values of types that the column does not take, by the contract."""
@@ -145,9 +144,8 @@ class FastPath:
         """Goes on counting below a value of which nothing is kept."""
         readers = node.readers
         if "M" in payloads.series:
-            inside = payloads.series["M"].struct.unnest()
-            for name, below in readers["M"].columnar.items():
-                self._node(below, inside.get_column(name), at.below(name))
+            for name, below, values in _fields(readers["M"], payloads.series["M"]):
+                self._node(below, values, at.below(name))
         if "L" in payloads.series:
             lists = payloads.series["L"]
             members = lists.explode(empty_as_null=False, keep_nulls=False)
@@ -234,10 +232,10 @@ class FastPath:
         return self.rules.masked_column(policy.mask, texts)
 
     def _map(self, node: Node, payloads: Payloads, at: At) -> None:
-        inside = payloads.series["M"].struct.unnest()
         filled = falses(at.level.height)
-        for name, below in node.columnar.items():
-            filled = filled | self._field(below, inside.get_column(name), at.below(name))[0]
+        for name, below, values in _fields(node, payloads.series["M"]):
+            filled = filled | values.is_not_null()  # by a member that is excluded, too
+            self._field(below, values, at.below(name))
         at.level.mark(at.path, "{}", payloads.there["M"] & ~filled)
 
     def _list(self, node: Node, payloads: Payloads, at: At) -> None:
@@ -254,17 +252,23 @@ class FastPath:
         elif descriptor == "L":
             self._field(element, members, below)
         else:
-            child.refuse(members.is_null())
-            below.seen.counts[descriptor[0]] += len(members)  # type: ignore[index]
-            type_ = SqlType.parse(element.type or "")
-            policy = self.rules.policy(below.where).of(descriptor[0])
-            if policy.exclude or policy.whole:
-                child.refuse(members.is_not_null())
-            column = self._scalar(element, descriptor[0], members, type_, below, policy)
-            child.columns[element.name or ""] = column
+            self._members(element, descriptor[0], members, below)
         child.columns = {index_name(0): child.index, **child.columns}
         child.give_to_parent()
         at.level.children[node.name or ""] = child
+
+    def _members(self, element: Node, descriptor: str, members: pl.Series, at: At) -> None:
+        """The members of sets as rows of a child relation."""
+        at.level.refuse(members.is_null())
+        at.seen.counts[descriptor] += len(members)  # type: ignore[index]
+        policy = self.rules.policy(at.where).of(descriptor)
+        if descriptor not in element.accepts or element.name is None or policy.exclude or policy.whole:
+            at.level.refuse(members.is_not_null())
+        elif element.kind == "json":
+            at.level.columns[element.name] = self._json_payload(element, descriptor, members, at, policy)
+        else:
+            type_ = SqlType.parse(element.type or "")
+            at.level.columns[element.name] = self._scalar(element, descriptor, members, type_, at, policy)
 
     def _json(self, node: Node, payloads: Payloads, at: At, policy: Policy) -> pl.Series:
         """The JSON text of each value; refuses what JSON could not say exactly."""
@@ -299,24 +303,18 @@ class FastPath:
             case "L":
                 members = series.explode(empty_as_null=False, keep_nulls=False)
                 child = Level(len(members), at.level, series.list.len())
-                _, text = self._node(node.element or UNKNOWN, members, at.into(child, at.path))
+                text = self._node(node.element or UNKNOWN, members, at.into(child, at.path))
                 child.give_to_parent()
-                if self.rules.policy(
-                    (*at.where, None)
-                ).exclude:  # of a list of nothing but secrets an empty one is left
+                if text is None:  # of a list of nothing but secrets an empty one is left
                     return json_text.array(pl.Series(dtype=pl.String), series.list.len() * 0)
                 return json_text.array(text, series.list.len())
             case _:
                 return self._json_set(descriptor, series, at)
 
     def _json_map(self, node: Node, series: pl.Series, at: At) -> pl.Series:
-        inside = series.struct.unnest()
-        fields = []
-        for name, below in sorted(node.columnar.items()):
-            _, text = self._node(below, inside.get_column(name), at.below(name))
-            if not self.rules.policy((*at.where, name)).exclude:
-                fields.append((name, text))
-        inner = json_text.members(fields, at.level.height)
+        texts = {name: self._node(below, values, at.below(name)) for name, below, values in _fields(node, series)}
+        kept = [(name, text) for name, text in sorted(texts.items()) if text is not None]
+        inner = json_text.members(kept, at.level.height)
         return json_text.between("{", inner.set(series.is_null(), None), "}")
 
     def _json_set(self, descriptor: str, series: pl.Series, at: At) -> pl.Series:
@@ -342,6 +340,13 @@ class FastPath:
         text = self._json_payload(UNKNOWN, descriptor[0], members, below, policy)
         child.give_to_parent()
         return json_text.array(text, lengths)
+
+
+def _fields(node: Node, structs: pl.Series) -> Iterator[tuple[str, Node, pl.Series]]:
+    """The name, node and values of every field, in a series whose name polars cannot take for a pattern, as `*`."""
+    columns = structs.struct.unnest()  # not `struct.field`, which does so as well
+    for name, field in node.columnar.items():
+        yield name, field, columns.get_column(name).alias("")
 
 
 def _is_value(value: Any) -> bool:
