@@ -121,9 +121,6 @@ class BlockReader:
         keys = arrow_type(self._keys(schema), image=True)
         return pa.schema([("Metadata", _WRITE_TIME), ("Keys", keys), ("NewImage", image), ("OldImage", image)])
 
-    def _path(self, root: Node, decoded: pl.DataFrame, image: str) -> FastPath:
-        return FastPath(root, self.rules, decoded, image)
-
     def _keys(self, schema: Schema) -> Node:
         return Node(kind="map", accepts=("M",), fields={k: n for k, n in schema.root.fields.items() if k in self.key})
 
@@ -133,7 +130,7 @@ class BlockReader:
             self._decode_change(decoded, schema, level, seen)
         else:
             level.refuse(decoded["Item"].is_null())
-            self._path(schema.root, decoded, "Item").items(level, seen)
+            FastPath(schema.root, self.rules, decoded, "Item").items(level, seen)
             level.columns[VERSION] = pl.repeat(self.times[0], decoded.height, dtype=pl.Int64, eager=True)
         for attribute in self.key:
             node = schema.root.fields.get(attribute)
@@ -157,11 +154,11 @@ class BlockReader:
 
     def _decode_change(self, decoded: pl.DataFrame, schema: Schema, level: Level, seen: Seen) -> None:
         """An incremental record: the new image gives the columns, Keys the key; the old image only counts."""
-        self._path(schema.root, decoded, "NewImage").items(level, seen)
+        FastPath(schema.root, self.rules, decoded, "NewImage").items(level, seen)
         before = Level(decoded.height)
-        self._path(schema.root, decoded, "OldImage").keys(before)
+        FastPath(schema.root, self.rules, decoded, "OldImage", counting=True).items(before, Seen())
         keys = Level(decoded.height)
-        self._path(self._keys(schema), decoded, "Keys").items(keys, Seen())
+        FastPath(self._keys(schema), self.rules, decoded, "Keys").items(keys, Seen())
         deleted = decoded["NewImage"].is_null()
         for name, column in keys.columns.items():
             level.refuse(~deleted & ~column.eq_missing(level.columns[name]))

@@ -8,15 +8,17 @@ its descriptor for each value, the descriptor alone for a list's element. A line
 (`parse.count_keys`). What is decoded is always a part of what is there, so equal counts mean all of it.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, check_all, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Descriptor, Step, check_all, format_path
 from ddb_assets.parquet import json_text
 from ddb_assets.parquet.columns import (
     add_digits,
@@ -33,40 +35,43 @@ from ddb_assets.parquet.payloads import At, Payloads, count, falses
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.parquet.record import count_names
 from ddb_assets.parquet.rules import WHAT_HAPPENS, Rules
-from ddb_assets.parquet.schema import Node, index_name
+from ddb_assets.parquet.schema import Node, index_name, walk
 from ddb_assets.parquet.timestamps import EPOCH_UNITS, epoch_column, loose_column
 from ddb_assets.policy import Policy
 
 UNKNOWN = Node(kind="json", accepts=())
 
 
+@dataclass
+class _Opaque:
+    """What the lines have in one opaque column: the JSON texts, how many keys each value has, and the values' types."""
+
+    texts: list[str | None] = field(default_factory=list)
+    names: list[int] = field(default_factory=list)
+    counts: Counter[Descriptor] = field(default_factory=Counter)
+
+
 @dataclass(frozen=True)
 class FastPath:
     """Decodes one column of whole items (structs of attributes) as a schema's root says and a contract allows.
 
-    `decoded` has that column, `image`, and the lines it was parsed from as `line`.
+    `decoded` has that column, `image`, and the lines it was parsed from as `line`. `counting`: only the keys matter, for
+    nothing of the image is kept.
     """
 
     root: Node
     rules: Rules
     decoded: pl.DataFrame
     image: str
+    counting: bool = False
 
     def items(self, level: Level, seen: Seen) -> None:
         """Decodes the items into the level's columns; null images give nulls."""
-        seen.counts["M"] += int(self.decoded[self.image].is_not_null().sum())
-        self._image(level, seen, counting=False)
-
-    def keys(self, level: Level) -> None:
-        """Only counts the keys of the items, for an image of which nothing is kept."""
-        self._image(level, Seen(), counting=True)
-
-    def _image(self, level: Level, seen: Seen, *, counting: bool) -> None:
         image = self.decoded[self.image]
+        seen.counts["M"] += len(image) - image.null_count()
         level.count(image.is_not_null())
         for name, node, values in _fields(self.root, image):
-            at = At(level, (name,), (name,), seen.at(name), counting=counting)
-            self._field(node, values, at)
+            self._field(node, values, At(level, (name,), (name,), seen.at(name), counting=self.counting))
 
     def _field(self, node: Node, values: pl.Series, at: At) -> None:
         """`_node` for what is to have a column: a path that is excluded no longer has none yet."""
@@ -80,12 +85,11 @@ class FastPath:
         if node.opaque:
             self._opaque(node, values.is_not_null(), at)
             return None
-        counting = at.counting or policy.exclude
         payloads = count(node, values, at)
         _refuse_hidden(payloads, at, policy)
         if "NULL" in payloads.series:
             at.level.refuse(~payloads.series["NULL"])  # {"NULL": false} is nothing DynamoDB has
-        if counting:
+        if at.counting or policy.exclude:
             self._count_below(node, payloads, At(at.level, at.path, at.where, at.seen, counting=True))
             return None
         if node.kind == "json":
@@ -107,27 +111,34 @@ class FastPath:
         return None
 
     def _opaque(self, node: Node, present: pl.Series, at: At) -> None:
-        """The values of an opaque column, read from the lines one by one."""
-        counting = at.counting or self.rules.policy(at.where).exclude
-        exact = ExactPath(self.root, self.rules)
-        texts: list[str | None] = []
-        names: list[int] = []
-        for line, there in zip(self.decoded["line"], present, strict=True):
-            try:
-                value = _value_at(orjson.loads(line)[self.image], at.path) if there else None
-                names.append(1 + count_names(value) if there and _is_value(value) else 0)
-            except (orjson.JSONDecodeError, AttributeValueError):  # nested too deep: for the exact path to say so
-                names.append(0)
-                texts.append(None)
-                continue
-            texts.append(exact.json_text(node, value, at.path) if there and not counting else None)
-            if (texts[-1] is not None or counting) and isinstance(value, dict):
-                at.seen.counts.update(value.keys())
-        text = pl.Series(texts, dtype=pl.String)
-        at.level.count(pl.Series(names, dtype=pl.Int64))
-        if not counting:
+        """An opaque column, or the count of its keys where it is not kept."""
+        read = self._opaques[at.where]
+        text = pl.Series(read.texts, dtype=pl.String)
+        at.level.count(pl.Series(read.names, dtype=pl.Int64))
+        at.seen.counts.update(read.counts)
+        if not self._only_counts(at.where):
             at.level.refuse(present & text.is_null())
             at.level.columns[node.name or ""] = text
+
+    def _only_counts(self, where: tuple[Step, ...]) -> bool:
+        return self.counting or self.rules.policy(where).exclude
+
+    @cached_property
+    def _opaques(self) -> "dict[tuple[Step, ...], _Opaque]":
+        """What stands in all opaque columns, by path, read from the lines one by one; each line is parsed once."""
+        exact = ExactPath(self.root, self.rules)
+        found = {path: (node, _Opaque()) for path, node in walk(self.root) if node.opaque}
+        for line in self.decoded["line"]:
+            image = _image(line, self.image)
+            for path, (node, read) in found.items():
+                value = _value_at(image, path)
+                names = _names(value)
+                text = exact.json_text(node, value, path) if names and not self._only_counts(path) else None
+                read.names.append(names)
+                read.texts.append(text)
+                if isinstance(value, dict) and (text is not None or self._only_counts(path)):
+                    read.counts.update(value.keys())
+        return {path: read for path, (_, read) in found.items()}
 
     def _misfit(self, node: Node, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
         """Values of types that the column does not take, by the contract."""
@@ -203,7 +214,7 @@ class FastPath:
         other = payload.set(column.is_not_null(), None)
         if other.null_count() == len(other) or not (policy.type or type_.name == "TIMESTAMPTZ"):
             return column
-        loose = loose_column(other, type_)
+        loose = loose_column(other, type_, epochs=policy.type is not None)
         at.level.beside(at.path, json_text.quoted(other.set(loose.is_null(), None)))
         return pl.select(pl.coalesce(column, loose)).to_series()
 
@@ -345,16 +356,26 @@ class FastPath:
 def _fields(node: Node, structs: pl.Series) -> Iterator[tuple[str, Node, pl.Series]]:
     """The name, node and values of every field, in a series whose name polars cannot take for a pattern, as `*`."""
     columns = structs.struct.unnest()  # not `struct.field`, which does so as well
-    for name, field in node.columnar.items():
-        yield name, field, columns.get_column(name).alias("")
+    for name, below in node.columnar.items():
+        yield name, below, columns.get_column(name).alias("")
 
 
-def _is_value(value: Any) -> bool:
+def _image(line: str, name: str) -> Any:
+    """The image of a line as JSON; None where it is nested too deep, for the exact path to say so."""
     try:
+        return orjson.loads(line)[name]
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _names(value: Any) -> int:
+    """How many keys a value has with its name; 0 where there is none, or it is none that DynamoDB has."""
+    try:
+        names = 1 + count_names(value)
         check_all(value)
     except AttributeValueError:
-        return False
-    return True
+        return 0
+    return names
 
 
 def _refuse_hidden(payloads: Payloads, at: At, policy: Policy) -> None:

@@ -46,13 +46,12 @@ def _children(
 
 
 def _frame(level: Level, relation: Relation) -> pl.DataFrame:
-    columns = {**level.columns, EXTRA: _extra(level)}
-    missing = {
-        name: pl.repeat(None, level.height, dtype=dtype, eager=True)
+    found = {**level.columns, EXTRA: _extra(level)}
+    columns = {
+        name: found[name] if name in found else pl.repeat(None, level.height, dtype=dtype, eager=True)
         for name, dtype in dtypes(relation).items()
-        if name not in columns
     }
-    return pl.DataFrame({name: (columns | missing)[name] for name in dtypes(relation)})
+    return pl.DataFrame(columns)
 
 
 def _extra(level: Level) -> pl.Series:

@@ -99,7 +99,7 @@ def epoch_form(digits: int) -> str:
     return next((unit for unit, (_, most) in _EPOCHS.items() if 10 ** (digits - 1) < most), "us") if digits else "s"
 
 
-def loose_column(texts: pl.Series, type_: SqlType) -> pl.Series:
+def loose_column(texts: pl.Series, type_: SqlType, *, epochs: bool) -> pl.Series:
     """`parse_loosely` for a column of texts in other forms than ISO 8601 in UTC; null for what the exact path must tell."""
     if type_.name == "DATE":
         return pl.repeat(None, len(texts), dtype=type_.polars, eager=True)
@@ -114,7 +114,9 @@ def loose_column(texts: pl.Series, type_: SqlType) -> pl.Series:
     )
     column = found.select(pl.when(pl.col("zone").is_not_null()).then(utc)).to_series()
     column = column.set(column.dt.year() > MAXYEAR, None)
-    return column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
+    column = column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
+    numbers = [epoch_column(texts, type_, unit) for unit in EPOCH_UNITS] if epochs else []
+    return pl.select(pl.coalesce(column, *numbers)).to_series()
 
 
 def epoch_column(texts: pl.Series, type_: SqlType, unit: str) -> pl.Series:
