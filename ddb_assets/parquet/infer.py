@@ -174,7 +174,7 @@ class _Growth:
         """
         policy = self.table.policy(path)
         if node.kind != "value" or not _column_type(policy):
-            return node
+            return node.model_copy(update={"other": None}) if node.is_empty else node  # as good as new (`is_open`)
         reads = node.accepts if policy.contract != "evolve" else ()
         return self.value(node, Seen(counts=Counter(reads)), path, policy)
 

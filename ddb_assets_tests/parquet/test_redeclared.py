@@ -158,6 +158,12 @@ def test_a_column_of_nothing_but_null_can_be_declared_json(flattening: Flattenin
     assert outcome.row("k1")["a"] == "null"
 
 
+def test_a_column_that_took_nothing_is_as_good_as_new_without_its_type(flattening: Flattening) -> None:
+    flattening([{"a": {"L": []}}], columns={"a": {"type": "BIGINT"}})
+    outcome = flattening([{"a": {"L": []}}])
+    assert (outcome.types["a"], outcome.row("k0")["a"], outcome.extra("k0")) == ("SUPER", "[]", None)
+
+
 def test_a_rename_that_is_there_from_the_start_stays(tmp_path: Path) -> None:
     flatten = Flattening(tmp_path)
     contract = {"columns": {"a": {"rename": "b"}, "never seen": {"rename": "c"}, "n": {"rename": "d"}}}
