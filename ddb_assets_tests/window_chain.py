@@ -64,9 +64,10 @@ def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Iterator["Chain"]:
     """A chain with a lake, a warehouse and an instance of its own, in the environment until the block ends."""
     prefix = uuid.uuid4().hex
-    with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setenv(LAKE, f"s3://{demo.BUCKET}/{prefix}")
         patch.setenv(STATE, str(state))
+        patch.setattr(dg.ScheduleEvaluationContext, "instance", instance)  # it opens files of its own otherwise
         yield Chain(sandbox, instance, definitions, prefix)
 
 
