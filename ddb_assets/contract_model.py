@@ -1,6 +1,4 @@
-"""What all parts of a contract share: they cannot be changed, and a key that they do not know is an error that lists those
-that they do.
-"""
+"""What all parts of a contract share: they are immutable, and an unknown key is an error that lists the known ones."""
 
 from typing import Any
 
@@ -9,19 +7,19 @@ from pydantic_core import InitErrorDetails
 
 
 def _name_keys(schema: dict[str, Any]) -> None:
-    """Lists the keys for checkers of the JSON schema, whose own message only says that one is not allowed."""
+    """Lists the keys for JSON schema checkers, whose own message only says that one is not allowed."""
     schema["propertyNames"] = {"enum": list(schema["properties"])}
 
 
 class ContractModel(BaseModel):
-    """Frozen, and without keys that it does not know."""
+    """Frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_name_keys)
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, data: object) -> object:
-        """Refuses unknown keys before pydantic does, because its own message does not say which ones there are."""
+        """Refuses unknown keys before pydantic does, because its message does not list the known ones."""
         unknown = [key for key in data if key not in cls.model_fields] if isinstance(data, dict) else []
         if unknown:
             allowed = ValueError(f"unknown key; allowed here: {', '.join(cls.model_fields)}")

@@ -47,7 +47,7 @@ class Rejected:
 class Batch:
     """A block's outcome: a frame per relation with the relation's columns in order, and what did not become rows.
 
-    `unread` are the keys of rejected lines, where they can be read; `unknown` counts members that no line should have.
+    `unread` are the keys of rejected lines, as far as they can be read; `unknown` counts members that no line should have.
     """
 
     schema: Schema
@@ -67,9 +67,9 @@ class BlockReader:
 
     `times` are the first and the last microsecond that its rows' versions can have (`record.times`). A write is in the
     window by DynamoDB's clock, which may differ by a minute from the one that stamped it (DynamoDB Developer Guide,
-    S3DataExport_Requesting). So the window tells which of two writes is newer, and the stamp only within the window: a
+    S3DataExport_Requesting). So the window decides which of two writes is newer, and the stamp only within one window: a
     stamp outside is moved to the nearer bound. Otherwise a write of the first seconds of a window could seem older than
-    the full export that it follows, and be dropped as stale.
+    the full export before it, and be dropped as stale.
     """
 
     incremental: bool
@@ -146,7 +146,7 @@ class BlockReader:
         return level, seen
 
     def _refuse_keys(self, node: Node, column: pl.Series, level: Level) -> None:
-        """Leaves keys that are empty or end in a blank to the exact path, which knows what to say of them."""
+        """Leaves keys that are empty or end in a blank to the exact path, which gives the reason."""
         if node.accepts == ("S",):
             level.refuse((column.str.len_bytes() == 0) | column.str.ends_with(" "))
         elif node.accepts == ("B",):
@@ -217,7 +217,7 @@ class BlockReader:
             for name, columns in rows_by_relation(row, batch.schema.table, inherited):
                 rows[name].append(columns)
             batch.deletes += change.image is None
-            add_misfits(batch.misfits, exact.misfits)  # of an item that is not loaded nothing counts
+            add_misfits(batch.misfits, exact.misfits)  # only of items that are loaded
         for relation in relations:
             frame = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
             batch.frames[relation.name] = pl.concat([batch.frames[relation.name], frame])
@@ -257,7 +257,7 @@ def conserved(level: Level, lines: pl.Series) -> pl.Series:
 
 
 def may_hold_nul(lines: pl.Series) -> pl.Series:
-    """The lines with a text or a name that may hold U+0000: JSON can only write it so. The exact path knows what to do."""
+    """The lines with a text or name that may hold U+0000, which JSON can only write so. The exact path handles them."""
     return lines.str.contains(r"\u0000", literal=True)
 
 

@@ -1,4 +1,4 @@
-"""Which columns have the type that the contract says: the warehouse may have them in another one, from before that."""
+"""Which columns have a type that the contract declares: in the warehouse they may still have a previous one."""
 
 from ddb_assets.parquet.report import Relation
 from ddb_assets.parquet.schema import Schema
@@ -6,7 +6,7 @@ from ddb_assets.table import Table
 
 
 def with_declared(schema: Schema, table: Table, *, incremental: bool) -> tuple[Relation, ...]:
-    """The schema's relations, their columns marked. The type of a masked column is the mask's."""
+    """The schema's relations with declared columns marked. A masked column has the type of its mask."""
     declared = {
         (relation, node.name)
         for path, relation, node in schema.columns()

@@ -55,7 +55,7 @@ class _Opaque:
 class FastPath:
     """Decodes one column of whole items (structs of attributes) as a schema's root says and a contract allows.
 
-    `decoded` has that column, `image`, and the lines it was parsed from as `line`. `counting`: only the keys matter, for
+    `decoded` has that column, `image`, and the lines it was parsed from as `line`. `counting`: only the keys matter, because
     nothing of the image is kept.
     """
 
@@ -74,7 +74,7 @@ class FastPath:
             self._field(node, values, At(level, (name,), (name,), seen.at(name), counting=self.counting))
 
     def _field(self, node: Node, values: pl.Series, at: At) -> None:
-        """`_node` for what is to have a column: a path that is excluded no longer has none yet."""
+        """`_node` for what must have a column: a path that was excluded until now has none yet."""
         if node.kind == "json" and node.name is None and not at.counting and not self.rules.policy(at.where).exclude:
             at.level.refuse(values.is_not_null())
         self._node(node, values, at)
@@ -207,7 +207,7 @@ class FastPath:
                 return payload
 
     def _times(self, form: str, payload: pl.Series, type_: SqlType, at: At, policy: Policy) -> pl.Series:
-        """Times in their column's form, and times of a declared column in any other, how they are written beside."""
+        """Times in their column's form; a declared column also takes other forms, with the original text in `_ddb_extra`."""
         if form in EPOCH_UNITS:
             return epoch_column(payload, type_, form)
         column = time_column(payload, type_, form)
@@ -219,7 +219,7 @@ class FastPath:
         return pl.select(pl.coalesce(column, loose)).to_series()
 
     def _numbers(self, payload: pl.Series, type_: SqlType, at: At) -> pl.Series:
-        """Texts of a column that is declared a number; what is not written as the column writes it stands beside."""
+        """Texts of a column that is declared a number; a text that the column would write otherwise is kept in `_ddb_extra`."""
         column = number_column(payload, type_, Seen())
         at.level.refuse(column.is_null() & payload.is_not_null())
         same = column.cast(pl.String) == payload if type_.name != "DOUBLE PRECISION" else column.is_null()
@@ -245,7 +245,7 @@ class FastPath:
     def _map(self, node: Node, payloads: Payloads, at: At) -> None:
         filled = falses(at.level.height)
         for name, below, values in _fields(node, payloads.series["M"]):
-            filled = filled | values.is_not_null()  # by a member that is excluded, too
+            filled = filled | values.is_not_null()  # also by an excluded member
             self._field(below, values, at.below(name))
         at.level.mark(at.path, "{}", payloads.there["M"] & ~filled)
 
@@ -316,7 +316,7 @@ class FastPath:
                 child = Level(len(members), at.level, series.list.len())
                 text = self._node(node.element or UNKNOWN, members, at.into(child, at.path))
                 child.give_to_parent()
-                if text is None:  # of a list of nothing but secrets an empty one is left
+                if text is None:  # its elements are excluded: an empty list is left
                     return json_text.array(pl.Series(dtype=pl.String), series.list.len() * 0)
                 return json_text.array(text, series.list.len())
             case _:
@@ -354,8 +354,8 @@ class FastPath:
 
 
 def _fields(node: Node, structs: pl.Series) -> Iterator[tuple[str, Node, pl.Series]]:
-    """The name, node and values of every field, in a series whose name polars cannot take for a pattern, as `*`."""
-    columns = structs.struct.unnest()  # not `struct.field`, which does so as well
+    """The name, node and values of every field; the series has no name, because polars takes one such as `*` for a pattern."""
+    columns = structs.struct.unnest()  # not `struct.field`, which takes patterns too
     for name, below in node.columnar.items():
         yield name, below, columns.get_column(name).alias("")
 
@@ -369,7 +369,7 @@ def _image(line: str, name: str) -> Any:
 
 
 def _names(value: Any) -> int:
-    """How many keys a value has with its name; 0 where there is none, or it is none that DynamoDB has."""
+    """How many keys a value has, with its name; 0 where there is no value, or none that DynamoDB has."""
     try:
         names = 1 + count_names(value)
         check_all(value)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 6 << 20
 MAX_ATTEMPTS = 5
 REASONS, REASON_LENGTH = 3, 300
-MAX_UNKNOWN, OTHERS = 50, "others"  # names of unknown members told apart
+MAX_UNKNOWN, OTHERS = 50, "others"  # names of unknown members that are counted separately
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,14 @@ def flatten(
     """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run of ours left there.
 
     Writes `<relation>/part-*.parquet` and `_quarantine/*.jsonl`, and when all of it is there and adds up `report.json`;
-    then `schema.json` and `profile.json`, and the former content goes. A run that fails before its report leaves the folder
-    as it was; after that the new content stands, and the next run clears up. The table's schema comes from `schemas` and
-    goes back there when it has grown; without a store it is inferred. With `restart` a new line of schema documents begins,
-    whatever the stored one says of key, masks and columns. `on_progress` gets how many more lines are done, from any thread.
+    then `schema.json` and `profile.json`, and the previous content is deleted. A run that fails before its report leaves the
+    folder as it was; after that the new content is valid, and the next run clears up. The table's schema comes from `schemas`
+    and goes back there when it has grown; without a store it is inferred. `restart` starts a new history of schema documents,
+    whatever the stored one says about key, masks and columns. `on_progress` gets the number of lines just done, from any
+    thread.
 
-    Raises FolderError for a folder that is not for us to fill, SchemaError for a stored schema that does not go with this
-    run, FlattenError for counts that do not add up, ManifestError for a damaged data file.
+    Raises FolderError for a folder that is not ours to fill, SchemaError for a stored schema that does not match this run,
+    FlattenError for counts that do not add up, ManifestError for a damaged data file.
     """
     started = time.monotonic()
     out = normalized(out, {export.uri, *(file.uri.rpartition("/")[0] for file in export.files)})
@@ -110,7 +111,7 @@ def flatten(
                     output.finish(folder, report, run.schema, profile, run.spilled)
                     return Flattened(report, run.schema, seen)
             else:
-                start = run.schema  # a column that no run has stored yet turned out to be another
+                start = run.schema  # a column that no run has stored yet turned out to have another type
             folder.give_up()
     raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
 
@@ -247,8 +248,8 @@ class _Run:
         self.rejected += len(batch.rejected)
         self.unread += batch.unread[: MAX_UNREAD - len(self.unread)]
         for member, times_seen in batch.unknown.items():
-            told = member if member in self.unknown or len(self.unknown) < MAX_UNKNOWN else OTHERS
-            self.unknown[told] = self.unknown.get(told, 0) + times_seen
+            name = member if member in self.unknown or len(self.unknown) < MAX_UNKNOWN else OTHERS
+            self.unknown[name] = self.unknown.get(name, 0) + times_seen
         add_misfits(self.misfits, batch.misfits)
         self.bytes_raw += size
         self.seen.merge(batch.seen)
@@ -325,10 +326,10 @@ class _Run:
 
 
 def _reasons(name: str, file: DataFile, lines: list[bytes]) -> list[tuple[str, int, str]]:
-    """(block, line, text) of quarantine lines: what a person is told first, as much as the contract lets be seen."""
-    told = [orjson.loads(line) for line in lines]
+    """(block, line, text) of quarantine lines: the reasons to show first, without values that the contract hides."""
+    entries = [orjson.loads(line) for line in lines]
     found = file.uri.rpartition("/")[2]
-    return [(name, one["line"], f"{found} line {one['line']}: {one['reason'][:REASON_LENGTH]}") for one in told]
+    return [(name, one["line"], f"{found} line {one['line']}: {one['reason'][:REASON_LENGTH]}") for one in entries]
 
 
 def _by_kind(misfits: Misfits) -> dict[str, dict[str, int]]:

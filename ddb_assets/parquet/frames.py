@@ -24,7 +24,7 @@ def assemble(root: Level, relations: tuple[Relation, ...]) -> dict[str, pl.DataF
         column.name: root.columns[column.name] for column in relations[0].columns if column.role in {"key", "version"}
     }
     _children(root, inherited, by_name, frames, 1)
-    for relation in relations:  # of a list whose name Arrow cannot hand over, only the exact path has rows
+    for relation in relations:  # a list whose name Arrow cannot pass on has rows from the exact path only
         if relation.name not in frames:
             frames[relation.name] = pl.DataFrame(schema=dtypes(relation))
     return frames

@@ -1,4 +1,4 @@
-"""Which columns a contract's masks and exclusions are about: what the warehouse must hide that came there before them."""
+"""Which columns a contract's masks and exclusions affect: the warehouse must hide what was loaded before them."""
 
 from ddb_assets.dynamodb.attribute_value import Step, format_path, parse_path
 from ddb_assets.parquet.report import Hidden
@@ -9,8 +9,8 @@ from ddb_assets.table import Table
 def hidden_columns(schema: Schema, table: Table) -> tuple[Hidden, ...]:
     """For every path that the contract hides, the columns that can hold its values.
 
-    These are the columns at it and below it, of JSON above it, of values above it that have another shape and so are hidden
-    whole, and `_ddb_extra` of every relation whose rows they can be in.
+    These are the columns at the path and below it, JSON columns above it, columns of values above it that have another shape
+    and so are hidden whole, and `_ddb_extra` of every relation whose rows can hold them.
     """
     places: list[tuple[tuple[Step, ...], str, str]] = [((), schema.table, EXTRA)]
     places += [((*path, None), node.name or "", EXTRA) for path, node in walk(schema.root) if node.kind == "list"]
@@ -35,6 +35,6 @@ def _keys(schema: Schema) -> set[tuple[Step, ...]]:
 
 
 def _may_hold(place: tuple[Step, ...], path: tuple[Step, ...]) -> bool:
-    """Whether one of the two leads to the other, or they part where one is a list and the other a map."""
+    """Whether one path is a prefix of the other, or they diverge where one has a list and the other a map."""
     parted = next(((a, b) for a, b in zip(place, path, strict=False) if a != b), None)
     return parted is None or None in parted

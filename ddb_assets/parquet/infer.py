@@ -53,15 +53,15 @@ MAX_COLUMNS = 1590
 """Of one relation: a Redshift table can have 1,600 (Redshift, "Quotas and limits"), and widening one takes another."""
 
 MAX_JSON_PATHS = 1000
-"""Below one JSON column: to decode a path takes as long per block as to read some hundred values one by one."""
+"""Below one JSON column: decoding one path takes as long per block as reading some hundred values one by one."""
 
 
 def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = None) -> Schema:
     """The schema with everything in `seen` that it can take up; the same object when there is nothing new.
 
     `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
-    A column gets the type that the contract declares, whatever it had. Raises SchemaError when it is a key's, KeyTypeError
-    for a key of a type that no key may have, or that holds none of its values.
+    A column gets the type that the contract declares, whatever type it had. Raises SchemaError when that changes a stored
+    key, KeyTypeError for a key of a type that no key may have, or that holds none of its values.
     """
     check_declared_keys(schema, table, seen)
     growth = _Growth(schema, table, export_id)
@@ -72,7 +72,7 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
 
 
 def agreed(schema: Schema, table: Table, export_id: str | None = None) -> Schema:
-    """The schema as the contract has it by now: stored columns in their masks' and declared types, lists and maps as such.
+    """The schema adapted to the present contract: masked and declared columns in their types, declared lists and maps as such.
 
     A list or map that was not seen yet waits for its first value (`extend`). Masks and types hold under every contract.
     The same object when there is nothing to change.
@@ -168,9 +168,9 @@ class _Growth:
         return node.model_copy(update={"fields": fields, "element": element, "former": former})
 
     def retyped(self, node: Node, path: tuple[Step, ...]) -> Node:
-        """A stored column in the type of its mask or of its declaration.
+        """A stored column in the type of its mask or its declaration.
 
-        In a type of another kind its next values decide what it reads; where those may decide nothing, it reads what it did.
+        When the kind of type changes, the next values decide what the column reads, unless the contract lets nothing grow.
         """
         policy = self.table.policy(path)
         if node.kind != "value" or not _column_type(policy):
@@ -179,7 +179,7 @@ class _Growth:
         return self.value(node, Seen(counts=Counter(reads)), path, policy)
 
     def redeclares(self, node: Node, counts: Counter[Descriptor], path: tuple[Step, ...]) -> Descriptor | None:
-        """The type of values of which the contract says that they are no longer this column's; the most frequent."""
+        """The most frequent type of values that, by the contract, no longer belong in this column."""
         if node.kind not in {"value", "json"} or node.name is None:
             return None
         match self.table.nested_at(path):
@@ -190,13 +190,13 @@ class _Growth:
         return None
 
     def redeclared(self, node: Node, descriptor: Descriptor, path: tuple[Step, ...], seen: Seen) -> Node:
-        """A list or map, as the contract says, beside the column that the path has: nothing moves out of that one."""
+        """A list or map, as the contract says, beside the path's present column, which keeps its values."""
         if descriptor == "M":
-            self.note(path, f"maps are columns from now on, all else stays in {node.name}", seen)
+            self.note(path, f"maps are columns from now on, other values stay in {node.name}", seen)
             return Node(kind="map", accepts=("M",), former=node)
         name = relation_name(self.schema.table, [s for s in path if s is not None], self.relations)
         self.relations.add(name)
-        self.note(path, f"new child relation {name}; what is no list stays in {node.name}", seen)
+        self.note(path, f"new child relation {name}; other values stay in {node.name}", seen)
         return Node(kind="list", accepts=(descriptor,), name=name, former=node)
 
     def nullable(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
@@ -285,14 +285,14 @@ class _Growth:
     def declared(
         self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...], *, keyed: bool
     ) -> SqlType:
-        """The contract's type; a mask stays in a text column that is wider than it need be."""
+        """The contract's type; a mask stays in a text column that is wider than needed."""
         joined = join(stored, wanted) if stored else wanted
         if stored is None or (node.order or 0) > self.schema.settled or joined == wanted:
             return wanted
         if keyed:
             raise SchemaError(
                 f"{format_path(path)}: key column {node.name} is {stored} in the stored schema and cannot become {wanted}: "
-                "rows would not be found again; give the table another name with `name`"
+                "existing rows would not be found; give the table another name with `name`"
             )
         return joined if joined and wanted == MASKED and stored.name == "VARCHAR" else wanted
 
@@ -342,7 +342,7 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "element": element})
 
     def column_of_json(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """A JSON column; opaque once there is no end to the names in it, very many paths, or paths that must not be known."""
+        """A JSON column; opaque once it has names without end, very many paths, or paths that must not be known."""
         if node.opaque:
             return node
         grown = self.json(node, seen, path)

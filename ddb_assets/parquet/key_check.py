@@ -1,7 +1,7 @@
 """Whether the key that a run was given can be the table's, by what the items themselves say.
 
-Every item of a table has its key, and every record of an incremental export names it. So a run in which most lines lack
-the key, or very many, was given the wrong one. With many that is reported at once, before all other lines go to quarantine.
+Every item of a table has its key, and every record of an incremental export names it. So a run was given the wrong key when
+most of its lines lack it, or very many do. The latter is reported at once, before all other lines go to quarantine.
 The outcome depends on how many lines lack the key, never on the order in which blocks are done.
 """
 
@@ -24,7 +24,7 @@ class WrongKeyError(DdbAssetsError):
 
 
 class KeyCheck:
-    """Counts the lines of an export that lack the key; of them it keeps only what the message needs."""
+    """Counts the lines of an export that lack the key, and keeps what the message needs."""
 
     def __init__(self, export: str, key: Sequence[str], *, incremental: bool) -> None:
         self._export, self._key, self._incremental = export, key, incremental
@@ -35,7 +35,7 @@ class KeyCheck:
         self._candidates: dict[str, str] | None = None
 
     def look(self, rejected: Iterable[str | bytes], lines: int) -> None:
-        """Takes a block of so many lines, of which these became no row. Raises WrongKeyError once many lack the key."""
+        """Takes a block with `lines` lines, of which `rejected` became no row. Raises WrongKeyError once many lack the key."""
         found = [attributes for line in rejected if (attributes := _attributes(line, incremental=self._incremental))]
         with self._lock:
             self._lines += lines
@@ -74,7 +74,7 @@ class KeyCheck:
         return WrongKeyError(
             f"{self._export}: {self._wrong:,} of {self._lines:,} items read have no key attribute {lacking}. Attributes "
             f"that all of those have and that can be a key: {', '.join([*named_types[:NAMED], *more]) or 'none'}. Give the "
-            "table's key (--key PK[,SK], or `key:` in its contract); upper and lower case count in names"
+            "table's key (--key PK[,SK], or `key:` in its contract); names are case-sensitive"
         )
 
 

@@ -16,7 +16,7 @@ class KeyTypeError(DdbAssetsError):
 def check_declared_keys(schema: Schema, table: Table, seen: Seen) -> None:
     """Raises KeyTypeError that names the attribute and what it may be.
 
-    A key column that has a type already is not judged by its values: a line that has another one is quarantined.
+    Once a key column has a type, a line with a key of another type is quarantined instead.
     """
     for attribute in schema.key:
         policy, node = table.policy((attribute,)), schema.root.fields.get(attribute)
@@ -25,7 +25,7 @@ def check_declared_keys(schema: Schema, table: Table, seen: Seen) -> None:
         holds = KEY_HOLDS.get(SqlType.parse(policy.type).name)
         if holds is None:
             raise KeyTypeError(
-                f"{format_path((attribute,))} is a key attribute, and {policy.type} does not keep all texts or numbers apart: "
+                f"{format_path((attribute,))} is a key attribute, and {policy.type} does not distinguish all texts or numbers: "
                 f"declare one of {', '.join(KEY_HOLDS)}, or nothing"
             )
         counts = seen.fields[attribute].counts if attribute in seen.fields else {}

@@ -25,14 +25,14 @@ HOLDS: Mapping[str, tuple[Descriptor, ...]] = {
     "TIMESTAMPTZ": ("S", "N"),
     "DATE": ("S",),
 }
-"""Types whose values a declared column takes, if they are in its range; how else they were written stands beside."""
+"""Types whose values a declared column takes, if they are in its range; other ways to write them are kept in `_ddb_extra`."""
 KEY_HOLDS: Mapping[str, tuple[Descriptor, ...]] = {
     "BIGINT": ("N",),
     "DECIMAL": ("N",),
     "VARCHAR": ("S", "N"),
     "VARBYTE": ("B",),
 }
-"""What a key may be declared as, and the values that it then takes: the texts `7` and `007` are two keys, and one number."""
+"""What a key may be declared as, and which values it then takes: the texts `7` and `007` are two keys, but one number."""
 _DEFAULT_FORMS = {"TIMESTAMP": "T.0", "TIMESTAMPTZ": "T.0Z", "DATE": timestamps.DATE_FORM}
 
 

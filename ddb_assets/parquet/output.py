@@ -1,7 +1,7 @@
 """The folder of a flattened export: what its files are called, which of them are its content, and how it is replaced.
 
-Parts and quarantined lines are written first, then the report that lists them: a folder without a report is not done, and
-one with a report has all that the report lists. The schema and the profile describe that content, so they follow it.
+Parts and quarantined lines are written first, then the report that lists them: a folder without a report is not
+complete, and one with a report has all that the report lists. The schema and the profile describe it, so they follow.
 """
 
 import re
@@ -29,7 +29,7 @@ class FlattenError(DdbAssetsError):
 
 
 def read_report(storage: "Storage", out: str) -> Report:
-    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it is no report."""
+    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it cannot be read."""
     try:
         return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
     except ValidationError as error:
@@ -61,7 +61,7 @@ def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
 
 
 def finish(folder: OwnedFolder, report: Report, schema: Schema, profile: bytes, spilled: Iterable[str]) -> None:
-    """Switches to the new content by its report, describes it, and deletes what the folder held before."""
+    """Writes the report, which makes the new content valid, then its descriptions, and deletes the previous content."""
     folder.switch(REPORT, report.model_dump_json(indent=1).encode())
     folder.storage.write(folder.named(SCHEMA), schema.model_dump_json(indent=1).encode())
     folder.storage.write(folder.named(PROFILE), profile)

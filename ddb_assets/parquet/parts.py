@@ -31,9 +31,9 @@ def write_part(storage: "Storage", uri: str, frame: pl.DataFrame, compression: C
 
 
 def _parquet(frame: pl.DataFrame, compression: Compression) -> bytes:
-    """The frame as Parquet; DECIMAL in the fewest bytes that hold it, the only form of which it is known that COPY reads it.
+    """The frame as Parquet; DECIMAL in the fewest bytes that hold it, the only form that COPY is known to read.
 
-    Polars writes short ones as integers, pyarrow never does; it takes twice the time, so it writes only such frames.
+    Polars writes short ones as integers, pyarrow does not. Pyarrow takes twice the time, so it writes only such frames.
     """
     level = 1 if compression == "zstd" else None  # as small as level 3 here, a third faster
     buffer = io.BytesIO()

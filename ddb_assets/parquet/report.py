@@ -25,7 +25,7 @@ extra: `_ddb_extra`.
 
 
 MODULUS = 1 << 64
-"""Of the sums of measures."""
+"""Sums of measures are modulo this."""
 
 
 class _Document(BaseModel):
@@ -38,7 +38,7 @@ class Column(_Document):
     `path` leads to the attribute from the relation's item or list element, `()` for a bookkeeping column or the element
     itself. `type` is a Redshift type: BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(n), VARBYTE(n), BOOLEAN, SUPER,
     TIMESTAMP, TIMESTAMPTZ or DATE. SUPER is JSON text in Parquet. `empty`: nothing but NULL was ever seen in it, so its
-    type is only a beginning, and any other holds all its values. `declared`: the contract says the type.
+    type is only a beginning, and any other holds all its values. `declared`: the contract declares the type.
     """
 
     name: str
@@ -74,8 +74,8 @@ class Measure(_Document):
 class Part(_Document):
     """One Parquet file of a relation; `bytes` is its size, `md5` the base64 MD5 of its content.
 
-    `measures` are of every column by name until the relation adds them up (`with_parts`). `long` is of earlier versions'
-    reports alone: the text columns in which a value has more than 65,535 bytes. Neither is written.
+    `measures` has every column by name until the relation adds them up (`with_parts`). `long` is found only in reports of
+    earlier versions: the text columns with a value of more than 65,535 bytes. Neither is written.
     """
 
     uri: str
@@ -90,8 +90,8 @@ class Relation(_Document):
     """A table to be: the root (`path == ()`) or the child of a list.
 
     `columns` are in the order in which they stand in every part. A root row is identified by its key columns, a child row
-    by its key and index columns. `measures` are of every column by name, of all parts together; without parts, or in a report
-    of an earlier version, there are none.
+    by its key and index columns. `measures` has every column by name, for all parts together; it is empty without parts and
+    in reports of earlier versions.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Relation(_Document):
     measures: dict[str, Measure] = {}
 
     def with_parts(self, parts: Sequence[Part]) -> "Relation":
-        """The relation with its parts, and what they add up to."""
+        """The relation with these parts, their rows and measures added up."""
         names = [column.name for column in self.columns] if parts else []
         return self.model_copy(
             update={
@@ -128,7 +128,7 @@ class Relation(_Document):
 
 
 class Hidden(_Document):
-    """What the contract hides at one path, and the columns, by relation, that could hold it from before that was said."""
+    """What the contract hides at one path, and the columns, by relation, that may hold values from before it did."""
 
     path: str
     how: str
@@ -143,8 +143,8 @@ class Report(_Document):
     attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input. `misfits` says
     what happened to values without a fitting column, by path: extra, frozen (in `_ddb_extra` too, but the contract
     forbids loading), discarded, truncated, spilled.
-    `reasons` are why the first items were quarantined. `unread` is a relation of the keys of quarantined items, of those whose
-    key can be read. `unknown_members` counts what stood beside the known members of lines, by name.
+    `reasons` are why the first items were quarantined. `unread` is a relation of the keys of quarantined items, as far as they
+    can be read. `unknown_members` counts members of lines that are not known, by name.
     `digest` identifies the export's content and everything that decided the rows: `identity`, which is None in reports of
     versions before it.
     """
@@ -189,13 +189,13 @@ class Report(_Document):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The URIs of all files that belong to it, but the report itself and what it does not list."""
+        """The URIs of all files that the report lists."""
         relations = (*self.relations, *([self.unread] if self.unread else []))
         return (*(part.uri for relation in relations for part in relation.parts), *self.quarantine)
 
     @property
     def unkeyed(self) -> int:
-        """How many quarantined items have no key that can be read."""
+        """How many quarantined items have no readable key."""
         return self.quarantined - (self.unread.rows if self.unread else 0)
 
     @property

@@ -25,7 +25,7 @@ MASKED = SqlType("VARCHAR", 64)
 Misfits = Counter[tuple[str, str]]
 """(what happened, path) -> how often; what: extra, discarded, frozen, hidden, truncated, spilled."""
 MAX_PATHS = 1000
-"""Paths that are counted by themselves; an export can have millions, of which a report would be full."""
+"""So many paths are counted separately; an export can have millions, which would fill the report."""
 OTHER_PATHS = "(other paths)"
 DISCARDED = "discarded"
 WHAT_HAPPENS: Mapping[ContractMode, str] = {"evolve": "extra", "freeze": "frozen", "discard_value": DISCARDED}
@@ -63,7 +63,7 @@ class Rules:
         return cls(table, key, spill, secret)
 
     def said(self, error: AttributeValueError) -> str:
-        """What is wrong with an item, without values when the contract hides any."""
+        """What is wrong with an item; without values when the contract hides any."""
         return error.without_values(self.table.shown(error.path)) if self.table.hides else str(error)
 
     def policy(self, where: tuple[Step, ...]) -> Policy:
@@ -94,10 +94,10 @@ class Rules:
 
 
 def add_misfits(total: Misfits, more: Misfits) -> None:
-    """Adds counts to a total; those of paths beyond the first thousand share one entry by what happened."""
+    """Adds counts to a total; paths beyond the first thousand share one entry for each thing that can happen."""
     for (what, path), count in more.items():
-        told = (what, path) in total or len(total) < MAX_PATHS
-        total[what, path if told else OTHER_PATHS] += count
+        separate = (what, path) in total or len(total) < MAX_PATHS
+        total[what, path if separate else OTHER_PATHS] += count
 
 
 def pieces(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Declared types: the value in the column, and how else it was written beside it in `_ddb_extra`."""
+"""Declared types: the value is in the column, and any other way it was written in `_ddb_extra`."""
 
 import json
 from datetime import UTC, datetime

@@ -142,7 +142,7 @@ def test_a_run_that_cannot_delete_the_content_before_it_keeps_its_own(
 def test_a_report_whose_writing_seemed_to_fail_keeps_its_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """As when the answer of S3 is lost."""
+    """For example because the answer of S3 is lost."""
     out, write = tmp_path / "out", Storage.write
 
     def answer_lost(self: Storage, uri: str, data: bytes) -> None:

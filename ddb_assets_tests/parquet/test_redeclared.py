@@ -1,4 +1,4 @@
-"""What a contract says of a path that is a column already: done where that is no lie, else refused with what to do."""
+"""What a contract says about a path that is already a column: applied where possible, else refused with what to do."""
 
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,7 @@ def test_a_declared_child_is_one_although_the_path_was_first_a_text(
     assert_rebuilt(outcome, LATER)
     again = flatten(LATER[::-1], first, nested={"lines": "child"})
     assert again.schema.version == outcome.schema.version
-    assert "new child relation orders__lines; what is no list stays in lines" in {
-        c.what for c in outcome.schema.changes
-    }
+    assert "new child relation orders__lines; other values stay in lines" in {c.what for c in outcome.schema.changes}
 
 
 def test_texts_and_lists_in_one_export(tmp_path: Path) -> None:
@@ -74,7 +72,7 @@ def test_a_declared_map_is_flattened_although_the_path_was_first_a_number(tmp_pa
 
 
 def test_a_list_that_was_json_becomes_a_child_with_a_full_export(tmp_path: Path) -> None:
-    """Which brings every row anew; its JSON column stays, and nobody else gets its name."""
+    """A full export brings every row again; the JSON column stays, and no other path gets its name."""
     flatten = Flattening(tmp_path)
     flatten(LATER)
     outcome = flatten(LATER, nested={"lines": "child"})
@@ -121,16 +119,16 @@ def test_in_a_window_it_is_refused_with_what_to_do(tmp_path: Path) -> None:
         (
             {},
             {"columns": {"a": {"rename": "b"}}},
-            r"a: its values are in column a, .*`rename: b`.* begin the table anew",
+            r"a: its values are in column a, .*`rename: b`.* start the table over",
         ),
         ({"columns": {"a": {"rename": "b"}}}, {"columns": {"a": {"rename": "c"}}}, "a: its values are in column b"),
-        ({}, {"nested": {"m": "json"}}, r"m: its values are in columns, .*`nested: json`.* begin the table anew"),
+        ({}, {"nested": {"m": "json"}}, r"m: its values are in columns, .*`nested: json`.* start the table over"),
         ({"nested": {"l": "child"}}, {"nested": {"l": "json"}}, "l: its values are in child relation orders__l"),
         ({}, {"nested": {"a": "json"}}, "a: its values are in column a"),
         (
             {},
             {"columns": {"a": {"type": "SUPER"}}},
-            r"a: its values are in column a, .*`type: SUPER`.* begin the table",
+            r"a: its values are in column a, .*`type: SUPER`.* start the table over",
         ),
         ({}, {"columns": {"m": {"type": "BIGINT"}}}, "m: its values are in columns, .*`type: BIGINT`"),
         ({}, {"columns": {"j": {"type": "VARCHAR(9)"}}}, "j: its values are in JSON column j"),

@@ -1,4 +1,4 @@
-"""What flattening tells of lines that it could not read: their keys, reasons, and a key that was given wrongly."""
+"""What flattening reports about lines that it could not read: their keys, the reasons, and a wrong key."""
 
 import json
 from pathlib import Path
