@@ -13,7 +13,7 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 export DAGSTER_HOME := $(STATE)/dagster
 export DDB_ASSETS_STATE := $(STATE)
 
-.PHONY: demo test soak soak-writing guards dev lint bench clean
+.PHONY: demo test soak soak-writing soak-exactness guards dev lint bench clean
 
 demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift), checked to the last row
 	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift)
@@ -40,6 +40,9 @@ soak: $(VENV)/installed-test  ## the model test of windows and loads, SCHEDULES 
 
 soak-writing: $(VENV)/installed-test  ## imports and copies under faults and kill -9, SCHEDULES times each
 	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/imports/files/test_schedules.py ddb_assets_tests/imports/copy/test_schedules.py
+
+soak-exactness: $(VENV)/installed-test  ## random items flattened and rebuilt, SCHEDULES exports
+	EXACTNESS_EXAMPLES=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/parquet/test_exactness.py
 
 guards: $(VENV)/installed-test  ## takes each guard of a load out of a copy, and runs the test that must fail then
 	$(BIN)/python -m ddb_assets_tests.guards

@@ -28,7 +28,7 @@ BASELINE = "baseline"
 """The job that exports every table in full."""
 
 RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""Of every step; what only a person can mend fails at once (`explained_failure`)."""
+"""The retries of every step; what only a person can repair fails at once (`explained_failure`)."""
 
 IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
 """A run of a window has a few short steps, one after another: a process for each would take longer than they do."""
@@ -74,7 +74,7 @@ def warehouse_pool(address: str) -> str:
 
 
 def passing(error: DdbAssetsError) -> bool:
-    """Whether the same step may succeed a moment later, with nobody having done anything."""
+    """Whether the same step may succeed a moment later by itself."""
     return isinstance(error, AwsUnavailableError | BrokenOffError | InterruptedLoadError)
 
 

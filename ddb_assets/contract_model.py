@@ -1,4 +1,6 @@
-"""What all parts of a contract share: they are immutable, and an unknown key is an error that lists the known ones."""
+"""What all parts of a contract share: they cannot be changed, and a key that they do not know is an error that lists those
+that they do.
+"""
 
 from typing import Any
 
@@ -7,19 +9,19 @@ from pydantic_core import InitErrorDetails
 
 
 def _name_keys(schema: dict[str, Any]) -> None:
-    """Lists the keys for JSON schema checkers, whose own message only says that one is not allowed."""
+    """Lists the keys for JSON schema validators, whose own message only says that one is not allowed."""
     schema["propertyNames"] = {"enum": list(schema["properties"])}
 
 
 class ContractModel(BaseModel):
-    """Frozen; unknown keys are refused."""
+    """A frozen model that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_name_keys)
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, data: object) -> object:
-        """Refuses unknown keys before pydantic does, because its message does not list the known ones."""
+        """Refuses unknown keys before pydantic does, because its own message does not say which ones there are."""
         unknown = [key for key in data if key not in cls.model_fields] if isinstance(data, dict) else []
         if unknown:
             allowed = ValueError(f"unknown key; allowed here: {', '.join(cls.model_fields)}")

@@ -25,7 +25,7 @@ from ddb_assets.table_assets import whole_assets
 
 
 def build_defs(project: Path | None = None, resources: Mapping[str, object] | None = None) -> dg.Definitions:
-    """Our own definitions, or those of the dg project that `project` lies in; `resources` replace those of the same name."""
+    """Our own definitions, or those of the dg project that contains `project`; `resources` replace those of the same name."""
     own = {"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()}
     tree = dg.ComponentTree.for_project(path_within_project=project) if project else _own_tree()
     with warnings.catch_warnings(), _nothing_to_collect():
@@ -50,9 +50,9 @@ def build_defs(project: Path | None = None, resources: Mapping[str, object] | No
 
 
 def _own_tree() -> dg.ComponentTree:
-    """What lies below `defs/` beside this file.
+    """What is below `defs/` beside this file.
 
-    An installed package has no pyproject.toml, or one above it that is another project's, as where .venv lies in that.
+    An installed package has no pyproject.toml, or has another project's above it, as when that project contains .venv.
     """
     defs_module = importlib.import_module("ddb_assets.defs")
     return dg.ComponentTree.from_module(defs_module=defs_module, project_root=Path(__file__).parents[1])

@@ -13,7 +13,7 @@ class DdbAssetsError(Exception):
 
 
 class MachineError(DdbAssetsError):
-    """This machine has run out of something, or a disk of it fails."""
+    """This machine has run out of a resource, or a disk fails."""
 
 
 _MACHINE = {
@@ -23,13 +23,13 @@ _MACHINE = {
     errno.EROFS: "it is mounted read-only: name another folder",
     errno.EIO: "the disk fails: look at the machine's log",
     errno.EMFILE: "allow more open files (ulimit -n)",
-    errno.ENFILE: "the machine has too many files open: end something, or raise its limit",
-    errno.ENOMEM: "end something else, or take a machine with more memory",
+    errno.ENFILE: "the machine has too many files open: stop other programs, or raise the limit",
+    errno.ENOMEM: "stop other programs, or use a machine with more memory",
 }
 
 
 def machine_error(error: BaseException) -> MachineError | None:
-    """Ours for an error that any line may meet, because the machine is at its end; None for all others."""
+    """Our error for one that any line may raise when the machine runs out of a resource; None for all others."""
     if isinstance(error, MemoryError):
         return MachineError(f"there is not enough memory: {_MACHINE[errno.ENOMEM]}")
     if isinstance(error, OSError) and error.errno in _MACHINE:

@@ -1,33 +1,35 @@
-"""Text that others wrote, where Dagster's pages take it for Markdown: names, keys, values, messages.
+"""Text from others in Dagster's pages, which render Markdown: names, keys, values, messages.
 
-Pure. Whatever such a text holds, no link, picture or markup comes of it: it stands in code, which Markdown does not look
-into, and which is how names and keys are read best. Facts: GitHub Flavored Markdown, "Code spans", "Tables (extension)" and
+Pure. No such text becomes a link, a picture or markup: it is put into code spans, which Markdown does not interpret, and in
+which names and keys are easiest to read. Facts: GitHub Flavored Markdown, "Code spans", "Tables (extension)" and
 "Autolinks (extension)": a bare address becomes a link as well, but not within code.
 """
 
 import re
 from collections.abc import Sequence
 
-_UNSEEN = re.compile(
-    "[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ud800-\\udfff]"
-)
-"""Control characters, characters that turn the direction of text or are not seen, and halves of characters."""
-_MARKED = re.compile(
-    r"[^\s]*(?:[\\`*_{}\[\]<>#|~!&@]|://|www\.|^[-+=]+$|^\d+[.)]$)[^\s]*", re.IGNORECASE | re.MULTILINE
-)
-"""A word that Markdown may take for more than text."""
+_INVISIBLE = "\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff\\ud800-\\udfff"
+UNSEEN = re.compile(f"[\\x00-\\x1f{_INVISIBLE}]")
+"""Control characters, characters that are invisible or change the direction of text, and lone surrogates."""
+_UNSEEN_IN_LINES = re.compile(f"[\\x00-\\x08\\x0b-\\x1f{_INVISIBLE}]")
+_SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_WORD = re.compile(r"\S+")
+_MARK = re.compile(r"[\\`*_{}\[\]<>#|~!&@]|://|www\.", re.IGNORECASE)
+"""What makes Markdown interpret a word."""
+_RULE = re.compile(r"[-+=\s]+|\s*\d+[.)]\s*")
+"""A line that Markdown takes for the underline of a heading, a rule or a list item."""
 
 
 def code(text: str) -> str:
-    """The text in code, on one line; nothing for no text."""
-    shown = _visible(text)
+    """The text in a code span, on one line; empty for an empty text."""
+    shown = visible(text)
     # in a table's cell a backslash before a bar cannot be written within one span
     return " ".join(map(_span, re.split(r"(?<=\\)(?=\|)", shown))) if shown else ""
 
 
 def prose(text: str) -> str:
-    """A sentence with names and values of others in it: its harmless words as they are, the others in code."""
-    return _MARKED.sub(lambda found: code(found[0]), "\n".join(map(_visible, text.splitlines())))
+    """A sentence that contains names and values from others: harmless words as they are, the rest in code spans."""
+    return "\n".join(_line(visible(line)) for line in text.splitlines())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> str:
@@ -37,12 +39,20 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "
     return f"{grid}\n\n{note}".rstrip()
 
 
-def _visible(text: str) -> str:
-    return _UNSEEN.sub(lambda found: _letters(ord(found[0])), text)
+def visible(text: str, *, lines: bool = False) -> str:
+    """The text with invisible and control characters spelled out; with `lines`, newlines and tabs stay."""
+    return (_UNSEEN_IN_LINES if lines else UNSEEN).sub(lambda found: _letters(found[0]), text)
 
 
-def _letters(code_point: int) -> str:
-    return f"\\x{code_point:02x}" if code_point < 256 else f"\\u{code_point:04x}"
+def _letters(character: str) -> str:
+    code_point = ord(character)
+    return _SHORT.get(character) or (f"\\x{code_point:02x}" if code_point < 256 else f"\\u{code_point:04x}")
+
+
+def _line(line: str) -> str:
+    if _RULE.fullmatch(line):
+        return code(line.strip())
+    return _WORD.sub(lambda word: code(word[0]) if _MARK.search(word[0]) else word[0], line)
 
 
 def _span(text: str) -> str:

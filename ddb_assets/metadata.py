@@ -104,7 +104,7 @@ def lag(end: datetime, now: datetime) -> Metadata:
 
 
 def covered(baseline_id: str, baseline_time: datetime, by: str = "baseline") -> Metadata:
-    """Of a window whose changes the baseline, or what else `by` names, shows already: nothing is done for it."""
+    """The facts of a window that needs nothing done: the baseline, or what `by` names, already has its changes."""
     return {
         COVERED: dg.MetadataValue.bool(True),
         "covered_by": dg.MetadataValue.text(baseline_id),
@@ -195,8 +195,8 @@ def parquet(flattened: Flattened, relation: Relation, folder: str) -> Metadata:
             ),
             "profile": _profile(flattened),
         }
-        if said := advice(flattened):
-            facts["to_mend"] = dg.MetadataValue.json(said)
+        if lines := advice(flattened):
+            facts["to_mend"] = dg.MetadataValue.json(lines)
         if report.unknown_members:
             members = [(code(name), f"{count:,}") for name, count in report.unknown_members.items()]
             facts["unknown_members"] = _markdown(("Member", "Lines"), members)
@@ -302,5 +302,5 @@ def _newest(context: dg.AssetExecutionContext, key: dg.AssetKey, *needed: str) -
         return facts
     raise UpstreamError(
         f"{key.to_user_string()} has never been materialized: materialize it first, or the whole group (a "
-        "materialization that somebody reported by hand holds nothing)"
+        "materialization that was only reported by hand holds nothing)"
     )

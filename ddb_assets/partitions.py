@@ -107,7 +107,8 @@ def each_window(
             context.log.error(f"window {key}: {error}")
         except Exception:
             yield from _recorded(context, done, checks)
-            raise
+            with explained_failure():
+                raise
         else:
             if held := [
                 check.check_name for check in _checks(done[key]) if _fails(check) and check.check_name in blocking

@@ -1,4 +1,4 @@
-"""How far a long step is, told in its log often enough for a person and seldom enough for the log. Pure."""
+"""The progress of a long step, logged often enough for a person and seldom enough for the log. Pure."""
 
 import threading
 import time
@@ -8,13 +8,13 @@ EVERY = 30.0  # seconds
 
 
 class Told:
-    """Says how far a step is, at most once in `EVERY` seconds, whichever thread comes by; a short step says nothing."""
+    """Logs how far a step is, at most once in `EVERY` seconds over all threads; nothing for a short step."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say, self._lock, self._last = say, threading.Lock(), time.monotonic()
 
     def __call__(self, text: Callable[[], str]) -> None:
-        """`text` is asked only when its time has come."""
+        """Calls `text` only when it is due."""
         with self._lock:
             now = time.monotonic()
             if now - self._last < EVERY:
@@ -24,7 +24,7 @@ class Told:
 
 
 def counted(say: Callable[[str], object], what: str, total: int) -> Callable[[int], None]:
-    """For work that tells of each part of `total` items as it is done."""
+    """For work that reports each finished part of `total` items."""
     told, lock, done = Told(say), threading.Lock(), 0
 
     def more(items: int) -> None:

@@ -1,7 +1,7 @@
 """Materializations as Dagster's log has them, of which only some are ours.
 
-Anybody can report one, in the UI or by the API: it has none of our metadata, and nothing was exported, flattened or loaded
-for it. So what an asset of ours has is what the newest materialization says that a step or sensor of ours has made.
+Anyone can report one, in the UI or by the API: it has none of our metadata, and nothing was exported, flattened or loaded
+for it. So the state of an asset of ours is the newest materialization that one of our steps or sensors made.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ def newest(
 def newest_of(
     instance: dg.DagsterInstance, assets: Iterable[dg.AssetKey], *needed: str
 ) -> Mapping[str, dg.MetadataValue]:
-    """The same of several assets that tell of one thing; empty when none has told."""
+    """The newest of several assets that report the same thing; empty when none has."""
     found = [_newest(instance, asset, needed, None, "") for asset in assets]
     return max(found, key=lambda each: each[0])[1] or {}
 
@@ -31,7 +31,7 @@ def _newest(
     instance: dg.DagsterInstance, asset: dg.AssetKey, needed: Iterable[str], partition: str | None, instead: str
 ) -> tuple[float, Mapping[str, dg.MetadataValue] | None]:
     wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=None if partition is None else [partition])
-    limit, cursor, more = 1, None, True  # the newest is ours but for once in a long while
+    limit, cursor, more = 1, None, True  # the newest is nearly always ours
     while more:
         found = instance.fetch_materializations(wanted, limit=limit, cursor=cursor)
         for record in found.records:

@@ -1,4 +1,4 @@
-"""Which assets a table has, by their keys: groups, tags and kinds are anybody's to change in `post_processing`."""
+"""Which assets a table has, by their keys, because `post_processing` may change groups, tags and kinds."""
 
 import dagster as dg
 
@@ -11,7 +11,7 @@ OF_ITEMS: frozenset[metadata.Stage] = frozenset({"dynamodb", "snapshots", "expor
 
 
 def stage_keys(table: Table, *stages: metadata.Stage) -> list[dg.AssetKey]:
-    """Everything that these stages have of the table, its child relations included."""
+    """All assets of the table in these stages, its child relations included."""
     names = list(relations(table).values())
     return [
         metadata.asset_key(stage, name) for stage in stages for name in ([table.name] if stage in OF_ITEMS else names)
@@ -24,6 +24,6 @@ def stage_assets(table: Table, *stages: metadata.Stage) -> dg.AssetSelection:
 
 
 def whole_assets(table: Table) -> dg.AssetSelection:
-    """What a full export of the table passes, from the snapshot to the warehouse."""
+    """What a full export of the table passes through, from the snapshot to the warehouse."""
     loaded: metadata.Stage = "warehouse" if table.load == "replace" else "warehouse_baseline"
     return stage_assets(table, "snapshots", "baseline", loaded)

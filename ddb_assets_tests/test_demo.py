@@ -7,8 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pytest
+
+from ddb_assets.automation import FULL_CHAIN
+from ddb_assets.cli.demo import chosen
+from ddb_assets.definitions import build_defs
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +27,22 @@ def demo(state: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     }
     command = [sys.executable, "-m", "ddb_assets.cli", "demo", "--items", "60", *arguments]
     return subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+
+
+def test_the_tables_of_the_demo_are_chosen_whatever_their_groups() -> None:
+    defs = build_defs()
+    regrouped = defs.map_resolved_asset_specs(func=lambda spec: spec.replace_attributes(group_name="sales"))
+    expected = {
+        dg.AssetKey([stage, name])
+        for stage, names in {
+            "snapshots": ("orders",),
+            "baseline": ("orders", "orders__items"),
+            "warehouse_baseline": ("orders", "orders__items"),
+        }.items()
+        for name in names
+    }
+    assert set(chosen(defs, ["orders"], FULL_CHAIN)) == expected
+    assert set(chosen(regrouped, ["orders"], FULL_CHAIN)) == expected
 
 
 def test_the_demo_reconciles_applies_each_export_once_and_notices_a_lost_row(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Which failures of a step are tried again by themselves."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -9,10 +11,14 @@ from ddb_assets.automation import RETRIES, explained_failure
 from ddb_assets.definitions import build_defs
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.chain import ChainBrokenError
+from ddb_assets.exports.windows import Window
+from ddb_assets.partitions import Event, Result, each_window, window_partitions, window_policy
 from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError
 from ddb_assets.resources.storage import BrokenOffError, MissingFileError
+from ddb_assets.table import Table
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError
 
+MIDNIGHT, HOUR = datetime(2026, 11, 1, tzinfo=UTC), timedelta(hours=1)
 PASSING = (AwsUnavailableError, BrokenOffError, InterruptedLoadError)
 LASTING = (AwsError, MissingFileError, LoadError, ChainBrokenError)
 
@@ -41,6 +47,37 @@ def test_what_passes_is_tried_again(error: type[DdbAssetsError]) -> None:
 @pytest.mark.parametrize("error", LASTING)
 def test_what_a_person_must_mend_fails_at_once(error: type[DdbAssetsError]) -> None:
     assert attempts(lambda _: error("mend me")) == (1, False)
+
+
+def test_a_full_disk_in_one_of_several_windows_is_explained_and_not_tried_again() -> None:
+    table = Table(table="Orders")
+    spec = dg.AssetSpec("orders", partitions_def=window_partitions(table))
+    windows = [table.windows.key(Window(start, start + HOUR)) for start in (MIDNIGHT, MIDNIGHT + HOUR)]
+    tried = []
+
+    def made(key: str) -> Iterator[Result]:
+        tried.append(key)
+        if key == windows[1]:
+            raise OSError(errno.ENOSPC, "No space left on device", "/lake/part")
+        yield dg.MaterializeResult(asset_key=spec.key)
+
+    @dg.multi_asset(
+        specs=[spec],
+        backfill_policy=window_policy(),
+        retry_policy=dg.RetryPolicy(max_retries=RETRIES.max_retries, delay=0),
+    )
+    def orders(context: dg.AssetExecutionContext) -> Iterator[Event]:
+        yield from each_window(context, made, [])
+
+    bounds = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    with dg.instance_for_test() as instance:
+        tags = dict(zip(bounds, windows, strict=True))
+        result = dg.materialize([orders], instance=instance, tags=tags, raise_on_error=False)
+        assert instance.get_materialized_partitions(spec.key) == {windows[0]}
+    (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert failure.user_failure_data
+    assert "/lake/part: No space left on device: free space there" in str(failure.user_failure_data.description)
+    assert tried == windows
 
 
 def test_every_step_that_makes_something_is_tried_again() -> None:

@@ -229,7 +229,7 @@ def test_without_a_baseline_it_is_said_what_to_press(chain: Chain) -> None:
     told = failures(chain.run("exports/orders", partitions=keys(5, 4)))
     assert told == (
         "orders has no baseline yet: materialize snapshots/orders, baseline/orders and warehouse_baseline/orders, "
-        "then its windows (one that somebody reported by hand holds nothing)"
+        "then its windows (a baseline that was only reported by hand holds nothing)"
     )
 
 

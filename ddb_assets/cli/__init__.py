@@ -51,14 +51,14 @@ class Commands(click.Group):
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # whoever read our output has gone: click ends quietly then
+                raise  # the reader of our output is gone: click then ends quietly
             if ours := machine_error(error):
                 raise click.ClickException(printable(str(ours))) from error
             raise DefectError(error) from error
 
 
 class DefectError(click.ClickException):
-    """An exception that nobody foresaw. Its traceback goes to a file, for it may hold values that are nobody's business."""
+    """An unforeseen exception. Its traceback goes to a file, because it may contain private values."""
 
     exit_code = 70  # EX_SOFTWARE
 
@@ -67,11 +67,11 @@ class DefectError(click.ClickException):
         try:
             with tempfile.NamedTemporaryFile("w", prefix="ddb_assets-", suffix=".txt", delete=False) as file:
                 file.write(text.encode(errors="backslashreplace").decode())
-            where = f"the traceback is in {file.name}; look through it for values that are secret, then report it"
+            where = f"the traceback is in {file.name}; remove secret values from it, then report it"
         except OSError:
             where = f"report this:\n{text}"
         super().__init__(
-            printable(f"this is a defect of ddb-assets ({type(error).__name__}), nothing you did: {where}")
+            printable(f"this is a defect of ddb-assets ({type(error).__name__}), not your mistake: {where}")
         )
 
 

@@ -1,4 +1,4 @@
-"""`ddb-assets check-warehouse`: does this warehouse do what loads assume of it? Nothing of others is touched."""
+"""`ddb-assets check-warehouse`: does this warehouse behave as loads assume? Other data are not touched."""
 
 import sys
 import tempfile
@@ -8,7 +8,8 @@ from functools import partial
 import click
 
 from ddb_assets.cli.output import json_option, print_grid, print_json
-from ddb_assets.resources.storage import Storage, join
+from ddb_assets.cli.source import storage_for
+from ddb_assets.resources.storage import join
 from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
 from ddb_assets.warehouse.redshift_settings import FORM, SCHEME
@@ -24,15 +25,15 @@ FORMS = f"{DUCKDB}FILE or {FORM}"
     envvar=LAKE,
     show_envvar=True,
     metavar="URI",
-    help="Where test files go that Redshift copies, such as s3://my-bucket/dynamodb; they are deleted afterwards.",
+    help="Where to put test files for Redshift to copy, such as s3://my-bucket/dynamodb; they are deleted afterwards.",
 )
 @json_option
 def command(warehouse: str, lake: str | None, as_json: bool) -> None:
-    """Try on a warehouse what loads rely on: types, widening, the lock; and print what it does otherwise.
+    """Test what loads rely on in a warehouse (types, widening, the lock) and print what differs.
 
-    Everything happens in a new schema with a name of its own, which is dropped in the end. Exit code 1 if anything differs.
+    Everything happens in a new schema with a unique name, which is dropped at the end. Exit code 1 if anything differs.
     """
-    storage = Storage()
+    storage = storage_for(warehouse)
     in_lake = warehouse.startswith(SCHEME) and lake
     another = partial(open_warehouse, warehouse, storage=storage) if warehouse.startswith(SCHEME) else None
     with (

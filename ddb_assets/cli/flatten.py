@@ -14,7 +14,7 @@ from ddb_assets.parquet.schema_store import SchemaStore
 
 @click.command("flatten")
 @source_options
-@click.option("--out", required=True, metavar="DIR", help="Folder or s3:// URI for the Parquet alone.")
+@click.option("--out", required=True, metavar="DIR", help="Folder or s3:// URI for nothing but the Parquet.")
 @json_option
 def command(source: str, out: str, config: Path | None, key: str | None, as_json: bool) -> None:
     """Flatten the export SOURCE to Parquet.
@@ -23,7 +23,7 @@ def command(source: str, out: str, config: Path | None, key: str | None, as_json
     relation, what could not be read in _quarantine, and report.json. It must be new, empty, or filled by this command: then
     its content is replaced once the new one is complete.
     """
-    flattened = flatten_source(open_source(source, config, key, out=out), out, silent=as_json)
+    flattened = flatten_source(open_source(source, config, key, target=out), out, silent=as_json)
     if as_json:
         print_json(flattened.report.model_dump(mode="json"))
     else:
@@ -51,8 +51,8 @@ def flatten_source(
 
 def print_advice(flattened: Flattened) -> None:
     """What to write into the contract so that values get into their columns."""
-    for said in advice(flattened):
-        say(said, err=True)
+    for line in advice(flattened):
+        say(line, err=True)
 
 
 def print_report(report: Report) -> None:
@@ -70,4 +70,4 @@ def print_report(report: Report) -> None:
         say(f"quarantined: {reason}", err=True)
     if report.unknown_members:
         members = ", ".join(f"{name!r} ({count:,} lines)" for name, count in report.unknown_members.items())
-        say(f"members of lines that are not known and were left out: {members}", err=True)
+        say(f"unknown members of lines, which were left out: {members}", err=True)

@@ -238,7 +238,7 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
     for reject in report.rejects:
         say(f"rejected {reject.file}:{reject.line}: {reject.reason}")
     if report.exceptions:
-        say(f"rows that are not in the table: {report.exceptions}")
+        say(f"rows that are not in the table are listed in {report.exceptions}")
     if report.only_in_table:
         some = "".join(f"\n  {json.dumps(key)}" for key in report.only_in_table.sample)
         say(f"{report.only_in_table.count:,} items of the table are in none of these rows{some}")

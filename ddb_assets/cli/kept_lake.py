@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 LIST = ".ddb_assets-lake.json"
-"""The file that lists what we have kept in a folder: by it the folder is known for ours."""
+"""The file that lists what was kept in a folder, and marks the folder as ours."""
 
 
 def check(folder: Path) -> None:
-    """Raises FolderError for a folder that holds anything that we have not kept there. Touches nothing."""
+    """Raises FolderError for a folder that holds anything else than what was kept there. Changes nothing."""
     _kept(normalized(str(folder)))
 
 
 def restore(s3: "S3Client", folder: Path, uri: str) -> None:
-    """Puts every file of the folder below the URI again, in a bucket that is made if need be. Raises FolderError."""
+    """Copies every file of the folder back below the URI; makes the bucket if it is missing. Raises FolderError."""
     kept = _kept(normalized(str(folder)))
     s3.create_bucket(Bucket=split_s3(uri)[0])
     storage = Storage(s3)
@@ -33,18 +33,18 @@ def restore(s3: "S3Client", folder: Path, uri: str) -> None:
 
 
 def keep(storage: Storage, uri: str, folder: Path) -> None:
-    """Replaces what we kept in the folder by what lies below the URI.
+    """Replaces what was kept in the folder with what is below the URI.
 
-    The list names a file before it is written, so that whatever is stopped leaves only files that we know. Files that are
-    no longer below the URI are deleted last. Raises FolderError for a folder of others, StorageError for a key that is no
-    file's name here.
+    The list names a file before it is written, so that an interruption leaves only files that are listed. Files that are
+    no longer below the URI are deleted last. Raises FolderError for a folder that is not ours, StorageError for a key that
+    is not a valid file name here.
     """
     root, local = Path(normalized(str(folder))), Storage()
     former = _kept(str(root))
     names = {entry.uri.removeprefix(uri).lstrip("/"): entry.uri for entry in storage.list(uri)}
     for name, source in names.items():
         if not (path := (root / name).resolve()).is_relative_to(root) or path.name in {"", LIST}:
-            raise StorageError(f"{source} cannot be kept in {folder}: its key leads out of it")
+            raise StorageError(f"{source} cannot be kept in {folder}: its key points outside the folder")
     local.write(str(root / LIST), orjson.dumps({"files": sorted({*former, *names})}))
     for name, source in names.items():
         local.write(str(root / name), storage.read(source))
@@ -53,7 +53,7 @@ def keep(storage: Storage, uri: str, folder: Path) -> None:
 
 
 def _kept(folder: str) -> tuple[str, ...]:
-    """The names of the files that we have kept in a folder and that are still there."""
+    """The names of the files that were kept in a folder and are still there."""
     storage, root = Storage(), Path(folder)
     try:
         listed = orjson.loads(storage.read(str(root / LIST)))["files"] if (root / LIST).is_file() else []

@@ -5,7 +5,8 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ import click
 from ddb_assets.cli.flatten import flatten_source, print_advice, print_report
 from ddb_assets.cli.output import json_option, print_grid, print_json, say
 from ddb_assets.cli.source import Source, open_source, source_options
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.output import QUARANTINE, SPILL
 from ddb_assets.parquet.schema_store import HeldSchemas
@@ -21,6 +23,7 @@ from ddb_assets.settings import LAKE, WAREHOUSE, state_folder
 from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
 from ddb_assets.warehouse.ledger import LoadResult
 from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.protocol import WarehouseError
 from ddb_assets.warehouse.redshift_settings import FORM, SCHEME
 from ddb_assets.warehouse.sql import STALE_SINCE
 
@@ -33,7 +36,7 @@ FORMS = f"{DUCKDB}FILE or {FORM}"
 @click.option(
     "--schemas",
     metavar="DIR",
-    help="Where the table's schema documents are kept between loads (folder or s3:// URI; default: the lake's, else beside "
+    help="Where the table's schema documents are kept between loads (folder or s3:// URI; default: in the lake, else beside "
     "the DuckDB file).",
 )
 @click.option("--force", is_flag=True, help="Load again although the warehouse has this export already.")
@@ -59,7 +62,7 @@ def command(
     An export that was applied before is not applied again.
     """
     documents = schemas or _documents(warehouse)
-    opened = open_source(source, config, key, schemas=documents)
+    opened = open_source(source, config, key, target=warehouse, schemas=documents)
     with _folder(opened) as folder:
         flattened, result = _loaded(opened, warehouse, documents, folder, force=force, restart=restart, silent=as_json)
     if as_json:
@@ -82,12 +85,12 @@ def command(
         say(f"{result.kept_stale:,} rows were kept as they were and are marked in {STALE_SINCE}", err=True)
     for remark in result.remarks:
         say(remark, err=True)
-    if folder.exists():
-        say(f"What was quarantined or spilled is kept in {folder}")
+    if folder.path.exists():
+        say(f"What was quarantined or spilled is kept in {folder.path}")
 
 
 def _documents(warehouse: str) -> str:
-    """Where the schema documents of a warehouse's tables lie: they must be the same from whichever folder a load is run."""
+    """Where the schema documents of a warehouse's tables are, independent of the folder in which a load is run."""
     if lake := os.environ.get(LAKE, "").strip():
         return join(lake, "schemas")
     if not warehouse.startswith(SCHEME):
@@ -98,30 +101,41 @@ def _documents(warehouse: str) -> str:
     )
 
 
+@dataclass
+class _Folder:
+    """A load's own folder; `referenced` if rows of the warehouse may refer to texts that were spilled to it."""
+
+    path: Path
+    referenced: bool = False
+
+
 @contextmanager
-def _folder(source: Source) -> Iterator[Path]:
-    """A folder of this load's own. Afterwards only what people need is left in it: what was quarantined or spilled."""
-    folder = state_folder() / "loads" / source.table.name / f"{source.export.id}-{secrets.token_hex(4)}"
-    succeeded = False
+def _folder(source: Source) -> Iterator[_Folder]:
+    """A folder for this load alone. Only what was quarantined or spilled is left in it afterwards."""
+    path = state_folder() / "loads" / source.table.name / f"{source.export.id}-{secrets.token_hex(4)}"
+    folder = _Folder(path)
     try:
         yield folder
-        succeeded = True
     finally:
-        kept = {QUARANTINE, SPILL} if succeeded else {QUARANTINE}  # rows of the warehouse refer to spilled texts
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name not in kept:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        kept = {QUARANTINE, SPILL} if folder.referenced else {QUARANTINE}
+        for found in path.iterdir() if path.is_dir() else ():
+            if found.name not in kept:
+                shutil.rmtree(found) if found.is_dir() else found.unlink()
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _loaded(
-    source: Source, warehouse: str, documents: str, folder: Path, *, force: bool, restart: bool, silent: bool
+    source: Source, warehouse: str, documents: str, folder: _Folder, *, force: bool, restart: bool, silent: bool
 ) -> tuple[Flattened, LoadResult]:
-    """Flattens and loads; the schema documents are published in the load's transaction, once everything proved good."""
+    """Flattens and loads; the schema documents are published in the load's transaction, once everything has been verified."""
     table, schemas = source.table, HeldSchemas(source.storage, documents)
-    flattened = flatten_source(source, str(folder), silent=silent, schemas=schemas, restart=restart)
-    with open_warehouse(warehouse, storage=source.storage, label=f"ddb_assets {table.name}") as target:
+    flattened = flatten_source(source, str(folder.path), silent=silent, schemas=schemas, restart=restart)
+    with (
+        open_warehouse(warehouse, storage=source.storage, label=f"ddb_assets {table.name}") as target,
+        _references(folder),
+    ):
+        began = datetime.now(UTC)
         result = load(
             target,
             flattened.report,
@@ -132,4 +146,17 @@ def _loaded(
             options=table.warehouse,
             before_commit=schemas.release,
         )
+        # an attempt of this load may have been applied although the answer to its commit was lost
+        folder.referenced = result.applied or result.loaded_at >= began
     return flattened, result
+
+
+@contextmanager
+def _references(folder: _Folder) -> Iterator[None]:
+    """Around the load: an interruption may come after the commit, so only an error from before it rules out references."""
+    folder.referenced = True
+    try:
+        yield
+    except DdbAssetsError as error:
+        folder.referenced = isinstance(error, WarehouseError)
+        raise

@@ -1,10 +1,9 @@
 """How commands print: tables and progress for people, one JSON document for machines.
 
-All that a command says leaves here, and what a terminal would obey stands in it in letters (`\\x1b`): keys, names and
-messages are written by others.
+All output of a command passes through here. Control characters are spelled out (`\\x1b`), because keys, names and messages
+may come from others.
 """
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,27 +15,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
+from ddb_assets.markdown import UNSEEN, visible
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 
 WIDE = 160
 """Columns of a table that goes to a file or a pipe, where nothing says how wide it may be."""
 
 progress_console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-_OBEYED = re.compile(
-    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
-)
-"""Control characters but tab and newline, characters that turn the direction of text, and halves of characters."""
 
 
 def printable(text: str, *, lines: bool = True) -> str:
-    """The text with what a terminal would obey in letters; without `lines` newlines and tabs, too."""
-    shown = _OBEYED.sub(lambda found: _letters(found[0]), text)
-    return shown if lines else shown.replace("\n", "\\n").replace("\t", "\\t")
-
-
-def _letters(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    """The text with control characters spelled out; without `lines`, newlines and tabs too."""
+    return visible(text, lines=lines)
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
@@ -47,7 +38,7 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
 def print_json(document: Any) -> None:
     """One JSON document, on one line of standard output."""
     text = orjson.dumps(document, default=str).decode()
-    sys.stdout.write(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+    sys.stdout.write(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 
 

@@ -73,7 +73,7 @@ def command(source: str, config: Path | None, key: str | None, as_json: bool) ->
             for row in rows
         ],
     )
-    say(f"\nTo begin with, in ddb_assets/defs/{opened.table.name}/defs.yaml:\n\n{proposal}", nl=False)
+    say(f"\nA first ddb_assets/defs/{opened.table.name}/defs.yaml:\n\n{proposal}", nl=False)
 
 
 def look(source: Source, *, silent: bool) -> Profile:
@@ -107,9 +107,9 @@ def look(source: Source, *, silent: bool) -> Profile:
 
 
 def _looked_at_by(table: Table) -> Table:
-    """The contract without what it makes of values, for here is what they are; but what it hides stays hidden."""
+    """The contract without its conversions, because the profile shows values as they are; what it hides stays hidden."""
     hidden = {
-        path: ColumnOptions(mask=options.mask and "sha256", exclude=options.exclude)  # no secret is needed to look
+        path: ColumnOptions(mask=options.mask and "sha256", exclude=options.exclude)  # a profile needs no secret
         for path, options in table.columns.items()
         if options.mask or options.exclude
     }

@@ -34,12 +34,12 @@ REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)
 @click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the change log, and of what was exported by sandboxes before.",
+    help="Folder of the change log and of what earlier sandboxes exported.",
 )
 @click.option(
     "--lake",
     type=click.Path(file_okay=False, path_type=Path),
-    help=f"With COMMAND: folder that brings back what lay in {LAKE_URI} the last time and keeps it for the next. It must be "
+    help=f"With COMMAND: folder that restores the last content of {LAKE_URI} and keeps it for the next run. It must be "
     "new, empty or filled by this option.",
 )
 @click.option("--redshift", is_flag=True, help="Run a Redshift stand-in too, which starts empty.")

@@ -17,6 +17,7 @@ from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage, is_s3
 from ddb_assets.table import KeySchema, KeyText, Table
 from ddb_assets.table_yaml import read_table
+from ddb_assets.warehouse.redshift_settings import SCHEME
 
 FIRST_LINES = 64 << 10
 KEY: TypeAdapter[KeySchema] = TypeAdapter(KeyText)
@@ -54,20 +55,22 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def storage_for(*uris: str) -> Storage:
-    """Local files need no AWS; an s3:// URI takes credentials and endpoint as boto3 finds them."""
-    return AWS().storage() if any(map(is_s3, uris)) else Storage()
+    """Files for a command that works with these URIs and warehouse URLs.
+
+    An s3:// URI or a Redshift, which copies from S3, uses the credentials and endpoint that boto3 finds. Local files need
+    no AWS access.
+    """
+    return AWS().storage() if any(is_s3(uri) or uri.startswith(SCHEME) for uri in uris) else Storage()
 
 
-def open_source(
-    source: str, config: Path | None, key: str | None, *, out: str = "", schemas: str | None = None
-) -> Source:
+def open_source(source: str, config: Path | None, key: str | None, *, target: str = "", schemas: str = "") -> Source:
     """Reads and verifies the manifests of the export and settles its contract and key.
 
-    `out` is another URI that the storage must reach. The key is what is given, else what the table's schema in the folder
-    `schemas` says, else what the records of an incremental export show.
-    Raises ConfigError, ManifestError, and click's usage error for a key that is none.
+    `target` is where the export goes, a URI or a warehouse's URL, which the storage must serve too. The key is what is
+    given, else what the table's schema in the folder `schemas` says, else what the records of an incremental export show.
+    Raises ConfigError, ManifestError, and click's usage error for a malformed key.
     """
-    storage = storage_for(source, out, schemas or "")
+    storage = storage_for(source, target, schemas)
     declared = read_table(config) if config else None
     export = read_export(storage, source, expected_table=declared.table if declared else None)
     table = declared or Table(table=export.table_name)

@@ -51,7 +51,7 @@ attributes:
   # load: upsert  # upsert: one full export, then the changes of each window; replace: full exports only
   # cadence: hourly  # 15 min | 20 min | 30 min | hourly | 2 h | 3 h | 4 h | 6 h | 8 h | 12 h | daily
   # start: 2026-01-01  # the day of the first window that can be loaded
-  # trust: dynamodb  # it is asked whether it made an export; lake: whoever may write to the bucket is believed
+  # trust: dynamodb  # ask DynamoDB whether it made an export; lake: believe every export in the bucket
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how the tables lie in Redshift when they are made
   #   diststyle: key  # by the partition key | even | all | auto

@@ -22,12 +22,12 @@ Step = str | None
 """One step of an attribute path: an attribute's name, or None for "any element of this list"."""
 
 CANONICAL_NUMBER = r"0|-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])"
-"""The one text of a number: digits without an exponent, and no zero that can be left out."""
+"""The canonical text of a number: digits without an exponent or superfluous zeros."""
 _CANONICAL_NUMBER = re.compile(CANONICAL_NUMBER, re.ASCII)
 _DYNAMODB_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?", re.ASCII)
 _TO_ESCAPE = re.compile(r"[\\.\[\0]|^\$")
 NUL = "\0"
-"""U+0000, which DynamoDB's texts and names may hold and Redshift's may not: COPY refuses it, or cuts the text there."""
+"""U+0000, which DynamoDB allows in texts and names and Redshift does not: COPY refuses it, or cuts the text there."""
 
 
 class AttributeValueError(ValueError):
@@ -113,10 +113,10 @@ def number(text: str, path: Sequence[Step | int] = ()) -> Decimal:
 
 
 def number_text(text: str, path: Sequence[Step | int] = ()) -> str:
-    """The one text of an N's value, which is also a JSON number: `5` for `5.00`, `100` for `1E+2`, `0` for `-0`.
+    """The canonical text of an N's value, which is also a JSON number: `5` for `5.00`, `100` for `1E+2`, `0` for `-0`.
 
-    It is the text that DynamoDB itself gives. Wherever a number is written as text it is this one, so that equal numbers
-    are equal texts. Raises AttributeValueError as `number` does.
+    DynamoDB itself returns this text. It is used wherever a number is written as text, so that equal numbers are equal
+    texts. Raises AttributeValueError as `number` does.
     """
     if len(text) <= MAX_DIGITS and _CANONICAL_NUMBER.fullmatch(text):
         return text  # most are: too short to have too many digits or to be out of range
@@ -134,12 +134,12 @@ def binary(text: str, path: Sequence[Step | int] = ()) -> bytes:
 
 
 def binary_text(text: str, path: Sequence[Step | int] = ()) -> str:
-    """The one text of a B's bytes: base64 that ends in other bits than zeros is of the same bytes as one that does not."""
+    """The canonical text of a B's bytes: base64 may end in unused bits, which are set to zero here."""
     return base64.b64encode(binary(text, path)).decode()
 
 
 def sorted_members(descriptor: Descriptor, members: Sequence[str]) -> list[str]:
-    """A set's members in their one text and one order: text by code point, numbers by value as far as a float tells."""
+    """A set's members in canonical text and order: text by code point, numbers by value as a float."""
     if descriptor == "NS":
         return sorted(map(number_text, members), key=lambda text: (float(text), text))
     return sorted(map(binary_text, members) if descriptor == "BS" else members)

@@ -11,10 +11,13 @@ import dagster as dg
 
 from ddb_assets import metadata
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.coverage import TICK
 from ddb_assets.exports.request import TableExports
-from ddb_assets.exports.windows import Gap, Window, backlog
+from ddb_assets.exports.windows import Gap, Window, exported_as
 from ddb_assets.reported import newest
 from ddb_assets.table import Table
+
+UNFINISHED = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
 
 
 class ChainBrokenError(DdbAssetsError):
@@ -63,10 +66,10 @@ def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
 
 
 def no_baseline(table: Table) -> str:
-    """What to do where there is none."""
+    """What to do when there is no baseline."""
     return (
-        f"{table.name} has no baseline yet: materialize {baseline_assets(table)}, then its windows (one that somebody reported "
-        "by hand holds nothing)"
+        f"{table.name} has no baseline yet: materialize {baseline_assets(table)}, then its windows (a baseline "
+        "that was only reported by hand holds nothing)"
     )
 
 
@@ -89,6 +92,12 @@ def window_facts(
     return newest(instance, asset, metadata.EXPORT_ID, *where, partition=key, instead=metadata.COVERED)
 
 
+def same_window(facts: Mapping[str, dg.MetadataValue], start: datetime | None, end: datetime | None) -> bool:
+    """Whether these facts of an export are of just this window: a partition has several after `cadence` has changed."""
+    times = [facts[name].value for name in ("from_time", "to_time") if name in facts]
+    return times == [time.timestamp() for time in (start, end) if time]
+
+
 def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, in_ledger: Set[str]) -> str:
     """The id of the export that Dagster calls loaded for a window and that the ledger does not have; empty for none."""
     facts = window_facts(instance, "warehouse", table, key)
@@ -103,8 +112,8 @@ def needed_facts(
     if found := window_facts(context.instance, stage, table, key):
         return found
     raise metadata.UpstreamError(
-        f"{stage}/{table.name} has nothing for the window {key} yet, or only what somebody reported: materialize that "
-        "partition of it first"
+        f"{stage}/{table.name} has nothing for the window {key} yet, or only a report made by hand: materialize "
+        "that partition first"
     )
 
 
@@ -123,16 +132,13 @@ def check_obtainable(window: Window, earliest_restorable: datetime) -> None:
         raise ChainBrokenError(str(Gap(window, earliest_restorable)))
 
 
-def due_by_the_clock(table: Table, baseline: Baseline, done: set[str], now: datetime) -> list[str]:
-    """The keys of the windows that have ended since the baseline and are not done, oldest first."""
-    found = backlog(
-        table.windows,
-        baseline=baseline.time,
-        done=done,
-        earliest_restorable=baseline.time,
-        latest_restorable=now,
-    )
-    return [] if isinstance(found, Gap) else list(found.windows)
+def newest_is_exported(table: Table, baseline: Baseline, done: set[str], now: datetime) -> bool:
+    """Whether the newest window that has ended is exported, or the baseline leaves nothing of it to export.
+
+    Older windows are not looked at: after `cadence` was shortened, most of them never have an export of their own.
+    """
+    newest = table.windows.window_at(table.windows.window_at(now).start - TICK)
+    return table.windows.key(newest) in done or exported_as(table.windows, newest, baseline.time) is None
 
 
 def _moment(value: dg.MetadataValue) -> datetime:

@@ -1,4 +1,4 @@
-"""Whether a table's chain of windows is whole and up to date, and whether all records tell of the same loads.
+"""Whether a table's chain of windows is whole and up to date, and whether all records agree on what was loaded.
 
 The warehouse's ledger is asked for what is loaded, Dagster's log only for where the rest stands. The checks look for what
 did not happen, so they run by the clock. What must hold of one export is checked by its asset.
@@ -27,12 +27,12 @@ LISTED = 20
 
 
 def chain_checks(table: Table) -> dg.AssetChecksDefinition:
-    """`windows_complete`, `fresh` and `records_agree` of the warehouse table, every hour or when somebody asks."""
+    """`windows_complete`, `fresh` and `records_agree` of the warehouse table, every hour and on request."""
     asset = metadata.asset_key("warehouse", table.name)
     said = {
         COMPLETE: f"Every window that ended more than {_said(ALLOWED)} ago is loaded, as the warehouse's ledger has it.",
         FRESH: f"The table shows what was written {_said(table.windows.length + ALLOWED)} ago.",
-        AGREE: "Dagster, the ledger and the tables tell of the same loads: nothing was dropped, restored or changed.",
+        AGREE: "Dagster, the ledger and the tables agree on what was loaded: nothing was dropped, restored or changed.",
     }
     specs = [
         dg.AssetCheckSpec(name, asset=asset, description=description, automation_condition=EVERY_HOUR)
@@ -44,28 +44,29 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, aws: AWS, warehouse: WarehouseTarget
     ) -> Iterator[dg.AssetCheckResult]:
         wanted = {key.name for key in context.selected_asset_check_keys}
-        found = _results(context.instance, aws, warehouse, table, datetime.now(UTC))
+        found = _results(context.instance, aws, warehouse, table, counted=AGREE in wanted)
         yield from (result for result in found if result.check_name in wanted)
 
     return checks
 
 
 def _results(
-    instance: dg.DagsterInstance, aws: AWS, warehouse: WarehouseTarget, table: Table, now: datetime
+    instance: dg.DagsterInstance, aws: AWS, warehouse: WarehouseTarget, table: Table, *, counted: bool
 ) -> list[dg.AssetCheckResult]:
-    """A result of each check whatever the state: a check that raises fails the run of the table that it looks at."""
+    """A result for each check in every state: a check that raises fails the run of the table that it looks at."""
     try:
-        return list(judged(instance, table, ask(warehouse, aws, table, counted=True), now))
+        known = ask(warehouse, aws, table, counted=counted)
+        return list(judged(instance, table, known, datetime.now(UTC)))
     except NoBaselineError as error:
-        if find_baseline(instance, table):  # it was loaded once, and is not there any more
+        if find_baseline(instance, table):  # it was loaded once and is gone
             return _undecided(table, str(error), dg.AssetCheckSeverity.ERROR)
-        return _undecided(table, str(error), dg.AssetCheckSeverity.WARN)  # nobody has loaded the table yet
+        return _undecided(table, str(error), dg.AssetCheckSeverity.WARN)  # the table was never loaded
     except DdbAssetsError as error:  # what could not be read is not absent, and it is not complete either
         return _undecided(table, f"cannot be found out: {error}", dg.AssetCheckSeverity.ERROR)
 
 
 def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> list[dg.AssetCheckResult]:
-    """No check passes while nobody can tell."""
+    """Every check fails while its answer is unknown."""
     return [
         dg.AssetCheckResult(
             passed=False,
@@ -79,11 +80,11 @@ def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> li
 
 
 def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datetime) -> Iterator[dg.AssetCheckResult]:
-    """The results at that time, of what the warehouse said."""
+    """The results at that time, from what the warehouse has."""
     asset = metadata.asset_key("warehouse", table.name)
     lacking = dict(reversed(missing(table.windows, known.coverage, now - ALLOWED)))
-    keys = sorted(lacking)
-    again = [key for key in keys if called_loaded(instance, table, key, known.exports)]
+    keys, seen = sorted(lacking), materialized(instance, "warehouse", table)
+    again = [key for key in keys if key in seen and called_loaded(instance, table, key, known.exports)]
     exported = materialized(instance, "exports", table)
     short = [f"{start.isoformat()} to {end.isoformat()}" for start, end in too_short(known.coverage)]
     reasons = [f"{len(keys)} windows are missing, the first is {keys[0]}"] if keys else []
@@ -117,21 +118,22 @@ def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datet
         description=f"The table shows everything that was written until {shown.isoformat(timespec='minutes')}.",
         metadata={"shows_until": dg.MetadataValue.timestamp(shown), "lag": round(lag.total_seconds(), 1)},
     )
-    yield _agreed(instance, table, known, again)
+    yield _agreed(instance, table, known, seen, again)
 
 
-def _agreed(instance: dg.DagsterInstance, table: Table, known: Loaded, again: list[str]) -> dg.AssetCheckResult:
-    told = find_baseline(instance, table)
-    seen = materialized(instance, "warehouse", table)
+def _agreed(
+    instance: dg.DagsterInstance, table: Table, known: Loaded, seen: set[str], again: list[str]
+) -> dg.AssetCheckResult:
+    baseline = find_baseline(instance, table)
     others = [
         f"{start.isoformat()} to {end.isoformat()}"
         for start, end in known.coverage.windows
         if seen.isdisjoint(table.windows.key(table.windows.window_at(time)) for time in (start, end - TICK))
     ]
     reasons = []
-    if told is not None and told.export_id not in known.exports:
+    if baseline is not None and baseline.export_id not in known.exports:
         reasons.append(
-            f"Dagster calls the baseline {told.export_id} loaded, the ledger does not have it: materialize "
+            f"Dagster calls the baseline {baseline.export_id} loaded, the ledger does not have it: materialize "
             f"warehouse_baseline/{table.name}, or take a new one"
         )
     if again:

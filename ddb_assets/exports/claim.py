@@ -1,4 +1,4 @@
-"""What the summary of a damaged export says of itself: whose it claims to be, so that they hear of it. Pure."""
+"""What the summary of a damaged export claims, so that the damage can be reported on its table's page. Pure."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ class Claim(BaseModel):
 
     @classmethod
     def of(cls, summary: bytes) -> "Claim | None":
-        """None for a summary that does not even say that."""
+        """None for a summary that lacks these fields."""
         try:
             return cls.model_validate(orjson.loads(summary))
         except ValueError:

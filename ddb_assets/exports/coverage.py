@@ -51,7 +51,7 @@ class Coverage:
 def missing(cadence: Cadence, coverage: Coverage, until: datetime) -> list[tuple[str, Window]]:
     """The windows that are missing and end by then, oldest first, each with its partition key.
 
-    They fill every gap, on the cadence as far as it lets them. A partition with several gaps has several windows.
+    They fill every gap, on the cadence where the gap allows it. A partition with several gaps has several windows.
     """
     found: list[tuple[str, Window]] = []
     for start, end in coverage.gaps():
@@ -70,7 +70,7 @@ def too_short(coverage: Coverage) -> list[Span]:
 
 
 def partition(cadence: Cadence, window: Window) -> str:
-    """The key of the partition that a window is of: the one it ends with, else the one that it begins in."""
+    """The key of the partition that a window belongs to: the one it ends with, else the one it begins in."""
     last = cadence.window_at(window.end - TICK)
     return cadence.key(last if last.end == window.end else cadence.window_at(window.start))
 
@@ -109,7 +109,7 @@ def _pieces(cadence: Cadence, coverage: Coverage, start: datetime, end: datetime
 
 
 def _cut(cadence: Cadence, start: datetime) -> datetime:
-    """Where the window ends that begins then: with its partition, or the next one if that leaves less than 15 minutes."""
+    """Where a window that begins at `start` ends: with its partition, or with the next one if less than 15 minutes remain."""
     whole = cadence.window_at(start)
     if whole.end - start >= SHORTEST:
         return whole.end
@@ -118,7 +118,7 @@ def _cut(cadence: Cadence, start: datetime) -> datetime:
 
 
 def _over(coverage: Coverage, start: datetime, end: datetime) -> datetime | None:
-    """Where a window ends that fills a gap of less than 15 minutes: with a loaded one that begins where the gap ends."""
+    """Where a window that fills a gap of less than 15 minutes ends: with a loaded one that begins where the gap ends."""
     starts = {begin for begin, _ in coverage.windows}
     ends = sorted(close for begin, close in coverage.windows if begin == end)
     for close in ends:

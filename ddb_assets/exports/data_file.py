@@ -26,10 +26,10 @@ if TYPE_CHECKING:  # the storage module reaches botocore, which this module must
 
 BLOCK_BYTES = 8 << 20
 MAX_LINE_BYTES = 16 << 20
-"""An item has at most 400 KB. What grows most when it is written as JSON are empty texts, `{"S":""},` for one byte, so
-two images have at most 8 MB. A longer line is no export's."""
+"""An item has at most 400 KB. Empty texts grow most when written as JSON, `{"S":""},` for one byte, so two images have at
+most 8 MB. A longer line cannot be from an export."""
 BLANK_LINES = 1000
-"""Files may have so many blank lines, which no export has, beside as many as it has items."""
+"""A file may have this many blank lines, and one more for each item. Exports have none."""
 CHUNK_BYTES = 1 << 20
 VERIFY_THREADS = 8
 
@@ -43,17 +43,16 @@ def read_blocks(storage: "Storage", file: DataFile, *, block_bytes: int = BLOCK_
 
     The last line may lack its newline. Memory is a few blocks, or the longest line. Raises ManifestError, at the latest
     after the last block, when the file is missing, cut short, damaged or not the one the manifest lists: what was
-    yielded before must not be used then. The same for a file with more lines than the manifest lists: a few KB of gzip
-    can be any number of them, so it is not read to its end.
+    yielded before must not be used then. The same for a file with far more lines than the manifest lists: a few KB of
+    gzip can be any number of them, so it is not read to its end. The code that decodes the lines compares the exact number.
     """
     with _opened(storage, file) as stream:
-        items = blank = 0
+        left = 2 * file.item_count + BLANK_LINES
         try:
             with _gunzip(fileobj=stream, mode="rb") as lines:
-                for block in _whole_lines(lines, file, block_bytes):
-                    here, empty = _count_lines(block)
-                    items, blank = items + here, blank + empty
-                    if items > file.item_count or blank > file.item_count + BLANK_LINES:
+                for block, newlines in _whole_lines(lines, file, block_bytes):
+                    left -= newlines
+                    if left < 0:
                         stream.check(file)  # the same here
                         raise ManifestError(
                             f"{file.uri}: the manifest lists {file.item_count} items, the file has more lines: the "
@@ -129,23 +128,16 @@ def _opened(storage: "Storage", file: DataFile) -> Iterator[_HashedStream]:
         opened.__exit__(None, None, None)
 
 
-def _count_lines(block: bytes) -> tuple[int, int]:
-    """How many lines of a block hold something, and how many are blank."""
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    if b"\n\n" not in block and b"\r\n" not in block and block[:1] != b"\n":
-        return lines, 0
-    blank = sum(line in {b"", b"\r"} for line in block.removesuffix(b"\n").split(b"\n"))
-    return lines - blank, blank
-
-
-def _whole_lines(lines: BinaryIO, file: DataFile, block_bytes: int) -> Iterator[bytes]:
+def _whole_lines(lines: BinaryIO, file: DataFile, block_bytes: int) -> Iterator[tuple[bytes, int]]:
+    """Blocks that end with a line, each with the number of its newlines."""
     rest: list[bytes] = []  # the beginning of a line that the next blocks complete
     number = 1
     while block := lines.read(block_bytes):
-        number += block.count(b"\n")
-        end = block.rfind(b"\n") + 1
-        if end:
-            yield b"".join([*rest, block[:end]])
+        newlines = block.count(b"\n")
+        number += newlines
+        if newlines:
+            end = block.rfind(b"\n") + 1
+            yield b"".join([*rest, block[:end]]), newlines
             rest = [block[end:]]
         else:
             rest.append(block)
@@ -155,4 +147,4 @@ def _whole_lines(lines: BinaryIO, file: DataFile, block_bytes: int) -> Iterator[
                     "have: this is not as AWS wrote it; fetch the file again or export again"
                 )
     if last := b"".join(rest):
-        yield last
+        yield last, 0

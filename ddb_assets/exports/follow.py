@@ -96,7 +96,7 @@ def describe(client: "DynamoDBClient", arn: str) -> "ExportDescriptionTypeDef":
     """DescribeExport. Raises AwsError."""
     with explained("dynamodb:DescribeExport", arn):
         description = client.describe_export(ExportArn=arn)["ExportDescription"]
-        ExportRef.of(description)  # what its readers need is there
+        ExportRef.of(description)  # raises if a member that readers need is missing
         return description
 
 

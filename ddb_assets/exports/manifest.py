@@ -24,7 +24,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.resources.storage import is_s3, local_path
+from ddb_assets.resources.storage import TooLargeError, is_s3, local_path
 
 if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
@@ -102,8 +102,15 @@ def _md5_checked(value: str) -> str:
     raise ValueError("is not a base64 MD5")
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is outside the years 1 to 9999 in UTC") from error
+
+
 _Count = Annotated[int, Field(ge=0)]
-_Time = Annotated[AwareDatetime, AfterValidator(lambda told: told.astimezone(UTC))]
+_Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class _Document(BaseModel):
@@ -205,17 +212,24 @@ def _verified(storage: "Storage", uri: str, most: int) -> bytes:
     """A manifest's bytes, checked against the `.md5` or `.checksum` file beside it if there is one."""
     if not storage.exists(uri):
         raise ManifestError(f"the export lacks {uri}: fetch it again or export again")
-    content = storage.read(uri, most=most)
+    content = _read(storage, uri, most)
     actual = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
     for suffix in (".md5", ".checksum"):
         checksum = uri.removesuffix(".json") + suffix
         if storage.exists(checksum):
-            expected = storage.read(checksum, most=MAX_SUMMARY_BYTES).decode("ascii", "replace").strip()
+            expected = _read(storage, checksum, MAX_SUMMARY_BYTES).decode("ascii", "replace").strip()
             if expected != actual:
                 raise ManifestError(
                     f"{uri} is damaged: its MD5 is {actual}, {checksum} says {expected[:32]!r}; fetch both again"
                 )
     return content
+
+
+def _read(storage: "Storage", uri: str, most: int) -> bytes:
+    try:
+        return storage.read(uri, most=most)
+    except TooLargeError as error:
+        raise ManifestError(str(error)) from error
 
 
 def _parsed(model: type[_D], content: bytes, where: str) -> _D:
@@ -259,7 +273,9 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
             continue
         where = f"{uri} line {number}"
         if len(line) > MAX_LINE_BYTES:
-            raise ManifestError(f"{where} has {len(line)} bytes: no line of AWS has; fetch it again or export again")
+            raise ManifestError(
+                f"{where} has {len(line)} bytes, more than AWS ever writes; fetch it again or export again"
+            )
         entry = _parsed(_FileLine, line, where)
         key = entry.data_file_s3_key
         parts = _key_in_export(_DATA_KEY, key, summary.s3_prefix)
@@ -279,7 +295,7 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
 
 
 def _places(folder: str, name: str, shared: bool, key: str, prefix: str | None) -> list[str]:
-    """Where a data file may be: beside the manifest, wherever that lies now; else by its key, as is and prefixed.
+    """Where a data file may be: beside the manifest, wherever that is now; else by its key, with and without the prefix.
 
     The last place beside it is for files that were downloaded one by one into a single folder.
     """

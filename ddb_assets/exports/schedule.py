@@ -15,13 +15,16 @@ from ddb_assets import metadata
 from ddb_assets.automation import IN_PROCESS
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.chain import (
+    UNFINISHED,
     ChainBrokenError,
     called_loaded,
+    check_obtainable,
     check_same_table,
-    due_by_the_clock,
     find_baseline,
     materialized,
+    newest_is_exported,
     no_baseline,
+    same_window,
     window_facts,
 )
 from ddb_assets.exports.coverage import missing
@@ -29,21 +32,22 @@ from ddb_assets.exports.follow import ExportRef
 from ddb_assets.exports.loaded import A_TICKS_PATIENCE, Loaded, ask
 from ddb_assets.exports.request import Destination, Increment, NotRestorableError, TableExports
 from ddb_assets.exports.window_assets import VIEW, destination
-from ddb_assets.exports.windows import Gap, Window, exportable
-from ddb_assets.parquet.assets import relations
+from ddb_assets.exports.windows import Window, exportable
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import Table
-from ddb_assets.table_assets import stage_assets, whole_assets
+from ddb_assets.table_assets import stage_assets, stage_keys, whole_assets
 
 EVERY_5_MINUTES = "*/5 * * * *"
 A_TICK = timedelta(seconds=30)  # then the rest waits for the next one
-AT_MOST = 50  # windows a tick asks for; AWS runs 300 exports at once, of all tables
+AT_MOST = 50  # windows a tick asks for, and loads again; AWS runs 300 exports at once, of all tables
 STALLED = timedelta(hours=24)  # no export of a window takes that long
 OVERLOOKED = timedelta(hours=2)  # the sensor has had that long since the export was begun
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=5), timedelta(hours=6)  # before a failed export is asked for again
 ATTEMPTS = 4
+LOADED_AGAIN = "ddb_assets/loaded_again"
+"""The tag, with a table's name, of runs that load its windows again."""
 
 
 def snapshot_schedule(table: Table) -> dg.ScheduleDefinition:
@@ -70,13 +74,15 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
     def windows(
         context: dg.ScheduleEvaluationContext, aws: AWS, lake: Lake, warehouse: WarehouseTarget
     ) -> dg.SkipReason | list[dg.RunRequest]:
-        told = find_baseline(context.instance, table)
-        if told is None:
+        baseline = find_baseline(context.instance, table)
+        if baseline is None:
             return dg.SkipReason(no_baseline(table))
         now, done = datetime.now(UTC), materialized(context.instance, "exports", table)
-        hourly = context.scheduled_execution_time.minute < 5  # a warehouse that sleeps is not woken all the time
-        if not hourly and not due_by_the_clock(table, told, done, now):
-            return dg.SkipReason("every window that has ended is exported")
+        hourly = context.scheduled_execution_time.minute < 5  # so that a paused warehouse is not woken every 5 minutes
+        if not hourly and newest_is_exported(table, baseline, done, now):
+            return dg.SkipReason(
+                "the newest window is exported; whether an older one is missing is looked up every hour"
+            )
         try:
             known = ask(warehouse, aws, table, patience=A_TICKS_PATIENCE)
         except DdbAssetsError as error:
@@ -87,46 +93,64 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         due: dict[str, Window] = {}
         for key, window in missing(table.windows, known.coverage, restorable.latest + table.windows.length):
             due.setdefault(key, window)
+        exported: dict[str, str] = {}
+        wanted: dict[str, Window] = {}
+        for key, window in due.items():
+            if key in done and (export_id := _exported_as(context.instance, table, key, window)):
+                exported[key] = export_id
+                continue
+            check_obtainable(window, restorable.earliest)
+            if exportable(window, restorable.latest):
+                wanted[key] = window
         asking = _Asking(context, table, exports, destination(lake, table), now)
-        runs = [run for key, window in due.items() if (run := _loaded_again(context, table, key, window, known, now))]
-        wanted = {key: window for key, window in due.items() if not _is_exported(context, table, key, window)}
-        if wanted and (first := min(wanted.values())).start < restorable.earliest:
-            raise ChainBrokenError(str(Gap(first, restorable.earliest)))
-        wanted = {key: window for key, window in wanted.items() if exportable(window, restorable.latest)}
-        runs += asking.ask(wanted)
-        if runs:
+        if runs := [*_loaded_again(context, table, exported, known, now), *asking.ask(wanted)]:
             return runs
         return dg.SkipReason(asking.said(len(wanted)) if wanted else "every window that has ended is exported")
 
     return windows
 
 
-def _is_exported(context: dg.ScheduleEvaluationContext, table: Table, key: str, window: Window) -> bool:
-    """Whether Dagster has an export of just this window: of another length, as before `cadence` changed, it is none."""
-    facts = window_facts(context.instance, "exports", table, key) or {}
-    times = [facts[name].value for name in ("from_time", "to_time") if name in facts]
-    return times == [window.start.timestamp(), window.end.timestamp()]
+def _exported_as(instance: dg.DagsterInstance, table: Table, key: str, window: Window) -> str:
+    """The id of Dagster's export of exactly this window, not of one from before `cadence` changed; empty for none."""
+    facts = window_facts(instance, "exports", table, key) or {}
+    known = metadata.EXPORT_ID in facts and same_window(facts, window.start, window.end)
+    return str(facts[metadata.EXPORT_ID].value) if known else ""
 
 
 def _loaded_again(
-    context: dg.ScheduleEvaluationContext, table: Table, key: str, window: Window, known: Loaded, now: datetime
-) -> dg.RunRequest | None:
-    """A run, once a day at most, that loads a window which Dagster calls loaded and the warehouse lost."""
-    lost = called_loaded(context.instance, table, key, known.exports)
-    exported = window_facts(context.instance, "exports", table, key) or {}
-    if not lost or metadata.EXPORT_ID not in exported or exported[metadata.EXPORT_ID].value != lost:
-        return None
-    if not _is_exported(context, table, key, window):
-        return None
-    context.log.warning(
-        f"window {key}: export {lost} was loaded, and the warehouse does not have it: it is loaded again"
+    context: dg.ScheduleEvaluationContext, table: Table, exported: Mapping[str, str], known: Loaded, now: datetime
+) -> list[dg.RunRequest]:
+    """Runs for windows that Dagster calls loaded and the warehouse lost: `AT_MOST` a tick, each window once a day."""
+    loaded = exported.keys() & materialized(context.instance, "warehouse", table)
+    fresh = loaded - _asked_again(context.instance, table, now) if loaded else loaded
+    lost = (
+        (key, export_id)
+        for key, export_id in exported.items()
+        if key in fresh and called_loaded(context.instance, table, key, known.exports) == export_id
     )
-    return dg.RunRequest(
-        run_key=f"{key}/{lost}/again/{now:%Y-%m-%d}",
-        partition_key=key,
-        asset_selection=[metadata.asset_key("warehouse", name) for name in relations(table).values()],
-        run_config=IN_PROCESS,
-    )
+    runs = []
+    for key, export_id in islice(lost, AT_MOST):
+        context.log.warning(
+            f"window {key}: export {export_id} was loaded, and the warehouse does not have it: it is loaded again"
+        )
+        runs.append(
+            dg.RunRequest(
+                run_key=f"{key}/{export_id}/again/{now:%Y-%m-%d}",
+                partition_key=key,
+                asset_selection=stage_keys(table, "warehouse"),
+                run_config=IN_PROCESS,
+                tags={LOADED_AGAIN: table.name},
+            )
+        )
+    return runs
+
+
+def _asked_again(instance: dg.DagsterInstance, table: Table, now: datetime) -> set[str]:
+    """The windows that are being loaded again, or for which a run was started within the last day."""
+    tags = {LOADED_AGAIN: table.name}
+    recent = instance.get_runs(dg.RunsFilter(tags=tags, created_after=now - timedelta(days=1)))
+    unfinished = instance.get_runs(dg.RunsFilter(tags=tags, statuses=UNFINISHED))
+    return {run.tags["dagster/partition"] for run in (*recent, *unfinished) if "dagster/partition" in run.tags}
 
 
 class _Asking:

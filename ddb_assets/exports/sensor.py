@@ -8,13 +8,13 @@ may take 60 s; events of one tick are stored before its runs are started, and a 
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -24,31 +24,36 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.assets import VERIFIED
 from ddb_assets.exports.chain import (
+    UNFINISHED,
     Baseline,
     NoBaselineError,
     baseline_assets,
     find_baseline,
     no_baseline,
+    same_window,
     window_facts,
 )
 from ddb_assets.exports.claim import Claim
 from ddb_assets.exports.coverage import key_of
 from ddb_assets.exports.follow import started_at
 from ddb_assets.exports.loaded import A_TICKS_PATIENCE, ask
-from ddb_assets.exports.manifest import SUMMARY, Export, ManifestError, read_export
+from ddb_assets.exports.manifest import MAX_SUMMARY_BYTES, SUMMARY, Export, ManifestError, read_export
 from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.trust import UntrustedExportError, confirm
 from ddb_assets.exports.windows import Window, WindowError, partition_of
 from ddb_assets.markdown import prose
 from ddb_assets.partitions import window_partitions
 from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.aws_errors import AwsError
+from ddb_assets.resources.aws_errors import AwsUnavailableError
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.storage import Storage, StorageError, join
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.table import ExportTarget, Table
 from ddb_assets.table_assets import stage_keys
 from ddb_assets.warehouse.protocol import WarehouseError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 FOLLOW_UP: tuple[metadata.Stage, ...] = ("parquet", "warehouse")
 INTERVAL = 60  # seconds from one look to the next
@@ -68,7 +73,7 @@ def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
 
 
 def _name(place: ExportTarget | None, *, distinct: bool = False) -> str:
-    """Of the sensor of a place; `distinct` tells apart places whose names differ in punctuation only."""
+    """The name of a place's sensor; `distinct` distinguishes places whose names differ only in punctuation."""
     if place is None:
         return "exports_of_the_lake"
     words = re.sub(r"[^A-Za-z0-9]+", "_", f"exports_in_{place.bucket}_{place.prefix}").strip("_")
@@ -93,8 +98,8 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
         if place is None and lake.events_queue:
             queue = Notifications(aws.sqs(), lake.events_queue, where)
             queue.delete(cursor.receipts)
-            told, receipts = queue.receive(AT_MOST)
-            found = cursor.unseen(told, now)
+            announced, receipts = queue.receive(AT_MOST)
+            found = cursor.unseen(announced, now)
         else:
             found = cursor.unseen(storage.folders(root, cursor.start_after), now)
         tick = _Tick(context, storage, root, tables, now, aws, warehouse)
@@ -123,8 +128,10 @@ class _Tick:
     warehouse: WarehouseTarget
     events: list[Any] = field(default_factory=list)
     runs: dict[tuple[str, str], dg.RunRequest] = field(default_factory=dict)
+    windows: dict[tuple[str, str], tuple[datetime | None, datetime | None]] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     looked: set[str] = field(default_factory=set)
+    clients: dict[str, "DynamoDBClient"] = field(default_factory=dict)
 
     def look(self, pending: dict[str, str], found: Iterable[str]) -> set[str]:
         """Looks at pending exports and new ones, oldest first, as long as a tick's time allows; gives those looked at."""
@@ -164,27 +171,30 @@ class _Tick:
             if str(error) != said:
                 self._damaged(export_id, uri, error)
             return None if old else str(error)
-        if export.kind == "full":  # a snapshot: those are asked for, and awaited
+        except Exception as error:  # one export must not stop the others
+            self.context.log.exception(f"export {export_id}")
+            return None if old else repr(error)
+        if export.kind == "full":  # the run that asks for a snapshot waits for it, too
             return None
         return self._offer(export, said, old=old)
 
     def _offer(self, export: Export, said: str, *, old: bool) -> str | None:
-        """To every table that it may be of. What is wrong with one is told on its page, once; the others go on."""
+        """Offers the export to every table it may belong to. A problem is reported once, on the table's page; others go on."""
         left: list[str] = []
-        told: list[str] = []
+        reported: list[str] = []
         for table in self._tables(export.table_arn):
             try:
                 if reason := self._take(table, export, old=old):
                     left.append(reason)
             except (WindowError, ManifestError) as error:
-                told.append(self._observe(table, export, "not a window of this table", str(error), said))
-            except Exception as error:  # whatever it is, it is not the other tables' error
+                reported.append(self._observe(table, export, "not a window of this table", str(error), said))
+            except Exception as error:  # one table must not stop the others
                 if not isinstance(error, DdbAssetsError):
                     self.context.log.exception(f"{table.name}: export {export.id}")
                 reason = f"{table.name}: {error}" if isinstance(error, DdbAssetsError) else f"{table.name}: {error!r}"
-                told.append(self._observe(table, export, "could not be dealt with, is tried again", reason, said))
+                reported.append(self._observe(table, export, "failed, is tried again", reason, said))
                 left.extend([] if old else [reason])
-        return "; ".join(dict.fromkeys([*left, *told])) if left else None
+        return "; ".join(dict.fromkeys([*left, *reported])) if left else None
 
     def _take(self, table: Table, export: Export, *, old: bool) -> str | None:
         """Raises WindowError and ManifestError for an export that is never loaded into this table."""
@@ -195,21 +205,22 @@ class _Tick:
         if baseline is None:
             return None if old else no_baseline(table)
         if export.to_time and export.to_time > self.now:  # its partition exists once our clock says so, too
-            return (
-                f"{export.id} is of a window that ends at {export.to_time.isoformat()}, later than this machine's clock"
-            )
+            end = export.to_time.isoformat()
+            if old:
+                raise WindowError(f"its window ends at {end}, which is too late for an export that began so long ago")
+            return f"{export.id} is of a window that ends at {end}, later than this machine's clock"
         try:
-            confirm(self.aws.dynamodb(export.table_arn), table, export)
+            confirm(self._dynamodb(export.table_arn), table, export)
             key = self._key(table, export, baseline)
         except UntrustedExportError as error:
             self._damaged(export.id, export.uri, error)
             return None
-        except (AwsError, WarehouseError) as error:  # could not be asked
-            return None if old else str(error)
+        except (AwsUnavailableError, WarehouseError) as error:  # without an answer it stays pending, however old
+            return str(error)
         return self._arrived(table, export, key, baseline)
 
     def _key(self, table: Table, export: Export, baseline: Baseline) -> str:
-        """The partition of an export; the ledger is asked for one that is not of the regular chain since the baseline."""
+        """The partition of an export; the ledger is asked if the export is not on the regular chain since the baseline."""
         try:
             return _partition(table, export, baseline)
         except WindowError:
@@ -226,11 +237,16 @@ class _Tick:
             return key
 
     def _arrived(self, table: Table, export: Export, key: str, baseline: Baseline) -> str | None:
-        known_id = self._made_of("exports", table, key)
-        if known_id > export.id:
-            return None  # a newer export of the same window is known: what this one says is in that, too
-        if run := self._running("exports" if known_id != export.id else "parquet", table, key):
-            return f"{table.name} {key}: run {run} is at it"
+        known = window_facts(self.context.instance, "exports", table, key) or {}
+        known_id = _export_id(known)
+        other = bool(known) and not same_window(known, export.from_time, export.to_time)
+        if known_id > export.id and not other:
+            return None  # a newer export of the same window has all of this one
+        window = (export.from_time, export.to_time)
+        if self.windows.setdefault((table.name, key), window) != window:
+            return f"{table.name} {key}: another window of this partition is loaded first"
+        if run := self._running("parquet" if other or known_id == export.id else "exports", table, key):
+            return f"{table.name} {key}: run {run} is working on it"
         if known_id != export.id:
             facts = metadata.window_export(export, self.now)
             asset = metadata.asset_key("exports", table.name)
@@ -248,14 +264,20 @@ class _Tick:
             )
         return None
 
+    def _dynamodb(self, arn: str) -> "DynamoDBClient":
+        """A client for the Region of an ARN, one in a tick: each has connections of its own."""
+        region = arn.split(":")[3]
+        if region not in self.clients:
+            self.clients[region] = self.aws.dynamodb(arn)
+        return self.clients[region]
+
     def _tables(self, arn: str) -> list[Table]:
         """All contracts of this ARN; one that gives only a name means the table of that name in our own account."""
         return [table for table in self.tables if table.table in (arn, arn.rpartition("/")[2])]
 
     def _made_of(self, stage: metadata.Stage, table: Table, key: str) -> str:
         """The id of the export that this stage has of a window, empty for none."""
-        known = window_facts(self.context.instance, stage, table, key)
-        return str(known[metadata.EXPORT_ID].value) if known and metadata.EXPORT_ID in known else ""
+        return _export_id(window_facts(self.context.instance, stage, table, key) or {})
 
     def _running(self, stage: metadata.Stage, table: Table, key: str) -> str | None:
         """The run that is making this window of a stage, or will once it gets there: nobody else needs to."""
@@ -268,11 +290,10 @@ class _Tick:
         return None
 
     def _unfinished(self) -> Sequence[dg.DagsterRun]:
-        states = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
-        return self.context.instance.get_runs(dg.RunsFilter(statuses=states))
+        return self.context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
     def _observe(self, table: Table, export: Export, what: str, reason: str, said: str) -> str:
-        """An export that is not loaded is told on the asset's page, unless a tick before this one did."""
+        """Reports an export that is not loaded on the asset's page, unless an earlier tick did."""
         if reason not in said:
             self._warn(export.id, reason)
             facts: dict[str, Any] = {metadata.URI: export.uri, metadata.EXPORT_ID: export.id, "reason": reason}
@@ -284,11 +305,11 @@ class _Tick:
         """Fails the check of the window that the damaged export says it is of, as far as it can be made out."""
         self._warn(export_id, str(error))
         try:
-            summary = Claim.of(self.storage.read(uri))
+            summary = Claim.of(self.storage.read(uri, most=MAX_SUMMARY_BYTES))
         except StorageError:
             return
         for table in self._tables(summary.tableArn) if summary else ():
-            with suppress(DdbAssetsError):  # then nobody can say which window
+            with suppress(DdbAssetsError):  # then its window is unknown
                 baseline = find_baseline(self.context.instance, table)
                 if summary and baseline:
                     window = Window(summary.exportFromTime, summary.exportToTime)
@@ -309,6 +330,10 @@ class _Tick:
 
     def _warn(self, export_id: str, text: str) -> None:
         self.context.log.warning(f"export {export_id}: {text}")
+
+
+def _export_id(facts: Mapping[str, dg.MetadataValue]) -> str:
+    return str(facts[metadata.EXPORT_ID].value) if metadata.EXPORT_ID in facts else ""
 
 
 def _partition(table: Table, export: Export, baseline: Baseline) -> str:

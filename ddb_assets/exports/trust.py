@@ -1,14 +1,14 @@
-"""Whether an export is one that DynamoDB made: whoever may write to the bucket can write a manifest, too.
+"""Whether DynamoDB made an export: anyone who may write to the bucket can also write a manifest.
 
-DescribeExport is asked, and what it says must be what the manifest says. With `trust: lake` in a table's contract nobody
-is asked, and whoever may write below the exports' prefix may change the table.
+DescribeExport is asked, and what it says must be what the manifest says. With `trust: lake` in a table's contract
+DynamoDB is not asked, and anyone who may write below the exports' prefix can change the table.
 """
 
 from typing import TYPE_CHECKING
 
 from ddb_assets.exports.follow import ExportRef, describe, status
 from ddb_assets.exports.manifest import Export, ManifestError
-from ddb_assets.resources.aws_errors import AwsError
+from ddb_assets.resources.aws_errors import DENIED, AwsError
 from ddb_assets.table import Table
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
 
 SAME_TIME = 0.001  # seconds; the API gives times as floating-point numbers
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 OPTION = "`trust: lake` in the table's contract"
 
 
@@ -29,7 +28,7 @@ def confirm(client: "DynamoDBClient", table: Table, export: Export) -> None:
     if table.trust == "lake":
         return
     try:
-        told = describe(client, export.arn)
+        described = describe(client, export.arn)
     except AwsError as error:
         if error.code in DENIED:
             raise AwsError(
@@ -37,34 +36,33 @@ def confirm(client: "DynamoDBClient", table: Table, export: Export) -> None:
             ) from error
         if error.code in {"ExportNotFoundException", "ValidationException"}:
             raise UntrustedExportError(
-                f"{export.uri} says that it is export {export.arn}, and DynamoDB knows none of that name: it was not made "
-                f"by DynamoDB, or so long ago that it is forgotten (lists go back 90 days). If you know where it is from: "
-                f"{OPTION}"
+                f"{export.uri} says that it is export {export.arn}, which DynamoDB does not know: DynamoDB did not make it, "
+                f"or forgot it since (lists go back 90 days). If you know where it comes from: {OPTION}"
             ) from error
         raise
-    if wrong := differences(export, told):
+    if wrong := differences(export, described):
         raise UntrustedExportError(f"{export.uri} is not as DynamoDB made export {export.arn}: {'; '.join(wrong)}")
 
 
-def differences(export: Export, told: "ExportDescriptionTypeDef") -> list[str]:
-    """What the manifest says otherwise than DescribeExport, and what no mirror of a table may be made from."""
-    window = told.get("IncrementalExportSpecification", {})
+def differences(export: Export, described: "ExportDescriptionTypeDef") -> list[str]:
+    """Where the manifest differs from DescribeExport, and what makes an export unfit for a copy of the table."""
+    window = described.get("IncrementalExportSpecification", {})
     full = export.kind == "full"
     pairs: list[tuple[str, object, object]] = [
-        ("status", "COMPLETED", status(told)),
-        ("table", export.table_arn, told.get("TableArn")),
-        ("table id", export.table_id, told.get("TableId")),
-        ("place", export.uri, ExportRef.of(told).summary_uri),
-        ("format", "DYNAMODB_JSON", told.get("ExportFormat", "DYNAMODB_JSON")),
-        ("type", "FULL_EXPORT" if full else "INCREMENTAL_EXPORT", told.get("ExportType", "FULL_EXPORT")),
-        ("items", export.item_count, told.get("ItemCount", export.item_count)),
-        ("billed bytes", export.billed_bytes, told.get("BilledSizeBytes", export.billed_bytes)),
+        ("status", "COMPLETED", status(described)),
+        ("table", export.table_arn, described.get("TableArn")),
+        ("table id", export.table_id, described.get("TableId")),
+        ("place", export.uri, ExportRef.of(described).summary_uri),
+        ("format", "DYNAMODB_JSON", described.get("ExportFormat", "DYNAMODB_JSON")),
+        ("type", "FULL_EXPORT" if full else "INCREMENTAL_EXPORT", described.get("ExportType", "FULL_EXPORT")),
+        ("items", export.item_count, described.get("ItemCount", export.item_count)),
+        ("billed bytes", export.billed_bytes, described.get("BilledSizeBytes", export.billed_bytes)),
     ]
     if not full:
         pairs.append(("view", export.view, window.get("ExportViewType", "NEW_AND_OLD_IMAGES")))
     wrong = [f"{what} is {said}, DynamoDB says {known}" for what, said, known in pairs if said != known]
     times = (
-        [("time", export.export_time, told.get("ExportTime"))]
+        [("time", export.export_time, described.get("ExportTime"))]
         if full
         else [
             ("begin", export.from_time, window.get("ExportFromTime")),
@@ -74,6 +72,6 @@ def differences(export: Export, told: "ExportDescriptionTypeDef") -> list[str]:
     for what, said_time, known_time in times:
         if not said_time or not known_time or abs((said_time - known_time).total_seconds()) > SAME_TIME:
             wrong.append(f"{what} is {said_time}, DynamoDB says {known_time}")
-    if told.get("FilterSpecification"):
+    if described.get("FilterSpecification"):
         wrong.append("it was made with a filter, so it lacks items")
     return wrong

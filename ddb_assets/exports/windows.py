@@ -1,15 +1,14 @@
-"""The windows of an export chain: when each starts and ends, which are missing, and when the chain is broken.
+"""The windows of an export chain: when each starts and ends, its partition key, and when the chain is broken.
 
 All times are aware and UTC; the local clock and zone are never asked: what can be exported follows from what AWS says
-is restorable. Asking AWS is `request.py`'s work, partitions as Dagster sees them are made from `Cadence.cron` and
-`KEY_FORMAT` elsewhere.
+is restorable. Which windows are missing is `coverage.py`'s work, asking AWS is `request.py`'s, partitions as Dagster sees
+them are made from `Cadence.cron` and `KEY_FORMAT` elsewhere.
 
 Facts: an incremental export covers 15 minutes to 24 hours, start inclusive, end exclusive, inside the table's
 point-in-time recovery period (DynamoDB Developer Guide, S3DataExport_Requesting).
 """
 
 import re
-from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -47,8 +46,11 @@ class Window:
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
             raise WindowError(f"the window {self.start} to {self.end} lacks a time zone: give its times in UTC")
-        object.__setattr__(self, "start", self.start.astimezone(UTC))
-        object.__setattr__(self, "end", self.end.astimezone(UTC))
+        try:
+            object.__setattr__(self, "start", self.start.astimezone(UTC))
+            object.__setattr__(self, "end", self.end.astimezone(UTC))
+        except OverflowError as error:
+            raise WindowError(f"the window {self.start} to {self.end} is outside the years 1 to 9999 in UTC") from error
         if not SHORTEST <= self.end - self.start <= LONGEST:
             raise WindowError(f"the window {self} is not of 15 minutes to 24 hours, the lengths that AWS exports")
 
@@ -83,13 +85,16 @@ class Cadence:
     def window_at(self, moment: datetime) -> Window:
         """The window that contains this moment; a moment on a boundary belongs to the window it starts."""
         start = _EPOCH + (moment - _EPOCH) // self.length * self.length
-        return Window(start, start + self.length)
+        try:
+            return Window(start, start + self.length)
+        except OverflowError as error:
+            raise WindowError(f"the window that begins at {start} ends after the year 9999") from error
 
     def window(self, key: str) -> Window:
         """The window of a partition key."""
         try:
             window = self.window_at(datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC))
-        except (ValueError, OverflowError) as error:
+        except (ValueError, WindowError) as error:
             raise WindowError(f"{key!r} is no partition key: one looks like 2026-01-31T0015Z") from error
         if self.key(window) != key:
             raise WindowError(
@@ -103,13 +108,6 @@ class Cadence:
         if window != whole:
             raise WindowError(f"the window {window} does not lie on the cadence, where it would be {whole}")
         return window.start.strftime(KEY_FORMAT)
-
-
-@dataclass(frozen=True)
-class Backlog:
-    """What to export now, oldest first, by partition key; empty when all is done."""
-
-    windows: dict[str, Window]
 
 
 @dataclass(frozen=True)
@@ -171,29 +169,6 @@ def partition_of(cadence: Cadence, window: Window, baseline: datetime) -> str:
             return cadence.key(whole)
     wanted = " or ".join(str(exported_as(cadence, whole, baseline)) for whole in dict.fromkeys(candidates))
     raise WindowError(f"the window {window} does not lie on the cadence since the baseline, where it would be {wanted}")
-
-
-def backlog(
-    cadence: Cadence, *, baseline: datetime, done: Set[str], earliest_restorable: datetime, latest_restorable: datetime
-) -> Backlog | Gap:
-    """The windows that are missing since the baseline, or the gap that makes them unobtainable.
-
-    `done` holds the partition keys already exported.
-    """
-    missing: dict[str, Window] = {}
-    whole = cadence.window_at(baseline)
-    first = True
-    while True:
-        key, window = cadence.key(whole), exported_as(cadence, whole, baseline)
-        if window is not None and key not in done:
-            if first and window.start < earliest_restorable:
-                return Gap(window, earliest_restorable)
-            first = False
-            if exportable(window, latest_restorable):
-                missing[key] = window
-        if whole.start > latest_restorable and not first:
-            return Backlog(missing)
-        whole = cadence.window_at(whole.end)
 
 
 def _said(moment: datetime) -> str:

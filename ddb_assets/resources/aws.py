@@ -15,7 +15,7 @@ import botocore.session
 import dagster as dg
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 from pydantic import Field, PrivateAttr
 
 from ddb_assets.resources.aws_errors import explained, only_aws_answers
@@ -68,13 +68,14 @@ class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
             return self._boto3().client("sqs", endpoint_url=self.endpoint or None, config=CLIENT)
 
     def secret(self, name: str) -> str:
-        """The text of a secret of Secrets Manager, by its name or ARN."""
+        """The text of a secret of Secrets Manager, by its name or ARN. Raises AwsError when it cannot be read."""
         with _explained():
             client = self._boto3().client("secretsmanager", endpoint_url=self.endpoint or None, config=CLIENT)
-        try:
-            return str(client.get_secret_value(SecretId=name)["SecretString"])
-        except (ClientError, BotoCoreError, KeyError) as error:
-            raise SettingError(f"secret {name!r} of Secrets Manager cannot be read: {error}") from error
+        with explained("secretsmanager:GetSecretValue", f"secret {name!r}"):
+            found = client.get_secret_value(SecretId=name)
+            if "SecretBinary" not in found:
+                return str(found["SecretString"])
+        raise SettingError(f"secret {name!r} of Secrets Manager is binary: store it as text")
 
     def access_keys(self) -> dict[str, str]:
         """Access key, secret key and session token, by the names that redshift_connector has for them."""

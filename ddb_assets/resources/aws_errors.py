@@ -44,13 +44,13 @@ class AwsUnavailableError(AwsError):
 
 
 class WebPageError(BotoCoreError):
-    """What answered is not AWS."""
+    """The answer is not from AWS."""
 
-    fmt = "the answer (HTTP {status}) is a web page and not AWS's: look for a proxy or a login page on the way"
+    fmt = "the answer (HTTP {status}) is a web page, not from AWS: look for a proxy or a login page on the way"
 
 
 def only_aws_answers(events: Any) -> None:
-    """Makes a client (or session) raise WebPageError where botocore would take a proxy's page for an empty answer."""
+    """Makes a client (or session) raise WebPageError where botocore would read a proxy's page as an empty answer."""
     events.register("after-call", _refuse_web_page, unique_id="ddb-assets-web-page")
 
 
@@ -68,11 +68,11 @@ def code_and_message(error: ClientError) -> tuple[str, str]:
 
 
 def remedy(code: str, message: str) -> str | None:
-    """What to do about a refusal that any service may give, if this is one."""
+    """What to do about a refusal that is common to all services; None for others."""
     if code in _EXPIRED:
         return "the AWS credentials have expired: log in again"
     if code in _CLOCK or (code in _WRONG_SECRET and _SKEWED.search(message)):
-        return "this machine's clock is wrong: set it, AWS takes no request that is 15 minutes off"
+        return "this machine's clock is wrong: set it, AWS refuses requests that are 15 minutes off"
     if code in _UNKNOWN_KEY:
         return (
             "AWS does not know this access key or session token: check AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN or the "
@@ -85,7 +85,7 @@ def remedy(code: str, message: str) -> str | None:
     if found := _KMS.search(f"{code} {message}" if code.startswith("KMS.") else message):
         if code in DENIED:
             return f"allow {found[0]} with the key that encrypts it, in IAM and in the key's own policy"
-        return "look at the KMS key that encrypts it: it must exist, be enabled and be of the same Region"
+        return "look at the KMS key that encrypts it: it must exist, be enabled and be in the same Region"
     return None
 
 
@@ -93,7 +93,7 @@ def remedy(code: str, message: str) -> str | None:
 def explained(action: str, subject: str) -> Iterator[None]:
     """Around the call that IAM calls `action` (`dynamodb:ListExports`), on `subject` (a table or an ARN).
 
-    Only the call and what is taken out of its answer stand in the block: an answer that lacks that is not AWS's.
+    Put only the call and the reading of its answer into the block: an answer that cannot be read is not from AWS.
     """
     try:
         yield

@@ -39,6 +39,7 @@ class S3Files:
 
     def __init__(self, client: "S3Client") -> None:
         self.client = client
+        self._existing: set[str] = set()  # buckets
         only_aws_answers(client.meta.events)
 
     def open(self, uri: str) -> "S3Stream":
@@ -51,10 +52,19 @@ class S3Files:
         with _explained(uri):
             try:
                 return self.client.head_object(Bucket=bucket, Key=key)["ContentLength"]
-            except ClientError:
-                # an answer to HEAD has no body, and so no reason: GET is refused for the same one, and says it
-                self.client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
+            except ClientError as error:
+                if bucket not in self._existing or code_and_message(error)[0] != "404":
+                    self._ask_why(bucket, key)
                 raise
+
+    def _ask_why(self, bucket: str, key: str) -> None:
+        """Raises what S3 says to GET, because an answer to HEAD has no body and so gives no reason."""
+        try:
+            self.client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0")["Body"].close()
+        except ClientError as error:
+            if code_and_message(error)[0] == "NoSuchKey":
+                self._existing.add(bucket)
+            raise
 
     def write(self, uri: str, data: bytes) -> None:
         """Puts the object; S3 shows it whole or not at all."""
@@ -190,11 +200,11 @@ def _explained(uri: str) -> Iterator[None]:
         raise StorageError(f"{uri!r} cannot be a file on S3: {' '.join(str(error).split())}") from error
     except (BotoCoreError, HTTPError) as error:
         cause = getattr(error, "kwargs", {}).get("error")
-        if isinstance(cause, RecursionError):  # where in botocore it is met depends on how deep we were called
+        if isinstance(cause, RecursionError):  # where botocore raises it depends on the depth of the stack
             raise BrokenOffError(f"{uri}: the answer {ODD_ANSWER} ({cause!r})") from None
         raise BrokenOffError(f"S3 cannot be reached for {uri}: {error}") from error
     except (ResponseParserError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        # what botocore makes of an answer that is not S3's; the last when it is sent round in a circle
+        # what botocore raises for an answer that is not from S3; the last for redirections in a circle
         raise BrokenOffError(f"{uri}: the answer {ODD_ANSWER} ({error!r})") from None
     except OSError as error:
         raise StorageError(f"{uri}: {error.strerror}: check the permissions and the space left") from error
@@ -227,7 +237,7 @@ def _translated(error: ClientError, uri: str) -> StorageError:
 
 def _denial(message: str) -> str:
     if _REQUESTER_PAYS.search(message):
-        return "whoever reads this bucket has to pay for it, and we never agree to that: ask its owner for a copy"
+        return "the requester has to pay for reading this bucket, which is not supported: ask its owner for a copy"
     grant = "grant s3:GetObject, s3:PutObject and s3:ListBucket on it"
     if message.strip(" .").lower() in {"", "access denied", "forbidden"}:
         return f"{grant}; a bucket in which requesters pay looks the same, and cannot be read"

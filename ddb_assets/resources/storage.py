@@ -38,6 +38,10 @@ class MissingFileError(StorageError):
     """There is no file at this URI."""
 
 
+class TooLargeError(StorageError):
+    """The file has more bytes than a file of its kind ever has."""
+
+
 class FileTakenError(StorageError):
     """The file changed, or another one was first, so a conditional request was refused."""
 
@@ -68,7 +72,7 @@ def split_s3(uri: str) -> tuple[str, str]:
 
 
 def is_s3(uri: str) -> bool:
-    """True for `s3://…`; everything else is a local path, or nothing that we can reach (`local_path`)."""
+    """True for `s3://…`; anything else is a local path or out of reach (`local_path`)."""
     return uri.startswith("s3://")
 
 
@@ -106,7 +110,7 @@ class Storage:
         return self._s3
 
     def read(self, uri: str, *, most: int | None = None) -> bytes:
-        """The file's bytes. Raises StorageError when there are more than `most`, without reading them all."""
+        """The file's bytes. Raises TooLargeError when there are more than `most`, without reading them all."""
         with self.open(uri) as stream:
             if most is None:
                 return stream.read()
@@ -114,7 +118,7 @@ class Storage:
             while len(data) <= most and (piece := stream.read(min(READ_BYTES, most + 1 - len(data)))):
                 data += piece
         if len(data) > most:
-            raise StorageError(f"{uri} has more than {most} bytes, which is more than such a file ever has: check it")
+            raise TooLargeError(f"{uri} has more than {most} bytes, more than such a file ever has: check it")
         return bytes(data)
 
     @contextmanager
@@ -234,7 +238,7 @@ def _new_file(path: Path) -> Iterator[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Every file below a folder with its size; none when there is no such folder, an OSError for one that is not shown."""
+    """Every file below a folder with its size; none when there is no such folder, an OSError for one that cannot be listed."""
 
     def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -244,7 +248,7 @@ def _files_below(folder: Path) -> Iterator[tuple[Path, int]]:
         for path in (Path(place, name) for name in names):
             try:
                 found = path.stat()
-            except FileNotFoundError:  # deleted since it was listed, or a link that leads nowhere
+            except FileNotFoundError:  # deleted since it was listed, or a broken link
                 continue
             if stat.S_ISREG(found.st_mode):
                 yield path, found.st_size
@@ -259,7 +263,7 @@ def _explained(path: str, *, writing: bool = False) -> Iterator[None]:
         if not writing:
             raise MissingFileError(f"there is no file {path}") from error
         raise StorageError(
-            f"{path} cannot be written: a file is where a folder is needed, or a folder there"
+            f"{path} cannot be written: a file is in the place of a folder, or a folder in its place"
         ) from error
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}: check the permissions and the space left") from error

@@ -36,7 +36,7 @@ VIEWS = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 class ExportApi:
     """Wraps the WSGI application `moto`; `backend_of` finds DynamoDB's backend by account and Region.
 
-    `former` are descriptions of exports that ended before this sandbox began, by ARN.
+    `former` are descriptions of exports of earlier sandboxes, by ARN.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ class Write:
 
 
 def _former_exports(folder: Path) -> dict[str, dict[str, object]]:
-    """What former sandboxes of this folder have exported: DescribeExport's answers by ARN."""
+    """What earlier sandboxes of this folder exported: DescribeExport's answers by ARN."""
     file = folder / EXPORTS
     found: dict[str, dict[str, object]] = json.loads(file.read_text()) if file.is_file() else {}
     return found

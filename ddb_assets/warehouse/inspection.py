@@ -5,12 +5,11 @@ can be counted, keys that are there twice, and what a load should have cleaned u
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
-import json
 from dataclasses import dataclass
 from typing import cast
 
 from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.ledger import ledger
+from ddb_assets.warehouse.ledger import newest_rows
 from ddb_assets.warehouse.protocol import Warehouse, number
 from ddb_assets.warehouse.sql import Statement, Table, count, quoted
 from ddb_assets.warehouse.times import end, start
@@ -33,23 +32,12 @@ class Inspection:
 def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
     """Looks at the tables of a report that is loaded, as of one moment."""
     with warehouse.transaction():
-        recorded = _recorded(warehouse, schema, report.root.name)
+        recorded = newest_rows(warehouse, schema, report.root.name)
         counted = {name: number(warehouse, count(Table(schema, name))) for name in recorded}
         twice = number(warehouse, _twice(schema, report)) if report.root.keys else 0
     copied = (*report.relations, *([report.unread] if report.unread else []))
     left = {found for relation in copied for found in warehouse.leftovers(relation)}
     return Inspection(recorded, counted, twice, tuple(sorted(left)))
-
-
-def _recorded(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:
-    rows = warehouse.fetch(
-        Statement(
-            f"SELECT table_rows FROM {ledger(schema, relation)} WHERE relation = ? ORDER BY sequence DESC LIMIT 1",
-            (relation,),
-        )
-    )
-    said = rows[0][0] if rows else None  # a ledger of former times does not say it
-    return cast("dict[str, int]", json.loads(str(said))) if said is not None else {}
 
 
 def _twice(schema: str, report: Report) -> Statement:

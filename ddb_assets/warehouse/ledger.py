@@ -96,7 +96,7 @@ class LoadResult:
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One load as the ledger has it; `table_rows` are the rows of each table after it, empty where it does not say."""
+    """One load as the ledger has it."""
 
     sequence: int
     export_id: str
@@ -106,30 +106,37 @@ class LedgerRow:
     export_time: datetime | None
     from_time: datetime | None
     to_time: datetime | None
-    table_rows: dict[str, int]
 
 
 def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
     """Every load of a table, in the order in which they came; none when there is no ledger. Nothing is changed."""
-    table = ledger(schema, relation)
-    if not warehouse.catalog(table):
-        table = Table(schema, LEDGER)  # the one that all tables had before
-    if not warehouse.catalog(table):
-        return []
-    columns = "sequence, export_id, export_type, table_arn, table_id, export_time, from_time, to_time, table_rows"
-    found = warehouse.fetch(
-        Statement(f"SELECT {columns} FROM {table} WHERE relation = ? ORDER BY sequence", (relation,))
-    )
+    columns = "sequence, export_id, export_type, table_arn, table_id, export_time, from_time, to_time"
+    found = _fetch(warehouse, schema, relation, columns, "ORDER BY sequence")
     return [
         LedgerRow(
             *cast("tuple[int, str, str, str, str]", ids),
             export_time=aware(export_time),
             from_time=aware(from_time),
             to_time=aware(to_time),
-            table_rows=_counts(table_rows),
         )
-        for *ids, export_time, from_time, to_time, table_rows in found
+        for *ids, export_time, from_time, to_time in found
     ]
+
+
+def newest_rows(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:
+    """The rows that each of a table's relations had after its newest load; empty where the ledger does not say."""
+    found = _fetch(warehouse, schema, relation, "table_rows", "ORDER BY sequence DESC LIMIT 1")
+    text = found[0][0] if found else None  # older ledgers have NULL
+    return {} if text is None else cast("dict[str, int]", json.loads(str(text)))
+
+
+def _fetch(warehouse: Warehouse, schema: str, relation: str, columns: str, order: str) -> list[tuple[object, ...]]:
+    table = ledger(schema, relation)
+    if not warehouse.catalog(table):
+        table = Table(schema, LEDGER)  # the one that all tables had before
+    if not warehouse.catalog(table):
+        return []
+    return warehouse.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {order}", (relation,)))
 
 
 def ledger(schema: str, relation: str) -> Table:
@@ -181,7 +188,3 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
 def forget(schema: str, report: Report) -> Statement:
     """Deletes the records of all loads of a report's relation."""
     return Statement(f"DELETE FROM {ledger(schema, report.root.name)} WHERE relation = ?", (report.root.name,))
-
-
-def _counts(text: object) -> dict[str, int]:
-    return {} if text is None else cast("dict[str, int]", json.loads(str(text)))

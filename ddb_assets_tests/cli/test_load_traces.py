@@ -1,12 +1,18 @@
 """What a load leaves behind when it fails: no schema that nothing was loaded with, and no text in the clear."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from ddb_assets.parquet.schema_store import HeldSchemas
 from ddb_assets.resources.storage import Storage
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.protocol import InterruptedLoadError
+from ddb_assets.warehouse.sql import Table
 from ddb_assets_tests.cases import copied
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.exports.written_export import write_export
@@ -75,7 +81,9 @@ def test_a_table_is_started_over_with_a_full_export_of_another_key(tmp_path: Pat
     assert rows(tmp_path / "w.duckdb", "SELECT sequence FROM _ddb_loads") == [(2,)]
 
 
-def test_a_load_with_spilled_texts_keeps_them_and_no_parquet(tmp_path: Path, state: Path) -> None:
+@pytest.fixture
+def spilling(tmp_path: Path) -> tuple[str, ...]:
+    """The arguments of a load that spills a text."""
     source = write_export(
         Storage(), str(tmp_path / "bucket"), lines=[[b'{"Item":{"id":{"S":"a"},"t":{"S":"too long"}}}']]
     )
@@ -84,10 +92,63 @@ def test_a_load_with_spilled_texts_keeps_them_and_no_parquet(tmp_path: Path, sta
         "type: ddb_assets.components.DynamoDBTable\nattributes:\n  table: Orders\n  key: id\n  oversize: spill\n"
         "  columns:\n    t: {type: VARCHAR(3)}\n"
     )
-    call("load", source, "--config", str(config), "--warehouse", f"duckdb:///{tmp_path / 'w.duckdb'}")
-    ((uri,),) = rows(tmp_path / "w.duckdb", "SELECT t FROM orders")
-    assert Path(str(uri).partition("#")[0]).read_text() == "too long"
-    assert not list(state.rglob("*.parquet"))
+    return "load", source, "--config", str(config), "--warehouse", f"duckdb:///{tmp_path / 'w.duckdb'}"
+
+
+def spilled(warehouse: Path) -> Path:
+    """The file that the row refers to."""
+    ((uri,),) = rows(warehouse, "SELECT t FROM orders")
+    return Path(str(uri).partition("#")[0])
+
+
+def test_a_load_with_spilled_texts_keeps_them_once_and_no_parquet(
+    tmp_path: Path, state: Path, spilling: tuple[str, ...]
+) -> None:
+    call(*spilling)
+    assert "already applied" in call(*spilling).stdout
+    kept = spilled(tmp_path / "w.duckdb")
+    assert kept.read_text() == "too long"
+    assert [path for path in state.rglob("*") if path.is_file()] == [kept]
+
+
+def test_spilled_texts_outlive_an_interruption_after_the_commit(
+    tmp_path: Path, spilling: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DuckDBWarehouse, "analyze", interrupted)
+    call(*spilling, code=1)
+    assert spilled(tmp_path / "w.duckdb").read_text() == "too long"
+
+
+def test_spilled_texts_outlive_a_commit_whose_answer_is_lost(
+    tmp_path: Path, spilling: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = DuckDBWarehouse.transaction
+    written: list[HeldSchemas] = []
+
+    @contextmanager
+    def losing(warehouse: DuckDBWarehouse, lock: Table | None = None) -> Iterator[None]:
+        with transaction(warehouse, lock):
+            yield
+        if written:
+            written.clear()
+            raise InterruptedLoadError("the connection was lost")
+
+    monkeypatch.setattr(DuckDBWarehouse, "transaction", losing)
+    monkeypatch.setattr(HeldSchemas, "release", lambda schemas: written.append(schemas))
+    assert "already applied" in call(*spilling).stdout
+    assert spilled(tmp_path / "w.duckdb").read_text() == "too long"
+
+
+def test_a_refused_load_leaves_no_spilled_text(tmp_path: Path, state: Path, spilling: tuple[str, ...]) -> None:
+    call(*spilling)
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as connection:
+        connection.execute("DROP TABLE orders")
+    before = sorted(state.rglob("*"))
+    assert "is gone, but its ledger says" in call(*spilling, "--force", code=1).stderr
+    assert sorted(state.rglob("*")) == before
 
 
 def test_a_redshift_load_must_be_told_where_documents_are(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 from ddb_assets import metadata
 from ddb_assets.exports import checks
 from ddb_assets.exports.chain import ChainBrokenError
-from ddb_assets.exports.checks import COMPLETE, FRESH
+from ddb_assets.exports.checks import AGREE, COMPLETE, FRESH
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.sql import Statement
 from ddb_assets_tests.exports.sensor_ticks import chain, definitions
 from ddb_assets_tests.window_chain import QUIET, Chain, asset, hours_ago, own_chain, sandboxed
 
@@ -39,6 +41,24 @@ def executed(chain: Chain, *names: str) -> dict[str, dg.AssetCheckEvaluation]:
 def test_each_check_is_executed_by_itself(chain: Chain, name: str) -> None:
     chain.baseline(hours_ago(0).start)
     assert {found: result.passed for found, result in executed(chain, name).items()} == {name: True}
+
+
+def test_rows_are_recorded_and_counted_only_for_the_check_that_compares_them(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, asked = DuckDBWarehouse.fetch, list[str]()
+
+    def watched(warehouse: DuckDBWarehouse, statement: Statement) -> list[tuple[object, ...]]:
+        asked.append(statement.text)
+        return fetch(warehouse, statement)
+
+    monkeypatch.setattr(DuckDBWarehouse, "fetch", watched)
+    chain.baseline(hours_ago(0).start)
+    executed(chain, COMPLETE, FRESH)
+    assert asked
+    assert not [sql for sql in asked if "table_rows" in sql]
+    assert not executed(chain, AGREE)[AGREE].passed
+    assert [sql for sql in asked if "table_rows" in sql]
 
 
 def test_a_table_without_a_baseline_says_so_and_fails_no_run(

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -28,6 +29,7 @@ from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.table import Table
 from ddb_assets_tests.window_chain import (
     BEGUN,
+    ORDERS,
     Chain,
     Ticks,
     asset,
@@ -60,13 +62,13 @@ def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> It
         yield chain
 
 
-def tick(chain: Chain, at: datetime | None = None) -> dg.SkipReason | list[dg.RunRequest]:
+def tick(chain: Chain, minute: int = 5, table: Table = ORDERS) -> dg.SkipReason | list[dg.RunRequest]:
     with dg.build_schedule_context(
         instance=chain.instance,
-        scheduled_execution_time=at or datetime.now(UTC).replace(minute=5),
+        scheduled_execution_time=BEGUN.replace(minute=minute),
         resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
     ) as context:
-        result = chain.definitions.resolve_schedule_def("orders_windows")(context)
+        result = window_schedule(table)(context)
     assert isinstance(result, dg.SkipReason | list)
     return result
 
@@ -92,7 +94,8 @@ def test_every_due_window_is_asked_for_once_and_the_sensor_completes_it(chain: C
     while len(chain.materialized()) < 4:
         ticks.tick()
     assert chain.materialized() == {key_of(hours_ago(hours)) for hours in (4, 3, 2, 1)}
-    assert said(tick(chain)) == "every window that has ended is exported"
+    assert said(tick(chain)).startswith("the newest window is exported")
+    assert said(tick(chain, minute=0)) == "every window that has ended is exported"
 
 
 def test_after_downtime_the_oldest_windows_come_first_and_a_tick_does_its_share(
@@ -106,6 +109,94 @@ def test_after_downtime_the_oldest_windows_come_first_and_a_tick_does_its_share(
         ticks.tick()
     assert chain.materialized() == {key_of(hours_ago(hours)) for hours in (8, 7, 6)}
     assert said(tick(chain)).startswith("5 windows are due: 3 being exported")
+
+
+def count_lookups(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What Dagster's log is asked for from now on."""
+    fetch, asked = dg.DagsterInstance.fetch_materializations, list[object]()
+
+    def counting(instance: dg.DagsterInstance, wanted: dg.AssetRecordsFilter, **how: Any) -> Any:
+        asked.append(wanted)
+        return fetch(instance, wanted, **how)
+
+    monkeypatch.setattr(dg.DagsterInstance, "fetch_materializations", counting)
+    return asked
+
+
+def test_the_log_is_asked_for_no_window_that_was_never_exported(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = count_lookups(monkeypatch)
+    chain.baseline(hours_ago(60).start)
+    with pytest.raises(ChainBrokenError, match="materialize the table's snapshot again"):
+        tick(chain)
+    assert len(asked) == 1  # for the baseline
+    chain.baseline(hours_ago(8).start)
+    assert said(tick(chain)).startswith("8 windows are due")
+    assert len(asked) == 2
+
+
+def report_loaded(chain: Chain, window: Window) -> None:
+    """Dagster's log says that the window was exported and loaded, of which the ledger knows nothing."""
+    times = {"from_time": window.start, "to_time": window.end}
+    facts: dict[str, Any] = {name: dg.MetadataValue.timestamp(time) for name, time in times.items()}
+    facts |= {"export_id": f"export-{key_of(window)}", "dagster/uri": "s3://somewhere"}
+    for stage in ("exports", "warehouse"):
+        chain.instance.report_runless_asset_event(
+            dg.AssetMaterialization(asset(f"{stage}/orders"), partition=key_of(window), metadata=facts)
+        )
+
+
+def again(chain: Chain) -> list[str | None]:
+    """The windows that a tick has loaded again, by runs that are then started, as the daemon does it."""
+    requests = tick(chain, minute=0)
+    if isinstance(requests, dg.SkipReason):
+        return []
+    for request in requests:
+        chain.instance.create_run_for_job(
+            chain.definitions.resolve_implicit_global_asset_job_def(),
+            status=dg.DagsterRunStatus.STARTED,
+            tags={**request.tags, "dagster/partition": str(request.partition_key)},
+        )
+    return [request.partition_key for request in requests]
+
+
+def test_windows_that_the_warehouse_lost_are_loaded_again_a_few_at_a_time_and_once_a_day(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = [hours_ago(hours) for hours in (3, 2, 1)]
+    chain.baseline(windows[0].start)
+    for window in windows:
+        report_loaded(chain, window)
+    monkeypatch.setattr(schedule, "AT_MOST", 2)
+    keys = [key_of(window) for window in windows]
+    assert [again(chain), again(chain), again(chain)] == [keys[:2], keys[2:], []]
+    monkeypatch.setattr(schedule, "datetime", Tomorrow)
+    assert again(chain) == []  # they are running still
+    for run in chain.instance.get_runs():
+        chain.instance.report_run_failed(run)
+    assert again(chain) == keys[:2]
+
+
+class Tomorrow(datetime):
+    """The clock a day and an hour from now."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "Tomorrow":
+        return cls.fromtimestamp((datetime.now(UTC) + timedelta(hours=25)).timestamp(), tz)
+
+
+def test_between_the_hours_a_warehouse_is_asked_only_while_the_newest_window_is_missing(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `cadence` was shortened: the windows before have no exports of their own, the ledger covers them."""
+    chain.baseline(hours_ago(4).start)
+    shorter = Table(table="Orders", cadence="30 min")
+    monkeypatch.setenv(WAREHOUSE, "nonsense://")
+    assert "the warehouse cannot be asked" in said(tick(chain, table=shorter))
+    newest = BEGUN - timedelta(minutes=30)
+    chain.instance.report_runless_asset_event(
+        dg.AssetMaterialization(asset("exports/orders"), partition=f"{newest:%Y-%m-%dT%H%MZ}")
+    )
+    assert said(tick(chain, table=shorter)).startswith("the newest window is exported")
 
 
 def test_an_export_that_failed_is_reported_and_asked_for_again_after_a_pause(
@@ -220,12 +311,7 @@ def test_a_longer_cadence_asks_for_the_hours_that_no_stored_window_has(chain: Ch
     )
     longer = Table(table="Orders", cadence="6 h")
     before = chain.exported()
-    with dg.build_schedule_context(
-        instance=chain.instance,
-        scheduled_execution_time=datetime.now(UTC).replace(minute=0),
-        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
-    ) as context:
-        assert "being exported" in said(window_schedule(longer)(context))  # type: ignore[arg-type]
+    assert "being exported" in said(tick(chain, minute=0, table=longer))
     assert chain.exported() > before
     place = Destination(demo.BUCKET, f"{chain.prefix}/exports")
     rest = Increment(Window(first.end, begin + timedelta(hours=6)), VIEW)

@@ -10,9 +10,11 @@ import dagster as dg
 import pytest
 
 from ddb_assets.exports import sensor
+from ddb_assets.exports.arrivals import Cursor
+from ddb_assets.exports.manifest import MAX_SUMMARY_BYTES, SUMMARY, Export, read_export
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
-from ddb_assets.resources.storage import StorageError
+from ddb_assets.resources.storage import Storage, StorageError
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
@@ -31,6 +33,14 @@ from ddb_assets_tests.window_chain import (
 )
 
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
+
+EXTREMES = (
+    "9999-12-31T23:59:59-14:00",
+    "9999-12-31T23:59:59Z",
+    "0001-01-01T00:00:00+14:00",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:00:00Z",
+)
 
 
 def test_an_export_completes_its_window_and_starts_one_run(chain: Chain, ticks: Ticks) -> None:
@@ -187,6 +197,42 @@ def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
     assert run.asset_selection
 
 
+def test_a_manifest_with_far_off_times_or_too_large_stops_no_other_export(
+    chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = chain.export(hours_ago(5))
+    whole = json.loads(chain.objects(good)[chain.summary_key(good)])
+    summaries = [
+        json.dumps(whole | {"exportFromTime": EXTREMES[-1], "exportToTime": time}).encode() for time in EXTREMES
+    ]
+    folder = f"{chain.folder}{good.id[:14]}-0000000"  # which sorts before the good one
+    for number, summary in enumerate([*summaries, b" " * MAX_SUMMARY_BYTES + summaries[0]]):
+        chain.put({f"{folder}{number}/{SUMMARY}": summary})
+    first = ticks.tick()
+    assert materializations(first) == [(key_of(hours_ago(5)), good.id)]
+    assert len(Cursor.parse(ticks.cursor).pending) == len(EXTREMES) + 1
+    monkeypatch.setattr(sensor, "GIVEN_UP", timedelta(0))
+    ticks.tick()
+    assert not Cursor.parse(ticks.cursor).pending
+
+
+def test_an_export_that_cannot_even_be_read_is_tried_again_and_then_given_up(
+    chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, good = chain.export(hours_ago(6)), chain.export(hours_ago(5))
+
+    def reading(storage: Storage, source: str) -> Export:
+        if odd.id in source:
+            raise RecursionError("nobody thought of this")
+        return read_export(storage, source)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sensor, "read_export", reading)
+        assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), good.id)]
+        assert "nobody thought of this" in str(ticks.tick().skip_reason)
+    assert materializations(ticks.tick()) == [(key_of(hours_ago(6)), odd.id)]
+
+
 def test_no_manifest_fails_a_tick(chain: Chain, ticks: Ticks) -> None:
     """A tick over exports whose manifests others have written: whatever they say, the good one arrives."""
     good = chain.export(hours_ago(5))
@@ -195,7 +241,9 @@ def test_no_manifest_fails_a_tick(chain: Chain, ticks: Ticks) -> None:
     def manifests(chance: random.Random) -> None:
         for number in range(12):
             folder = f"{chain.folder}{good.id[:14]}-{chance.randbytes(4).hex()}"
-            chain.put({f"{folder}/manifest-summary.json": spoiled(chance, whole)})
+            times = {name: chance.choice((*EXTREMES, whole[name])) for name in ("exportFromTime", "exportToTime")}
+            summary = spoiled(chance, whole) if number % 3 else json.dumps(whole | times).encode()
+            chain.put({f"{folder}/{SUMMARY}": summary})
             if number % 4 == 0:
                 files = chain.objects(good)[f"{chain.folder}{good.id}/manifest-files.json"]
                 chain.put({f"{folder}/manifest-files.json": damaged(chance, files)})

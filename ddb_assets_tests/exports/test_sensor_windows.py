@@ -1,5 +1,6 @@
 """What is made of an export that has arrived: whose it is, which window it is of, and who goes on with it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import dagster as dg
@@ -7,6 +8,7 @@ import pytest
 
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.exports import sensor
+from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
@@ -27,7 +29,7 @@ from ddb_assets_tests.window_chain import (
 
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 RESOURCES = {"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()}
 
 
@@ -158,6 +160,14 @@ def test_a_window_that_has_not_ended_by_our_clock_waits_for_it(
         waiting = ticks.tick()
     assert not waiting.asset_events
     assert "later than this machine's clock" in str(waiting.skip_reason)
+    before = ticks.cursor
+    with monkeypatch.context() as patch:
+        patch.setattr(sensor, "datetime", slow)
+        patch.setattr(sensor, "GIVEN_UP", -DAY)
+        (observation,) = ticks.tick().asset_events
+        assert isinstance(observation, dg.AssetObservation)
+        assert not Cursor.parse(ticks.cursor).pending
+    ticks.cursor = before
     assert materializations(ticks.tick()) == [(key_of(window), export.id)]
 
 
@@ -230,6 +240,35 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
         (run,) = target.evaluate_tick(context).run_requests or []
     assert run.partition_key == key_of(hour)
     assert {key.to_user_string() for key in run.asset_selection or ()} == {"parquet/orders", "warehouse/orders"}
+
+
+def test_an_older_export_of_another_window_of_the_partition_is_loaded_too(chain: Chain) -> None:
+    """After the cadence was lengthened, what the stored hours leave of a partition of six hours are two windows."""
+    table = Table(table="Orders", cadence="6 h")
+    whole = table.windows.window_at(hours_ago(12).start)
+    key = table.windows.key(whole)
+    chain.baseline(whole.start)
+    hours = [Window(whole.start + n * HOUR, whole.start + (n + 1) * HOUR) for n in (0, 3)]
+    for hour in hours:
+        chain.ledger_window(hour)
+    first = chain.export(Window(hours[0].end, hours[1].start))
+    second = chain.export(Window(hours[1].end, whole.end))
+    summary = {chain.summary_key(first): chain.objects(first)[chain.summary_key(first)]}
+    chain.delete(*summary)
+    definitions = dg.Definitions.merge(
+        dg.build_defs_for_component(DynamoDBTable(table)),
+        dg.Definitions(sensors=sensor.manifest_sensors([table]), resources=RESOURCES),
+    )
+    ticks = Ticks(replace(chain, definitions=definitions))
+    assert materializations(ticks.tick()) == [(key, second.id)]
+    chain.put(summary)
+    found = ticks.tick()
+    assert materializations(found) == [(key, first.id)]
+    assert len(run_keys(found)) == 1
+    ticks.cursor = ""
+    waiting = ticks.tick()
+    assert len(run_keys(waiting)) == 1
+    assert "another window of this partition is loaded first" in ticks.cursor
 
 
 def test_each_place_that_tables_are_exported_to_has_a_sensor() -> None:

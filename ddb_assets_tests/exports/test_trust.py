@@ -2,16 +2,20 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+import dagster as dg
 import pytest
 
+from ddb_assets.exports import sensor
 from ddb_assets.exports.follow import describe
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.trust import UntrustedExportError, confirm, differences
 from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.aws_errors import AwsError
+from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError
 from ddb_assets.sandbox import demo
 from ddb_assets.table import Table
 from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
@@ -53,7 +57,7 @@ def test_a_forged_export_with_the_real_arn_fails_the_check_and_is_not_loaded(cha
     summary = next(key for key in objects if key.endswith("summary.json"))
     export = read_export(AWS().storage(), f"s3://{demo.BUCKET}/{summary}")
     assert export.id == export_id
-    with pytest.raises(UntrustedExportError, match="DynamoDB knows none of that name"):
+    with pytest.raises(UntrustedExportError, match="which DynamoDB does not know"):
         confirm(chain.sandbox.dynamodb(), ORDERS, export)
     confirm(chain.sandbox.dynamodb(), Table(table="Orders", trust="lake"), export)
 
@@ -100,6 +104,35 @@ def test_every_member_is_compared(chain: Chain) -> None:
     }.items():
         assert differences(export, told | {name: value}), name
     assert differences(replace(export, to_time=hours_ago(4).end), told)
+
+
+def test_an_old_export_is_not_forgotten_while_dynamodb_cannot_be_asked(
+    chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = chain.export(hours_ago(5))
+    monkeypatch.setattr(sensor, "GIVEN_UP", timedelta(0))
+
+    def refusing(error: AwsError) -> Callable[..., None]:
+        def describe(*_: object) -> None:
+            raise error
+
+        return describe
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ddb_assets.exports.trust.describe", refusing(AwsUnavailableError("AWS is busy")))
+        for _ in range(2):
+            result = ticks.tick()
+            assert not result.asset_events
+            assert "AWS is busy" in str(result.skip_reason)
+    assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), real.id)]
+    other = chain.export(hours_ago(4))
+    monkeypatch.setattr(
+        "ddb_assets.exports.trust.describe", refusing(AwsError("AWS refuses it", "AccessDeniedException"))
+    )
+    (observation,) = ticks.tick().asset_events
+    assert isinstance(observation, dg.AssetObservation)
+    assert observation.metadata["export_id"].value == other.id
+    assert "AWS refuses it" in str(observation.metadata["reason"].value)
 
 
 def test_a_refusal_names_the_option(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,19 +5,17 @@ from itertools import pairwise
 
 import dagster as dg
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
+from ddb_assets.exports.coverage import Coverage, missing
 from ddb_assets.exports.windows import (
     KEY_FORMAT,
     LONGEST,
     SHORTEST,
-    Backlog,
     Cadence,
-    Gap,
     Window,
     WindowError,
-    backlog,
     covered,
     exportable,
     exported_as,
@@ -36,16 +34,8 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def due(cadence: Cadence, baseline: datetime, latest: datetime, done: frozenset[str] = frozenset()) -> list[Window]:
-    found = backlog(
-        cadence,
-        baseline=baseline,
-        done=done,
-        earliest_restorable=baseline - timedelta(days=35),
-        latest_restorable=latest,
-    )
-    assert isinstance(found, Backlog)
-    return list(found.windows.values())
+def due(cadence: Cadence, baseline: datetime, latest: datetime) -> list[Window]:
+    return [window for _, window in missing(cadence, Coverage(baseline), latest)]
 
 
 def keys_since(cadence: Cadence, baseline: datetime, windows: list[Window]) -> list[str]:
@@ -73,16 +63,6 @@ def test_every_window_has_a_partition_of_its_own(cadence: Cadence, baseline: dat
     assert keys == sorted(keys)
     for key, window in zip(keys, windows, strict=True):
         assert exported_as(cadence, cadence.window(key), baseline) == window
-
-
-@given(cadences, moments, gaps, st.data())
-def test_what_is_done_is_left_out_and_nothing_else(
-    cadence: Cadence, baseline: datetime, gap: timedelta, data: st.DataObject
-) -> None:
-    windows = due(cadence, baseline, baseline + gap)
-    done = data.draw(st.sets(st.sampled_from(windows))) if windows else set()
-    keys = frozenset(keys_since(cadence, baseline, list(done))) | {"2001-01-01T0000Z", "nonsense"}
-    assert due(cadence, baseline, baseline + gap, keys) == [window for window in windows if window not in done]
 
 
 @given(cadences, moments, gaps, st.timedeltas(-MINUTE, MINUTE))
@@ -233,60 +213,22 @@ def test_a_new_baseline_does_not_ask_for_what_it_covers() -> None:
     assert on_the_hour == windows[1:]
 
 
-def state(
-    baseline: str, earliest: str, latest: str, *, cadence: str = "hourly", done: frozenset[str] = frozenset()
-) -> Backlog | Gap:
-    day = "2026-01-20T"
-    return backlog(
-        Cadence.parse(cadence),
-        baseline=at(day + baseline),
-        done=done,
-        earliest_restorable=at(day + earliest),
-        latest_restorable=at(day + latest),
-    )
-
-
-def test_history_that_begins_after_the_next_window_is_a_gap() -> None:
-    found = state("08:00", "09:30", "12:00", done=frozenset({"2026-01-20T0800Z"}))
-    assert isinstance(found, Gap)
-    assert found.window.start == at("2026-01-20T09:00")
-    assert "begins at 2026-01-20T09:30Z" in str(found)
-    assert "materialize the table's snapshot again" in str(found)
-
-
-def test_a_gap_shows_before_the_window_is_over() -> None:
-    assert isinstance(state("08:00", "09:30", "09:45", done=frozenset({"2026-01-20T0800Z"})), Gap)
-
-
-def test_a_gap_behind_windows_that_are_done_is_still_a_gap() -> None:
-    assert isinstance(state("08:00", "09:01", "12:00", done=frozenset({"2026-01-20T0900Z", "2026-01-20T1000Z"})), Gap)
-
-
-def test_history_that_ends_before_what_is_missing_does_no_harm() -> None:
-    done = frozenset({"2026-01-20T0800Z", "2026-01-20T0900Z"})
-    found = state("08:00", "09:59", "11:59", done=done)
-    assert found == Backlog({"2026-01-20T1000Z": Window(at("2026-01-20T10:00"), at("2026-01-20T11:00"))})
-
-
 def test_the_first_window_begins_with_the_baseline() -> None:
-    found = state("10:20", "10:05", "12:30")
-    assert found == Backlog(
-        {
-            "2026-01-20T1000Z": Window(at("2026-01-20T10:20"), at("2026-01-20T11:00")),
-            "2026-01-20T1100Z": Window(at("2026-01-20T11:00"), at("2026-01-20T12:00")),
-        }
-    )
-    hourly = Cadence.parse("hourly")
-    window = found.windows["2026-01-20T1000Z"]
-    assert partition_of(hourly, window, at("2026-01-20T10:20")) == "2026-01-20T1000Z"
+    hourly, first = Cadence.parse("hourly"), Window(at("2026-01-20T10:20"), at("2026-01-20T11:00"))
+    assert due(hourly, first.start, at("2026-01-20T12:30")) == [
+        first,
+        Window(at("2026-01-20T11:00"), at("2026-01-20T12:00")),
+    ]
+    assert partition_of(hourly, first, at("2026-01-20T10:20")) == "2026-01-20T1000Z"
     with pytest.raises(WindowError, match="where it would be 2026-01-20T10:19Z to"):
-        partition_of(hourly, window, at("2026-01-20T10:19"))
+        partition_of(hourly, first, at("2026-01-20T10:19"))
 
 
 def test_a_baseline_at_the_very_end_of_a_window_leaves_its_minutes_to_the_next() -> None:
-    joined = Window(at("2026-01-20T10:50"), at("2026-01-20T12:00"))
-    assert state("10:50", "10:45", "11:59") == Backlog({})
-    assert state("10:50", "10:45", "12:00") == Backlog({"2026-01-20T1100Z": joined})
+    hourly, joined = Cadence.parse("hourly"), Window(at("2026-01-20T10:50"), at("2026-01-20T12:00"))
+    assert due(hourly, joined.start, at("2026-01-20T11:59")) == []
+    assert due(hourly, joined.start, at("2026-01-20T12:00")) == [joined]
+    assert partition_of(hourly, joined, joined.start) == "2026-01-20T1100Z"
 
 
 def test_a_daily_window_is_never_longer_than_a_day() -> None:
@@ -302,20 +244,3 @@ def test_what_a_baseline_covers_keeps_its_key() -> None:
     assert partition_of(hourly, window, at("2026-01-20T10:20")) == "2026-01-20T0800Z"
     with pytest.raises(WindowError, match="does not lie on the cadence"):
         partition_of(hourly, Window(at("2026-01-20T08:15"), at("2026-01-20T09:00")), at("2026-01-20T10:20"))
-
-
-@given(cadences, moments, gaps, st.timedeltas(timedelta(0), timedelta(hours=30)))
-def test_windows_or_a_gap_but_never_a_hole(
-    cadence: Cadence, baseline: datetime, gap: timedelta, history: timedelta
-) -> None:
-    earliest = baseline - history
-    found = backlog(
-        cadence, baseline=baseline, done=frozenset(), earliest_restorable=earliest, latest_restorable=baseline + gap
-    )
-    if isinstance(found, Gap):
-        assert baseline < earliest
-        return
-    assume(found.windows)
-    windows = list(found.windows.values())
-    assert earliest <= windows[0].start == baseline
-    assert all(one.end == other.start for one, other in pairwise(windows))

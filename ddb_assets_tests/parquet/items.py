@@ -114,7 +114,7 @@ values = st.recursive(
 )
 attributes = st.dictionaries(names.filter(lambda n: n != "pk"), values, max_size=5)
 similar = st.lists(attributes, min_size=1, max_size=3).flatmap(
-    lambda shapes: st.lists(st.sampled_from(shapes) | attributes, min_size=1, max_size=8)
+    lambda shapes: st.lists(st.sampled_from(shapes) | attributes, min_size=1, max_size=16)
 )
 """Attribute maps of which several are alike, so that the fast path has something to do."""
 

@@ -156,11 +156,12 @@ def test_a_truncated_file_refuses_the_export_and_leaves_no_report(tmp_path: Path
         read_report(STORAGE, str(tmp_path / "out"))
 
 
-def test_a_file_with_other_counts_than_the_manifest_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("listed", [1, 3])
+def test_a_file_with_other_counts_than_the_manifest_says(tmp_path: Path, listed: int) -> None:
     source = write_export(STORAGE, str(tmp_path / "bucket"), lines=[GOOD[:2], GOOD[2:4]])
-    alter_entry(STORAGE, source, 0, itemCount=3)
-    alter_summary(STORAGE, source, itemCount=5)
-    with pytest.raises(FlattenError, match=r"the manifest lists 3 items, the file has 2 lines"):
+    alter_entry(STORAGE, source, 0, itemCount=listed)
+    alter_summary(STORAGE, source, itemCount=listed + 2)
+    with pytest.raises(FlattenError, match=rf"the manifest lists {listed} items, the file has 2 lines"):
         run(tmp_path, source)
 
 

@@ -24,7 +24,7 @@ from ddb_assets_tests.exports.written_export import write_export
 from ddb_assets_tests.parquet.items import decoded, line_writers, similar, values
 from ddb_assets_tests.parquet.rebuild import rebuild
 
-EXAMPLES = int(os.environ.get("EXACTNESS_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("EXACTNESS_EXAMPLES", "700"))
 thorough = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Item = dict[str, Any]
 

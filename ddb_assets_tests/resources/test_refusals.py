@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from botocore.config import Config
 
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import describe
 from ddb_assets.exports.notifications import Notifications
+from ddb_assets.resources import aws
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError
 from ddb_assets.resources.storage import BrokenOffError, FileTakenError, MissingFileError, Storage, StorageError
+from ddb_assets.settings import SettingError
 from ddb_assets.table import ExportTarget
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets_tests.http_answers import answering, serving
@@ -94,6 +97,20 @@ def test_s3s_reason_and_what_to_do_reach_the_user_whatever_was_asked(
 def test_a_file_that_is_not_there_is_no_refusal() -> None:
     with s3_says(404, "NoSuchKey", "The specified key does not exist.") as storage:
         assert not storage.exists(URI)
+
+
+def test_whether_files_are_there_takes_one_request_each_in_a_bucket_that_exists() -> None:
+    def answer(operation: str) -> tuple[int, bytes, dict[str, str]]:
+        requests.append(operation)
+        return 404, b"<Error><Code>NoSuchKey</Code><Message>no</Message></Error>", {"x-amz-request-id": "R"}
+
+    requests: list[str] = []
+    with answering(answer) as url:
+        storage = Storage(s3_client(url))
+        assert not any(storage.exists(f"s3://bucket/{number}") for number in range(5))
+        assert len(requests) == 6  # one more for the bucket
+        assert not storage.exists("s3://another/0")
+        assert len(requests) == 8
 
 
 PAGES = [(200, LOGIN_PAGE), (200, XHTML), (403, LOGIN_PAGE), (502, LOGIN_PAGE), (404, XHTML)]
@@ -185,6 +202,33 @@ def test_what_is_no_answer_of_awss_is_said_to_be_none(logged_in: Callable[[str],
         queue = Notifications(aws.sqs(), f"{url}/queue", ExportTarget(bucket="bucket"))
         with contextlib.suppress(DdbAssetsError):
             assert queue.receive(10) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        (400, b'{"__type":"ThrottlingException","message":"Rate exceeded"}', AwsUnavailableError, "AWS is busy"),
+        (503, b"", AwsUnavailableError, "AWS is busy"),
+        (200, b"not json", AwsUnavailableError, "look for a proxy"),
+        (200, b"{}", AwsUnavailableError, "look for a proxy"),
+        (400, b'{"__type":"AccessDeniedException","message":"no"}', AwsError, "allow this action in IAM"),
+        (400, b'{"__type":"ResourceNotFoundException","message":"no"}', AwsError, "there is no secret 'loader'"),
+        (200, b'{"Name":"loader","SecretBinary":"AA=="}', SettingError, "is binary"),
+    ],
+)
+def test_why_a_secret_cannot_be_read_is_said(
+    logged_in: Callable[[str], AWS],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: bytes,
+    kind: type[DdbAssetsError],
+    said: str,
+) -> None:
+    monkeypatch.setattr(aws, "CLIENT", Config(retries={"total_max_attempts": 1}))
+    with answering(lambda _: (status, body, BY_DYNAMODB)) as url, pytest.raises(DdbAssetsError) as caught:
+        logged_in(url).secret("loader")
+    assert type(caught.value) is kind
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("way", ["cluster=sales", "workgroup=sales"])

@@ -11,19 +11,22 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ddb_assets.exports import loaded
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.parquet.flatten import flatten
 from ddb_assets.parquet.report import Column, Report
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.storage import Storage
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
 from ddb_assets.table import KeySchema
 from ddb_assets.table import Table as Contract
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.ledger import newest_rows
 from ddb_assets.warehouse.load import load
-from ddb_assets.warehouse.protocol import LoadError, WarehouseError
+from ddb_assets.warehouse.protocol import LoadError, Warehouse, WarehouseError
 from ddb_assets.warehouse.redshift import RedshiftWarehouse
 from ddb_assets.warehouse.redshift_settings import PASSWORD, RedshiftSettings
 from ddb_assets.warehouse.sql import Statement
@@ -321,6 +324,27 @@ def test_the_password_is_nowhere(
     assert not [text for text in redshift.statements if redshift.password in text.replace("sandbox/", "")]
 
 
+def test_a_load_that_commits_while_a_chain_is_looked_at_is_no_difference(
+    redshift: RedshiftServer,
+    over_redshift: RedshiftWarehouse,
+    exports: tuple[Report, Report],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full, window = exports
+    load(over_redshift, full)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+    def reading(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:
+        before = newest_rows(warehouse, schema, relation)
+        load(over_redshift, window)
+        return before
+
+    monkeypatch.setattr(loaded, "newest_rows", reading)
+    target = WarehouseTarget(url=f"{redshift.url}?sslmode=disable&staging=s3://staging/copy")
+    assert loaded.ask(target, AWS(), Contract(table="Orders"), counted=True).differing == {}
+    assert ledger(over_redshift)[-1][0] == 2
+
+
 def test_a_password_can_come_from_secrets_manager(
     redshift: RedshiftServer, lake: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,7 +360,7 @@ def test_a_password_can_come_from_secrets_manager(
     base = f"redshift://{redshift.host}:{redshift.port}/dev?sslmode=disable&secret="
     with open_warehouse(base + "loader", aws=aws) as warehouse:
         assert warehouse.fetch(Statement("SELECT 1")) == [(1,)]
-    for name, message in {"odd": "is not JSON with username and password", "none": "cannot be read"}.items():
+    for name, message in {"odd": "is not JSON with username and password", "none": "there is no secret 'none'"}.items():
         with pytest.raises(Exception, match=message) as caught, open_warehouse(base + name, aws=aws):
             pass
         assert "hunter2" not in str(caught.value)

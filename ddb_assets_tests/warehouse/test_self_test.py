@@ -73,29 +73,6 @@ def test_what_a_redshift_does_otherwise_is_found(
     assert all(test.schema in text or "_ddb_stage_" in text or "_ddb_check_" in text for text in dropped[-20:])
 
 
-def test_the_command_fails_when_something_differs(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its own connection is the real one; only where the files lie is the test's."""
-    bystanders(over_redshift)
-    redshift.faults.deviations.add("milliseconds")
-    monkeypatch.setattr("ddb_assets.cli.check_warehouse.Storage", lambda: redshift.storage)
-    url = f"{redshift.url}?sslmode=disable"
-    try:
-        result = CliRunner().invoke(
-            main, ["check-warehouse", "--warehouse", url, "--lake", "s3://staging/lake", "--json"]
-        )
-        assert result.exit_code == 1
-        assert '"differs":true' in result.output
-        assert "was not read as it was written" in result.output
-        assert select(over_redshift, SCHEMAS) == [("ddb_check_",)]
-        assert select(over_redshift, "SELECT a FROM ddb_check_.kept") == [(1,)]
-        assert not list(redshift.storage.list("s3://staging/lake"))
-    finally:
-        over_redshift.execute(Statement("DROP TABLE ddb_check_.kept"))
-        over_redshift.execute(Statement("DROP SCHEMA ddb_check_"))
-
-
 def test_a_user_who_may_make_no_schema_is_told(
     over_redshift: RedshiftWarehouse, tmp_path: Path, redshift: RedshiftServer
 ) -> None:

@@ -34,8 +34,8 @@ CHECKS = {
 
 
 class CopyRunConfig(dg.Config):
-    """What can be said in the Launchpad. Nothing is written unless `write` says so, for *Materialize all* and automation
-    come by here too. `confirm` repeats the destination's name when anything is to be deleted."""
+    """What can be said in the Launchpad. Nothing is written unless `write` says so, because *Materialize all* and
+    automation run this too. `confirm` repeats the destination's name when anything is to be deleted."""
 
     write: bool = False
     clean: Literal["no", "all", "extra"] = "no"

@@ -38,8 +38,8 @@ class ImportFailedError(DdbAssetsError):
 
 
 class ImportRunConfig(dg.Config):
-    """What can be said in the Launchpad. Nothing is written unless `write` says so, for *Materialize all* and automation
-    come by here too. `delete` takes the files' keys out of the table, and needs `confirm`, the table's
+    """What can be said in the Launchpad. Nothing is written unless `write` says so, because *Materialize all* and
+    automation run this too. `delete` takes the files' keys out of the table, and needs `confirm`, the table's
     name. `restart` begins again where an earlier run was not finished."""
 
     write: bool = False

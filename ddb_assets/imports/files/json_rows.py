@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+from ddb_assets.exports.data_file import MAX_LINE_BYTES
 from ddb_assets.imports.files.rows import BadRow, Cell, Row, SourceError
 from ddb_assets.parquet.record import IMAGES, full_change, incremental_change, load_line
 
-MAX_LINE = 64 << 20  # an item is at most 400 KB, its two images in escaped JSON a few MB
 INCREMENTAL = {"Metadata", "Keys"}
 
 
@@ -25,10 +25,12 @@ def json_lines(stream: BinaryIO, uri: str, first_line: int = 1) -> Iterator[tupl
     """Number, line and text of every line that is not blank. Raises SourceError for a line without end."""
     number = 0
     line = first_line - 1
-    while text := stream.readline(MAX_LINE):
+    while text := stream.readline(MAX_LINE_BYTES + 1):
         line += 1
-        if len(text) == MAX_LINE:
-            raise SourceError(f"{uri}:{line}: a line of more than {MAX_LINE} bytes: these are no JSON Lines")
+        if len(text) > MAX_LINE_BYTES:
+            raise SourceError(
+                f"{uri}:{line}: a line of more than {MAX_LINE_BYTES} bytes: this is not a JSON Lines file"
+            )
         if text := text.strip():
             yield number, line, text
             number += 1

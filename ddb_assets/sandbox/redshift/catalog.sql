@@ -185,7 +185,7 @@ BEGIN
     IF value IS NOT JSON WITH UNIQUE KEYS THEN
         RAISE EXCEPTION 'Duplicate attribute name found while parsing JSON' USING ERRCODE = 'XX000';
     END IF;
-    IF value ~ '[0-9.]{39}|[0-9][eE][-+]?[0-9]' THEN -- no page says what becomes of them
+    IF value ~ '[0-9.]{39}|[0-9][eE][-+]?[0-9]' THEN -- what becomes of them is not documented
         IF EXISTS (SELECT FROM jsonb_path_query(value::jsonb, 'strict $.**') AS item WHERE jsonb_typeof(item) = 'number'
                    AND length(translate(item #>> '{}', '-.', '')) > 38) THEN
             RAISE EXCEPTION 'a number in JSON has more digits than DECIMAL(38)' USING ERRCODE = '22003';

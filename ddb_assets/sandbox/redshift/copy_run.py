@@ -248,7 +248,7 @@ class CopyRun:
 
 
 def _misread(values: pl.Series, column: TableColumn, deviations: set[str]) -> pl.Series:
-    """The values as a Redshift would read them that is otherwise than we think; no row gets lost.
+    """The values as a Redshift that deviates from our assumptions would read them; no row gets lost.
 
     milliseconds: times have no more. decimals: those of up to 18 digits lose their last. texts: they end at U+0000.
     """

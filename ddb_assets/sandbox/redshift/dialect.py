@@ -50,7 +50,7 @@ class Plan:
     plain: PostgreSQL runs `sql`. begin, commit, rollback, truncate: so too, but the session looks. copy: see `copy`;
     `table` and `column` (all of them) are in PostgreSQL's names. lengthen: ALTER COLUMN TYPE of `column` of `table` to a
     VARCHAR of `size` bytes. outside: refused in a transaction, else nothing is done and `sql` is the command's tag.
-    user: PostgreSQL runs it, and whoever is `setting`, name and password, may log in from then on.
+    user: PostgreSQL runs it, and `setting`, a name and password, may log in from then on.
     define: PostgreSQL runs all of `sql`, and the client hears `tag`. set: PostgreSQL runs it, the session looks at
     `setting`, name and value. `on_nodes` when the statement reads or writes what the compute nodes hold.
     """

@@ -22,7 +22,7 @@ class _Statement:
 
 
 class Faults:
-    """What shall go wrong. Numbers count from 1, from the moment the fault is armed, over all sessions.
+    """What will go wrong. Numbers count from 1, from the moment the fault is armed, over all sessions.
 
     With `early_snapshots` a transaction's snapshot is as old as its BEGIN, so that LOCK may wait beyond it.
     """
@@ -38,7 +38,7 @@ class Faults:
 
     @property
     def deviations(self) -> set[str]:
-        """How COPY shall read otherwise than it does, until `clear`: milliseconds, decimals, texts (see `copy_run.py`)."""
+        """How COPY deviates until `clear`: milliseconds, decimals, texts (see `copy_run.py`)."""
         return self._deviations
 
     def drop_before_commit(self) -> None:

@@ -20,7 +20,7 @@ _RIGHTS = re.compile(
 
 
 def planned(text: str, names: Names) -> tuple[str, str, tuple[str, str]] | None:
-    """PostgreSQL's statement, the command's tag, and the user that it makes with its password; None for another one."""
+    """PostgreSQL's statement, the command's tag, and the user it makes with its password; None for other statements."""
     if found := _USER.fullmatch(text):
         user = fold(found[1].strip('"'))
         return f"CREATE ROLE {_folded(found[1], names)} LOGIN", "CREATE USER", (user, found[2])

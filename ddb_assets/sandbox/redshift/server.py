@@ -111,7 +111,7 @@ class RedshiftServer:
             for name in ("catalog.sql", "system_views.sql"):
                 backend.query(Path(__file__).with_name(name).read_text())
             backend.query(f"CREATE ROLE {USER} LOGIN SUPERUSER")
-            backend.query("GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC")  # which later PostgreSQLs do not
+            backend.query("GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC")  # newer PostgreSQLs do not grant it
         with Backend(path, SUPERUSER, "template1") as backend:
             backend.query(f"ALTER DATABASE postgres RENAME TO {DATABASE}")
 
