@@ -1,7 +1,7 @@
-"""What a contract says of one attribute path, and what follows from that for every path below it and every type there.
+"""What a contract says about one attribute path, and what follows for every path below it and every type there.
 
-Pure. A contract names few paths and items have many, so what is kept is a tree of the named ones; whatever is below its
-leaves inherits. Its size does not depend on the data.
+Pure. A contract names few paths and items have many, so this is a tree of the named ones; paths below its leaves
+inherit. Its size does not depend on the data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def _sql_type(text: str) -> str:
 
 
 class ColumnOptions(ContractModel):
-    """What a contract says of one attribute path; `contract`, `oversize`, `mask` and `exclude` also hold below it."""
+    """What a contract says about one attribute path; `contract`, `oversize`, `mask` and `exclude` also hold below it."""
 
     rename: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=127)] | None = None
     type: Annotated[str, AfterValidator(_sql_type)] | None = None
@@ -50,8 +50,9 @@ _STRICTEST = ("exclude", "drop", "hmac", "sha256")
 class Policy:
     """What holds for one attribute path once everything above it is taken into account.
 
-    `below` is the strictest way in which something below the path is hidden, `shapes` are the types in which that
-    something can be found. `whole`: a value that is hidden as a whole, because it has another type than those.
+    `below` is the strictest way in which something below the path is hidden, `shapes` are the types in which it
+    can be found. `whole`: a value that is hidden as a whole, because it has none of these types.
+    `key`: a key attribute, which is written as it is or not at all, so that two keys never become one.
     """
 
     contract: ContractMode = "evolve"
@@ -63,6 +64,7 @@ class Policy:
     below: str | None = None
     shapes: frozenset[str] = frozenset()
     whole: bool = False
+    key: bool = False
 
     def of(self, descriptor: str) -> "Policy":
         """The policy for a value of this type.
@@ -80,7 +82,7 @@ class Policy:
 
 @dataclass
 class _Named:
-    """A path that the contract names, or that lies above one: its own policy, and that of what is below and not named."""
+    """A path that the contract names, or that lies above one: its own policy, and that of unnamed paths below it."""
 
     policy: Policy
     inherited: Policy
@@ -106,8 +108,8 @@ class Policies:
 
 def _named(options: Mapping[tuple[Step, ...], ColumnOptions], path: tuple[Step, ...], above: Policy) -> _Named:
     own = options.get(path) or ColumnOptions()
-    deeper = {named: said for named, said in options.items() if len(named) > len(path) and named[: len(path)] == path}
-    hidden = {named: how for named, said in deeper.items() if (how := "exclude" if said.exclude else said.mask)}
+    deeper = {named: at for named, at in options.items() if len(named) > len(path) and named[: len(path)] == path}
+    hidden = {named: how for named, at in deeper.items() if (how := "exclude" if at.exclude else at.mask)}
     shapes = [_LISTS if named[len(path)] is None else _MAPS for named in hidden]
     inherited = Policy(
         contract=own.contract or above.contract,

@@ -33,7 +33,7 @@ def snake_case(text: str) -> str:
 def default_name(table: str) -> str:
     """The name of a table's assets and root relation when the contract gives none; `table` is a name or an ARN.
 
-    A name that is too long is cut, one without any letter or digit is `table`; both end with a hash of the table's own.
+    A name that is too long is cut, and one without any letter or digit is `table`; both end with a hash of the real name.
     """
     own = table.rpartition("/")[2]
     name = snake_case(own)
@@ -106,15 +106,15 @@ class ExportTarget(ContractModel):
 
 
 Compression = Literal["zstd", "snappy"]
-"""Of Parquet parts. zstd makes smaller files; a reader that does not know it may know Snappy."""
+"""The compression of Parquet parts. zstd makes smaller files; Snappy is for readers that do not support it."""
 
 
 class WarehouseOptions(ContractModel):
     """How a table's relations lie in Redshift once they are made, by their columns' names; DuckDB has only the views.
 
     diststyle: rows lie where their partition key says, evenly, on every node, or where Redshift likes. Encodings under
-    which Redshift cannot lengthen a VARCHAR are none here (Redshift, ALTER TABLE). slices: how many files it reads at once,
-    compression: of those files.
+    which Redshift cannot lengthen a VARCHAR are not offered (Redshift, ALTER TABLE). slices: how many files it reads at
+    once; compression: how they are compressed.
     """
 
     diststyle: Literal["key", "even", "all", "auto"] = "key"
@@ -175,7 +175,7 @@ class Table(ContractModel):
     trust: Annotated[
         Literal["dynamodb", "lake"],
         Field(
-            description="who says that an export is genuine: dynamodb is asked; lake: whoever may write to the bucket"
+            description="what proves that an export is genuine: dynamodb is asked; lake: the right to write to the bucket"
         ),
     ] = "dynamodb"
     soft_delete: Annotated[
@@ -212,13 +212,13 @@ class Table(ContractModel):
         return self
 
     def check_key(self, key: Sequence[str]) -> None:
-        """Raises ValueError when the contract leaves out a key attribute: rows without a key cannot be told apart."""
+        """Raises ValueError when the contract leaves out a key attribute: rows need a key."""
         for name in key:
             policy = self.policy((name,))
             if policy.exclude or policy.mask == "drop":
-                said = "exclude: true" if policy.exclude else "mask: drop"
+                option = "exclude: true" if policy.exclude else "mask: drop"
                 raise ValueError(
-                    f"columns: {format_path((name,))} is a key attribute of {self.table}, and `{said}` would leave its rows "
+                    f"columns: {format_path((name,))} is a key attribute of {self.table}, and `{option}` would leave its rows "
                     "without a key: use `mask: sha256` or `mask: hmac`"
                 )
 
@@ -252,7 +252,7 @@ class Table(ContractModel):
         return self._policies.of(path)
 
     def shown(self, path: Sequence[Step | int]) -> tuple[Step | int, ...]:
-        """As much of a path as may be told: no names below what is hidden, for they are data as well."""
+        """The part of a path that may be shown: names below what is hidden are data as well."""
         for length, step in enumerate(path):
             policy = self.policy(path[:length])
             hidden_below = policy.below and ("M" if isinstance(step, str) else "L") not in policy.shapes

@@ -87,8 +87,8 @@ def look(source: Source, *, silent: bool) -> Profile:
         return extend(schema, seen, table)
 
     names = source.key.attributes if source.key else ()
-    rules = Rules.of(table, spill=lambda _: "")
-    reader = BlockReader(names, export.kind == "incremental", times(export), rules, grow)
+    rules = Rules.of(table, names, spill=lambda _: "")
+    reader = BlockReader(export.kind == "incremental", times(export), rules, grow)
     schema = Schema(table=table.name, key=names)
     profile = Profile(Seen())
     with item_progress(f"profile {export.table_name}", export.item_count, silent=silent) as progress:

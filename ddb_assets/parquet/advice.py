@@ -1,4 +1,4 @@
-"""What to write into a contract when values fit no column: one stray text can make a column of numbers one of texts."""
+"""What to write into a contract when values fit no column: one stray text can turn a column of numbers into one of texts."""
 
 from ddb_assets.column_type import numeric
 from ddb_assets.dynamodb.attribute_value import format_path
@@ -6,19 +6,20 @@ from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.profile import Seen
 
 MOST = 20
+NUMERIC = ("BIGINT", "DECIMAL", "DOUBLE PRECISION")
 
 
 def advice(flattened: Flattened) -> list[str]:
-    """For every column that keeps its numbers out because it was first seen as text: what is so, and the YAML that mends it."""
+    """For every column that holds no numbers because its first value was a text: what happened, and the YAML that fixes it."""
     seen = dict(flattened.profile.walk())
-    said = []
-    for path, node in flattened.schema.columns():
+    found = []
+    for path, _, node in flattened.schema.columns():
         name, here = format_path(path), seen.get(path, Seen())
         numbers = flattened.report.misfits.get("extra", {}).get(name, 0) if here.counts["N"] else 0
-        if numbers and node.kind == "value" and "N" not in node.accepts:
+        if numbers and node.kind == "value" and not (node.type or "").startswith(NUMERIC):
             type_ = numeric(here.integer_digits, here.scale, fits_bigint=here.fits_bigint)
-            said.append(
+            found.append(
                 f"{name}: {numbers:,} values are not in the column {node.name} {node.type} but in _ddb_extra, and there are "
-                f"numbers among them. If it should hold numbers, say so under `columns`:  {name}: {{type: {type_}}}"
+                f"numbers among them. If it should hold numbers, add this under `columns`:  {name}: {{type: {type_}}}"
             )
-    return said[:MOST]
+    return found[:MOST]

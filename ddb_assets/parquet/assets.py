@@ -28,11 +28,11 @@ Path = tuple[str, ...]
 
 
 class BaselineConfig(dg.Config):
-    """What can be said in the Launchpad when a full export is flattened."""
+    """What the Launchpad offers when a full export is flattened."""
 
     restart: bool = Field(
         default=False,
-        description="begin new schema documents, after a change of the key, its masks or their secret; load with restart too",
+        description="start new schema documents, after a change of the key, its masks or their secret; load with restart too",
     )
 
 

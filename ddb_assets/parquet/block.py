@@ -47,7 +47,7 @@ class Rejected:
 class Batch:
     """A block's outcome: a frame per relation with the relation's columns in order, and what did not become rows.
 
-    `unread` are the keys of rejected lines, where they can be read; `unknown` counts members that no line should have.
+    `unread` are the keys of rejected lines, as far as they can be read; `unknown` counts members that no line should have.
     """
 
     schema: Schema
@@ -67,19 +67,20 @@ class BlockReader:
 
     `times` are the first and the last microsecond that its rows' versions can have (`record.times`). A write is in the
     window by DynamoDB's clock, which may differ by a minute from the one that stamped it (DynamoDB Developer Guide,
-    S3DataExport_Requesting). So the window tells which of two writes is newer, and the stamp only within the window: a
+    S3DataExport_Requesting). So the window decides which of two writes is newer, and the stamp only within one window: a
     stamp outside is moved to the nearer bound. Otherwise a write of the first seconds of a window could seem older than
-    the full export that it follows, and be dropped as stale.
+    the full export before it, and be dropped as stale.
     """
 
-    key: tuple[str, ...]
     incremental: bool
     times: tuple[int, int]
     rules: Rules
     grow: Grow
 
-    def __post_init__(self) -> None:
-        self.rules.check_key(self.key)
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key attributes in order."""
+        return self.rules.key
 
     def read(self, lines: Lines, schema: Schema) -> Batch:
         """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""
@@ -120,9 +121,6 @@ class BlockReader:
         keys = arrow_type(self._keys(schema), image=True)
         return pa.schema([("Metadata", _WRITE_TIME), ("Keys", keys), ("NewImage", image), ("OldImage", image)])
 
-    def _path(self, root: Node, decoded: pl.DataFrame, image: str) -> FastPath:
-        return FastPath(root, self.rules, decoded, image)
-
     def _keys(self, schema: Schema) -> Node:
         return Node(kind="map", accepts=("M",), fields={k: n for k, n in schema.root.fields.items() if k in self.key})
 
@@ -132,7 +130,7 @@ class BlockReader:
             self._decode_change(decoded, schema, level, seen)
         else:
             level.refuse(decoded["Item"].is_null())
-            self._path(schema.root, decoded, "Item").items(level, seen)
+            FastPath(schema.root, self.rules, decoded, "Item").items(level, seen)
             level.columns[VERSION] = pl.repeat(self.times[0], decoded.height, dtype=pl.Int64, eager=True)
         for attribute in self.key:
             node = schema.root.fields.get(attribute)
@@ -148,7 +146,7 @@ class BlockReader:
         return level, seen
 
     def _refuse_keys(self, node: Node, column: pl.Series, level: Level) -> None:
-        """Leaves keys that are empty or end in a blank to the exact path, which knows what to say of them."""
+        """Leaves keys that are empty or end in a blank to the exact path, which gives the reason."""
         if node.accepts == ("S",):
             level.refuse((column.str.len_bytes() == 0) | column.str.ends_with(" "))
         elif node.accepts == ("B",):
@@ -156,11 +154,11 @@ class BlockReader:
 
     def _decode_change(self, decoded: pl.DataFrame, schema: Schema, level: Level, seen: Seen) -> None:
         """An incremental record: the new image gives the columns, Keys the key; the old image only counts."""
-        self._path(schema.root, decoded, "NewImage").items(level, seen)
+        FastPath(schema.root, self.rules, decoded, "NewImage").items(level, seen)
         before = Level(decoded.height)
-        self._path(schema.root, decoded, "OldImage").keys(before)
+        FastPath(schema.root, self.rules, decoded, "OldImage", counting=True).items(before, Seen())
         keys = Level(decoded.height)
-        self._path(self._keys(schema), decoded, "Keys").items(keys, Seen())
+        FastPath(self._keys(schema), self.rules, decoded, "Keys").items(keys, Seen())
         deleted = decoded["NewImage"].is_null()
         for name, column in keys.columns.items():
             level.refuse(~deleted & ~column.eq_missing(level.columns[name]))
@@ -219,7 +217,7 @@ class BlockReader:
             for name, columns in rows_by_relation(row, batch.schema.table, inherited):
                 rows[name].append(columns)
             batch.deletes += change.image is None
-            add_misfits(batch.misfits, exact.misfits)  # of an item that is not loaded nothing counts
+            add_misfits(batch.misfits, exact.misfits)  # only of items that are loaded
         for relation in relations:
             frame = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
             batch.frames[relation.name] = pl.concat([batch.frames[relation.name], frame])
@@ -259,7 +257,7 @@ def conserved(level: Level, lines: pl.Series) -> pl.Series:
 
 
 def may_hold_nul(lines: pl.Series) -> pl.Series:
-    """The lines with a text or a name that may hold U+0000: JSON can only write it so. The exact path knows what to do."""
+    """The lines with a text or name that may hold U+0000, which JSON can only write so. The exact path handles them."""
     return lines.str.contains(r"\u0000", literal=True)
 
 

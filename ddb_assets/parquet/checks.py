@@ -1,7 +1,7 @@
 """What must hold of a flattened export before anything is loaded from it, and what people should hear of it.
 
-The blocking laws raise inside `flatten` or `load` too; here they are told from the report, for people and for the assets
-downstream. All of them are partition-aware: they speak of the export that was flattened, not of the newest.
+The blocking laws raise inside `flatten` or `load` too; here they are reported, for people and for the assets
+downstream. All of them are partition-aware: they are about the export that was flattened, not the newest.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ DESCRIPTIONS = {
     QUARANTINED: "No item in quarantine; an export with more than the contract's max_quarantined is not loaded.",
     CONFLICTS: "No value that fits no column, so that it stands in _ddb_extra.",
     CHANGED: "No column came or widened with this export.",
-    MEMBERS: "Nothing stands in a line beside what DynamoDB's guide lists; what does is left out.",
+    MEMBERS: "Lines have only the members that DynamoDB's guide lists; others are left out.",
 }
 BLOCKING = frozenset({RECONCILED, CONTRACT})
 
@@ -42,7 +42,7 @@ def check_specs(
 
 
 def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-    """What the checks say of an export."""
+    """The results of the checks for an export."""
     report = flattened.report
     rows, in_parts = report.root.rows, sum(part.rows for part in report.root.parts)
     yield dg.AssetCheckResult(
@@ -72,8 +72,8 @@ def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Ite
         },
     )
     extra = report.misfits.get("extra", {})
-    said, what = advice(flattened), "fits no column and stands in _ddb_extra"
-    yield _by_path(asset, CONFLICTS, extra, dg.AssetCheckSeverity.WARN, what, said)
+    what = "fits no column and stands in _ddb_extra"
+    yield _by_path(asset, CONFLICTS, extra, dg.AssetCheckSeverity.WARN, what, advice(flattened))
     yield dg.AssetCheckResult(
         passed=not flattened.changes,
         asset_key=asset,
@@ -102,7 +102,7 @@ def _by_path(
     counts: Mapping[str, int],
     severity: dg.AssetCheckSeverity,
     what: str,
-    said: Sequence[str] = (),
+    advised: Sequence[str] = (),
 ) -> dg.AssetCheckResult:
     worst = max(counts, key=lambda path: counts[path], default=None)
     return dg.AssetCheckResult(
@@ -110,6 +110,10 @@ def _by_path(
         asset_key=asset,
         check_name=name,
         severity=severity,
-        description="\n\n".join(said) or (f"{code(worst)} {what}" if worst else None),
-        metadata={"values": sum(counts.values()), "by_path": dict(counts), **({"to_mend": list(said)} if said else {})},
+        description="\n\n".join(advised) or (f"{code(worst)} {what}" if worst else None),
+        metadata={
+            "values": sum(counts.values()),
+            "by_path": dict(counts),
+            **({"to_mend": list(advised)} if advised else {}),
+        },
     )

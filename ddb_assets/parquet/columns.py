@@ -14,10 +14,8 @@ from ddb_assets.parquet.profile import Seen
 
 CANONICAL = f"^(?:{CANONICAL_NUMBER})$"
 SUPER_NUMBER = r"^-?[0-9]{1,37}(?:\.[0-9]+)?$"
-
-
 FLOAT_DIGITS = 15
-"""So many significant digits every double keeps."""
+"""Every double keeps this many significant digits."""
 
 
 def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
@@ -57,7 +55,7 @@ def add_digits(seen: Seen, texts: pl.Series) -> None:
 
 
 def number_texts(texts: pl.Series) -> pl.Series:
-    """Each N payload in its one text (`attribute_value.number_text`); null where it is no number that DynamoDB has."""
+    """Each N payload in its one text (`attribute_value.number_text`); null where DynamoDB has no such number."""
     other = ~(texts.str.contains(CANONICAL) & (texts.str.len_bytes() <= MAX_DIGITS)).fill_null(True)
     if not other.any():
         return texts
@@ -80,14 +78,14 @@ def binary_texts(texts: pl.Series) -> pl.Series:
 
 
 def decimal_texts(column: pl.Series) -> pl.Series:
-    """The one text of each of a DECIMAL column's numbers: 3.00 was 3 in DynamoDB, and is 3 where it is read as text."""
+    """The one text of each number of a DECIMAL column: 3.00 was 3 in DynamoDB, and is 3 wherever it is read as text."""
     texts = column.cast(pl.String)
     fraction = isinstance(column.dtype, pl.Decimal) and column.dtype.scale
     return texts.str.strip_chars_end("0").str.strip_chars_end(".") if fraction else texts
 
 
 def is_super_number(texts: pl.Series) -> pl.Series:
-    """Where a number's text surely is one that SUPER keeps digit by digit: it has no more than 38 of them."""
+    """Where SUPER surely keeps every digit of a number: it has at most 38 of them."""
     return (texts.str.len_bytes() <= MAX_DIGITS) & texts.str.contains(SUPER_NUMBER)
 
 

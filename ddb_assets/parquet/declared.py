@@ -1,23 +1,22 @@
-"""Which columns have the type that the contract says: the warehouse may have them in another one, from before that."""
+"""Which columns have a type that the contract declares: in the warehouse they may still have a previous one."""
 
-from ddb_assets.parquet.hidden import columns_placed
 from ddb_assets.parquet.report import Relation
 from ddb_assets.parquet.schema import Schema
 from ddb_assets.table import Table
 
 
 def with_declared(schema: Schema, table: Table, *, incremental: bool) -> tuple[Relation, ...]:
-    """The schema's relations, their columns marked. The type of a masked column is the mask's."""
-    said = {
-        (relation, name)
-        for path, relation, name in columns_placed(schema.root, (), schema.table)
-        if table.policy(path).type and not table.policy(path).mask
+    """The schema's relations with declared columns marked. A masked column has the type of its mask."""
+    declared = {
+        (relation, node.name)
+        for path, relation, node in schema.columns()
+        if node.kind == "value" and table.policy(path).type and not table.policy(path).mask
     }
     return tuple(
         relation.model_copy(
             update={
                 "columns": tuple(
-                    c.model_copy(update={"declared": c.role == "value" and (relation.name, c.name) in said})
+                    c.model_copy(update={"declared": c.role == "value" and (relation.name, c.name) in declared})
                     for c in relation.columns
                 )
             }

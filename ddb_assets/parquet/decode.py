@@ -8,14 +8,17 @@ its descriptor for each value, the descriptor alone for a list's element. A line
 (`parse.count_keys`). What is decoded is always a part of what is there, so equal counts mean all of it.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, check_all, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Descriptor, Step, check_all, format_path
 from ddb_assets.parquet import json_text
 from ddb_assets.parquet.columns import (
     add_digits,
@@ -32,67 +35,68 @@ from ddb_assets.parquet.payloads import At, Payloads, count, falses
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.parquet.record import count_names
 from ddb_assets.parquet.rules import WHAT_HAPPENS, Rules
-from ddb_assets.parquet.schema import Node, index_name
+from ddb_assets.parquet.schema import Node, index_name, walk
 from ddb_assets.parquet.timestamps import EPOCH_UNITS, epoch_column, loose_column
 from ddb_assets.policy import Policy
 
 UNKNOWN = Node(kind="json", accepts=())
 
 
+@dataclass
+class _Opaque:
+    """What the lines have in one opaque column: the JSON texts, how many keys each value has, and the values' types."""
+
+    texts: list[str | None] = field(default_factory=list)
+    names: list[int] = field(default_factory=list)
+    counts: Counter[Descriptor] = field(default_factory=Counter)
+
+
 @dataclass(frozen=True)
 class FastPath:
     """Decodes one column of whole items (structs of attributes) as a schema's root says and a contract allows.
 
-    `decoded` has that column, `image`, and the lines it was parsed from as `line`.
+    `decoded` has that column, `image`, and the lines it was parsed from as `line`. `counting`: only the keys matter, because
+    nothing of the image is kept.
     """
 
     root: Node
     rules: Rules
     decoded: pl.DataFrame
     image: str
+    counting: bool = False
 
     def items(self, level: Level, seen: Seen) -> None:
         """Decodes the items into the level's columns; null images give nulls."""
-        seen.counts["M"] += int(self.decoded[self.image].is_not_null().sum())
-        self._image(level, seen, counting=False)
-
-    def keys(self, level: Level) -> None:
-        """Only counts the keys of the items, for an image of which nothing is kept."""
-        self._image(level, Seen(), counting=True)
-
-    def _image(self, level: Level, seen: Seen, *, counting: bool) -> None:
         image = self.decoded[self.image]
+        seen.counts["M"] += len(image) - image.null_count()
         level.count(image.is_not_null())
-        attributes = image.struct.unnest()  # not `struct.field`, which takes an attribute called `*` for a pattern
-        for name, node in self.root.columnar.items():
-            at = At(level, (name,), (name,), seen.at(name), counting=counting)
-            self._field(node, attributes.get_column(name), at)
+        for name, node, values in _fields(self.root, image):
+            self._field(node, values, At(level, (name,), (name,), seen.at(name), counting=self.counting))
 
-    def _field(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
-        """`_node` for what is to have a column: a path that is excluded no longer has none yet."""
+    def _field(self, node: Node, values: pl.Series, at: At) -> None:
+        """`_node` for what must have a column: a path that was excluded until now has none yet."""
         if node.kind == "json" and node.name is None and not at.counting and not self.rules.policy(at.where).exclude:
             at.level.refuse(values.is_not_null())
-        return self._node(node, values, at)
+        self._node(node, values, at)
 
-    def _node(self, node: Node, values: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
-        """Walks one path; gives (where there is a value that is kept, its JSON text if the node is JSON)."""
+    def _node(self, node: Node, values: pl.Series, at: At) -> pl.Series | None:
+        """Walks one path; gives the JSON texts of a JSON node whose values are kept."""
         policy = self.rules.policy(at.where)
         if node.opaque:
-            return self._opaque(node, values.is_not_null(), at)
-        counting = at.counting or policy.exclude
+            self._opaque(node, values.is_not_null(), at)
+            return None
         payloads = count(node, values, at)
         _refuse_hidden(payloads, at, policy)
         if "NULL" in payloads.series:
             at.level.refuse(~payloads.series["NULL"])  # {"NULL": false} is nothing DynamoDB has
-        if counting:
+        if at.counting or policy.exclude:
             self._count_below(node, payloads, At(at.level, at.path, at.where, at.seen, counting=True))
-            return falses(at.level.height), falses(at.level.height)
-        present = payloads.anywhere(at.level.height)
+            return None
         if node.kind == "json":
             text = self._json(node, payloads, at, policy)
             if node.name:
                 at.level.columns[node.name] = text
-            return present, text
+            return text
         if "NULL" in payloads.there:
             at.level.mark(at.path, "null", payloads.there["NULL"])
         if node.other:
@@ -104,31 +108,37 @@ class FastPath:
                 self._map(node, payloads, at)
             case "list":
                 self._list(node, payloads, at)
-        return present, present
+        return None
 
-    def _opaque(self, node: Node, present: pl.Series, at: At) -> tuple[pl.Series, pl.Series]:
-        """The values of an opaque column, read from the lines one by one."""
-        counting = at.counting or self.rules.policy(at.where).exclude
-        exact = ExactPath(self.root, self.rules)
-        texts: list[str | None] = []
-        names: list[int] = []
-        for line, there in zip(self.decoded["line"], present, strict=True):
-            try:
-                value = _value_at(orjson.loads(line)[self.image], at.path) if there else None
-                names.append(1 + count_names(value) if there and _is_value(value) else 0)
-            except (orjson.JSONDecodeError, AttributeValueError):  # nested too deep: for the exact path to say so
-                names.append(0)
-                texts.append(None)
-                continue
-            texts.append(exact.json_text(node, value, at.path) if there and not counting else None)
-            if (texts[-1] is not None or counting) and isinstance(value, dict):
-                at.seen.counts.update(value.keys())
-        text = pl.Series(texts, dtype=pl.String)
-        at.level.count(pl.Series(names, dtype=pl.Int64))
-        if not counting:
+    def _opaque(self, node: Node, present: pl.Series, at: At) -> None:
+        """An opaque column, or the count of its keys where it is not kept."""
+        read = self._opaques[at.where]
+        text = pl.Series(read.texts, dtype=pl.String)
+        at.level.count(pl.Series(read.names, dtype=pl.Int64))
+        at.seen.counts.update(read.counts)
+        if not self._only_counts(at.where):
             at.level.refuse(present & text.is_null())
             at.level.columns[node.name or ""] = text
-        return present, text
+
+    def _only_counts(self, where: tuple[Step, ...]) -> bool:
+        return self.counting or self.rules.policy(where).exclude
+
+    @cached_property
+    def _opaques(self) -> "dict[tuple[Step, ...], _Opaque]":
+        """What stands in all opaque columns, by path, read from the lines one by one; each line is parsed once."""
+        exact = ExactPath(self.root, self.rules)
+        found = {path: (node, _Opaque()) for path, node in walk(self.root) if node.opaque}
+        for line in self.decoded["line"]:
+            image = _image(line, self.image)
+            for path, (node, read) in found.items():
+                value = _value_at(image, path)
+                names = _names(value)
+                text = exact.json_text(node, value, path) if names and not self._only_counts(path) else None
+                read.names.append(names)
+                read.texts.append(text)
+                if isinstance(value, dict) and (text is not None or self._only_counts(path)):
+                    read.counts.update(value.keys())
+        return {path: read for path, (_, read) in found.items()}
 
     def _misfit(self, node: Node, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
         """Values of types that the column does not take, by the contract."""
@@ -145,9 +155,8 @@ class FastPath:
         """Goes on counting below a value of which nothing is kept."""
         readers = node.readers
         if "M" in payloads.series:
-            inside = payloads.series["M"].struct.unnest()
-            for name, below in readers["M"].columnar.items():
-                self._node(below, inside.get_column(name), at.below(name))
+            for name, below, values in _fields(readers["M"], payloads.series["M"]):
+                self._node(below, values, at.below(name))
         if "L" in payloads.series:
             lists = payloads.series["L"]
             members = lists.explode(empty_as_null=False, keep_nulls=False)
@@ -198,19 +207,19 @@ class FastPath:
                 return payload
 
     def _times(self, form: str, payload: pl.Series, type_: SqlType, at: At, policy: Policy) -> pl.Series:
-        """Times in their column's form, and times of a declared column in any other, how they are written beside."""
+        """Times in their column's form; a declared column also takes other forms, with the original text in `_ddb_extra`."""
         if form in EPOCH_UNITS:
             return epoch_column(payload, type_, form)
         column = time_column(payload, type_, form)
         other = payload.set(column.is_not_null(), None)
         if other.null_count() == len(other) or not (policy.type or type_.name == "TIMESTAMPTZ"):
             return column
-        loose = loose_column(other, type_)
+        loose = loose_column(other, type_, epochs=policy.type is not None)
         at.level.beside(at.path, json_text.quoted(other.set(loose.is_null(), None)))
         return pl.select(pl.coalesce(column, loose)).to_series()
 
     def _numbers(self, payload: pl.Series, type_: SqlType, at: At) -> pl.Series:
-        """Texts of a column that is declared a number; what is not written as the column writes it stands beside."""
+        """Texts of a column that is declared a number; a text that the column would write otherwise is kept in `_ddb_extra`."""
         column = number_column(payload, type_, Seen())
         at.level.refuse(column.is_null() & payload.is_not_null())
         same = column.cast(pl.String) == payload if type_.name != "DOUBLE PRECISION" else column.is_null()
@@ -234,10 +243,10 @@ class FastPath:
         return self.rules.masked_column(policy.mask, texts)
 
     def _map(self, node: Node, payloads: Payloads, at: At) -> None:
-        inside = payloads.series["M"].struct.unnest()
         filled = falses(at.level.height)
-        for name, below in node.columnar.items():
-            filled = filled | self._field(below, inside.get_column(name), at.below(name))[0]
+        for name, below, values in _fields(node, payloads.series["M"]):
+            filled = filled | values.is_not_null()  # also by an excluded member
+            self._field(below, values, at.below(name))
         at.level.mark(at.path, "{}", payloads.there["M"] & ~filled)
 
     def _list(self, node: Node, payloads: Payloads, at: At) -> None:
@@ -254,17 +263,23 @@ class FastPath:
         elif descriptor == "L":
             self._field(element, members, below)
         else:
-            child.refuse(members.is_null())
-            below.seen.counts[descriptor[0]] += len(members)  # type: ignore[index]
-            type_ = SqlType.parse(element.type or "")
-            policy = self.rules.policy(below.where).of(descriptor[0])
-            if policy.exclude or policy.whole:
-                child.refuse(members.is_not_null())
-            column = self._scalar(element, descriptor[0], members, type_, below, policy)
-            child.columns[element.name or ""] = column
+            self._members(element, descriptor[0], members, below)
         child.columns = {index_name(0): child.index, **child.columns}
         child.give_to_parent()
         at.level.children[node.name or ""] = child
+
+    def _members(self, element: Node, descriptor: str, members: pl.Series, at: At) -> None:
+        """The members of sets as rows of a child relation."""
+        at.level.refuse(members.is_null())
+        at.seen.counts[descriptor] += len(members)  # type: ignore[index]
+        policy = self.rules.policy(at.where).of(descriptor)
+        if descriptor not in element.accepts or element.name is None or policy.exclude or policy.whole:
+            at.level.refuse(members.is_not_null())
+        elif element.kind == "json":
+            at.level.columns[element.name] = self._json_payload(element, descriptor, members, at, policy)
+        else:
+            type_ = SqlType.parse(element.type or "")
+            at.level.columns[element.name] = self._scalar(element, descriptor, members, type_, at, policy)
 
     def _json(self, node: Node, payloads: Payloads, at: At, policy: Policy) -> pl.Series:
         """The JSON text of each value; refuses what JSON could not say exactly."""
@@ -299,24 +314,18 @@ class FastPath:
             case "L":
                 members = series.explode(empty_as_null=False, keep_nulls=False)
                 child = Level(len(members), at.level, series.list.len())
-                _, text = self._node(node.element or UNKNOWN, members, at.into(child, at.path))
+                text = self._node(node.element or UNKNOWN, members, at.into(child, at.path))
                 child.give_to_parent()
-                if self.rules.policy(
-                    (*at.where, None)
-                ).exclude:  # of a list of nothing but secrets an empty one is left
+                if text is None:  # its elements are excluded: an empty list is left
                     return json_text.array(pl.Series(dtype=pl.String), series.list.len() * 0)
                 return json_text.array(text, series.list.len())
             case _:
                 return self._json_set(descriptor, series, at)
 
     def _json_map(self, node: Node, series: pl.Series, at: At) -> pl.Series:
-        inside = series.struct.unnest()
-        fields = []
-        for name, below in sorted(node.columnar.items()):
-            _, text = self._node(below, inside.get_column(name), at.below(name))
-            if not self.rules.policy((*at.where, name)).exclude:
-                fields.append((name, text))
-        inner = json_text.members(fields, at.level.height)
+        texts = {name: self._node(below, values, at.below(name)) for name, below, values in _fields(node, series)}
+        kept = [(name, text) for name, text in sorted(texts.items()) if text is not None]
+        inner = json_text.members(kept, at.level.height)
         return json_text.between("{", inner.set(series.is_null(), None), "}")
 
     def _json_set(self, descriptor: str, series: pl.Series, at: At) -> pl.Series:
@@ -344,12 +353,30 @@ class FastPath:
         return json_text.array(text, lengths)
 
 
-def _is_value(value: Any) -> bool:
+def _fields(node: Node, structs: pl.Series) -> Iterator[tuple[str, Node, pl.Series]]:
+    """The name, node and values of every field; the series has no name, because polars takes one such as `*` for a pattern."""
+    columns = structs.struct.unnest()  # not `struct.field`, which takes patterns too
+    for name, below in node.columnar.items():
+        yield name, below, columns.get_column(name).alias("")
+
+
+def _image(line: str, name: str) -> Any:
+    """The image of a line as JSON; None where there is none, or it is nested too deep, for the exact path to say so."""
     try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return record.get(name) if isinstance(record, dict) else None
+
+
+def _names(value: Any) -> int:
+    """How many keys a value has, with its name; 0 where there is no value, or none that DynamoDB has."""
+    try:
+        names = 1 + count_names(value)
         check_all(value)
     except AttributeValueError:
-        return False
-    return True
+        return 0
+    return names
 
 
 def _refuse_hidden(payloads: Payloads, at: At, policy: Policy) -> None:

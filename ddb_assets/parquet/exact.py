@@ -177,7 +177,7 @@ class ExactPath:
             rows.append(child)
 
     def _count_hidden(self, policy: Policy, where: tuple[Step, ...]) -> None:
-        """Counts a value that was left out because it has another type than its contract knows."""
+        """Counts a value that was left out because the contract does not expect its type."""
         if policy.whole:
             self.misfits["hidden", format_path(where)] += 1
 
@@ -270,17 +270,18 @@ def _below(node: Node, step: Step | int, where: tuple[Step, ...]) -> tuple[Node,
 
 
 def is_beside(node: Node, descriptor: str, policy: Policy) -> bool:
-    """Whether a declared column takes a value of another type than most of its values have."""
+    """Whether a declared column takes a value whose type differs from that of its other values."""
     return bool(
         policy.type
         and not policy.mask
+        and not policy.key
         and descriptor not in node.accepts
         and descriptor in HOLDS.get(SqlType.parse(node.type or "").name, ())
     )
 
 
 def _tells(node: Node, descriptor: str, payload: Any, value: Any) -> bool:
-    """Whether the value in the column tells how it was written; otherwise that stands beside it."""
+    """Whether the column's value shows how it was written; if not, the original is kept in `_ddb_extra`."""
     if descriptor not in node.accepts:
         return False
     if isinstance(value, float):
@@ -295,7 +296,7 @@ def _tells(node: Node, descriptor: str, payload: Any, value: Any) -> bool:
 
 
 def mask_text(descriptor: str, payload: Any) -> str:
-    """The text that is hashed in a value's place: a string itself, a number's or binary's text, else its JSON."""
+    """The text that is hashed for a value: a string itself, a number's or binary's text, else its JSON."""
     if descriptor == "N":
         return number_text(payload)
     if descriptor == "B":

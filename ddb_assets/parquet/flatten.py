@@ -25,10 +25,10 @@ from ddb_assets.parquet.declared import with_declared
 from ddb_assets.parquet.hidden import hidden_columns
 from ddb_assets.parquet.identity import Identity
 from ddb_assets.parquet.infer import agreed, extend
-from ddb_assets.parquet.key_check import refuse_wrong_key
+from ddb_assets.parquet.key_check import KeyCheck
 from ddb_assets.parquet.output import QUARANTINE, SPILL, UNREAD, FlattenError
 from ddb_assets.parquet.parse import split_lines
-from ddb_assets.parquet.part_writer import PartWriter
+from ddb_assets.parquet.part_writer import PartWriter, Written
 from ddb_assets.parquet.parts import align
 from ddb_assets.parquet.profile import Seen, profile_document
 from ddb_assets.parquet.quarantine import quarantine_line
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 6 << 20
 MAX_ATTEMPTS = 5
 REASONS, REASON_LENGTH = 3, 300
-MAX_UNKNOWN, OTHERS = 50, "others"  # names of unknown members told apart
+MAX_UNKNOWN, OTHERS = 50, "others"  # names of unknown members that are counted separately
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,25 @@ def flatten(
 ) -> Flattened:
     """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run of ours left there.
 
-    Writes `<relation>/part-*.parquet`, `_quarantine/*.jsonl`, `schema.json`, `profile.json`, and when all of it is there
-    and adds up `report.json`. The former content goes after that; a run that fails leaves the folder as it was. The
-    table's schema comes from `schemas` and goes back there when it has grown; without a store it is inferred. With
-    `restart` a new line of schema documents begins, whatever the stored one says of key, masks and columns.
-    `on_progress` gets how many more lines are done, from any thread.
+    Writes `<relation>/part-*.parquet` and `_quarantine/*.jsonl`, and when all of it is there and adds up `report.json`;
+    then `schema.json` and `profile.json`, and the previous content is deleted. A run that fails before its report leaves the
+    folder as it was; after that the new content is valid, and the next run clears up. The table's schema comes from `schemas`
+    and goes back there when it has grown; without a store it is inferred. `restart` starts a new history of schema documents,
+    whatever the stored one says about key, masks and columns. `on_progress` gets the number of lines just done, from any
+    thread.
 
-    Raises FolderError for a folder that is not for us to fill, SchemaError for a stored schema that does not go with this
-    run, FlattenError for counts that do not add up, ManifestError for a damaged data file.
+    Raises FolderError for a folder that is not ours to fill, SchemaError for a stored schema that does not match this run,
+    FlattenError for counts that do not add up, ManifestError for a damaged data file.
     """
     started = time.monotonic()
     out = normalized(out, {export.uri, *(file.uri.rpartition("/")[0] for file in export.files)})
     start: Schema | None = None
+    before: Schema | None = None
     for _ in range(MAX_ATTEMPTS):
         stored = schemas.latest(table.name) if schemas else None
+        if stored != before:
+            start = None  # another run has stored a version meanwhile: its columns count too
+        before = stored
         with output.attempt(storage, out) as folder:
             run = _Run(storage, export, table, key, folder, stored, start, on_progress, restart=restart)
             if run.work(workers or os.cpu_count() or 1):
@@ -105,9 +110,8 @@ def flatten(
                         schemas.keep_profile(table.name, profile)
                     output.finish(folder, report, run.schema, profile, run.spilled)
                     return Flattened(report, run.schema, seen)
-                start = None  # another run stored that version first: its columns count too
             else:
-                start = run.schema  # a column that nobody has stored yet turned out to be another
+                start = run.schema  # a column that no run has stored yet turned out to have another type
             folder.give_up()
     raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
 
@@ -130,21 +134,22 @@ class _Run:
     ) -> None:
         if stored:
             check_table(stored, export, table)
-        rules = Rules.of(table, self._spill)
+        rules = Rules.of(table, key.attributes, self._spill)
         self.stored = None if restart else stored
         self.last_version = stored.version if stored else 0
-        schema = start or self.stored or begin(table, key, export)
+        known = self.stored and self.stored.model_copy(update={"changes": ()})
+        schema = start or known or begin(table, key, export)
         self.identity = Identity.of(table, key.attributes, rules.secret, schema.id)
         if self.stored:
             check_identity(self.stored, self.identity, table)
             check_agreement(self.stored, table, full=export.kind == "full")
-        schema = agreed(schema, table, export.id)
-        self.schema = schema.model_copy(update={"changes": (), "identity": self.identity})
+        self.schema = agreed(schema, table, export.id).model_copy(update={"identity": self.identity})
         self.storage, self.export, self.table, self.folder = storage, export, table, folder
         self.on_progress = on_progress
         self.incremental = export.kind == "incremental"
         self.spilled: list[str] = []
-        self.reader = BlockReader(key.attributes, self.incremental, times(export), rules, self._grow)
+        self.reader = BlockReader(self.incremental, times(export), rules, self._grow)
+        self.key_check = KeyCheck(export.uri, key.attributes, incremental=self.incremental)
         self.lock = threading.Lock()
         self.failed = threading.Event()
         self.parts = PartWriter(storage, folder.new, table.warehouse, export.item_count)
@@ -170,19 +175,33 @@ class _Run:
             ]
             for future in reading:
                 future.result()
+        self.key_check.finish()
         self.seen.name_examples(self.looked_at)
         self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
-        final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
-        for written in self.parts.finish():
-            wanted = final.get(written.relation.name)
-            part = align(self.storage, written.part, written.relation, wanted, self.table.warehouse.compression)
-            if part is None:
-                return False
-            written.part = part
+        if not self._align(workers):
+            return False
         if self.stored and self.stored.root == self.schema.root and self.identity.is_said_by(self.stored.identity):
             self.schema = self.stored
         else:
             self.schema = next_version(self.schema, self.last_version)
+        return True
+
+    def _align(self, workers: int) -> bool:
+        """Gives all parts the columns of the final schema, one at a time per worker; False when that cannot be."""
+        final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
+        compression = self.table.warehouse.compression
+
+        def aligned(written: Written) -> Part | None:
+            wanted = final.get(written.relation.name)
+            return align(self.storage, written.part, written.relation, wanted, compression)
+
+        parts = self.parts.finish()
+        with ThreadPoolExecutor(workers) as pool:
+            for written, part in zip(parts, pool.map(aligned, parts), strict=True):
+                if part is None:
+                    pool.shutdown(cancel_futures=True)
+                    return False
+                written.part = part
         return True
 
     def _read(self, number: int, file: DataFile, pool: ThreadPoolExecutor, slots: threading.BoundedSemaphore) -> None:
@@ -210,8 +229,7 @@ class _Run:
         if self.failed.is_set():
             return 0
         batch = self.reader.read(split_lines(block, first), self.schema)
-        texts = (rejected.text for rejected in batch.rejected)
-        refuse_wrong_key(texts, batch.lines, self.reader.key, file.uri, incremental=self.incremental)
+        self.key_check.look((rejected.text for rejected in batch.rejected), batch.lines)
         relations = batch.schema.relations(incremental=self.incremental)
         self.parts.add(relations, batch.frames, batch.lines, name)
         lines = [quarantine_line(file, rejected, self.table) for rejected in batch.rejected]
@@ -232,8 +250,8 @@ class _Run:
         self.rejected += len(batch.rejected)
         self.unread += batch.unread[: MAX_UNREAD - len(self.unread)]
         for member, times_seen in batch.unknown.items():
-            told = member if member in self.unknown or len(self.unknown) < MAX_UNKNOWN else OTHERS
-            self.unknown[told] = self.unknown.get(told, 0) + times_seen
+            name = member if member in self.unknown or len(self.unknown) < MAX_UNKNOWN else OTHERS
+            self.unknown[name] = self.unknown.get(name, 0) + times_seen
         add_misfits(self.misfits, batch.misfits)
         self.bytes_raw += size
         self.seen.merge(batch.seen)
@@ -266,9 +284,8 @@ class _Run:
         for written in sorted(self.parts.written, key=lambda w: w.part.uri):
             parts.setdefault(written.relation.name, []).append(written.part)
         relations = tuple(
-            relation.model_copy(update={"parts": tuple(found), "rows": sum(part.rows for part in found)})
+            relation.with_parts(parts.get(relation.name, []))
             for relation in with_declared(self.schema, self.table, incremental=self.incremental)
-            for found in [parts.get(relation.name, [])]
         )
         rows = relations[0].rows
         if not self.export.item_count == self.lines == rows + self.rejected:
@@ -312,10 +329,10 @@ class _Run:
 
 
 def _reasons(name: str, file: DataFile, lines: list[bytes]) -> list[tuple[str, int, str]]:
-    """(block, line, text) of quarantine lines: what a person is told first, as much as the contract lets be seen."""
-    told = [orjson.loads(line) for line in lines]
+    """(block, line, text) of quarantine lines: the reasons to show first, without values that the contract hides."""
+    entries = [orjson.loads(line) for line in lines]
     found = file.uri.rpartition("/")[2]
-    return [(name, one["line"], f"{found} line {one['line']}: {one['reason'][:REASON_LENGTH]}") for one in told]
+    return [(name, one["line"], f"{found} line {one['line']}: {one['reason'][:REASON_LENGTH]}") for one in entries]
 
 
 def _by_kind(misfits: Misfits) -> dict[str, dict[str, int]]:

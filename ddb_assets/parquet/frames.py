@@ -24,7 +24,7 @@ def assemble(root: Level, relations: tuple[Relation, ...]) -> dict[str, pl.DataF
         column.name: root.columns[column.name] for column in relations[0].columns if column.role in {"key", "version"}
     }
     _children(root, inherited, by_name, frames, 1)
-    for relation in relations:  # of a list whose name Arrow cannot hand over, only the exact path has rows
+    for relation in relations:  # a list whose name Arrow cannot pass on has rows from the exact path only
         if relation.name not in frames:
             frames[relation.name] = pl.DataFrame(schema=dtypes(relation))
     return frames
@@ -46,13 +46,12 @@ def _children(
 
 
 def _frame(level: Level, relation: Relation) -> pl.DataFrame:
-    columns = {**level.columns, EXTRA: _extra(level)}
-    missing = {
-        name: pl.repeat(None, level.height, dtype=dtype, eager=True)
+    found = {**level.columns, EXTRA: _extra(level)}
+    columns = {
+        name: found[name] if name in found else pl.repeat(None, level.height, dtype=dtype, eager=True)
         for name, dtype in dtypes(relation).items()
-        if name not in columns
     }
-    return pl.DataFrame({name: (columns | missing)[name] for name in dtypes(relation)})
+    return pl.DataFrame(columns)
 
 
 def _extra(level: Level) -> pl.Series:

@@ -1,8 +1,8 @@
-"""What decides which rows an export becomes, and under which keys: compared wherever rows of two exports meet.
+"""What decides which rows an export becomes, and under which keys; it is compared wherever rows of two exports meet.
 
-The identity stands in the schema document, in the report and in the warehouse's ledger. A flattening compares its own with
-that of the stored schema, a load with that of the newest load. Rows of two identities in one table would name one item
-twice, or put two attributes into one column, so a change is refused until somebody starts the table over with a full
+The schema document, the report and the warehouse's ledger record the identity. A flattening compares its own with that of
+the stored schema, a load with that of the newest load. Rows of two identities in one table would name one item twice, or
+put two attributes into one column. So a change is refused until someone starts the table over with a full
 export (`restart`).
 """
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from ddb_assets.exports.manifest import Export
 
 FORMAT = 1
-"""Of rows, keys and texts as this code writes them: raised when the same export would get others."""
+"""The version of rows, keys and texts as this code writes them: raised when the same export would give others."""
 DECIDES_ROWS = {"nested", "columns", "contract", "oversize", "timestamps", "max_depth", "max_width"}
-"""The fields of a contract that change what an export is flattened to; who owns a table does not."""
+"""The fields of a contract that change what an export is flattened to; others, such as owners, do not."""
 FINGERPRINT_DIGITS = 16
 RESTART = (
     "materialize its snapshot, baseline and warehouse_baseline with `restart: true` in the Launchpad, or run `ddb-assets "
-    "load --restart`; every window since that export must be loaded again then"
+    "load --restart`; then load every window since that export again"
 )
 
 
@@ -33,8 +33,8 @@ class Identity(BaseModel):
     """Every input that decides the rows, besides the export's own content.
 
     `key_masks` has the mask of each key attribute, None for one written as it is. `mask_secret` is a fingerprint of the
-    secret that `mask: hmac` uses, empty when the contract has no such mask. `schema_id` names the line of schema documents
-    that says which attribute has which column. `contract` is the SHA-256 of what the contract says of rows.
+    secret that `mask: hmac` uses, empty when the contract has no such mask. `schema_id` names the history of schema
+    documents that assigns columns to attributes. `contract` is the SHA-256 of the contract's fields that affect rows.
     """
 
     format: int
@@ -54,7 +54,7 @@ class Identity(BaseModel):
 
     @classmethod
     def of(cls, table: Table, key: tuple[str, ...], secret: bytes | None, schema_id: str) -> "Identity":
-        """That of a table's rows under this contract, key, secret of masks, and line of schema documents."""
+        """The identity of a table's rows under this contract, key, mask secret and history of schema documents."""
         masked = any(options.mask == "hmac" for options in table.columns.values())
         contract = table.model_dump_json(include=DECIDES_ROWS)
         return cls(
@@ -67,15 +67,15 @@ class Identity(BaseModel):
         )
 
     def digest(self, export: "Export") -> str:
-        """Hex SHA-256 of an export's content and of all that decides its rows: the same again means the same rows."""
+        """Hex SHA-256 of an export's content and of all that decides its rows: equal digests mean equal rows."""
         return hashlib.sha256(f"{export.digest} {self.model_dump_json()}".encode()).hexdigest()
 
     def is_said_by(self, former: "Identity | None") -> bool:
-        """Whether a stored identity is this one, whatever the contract said when it was stored."""
+        """Whether a stored identity equals this one, apart from the contract."""
         return former is not None and former.model_copy(update={"contract": self.contract}) == self
 
     def differences(self, former: "Identity") -> list[str]:
-        """What keeps rows of the two apart, as people say it; a contract may change, the rest may not."""
+        """Why rows of the two do not match, in words; a contract may change, the rest may not."""
         found = []
         if self.format != former.format:
             found.append(
@@ -92,7 +92,7 @@ class Identity(BaseModel):
             ]
         if self.mask_secret and former.mask_secret and self.mask_secret != former.mask_secret:
             found.append(
-                f"the secret of mask: hmac is another one (fingerprint {former.mask_secret}, now {self.mask_secret}): "
+                f"the secret of mask: hmac has changed (fingerprint {former.mask_secret}, now {self.mask_secret}): "
                 "one value would have two masks"
             )
         if self.schema_id != former.schema_id:

@@ -12,8 +12,11 @@ from dataclasses import replace
 
 from ddb_assets.column_type import SqlType, join, storable, varchar
 from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path
+from ddb_assets.parquet.key_type import check_declared_keys
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.observed_type import (
+    HOLDS,
+    KEY_HOLDS,
     ORDER,
     SCALARS,
     declared_form,
@@ -24,7 +27,7 @@ from ddb_assets.parquet.observed_type import (
     time_form,
 )
 from ddb_assets.parquet.profile import Seen
-from ddb_assets.parquet.rules import MASKED, check_declared_keys
+from ddb_assets.parquet.rules import MASKED
 from ddb_assets.parquet.schema import (
     ARRAYS,
     DELETED,
@@ -50,17 +53,17 @@ MAX_COLUMNS = 1590
 """Of one relation: a Redshift table can have 1,600 (Redshift, "Quotas and limits"), and widening one takes another."""
 
 MAX_JSON_PATHS = 1000
-"""Below one JSON column: to decode a path takes as long per block as to read some hundred values one by one."""
+"""Below one JSON column: decoding one path takes as long per block as reading some hundred values one by one."""
 
 
 def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = None) -> Schema:
     """The schema with everything in `seen` that it can take up; the same object when there is nothing new.
 
     `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
-    A column gets the type that the contract declares, whatever it had. Raises SchemaError when it is a key's, KeyTypeError
-    for a key of a type that no key may have.
+    A column gets the type that the contract declares, whatever type it had. Raises SchemaError when that changes a stored
+    key, KeyTypeError for a key of a type that no key may have, or that holds none of its values.
     """
-    check_declared_keys(schema.key, table)
+    check_declared_keys(schema, table, seen)
     growth = _Growth(schema, table, export_id)
     root = growth.fields(schema.root, visible(seen, table), (), ())
     if root == schema.root:
@@ -69,9 +72,10 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
 
 
 def agreed(schema: Schema, table: Table, export_id: str | None = None) -> Schema:
-    """The schema with lists and maps where the contract says so by now, of paths that took such values otherwise before.
+    """The schema adapted to the present contract: masked and declared columns in their types, declared lists and maps as such.
 
-    Those that take none yet wait for the first one (`extend`). The same object when there is nothing to change.
+    A list or map that was not seen yet waits for its first value (`extend`). Masks and types hold under every contract.
+    The same object when there is nothing to change.
     """
     growth = _Growth(schema, table, export_id)
     root = growth.agreed(schema.root, ())
@@ -92,7 +96,7 @@ class _Growth:
         self.relations = {schema.table} | {n.name for _, n in walk(schema.root) if n.kind == "list" and n.name}
         self.order = 1 + max((n.order or 0 for _, n in walk(schema.root)), default=0)
         self.names: dict[tuple[str, ...], set[str]] = {}
-        for path, node in schema.columns():
+        for path, _, node in schema.columns():
             self.taken(path).add(node.name or "")
 
     def taken(self, path: tuple[Step, ...]) -> set[str]:
@@ -108,8 +112,6 @@ class _Growth:
         if not seen.total:
             return node
         if self.schema.version and policy.contract != "evolve":
-            if node and policy.mask and node.kind == "value":  # what is hidden is so under every contract
-                node = node.model_copy(update={"type": str(MASKED), "form": None})
             return node and self.nullable(node, seen, path)
         if node is not None and self.is_open(node, seen, policy):
             self.taken(path).discard(node.name or "")
@@ -118,7 +120,9 @@ class _Growth:
                 seen.counts["NULL"] += 1
             node = None
         if node is None:
-            return self.new(seen, path, local, policy)
+            node = self.new(seen, path, local, policy)
+            if node is None or not self.redeclares(node, seen.counts, path):
+                return node
         if descriptor := self.redeclares(node, seen.counts, path):
             node = self.redeclared(node, descriptor, path, seen)
         if node.former and node.former.kind == "value":
@@ -150,20 +154,32 @@ class _Growth:
         """Whether a path is as good as new: it was excluded, or held nothing but NULL, which any column can hold."""
         if node.kind == "json" and node.name is None:
             return not policy.exclude
-        return node.is_empty and not policy.type and seen.total > seen.counts["NULL"]
+        return node.is_empty and policy.type in {None, "SUPER"} and seen.total > seen.counts["NULL"]
 
     def agreed(self, node: Node, path: tuple[Step, ...]) -> Node:
         """The node, and all below it, as `agreed` says."""
         if node.name and node.kind != "list":
-            taken = Counter(dict.fromkeys(node.readers, 1))
-            descriptor = self.redeclares(node, taken, path)
-            return self.redeclared(node, descriptor, path, Seen()) if descriptor else node
+            descriptor = self.redeclares(node, Counter(dict.fromkeys(node.readers, 1)), path)
+            column = self.retyped(node, path)
+            return self.redeclared(column, descriptor, path, Seen()) if descriptor else column
         fields = {name: self.agreed(field, (*path, name)) for name, field in node.fields.items()}
         element = node.element and self.agreed(node.element, (*path, None))
-        return node.model_copy(update={"fields": fields, "element": element})
+        former = node.former and self.retyped(node.former, path)
+        return node.model_copy(update={"fields": fields, "element": element, "former": former})
+
+    def retyped(self, node: Node, path: tuple[Step, ...]) -> Node:
+        """A stored column in the type of its mask or its declaration.
+
+        When the kind of type changes, the next values decide what the column reads, unless the contract lets nothing grow.
+        """
+        policy = self.table.policy(path)
+        if node.kind != "value" or not _column_type(policy):
+            return node.model_copy(update={"other": None}) if node.is_empty else node  # as good as new (`is_open`)
+        reads = node.accepts if policy.contract != "evolve" else ()
+        return self.value(node, Seen(counts=Counter(reads)), path, policy)
 
     def redeclares(self, node: Node, counts: Counter[Descriptor], path: tuple[Step, ...]) -> Descriptor | None:
-        """The type of values of which the contract says that they are no longer this column's; the most frequent."""
+        """The most frequent type of values that, by the contract, no longer belong in this column."""
         if node.kind not in {"value", "json"} or node.name is None:
             return None
         match self.table.nested_at(path):
@@ -174,13 +190,13 @@ class _Growth:
         return None
 
     def redeclared(self, node: Node, descriptor: Descriptor, path: tuple[Step, ...], seen: Seen) -> Node:
-        """A list or map, as the contract says, beside the column that the path has: nothing moves out of that one."""
+        """A list or map, as the contract says, beside the path's present column, which keeps its values."""
         if descriptor == "M":
-            self.note(path, f"maps are columns from now on, all else stays in {node.name}", seen)
+            self.note(path, f"maps are columns from now on, other values stay in {node.name}", seen)
             return Node(kind="map", accepts=("M",), former=node)
         name = relation_name(self.schema.table, [s for s in path if s is not None], self.relations)
         self.relations.add(name)
-        self.note(path, f"new child relation {name}; what is no list stays in {node.name}", seen)
+        self.note(path, f"new child relation {name}; other values stay in {node.name}", seen)
         return Node(kind="list", accepts=(descriptor,), name=name, former=node)
 
     def nullable(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
@@ -246,18 +262,18 @@ class _Growth:
     def value(self, node: Node, seen: Seen, path: tuple[Step, ...], policy: Policy) -> Node:
         """A scalar: its first type stays; sizes grow; NULL is taken up beside it."""
         found: Descriptor | None = next((d for d in node.accepts if d != "NULL"), None)
+        keyed = len(path) == 1 and path[0] in self.schema.key
+        holds = KEY_HOLDS if keyed else HOLDS
         if found is None:
-            found = scalar_of(seen, policy, SCALARS)
+            found = scalar_of(seen, policy, holds)
         stored = SqlType.parse(node.type) if node.type else None
         type_, form = stored or varchar(0), node.form
-        if policy.mask or policy.type:
-            wanted = MASKED if policy.mask else storable(SqlType.parse(policy.type or ""))
-            type_ = self.declared(node, stored, wanted, path)
-            if stored and policy.type and not policy.mask and join(stored, type_) != type_:  # another kind of type
-                found, node = scalar_of(seen, policy, SCALARS), node.model_copy(update={"form": None, "other": None})
+        if wanted := _column_type(policy):
+            type_ = self.declared(node, stored, wanted, path, keyed=keyed)
+            if stored and not policy.mask and join(stored, type_) != type_:  # another kind of type
+                found, node = scalar_of(seen, policy, holds), node.model_copy(update={"form": None, "other": None})
             form = None if policy.mask else declared_form(seen, found, type_, node.form)
         elif found and seen.counts[found]:
-            keyed = len(path) == 1 and path[0] in self.schema.key
             type_, form = self.observed(node, found, seen, may_be_time=self.table.timestamps and not keyed)
         if str(type_) != node.type:
             self.note(
@@ -266,15 +282,17 @@ class _Growth:
         accepts = self.with_null((found,) if found else (), node, seen, path)
         return node.model_copy(update={"accepts": accepts, "type": str(type_), "form": form})
 
-    def declared(self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...]) -> SqlType:
-        """The contract's type; a mask stays in a text column that is wider than it need be."""
+    def declared(
+        self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...], *, keyed: bool
+    ) -> SqlType:
+        """The contract's type; a mask stays in a text column that is wider than needed."""
         joined = join(stored, wanted) if stored else wanted
         if stored is None or (node.order or 0) > self.schema.settled or joined == wanted:
             return wanted
-        if len(path) == 1 and path[0] in self.schema.key:
+        if keyed:
             raise SchemaError(
                 f"{format_path(path)}: key column {node.name} is {stored} in the stored schema and cannot become {wanted}: "
-                "rows would not be found again; give the table another name with `name`"
+                "existing rows would not be found; give the table another name with `name`"
             )
         return joined if joined and wanted == MASKED and stored.name == "VARCHAR" else wanted
 
@@ -324,7 +342,7 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "element": element})
 
     def column_of_json(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """A JSON column; opaque once there is no end to the names in it, very many paths, or paths that must not be known."""
+        """A JSON column; opaque once it has names without end, very many paths, or paths that must not be known."""
         if node.opaque:
             return node
         grown = self.json(node, seen, path)
@@ -370,3 +388,10 @@ class _Growth:
     def note(self, path: tuple[Step, ...], what: str, seen: Seen) -> None:
         """Keeps what changed and the item that showed it."""
         self.changes.append(Change(path=format_path(path), what=what, example=seen.example, export_id=self.export_id))
+
+
+def _column_type(policy: Policy) -> SqlType | None:
+    """The type that the contract gives a column of scalars: the mask's, the declared one, or none."""
+    if policy.mask:
+        return MASKED
+    return storable(SqlType.parse(policy.type)) if policy.type and policy.type != "SUPER" else None

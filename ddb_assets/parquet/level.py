@@ -55,7 +55,7 @@ class Level:
             self.extra.append(pl.select(pl.concat_str([pl.lit(_member(path)), texts])).to_series())
 
     def beside(self, path: tuple[Step, ...], texts: pl.Series) -> None:
-        """Puts into `_ddb_extra`, as JSON texts, how values were written that are in their column."""
+        """Puts the original text of values that are in their column into `_ddb_extra`, as JSON."""
         if texts.null_count() < len(texts):
             self.extra.append(pl.select(pl.concat_str([pl.lit(_member(path)), texts])).to_series())
 

@@ -1,6 +1,6 @@
 """What the values of columns add up to, to be compared with what a warehouse has after it copied them.
 
-How a warehouse is asked is `warehouse/staging_values.py`; what the numbers mean is `report.Measure`.
+How a warehouse is asked is `warehouse/staged_values.py`; what the numbers mean is `report.Measure`.
 """
 
 from collections.abc import Iterable
@@ -8,27 +8,12 @@ from typing import cast
 
 import polars as pl
 
-from ddb_assets.parquet.report import Measure
-
-MODULUS = 1 << 64
+from ddb_assets.parquet.report import MODULUS, Measure
 
 
 def measures(columns: Iterable[pl.Series]) -> dict[str, Measure]:
     """The measure of each column by name."""
     return {column.name: _measure(column) for column in columns}
-
-
-def added(parts: Iterable[Measure]) -> Measure:
-    """The measure of a column that stands in several parts."""
-    found = list(parts)
-    least = [part.least for part in found if part.least is not None]
-    most = [part.most for part in found if part.most is not None]
-    return Measure(
-        values=sum(part.values for part in found),
-        least=min(least, default=None),
-        most=max(most, default=None),
-        sum=sum(part.sum for part in found) % MODULUS,
-    )
 
 
 def _measure(column: pl.Series) -> Measure:

@@ -3,7 +3,7 @@
 What a whole schema makes of it, and what the contract says, is `infer.py`.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from ddb_assets.column_type import SqlType, numeric, varbyte, varchar
 from ddb_assets.dynamodb.attribute_value import Descriptor
@@ -14,7 +14,7 @@ from ddb_assets.policy import Policy
 ORDER: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B", "M", "L", "SS", "NS", "BS", "NULL")
 """Which type a path takes when several were seen equally often."""
 SCALARS: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B")
-HOLDS: dict[str, tuple[Descriptor, ...]] = {
+HOLDS: Mapping[str, tuple[Descriptor, ...]] = {
     "BIGINT": ("N", "S"),
     "DECIMAL": ("N", "S"),
     "DOUBLE PRECISION": ("N", "S"),
@@ -25,7 +25,14 @@ HOLDS: dict[str, tuple[Descriptor, ...]] = {
     "TIMESTAMPTZ": ("S", "N"),
     "DATE": ("S",),
 }
-"""Types whose values a declared column takes, if they are in its range; how else they were written stands beside."""
+"""Types whose values a declared column takes, if they are in its range; other ways to write them are kept in `_ddb_extra`."""
+KEY_HOLDS: Mapping[str, tuple[Descriptor, ...]] = {
+    "BIGINT": ("N",),
+    "DECIMAL": ("N",),
+    "VARCHAR": ("S", "N"),
+    "VARBYTE": ("B",),
+}
+"""What a key may be declared as, and which values it then takes: the texts `7` and `007` are two keys, but one number."""
 _DEFAULT_FORMS = {"TIMESTAMP": "T.0", "TIMESTAMPTZ": "T.0Z", "DATE": timestamps.DATE_FORM}
 
 
@@ -35,10 +42,11 @@ def primary(seen: Seen) -> Descriptor:
     return min(found, key=lambda d: (d == "NULL", -seen.counts[d], ORDER.index(d)), default="NULL")
 
 
-def scalar_of(seen: Seen, policy: Policy, among: Collection[Descriptor]) -> Descriptor | None:
+def scalar_of(seen: Seen, policy: Policy, holds: Mapping[str, tuple[Descriptor, ...]]) -> Descriptor | None:
     """The scalar type that a column takes: seen most often among those that its declared type can hold."""
+    among = SCALARS
     if policy.type and not policy.mask:
-        among = HOLDS.get(SqlType.parse(policy.type).name, ())
+        among = holds.get(SqlType.parse(policy.type).name, ())
     found = [d for d in ORDER if d in among and seen.counts[d]]
     if not found:
         return None

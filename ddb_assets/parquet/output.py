@@ -1,7 +1,7 @@
 """The folder of a flattened export: what its files are called, which of them are its content, and how it is replaced.
 
-Parts, quarantined lines, the schema and the profile are written first, the report that lists them last: a folder without
-a report is not done, and one with a report has all that the report lists.
+Parts and quarantined lines are written first, then the report that lists them: a folder without a report is not
+complete, and one with a report has all that the report lists. The schema and the profile describe it, so they follow.
 """
 
 import re
@@ -29,7 +29,7 @@ class FlattenError(DdbAssetsError):
 
 
 def read_report(storage: "Storage", out: str) -> Report:
-    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it is no report."""
+    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it cannot be read."""
     try:
         return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
     except ValidationError as error:
@@ -40,7 +40,7 @@ def read_report(storage: "Storage", out: str) -> Report:
 
 @contextmanager
 def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
-    """The folder of one attempt to flatten; when the attempt fails, what it wrote is deleted again.
+    """The folder of one attempt to flatten; when the attempt fails before its report, what it wrote is deleted again.
 
     Raises FolderError when the folder holds files that are not ours.
     """
@@ -51,9 +51,7 @@ def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
     except FlattenError as error:
         raise FolderError(f"{out} cannot be replaced, because its report is not one of ours: {error}") from None
     spilled = re.compile(rf"{re.escape(out)}/{SPILL}/[0-9a-f]{{64}}\.txt")
-    folder = OwnedFolder(
-        storage, out, former, fixed=(SCHEMA, PROFILE, REPORT), permanent=lambda uri: spilled.fullmatch(uri) is not None
-    )
+    folder = OwnedFolder(storage, out, former, permanent=lambda uri: spilled.fullmatch(uri) is not None)
     try:
         yield folder
     except (Exception, KeyboardInterrupt):
@@ -63,10 +61,10 @@ def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
 
 
 def finish(folder: OwnedFolder, report: Report, schema: Schema, profile: bytes, spilled: Iterable[str]) -> None:
-    """Writes the schema, the profile and then the report, and deletes what the folder held before."""
-    folder.storage.write(folder.fixed(SCHEMA), schema.model_dump_json(indent=1).encode())
-    folder.storage.write(folder.fixed(PROFILE), profile)
-    folder.storage.write(folder.named(REPORT), report.model_dump_json(indent=1).encode())
+    """Writes the report, which makes the new content valid, then its descriptions, and deletes the previous content."""
+    folder.switch(REPORT, report.model_dump_json(indent=1).encode())
+    folder.storage.write(folder.named(SCHEMA), schema.model_dump_json(indent=1).encode())
+    folder.storage.write(folder.named(PROFILE), profile)
     folder.finish({*_listed(folder.uri, report), *spilled})
 
 

@@ -44,10 +44,10 @@ class _Held:
 
 
 class PartWriter:
-    """Writes the parts of every relation; of each it holds no more in memory than makes a part.
+    """Writes the parts of every relation; it holds at most one part of each in memory.
 
-    `new` gives the URI of a file from its folder and name. `items` are those of the whole export: what its first blocks
-    become tells how much there will be of each relation.
+    `new` gives the URI of a file from its folder and name. `items` is the number in the whole export: with it the
+    first blocks show how large each relation will be.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow.parquet as pq
 
-from ddb_assets.column_type import MAX_VARCHAR, SHORT_PRECISION
+from ddb_assets.column_type import SHORT_PRECISION
 from ddb_assets.parquet.columns import decimal_texts
 from ddb_assets.parquet.frames import dtypes
 from ddb_assets.parquet.measure import measures
@@ -22,20 +22,18 @@ _WIDENS = {(pl.Int64, pl.Decimal), (pl.Int64, pl.String), (pl.Decimal, pl.Decima
 """Casts that keep every value: the steps of the lattice in `column_type.py`."""
 
 
-def write_part(storage: "Storage", uri: str, frame: pl.DataFrame, compression: Compression = "zstd") -> Part:
+def write_part(storage: "Storage", uri: str, frame: pl.DataFrame, compression: Compression) -> Part:
     """Writes one Parquet file, whole."""
     data = _parquet(frame, compression)
     storage.write(uri, data)
     md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-    return Part(
-        uri=uri, rows=frame.height, bytes=len(data), md5=md5, long=_long(frame), measures=measures(frame.get_columns())
-    )
+    return Part(uri=uri, rows=frame.height, bytes=len(data), md5=md5, measures=measures(frame.get_columns()))
 
 
 def _parquet(frame: pl.DataFrame, compression: Compression) -> bytes:
-    """The frame as Parquet; DECIMAL in the fewest bytes that hold it, the only form of which it is known that COPY reads it.
+    """The frame as Parquet; DECIMAL in the fewest bytes that hold it, the only form that COPY is known to read.
 
-    Polars writes short ones as integers, pyarrow never does; it takes twice the time, so it writes only such frames.
+    Polars writes short ones as integers, pyarrow does not. Pyarrow takes twice the time, so it writes only such frames.
     """
     level = 1 if compression == "zstd" else None  # as small as level 3 here, a third faster
     buffer = io.BytesIO()
@@ -53,13 +51,8 @@ def _parquet(frame: pl.DataFrame, compression: Compression) -> bytes:
     return buffer.getvalue()
 
 
-def _long(frame: pl.DataFrame) -> tuple[str, ...]:
-    longest = {text.name: text.str.len_bytes().max() for text in frame.get_columns() if text.dtype == pl.String}
-    return tuple(name for name, size in longest.items() if isinstance(size, int) and size > MAX_VARCHAR)
-
-
 def align(
-    storage: "Storage", part: Part, written: Relation, final: Relation | None, compression: Compression = "zstd"
+    storage: "Storage", part: Part, written: Relation, final: Relation | None, compression: Compression
 ) -> Part | None:
     """The part with the columns of the final relation, rewritten if it has others.
 

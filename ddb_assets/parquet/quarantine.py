@@ -12,8 +12,8 @@ from ddb_assets.table import Table
 def quarantine_line(file: DataFile, rejected: Rejected, table: Table) -> bytes:
     """One line of a quarantine file: where the original stood, why it is here, and its text (or base64 of its bytes).
 
-    A contract that masks or excludes attributes keeps the text back: it stands in the export, in that file and line. The
-    reason has no values then (`rules.Rules.said`).
+    If the contract masks or excludes attributes, the text is left out; it is in the export, in that file and line. Then the
+    reason has no values either (`rules.Rules.said`).
     """
     where = {"file": file.uri, "line": rejected.line}
     if table.hides:

@@ -20,7 +20,7 @@ Image = dict[str, Any]
 """Attributes by name, in DynamoDB JSON."""
 IMAGES = ("Keys", "NewImage", "OldImage")
 MAX_LEVELS = 2 + 2 * MAX_DEPTH + 3
-"""Of JSON in a line: record and image, a descriptor and its M or L at each depth, and in the deepest a set's members."""
+"""The levels of JSON in a line: record, image, a descriptor and its M or L at each depth, and the members of a set."""
 TOO_DEEP = f"nested deeper than the {MAX_DEPTH} levels that DynamoDB has"
 
 
@@ -40,8 +40,8 @@ class Change:
 def times(export: Export) -> tuple[int, int]:
     """The first and the last microsecond since 1970 that its versions can have; of a full export both are its time.
 
-    A window's begin a microsecond after it does: a write at the very time of a full export is not in that export, so it
-    belongs to the window that starts there, and must be newer than what the export says of its item.
+    A window's versions begin a microsecond after the window: a write at the exact time of a full export is not in that
+    export, so it belongs to the window that starts there, and must be newer than the item in the export.
     """
     if export.kind == "full":
         return (_micros(export.export_time),) * 2
@@ -53,7 +53,7 @@ def _micros(time: datetime | None) -> int:
 
 
 def load_line(line: str) -> dict[str, Any]:
-    """A line as JSON. Raises AttributeValueError when it is none, is nested too deep, or an object has one name twice."""
+    """A line as JSON. Raises AttributeValueError when it is not JSON, is nested too deep, or has a name twice in one object."""
     try:
         loaded = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -65,7 +65,7 @@ def load_line(line: str) -> dict[str, Any]:
 
 
 def _refuse_duplicates(line: str, names: int) -> None:
-    """orjson keeps the last of two equal names without a word. Counting keys is cheap; only odd lines are parsed again.
+    """orjson silently keeps the last of two equal names. Counting keys is cheap; only odd lines are parsed again.
 
     The count is exact where no blank stands before a colon and no name ends in a backslash (`parse.count_keys`).
     """
@@ -90,8 +90,7 @@ def _refuse_duplicates(line: str, names: int) -> None:
 def count_names(value: Any) -> int:
     """How many names the objects in a JSON value have. Raises AttributeValueError when it is nested too deep.
 
-    Level by level, so that whatever a line holds costs no more than reading it: what is done with an item's values
-    afterwards goes down into them by recursion.
+    It works level by level, not by recursion as all later steps do, so any line can be counted.
     """
     names = 0
     level = [value]
@@ -119,7 +118,7 @@ def full_change(record: Image, version: int) -> Change:
 def incremental_change(record: Image) -> Change:
     """A line of an incremental export. Raises AttributeValueError when it is none.
 
-    Without a NewImage it is a delete, unless it has an unknown member that may be an image: then nobody can tell.
+    Without a NewImage it is a delete, unless it has an unknown member that may be an image: then it is rejected.
     """
     unknown = [name for name in record if name not in {"Metadata", *IMAGES}]
     doubtful = "NewImage" not in record and any(_may_be_image(record[name]) for name in unknown)
@@ -138,7 +137,7 @@ def _may_be_image(value: object) -> bool:
 
 
 def write_time(metadata: object) -> int:
-    """The microseconds of a record's Metadata. Raises AttributeValueError when it does not say them."""
+    """The microseconds of a record's Metadata. Raises AttributeValueError when it has none."""
     stamp = metadata.get("WriteTimestampMicros") if isinstance(metadata, dict) else None
     if isinstance(stamp, dict):
         stamp = stamp.get("N") if set(stamp) == {"N"} else None

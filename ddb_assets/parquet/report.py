@@ -5,7 +5,10 @@ report and the parts it names; it never lists folders. How items become rows is 
 is `schema.py`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
+from operator import add
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +24,10 @@ extra: `_ddb_extra`.
 """
 
 
+MODULUS = 1 << 64
+"""Sums of measures are modulo this."""
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,7 +38,7 @@ class Column(_Document):
     `path` leads to the attribute from the relation's item or list element, `()` for a bookkeeping column or the element
     itself. `type` is a Redshift type: BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(n), VARBYTE(n), BOOLEAN, SUPER,
     TIMESTAMP, TIMESTAMPTZ or DATE. SUPER is JSON text in Parquet. `empty`: nothing but NULL was ever seen in it, so its
-    type is only a beginning, and any other holds all its values. `declared`: the contract says the type.
+    type is only a beginning, and any other holds all its values. `declared`: the contract declares the type.
     """
 
     name: str
@@ -54,27 +61,37 @@ class Measure(_Document):
     most: int | float | None = None
     sum: int = 0
 
+    def __add__(self, other: "Measure") -> "Measure":
+        """The measure of the values of both."""
+        return Measure(
+            values=self.values + other.values,
+            least=min((n for n in (self.least, other.least) if n is not None), default=None),
+            most=max((n for n in (self.most, other.most) if n is not None), default=None),
+            sum=(self.sum + other.sum) % MODULUS,
+        )
+
 
 class Part(_Document):
     """One Parquet file of a relation; `bytes` is its size, `md5` the base64 MD5 of its content.
 
-    `long` names the text columns in which a value has more than 65,535 bytes, as only JSON can. `measures` are of every
-    column by name; a report of former times has none.
+    `measures` has every column by name until the relation adds them up (`with_parts`). `long` is found only in reports of
+    earlier versions: the text columns with a value of more than 65,535 bytes. Neither is written.
     """
 
     uri: str
     rows: Annotated[int, Field(ge=0)]
     bytes: Annotated[int, Field(ge=0)]
     md5: str
-    long: tuple[str, ...] = ()
-    measures: dict[str, Measure] = {}
+    long: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+    measures: Annotated[dict[str, Measure], Field(exclude=True)] = {}
 
 
 class Relation(_Document):
     """A table to be: the root (`path == ()`) or the child of a list.
 
     `columns` are in the order in which they stand in every part. A root row is identified by its key columns, a child row
-    by its key and index columns.
+    by its key and index columns. `measures` has every column by name, for all parts together; it is empty without parts and
+    in reports of earlier versions.
     """
 
     name: str
@@ -82,6 +99,18 @@ class Relation(_Document):
     columns: tuple[Column, ...]
     rows: int = 0
     parts: tuple[Part, ...] = ()
+    measures: dict[str, Measure] = {}
+
+    def with_parts(self, parts: Sequence[Part]) -> "Relation":
+        """The relation with these parts, their rows and measures added up."""
+        names = [column.name for column in self.columns] if parts else []
+        return self.model_copy(
+            update={
+                "rows": sum(part.rows for part in parts),
+                "parts": tuple(part.model_copy(update={"measures": {}}) for part in parts),
+                "measures": {name: reduce(add, (part.measures[name] for part in parts)) for name in names},
+            }
+        )
 
     @property
     def keys(self) -> tuple[Column, ...]:
@@ -99,7 +128,7 @@ class Relation(_Document):
 
 
 class Hidden(_Document):
-    """What the contract hides at one path, and the columns, by relation, that could hold it from before that was said."""
+    """What the contract hides at one path, and the columns, by relation, that may hold values from before it did."""
 
     path: str
     how: str
@@ -116,7 +145,7 @@ class Report(_Document):
     forbids loading), discarded, truncated, spilled.
     `reasons` are why the first items were quarantined. `unread` is a relation of the keys of quarantined items, of those
     whose key can be read and is one that a row can have; `without_row` counts those whose key no row can have.
-    `unknown_members` counts what stood beside the known members of lines, by name.
+    `unknown_members` counts members of lines that are not known, by name.
     `digest` identifies the export's content and everything that decided the rows: `identity`, which is None in reports of
     versions before it.
     """
@@ -162,7 +191,7 @@ class Report(_Document):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The URIs of all files that belong to it, but the report itself and what it does not list."""
+        """The URIs of all files that the report lists."""
         relations = (*self.relations, *([self.unread] if self.unread else []))
         return (*(part.uri for relation in relations for part in relation.parts), *self.quarantine)
 
@@ -173,7 +202,7 @@ class Report(_Document):
 
     @property
     def unkeyed(self) -> int:
-        """How many quarantined items have no key that can be read, so that any row may be theirs."""
+        """How many quarantined items have no readable key, so that any row may be theirs."""
         return self.missed - (self.unread.rows if self.unread else 0)
 
     @property

@@ -7,13 +7,13 @@ import hashlib
 import hmac
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from ddb_assets.column_type import MAX_VARCHAR, SqlType
-from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.policy import ContractMode, Mask, Policy
 from ddb_assets.settings import MASK_SECRET
@@ -25,68 +25,53 @@ MASKED = SqlType("VARCHAR", 64)
 Misfits = Counter[tuple[str, str]]
 """(what happened, path) -> how often; what: extra, discarded, frozen, hidden, truncated, spilled."""
 MAX_PATHS = 1000
-"""Paths that are counted by themselves; an export can have millions, of which a report would be full."""
+"""So many paths are counted separately; an export can have millions, which would fill the report."""
 OTHER_PATHS = "(other paths)"
 DISCARDED = "discarded"
 WHAT_HAPPENS: Mapping[ContractMode, str] = {"evolve": "extra", "freeze": "frozen", "discard_value": DISCARDED}
 """To a value that fits no column, by the contract; `discard_row` takes its whole item away."""
 
 
-KEY_TYPES = ("VARCHAR", "VARBYTE", "BIGINT", "DECIMAL")
-"""What a key may be declared as."""
-
-
 class MaskError(DdbAssetsError):
     """A contract asks for a mask that cannot be made."""
 
 
-class KeyTypeError(DdbAssetsError):
-    """A key is declared as a type in which different keys become one."""
-
-
-def check_declared_keys(key: Sequence[str], table: Table) -> None:
-    """Raises KeyTypeError that names the attribute and what it may be."""
-    for attribute in key:
-        declared = table.policy((attribute,)).type
-        if declared and SqlType.parse(declared).name not in KEY_TYPES:
-            raise KeyTypeError(
-                f"{format_path((attribute,))} is a key attribute, and {declared} does not keep all texts or numbers apart: "
-                f"declare one of {', '.join(KEY_TYPES)}, or nothing"
-            )
-
-
 @dataclass(frozen=True)
 class Rules:
-    """A table's contract with what it takes to carry it out: the secret of its masks, and where long texts go."""
+    """A table's contract with what it takes to carry it out: its key, where long texts go, and the secret of its masks."""
 
     table: Table
+    key: tuple[str, ...]
     spill: Callable[[str], str]
     secret: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, table: Table, spill: Callable[[str], str]) -> "Rules":
-        """The rules of a contract; raises MaskError when it needs the secret and the environment has none."""
+    def of(cls, table: Table, key: tuple[str, ...], spill: Callable[[str], str]) -> "Rules":
+        """The rules of a contract.
+
+        Raises MaskError when it leaves out an attribute of the key, or needs the secret and the environment has none.
+        """
+        try:
+            table.check_key(key)
+        except ValueError as error:
+            raise MaskError(str(error)) from None
         secret = os.environ.get(MASK_SECRET, "").encode() or None
         if secret is None and any(options.mask == "hmac" for options in table.columns.values()):
             raise MaskError(
                 f"table {table.table} has a column with `mask: hmac`, and {MASK_SECRET} is not set: set it to a secret"
             )
-        return cls(table, spill, secret)
-
-    def check_key(self, key: Sequence[str]) -> None:
-        """Raises MaskError when the contract leaves out an attribute of the key."""
-        try:
-            self.table.check_key(key)
-        except ValueError as error:
-            raise MaskError(str(error)) from None
+        return cls(table, key, spill, secret)
 
     def said(self, error: AttributeValueError) -> str:
-        """What is wrong with an item, without values when the contract hides any."""
+        """What is wrong with an item; without values when the contract hides any."""
         return error.without_values(self.table.shown(error.path)) if self.table.hides else str(error)
 
     def policy(self, where: tuple[Step, ...]) -> Policy:
-        """What the contract says of a path."""
-        return self.table.policy(where)
+        """What the contract says of a path; a key that is too long for its column is always quarantined."""
+        policy = self.table.policy(where)
+        if len(where) == 1 and where[0] in self.key:
+            return replace(policy, oversize="quarantine", key=True)
+        return policy
 
     def masked(self, mask: Mask, text: str) -> str | None:
         """What is written in a text's place."""
@@ -109,10 +94,10 @@ class Rules:
 
 
 def add_misfits(total: Misfits, more: Misfits) -> None:
-    """Adds counts to a total; those of paths beyond the first thousand share one entry by what happened."""
+    """Adds counts to a total; paths beyond the first thousand share one entry for each thing that can happen."""
     for (what, path), count in more.items():
-        told = (what, path) in total or len(total) < MAX_PATHS
-        total[what, path if told else OTHER_PATHS] += count
+        separate = (what, path) in total or len(total) < MAX_PATHS
+        total[what, path if separate else OTHER_PATHS] += count
 
 
 def pieces(text: str) -> list[str]:

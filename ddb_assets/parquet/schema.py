@@ -30,7 +30,7 @@ PLAIN: frozenset[Descriptor] = frozenset({"S", "N", "BOOL", "NULL", "M", "L"})
 
 
 class SchemaError(DdbAssetsError):
-    """The stored schema of a table does not go with a run: with its identity, or with what its contract asks for."""
+    """The stored schema of a table does not match a run: its identity, or what its contract asks for."""
 
 
 class _Document(BaseModel):
@@ -47,8 +47,8 @@ class Node(_Document):
     those of `other`, a JSON node without a name: values that fit no column, which go to `_ddb_extra`.
     `opaque` is a JSON column of the root with maps that have data for names: Arrow cannot be told of all, so its values
     are read one by one, and the rest of the row is not; `fields` are those known before.
-    `former` is the column that a path had before the contract's `nested` became true of it: what is no list or map stands
-    there as before.
+    `former` is the column that a path had before the contract's `nested` applied: values that are not the declared list or
+    map still go there.
     `order` is the place of the column among all of the table, by when it was first seen. `form` is how the texts of a
     time column are written (`timestamps.py`).
     """
@@ -94,8 +94,8 @@ class Change(_Document):
 class Schema(_Document):
     """One version of a table's schema; version 0 is the empty schema nobody has stored.
 
-    Columns of order up to `settled` stand in a stored version, so there may be data in them. `id` is that of the line of
-    documents that grew from one first version; `table_arn` is the table's, `identity` that of the rows that were written
+    Columns of order up to `settled` stand in a stored version, so there may be data in them. `id` is that of the history
+    that grew from one first version; `table_arn` is the table's, `identity` that of the rows that were written
     with this version.
     """
 
@@ -131,9 +131,24 @@ class Schema(_Document):
         )
         return (root, *_children(self.root, (), keys, ()))
 
-    def columns(self) -> Iterator[tuple[tuple[str | None, ...], Node]]:
-        """Every node that is a column, with its full path."""
-        return (found for found in walk(self.root) if found[1].name and found[1].kind != "list")
+    def columns(self) -> Iterator[tuple[tuple[str | None, ...], str, Node]]:
+        """Every node that is a column, with its full path and its relation."""
+        return _columns(self.root, (), self.table)
+
+
+def _columns(
+    node: Node, path: tuple[str | None, ...], relation: str
+) -> Iterator[tuple[tuple[str | None, ...], str, Node]]:
+    if node.former:
+        yield path, relation, node.former
+    if node.kind == "list":
+        if node.element:
+            yield from _columns(node.element, (*path, None), node.name or "")
+    elif node.kind == "map":
+        for name, field in node.fields.items():
+            yield from _columns(field, (*path, name), relation)
+    elif node.name:  # an excluded path has no column
+        yield path, relation, node
 
 
 def walk(node: Node, path: tuple[str | None, ...] = ()) -> Iterator[tuple[tuple[str | None, ...], Node]]:

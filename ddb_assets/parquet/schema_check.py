@@ -1,7 +1,7 @@
-"""Whether a schema document is one that flattening can have written, so that nothing further down has to ask.
+"""Whether a schema document is one that flattening can have written, so that no other code has to check.
 
-What the fields mean is said in `schema.py`. A document that a person edited, or that was cut short and mended, is refused
-here, with the path at which it is wrong.
+What the fields mean is said in `schema.py`. A document that was edited or damaged is refused here, with the path
+at which it is wrong.
 """
 
 import re
@@ -28,7 +28,7 @@ _OF_TYPES = {
     "TIMESTAMP": {"S", "N"},
     "TIMESTAMPTZ": {"S", "N"},
 }
-"""The descriptors that a column of a type reads, declared or not; text takes any."""
+"""The descriptors that a column of a type can read; text columns read any."""
 
 
 def check(schema: "Schema") -> None:
@@ -36,11 +36,11 @@ def check(schema: "Schema") -> None:
     if len(set(schema.key)) < len(schema.key) or not all(schema.key) or len(schema.key) > 2:
         raise ValueError(f"the key is {schema.key}: one attribute or two different ones")
     if schema.root.kind != "map":
-        raise ValueError("its root is no map")
+        raise ValueError("its root is not a map")
     for attribute in schema.key:
         node = schema.root.fields.get(attribute)
         if node and not (node.kind == "value" and node.name):
-            raise ValueError(f"the key attribute {attribute!r} is no column")
+            raise ValueError(f"the key attribute {attribute!r} is not a column")
     _check_node(schema.root, ())
     for relation in schema.relations(incremental=True):
         _check_distinct([column.name for column in relation.columns], f"columns of {relation.name!r}")
@@ -63,19 +63,25 @@ def _check_node(node: "Node", path: tuple[Step, ...], *, in_json: bool = False) 
         _check_node(node.element, (*path, None), in_json=below)
     if node.other:
         _check_node(node.other, path, in_json=True)
+    if node.former:
+        _check_node(node.former, path)
 
 
 def _problems(node: "Node", *, in_json: bool) -> Iterator[str]:
     if in_json:
         if node.kind != "json" or node.name:
-            yield "what stands below JSON is JSON without a column of its own"
+            yield "a node below JSON must be JSON without a column"
         return
     if node.kind == "list" and not (node.name and {*node.accepts} & {"L", "SS", "NS", "BS"}):
-        yield "a list has a relation's name, and reads lists or sets"
+        yield "a list must have a relation's name, and read lists or sets"
     if node.kind == "map" and (node.name or node.type or "M" not in node.accepts):
-        yield "a map is no column itself"
+        yield "a map is not a column"
+    if node.former and not node.former.name:
+        yield "its former column has no name"
     if node.kind == "value" and not node.name:
         yield "a column has no name"
+    if node.former and (node.kind not in {"map", "list"} or node.former.kind not in {"value", "json"}):
+        yield "only a list or a map can have a former column"
     if node.kind in {"value", "json"} and node.name:
         yield from _column_problems(node)
 
@@ -93,7 +99,7 @@ def _column_problems(node: "Node") -> Iterator[str]:
     if node.kind == "value" and not {*node.accepts} - {"NULL"} <= _OF_TYPES.get(type_.name, {"S", "N", "B", "BOOL"}):
         yield f"a column of type {type_} is said to read {', '.join(node.accepts)}"
     if node.form and not (_FORM.fullmatch(node.form) and type_.name in _TIMES):
-        yield f"{node.form!r} is no form of a {type_}"
+        yield f"{node.form!r} is not a form of {type_}"
 
 
 def _said(path: tuple[Step, ...]) -> str:

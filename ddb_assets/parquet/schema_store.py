@@ -26,7 +26,7 @@ VERSION_FILE = re.compile(r"/([0-9]{6})\.json$")
 
 
 class SchemaStoreError(DdbAssetsError):
-    """A schema document cannot be read, is not of the table whose folder it is in, or was stored by another run first."""
+    """A schema document cannot be read, is not of the table whose folder it is in, or another run stored it first."""
 
 
 class SchemaStore:
@@ -36,7 +36,7 @@ class SchemaStore:
         self.storage, self.root = storage, root.rstrip("/")
 
     def latest(self, table: str) -> Schema | None:
-        """The newest version, or None when the table has none. Raises SchemaStoreError when it is not a document of it."""
+        """The newest version, or None when the table has none. Raises SchemaStoreError when it belongs to another."""
         found = {
             int(m[1]): e.uri for e in self.storage.list(join(self.root, table)) if (m := VERSION_FILE.search(e.uri))
         }
@@ -46,8 +46,8 @@ class SchemaStore:
         schema = read_schema(found[version], self.storage.read(found[version], most=MAX_BYTES))
         if (schema.table, schema.version) != (table, version):
             raise SchemaStoreError(
-                f"{found[version]} says that it is version {schema.version} of {schema.table!r}, but it lies in the place "
-                f"of version {version} of {table!r}: put the document of that table back"
+                f"{found[version]} is version {schema.version} of {schema.table!r}, but has the name of version {version} of "
+                f"{table!r}: put the document of that table back"
             )
         return schema
 
@@ -65,7 +65,7 @@ class SchemaStore:
 
 
 def read_schema(uri: str, document: bytes) -> Schema:
-    """A schema document. Raises SchemaStoreError for one that is damaged, or of a version of this package that came later."""
+    """A schema document. Raises SchemaStoreError when it is damaged, or a later version of this package wrote it."""
     try:
         return Schema.model_validate_json(document)
     except ValidationError as error:
@@ -73,12 +73,12 @@ def read_schema(uri: str, document: bytes) -> Schema:
         where = ".".join(map(str, first["loc"])) or "the document"
         raise SchemaStoreError(
             f"the schema document {uri} cannot be read: {where}: {first['msg']}. If a newer ddb-assets wrote it, use that; "
-            "if it is damaged, bring it back from a backup: columns would change their names without it"
+            "if it is damaged, restore it from a backup: without it columns would change their names"
         ) from None
 
 
 class HeldSchemas(SchemaStore):
-    """A store that keeps what it is given back until `release`: nothing is published before it is loaded."""
+    """A store that holds what it is given until `release`: nothing is published before it is loaded."""
 
     def __init__(self, storage: "Storage", root: str) -> None:
         super().__init__(storage, root)
@@ -86,16 +86,16 @@ class HeldSchemas(SchemaStore):
         self._profile: tuple[str, bytes] | None = None
 
     def publish(self, schema: Schema) -> bool:
-        """Keeps the version; whether it is the first of its number is found out when it is released."""
+        """Holds the version; `release` finds out whether another writer was first."""
         self._schema = schema
         return True
 
     def keep_profile(self, table: str, profile: bytes) -> None:
-        """Keeps the profile."""
+        """Holds the profile."""
         self._profile = table, profile
 
     def release(self) -> None:
-        """Stores what was kept. Raises SchemaStoreError when another writer has stored that version first."""
+        """Stores what was held. Raises SchemaStoreError when another writer has stored that version first."""
         if self._schema and not super().publish(self._schema):
             raise SchemaStoreError(
                 f"{self.uri(self._schema)} was stored by another run at the same time: run this again"
@@ -106,7 +106,7 @@ class HeldSchemas(SchemaStore):
 
 
 def begin(table: "Table", key: "KeySchema", export: "Export") -> Schema:
-    """The empty schema of a new line of documents."""
+    """The empty schema of a new history of documents."""
     return Schema(table=table.name, id=secrets.token_hex(8), table_arn=export.table_arn, key=key.attributes)
 
 

@@ -1,4 +1,4 @@
-"""Values as they can stand in JSON that SUPER keeps exactly; what plain JSON then no longer tells goes to `$types`.
+"""Values as they can stand in JSON that SUPER keeps exactly; what plain JSON cannot show goes to `$types`.
 
 SUPER holds no text over 65,535 bytes, perhaps none with U+0000 (reports differ), and numbers like DECIMAL, of 38 digits.
 """
@@ -22,12 +22,12 @@ PIECES = "[]"
 ENCODED = "S64"
 """The type, in `$types`, of a text that holds U+0000 and stands as base64 of its UTF-8."""
 ESCAPED = "M0"
-"""The type, in `$types`, of a map whose names are escaped, for one holds U+0000: that is `\\0`, a backslash `\\\\`."""
+"""The type, in `$types`, of a map whose names are escaped, because one holds U+0000: that is `\\0`, a backslash `\\\\`."""
 _WIDE = Context(prec=200)
 
 
 def plain_scalar(descriptor: str, payload: Any, path: Path, types: Types) -> Any:
-    """What stands in JSON for the payload of a value that is no map, list or text."""
+    """The JSON for the payload of a value that is not a map, list or text."""
     match descriptor:
         case "N":
             return _number(payload, path, types)
@@ -48,14 +48,14 @@ def plain_scalar(descriptor: str, payload: Any, path: Path, types: Types) -> Any
 
 def plain_text(text: str, path: Path, types: Types) -> str | list[str]:
     """A text as it can stand in SUPER: without U+0000, which SUPER may not take, and in pieces if it is too long."""
-    told = ""
+    type_ = ""
     if NUL in text:
-        text, told = base64.b64encode(text.encode()).decode(), ENCODED
+        text, type_ = base64.b64encode(text.encode()).decode(), ENCODED
     if len(text.encode()) > MAX_VARCHAR:
-        types[extra_path(path)] = (told or "S") + PIECES
+        types[extra_path(path)] = (type_ or "S") + PIECES
         return pieces(text)
-    if told:
-        types[extra_path(path)] = told
+    if type_:
+        types[extra_path(path)] = type_
     return text
 
 
@@ -69,7 +69,7 @@ def plain_map(members: dict[str | int, Any], path: Path, types: Types) -> dict[s
 
 
 def _number(payload: str, path: Path, types: Types) -> Any:
-    """A number as JSON has it; as a text, with its type told, when SUPER's DECIMAL would not hold all its digits."""
+    """A number as JSON has it; as a text, with its type noted, when SUPER's DECIMAL would not hold all its digits."""
     text = number_text(payload)
     if len(text) <= MAX_PRECISION and not {"e", "E"} & set(text):
         return orjson.Fragment(text)

@@ -26,12 +26,12 @@ _LOOSE = (
     r"(?P<seconds>:[0-5][0-9])?(?:[.,](?P<fraction>[0-9]{1,12}))?"
     r"(?P<zone>Z|z|(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3])(?::?(?P<minutes>[0-5][0-9]))?)?$"
 )
-"""Every other way of ISO 8601 to write a time: offsets, minutes only, more digits than microseconds."""
+"""Other ways to write a time in ISO 8601: offsets, minutes only, more digits than microseconds."""
 _LOOSE_TEXT = re.compile(_LOOSE.removeprefix("^").removesuffix("$"), re.ASCII)
 EPOCH_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 """Forms of numbers that are times since 1970 UTC, and the microseconds of one."""
 _EPOCHS = {"s": (10**8, 10**11), "ms": (10**11, 10**14), "us": (10**14, 10**17)}
-"""Which magnitudes are which: all of them are the years 1973 to 5138. What is smaller or larger is no time."""
+"""The magnitudes of each unit: all of them are the years 1973 to 5138. Smaller and larger numbers are not times."""
 
 
 def form(text: str) -> str | None:
@@ -75,7 +75,7 @@ def _instant(found: "re.Match[str] | None", type_: SqlType) -> datetime | None:
     if found is None or type_.name == "DATE" or (found["fraction"] and not found["seconds"]):
         return None
     if not found["zone"] and type_.name == "TIMESTAMPTZ":
-        return None  # nobody knows which instant that is
+        return None  # its instant is unknown
     micros = int((found["fraction"] or "")[:6].ljust(6, "0"))
     local = datetime.fromisoformat(f"{found['day']}T{found['clock']}{found['seconds'] or ':00'}")
     offset = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
@@ -84,7 +84,7 @@ def _instant(found: "re.Match[str] | None", type_: SqlType) -> datetime | None:
 
 
 def epoch(number: Decimal, type_: SqlType) -> datetime | None:
-    """A number of seconds, milliseconds or microseconds since 1970, told apart by magnitude; None for any other."""
+    """A number of seconds, milliseconds or microseconds since 1970, distinguished by magnitude; None for any other."""
     if type_.name == "DATE":
         return None
     for unit, (least, most) in _EPOCHS.items():
@@ -99,8 +99,8 @@ def epoch_form(digits: int) -> str:
     return next((unit for unit, (_, most) in _EPOCHS.items() if 10 ** (digits - 1) < most), "us") if digits else "s"
 
 
-def loose_column(texts: pl.Series, type_: SqlType) -> pl.Series:
-    """`parse_loosely` for a column of texts in other forms than ISO 8601 in UTC; null for what the exact path must tell."""
+def loose_column(texts: pl.Series, type_: SqlType, *, epochs: bool) -> pl.Series:
+    """`parse_loosely` for a column of texts in other forms than ISO 8601 in UTC; null for what is left to the exact path."""
     if type_.name == "DATE":
         return pl.repeat(None, len(texts), dtype=type_.polars, eager=True)
     found = texts.str.extract_groups(_LOOSE).struct.unnest()
@@ -114,7 +114,9 @@ def loose_column(texts: pl.Series, type_: SqlType) -> pl.Series:
     )
     column = found.select(pl.when(pl.col("zone").is_not_null()).then(utc)).to_series()
     column = column.set(column.dt.year() > MAXYEAR, None)
-    return column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
+    column = column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
+    numbers = [epoch_column(texts, type_, unit) for unit in EPOCH_UNITS] if epochs else []
+    return pl.select(pl.coalesce(column, *numbers)).to_series()
 
 
 def epoch_column(texts: pl.Series, type_: SqlType, unit: str) -> pl.Series:

@@ -1,4 +1,4 @@
-"""The keys of lines that could not become rows: their items are there, so the rows that they had must not be deleted.
+"""The keys of lines that could not become rows: their items exist, so their previous rows must not be deleted.
 
 A line is quarantined for a bad value more often than for a bad key. What can still be read of it is the key and, in an
 incremental export, the time of the write. What the load does with them is `warehouse/unread.py`.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ddb_assets.resources.storage import Storage
 
 MAX_UNREAD = 100_000
-"""Keys kept of one export. Further ones count as not readable, and then a full export deletes nothing that it lacks."""
+"""Keys kept of one export. Further ones count as unreadable; then a full export deletes no row that it lacks."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class UnreadKey:
 
 
 def unread_key(line: str, names: Sequence[str], times: tuple[int, int], *, incremental: bool) -> UnreadKey | None:
-    """The key of a quarantined line, or None when it cannot be told. `times` are those of the export's versions.
+    """The key of a quarantined line, or None when it is in doubt. `times` are those of the export's versions.
 
-    A name that stands twice in an object says nothing. A write whose time cannot be read counts as the window's last.
+    A name that occurs twice in an object is ignored. A write without a readable time counts as the window's last.
     """
     try:
         record = json.loads(line, object_pairs_hook=_unambiguous)
@@ -78,7 +78,7 @@ def write_unread(
 ) -> Relation | None:
     """Writes the keys that rows of the root relation can have, each once; None when there are none.
 
-    `node` is the schema's root. A key that no row can have is left out. So is one that fits no key column, and its item
+    `node` is the schema's root. A key that no row can have is left out. So is one that does not fit its column, and its item
     counts as one without a key.
     """
     columns = (*root.keys, *(c for c in root.columns if c.role == "version"))
@@ -91,8 +91,7 @@ def write_unread(
     if not rows:
         return None
     frame = pl.DataFrame([(*key, version) for key, version in rows.items()], schema=dtypes(relation), orient="row")
-    part = write_part(storage, uri, frame)
-    return relation.model_copy(update={"rows": part.rows, "parts": (part,)})
+    return relation.with_parts([write_part(storage, uri, frame, rules.table.warehouse.compression)])
 
 
 def _key_values(keys: Image, root: Relation, node: Node, rules: Rules) -> tuple[Any, ...] | None:

@@ -1,4 +1,4 @@
-"""What was seen, without what a contract hides: all that schemas and profiles may know.
+"""What was seen, without what a contract hides: schemas and profiles may know no more.
 
 Below an excluded path, and in a value that is hidden as a whole, names are data too: a map may have addresses for names.
 """
@@ -14,7 +14,7 @@ _ARRAYS: tuple[Descriptor, ...] = ("L", "SS", "NS", "BS")
 
 
 def visible(seen: Seen, table: Table, path: tuple[Step, ...] = ()) -> Seen:
-    """What was seen at a path and below it, as far as the contract lets it be seen."""
+    """What was seen at a path and below it, without what the contract hides."""
     if not table.hides:
         return seen
     policy = table.policy(path)

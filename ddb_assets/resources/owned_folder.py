@@ -1,9 +1,9 @@
-"""Folders that the project fills: refused when anything else lies in them, cleared of nothing but its own files.
+"""Folders that the project fills: refused when they hold anything else, and only its own files are ever deleted.
 
 A folder is written beside what is there, under names that carry a run's id, and then switched by one file that lists the
-new content. Only after that are the files of the former content deleted. What is ours is what such a list names, or what
-carries the id of a run whose claim lies in the folder: a run that was killed leaves its claim, and the next one that ends
-clears up after both. Everything that replaces or deletes the content of a folder goes through here.
+new content. Then the files of the previous content are deleted. A file is ours when such a list names it, or when it carries
+the id of a run whose claim is in the folder: a run that was killed leaves its claim, and the next run that ends clears up
+after it. Everything that replaces or deletes the content of a folder goes through here.
 """
 
 import json
@@ -29,7 +29,7 @@ class FolderError(DdbAssetsError):
 def normalized(folder: str, sources: Iterable[str] = ()) -> str:
     """The folder's absolute path or s3:// URI without a slash at its end.
 
-    Raises FolderError for an empty name, a root, a bucket as a whole, and a folder that is one of `sources` or holds one.
+    Raises FolderError for an empty name, a root, a bucket as a whole, and a folder that is, or holds, one of `sources`.
     """
     if not folder.strip():
         raise FolderError(
@@ -68,11 +68,10 @@ def refuse_others(folder: str, present: Iterable[str], is_ours: Callable[[str], 
 
 
 class OwnedFolder:
-    """One folder and the run that fills it. `listed` are the URIs that its present list names, with the list itself.
+    """One folder and the run that fills it. `listed` are the URIs that its present list names, and that of the list.
 
-    Raises FolderError when a file lies there that neither the list names nor a claimed run has written; nothing has been
-    touched then. `fixed` are names that a run writes without its id: after a run that was killed they are ours, too.
-    `permanent` tells of files of ours that stay whatever happens, for others refer to them.
+    Raises FolderError, before anything is touched, for a file that neither the list names nor a claimed run has written.
+    `permanent` says which files of ours stay whatever happens, because others refer to them.
     """
 
     def __init__(
@@ -81,14 +80,13 @@ class OwnedFolder:
         folder: str,
         listed: Iterable[str],
         *,
-        fixed: Iterable[str] = (),
         permanent: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.storage, self.uri = storage, folder
         self.run = secrets.token_hex(RUN_DIGITS // 2)
         present = [entry.uri for entry in storage.list(folder)]
         runs = self._known_runs(present)
-        known = {*listed, *(self.named(name) for name in (fixed if runs else ()))}
+        known = set(listed)
         refuse_others(
             folder,
             present,
@@ -96,8 +94,9 @@ class OwnedFolder:
         )
         self._former = {uri for uri in present if not permanent(uri)}
         self._written: list[str] = []
+        self._switched = False
         self._claim = self.named(f"{CLAIM}{self.run}.json")
-        # whoever finds this claim knows the former runs too: once the list names the new files, nothing else does
+        # names the previous runs too: once the list names the new files, only this claim says that theirs are ours
         former = sorted({_run_of(uri) for uri in self._former} - {""})
         storage.write(self._claim, json.dumps({"former": former}).encode())
 
@@ -106,38 +105,40 @@ class OwnedFolder:
         return join(self.uri, name)
 
     def new(self, folder: str, name: str) -> str:
-        """A URI that nothing has yet, for a file of this run: `<folder>/<name>` with the run's id before its ending."""
+        """A new URI for a file of this run: `<folder>/<name>` with the run's id before its ending."""
         stem, dot, ending = name.partition(".")
         uri = join(self.uri, folder, f"{stem}-{self.run}{dot}{ending}")
         self._written.append(uri)
         return uri
 
-    def fixed(self, name: str) -> str:
-        """The URI of a file of this run that has one name in every run."""
-        uri = self.named(name)
-        if uri not in self._former:
-            self._written.append(uri)
-        return uri
-
     def wrote(self, uri: str) -> None:
-        """Notes a file that this run made under a name of its own choice."""
+        """Notes a file that this run wrote under another name."""
         self._written.append(uri)
 
     def check(self) -> None:
-        """Raises FolderError when another run has taken the folder over and cleared this one away."""
+        """Raises FolderError when another run has replaced the content and deleted this run's files."""
         if not self.storage.exists(self._claim):
             raise FolderError(f"another run has written to {self.uri} at the same time: run this again")
 
+    def switch(self, name: str, data: bytes) -> None:
+        """Writes the list that makes the new content the folder's own."""
+        self._switched = True  # before the write: a write that seems to fail may have succeeded
+        self.storage.write(self.named(name), data)
+
     def finish(self, listed: Iterable[str]) -> None:
-        """Deletes what the folder held before and this run wrote in vain; `listed` are the files of the list now written."""
+        """Deletes the previous content and files that this run did not need; `listed` are the files of the new list."""
         kept = set(listed)
         gone = [uri for uri in (*self._former, *self._written, self._claim) if uri not in kept]
         self.storage.delete([uri for uri in gone if not self._claimed(uri)])
-        self.storage.delete([uri for uri in gone if self._claimed(uri)])  # last: by them the others are known for ours
+        self.storage.delete([uri for uri in gone if self._claimed(uri)])  # last: they prove that the others are ours
 
     def give_up(self) -> None:
-        """Deletes what this run wrote; what the folder held before is as it was."""
-        self.storage.delete([*self._written, self._claim])
+        """Deletes what this run wrote, so that the folder is as it was. Once the list may name these files, it does nothing.
+
+        Then the claim stays, and the next run that ends clears up.
+        """
+        if not self._switched:
+            self.storage.delete([*self._written, self._claim])
 
     def _known_runs(self, present: Iterable[str]) -> set[str]:
         """The runs whose claims are present, and those that they name."""

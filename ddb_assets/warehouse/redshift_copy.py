@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ddb_assets.column_type import MAX_VARBYTE, SqlType
+from ddb_assets.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
 from ddb_assets.parquet.report import Part, Relation
 from ddb_assets.resources.storage import Storage, is_s3, join, split_s3
 from ddb_assets.warehouse.conversion import staged
@@ -75,12 +75,10 @@ def _bytes_of_wide(relation: Relation) -> dict[str, int]:
 
     No more than that, because older Redshift versions allow 1,024,000 bytes at most.
     """
-    wide = {name for part in relation.parts for name in part.long}
-    return {name: max(_longest(part, name) for part in relation.parts) for name in wide}
-
-
-def _longest(part: Part, column: str) -> int:
-    return int(part.measures[column].most or 0) if part.measures else MAX_VARBYTE
+    if not relation.measures:
+        return {name: MAX_VARBYTE for part in relation.parts for name in part.long}
+    texts = [column.name for column in relation.columns if SqlType.parse(column.type).name in {"VARCHAR", "SUPER"}]
+    return {name: size for name in texts if (size := int(relation.measures[name].most or 0)) > MAX_VARCHAR}
 
 
 def _other_types(relation: Relation, wide: Mapping[str, int]) -> dict[str, pa.DataType]:

@@ -182,7 +182,7 @@ class SelfTest:
         uri = f"{self.folder}/{self.schema}-{len(self.written):03}.parquet"
         self.written.append(uri)
         part = write_part(self.storage, uri, pl.DataFrame(full, schema=types, orient="row"), compression)
-        return Relation(name=name, path=(), columns=tuple(columns), rows=len(rows), parts=(part,))
+        return Relation(name=name, path=(), columns=tuple(columns)).with_parts([part])
 
     def _report(
         self,

@@ -10,8 +10,7 @@ import math
 from decimal import Context, Decimal
 
 from ddb_assets.column_type import MAX_PRECISION, SqlType
-from ddb_assets.parquet.measure import MODULUS, added
-from ddb_assets.parquet.report import Column, Measure, Relation
+from ddb_assets.parquet.report import MODULUS, Column, Measure, Relation
 from ddb_assets.warehouse.protocol import LoadError, Warehouse
 from ddb_assets.warehouse.sql import Statement, Table
 
@@ -22,18 +21,17 @@ _ALMOST = 1e-12  # a server may write a DOUBLE with 15 digits
 
 
 def check_values(warehouse: Warehouse, relation: Relation, stage: Table) -> None:
-    """Raises LoadError for a column whose staged values are others than the report says; parts of old reports say nothing.
+    """Raises LoadError for a column whose staged values are others than the report says, if it has measures.
 
     The values themselves are not named: they may be some that a contract hides.
     """
-    if not all(part.measures for part in relation.parts):
+    expected = relation.measures
+    if not expected:
         return
-    names = {column.name for column in relation.columns}
-    if lacking := names - names.intersection(*(part.measures for part in relation.parts)):
+    if lacking := {column.name for column in relation.columns} - expected.keys():
         raise LoadError(
             f"the report measures no column {min(lacking)!r} of {relation.name!r}: flatten the export again"
         )
-    expected = {c.name: added(part.measures[c.name] for part in relation.parts) for c in relation.columns}
     for start in range(0, len(relation.columns), COLUMNS_AT_ONCE):
         columns = relation.columns[start : start + COLUMNS_AT_ONCE]
         (found,) = warehouse.fetch(_measured(stage, columns, expected))

@@ -82,9 +82,9 @@ def written(storage: Storage, name: str, columns: tuple[Column, ...], frames: It
     parts = []
     names = [column.name for column in columns]
     for number, frame in enumerate(frames):
-        parts.append(write_part(storage, f"s3://{BUCKET}/{name}/{number:05}.parquet", frame.select(names)))
+        parts.append(write_part(storage, f"s3://{BUCKET}/{name}/{number:05}.parquet", frame.select(names), "zstd"))
     made = relation(name.rpartition("/")[2], columns, ("lines",) if "__" in name else ())
-    return made.model_copy(update={"rows": sum(p.rows for p in parts), "parts": tuple(parts)})
+    return made.with_parts(parts)
 
 
 def frames(numbers: range, version: int) -> Iterator[pl.DataFrame]:

@@ -37,7 +37,7 @@ NAMES = [
     "A",
 ]
 INNER = ["a", "S", "back\\", '":', ' :"']
-"""In maps: few, as every path takes its time in every block."""
+"""Names in maps: few, because every path takes time in every block."""
 TEXTS = [
     "",
     "x",
@@ -85,7 +85,7 @@ class Line:
 
 
 class Lines:
-    """Makes lines, the same ones for the same seed; this share of them has a name that no other line has."""
+    """Makes lines, the same for the same seed; `own_names` is the share of lines with a name that no other line has."""
 
     def __init__(self, seed: int, own_names: float) -> None:
         self._random = random.Random(seed)
@@ -96,7 +96,7 @@ class Lines:
         chance = self._random.random
         attributes = Object([("pk", Object([("S", key)])), *self._fields(self._random.randint(0, 5))])
         good = True
-        if chance() < self._own_names:  # so that nothing but the count tells of it
+        if chance() < self._own_names:  # so that only the count shows it
             attributes.append((f"only {key}", self._value(1)))
         if chance() < 0.03:  # just allowed, or just not
             depth = self._random.choice([DEEPEST, DEEPEST + 1, 60, 100])
@@ -145,14 +145,16 @@ class Lines:
         return value
 
     def _repeat(self, found: Object) -> None:
-        """One of the object's names once more, with its value or another, before or after the first."""
+        """Repeats one of the object's names, with its value or another, before or after the first."""
         name, value = self._random.choice(found)
         other = self._random.choice([value, self._value(1), None, "x"])
         found.insert(self._random.randint(0, len(found)), (name, other))
 
     def _written(self, value: Any, blanks: float, escapes: float) -> str:
-        """The value's text; blanks around a member and everywhere in it, or nowhere, so that as many keys are hidden
-        from who counts `":` as are new to who reads it."""
+        """The value's text, with blanks around a member and everywhere in it, or nowhere.
+
+        So as many keys are hidden from a count of `":` as are unknown to the schema.
+        """
 
         def write(value: Any, blank: str) -> str:
             if isinstance(value, str):

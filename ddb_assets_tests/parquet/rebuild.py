@@ -40,7 +40,7 @@ def items_in(
 
 
 def by_value(value: Any) -> Any:
-    """What was rebuilt with texts, with numbers as Decimals."""
+    """Items that were rebuilt with texts, with numbers as Decimals."""
     match value:
         case N():
             return Decimal(value.text)
@@ -165,7 +165,7 @@ def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dic
         if kind == "BS":
             return {base64.b64decode(p) for p in plain}
         unknown = Node(kind="json", accepts=())
-        if kind != "L":  # a set's members can have types of their own too
+        if kind != "L":  # members of a set can have types as well
             return {_unplain(p, (*path, i), unknown, row, types, base) for i, p in enumerate(plain)}
         return [_unplain(p, (*path, i), node.element or unknown, row, types, base) for i, p in enumerate(plain)]
     if isinstance(plain, dict):

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.parquet.rules import KeyTypeError, MaskError
+from ddb_assets.parquet.key_type import KeyTypeError
+from ddb_assets.parquet.rules import MaskError
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets_tests.parquet.flattening import STORAGE, Flattening
 
@@ -194,10 +195,45 @@ def test_a_declared_length_is_a_limit(flattening: Flattening) -> None:
     assert outcome.extra("k1") == {"a": "123456"}
 
 
+@pytest.mark.parametrize("oversize", ["extra", "truncate", "spill", "quarantine"])
+def test_a_key_that_is_too_long_is_quarantined_whatever_happens_to_other_texts(
+    flattening: Flattening, oversize: str
+) -> None:
+    keys = ["abcdefghijK", "abcdefghijL", "abcdefghij"]
+    columns = {"pk": {"type": "VARCHAR(10)"}}
+    outcome = flattening([{"pk": {"S": key}} for key in keys], oversize=oversize, columns=columns)
+    assert [row["pk"] for row in outcome.rows()] == ["abcdefghij"]
+    assert {found["reason"] for found in outcome.quarantined} == {"pk has 11 bytes, its column can have 10"}
+    assert (outcome.report.unkeyed, outcome.report.misfits) == (2, {})
+
+
+@pytest.mark.parametrize("contract", ["freeze", "discard_value"])
+def test_a_key_that_outgrows_a_column_that_may_not_grow_is_quarantined(flattening: Flattening, contract: str) -> None:
+    learnt(flattening)
+    outcome = flattening([{"pk": {"S": "x" * 17}}, {"a": {"S": "y" * 17}}], contract=contract, oversize="truncate")
+    assert [(row["pk"], row["a"]) for row in outcome.rows()] == [("k1", "y" * 16)]
+    assert outcome.quarantined[0]["reason"] == "pk has 17 bytes, its column can have 16"
+
+
 @pytest.mark.parametrize("declared", ["TIMESTAMPTZ", "DATE", "SUPER", "BOOLEAN", "DOUBLE PRECISION"])
 def test_a_key_is_declared_as_what_keeps_keys_apart(flattening: Flattening, declared: str) -> None:
     with pytest.raises(KeyTypeError, match=r"pk is a key attribute, .* declare one of"):
         flattening([{"pk": {"S": "2026-01-01T00:00:00Z"}}], columns={"pk": {"type": declared}})
+
+
+@pytest.mark.parametrize("declared", ["BIGINT", "DECIMAL(18,2)", "VARBYTE(16)"])
+def test_a_key_of_texts_is_not_declared_as_what_holds_no_text(flattening: Flattening, declared: str) -> None:
+    """The texts 7 and 007 are two keys, and one number."""
+    with pytest.raises(KeyTypeError, match=r"pk is a key attribute of type S in DynamoDB, .* declare one that takes S"):
+        flattening([{"pk": {"S": "7"}}, {"pk": {"S": "007"}}], columns={"pk": {"type": declared}})
+
+
+@pytest.mark.parametrize("declared", ["BIGINT", "VARCHAR(16)"])
+def test_a_text_among_keys_that_are_numbers_is_quarantined(flattening: Flattening, declared: str) -> None:
+    keys = [{"N": "7"}, {"N": "8"}, {"S": "8"}]
+    outcome = flattening([{"pk": key} for key in keys], columns={"pk": {"type": declared}})
+    assert sorted(int(row["pk"]) for row in outcome.rows()) == [7, 8]
+    assert "key attribute 'pk' cannot be kept in its column" in outcome.quarantined[0]["reason"]
 
 
 @pytest.mark.parametrize("contract", ["evolve", "freeze", "discard_value", "discard_row"])

@@ -4,7 +4,9 @@ import json
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import orjson
 import pytest
 
 from ddb_assets.parquet import profile
@@ -29,6 +31,19 @@ def visits(numbers: range) -> list[dict[str, Any]]:
         }
         for n in numbers
     ]
+
+
+def test_a_line_is_parsed_once_for_all_columns_with_data_for_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flattening = Flattening(tmp_path)
+    items = [{"v": value, "w": value} for value in visits(range(60))]
+    assert flattening(items).types == {"pk": "VARCHAR(16)", "v": "SUPER", "w": "SUPER"}
+    parsed = Mock(side_effect=orjson.loads)
+    monkeypatch.setattr("ddb_assets.parquet.decode.orjson.loads", parsed)
+    flattening(items)
+    lines = [call.args[0] for call in parsed.call_args_list if '"Item"' in str(call.args[0])]
+    assert len(lines) == len(set(lines)) == len(items)
 
 
 def no_exact_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +95,11 @@ def test_images_of_which_nothing_is_kept_are_counted(tmp_path: Path, monkeypatch
         test_incremental.change(f"k{number}", OldImage={"v": before}, NewImage={"v": after})
         for number, (before, after) in enumerate(zip(visits(range(50)), visits(range(50, 100)), strict=True))
     ]
+    changes.append(test_incremental.change("new", NewImage={"v": next(iter(visits(range(100, 101))))}))
+    changes.append(test_incremental.change("deleted", OldImage={"v": next(iter(visits(range(101, 102))))}))
     outcome = test_incremental.flattened(tmp_path, changes)
     assert json.loads(outcome.row("k3")["v"])['user "53"'] == 53.5
+    assert json.loads(outcome.row("new")["v"])['user "100"'] == 100.5
 
 
 def test_the_profile_does_not_grow_with_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Declared types: the value in the column, and how else it was written beside it in `_ddb_extra`."""
+"""Declared types: the value is in the column, and any other way it was written in `_ddb_extra`."""
 
 import json
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ddb_assets.column_type import SqlType
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.parquet import timestamps
+from ddb_assets.parquet.exact import ExactPath
 from ddb_assets.parquet.flatten import flatten
 from ddb_assets.table import KeySchema
 from ddb_assets.table_yaml import read_table
@@ -93,6 +94,17 @@ def test_a_column_of_epochs_needs_nothing_beside(flattening: Flattening, tmp_pat
     assert [item["a"] for item in rebuild(str(tmp_path / "out1"))] == [1603758446, 1603758447, Decimal("1603758447.5")]
 
 
+@pytest.mark.parametrize("type_", ["TIMESTAMPTZ", "TIMESTAMP"])
+def test_texts_of_numbers_since_1970_do_not_need_the_exact_path(
+    flattening: Flattening, monkeypatch: pytest.MonkeyPatch, type_: str
+) -> None:
+    written = [S("2020-10-27T00:27:26Z"), S("1603758446"), S("1603758446000"), S("1603758446000000")]
+    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed an item back"))
+    outcome = declared(flattening, type_, *written)
+    assert in_column(outcome) == [NOON if type_ == "TIMESTAMPTZ" else NOON.replace(tzinfo=None)] * 4
+    assert beside(outcome)[1:] == ["1603758446", "1603758446000", "1603758446000000"]
+
+
 def test_numeric_texts(flattening: Flattening) -> None:
     outcome = declared(flattening, "DECIMAL(12,2)", S("12.5"), S("12.50"), N("7"), S("many"), S("1.234"))
     assert in_column(outcome) == [Decimal("12.50"), Decimal("12.50"), Decimal(7), None, None]
@@ -143,5 +155,5 @@ def test_both_paths_write_the_same(type_: str, values: list[dict[str, Any]]) -> 
 def test_the_loose_column_is_the_loose_parse() -> None:
     type_ = SqlType("TIMESTAMPTZ")
     written = ["2020-02-29T23:59:59.123456789-23:59", "2021-02-29T00:00:00+01", "2020-10-27t00:00:00+01"]
-    found = timestamps.loose_column(pl.Series(written), type_).to_list()
+    found = timestamps.loose_column(pl.Series(written), type_, epochs=True).to_list()
     assert found == [timestamps.parse_loosely(text, type_, epochs=True) for text in written]

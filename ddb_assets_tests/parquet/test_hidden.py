@@ -1,4 +1,4 @@
-"""What a contract hides is nowhere: a marker in every hidden value, in every shape, and a search of all that is written."""
+"""What a contract hides is written nowhere: each hidden value has a marker, and all that is written is searched for it."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ MARKED: list[dict[str, Any]] = [
     {"M": {"inner": {"S": MARKER}}},
     {"M": {"l": {"L": [{"N": DIGITS}]}}},
     {"M": {MARKER: {"S": MARKER}}},
-    {"N": MARKER},  # what follows belongs in quarantine
+    {"N": MARKER},  # the rest belongs in quarantine
     {"B": MARKER},
     {MARKER: {"S": "x"}},
     {"SS": [{"S": MARKER}]},
@@ -60,14 +60,14 @@ def wrapped(value: dict[str, Any], path: str, where: int) -> dict[str, Any]:
     steps = path.replace("[]", ".[]").split(".")[1:]
     above = steps[: len(steps) - where % (len(steps) + 1)]
     if above != steps and {"L", "SS", "NS"} & value.keys() if steps[len(above) :][:1] == ["[]"] else "M" in value:
-        above = steps  # at the place above, it would be what the contract knows, and not hidden
+        above = steps  # above, it would have the shape that the contract expects, and not be hidden
     for step in reversed(above):
         value = {"L": [value, {"NULL": True}]} if step == "[]" else {"M": {step: value}}
     return value
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """The bytes of every file below the folder but the exports; Parquet with what a reader of it sees."""
+    """The bytes of every file below the folder except the exports; Parquet also decoded."""
     found = {}
     for path in (p for p in folder.rglob("*") if p.is_file() and "bucket" not in p.parts):
         found[str(path)] = str(path).encode() + path.read_bytes()
@@ -115,7 +115,7 @@ def test_a_hidden_value_is_nowhere(
 ) -> None:
     path, attributes = contract
     masked = any("mask" in options for options in attributes["columns"].values())
-    # below a mask names are columns, that is documented; below anything else they are data
+    # below a mask, names are columns, as documented; below anything else they are data
     values = [(v, where) for v, where in hidden if not (masked and MARKER in str(v.get("M", {}).keys()))]
     items: list[dict[str, Any]] = [{"a": wrapped(value, path, where)} for value, where in values]
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
@@ -171,6 +171,41 @@ def test_a_value_of_another_shape_is_masked_whole(flattening: Flattening) -> Non
     outcome = flattening(items, columns={"c.e": {"mask": "sha256"}})
     assert len(outcome.extra("k1")["c"]) == len(outcome.extra("k2")["c"]) == 64
     assert outcome.report.misfits == {"extra": {"c": 2}}
+
+
+def hidden_later(flattening: Flattening, *exports: list[dict[str, Any]], hide: str, **contract: Any) -> dict[str, Any]:
+    """The columns that a load hides when the contract excludes a path only after these exports."""
+    for items in exports:
+        flattening(items, **contract)
+    outcome = flattening(exports[-1], columns={hide: {"exclude": True}}, **contract)
+    return dict(outcome.report.hidden[0].columns)
+
+
+def test_what_is_hidden_later_is_so_in_the_column_that_a_list_was_before(flattening: Flattening) -> None:
+    first: list[dict[str, Any]] = [{"tags": {"S": "s3cret"}}]
+    then: list[dict[str, Any]] = [{"tags": {"L": [{"S": "s3cret"}]}}]
+    assert hidden_later(flattening, first, then, hide="tags", nested={"tags": "child"}) == {
+        "orders": ("_ddb_extra", "tags"),
+        "orders__tags": ("_ddb_extra", "value"),
+    }
+
+
+def test_what_is_hidden_later_is_so_in_elements_that_have_no_column_for_it(flattening: Flattening) -> None:
+    wide: list[dict[str, Any]] = [{"l": {"L": [{"M": {"a": {"S": "x"}, "z": {"S": "s3cret"}}}]}}]
+    contract: dict[str, Any] = {"nested": {"l": "child"}, "max_width": 1}
+    first: list[dict[str, Any]] = [{"l": {"L": [{"M": {"a": {"S": "x"}}}]}}]
+    assert hidden_later(flattening, first, wide, hide="l[].z", **contract) == {
+        "orders": ("_ddb_extra",),
+        "orders__l": ("_ddb_extra",),
+    }
+
+
+def test_what_is_hidden_later_is_so_in_values_of_another_shape(flattening: Flattening) -> None:
+    items: list[dict[str, Any]] = [{"c": {"L": [{"M": {"e": {"S": "s3cret"}}}]}, "d": {"S": "x"}}]
+    assert hidden_later(flattening, items, hide="c.e", nested={"c": "child"}) == {
+        "orders": ("_ddb_extra",),
+        "orders__c": ("_ddb_extra", "e"),
+    }
 
 
 @pytest.mark.parametrize("hidden", [{"mask": "drop"}, {"exclude": True}])

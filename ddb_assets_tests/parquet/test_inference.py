@@ -1,8 +1,10 @@
 """What attribute paths become: types, sizes, names, maps and lists, and how that grows from export to export."""
 
+import os
 import threading
 from decimal import Decimal
 from typing import Any
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -10,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.column_type import SqlType, join, numeric
+from ddb_assets.parquet import output
 from ddb_assets.parquet.advice import advice
 from ddb_assets.parquet.names import column_name, relation_name
 from ddb_assets.parquet.parts import align
+from ddb_assets.parquet.report import Part
 from ddb_assets.parquet.schema import Schema, SchemaError
+from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets_tests.parquet.flattening import STORAGE, Flattening
 
 
@@ -132,11 +137,24 @@ def test_parts_written_before_a_column_widened_are_widened(flattening: Flattenin
     assert sum(part.rows for part in outcome.report.root.parts) == 2002
 
 
+def test_parts_are_widened_by_all_workers_at_once(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def waiting(*args: Any) -> Part | None:
+        both.wait()
+        return align(*args)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("ddb_assets.parquet.flatten.align", waiting)
+    outcome = flattening([{"l": {"L": [{"S": "x"}]}}], nested={"l": "child"})
+    assert [len(relation.parts) for relation in outcome.report.relations] == [1, 1]
+
+
 def test_a_part_written_with_its_columns_in_another_order_is_written_again(flattening: Flattening) -> None:
     outcome = flattening([{"a": {"S": "x"}, "b": {"N": "1"}}])
     (part,), columns = outcome.report.root.parts, outcome.report.root.columns
     swapped = outcome.report.root.model_copy(update={"columns": (columns[0], columns[2], columns[1], *columns[3:])})
-    again = align(STORAGE, part, outcome.report.root, swapped)
+    again = align(STORAGE, part, outcome.report.root, swapped, "zstd")
     assert again is not None
     assert pl.read_parquet(again.uri).columns == [column.name for column in swapped.columns]
 
@@ -176,7 +194,7 @@ def test_two_exports_flattened_at_once_end_on_a_version_that_covers_both(flatten
     latest = flattening.store.latest("orders")
     assert latest is not None
     assert latest.version == 2
-    assert {"only1", "only2"} <= {node.name for _, node in latest.columns()}
+    assert {"only1", "only2"} <= {node.name for _, _, node in latest.columns()}
     assert {outcome.report.schema_version for outcome in outcomes} == {1, 2}
 
 
@@ -230,6 +248,50 @@ def test_lists_as_child_relations_to_any_declared_depth(flattening: Flattening) 
         ("k0", 0, 0, "p"),
         ("k0", 0, 1, "q"),
     ]
+
+
+TURNS_OUT: list[list[dict[str, Any]]] = [[{"t": {"S": "2024-05-14T11:14:21Z"}}], [*s("x"), {"t": {"S": "no time"}}]]
+"""One block after the other: the first one's part has a time column that the second one makes one of texts."""
+
+
+def test_columns_that_another_run_stores_between_two_attempts_stay(
+    flattening: Flattening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rival(SchemaStore):
+        calls = 0
+
+        def latest(self, table: str) -> Schema | None:
+            self.calls += 1
+            if self.calls == 2:
+                flattening.store = SchemaStore(self.storage, self.root)
+                flattening([{"rival": {"N": "1"}}])
+            return super().latest(table)
+
+    flattening([{"first": {"S": "x"}}])
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    flattening.store = Rival(flattening.store.storage, flattening.store.root)
+    outcome = flattening(*TURNS_OUT)
+    assert (outcome.schema.version, outcome.types["t"]) == (3, "VARCHAR(32)")
+    assert {"first", "rival", "t", "a"} <= outcome.types.keys()
+
+
+def test_a_second_attempt_still_says_what_changed(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
+    flattening([{"a": {"S": "x"}}])
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    attempt = Mock(side_effect=output.attempt)
+    monkeypatch.setattr(output, "attempt", attempt)
+    outcome = flattening(*TURNS_OUT)
+    assert attempt.call_count == 2
+    assert outcome.schema.changes == outcome.flattened.changes
+    said = [change.what for change in outcome.flattened.changes]
+    assert (said[0], said[-1]) == ("new column t TIMESTAMPTZ", "t VARCHAR(16) -> VARCHAR(32)")
+
+
+def test_what_the_contract_changes_is_said_too(flattening: Flattening) -> None:
+    flattening(s("x"))
+    outcome = flattening(s("x"), columns={"a": {"mask": "sha256"}})
+    assert [change.what for change in outcome.flattened.changes] == ["a VARCHAR(16) -> VARCHAR(64)"]
+    assert not flattening(s("x"), columns={"a": {"mask": "sha256"}}).flattened.changes
 
 
 def test_a_type_that_cannot_widen_stays_beside_its_column(flattening: Flattening) -> None:

@@ -1,4 +1,4 @@
-"""Whatever freedom JSON gives a line, its item is kept whole or the line is in quarantine: nothing of it is lost."""
+"""However a line is written as JSON, its item is kept whole or the line is in quarantine: nothing is lost."""
 
 import os
 from pathlib import Path
@@ -19,11 +19,11 @@ from ddb_assets_tests.parquet.test_bad_lines import STORAGE, flattened, quaranti
 from ddb_assets_tests.parquet.texts import with_texts
 
 LINES = int(os.environ.get("JSON_LINES", "2000"))
-"""JSON_LINES=100000 makes so many."""
+"""JSON_LINES=100000 in the environment tests that many."""
 AT_ONCE = 1000
 BATCHES = -(-LINES // AT_ONCE)
 OWN_NAMES = 80
-"""In a batch; each is a column."""
+"""Names in a batch that only one line has; each is a column."""
 
 
 def one_after_the_other(folder: Path, *exports: list[list[bytes]]) -> Report:
@@ -103,7 +103,7 @@ def test_two_names_that_end_in_a_backslash_hide_no_name_that_stands_twice(tmp_pa
 def test_a_line_that_is_nested_too_deep_is_put_aside_and_teaches_nothing(
     depth: int, left: str, right: str, tmp_path: Path
 ) -> None:
-    """The schema has no node of it: it is what makes each level cost more than the one before."""
+    """The schema has no node for it: otherwise each level would cost more than the one before."""
     deep = f'{{"Item":{{"pk":{{"S":"z"}},"deep":{left * depth}{{"S":"x"}}{right * depth}}}}}'.encode()
     report = flattened(tmp_path, [[b'{"Item":{"pk":{"S":"k"}}}', deep]])
     (found,) = quarantined(report)

@@ -1,6 +1,7 @@
 """Where a flattened export goes: beside what is there, switched by the report, and nothing else in the folder is touched."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -32,14 +33,17 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def assert_holds_what_is_listed(out: Path, report: Report) -> None:
+    """Nothing is missing, nothing is left over."""
+    described = {out / name for name in ("report.json", "schema.json", "profile.json")}
+    assert {path for path in out.rglob("*") if path.is_file()} == {Path(uri) for uri in report.files} | described
+
+
 def test_a_folder_holds_what_the_report_lists_and_nothing_more(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for _ in range(2):
         report = run(tmp_path, out)
-        listed = {Path(uri) for uri in report.files} | {
-            out / name for name in ("report.json", "schema.json", "profile.json")
-        }
-        assert {path for path in out.rglob("*") if path.is_file()} == listed
+        assert_holds_what_is_listed(out, report)
     assert read_report(STORAGE, str(out)) == report
 
 
@@ -104,12 +108,54 @@ def test_a_run_that_cannot_write_its_report_leaves_the_content_before_it(
             raise StorageError("no space left")
         write(self, uri, data)
 
-    monkeypatch.setattr(Storage, "write", full)
-    with pytest.raises(StorageError):
-        run(tmp_path, out)
-    parts = {name: content for name, content in before.items() if name not in {"schema.json", "profile.json"}}
-    assert parts.items() <= files(out).items()
-    assert files(out).keys() == before.keys()
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "write", full)
+        with pytest.raises(StorageError):
+            run(tmp_path, out)
+    assert before.items() <= files(out).items()
+    assert_holds_what_is_listed(out, run(tmp_path, out))
+
+
+@pytest.mark.parametrize("error", [StorageError, KeyboardInterrupt])
+def test_a_run_that_cannot_delete_the_content_before_it_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    out, delete, calls = tmp_path / "out", Storage.delete, 0
+    run(tmp_path, out)
+
+    def ended_once(self: Storage, uris: Iterable[str]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise error
+        delete(self, uris)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete", ended_once)
+        with pytest.raises(error):
+            run(tmp_path, out)
+    assert all(STORAGE.exists(uri) for uri in read_report(STORAGE, str(out)).files)
+    assert_holds_what_is_listed(out, run(tmp_path, out))
+
+
+@pytest.mark.parametrize("name", ["report.json", "schema.json"])
+def test_a_report_whose_writing_seemed_to_fail_keeps_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """For example because the answer of S3 is lost."""
+    out, write = tmp_path / "out", Storage.write
+
+    def answer_lost(self: Storage, uri: str, data: bytes) -> None:
+        write(self, uri, data)
+        if uri.endswith(name):
+            raise StorageError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "write", answer_lost)
+        with pytest.raises(StorageError):
+            run(tmp_path, out)
+    assert all(STORAGE.exists(uri) for uri in read_report(STORAGE, str(out)).files)
+    assert_holds_what_is_listed(out, run(tmp_path, out))
 
 
 def test_texts_that_rows_refer_to_stay(tmp_path: Path) -> None:
@@ -147,10 +193,6 @@ def test_a_run_that_ends_at_any_file_keeps_nobody_out(
         with pytest.raises(error):
             run(tmp_path, out)
     assert kept.keys() <= files(out).keys()
-    if error is StorageError:
-        assert files(out).keys() == kept.keys()
-    report = run(tmp_path, out)
-    listed = {Path(uri) for uri in report.files} | {
-        out / name for name in ("report.json", "schema.json", "profile.json")
-    }
-    assert {path for path in out.rglob("*") if path.is_file()} == listed
+    if error is StorageError and name in {".parquet", ".jsonl"}:
+        assert files(out) == kept
+    assert_holds_what_is_listed(out, run(tmp_path, out))

@@ -1,12 +1,16 @@
-"""What a contract says of a path that is a column already: done where that is no lie, else refused with what to do."""
+"""What a contract says about a path that is already a column: applied where possible, else refused with what to do."""
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import polars as pl
 import pytest
 
+from ddb_assets.parquet import output
 from ddb_assets.parquet.agreement import check_agreement
-from ddb_assets.parquet.schema import SchemaError
+from ddb_assets.parquet.frames import dtypes
+from ddb_assets.parquet.schema import Schema, SchemaError
 from ddb_assets.table import Table
 from ddb_assets_tests.parquet.flattening import Flattening, Outcome
 from ddb_assets_tests.parquet.items import decoded
@@ -43,9 +47,7 @@ def test_a_declared_child_is_one_although_the_path_was_first_a_text(
     assert_rebuilt(outcome, LATER)
     again = flatten(LATER[::-1], first, nested={"lines": "child"})
     assert again.schema.version == outcome.schema.version
-    assert "new child relation orders__lines; what is no list stays in lines" in {
-        c.what for c in outcome.schema.changes
-    }
+    assert "new child relation orders__lines; other values stay in lines" in {c.what for c in outcome.schema.changes}
 
 
 def test_texts_and_lists_in_one_export(tmp_path: Path) -> None:
@@ -70,7 +72,7 @@ def test_a_declared_map_is_flattened_although_the_path_was_first_a_number(tmp_pa
 
 
 def test_a_list_that_was_json_becomes_a_child_with_a_full_export(tmp_path: Path) -> None:
-    """Which brings every row anew; its JSON column stays, and nobody else gets its name."""
+    """A full export brings every row again; the JSON column stays, and no other path gets its name."""
     flatten = Flattening(tmp_path)
     flatten(LATER)
     outcome = flatten(LATER, nested={"lines": "child"})
@@ -96,6 +98,11 @@ def test_lists_that_went_to_extra_become_a_child_too(tmp_path: Path) -> None:
     assert_rebuilt(outcome, items)
 
 
+def test_a_declared_map_is_flattened_although_lists_are_seen_more_often(flattening: Flattening) -> None:
+    outcome = flattening([{"a": {"M": {"b": {"S": "x"}}}}, {"a": {"L": []}}, {"a": {"L": []}}], nested={"a": "flatten"})
+    assert [(row["a"], row["a__b"]) for row in outcome.rows()] == [(None, "x"), ("[]", None), ("[]", None)]
+
+
 def test_in_a_window_it_is_refused_with_what_to_do(tmp_path: Path) -> None:
     schema = Flattening(tmp_path)(LATER).schema
     contract = Table.model_validate({"table": "Orders", "nested": {"lines": "child"}})
@@ -112,23 +119,47 @@ def test_in_a_window_it_is_refused_with_what_to_do(tmp_path: Path) -> None:
         (
             {},
             {"columns": {"a": {"rename": "b"}}},
-            r"a: its values are in column a, .*`rename: b`.* begin the table anew",
+            r"a: its values are in column a, .*`rename: b`.* start the table over",
         ),
         ({"columns": {"a": {"rename": "b"}}}, {"columns": {"a": {"rename": "c"}}}, "a: its values are in column b"),
-        ({}, {"nested": {"m": "json"}}, r"m: its values are in columns, .*`nested: json`.* begin the table anew"),
+        ({}, {"nested": {"m": "json"}}, r"m: its values are in columns, .*`nested: json`.* start the table over"),
         ({"nested": {"l": "child"}}, {"nested": {"l": "json"}}, "l: its values are in child relation orders__l"),
         ({}, {"nested": {"a": "json"}}, "a: its values are in column a"),
+        (
+            {},
+            {"columns": {"a": {"type": "SUPER"}}},
+            r"a: its values are in column a, .*`type: SUPER`.* start the table over",
+        ),
+        ({}, {"columns": {"m": {"type": "BIGINT"}}}, "m: its values are in columns, .*`type: BIGINT`"),
+        ({}, {"columns": {"j": {"type": "VARCHAR(9)"}}}, "j: its values are in JSON column j"),
+        ({"nested": {"l": "child"}}, {"columns": {"l": {"type": "SUPER"}}}, "l: its values are in child relation"),
     ],
 )
 def test_what_would_be_half_true_is_refused(
     tmp_path: Path, before: dict[str, Any], after: dict[str, Any], message: str
 ) -> None:
     flatten = Flattening(tmp_path)
-    item = {"a": {"S": "x"}, "m": {"M": {"x": {"S": "y"}}}, "l": {"L": [{"S": "z"}]}}
+    item: dict[str, Any] = {"a": {"S": "x"}, "m": {"M": {"x": {"S": "y"}}}, "l": {"L": [{"S": "z"}]}, "j": {"L": []}}
     flatten([item], **before)
     with pytest.raises(SchemaError, match=message):
         flatten([item], **after)
     assert flatten([item], **before).report.rows["orders"] == 1
+
+
+@pytest.mark.parametrize("later", [{"S": "x"}, {"L": [{"N": "1"}]}], ids=str)
+def test_a_column_of_nothing_but_null_can_be_declared_json(flattening: Flattening, later: dict[str, Any]) -> None:
+    columns = {"a": {"type": "SUPER"}}
+    flattening([{"a": {"NULL": True}}])
+    assert flattening([{"a": {"NULL": True}}], columns=columns).types["a"].startswith("VARCHAR")
+    outcome = flattening([{"a": later}, {"a": {"NULL": True}}], columns=columns)
+    assert outcome.types["a"] == "SUPER"
+    assert outcome.row("k1")["a"] == "null"
+
+
+def test_a_column_that_took_nothing_is_as_good_as_new_without_its_type(flattening: Flattening) -> None:
+    flattening([{"a": {"L": []}}], columns={"a": {"type": "BIGINT"}})
+    outcome = flattening([{"a": {"L": []}}])
+    assert (outcome.types["a"], outcome.row("k0")["a"], outcome.extra("k0")) == ("SUPER", "[]", None)
 
 
 def test_a_rename_that_is_there_from_the_start_stays(tmp_path: Path) -> None:
@@ -136,6 +167,83 @@ def test_a_rename_that_is_there_from_the_start_stays(tmp_path: Path) -> None:
     contract = {"columns": {"a": {"rename": "b"}, "never seen": {"rename": "c"}, "n": {"rename": "d"}}}
     flatten([{"a": {"S": "x"}, "n": {"NULL": True}}], **contract)
     assert {"b", "d"} <= flatten([{"a": {"S": "y"}, "n": {"N": "1"}}], **contract).types.keys()
+
+
+VALUES = [{"N": "7"}, {"BOOL": True}, {"S": "2020-10-27T09:27:26Z"}, {"B": "eA=="}]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=str)
+@pytest.mark.parametrize("contract", ["evolve", "discard_value"])
+def test_a_mask_that_is_said_later_is_the_type_of_every_part(
+    flattening: Flattening, value: dict[str, Any], contract: str
+) -> None:
+    """Also of rows by the exact path without the attribute, and of an export in which no item has it."""
+    flattening([{"a": value}])
+    masked: dict[str, Any] = {"columns": {"a": {"mask": "sha256"}}, "contract": contract}
+    some = flattening([{"a": value}, {"new": {"N": "1E+40"}}], **masked)
+    none = flattening([{"pk": {"S": "z"}}], **masked)
+    assert some.types["a"] == none.types["a"] == "VARCHAR(64)"
+    assert [len(row["a"] or "") for row in [some.row("k0"), some.row("k1"), *none.rows()]] == [64, 0, 0]
+    assert_typed(some)
+    assert_typed(none)
+
+
+@pytest.mark.parametrize("contract", ["evolve", "discard_value"])
+def test_a_mask_also_hides_what_stays_in_the_column_that_a_list_was_before(
+    flattening: Flattening, contract: str
+) -> None:
+    flattening([{"a": {"N": "1"}}], nested={"a": "child"})
+    flattening([{"a": {"L": [{"S": "x"}]}}], nested={"a": "child"})
+    masked: dict[str, Any] = {"columns": {"a": {"mask": "sha256"}}, "contract": contract}
+    outcome = flattening([{"a": {"N": "1"}}, {"a": {"L": []}}], nested={"a": "child"}, **masked)
+    assert outcome.types["a"] == "VARCHAR(64)"
+    assert_typed(outcome)
+
+
+@pytest.mark.parametrize("value", [{"S": "7"}, {"N": "7"}], ids=str)
+@pytest.mark.parametrize("contract", ["evolve", "freeze"])
+def test_a_type_that_is_declared_later_holds_from_the_first_block_on(
+    flattening: Flattening, monkeypatch: pytest.MonkeyPatch, value: dict[str, Any], contract: str
+) -> None:
+    flattening([{"a": {"S": "stray"}}, {"a": {"N": "1"}}])
+    attempt = Mock(side_effect=output.attempt)
+    monkeypatch.setattr(output, "attempt", attempt)
+    columns = {"a": {"type": "BIGINT"}}
+    outcome = flattening([{"a": value}, {"a": {"S": "x"}}], columns=columns, contract=contract)
+    assert attempt.call_count == 1
+    assert [outcome.row(key)["a"] for key in ("k0", "k1")] == [7, None]
+    assert outcome.types["a"] == flattening([{}], columns=columns, contract=contract).types["a"] == "BIGINT"
+    assert_typed(outcome)
+
+
+def test_a_type_holds_for_the_column_that_a_list_was_before(flattening: Flattening) -> None:
+    flattening([{"a": {"S": "x"}}], nested={"a": "child"})
+    declared: dict[str, Any] = {"columns": {"a": {"type": "VARCHAR(32)"}}, "nested": {"a": "child"}}
+    outcome = flattening([{"a": {"L": [{"S": "x"}]}}], **declared)
+    assert {c.name: (c.type, c.declared) for c in outcome.report.root.columns if c.role == "value"} == {
+        "a": ("VARCHAR(32)", True)
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": None}, {"order": None}, {"type": "TEXT"}, {"kind": "map"}, {"accepts": ["N"], "type": "DATE"}]
+)
+def test_a_document_with_a_damaged_column_from_before_a_list_is_refused(
+    flattening: Flattening, wrong: dict[str, Any]
+) -> None:
+    flattening([{"a": {"S": "x"}}], nested={"a": "child"})
+    outcome = flattening([{"a": {"L": [{"S": "x"}]}}], nested={"a": "child"})
+    document = outcome.schema.model_dump(mode="json")
+    document["root"]["fields"]["a"]["former"].update(wrong)
+    with pytest.raises(ValueError, match="a: "):
+        Schema.model_validate(document)
+
+
+def assert_typed(outcome: Outcome) -> None:
+    """Every part has the columns and the types that the report says."""
+    for relation in outcome.report.relations:
+        for part in relation.parts:
+            assert dict(pl.read_parquet(part.uri).schema) == dtypes(relation)
 
 
 def test_19_declared_digits_are_20(tmp_path: Path) -> None:

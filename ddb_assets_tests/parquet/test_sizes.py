@@ -1,4 +1,4 @@
-"""What an item or a document can make us do is bounded: work grows with what is there, not with its square."""
+"""The work for an item or a document is bounded: it grows with the size, not with its square."""
 
 import cProfile
 import json
@@ -35,7 +35,7 @@ def read(items: list[dict[str, Any]]) -> tuple[Batch, int]:
         grown = extend(grown, seen, TABLE)
         return schema if grown.root == schema.root else grown
 
-    reader = BlockReader(("pk",), False, (1, 1), Rules.of(TABLE, lambda text: text), grow)
+    reader = BlockReader(False, (1, 1), Rules.of(TABLE, ("pk",), lambda text: text), grow)
     block = "".join(f"{json.dumps({'Item': item}, separators=(',', ':'))}\n" for item in items).encode()
     profile = cProfile.Profile()
     profile.enable()
@@ -77,7 +77,7 @@ def test_what_is_counted_by_itself_goes_on_being_so() -> None:
 
 
 def test_a_json_column_with_very_many_paths_is_read_value_by_value(flattening: Flattening) -> None:
-    """Each map has few names, all of them often, so none is one with data for names; together they are too many."""
+    """Each map has few names, and all of them are frequent, so no map has data for names; together they are too many."""
 
     def tree(depth: int) -> dict[str, Any]:
         return {"M": {f"n{number}": tree(depth - 1) for number in range(11)}} if depth else {"N": "1"}

@@ -63,7 +63,7 @@ def test_a_decimal_column_has_the_texts_of_its_numbers(digits: int, scale: int) 
 def test_binary_has_one_text_although_base64_has_more(raw: bytes) -> None:
     text = base64.b64encode(raw).decode()
     body = text.rstrip("=")
-    spare = {0: 0, 1: 2, 2: 4}[len(text) - len(body)]  # bits of the last character that are of no byte
+    spare = {0: 0, 1: 2, 2: 4}[len(text) - len(body)]  # bits of the last character that belong to no byte
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     last = alphabet[alphabet.index(body[-1]) | (1 << spare) - 1] if spare else body[-1:]
     other = body[:-1] + last + text[len(body) :]

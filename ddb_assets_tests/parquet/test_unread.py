@@ -1,10 +1,11 @@
-"""What flattening tells of lines that it could not read: their keys, reasons, and a key that was given wrongly."""
+"""What flattening reports about lines that it could not read: their keys, the reasons, and a wrong key."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from ddb_assets.errors import DdbAssetsError
@@ -59,6 +60,14 @@ def test_the_key_of_a_quarantined_item_is_kept(tmp_path: Path) -> None:
         "file0.json.gz line 101: n: N '3x' is no number",
         "file0.json.gz line 102: new: unknown type descriptor 'X'",
     )
+
+
+def test_the_keys_are_compressed_as_the_contract_says(tmp_path: Path) -> None:
+    report = flattened(tmp_path, [*GOOD, line(pk={"S": "k1"}, n=BAD)], warehouse={"compression": "snappy"})
+    assert report.unread
+    for relation in (report.root, report.unread):
+        footer = pq.read_metadata(relation.parts[0].uri)
+        assert {footer.row_group(0).column(0).compression} == {"SNAPPY"}
 
 
 KEYED = {
@@ -241,6 +250,15 @@ def test_an_attribute_that_only_some_items_have_is_no_key(tmp_path: Path) -> Non
     lines = [line(id={"S": f"k{n}"}, **({"city": {"S": "x"}} if n % 3 == 0 else {})) for n in range(30)]
     with pytest.raises(WrongKeyError, match=r"no key attribute 'city'.*'id'"):
         flattened(tmp_path, lines, "city")
+
+
+@pytest.mark.parametrize("bad", [{"id": {"S": "z"}}, {"pk": {"S": ""}}], ids=str)
+def test_a_bad_line_that_is_alone_in_its_file_does_not_make_the_key_wrong(tmp_path: Path, bad: dict[str, Any]) -> None:
+    for number, files in enumerate(([GOOD, [line(**bad)]], [[line(**bad)], GOOD])):
+        source = write_export(STORAGE, str(tmp_path / f"bucket{number}"), lines=files)
+        table, key, out = Table(table="Orders"), KeySchema(partition_key="pk"), str(tmp_path / f"out{number}")
+        report = flatten(STORAGE, read_export(STORAGE, source), table=table, key=key, out=out).report
+        assert (report.root.rows, report.quarantined) == (len(GOOD), 1)
 
 
 def test_a_key_that_is_no_scalar_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Folders that are filled: nobody else's file is ever deleted, and nothing of ours is left over."""
+"""Folders that are filled: other people's files are never deleted, and none of ours are left over."""
 
 from pathlib import Path
 

@@ -47,8 +47,8 @@ def write(folder: Path, relation: Relation, rows: Sequence[Row], parts: int = 1)
         mine = rows[number::parts]
         path = folder / f"{len(list(folder.iterdir())):03}.parquet"
         frame = pl.DataFrame([[r.get(n) for n in schema] for r in mine], schema=schema, orient="row")
-        made.append(write_part(Storage(), str(path), frame))
-    return relation.model_copy(update={"rows": len(rows), "parts": tuple(made)})
+        made.append(write_part(Storage(), str(path), frame, "zstd"))
+    return relation.with_parts(made)
 
 
 def report(
