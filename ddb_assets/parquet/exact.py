@@ -308,6 +308,8 @@ def mask_text(descriptor: str, payload: Any) -> str:
 
 def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int, *, declared: bool = False) -> Any:
     """A payload in its column's type. Raises DoesNotFitError when the column would not hold it exactly."""
+    if descriptor not in HOLDS.get(type_.name, ()):  # as in a text column that had masks of it before
+        raise DoesNotFitError
     match descriptor:
         case "S" | "N" if type_.name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}:
             loosely = declared or type_.name == "TIMESTAMPTZ"
