@@ -226,14 +226,14 @@ class ExactPath:
         policy = self.rules.policy(where).of(descriptor)
         strings = STRINGS.intersection(node.accepts) or {"S"}
         arrays = ARRAYS.intersection(node.accepts) or {"L"}
-        told = descriptor in strings | arrays or descriptor not in STRINGS | ARRAYS
+        evident = descriptor in strings | arrays or descriptor not in STRINGS | ARRAYS
         if policy.mask and (policy.whole or descriptor not in {"NULL", "M", *ARRAYS}):
             check_all(value, path)
             return self.rules.masked(policy.mask, mask_text(descriptor, payload))
         members = self.rules.policy((*where, None)).of(descriptor[0])
         if descriptor in ARRAYS - {"L"} and (members.exclude or members.mask):
             return self._hidden_set(descriptor, payload, members, where)
-        if not told:
+        if not evident:
             row.types[extra_path(path)] = descriptor
         if descriptor == "S":
             if len(payload.encode()) > MAX_VARCHAR and not in_extra:
