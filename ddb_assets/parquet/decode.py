@@ -365,11 +365,12 @@ def _fields(node: Node, structs: pl.Series) -> Iterator[tuple[str, Node, pl.Seri
 
 
 def _image(line: str, name: str) -> Any:
-    """The image of a line as JSON; None where it is nested too deep, for the exact path to say so."""
+    """The image of a line as JSON; None where there is none, or it is nested too deep, for the exact path to say so."""
     try:
-        return orjson.loads(line)[name]
+        record = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
+    return record.get(name) if isinstance(record, dict) else None
 
 
 def _names(value: Any) -> int:

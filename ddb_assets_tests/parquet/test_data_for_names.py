@@ -95,8 +95,11 @@ def test_images_of_which_nothing_is_kept_are_counted(tmp_path: Path, monkeypatch
         test_incremental.change(f"k{number}", OldImage={"v": before}, NewImage={"v": after})
         for number, (before, after) in enumerate(zip(visits(range(50)), visits(range(50, 100)), strict=True))
     ]
+    changes.append(test_incremental.change("new", NewImage={"v": next(iter(visits(range(100, 101))))}))
+    changes.append(test_incremental.change("deleted", OldImage={"v": next(iter(visits(range(101, 102))))}))
     outcome = test_incremental.flattened(tmp_path, changes)
     assert json.loads(outcome.row("k3")["v"])['user "53"'] == 53.5
+    assert json.loads(outcome.row("new")["v"])['user "100"'] == 100.5
 
 
 def test_the_profile_does_not_grow_with_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
