@@ -204,8 +204,9 @@ class FastPath:
                 return column
             case "B":
                 column = payload.str.decode("base64", strict=False)
-                at.level.refuse(column.is_null() & payload.is_not_null())
-                at.seen.max_bytes = max(at.seen.max_bytes, largest(column.bin.size()))
+                size = column.bin.size()
+                at.level.refuse((column.is_null() & payload.is_not_null()) | (size > self.rules.limit(policy, type_)))
+                at.seen.max_bytes = max(at.seen.max_bytes, largest(size))
                 return column
             case _:
                 return payload

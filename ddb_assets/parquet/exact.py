@@ -334,9 +334,16 @@ def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int, *, declare
         case "N":
             return _number(payload, type_)
         case "B":
-            return binary(payload)
+            return _binary(payload, limit)
         case _:
             return payload
+
+
+def _binary(payload: str, limit: int) -> bytes:
+    value = binary(payload)
+    if len(value) > limit:
+        raise DoesNotFitError
+    return value
 
 
 def _number(payload: str, type_: SqlType) -> int | float | Decimal | str:
