@@ -31,6 +31,7 @@ from ddb_assets.parquet.columns import (
 )
 from ddb_assets.parquet.exact import ExactPath, is_beside
 from ddb_assets.parquet.level import Level
+from ddb_assets.parquet.observed_type import HOLDS
 from ddb_assets.parquet.payloads import At, Payloads, count, falses
 from ddb_assets.parquet.profile import Seen
 from ddb_assets.parquet.record import count_names
@@ -179,6 +180,9 @@ class FastPath:
         """One column of payloads in its type; rows that do not fit are refused, sizes go to `seen`."""
         if policy.mask:
             return self._masked(descriptor, payload, at, policy)
+        if descriptor not in HOLDS.get(type_.name, ()):
+            at.level.refuse(payload.is_not_null())
+            return pl.repeat(None, len(payload), dtype=type_.polars, eager=True)
         match descriptor:
             case "S" | "N" if node.form:
                 column = self._times(node.form, payload, type_, at, policy)
@@ -200,8 +204,9 @@ class FastPath:
                 return column
             case "B":
                 column = payload.str.decode("base64", strict=False)
-                at.level.refuse(column.is_null() & payload.is_not_null())
-                at.seen.max_bytes = max(at.seen.max_bytes, largest(column.bin.size()))
+                size = column.bin.size()
+                at.level.refuse((column.is_null() & payload.is_not_null()) | (size > self.rules.limit(policy, type_)))
+                at.seen.max_bytes = max(at.seen.max_bytes, largest(size))
                 return column
             case _:
                 return payload

@@ -226,14 +226,14 @@ class ExactPath:
         policy = self.rules.policy(where).of(descriptor)
         strings = STRINGS.intersection(node.accepts) or {"S"}
         arrays = ARRAYS.intersection(node.accepts) or {"L"}
-        told = descriptor in strings | arrays or descriptor not in STRINGS | ARRAYS
+        evident = descriptor in strings | arrays or descriptor not in STRINGS | ARRAYS
         if policy.mask and (policy.whole or descriptor not in {"NULL", "M", *ARRAYS}):
             check_all(value, path)
             return self.rules.masked(policy.mask, mask_text(descriptor, payload))
         members = self.rules.policy((*where, None)).of(descriptor[0])
         if descriptor in ARRAYS - {"L"} and (members.exclude or members.mask):
             return self._hidden_set(descriptor, payload, members, where)
-        if not told:
+        if not evident:
             row.types[extra_path(path)] = descriptor
         if descriptor == "S":
             if len(payload.encode()) > MAX_VARCHAR and not in_extra:
@@ -308,6 +308,8 @@ def mask_text(descriptor: str, payload: Any) -> str:
 
 def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int, *, declared: bool = False) -> Any:
     """A payload in its column's type. Raises DoesNotFitError when the column would not hold it exactly."""
+    if descriptor not in HOLDS.get(type_.name, ()):  # as in a text column that had masks of it before
+        raise DoesNotFitError
     match descriptor:
         case "S" | "N" if type_.name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}:
             loosely = declared or type_.name == "TIMESTAMPTZ"
@@ -332,9 +334,16 @@ def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int, *, declare
         case "N":
             return _number(payload, type_)
         case "B":
-            return binary(payload)
+            return _binary(payload, limit)
         case _:
             return payload
+
+
+def _binary(payload: str, limit: int) -> bytes:
+    value = binary(payload)
+    if len(value) > limit:
+        raise DoesNotFitError
+    return value
 
 
 def _number(payload: str, type_: SqlType) -> int | float | Decimal | str:

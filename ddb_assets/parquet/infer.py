@@ -334,7 +334,7 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "fields": fields})
 
     def list(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """A child relation: its elements start a relation of their own, so names start anew."""
+        """A child relation: its elements have a relation of their own, so names start again."""
         accepts = self.with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen, path)
         element = node.element
         if seen.element and any(seen.counts[d] for d in node.accepts):

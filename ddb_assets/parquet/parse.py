@@ -2,8 +2,8 @@
 
 pyarrow's JSON reader is about three times as fast as polars' `json_decode` and stricter: it refuses a number where a
 string should be, a name that stands twice and half a surrogate pair, all of which polars lets pass or alters. It stops at
-the first such line, so a block that holds one is halved until the bad lines are alone. What it ignores without a word are
-names it was not told of; `count_keys` is how those are found out.
+the first such line, so a block that holds one is halved until the bad lines are alone. It silently ignores
+names that are not in the schema; `count_keys` finds them.
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from ddb_assets.parquet.timestamps import form
 
 INT64 = range(-(1 << 63), 1 << 63)
 MAX_NAMES = 5000
-"""Names told apart in one map; of maps with data for names there is no end. All further ones share a `Seen`."""
+"""Names distinguished in one map; maps with data for names have any number. All further names share a `Seen`."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Seen:
         return found or self.others()
 
     def others(self) -> "Seen":
-        """What all names have in common that are not told apart."""
+        """What all further names, which are not distinguished, have in common."""
         self.rest = self.rest or Seen()
         return self.rest
 
@@ -138,7 +138,7 @@ def observe(seen: Seen, value: Mapping[str, Any], example: str | None = None) ->
 def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:
     """One row per path, parents first: shares are of the maps that could have had it, so None for list elements.
 
-    `unnamed` are the values in a map whose names were too many to be told apart.
+    `unnamed` are the values at further names of a map with too many names.
     """
     maps = {path: here.counts["M"] for path, here in seen.walk()}
     for path, here in seen.walk():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from ddb_assets.column_type import MAX_VARCHAR, SqlType
+from ddb_assets.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.policy import ContractMode, Mask, Policy
@@ -88,9 +88,9 @@ class Rules:
         return texts.replace_strict(distinct, masks, default=None, return_dtype=pl.String)
 
     def limit(self, policy: Policy, type_: SqlType) -> int:
-        """How many bytes a text may have in a column: a column that may not grow is as long as it is."""
-        fixed = type_.name == "VARCHAR" and (policy.type is not None or policy.contract != "evolve")
-        return type_.size if fixed else MAX_VARCHAR
+        """How many bytes a text or a binary may have in a column: a column that may not grow keeps its length."""
+        fixed = type_.size if policy.type is not None or policy.contract != "evolve" else 0
+        return fixed or (MAX_VARBYTE if type_.name == "VARBYTE" else MAX_VARCHAR)
 
 
 def add_misfits(total: Misfits, more: Misfits) -> None:

@@ -45,7 +45,7 @@ class Node(_Document):
     JSON in the SUPER column `name` (the nodes below a JSON column have neither name nor type).
     `accepts` are the descriptors the vectorised decoder reads here; any other makes its row take the exact path, but for
     those of `other`, a JSON node without a name: values that fit no column, which go to `_ddb_extra`.
-    `opaque` is a JSON column of the root with maps that have data for names: Arrow cannot be told of all, so its values
+    `opaque` is a JSON column of the root with maps that have data for names: Arrow cannot know them all, so its values
     are read one by one, and the rest of the row is not; `fields` are those known before.
     `former` is the column that a path had before the contract's `nested` applied: values that are not the declared list or
     map still go there.
@@ -92,7 +92,7 @@ class Change(_Document):
 
 
 class Schema(_Document):
-    """One version of a table's schema; version 0 is the empty schema nobody has stored.
+    """One version of a table's schema; version 0 is the empty schema, which is not stored.
 
     Columns of order up to `settled` stand in a stored version, so there may be data in them. `id` is that of the history
     that grew from one first version; `table_arn` is the table's, `identity` that of the rows that were written

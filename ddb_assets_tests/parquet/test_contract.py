@@ -215,6 +215,16 @@ def test_a_key_that_outgrows_a_column_that_may_not_grow_is_quarantined(flattenin
     assert outcome.quarantined[0]["reason"] == "pk has 17 bytes, its column can have 16"
 
 
+def test_a_declared_length_is_a_limit_of_binaries_too(flattening: Flattening) -> None:
+    columns = {"a": {"type": "VARBYTE(2)"}, "pk": {"type": "VARBYTE(2)"}}
+    short, long = {"B": "eHk="}, {"B": "eHl6"}
+    outcome = flattening([{"pk": short, "a": long}, {"pk": long, "a": short}], columns=columns)
+    assert [(row["pk"], row["a"], row["_ddb_extra"]) for row in outcome.rows()] == [
+        (b"xy", None, '{"$types":{"a":"B"},"a":"eHl6"}')
+    ]
+    assert "key attribute 'pk' cannot be kept" in outcome.quarantined[0]["reason"]
+
+
 @pytest.mark.parametrize("declared", ["TIMESTAMPTZ", "DATE", "SUPER", "BOOLEAN", "DOUBLE PRECISION"])
 def test_a_key_is_declared_as_what_keeps_keys_apart(flattening: Flattening, declared: str) -> None:
     with pytest.raises(KeyTypeError, match=r"pk is a key attribute, .* declare one of"):

@@ -188,6 +188,17 @@ def test_a_mask_that_is_said_later_is_the_type_of_every_part(
     assert_typed(none)
 
 
+@pytest.mark.parametrize(("value", "kept"), [({"BOOL": True}, True), ({"B": "eA=="}, "eA==")], ids=str)
+def test_what_a_text_column_cannot_hold_is_kept_in_extra_without_its_mask(
+    flattening: Flattening, value: dict[str, Any], kept: Any
+) -> None:
+    flattening([{"a": value}], columns={"a": {"mask": "sha256"}})
+    outcome = flattening([{"a": value}, {}])
+    assert (outcome.types["a"], outcome.row("k0")["a"]) == ("VARCHAR(64)", None)
+    assert outcome.extra("k0")["a"] == kept
+    assert_typed(outcome)
+
+
 @pytest.mark.parametrize("contract", ["evolve", "discard_value"])
 def test_a_mask_also_hides_what_stays_in_the_column_that_a_list_was_before(
     flattening: Flattening, contract: str
