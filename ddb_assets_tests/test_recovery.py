@@ -138,7 +138,7 @@ def test_a_table_that_was_made_again_is_followed_from_a_new_baseline(chain: Chai
             for hours, name in ((SECOND + 1, "in the baseline"), (SECOND - 1, "in a window"))
         ],
     )
-    assert "was dropped and made again" in failures(chain.run(*WINDOW, partitions=since(1)))
+    assert "was dropped and created again" in failures(chain.run(*WINDOW, partitions=since(1)))
     snapshot(chain, SECOND)
     assert chain.run(*LOAD).success
     assert set(loaded_orders()) == {"in the baseline"}

@@ -282,7 +282,7 @@ def test_a_bad_parquet_window_leaves_the_checks_of_its_neighbours(based: Chain) 
 def test_a_table_made_again_needs_a_new_baseline(chain: Chain) -> None:
     chain.baseline(hours_ago(FROM).start, table_id="of-the-table-before")
     told = failures(chain.run("exports/orders", partitions=keys(5, 5)))
-    assert "was dropped and made again" in told
+    assert "was dropped and created again" in told
     assert "materialize snapshots/orders" in told
 
 

@@ -121,7 +121,7 @@ def check_same_table(exports: TableExports, table: Table, baseline: Baseline) ->
     """Raises ChainBrokenError when the table is not the one that the baseline was exported from."""
     if exports.table_id != baseline.table_id:
         raise ChainBrokenError(
-            f"table {table.table} was dropped and made again: its id is {exports.table_id}, that of the baseline "
+            f"table {table.table} was dropped and created again: its id is {exports.table_id}, that of the baseline "
             f"{baseline.table_id}; materialize {baseline_assets(table)} again, the windows go on from there"
         )
 

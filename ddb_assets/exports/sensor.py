@@ -341,7 +341,7 @@ def _partition(table: Table, export: Export, baseline: Baseline) -> str:
     if export.table_arn != baseline.table_arn or export.table_id != baseline.table_id:
         raise ManifestError(
             f"it is of {export.table_arn} with id {export.table_id}, the baseline of {baseline.table_arn} with id "
-            f"{baseline.table_id}: if the table was made again, materialize {baseline_assets(table)}"
+            f"{baseline.table_id}: if the table was created again, materialize {baseline_assets(table)}"
         )
     if export.from_time is None or export.to_time is None:
         raise ManifestError("it does not say which window it is of")

@@ -285,7 +285,7 @@ def test_history_that_is_gone_stops_the_chain(chain: Chain) -> None:
 
 def test_a_table_made_again_stops_the_chain(chain: Chain) -> None:
     chain.baseline(hours_ago(3).start, table_id="of-the-table-before")
-    with pytest.raises(ChainBrokenError, match="was dropped and made again"):
+    with pytest.raises(ChainBrokenError, match="was dropped and created again"):
         tick(chain)
 
 

@@ -89,7 +89,7 @@ def test_a_window_of_the_table_that_was_dropped_and_made_again_is_refused(
     warehouse: AnyWarehouse, source: Source
 ) -> None:
     load(warehouse, source.full(10))
-    with pytest.raises(LoadError, match="dropped and made again"):
+    with pytest.raises(LoadError, match="dropped and created again"):
         load(warehouse, source.window(10, 20, table_id="22222222-2222-3333-4444-555555555555"))
     assert load(warehouse, source.full(20, table_id="22222222-2222-3333-4444-555555555555")).applied
     assert load(warehouse, source.window(20, 30, table_id="22222222-2222-3333-4444-555555555555")).applied
