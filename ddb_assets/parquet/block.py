@@ -7,6 +7,7 @@ schema grow, and the block is decoded again, until nothing new is left. Reading 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -82,6 +83,11 @@ class BlockReader:
         """The key attributes in order."""
         return self.rules.key
 
+    @cached_property
+    def _masked(self) -> frozenset[str]:
+        """The key attributes of which rows have a digest."""
+        return frozenset(name for name in self.key if self.rules.policy((name,)).mask)
+
     def read(self, lines: Lines, schema: Schema) -> Batch:
         """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""
         if not schema.root.fields:  # nothing is known, so nothing can be decoded yet
@@ -141,7 +147,7 @@ class BlockReader:
                 continue
             column = level.columns[node.name]
             level.refuse(column.is_null())
-            if not self.rules.policy((attribute,)).mask:
+            if attribute not in self._masked:
                 self._refuse_keys(node, column, level)
         return level, seen
 
@@ -194,7 +200,7 @@ class BlockReader:
 
     def _example(self, keys: dict[str, Any] | None) -> str | None:
         """The key that names an item in profile and schema; none when it must not be seen."""
-        return None if any(self.rules.policy((name,)).mask for name in self.key) else key_text(keys, self.key)
+        return None if self._masked else key_text(keys, self.key)
 
     def _exact(self, left: pl.DataFrame, batch: Batch) -> None:
         """Adds the rows of lines that the fast path refused, or rejects them with the reason."""
@@ -233,7 +239,7 @@ class BlockReader:
     def _row(self, change: Change, exact: ExactPath, batch: Batch) -> Row:
         """The item's row, key columns filled and checked; a delete has only those."""
         keys = change.keys or change.image or {}
-        check_key(keys, self.key)
+        check_key(keys, self.key, self._masked)
         if change.keys is not None and len(change.keys) != len(self.key):
             raise AttributeValueError(f"Keys has {', '.join(change.keys)}, the key is {', '.join(self.key)}")
         if change.image is not None and any(

@@ -6,6 +6,7 @@ delete. The guide shows `WriteTimestampMicros` as a bare string, AWS's own loade
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -148,15 +149,18 @@ def write_time(metadata: object) -> int:
     return stamp
 
 
-def check_key(keys: Image, names: tuple[str, ...]) -> None:
-    """Raises AttributeValueError unless every key attribute is there, not empty, and its own in Redshift too."""
+def check_key(keys: Image, names: tuple[str, ...], masked: Collection[str] = ()) -> None:
+    """Raises AttributeValueError unless every key attribute is there, not empty, and its own in Redshift too.
+
+    Of `masked` attributes Redshift gets a digest, which is its own whatever the text.
+    """
     for name in names:
         if name not in keys:
             raise AttributeValueError(f"key attribute {name!r} is missing")
         descriptor, payload = split(keys[name], (name,))
         if descriptor not in {"S", "N", "B"} or payload == "":
             raise AttributeValueError(f"key attribute {name!r} must be a string, number or binary that is not empty")
-        if descriptor == "S" and (why := ambiguous(str(payload))):
+        if descriptor == "S" and name not in masked and (why := ambiguous(str(payload))):
             raise AttributeValueError(f"key attribute {name!r} {why}")
         if descriptor == "N":
             number(str(payload), (name,))

@@ -117,6 +117,13 @@ def test_a_key_that_no_row_can_have_is_neither_unread_nor_unknown(tmp_path: Path
     assert (masked.quarantined, masked.without_row, len(keys(masked))) == (1, 0, 1)
 
 
+def test_a_masked_key_has_a_row_by_both_paths(tmp_path: Path) -> None:
+    """U+0000 anywhere in a line makes it take the exact path."""
+    lines = [line(pk={"S": "k "}), line(pk={"S": "k  "}, t={"S": "a\0b"}), line(pk={"S": "k\0"})]
+    report = flattened(tmp_path, [*GOOD, *lines], columns={"pk": {"mask": "sha256"}})
+    assert (report.quarantined, report.root.rows) == (0, len(GOOD) + len(lines))
+
+
 @pytest.mark.parametrize(
     "text",
     [
