@@ -16,7 +16,7 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.trust import UntrustedExportError, confirm, differences
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError
-from ddb_assets.sandbox import demo
+from ddb_assets.sandbox import demo, export_api
 from ddb_assets.table import Table
 from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
 from ddb_assets_tests.window_chain import (
@@ -82,6 +82,20 @@ def test_a_run_believes_no_manifest_that_was_changed_after_the_export(chain: Cha
     chain.put({summary: json.dumps(told | {"tableId": "11111111-2222-3333-4444-555555555555"}).encode()})
     assert not chain.run("exports/orders", partitions=[key_of(window)]).success
     assert not chain.instance.get_materialized_partitions(asset("exports/orders"))
+
+
+def test_an_export_with_a_filter_is_not_loaded(chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its manifest says nothing of the filter, and a botocore before 1.43.106 drops it from DynamoDB's answer."""
+    window = hours_ago(5)
+    chain.export(window)
+    described = export_api._description
+    specification = {"FilterSpecification": {"FilterExpression": "attribute_exists(paid)"}}
+    monkeypatch.setattr(export_api, "_description", lambda export: described(export) | specification)
+    result = ticks.tick()
+    assert checks(result) == [(key_of(window), False)]
+    assert not result.run_requests
+    assert not chain.run("exports/orders", partitions=[key_of(window)]).success
+    assert not chain.materialized()
 
 
 def test_every_member_is_compared(chain: Chain) -> None:
