@@ -57,7 +57,7 @@ def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFa
             world.log.close()
 
 
-SCHEDULES = int(os.environ.get("SOAK", "300"))
+SCHEDULES = int(os.environ.get("SOAK", "200"))
 SLOWER = 12  # on a server a schedule takes about so many times as long, so there are so many times fewer
 HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 

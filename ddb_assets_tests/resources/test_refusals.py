@@ -68,7 +68,7 @@ REFUSALS: list[tuple[int, str, str, str]] = [
     (400, "KMS.DisabledException", "arn:aws:kms:us-east-1:1:key/k is disabled.", "look at the KMS key"),
     (403, "AccessDenied", "User: u is not authorized to perform: s3:GetObject on resource: x", "grant s3:GetObject"),
     (403, "AccessDenied", "Access Denied", "a bucket in which requesters pay looks the same"),
-    (403, "AccessDenied", "Bucket is requester pays bucket but no requester pays header", "has to pay for it"),
+    (403, "AccessDenied", "Bucket is requester pays bucket but no requester pays header", "has to pay for reading"),
     (403, "AccessDenied", "User: u is not authorized to perform: sts:AssumeRole on resource: r", "assume the role"),
     (403, "AllAccessDisabled", "All access to this object has been disabled.", "All access to this object"),
     (301, "PermanentRedirect", "Use the endpoint.", "is in another Region: set AWS_DEFAULT_REGION to eu-west-3"),
