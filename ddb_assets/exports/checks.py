@@ -31,7 +31,7 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
     asset = metadata.asset_key("warehouse", table.name)
     said = {
         COMPLETE: f"Every window that ended more than {_said(ALLOWED)} ago is loaded, as the warehouse's ledger has it.",
-        FRESH: f"The table shows what was written {_said(table.windows.length + ALLOWED)} ago.",
+        FRESH: f"The table shows everything that was written more than {_said(table.windows.length + ALLOWED)} ago.",
         AGREE: "Dagster, the ledger and the tables agree on what was loaded: nothing was dropped, restored or changed.",
     }
     specs = [

@@ -81,7 +81,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         hourly = context.scheduled_execution_time.minute < 5  # so that a paused warehouse is not woken every 5 minutes
         if not hourly and newest_is_exported(table, baseline, done, now):
             return dg.SkipReason(
-                "the newest window is exported; whether an older one is missing is looked up every hour"
+                "the newest window needs no export; whether an older one is missing is looked up every hour"
             )
         try:
             known = ask(warehouse, aws, table, patience=A_TICKS_PATIENCE)
