@@ -3,6 +3,7 @@
 import threading
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from ddb_assets.parquet.report import Column, Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
 from ddb_assets.table import WarehouseOptions
+from ddb_assets.warehouse import tables
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
@@ -168,9 +170,9 @@ def test_a_key_that_is_widened_stays_the_key_of_the_table(over_redshift: Redshif
 
 
 def test_loaders_that_widen_the_same_column_at_once_end_well(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path
+    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One to text, one to decimals, one to a longer text: whoever comes last must not narrow what another has made."""
+    """All plan for the table as it is, and the widest goes first: the others must not narrow what it has made."""
     rows: list[tuple[str, object]] = [
         ("DECIMAL(38,2)", Decimal("2.50")),
         ("VARCHAR(16)", "text"),
@@ -186,6 +188,23 @@ def test_loaders_that_widen_the_same_column_at_once_end_well(
         return report([write(tmp_path / f"w{place}", root, [row])], window=(at(start), at(start + 10)))
 
     load(over_redshift, full(tmp_path, [{"order_id": "a", "note": 1}], KEY, NOTE.model_copy(update={"type": "BIGINT"})))
+    take, planned = tables._take, threading.Barrier(3)
+    turns = [threading.Event() for _ in range(4)]
+    turns[0].set()
+    waiting = {"2": 0, "1": 1, "0": 2}  # turns of the loads by their row; the fourth row needs no wider column
+
+    def in_turn(*step: Any) -> None:
+        turn = waiting.pop(threading.current_thread().name, None)
+        if turn is None:
+            return take(*step)
+        planned.wait(60)
+        turns[turn].wait(60)
+        try:
+            return take(*step)
+        finally:
+            turns[turn + 1].set()
+
+    monkeypatch.setattr(tables, "_take", in_turn)
     failures: list[BaseException] = []
 
     def run(export: Report) -> None:
@@ -195,7 +214,7 @@ def test_loaders_that_widen_the_same_column_at_once_end_well(
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=run, args=(window(place),)) for place in range(len(rows))]
+    threads = [threading.Thread(target=run, name=str(place), args=(window(place),)) for place in range(len(rows))]
     for thread in threads:
         thread.start()
     for thread in threads:
