@@ -180,7 +180,8 @@ class FastPath:
         """One column of payloads in its type; rows that do not fit are refused, sizes go to `seen`."""
         if policy.mask:
             return self._masked(descriptor, payload, at, policy)
-        if descriptor not in HOLDS.get(type_.name, ()):
+        formless = type_.polars.is_temporal() and not node.form  # earlier versions stored no form for numbers
+        if formless or descriptor not in HOLDS.get(type_.name, ()):
             at.level.refuse(payload.is_not_null())
             return pl.repeat(None, len(payload), dtype=type_.polars, eager=True)
         match descriptor:

@@ -1,5 +1,7 @@
 """What a contract says about a path that is already a column: applied where possible, else refused with what to do."""
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -10,7 +12,7 @@ import pytest
 from ddb_assets.parquet import output
 from ddb_assets.parquet.agreement import check_agreement
 from ddb_assets.parquet.frames import dtypes
-from ddb_assets.parquet.schema import Schema, SchemaError
+from ddb_assets.parquet.schema import EXTRA, Schema, SchemaError
 from ddb_assets.table import Table
 from ddb_assets_tests.parquet.flattening import Flattening, Outcome
 from ddb_assets_tests.parquet.items import decoded
@@ -225,6 +227,22 @@ def test_a_type_that_is_declared_later_holds_from_the_first_block_on(
     assert [outcome.row(key)["a"] for key in ("k0", "k1")] == [7, None]
     assert outcome.types["a"] == flattening([{}], columns=columns, contract=contract).types["a"] == "BIGINT"
     assert_typed(outcome)
+
+
+@pytest.mark.parametrize("columns", [{}, {"a": {"type": "TIMESTAMPTZ"}}], ids=["not declared", "declared"])
+@pytest.mark.parametrize("value", [{"N": "1700000000"}, {"S": "2023-11-14T22:13:20Z"}], ids=str)
+def test_a_column_of_times_whose_stored_form_is_not_known(
+    flattening: Flattening, value: dict[str, str], columns: dict[str, Any]
+) -> None:
+    """Earlier versions stored none for numbers."""
+    schema = flattening([{"a": value}], columns={"a": {"type": "TIMESTAMPTZ"}}).schema
+    formless = schema.root.fields["a"].model_copy(update={"form": None})
+    root = schema.root.model_copy(update={"fields": {**schema.root.fields, "a": formless}})
+    flattening.store.publish(schema.model_copy(update={"root": root, "version": schema.version + 1}))
+    outcome = flattening([{"a": value}, {"a": value}], columns=columns)
+    assert_typed(outcome)
+    kept = [outcome.row(key)["a"] or json.loads(outcome.row(key)[EXTRA]) for key in ("k0", "k1")]
+    assert kept in ([datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)] * 2, [{"a": 1700000000}] * 2)
 
 
 def test_a_type_holds_for_the_column_that_a_list_was_before(flattening: Flattening) -> None:
