@@ -1,7 +1,6 @@
 """What follows by itself: windows loaded when their Parquet passes, late or mended, and nothing that nobody needs."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,13 @@ import dagster as dg
 import pytest
 
 from ddb_assets.definitions import build_defs
-from ddb_assets.sandbox.server import Sandbox, Write
-from ddb_assets_tests.window_chain import ORDERS, Chain, asset, hours_ago, key_of, own_chain, sandboxed
+from ddb_assets.sandbox.server import Write
+from ddb_assets_tests.window_chain import ORDERS, Chain, asset, chain, definitions, hours_ago, key_of, sandboxed
 
-__all__ = ["sandboxed"]
+__all__ = ["chain", "definitions", "sandboxed"]
 
 PARQUET = ("parquet/orders", "parquet/orders__items")
 TABLE = asset("warehouse/orders")
-
-
-@pytest.fixture(scope="module")
-def definitions(sandboxed: Sandbox) -> dg.Definitions:
-    return build_defs()
-
-
-@pytest.fixture
-def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
-    with own_chain(sandboxed, definitions, tmp_path) as chain:
-        yield chain
 
 
 class Evaluations:

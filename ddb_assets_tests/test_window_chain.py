@@ -1,42 +1,41 @@
 """Windows from DynamoDB to the warehouse as Dagster runs them: one partition, a range, again, broken, covered."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pytest
 
-from ddb_assets.definitions import build_defs
 from ddb_assets.exports.chain import materialized
 from ddb_assets.exports.checks import judged
 from ddb_assets.exports.loaded import ask
 from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes
-from ddb_assets.sandbox.server import Sandbox, Write
+from ddb_assets.sandbox.server import Write
 from ddb_assets_tests.sandboxed import warehouse_file
 from ddb_assets_tests.window_chain import (
     BEGUN,
     ORDERS,
     Chain,
     asset,
+    chain,
+    definitions,
     hours_ago,
     key_of,
     loaded_orders,
     orders,
-    own_chain,
     query,
     sandboxed,
+    tick,
 )
 
-__all__ = ["sandboxed"]
+__all__ = ["chain", "definitions", "sandboxed"]
 
 WHOLE = ("snapshots/orders", "baseline/orders", "baseline/orders__items", "warehouse_baseline/orders",
          "warehouse_baseline/orders__items")  # fmt: skip
@@ -44,17 +43,6 @@ PARQUET = ("parquet/orders", "parquet/orders__items")
 TABLES = ("warehouse/orders", "warehouse/orders__items")
 FROM = 12  # hours ago that the baseline shows
 FORCE = {"warehouse_orders": {"config": {"force": True}}}
-
-
-@pytest.fixture(scope="module")
-def definitions(sandboxed: Sandbox) -> dg.Definitions:
-    return build_defs()
-
-
-@pytest.fixture
-def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
-    with own_chain(sandboxed, definitions, tmp_path) as chain:
-        yield chain
 
 
 @pytest.fixture
@@ -342,13 +330,7 @@ def test_a_restored_backup_fails_the_checks_until_the_schedule_has_it_loaded_aga
     assert complete.metadata["to_load_again"].value == partitions[1:]
     assert not agree.passed
     assert f"the first is {partitions[1]}" in str(agree.description)
-    with dg.build_schedule_context(
-        instance=based.instance,
-        scheduled_execution_time=BEGUN.replace(minute=0),
-        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
-    ) as context:
-        runs: Any = based.definitions.resolve_schedule_def("orders_windows")(context)
-    (run,) = runs
+    (run,) = cast("list[Any]", tick(based, minute=0))
     assert run.partition_key == partitions[1]
     assert based.run(*(key.to_user_string() for key in run.asset_selection), partitions=partitions[1:]).success
     assert query("FROM orders ORDER BY order_id") == whole

@@ -15,8 +15,10 @@ import pytest
 import time_machine
 
 from ddb_assets import metadata
+from ddb_assets.definitions import build_defs
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.request import Destination, Increment, TableExports
+from ddb_assets.exports.schedule import window_schedule
 from ddb_assets.exports.window_assets import VIEW
 from ddb_assets.exports.windows import Window
 from ddb_assets.resources.aws import AWS
@@ -69,6 +71,19 @@ def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Ite
         patch.setenv(STATE, str(state))
         patch.setattr(dg.ScheduleEvaluationContext, "instance", instance)  # it opens files of its own otherwise
         yield Chain(sandbox, instance, definitions, prefix)
+
+
+@pytest.fixture(scope="module")
+def definitions(sandboxed: Sandbox) -> dg.Definitions:
+    """The definitions of this project."""
+    return build_defs()
+
+
+@pytest.fixture
+def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator["Chain"]:
+    """A chain of the test's own, without a baseline."""
+    with own_chain(sandboxed, definitions, tmp_path) as chain:
+        yield chain
 
 
 @dataclass
@@ -208,6 +223,19 @@ class Ticks:
             self.chain.instance.report_runless_asset_event(event)
         self.cursor = result.cursor or ""
         return result
+
+
+def tick(chain: Chain, minute: int = 5, table: Table | None = None) -> dg.SkipReason | list[dg.RunRequest]:
+    """A tick, at that minute of the hour in which the tests began, of the schedule of `orders` or of another contract."""
+    with dg.build_schedule_context(
+        instance=chain.instance,
+        scheduled_execution_time=BEGUN.replace(minute=minute),
+        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
+    ) as context:
+        schedule = window_schedule(table) if table else chain.definitions.resolve_schedule_def("orders_windows")
+        result = schedule(context)
+    assert isinstance(result, dg.SkipReason | list)
+    return result
 
 
 def query(sql: str) -> list[tuple[Any, ...]]:

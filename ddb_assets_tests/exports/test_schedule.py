@@ -1,46 +1,40 @@
 """Windows asked for by the clock: tick, outcome, next tick, on a real instance against the sandbox."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from ddb_assets.components import DynamoDBTable
-from ddb_assets.definitions import build_defs
 from ddb_assets.exports import schedule
 from ddb_assets.exports.chain import ChainBrokenError
 from ddb_assets.exports.request import Destination, Increment, TableExports
-from ddb_assets.exports.schedule import snapshot_schedule, window_schedule
+from ddb_assets.exports.schedule import snapshot_schedule
 from ddb_assets.exports.window_assets import VIEW
 from ddb_assets.exports.windows import Cadence, Window
 from ddb_assets.microseconds import to_micros
-from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.lake import Lake
-from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.exporter import Export, Exporter
-from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.table import Table
 from ddb_assets_tests.window_chain import (
     BEGUN,
-    ORDERS,
     Chain,
     Ticks,
     asset,
+    chain,
+    definitions,
     hours_ago,
     key_of,
     materializations,
-    own_chain,
     sandboxed,
+    tick,
 )
 
-__all__ = ["sandboxed"]
+__all__ = ["chain", "definitions", "sandboxed"]
 
 
 AT_ONCE = timedelta(minutes=-1)
@@ -49,28 +43,6 @@ AT_ONCE = timedelta(minutes=-1)
 def hang(_: Exporter, export: Export) -> None:
     """An export that does not come to an end."""
     assert export.status == "IN_PROGRESS"
-
-
-@pytest.fixture(scope="module")
-def definitions(sandboxed: Sandbox) -> dg.Definitions:
-    return build_defs()
-
-
-@pytest.fixture
-def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
-    with own_chain(sandboxed, definitions, tmp_path) as chain:
-        yield chain
-
-
-def tick(chain: Chain, minute: int = 5, table: Table = ORDERS) -> dg.SkipReason | list[dg.RunRequest]:
-    with dg.build_schedule_context(
-        instance=chain.instance,
-        scheduled_execution_time=BEGUN.replace(minute=minute),
-        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
-    ) as context:
-        result = window_schedule(table)(context)
-    assert isinstance(result, dg.SkipReason | list)
-    return result
 
 
 def said(result: dg.SkipReason | list[dg.RunRequest]) -> str:

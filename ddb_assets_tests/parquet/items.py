@@ -90,22 +90,28 @@ numbers = (
 binaries = st.binary(max_size=6).map(lambda raw: base64.b64encode(raw).decode())
 
 
-def _set(descriptor: str, members: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.lists(members, min_size=1, max_size=3, unique=True).map(lambda found: {descriptor: found})
+def scalars(
+    texts: st.SearchStrategy[str], numbers: st.SearchStrategy[str], binaries: st.SearchStrategy[str], most: int = 3
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Values of these payloads without members of their own, and sets of up to `most` of them."""
+
+    def members(descriptor: str, payloads: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+        return st.lists(payloads, min_size=1, max_size=most, unique=True).map(lambda found: {descriptor: found})
+
+    return st.one_of(
+        texts.map(lambda v: {"S": v}),
+        numbers.map(lambda v: {"N": v}),
+        binaries.map(lambda v: {"B": v}),
+        st.booleans().map(lambda v: {"BOOL": v}),
+        st.just({"NULL": True}),
+        members("SS", texts),
+        members("NS", numbers),
+        members("BS", binaries),
+    )
 
 
-scalars: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    texts.map(lambda v: {"S": v}),
-    numbers.map(lambda v: {"N": v}),
-    binaries.map(lambda v: {"B": v}),
-    st.booleans().map(lambda v: {"BOOL": v}),
-    st.just({"NULL": True}),
-    _set("SS", texts),
-    _set("NS", numbers),
-    _set("BS", binaries),
-)
 values = st.recursive(
-    scalars,
+    scalars(texts, numbers, binaries),
     lambda inner: (
         st.lists(inner, max_size=3).map(lambda v: {"L": v})
         | st.dictionaries(names, inner, max_size=3).map(lambda v: {"M": v})

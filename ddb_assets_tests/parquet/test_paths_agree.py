@@ -20,6 +20,7 @@ from ddb_assets.parquet.schema_store import SchemaStore
 from ddb_assets.table import KeySchema, Table
 from ddb_assets_tests.exports.written_export import write_export
 from ddb_assets_tests.parquet.flattening import STORAGE
+from ddb_assets_tests.parquet.items import scalars
 from ddb_assets_tests.parquet.test_exactness import EXAMPLES, with_keys
 
 Item = dict[str, Any]
@@ -32,22 +33,8 @@ numbers = st.sampled_from(["1", "-12.5", "12.50", "1E3", "1603758446", "9" * 20,
 binaries = st.sampled_from(["eA==", "eHk="])
 
 
-def _set(descriptor: str, members: st.SearchStrategy[str]) -> st.SearchStrategy[Item]:
-    return st.lists(members, min_size=1, max_size=2, unique=True).map(lambda found: {descriptor: found})
-
-
-scalars: st.SearchStrategy[Item] = st.one_of(
-    texts.map(lambda v: {"S": v}),
-    numbers.map(lambda v: {"N": v}),
-    binaries.map(lambda v: {"B": v}),
-    st.booleans().map(lambda v: {"BOOL": v}),
-    st.just({"NULL": True}),
-    _set("SS", texts),
-    _set("NS", numbers),
-    _set("BS", binaries),
-)
 values: st.SearchStrategy[Item] = st.recursive(
-    scalars,
+    scalars(texts, numbers, binaries, most=2),
     lambda inner: (
         st.lists(inner, max_size=2).map(lambda v: {"L": v})
         | st.dictionaries(st.sampled_from("abc"), inner, max_size=2).map(lambda v: {"M": v})
