@@ -128,18 +128,18 @@ class FastPath:
     def _opaques(self) -> "dict[tuple[Step, ...], _Opaque]":
         """What stands in all opaque columns, by path, read from the lines one by one; each line is parsed once."""
         exact = ExactPath(self.root, self.rules)
-        found = {path: (node, _Opaque()) for path, node in walk(self.root) if node.opaque}
+        columns = [(path, node, self._only_counts(path), _Opaque()) for path, node in walk(self.root) if node.opaque]
         for line in self.decoded["line"]:
             image = _image(line, self.image)
-            for path, (node, read) in found.items():
+            for path, node, only_counts, read in columns:
                 value = _value_at(image, path)
                 names = _names(value)
-                text = exact.json_text(node, value, path) if names and not self._only_counts(path) else None
+                text = exact.json_text(node, value, path) if names and not only_counts else None
                 read.names.append(names)
                 read.texts.append(text)
-                if isinstance(value, dict) and (text is not None or self._only_counts(path)):
+                if isinstance(value, dict) and (text is not None or only_counts):
                     read.counts.update(value.keys())
-        return {path: read for path, (_, read) in found.items()}
+        return {path: read for path, _, _, read in columns}
 
     def _misfit(self, node: Node, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
         """Values of types that the column does not take, by the contract."""
