@@ -140,7 +140,7 @@ def _load(
         known = _known(warehouse, schema, report, how)  # again: another load may have committed while DDL ran
         if _is_applied(report, known, how.force):
             return _unchanged(warehouse, schema, report, known)
-        check_unchanged(warehouse, tables)
+        check_unchanged(warehouse, tables, report, known)
         if how.restart:
             _start_over(warehouse, schema, report, tables)
         remarks = hide(warehouse, tables, report)
@@ -181,8 +181,10 @@ def _known(warehouse: Warehouse, schema: str, report: Report, how: _How) -> Hist
 def _start_over(warehouse: Warehouse, schema: str, report: Report, tables: Tables) -> None:
     """Deletes every row of the table's relations and the tables beside them, and the table's ledger rows."""
     root = tables.root.table
-    beside = (table for table in (sql.unread(root), sql.hidden_paths(root)) if warehouse.catalog(table))
-    for table in (root, *(table for table, _ in tables.below), tables.tombstones, *beside):
+    beside = (sql.unread(root), sql.hidden_paths(root))
+    there = warehouse.layouts(schema, [table.name for table in beside])
+    present = (table for table in beside if table.name in there)
+    for table in (root, *(table for table, _ in tables.below), tables.tombstones, *present):
         warehouse.execute(sql.delete_all(table))
     warehouse.execute(forget(schema, report))
 

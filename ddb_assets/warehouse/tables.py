@@ -111,7 +111,7 @@ def prepare(
             show(warehouse, view, table, types, shown)
         return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
 
-    unreadable = bool(report.root.keys and (report.missed or known.is_unsettled(start(report))))
+    unreadable = _remembers_unread(report, known)
     if options.views:
         provide_schema(warehouse, options.views)
     key_changes.finish_all(warehouse, schema, there)
@@ -146,15 +146,25 @@ def prepare(
     return Tables(root, tuple(children), former, stones, stone_types, unread)
 
 
-def check_unchanged(warehouse: Warehouse, tables: Tables) -> None:
-    """Raises InterruptedLoadError when another load has changed a table's columns since `prepare`.
+def _remembers_unread(report: Report, known: History) -> bool:
+    """Whether a load takes part in remembering items that could not be read."""
+    return bool(report.root.keys and (report.missed or known.is_unsettled(start(report))))
 
-    Once the transaction has locked the tombstones, no load changes columns, except that texts become longer.
+
+def check_unchanged(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+    """Raises InterruptedLoadError when another load has committed what `prepare` would have planned for.
+
+    That is a changed column, a new child table, or items that could not be read. Once the transaction has locked the
+    tombstones, no load does any of this, except that texts become longer. `known` is the ledger as read since then.
     """
+    if tables.unread is None and _remembers_unread(report, known):
+        raise InterruptedLoadError("another load has brought items that could not be read")
     root = tables.root
     unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
     planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
-    now = warehouse.layouts(str(root.table.schema), planned)
+    now = warehouse.layouts(str(root.table.schema), planned.keys() | known.columns.keys())
+    if added := sorted(name for name, layout in now.items() if layout.types and name not in planned):
+        raise InterruptedLoadError(f"another load has created {Table(root.table.schema, added[0])}")
     for name, types in planned.items():
         if now.get(name, NOTHING).types != types:
             raise InterruptedLoadError(f"another load is changing the columns of {Table(root.table.schema, name)}")

@@ -2,12 +2,14 @@
 
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ddb_assets.parquet.report import Column, Relation, Report
 from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.warehouse import tables
 from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError
 from ddb_assets.warehouse.redshift import RedshiftWarehouse
@@ -97,6 +99,50 @@ def test_columns_that_another_load_changed_are_looked_at_again(
         LoadError, match=r"'flag' of .* is DATE, the export has BOOLEAN, no type holds the values of both"
     ):
         load(warehouse, export(2, True))
+
+
+def commit_after_preparing(warehouse: AnyWarehouse, monkeypatch: pytest.MonkeyPatch, other: Report) -> None:
+    """The next load prepares its tables, and then the other one is loaded before it goes on."""
+    waiting = [other]
+
+    def then_loaded(*args: Any, **more: Any) -> tables.Tables:
+        prepared = tables.prepare(*args, **more)
+        if waiting:
+            load(warehouse, waiting.pop(), max_quarantined=1)
+        return prepared
+
+    monkeypatch.setattr("ddb_assets.warehouse.load.prepare", then_loaded)
+    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+
+
+def test_items_that_another_load_could_not_read_meanwhile_are_updated(
+    warehouse: AnyWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in "ab":
+        source.put(1, key, f"first {key}")
+    for export in (source.full(10), source.full(20, unread="a"), source.full(30)):
+        load(warehouse, export, max_quarantined=1)
+    source.put(35, "a", "second a")
+    commit_after_preparing(warehouse, monkeypatch, source.full(50, unread="a"))
+    assert load(warehouse, source.window(30, 40)).upserted == 1
+    assert read(warehouse) == {"a": Item("second a"), "b": Item("first b")}
+
+
+def test_rows_of_a_list_that_another_load_brought_meanwhile_go_with_their_item(
+    warehouse: AnyWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_list(made: Report) -> Report:
+        rows, size = {"orders": made.root.rows}, sum(part.bytes for part in made.root.parts)
+        return made.model_copy(update={"relations": made.relations[:1], "rows": rows, "bytes_parquet": size})
+
+    for key in "ab":
+        source.put(1, key, f"first {key}", "x")
+    load(warehouse, without_list(source.full(10)))
+    source.put(25, "a", "second a")
+    commit_after_preparing(warehouse, monkeypatch, source.full(20))
+    load(warehouse, without_list(source.window(20, 30)))
+    assert select(warehouse, "SELECT order_id, note FROM orders ORDER BY 1") == [("a", "second a"), ("b", "first b")]
+    assert select(warehouse, "SELECT order_id FROM orders__lines") == [("b",)]
 
 
 def test_an_older_delete_does_not_take_the_place_of_a_newer_one(warehouse: AnyWarehouse, source: Source) -> None:
