@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -14,7 +13,6 @@ import click
 from ddb_assets.cli.flatten import flatten_source, print_advice, print_report
 from ddb_assets.cli.output import json_option, print_grid, print_json, say
 from ddb_assets.cli.source import Source, open_source, source_options
-from ddb_assets.errors import DdbAssetsError
 from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.output import QUARANTINE, SPILL
 from ddb_assets.parquet.schema_store import HeldSchemas
@@ -23,7 +21,6 @@ from ddb_assets.settings import LAKE, WAREHOUSE, state_folder
 from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
 from ddb_assets.warehouse.ledger import LoadResult
 from ddb_assets.warehouse.load import load
-from ddb_assets.warehouse.protocol import WarehouseError
 from ddb_assets.warehouse.redshift_settings import FORM, SCHEME
 from ddb_assets.warehouse.sql import STALE_SINCE
 
@@ -131,11 +128,12 @@ def _loaded(
     """Flattens and loads; the schema documents are published in the load's transaction, once everything has been verified."""
     table, schemas = source.table, HeldSchemas(source.storage, documents)
     flattened = flatten_source(source, str(folder.path), silent=silent, schemas=schemas, restart=restart)
-    with (
-        open_warehouse(warehouse, storage=source.storage, label=f"ddb_assets {table.name}") as target,
-        _references(folder),
-    ):
-        began = datetime.now(UTC)
+
+    def release() -> None:
+        schemas.release()
+        folder.referenced = True  # the commit comes next, and may succeed although its answer is lost
+
+    with open_warehouse(warehouse, storage=source.storage, label=f"ddb_assets {table.name}") as target:
         result = load(
             target,
             flattened.report,
@@ -144,19 +142,6 @@ def _loaded(
             soft_delete=table.soft_delete,
             max_quarantined=table.max_quarantined,
             options=table.warehouse,
-            before_commit=schemas.release,
+            before_commit=release,
         )
-        # an attempt of this load may have been applied although the answer to its commit was lost
-        folder.referenced = result.applied or result.loaded_at >= began
     return flattened, result
-
-
-@contextmanager
-def _references(folder: _Folder) -> Iterator[None]:
-    """Around the load: an interruption may come after the commit, so only an error from before it rules out references."""
-    folder.referenced = True
-    try:
-        yield
-    except DdbAssetsError as error:
-        folder.referenced = isinstance(error, WarehouseError)
-        raise

@@ -4,15 +4,17 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from ddb_assets.parquet.schema_store import HeldSchemas
-from ddb_assets.resources.storage import Storage
+from ddb_assets.resources.storage import BrokenOffError, Storage
 from ddb_assets.warehouse.duckdb import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import InterruptedLoadError
 from ddb_assets.warehouse.sql import Table
+from ddb_assets.warehouse.staging import stage
 from ddb_assets_tests.cases import copied
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.exports.written_export import write_export
@@ -122,23 +124,50 @@ def test_spilled_texts_outlive_an_interruption_after_the_commit(
     assert spilled(tmp_path / "w.duckdb").read_text() == "too long"
 
 
-def test_spilled_texts_outlive_a_commit_whose_answer_is_lost(
-    tmp_path: Path, spilling: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    transaction = DuckDBWarehouse.transaction
-    written: list[HeldSchemas] = []
+@pytest.fixture
+def answer_lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The first load commits, and its connection is lost before the answer; the list is not empty from then on."""
+    transaction, release = DuckDBWarehouse.transaction, HeldSchemas.release
+    released, lost = list[str](), list[str]()
 
     @contextmanager
     def losing(warehouse: DuckDBWarehouse, lock: Table | None = None) -> Iterator[None]:
         with transaction(warehouse, lock):
             yield
-        if written:
-            written.clear()
+        if released and not lost:
+            lost.append("the answer")
             raise InterruptedLoadError("the connection was lost")
 
+    def noted(schemas: HeldSchemas) -> None:
+        release(schemas)
+        released.append("the schema")
+
     monkeypatch.setattr(DuckDBWarehouse, "transaction", losing)
-    monkeypatch.setattr(HeldSchemas, "release", lambda schemas: written.append(schemas))
+    monkeypatch.setattr(HeldSchemas, "release", noted)
+    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+    return lost
+
+
+def test_spilled_texts_outlive_a_commit_whose_answer_is_lost(
+    tmp_path: Path, spilling: tuple[str, ...], answer_lost: list[str]
+) -> None:
     assert "already applied" in call(*spilling).stdout
+    assert answer_lost
+    assert spilled(tmp_path / "w.duckdb").read_text() == "too long"
+
+
+def test_spilled_texts_outlive_a_second_attempt_that_fails(
+    tmp_path: Path, spilling: tuple[str, ...], answer_lost: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one has committed."""
+
+    def broken_off(*arguments: Any) -> dict[str, int]:
+        if answer_lost:
+            raise BrokenOffError("S3 does not answer")
+        return stage(*arguments)
+
+    monkeypatch.setattr("ddb_assets.warehouse.load.stage", broken_off)
+    assert "S3 does not answer" in call(*spilling, "--force", code=1).stderr
     assert spilled(tmp_path / "w.duckdb").read_text() == "too long"
 
 
