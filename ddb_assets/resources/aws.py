@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError
 from pydantic import Field, PrivateAttr
 
 from ddb_assets.resources.aws_errors import explained, only_aws_answers
-from ddb_assets.resources.service_models import shared_models
+from ddb_assets.resources.service_models import boto3_session
 from ddb_assets.resources.storage import Storage
 from ddb_assets.settings import ROLE, SettingError
 
@@ -98,14 +98,14 @@ class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _boto3(self) -> boto3.Session:
         if self._session is None:
-            core = shared_models(botocore.session.Session(profile=self.profile or None))
+            core = botocore.session.Session(profile=self.profile or None)
             only_aws_answers(core.get_component("event_emitter"))
             if self.region:
                 core.set_config_variable("region", self.region)
             if role := self.role_arn or os.environ.get(ROLE, ""):
                 resolver = core.get_component("credential_provider")
                 resolver.providers.insert(0, _AssumedRole(core, role, self.endpoint))
-            self._session = boto3.Session(botocore_session=core)
+            self._session = boto3_session(core)
         return self._session
 
 
@@ -118,7 +118,7 @@ class _AssumedRole:
         self._core, self._role_arn, self._endpoint = core, role_arn, endpoint
 
     def load(self) -> DeferredRefreshableCredentials:
-        own = shared_models(botocore.session.Session(profile=self._core.profile))
+        own = botocore.session.Session(profile=self._core.profile)
         region = self._core.get_config_variable("region")
         fetcher = AssumeRoleCredentialFetcher(
             client_creator=partial(own.create_client, region_name=region, endpoint_url=self._endpoint or None),

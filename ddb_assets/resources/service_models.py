@@ -5,13 +5,16 @@ botocore reads them once per session: some 0.1 s for the first client of DynamoD
 
 from functools import cache
 
+import boto3
 import botocore.session
 from botocore.loaders import Loader, create_loader
 
 
-def shared_models(session: botocore.session.Session) -> botocore.session.Session:
-    """The session, with descriptions that other sessions of the same AWS_DATA_PATH have read."""
-    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+def boto3_session(core: botocore.session.Session) -> boto3.Session:
+    """A boto3 session whose clients use the descriptions that other sessions of the same AWS_DATA_PATH have read."""
+    session = boto3.Session(botocore_session=core)
+    # not before: a boto3 session adds a search path to the loader that it finds, and this one lives as long as the process
+    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
     return session
 
 

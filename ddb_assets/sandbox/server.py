@@ -31,7 +31,7 @@ from werkzeug.serving import make_server
 
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.microseconds import to_micros
-from ddb_assets.resources.service_models import shared_models
+from ddb_assets.resources.service_models import boto3_session
 from ddb_assets.sandbox.backend import Recovery, SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import Clock
@@ -151,8 +151,10 @@ class Sandbox:
         return self._session().client("s3", endpoint_url=self.endpoint_url, config=ONCE)
 
     def _session(self) -> "boto3.session.Session":
-        core = shared_models(botocore.session.Session())
-        return boto3.session.Session(ACCESS_KEY, ACCESS_KEY, region_name=REGION, botocore_session=core)
+        core = botocore.session.Session()
+        core.set_credentials(ACCESS_KEY, ACCESS_KEY)
+        core.set_config_variable("region", REGION)
+        return boto3_session(core)
 
     def seed(self, table_name: str, history: Iterable[Write]) -> int:
         """Gives a table backdated writes, read lazily, and returns how many; a key's writes need no particular order.

@@ -1,10 +1,13 @@
 """AWS clients: the Region of an ARN, a role that is assumed, and what is said when access is not set up."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import botocore.session
 import pytest
+from botocore.loaders import Loader
 
 from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.service_models import boto3_session
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import SettingError
 from ddb_assets_tests.sandboxed import sandboxed
@@ -65,3 +68,17 @@ def key_of(client: "S3Client") -> str:
 def test_what_is_missing_is_named(nothing_set: None, aws: AWS, said: str) -> None:
     with pytest.raises(SettingError, match=said):
         aws.dynamodb("Orders")
+
+
+def test_sessions_share_the_descriptions_of_services_and_nothing_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+    def loader() -> Loader:
+        client = boto3_session(core := botocore.session.Session()).client("sqs")
+        assert client.meta.service_model.service_name == "sqs"
+        return cast("Loader", core.get_component("data_loader"))
+
+    first = loader()
+    paths = list(first.search_paths)
+    assert loader() is first
+    assert first.search_paths == paths
