@@ -13,7 +13,7 @@ import yaml
 from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json, printable, say
 from ddb_assets.cli.source import Source, open_source, source_options
 from ddb_assets.dynamodb.attribute_value import Step, format_path
-from ddb_assets.exports.data_file import read_blocks
+from ddb_assets.exports.data_file import check_lines, read_blocks
 from ddb_assets.parquet.block import BlockReader
 from ddb_assets.parquet.flatten import BLOCK_BYTES
 from ddb_assets.parquet.infer import extend
@@ -93,6 +93,7 @@ def look(source: Source, *, silent: bool) -> Profile:
     profile = Profile(Seen())
     with item_progress(f"profile {export.table_name}", export.item_count, silent=silent) as progress:
         for file in export.files:
+            lines = 0
             for block in read_blocks(source.storage, file, block_bytes=BLOCK_BYTES):
                 batch = reader.read(split_lines(block, 1), schema)
                 schema = batch.schema
@@ -100,7 +101,9 @@ def look(source: Source, *, silent: bool) -> Profile:
                 profile.deletes += batch.deletes
                 profile.unreadable += len(batch.rejected)
                 profile.items += batch.lines - batch.deletes - len(batch.rejected)
+                lines += batch.lines
                 progress.update(progress.tasks[0].id, advance=batch.lines)
+            check_lines(file, lines)
     profile.seen.name_examples(looked_at)
     profile.seen = visible(profile.seen, table)
     return profile

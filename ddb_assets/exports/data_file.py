@@ -44,7 +44,8 @@ def read_blocks(storage: "Storage", file: DataFile, *, block_bytes: int = BLOCK_
     The last line may lack its newline. Memory is a few blocks, or the longest line. Raises ManifestError, at the latest
     after the last block, when the file is missing, cut short, damaged or not the one the manifest lists: what was
     yielded before must not be used then. The same for a file with far more lines than the manifest lists: a few KB of
-    gzip can be any number of them, so it is not read to its end. The code that decodes the lines compares the exact number.
+    gzip can be any number of them, so it is not read to its end. `check_lines` compares the
+    exact number once the lines are decoded.
     """
     with _opened(storage, file) as stream:
         left = 2 * file.item_count + BLANK_LINES
@@ -65,6 +66,12 @@ def read_blocks(storage: "Storage", file: DataFile, *, block_bytes: int = BLOCK_
                 f"{file.uri} is as AWS listed it, but is no complete gzip file ({error}): export again"
             ) from error
         stream.check(file)
+
+
+def check_lines(file: DataFile, lines: int) -> None:
+    """Raises ManifestError unless the file has as many lines, without blank ones, as the manifest lists items."""
+    if lines != file.item_count:
+        raise ManifestError(f"{file.uri}: the manifest lists {file.item_count} items, the file has {lines} lines")
 
 
 def verify(storage: "Storage", export: Export) -> None:

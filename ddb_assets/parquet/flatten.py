@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from ddb_assets.exports.data_file import read_blocks
+from ddb_assets.exports.data_file import check_lines, read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
 from ddb_assets.parquet import output
 from ddb_assets.parquet.agreement import check_agreement, check_identity, check_table
@@ -218,12 +218,11 @@ class _Run:
                 blocks.append(future)
                 first += block.count(b"\n")
             lines = sum(future.result() for future in blocks)
+            if not self.failed.is_set():
+                check_lines(file, lines)
         except BaseException:
             self.failed.set()
             raise
-        if lines != file.item_count and not self.failed.is_set():
-            self.failed.set()
-            raise FlattenError(f"{file.uri}: the manifest lists {file.item_count} items, the file has {lines} lines")
 
     def _flatten(self, block: bytes, first: int, file: DataFile, name: str) -> int:
         if self.failed.is_set():

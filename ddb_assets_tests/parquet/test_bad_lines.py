@@ -15,6 +15,7 @@ from ddb_assets.parquet.output import FlattenError, read_report
 from ddb_assets.parquet.report import Report
 from ddb_assets.resources.storage import MissingFileError, Storage
 from ddb_assets.table import KeySchema, Table
+from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.exports.written_export import alter_entry, alter_summary, md5, write_export
 
 STORAGE = Storage()
@@ -161,8 +162,9 @@ def test_a_file_with_other_counts_than_the_manifest_says(tmp_path: Path, listed:
     source = write_export(STORAGE, str(tmp_path / "bucket"), lines=[GOOD[:2], GOOD[2:4]])
     alter_entry(STORAGE, source, 0, itemCount=listed)
     alter_summary(STORAGE, source, itemCount=listed + 2)
-    with pytest.raises(FlattenError, match=rf"the manifest lists {listed} items, the file has 2 lines"):
+    with pytest.raises(ManifestError, match=rf"the manifest lists {listed} items, the file has 2 lines"):
         run(tmp_path, source)
+    assert "the file has 2 lines" in call("profile", source, code=1).stderr
 
 
 def test_a_file_with_more_lines_than_the_manifest_says_is_flattened_no_further(tmp_path: Path) -> None:
