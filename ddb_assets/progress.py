@@ -7,7 +7,7 @@ from collections.abc import Callable
 EVERY = 30.0  # seconds
 
 
-class Told:
+class ProgressLog:
     """Logs how far a step is, at most once in `EVERY` seconds over all threads; nothing for a short step."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
@@ -25,12 +25,12 @@ class Told:
 
 def counted(say: Callable[[str], object], what: str, total: int) -> Callable[[int], None]:
     """For work that reports each finished part of `total` items."""
-    told, lock, done = Told(say), threading.Lock(), 0
+    log, lock, done = ProgressLog(say), threading.Lock(), 0
 
     def more(items: int) -> None:
         nonlocal done
         with lock:
             done += items
-        told(lambda: f"{what}: {done:,} of {total:,} items ({done / total:.0%})")
+        log(lambda: f"{what}: {done:,} of {total:,} items ({done / total:.0%})")
 
     return more

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from ddb_assets.automation import FULL_CHAIN
-from ddb_assets.cli.demo import chosen
+from ddb_assets.cli.demo import asset_keys
 from ddb_assets.definitions import build_defs
 
 pytestmark = pytest.mark.slow
@@ -41,8 +41,8 @@ def test_the_tables_of_the_demo_are_chosen_whatever_their_groups() -> None:
         }.items()
         for name in names
     }
-    assert set(chosen(defs, ["orders"], FULL_CHAIN)) == expected
-    assert set(chosen(regrouped, ["orders"], FULL_CHAIN)) == expected
+    assert set(asset_keys(defs, ["orders"], FULL_CHAIN)) == expected
+    assert set(asset_keys(regrouped, ["orders"], FULL_CHAIN)) == expected
 
 
 def test_the_demo_reconciles_applies_each_export_once_and_notices_a_lost_row(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def _count(aws: AWS) -> dict[str, int]:
     return {default_name(name): client.describe_table(TableName=name)["Table"]["ItemCount"] for name in names}
 
 
-def chosen(defs: dg.Definitions, tables: Sequence[str], stages: Sequence[str]) -> list[dg.AssetKey]:
+def asset_keys(defs: dg.Definitions, tables: Sequence[str], stages: Sequence[str]) -> list[dg.AssetKey]:
     """The assets of these stages and tables, by their keys, because `post_processing` may change groups."""
     snapshots = dg.AssetSelection.assets(*(asset_key("snapshots", name) for name in tables))
     return [key for key in snapshots.downstream().resolve(defs.resolve_asset_graph()) if key.path[0] in stages]
@@ -170,7 +170,7 @@ def _run(instance: dg.DagsterInstance, tables: list[str], stages: tuple[str, ...
     defs = build_defs()
     result = defs.resolve_job_def(BASELINE).execute_in_process(
         instance=instance,
-        asset_selection=chosen(defs, tables, stages),
+        asset_selection=asset_keys(defs, tables, stages),
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )

@@ -52,25 +52,25 @@ def outcomes(
     result: dg.ExecuteInProcessResult, warehouse: Warehouse, source_items: Mapping[str, int]
 ) -> list[TableOutcome]:
     """One per table of `source_items` (by asset name), from the run and from the warehouse."""
-    told: dict[str, dict[str, dict[str, Any]]] = {stage: {} for stage in FULL_CHAIN}
+    facts: dict[str, dict[str, dict[str, Any]]] = {stage: {} for stage in FULL_CHAIN}
     for event in result.get_asset_materialization_events():
         stage, name = event.materialization.asset_key.path
-        if stage in told:
-            told[stage][name] = {key: value.value for key, value in event.materialization.metadata.items()}
+        if stage in facts:
+            facts[stage][name] = {key: value.value for key, value in event.materialization.metadata.items()}
 
     def outcome(name: str, items: int) -> TableOutcome:
-        flattened, loaded = told["baseline"][name], told[FULL_CHAIN[-1]][name]
-        relations = [other for other in told["baseline"] if other == name or other.startswith(f"{name}__")]
+        flattened, loaded = facts["baseline"][name], facts[FULL_CHAIN[-1]][name]
+        relations = [other for other in facts["baseline"] if other == name or other.startswith(f"{name}__")]
         return TableOutcome(
             table=name,
             source_items=items,
             items_in_manifest=flattened["items"],
             rows={r: _rows(warehouse, r) for r in sorted(relations)},
-            flattened={r: told["baseline"][r]["dagster/row_count"] for r in sorted(relations)},
+            flattened={r: facts["baseline"][r]["dagster/row_count"] for r in sorted(relations)},
             quarantined=flattened["quarantined"],
             filtered=loaded["filtered"],
             extra_values=flattened["extra_values"],
-            bytes_parquet=sum(told["baseline"][r]["bytes"] for r in relations),
+            bytes_parquet=sum(facts["baseline"][r]["bytes"] for r in relations),
             seconds=flattened["seconds"] + (loaded["seconds"] if loaded["applied"] else 0),
             applied=loaded["applied"],
             export_id=loaded["export_id"],
@@ -93,8 +93,8 @@ def print_outcomes(tables: Sequence[TableOutcome], sampled: Sequence[tuple[objec
     rows: list[tuple[object, ...]] = []
     for t in tables:
         (root, root_rows), *children = t.rows.items()
-        told = (t.quarantined, t.extra_values, t.bytes_parquet, t.seconds)
-        rows.append((root, t.source_items, root_rows, *told, t.reconciles))
+        counts = (t.quarantined, t.extra_values, t.bytes_parquet, t.seconds)
+        rows.append((root, t.source_items, root_rows, *counts, t.reconciles))
         rows += [(child, None, child_rows, *[None] * 5) for child, child_rows in children]
     header = ("relation", "items", "rows", "quarantined", "extra", "bytes", "seconds", "adds up")
     print_grid(f"DynamoDB -> S3 -> Parquet -> {warehouse}", header, rows)

@@ -114,7 +114,16 @@ class DynamoDBImport(dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
         """The asset and its checks."""
-        told = self.declared
+        declared = self.declared
         return dg.Definitions(
-            assets=[import_asset(told.name, told.table, told.source, told.config, told.options, told.owners)]
+            assets=[
+                import_asset(
+                    declared.name,
+                    declared.table,
+                    declared.source,
+                    declared.config,
+                    declared.options,
+                    declared.owners,
+                )
+            ]
         )

@@ -36,11 +36,11 @@ attributes:
   # nested:
   #   items: child  # a list: a relation of its own, {name}__items, one row per element
   #   address: json  # a map: one JSON column
-  # max_depth: 8  # maps within maps that become columns; what lies deeper is JSON
+  # max_depth: 8  # maps within maps that become columns; deeper maps stay JSON
   # max_width: 100  # a map with more names than this has data for names, and becomes JSON
   # timestamps: true  # texts that are all ISO 8601 become TIMESTAMP, TIMESTAMPTZ or DATE columns
 
-  # contract: evolve  # what nobody has seen before: evolve | freeze | discard_value | discard_row
+  # contract: evolve  # attributes and types that are new: evolve | freeze | discard_value | discard_row
   # oversize: extra  # texts too long for any column: extra | truncate | spill | quarantine
   # max_quarantined: 0  # more items in quarantine than this are an error, fewer a warning
   # columns:
@@ -53,7 +53,7 @@ attributes:
   # start: 2026-01-01  # the day of the first window that can be loaded
   # trust: dynamodb  # ask DynamoDB whether it made an export; lake: believe every export in the bucket
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
-  # warehouse:  # how the tables lie in Redshift when they are made
+  # warehouse:  # how tables are created in Redshift
   #   diststyle: key  # by the partition key | even | all | auto
   #   sortkey: [created_at]
   #   encode: {{status: zstd}}

@@ -24,7 +24,6 @@ def check_relation_names(tables: Iterable[Table]) -> None:
 
 
 def _relations(table: Table) -> dict[str, str]:
-    return {
-        name: f"the list {'.'.join(path)} of {table.table}" if path else f"table {table.table}"
-        for path, name in relations(table).items()
-    }
+    declared = [text for text, kind in table.nested.items() if kind == "child"]
+    owners = [f"table {table.table}", *(f"the list {text} of {table.table}" for text in declared)]
+    return dict(zip(relations(table).values(), owners, strict=True))

@@ -45,8 +45,8 @@ class Cursor(BaseModel):
 
     def text(self) -> str:
         """As it is stored."""
-        told = self.model_dump(mode="json") | {"done": sorted(self.done)}
-        return json.dumps(told, separators=(",", ":"))
+        stored = self.model_dump(mode="json") | {"done": sorted(self.done)}
+        return json.dumps(stored, separators=(",", ":"))
 
     def unseen(self, folders: Iterable[str], now: datetime) -> Iterator[str]:
         """The folders that are exports and not known; one from the far future is none, and must not move us there."""

@@ -144,7 +144,7 @@ def _agreed(
         had = (
             f"{name} had {then:,} rows after the newest load and has {now:,}" if now is not None else f"{name} is gone"
         )
-        reasons.append(f"{had}: somebody else changed it, materialize {baseline_assets(table)}")
+        reasons.append(f"{had}: it was changed outside of loads, materialize {baseline_assets(table)}")
     return dg.AssetCheckResult(
         passed=not reasons and not others,
         severity=dg.AssetCheckSeverity.ERROR if reasons else dg.AssetCheckSeverity.WARN,

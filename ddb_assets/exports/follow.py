@@ -88,8 +88,8 @@ def _failure(description: "ExportDescriptionTypeDef") -> str:
 
 def status(description: "ExportDescriptionTypeDef") -> Status:
     """The export's status; any that the API does not list (the guide speaks of PENDING) means that it is not done."""
-    told = description.get("ExportStatus")
-    return told if told in ("COMPLETED", "FAILED") else "IN_PROGRESS"
+    state = description.get("ExportStatus")
+    return state if state in ("COMPLETED", "FAILED") else "IN_PROGRESS"
 
 
 def describe(client: "DynamoDBClient", arn: str) -> "ExportDescriptionTypeDef":

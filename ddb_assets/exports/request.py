@@ -264,5 +264,5 @@ class TableExports:
         )
 
 
-def _same_time(told: datetime | None, wanted: datetime | None) -> bool:
-    return told is not None and wanted is not None and abs(told - wanted) < SAME_TIME
+def _same_time(reported: datetime | None, wanted: datetime | None) -> bool:
+    return reported is not None and wanted is not None and abs(reported - wanted) < SAME_TIME

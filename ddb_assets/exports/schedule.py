@@ -169,7 +169,7 @@ class _Asking:
         self._running = self._complete = self._paused = 0
 
     def ask(self, windows: Mapping[str, Window]) -> list[dg.RunRequest]:
-        """Asks for them, within a tick's time; gives runs for exports that are done and that nobody has reported."""
+        """Asks for them, within a tick's time; returns runs for completed exports that the sensor has not reported."""
         runs = []
         until = time.monotonic() + A_TICK.total_seconds()
         for key, window in islice(windows.items(), AT_MOST):
@@ -177,7 +177,9 @@ class _Asking:
                 break
             try:
                 found = self._export(window)
-            except NotRestorableError as error:  # its clock lags behind what it told us a moment ago
+            except (
+                NotRestorableError
+            ) as error:  # DynamoDB may refuse a time that it reported as restorable a moment ago
                 self._context.log.info(str(error))
                 found = None
             if found is None:
@@ -191,7 +193,7 @@ class _Asking:
         return runs
 
     def said(self, due: int) -> str:
-        """What a tick that starts no run has to tell."""
+        """Why a tick starts no run."""
         waiting = due - self._running - self._complete - self._paused
         return (
             f"{due} windows are due: {self._running} being exported, {self._complete} exported and to be reported by the "

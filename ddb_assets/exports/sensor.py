@@ -151,7 +151,7 @@ class _Tick:
         return {export: reason for export, reason in before.items() if export not in self.looked} | self.left
 
     def said(self, pending: int) -> str:
-        """What a tick that starts no run has to tell."""
+        """Why a tick starts no run."""
         reasons = sorted({reason for reason in self.left.values() if reason})
         return "; ".join([f"{len(self.looked) - len(self.left)} exports dealt with, {pending} pending", *reasons])
 
@@ -192,7 +192,8 @@ class _Tick:
                 if not isinstance(error, DdbAssetsError):
                     self.context.log.exception(f"{table.name}: export {export.id}")
                 reason = f"{table.name}: {error}" if isinstance(error, DdbAssetsError) else f"{table.name}: {error!r}"
-                reported.append(self._observe(table, export, "failed, is tried again", reason, said))
+                what = "failed, is not tried again" if old else "failed, is tried again"
+                reported.append(self._observe(table, export, what, reason, said))
                 left.extend([] if old else [reason])
         return "; ".join(dict.fromkeys([*left, *reported])) if left else None
 
@@ -280,7 +281,7 @@ class _Tick:
         return _export_id(window_facts(self.context.instance, stage, table, key) or {})
 
     def _running(self, stage: metadata.Stage, table: Table, key: str) -> str | None:
-        """The run that is making this window of a stage, or will once it gets there: nobody else needs to."""
+        """The run that is making this window of a stage, or will make it later; no second run is needed."""
         asset = metadata.asset_key(stage, table.name)
         for run in self._unfinished():
             first = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")

@@ -127,8 +127,8 @@ def read_window(storage: Storage, uri: str, table: Table, client: "DynamoDBClien
 def verified_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
     """Blocking: nothing is made of an export that lacks something.
 
-    Not by partition: the sensor tells of it outside of any run, and Dagster 1.13 stores only one result of a partition so
-    told; a second one fails the tick for ever. The window stands in the result's metadata.
+    Not by partition: the sensor reports it outside of any run, and Dagster 1.13 stores only one such result per
+    partition; a second one fails the tick for ever. The window stands in the result's metadata.
     """
     return dg.AssetCheckSpec(
         VERIFIED,

@@ -62,14 +62,14 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """What was last saved; None without a checkpoint. Raises CheckpointError for one of another job."""
         try:
-            told: dict[str, Any] = orjson.loads(self._storage.read(str(self._path)))
+            document: dict[str, Any] = orjson.loads(self._storage.read(str(self._path)))
         except MissingFileError:
             return None
         except orjson.JSONDecodeError as error:
             raise CheckpointError(f"{self._path} is no checkpoint ({error}): delete it to start again") from error
-        if told.get("job") != self._job:
-            raise CheckpointError(f"{self._path} is of another job ({told.get('job')}): delete it to start again")
-        state: dict[str, Any] = told["state"]
+        if document.get("job") != self._job:
+            raise CheckpointError(f"{self._path} is of another job ({document.get('job')}): delete it to start again")
+        state: dict[str, Any] = document["state"]
         return state
 
     def save(self, state: dict[str, Any]) -> None:

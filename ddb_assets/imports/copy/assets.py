@@ -21,7 +21,7 @@ from ddb_assets.imports.copy.run import CopyOutcome, open_tables, run_copy
 from ddb_assets.imports.copy.verify import Verification
 from ddb_assets.imports.pool import only_writer, write_pool
 from ddb_assets.markdown import prose
-from ddb_assets.progress import Told
+from ddb_assets.progress import ProgressLog
 from ddb_assets.settings import state_folder
 from ddb_assets.table import default_name
 
@@ -64,7 +64,7 @@ def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDef
     def copies(context: dg.AssetExecutionContext, config: CopyRunConfig) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             _allowed(name, destination, config)
-        told = Told(context.log.info)
+        log = ProgressLog(context.log.info)
         with explained_failure(), only_writer(context, destination):
             opened = open_tables(compared, _moment(config.from_point_in_time), context.log.info)
             outcome = run_copy(
@@ -73,7 +73,7 @@ def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDef
                 config.clean,
                 state_folder() / "copies",
                 confirm=lambda plan: _confirmed(plan, config),
-                on_page=lambda phase, items, _: told(lambda: f"{phase}: {items:,} items"),
+                on_page=lambda phase, items, _: log(lambda: f"{phase}: {items:,} items"),
             )
         assert outcome.verification is not None  # noqa: S101 - `compared` asks for one; this tells the type checker
         yield dg.MaterializeResult(

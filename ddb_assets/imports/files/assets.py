@@ -17,7 +17,7 @@ from ddb_assets.imports.files.report import ImportReport
 from ddb_assets.imports.files.run import prepare_import
 from ddb_assets.imports.pool import only_writer, write_pool
 from ddb_assets.markdown import code
-from ddb_assets.progress import Told
+from ddb_assets.progress import ProgressLog
 from ddb_assets.resources.aws import AWS
 
 NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "sample_equal"
@@ -88,11 +88,11 @@ def import_asset(
                 )
             wanted = config.model_copy(update={"mode": "delete"})
         chosen = JobOptions(**{**asdict(options), "restart": run.restart})
-        told = Told(context.log.info)
+        log = ProgressLog(context.log.info)
 
         def progress(now: Progress) -> None:
             share = f" ({now.bytes_read / now.bytes_total:.0%} of the files)" if now.bytes_total else ""
-            told(lambda: f"{now.rows:,} rows read{share}, {now.totals.written:,} items written")
+            log(lambda: f"{now.rows:,} rows read{share}, {now.totals.written:,} items written")
 
         report = prepare_import(aws, table, source, wanted, chosen, on_progress=progress).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
