@@ -24,7 +24,7 @@ from ddb_assets.parquet.block import Batch, BlockReader
 from ddb_assets.parquet.declared import with_declared
 from ddb_assets.parquet.hidden import hidden_columns
 from ddb_assets.parquet.identity import Identity
-from ddb_assets.parquet.infer import agreed, extend
+from ddb_assets.parquet.infer import agreed, decided, extend
 from ddb_assets.parquet.key_check import KeyCheck
 from ddb_assets.parquet.output import QUARANTINE, SPILL, UNREAD, FlattenError
 from ddb_assets.parquet.parse import split_lines
@@ -143,6 +143,7 @@ class _Run:
         if self.stored:
             check_identity(self.stored, self.identity, table)
             check_agreement(self.stored, table, full=export.kind == "full")
+        self.start = schema
         self.schema = agreed(schema, table, export.id).model_copy(update={"identity": self.identity})
         self.storage, self.export, self.table, self.folder = storage, export, table, folder
         self.on_progress = on_progress
@@ -177,7 +178,8 @@ class _Run:
                 future.result()
         self.key_check.finish()
         self.seen.name_examples(self.looked_at)
-        self.schema = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
+        grown = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
+        self.schema = decided(grown, self.start, self.table)
         if not self._align(workers):
             return False
         if self.stored and self.stored.root == self.schema.root and self.identity.is_said_by(self.stored.identity):
@@ -227,6 +229,13 @@ class _Run:
     def _flatten(self, block: bytes, first: int, file: DataFile, name: str) -> int:
         if self.failed.is_set():
             return 0
+        try:
+            return self._flattened(block, first, file, name)
+        except BaseException:
+            self.failed.set()  # so that no further block is read
+            raise
+
+    def _flattened(self, block: bytes, first: int, file: DataFile, name: str) -> int:
         batch = self.reader.read(split_lines(block, first), self.schema)
         self.key_check.look((rejected.text for rejected in batch.rejected), batch.lines)
         relations = batch.schema.relations(incremental=self.incremental)

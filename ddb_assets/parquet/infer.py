@@ -84,6 +84,17 @@ def agreed(schema: Schema, table: Table, export_id: str | None = None) -> Schema
     return schema.model_copy(update={"root": root, "changes": (*schema.changes, *growth.changes)})
 
 
+def decided(schema: Schema, stored: Schema, table: Table) -> Schema:
+    """The schema in which every column that `stored` had values for is read again, and so does not count as empty.
+
+    A column whose kind of type the contract has changed waits for values of that kind (`agreed`). If there were none, it
+    reads those that its type holds first.
+    """
+    read = {path for path, _, node in stored.columns() if not node.is_empty}
+    root = _Growth(schema, table, None).decided(schema.root, (), read)
+    return schema if root == schema.root else schema.model_copy(update={"root": root})
+
+
 class _Growth:
     """One walk over schema and sightings; holds the names given so far.
 
@@ -175,8 +186,22 @@ class _Growth:
         policy = self.table.policy(path)
         if node.kind != "value" or not _column_type(policy):
             return node.model_copy(update={"other": None}) if node.is_empty else node  # as good as new (`is_open`)
-        reads = node.accepts if policy.contract != "evolve" else ()
-        return self.value(node, Seen(counts=Counter(reads)), path, policy)
+        if policy.contract == "evolve":
+            return self.value(node, Seen(), path, policy)
+        column = self.value(node, Seen(counts=Counter(node.accepts)), path, policy)
+        return column if node.is_empty else self.decided(column, path, {path})
+
+    def decided(self, node: Node, path: tuple[Step, ...], read: Collection[tuple[Step, ...]]) -> Node:
+        """The node, and all below it, as the function of this name says."""
+        if node.kind == "value" and node.is_empty and path in read:
+            type_, keyed = SqlType.parse(node.type or ""), len(path) == 1 and path[0] in self.schema.key
+            found = (KEY_HOLDS if keyed else HOLDS)[type_.name][0]
+            form = None if self.table.policy(path).mask else declared_form(Seen(), found, type_, node.form)
+            return node.model_copy(update={"accepts": (found, *node.accepts), "form": form})
+        fields = {name: self.decided(field, (*path, name), read) for name, field in node.fields.items()}
+        element = node.element and self.decided(node.element, (*path, None), read)
+        former = node.former and self.decided(node.former, path, read)
+        return node.model_copy(update={"fields": fields, "element": element, "former": former})
 
     def redeclares(self, node: Node, counts: Counter[Descriptor], path: tuple[Step, ...]) -> Descriptor | None:
         """The most frequent type of values that, by the contract, no longer belong in this column."""

@@ -245,6 +245,47 @@ def test_a_column_of_times_whose_stored_form_is_not_known(
     assert kept in ([datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)] * 2, [{"a": 1700000000}] * 2)
 
 
+@pytest.mark.parametrize("contract", ["evolve", "freeze", "discard_value", "discard_row"])
+@pytest.mark.parametrize(
+    ("first", "type_", "value", "loaded"),
+    [
+        ({"N": "5"}, "BOOLEAN", {"BOOL": True}, True),
+        ({"BOOL": True}, "BIGINT", {"N": "7"}, 7),
+        ({"BOOL": True}, "VARCHAR(9)", {"S": "t"}, "t"),
+        ({"N": "5"}, "VARBYTE(9)", {"B": "eHg="}, b"xx"),
+        ({"BOOL": True}, "TIMESTAMPTZ", {"S": "2026-01-31T00:15:00Z"}, datetime(2026, 1, 31, 0, 15, tzinfo=UTC)),
+    ],
+    ids=str,
+)
+def test_a_type_of_another_kind_is_loaded_under_every_contract(
+    flattening: Flattening, first: dict[str, Any], type_: str, value: dict[str, Any], loaded: Any, contract: str
+) -> None:
+    flattening([{"a": first}])
+    outcome = flattening([{"a": value}], [{"a": value}], columns={"a": {"type": type_}}, contract=contract)
+    assert [outcome.row(key)["a"] for key in ("k0", "k1")] == [loaded] * 2
+    assert [outcome.row(key)[EXTRA] for key in ("k0", "k1")] == [None] * 2
+    assert [column.empty for column in outcome.report.root.columns if column.name == "a"] == [
+        False
+    ]  # else loaded as NULL
+    assert_typed(outcome)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [{"columns": {"a": {"rename": "z"}}}, {"columns": {"a": {"type": "SUPER"}}}, {"nested": {"a": "json"}}],
+    ids=str,
+)
+def test_a_type_whose_values_were_not_seen_yet_leaves_the_column_in_use(
+    flattening: Flattening, later: dict[str, Any]
+) -> None:
+    flattening([{"a": {"S": "x"}}])
+    outcome = flattening([{}], columns={"a": {"type": "BIGINT"}})
+    assert [(c.type, c.empty) for c in outcome.report.root.columns if c.name == "a"] == [("BIGINT", False)]
+    with pytest.raises(SchemaError, match="a: its values are in column a"):
+        flattening([{"a": {"N": "1"}}], **later)
+    assert flattening([{"a": {"M": {"q": {"S": "1"}}}}]).row("k0")[EXTRA] == '{"a":{"q":"1"}}'
+
+
 def test_a_type_holds_for_the_column_that_a_list_was_before(flattening: Flattening) -> None:
     flattening([{"a": {"S": "x"}}], nested={"a": "child"})
     declared: dict[str, Any] = {"columns": {"a": {"type": "VARCHAR(32)"}}, "nested": {"a": "child"}}
