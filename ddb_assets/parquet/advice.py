@@ -6,7 +6,6 @@ from ddb_assets.parquet.flatten import Flattened
 from ddb_assets.parquet.profile import Seen
 
 MOST = 20
-NUMERIC = ("BIGINT", "DECIMAL", "DOUBLE PRECISION")
 
 
 def advice(flattened: Flattened) -> list[str]:
@@ -16,7 +15,7 @@ def advice(flattened: Flattened) -> list[str]:
     for path, _, node in flattened.schema.columns():
         name, here = format_path(path), seen.get(path, Seen())
         numbers = flattened.report.misfits.get("extra", {}).get(name, 0) if here.counts["N"] else 0
-        if numbers and node.kind == "value" and not (node.type or "").startswith(NUMERIC):
+        if numbers and node.kind == "value" and (node.type or "").startswith("VARCHAR"):
             type_ = numeric(here.integer_digits, here.scale, fits_bigint=here.fits_bigint)
             found.append(
                 f"{name}: {numbers:,} values are not in the column {node.name} {node.type} but in _ddb_extra, and there are "

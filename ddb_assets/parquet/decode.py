@@ -128,7 +128,12 @@ class FastPath:
     def _opaques(self) -> "dict[tuple[Step, ...], _Opaque]":
         """What stands in all opaque columns, by path, read from the lines one by one; each line is parsed once."""
         exact = ExactPath(self.root, self.rules)
-        columns = [(path, node, self._only_counts(path), _Opaque()) for path, node in walk(self.root) if node.opaque]
+        former = {id(node.former) for _, node in walk(self.root) if node.former}  # the exact path reads these
+        columns = [
+            (path, node, self._only_counts(path), _Opaque())
+            for path, node in walk(self.root)
+            if node.opaque and id(node) not in former
+        ]
         for line in self.decoded["line"]:
             image = _image(line, self.image)
             for path, node, only_counts, read in columns:
@@ -309,7 +314,7 @@ class FastPath:
                 return texts
             case "B":
                 texts = binary_texts(series)
-                at.level.refuse(texts.is_null() & series.is_not_null())
+                at.level.refuse((texts.is_null() & series.is_not_null()) | (texts.str.len_bytes() > MAX_VARCHAR))
                 return json_text.between('"', texts, '"')
             case "BOOL":
                 return series.cast(pl.String)
@@ -377,6 +382,8 @@ def _image(line: str, name: str) -> Any:
 
 def _names(value: Any) -> int:
     """How many keys a value has, with its name; 0 where there is no value, or none that DynamoDB has."""
+    if value is None:
+        return 0
     try:
         names = 1 + count_names(value)
         check_all(value)

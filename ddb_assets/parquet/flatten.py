@@ -281,10 +281,10 @@ class _Run:
             self.spilled.append(uri)
         return f"{uri}#{name}"
 
-    def _unread(self, root: Relation) -> Relation | None:
-        """The keys of quarantined items, in a part of their own."""
+    def _unread(self, root: Relation, found: list[UnreadKey]) -> Relation | None:
+        """These keys of quarantined items, in a part of their own."""
         uri = self.folder.new(UNREAD, "keys.parquet")
-        return write_unread(self.storage, uri, root, self.schema.root, self.reader.rules, self.unread)
+        return write_unread(self.storage, uri, root, self.schema.root, self.reader.rules, found)
 
     def report(self, started: float) -> Report:
         """The report; raises FlattenError when items, rows and quarantined lines do not add up."""
@@ -301,6 +301,7 @@ class _Run:
                 f"export {self.export.id}: {self.export.item_count} items in the manifest, {self.lines} lines read, "
                 f"{rows} rows and {self.rejected} quarantined: these must agree"
             )
+        unread = [key for key in self.unread if not has_no_row(key, self.reader.rules)]
         return Report(
             table=self.table.table,
             name=self.table.name,
@@ -330,8 +331,8 @@ class _Run:
             relations=relations,
             quarantine=tuple(sorted(self.quarantine)),
             reasons=tuple(text for _, _, text in self.reasons),
-            unread=self._unread(relations[0]),
-            without_row=sum(has_no_row(unread, self.reader.rules) for unread in self.unread),
+            unread=self._unread(relations[0], unread),
+            without_row=len(self.unread) - len(unread),
             unknown_members=dict(sorted(self.unknown.items())),
         )
 

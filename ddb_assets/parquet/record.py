@@ -150,9 +150,9 @@ def write_time(metadata: object) -> int:
 
 
 def check_key(keys: Image, names: tuple[str, ...], masked: Collection[str] = ()) -> None:
-    """Raises AttributeValueError unless every key attribute is there, not empty, and its own in Redshift too.
+    """Raises AttributeValueError unless every key attribute is there, not empty, and distinct from all others in Redshift.
 
-    Of `masked` attributes Redshift gets a digest, which is its own whatever the text.
+    Of `masked` attributes Redshift gets a digest, which is distinct for every text.
     """
     for name in names:
         if name not in keys:

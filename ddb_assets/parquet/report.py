@@ -197,7 +197,7 @@ class Report(_Document):
 
     @property
     def missed(self) -> int:
-        """How many quarantined items may have a row, which the export says nothing of."""
+        """How many quarantined items may have a row in the warehouse that this export cannot update."""
         return self.quarantined - self.without_row
 
     @property

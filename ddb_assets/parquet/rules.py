@@ -25,7 +25,7 @@ MASKED = SqlType("VARCHAR", 64)
 Misfits = Counter[tuple[str, str]]
 """(what happened, path) -> how often; what: extra, discarded, frozen, hidden, truncated, spilled."""
 MAX_PATHS = 1000
-"""So many paths are counted separately; an export can have millions, which would fill the report."""
+"""At most this many paths are counted separately; an export can have millions, which would fill the report."""
 OTHER_PATHS = "(other paths)"
 DISCARDED = "discarded"
 WHAT_HAPPENS: Mapping[ContractMode, str] = {"evolve": "extra", "freeze": "frozen", "discard_value": DISCARDED}

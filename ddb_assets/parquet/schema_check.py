@@ -97,7 +97,7 @@ def _column_problems(node: "Node") -> Iterator[str]:
     if node.kind == "json" and type_.name != "SUPER":
         yield f"a JSON column is of type {type_}"
     if node.kind == "value" and not {*node.accepts} - {"NULL"} <= _OF_TYPES.get(type_.name, {"S", "N", "B", "BOOL"}):
-        yield f"a column of type {type_} is said to read {', '.join(node.accepts)}"
+        yield f"a column of type {type_} cannot read {', '.join(node.accepts)}"
     if node.form and not (_FORM.fullmatch(node.form) and type_.name in _TIMES):
         yield f"{node.form!r} is not a form of {type_}"
 

@@ -34,11 +34,11 @@ def plain_scalar(descriptor: str, payload: Any, path: Path, types: Types) -> Any
         case "NULL":
             return None
         case "B":
-            return binary_text(payload)
+            return _binary(binary_text(payload), path, types)
         case "SS":
             return [plain_text(text, (*path, place), types) for place, text in enumerate(sorted_members("SS", payload))]
         case "BS":
-            return sorted_members("BS", payload)
+            return [_binary(text, (*path, place), types) for place, text in enumerate(sorted_members("BS", payload))]
         case "NS":
             members = enumerate(sorted_members("NS", payload))
             return [_number(text, (*path, place), types) for place, text in members]
@@ -57,6 +57,14 @@ def plain_text(text: str, path: Path, types: Types) -> str | list[str]:
     if type_:
         types[extra_path(path)] = type_
     return text
+
+
+def _binary(text: str, path: Path, types: Types) -> str | list[str]:
+    """Base64 as it can stand in SUPER: in pieces if it is too long."""
+    if len(text) <= MAX_VARCHAR:
+        return text
+    types[extra_path(path)] = "B" + PIECES
+    return pieces(text)
 
 
 def plain_map(members: dict[str | int, Any], path: Path, types: Types) -> dict[str, Any]:

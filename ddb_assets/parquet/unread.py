@@ -78,14 +78,13 @@ def write_unread(
 ) -> Relation | None:
     """Writes the keys that rows of the root relation can have, each once; None when there are none.
 
-    `node` is the schema's root. A key that no row can have is left out. So is one that does not fit its column, and its item
-    counts as one without a key.
+    `node` is the schema's root. A key that does not fit its column is left out, and its item counts as one without a key.
     """
     columns = (*root.keys, *(c for c in root.columns if c.role == "version"))
     relation = Relation(name=f"_ddb_unread__{root.name}", path=(), columns=columns)
     rows: dict[tuple[Any, ...], int] = {}
     for unread in found:
-        key = None if has_no_row(unread, rules) else _key_values(unread.keys, root, node, rules)
+        key = _key_values(unread.keys, root, node, rules)
         if key is not None:
             rows[key] = max(unread.version, rows.get(key, 0))
     if not rows:

@@ -96,7 +96,7 @@ class OwnedFolder:
         self._written: list[str] = []
         self._switched = False
         self._claim = self.named(f"{CLAIM}{self.run}.json")
-        # names the previous runs too: once the list names the new files, only this claim says that theirs are ours
+        # also names the previous runs: after the switch, only this claim shows that their files are ours
         former = sorted({_run_of(uri) for uri in self._former} - {""})
         storage.write(self._claim, json.dumps({"former": former}).encode())
 

@@ -48,7 +48,7 @@ class BaselineLoadConfig(LoadConfig):
 class Loaded:
     """What a load did, and what is in the tables after it: `schema` is that of the tables, `columns` are by table.
 
-    `baseline` is the time and table id of the newest full export, which may be another than the one just loaded.
+    `baseline` is the time and table id of the newest full export, which may differ from the export just loaded.
     """
 
     result: LoadResult

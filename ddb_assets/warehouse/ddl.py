@@ -143,8 +143,8 @@ def create_stage(relation: Relation, stage: Table, as_bytes: Mapping[str, int] |
     types = {c.name: staged(SqlType.parse(c.type)) for c in relation.columns}
     types |= {name: SqlType("VARBYTE", size) for name, size in (as_bytes or {}).items()}
     columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
-    lies = _distribution(design(relation.keys, types, WarehouseOptions(), {}, ""))
-    return Statement(f"CREATE TEMP TABLE {stage} ({columns}) {lies}")
+    placement = _distribution(design(relation.keys, types, WarehouseOptions(), {}, ""))
+    return Statement(f"CREATE TEMP TABLE {stage} ({columns}) {placement}")
 
 
 def shown(types: Mapping[str, SqlType]) -> dict[str, SqlType]:

@@ -5,7 +5,7 @@ from functools import lru_cache
 import sqlglot
 from sqlglot import exp
 
-_LIES = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # Redshift's distribution and sort keys
+_PLACEMENT = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # Redshift's distribution and sort keys
 
 OCTETS = "_ddb_octets"
 MACROS = f"CREATE TEMP MACRO {OCTETS}(value VARCHAR) AS STRLEN(value), (value BLOB) AS OCTET_LENGTH(value)"
@@ -24,8 +24,8 @@ def to_duckdb(text: str, database: str) -> str:
 def _node(node: exp.Expression, database: str) -> exp.Expression:
     if isinstance(node, exp.Create):
         node.set("no_schema_binding", None)
-        for lies in node.find_all(*_LIES):
-            lies.pop()
+        for placement in node.find_all(*_PLACEMENT):
+            placement.pop()
     if isinstance(node, exp.ColumnDef):
         node.set("constraints", None)  # an encoding; a load has no other
     if isinstance(node, exp.DataType):

@@ -20,7 +20,7 @@ from ddb_assets.warehouse.protocol import Keys, LoadError, Warehouse, WarehouseE
 from ddb_assets.warehouse.sql import Statement, Table
 
 CHANGES = "_ddb_changes"
-BROKEN_OFF = timedelta(days=1)  # no change takes longer
+BROKEN_OFF = timedelta(days=1)  # longer than a change is expected to take, whose statements may wait for a lock
 TYPES = {
     name: SqlType.parse(kind)
     for name, kind in {
@@ -45,7 +45,7 @@ def finish_all(warehouse: Warehouse, schema: str, tables: Collection[str]) -> No
 
 
 @contextmanager
-def keys_let_go(warehouse: Warehouse, table: Table, column: str) -> Iterator[None]:
+def keys_removed(warehouse: Warehouse, table: Table, column: str) -> Iterator[None]:
     """While its block runs, the column is no key of the table. Raises LoadError for a key that could not be restored."""
     keys = warehouse.keys(table)
     if column not in keys:

@@ -1,8 +1,8 @@
-"""Whether the tables that an export is to be loaded into are its own: those of another DynamoDB table are never touched.
+"""Whether the tables that an export is to be loaded into are its own: tables of another DynamoDB table are never touched.
 
-A contract's `name` may be that of another table's child relation, and two tables' children may have one name. Every root
-has tombstones and a ledger that lists what its loads have filled; so a table that is there, and that this ledger does not
-list, is somebody else's.
+A contract's `name` may be that of another table's child relation, and children of two tables may have the same name. Every
+root has tombstones and a ledger that lists the tables that its loads have filled. A table that exists and is not listed
+there therefore belongs to somebody else.
 """
 
 from collections.abc import Mapping

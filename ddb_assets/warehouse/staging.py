@@ -11,7 +11,7 @@ from ddb_assets.warehouse.staged_values import check_values
 from ddb_assets.warehouse.tables import Tables
 from ddb_assets.warehouse.times import start
 
-LOOKED_AT = 50  # columns tried as the sort key
+SORT_KEY_CANDIDATES = 50  # columns tried as the sort key
 _KEY_TYPES = ("VARCHAR", "BIGINT", "DECIMAL", "VARBYTE", "TIMESTAMP", "DATE")
 
 
@@ -56,7 +56,9 @@ def _sort_key_hint(warehouse: Warehouse, relation: Relation, stage: Table) -> st
     if relation.path or len(relation.keys) != 1:
         return ""
     scalars = [c for c in relation.columns if c.role == "value" and len(c.path) == 1 and c.type.startswith(_KEY_TYPES)]
-    whole = [c for c in scalars[:LOOKED_AT] if not number(warehouse, sql.count(stage, sql.lacks_any(stage, [c])))]
+    whole = [
+        c for c in scalars[:SORT_KEY_CANDIDATES] if not number(warehouse, sql.count(stage, sql.lacks_any(stage, [c])))
+    ]
     apart = [c.path[0] for c in whole if not warehouse.fetch(sql.duplicate(stage, [*relation.keys, c]))]
     partition = relation.keys[0].path[0]
     if not apart:

@@ -77,7 +77,7 @@ def prepare(
 ) -> Tables:
     """Creates missing tables, columns and views; every step commits. `there` is the result of `look`.
 
-    Raises LoadError for a type that can only be had by losing values, and for a sort key that the table lacks.
+    Raises LoadError for a change of type that would lose values, and for a sort key that the table lacks.
     """
 
     def design(columns: Mapping[str, SqlType], about: str, comments: Mapping[str, str]) -> ddl.Design:
@@ -91,7 +91,7 @@ def prepare(
         if unreadable and not place:
             columns[sql.STALE_SINCE] = SqlType("TIMESTAMP")
         about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
-        lies = design(columns, about, ddl.comments(relation))
+        placement = design(columns, about, ddl.comments(relation))
         view = view_of(table, options)
         shown = check_free(warehouse, view, table) if view else None
         hidden = frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
@@ -101,7 +101,7 @@ def prepare(
             columns,
             mark=version.name,
             empty=evolution.empty(relation),
-            design=lies,
+            design=placement,
             lock=stones,
             hidden=hidden,
             declared=retype.declared(relation),
@@ -125,9 +125,12 @@ def prepare(
     seen = there.get(stones.name, NOTHING)
     stone_types = evolve(warehouse, stones, stone_columns, mark=version.name, design=stone_design, seen=seen)
     root, *children = (target(relation, place) for place, relation in enumerate(report.relations))
-    lies = design(keys, "", {})
+    placement = design(keys, "", {})
     former = tuple(
-        (table, evolve(warehouse, table, keys, mark=version.name, design=lies, lock=stones, seen=there[table.name]))
+        (
+            table,
+            evolve(warehouse, table, keys, mark=version.name, design=placement, lock=stones, seen=there[table.name]),
+        )
         for name in sorted(known.columns.keys() - {r.name for r in report.relations})
         if (table := Table(schema, name)).name in there
     )
@@ -138,9 +141,9 @@ def prepare(
             version.name: SqlType("BIGINT"),
             sql.EXPORT_ID: SqlType("VARCHAR", 256),
         }
-        lies = design(columns, f"items of {report.table_arn} that could not be read", ddl.comments(report.root))
+        placement = design(columns, f"items of {report.table_arn} that could not be read", ddl.comments(report.root))
         seen = there.get(memory.name, NOTHING)
-        types = evolve(warehouse, memory, columns, mark=sql.EXPORT_ID, design=lies, lock=stones, seen=seen)
+        types = evolve(warehouse, memory, columns, mark=sql.EXPORT_ID, design=placement, lock=stones, seen=seen)
         lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
         unread = Target(memory, types, lines, Table(None, f"_ddb_stage_{warehouse.session}_unread"))
     return Tables(root, tuple(children), former, stones, stone_types, unread)
@@ -228,7 +231,7 @@ def evolve(
         if not plan:
             return dict(have.types)
         _take(warehouse, table, plan[0], have, lock or (table if have.types else None))
-    raise InterruptedLoadError(f"others keep changing the columns of {table}: load again when they are done")
+    raise InterruptedLoadError(f"other loads keep changing the columns of {table}: load again when they have finished")
 
 
 def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], have: Layout, mark: str) -> None:
@@ -259,7 +262,7 @@ def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout
     _check_lossless(warehouse, step)  # before the table's keys are removed
     if step.column:
         _check_unbound(warehouse, table, step)
-    exchanging = key_changes.keys_let_go(warehouse, table, step.column) if step.exchanged else nullcontext()
+    exchanging = key_changes.keys_removed(warehouse, table, step.column) if step.exchanged else nullcontext()
     with exchanging, warehouse.transaction(lock) if step.atomic else nullcontext():
         if not step.atomic or warehouse.catalog(table) == have.types:
             _check_lossless(warehouse, step)

@@ -161,12 +161,13 @@ def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dic
         if told in {"S[]", "S64[]"}:
             whole = "".join(plain)
             return whole if told == "S[]" else base64.b64decode(whole).decode()
+        if told == "B[]":
+            return base64.b64decode("".join(plain))
         kind = told or next((d for d in node.accepts if d in {"L", "SS", "NS", "BS"}), "L")
-        if kind == "BS":
-            return {base64.b64decode(p) for p in plain}
         unknown = Node(kind="json", accepts=())
         if kind != "L":  # members of a set can have types as well
-            return {_unplain(p, (*path, i), unknown, row, types, base) for i, p in enumerate(plain)}
+            member = Node(kind="json", accepts=("B",)) if kind == "BS" else unknown
+            return {_unplain(p, (*path, i), member, row, types, base) for i, p in enumerate(plain)}
         return [_unplain(p, (*path, i), node.element or unknown, row, types, base) for i, p in enumerate(plain)]
     if isinstance(plain, dict):
         unknown = Node(kind="json", accepts=())

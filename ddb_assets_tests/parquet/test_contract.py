@@ -1,17 +1,23 @@
 """What a contract makes of values: modes for what is new, masks, exclusion, renaming, types, texts that are too long."""
 
+import base64
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ddb_assets.column_type import MAX_VARCHAR
 from ddb_assets.parquet.key_type import KeyTypeError
 from ddb_assets.parquet.rules import MaskError
+from ddb_assets.parquet.schema import EXTRA
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets_tests.parquet.flattening import STORAGE, Flattening
+from ddb_assets_tests.parquet.items import decoded
+from ddb_assets_tests.parquet.rebuild import rebuild
 
 LONG = "é" * 40_000
 
@@ -166,6 +172,19 @@ def test_long_texts_go_to_extra_in_pieces(flattening: Flattening) -> None:
     assert extra["$types"] == {"a": "S[]", "l[1]": "S[]"}
     assert (outcome.row("k0")["a"], outcome.row("k0")["l"]) == (None, '["short",null]')
     assert outcome.report.misfits == {"extra": {"a": 1, "l[1]": 1}}
+
+
+def test_long_binary_goes_where_json_can_hold_it(flattening: Flattening, tmp_path: Path) -> None:
+    """SUPER takes no text of more than 65,535 bytes, so base64 is cut into pieces."""
+    long, short = ({"B": base64.b64encode(bytes(range(256)) * times).decode()} for times in (200, 1))
+    both = {"BS": [long["B"], short["B"]]}
+    item = {"declared": long, "list": {"L": [long, short]}, "set": both, "short": {"L": [short]}}
+    items: list[dict[str, Any]] = [item, {"declared": short}]
+    outcome = flattening(items, columns={"declared": {"type": "VARBYTE(1000)"}})
+    wanted = [decoded({"M": {"pk": {"S": f"k{number}"}, **found}}) for number, found in enumerate(items)]
+    assert sorted(rebuild(str(tmp_path / "out1")), key=lambda found: str(found["pk"])) == wanted
+    texts = [outcome.row("k0")[name] for name in ("list", "set", EXTRA)]
+    assert all(len(text) <= MAX_VARCHAR for found in texts for text in re.findall(r'"([^"]*)"', found))
 
 
 def test_long_texts_cut(flattening: Flattening) -> None:

@@ -61,13 +61,13 @@ class RedshiftServer:
         self._sessions: set[Session] = set()
         self._threads: list[threading.Thread] = []
         self._stack = ExitStack()
-        self._door = ExitStack()
+        self._listener = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             listening = stack.enter_context(socket.create_server((HOST, self.port)))
             self.port = listening.getsockname()[1]
-            stack.callback(self._close_door)
+            stack.callback(self._close_listener)
             path = stack.enter_context(postgres())
             self.folder = path.parent.parent
             self._prepare(path)
@@ -91,7 +91,7 @@ class RedshiftServer:
                 tls=self._tls,
                 late_views=set(),
             )
-            self._open_door(listening)
+            self._open_listener(listening)
             self._stack = stack.pop_all()
         return self
 
@@ -108,13 +108,13 @@ class RedshiftServer:
     @contextmanager
     def down(self) -> Iterator[None]:
         """Within the block the server does not answer, like a cluster that restarts: sessions end, committed data stay."""
-        self._close_door()
+        self._close_listener()
         try:
             yield
         finally:
-            self._open_door(socket.create_server((HOST, self.port)))
+            self._open_listener(socket.create_server((HOST, self.port)))
 
-    def _open_door(self, listening: socket.socket) -> None:
+    def _open_listener(self, listening: socket.socket) -> None:
         with ExitStack() as stack:
             stack.enter_context(listening)
             stack.callback(self._disconnect)
@@ -122,10 +122,10 @@ class RedshiftServer:
             acceptor.start()
             stack.callback(acceptor.join)
             stack.callback(listening.shutdown, socket.SHUT_RDWR)
-            self._door = stack.pop_all()
+            self._listener = stack.pop_all()
 
-    def _close_door(self) -> None:
-        self._door.close()
+    def _close_listener(self) -> None:
+        self._listener.close()
 
     def _prepare(self, path: Path) -> None:
         with Backend(path, SUPERUSER, "postgres") as backend:
