@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse import evolution, ledger, load, sql, unread
+from ddb_assets.warehouse import evolution, ledger, load, merge, sql, unread
 from ddb_assets.warehouse.redshift_settings import PASSWORD
 from ddb_assets.warehouse.tables import Tables
 from ddb_assets_tests.model_known import UNREADABLE
@@ -145,7 +145,14 @@ def without_tombstones(patch: pytest.MonkeyPatch, world: World) -> Iterator[Sche
 
 
 def with_children_left_behind(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
-    patch.setattr(Tables, "below", ())
+    whole = merge.merge
+
+    def childless(*told: Any) -> None:
+        with pytest.MonkeyPatch.context() as within:
+            within.setattr(Tables, "below", ())
+            whole(*told)
+
+    patch.setattr(load, "merge", childless)
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")))
     yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND)), False, False)
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
@@ -47,32 +47,41 @@ class FaultProxy(ThreadingHTTPServer):
         self.refused: list[str] = []  # requests that AWS would not take
         self.at_once = self.most_at_once = 0  # requests that are being answered
         self.addressed: set[str] = set()  # what reads and writes called their tables
-        self.connected = 0
+        self._connections: set[Any] = set()
         self.lock = threading.Lock()
         self._keys: dict[str, tuple[str, ...]] = {}
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self.lock:
-            self.connected += 1
+            self._connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         super().shutdown_request(request)
         with self.lock:
-            self.connected -= 1
+            self._connections.discard(request)
 
-    def wait_until_left(self, others: int, seconds: float = 30.0) -> None:
-        """Returns once only `others` are connected: what a killed client had sent is done, and not later, in disorder.
+    @property
+    def connections(self) -> frozenset[Any]:
+        """The connections that are accepted and open."""
+        with self.lock:
+            return frozenset(self._connections)
 
+    def wait_until_left(self, others: frozenset[Any] = frozenset(), seconds: float = 30.0) -> None:
+        """Returns once only `others` are connected: everything that a killed client had sent has been done.
+
+        Connections are accepted in the order in which they were made. A connection of our own therefore shows that none of
+        the client's still waits to be accepted, where nobody would see it.
         Raises TimeoutError.
         """
         deadline = time.monotonic() + seconds
-        alone = 0
-        while alone < 3:  # a connection may wait to be accepted
-            time.sleep(0.02)
-            alone = 0 if self.connected > others else alone + 1
+        with closing(http.client.HTTPConnection(HOST, self.server_address[1], timeout=seconds)) as own:
+            own.request("GET", "/")
+            own.getresponse().read()
+        while left := self.connections - others:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.connected} connections are still open")
+                raise TimeoutError(f"{len(left)} connections are still open")
+            time.sleep(0.005)
 
     def key_attributes(self, table: str, headers: dict[str, str]) -> tuple[str, ...]:
         """The names of the table's key attributes, asked for once."""
@@ -247,6 +256,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
+
+    def do_GET(self) -> None:
+        """Tells `wait_until_left` that its connection has been accepted."""
+        self._answer(200, {}, b"")
 
     def log_message(self, *args: Any, **named: Any) -> None:
         """No line per request."""

@@ -159,7 +159,7 @@ def play(played: Played, seed: int) -> None:
         delay=0.01,
     )
     for _ in range(rng.choice([0, 1, 1, 2])):
-        others = proxy.connected
+        others = proxy.connections
         if played.begin().killed_after(rng.random() * 0.3):
             proxy.wait_until_left(others)
             played.check_checkpoint()

@@ -214,7 +214,7 @@ def test_whatever_happens_the_table_has_in_the_end_what_the_files_say(
     )
     for _ in range(rng.choice([0, 1, 1, 2])):
         if played.begin().killed_after(rng.random() * 0.2):
-            proxy.wait_until_left(0)
+            proxy.wait_until_left()
             played.check_checkpoint()
     before = played.settled()
     report = played.begin(0.1 if endless else 30.0).ended()
