@@ -1,7 +1,7 @@
 """How far a job has come, so that it can be killed at any moment and resumed without losing anything.
 
-A checkpoint says of each input how many of its leading rows are settled (written, or in the exceptions file). Rows behind
-that may be written too, and are written again: in the same order, so the table ends the same.
+A checkpoint says of each input how many of its leading rows are settled (written, or in the exceptions file). Rows after
+those may be written too. They are all written again in the same order, so the table ends the same.
 """
 
 import threading

@@ -203,7 +203,9 @@ class ImportJob:
             for file in self._source.inputs:
                 watermark = self._done.watermarks[file.uri]
                 first = watermark.position
+                rows = 0
                 for row in self._checked(self._source.rows(self._storage, file, self._config, self._count_bytes)):
+                    rows = row.number + 1
                     if row.number < first:
                         self._see_again(row, file, watermark, mapping)
                         continue
@@ -218,6 +220,7 @@ class ImportJob:
                         saved = now
                         if watermark.ahead > MAX_AHEAD:
                             self._writer.flush()
+                self._done.ended(file.uri, rows)
             self._writer.close()
         except DdbAssetsError as error:
             return str(error)

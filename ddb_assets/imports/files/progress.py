@@ -13,7 +13,12 @@ Types = dict[str, Descriptor]
 
 
 class ImportProgress:
-    """`settled` is how many rows of each file were settled by earlier runs; `watermarks` say how many are by now."""
+    """`settled` is how many rows of each file were settled by earlier runs; `watermarks` count this run's too.
+
+    A key can stand in several files. A resumed run writes the rows of an earlier file again that were not settled; a later
+    row of the same key must then be written again after them. So rows of a file count only once every earlier file is settled
+    to its end.
+    """
 
     def __init__(self, checkpoint: Checkpoint, source: Source) -> None:
         self._checkpoint = checkpoint
@@ -25,6 +30,7 @@ class ImportProgress:
 
     def begin(self) -> None:
         """At the beginning of every file."""
+        self._ends: dict[str, int] = {}
         self.watermarks = {file.uri: Watermark(self.settled.get(file.uri, 0)) for file in self._source.inputs}
 
     def resume(self) -> None:
@@ -39,9 +45,19 @@ class ImportProgress:
         self.settled, self.types = told["settled"], told["types"]
         self.begin()
 
+    def ended(self, uri: str, rows: int) -> None:
+        """The file has been read to its end and has this many rows."""
+        self._ends[uri] = rows
+
     def positions(self) -> dict[str, int]:
-        """How many leading rows of each file are settled."""
-        return {uri: watermark.position for uri, watermark in self.watermarks.items()}
+        """How many leading rows of each file need not be read again."""
+        found: dict[str, int] = {}
+        earlier_settled = True
+        for uri, watermark in self.watermarks.items():  # in the order of reading
+            position = watermark.position
+            found[uri] = position if earlier_settled else self.settled.get(uri, 0)
+            earlier_settled = earlier_settled and self._ends.get(uri) == position
+        return found
 
     def save(self, positions: dict[str, int], types: Types) -> None:
         """Keeps these positions. What they vouch for must be durable by now."""

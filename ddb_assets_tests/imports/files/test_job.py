@@ -245,6 +245,35 @@ def test_a_run_that_is_cancelled_from_outside_goes_on_where_it_was(
     assert len(items_of(sandbox, target)) == 400
 
 
+class Stuck(Schedule):
+    """DynamoDB throttles the item of one key for ever, and takes all others."""
+
+    def some(self, members: list[Any]) -> list[Any]:
+        return [member for member in members if member["PutRequest"]["Item"]["pk"] == {"S": "stuck"}]
+
+
+def test_a_later_file_is_written_again_after_an_earlier_one_that_was_not_settled(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The row of the earlier file is written twice; the later file's row of the same key must win both times."""
+    target = new_table(sandbox)
+    (source := tmp_path / "source").mkdir()
+    first, second = ("".join(f"{name}{n},x\n" for n in range(60)) for name in "ab")
+    (source / "1.csv").write_text(f"pk,s\nstuck,x\n{first}both,old\n")
+    (source / "2.csv").write_text(f"pk,s\n{second}both,new\n{second}")
+    folder = tmp_path / "state"
+    with fault_proxy(sandbox.endpoint_url) as proxy:
+        proxy.schedule = Stuck(rate=1.0, faults=frozenset({Fault.UNPROCESSED_SOME}))
+        report = job(proxy.endpoint_url, target, source, folder=folder, deadline=0.5).run()
+        assert "could not be written within" in (report.problem or "")
+        proxy.schedule = Schedule()
+        report = job(proxy.endpoint_url, target, source, folder=folder).run()
+    assert report.problem is None
+    assert report.rows_before + report.rows == 183
+    found = {item["pk"]["S"]: item["s"]["S"] for item in items_of(sandbox, target)}
+    assert (found["both"], found["stuck"], len(found)) == ("new", "x", 122)
+
+
 def test_the_same_import_does_not_run_twice_at_a_time(sandbox: Sandbox, tmp_path: Path) -> None:
     """Else both would keep one checkpoint, and rows that only one of them has written."""
     target, other = new_table(sandbox), new_table(sandbox)
