@@ -14,14 +14,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from ddb_assets.automation import AUTOMATION, BASELINE
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.components.relation_names import check_relation_names
-from ddb_assets.exports.sensor import manifest_sensors
+from ddb_assets.orchestration.automation import AUTOMATION, BASELINE
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.table_assets import whole_assets
+from ddb_assets.windows.sensor import manifest_sensors
+from ddb_assets.windows.table_assets import whole_assets
 
 
 def build_defs(project: Path | None = None, resources: Mapping[str, object] | None = None) -> dg.Definitions:

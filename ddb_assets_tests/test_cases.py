@@ -13,10 +13,10 @@ import duckdb
 import pytest
 
 from ddb_assets.cli import main
-from ddb_assets.parquet.report import Report
-from ddb_assets.parquet.schema import Schema
-from ddb_assets_tests.parquet.items import decoded
-from ddb_assets_tests.parquet.rebuild import items_in, rebuild
+from ddb_assets.contract.report import Report
+from ddb_assets.flatten.schema import Schema
+from ddb_assets_tests.flatten.items import decoded
+from ddb_assets_tests.flatten.rebuild import items_in, rebuild
 
 CASES = Path(__file__).parent / "cases"
 OK = sorted(case.name for case in CASES.glob("ok_*"))

@@ -8,14 +8,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ddb_assets.exports.windows import Cadence, Window
-from ddb_assets.metadata import asset_key
+from ddb_assets.contract.windows import Cadence, Window
 from ddb_assets.microseconds import from_micros
+from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.sandboxed import demo_sandbox, export_count
-from ddb_assets_tests.served import Project, until
-from ddb_assets_tests.window_chain import loaded_orders, orders
+from ddb_assets_tests.support.sandboxed import demo_sandbox, export_count
+from ddb_assets_tests.support.served import Project, until
+from ddb_assets_tests.support.window_chain import loaded_orders, orders
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,11 @@ import pytest
 import yaml
 from botocore.config import Config
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.cli import DefectError, main
+from ddb_assets.contract.contract_yaml import read_tables
+from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.contract.windows import Window
 from ddb_assets.dynamodb.assets import key_schema
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
@@ -27,18 +31,14 @@ from ddb_assets.exports.follow import describe
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.request import Destination, Increment, Snapshot, TableExports
-from ddb_assets.exports.windows import Window
-from ddb_assets.parquet.output import read_report
-from ddb_assets.parquet.schema_store import SchemaStore
-from ddb_assets.resources.storage import Storage
-from ddb_assets.table import ExportTarget, Table
-from ddb_assets.table_yaml import read_tables
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import load
-from ddb_assets_tests.exports.written_export import ID, alter, write_export
+from ddb_assets.flatten.output import read_report
+from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.sql.load import load
 from ddb_assets_tests.fuzzing import NAMES, TOKENS, attribute, contract, damaged, feed, spoiled, value
-from ddb_assets_tests.http_answers import answering
-from ddb_assets_tests.places import s3_client
+from ddb_assets_tests.support.http_answers import answering
+from ddb_assets_tests.support.places import s3_client
+from ddb_assets_tests.support.written_export import ID, alter, write_export
 from ddb_assets_tests.warehouse.exports import at
 
 STORAGE = Storage()

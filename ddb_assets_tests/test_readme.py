@@ -8,7 +8,7 @@ import yaml
 
 from ddb_assets import settings
 from ddb_assets.cli import COMMANDS, main
-from ddb_assets.table import Table
+from ddb_assets.contract.table import Table
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from functools import partial
 
 import click
 
+from ddb_assets.aws.storage import join
 from ddb_assets.cli.output import json_option, print_grid, print_json
 from ddb_assets.cli.source import storage_for
-from ddb_assets.resources.storage import join
 from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
-from ddb_assets.warehouse.redshift_settings import FORM, SCHEME
-from ddb_assets.warehouse.self_test import SelfTest
+from ddb_assets.warehouse.redshift.settings import FORM, SCHEME
+from ddb_assets.warehouse.sql.self_test import SelfTest
 
 FORMS = f"{DUCKDB}FILE or {FORM}"
 

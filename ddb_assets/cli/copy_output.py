@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ddb_assets.bulk.outcome import Totals
 from ddb_assets.cli.output import WIDE, print_grid, print_json, printable, progress_console, say
-from ddb_assets.imports.copy.checkpoint import Phase
-from ddb_assets.imports.copy.dry_run import DryRun
-from ddb_assets.imports.copy.run import CopyOutcome
-from ddb_assets.imports.outcome import Totals
+from ddb_assets.copies.checkpoint import Phase
+from ddb_assets.copies.dry_run import DryRun
+from ddb_assets.copies.run import CopyOutcome
 
 
 @contextmanager

@@ -18,19 +18,19 @@ import click
 import dagster as dg
 import orjson
 
-from ddb_assets.automation import BASELINE, FULL_CHAIN
 from ddb_assets.cli.demo_outcome import SAMPLE, SAMPLE_COLUMNS, TableOutcome, outcomes, print_outcomes, sample
 from ddb_assets.cli.kept_lake import keep, restore
 from ddb_assets.cli.output import json_option, print_json, progress_console, say
 from ddb_assets.cli.sandbox import LAKE_URI, forget_real_account
+from ddb_assets.contract.table import default_name
 from ddb_assets.definitions import build_defs
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.metadata import asset_key
+from ddb_assets.orchestration.automation import BASELINE, FULL_CHAIN
+from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.settings import state_folder
-from ddb_assets.table import default_name
 from ddb_assets.warehouse.connect import open_warehouse
 
 STOP_SECONDS = 30

@@ -10,10 +10,10 @@ from typing import Any
 
 import dagster as dg
 
-from ddb_assets.automation import FULL_CHAIN
 from ddb_assets.cli.output import print_grid, say
+from ddb_assets.orchestration.automation import FULL_CHAIN
 from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql import Statement, Table, count
+from ddb_assets.warehouse.sql.statements import Statement, Table, count
 
 SAMPLE = """\
 SELECT o.status, COUNT(DISTINCT o.order_id) AS orders, SUM(i.quantity) AS pieces, SUM(i.quantity * i.unit_price) AS revenue

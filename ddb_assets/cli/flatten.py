@@ -6,10 +6,10 @@ import click
 
 from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json, say
 from ddb_assets.cli.source import Source, open_source, source_options
-from ddb_assets.parquet.advice import advice
-from ddb_assets.parquet.flatten import Flattened, flatten
-from ddb_assets.parquet.report import Report
-from ddb_assets.parquet.schema_store import SchemaStore
+from ddb_assets.contract.report import Report
+from ddb_assets.flatten.advice import advice
+from ddb_assets.flatten.flatten import Flattened, flatten
+from ddb_assets.flatten.schema_store import SchemaStore
 
 
 @click.command("flatten")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from ddb_assets.resources.owned_folder import FolderError, normalized, refuse_others
-from ddb_assets.resources.storage import Storage, StorageError, join, split_s3
+from ddb_assets.aws.owned_folder import FolderError, normalized, refuse_others
+from ddb_assets.aws.storage import Storage, StorageError, join, split_s3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import click
 
+from ddb_assets.aws.storage import join
 from ddb_assets.cli.flatten import flatten_source, print_advice, print_report
 from ddb_assets.cli.output import json_option, print_grid, print_json, say
 from ddb_assets.cli.source import Source, open_source, source_options
-from ddb_assets.parquet.flatten import Flattened
-from ddb_assets.parquet.output import QUARANTINE, SPILL
-from ddb_assets.parquet.schema_store import HeldSchemas
-from ddb_assets.resources.storage import join
+from ddb_assets.flatten.flatten import Flattened
+from ddb_assets.flatten.output import QUARANTINE, SPILL
+from ddb_assets.flatten.schema_store import HeldSchemas
 from ddb_assets.settings import LAKE, WAREHOUSE, state_folder
 from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
-from ddb_assets.warehouse.ledger import LoadResult
-from ddb_assets.warehouse.load import load
-from ddb_assets.warehouse.redshift_settings import FORM, SCHEME
-from ddb_assets.warehouse.sql import STALE_SINCE
+from ddb_assets.warehouse.redshift.settings import FORM, SCHEME
+from ddb_assets.warehouse.sql.ledger import LoadResult
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import STALE_SINCE
 
 FORMS = f"{DUCKDB}FILE or {FORM}"
 

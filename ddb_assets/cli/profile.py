@@ -1,6 +1,6 @@
 """`ddb-assets profile`: what is in an export, path by path, and the YAML to begin with.
 
-Every item is read, nothing is written. What counts as seen is `parquet/profile.py`; what a path becomes, `infer.py`.
+Every item is read, nothing is written. What counts as seen is `flatten/profile.py`; what a path becomes, `infer.py`.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ import yaml
 
 from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json, printable, say
 from ddb_assets.cli.source import Source, open_source, source_options
+from ddb_assets.contract.policy import ColumnOptions
+from ddb_assets.contract.table import Table
 from ddb_assets.dynamodb.attribute_value import Step, format_path
 from ddb_assets.exports.data_file import check_lines, read_blocks
-from ddb_assets.parquet.block import BlockReader
-from ddb_assets.parquet.flatten import BLOCK_BYTES
-from ddb_assets.parquet.infer import extend
-from ddb_assets.parquet.parse import split_lines
-from ddb_assets.parquet.profile import Seen, path_rows
-from ddb_assets.parquet.record import times
-from ddb_assets.parquet.rules import Rules
-from ddb_assets.parquet.schema import Schema
-from ddb_assets.parquet.visible import visible
-from ddb_assets.policy import ColumnOptions
-from ddb_assets.table import Table
+from ddb_assets.flatten.block import BlockReader
+from ddb_assets.flatten.flatten import BLOCK_BYTES
+from ddb_assets.flatten.infer import extend
+from ddb_assets.flatten.parse import split_lines
+from ddb_assets.flatten.profile import Seen, path_rows
+from ddb_assets.flatten.record import times
+from ddb_assets.flatten.rules import Rules
+from ddb_assets.flatten.schema import Schema
+from ddb_assets.flatten.visible import visible
 
 TYPE = "ddb_assets.components.DynamoDBTable"
 

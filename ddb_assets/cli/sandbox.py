@@ -11,15 +11,15 @@ from pathlib import Path
 
 import click
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.kept_lake import check, keep, restore
 from ddb_assets.cli.output import json_option, print_json, progress_console, say
-from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.process import serve
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, ROLE, WAREHOUSE
-from ddb_assets.warehouse.redshift_settings import PASSWORD
+from ddb_assets.warehouse.redshift.settings import PASSWORD
 
 LAKE_URI = f"s3://{demo.BUCKET}/lake"
 REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)

@@ -8,16 +8,16 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
+from ddb_assets.aws.storage import Storage, is_s3
+from ddb_assets.contract.contract_yaml import read_table
+from ddb_assets.contract.table import KeySchema, KeyText, Table
 from ddb_assets.dynamodb.attribute_value import AttributeValueError
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import Export, read_export
-from ddb_assets.parquet.record import incremental_change, load_line
-from ddb_assets.parquet.schema_store import SchemaStore
+from ddb_assets.flatten.record import incremental_change, load_line
+from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.storage import Storage, is_s3
-from ddb_assets.table import KeySchema, KeyText, Table
-from ddb_assets.table_yaml import read_table
-from ddb_assets.warehouse.redshift_settings import SCHEME
+from ddb_assets.warehouse.redshift.settings import SCHEME
 
 FIRST_LINES = 64 << 10
 KEY: TypeAdapter[KeySchema] = TypeAdapter(KeyText)

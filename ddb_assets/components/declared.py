@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import dagster as dg
 from pydantic import BaseModel, ValidationError
 
-from ddb_assets.table_yaml import ConfigError
+from ddb_assets.contract.contract_yaml import ConfigError
 
 Declared = TypeVar("Declared", bound=BaseModel)
 

@@ -10,17 +10,17 @@ import dagster as dg
 from pydantic import BaseModel
 
 from ddb_assets.components.declared import filled_in, scaffold_yaml
+from ddb_assets.contract.table import Table, default_name
 from ddb_assets.dynamodb.assets import source_spec
 from ddb_assets.exports.assets import snapshot_asset
-from ddb_assets.exports.checks import chain_checks
-from ddb_assets.exports.schedule import snapshot_schedule, window_schedule
-from ddb_assets.exports.window_assets import window_export_assets
-from ddb_assets.parquet.assets import baseline_assets
-from ddb_assets.parquet.window_assets import window_parquet_assets
+from ddb_assets.flatten.assets import baseline_assets
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.table import Table, default_name
 from ddb_assets.warehouse.assets import warehouse_assets
-from ddb_assets.warehouse.window_assets import window_warehouse_assets
+from ddb_assets.windows.checks import chain_checks
+from ddb_assets.windows.export_assets import window_export_assets
+from ddb_assets.windows.parquet_assets import window_parquet_assets
+from ddb_assets.windows.schedule import snapshot_schedule, window_schedule
+from ddb_assets.windows.warehouse_assets import window_warehouse_assets
 
 COMMENTED_YAML = """\
 type: {type}

@@ -1,13 +1,13 @@
 """The names of relations over all contracts: no two may share a table of the warehouse.
 
-Only what the contracts declare is known while definitions load; the load looks again (`warehouse/ownership.py`).
+Only what the contracts declare is known while definitions load; the load looks again (`warehouse/sql/ownership.py`).
 """
 
 from collections.abc import Iterable
 
-from ddb_assets.parquet.assets import relations
-from ddb_assets.table import Table
-from ddb_assets.table_yaml import ConfigError
+from ddb_assets.contract.contract_yaml import ConfigError
+from ddb_assets.contract.table import Table
+from ddb_assets.flatten.assets import relations
 
 
 def check_relation_names(tables: Iterable[Table]) -> None:

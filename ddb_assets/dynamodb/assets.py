@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from ddb_assets import metadata
-from ddb_assets.resources.aws_errors import explained
-from ddb_assets.table import KeySchema, Table
+from ddb_assets.aws.errors import explained
+from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.orchestration import metadata
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
-from ddb_assets import metadata
-from ddb_assets.automation import EXPORTS_POOL, RETRIES, explained_failure
+from ddb_assets.contract.table import Table
 from ddb_assets.dynamodb.assets import key_schema
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.request import Destination, RequestError, Snapshot, TableExports
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.automation import EXPORTS_POOL, RETRIES, explained_failure
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.lake import Lake
-from ddb_assets.table import Table
 
 VERIFIED = "export_verified"
 

@@ -22,7 +22,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import DataFile, Export, ManifestError, some
 
 if TYPE_CHECKING:  # the storage module reaches botocore, which this module must work without
-    from ddb_assets.resources.storage import Storage
+    from ddb_assets.aws.storage import Storage
 
 BLOCK_BYTES = 8 << 20
 MAX_LINE_BYTES = 16 << 20

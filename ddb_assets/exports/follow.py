@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from ddb_assets.aws.errors import AwsUnavailableError, explained
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import SUMMARY
-from ddb_assets.resources.aws_errors import AwsUnavailableError, explained
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

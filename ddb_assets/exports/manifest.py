@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from ddb_assets.aws.storage import TooLargeError, is_s3, local_path
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.resources.storage import TooLargeError, is_s3, local_path
 
 if TYPE_CHECKING:
-    from ddb_assets.resources.storage import Storage
+    from ddb_assets.aws.storage import Storage
 
 SUMMARY = "manifest-summary.json"
 FILES = "manifest-files.json"

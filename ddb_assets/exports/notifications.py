@@ -7,10 +7,10 @@ import json
 from typing import Any
 from urllib.parse import unquote_plus
 
+from ddb_assets.aws.errors import explained
+from ddb_assets.contract.table import ExportTarget
 from ddb_assets.exports.arrivals import EXPORT_ID
 from ddb_assets.exports.manifest import SUMMARY
-from ddb_assets.resources.aws_errors import explained
-from ddb_assets.table import ExportTarget
 
 BATCH = 10  # the most that SQS hands out or deletes at a time
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ddb_assets.aws.errors import AwsError, explained
+from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import ExportRef, describe, started_at, status
 from ddb_assets.exports.manifest import View
-from ddb_assets.exports.windows import Window
-from ddb_assets.resources.aws_errors import AwsError, explained
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -6,10 +6,10 @@ DynamoDB is not asked, and anyone who may write below the exports' prefix can ch
 
 from typing import TYPE_CHECKING
 
+from ddb_assets.aws.errors import DENIED, AwsError
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.follow import ExportRef, describe, status
 from ddb_assets.exports.manifest import Export, ManifestError
-from ddb_assets.resources.aws_errors import DENIED, AwsError
-from ddb_assets.table import Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -18,9 +18,9 @@ from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshabl
 from botocore.exceptions import BotoCoreError
 from pydantic import Field, PrivateAttr
 
-from ddb_assets.resources.aws_errors import explained, only_aws_answers
-from ddb_assets.resources.service_models import boto3_session
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.errors import explained, only_aws_answers
+from ddb_assets.aws.service_models import boto3_session
+from ddb_assets.aws.storage import Storage
 from ddb_assets.settings import ROLE, SettingError
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import os
 import dagster as dg
 from pydantic import Field
 
-from ddb_assets.resources.storage import join, split_s3
+from ddb_assets.aws.storage import join, split_s3
+from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.settings import EXPORT_EVENTS, LAKE, setting
-from ddb_assets.table import ExportTarget, Table
 
 FULL = "full"
 """Stands in the place of a window's start for the Parquet of a full export."""

@@ -29,9 +29,9 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from ddb_assets.aws.service_models import boto3_session
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.microseconds import to_micros
-from ddb_assets.resources.service_models import boto3_session
 from ddb_assets.sandbox.backend import Recovery, SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import Clock

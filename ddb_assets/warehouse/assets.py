@@ -10,23 +10,23 @@ from dataclasses import dataclass
 import dagster as dg
 from pydantic import Field
 
-from ddb_assets import metadata
-from ddb_assets.automation import RETRIES, explained_failure, warehouse_pool
-from ddb_assets.column_type import SqlType
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Relation, Report
+from ddb_assets.contract.table import Table
+from ddb_assets.flatten.assets import relations
+from ddb_assets.flatten.output import read_report
 from ddb_assets.microseconds import from_micros
-from ddb_assets.parquet.assets import relations
-from ddb_assets.parquet.output import read_report
-from ddb_assets.parquet.report import Relation, Report
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.automation import RETRIES, explained_failure, warehouse_pool
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.table import Table
-from ddb_assets.table_facts import of_table
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.history import newest_baseline
-from ddb_assets.warehouse.inspection import Inspection, inspect
-from ddb_assets.warehouse.ledger import LoadResult
-from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.sql.history import newest_baseline
+from ddb_assets.warehouse.sql.inspection import Inspection, inspect
+from ddb_assets.warehouse.sql.ledger import LoadResult
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.windows.table_facts import of_table
 
 
 class LoadConfig(dg.Config):

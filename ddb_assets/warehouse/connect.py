@@ -1,19 +1,19 @@
 """Opens the warehouse of a URL.
 
-The settings of each are documented where it is defined (`duckdb.py`, `redshift_settings.py`).
+The settings of each are documented where it is defined (`duckdb/`, `redshift/settings.py`).
 """
 
 import re
 from typing import TYPE_CHECKING
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.storage import Storage
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import WarehouseError
-from ddb_assets.warehouse.redshift_settings import FORM, SCHEME, RedshiftSettings
+from ddb_assets.warehouse.redshift.settings import FORM, SCHEME, RedshiftSettings
 
 if TYPE_CHECKING:
-    from ddb_assets.warehouse.redshift import RedshiftWarehouse
+    from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
 
 DUCKDB = "duckdb:///"
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
@@ -37,7 +37,7 @@ def open_warehouse(
     if url.startswith(SCHEME):
         settings = RedshiftSettings.parse(url)
         try:
-            from ddb_assets.warehouse.redshift import RedshiftWarehouse
+            from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
         except ModuleNotFoundError as error:
             raise WarehouseError("Redshift needs its driver: install ddb-assets[redshift]") from error
         return RedshiftWarehouse(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)

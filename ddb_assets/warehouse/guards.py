@@ -5,11 +5,11 @@ These guards look only at the report and the ledger; those that need the staged 
 
 from datetime import UTC, datetime
 
-from ddb_assets.column_type import SqlType
-from ddb_assets.parquet.identity import RESTART, Identity
-from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.history import History
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.identity import RESTART, Identity
+from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.sql.history import History
 from ddb_assets.warehouse.times import end, start
 
 

@@ -1,7 +1,7 @@
 """What a warehouse must be able to do for a load, and the errors that it raises.
 
 The load (`load.py`) is a sequence of statements in Redshift's dialect; a `Warehouse` runs them. The adapters
-(`duckdb.py`, `redshift.py`) know which dialect the server speaks, how it reads Parquet and how two loads are kept apart.
+(`duckdb/`, `redshift/`) know which dialect the server speaks, how it reads Parquet and how two loads are kept apart.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
-from ddb_assets.column_type import SqlType
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Relation
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.parquet.report import Relation
-from ddb_assets.warehouse.sql import Statement, Table, count_each
+from ddb_assets.warehouse.sql.statements import Statement, Table, count_each
 
 
 class WarehouseError(DdbAssetsError):

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import cast
 
+from ddb_assets.contract.report import Report
 from ddb_assets.microseconds import from_micros, to_micros
-from ddb_assets.parquet.report import Report
 from ddb_assets.warehouse.protocol import LoadError
 
 

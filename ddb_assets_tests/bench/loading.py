@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table as Grid
 
-from ddb_assets.warehouse.redshift_settings import PASSWORD
+from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.bench.measure import ContestantError
 
 PARTS = [sys.executable, "-m", "ddb_assets_tests.bench.loading_parts"]

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import polars as pl
 
-from ddb_assets.parquet.parts import write_part
-from ddb_assets.parquet.report import Column, Relation, Report
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.report import Column, Relation, Report
+from ddb_assets.flatten.parts import write_part
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.load import load
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.redshift_settings import RedshiftSettings
-from ddb_assets.warehouse.sql import Statement
-from ddb_assets_tests.places import s3_client, s3_server
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.settings import RedshiftSettings
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.places import s3_client, s3_server
 from ddb_assets_tests.warehouse.exports import BASE, DELETED, EXTRA, INDEX, KEY, LINE, NOTE, VERSION, at, relation
 from ddb_assets_tests.warehouse.exports import report as reported
 

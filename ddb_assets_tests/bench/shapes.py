@@ -6,7 +6,7 @@ Like `orders.py`, each item comes from its number alone.
 from random import Random
 from typing import Any
 
-from ddb_assets.table import KeySchema, Table
+from ddb_assets.contract.table import KeySchema, Table
 
 TABLE = Table(table="Shapes", max_depth=8, nested={})
 KEY = KeySchema(partition_key="id")

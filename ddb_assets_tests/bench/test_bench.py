@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.exports.data_file import read_blocks, verify
 from ddb_assets.exports.manifest import read_export
-from ddb_assets.resources.storage import Storage
 from ddb_assets_tests.bench import contest, export, orders
 from ddb_assets_tests.bench.measure import ContestantError, Taken, run
 from ddb_assets_tests.bench.targets import verdicts

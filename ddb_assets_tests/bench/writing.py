@@ -52,7 +52,7 @@ def timed(write: Callable[[], None]) -> None:
 @contextmanager
 def accepting() -> Iterator[str]:
     """The endpoint of a server that accepts everything."""
-    command = [sys.executable, "-m", "ddb_assets_tests.imports.answering"]
+    command = [sys.executable, "-m", "ddb_assets_tests.support.answering"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         try:

@@ -15,7 +15,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from ddb_assets_tests.served import until
+from ddb_assets_tests.support.served import until
 
 BROWSER, DRIVER = "chromium", "chromedriver"
 QUIET = (

@@ -12,12 +12,12 @@ from urllib.parse import quote
 import dagster as dg
 import pytest
 
-from ddb_assets.exports.windows import Cadence
-from ddb_assets.metadata import Stage, asset_key
+from ddb_assets.contract.windows import Cadence
+from ddb_assets.orchestration.metadata import Stage, asset_key
 from ddb_assets.sandbox.server import Sandbox, Write
-from ddb_assets_tests.sandboxed import sandboxed
-from ddb_assets_tests.served import Project, until
-from ddb_assets_tests.window_chain import loaded_orders, orders, query
+from ddb_assets_tests.support.sandboxed import sandboxed
+from ddb_assets_tests.support.served import Project, until
+from ddb_assets_tests.support.window_chain import loaded_orders, orders, query
 
 pytest.importorskip("selenium", reason="needs selenium: pip install '.[test]'")
 from ddb_assets_tests.browser.page import Page, browser, missing

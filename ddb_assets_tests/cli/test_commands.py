@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 import yaml
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.cli import main
-from ddb_assets.resources.storage import Storage
-from ddb_assets.table import Table
-from ddb_assets_tests.exports.written_export import write_export
+from ddb_assets.contract.table import Table
+from ddb_assets_tests.support.written_export import write_export
 
 HEAD = "type: ddb_assets.components.DynamoDBTable\nattributes:\n"
 INCREMENTAL = (

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ddb_assets.cli
+from ddb_assets.aws.storage import Storage
 from ddb_assets.cli import main, profile
 from ddb_assets.cli.output import print_grid, print_json, printable
-from ddb_assets.resources.storage import Storage
-from ddb_assets_tests.exports.written_export import write_export
+from ddb_assets_tests.support.written_export import write_export
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\r\u202e\u200b\ufeff"
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")

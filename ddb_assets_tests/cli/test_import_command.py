@@ -19,13 +19,13 @@ import pytest
 
 from ddb_assets.cli import main
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.imports.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
-from ddb_assets_tests.imports.tables import items_of, new_table, sandbox
+from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
+from ddb_assets_tests.support.tables import items_of, new_table, sandbox
 
 __all__ = ["sandbox"]
 
 OFTEN = """
-from ddb_assets.imports.files import job
+from ddb_assets.imports import job
 job.SAVE_SECONDS = 0.01
 from ddb_assets.cli import main
 main()

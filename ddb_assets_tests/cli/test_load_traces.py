@@ -9,15 +9,15 @@ from typing import Any
 import duckdb
 import pytest
 
-from ddb_assets.parquet.schema_store import HeldSchemas
-from ddb_assets.resources.storage import BrokenOffError, Storage
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
+from ddb_assets.aws.storage import BrokenOffError, Storage
+from ddb_assets.flatten.schema_store import HeldSchemas
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import InterruptedLoadError
-from ddb_assets.warehouse.sql import Table
-from ddb_assets.warehouse.staging import stage
+from ddb_assets.warehouse.sql.staging import stage
+from ddb_assets.warehouse.sql.statements import Table
 from ddb_assets_tests.cases import copied
 from ddb_assets_tests.cli.test_commands import call
-from ddb_assets_tests.exports.written_export import write_export
+from ddb_assets_tests.support.written_export import write_export
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +144,7 @@ def answer_lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(DuckDBWarehouse, "transaction", losing)
     monkeypatch.setattr(HeldSchemas, "release", noted)
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
     return lost
 
 
@@ -166,7 +166,7 @@ def test_spilled_texts_outlive_a_second_attempt_that_fails(
             raise BrokenOffError("S3 does not answer")
         return stage(*arguments)
 
-    monkeypatch.setattr("ddb_assets.warehouse.load.stage", broken_off)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.stage", broken_off)
     assert "S3 does not answer" in call(*spilling, "--force", code=1).stderr
     assert spilled(tmp_path / "w.duckdb").read_text() == "too long"
 

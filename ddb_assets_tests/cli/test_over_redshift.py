@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.sandbox import REAL_ACCOUNT
-from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.settings import LAKE, STATE
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.redshift_settings import PASSWORD
-from ddb_assets.warehouse.sql import Statement
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.cli.test_commands import call
-from ddb_assets_tests.exports.written_export import write_export
+from ddb_assets_tests.support.written_export import write_export
 from ddb_assets_tests.warehouse.conftest import over_redshift, redshift, select
 from ddb_assets_tests.warehouse.test_self_test import SCHEMAS, bystanders
 

@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 from ddb_assets_tests.cli.test_commands import answer, call, state
-from ddb_assets_tests.model_schedule import BEGIN, CONTRACT, END, HOUR
-from ddb_assets_tests.model_world import Attributes, Faults, FragileWarehouse, World
+from ddb_assets_tests.model.schedule import BEGIN, CONTRACT, END, HOUR
+from ddb_assets_tests.model.world import Attributes, Faults, FragileWarehouse, World
 
 __all__ = ["state"]
 

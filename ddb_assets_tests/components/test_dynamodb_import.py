@@ -14,12 +14,12 @@ from pydantic import BaseModel
 from ddb_assets.components import DynamoDBImport
 from ddb_assets.components.dynamodb_import import COMMENTED_YAML, Import, ImportScaffolder
 from ddb_assets.definitions import build_defs
-from ddb_assets.imports.pool import write_pool
+from ddb_assets.orchestration.pool import write_pool
 from ddb_assets.resources.aws import AWS
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
-from ddb_assets_tests.imports.tables import client_of, items_of, new_table, target_of
+from ddb_assets_tests.support.tables import client_of, items_of, new_table, target_of
 
 KEY = dg.AssetKey(["imports", "orders_import"])
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.components.dynamodb_table import COMMENTED_YAML, TableScaffolder
+from ddb_assets.contract.contract_yaml import read_table
 from ddb_assets.definitions import build_defs
-from ddb_assets.table_yaml import read_table
 
 PROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{}"\n'
 TYPE = "ddb_assets.components.DynamoDBTable"

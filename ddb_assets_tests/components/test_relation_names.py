@@ -3,8 +3,8 @@
 import pytest
 
 from ddb_assets.components.relation_names import check_relation_names
-from ddb_assets.table import Table
-from ddb_assets.table_yaml import ConfigError
+from ddb_assets.contract.contract_yaml import ConfigError
+from ddb_assets.contract.table import Table
 
 
 def contract(**given: object) -> Table:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ddb_assets.dynamodb.attribute_value import AttributeValueError
 from ddb_assets.dynamodb.item import Item, KeyAttribute, attribute_sizes, canonical, item_key
 from ddb_assets.sandbox import image
-from ddb_assets_tests.parquet.items import attributes
+from ddb_assets_tests.flatten.items import attributes
 
 
 def unique(item: Item) -> bool:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.exports.data_file import BLANK_LINES, MAX_LINE_BYTES, read_blocks, verify
 from ddb_assets.exports.manifest import DataFile, ManifestError, read_export
-from ddb_assets.resources.storage import Storage
-from ddb_assets_tests.exports.written_export import alter, alter_entry, md5, write_export
-from ddb_assets_tests.places import Place
+from ddb_assets_tests.support.places import Place
+from ddb_assets_tests.support.written_export import alter, alter_entry, md5, write_export
 
 ITEMS = 10_000  # what manifests list here, unless a test is about it
 LINE = b'{"Item":{"id":{"S":"a"}}}\n'

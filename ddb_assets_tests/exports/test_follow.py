@@ -6,8 +6,8 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
+from ddb_assets.aws.errors import AwsError
 from ddb_assets.exports.follow import JITTER, LONGEST_DELAY, ExportRef, ExportTimeoutError, wait
-from ddb_assets.resources.aws_errors import AwsError
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/export/01695097218000-d6299cbd"
 CLIENT = boto3.client(

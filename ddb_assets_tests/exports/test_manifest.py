@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.aws.storage import Storage, join
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports import manifest
 from ddb_assets.exports.data_file import read_blocks, verify
 from ddb_assets.exports.manifest import Export, ManifestError, read_export
-from ddb_assets.resources.storage import Storage, join
-from ddb_assets_tests.exports.written_export import (
+from ddb_assets_tests.support.places import Place
+from ddb_assets_tests.support.written_export import (
     ID,
     LINES,
     TABLE_ARN,
@@ -21,7 +22,6 @@ from ddb_assets_tests.exports.written_export import (
     alter_summary,
     write_export,
 )
-from ddb_assets_tests.places import Place
 
 REAL = Path(__file__).parents[1] / "data" / "s3exporttest"
 REAL_ID = "01715685260608-c488b4e1"

@@ -9,6 +9,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from ddb_assets.aws.errors import AwsError
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.windows import Cadence, Window
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.follow import ExportFailedError, ExportRef, wait
 from ddb_assets.exports.manifest import read_export
@@ -21,10 +24,7 @@ from ddb_assets.exports.request import (
     Snapshot,
     TableExports,
 )
-from ddb_assets.exports.windows import Cadence, Window
 from ddb_assets.microseconds import from_micros
-from ddb_assets.resources.aws_errors import AwsError
-from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.server import Sandbox, Write
 
 if TYPE_CHECKING:

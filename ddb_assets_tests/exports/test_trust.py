@@ -10,16 +10,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ddb_assets.exports import sensor
+from ddb_assets.aws.errors import AwsError, AwsUnavailableError
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.follow import describe
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.trust import UntrustedExportError, confirm, differences
 from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.aws_errors import AwsError, AwsUnavailableError
 from ddb_assets.sandbox import demo, export_api
-from ddb_assets.table import Table
-from ddb_assets_tests.exports.sensor_ticks import chain, definitions, ticks
-from ddb_assets_tests.window_chain import (
+from ddb_assets.windows import sensor
+from ddb_assets_tests.support.window_chain import (
     ORDERS,
     Chain,
     Ticks,
@@ -30,6 +29,7 @@ from ddb_assets_tests.window_chain import (
     materializations,
     sandboxed,
 )
+from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
 
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 

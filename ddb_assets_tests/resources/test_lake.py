@@ -2,10 +2,10 @@
 
 import pytest
 
+from ddb_assets.aws.storage import StorageError
+from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.resources.lake import Lake
-from ddb_assets.resources.storage import StorageError
 from ddb_assets.settings import SettingError
-from ddb_assets.table import ExportTarget, Table
 
 ORDERS = Table(table="Orders")
 

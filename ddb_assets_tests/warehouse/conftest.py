@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.redshift_settings import PASSWORD, RedshiftSettings
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.settings import PASSWORD, RedshiftSettings
+from ddb_assets.warehouse.sql.statements import Statement, Table
 from ddb_assets_tests.sandbox.redshift.serving import lake, redshift
 from ddb_assets_tests.warehouse.exports import Item, Source
 

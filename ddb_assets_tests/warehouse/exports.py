@@ -11,10 +11,10 @@ from typing import Any
 
 import polars as pl
 
-from ddb_assets.column_type import SqlType
-from ddb_assets.parquet.parts import write_part
-from ddb_assets.parquet.report import Column, Relation, Report
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Column, Relation, Report
+from ddb_assets.flatten.parts import write_part
 
 BASE = datetime(2026, 3, 1, tzinfo=UTC)
 BASE_MICROS = int(BASE.timestamp()) * 1_000_000

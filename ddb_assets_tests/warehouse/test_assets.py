@@ -6,19 +6,19 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ddb_assets import metadata
-from ddb_assets.automation import warehouse_pool
-from ddb_assets.parquet.output import REPORT
-from ddb_assets.parquet.report import Report
+from ddb_assets.contract.report import Report
+from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.flatten.output import REPORT
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.automation import warehouse_pool
 from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.table import Table, WarehouseOptions
 from ddb_assets.warehouse.assets import warehouse_assets
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.sql import Statement
-from ddb_assets.warehouse.window_assets import window_warehouse_assets
-from ddb_assets_tests.places import Place
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets.windows.warehouse_assets import window_warehouse_assets
+from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.warehouse.conftest import select
 from ddb_assets_tests.warehouse.exports import Source
 from ddb_assets_tests.warehouse.test_redshift import on_s3

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse.inspection import inspect
-from ddb_assets.warehouse.load import load
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.sql import Statement
+from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.sql.inspection import inspect
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.warehouse.exports import Source
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ddb_assets.parquet.report import Relation, Report
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import load
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.contract.report import Relation, Report
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement, Table
 from ddb_assets_tests.warehouse.conftest import read
 from ddb_assets_tests.warehouse.exports import Item, Source
 
@@ -104,7 +104,7 @@ def test_a_crash_at_any_step_leaves_the_old_or_the_new(tmp_path: Path, number: i
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ddb_assets.parquet.report import Report
+from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.load import load
 from ddb_assets_tests.warehouse.test_crash import Dying
 

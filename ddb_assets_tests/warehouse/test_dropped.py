@@ -2,10 +2,10 @@
 
 import pytest
 
-from ddb_assets.warehouse.ledger import loads, newest_rows
-from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql import Statement
+from ddb_assets.warehouse.sql.ledger import loads, newest_rows
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select
 from ddb_assets_tests.warehouse.exports import Item, Source
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from ddb_assets.parquet.report import Report
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.duckdb_dialect import to_duckdb
-from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.duckdb.dialect import to_duckdb
 from ddb_assets.warehouse.protocol import LoadError, WarehouseError
-from ddb_assets.warehouse.sql import Statement
-from ddb_assets_tests.places import s3_server
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.places import s3_server
 from ddb_assets_tests.warehouse.conftest import read
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.sql.load import load
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, wipe
 from ddb_assets_tests.warehouse.exports import Item, Source
 from ddb_assets_tests.warehouse.test_windows import items

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.parquet.report import Hidden
+from ddb_assets.contract.report import Hidden
 from ddb_assets.settings import MASK_SECRET
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets_tests.parquet.flattening import Flattening
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets_tests.flatten.flattening import Flattening
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
 from ddb_assets_tests.warehouse.exports import Source
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.parquet.report import Column, Report
-from ddb_assets.parquet.schema_store import SchemaStoreError
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import load
+from ddb_assets.contract.report import Column, Report
+from ddb_assets.flatten.schema_store import SchemaStoreError
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql import Statement
-from ddb_assets_tests.parquet.test_identity import HMAC, SECRET, made
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.flatten.test_identity import HMAC, SECRET, made
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, VERSION, at, relation, report, write
 

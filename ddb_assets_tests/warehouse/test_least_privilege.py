@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from ddb_assets.parquet.report import Column, Report
+from ddb_assets.contract.report import Column, Report
+from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse.inspection import inspect
-from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError, WarehouseError
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.redshift_settings import PASSWORD
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets.warehouse.sql.inspection import inspect
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement, Table
 from ddb_assets_tests.warehouse.conftest import select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,

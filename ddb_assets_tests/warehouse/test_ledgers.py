@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ddb_assets.parquet.report import Report
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.report import Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.redshift_settings import PASSWORD
-from ddb_assets.warehouse.sql import Statement, Table
-from ddb_assets_tests.places import s3_server
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets_tests.support.places import s3_server
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
@@ -90,7 +90,7 @@ def test_loads_of_different_tables_never_conflict(
     for name in NAMES:
         loading(serializable, exported(tmp_path, name, 5, "a", "b"))()
     windows = {name: [exported(tmp_path, name, t, "b", f"k{t}", window=True) for t in (10, 20, 30)] for name in NAMES}
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", ())
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", ())
     serializable.faults.delay_statements(0.01)  # so that all of them are in their transactions together
     try:
         assert at_once(*(loading(serializable, *windows[name]) for name in NAMES)) == []
@@ -107,7 +107,7 @@ def test_first_loads_at_once_make_one_schema(
     redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever comes second to the schema, or to the view of all ledgers, goes on."""
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.05,) * 8)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.05,) * 8)
     over_redshift.execute(Statement("DROP SCHEMA IF EXISTS together CASCADE"))
     jobs = [loading(redshift, exported(tmp_path, name, 5, "a"), schema="together") for name in NAMES]
     try:
@@ -125,7 +125,7 @@ def test_a_snapshot_older_than_the_lock_does_no_harm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two loads of one window that only adds rows: the second would see neither them nor the first one's ledger row."""
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.05,) * 8)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.05,) * 8)
     load(over_redshift, source.full(5))
     source.put(11, "new", "x", "y")
     window = source.window(10, 20)
@@ -143,7 +143,7 @@ def test_loads_of_one_table_wait_for_each_other(
     """None of them is tried again: the lock comes first, and what its last holder committed is seen."""
     load(over_redshift, exported(tmp_path, "alpha", 5, "a"))
     windows = [exported(tmp_path, "alpha", time, "a", f"k{time}", window=True) for time in (10, 20, 30)]
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", ())
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", ())
     redshift.faults.delay_statements(0.01)
     assert at_once(*(loading(redshift, window) for window in windows)) == []
     redshift.faults.clear()
@@ -188,7 +188,7 @@ def test_two_loads_at_once_move_the_shared_ledger_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The second has seen it as well, and waits for the lock of the first."""
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.05,) * 8)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.05,) * 8)
     load(over_redshift, source.full(5))
     shared_again(over_redshift)
     both, transaction = threading.Barrier(2), RedshiftWarehouse.transaction

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.parquet.report import Column, Relation, Report
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import load
+from ddb_assets.contract.report import Column, Relation, Report
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement, Table
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, staging
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.load import load
+from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql import Statement
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,

@@ -11,27 +11,27 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ddb_assets.exports import loaded
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.report import Column, Report
+from ddb_assets.contract.table import KeySchema
+from ddb_assets.contract.table import Table as Contract
 from ddb_assets.exports.manifest import read_export
-from ddb_assets.parquet.flatten import flatten
-from ddb_assets.parquet.report import Column, Report
+from ddb_assets.flatten.flatten import flatten
 from ddb_assets.resources.aws import AWS
-from ddb_assets.resources.storage import Storage
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
-from ddb_assets.table import KeySchema
-from ddb_assets.table import Table as Contract
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.ledger import newest_rows
-from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError, Warehouse, WarehouseError
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.redshift_settings import PASSWORD, RedshiftSettings
-from ddb_assets.warehouse.sql import Statement
-from ddb_assets_tests.exports.written_export import write_export
-from ddb_assets_tests.places import Place
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.settings import PASSWORD, RedshiftSettings
+from ddb_assets.warehouse.sql.ledger import newest_rows
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets.windows import loaded
+from ddb_assets_tests.support.places import Place
+from ddb_assets_tests.support.written_export import write_export
 from ddb_assets_tests.warehouse.conftest import read, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
@@ -98,7 +98,7 @@ def test_conflicts_without_end_are_an_error(
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0, 0.0))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0, 0.0))
     for number in (1, 2, 3):
         redshift.faults.fail_statement(number, CONFLICT)
     with pytest.raises(WarehouseError, match="because of another transaction: 1023: Serializable isolation violation"):
@@ -122,7 +122,7 @@ def test_any_other_error_ends_the_load_at_once(
 def test_a_connection_lost_anywhere_is_made_up_for(
     over_redshift: RedshiftWarehouse, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0, 0.0))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0, 0.0))
     source.put(1, "a", "at 1", "x")
     load(over_redshift, source.full(5))
     for number in range(1, 45, 3):

@@ -13,9 +13,9 @@ from dagster._core.instance.config import dagster_instance_config_schema
 from sqlglot import exp
 
 from ddb_assets import settings
-from ddb_assets.table import Table, WarehouseOptions
+from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.warehouse import checks
-from ddb_assets.warehouse.redshift_settings import PASSWORD, RedshiftSettings
+from ddb_assets.warehouse.redshift.settings import PASSWORD, RedshiftSettings
 from ddb_assets_tests.test_readme import blocks
 
 

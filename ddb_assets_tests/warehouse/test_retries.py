@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ddb_assets.parquet.report import Report
+from ddb_assets.contract.report import Report
 from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
-from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError, WarehouseError
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.sql import Statement
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.warehouse.conftest import read, select
 from ddb_assets_tests.warehouse.exports import Item, Source
 
@@ -54,7 +54,7 @@ def test_what_passes_by_itself_is_tried_again(
     first: str,
 ) -> None:
     """Before the transaction and within it: the load is there once."""
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
     load(over_redshift, exports[0])
     armed = fail_at(over_redshift, redshift, monkeypatch, first, error)
     assert load(over_redshift, exports[1]).applied
@@ -86,7 +86,9 @@ def test_a_restart_of_the_cluster_is_waited_for(
             away.close()
 
     monkeypatch.setattr(over_redshift, "_run", restarting)
-    monkeypatch.setattr("ddb_assets.warehouse.load.time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
+    monkeypatch.setattr(
+        "ddb_assets.warehouse.sql.statements.load.time", SimpleNamespace(sleep=pause, monotonic=time.monotonic)
+    )
     with away:
         assert load(over_redshift, exports[1]).applied
     assert len(pauses) == 3
@@ -128,7 +130,7 @@ def test_s3_that_fails_within_copy_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
     said: str,
 ) -> None:
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
     armed = fail_at(over_redshift, redshift, monkeypatch, "COPY", ServerError(said))
     assert load(over_redshift, exports[0]).applied
     assert armed == ["COPY"]
@@ -153,7 +155,7 @@ def test_conflicts_without_end_say_what_would_help(
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
     for number in (1, 2):
         redshift.faults.fail_statement(number, CONFLICT)
     with pytest.raises(WarehouseError, match=r"1023: .*; .* ALTER DATABASE name ISOLATION LEVEL SNAPSHOT"):

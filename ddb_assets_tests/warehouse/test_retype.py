@@ -8,18 +8,18 @@ from typing import Any
 import orjson
 import pytest
 
+from ddb_assets.contract.report import Column, Report
+from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.manifest import read_export
-from ddb_assets.parquet.flatten import flatten
-from ddb_assets.parquet.level import extra_path
-from ddb_assets.parquet.report import Column, Report
-from ddb_assets.parquet.schema_store import SchemaStore
-from ddb_assets.table import KeySchema, Table
-from ddb_assets.warehouse.load import load
+from ddb_assets.flatten.flatten import flatten
+from ddb_assets.flatten.level import extra_path
+from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql import Statement
-from ddb_assets_tests.exports.written_export import alter_summary, write_export
-from ddb_assets_tests.parquet.flattening import STORAGE
-from ddb_assets_tests.parquet.test_incremental import change
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.flatten.flattening import STORAGE
+from ddb_assets_tests.flatten.test_incremental import change
+from ddb_assets_tests.support.written_export import alter_summary, write_export
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, DELETED, EXTRA, KEY, VERSION, at, relation, report, write
 

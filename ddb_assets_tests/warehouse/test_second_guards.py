@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.parquet.report import Column, Relation, Report
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse import tables
-from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.sql import tables
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement, Table
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, NOTE, VERSION, Item, Source, at, relation, write
 from ddb_assets_tests.warehouse.exports import report as reported
@@ -94,7 +94,7 @@ def test_columns_that_another_load_changed_are_looked_at_again(
         return begin(lock)
 
     monkeypatch.setattr(warehouse, "transaction", late)
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
     with pytest.raises(
         LoadError, match=r"'flag' of .* is DATE, the export has BOOLEAN, no type holds the values of both"
     ):
@@ -111,8 +111,8 @@ def commit_after_preparing(warehouse: AnyWarehouse, monkeypatch: pytest.MonkeyPa
             load(warehouse, waiting.pop(), max_quarantined=1)
         return prepared
 
-    monkeypatch.setattr("ddb_assets.warehouse.load.prepare", then_loaded)
-    monkeypatch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.prepare", then_loaded)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
 
 
 def test_items_that_another_load_could_not_read_meanwhile_are_updated(

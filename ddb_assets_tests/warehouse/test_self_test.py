@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.cli import main
-from ddb_assets.resources.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.self_test import SelfTest
-from ddb_assets.warehouse.sql import Statement
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.sql.self_test import SelfTest
+from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.warehouse.conftest import select, to_redshift
 
 SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'ddb_check%'"

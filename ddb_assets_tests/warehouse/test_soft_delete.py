@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.ledger import LoadResult
-from ddb_assets.warehouse.load import load
+from ddb_assets.contract.report import Report
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.sql.ledger import LoadResult
+from ddb_assets.warehouse.sql.load import load
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
 from ddb_assets_tests.warehouse.test_windows import WINDOW, WINDOWS, items, tombstones, worlds

@@ -6,12 +6,12 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from ddb_assets.column_type import SqlType
-from ddb_assets.warehouse import evolution
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import load
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import Layout
-from ddb_assets.warehouse.sql import IdentifierError, Statement, Table, quoted
+from ddb_assets.warehouse.sql import evolution
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import IdentifierError, Statement, Table, quoted
 from ddb_assets_tests.warehouse.exports import Source
 
 

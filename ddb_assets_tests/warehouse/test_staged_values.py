@@ -8,14 +8,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ddb_assets.column_type import SqlType
-from ddb_assets.parquet.report import Column, Relation, Report
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Column, Relation, Report
+from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement, Table
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, VERSION, Row, at, relation, report, write
 

@@ -20,21 +20,21 @@ from sqlfluff.core import FluffConfig, Linter
 from sqlglot import exp
 
 import ddb_assets
-from ddb_assets.column_type import SqlType
-from ddb_assets.parquet.report import Column, Hidden, Report
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Column, Hidden, Report
+from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse import ddl, evolution
-from ddb_assets.warehouse.history import newest_baseline
-from ddb_assets.warehouse.inspection import inspect
-from ddb_assets.warehouse.ledger import loads
-from ddb_assets.warehouse.load import load
 from ddb_assets.warehouse.protocol import Layout, LoadError
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.redshift_settings import PASSWORD
-from ddb_assets.warehouse.self_test import SelfTest
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets.warehouse.sql import ddl, evolution
+from ddb_assets.warehouse.sql.history import newest_baseline
+from ddb_assets.warehouse.sql.inspection import inspect
+from ddb_assets.warehouse.sql.ledger import loads
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.self_test import SelfTest
+from ddb_assets.warehouse.sql.statements import Statement, Table
 from ddb_assets_tests.warehouse.conftest import to_redshift, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, DELETED, EXTRA, KEY, VERSION, Source, at, relation, write
 from ddb_assets_tests.warehouse.exports import report as reported
@@ -241,7 +241,7 @@ def collected(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PASSWORD, redshift.password)
         patch.setattr(Statement, "__init__", made)
-        patch.setattr("ddb_assets.warehouse.load.RETRIES", (0.0,))
+        patch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
         for scene in SCENES:
             redshift.statements.clear()
             with to_redshift(redshift) as warehouse:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ddb_assets.parquet.report import Report
-from ddb_assets.parquet.schema_store import SchemaStore
-from ddb_assets.resources.storage import Storage
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import load
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.report import Report
+from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql import Statement, Table
-from ddb_assets_tests.parquet.test_incremental import change
-from ddb_assets_tests.parquet.test_unread import flattened, line
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets_tests.flatten.test_incremental import change
+from ddb_assets_tests.flatten.test_unread import flattened, line
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, tables, wipe
 from ddb_assets_tests.warehouse.exports import BASE, BASE_MICROS, Item, Source
 from ddb_assets_tests.warehouse.test_windows import items

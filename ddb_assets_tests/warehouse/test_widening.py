@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from ddb_assets.column_type import SqlType, join
-from ddb_assets.parquet.report import Column, Report
+from ddb_assets.contract.column_type import SqlType, join
+from ddb_assets.contract.report import Column, Report
+from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
-from ddb_assets.table import WarehouseOptions
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.evolution import steps
-from ddb_assets.warehouse.load import load
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import InterruptedLoadError, Keys, Layout, LoadError, WarehouseError
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
-from ddb_assets.warehouse.sql import Statement, Table
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.sql.evolution import steps
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import Statement, Table
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ddb_assets.parquet.report import Report
-from ddb_assets.warehouse.duckdb import DuckDBWarehouse
-from ddb_assets.warehouse.load import load
+from ddb_assets.contract.report import Report
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.redshift import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.sql.load import load
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, tables, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source
 

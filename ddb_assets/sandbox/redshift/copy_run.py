@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ddb_assets.resources.storage import MissingFileError, Storage, StorageError, split_s3
+from ddb_assets.aws.storage import MissingFileError, Storage, StorageError, split_s3
 from ddb_assets.sandbox.redshift.backend import Backend, literal
 from ddb_assets.sandbox.redshift.copy_statement import Copy
 from ddb_assets.sandbox.redshift.dialect import Plan

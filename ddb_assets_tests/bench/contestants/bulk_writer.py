@@ -2,10 +2,10 @@
 
 import sys
 
-from ddb_assets.imports.target import Target
-from ddb_assets.imports.writer import BulkWriter
+from ddb_assets.bulk.target import Target
+from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets_tests.bench.writing import TABLE, items, timed
-from ddb_assets_tests.imports.tables import client_of
+from ddb_assets_tests.support.tables import client_of
 
 
 def main(endpoint: str, count: str, threads: str) -> None:

@@ -2,9 +2,9 @@
 
 import sys
 
-from ddb_assets.imports.target import Target
+from ddb_assets.bulk.target import Target
 from ddb_assets_tests.bench.writing import TABLE
-from ddb_assets_tests.imports.files.importing import imported
+from ddb_assets_tests.imports.importing import imported
 
 
 def main(endpoint: str, path: str, rows: str) -> None:

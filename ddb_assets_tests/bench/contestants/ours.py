@@ -5,10 +5,10 @@ With an empty folder SCHEMAS it is the first run, which has to find the schema o
 
 import sys
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.exports.manifest import read_export
-from ddb_assets.parquet.flatten import flatten
-from ddb_assets.parquet.schema_store import SchemaStore
-from ddb_assets.resources.storage import Storage
+from ddb_assets.flatten.flatten import flatten
+from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets_tests.bench import orders, shapes
 
 

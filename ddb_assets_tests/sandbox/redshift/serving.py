@@ -19,9 +19,9 @@ import redshift_connector
 from redshift_connector.core import Connection
 from redshift_connector.error import Error, ProgrammingError
 
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets_tests.places import Place, s3_server
+from ddb_assets_tests.support.places import Place, s3_server
 
 ROLE = "arn:aws:iam::123456789012:role/copy"
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ddb_assets.column_type import SqlType
+from ddb_assets.contract.column_type import SqlType
 from ddb_assets_tests.sandbox.redshift.serving import ROLE, Database, Lake
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ddb_assets.resources.storage import Storage
+from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets_tests.sandbox.redshift.serving import Database, connect
 

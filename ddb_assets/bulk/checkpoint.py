@@ -1,0 +1,81 @@
+"""How far a job has come, so that it can be killed at any moment and resumed without losing anything.
+
+A checkpoint says of each input how many of its leading rows are settled (written, or in the exceptions file). Rows after
+those may be written too. They are all written again in the same order, so the table ends the same.
+"""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ddb_assets.aws.storage import MissingFileError, Storage
+from ddb_assets.errors import DdbAssetsError
+
+
+class CheckpointError(DdbAssetsError):
+    """The checkpoint is another job's, or what it tells of has changed."""
+
+
+class Watermark:
+    """Of rows numbered from 0, how many leading ones are settled. Thread-safe; rows settle in any order, once each."""
+
+    def __init__(self, position: int = 0) -> None:
+        self._lock = threading.Lock()
+        self._position = position
+        self._ahead: set[int] = set()
+
+    @property
+    def position(self) -> int:
+        """All rows before this one are settled."""
+        return self._position
+
+    @property
+    def ahead(self) -> int:
+        """How many rows are remembered because one before them is not settled."""
+        return len(self._ahead)
+
+    def settle(self, numbers: Iterable[int]) -> None:
+        """These rows need not be read again."""
+        with self._lock:
+            self._ahead.update(numbers)
+            while self._position in self._ahead:
+                self._ahead.remove(self._position)
+                self._position += 1
+
+
+class Checkpoint:
+    """A document in a local file, replaced whole. `job` names what the job does: another one does not resume it."""
+
+    def __init__(self, path: Path, job: str) -> None:
+        self._path = path
+        self._job = job
+        self._storage = Storage()
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept."""
+        return self._path
+
+    def load(self) -> dict[str, Any] | None:
+        """What was last saved; None without a checkpoint. Raises CheckpointError for one of another job."""
+        try:
+            document: dict[str, Any] = orjson.loads(self._storage.read(str(self._path)))
+        except MissingFileError:
+            return None
+        except orjson.JSONDecodeError as error:
+            raise CheckpointError(f"{self._path} is no checkpoint ({error}): delete it to start again") from error
+        if document.get("job") != self._job:
+            raise CheckpointError(f"{self._path} is of another job ({document.get('job')}): delete it to start again")
+        state: dict[str, Any] = document["state"]
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replaces it. What the state vouches for must be durable by now."""
+        self._storage.write(str(self._path), orjson.dumps({"job": self._job, "state": state}))
+
+    def remove(self) -> None:
+        """The job is done, or is to start again."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,122 @@
+"""Brings one batch into the table: rate, retries until the deadline, and the search for the operation that is refused.
+
+Which operations make a batch, and how many batches are under way, is `writer.py`'s.
+Facts: DynamoDB Developer Guide, "Error handling with DynamoDB" (exponential backoff with jitter for throttling and 5xx).
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import chain
+
+from ddb_assets.bulk.operation import Operation
+from ddb_assets.bulk.outcome import Outcome, Stop, WriterStoppedError
+from ddb_assets.bulk.rate import WriteRate
+from ddb_assets.bulk.target import Target
+from ddb_assets.bulk.transport import HopelessError, Transport, TryAgainError, UnacceptableError
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 20.0  # seconds; a pause is drawn from 0 to a bound that doubles
+LOGIN_ATTEMPTS = 4  # botocore fetches new credentials shortly before the old ones expire: give it a few seconds
+GRACE_SECONDS = 20.0  # for what is in flight when the writer stops
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How batches of one writer are delivered. `deadline`: seconds for which a batch is tried without anything written.
+
+    `resting` is entered while a batch waits of which a part is written: its other keys are throttled and no reason for the
+    writer not to send more. A batch of which nothing is written keeps its place, so that a busy table is left alone.
+    """
+
+    target: Target
+    transport: Transport
+    rate: WriteRate
+    deadline: float
+    outcome: Outcome
+    stop: Stop
+    resting: Callable[[], AbstractContextManager[None]]
+
+    def deliver(self, batch: list[Operation]) -> None:
+        """Everything in it is written, rejected or unprocessed afterwards; in the last case the writer stops.
+
+        A batch that DynamoDB refuses is halved until the culprit is alone.
+        """
+        until = time.monotonic() + self.deadline
+        parts = [batch]
+        attempt = logins = 0
+        partly = False
+        while parts:
+            part = parts.pop()
+            try:
+                left, said = self._send(part, again=attempt > 0)
+            except UnacceptableError as error:
+                middle = len(part) // 2
+                if middle:
+                    parts += [part[middle:], part[:middle]]
+                else:
+                    self.outcome.rejected(part[0], str(error))
+                continue
+            except HopelessError as error:
+                self._give_up(
+                    [*part, *chain.from_iterable(parts)], f"writing to {self.target.name} cannot go on: {error}"
+                )
+                return
+            except TryAgainError as error:
+                left, said = part, str(error)
+                logins += error.login
+                self.outcome.count(throttles=Counter(error.reasons))
+            if len(left) < len(part):
+                partly, until = True, time.monotonic() + self.deadline
+            if not left:
+                continue
+            attempt += 1
+            self.outcome.count(retried=1)
+            parts.append(left)
+            if logins == LOGIN_ATTEMPTS:
+                self._give_up(list(chain.from_iterable(parts)), f"writing to {self.target.name} cannot go on: {said}")
+                return
+            if not self._pause(attempt, until, partly=partly):
+                remaining = list(chain.from_iterable(parts))
+                count = f"{len(remaining)} operations on {self.target.name}"
+                self._give_up(remaining, f"{count} could not be written within {self.deadline:g} s: {said}")
+                return
+
+    def _send(self, part: list[Operation], *, again: bool) -> tuple[list[Operation], str]:
+        """What was not written, and why. Counts and settles what was."""
+        units = [float(sum(column)) for column in zip(*(operation.units for operation in part), strict=True)]
+        self.rate.acquire(units, self.stop.event)
+        self.outcome.count(requests=1)
+        answer = self.transport.send(part, again=again)
+        if answer.consumed is not None:
+            self.rate.correct(units, answer.consumed)
+        left = {operation.key for operation in answer.unwritten}
+        done = [operation for operation in part if operation.key not in left]
+        deleted = sum(operation.kind == "delete" for operation in done)
+        existed = int(answer.existed)
+        self.outcome.count(
+            written=len(done) - deleted - existed,
+            deleted=deleted,
+            existed=existed,
+            consumed=sum(units if answer.consumed is None else answer.consumed),
+            throttles=Counter({"UnprocessedItems": 1} if left else {}),
+        )
+        self.outcome.settled(done)
+        return answer.unwritten, "DynamoDB throttled them (UnprocessedItems)"
+
+    def _pause(self, attempt: int, until: float, *, partly: bool) -> bool:
+        """Full jitter; False when the time is up."""
+        now = time.monotonic()
+        end = min(until, self.stop.at + GRACE_SECONDS) if self.stop.event.is_set() else until
+        if now >= end:
+            return False
+        pause = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 20)))  # noqa: S311 -- no secret
+        with self.resting() if partly else nullcontext():
+            time.sleep(min(pause, end - now))
+        return True
+
+    def _give_up(self, operations: list[Operation], reason: str) -> None:
+        self.stop.set(WriterStoppedError(reason))
+        self.outcome.unprocessed(operations, reason)

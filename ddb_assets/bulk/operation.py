@@ -1,0 +1,84 @@
+"""One write, checked and ready to be sent: a put or a delete with its key, its JSON, its size and its cost.
+
+Pure. Everything DynamoDB would refuse a whole batch for is found here, before anything is sent.
+Facts: DynamoDB Developer Guide, "Write capacity units" (1 per KB begun, also to delete; every index that holds the item
+is written too) and "Constraints".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from ddb_assets.bulk.target import Index, Target
+from ddb_assets.dynamodb.attribute_value import AttributeValueError
+from ddb_assets.dynamodb.item import MAX_ITEM_BYTES, Item, Key, attribute_sizes, item_key, key_value
+
+Kind = Literal["put", "put_if_absent", "delete"]
+WCU_BYTES = 1024
+
+
+class RejectedItemError(ValueError):
+    """DynamoDB will not take this item; the message says why, and names the attribute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`body` is the item (to delete: its key) as JSON; `units` the expected WCUs of the table and of each index."""
+
+    kind: Kind
+    key: Key
+    body: bytes
+    units: tuple[int, ...]
+    token: object
+
+    @property
+    def attributes(self) -> Item:
+        """The item, or the key of a delete, in DynamoDB JSON."""
+        attributes: Item = orjson.loads(self.body)
+        return attributes
+
+
+def put(target: Target, item: Mapping[str, Any], token: object, *, if_absent: bool = False) -> Operation:
+    """Raises RejectedItemError for what DynamoDB refuses."""
+    try:
+        sizes = attribute_sizes(item)
+        key = item_key(item, target.key)
+        size = sum(sizes.values())
+        if size > MAX_ITEM_BYTES:
+            raise AttributeValueError(f"the item has {size:,} bytes, DynamoDB takes {MAX_ITEM_BYTES:,}")
+        units = (
+            units_of(size),
+            *(_index_units(index, item, sizes, size) for index in target.indexes),
+        )
+        return Operation("put_if_absent" if if_absent else "put", key, orjson.dumps(item), units, token)
+    except (AttributeValueError, orjson.JSONEncodeError) as error:
+        raise RejectedItemError(str(error)) from None
+
+
+def delete(target: Target, key: Mapping[str, Any], token: object) -> Operation:
+    """`key` may be a whole item; only its key attributes are sent. Raises RejectedItemError when they are no key."""
+    try:
+        found = item_key(key, target.key)
+        only = {attribute.name: key[attribute.name] for attribute in target.key}
+        return Operation("delete", found, orjson.dumps(only), (1,) * (1 + len(target.indexes)), token)
+    except (AttributeValueError, orjson.JSONEncodeError) as error:
+        raise RejectedItemError(str(error)) from None
+
+
+def units_of(size: int) -> int:
+    """WCUs of writing this many bytes."""
+    return -(-size // WCU_BYTES) or 1
+
+
+def _index_units(index: Index, item: Mapping[str, Any], sizes: Mapping[str, int], size: int) -> int:
+    """What the index costs for a new item; replacing one may cost more, which ConsumedCapacity then tells."""
+    present = [attribute for attribute in index.key if attribute.name in item]
+    for attribute in present:
+        key_value(item[attribute.name], attribute)
+    if len(present) < len(index.key):
+        return 0
+    if index.projected is None:
+        return units_of(size)
+    return units_of(sum(bytes_ for name, bytes_ in sizes.items() if name in index.projected))

@@ -1,0 +1,104 @@
+"""Operations that a writer has accepted and not sent: which may go next, and which wait for an earlier one on their key.
+
+Pure, and not thread-safe: `writer.py` holds its lock. An operation waits aside while another on its key is ready or under
+way, so that a key that is written again and again holds up neither its order nor any other key.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from ddb_assets.bulk.operation import Operation
+from ddb_assets.dynamodb.item import Key
+
+BATCH_OPERATIONS = 25
+BATCH_BYTES = 15_000_000  # DynamoDB takes 16 MB; the rest is for what stands around the items
+HELD_OPERATIONS = 1000
+HELD_BYTES = 32_000_000
+
+
+class Waiting:
+    """`ready` are at most one of a key and none of a key that is under way; the others are held, in order by key."""
+
+    def __init__(self) -> None:
+        self._ready: dict[Key, Operation] = {}
+        self._under_way: set[Key] = set()
+        self._held: dict[Key, deque[Operation]] = {}
+        self._held_operations = self._held_bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._ready or self._held)
+
+    @property
+    def full(self) -> bool:
+        """Whether a batch can be made up, or nothing more should be held."""
+        return (
+            len(self._ready) >= BATCH_OPERATIONS
+            or self._held_operations >= HELD_OPERATIONS
+            or self._held_bytes >= HELD_BYTES
+        )
+
+    def add(self, operation: Operation) -> Operation | None:
+        """Takes it in; returns the waiting one whose place it took, for of two plain writes only the later one counts.
+
+        Of a conditional put and another write on its key both are sent: which of them wins, the table decides.
+        """
+        key = operation.key
+        if key in self._held:
+            before = self._held[key][-1]
+            if "put_if_absent" not in (before.kind, operation.kind):
+                self._hold(before, -1)
+                self._held[key].pop()
+                self._hold(operation)
+                self._held[key].append(operation)
+                return before
+        elif key in self._ready:
+            before = self._ready[key]
+            if "put_if_absent" not in (before.kind, operation.kind):
+                del self._ready[key]
+                self._ready[key] = operation
+                return before
+        elif key not in self._under_way:
+            self._ready[key] = operation
+            return None
+        self._hold(operation)
+        self._held.setdefault(key, deque()).append(operation)
+        return None
+
+    def next_batch(self) -> list[Operation]:
+        """The oldest that are ready, which are under way from now on; a conditional put is a batch of its own."""
+        batch: list[Operation] = []
+        size = 0
+        for operation in self._ready.values():
+            size += len(operation.body)
+            if batch and (size > BATCH_BYTES or operation.kind == "put_if_absent"):
+                break
+            batch.append(operation)
+            if len(batch) == BATCH_OPERATIONS or operation.kind == "put_if_absent":
+                break
+        for operation in batch:
+            del self._ready[operation.key]
+            self._under_way.add(operation.key)
+        return batch
+
+    def ended(self, batch: Iterable[Operation]) -> None:
+        """It is no longer under way: of each of its keys the next one is ready."""
+        for operation in batch:
+            self._under_way.discard(operation.key)
+            if held := self._held.get(operation.key):
+                following = held.popleft()
+                self._hold(following, -1)
+                self._ready[operation.key] = following
+                if not held:
+                    del self._held[operation.key]
+
+    def clear(self) -> list[Operation]:
+        """Takes everything out, each key's in order."""
+        left = [*self._ready.values(), *(operation for held in self._held.values() for operation in held)]
+        self._ready.clear()
+        self._held.clear()
+        self._held_operations = self._held_bytes = 0
+        return left
+
+    def _hold(self, operation: Operation, sign: int = 1) -> None:
+        self._held_operations += sign
+        self._held_bytes += sign * len(operation.body)

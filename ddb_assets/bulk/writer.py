@@ -1,0 +1,211 @@
+"""The one writer into DynamoDB: bounded, rate-limited, never silent about what it did not write.
+
+What is sent and how an answer is read is `transport.py`'s, retries are `delivery.py`'s, the order is `waiting.py`'s; where
+items come from, and where those go that could not be written, is the job's (`job.py`, `job.py`).
+
+Every operation that `put` or `delete` accepted ends as exactly one of: written, deleted, existed (a conditional put found
+an item), superseded (a later operation on its key took its place before it was sent), rejected (DynamoDB refuses it) or
+unprocessed (not written when the writer stopped). The last two are handed to `on_unwritten`, whole; every one but
+unprocessed is `settled`, so that what was settled need not be done again after a crash, and what was not must be.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ddb_assets.bulk.delivery import Delivery
+from ddb_assets.bulk.operation import Operation
+from ddb_assets.bulk.operation import delete as delete_operation
+from ddb_assets.bulk.operation import put as put_operation
+from ddb_assets.bulk.outcome import Outcome, Stop, Totals, Unwritten, WriterStoppedError
+from ddb_assets.bulk.rate import WriteRate
+from ddb_assets.bulk.target import Target
+from ddb_assets.bulk.transport import Transport
+from ddb_assets.bulk.waiting import Waiting
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+IN_FLIGHT = 8
+BATCHES_PER_PLACE = 4
+"""A batch that rests leaves its place to another one; so many batches there are at most for each place."""
+DEADLINE_SECONDS = 300.0
+
+
+def _ignore(_: object) -> None:
+    """For a caller whom it does not concern."""
+
+
+class BulkWriter:
+    """Writes operations in batches, several at a time, in the order of the calls for each key.
+
+    `client` is made with `transport.WRITER_CLIENT`. `put` and `delete` are called from one thread and block while
+    `in_flight` batches are under way. `deadline` is for how many seconds a batch is retried, nothing of it being written,
+    before its operations are unprocessed and the writer stops. `on_unwritten` and `on_settled` are called in the writer's
+    threads, one call at a time, an operation's `on_unwritten` before its `on_settled`; `on_settled` gets the tokens of
+    `put` and `delete`.
+
+    As a context manager it is closed at the end; after an exception it stops, finishing what is in flight.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        target: Target,
+        *,
+        rate: WriteRate | None = None,
+        in_flight: int = IN_FLIGHT,
+        deadline: float = DEADLINE_SECONDS,
+        on_unwritten: Callable[[Unwritten], object] = _ignore,
+        on_settled: Callable[[Sequence[object]], object] = _ignore,
+    ) -> None:
+        self._target = target
+        self._in_flight = in_flight
+        self._outcome = Outcome(on_unwritten, on_settled)
+        self._stop = Stop()
+        self._delivery = Delivery(
+            target,
+            Transport(client, target),
+            rate or WriteRate(target),
+            deadline,
+            self._outcome,
+            self._stop,
+            self._resting,
+        )
+        self._pool = ThreadPoolExecutor(BATCHES_PER_PLACE * in_flight, thread_name_prefix="writer")
+        self._changed = threading.Condition()  # guards what is below; reentrant, so `stop` may be a signal handler's
+        self._waiting = Waiting()
+        self._batches = self._at_rest = self._returning = 0  # of the batches, those that rest, or wait for their place
+        self._abandoned: list[Operation] = []
+
+    def put(self, item: Mapping[str, Any], token: object = None, *, if_absent: bool = False) -> None:
+        """Accepts an item in DynamoDB JSON (binary as base64 text); `if_absent`: leave an item that is there as it is.
+
+        Raises RejectedItemError, before anything is sent, for what DynamoDB would refuse: that item is not accepted.
+        Raises WriterStoppedError when the writer has stopped: that item is not accepted either.
+        """
+        self.write(put_operation(self._target, item, token, if_absent=if_absent))
+
+    def delete(self, key: Mapping[str, Any], token: object = None) -> None:
+        """Accepts the deletion of an item, given its key or the whole of it. Raises as `put` does."""
+        self.write(delete_operation(self._target, key, token))
+
+    def write(self, operation: Operation) -> None:
+        """Accepts an operation made by `operation.py` for this table. Raises WriterStoppedError as `put` does."""
+        with self._changed:
+            self._stop.check()
+            superseded = self._waiting.add(operation)
+            while self._waiting.full:
+                self._dispatch_or_wait()
+        self._tell_abandoned()
+        if superseded:
+            self._outcome.count(superseded=1)
+            self._outcome.settled([superseded])
+
+    def flush(self) -> None:
+        """Waits until everything accepted is settled or unprocessed. Raises WriterStoppedError when it has stopped."""
+        self._drain()
+        self._stop.check()
+
+    def close(self) -> Totals:
+        """`flush`, then the end. Raises WriterStoppedError when not everything could be written; see `totals`."""
+        try:
+            self._drain()
+        finally:
+            self._pool.shutdown()
+        self._stop.check()
+        return self.totals
+
+    def stop(self, reason: str) -> None:
+        """Takes nothing more; what is in flight gets some seconds, the rest is unprocessed. `close` then raises."""
+        self._stop_for(WriterStoppedError(reason))
+
+    @property
+    def totals(self) -> Totals:
+        """A copy of what has been done up to now."""
+        return self._outcome.totals
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        self.stop(f"the job ended with {type(error).__name__}")
+        try:
+            self._drain()
+        finally:
+            self._pool.shutdown()
+
+    def _drain(self) -> None:
+        with self._changed:
+            while self._waiting:
+                self._dispatch_or_wait()
+            while self._batches:
+                self._changed.wait()
+        self._tell_abandoned()
+        self._stop.check_defect()
+
+    def _tell_abandoned(self) -> None:
+        """Not while the lock is held: what the job does when it hears of it may need the lock in another thread."""
+        with self._changed:
+            left, self._abandoned = self._abandoned, []
+        if left:
+            self._outcome.unprocessed(left, str(self._stop.error))
+
+    def _dispatch_or_wait(self) -> None:
+        """Sends a batch on its way, or waits for something to change. The lock is held."""
+        if self._stop.event.is_set():
+            self._abandoned += self._waiting.clear()
+            return
+        free = self._place_free and not self._returning and self._batches < BATCHES_PER_PLACE * self._in_flight
+        batch = self._waiting.next_batch() if free else []
+        if not batch:
+            self._changed.wait()
+            return
+        self._batches += 1
+        self._pool.submit(self._deliver, batch)
+
+    def _deliver(self, batch: list[Operation]) -> None:
+        """In a thread of the pool."""
+        try:
+            self._delivery.deliver(batch)
+        except BaseException as error:
+            self._stop_for(error)  # raised again in the caller's thread
+        finally:
+            with self._changed:
+                self._waiting.ended(batch)
+                self._batches -= 1
+                self._changed.notify_all()
+
+    @property
+    def _place_free(self) -> bool:
+        return self._batches - self._at_rest - self._returning < self._in_flight
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        """In a thread of the pool, whose batch is not in flight until the block ends and there is a place again."""
+        with self._changed:
+            self._at_rest += 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._at_rest -= 1
+                self._returning += 1
+                while not self._place_free and not self._stop.event.is_set():
+                    self._changed.wait()
+                self._returning -= 1
+                self._changed.notify_all()
+
+    def _stop_for(self, error: BaseException) -> None:
+        with self._changed:
+            self._stop.set(error)
+            self._changed.notify_all()

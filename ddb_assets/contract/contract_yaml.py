@@ -1,0 +1,99 @@
+"""Reads a table's contract from its `defs.yaml` without Dagster, for the command line.
+
+The file is the one that the Dagster component reads; only its `attributes` matter here. What they may say is `table.py`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ddb_assets.contract.table import Table
+from ddb_assets.errors import DdbAssetsError
+
+TYPE_SUFFIX = ".DynamoDBTable"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ConfigError(DdbAssetsError):
+    """The YAML file is not there, is not YAML, or says what a contract cannot say."""
+
+
+def read_tables(path: Path) -> list[Table]:
+    """Every table that the file declares, in its order; a file may hold several documents.
+
+    Raises ConfigError naming file, line and what is allowed there.
+    """
+    return [_table(path, document) for document in read_documents(path)]
+
+
+def read_documents(path: Path) -> list[yaml.Node]:
+    """The YAML documents of a file, those without content left out. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return [document for document in yaml.compose_all(text, Loader=yaml.SafeLoader) if document is not None]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: this is not YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, int(error.position)) + 1
+        raise ConfigError(f"{path}:{line}: this is not YAML: {error.reason}") from error
+
+
+def read_table(path: Path, table: str | None = None) -> Table:
+    """The one table of the file or, of several, the one of this table name or ARN. Raises ConfigError."""
+    tables = read_tables(path)
+    named = [t for t in tables if table in {t.table, t.table.rpartition("/")[2], t.name}]
+    if len(chosen := named or tables) == 1:
+        return chosen[0]
+    raise ConfigError(f"{path} declares {len(tables)} tables ({', '.join(t.name for t in tables)}), one is needed")
+
+
+def _table(path: Path, document: yaml.Node) -> Table:
+    type_, attributes = (_child(document, key) for key in ("type", "attributes"))
+    if not isinstance(attributes, yaml.MappingNode):
+        raise ConfigError(f"{path}:{_line(document)}: a table's file has `type` and below `attributes` its `table`")
+    if isinstance(type_, yaml.ScalarNode) and not type_.value.endswith(TYPE_SUFFIX):
+        raise ConfigError(f"{path}:{_line(type_)}: type {type_.value} is no table; it must end in {TYPE_SUFFIX}")
+    return validated(path, attributes, Table, "attributes")
+
+
+def validated(path: Path, node: yaml.Node, model: type[M], whole: str) -> M:
+    """What a node says, as the model has it. Raises ConfigError with every mistake's line; `whole` names the node."""
+    try:
+        return model.model_validate(yaml.SafeLoader("").construct_document(node))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: this is not YAML: {error.problem}") from error
+    except ValidationError as error:
+        problems = [
+            f"{path}:{_line(_closest(node, found['loc']))}: "
+            f"{'.'.join(map(str, found['loc'])) or whole}: {found['msg'].removeprefix('Value error, ')}"
+            for found in error.errors(include_url=False)
+        ]
+        raise ConfigError("\n".join(problems)) from error
+
+
+def _child(node: yaml.Node | None, key: str | int) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for name, value in node.value if name.value == key), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        member: yaml.Node = node.value[key]
+        return member
+    return None
+
+
+def _closest(node: yaml.Node, location: Sequence[str | int]) -> yaml.Node:
+    """The node at the location or the last one on the way to it: a location may go on inside pydantic's types."""
+    for key in location:
+        node = _child(node, key) or node
+    return node
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

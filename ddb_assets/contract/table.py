@@ -1,0 +1,261 @@
+"""The contract of one table: what its `defs.yaml` may say, and what each default is.
+
+Pure: no dagster, no boto3. `table: Orders` alone is a whole contract. How a contract becomes assets is in
+`components/dynamodb_table.py`.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import date
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from ddb_assets.contract.model import ContractModel
+from ddb_assets.contract.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
+from ddb_assets.contract.windows import Cadence, WindowError
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path, parse_path
+
+NAME = re.compile(r"[a-z_][a-z0-9_]*")
+MAX_NAME = 100
+"""Leaves room for the suffixes of companion tables and of child relations; DynamoDB's own names have up to 255."""
+HASH_LENGTH = 8
+
+
+def snake_case(text: str) -> str:
+    """`userId` -> `user_id`, `HTTPCode` -> `http_code`, `a-b.c` -> `a_b_c`; letters of any script stay."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text)
+    return re.sub(r"_{2,}", "_", re.sub(r"\W", "_", words)).strip("_").lower()
+
+
+def default_name(table: str) -> str:
+    """The name of a table's assets and root relation when the contract gives none; `table` is a name or an ARN.
+
+    A name that is too long is cut, and one without any letter or digit is `table`; both end with a hash of the real name.
+    """
+    own = table.rpartition("/")[2]
+    name = snake_case(own)
+    name = f"_{name}" if name[:1].isdigit() else name
+    if name and len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.sha256(own.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
+    return f"{(name or 'table')[: MAX_NAME - 1 - HASH_LENGTH].rstrip('_')}_{digest}"
+
+
+def _path(text: str) -> str:
+    try:
+        parse_path(text)
+    except AttributeValueError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+AttributePath = Annotated[str, AfterValidator(_path)]
+"""`address.city`, `items[].sku`; a backslash before a dot or bracket that belongs to the name."""
+
+
+def _owner(text: str) -> str:
+    if not re.fullmatch(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+", text):
+        raise ValueError(f"owner {text!r} must be an e-mail address or team:<name>")
+    return text
+
+
+def _cadence(text: str) -> str:
+    try:
+        Cadence.parse(text)
+    except WindowError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+class KeySchema(ContractModel):
+    """A table's partition key and, if it has one, its sort key, by attribute name."""
+
+    partition_key: Annotated[str, Field(min_length=1)]
+    sort_key: Annotated[str, Field(min_length=1)] | None = None
+
+    @classmethod
+    def of(cls, attributes: Sequence[str]) -> "KeySchema":
+        """The key of one or two attributes."""
+        return cls(partition_key=attributes[0], sort_key=attributes[1] if len(attributes) > 1 else None)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The key attributes in order."""
+        return (self.partition_key,) if self.sort_key is None else (self.partition_key, self.sort_key)
+
+
+def _key_schema(value: object) -> object:
+    if isinstance(value, str):
+        partition_key, _, sort_key = (part.strip() for part in value.partition(","))
+        return {"partition_key": partition_key, "sort_key": sort_key or None}
+    return value
+
+
+KeyText = Annotated[KeySchema, BeforeValidator(_key_schema, json_schema_input_type=KeySchema | str)]
+"""A key schema, also as text: `PK` or `PK,SK`."""
+
+
+class ExportTarget(ContractModel):
+    """Where a table's exports go when not to the project's bucket."""
+
+    bucket: Annotated[str, Field(min_length=3, max_length=255)]
+    prefix: str = ""
+
+
+Compression = Literal["zstd", "snappy"]
+"""The compression of Parquet parts. zstd makes smaller files; Snappy is for readers that do not support it."""
+
+
+class WarehouseOptions(ContractModel):
+    """How a table's relations lie in Redshift once they are made, by their columns' names; DuckDB has only the views.
+
+    diststyle: rows lie where their partition key says, evenly, on every node, or where Redshift likes. Encodings under
+    which Redshift cannot lengthen a VARCHAR are not offered (Redshift, ALTER TABLE). slices: how many files it reads at
+    once; compression: how they are compressed.
+    """
+
+    diststyle: Literal["key", "even", "all", "auto"] = "key"
+    sortkey: tuple[str, ...] = ()
+    encode: dict[str, Literal["az64", "delta", "delta32k", "lzo", "mostly8", "mostly16", "mostly32", "raw", "zstd"]] = (
+        Field(default_factory=dict)
+    )
+    slices: Annotated[int, Field(ge=1, le=4096)] = 16
+    compression: Compression = "zstd"
+    views: Annotated[
+        str,
+        AfterValidator(str.lower),
+        Field(max_length=127, description="schema for views without bookkeeping; none if empty"),
+    ] = ""
+
+
+class Table(ContractModel):
+    """What the project knows of one DynamoDB table before it has looked at it."""
+
+    table: Annotated[
+        str, Field(min_length=1, description="the table's name or ARN; the ARN for another account or Region")
+    ]
+    name: Annotated[
+        str, Field(description="name of the assets and of the root relation; the table's in snake_case")
+    ] = ""
+    key: Annotated[KeyText | None, Field(description="PK or PK,SK; asked of DynamoDB when it is not given")] = None
+    export: Annotated[ExportTarget | None, Field(description="where exports go; the project's bucket if absent")] = None
+    nested: Annotated[
+        dict[AttributePath, Literal["flatten", "json", "child"]],
+        Field(description="per path: maps flatten or json; lists json or a child relation"),
+    ] = Field(default_factory=dict)
+    columns: Annotated[
+        dict[AttributePath, ColumnOptions],
+        Field(description="per path: rename, type, exclude, mask, contract, oversize"),
+    ] = Field(default_factory=dict)
+    contract: Annotated[ContractMode, Field(description="what happens to attributes and types never seen before")] = (
+        "evolve"
+    )
+    oversize: Annotated[Oversize, Field(description="what happens to texts too long for any column")] = "extra"
+    timestamps: Annotated[
+        bool, Field(description="whether texts that are all ISO 8601 become TIMESTAMP, TIMESTAMPTZ or DATE columns")
+    ] = True
+    max_depth: Annotated[int, Field(ge=0, le=32, description="how many maps within maps become columns")] = 8
+    max_width: Annotated[int, Field(ge=1, le=1000, description="maps with more names than this become JSON")] = 100
+    max_quarantined: Annotated[
+        int, Field(ge=0, description="more quarantined items than this in one export are an error, fewer a warning")
+    ] = 0
+    load: Annotated[
+        Literal["upsert", "replace"],
+        Field(description="upsert: one full export, then the changes of each window; replace: full exports only"),
+    ] = "upsert"
+    cadence: Annotated[
+        str,
+        AfterValidator(_cadence),
+        Field(description="how often: 15 min to 24 h, such as 15 min, hourly, 6 h, daily"),
+    ] = "hourly"
+    start: Annotated[date, Field(description="the day (UTC) of the first window that can be loaded")] = date(2026, 1, 1)
+    trust: Annotated[
+        Literal["dynamodb", "lake"],
+        Field(
+            description="what proves that an export is genuine: dynamodb is asked; lake: the right to write to the bucket"
+        ),
+    ] = "dynamodb"
+    soft_delete: Annotated[
+        bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")
+    ] = False
+    warehouse: Annotated[
+        WarehouseOptions, Field(description="diststyle, sortkey and encode of its tables in Redshift, schema for views")
+    ] = WarehouseOptions()
+    owners: Annotated[
+        tuple[Annotated[str, AfterValidator(_owner)], ...],
+        Field(description="who answers for the table: e-mail addresses or team:<name>"),
+    ] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: object) -> object:
+        if isinstance(data, dict) and not data.get("name") and isinstance(data.get("table"), str):
+            return {**data, "name": default_name(data["table"])}
+        return data
+
+    @model_validator(mode="after")
+    def _well_named(self) -> Self:
+        if not NAME.fullmatch(self.name) or len(self.name) > MAX_NAME:
+            raise ValueError(
+                f"name {self.name!r} must be lower-case letters, digits and _, not begin with a digit, and have at most "
+                f"{MAX_NAME} characters: give a `name`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_its_key(self) -> Self:
+        if self.key:
+            self.check_key(self.key.attributes)
+        return self
+
+    def check_key(self, key: Sequence[str]) -> None:
+        """Raises ValueError when the contract leaves out a key attribute: rows need a key."""
+        for name in key:
+            policy = self.policy((name,))
+            if policy.exclude or policy.mask == "drop":
+                option = "exclude: true" if policy.exclude else "mask: drop"
+                raise ValueError(
+                    f"columns: {format_path((name,))} is a key attribute of {self.table}, and `{option}` would leave its rows "
+                    "without a key: use `mask: sha256` or `mask: hmac`"
+                )
+
+    @property
+    def windows(self) -> Cadence:
+        """The windows that the table's changes are exported in, or how often it is exported in full."""
+        return Cadence.parse(self.cadence)
+
+    def nested_at(self, path: tuple[Step, ...]) -> str | None:
+        """What the contract declares for this path, if anything."""
+        return self._nested.get(path)
+
+    @cached_property
+    def _nested(self) -> dict[tuple[Step, ...], str]:
+        return {parse_path(text): kind for text, kind in self.nested.items()}
+
+    @cached_property
+    def _policies(self) -> Policies:
+        return Policies(
+            {parse_path(text): options for text, options in self.columns.items()},
+            Policy(contract=self.contract, oversize=self.oversize),
+        )
+
+    @property
+    def hides(self) -> bool:
+        """Whether there are values that must not be written as they are, not even in quarantine."""
+        return any(options.mask or options.exclude for options in self.columns.values())
+
+    def policy(self, path: Sequence[Step | int]) -> Policy:
+        """What the contract says of this path, directly or by what it says of the paths above it."""
+        return self._policies.of(path)
+
+    def shown(self, path: Sequence[Step | int]) -> tuple[Step | int, ...]:
+        """The part of a path that may be shown: names below what is hidden are data as well."""
+        for length, step in enumerate(path):
+            policy = self.policy(path[:length])
+            hidden_below = policy.below and ("M" if isinstance(step, str) else "L") not in policy.shapes
+            if policy.exclude or policy.mask or hidden_below:
+                return tuple(path[:length])
+        return tuple(path)

@@ -1,0 +1,147 @@
+"""A declared table copy as Dagster sees it: `copies/<name>` with its checks.
+
+What is deleted, and from which time is copied, is said in the run's config and never in YAML, so that no schedule and no
+*Materialize all* can do it. The copy itself is `run.py`'s.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+import dagster as dg
+
+from ddb_assets.contract.table import default_name
+from ddb_assets.copies.config import CopyConfig, TableAt
+from ddb_assets.copies.job import CopyReport
+from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.copies.plan import CopyPlan
+from ddb_assets.copies.restore import parse_moment
+from ddb_assets.copies.run import CopyOutcome, open_tables, run_copy
+from ddb_assets.copies.verify import Verification
+from ddb_assets.markdown import prose
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.automation import RETRIES, explained_failure
+from ddb_assets.orchestration.pool import only_writer, write_pool
+from ddb_assets.progress import ProgressLog
+from ddb_assets.settings import state_folder
+
+NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "items_equal"
+CHECKS = {
+    NO_REJECTS: "DynamoDB took every item of the source.",
+    COUNTS: "The destination has as many items as the source; more only if nothing was cleaned.",
+    EQUAL: "Every item that was compared is the same in both tables.",
+}
+
+
+class CopyRunConfig(dg.Config):
+    """What can be said in the Launchpad. Nothing is written unless `write` says so, because *Materialize all* and
+    automation run this too. `confirm` repeats the destination's name when anything is to be deleted."""
+
+    write: bool = False
+    clean: Literal["no", "all", "extra"] = "no"
+    from_point_in_time: str = ""
+    confirm: str = ""
+
+
+def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDefinition:
+    """The asset of one declared copy and its three checks; a copy is compared even if only by a sample."""
+    key = dg.AssetKey(["copies", name])
+    here = config.source == TableAt(table=config.source.table)  # else it may be another account's of this name
+    compared = config.model_copy(update={"verify": config.verify or "sample"})
+    destination = config.destination.table
+
+    @dg.asset(
+        key=key,
+        deps=[metadata.asset_key("dynamodb", default_name(config.source.table))] if here else [],
+        group_name="copies",
+        kinds={"dynamodb"},
+        owners=owners,
+        description=f"DynamoDB table `{config.destination.table}`, copied from `{config.source.table}`.",
+        check_specs=[dg.AssetCheckSpec(check, asset=key, description=said) for check, said in CHECKS.items()],
+        pool=write_pool(destination),
+        retry_policy=RETRIES,
+    )
+    def copies(context: dg.AssetExecutionContext, config: CopyRunConfig) -> Iterator[dg.MaterializeResult[None]]:
+        with explained_failure():
+            _allowed(name, destination, config)
+        log = ProgressLog(context.log.info)
+        with explained_failure(), only_writer(context, destination):
+            opened = open_tables(compared, _moment(config.from_point_in_time), context.log.info)
+            outcome = run_copy(
+                opened,
+                compared,
+                config.clean,
+                state_folder() / "copies",
+                confirm=lambda plan: _confirmed(plan, config),
+                on_page=lambda phase, items, _: log(lambda: f"{phase}: {items:,} items"),
+            )
+        assert outcome.verification is not None  # noqa: S101 - `compared` asks for one; this tells the type checker
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata=_metadata(outcome, outcome.verification),
+            check_results=list(_checks(key, outcome, outcome.verification)),
+        )
+
+    return copies
+
+
+def _allowed(name: str, destination: str, config: CopyRunConfig) -> None:
+    if not config.write:
+        raise CopyRefusedError(
+            f"nothing was written: this run writes into the DynamoDB table {destination} only if its config says "
+            f"`write: true`. Materialize copies/{name} by itself and say so in the Launchpad"
+        )
+
+
+def _confirmed(plan: CopyPlan, config: CopyRunConfig) -> None:
+    if plan.options.clean != "no" and config.confirm != plan.destination.name:
+        raise CopyRefusedError(
+            f"clean: {plan.options.clean} deletes items of {plan.destination.arn}: say so with "
+            f"`confirm: {plan.destination.name}` in the run's config"
+        )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return parse_moment(text) if text else None
+    except ValueError as error:
+        raise CopyRefusedError(f"from_point_in_time: {error}") from error
+
+
+def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.MetadataValue]:
+    report: CopyReport = outcome.report
+    integers = ("read", "written", "collisions", "deleted", "rejected", "requests")
+    facts: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.int(getattr(report, name)) for name in integers}
+    facts |= {name: dg.MetadataValue.float(float(getattr(report, name))) for name in ("rcu", "wcu", "seconds")}
+    facts |= {
+        "dagster/row_count": dg.MetadataValue.int(found.destination_items),
+        "source": dg.MetadataValue.text(report.source),
+        "destination": dg.MetadataValue.text(report.destination),
+        "throttles": dg.MetadataValue.json(report.throttles),
+        "compared": dg.MetadataValue.text(str(found)),
+        "not_copied": dg.MetadataValue.md("\n".join(f"- {prose(line)}" for line in report.not_copied)),
+    }
+    if report.rejected:
+        facts["rejected_sample"] = dg.MetadataValue.json(report.rejected_sample)
+    if report.collisions:
+        facts["collisions_sample"] = dg.MetadataValue.json(report.collisions_sample)
+    if outcome.exceptions:
+        facts["exceptions"] = dg.MetadataValue.path(str(outcome.exceptions))
+        facts["redrive"] = dg.MetadataValue.text(outcome.advice)
+    if outcome.dropped:
+        facts["restored_and_dropped"] = dg.MetadataValue.text(outcome.dropped)
+    return facts
+
+
+def _checks(key: dg.AssetKey, outcome: CopyOutcome, found: Verification) -> Iterator[dg.AssetCheckResult]:
+    rejected = outcome.report.rejected
+    counted = found.surplus >= 0 and not (outcome.exact and found.surplus)
+    equal = not (found.missing_count or found.different_count)
+    keys = {"missing": dg.MetadataValue.json(found.missing), "different": dg.MetadataValue.json(found.different)}
+    results: tuple[tuple[str, bool, dict[str, Any]], ...] = (
+        (NO_REJECTS, not rejected, {"rejected": rejected}),
+        (COUNTS, counted, {"source": found.source_items, "destination": found.destination_items}),
+        (EQUAL, equal, {"compared": found.compared, **keys}),
+    )
+    for check, passed, facts in results:
+        yield dg.AssetCheckResult(passed=passed, asset_key=key, check_name=check, metadata=facts)

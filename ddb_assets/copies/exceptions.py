@@ -1,0 +1,77 @@
+"""What a copy could not write, as lines of an exceptions file that `ddb-assets import --redrive` takes as they are.
+
+Items stand there as the destination should have got them: renamed, and without what is left out. What is wrong with one is
+`operation.py`'s and DynamoDB's to say; the file itself is `exceptions_file.py`'s.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import orjson
+
+from ddb_assets.bulk.outcome import Fate
+from ddb_assets.copies.mapping import CollisionError
+from ddb_assets.dynamodb.item import Item
+from ddb_assets.imports.exceptions_file import ExceptionsFile
+from ddb_assets.imports.rows import Row
+
+SAMPLE = 5
+"""Rejected items that a report shows; all of them are in the file."""
+
+
+class Rejected(NamedTuple):
+    """An item that DynamoDB, or the mapping, refuses. `text`: its line where the item alone does not say it."""
+
+    item: Item
+    reason: str
+    text: str | None = None
+
+    @classmethod
+    def of(cls, item: Item, error: ValueError) -> Self:
+        """Not accepted. Two attributes of one name are both kept, so that nobody redrives the item unmended."""
+        return cls(item, str(error), _twice(error.pairs) if isinstance(error, CollisionError) else None)
+
+
+def deletion(key: Item) -> str:
+    """The line of an incremental export that deletes this key now."""
+    now = str(time.time_ns() // 1000)
+    return orjson.dumps({"Metadata": {"WriteTimestampMicros": {"N": now}}, "Keys": key}).decode()
+
+
+class CopyExceptions:
+    """The exceptions of one copy. Thread-safe; closing the file is the caller's. `source` is the source table's ARN."""
+
+    def __init__(self, file: ExceptionsFile, source: str) -> None:
+        self._file = file
+        self._source = source
+        self._lock = threading.Lock()
+        self._line = 0
+        self.sample: list[dict[str, Any]] = []
+
+    def reject(self, items: Sequence[Rejected], number: int) -> None:
+        """Of one page; durable on return. `number` of rejected items are in the file before them, by the checkpoint.
+
+        So a run that goes on knows which lines its checkpoint vouches for (`keep_settled`).
+        """
+        for offset, one in enumerate(items):
+            self._add(one.item, "rejected", one.reason, number=number + offset, text=one.text)
+            if len(self.sample) < SAMPLE:
+                self.sample.append({"item": one.item, "reason": one.reason})
+        self._file.sync()
+
+    def unprocessed(self, item: Item, reason: str, text: str | None = None) -> None:
+        """Not written when the copy stopped, or not there when it was compared; `text` as in `Rejected`."""
+        self._add(item, "unprocessed", reason, text=text)
+
+    def _add(self, item: Item, fate: Fate, reason: str, *, number: int = 0, text: str | None = None) -> None:
+        with self._lock:
+            self._line += 1
+            self._file.add(Row(number, self._line, item, text), self._source, fate, reason)
+
+
+def _twice(pairs: Sequence[tuple[str, Any]]) -> str:
+    """The line of an export with a name twice: valid JSON that no reader of ours accepts before one of them is gone."""
+    members = ",".join(f"{orjson.dumps(name).decode()}:{orjson.dumps(value).decode()}" for name, value in pairs)
+    return f'{{"Item":{{{members}}}}}'

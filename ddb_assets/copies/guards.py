@@ -1,0 +1,128 @@
+"""What must hold before a copy touches anything, and what it will not copy.
+
+Both tables are looked at here; how their keys fit is `mapping.py`'s. Facts: API reference, DescribeTable (TableId is
+unique to a table, an ARN is only within an account of one endpoint; Replicas are the other Regions of a global table).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ddb_assets.aws.errors import AwsError, explained
+from ddb_assets.copies.mapping import CopyRefusedError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two tables: the client that reaches it and DescribeTable's answer."""
+
+    client: "DynamoDBClient"
+    table: Mapping[str, Any]
+    address: str
+    """What requests call it: an ARN if that was given, for the name alone could be another account's table."""
+
+    @classmethod
+    def of(cls, client: "DynamoDBClient", table: str) -> "Side":
+        """Describes the table of this name or ARN. Raises AwsError when there is none or it may not be seen."""
+        with explained("dynamodb:DescribeTable", table):
+            return cls(client, client.describe_table(TableName=table)["Table"], table)
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return str(self.table["TableName"])
+
+    @property
+    def arn(self) -> str:
+        """The table's ARN."""
+        return str(self.table["TableArn"])
+
+    @property
+    def place(self) -> str:
+        """Account and Region, for people."""
+        _, _, _, region, account, *_ = [*self.arn.split(":"), *[""] * 6]
+        return f"{account} {region}"
+
+    @property
+    def identity(self) -> str:
+        """Which table it is, and not merely which name: another table of the same name has another."""
+        return f"{self.arn} {self.table.get('TableId', self.client.meta.endpoint_url)}"
+
+    def check_active(self) -> None:
+        """Raises CopyRefusedError unless the table can be read and written."""
+        status = self.table["TableStatus"]
+        if status not in {"ACTIVE", "UPDATING"}:
+            raise CopyRefusedError(f"table {self.name} ({self.place}) is {status}: wait until it is ACTIVE")
+
+
+def check_different(source: Side, destination: Side) -> None:
+    """Raises CopyRefusedError when both are one table, under whatever name, or replicas of one global table."""
+    ids = [side.table.get("TableId") for side in (source, destination)]
+    if source.arn == destination.arn and (ids[0] == ids[1] or None in ids):
+        raise CopyRefusedError(
+            f"source and destination are the same table, {source.arn}; to bring back an earlier state of it, use "
+            "--from-point-in-time"
+        )
+    if source.name == destination.name and (_replicated(source, destination) or _replicated(destination, source)):
+        raise CopyRefusedError(
+            f"{source.arn} and {destination.arn} are replicas of one global table: they have the same items already, and "
+            "what is deleted from one is deleted from both"
+        )
+
+
+def _replicated(one: Side, other: Side) -> bool:
+    regions = {replica.get("RegionName") for replica in one.table.get("Replicas") or ()}
+    return one.arn.split(":")[4] == other.arn.split(":")[4] and other.arn.split(":")[3] in regions
+
+
+def not_copied(source: Side, destination: Side) -> list[str]:
+    """What the source has besides items and the destination has not, one line each; for people."""
+    lines = []
+    for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
+        there = {index["IndexName"] for index in destination.table.get(kind) or ()}
+        missing = [index["IndexName"] for index in source.table.get(kind) or () if index["IndexName"] not in there]
+        lines += [f"index {name} ({kind})" for name in missing]
+    if _stream(source) not in {None, _stream(destination)}:
+        lines.append(f"stream ({_stream(source)})")
+    if source.table.get("DeletionProtectionEnabled") and not destination.table.get("DeletionProtectionEnabled"):
+        lines.append("deletion protection")
+    if replicas := source.table.get("Replicas"):
+        lines.append(f"replicas ({', '.join(str(replica.get('RegionName')) for replica in replicas)})")
+    for what, ask in (("time to live", _time_to_live), ("tags", _tags), ("point-in-time recovery", _recovery)):
+        lines += _compared(what, ask, source, destination)
+    return [*lines, "auto scaling, alarms, permissions: never copied, not looked at"]
+
+
+def _compared(what: str, ask: Callable[[Side], str], source: Side, destination: Side) -> list[str]:
+    try:
+        has = ask(source)
+        return [f"{what} ({has})"] if has and has != ask(destination) else []
+    except AwsError as error:
+        return [f"{what}: not known ({error})"]
+
+
+def _stream(side: Side) -> str | None:
+    view = (side.table.get("StreamSpecification") or {}).get("StreamViewType")
+    return str(view) if view else None
+
+
+def _time_to_live(side: Side) -> str:
+    with explained("dynamodb:DescribeTimeToLive", side.name):
+        found = side.client.describe_time_to_live(TableName=side.address)["TimeToLiveDescription"]
+    return str(found.get("AttributeName", "")) if found.get("TimeToLiveStatus") == "ENABLED" else ""
+
+
+def _tags(side: Side) -> str:
+    with explained("dynamodb:ListTagsOfResource", side.name):
+        tags = side.client.list_tags_of_resource(ResourceArn=side.arn).get("Tags", [])
+    return ", ".join(sorted(f"{tag['Key']}={tag['Value']}" for tag in tags))
+
+
+def _recovery(side: Side) -> str:
+    with explained("dynamodb:DescribeContinuousBackups", side.name):
+        found = side.client.describe_continuous_backups(TableName=side.address)["ContinuousBackupsDescription"]
+    status = found.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
+    return "on" if status == "ENABLED" else ""

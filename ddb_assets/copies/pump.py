@@ -1,0 +1,138 @@
+"""Drives a parallel scan into the writer: segments are read by several threads, each page is settled before the next.
+
+So a segment never has more than one page that a crash would make it read again, memory holds one page per thread, and
+where a segment stands is known at any time. What a page becomes is the caller's to say; writing is `bulk/writer.py`'s.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ddb_assets.bulk.scan import Page
+from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.copies.exceptions import Rejected
+from ddb_assets.dynamodb.item import Item
+
+IDLE_SECONDS = 0.02
+"""So long without a page, what the writer holds back for a full batch is sent: pages wait for it."""
+STOP_SECONDS = 0.2
+"""How often a thread that waits for its page looks whether all has stopped."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A page on its way through the writer: how many of its operations are not settled yet."""
+
+    segment: int
+    page: Page
+    rejected: list[Rejected] = field(default_factory=list)  # of its items, by the caller
+    settled: threading.Event = field(default_factory=threading.Event)
+    _open: int = 1  # the page itself, until all of its operations are handed over
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def opened(self) -> None:
+        """One more operation, before the writer gets it."""
+        with self._lock:
+            self._open += 1
+
+    def closed(self) -> None:
+        """One fewer; also called once when all were handed over."""
+        with self._lock:
+            self._open -= 1
+            if not self._open:
+                self.settled.set()
+
+
+def on_settled(tokens: Sequence[object]) -> None:
+    """The writer's callback: its tokens are tickets."""
+    for ticket in tokens:
+        assert isinstance(ticket, Ticket)  # noqa: S101 - `write` gets no other tokens
+        ticket.closed()
+
+
+class Pump:
+    """One pass over all segments. `read(segment, start)` gives the page after a key and runs in several threads.
+
+    `write(items, ticket)` runs in the caller's thread and hands operations with this ticket to the writer, whose
+    `on_settled` is this module's. `advance(ticket)` is told, in any thread, when all of a page is settled.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, Item | None], Page],
+        write: Callable[[Sequence[Item], Ticket], None],
+        advance: Callable[[Ticket], None],
+        stopped: threading.Event,
+    ) -> None:
+        self._read = read
+        self._write = write
+        self._advance = advance
+        self._stopped = stopped
+        self._failure: BaseException | None = None
+        self._failing = threading.Lock()
+
+    def run(self, starts: Sequence[tuple[int, Item | None]], workers: int, writer: BulkWriter) -> None:
+        """Reads these segments, each from its key on (None: its beginning), to their ends.
+
+        Raises what reading, writing or advancing raised first; the threads have ended then.
+        """
+        todo: queue.SimpleQueue[tuple[int, Item | None]] = queue.SimpleQueue()
+        for start in starts:
+            todo.put(start)
+        pages: queue.SimpleQueue[Ticket] = queue.SimpleQueue()
+        threads = [
+            threading.Thread(target=self._scan, args=(todo, pages), name=f"scan {number}", daemon=True)
+            for number in range(min(workers, len(starts)))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            self._write_pages(pages, threads, writer)
+        except BaseException:
+            self._stopped.set()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+        if self._failure:
+            raise self._failure
+
+    def _write_pages(
+        self, pages: "queue.SimpleQueue[Ticket]", threads: Sequence[threading.Thread], writer: BulkWriter
+    ) -> None:
+        while any(thread.is_alive() for thread in threads) and self._failure is None:
+            try:
+                ticket = pages.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                writer.flush()
+                continue
+            self._write(ticket.page.items, ticket)
+            ticket.closed()
+
+    def _scan(self, todo: "queue.SimpleQueue[tuple[int, Item | None]]", pages: "queue.SimpleQueue[Ticket]") -> None:
+        try:
+            while not self._stopped.is_set():
+                try:
+                    segment, start = todo.get_nowait()
+                except queue.Empty:
+                    return
+                self._scan_segment(segment, start, pages)
+        except BaseException as error:  # raised again in the caller's thread by `run`
+            with self._failing:
+                self._failure = self._failure or error
+            self._stopped.set()
+
+    def _scan_segment(self, segment: int, start: Item | None, pages: "queue.SimpleQueue[Ticket]") -> None:
+        while True:
+            page = self._read(segment, start)
+            ticket = Ticket(segment, page)
+            if page.items:
+                pages.put(ticket)
+                while not ticket.settled.wait(STOP_SECONDS):
+                    if self._stopped.is_set() and not ticket.settled.is_set():
+                        return
+            self._advance(ticket)
+            start = page.next_key
+            if start is None or self._stopped.is_set():
+                return

@@ -1,0 +1,144 @@
+"""The accident case: a table as it was at an earlier time, restored under another name, to copy it back from.
+
+The temporary table is told by its name and by DescribeTable's RestoreSummary; nothing else is ever deleted. Copying is
+`job.py`'s. Facts: API reference, RestoreTableToPointInTime (same account and Region, a new table, CREATING until all
+is there; its indexes can be left out) and DescribeContinuousBackups; a restore takes minutes to hours.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
+from ddb_assets.copies.guards import Side
+from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.errors import DdbAssetsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+MAX_NAME = 255
+MARK = "-restored-"
+
+
+class KeptTableError(DdbAssetsError):
+    """A copy from a point in time did not get to its end; the temporary table is still there, and the message says so."""
+
+
+def parse_moment(text: str) -> datetime:
+    """An ISO 8601 time, UTC unless it says otherwise. Raises ValueError, also for fractions of a second."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no ISO 8601 time, such as 2026-01-31T12:00:00Z") from None
+    if moment.microsecond:
+        raise ValueError(f"{text!r} has a fraction: DynamoDB restores to whole seconds")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def temporary_name(source: Side, moment: datetime) -> str:
+    """The same for the same table and time, so that a second run finds what the first one has begun."""
+    told = f"{source.identity} {moment.timestamp():.0f}"
+    tail = f"{MARK}{moment:%Y%m%dT%H%M%S}-{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}"
+    return source.name[: MAX_NAME - len(tail)] + tail
+
+
+def check_restorable(source: Side, moment: datetime) -> None:
+    """Raises CopyRefusedError unless the table can be restored to this time, saying which times there are."""
+    with explained("dynamodb:DescribeContinuousBackups", source.name):
+        found = source.client.describe_continuous_backups(TableName=source.address)["ContinuousBackupsDescription"]
+    recovery = found.get("PointInTimeRecoveryDescription", {})
+    earliest, latest = recovery.get("EarliestRestorableDateTime"), recovery.get("LatestRestorableDateTime")
+    if recovery.get("PointInTimeRecoveryStatus") != "ENABLED" or earliest is None or latest is None:
+        raise CopyRefusedError(
+            f"point-in-time recovery of {source.name} is off: there is no earlier state to copy from"
+        )
+    if not earliest.replace(microsecond=0) <= moment <= latest:
+        raise CopyRefusedError(
+            f"{source.name} can be restored to a time from {earliest.isoformat()} to {latest.isoformat()}, not to "
+            f"{moment.isoformat()}"
+        )
+
+
+def existing(source: Side, moment: datetime) -> Side | None:
+    """The temporary table that an earlier run has made, in whatever state. Raises CopyRefusedError for a stranger's."""
+    try:
+        side = Side.of(source.client, temporary_name(source, moment))
+    except AwsError as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        return None
+    _check_ours(side, source)
+    return side
+
+
+def restored(
+    source: Side, moment: datetime, wait: Callable[[float], object] = time.sleep, *, on_wait: Callable[[str], object]
+) -> Side:
+    """The temporary table, ACTIVE: the one an earlier run has made, or a new one. `moment` is in whole seconds.
+
+    Without indexes and on demand, as it is only scanned. Raises CopyRefusedError, AwsError; KeptTableError once the
+    table is there.
+    """
+    side = existing(source, moment)
+    if side is None:
+        check_restorable(source, moment)
+        with explained("dynamodb:RestoreTableToPointInTime", source.name):
+            source.client.restore_table_to_point_in_time(
+                SourceTableArn=source.arn,
+                TargetTableName=temporary_name(source, moment),
+                RestoreDateTime=moment,
+                BillingModeOverride="PAY_PER_REQUEST",
+                GlobalSecondaryIndexOverride=[],
+                LocalSecondaryIndexOverride=[],
+            )
+    name = temporary_name(source, moment)
+    try:
+        return _active(source, name, wait, on_wait)
+    except (AwsError, KeyboardInterrupt) as error:
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        raise KeptTableError(
+            f"{said}. {name} may still be being restored: the same copy, run again, waits for it; delete it if it is no "
+            "longer needed"
+        ) from error
+
+
+def _active(source: Side, name: str, wait: Callable[[float], object], on_wait: Callable[[str], object]) -> Side:
+    side = _described(source.client, name)
+    _check_ours(side, source)
+    pause = FIRST_PAUSE
+    while side.table["TableStatus"] == "CREATING":
+        on_wait(f"{name} is being restored")
+        wait(pause)
+        pause = min(LONGEST_PAUSE, pause * 1.5)
+        side = _described(source.client, name)
+    side.check_active()
+    return side
+
+
+def drop(side: Side, source: Side) -> None:
+    """Deletes the temporary table of this source. Raises CopyRefusedError for any other table, AwsError."""
+    _check_ours(side, source)
+    with explained("dynamodb:DeleteTable", side.name):
+        side.client.delete_table(TableName=side.name)
+
+
+def _check_ours(side: Side, source: Side) -> None:
+    origin = side.table.get("RestoreSummary", {}).get("SourceTableArn")
+    if MARK not in side.name or origin != source.arn or side.arn == source.arn:
+        raise CopyRefusedError(f"{side.name} exists and is no restored copy of {source.arn}: rename or delete it first")
+
+
+def _described(client: "DynamoDBClient", name: str) -> Side:
+    """Describes a table that exists; AWS may need a moment to know a new one, or be busy during a long wait."""
+    for attempt in range(10):
+        try:
+            return Side.of(client, name)
+        except AwsError as error:
+            if error.code != "ResourceNotFoundException" and not isinstance(error, AwsUnavailableError):
+                raise
+            time.sleep(FIRST_PAUSE * 2**attempt)
+    return Side.of(client, name)

@@ -1,0 +1,231 @@
+"""One copy from its beginning to its end, as the command and the asset run it: restore, guards, copy, compare, tidy up.
+
+Each step is another module's. Whatever fails leaves a checkpoint and, if there is one, the restored table, and the message
+says how to go on.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from ddb_assets.bulk.checkpoint import Checkpoint
+from ddb_assets.bulk.lock import only_run
+from ddb_assets.bulk.transport import WRITER_CLIENT
+from ddb_assets.copies import restore
+from ddb_assets.copies.checkpoint import CopyProgress
+from ddb_assets.copies.collisions import Collisions
+from ddb_assets.copies.config import CopyConfig
+from ddb_assets.copies.dry_run import DryRun, dry_run
+from ddb_assets.copies.exceptions import CopyExceptions
+from ddb_assets.copies.guards import Side
+from ddb_assets.copies.job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
+from ddb_assets.copies.mapping import AttributeMapping, CopyRefusedError, key_mapping
+from ddb_assets.copies.plan import Clean, CopyPlan, plan_copy
+from ddb_assets.copies.restore import KeptTableError
+from ddb_assets.copies.verify import Mode, Verification
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.imports.exceptions_file import ExceptionsFile, Heading, keep_settled, read_heading
+from ddb_assets.resources.aws import AWS
+
+
+class UnfinishedCopyError(KeptTableError):
+    """A copy from a point in time failed; what it did is in `report`, None when it was refused."""
+
+    def __init__(self, message: str, report: CopyReport | None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Both tables, found. `original` is the table that `source` was restored from, None without a point in time."""
+
+    source: Side
+    destination: Side
+    original: Side | None
+
+
+@dataclass(frozen=True)
+class CopyOutcome:
+    """What happened. `exact`: the destination was to hold nothing but the source. `dropped` is the restored table.
+
+    `exceptions` is the file of what was rejected or found missing or different; None when there is none.
+    """
+
+    report: CopyReport
+    verification: Verification | None
+    exact: bool
+    dropped: str | None
+    exceptions: Path | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Every item was taken, and what was compared is as it should be."""
+        agrees = self.verification is None or self.verification.passed(exact=self.exact)
+        return agrees and not self.report.rejected
+
+    @property
+    def advice(self) -> str:
+        """How the exceptions get into the destination; empty without any."""
+        if self.exceptions is None:
+            return ""
+        return (
+            f"what is not in {self.report.destination} as it should be is in {self.exceptions}: mend what was rejected, then "
+            f"ddb-assets import --redrive {self.exceptions} --table {self.report.destination}"
+        )
+
+
+def _sides(config: CopyConfig) -> tuple[Side, Side]:
+    """Reaches both tables. Raises CopyRefusedError, which says of which of them."""
+    found = []
+    for name, at in (("source", config.source), ("destination", config.destination)):
+        aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
+        try:
+            found.append(Side.of(aws.dynamodb(at.table, WRITER_CLIENT), at.table))
+        except DdbAssetsError as error:
+            raise CopyRefusedError(f"{name}: {error}") from error
+    return found[0], found[1]
+
+
+def open_tables(config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object]) -> Opened:
+    """Finds both tables and, for a point in time (whole seconds), restores the source to it.
+
+    Raises CopyRefusedError, before anything is restored, when the destination cannot take the items.
+    """
+    source, destination = _sides(config)
+    if moment is None:
+        return Opened(source, destination, None)
+    _check_fit(source, destination, config)
+    return Opened(restore.restored(source, moment, on_wait=on_wait), destination, source)
+
+
+def try_copy(config: CopyConfig, moment: datetime | None, clean: Clean) -> DryRun:
+    """What a copy would do. A point in time is only checked, unless an earlier run has restored the table already.
+
+    Raises CopyRefusedError, ReadError.
+    """
+    source, destination = _sides(config)
+    if moment is not None:
+        _check_fit(source, destination, config)
+        restored = restore.existing(source, moment)
+        if restored is None:
+            restore.check_restorable(source, moment)
+            return DryRun(source.arn, destination.arn, restores=restore.temporary_name(source, moment))
+        source = restored
+    return dry_run(plan_copy(source, destination, config.options(clean)))
+
+
+def run_copy(
+    opened: Opened,
+    config: CopyConfig,
+    clean: Clean,
+    folder: Path,
+    *,
+    exceptions: Path | None = None,
+    confirm: Callable[[CopyPlan], object],
+    on_page: OnPage,
+) -> CopyOutcome:
+    """Copies and compares. `folder` keeps the checkpoint and, unless named, the exceptions file.
+
+    `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. A copy
+    from a point in time is always compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
+    """
+    verify = config.verify if opened.original is None else config.verify or "sample"
+    try:
+        plan = plan_copy(opened.source, opened.destination, config.options(clean))
+        confirm(plan)
+        outcome = _copied(plan, folder, exceptions, verify, on_page)
+    except (DdbAssetsError, KeyboardInterrupt) as error:
+        if opened.original is None:
+            raise
+        report = error.report if isinstance(error, CopyFailedError) else None
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        raise UnfinishedCopyError(f"{said}. {_kept(opened)}", report) from error
+    if opened.original is None:
+        return outcome
+    if not outcome.succeeded:
+        found = [str(outcome.verification), f"{outcome.report.rejected:,} rejected", outcome.advice]
+        raise UnfinishedCopyError(f"{'; '.join(filter(None, found))}. {_kept(opened)}", outcome.report)
+    restore.drop(opened.source, opened.original)
+    return replace(outcome, dropped=opened.source.name)
+
+
+def _check_fit(source: Side, destination: Side, config: CopyConfig) -> None:
+    destination.check_active()
+    mapping = AttributeMapping(config.rename, frozenset(config.exclude))
+    key_mapping(source.table, destination.table, mapping, rekey=config.rekey)
+
+
+def _copied(
+    plan: CopyPlan,
+    folder: Path,
+    exceptions: Path | None,
+    verify: Mode | None,
+    on_page: OnPage,
+) -> CopyOutcome:
+    path = exceptions or folder / f"{plan.job}.exceptions.jsonl"
+    with ExitStack() as stack:
+        stack.enter_context(only_run(folder / f"{plan.job}.lock", "copy"))
+        checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.job)
+        progress = CopyProgress(checkpoint, plan.segments, first_phase(plan))
+        _check_replaceable(path)
+        keep_settled(path, {plan.source.arn: progress.state.rejected})  # the rest is read, or compared, again
+        heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
+        told = CopyExceptions(stack.enter_context(closing(ExceptionsFile(path, heading))), plan.source.arn)
+        collisions = None if plan.key.one_to_one else _collisions(folder, plan, anew=not progress.resumed)
+        if collisions:
+            stack.enter_context(collisions)
+        report = CopyJob(plan, progress, told, collisions, on_page).run()
+        verification = _compared(plan, verify, told, report) if verify else None
+        checkpoint.remove()
+        if collisions:
+            collisions.remove()
+    return CopyOutcome(
+        report, verification, plan.options.clean != "no", dropped=None, exceptions=path if path.exists() else None
+    )
+
+
+def _compared(plan: CopyPlan, mode: Mode, told: CopyExceptions, report: CopyReport) -> Verification:
+    """Raises CopyFailedError when the tables cannot be read to their ends."""
+    try:
+        return plan.verifier.verify(mode, on_difference=told.unprocessed)
+    except (DdbAssetsError, KeyboardInterrupt) as error:
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        raise CopyFailedError(
+            f"{said}; {plan.source.name} is copied, but not compared: the same copy, run again, only compares", report
+        ) from error
+
+
+def _collisions(folder: Path, plan: CopyPlan, *, anew: bool) -> Collisions:
+    path = folder / f"{plan.job}.keys.sqlite"
+    if anew:
+        path.unlink(missing_ok=True)
+    return Collisions(path)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raises SourceError for a file that is there and no exceptions file, CopyRefusedError where none can be made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = not path.exists()
+        with path.open("ab+") as stream:
+            stream.seek(0)
+            if stream.read(1):
+                stream.seek(0)
+                read_heading(stream, str(path))
+        if made:
+            path.unlink()
+    except OSError as error:
+        raise CopyRefusedError(
+            f"{path} cannot be written ({error.strerror}): name another file for exceptions"
+        ) from error
+
+
+def _kept(opened: Opened) -> str:
+    name = opened.source.name
+    return (
+        f"The restored table {name} is kept: run the same copy again and it goes on from there, or copy {name} as an "
+        "ordinary table; delete it when it is no longer needed"
+    )

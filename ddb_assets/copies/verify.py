@@ -1,0 +1,251 @@
+"""Whether a copy is what it should be: both tables counted, and a sample or everything compared.
+
+Everything: one scan of each side gives order-free checksums per bucket of keys; only where these differ are items compared
+one by one, by their keys. So memory stays flat, and the answer names keys. The tables may change meanwhile: what was
+written to the source after the copy had passed by shows up here. Mending what is found is not done here.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ddb_assets.bulk.scan import Filter, TableReader
+from ddb_assets.copies.digest import Checksums, bucket_of, item_digest
+from ddb_assets.copies.mapping import AttributeMapping, CollisionError, KeyMapping
+from ddb_assets.dynamodb.item import Item
+
+Mode = Literal["sample", "all"]
+OnDifference = Callable[[Item, str], object]
+"""Gets an item as the destination should have it, and what is wrong there; in any thread."""
+
+SAMPLE = 1000
+MAX_KEYS_TOLD = 100
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found. `compared` items of the source: `missing` and `different` are keys in the destination's form.
+
+    At most MAX_KEYS_TOLD keys are named; the counts are of all. `skipped` items could not be mapped, so they are not
+    expected. `surplus`: how many items more the destination has than the source explains. Not `whole`: only keys were
+    compared, as several items of the source may have one key in the destination.
+    """
+
+    mode: Mode
+    source_items: int
+    destination_items: int
+    compared: int
+    missing_count: int
+    different_count: int
+    skipped: int
+    surplus: int
+    whole: bool
+    missing: list[Item] = field(default_factory=list)
+    different: list[Item] = field(default_factory=list)
+
+    def passed(self, *, exact: bool) -> bool:
+        """Nothing is missing or different and, when the destination should be `exact`ly the source, nothing is over."""
+        return not (self.missing_count or self.different_count) and self.surplus >= 0 and not (exact and self.surplus)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source_items:,} items in the source, {self.destination_items:,} in the destination, "
+            f"{self.compared:,} compared{'' if self.whole else ' by their keys alone'}: "
+            f"{self.missing_count:,} missing, {self.different_count:,} different, {self.surplus:,} over"
+        )
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Compares two tables, each read in `segments` parts.
+
+    Raises ReadError, after which nothing more can be read by this copy.
+    """
+
+    source: TableReader
+    destination: TableReader
+    mapping: AttributeMapping
+    key: KeyMapping
+    where: Filter | None
+    segments: int
+
+    def verify(
+        self, mode: Mode, *, seed: int | None = None, on_difference: OnDifference = lambda *_: None
+    ) -> Verification:
+        """Runs one of the two comparisons; `seed` makes a sample repeatable."""
+        if mode == "all":
+            return self._everything(on_difference)
+        return self._sample(random.Random(seed), on_difference)  # noqa: S311 -- no secret
+
+    def _sample(self, rng: random.Random, on_difference: OnDifference) -> Verification:
+        """Reservoir sampling over the keys of the scan that counts the source."""
+        chosen: list[Item] = []
+        seen = 0
+        lock = threading.Lock()
+
+        def see(items: list[Item]) -> None:
+            nonlocal seen
+            with lock:
+                for key in items:
+                    seen += 1
+                    if len(chosen) < SAMPLE:
+                        chosen.append(key)
+                    elif (place := rng.randrange(seen)) < SAMPLE:
+                        chosen[place] = key
+
+        self.scan(self.source, see, where=self.where, keys_only=True)
+        found = self._compare(self.source.get(chosen), on_difference)
+        destination = self.count_destination()
+        surplus = destination - seen if self.key.one_to_one else 0
+        return self._result("sample", seen, destination, found, found.skipped, surplus)
+
+    def count_source(self) -> int:
+        """The items of the source that pass the filter, counted by a scan."""
+        return self.scan(self.source, lambda _: None, where=self.where, count_only=True)
+
+    def count_destination(self) -> int:
+        """All items of the destination, counted by a scan."""
+        return self.scan(self.destination, lambda _: None, count_only=True)
+
+    def _everything(self, on_difference: OnDifference) -> Verification:
+        mine, skipped = self._checksums(self.source, self.where, mapped=True)
+        theirs, _ = self._checksums(self.destination, None, mapped=False)
+        differing = mine.differing(theirs)
+        found = _Compared()
+        lock = threading.Lock()
+
+        def look(items: list[Item]) -> None:
+            part = self._compare([item for item in items if self._bucket(item) in differing], on_difference)
+            with lock:
+                found.add(part)
+
+        if differing:
+            self.scan(self.source, look, where=self.where)
+        found.compared = mine.count
+        surplus = theirs.count - (mine.count - found.missing) if self.key.one_to_one else 0
+        return self._result("all", mine.count + skipped, theirs.count, found, skipped, surplus)
+
+    def _checksums(self, reader: TableReader, where: Filter | None, *, mapped: bool) -> tuple[Checksums, int]:
+        """Checksums under the destination's keys, and how many items cannot be mapped."""
+        total, skipped = Checksums(), 0
+        lock = threading.Lock()
+
+        def see(items: list[Item]) -> None:
+            nonlocal skipped
+            page = Checksums()
+            lost = 0
+            for item in items:
+                expected = self._mapped(item) if mapped else item
+                if expected is None:
+                    lost += 1
+                else:
+                    page.include(expected, self.destination.key_names)
+            with lock:
+                total.add(page)
+                skipped += lost
+
+        self.scan(reader, see, where=where)
+        return total, skipped
+
+    def _bucket(self, item: Item) -> int | None:
+        expected = self._mapped(item)
+        return None if expected is None else bucket_of(expected, self.destination.key_names)
+
+    def _mapped(self, item: Item) -> Item | None:
+        """What the destination should hold for it; None for an item that the copy rejects."""
+        try:
+            mapped = self.mapping.apply(item)
+        except CollisionError:
+            return None
+        return mapped if all(name in mapped for name in self.destination.key_names) else None
+
+    def _compare(self, items: list[Item], on_difference: OnDifference) -> "_Compared":
+        """Looks the items' counterparts up and notes what is not as it should be."""
+        expected = [self._mapped(item) for item in items]
+        found = _Compared(skipped=expected.count(None))
+        wanted = {item_digest(self.destination.key(item)): item for item in expected if item is not None}
+        keys = [self.destination.key(item) for item in wanted.values()]
+        there = {item_digest(self.destination.key(item)): item for item in self.destination.get(keys)}
+        for digest, item in wanted.items():
+            found.compared += 1
+            if digest not in there:
+                found.missing += 1
+                found.missing_keys.append(self.destination.key(item))
+                on_difference(item, "not in the destination when the tables were compared")
+            elif self.key.one_to_one and item_digest(there[digest]) != item_digest(item):
+                found.different += 1
+                found.different_keys.append(self.destination.key(item))
+                on_difference(item, "not the same in the destination when the tables were compared")
+        return found
+
+    def _result(
+        self, mode: Mode, source: int, destination: int, found: "_Compared", skipped: int, surplus: int
+    ) -> Verification:
+        return Verification(
+            mode=mode,
+            source_items=source,
+            destination_items=destination,
+            compared=found.compared,
+            missing_count=found.missing,
+            different_count=found.different,
+            skipped=skipped,
+            surplus=surplus,
+            whole=self.key.one_to_one,
+            missing=found.missing_keys[:MAX_KEYS_TOLD],
+            different=found.different_keys[:MAX_KEYS_TOLD],
+        )
+
+    def scan(
+        self,
+        reader: TableReader,
+        see: Callable[[list[Item]], None],
+        *,
+        where: Filter | None = None,
+        keys_only: bool = False,
+        count_only: bool = False,
+    ) -> int:
+        """Shows the items of every page to `see`, in several threads; how many there were."""
+
+        def segment(number: int) -> int:
+            start, count = None, 0
+            while True:
+                page = reader.scan(
+                    number, self.segments, start, where=where, keys_only=keys_only, count_only=count_only
+                )
+                see(page.items)
+                count += page.count
+                start = page.next_key
+                if start is None:
+                    return count
+
+        with ThreadPoolExecutor(reader.readers, thread_name_prefix="verify") as pool:
+            parts = [pool.submit(segment, number) for number in range(self.segments)]
+            try:
+                return sum(part.result() for part in as_completed(parts))
+            except BaseException:  # the pool waits for its threads: what failed or was interrupted ends them
+                reader.stop()
+                raise
+
+
+@dataclass
+class _Compared:
+    """What comparing has found so far; keys in the destination's form, of each kind no more than are told."""
+
+    missing: int = 0
+    different: int = 0
+    compared: int = 0
+    skipped: int = 0
+    missing_keys: list[Item] = field(default_factory=list)
+    different_keys: list[Item] = field(default_factory=list)
+
+    def add(self, other: "_Compared") -> None:
+        """Adds what another page has shown."""
+        self.missing += other.missing
+        self.different += other.different
+        self.compared += other.compared
+        self.skipped += other.skipped
+        self.missing_keys = [*self.missing_keys, *other.missing_keys][:MAX_KEYS_TOLD]
+        self.different_keys = [*self.different_keys, *other.different_keys][:MAX_KEYS_TOLD]

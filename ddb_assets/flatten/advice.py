@@ -1,0 +1,24 @@
+"""What to write into a contract when values fit no column: one stray text can turn a column of numbers into one of texts."""
+
+from ddb_assets.contract.column_type import numeric
+from ddb_assets.dynamodb.attribute_value import format_path
+from ddb_assets.flatten.flatten import Flattened
+from ddb_assets.flatten.profile import Seen
+
+MOST = 20
+
+
+def advice(flattened: Flattened) -> list[str]:
+    """For every column that holds no numbers because its first value was a text: what happened, and the YAML that fixes it."""
+    seen = dict(flattened.profile.walk())
+    found = []
+    for path, _, node in flattened.schema.columns():
+        name, here = format_path(path), seen.get(path, Seen())
+        numbers = flattened.report.misfits.get("extra", {}).get(name, 0) if here.counts["N"] else 0
+        if numbers and node.kind == "value" and (node.type or "").startswith("VARCHAR"):
+            type_ = numeric(here.integer_digits, here.scale, fits_bigint=here.fits_bigint)
+            found.append(
+                f"{name}: {numbers:,} values are not in the column {node.name} {node.type} but in _ddb_extra, and there are "
+                f"numbers among them. If it should hold numbers, add this under `columns`:  {name}: {{type: {type_}}}"
+            )
+    return found[:MOST]

@@ -1,0 +1,92 @@
+"""Whether a run still agrees with the stored schema: in its identity, and in what its contract says of known columns.
+
+Changes that can be applied honestly are applied while the schema grows (`infer.py`). A change that would leave rows of
+previous loads different from what the contract says is refused here, with what to do.
+"""
+
+from ddb_assets.contract.identity import RESTART, Identity
+from ddb_assets.contract.table import Table
+from ddb_assets.dynamodb.attribute_value import Step, format_path
+from ddb_assets.exports.manifest import Export
+from ddb_assets.flatten.schema import ARRAYS, Node, Schema, SchemaError, walk
+
+START_OVER = "or start the table over under another `name`"
+
+
+def check_table(stored: Schema, export: Export, table: Table) -> None:
+    """Raises SchemaError when the stored schema is of another DynamoDB table, which no restart may replace."""
+    if stored.table_arn not in {"", export.table_arn}:
+        raise SchemaError(
+            f"the stored schema of {table.name!r} is of {stored.table_arn}, and this export is of {export.table_arn}: give "
+            "one of the two tables another name"
+        )
+
+
+def check_identity(stored: Schema, identity: Identity, table: Table) -> None:
+    """Raises SchemaError when rows of this export do not match those that the stored schema was made for."""
+    if found := identity.differences(stored.identity) if stored.identity else []:
+        raise SchemaError(
+            f"the stored schema of {table.name!r} does not match this export: {'; '.join(found)}. Restore what it was before, "
+            f"give the table another name in its contract, or start it over with a full export: {RESTART}"
+        )
+
+
+def check_agreement(schema: Schema, table: Table, *, full: bool) -> None:
+    """Raises SchemaError for a `rename`, `nested` or `type` of the contract that the stored schema contradicts.
+
+    A full export (`full`) brings every row again, so lists of a JSON column can become a child relation with it.
+    """
+    former = {id(node.former) for _, node in walk(schema.root) if node.former}
+    for path, node in walk(schema.root):
+        _check_rename(path, node, table)
+        if id(node) not in former:
+            _check_nested(path, node, table, full=full)
+            _check_type(path, node, table)
+
+
+def _check_rename(path: tuple[Step, ...], node: Node, table: Table) -> None:
+    wanted = table.policy(path).rename
+    if wanted and node.kind in {"value", "json"} and node.name not in {None, wanted} and not node.is_empty:
+        raise SchemaError(
+            f"{format_path(path)}: its values are in column {node.name}, and the contract now says `rename: {wanted}`: "
+            f"rows that do not change would keep theirs in {node.name}. Remove the `rename`, {START_OVER}"
+        )
+
+
+def _check_nested(path: tuple[Step, ...], node: Node, table: Table, *, full: bool) -> None:
+    declared = table.nested_at(path)
+    if declared == "json" and (node.kind in {"map", "list"} or (node.kind == "value" and not node.is_empty)):
+        raise SchemaError(
+            f"{format_path(path)}: its values are in {_place(node)}, and the contract now says `nested: json`: rows that do "
+            f"not change would have no JSON. Remove that, {START_OVER}"
+        )
+    lists = declared == "child" and ARRAYS.intersection(node.accepts)
+    maps = declared == "flatten" and "M" in node.accepts
+    if node.kind == "json" and node.name and (lists or maps) and not full:
+        raise SchemaError(
+            f"{format_path(path)}: its values are JSON in column {node.name}, and the contract now says `nested: {declared}`: "
+            f"rows that do not change would stay JSON. Load a new full export with this contract first (materialize "
+            f"snapshots/{table.name}, or `ddb-assets load` one), which brings every row again, then this window"
+        )
+
+
+def _check_type(path: tuple[Step, ...], node: Node, table: Table) -> None:
+    """A scalar cannot become JSON; JSON, columns and relations cannot become a scalar. A declared `nested` takes precedence."""
+    policy = table.policy(path)
+    nowhere = node.is_empty or (node.kind == "json" and node.name is None)
+    if policy.type is None or policy.mask or nowhere or table.nested_at(path):
+        return
+    if node.kind != ("json" if policy.type == "SUPER" else "value"):
+        raise SchemaError(
+            f"{format_path(path)}: its values are in {_place(node)}, and the contract now says `type: {policy.type}`: rows "
+            f"that do not change would stay there. Remove the `type`, {START_OVER}"
+        )
+
+
+def _place(node: Node) -> str:
+    return {
+        "map": "columns",
+        "list": f"child relation {node.name}",
+        "value": f"column {node.name}",
+        "json": f"JSON column {node.name}",
+    }[node.kind]

@@ -1,0 +1,351 @@
+"""An export to typed, flat Parquet: blocks in parallel, parts per relation, quarantine, and the report last.
+
+This module moves the data: which files, which threads, where parts go, what the counts must add up to. How a block's
+lines become rows is `block.py`, rows parts `part_writer.py`; what the columns are is `schema.py`. No dagster, no boto3:
+files are reached through the storage handed in. Memory is a few blocks and a part per relation, whatever the export's size.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from ddb_assets.aws.owned_folder import OwnedFolder, normalized
+from ddb_assets.contract.identity import Identity
+from ddb_assets.contract.report import Part, Relation, Report
+from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.exports.data_file import check_lines, read_blocks
+from ddb_assets.exports.manifest import DataFile, Export
+from ddb_assets.flatten import output
+from ddb_assets.flatten.agreement import check_agreement, check_identity, check_table
+from ddb_assets.flatten.block import Batch, BlockReader
+from ddb_assets.flatten.declared import with_declared
+from ddb_assets.flatten.hidden import hidden_columns
+from ddb_assets.flatten.infer import agreed, decided, extend
+from ddb_assets.flatten.key_check import KeyCheck
+from ddb_assets.flatten.output import QUARANTINE, SPILL, UNREAD, FlattenError
+from ddb_assets.flatten.parse import split_lines
+from ddb_assets.flatten.part_writer import PartWriter, Written
+from ddb_assets.flatten.parts import align
+from ddb_assets.flatten.profile import Seen, profile_document
+from ddb_assets.flatten.quarantine import quarantine_line
+from ddb_assets.flatten.record import times
+from ddb_assets.flatten.rules import Misfits, Rules, add_misfits
+from ddb_assets.flatten.schema import Change, Schema
+from ddb_assets.flatten.schema_store import SchemaStore, begin, next_version
+from ddb_assets.flatten.unread import MAX_UNREAD, UnreadKey, has_no_row, write_unread
+from ddb_assets.flatten.visible import visible
+
+if TYPE_CHECKING:
+    from ddb_assets.aws.storage import Storage
+
+BLOCK_BYTES = 6 << 20
+MAX_ATTEMPTS = 5
+REASONS, REASON_LENGTH = 3, 300
+MAX_UNKNOWN, OTHERS = 50, "others"  # names of unknown members that are counted separately
+
+
+@dataclass(frozen=True)
+class Flattened:
+    """The report as written, the schema version it was written with, and what was seen in the items."""
+
+    report: Report
+    schema: Schema
+    profile: Seen
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What this export changed in the schema; none when it was written with a version that was there before."""
+        return tuple(change for change in self.schema.changes if change.export_id == self.report.export_id)
+
+
+def flatten(
+    storage: "Storage",
+    export: Export,
+    *,
+    table: Table,
+    key: KeySchema,
+    out: str,
+    schemas: SchemaStore | None = None,
+    restart: bool = False,
+    workers: int | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Flattened:
+    """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run of ours left there.
+
+    Writes `<relation>/part-*.parquet` and `_quarantine/*.jsonl`, and when all of it is there and adds up `report.json`;
+    then `schema.json` and `profile.json`, and the previous content is deleted. A run that fails before its report leaves the
+    folder as it was; after that the new content is valid, and the next run clears up. The table's schema comes from `schemas`
+    and goes back there when it has grown; without a store it is inferred. `restart` starts a new history of schema documents,
+    whatever the stored one says about key, masks and columns. `on_progress` gets the number of lines just done, from any
+    thread.
+
+    Raises FolderError for a folder that is not ours to fill, SchemaError for a stored schema that does not match this run,
+    FlattenError for counts that do not add up, ManifestError for a damaged data file.
+    """
+    started = time.monotonic()
+    out = normalized(out, {export.uri, *(file.uri.rpartition("/")[0] for file in export.files)})
+    start: Schema | None = None
+    before: Schema | None = None
+    for _ in range(MAX_ATTEMPTS):
+        stored = schemas.latest(table.name) if schemas else None
+        if stored != before:
+            start = None  # another run has stored a version meanwhile: its columns count too
+        before = stored
+        with output.attempt(storage, out) as folder:
+            run = _Run(storage, export, table, key, folder, stored, start, on_progress, restart=restart)
+            if run.work(workers or os.cpu_count() or 1):
+                report = run.report(started)
+                folder.check()
+                if schemas is None or run.schema == stored or schemas.publish(run.schema):
+                    seen = visible(run.seen, table)
+                    profile = profile_document(report.export_id, seen)
+                    if schemas:
+                        schemas.keep_profile(table.name, profile)
+                    output.finish(folder, report, run.schema, profile, run.spilled)
+                    return Flattened(report, run.schema, seen)
+            else:
+                start = run.schema  # a column that no run has stored yet turned out to have another type
+            folder.give_up()
+    raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
+
+
+class _Run:
+    """One call of `flatten`: what its threads share. The lock guards everything that changes."""
+
+    def __init__(
+        self,
+        storage: "Storage",
+        export: Export,
+        table: Table,
+        key: KeySchema,
+        folder: OwnedFolder,
+        stored: Schema | None,
+        start: Schema | None,
+        on_progress: Callable[[int], None] | None,
+        *,
+        restart: bool,
+    ) -> None:
+        if stored:
+            check_table(stored, export, table)
+        rules = Rules.of(table, key.attributes, self._spill)
+        self.stored = None if restart else stored
+        self.last_version = stored.version if stored else 0
+        known = self.stored and self.stored.model_copy(update={"changes": ()})
+        schema = start or known or begin(table, key, export)
+        self.identity = Identity.of(table, key.attributes, rules.secret, schema.id)
+        if self.stored:
+            check_identity(self.stored, self.identity, table)
+            check_agreement(self.stored, table, full=export.kind == "full")
+        self.start = schema
+        self.schema = agreed(schema, table, export.id).model_copy(update={"identity": self.identity})
+        self.storage, self.export, self.table, self.folder = storage, export, table, folder
+        self.on_progress = on_progress
+        self.incremental = export.kind == "incremental"
+        self.spilled: list[str] = []
+        self.reader = BlockReader(self.incremental, times(export), rules, self._grow)
+        self.key_check = KeyCheck(export.uri, key.attributes, incremental=self.incremental)
+        self.lock = threading.Lock()
+        self.failed = threading.Event()
+        self.parts = PartWriter(storage, folder.new, table.warehouse, export.item_count)
+        self.quarantine: list[str] = []
+        self.reasons: list[tuple[str, int, str]] = []
+        self.unread: list[UnreadKey] = []
+        self.unknown: dict[str, int] = {}
+        self.seen, self.looked_at = Seen(), Seen()
+        self.misfits = Misfits()
+        self.lines = self.deletes = self.rejected = self.bytes_raw = 0
+
+    def work(self, workers: int) -> bool:
+        """Reads all files and flattens all blocks, with as many readers as workers: no core waits for gunzip.
+
+        There are never more than two blocks per worker: one being flattened, and one being read or waiting for a slot.
+        False when parts were written with columns that the schema has given up since: then all must be done again.
+        """
+        slots = threading.BoundedSemaphore(workers)
+        with ThreadPoolExecutor(workers) as flatteners, ThreadPoolExecutor(workers) as readers:
+            reading = [
+                readers.submit(self._read, number, file, flatteners, slots)
+                for number, file in enumerate(self.export.files)
+            ]
+            for future in reading:
+                future.result()
+        self.key_check.finish()
+        self.seen.name_examples(self.looked_at)
+        grown = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
+        self.schema = decided(grown, self.start, self.table)
+        if not self._align(workers):
+            return False
+        if self.stored and self.stored.root == self.schema.root and self.identity.is_said_by(self.stored.identity):
+            self.schema = self.stored
+        else:
+            self.schema = next_version(self.schema, self.last_version)
+        return True
+
+    def _align(self, workers: int) -> bool:
+        """Gives all parts the columns of the final schema, one at a time per worker; False when that cannot be."""
+        final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
+        compression = self.table.warehouse.compression
+
+        def aligned(written: Written) -> Part | None:
+            wanted = final.get(written.relation.name)
+            return align(self.storage, written.part, written.relation, wanted, compression)
+
+        parts = self.parts.finish()
+        with ThreadPoolExecutor(workers) as pool:
+            for written, part in zip(parts, pool.map(aligned, parts), strict=True):
+                if part is None:
+                    pool.shutdown(cancel_futures=True)
+                    return False
+                written.part = part
+        return True
+
+    def _read(self, number: int, file: DataFile, pool: ThreadPoolExecutor, slots: threading.BoundedSemaphore) -> None:
+        blocks: list[Future[int]] = []
+        first = 1
+        try:
+            for block_number, block in enumerate(read_blocks(self.storage, file, block_bytes=BLOCK_BYTES)):
+                slots.acquire()
+                if self.failed.is_set():
+                    slots.release()
+                    break
+                future = pool.submit(self._flatten, block, first, file, f"{number:05d}-{block_number:05d}")
+                future.add_done_callback(lambda _: slots.release())
+                blocks.append(future)
+                first += block.count(b"\n")
+            lines = sum(future.result() for future in blocks)
+            if not self.failed.is_set():
+                check_lines(file, lines)
+        except BaseException:
+            self.failed.set()
+            raise
+
+    def _flatten(self, block: bytes, first: int, file: DataFile, name: str) -> int:
+        if self.failed.is_set():
+            return 0
+        try:
+            return self._flattened(block, first, file, name)
+        except BaseException:
+            self.failed.set()  # so that no further block is read
+            raise
+
+    def _flattened(self, block: bytes, first: int, file: DataFile, name: str) -> int:
+        batch = self.reader.read(split_lines(block, first), self.schema)
+        self.key_check.look((rejected.text for rejected in batch.rejected), batch.lines)
+        relations = batch.schema.relations(incremental=self.incremental)
+        self.parts.add(relations, batch.frames, batch.lines, name)
+        lines = [quarantine_line(file, rejected, self.table) for rejected in batch.rejected]
+        if lines:
+            uri = self.folder.new(QUARANTINE, f"{name}.jsonl")
+            self.storage.write(uri, b"".join(lines))
+        with self.lock:
+            self.quarantine += [uri] if lines else []
+            self.reasons = sorted([*self.reasons, *_reasons(name, file, lines[:REASONS])])[:REASONS]
+            self._count(batch, len(block))
+        if self.on_progress:
+            self.on_progress(batch.lines)
+        return batch.lines
+
+    def _count(self, batch: Batch, size: int) -> None:
+        self.lines += batch.lines
+        self.deletes += batch.deletes
+        self.rejected += len(batch.rejected)
+        self.unread += batch.unread[: MAX_UNREAD - len(self.unread)]
+        for member, times_seen in batch.unknown.items():
+            name = member if member in self.unknown or len(self.unknown) < MAX_UNKNOWN else OTHERS
+            self.unknown[name] = self.unknown.get(name, 0) + times_seen
+        add_misfits(self.misfits, batch.misfits)
+        self.bytes_raw += size
+        self.seen.merge(batch.seen)
+
+    def _grow(self, schema: Schema, seen: Seen) -> Schema:
+        """Grows the run's schema by what a block has seen; gives the block's own back when that had it all."""
+        with self.lock:
+            self.looked_at.merge(seen)
+            self.schema = extend(self.schema, seen, self.table, self.export.id)
+            return schema if self.schema.root == schema.root else self.schema
+
+    def _spill(self, text: str) -> str:
+        """Keeps a text in a file of its own; gives `<uri>#<sha256>`."""
+        data = text.encode()
+        name = hashlib.sha256(data).hexdigest()
+        uri = self.folder.named(f"{SPILL}/{name}.txt")
+        if self.storage.create(uri, data):
+            self.folder.wrote(uri)
+            self.spilled.append(uri)
+        return f"{uri}#{name}"
+
+    def _unread(self, root: Relation, found: list[UnreadKey]) -> Relation | None:
+        """These keys of quarantined items, in a part of their own."""
+        uri = self.folder.new(UNREAD, "keys.parquet")
+        return write_unread(self.storage, uri, root, self.schema.root, self.reader.rules, found)
+
+    def report(self, started: float) -> Report:
+        """The report; raises FlattenError when items, rows and quarantined lines do not add up."""
+        parts: dict[str, list[Part]] = {}
+        for written in sorted(self.parts.written, key=lambda w: w.part.uri):
+            parts.setdefault(written.relation.name, []).append(written.part)
+        relations = tuple(
+            relation.with_parts(parts.get(relation.name, []))
+            for relation in with_declared(self.schema, self.table, incremental=self.incremental)
+        )
+        rows = relations[0].rows
+        if not self.export.item_count == self.lines == rows + self.rejected:
+            raise FlattenError(
+                f"export {self.export.id}: {self.export.item_count} items in the manifest, {self.lines} lines read, "
+                f"{rows} rows and {self.rejected} quarantined: these must agree"
+            )
+        unread = [key for key in self.unread if not has_no_row(key, self.reader.rules)]
+        return Report(
+            table=self.table.table,
+            name=self.table.name,
+            table_arn=self.export.table_arn,
+            table_id=self.export.table_id,
+            export_id=self.export.id,
+            export_arn=self.export.arn,
+            export_type="INCREMENTAL_EXPORT" if self.incremental else "FULL_EXPORT",
+            export_time=self.export.export_time,
+            from_time=self.export.from_time,
+            to_time=self.export.to_time,
+            digest=self.identity.digest(self.export),
+            identity=self.identity,
+            schema_version=self.schema.version,
+            items_in_manifest=self.export.item_count,
+            lines_read=self.lines,
+            rows={relation.name: relation.rows for relation in relations},
+            deletes=self.deletes,
+            quarantined=self.rejected,
+            filtered=0,
+            extra_values=sum(times for (what, _), times in self.misfits.items() if what in {"extra", "frozen"}),
+            misfits=_by_kind(self.misfits),
+            hidden=hidden_columns(self.schema, self.table),
+            bytes_raw=self.bytes_raw,
+            bytes_parquet=sum(part.bytes for relation in relations for part in relation.parts),
+            seconds=round(time.monotonic() - started, 3),
+            relations=relations,
+            quarantine=tuple(sorted(self.quarantine)),
+            reasons=tuple(text for _, _, text in self.reasons),
+            unread=self._unread(relations[0], unread),
+            without_row=len(self.unread) - len(unread),
+            unknown_members=dict(sorted(self.unknown.items())),
+        )
+
+
+def _reasons(name: str, file: DataFile, lines: list[bytes]) -> list[tuple[str, int, str]]:
+    """(block, line, text) of quarantine lines: the reasons to show first, without values that the contract hides."""
+    entries = [orjson.loads(line) for line in lines]
+    found = file.uri.rpartition("/")[2]
+    return [(name, one["line"], f"{found} line {one['line']}: {one['reason'][:REASON_LENGTH]}") for one in entries]
+
+
+def _by_kind(misfits: Misfits) -> dict[str, dict[str, int]]:
+    by_kind: dict[str, dict[str, int]] = {}
+    for (what, path), count in sorted(misfits.items()):
+        by_kind.setdefault(what, {})[path] = count
+    return by_kind

@@ -1,0 +1,37 @@
+"""What the values of columns add up to, to be compared with what a warehouse has after it copied them.
+
+How a warehouse is asked is `warehouse/sql/staged_values.py`; what the numbers mean is `report.Measure`.
+"""
+
+from collections.abc import Iterable
+from typing import cast
+
+import polars as pl
+
+from ddb_assets.contract.report import MODULUS, Measure
+
+
+def measures(columns: Iterable[pl.Series]) -> dict[str, Measure]:
+    """The measure of each column by name."""
+    return {column.name: _measure(column) for column in columns}
+
+
+def _measure(column: pl.Series) -> Measure:
+    numbers = _numbers(column)
+    total = 0 if column.dtype.is_float() else cast("int", numbers.sum() or 0)  # wraps around, as a sum modulo 2^64 may
+    return Measure(
+        values=len(column) - column.null_count(),
+        least=cast("int | float | None", numbers.min()),
+        most=cast("int | float | None", numbers.max()),
+        sum=total % MODULUS,
+    )
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.String:
+        return column.str.len_bytes().cast(pl.Int64)
+    if column.dtype == pl.Binary:
+        return column.bin.size().cast(pl.Int64)
+    if column.dtype == pl.Boolean or column.dtype == pl.Date:
+        return column.to_physical().cast(pl.Int64)
+    return column.to_physical()

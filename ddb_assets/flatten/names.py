@@ -1,0 +1,50 @@
+"""Column and relation names: the same every time, valid and distinct in Redshift, as close to the attribute as can be.
+
+Facts: Redshift Database Developer Guide, "Names and identifiers": 1 to 127 bytes (longer ones are cut silently), ASCII
+letters fold to lower case even when quoted, and seven system column names are refused. Reserved words are no matter,
+for every identifier is quoted.
+"""
+
+import hashlib
+from collections.abc import Container, Sequence
+
+from ddb_assets.contract.table import snake_case
+
+MAX_BYTES = 127
+MAX_RELATION_BYTES = 100
+"""Leaves room for the suffixes of companion tables."""
+FORBIDDEN = frozenset({"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+RESERVED_PREFIX = "_ddb_"
+HASH_LENGTH = 8
+
+
+def column_name(path: Sequence[str], taken: Container[str]) -> str:
+    """`("address", "zipCode")` -> `address__zip_code`.
+
+    A name that is taken, too long, forbidden or of the bookkeeping's `_ddb_` gets a hash of the path at its end, so the
+    outcome depends on the path and on who came first, never on chance.
+    """
+    name = "__".join(snake_case(step) or "attribute" for step in path)
+    if name[0].isdigit():
+        name = f"_{name}"
+    if name in FORBIDDEN or name.startswith(RESERVED_PREFIX) or len(name.encode()) > MAX_BYTES or name in taken:
+        name = _with_hash(name, path, MAX_BYTES, taken)
+    return name
+
+
+def relation_name(table: str, path: Sequence[str], taken: Container[str]) -> str:
+    """`orders`, `("items",)` -> `orders__items`; collisions and long names as in `column_name`."""
+    name = "__".join([table, *(snake_case(step) or "list" for step in path)])
+    if len(name.encode()) > MAX_RELATION_BYTES or name in taken:
+        name = _with_hash(name, path, MAX_RELATION_BYTES, taken)
+    return name
+
+
+def _with_hash(name: str, path: Sequence[str], limit: int, taken: Container[str]) -> str:
+    digest = hashlib.sha256("\0".join(path).encode("utf-8", "surrogatepass")).hexdigest()
+    head = name.lstrip("_") if name.startswith(RESERVED_PREFIX) else name
+    for length in range(HASH_LENGTH, len(digest) + 1, HASH_LENGTH):
+        cut = head.encode()[: limit - 1 - length].decode(errors="ignore").rstrip("_")
+        if (candidate := f"{cut}_{digest[:length]}") not in taken:
+            return candidate
+    raise AssertionError("two attribute paths have one SHA-256")

@@ -1,0 +1,73 @@
+"""The folder of a flattened export: what its files are called, which of them are its content, and how it is replaced.
+
+Parts and quarantined lines are written first, then the report that lists them: a folder without a report is not
+complete, and one with a report has all that the report lists. The schema and the profile describe it, so they follow.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ddb_assets.aws.owned_folder import FolderError, OwnedFolder
+from ddb_assets.aws.storage import MissingFileError, StorageError
+from ddb_assets.contract.report import Report
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.flatten.schema import Schema
+
+if TYPE_CHECKING:
+    from ddb_assets.aws.storage import Storage
+
+REPORT, SCHEMA, PROFILE = "report.json", "schema.json", "profile.json"
+QUARANTINE, SPILL, UNREAD = "_quarantine", "_spill", "_unread"
+
+
+class FlattenError(DdbAssetsError):
+    """An export cannot be flattened, or what came out does not add up to what went in."""
+
+
+def read_report(storage: "Storage", out: str) -> Report:
+    """The report of a flattened export. Raises MissingFileError when there is none, FlattenError when it cannot be read."""
+    try:
+        return Report.model_validate_json(storage.read(f"{out}/{REPORT}"))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise FlattenError(f"{out}/{REPORT}: {where}: {first['msg']}; flatten the export again") from None
+
+
+@contextmanager
+def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
+    """The folder of one attempt to flatten; when the attempt fails before its report, what it wrote is deleted again.
+
+    Raises FolderError when the folder holds files that are not ours.
+    """
+    try:
+        former = _listed(out, read_report(storage, out))
+    except MissingFileError:
+        former = ()
+    except FlattenError as error:
+        raise FolderError(f"{out} cannot be replaced, because its report is not one of ours: {error}") from None
+    spilled = re.compile(rf"{re.escape(out)}/{SPILL}/[0-9a-f]{{64}}\.txt")
+    folder = OwnedFolder(storage, out, former, permanent=lambda uri: spilled.fullmatch(uri) is not None)
+    try:
+        yield folder
+    except (Exception, KeyboardInterrupt):
+        with suppress(StorageError):
+            folder.give_up()
+        raise
+
+
+def finish(folder: OwnedFolder, report: Report, schema: Schema, profile: bytes, spilled: Iterable[str]) -> None:
+    """Writes the report, which makes the new content valid, then its descriptions, and deletes the previous content."""
+    folder.switch(REPORT, report.model_dump_json(indent=1).encode())
+    folder.storage.write(folder.named(SCHEMA), schema.model_dump_json(indent=1).encode())
+    folder.storage.write(folder.named(PROFILE), profile)
+    folder.finish({*_listed(folder.uri, report), *spilled})
+
+
+def _listed(out: str, report: Report) -> tuple[str, ...]:
+    """The files of a flattened export, as its report lists them; spilled texts stay, because rows refer to them."""
+    return (*report.files, *(f"{out}/{name}" for name in (REPORT, SCHEMA, PROFILE)))

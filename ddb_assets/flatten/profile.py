@@ -1,0 +1,164 @@
+"""What was seen at every attribute path: types with counts, sizes, digits, an example. Inference and people read it.
+
+A `Seen` is filled from single items here and from whole decoded columns in `decode.py`; two of them merge, so that files
+can be read in any order and in parallel. What a path becomes is decided in `infer.py`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, cast
+
+import orjson
+
+from ddb_assets.dynamodb.attribute_value import Descriptor, Step, format_path, number_text
+from ddb_assets.flatten.timestamps import form
+
+INT64 = range(-(1 << 63), 1 << 63)
+MAX_NAMES = 5000
+"""Names distinguished in one map; maps with data for names have any number. All further names share a `Seen`."""
+
+
+@dataclass
+class Seen:
+    """One path: how often each type stood there, and how large it was. Sizes are maxima, bytes are UTF-8.
+
+    `forms` are the forms of ISO 8601 in which strings were written, "" for any other string. `example` is the key of the
+    first item that had the path, as plain text. `rest` is what stood at names beyond the first 5,000.
+    """
+
+    counts: Counter[Descriptor] = field(default_factory=Counter)
+    forms: Counter[str] = field(default_factory=Counter)
+    max_bytes: int = 0
+    integer_digits: int = 0
+    scale: int = 0
+    fits_bigint: bool = True
+    example: str | None = None
+    fields: "dict[str, Seen]" = field(default_factory=dict)
+    element: "Seen | None" = None
+    rest: "Seen | None" = None
+
+    @property
+    def total(self) -> int:
+        """How many values stood here, of any type."""
+        return self.counts.total()
+
+    def at(self, name: str) -> "Seen":
+        """The path of a map's field, made when it is new and the map has not too many."""
+        found = self.fields.get(name)
+        if found is None and len(self.fields) < MAX_NAMES:
+            found = self.fields[name] = Seen()
+        return found or self.others()
+
+    def others(self) -> "Seen":
+        """What all further names, which are not distinguished, have in common."""
+        self.rest = self.rest or Seen()
+        return self.rest
+
+    def elements(self) -> "Seen":
+        """The path of a list's elements, made when it is new."""
+        self.element = self.element or Seen()
+        return self.element
+
+    def add_number(self, value: Decimal) -> None:
+        """Widens the digits by one number."""
+        _, digits, exponent = value.as_tuple()
+        exponent = int(exponent)
+        while len(digits) > 1 and digits[-1] == 0 and exponent < 0:  # 1.50 needs one digit of scale
+            digits, exponent = digits[:-1], exponent + 1
+        scale = max(0, -exponent) if value else 0
+        self.scale = max(self.scale, scale)
+        self.integer_digits = max(self.integer_digits, len(digits) + exponent if value else 1)
+        if scale or (value and value.adjusted() > 19) or int(value) not in INT64:
+            self.fits_bigint = False
+
+    def merge(self, other: "Seen") -> None:
+        """Takes over what the other has seen."""
+        self.counts.update(other.counts)
+        self.forms.update(other.forms)
+        self.max_bytes = max(self.max_bytes, other.max_bytes)
+        self.integer_digits = max(self.integer_digits, other.integer_digits)
+        self.scale = max(self.scale, other.scale)
+        self.fits_bigint = self.fits_bigint and other.fits_bigint
+        self.example = self.example if self.example is not None else other.example
+        for name, seen in other.fields.items():
+            self.at(name).merge(seen)
+        if other.element:
+            self.elements().merge(other.element)
+        if other.rest:
+            self.others().merge(other.rest)
+
+    def name_examples(self, other: "Seen") -> None:
+        """Takes over the examples that the other has and this has not: whole columns know no single item."""
+        if self.example is None:
+            self.example = other.example
+        for name, seen in self.fields.items():
+            if name in other.fields:
+                seen.name_examples(other.fields[name])
+        if self.element and other.element:
+            self.element.name_examples(other.element)
+
+    def walk(self, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], "Seen"]]:
+        """Every path with what was seen there, parents first."""
+        yield path, self
+        for name in sorted(self.fields):
+            yield from self.fields[name].walk((*path, name))
+        if self.element:
+            yield from self.element.walk((*path, None))
+
+
+def observe(seen: Seen, value: Mapping[str, Any], example: str | None = None) -> None:
+    """Adds one value in DynamoDB JSON, `{"S": "x"}`, that has been checked (`attribute_value.check_all`)."""
+    ((name_, payload),) = value.items()
+    descriptor = cast("Descriptor", name_)
+    seen.counts[descriptor] += 1
+    if seen.example is None:
+        seen.example = example
+    match descriptor:
+        case "S":
+            seen.max_bytes = max(seen.max_bytes, len(payload.encode()))
+            seen.forms[form(payload) or ""] += 1
+        case "B":
+            seen.max_bytes = max(seen.max_bytes, len(payload) * 3 // 4)
+        case "N":
+            seen.add_number(Decimal(payload))
+            seen.max_bytes = max(seen.max_bytes, len(number_text(payload)))
+        case "M":
+            for name, member in payload.items():
+                observe(seen.at(name), member, example)
+        case "L":
+            for member in payload:
+                observe(seen.elements(), member, example)
+        case "SS" | "NS" | "BS":
+            for member in payload:
+                observe(seen.elements(), {descriptor[0]: member}, example)
+
+
+def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:
+    """One row per path, parents first: shares are of the maps that could have had it, so None for list elements.
+
+    `unnamed` are the values at further names of a map with too many names.
+    """
+    maps = {path: here.counts["M"] for path, here in seen.walk()}
+    for path, here in seen.walk():
+        if not path:
+            continue
+        could = maps[path[:-1]] if path[-1] is not None else None
+        yield {
+            "path": format_path(path),
+            "types": {name: count for name, count in here.counts.most_common() if name != "NULL" and count},
+            "values": here.total,
+            "absent": 1 - here.total / could if could else None,
+            "null": here.counts["NULL"] / here.total if here.total else None,
+            "max_bytes": here.max_bytes or None,
+            "integer_digits": here.integer_digits or None,
+            "scale": here.scale if here.integer_digits else None,
+            "example": here.example,
+            "unnamed": here.rest.total if here.rest else 0,
+        }
+
+
+def profile_document(export_id: str, seen: Seen) -> bytes:
+    """What `profile.json` says of an export: a row per path."""
+    return orjson.dumps({"export_id": export_id, "paths": list(path_rows(seen))}, option=orjson.OPT_INDENT_2)

@@ -1,0 +1,116 @@
+"""What a contract does to single values while they are flattened: masks, texts that are too long, values that fit nowhere.
+
+The contract itself is `table.py`; both paths (`decode.py`, `exact.py`) ask here, so that they do the same.
+"""
+
+import hashlib
+import hmac
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
+from ddb_assets.contract.policy import ContractMode, Mask, Policy
+from ddb_assets.contract.table import Table
+from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.settings import MASK_SECRET
+
+PIECE_BYTES = 65_000
+MASKED = SqlType("VARCHAR", 64)
+"""A mask is 64 hexadecimal digits."""
+Misfits = Counter[tuple[str, str]]
+"""(what happened, path) -> how often; what: extra, discarded, frozen, hidden, truncated, spilled."""
+MAX_PATHS = 1000
+"""At most this many paths are counted separately; an export can have millions, which would fill the report."""
+OTHER_PATHS = "(other paths)"
+DISCARDED = "discarded"
+WHAT_HAPPENS: Mapping[ContractMode, str] = {"evolve": "extra", "freeze": "frozen", "discard_value": DISCARDED}
+"""To a value that fits no column, by the contract; `discard_row` takes its whole item away."""
+
+
+class MaskError(DdbAssetsError):
+    """A contract asks for a mask that cannot be made."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A table's contract with what it takes to carry it out: its key, where long texts go, and the secret of its masks."""
+
+    table: Table
+    key: tuple[str, ...]
+    spill: Callable[[str], str]
+    secret: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, table: Table, key: tuple[str, ...], spill: Callable[[str], str]) -> "Rules":
+        """The rules of a contract.
+
+        Raises MaskError when it leaves out an attribute of the key, or needs the secret and the environment has none.
+        """
+        try:
+            table.check_key(key)
+        except ValueError as error:
+            raise MaskError(str(error)) from None
+        secret = os.environ.get(MASK_SECRET, "").encode() or None
+        if secret is None and any(options.mask == "hmac" for options in table.columns.values()):
+            raise MaskError(
+                f"table {table.table} has a column with `mask: hmac`, and {MASK_SECRET} is not set: set it to a secret"
+            )
+        return cls(table, key, spill, secret)
+
+    def said(self, error: AttributeValueError) -> str:
+        """What is wrong with an item; without values when the contract hides any."""
+        return error.without_values(self.table.shown(error.path)) if self.table.hides else str(error)
+
+    def policy(self, where: tuple[Step, ...]) -> Policy:
+        """What the contract says of a path; a key that is too long for its column is always quarantined."""
+        policy = self.table.policy(where)
+        if len(where) == 1 and where[0] in self.key:
+            return replace(policy, oversize="quarantine", key=True)
+        return policy
+
+    def masked(self, mask: Mask, text: str) -> str | None:
+        """What is written in a text's place."""
+        if mask == "drop":
+            return None
+        if mask == "sha256":
+            return hashlib.sha256(text.encode()).hexdigest()
+        return hmac.new(self.secret or b"", text.encode(), "sha256").hexdigest()
+
+    def masked_column(self, mask: Mask, texts: pl.Series) -> pl.Series:
+        """`masked` for a column; each distinct text is hashed once."""
+        distinct = texts.drop_nulls().unique()
+        masks = pl.Series([self.masked(mask, text) for text in distinct], dtype=pl.String)
+        return texts.replace_strict(distinct, masks, default=None, return_dtype=pl.String)
+
+    def limit(self, policy: Policy, type_: SqlType) -> int:
+        """How many bytes a text or a binary may have in a column: a column that may not grow keeps its length."""
+        fixed = type_.size if policy.type is not None or policy.contract != "evolve" else 0
+        return fixed or (MAX_VARBYTE if type_.name == "VARBYTE" else MAX_VARCHAR)
+
+
+def add_misfits(total: Misfits, more: Misfits) -> None:
+    """Adds counts to a total; paths beyond the first thousand share one entry for each thing that can happen."""
+    for (what, path), count in more.items():
+        separate = (what, path) in total or len(total) < MAX_PATHS
+        total[what, path if separate else OTHER_PATHS] += count
+
+
+def pieces(text: str) -> list[str]:
+    """A text cut into parts that SUPER can hold, to be joined again."""
+    parts = []
+    rest = text.encode()
+    while rest:
+        part = rest[:PIECE_BYTES].decode(errors="ignore")
+        parts.append(part)
+        rest = rest[len(part.encode()) :]
+    return parts
+
+
+def cut(text: str, limit: int) -> str:
+    """The longest beginning of a text that has at most `limit` bytes."""
+    return text.encode()[:limit].decode(errors="ignore")

@@ -1,0 +1,214 @@
+"""The schema document of a table: for every attribute path, what it decodes from and which column it becomes.
+
+A schema is a tree of nodes, one per path. The same tree drives the vectorised decoder (`decode.py`), the exact one
+(`exact.py`) and the relations that the warehouse sees. It is only ever grown (`infer.py`) and stored (`schema_store.py`).
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ddb_assets.contract.identity import Identity
+from ddb_assets.contract.report import Column, Relation
+from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.flatten.names import RESERVED_PREFIX
+from ddb_assets.flatten.schema_check import check
+
+VERSION = f"{RESERVED_PREFIX}version"
+DELETED = f"{RESERVED_PREFIX}deleted"
+EXTRA = f"{RESERVED_PREFIX}extra"
+INDEX = f"{RESERVED_PREFIX}index"
+
+STRINGS: frozenset[Descriptor] = frozenset({"S", "B"})
+ARRAYS: frozenset[Descriptor] = frozenset({"L", "SS", "NS", "BS"})
+"""Descriptors that look alike in plain JSON; a JSON node takes at most one of each group, so that JSON can be read back."""
+PLAIN: frozenset[Descriptor] = frozenset({"S", "N", "BOOL", "NULL", "M", "L"})
+"""Descriptors that plain JSON tells by itself."""
+
+
+class SchemaError(DdbAssetsError):
+    """The stored schema of a table does not match a run: its identity, or what its contract asks for."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Node(_Document):
+    """What stands at one attribute path.
+
+    kind value: a scalar column `name` of `type`; map: a map whose `fields` are columns of the same relation; list: a
+    list (or set) whose elements are rows of the child relation `name`, each as `element` says; json: anything, as plain
+    JSON in the SUPER column `name` (the nodes below a JSON column have neither name nor type).
+    `accepts` are the descriptors the vectorised decoder reads here; any other makes its row take the exact path, but for
+    those of `other`, a JSON node without a name: values that fit no column, which go to `_ddb_extra`.
+    `opaque` is a JSON column of the root with maps that have data for names: Arrow cannot know them all, so its values
+    are read one by one, and the rest of the row is not; `fields` are those known before.
+    `former` is the column that a path had before the contract's `nested` applied: values that are not the declared list or
+    map still go there.
+    `order` is the place of the column among all of the table, by when it was first seen. `form` is how the texts of a
+    time column are written (`timestamps.py`).
+    """
+
+    kind: Literal["value", "map", "list", "json"]
+    accepts: tuple[Descriptor, ...]
+    name: str | None = None
+    type: str | None = None
+    form: str | None = None
+    order: int | None = None
+    fields: dict[str, "Node"] = {}
+    element: "Node | None" = None
+    other: "Node | None" = None
+    former: "Node | None" = None
+    opaque: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether this is a column in which there was never anything but NULL: its type is yet to be found."""
+        return self.kind == "value" and self.accepts in {(), ("NULL",)}
+
+    @property
+    def readers(self) -> "dict[Descriptor, Node]":
+        """Every descriptor that the vectorised decoder reads here, and the node that says what lies below it."""
+        beside = dict.fromkeys(self.other.accepts, self.other) if self.other else {}
+        return {**dict.fromkeys(self.accepts, self), **beside}
+
+    @property
+    def columnar(self) -> dict[str, "Node"]:
+        """The fields that can be struct fields: Arrow hands names over as C strings, so none with a NUL in it."""
+        return {name: field for name, field in self.fields.items() if "\0" not in name}
+
+
+class Change(_Document):
+    """Why a version came to be: what changed at which path, and the item and export that showed it."""
+
+    path: str
+    what: str
+    example: str | None = None
+    export_id: str | None = None
+
+
+class Schema(_Document):
+    """One version of a table's schema; version 0 is the empty schema, which is not stored.
+
+    Columns of order up to `settled` stand in a stored version, so there may be data in them. `id` is that of the history
+    that grew from one first version; `table_arn` is the table's, `identity` that of the rows that were written
+    with this version.
+    """
+
+    table: str
+    id: str = ""
+    table_arn: str = ""
+    identity: Identity | None = None
+    version: Annotated[int, Field(ge=0)] = 0
+    settled: Annotated[int, Field(ge=0)] = 0
+    key: tuple[str, ...]
+    root: Node = Node(kind="map", accepts=("M",))
+    changes: tuple[Change, ...] = ()
+    created_at: datetime | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        check(self)
+        return self
+
+    def relations(self, *, incremental: bool = False) -> tuple[Relation, ...]:
+        """Root first, then the child relations in tree order; columns as they stand in Parquet.
+
+        Order: key, index, values by first sight, `_ddb_version`, `_ddb_deleted` (root of an incremental export), `_ddb_extra`.
+        """
+        keys = tuple(
+            Column(name=node.name or "", path=(attribute,), type=node.type or "", role="key")
+            for attribute in self.key
+            if (node := self.root.fields.get(attribute))
+        )
+        deleted = (Column(name=DELETED, path=(), type="BOOLEAN", role="deleted"),) if incremental else ()
+        root = Relation(
+            name=self.table, path=(), columns=(*keys, *_values(self.root, self.key), *_bookkeeping(deleted))
+        )
+        return (root, *_children(self.root, (), keys, ()))
+
+    def columns(self) -> Iterator[tuple[tuple[str | None, ...], str, Node]]:
+        """Every node that is a column, with its full path and its relation."""
+        return _columns(self.root, (), self.table)
+
+
+def _columns(
+    node: Node, path: tuple[str | None, ...], relation: str
+) -> Iterator[tuple[tuple[str | None, ...], str, Node]]:
+    if node.former:
+        yield path, relation, node.former
+    if node.kind == "list":
+        if node.element:
+            yield from _columns(node.element, (*path, None), node.name or "")
+    elif node.kind == "map":
+        for name, field in node.fields.items():
+            yield from _columns(field, (*path, name), relation)
+    elif node.name:  # an excluded path has no column
+        yield path, relation, node
+
+
+def walk(node: Node, path: tuple[str | None, ...] = ()) -> Iterator[tuple[tuple[str | None, ...], Node]]:
+    """Every node with its path, parents first."""
+    yield path, node
+    if node.former:
+        yield path, node.former
+    for name, field in node.fields.items():
+        yield from walk(field, (*path, name))
+    if node.element:
+        yield from walk(node.element, (*path, None))
+
+
+def index_name(depth: int) -> str:
+    """`_ddb_index` is the place in the list itself; `_ddb_index_1` that of the row's ancestor in the outermost list."""
+    return INDEX if depth == 0 else f"{INDEX}_{depth}"
+
+
+def columns_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """The columns that one item or element gives its own relation: values and JSON, through maps but not into lists."""
+    if node.former:
+        yield path, node.former
+    if node.kind in {"value", "json"}:
+        if node.name:  # an excluded path has none
+            yield path, node
+    elif node.kind == "map":
+        for name, field in node.fields.items():
+            yield from columns_below(field, (*path, name))
+
+
+def lists_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """The lists directly below an item or element that are child relations."""
+    if node.kind == "list":
+        yield path, node
+    elif node.kind == "map":
+        for name, field in node.fields.items():
+            yield from lists_below(field, (*path, name))
+
+
+def _values(node: Node, key: tuple[str, ...] = ()) -> tuple[Column, ...]:
+    found = [(path, n) for path, n in columns_below(node) if not (len(path) == 1 and path[0] in key)]
+    return tuple(
+        Column(name=n.name or "", path=path, type=n.type or "", empty=n.is_empty)
+        for path, n in sorted(found, key=lambda f: f[1].order or 0)
+    )
+
+
+def _bookkeeping(deleted: tuple[Column, ...] = ()) -> tuple[Column, ...]:
+    version = Column(name=VERSION, path=(), type="BIGINT", role="version")
+    return (version, *deleted, Column(name=EXTRA, path=(), type="SUPER", role="extra"))
+
+
+def _children(
+    node: Node, path: tuple[str, ...], keys: tuple[Column, ...], outer: tuple[Column, ...]
+) -> Iterator[Relation]:
+    for below, found in lists_below(node):
+        element = found.element or Node(kind="map", accepts=("M",))
+        own = Column(name=index_name(0), path=(), type="BIGINT", role="index")
+        here = (*path, *below)
+        columns = (*keys, *outer, own, *_values(element), *_bookkeeping())
+        yield Relation(name=found.name or "", path=here, columns=columns)
+        ancestor = Column(name=index_name(len(outer) + 1), path=(), type="BIGINT", role="index")
+        yield from _children(element, here, keys, (*outer, ancestor))

@@ -1,0 +1,116 @@
+"""The stored versions of a table's schema: `<root>/<table>/000003.json`, written once each, never changed.
+
+Two writers cannot both make version 4: `publish` is a conditional put, and the second one starts again from the first
+one's version. What a schema says is `schema.py`.
+"""
+
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ddb_assets.aws.storage import join
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.flatten.schema import Schema, walk
+
+if TYPE_CHECKING:
+    from ddb_assets.aws.storage import Storage
+    from ddb_assets.contract.table import KeySchema, Table
+    from ddb_assets.exports.manifest import Export
+
+
+MAX_BYTES = 64 << 20  # a table of 1,600 columns has about 1 MB
+VERSION_FILE = re.compile(r"/([0-9]{6})\.json$")
+
+
+class SchemaStoreError(DdbAssetsError):
+    """A schema document cannot be read, is not of the table whose folder it is in, or another run stored it first."""
+
+
+class SchemaStore:
+    """Schema documents below one URI, local or on S3."""
+
+    def __init__(self, storage: "Storage", root: str) -> None:
+        self.storage, self.root = storage, root.rstrip("/")
+
+    def latest(self, table: str) -> Schema | None:
+        """The newest version, or None when the table has none. Raises SchemaStoreError when it belongs to another."""
+        found = {
+            int(m[1]): e.uri for e in self.storage.list(join(self.root, table)) if (m := VERSION_FILE.search(e.uri))
+        }
+        if not found:
+            return None
+        version = max(found)
+        schema = read_schema(found[version], self.storage.read(found[version], most=MAX_BYTES))
+        if (schema.table, schema.version) != (table, version):
+            raise SchemaStoreError(
+                f"{found[version]} is version {schema.version} of {schema.table!r}, but has the name of version {version} of "
+                f"{table!r}: put the document of that table back"
+            )
+        return schema
+
+    def publish(self, schema: Schema) -> bool:
+        """Stores a version made by `next_version`; False when another writer has stored that number first."""
+        return self.storage.create(self.uri(schema), schema.model_dump_json(indent=1).encode())
+
+    def keep_profile(self, table: str, profile: bytes) -> None:
+        """Keeps what the newest flattened export showed, path by path, beside the schema."""
+        self.storage.write(join(self.root, table, "profile.json"), profile)
+
+    def uri(self, schema: Schema) -> str:
+        """Where this version stands."""
+        return join(self.root, schema.table, f"{schema.version:06d}.json")
+
+
+def read_schema(uri: str, document: bytes) -> Schema:
+    """A schema document. Raises SchemaStoreError when it is damaged, or a later version of this package wrote it."""
+    try:
+        return Schema.model_validate_json(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise SchemaStoreError(
+            f"the schema document {uri} cannot be read: {where}: {first['msg']}. If a newer ddb-assets wrote it, use that; "
+            "if it is damaged, restore it from a backup: without it columns would change their names"
+        ) from None
+
+
+class HeldSchemas(SchemaStore):
+    """A store that holds what it is given until `release`: nothing is published before it is loaded."""
+
+    def __init__(self, storage: "Storage", root: str) -> None:
+        super().__init__(storage, root)
+        self._schema: Schema | None = None
+        self._profile: tuple[str, bytes] | None = None
+
+    def publish(self, schema: Schema) -> bool:
+        """Holds the version; `release` finds out whether another writer was first."""
+        self._schema = schema
+        return True
+
+    def keep_profile(self, table: str, profile: bytes) -> None:
+        """Holds the profile."""
+        self._profile = table, profile
+
+    def release(self) -> None:
+        """Stores what was held. Raises SchemaStoreError when another writer has stored that version first."""
+        if self._schema and not super().publish(self._schema):
+            raise SchemaStoreError(
+                f"{self.uri(self._schema)} was stored by another run at the same time: run this again"
+            )
+        if self._profile:
+            super().keep_profile(*self._profile)
+        self._schema = self._profile = None
+
+
+def begin(table: "Table", key: "KeySchema", export: "Export") -> Schema:
+    """The empty schema of a new history of documents."""
+    return Schema(table=table.name, id=secrets.token_hex(8), table_arn=export.table_arn, key=key.attributes)
+
+
+def next_version(schema: Schema, last: int) -> Schema:
+    """The schema as the version after the last one stored; all its columns count as stored from now on."""
+    settled = max((node.order or 0 for _, node in walk(schema.root)), default=0)
+    return schema.model_copy(update={"version": last + 1, "settled": settled, "created_at": datetime.now(UTC)})

@@ -1,0 +1,89 @@
+"""Values as they can stand in JSON that SUPER keeps exactly; what plain JSON cannot show goes to `$types`.
+
+SUPER holds no text over 65,535 bytes, perhaps none with U+0000 (reports differ), and numbers like DECIMAL, of 38 digits.
+"""
+
+import base64
+from decimal import Context
+from typing import Any
+
+import orjson
+
+from ddb_assets.contract.column_type import MAX_PRECISION, MAX_SCALE, MAX_VARCHAR
+from ddb_assets.dynamodb.attribute_value import NUL, Step, binary_text, number, number_text, sorted_members
+from ddb_assets.flatten.level import extra_path
+from ddb_assets.flatten.rules import pieces
+
+Types = dict[str, str]
+"""What is noted in `$types`: path -> type."""
+Path = tuple[Step | int, ...]
+PIECES = "[]"
+"""At the end of a type in `$types`: the text is too long for SUPER and stands in `_ddb_extra` as an array of its pieces."""
+ENCODED = "S64"
+"""The type, in `$types`, of a text that holds U+0000 and stands as base64 of its UTF-8."""
+ESCAPED = "M0"
+"""The type, in `$types`, of a map whose names are escaped, because one holds U+0000: that is `\\0`, a backslash `\\\\`."""
+_WIDE = Context(prec=200)
+
+
+def plain_scalar(descriptor: str, payload: Any, path: Path, types: Types) -> Any:
+    """The JSON for the payload of a value that is not a map, list or text."""
+    match descriptor:
+        case "N":
+            return _number(payload, path, types)
+        case "NULL":
+            return None
+        case "B":
+            return _binary(binary_text(payload), path, types)
+        case "SS":
+            return [plain_text(text, (*path, place), types) for place, text in enumerate(sorted_members("SS", payload))]
+        case "BS":
+            return [_binary(text, (*path, place), types) for place, text in enumerate(sorted_members("BS", payload))]
+        case "NS":
+            members = enumerate(sorted_members("NS", payload))
+            return [_number(text, (*path, place), types) for place, text in members]
+        case _:
+            return payload
+
+
+def plain_text(text: str, path: Path, types: Types) -> str | list[str]:
+    """A text as it can stand in SUPER: without U+0000, which SUPER may not take, and in pieces if it is too long."""
+    type_ = ""
+    if NUL in text:
+        text, type_ = base64.b64encode(text.encode()).decode(), ENCODED
+    if len(text.encode()) > MAX_VARCHAR:
+        types[extra_path(path)] = (type_ or "S") + PIECES
+        return pieces(text)
+    if type_:
+        types[extra_path(path)] = type_
+    return text
+
+
+def _binary(text: str, path: Path, types: Types) -> str | list[str]:
+    """Base64 as it can stand in SUPER: in pieces if it is too long."""
+    if len(text) <= MAX_VARCHAR:
+        return text
+    types[extra_path(path)] = "B" + PIECES
+    return pieces(text)
+
+
+def plain_map(members: dict[str | int, Any], path: Path, types: Types) -> dict[str, Any]:
+    """A map's members, their names escaped if one of them holds U+0000."""
+    names = [str(name) for name in members]
+    if any(NUL in name for name in names):
+        types[extra_path(path)] = ESCAPED
+        names = [name.replace("\\", "\\\\").replace(NUL, "\\0") for name in names]
+    return dict(zip(names, members.values(), strict=True))
+
+
+def _number(payload: str, path: Path, types: Types) -> Any:
+    """A number as JSON has it; as a text, with its type noted, when SUPER's DECIMAL would not hold all its digits."""
+    text = number_text(payload)
+    if len(text) <= MAX_PRECISION and not {"e", "E"} & set(text):
+        return orjson.Fragment(text)
+    value = number(payload).normalize(_WIDE)
+    scale = max(0, -int(value.as_tuple().exponent))
+    if scale <= MAX_SCALE and max(1, value.adjusted() + 1) + scale <= MAX_PRECISION:
+        return orjson.Fragment(text)
+    types[extra_path(path)] = "N"
+    return text

@@ -1,0 +1,170 @@
+"""ISO 8601 texts as timestamps, and the one textual form a column keeps, so that the text can be had back from the time.
+
+`2024-05-14T11:14:20.608Z` has the form `T.3Z`: date and time joined by T, three digits of a second, Z. A value of another
+form in the same column is loaded as well; its own text then stands in `_ddb_extra` (`exact.py`).
+"""
+
+import re
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import polars as pl
+
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.microseconds import from_micros, to_micros
+
+_TEXT = re.compile(
+    r"(?P<date>[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01]))"
+    r"(?:(?P<joint>[T ])(?P<time>(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
+    r"(?:\.(?P<fraction>[0-9]{1,6}))?(?P<zone>Z|\+00:00)?)?",
+    re.ASCII,
+)
+DATE_FORM = "date"
+_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,20})?", re.ASCII)
+_LOOSE = (
+    r"^(?P<day>[1-9][0-9]{3}-[01][0-9]-[0-3][0-9])[T ](?P<clock>(?:[01][0-9]|2[0-3]):[0-5][0-9])"
+    r"(?P<seconds>:[0-5][0-9])?(?:[.,](?P<fraction>[0-9]{1,12}))?"
+    r"(?P<zone>Z|z|(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3])(?::?(?P<minutes>[0-5][0-9]))?)?$"
+)
+"""Other ways to write a time in ISO 8601: offsets, minutes only, more digits than microseconds."""
+_LOOSE_TEXT = re.compile(_LOOSE.removeprefix("^").removesuffix("$"), re.ASCII)
+EPOCH_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+"""Forms of numbers that are times since 1970 UTC, and the microseconds of one."""
+_EPOCHS = {"s": (10**8, 10**11), "ms": (10**11, 10**14), "us": (10**14, 10**17)}
+"""The magnitudes of each unit: all of them are the years 1973 to 5138. Smaller and larger numbers are not times."""
+
+
+def form(text: str) -> str | None:
+    """The form of an ISO 8601 date or UTC time, None for any other text: `date`, `T.3Z`, ` .0`, `T.6+00:00`."""
+    found = _TEXT.fullmatch(text)
+    if not found or _value(found) is None:
+        return None
+    if not found["time"]:
+        return DATE_FORM
+    return f"{found['joint']}.{len(found['fraction'] or '')}{found['zone'] or ''}"
+
+
+def parse(text: str, type_: SqlType) -> datetime | date | None:
+    """The text in the column's type, None when it is not of that kind: a zone fits only TIMESTAMPTZ."""
+    found = _TEXT.fullmatch(text)
+    value = _value(found) if found else None
+    if value is None or found is None:
+        return None
+    kind = "DATE" if not found["time"] else "TIMESTAMPTZ" if found["zone"] else "TIMESTAMP"
+    return value if kind == type_.name else None
+
+
+def parse_loosely(text: str, type_: SqlType, *, epochs: bool) -> datetime | date | None:
+    """The instant of a text in any form, in the column's type; None when that needs a guess.
+
+    `epochs`: numbers since 1970 are times as well, as in a column that the contract declares a time. Digits beyond
+    microseconds are cut, which is why the text is kept as well. A TIMESTAMP has the time in UTC when the text has a zone.
+    """
+    exact = parse(text, type_)
+    if exact is not None:
+        return exact
+    try:
+        if _NUMBER.fullmatch(text):
+            return epoch(Decimal(text), type_) if epochs else None
+        return _instant(_LOOSE_TEXT.fullmatch(text), type_)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _instant(found: "re.Match[str] | None", type_: SqlType) -> datetime | None:
+    if found is None or type_.name == "DATE" or (found["fraction"] and not found["seconds"]):
+        return None
+    if not found["zone"] and type_.name == "TIMESTAMPTZ":
+        return None  # its instant is unknown
+    micros = int((found["fraction"] or "")[:6].ljust(6, "0"))
+    local = datetime.fromisoformat(f"{found['day']}T{found['clock']}{found['seconds'] or ':00'}")
+    offset = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
+    value = local + timedelta(microseconds=micros) - (-offset if found["sign"] == "-" else offset)
+    return value.replace(tzinfo=UTC) if type_.name == "TIMESTAMPTZ" else value
+
+
+def epoch(number: Decimal, type_: SqlType) -> datetime | None:
+    """A number of seconds, milliseconds or microseconds since 1970, distinguished by magnitude; None for any other."""
+    if type_.name == "DATE":
+        return None
+    for unit, (least, most) in _EPOCHS.items():
+        if least <= number < most:
+            value = from_micros(int(number * EPOCH_UNITS[unit]))
+            return value if type_.name == "TIMESTAMPTZ" else value.replace(tzinfo=None)
+    return None
+
+
+def epoch_form(digits: int) -> str:
+    """The unit of numbers with so many digits before the point."""
+    return next((unit for unit, (_, most) in _EPOCHS.items() if 10 ** (digits - 1) < most), "us") if digits else "s"
+
+
+def loose_column(texts: pl.Series, type_: SqlType, *, epochs: bool) -> pl.Series:
+    """`parse_loosely` for a column of texts in other forms than ISO 8601 in UTC; null for what is left to the exact path."""
+    if type_.name == "DATE":
+        return pl.repeat(None, len(texts), dtype=type_.polars, eager=True)
+    found = texts.str.extract_groups(_LOOSE).struct.unnest()
+    whole = (
+        pl.col("day") + "T" + pl.col("clock") + pl.col("seconds") + "." + pl.col("fraction").fill_null("0").str.head(6)
+    )
+    offset = pl.col("hours").cast(pl.Int64) * 60 + pl.col("minutes").fill_null("0").cast(pl.Int64)
+    sign = pl.when(pl.col("sign") == "-").then(-1).otherwise(1)
+    utc = whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False) - pl.duration(
+        minutes=(offset * sign).fill_null(0), time_unit="us"
+    )
+    column = found.select(pl.when(pl.col("zone").is_not_null()).then(utc)).to_series()
+    column = column.set(column.dt.year() > MAXYEAR, None)
+    column = column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
+    numbers = [epoch_column(texts, type_, unit) for unit in EPOCH_UNITS] if epochs else []
+    return pl.select(pl.coalesce(column, *numbers)).to_series()
+
+
+def epoch_column(texts: pl.Series, type_: SqlType, unit: str) -> pl.Series:
+    """Whole numbers of one unit as times; null for any other."""
+    least, most = _EPOCHS[unit]
+    numbers = texts.set(~texts.str.contains(r"^[1-9][0-9]*$"), None).cast(pl.Int64, strict=False)
+    micros = numbers.set((numbers < least) | (numbers >= most), None) * EPOCH_UNITS[unit]
+    column = micros.cast(pl.Datetime("us"))
+    return column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
+
+
+def _value(found: "re.Match[str]") -> datetime | date | None:
+    try:
+        day = date.fromisoformat(found["date"])
+    except ValueError:
+        return None
+    if not found["time"]:
+        return day
+    hours, minutes, seconds = map(int, found["time"].split(":"))
+    micros = int((found["fraction"] or "").ljust(6, "0"))
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC if found["zone"] else None)
+    return midnight + timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=micros)
+
+
+def type_of(form_: str) -> SqlType:
+    """The column type of a form."""
+    if form_ == DATE_FORM:
+        return SqlType("DATE")
+    return SqlType("TIMESTAMPTZ" if form_.endswith(("Z", "+00:00")) else "TIMESTAMP")
+
+
+def write(value: datetime | date, form_: str) -> str:
+    """The text of a value in a form: the inverse of `parse` for texts of that form."""
+    if not isinstance(value, datetime):
+        return value.isoformat()
+    if form_ in EPOCH_UNITS:
+        return str(to_micros(value.replace(tzinfo=UTC)) // EPOCH_UNITS[form_])
+    digits = int(form_[2])
+    text = value.strftime(f"%Y-%m-%d{form_[0]}%H:%M:%S")
+    fraction = f".{value.microsecond:06d}"[: digits + 1] if digits else ""
+    return f"{text}{fraction}{form_[3:]}"
+
+
+def pattern(form_: str) -> str:
+    """A regular expression, for polars, of the texts of a form."""
+    day = "[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    if form_ == DATE_FORM:
+        return f"^{day}$"
+    digits = int(form_[2])
+    fraction = rf"\.[0-9]{{{digits}}}" if digits else ""
+    return f"^{day}{form_[0]}(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}{re.escape(form_[3:])}$"

@@ -1,0 +1,138 @@
+"""A declared import as Dagster sees it: `imports/<name>` with its checks.
+
+What deletes is said in the run's config and never in YAML, so that no schedule and no *Materialize all* can do it. The
+import itself is `job.py`'s.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import dagster as dg
+
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.imports.config import ImportConfig
+from ddb_assets.imports.options import JobOptions, Progress
+from ddb_assets.imports.report import ImportReport
+from ddb_assets.imports.run import prepare_import
+from ddb_assets.markdown import code
+from ddb_assets.orchestration.automation import RETRIES, explained_failure
+from ddb_assets.orchestration.pool import only_writer, write_pool
+from ddb_assets.progress import ProgressLog
+from ddb_assets.resources.aws import AWS
+
+NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "sample_equal"
+CHECKS = {
+    NO_REJECTS: "The table took every row, but for as many as are allowed.",
+    COUNTS: "Every row that was read was written, deleted, there before, superseded by a later row, or rejected.",
+    EQUAL: "The items that were read back are as they were written.",
+}
+COUNTED = ("rows", "rows_before", "written", "deleted", "existed", "superseded", "rejected", "requests", "retried")
+
+
+class ImportRefusedError(DdbAssetsError):
+    """The run's config does not allow what it asks for."""
+
+
+class ImportFailedError(DdbAssetsError):
+    """The import did not come to its end."""
+
+
+class ImportRunConfig(dg.Config):
+    """What can be said in the Launchpad. Nothing is written unless `write` says so, because *Materialize all* and
+    automation run this too. `delete` takes the files' keys out of the table, and needs `confirm`, the table's
+    name. `restart` begins again where an earlier run was not finished."""
+
+    write: bool = False
+    delete: bool = False
+    confirm: str = ""
+    restart: bool = False
+
+
+def import_asset(
+    name: str, table: str, source: str, config: ImportConfig, options: JobOptions, owners: list[str]
+) -> dg.AssetsDefinition:
+    """The asset of one declared import and its three checks."""
+    key = dg.AssetKey(["imports", name])
+
+    @dg.asset(
+        key=key,
+        group_name="imports",
+        kinds={"dynamodb"},
+        owners=owners,
+        description=f"The items of {code(source)} in DynamoDB table `{table}`.",
+        check_specs=[
+            dg.AssetCheckSpec(check, asset=key, description=said, blocking=True) for check, said in CHECKS.items()
+        ],
+        pool=write_pool(table),
+        retry_policy=RETRIES,
+    )
+    def imports(
+        context: dg.AssetExecutionContext, config: ImportRunConfig, aws: AWS
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        with explained_failure(), only_writer(context, table):
+            report = _run(context, config, aws)
+        yield dg.MaterializeResult(asset_key=key, metadata=_metadata(report), check_results=list(_checks(key, report)))
+
+    def _run(context: dg.AssetExecutionContext, run: ImportRunConfig, aws: AWS) -> ImportReport:
+        if not run.write:
+            raise ImportRefusedError(
+                f"nothing was written: this run writes into the DynamoDB table {table} only if its config says "
+                f"`write: true`. Materialize imports/{name} by itself and say so in the Launchpad"
+            )
+        wanted = config
+        if run.delete:
+            if run.confirm != table.rpartition("/")[2]:
+                raise ImportRefusedError(
+                    f"delete: true deletes items of {table}: say so with `confirm: {table.rpartition('/')[2]}` in the "
+                    "run's config"
+                )
+            wanted = config.model_copy(update={"mode": "delete"})
+        chosen = JobOptions(**{**asdict(options), "restart": run.restart})
+        log = ProgressLog(context.log.info)
+
+        def progress(now: Progress) -> None:
+            share = f" ({now.bytes_read / now.bytes_total:.0%} of the files)" if now.bytes_total else ""
+            log(lambda: f"{now.rows:,} rows read{share}, {now.totals.written:,} items written")
+
+        report = prepare_import(aws, table, source, wanted, chosen, on_progress=progress).run()
+        context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
+        if not report.complete:
+            raise ImportFailedError(f"{report.problem}; run it again to go on where it was")
+        return report
+
+    return imports
+
+
+def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
+    facts: dict[str, dg.MetadataValue] = {name: dg.MetadataValue.int(getattr(report, name)) for name in COUNTED}
+    facts |= {
+        "source": dg.MetadataValue.text(report.source),
+        "destination": dg.MetadataValue.text(report.table),
+        "format": dg.MetadataValue.text(report.format),
+        "wcu": dg.MetadataValue.float(report.consumed_wcu),
+        "seconds": dg.MetadataValue.float(round(report.seconds, 3)),
+        "throttles": dg.MetadataValue.json(report.throttles),
+    }
+    if report.types:
+        facts["types"] = dg.MetadataValue.json(report.types)
+    if report.only_in_table:
+        facts["only_in_table"] = dg.MetadataValue.int(report.only_in_table.count)
+        facts["only_in_table_sample"] = dg.MetadataValue.json(report.only_in_table.sample)
+    if report.exceptions:
+        facts["rejected_sample"] = dg.MetadataValue.json([asdict(reject) for reject in report.rejects])
+        facts["exceptions"] = dg.MetadataValue.path(report.exceptions)
+    return facts
+
+
+def _checks(key: dg.AssetKey, report: ImportReport) -> Iterator[dg.AssetCheckResult]:
+    rejected = report.rejected + report.rejected_before
+    ended = report.written + report.deleted + report.existed + report.superseded + report.rejected
+    verified = report.verified
+    read, different = (verified.read, verified.different) if verified else (0, [])
+    results: list[tuple[str, bool, dict[str, dg.MetadataValue | int]]] = [
+        (NO_REJECTS, not report.too_many_rejected, {"rejected": rejected}),
+        (COUNTS, ended == report.rows, {"rows": report.rows, "accounted_for": ended}),
+        (EQUAL, not different, {"compared": read, "different": dg.MetadataValue.json(different)}),
+    ]
+    for check, passed, facts in results:
+        yield dg.AssetCheckResult(passed=passed, asset_key=key, check_name=check, metadata=facts)

@@ -1,0 +1,91 @@
+"""What an `import.yaml` may say: how the files are read, and which attribute comes from where.
+
+Pure. What the rules do is `mapping.py`'s; how a job runs (rate, deadline) is not the file's but the caller's.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.imports.csv_rows import CsvFormat
+
+Format = Literal["csv", "jsonl", "parquet", "dynamodb-json"]
+Mode = Literal["put", "if-not-exists", "delete"]
+SOURCES = ("column", "template", "constant", "map", "list")
+
+
+def _null_type(value: object) -> object:
+    """YAML reads `NULL` without quotes as no value."""
+    return "NULL" if value is None else value
+
+
+Type = Annotated[Descriptor, BeforeValidator(_null_type)]
+
+
+class Rule(BaseModel):
+    """Where one attribute's value comes from. As plain text it is a column's name.
+
+    Exactly one of `column`, `template` ("${first} ${last}", "$$" for a dollar), `constant`, `map` (rules by name) and
+    `list` (rules). `type` is the attribute's; by default the value's own. `separator` divides a text into members of a
+    set or list. A row without a value for it gets `default`; with `required` and no default it is rejected.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: str | None = None
+    template: str | None = None
+    constant: Any = None
+    map: "dict[str, RuleText] | None" = None
+    list: "tuple[RuleText, ...] | None" = None
+    type: Annotated[Descriptor | None, BeforeValidator(_null_type)] = None
+    separator: Annotated[str, Field(min_length=1)] | None = None
+    required: bool = False
+    default: Any = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in SOURCES if name in self.model_fields_set]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(SOURCES)}; here are {', '.join(given) or 'none'}")
+        if self.type is not None and given[0] in {"map", "list"}:
+            raise ValueError(f"a {given[0]} has no other type: leave `type` out")
+        return self
+
+
+def _rule(value: object) -> object:
+    return {"column": value} if isinstance(value, str) else value
+
+
+RuleText = Annotated[Rule, BeforeValidator(_rule, json_schema_input_type=Rule | str)]
+
+
+class ImportConfig(BaseModel):
+    """One import. Empty, it takes every column as an attribute of the same name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Annotated[Format | None, Field(description="of the files; by default their names and first line say")] = (
+        None
+    )
+    csv: Annotated[CsvFormat, Field(description="delimiter, quote, columns, no_value, encoding")] = CsvFormat()
+    types: Annotated[
+        dict[str, Type], Field(description="per column; of a CSV column else what all its cells allow")
+    ] = {}
+    attributes: Annotated[
+        dict[str, RuleText], Field(description="per attribute: a column, template, constant, map or list")
+    ] = {}
+    rest: Annotated[
+        bool | None,
+        Field(description="whether columns that no rule uses become attributes too; by default without rules only"),
+    ] = None
+    exclude: Annotated[tuple[str, ...], Field(description="columns that never become attributes by themselves")] = ()
+    write_nulls: Annotated[
+        bool, Field(description="whether no value becomes an attribute of type NULL; by default there is no attribute")
+    ] = False
+    mode: Annotated[Mode, Field(description="put replaces items, if-not-exists does not, delete takes keys")] = "put"
+
+    @property
+    def takes_rest(self) -> bool:
+        """Whether columns without a rule become attributes."""
+        return not self.attributes if self.rest is None else self.rest

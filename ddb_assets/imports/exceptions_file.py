@@ -1,0 +1,125 @@
+"""The exceptions file: every row that is not in the table, with its reason, as JSON Lines; and the way back from it.
+
+The first line is a `Heading`. Every other has `fate` (rejected, or unprocessed when the job stopped before), `reason`,
+`file`, `line` and `number` in it, and the row as it was: `text`, or `row` by column. Mended, the file is read again by
+`--redrive`.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ddb_assets.bulk.outcome import Fate
+from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.imports.config import Format
+from ddb_assets.imports.csv_rows import CsvFormat, csv_record
+from ddb_assets.imports.json_rows import dynamodb_record, json_lines, plain_record
+from ddb_assets.imports.rows import BadRow, Row, SourceError, dump, original
+
+HEADING_BYTES = 16 << 20
+
+
+class Heading(BaseModel):
+    """The file's first line: what its rows need to be read again as they were."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str
+    format: Format
+    types: dict[str, Descriptor]
+
+
+class ExceptionsFile:
+    """Written as the job goes; made when the first row is. Thread-safe."""
+
+    def __init__(self, path: Path, heading: Heading) -> None:
+        self.path = path
+        self._heading = heading
+        self._file: BinaryIO | None = None
+        self._lock = threading.Lock()
+
+    def add(self, row: Row | BadRow, file: str, fate: Fate, reason: str) -> None:
+        """Writes one row."""
+        entry = {"fate": fate, "reason": reason, "file": file, "line": row.line, "number": row.number}
+        line = dump({**entry, **original(row)})
+        with self._lock:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("ab")
+                if not self._file.tell():
+                    self._file.write(dump(self._heading.model_dump()))
+            self._file.write(line)
+
+    def sync(self) -> None:
+        """Returns when all that was added is on the disk: a checkpoint may vouch for it."""
+        with self._lock:
+            if self._file is not None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """No more rows."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+
+def keep_settled(path: Path, settled: Mapping[str, int]) -> int:
+    """Of an earlier run's file, keeps the rejected rows before each input's settled position; returns how many.
+
+    All others will be read again. Nothing is kept of inputs that are not named.
+    """
+    if not path.exists():
+        return 0
+    kept = 0
+    new = path.with_name(f"{path.name}.new")
+    with path.open("rb") as lines, new.open("wb") as out:
+        out.write(next(lines, b""))
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break  # the end of a killed job's file: that row is not settled
+            entry = json.loads(line)
+            if entry["fate"] == "rejected" and entry["number"] < settled.get(entry["file"], 0):
+                out.write(line)
+                kept += 1
+    new.replace(path)
+    if not kept:
+        path.unlink()
+    return kept
+
+
+def read_heading(stream: BinaryIO, uri: str) -> Heading:
+    """Raises SourceError when it is no exceptions file."""
+    try:
+        return Heading.model_validate_json(stream.readline(HEADING_BYTES))
+    except ValidationError as error:
+        raise SourceError(
+            f"{uri}:1: no exceptions file of an import, whose first line has its format and types"
+        ) from error
+
+
+def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> Iterator[Row | BadRow]:
+    """The rows of an exceptions file that was mended. Raises SourceError for a line that is none of ours."""
+    read_heading(stream, uri)
+    for number, line, data in json_lines(stream, uri, first_line=2):
+        try:
+            entry: dict[str, Any] = json.loads(data)
+            if isinstance(entry.get("row"), dict):
+                yield Row(number, line, entry["row"])
+                continue
+            text = entry["text"]
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise SourceError(f"{uri}:{line}: no line of an exceptions file, which has `row` or `text`") from error
+        if format_ == "csv":
+            yield csv_record(str(text), tuple(entry.get("columns") or ()), number, line, csv)
+        else:
+            record: Callable[[str, int, int], Row | BadRow] = (
+                dynamodb_record if format_ == "dynamodb-json" else plain_record
+            )
+            yield record(str(text), number, line)

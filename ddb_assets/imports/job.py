@@ -1,0 +1,300 @@
+"""An import from beginning to end: rows into items, items into the table, and an account of every row.
+
+What is read is `source.py`'s, what becomes of a row `mapping.py`'s, the writing `writer.py`'s. The job keeps the checkpoint
+and the exceptions file, counts, and stops when it must; it never asks anybody anything.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.bulk.checkpoint import Checkpoint, Watermark
+from ddb_assets.bulk.lock import only_run
+from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
+from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
+from ddb_assets.bulk.rate import WriteRate
+from ddb_assets.bulk.target import Target
+from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.imports.afterwards import Afterwards, look_back
+from ddb_assets.imports.column_types import ColumnTypes
+from ddb_assets.imports.config import ImportConfig
+from ddb_assets.imports.dry_run import DryWriter
+from ddb_assets.imports.exceptions_file import ExceptionsFile, Heading, keep_settled
+from ddb_assets.imports.key_set import KeySet
+from ddb_assets.imports.mapping import ItemMapping
+from ddb_assets.imports.new_table import NewTableWriter
+from ddb_assets.imports.options import JobOptions, Progress
+from ddb_assets.imports.progress import ImportProgress, Types
+from ddb_assets.imports.rejects import Rejects
+from ddb_assets.imports.report import ImportReport, counted
+from ddb_assets.imports.rows import BadRow, Row, SourceError
+from ddb_assets.imports.source import Input, Source
+from ddb_assets.imports.verify import Sample
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SAVE_SECONDS = 2.0
+TELL_SECONDS = 0.2
+MAX_AHEAD = 200_000  # rows remembered behind one that is not written yet
+
+
+class _Place(NamedTuple):
+    """An operation's token: the row it came from, for the checkpoint and the exceptions file."""
+
+    watermark: Watermark
+    row: Row
+    uri: str
+
+
+class ImportJob:
+    """One import into one table. `folder` is where checkpoint and exceptions file are kept, `on_progress` is told often.
+
+    With `new_table` the table is made by the import; such a job begins at the beginning each time.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        storage: Storage,
+        target: Target,
+        source: Source,
+        config: ImportConfig,
+        *,
+        folder: Path,
+        options: JobOptions | None = None,
+        exceptions: Path | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        new_table: NewTableWriter | None = None,
+    ) -> None:
+        self._client, self._storage, self._target, self._source = client, storage, target, source
+        self._config = config
+        self._options = options or JobOptions()
+        self._on_progress = on_progress
+        self._new_table = new_table
+        job = hashlib.sha256(
+            "\n".join([target.arn, source.uri, str(source.redriven), config.model_dump_json()]).encode()
+        ).hexdigest()[:12]
+        self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", job)
+        self._exceptions_path = exceptions or folder / f"{target.name}-{job}.exceptions.jsonl"
+        self._done = ImportProgress(self.checkpoint, source)
+        self._keys = KeySet() if self._options.report_extra else None
+        self._stopped = threading.Event()
+        self._progress = Progress(sum(file.size for file in source.inputs))
+        self._sample = Sample(0 if self._options.dry_run else self._options.verify)
+        if any(Path(file.uri).absolute() == self._exceptions_path.absolute() for file in source.inputs):
+            raise SourceError(f"the rows of {source.uri} cannot be rejected into the same file: give another one")
+        self._interrupted: str | None = None
+        self._exceptions: ExceptionsFile | None = None
+        self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
+        self._writer: BulkWriter | DryWriter | NewTableWriter = DryWriter()
+
+    def interrupt(self, reason: str) -> None:
+        """Ends the job in order: what is in flight is finished, the checkpoint saved. A signal handler may call it."""
+        self._interrupted = reason
+        self._stopped.set()
+        self._writer.stop(reason)
+
+    def run(self) -> ImportReport:
+        """The account of the job; `problem` says why it failed, if it did. Raises what is wrong before the first write.
+
+        That is: MappingError, SourceError, CheckpointError; LockError while another process runs the same job.
+        """
+        if self._options.dry_run:
+            return self._run()
+        with only_run(self.checkpoint.path.with_suffix(".lock"), "import"):
+            return self._run()
+
+    def _run(self) -> ImportReport:
+        began = time.monotonic()
+        options = self._options
+        if not (options.dry_run or options.restart or self._new_table):
+            self._done.resume()
+        types = self._types() if self._done.types is None else self._done.types
+        exact = self._source.format == "dynamodb-json"
+        mapping = ItemMapping(self._config, self._target.key, types, exact=exact)
+        self._start(types)
+        complete = False
+        try:
+            problem = self._go_through(mapping, types)
+            complete = problem is None
+        finally:
+            self._finish(types, complete=complete)
+        rejects = self._rejects.problem()
+        found = self._look_back() if complete else Afterwards(problem=problem)
+        path = self._exceptions_path
+        return ImportReport(
+            source=self._source.uri,
+            table=self._target.name,
+            format=self._source.format,
+            mode=self._config.mode,
+            dry_run=options.dry_run,
+            rows_before=sum(self._done.settled.values()),
+            rejected_before=self._rejects.before,
+            rows=self._progress.rows,
+            rejected=self._rejects.count,
+            seconds=time.monotonic() - began,
+            types=dict(types),
+            exceptions=str(path) if path.exists() and not options.dry_run else None,
+            rejects=self._rejects.sample,
+            verified=found.verified,
+            only_in_table=found.only_in_table,
+            expected_seconds=(self._writer.seconds_at(self._rate()) if isinstance(self._writer, DryWriter) else None),
+            complete=complete,
+            too_many_rejected=rejects is not None,
+            problem=found.problem or rejects,
+            **counted(self._writer.totals),
+        )
+
+    def _look_back(self) -> Afterwards:
+        options = self._options
+        sample = self._sample if options.verify and not options.dry_run else None
+        return look_back(self._client, self._target, sample, self._keys, self._stopped, options.deadline)
+
+    def _rate(self) -> WriteRate:
+        return WriteRate(self._target, max_wcu=self._options.max_wcu, share=self._options.share)
+
+    def _start(self, types: Types) -> None:
+        """Opens what is written to."""
+        options = self._options
+        if options.dry_run:
+            return
+        before = keep_settled(self._exceptions_path, self._done.settled)
+        heading = Heading(table=self._target.name, format=self._source.format, types=types)
+        self._exceptions = ExceptionsFile(self._exceptions_path, heading)
+        self._rejects = Rejects(self._exceptions, options.max_rejects, before, self.interrupt)
+        self._writer = self._new_table or BulkWriter(
+            self._client,
+            self._target,
+            rate=self._rate(),
+            in_flight=options.in_flight,
+            deadline=options.deadline,
+            on_unwritten=self._on_unwritten,
+            on_settled=self._on_settled,
+        )
+
+    def _types(self) -> Types:
+        """Of CSV columns, from a first reading of everything."""
+        if self._source.redriven:
+            return self._source.redriven.types
+        if self._source.format != "csv":
+            return {}
+        found = ColumnTypes()
+        for file in self._source.inputs:
+            found.see(self._checked(self._source.rows(self._storage, file, self._config, lambda _: None)))
+        return dict(found.types)
+
+    def _checked(self, rows: Iterator[Row | BadRow]) -> Iterator[Row | BadRow]:
+        for row in rows:
+            if self._interrupted:
+                raise WriterStoppedError(self._interrupted)
+            yield row
+
+    def _go_through(self, mapping: ItemMapping, types: Types) -> str | None:
+        """Every row of every file; a problem that ended it early."""
+        saved = told = time.monotonic()
+        try:
+            for file in self._source.inputs:
+                watermark = self._done.watermarks[file.uri]
+                first = watermark.position
+                rows = 0
+                for row in self._checked(self._source.rows(self._storage, file, self._config, self._count_bytes)):
+                    rows = row.number + 1
+                    if row.number < first:
+                        self._see_again(row, file, watermark, mapping)
+                        continue
+                    self._take(row, file, watermark, mapping)
+                    self._progress.rows += 1  # not before: one that a stopped writer did not accept is not read
+                    now = time.monotonic()
+                    if now - told > TELL_SECONDS:
+                        self._tell()
+                        told = now
+                    if now - saved > SAVE_SECONDS:
+                        self._save(types)
+                        saved = now
+                        if watermark.ahead > MAX_AHEAD:
+                            self._writer.flush()
+                self._done.ended(file.uri, rows)
+            self._writer.close()
+        except DdbAssetsError as error:
+            return str(error)
+        totals = self._writer.totals
+        ended = totals.written + totals.deleted + totals.existed + totals.superseded + self._rejects.count
+        if ended != self._progress.rows:
+            raise AssertionError(f"{self._progress.rows} rows were read, but {ended} accounted for")
+        return None
+
+    def _take(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
+        if isinstance(row, BadRow):
+            self._rejects.reject(row, file.uri, row.reason)
+            watermark.settle([row.number])
+            return
+        try:
+            operation = self._operation(row, _Place(watermark, row, file.uri), mapping)
+        except RejectedItemError as error:
+            self._rejects.reject(row, file.uri, str(error))
+            watermark.settle([row.number])
+            return
+        self._sample.see(operation)
+        self._writer.write(operation)
+        if self._keys is not None:
+            self._keys.add(operation.key)
+
+    def _see_again(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
+        """A row that an earlier run settled: only its key counts, and only if it is asked what else the table has."""
+        if self._keys is not None and isinstance(row, Row):
+            with suppress(RejectedItemError):
+                self._keys.add(self._operation(row, _Place(watermark, row, file.uri), mapping).key)
+
+    def _operation(self, row: Row, place: _Place, mapping: ItemMapping) -> Operation:
+        item: dict[str, Any] = mapping.item(row.cells)
+        if row.deleted and self._config.mode == "if-not-exists":
+            raise RejectedItemError("the row deletes an item, which the mode if-not-exists never does")
+        if self._config.mode == "delete" or row.deleted:
+            return delete(self._target, item, place)
+        return put(self._target, item, place, if_absent=self._config.mode == "if-not-exists")
+
+    def _on_unwritten(self, unwritten: Unwritten) -> None:
+        place: Any = unwritten.operation.token
+        self._sample.forget(unwritten.operation)
+        tell = self._rejects.reject if unwritten.fate == "rejected" else self._rejects.unprocessed
+        tell(place.row, place.uri, unwritten.reason)
+
+    def _on_settled(self, tokens: Sequence[Any]) -> None:
+        for token in tokens:
+            token.watermark.settle([token.row.number])
+
+    def _finish(self, types: Types, *, complete: bool) -> None:
+        """Closes everything, also after an error, and leaves behind what a resumed job needs."""
+        if self._exceptions is None:
+            return
+        if complete:
+            self._done.remove()
+        else:
+            with suppress(WriterStoppedError):  # the caller knows
+                self._writer.stop("the job has ended")
+                self._writer.close()
+            self._save(types)
+        self._exceptions.close()
+        self._tell()
+
+    def _save(self, types: Types) -> None:
+        if self._exceptions is None or self._new_table:
+            return
+        positions = self._done.positions()
+        self._exceptions.sync()  # after the positions were taken, which vouch for what is in it
+        self._done.save(positions, types)
+
+    def _count_bytes(self, count: int) -> None:
+        self._progress.bytes_read += count
+
+    def _tell(self) -> None:
+        if self._on_progress:
+            self._progress.totals = self._writer.totals
+            self._on_progress(self._progress)

@@ -1,0 +1,123 @@
+"""Files with one JSON object a line as rows: plain JSON, or DynamoDB JSON as exports have it.
+
+Facts: DynamoDB Developer Guide, "DynamoDB table export output format" (`{"Item": …}`; incremental: Metadata, Keys and
+images, a delete has no NewImage). Numbers never pass through a float.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from ddb_assets.exports.data_file import MAX_LINE_BYTES
+from ddb_assets.flatten.record import IMAGES, full_change, incremental_change, load_line
+from ddb_assets.imports.rows import BadRow, Cell, Row, SourceError
+
+INCREMENTAL = {"Metadata", "Keys"}
+
+
+class _Number(str):
+    """A number as it stands in the file."""
+
+    __slots__ = ()
+
+
+def json_lines(stream: BinaryIO, uri: str, first_line: int = 1) -> Iterator[tuple[int, int, bytes]]:
+    """Number, line and text of every line that is not blank. Raises SourceError for a line without end."""
+    number = 0
+    line = first_line - 1
+    while text := stream.readline(MAX_LINE_BYTES + 1):
+        line += 1
+        if len(text) > MAX_LINE_BYTES:
+            raise SourceError(
+                f"{uri}:{line}: a line of more than {MAX_LINE_BYTES} bytes: this is not a JSON Lines file"
+            )
+        if text := text.strip():
+            yield number, line, text
+            number += 1
+
+
+def json_rows(stream: BinaryIO, uri: str, record: Callable[[str, int, int], Row | BadRow]) -> Iterator[Row | BadRow]:
+    """The file's lines, each read by `plain_record` or `dynamodb_record`."""
+    for number, line, data in json_lines(stream, uri):
+        text = data.decode(errors="surrogateescape")
+        yield (
+            record(text, number, line)
+            if text.isprintable() or _is_text(text)
+            else BadRow(number, line, text, "the line is no UTF-8 text")
+        )
+
+
+def _is_text(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def dynamodb_record(text: str, number: int, line: int) -> Row | BadRow:
+    """A line of a full or of an incremental export."""
+    try:
+        loaded = load_line(text)
+        change = incremental_change(loaded) if loaded.keys() >= INCREMENTAL else full_change(loaded, 0)
+        if unknown := loaded.keys() - {"Item", "Metadata", *IMAGES}:  # what is imported must be all of the line
+            return BadRow(number, line, text, f"unknown members: {', '.join(sorted(unknown))}")
+        if change.image is None:
+            return Row(number, line, change.keys or {}, text, deleted=True)
+        return Row(number, line, change.image or {}, text)
+    except RecursionError:
+        return BadRow(number, line, text, "nested too deeply")
+    except ValueError as error:
+        return BadRow(number, line, text, str(error))
+
+
+def plain_record(text: str, number: int, line: int) -> Row | BadRow:
+    """A JSON object: strings, numbers, booleans, null, arrays and objects become S, N, BOOL, NULL, L and M."""
+    try:
+        loaded = _decode(text)
+        if not isinstance(loaded, dict):
+            return BadRow(number, line, text, f"expected an object, found {type(loaded).__name__}")
+        cells: dict[str, Cell] = {
+            name: None if value is None else attribute_value(value) for name, value in loaded.items()
+        }
+        return Row(number, line, cells, text)
+    except (ValueError, RecursionError) as error:
+        return BadRow(number, line, text, f"not JSON: {error}")
+
+
+def attribute_value(value: Any) -> dict[str, Any]:
+    """A value of `parse_json` in DynamoDB JSON."""
+    match value:
+        case _Number():
+            return {"N": str(value)}
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case None:
+            return {"NULL": True}
+        case list():
+            return {"L": [attribute_value(member) for member in value]}
+        case _:
+            return {"M": {name: attribute_value(member) for name, member in value.items()}}
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """Any JSON text in DynamoDB JSON. Raises ValueError."""
+    try:
+        return attribute_value(_decode(text))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
+        raise ValueError(f"the name {twice!r} stands twice in one object")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
+_decode = json.JSONDecoder(
+    parse_float=_Number, parse_int=_Number, parse_constant=_refuse, object_pairs_hook=_unique
+).decode

@@ -1,0 +1,170 @@
+"""Makes items of rows by the rules of an `ImportConfig`.
+
+Pure. Whether DynamoDB takes an item is checked afterwards (`operation.py`); here only what the rules demand is.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from ddb_assets.bulk.operation import RejectedItemError
+from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.dynamodb.item import Item, KeyAttribute
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.imports.attribute_text import ConversionError, Value, as_type
+from ddb_assets.imports.config import ImportConfig, Rule
+from ddb_assets.imports.json_rows import parse_json
+from ddb_assets.imports.rows import Cell
+
+Cells = Mapping[str, Cell]
+_FIELD = re.compile(r"\$(?:\$|\{([^}]*)\})")
+
+
+class MappingError(DdbAssetsError):
+    """The rules cannot make items of these columns for this table."""
+
+
+def used_columns(rule: Rule) -> set[str]:
+    """The columns that a rule reads."""
+    if rule.column is not None:
+        return {rule.column}
+    if rule.template is not None:
+        return {match[1] for match in _FIELD.finditer(rule.template) if match[1] is not None}
+    return set().union(*map(used_columns, [*(rule.map or {}).values(), *(rule.list or ())]))
+
+
+class ItemMapping:
+    """`types` of columns are declared or, for CSV, inferred ones; key attributes have the table's.
+
+    `exact`: the cells are whole attributes, which change only by a rule, and a key of another type is not converted.
+
+    Raises MappingError when a key attribute cannot come about.
+    """
+
+    def __init__(
+        self,
+        config: ImportConfig,
+        key: Iterable[KeyAttribute],
+        types: Mapping[str, Descriptor] | None = None,
+        *,
+        exact: bool = False,
+    ) -> None:
+        key_types = {attribute.name: attribute.type for attribute in key}
+        known: Any = {**(types or {}), **config.types, **({} if exact else key_types)}
+        self._types: dict[str, Descriptor] = known
+        self._nulls: Value | None = {"NULL": True} if config.write_nulls else None
+        self._rules = {
+            name: self._compiled(rule, name, key_types.get(name)) for name, rule in config.attributes.items()
+        }
+        self._takes_rest = config.takes_rest
+        self._used = set().union(*map(used_columns, config.attributes.values()), config.exclude, config.attributes)
+        missing = [name for name in key_types if name not in config.attributes]
+        if missing and (not self._takes_rest or set(missing) & set(config.exclude)):
+            raise MappingError(f"no rule in `attributes` makes the key attribute {missing[0]!r}: add one")
+        self._untouched = exact and self._takes_rest and not self._types and not self._used
+
+    def item(self, cells: Cells) -> Item:
+        """Raises RejectedItemError naming the attribute that cannot be made."""
+        if self._untouched:
+            return dict(cells)
+        item: Item = {}
+        for name, rule in self._rules.items():
+            value = rule(cells)
+            if value is not None:
+                item[name] = value
+        if self._takes_rest:
+            for name, cell in cells.items():
+                if name not in self._used:
+                    value = self._nulls if cell is None else _converted(cell, self._types.get(name), None, name)
+                    if value is not None:
+                        item[name] = value
+        return item
+
+    def _compiled(self, rule: Rule, name: str, key_type: str | None) -> Callable[[Cells], Value | None]:
+        """The rule as a function of a row; None is no attribute."""
+        make = self._source(rule, name, key_type)
+        default = None if rule.default is None else _constant(rule.default, rule.type, name)
+
+        def value(cells: Cells) -> Value | None:
+            found = make(cells)
+            if found is not None:
+                return found
+            if default is not None:
+                return default
+            if rule.required:
+                raise RejectedItemError(f"{name}: there is no value, and the rule says `required`")
+            return self._nulls
+
+        return value
+
+    def _source(self, rule: Rule, name: str, key_type: str | None) -> Callable[[Cells], Value | None]:
+        if rule.map is not None:
+            members = {k: self._compiled(inner, f"{name}.{k}", None) for k, inner in rule.map.items()}
+            return lambda cells: {"M": {k: v for k, make in members.items() if (v := make(cells)) is not None}}
+        if rule.list is not None:
+            makes = [self._compiled(inner, f"{name}[{i}]", None) for i, inner in enumerate(rule.list)]
+            return lambda cells: {"L": [v for make in makes if (v := make(cells)) is not None]}
+        type_: Any = rule.type or key_type
+        if rule.template is not None:
+            return _template(rule.template, type_, rule.separator, name)
+        if rule.column is None:
+            constant = _constant(rule.constant, type_, name)
+            return lambda _: constant
+        column, column_type = rule.column, type_ or self._types.get(rule.column)
+
+        def from_column(cells: Cells) -> Value | None:
+            cell = cells.get(column)
+            return None if cell is None else _converted(cell, column_type, rule.separator, name)
+
+        return from_column
+
+
+def _template(
+    template: str, type_: Descriptor | None, separator: str | None, name: str
+) -> Callable[[Cells], Value | None]:
+    def filled(cells: Cells) -> Value | None:
+        try:
+            text = _FIELD.sub(lambda match: "$" if match[1] is None else _text(cells.get(match[1]), name), template)
+        except _NoValueError:
+            return None
+        return _converted(text, type_, separator, name)
+
+    return filled
+
+
+class _NoValueError(Exception):
+    """A column that a template names has no value in this row: then the template has none."""
+
+
+def _text(cell: Cell, name: str) -> str:
+    if cell is None:
+        raise _NoValueError
+    text: str = _converted(cell, "S", None, name)["S"]
+    return text
+
+
+def _converted(cell: Cell, type_: Descriptor | None, separator: str | None, name: str) -> Value:
+    try:
+        return as_type(cell, type_, separator)
+    except ConversionError as error:
+        raise RejectedItemError(f"{name}: {error}") from None
+
+
+def _constant(value: object, type_: Descriptor | None, name: str) -> Value:
+    """A value of the YAML file. Raises MappingError when it cannot be of the type."""
+    try:
+        found = parse_json(orjson.dumps(value, default=_exact).decode())
+        if type_ == "NULL":
+            return {"NULL": True}
+        return as_type(found, type_)
+    except (ConversionError, ValueError, TypeError) as error:
+        raise MappingError(f"attribute {name!r}: {value!r} cannot be of type {type_}: {error}") from error
+
+
+def _exact(value: object) -> object:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    return str(value)  # dates, which YAML has and DynamoDB has not

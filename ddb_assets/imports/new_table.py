@@ -1,0 +1,203 @@
+"""A writer into a table that does not exist yet: items are staged on S3, and DynamoDB's ImportTable makes the table of them.
+
+It costs no WCUs and takes any rate. Items are staged as DynamoDB JSON, so every type survives; `close` returns when the
+table is there. Facts: API reference, ImportTable and DescribeImport; Developer Guide, "DynamoDB data import from Amazon S3"
+(of two items with one key either may win; items that are refused are only logged, and the import then ends FAILED).
+"""
+
+import gzip
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
+from ddb_assets.aws.storage import Storage, join, split_s3
+from ddb_assets.bulk.operation import Operation
+from ddb_assets.bulk.outcome import Stop, Totals, WriterStoppedError
+from ddb_assets.bulk.target import Target, TargetError
+from ddb_assets.imports.import_log import logged_errors
+from ddb_assets.imports.key_set import KeySet
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+PART_BYTES = 256 << 20  # of JSON in one object; ImportTable reads objects side by side
+POLL_SECONDS = 5.0
+UNANSWERED_SECONDS = 600.0  # for which it may be unknown how the import is doing
+ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
+
+
+def planned(name: str, key: Sequence[tuple[str, str]]) -> Target:
+    """The table that is to be: on demand, with this key, (attribute, S | N | B) each."""
+    kinds = ("HASH", "RANGE")
+    return Target.of(
+        {
+            "TableName": name,
+            "TableArn": name,
+            "TableStatus": "ACTIVE",
+            "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
+            "KeySchema": [{"AttributeName": n, "KeyType": k} for (n, _), k in zip(key, kinds, strict=False)],
+            "AttributeDefinitions": [{"AttributeName": n, "AttributeType": t} for n, t in key],
+        }
+    )
+
+
+def check_absent(client: "DynamoDBClient", name: str) -> None:
+    """Raises TargetError when there is such a table."""
+    try:
+        with explained("dynamodb:DescribeTable", name):
+            client.describe_table(TableName=name)
+    except AwsError as error:
+        if error.code == "ResourceNotFoundException":
+            return
+        raise
+    raise TargetError(f"table {name} exists already: leave --new-table out to write into it")
+
+
+class NewTableWriter:
+    """Has the methods of `BulkWriter` that a job uses. `staging` is a folder on S3; what is staged is deleted when AWS has
+    read it. `logs` makes a client for CloudWatch Logs.
+
+    Memory is 8 bytes an item, by which two items with one key are found.
+    """
+
+    def __init__(
+        self, client: "DynamoDBClient", storage: Storage, target: Target, staging: str, logs: Callable[[], Any]
+    ) -> None:
+        self.totals = Totals()
+        self._client = client
+        self._storage = storage
+        self._logs = logs
+        self._target = target
+        self._folder = join(staging, f"{target.name}-{uuid.uuid4().hex}")
+        self._staged: list[str] = []
+        self._stop = Stop()
+        self._keys = KeySet()
+        self._items = 0
+        self._temporary = tempfile.TemporaryDirectory(prefix="ddb_assets-")
+        self._part: BinaryIO | None = None
+        self._part_bytes = 0
+
+    def write(self, operation: Operation) -> None:
+        """Stages an item. Raises WriterStoppedError for anything but a put."""
+        self._stop.check()
+        if operation.kind != "put":
+            self.stop(f"a new table can only be made of items, and here is a {operation.kind}: leave --new-table out")
+            self._stop.check()
+        if self._part is None:
+            self._part = cast("BinaryIO", gzip.open(self._part_path, "wb", compresslevel=1))  # noqa: SIM115 -- `flush` or `close` closes it
+        self._part.write(b'{"Item":%b}\n' % operation.body)
+        self._part_bytes += len(operation.body)
+        self._items += 1
+        self._keys.add(operation.key)
+        if self._part_bytes >= PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Uploads the part that was begun."""
+        self._stop.check()
+        if self._part is None:
+            return
+        self._part.close()
+        self._part, self._part_bytes = None, 0
+        uri = join(self._folder, f"{len(self._staged):06}.json.gz")
+        self._storage.upload(self._part_path, uri)
+        self._staged.append(uri)
+
+    def close(self) -> Totals:
+        """Has the table made and waits for it. Raises WriterStoppedError, which explains what is there when it failed."""
+        try:
+            self.flush()
+            self._check_keys()
+            if self._staged:
+                self._import()
+        except BaseException:
+            self.totals.unprocessed = self._items - self.totals.written
+            raise
+        finally:
+            if self._part is not None:
+                self._part.close()
+                self._part = None
+            self._storage.delete(self._staged)
+            self._staged = []
+            self._temporary.cleanup()
+        return self.totals
+
+    def stop(self, reason: str) -> None:
+        """Takes nothing more."""
+        self._stop.set(WriterStoppedError(reason))
+
+    @property
+    def _part_path(self) -> Path:
+        return Path(self._temporary.name, "part.json.gz")
+
+    def _check_keys(self) -> None:
+        if twice := self._keys.repeated():
+            self._fail(
+                f"{twice:,} items have a key that another one has, and DynamoDB would keep either of them: make the table "
+                "and import into it, where the last one wins"
+            )
+
+    def _import(self) -> None:
+        bucket, prefix = split_s3(self._folder)
+        key = self._target.key
+        kinds = ("HASH", "RANGE")
+        parameters: Any = {
+            "TableName": self._target.name,
+            "KeySchema": [{"AttributeName": a.name, "KeyType": k} for a, k in zip(key, kinds, strict=False)],
+            "AttributeDefinitions": [{"AttributeName": a.name, "AttributeType": a.type} for a in key],
+            "BillingMode": "PAY_PER_REQUEST",
+        }
+        with explained("dynamodb:ImportTable", self._target.name):
+            found: Any = self._client.import_table(
+                ClientToken=self._folder[-32:],
+                S3BucketSource={"S3Bucket": bucket, "S3KeyPrefix": f"{prefix}/"},
+                InputFormat="DYNAMODB_JSON",
+                InputCompressionType="GZIP",
+                TableCreationParameters=parameters,
+            )["ImportTableDescription"]
+        arn = found["ImportArn"]
+        staged, self._staged = self._staged, []  # AWS reads them until the import has ended
+        found = self._waited_for(arn, found)
+        self._staged = staged
+        self._judge(arn, found)
+
+    def _waited_for(self, arn: str, found: Any) -> Any:
+        """The import's description when it has ended. An answer that does not come is asked for again."""
+        answered = time.monotonic()
+        goes_on = f"AWS goes on with the import {arn}, its files are in {self._folder}: delete them when it has ended"
+        while found["ImportStatus"] not in ENDED:
+            if self._stop.event.wait(POLL_SECONDS):
+                self._fail(f"{self._stop.error}; {goes_on}")
+            try:
+                with explained("dynamodb:DescribeImport", arn):
+                    found = self._client.describe_import(ImportArn=arn)["ImportTableDescription"]
+                answered = time.monotonic()
+            except AwsError as error:
+                if not isinstance(error, AwsUnavailableError) or time.monotonic() - answered > UNANSWERED_SECONDS:
+                    self._fail(f"{error}; {goes_on}")
+        return found
+
+    def _judge(self, arn: str, found: Any) -> None:
+        """A FAILED import has most often made the table, with all items but a few."""
+        imported, errors = found.get("ImportedItemCount", 0), found.get("ErrorCount", 0)
+        self.totals.written = imported
+        if found["ImportStatus"] == "COMPLETED" and imported == self._items and not errors:
+            return
+        why = ": ".join(filter(None, (found.get("FailureCode"), found.get("FailureMessage")))) or "no reason given"
+        there = (
+            f"the table exists, with {imported:,} of {self._items:,} items: import into it, without --new-table, to add "
+            "the rest, or delete it"
+            if imported
+            else "no item was imported: if there is a table now, delete it"
+        )
+        logged = f". Of {errors:,} errors: {logged_errors(self._logs(), arn)}" if errors else ""
+        self._fail(f"the import {arn} ended {found['ImportStatus']} ({why}); {there}{logged}")
+
+    def _fail(self, reason: str) -> None:
+        self._stop = Stop()
+        self._stop.set(WriterStoppedError(reason))
+        self._stop.check()

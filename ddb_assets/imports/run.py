@@ -1,0 +1,66 @@
+"""Makes an `ImportJob` of names: the table is asked what it is like, the files are found. For the command and the asset."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddb_assets.aws.errors import explained
+from ddb_assets.aws.storage import Storage, is_s3
+from ddb_assets.bulk.target import Target
+from ddb_assets.bulk.transport import WRITER_CLIENT
+from ddb_assets.imports.config import ImportConfig
+from ddb_assets.imports.job import ImportJob
+from ddb_assets.imports.new_table import NewTableWriter, check_absent, planned
+from ddb_assets.imports.options import JobOptions, Progress
+from ddb_assets.imports.source import open_source
+from ddb_assets.resources.aws import AWS
+from ddb_assets.settings import state_folder
+
+
+@dataclass(frozen=True)
+class NewTable:
+    """A table that the import is to make: its key, (attribute, S | N | B) each, and the S3 folder to stage items in."""
+
+    key: tuple[tuple[str, str], ...]
+    staging: str
+
+
+def prepare_import(
+    aws: AWS,
+    table: str,
+    source: str,
+    config: ImportConfig,
+    options: JobOptions,
+    *,
+    redrive: bool = False,
+    exceptions: Path | None = None,
+    on_progress: Callable[[Progress], object] | None = None,
+    new_table: NewTable | None = None,
+) -> ImportJob:
+    """`table` is a name or an ARN, `source` a URI, with `redrive` an exceptions file's.
+
+    Checkpoint and exceptions file are kept in the state folder. Raises AwsError, TargetError and SourceError.
+    """
+    client = aws.dynamodb(table, WRITER_CLIENT)
+    storage = aws.storage() if new_table or is_s3(source) else Storage()
+    writer = None
+    if new_table is None:
+        with explained("dynamodb:DescribeTable", table):
+            target = Target.of(client.describe_table(TableName=table)["Table"], table)
+        target.check_active()
+    else:
+        check_absent(client, table)
+        target = planned(table, new_table.key)
+        writer = NewTableWriter(client, storage, target, new_table.staging, aws.logs)
+    return ImportJob(
+        client,
+        storage,
+        target,
+        open_source(storage, source, config, redrive=redrive),
+        config,
+        folder=state_folder() / "imports",
+        options=options,
+        exceptions=exceptions,
+        on_progress=on_progress,
+        new_table=writer,
+    )

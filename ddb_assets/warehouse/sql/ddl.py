@@ -1,0 +1,178 @@
+"""DDL of tables and views: columns, distribution and sort keys, and comments.
+
+Pure text in Redshift's dialect, like `statements.py`, which has the statements on rows. `evolution.py` decides which columns a
+table gets and when, `views.py` when a view is created. No PRIMARY KEY: Redshift relies on it without enforcing it.
+Facts: Redshift Database Developer Guide, CREATE TABLE, CREATE VIEW, ALTER TABLE, COMMENT; "Creating a temporary staging
+table": joins are local when both tables are distributed by the same key.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Column, Relation
+from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.dynamodb.attribute_value import format_path
+from ddb_assets.warehouse.protocol import Keys
+from ddb_assets.warehouse.sql.conversion import staged
+from ddb_assets.warehouse.sql.statements import DELETED_AT, STALE_SINCE, Statement, Table, literal, quoted
+
+MAX_COMMENT = 1000  # characters; an attribute's name can be 64 KB long
+_HIDDEN = {"_ddb_version", "_ddb_extra", DELETED_AT, STALE_SINCE}
+_BOOKKEEPING = {
+    "version": "when the item was last written, in microseconds since 1970 UTC",
+    "extra": "values that fitted no column, as JSON by path",
+    "index": "place in the list, from 0",
+}
+_DISTRIBUTES = {"BIGINT", "DECIMAL", "VARCHAR"}  # key types whose values spread rows; the guide says nothing of VARBYTE
+
+
+@dataclass(frozen=True)
+class Design:
+    """A table's distribution and sort keys, compression and comments; only Redshift and people use them.
+
+    `diststyle` is KEY, EVEN, ALL or AUTO, `distkey` the column for KEY. `encode` and `comments` are by column and may name
+    columns that the table does not have yet.
+    """
+
+    diststyle: str = "AUTO"
+    distkey: str = ""
+    sortkey: tuple[str, ...] = ()
+    encode: Mapping[str, str] = field(default_factory=dict)
+    comments: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
+
+
+def design(
+    keys: Sequence[Column],
+    columns: Collection[str],
+    options: WarehouseOptions,
+    comments: Mapping[str, str],
+    about: str,
+) -> Design:
+    """The design of a table with these columns. All rows of an item are on one slice, whatever table they are in."""
+    by_key = bool(options.diststyle == "key" and keys and SqlType.parse(keys[0].type).name in _DISTRIBUTES)
+    return Design(
+        diststyle="KEY" if by_key else "AUTO" if options.diststyle == "key" else options.diststyle.upper(),
+        distkey=keys[0].name if by_key else "",
+        sortkey=tuple(name for name in options.sortkey if name in columns),
+        encode=options.encode,
+        comments=comments,
+        about=about,
+    )
+
+
+def comments(relation: Relation) -> dict[str, str]:
+    """What each column of a relation's table holds: the path in DynamoDB, of a child's own columns from the item on."""
+    found = {
+        DELETED_AT: "when the item was deleted, UTC; NULL while it is there",
+        STALE_SINCE: "since when the row may be older than the item, which could not be read, UTC; NULL for other rows",
+    }
+    for column in relation.columns:
+        within = (*relation.path, None) if relation.path and column.role == "value" else ()
+        found[column.name] = _BOOKKEEPING.get(column.role) or format_path((*within, *column.path))
+    return found
+
+
+def create_schema(schema: str) -> Statement:
+    """Creates the schema. Needs CREATE on the database even if the schema exists, so check that first."""
+    return Statement(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+
+
+def create_table(table: Table, types: Mapping[str, SqlType], design: Design) -> list[Statement]:
+    """Creates the table, if it does not exist, with its comments.
+
+    Every column is nullable, because Redshift cannot drop NOT NULL.
+    """
+    columns = ", ".join(column(name, kind, design) for name, kind in types.items())
+    sorted_by = f" COMPOUND SORTKEY ({', '.join(map(quoted, design.sortkey))})" if design.sortkey else ""
+    made = Statement(f"CREATE TABLE IF NOT EXISTS {table} ({columns}) {_distribution(design)}{sorted_by}")
+    about = [Statement(f"COMMENT ON TABLE {table} IS {_text(design.about)}")] if design.about else []
+    return [made, *about, *describe(table, types, design)]
+
+
+def describe(table: Table, columns: Collection[str], design: Design) -> list[Statement]:
+    """The comments on these columns."""
+    return [
+        Statement(f"COMMENT ON COLUMN {table}.{quoted(name)} IS {_text(design.comments[name])}")
+        for name in columns
+        if name in design.comments
+    ]
+
+
+def column(name: str, kind: SqlType, design: Design) -> str:
+    """A column's definition."""
+    encoding = f" ENCODE {design.encode[name]}" if name in design.encode else ""
+    return f"{quoted(name)} {kind}{encoding}"
+
+
+def released(table: Table, column: str, keys: Keys) -> list[Statement]:
+    """Removes the keys that a column belongs to, because Redshift cannot drop the column of a key.
+
+    EVEN, as AUTO keeps the key of a table that has one (Redshift, "Enabling automatic table optimization").
+    """
+    found = []
+    if column == keys.distkey:
+        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE EVEN"))
+    if column in keys.sortkey:
+        found.append(Statement(f"ALTER TABLE {table} ALTER SORTKEY NONE"))
+    return found
+
+
+def restored(table: Table, keys: Keys, now: Keys) -> list[Statement]:
+    """Restores the keys of a table that now has `now`. AUTO comes last, as it keeps the keys."""
+    found = []
+    if keys.distkey != now.distkey and keys.distkey:
+        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE KEY DISTKEY {quoted(keys.distkey)}"))
+    if keys.style == "AUTO" and (found or now.style != "AUTO"):
+        found.append(Statement(f"ALTER TABLE {table} ALTER DISTSTYLE AUTO"))
+    if keys.sortkey != now.sortkey and keys.sortkey:
+        names = ", ".join(map(quoted, keys.sortkey))
+        found.append(Statement(f"ALTER TABLE {table} ALTER COMPOUND SORTKEY ({names})"))
+        if keys.automatic:
+            found.append(Statement(f"ALTER TABLE {table} ALTER SORTKEY AUTO"))
+    return found
+
+
+def create_stage(relation: Relation, stage: Table, as_bytes: Mapping[str, int] | None = None) -> Statement:
+    """A temporary table with the relation's columns in the order and types of its Parquet files.
+
+    JSON is text there, or VARBYTE of that size in the columns of `as_bytes`; JSON_PARSE takes both. The rows are distributed
+    like those of the tables.
+    """
+    types = {c.name: staged(SqlType.parse(c.type)) for c in relation.columns}
+    types |= {name: SqlType("VARBYTE", size) for name, size in (as_bytes or {}).items()}
+    columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in types.items())
+    placement = _distribution(design(relation.keys, types, WarehouseOptions(), {}, ""))
+    return Statement(f"CREATE TEMP TABLE {stage} ({columns}) {placement}")
+
+
+def shown(types: Mapping[str, SqlType]) -> dict[str, SqlType]:
+    """The columns of a table that its view shows: no bookkeeping columns except the place in a list."""
+    return {name: kind for name, kind in types.items() if name not in _HIDDEN}
+
+
+def create_view(view: Table, table: Table, types: Mapping[str, SqlType]) -> Statement:
+    """Creates or replaces the view of a table's live rows.
+
+    Late-binding, so that the table can still be changed. Replaced, not dropped and created, so that the view always exists
+    and readers keep their rights on it.
+    """
+    names = ", ".join(table.column(name) for name in shown(types))
+    live = f" WHERE {table.column(DELETED_AT)} IS NULL" if DELETED_AT in types else ""
+    return Statement(
+        f"CREATE OR REPLACE VIEW {view} AS SELECT {names} FROM {table}{live} WITH NO SCHEMA BINDING"  # noqa: S608
+    )
+
+
+def drop_view(view: Table) -> Statement:
+    """For a view that cannot be replaced."""
+    return Statement(f"DROP VIEW IF EXISTS {view}")
+
+
+def _distribution(design: Design) -> str:
+    return f"DISTSTYLE {design.diststyle}" + (f" DISTKEY ({quoted(design.distkey)})" if design.distkey else "")
+
+
+def _text(comment: str) -> str:
+    return literal(comment[:MAX_COMMENT])

@@ -1,0 +1,74 @@
+"""Tables and columns that earlier loads filled and that have been dropped since.
+
+A load creates what is missing, so a dropped column would come back with NULL in every row that the load does not touch, and
+a dropped table without those rows. The ledger has the columns of each load; they are compared with the catalog.
+"""
+# ruff: noqa: S608  -- names come from quoted(), values are bound
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import cast
+
+from ddb_assets.contract.identity import RESTART
+from ddb_assets.contract.report import Report
+from ddb_assets.warehouse.protocol import NOTHING, Layout, LoadError, Warehouse
+from ddb_assets.warehouse.sql.history import History
+from ddb_assets.warehouse.sql.statements import Statement, Table, tombstones
+
+LISTED = 5
+
+
+def refuse_dropped(
+    warehouse: Warehouse, ledger: Table, report: Report, known: History, there: Mapping[str, Layout]
+) -> None:
+    """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
+
+    Only a full export does so that is newer than all loads and could read every item. It replaces every row, except those of
+    deleted items that soft delete keeps, and needs the rows' keys and versions for it.
+    """
+    gone, useless = _gone(ledger.schema, report, known, there)
+    if not gone or (not useless and _replaces_all(warehouse, ledger, report)):
+        return
+    what = ", ".join(gone[:LISTED]) + (f" and {len(gone) - LISTED} more" if len(gone) > LISTED else "")
+    press = f"materialize snapshots/{report.name}, baseline/{report.name} and warehouse_baseline/{report.name}"
+    if useless:
+        todo = (
+            f"rows cannot be matched without it. Restore it from a backup, or drop {', '.join(useless)} and start the table "
+            f"over with a full export: {RESTART}"
+        )
+    else:
+        todo = (
+            "creating it again would leave it empty for every row that this export does not bring. Load a full export that "
+            f"is newer than all that is loaded and has no item that cannot be read ({press}), or restore it from a backup"
+        )
+    raise LoadError(f"earlier loads filled {what}, which has been dropped since: {todo}")
+
+
+def _gone(
+    schema: str | None, report: Report, known: History, there: Mapping[str, Layout]
+) -> tuple[list[str], list[str]]:
+    """What is missing, as text, and the tables whose rows can no longer be matched without it."""
+    gone: list[str] = []
+    useless: list[str] = []
+    for relation in report.relations:
+        table, columns = Table(schema, relation.name), known.columns.get(relation.name, frozenset())
+        if columns and table.name not in there:
+            gone.append(f"table {table}")
+            continue
+        have = there.get(table.name, NOTHING).types
+        lost = [c for c in relation.columns if c.name in columns and c.name not in have]
+        gone += [f"column {c.name!r} of {table}" for c in lost]
+        useless += [str(table)] if any(c.role in {"key", "version"} for c in lost) else []
+    deletes = tombstones(Table(schema, report.root.name))
+    if known.columns and deletes.name not in there:
+        gone.append(f"table {deletes}")
+    return gone, useless
+
+
+def _replaces_all(warehouse: Warehouse, ledger: Table, report: Report) -> bool:
+    if report.export_type != "FULL_EXPORT" or report.export_time is None or report.missed:
+        return False
+    newest = warehouse.fetch(
+        Statement(f"SELECT MAX(COALESCE(to_time, export_time)) FROM {ledger} WHERE relation = ?", (report.root.name,))
+    )[0][0]
+    return newest is None or report.export_time >= cast("datetime", newest).replace(tzinfo=UTC)

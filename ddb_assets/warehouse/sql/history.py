@@ -1,0 +1,252 @@
+"""What a load knows about its table before it begins, read from the table's ledger.
+
+This says where the export stands among those that are loaded: whether it is one of them, which baseline it follows, and
+whether it joins them without a gap or an overlap. `guards.py` decides what is refused because of it.
+"""
+# ruff: noqa: S608  -- names come from quoted(), values are bound
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import cast
+
+from pydantic import ValidationError
+
+from ddb_assets.contract.identity import Identity
+from ddb_assets.contract.report import Report
+from ddb_assets.warehouse.protocol import LoadError, Warehouse
+from ddb_assets.warehouse.sql.ledger import LoadResult, ledger
+from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
+
+_MISSED = "quarantined - COALESCE(without_row, 0)"  # as `Report.missed`
+
+
+@dataclass(frozen=True)
+class History:
+    """What the ledger knows before a load. Times are microseconds since 1970 UTC, as `_ddb_version` is.
+
+    `applied` is the newest load of this export and `digest` its digest; `baselines` are the export times of all full
+    exports, oldest first, and `baseline_table_id` is the table id of the newest. Deletes older than
+    `deletes_forgotten_before` no longer have a tombstone. `columns` has the relations that any load of this table has
+    filled, each with the columns that the ledger records. `identity` is that of the rows which the newest load brought;
+    None when no load has recorded one.
+
+    `unread` are the times of the full exports that had items which could not be read; `blind` those among them where even
+    the key of an item could not be read, so that such an export does not say which items were gone. `missed_until` is the
+    latest end of a load that had such items.
+
+    `inner_end` and `spanned_by` say where the export does not join the loaded ones. `inner_end` is the newest baseline, or
+    the end of a window at or after it, strictly inside the export's window. `spanned_by` is a loaded window that strictly
+    contains the export's end. Times at which a loaded window starts do not count, as it covers every item from then on.
+    """
+
+    sequence: int
+    table_arn: str | None
+    applied: LoadResult | None
+    digest: str | None
+    baselines: tuple[int, ...]
+    baseline_table_id: str | None
+    inner_end: int | None
+    spanned_by: tuple[int, int] | None
+    deletes_forgotten_before: int | None
+    columns: Mapping[str, frozenset[str]]
+    identity: Identity | None
+    unread: frozenset[int] = frozenset()
+    blind: frozenset[int] = frozenset()
+    missed_until: int | None = None
+
+    def started_over(self) -> "History":
+        """What remains after all rows and ledger rows are deleted: number of loads, DynamoDB table, columns."""
+        return replace(
+            self,
+            applied=None,
+            digest=None,
+            baselines=(),
+            baseline_table_id=None,
+            inner_end=None,
+            spanned_by=None,
+            deletes_forgotten_before=None,
+            identity=None,
+            unread=frozenset(),
+            blind=frozenset(),
+            missed_until=None,
+        )
+
+    @property
+    def baseline(self) -> int | None:
+        """The newest baseline's time."""
+        return self.baselines[-1] if self.baselines else None
+
+    @property
+    def clean(self) -> int | None:
+        """The time of the newest baseline of which every item could be read."""
+        return max((time for time in self.baselines if time not in self.unread), default=None)
+
+    def is_unsettled(self, begin: int) -> bool:
+        """Whether a load had unreadable items and ended after the newest clean baseline, or after an export's start."""
+        return (self.missed_until or 0) > min(self.clean or 0, begin - 1)
+
+
+def history(warehouse: Warehouse, schema: str, report: Report) -> History:
+    """Reads what the ledger knows about the table and the export of a report."""
+    table, relation = ledger(schema, report.root.name), report.root.name
+    summary = warehouse.fetch(
+        Statement(
+            f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
+            f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END) FROM {table} WHERE relation = ?",
+            (relation,),
+        )
+    )[0]
+    full = warehouse.fetch(
+        Statement(
+            f"SELECT export_time, table_id, export_id, {_MISSED}, COALESCE(unkeyed, quarantined) FROM {table} "
+            "WHERE relation = ? AND export_type = 'FULL_EXPORT' ORDER BY export_time, sequence",
+            (relation,),
+        )
+    )
+    loads = {(cast("int", stored_micros(time)), name): (unread, blind) for time, _, name, unread, blind in full}
+    baselines = tuple(sorted({time for time, _ in loads}))
+    unread, blind = (frozenset(baselines) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1))
+    newest = max((time for time in baselines if time not in blind), default=0)
+    applied, digest = _applied(warehouse, table, report)
+    return History(
+        sequence=cast("int", summary[0] or 0),
+        table_arn=cast("str | None", summary[1]),
+        applied=applied,
+        digest=digest,
+        baselines=baselines,
+        baseline_table_id=cast("str", full[-1][1]) if full else None,
+        inner_end=_inner_end(warehouse, table, report, newest),
+        spanned_by=_spanning(warehouse, table, report, newest),
+        deletes_forgotten_before=stored_micros(summary[2]),
+        columns=_columns(warehouse, table, relation),
+        identity=_identity(warehouse, table, relation),
+        unread=unread,
+        blind=blind,
+        missed_until=stored_micros(summary[3]),
+    )
+
+
+def _columns(warehouse: Warehouse, table: Table, relation: str) -> dict[str, frozenset[str]]:
+    """The relations that any load has filled, with the columns of all loads that name them."""
+    said = warehouse.fetch(
+        Statement(
+            "SELECT DISTINCT relation_columns, CASE WHEN relation_columns IS NULL THEN relation_rows END "
+            f"FROM {table} WHERE relation = ?",
+            (relation,),
+        )
+    )
+    found: dict[str, frozenset[str]] = {}
+    for columns, rows in said:
+        named = (
+            json.loads(cast("str", columns))
+            if columns is not None
+            else dict.fromkeys(json.loads(cast("str", rows)), ())
+        )
+        for name, names in named.items():
+            found[name] = found.get(name, frozenset()) | frozenset(names)
+    return found
+
+
+def newest_baseline(warehouse: Warehouse, schema: str, relation: str) -> tuple[int, str] | None:
+    """The time and the table id of the newest full export that is loaded."""
+    found = warehouse.fetch(
+        Statement(
+            f"SELECT export_time, table_id FROM {ledger(schema, relation)} WHERE relation = ? "
+            "AND export_type = 'FULL_EXPORT' ORDER BY export_time DESC, sequence DESC LIMIT 1",
+            (relation,),
+        )
+    )
+    return (cast("int", stored_micros(found[0][0])), cast("str", found[0][1])) if found else None
+
+
+def _identity(warehouse: Warehouse, table: Table, relation: str) -> Identity | None:
+    said = warehouse.fetch(
+        Statement(
+            f"SELECT row_identity FROM {table} WHERE relation = ? AND row_identity IS NOT NULL ORDER BY sequence DESC LIMIT 1",
+            (relation,),
+        )
+    )
+    try:
+        return Identity.model_validate_json(cast("str", said[0][0])) if said else None
+    except ValidationError as error:
+        raise LoadError(
+            f"the ledger {table} names an identity of the rows of {relation!r} that this version of ddb_assets cannot read: "
+            f"{said[0][0]}; update ddb_assets if a newer version wrote it"
+        ) from error
+
+
+def _inner_end(warehouse: Warehouse, table: Table, report: Report, baseline: int) -> int | None:
+    if report.from_time is None or report.to_time is None:
+        return None
+    ends = warehouse.fetch(
+        Statement(
+            "SELECT MIN(ends.moment) FROM (SELECT COALESCE(to_time, export_time) AS moment "
+            f"FROM {table} WHERE relation = ? AND table_id = ?) AS ends "
+            "WHERE ends.moment > ? AND ends.moment < ? AND ends.moment >= ? "
+            f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE relation = ? AND table_id = ? AND from_time = ends.moment)",
+            (
+                *(report.root.name, report.table_id),
+                *(timestamp_value(report.from_time), timestamp_value(report.to_time), timestamp_value(baseline)),
+                *(report.root.name, report.table_id),
+            ),
+        )
+    )
+    return stored_micros(ends[0][0])
+
+
+def _spanning(warehouse: Warehouse, table: Table, report: Report, baseline: int) -> tuple[int, int] | None:
+    if end(report) <= baseline:
+        return None  # the baseline says what became of every item
+    windows = warehouse.fetch(
+        Statement(
+            f"SELECT from_time, to_time FROM {table} WHERE relation = ? AND table_id = ? "
+            "AND from_time < ? AND to_time > ? "
+            f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE relation = ? AND table_id = ? AND from_time = ?) "
+            "ORDER BY from_time, to_time LIMIT 1",
+            (
+                *(report.root.name, report.table_id, timestamp_value(end(report)), timestamp_value(end(report))),
+                *(report.root.name, report.table_id, timestamp_value(end(report))),
+            ),
+        )
+    )
+    return cast("tuple[int, int]", tuple(map(stored_micros, windows[0]))) if windows else None
+
+
+def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadResult | None, str | None]:
+    columns = (
+        "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, "
+        "COALESCE(kept_stale, 0), relation_rows, loaded_at, seconds, digest"
+    )
+    rows = warehouse.fetch(
+        Statement(
+            f"SELECT {columns} FROM {table} WHERE relation = ? AND export_id = ? ORDER BY sequence DESC LIMIT 1",
+            (report.root.name, report.export_id),
+        )
+    )
+    if not rows:
+        return None, None
+    *counts, relation_rows, loaded_at, seconds, digest = rows[0]
+    sequence, export_id, *numbers = counts
+    items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, kept = cast("list[int]", numbers)
+    result = LoadResult(
+        applied=False,
+        sequence=cast("int", sequence),
+        export_id=cast("str", export_id),
+        items=items,
+        rows_in=rows_in,
+        upserted=upserted,
+        deleted=deleted,
+        stale=stale,
+        quarantined=quarantined,
+        filtered=filtered,
+        extra_values=extra_values,
+        rows=json.loads(cast("str", relation_rows)),
+        table_rows={},
+        loaded_at=cast("datetime", loaded_at).replace(tzinfo=UTC),
+        seconds=cast("float", seconds),
+        kept_stale=kept,
+    )
+    return result, cast("str", digest)

@@ -1,0 +1,57 @@
+"""What is in a table's relations after a load has committed, as the warehouse itself says.
+
+The load refuses numbers that do not add up; this checks them again by other means: what the ledger says against what can be
+counted, keys that occur twice, and leftovers of staging. `checks.py` turns the result into asset checks.
+"""
+# ruff: noqa: S608  -- names come from quoted(), values are bound
+
+from dataclasses import dataclass
+from typing import cast
+
+from ddb_assets.contract.report import Report
+from ddb_assets.warehouse.protocol import Warehouse, counted, number
+from ddb_assets.warehouse.sql.ledger import newest_rows
+from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.times import end, start
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """`recorded` has the rows of each relation's table after the newest load in the ledger, `counted` the rows now.
+
+    `twice` is how many keys are in the root more than once: among rows that the export's window brought, or after a full
+    export among all rows. `leftovers` are the names of what staging left behind.
+    """
+
+    recorded: dict[str, int]
+    counted: dict[str, int]
+    twice: int
+    leftovers: tuple[str, ...]
+
+
+def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
+    """Inspects the tables of a loaded report in one transaction."""
+    with warehouse.transaction():
+        recorded = newest_rows(warehouse, schema, report.root.name)
+        now = counted(warehouse, [Table(schema, name) for name in recorded])
+        twice = number(warehouse, _twice(schema, report)) if report.root.keys else 0
+    copied = (*report.relations, *([report.unread] if report.unread else []))
+    return Inspection(recorded, now, twice, tuple(warehouse.leftovers(copied)))
+
+
+def _twice(schema: str, report: Report) -> Statement:
+    """Keys of the root that more than one row has; for a window only those with a version within it."""
+    table, keys = Table(schema, report.root.name), [c.name for c in report.root.keys]
+    names = ", ".join(map(table.column, keys))
+    recent, values = "", cast("tuple[object, ...]", ())
+    if report.export_type == "INCREMENTAL_EXPORT":
+        version = table.column(report.root.column("version").name)
+        own = ", ".join(map(quoted, keys))
+        same = " AND ".join(f"{table.column(key)} = {quoted('recent')}.{quoted(key)}" for key in keys)
+        recent = (
+            f" INNER JOIN (SELECT DISTINCT {own} FROM {table} WHERE {version} >= ? AND {version} < ?) "
+            f"AS {quoted('recent')} ON {same}"
+        )
+        values = (start(report), end(report))
+    grouped = f"SELECT {names} FROM {table}{recent} GROUP BY {names} HAVING COUNT(*) > 1"
+    return Statement(f"SELECT COUNT(*) FROM ({grouped}) AS {quoted('twice')}", values)

@@ -1,0 +1,100 @@
+"""Whether a staging table holds the values that were written: number, least, greatest and sum of every column.
+
+COPY is strict about types, but not everything that it takes is documented, and what it reads wrongly (a time in another
+unit or zone, a decimal with another scale, a text that ends at a NUL) has the right number of rows. What the numbers mean
+is `report.Measure`; how they are made from what is written is `flatten/measure.py`.
+"""
+# ruff: noqa: S608  -- names come from quoted()
+
+import math
+from decimal import Context, Decimal
+
+from ddb_assets.contract.column_type import MAX_PRECISION, SqlType
+from ddb_assets.contract.report import MODULUS, Column, Measure, Relation
+from ddb_assets.warehouse.protocol import LoadError, Warehouse
+from ddb_assets.warehouse.sql.statements import Statement, Table
+
+COLUMNS_AT_ONCE = 300  # four expressions each; Redshift takes 1,600 in one SELECT
+EPOCH = "CAST('1970-01-01 00:00:00' AS TIMESTAMP)"
+_WIDE = Context(prec=100)
+_ALMOST = 1e-12  # a server may write a DOUBLE with 15 digits
+
+
+def check_values(warehouse: Warehouse, relation: Relation, stage: Table) -> None:
+    """Raises LoadError for a column whose staged values are others than the report says, if it has measures.
+
+    The values themselves are not named: they may be some that a contract hides.
+    """
+    expected = relation.measures
+    if not expected:
+        return
+    if lacking := {column.name for column in relation.columns} - expected.keys():
+        raise LoadError(
+            f"the report measures no column {min(lacking)!r} of {relation.name!r}: flatten the export again"
+        )
+    for start in range(0, len(relation.columns), COLUMNS_AT_ONCE):
+        columns = relation.columns[start : start + COLUMNS_AT_ONCE]
+        (found,) = warehouse.fetch(_measured(stage, columns, expected))
+        for place, column in enumerate(columns):
+            if wrong := _differences(column, expected[column.name], found[4 * place : 4 * place + 4]):
+                raise LoadError(
+                    f"column {column.name!r} of {relation.name!r} has another {' and '.join(wrong)} in the warehouse than in "
+                    f"its parts: {column.type} was not read as it was written. Nothing was loaded; run "
+                    "`ddb-assets check-warehouse`, which says what this warehouse does otherwise"
+                )
+
+
+def _measured(stage: Table, columns: tuple[Column, ...], expected: dict[str, Measure]) -> Statement:
+    found = []
+    for column in columns:
+        number, measure = _number(stage.column(column.name), SqlType.parse(column.type)), expected[column.name]
+        found += [f"COUNT({stage.column(column.name)})", f"MIN({number})", f"MAX({number})"]
+        found.append(f"SUM({number})" if _has_sum(column, measure) else "NULL")
+    return Statement(f"SELECT {', '.join(found)} FROM {stage}")
+
+
+def _number(column: str, type_: SqlType) -> str:
+    """The number that a value counts as."""
+    match type_.name:
+        case "TIMESTAMP":
+            return f"DATEDIFF(microsecond, {EPOCH}, {column})"
+        case "TIMESTAMPTZ":
+            return f"DATEDIFF(microsecond, {EPOCH}, {column} AT TIME ZONE 'UTC')"
+        case "DATE":
+            return f"DATEDIFF(day, CAST('1970-01-01' AS DATE), {column})"
+        case "BOOLEAN":
+            return f"CASE WHEN {column} THEN 1 WHEN NOT {column} THEN 0 END"
+        case "VARCHAR" | "VARBYTE" | "SUPER":
+            return f"OCTET_LENGTH({column})"
+        case _:
+            return column
+
+
+def _has_sum(column: Column, measure: Measure) -> bool:
+    """Whether the sum is exact, and one that a DECIMAL(38) of the warehouse surely can hold."""
+    largest = max(abs(measure.least or 0), abs(measure.most or 0))
+    return SqlType.parse(column.type).name != "DOUBLE PRECISION" and largest * measure.values < 10**MAX_PRECISION
+
+
+def _differences(column: Column, expected: Measure, found: tuple[object, ...]) -> list[str]:
+    least, most, total = (_whole(number, SqlType.parse(column.type)) for number in found[1:])
+    wrong = [] if found[0] == expected.values else ["number of values"]
+    wrong += [] if _same(least, expected.least) else ["least value"]
+    wrong += [] if _same(most, expected.most) else ["greatest value"]
+    if _has_sum(column, expected) and ((total or 0) - expected.sum) % MODULUS:
+        wrong.append("sum")
+    return wrong
+
+
+def _whole(number: object, type_: SqlType) -> int | float | None:
+    if number is None:
+        return None
+    if type_.name == "DOUBLE PRECISION":
+        return float(str(number))
+    return int(Decimal(str(number)).scaleb(type_.scale, _WIDE))
+
+
+def _same(a: float | None, b: float | None) -> bool:
+    if isinstance(a, float) and b is not None:
+        return math.isclose(a, b, rel_tol=_ALMOST)
+    return a == b

@@ -1,0 +1,287 @@
+"""Finds or creates the tables of one load, with every column that the export needs, before its transaction begins.
+
+`evolution.py` decides which statements that takes, `ddl.py` has their text, and `merge.py` fills the tables.
+"""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Relation, Report
+from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.dynamodb.attribute_value import format_path
+from ddb_assets.warehouse.protocol import NOTHING, InterruptedLoadError, Layout, LoadError, Warehouse, number
+from ddb_assets.warehouse.sql import ddl, evolution, key_changes, retype, statements
+from ddb_assets.warehouse.sql.history import History
+from ddb_assets.warehouse.sql.statements import Table, Target
+from ddb_assets.warehouse.sql.views import check_free, show, view_of
+from ddb_assets.warehouse.times import start
+
+ROUNDS = 5  # how often other loads may come first, in addition to the steps that the table needs
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What one load reads and writes.
+
+    `former` are child tables that an earlier load filled and that the contract no longer has. `unread` is the table of items
+    that could not be read; None when there are none that matter to the load.
+    """
+
+    root: Target
+    children: tuple[Target, ...]
+    former: tuple[tuple[Table, Mapping[str, SqlType]], ...]
+    tombstones: Table
+    tombstone_types: Mapping[str, SqlType]
+    unread: Target | None = None
+
+    @property
+    def relations(self) -> tuple[Target, ...]:
+        """The targets that get rows."""
+        return (self.root, *self.children)
+
+    @property
+    def below(self) -> tuple[tuple[Table, Mapping[str, SqlType]], ...]:
+        """Every child table with its columns, former ones included."""
+        return (*((t.table, t.types) for t in self.children), *self.former)
+
+    @property
+    def version(self) -> str:
+        """The name of the version column, the same in all of them."""
+        return self.root.relation.column("version").name
+
+
+def look(warehouse: Warehouse, schema: str, report: Report, known: History) -> dict[str, Layout]:
+    """The existing tables among those that a load of this report reads or changes, by name.
+
+    One without any column that a load can fill is not ours, and `evolve` says so.
+    """
+    relations = {*known.columns, *(relation.name for relation in report.relations)}
+    stones = {statements.tombstones(Table(schema, name)).name for name in relations}
+    root = Table(schema, report.root.name)
+    beside = {statements.unread(root).name, statements.hidden_paths(root).name, key_changes.CHANGES}
+    found = warehouse.layouts(schema, relations | stones | beside)
+    return {name: layout for name, layout in found.items() if layout.types}
+
+
+def prepare(
+    warehouse: Warehouse,
+    schema: str,
+    report: Report,
+    known: History,
+    there: Mapping[str, Layout],
+    *,
+    soft_delete: bool,
+    options: WarehouseOptions,
+) -> Tables:
+    """Creates missing tables, columns and views; every step commits. `there` is the result of `look`.
+
+    Raises LoadError for a change of type that would lose values, and for a sort key that the table lacks.
+    """
+
+    def design(columns: Mapping[str, SqlType], about: str, comments: Mapping[str, str]) -> ddl.Design:
+        return ddl.design(report.root.keys, columns, options, comments, about)
+
+    def target(relation: Relation, place: int) -> Target:
+        table = Table(schema, relation.name)
+        columns = evolution.wanted(relation)
+        if soft_delete and not place:
+            columns[statements.DELETED_AT] = SqlType("TIMESTAMP")
+        if unreadable and not place:
+            columns[statements.STALE_SINCE] = SqlType("TIMESTAMP")
+        about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
+        placement = design(columns, about, ddl.comments(relation))
+        view = view_of(table, options)
+        shown = check_free(warehouse, view, table) if view else None
+        hidden = frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
+        types = evolve(
+            warehouse,
+            table,
+            columns,
+            mark=version.name,
+            empty=evolution.empty(relation),
+            design=placement,
+            lock=stones,
+            hidden=hidden,
+            declared=retype.declared(relation),
+            seen=there.get(table.name, NOTHING),
+        )
+        if view:
+            show(warehouse, view, table, types, shown)
+        return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
+
+    unreadable = _remembers_unread(report, known)
+    if options.views:
+        provide_schema(warehouse, options.views)
+    key_changes.finish_all(warehouse, schema, there)
+    if report.root.name not in there:
+        _check_sortkey(Table(schema, report.root.name), report.root, options)
+    stones = statements.tombstones(Table(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
+    keys = {c.name: SqlType.parse(c.type) for c in report.root.keys}
+    version = report.root.column("version")
+    stone_columns = {**keys, version.name: SqlType.parse(version.type)}
+    stone_design = design(stone_columns, f"the deletes of {report.table_arn}", ddl.comments(report.root))
+    seen = there.get(stones.name, NOTHING)
+    stone_types = evolve(warehouse, stones, stone_columns, mark=version.name, design=stone_design, seen=seen)
+    root, *children = (target(relation, place) for place, relation in enumerate(report.relations))
+    placement = design(keys, "", {})
+    former = tuple(
+        (
+            table,
+            evolve(warehouse, table, keys, mark=version.name, design=placement, lock=stones, seen=there[table.name]),
+        )
+        for name in sorted(known.columns.keys() - {r.name for r in report.relations})
+        if (table := Table(schema, name)).name in there
+    )
+    unread = None
+    if unreadable:
+        memory = statements.unread(root.table)
+        columns = {k.name: root.types[k.name] for k in report.root.keys} | {
+            version.name: SqlType("BIGINT"),
+            statements.EXPORT_ID: SqlType("VARCHAR", 256),
+        }
+        placement = design(columns, f"items of {report.table_arn} that could not be read", ddl.comments(report.root))
+        seen = there.get(memory.name, NOTHING)
+        types = evolve(warehouse, memory, columns, mark=statements.EXPORT_ID, design=placement, lock=stones, seen=seen)
+        lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
+        unread = Target(memory, types, lines, Table(None, f"_ddb_stage_{warehouse.session}_unread"))
+    return Tables(root, tuple(children), former, stones, stone_types, unread)
+
+
+def _remembers_unread(report: Report, known: History) -> bool:
+    """Whether a load takes part in remembering items that could not be read."""
+    return bool(report.root.keys and (report.missed or known.is_unsettled(start(report))))
+
+
+def check_unchanged(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+    """Raises InterruptedLoadError when another load has committed what `prepare` would have planned for.
+
+    That is a changed column, a new child table, or items that could not be read. Once the transaction has locked the
+    tombstones, no load does any of this, except that texts become longer. `known` is the ledger as read since then.
+    """
+    if tables.unread is None and _remembers_unread(report, known):
+        raise InterruptedLoadError("another load has brought items that could not be read")
+    root = tables.root
+    unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
+    planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
+    now = warehouse.layouts(str(root.table.schema), planned.keys() | known.columns.keys())
+    if added := sorted(name for name, layout in now.items() if layout.types and name not in planned):
+        raise InterruptedLoadError(f"another load has created {Table(root.table.schema, added[0])}")
+    for name, types in planned.items():
+        if now.get(name, NOTHING).types != types:
+            raise InterruptedLoadError(f"another load is changing the columns of {Table(root.table.schema, name)}")
+
+
+def _check_sortkey(table: Table, root: Relation, options: WarehouseOptions) -> None:
+    if not options.sortkey or not root.keys:
+        return
+    wanted = evolution.wanted(root)
+    for name in options.sortkey:
+        if name in wanted and wanted[name].name in {"SUPER", "VARBYTE"}:
+            raise LoadError(
+                f"the sort key of {table} names {name}, which is {wanted[name]}, and Redshift does not sort a table by "
+                "JSON or by bytes: change warehouse.sortkey in the table's contract"
+            )
+    lacking = set(options.sortkey) - wanted.keys()
+    if lacking:
+        raise LoadError(
+            f"the sort key of {table} names {', '.join(sorted(lacking))}, and there is no such column: the table has "
+            f"{', '.join(wanted)}; change warehouse.sortkey in the table's contract"
+        )
+
+
+def provide_schema(warehouse: Warehouse, schema: str) -> None:
+    """Creates the schema if it does not exist. CREATE needs a right on the database even for one that does."""
+    if not warehouse.has_schema(schema):
+        warehouse.execute(ddl.create_schema(schema))
+
+
+def evolve(
+    warehouse: Warehouse,
+    table: Table,
+    columns: Mapping[str, SqlType],
+    *,
+    mark: str,
+    empty: frozenset[str] = frozenset(),
+    design: ddl.Design = evolution.PLAIN,
+    lock: Table | None = None,
+    hidden: frozenset[str] = frozenset(),
+    declared: Mapping[str, str] = evolution.NONE,
+    seen: Layout = NOTHING,
+) -> dict[str, SqlType]:
+    """Gives the table at least these columns, the `empty` ones in any type; returns its columns afterwards.
+
+    Other loads may change it too, so its columns are read again before each step; `seen` only shows that no step is needed.
+    While another transaction holds `lock` (by default the table itself), no atomic step is taken. Every table that a load
+    has created has the column `mark`; a table without it is left alone.
+
+    Raises LoadError for a name or a column that somebody else uses.
+    """
+
+    def steps(have: Layout) -> list[evolution.Step]:
+        _check_ours(warehouse, table, columns, have, mark)
+        return evolution.steps(table, columns, have, empty, design, hidden, declared)
+
+    if seen.types and not steps(seen):
+        return dict(seen.types)
+    for _ in range(ROUNDS + 2 * len(columns)):
+        have = warehouse.layout(table)
+        plan = steps(have)
+        if not plan:
+            return dict(have.types)
+        _take(warehouse, table, plan[0], have, lock or (table if have.types else None))
+    raise InterruptedLoadError(f"other loads keep changing the columns of {table}: load again when they have finished")
+
+
+def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], have: Layout, mark: str) -> None:
+    """Raises LoadError if the name, or the name of a column that we need, belongs to somebody else."""
+    other = "give the DynamoDB table another name or schema in its contract, or rename what is there"
+    if mark not in have.types:
+        found = warehouse.standing(table)
+        whose = f" of {found.owner}" if found and found.owner else ""
+        if found and found.kind == "view":
+            raise LoadError(f"{table} must be a table, but there is a view{whose} of that name: {other}")
+        if found and not have.types and not have.foreign:
+            raise LoadError(
+                f"{table}{whose} exists, but we may not read it: its owner can hand it over by ALTER TABLE {table} OWNER TO"
+            )
+        if found:
+            raise LoadError(f"{table}{whose} exists, but no load has created it, as it has no column {mark}: {other}")
+    for name in columns:
+        if name in have.foreign:
+            raise LoadError(
+                f"column {name!r} of {table} is {have.foreign[name].upper()}, a type that no load uses, so somebody else "
+                f"has added it: ALTER TABLE {table} RENAME COLUMN {statements.quoted(name)} TO another name, or give the "
+                f"attribute another column name in the table's contract"
+            )
+
+
+def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout, lock: Table | None) -> None:
+    """Runs one step. An atomic one does nothing if the table, once locked, is no longer what it was planned for."""
+    _check_lossless(warehouse, step)  # before the table's keys are removed
+    if step.column:
+        _check_unbound(warehouse, table, step)
+    exchanging = key_changes.keys_removed(warehouse, table, step.column) if step.exchanged else nullcontext()
+    with exchanging, warehouse.transaction(lock) if step.atomic else nullcontext():
+        if not step.atomic or warehouse.catalog(table) == have.types:
+            _check_lossless(warehouse, step)
+            for statement in step.statements:
+                warehouse.execute(statement)
+
+
+def _check_unbound(warehouse: Warehouse, table: Table, step: evolution.Step) -> None:
+    """Raises LoadError for a view that is bound to the column, before anything is changed."""
+    if bound := warehouse.views_of(table, step.column):
+        named = ", ".join(f"{view} of {owner}" for view, owner in bound)
+        drops = "; ".join(f"DROP VIEW {view}" for view, _ in bound)
+        raise LoadError(
+            f"column {step.column!r} of {table} has to become {step.to}, and Redshift changes no column that a view is "
+            f"bound to: {named}. Its owner runs: {drops}. Load again, then create the view again WITH NO SCHEMA BINDING, "
+            f"which binds it to no column"
+        )
+
+
+def _check_lossless(warehouse: Warehouse, step: evolution.Step) -> None:
+    if step.unless and number(warehouse, step.unless):
+        raise LoadError(step.refusal)

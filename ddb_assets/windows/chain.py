@@ -1,0 +1,148 @@
+"""What Dagster knows of a table's chain of windows: the baseline it starts from, and what has been exported since.
+
+The arithmetic of windows is `windows.py`, AWS's side of it `request.py`. Nothing is changed here.
+"""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.windows import Gap, Window, exported_as
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.request import TableExports
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.reported import newest
+from ddb_assets.windows.coverage import TICK
+
+UNFINISHED = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
+
+
+class ChainBrokenError(DdbAssetsError):
+    """Changes can no longer be exported, or would be another table's: only a new baseline helps."""
+
+
+class NoBaselineError(DdbAssetsError):
+    """There is nothing yet that a window's changes could be applied to."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The full export that is loaded: the moment it shows, and which table it is of."""
+
+    time: datetime
+    export_id: str
+    table_arn: str
+    table_id: str
+
+
+def find_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline | None:
+    """The table's loaded baseline, if there is one."""
+    facts = newest(
+        instance,
+        metadata.asset_key("warehouse_baseline", table.name),
+        metadata.BASELINE_TIME,
+        metadata.EXPORT_ID,
+        metadata.TABLE_ARN,
+        metadata.TABLE_ID,
+    )
+    if facts is None:
+        return None
+    return Baseline(
+        time=_moment(facts[metadata.BASELINE_TIME]),
+        export_id=str(facts[metadata.EXPORT_ID].value),
+        table_arn=str(facts[metadata.TABLE_ARN].value),
+        table_id=str(facts[metadata.TABLE_ID].value),
+    )
+
+
+def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
+    """The same. Raises NoBaselineError saying what to materialize."""
+    if found := find_baseline(instance, table):
+        return found
+    raise NoBaselineError(no_baseline(table))
+
+
+def no_baseline(table: Table) -> str:
+    """What to do when there is no baseline."""
+    return (
+        f"{table.name} has no baseline yet: materialize {baseline_assets(table)}, then its windows (a baseline "
+        "that was only reported by hand holds nothing)"
+    )
+
+
+def baseline_assets(table: Table) -> str:
+    """What a person presses for a new baseline."""
+    return f"snapshots/{table.name}, baseline/{table.name} and warehouse_baseline/{table.name}"
+
+
+def materialized(instance: dg.DagsterInstance, stage: metadata.Stage, table: Table) -> set[str]:
+    """The partition keys that this stage has."""
+    return instance.get_materialized_partitions(metadata.asset_key(stage, table.name))
+
+
+def window_facts(
+    instance: dg.DagsterInstance, stage: metadata.Stage, table: Table, key: str
+) -> Mapping[str, dg.MetadataValue] | None:
+    """The metadata of the newest materialization of a window, if there is one."""
+    where = {"exports": (metadata.URI,), "parquet": (metadata.FOLDER,)}.get(stage, ())
+    asset = metadata.asset_key(stage, table.name)
+    return newest(instance, asset, metadata.EXPORT_ID, *where, partition=key, instead=metadata.COVERED)
+
+
+def same_window(facts: Mapping[str, dg.MetadataValue], start: datetime | None, end: datetime | None) -> bool:
+    """Whether these facts of an export are of just this window: a partition has several after `cadence` has changed."""
+    times = [facts[name].value for name in ("from_time", "to_time") if name in facts]
+    return times == [time.timestamp() for time in (start, end) if time]
+
+
+def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, in_ledger: Set[str]) -> str:
+    """The id of the export that Dagster calls loaded for a window and that the ledger does not have; empty for none."""
+    facts = window_facts(instance, "warehouse", table, key)
+    export_id = str(facts[metadata.EXPORT_ID].value) if facts and metadata.EXPORT_ID in facts else ""
+    return "" if export_id in in_ledger else export_id
+
+
+def needed_facts(
+    context: dg.AssetExecutionContext, stage: metadata.Stage, table: Table, key: str
+) -> Mapping[str, dg.MetadataValue]:
+    """The metadata of a window that the next stage works on. Raises UpstreamError when there is none."""
+    if found := window_facts(context.instance, stage, table, key):
+        return found
+    raise metadata.UpstreamError(
+        f"{stage}/{table.name} has nothing for the window {key} yet, or only a report made by hand: materialize "
+        "that partition first"
+    )
+
+
+def check_same_table(exports: TableExports, table: Table, baseline: Baseline) -> None:
+    """Raises ChainBrokenError when the table is not the one that the baseline was exported from."""
+    if exports.table_id != baseline.table_id:
+        raise ChainBrokenError(
+            f"table {table.table} was dropped and created again: its id is {exports.table_id}, that of the baseline "
+            f"{baseline.table_id}; materialize {baseline_assets(table)} again, the windows go on from there"
+        )
+
+
+def check_obtainable(window: Window, earliest_restorable: datetime) -> None:
+    """Raises ChainBrokenError when the window can no longer be exported."""
+    if window.start < earliest_restorable:
+        raise ChainBrokenError(str(Gap(window, earliest_restorable)))
+
+
+def newest_is_exported(table: Table, baseline: Baseline, done: set[str], now: datetime) -> bool:
+    """Whether the newest window that has ended is exported, or the baseline leaves nothing of it to export.
+
+    Older windows are not looked at: after `cadence` was shortened, most of them never have an export of their own.
+    """
+    newest = table.windows.window_at(table.windows.window_at(now).start - TICK)
+    return table.windows.key(newest) in done or exported_as(table.windows, newest, baseline.time) is None
+
+
+def _moment(value: dg.MetadataValue) -> datetime:
+    seconds = value.value
+    if not isinstance(seconds, int | float):
+        raise ChainBrokenError(f"the baseline's time is {seconds!r}, which is none: load the baseline again")
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,132 @@
+"""What a table in the warehouse shows of its table's history, and which windows are still to be exported for it.
+
+Interval arithmetic only. The truth it works on is the ledger's: the newest baseline and the windows loaded since
+(`loaded.py`). A window that was loaded under another cadence counts for the time that it covers, no more and no less.
+Nothing is planned that a load would refuse: a window never begins before the gap that it fills, and ends inside a loaded
+window only where another one begins (`warehouse/guards.py`).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+
+from ddb_assets.contract.windows import LONGEST, SHORTEST, Cadence, Window
+
+TICK = timedelta(microseconds=1)
+Span = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Everything until `baseline`, and each of the loaded `windows`, in order; those that it covers are left out."""
+
+    baseline: datetime
+    windows: tuple[Span, ...] = ()
+
+    @classmethod
+    def of(cls, baseline: datetime, windows: Iterable[Span]) -> "Coverage":
+        """From windows in any order, also those from before the baseline."""
+        return cls(baseline, tuple(sorted({(start, end) for start, end in windows if end > baseline and end > start})))
+
+    @property
+    def until(self) -> datetime:
+        """The moment until which no change is missing."""
+        return next(self.gaps())[0]
+
+    def gaps(self) -> Iterator[tuple[datetime, datetime | None]]:
+        """The times that nothing loaded covers, oldest first; the last one has no end."""
+        reached = self.baseline
+        for start, end in self.windows:
+            if start > reached:
+                yield reached, start
+            reached = max(reached, end)
+        yield reached, None
+
+    def covers(self, start: datetime, end: datetime) -> bool:
+        """Whether no change in [start, end) is missing."""
+        return not any(begin < end and (close is None or start < close) for begin, close in self.gaps())
+
+
+def missing(cadence: Cadence, coverage: Coverage, until: datetime) -> list[tuple[str, Window]]:
+    """The windows that are missing and end by then, oldest first, each with its partition key.
+
+    They fill every gap, on the cadence where the gap allows it. A partition with several gaps has several windows.
+    """
+    found: list[tuple[str, Window]] = []
+    for start, end in coverage.gaps():
+        pieces = takewhile(lambda window: window.end <= until, _pieces(cadence, coverage, start, end))
+        found += [(partition(cadence, window), window) for window in pieces]
+    return sorted(found, key=lambda piece: piece[1])
+
+
+def too_short(coverage: Coverage) -> list[Span]:
+    """Gaps of less than 15 minutes that no window can fill: only a new baseline helps."""
+    return [
+        (start, end)
+        for start, end in coverage.gaps()
+        if end is not None and end - start < SHORTEST and _over(coverage, start, end) is None
+    ]
+
+
+def partition(cadence: Cadence, window: Window) -> str:
+    """The key of the partition that a window belongs to: the one it ends with, else the one it begins in."""
+    last = cadence.window_at(window.end - TICK)
+    return cadence.key(last if last.end == window.end else cadence.window_at(window.start))
+
+
+def planned(cadence: Cadence, coverage: Coverage, key: str) -> Window | None:
+    """What is exported for a partition; None when all of it is covered.
+
+    The first window that it lacks; if it lacks none, the one that is loaded, so that it can be exported again.
+    """
+    whole = cadence.window(key)
+    lacking = (window for found, window in missing(cadence, coverage, whole.end + LONGEST) if found == key)
+    if window := next(lacking, None):
+        return window
+    loaded = [window for window in _valid(coverage.windows) if partition(cadence, window) == key]
+    return loaded[0] if len(loaded) == 1 else None
+
+
+def key_of(cadence: Cadence, coverage: Coverage, window: Window) -> str | None:
+    """The partition of a window that is missing or loaded; None for any other."""
+    key = partition(cadence, window)
+    known = (window.start, window.end) in coverage.windows or (key, window) in missing(cadence, coverage, window.end)
+    return key if known else None
+
+
+def _pieces(cadence: Cadence, coverage: Coverage, start: datetime, end: datetime | None) -> Iterator[Window]:
+    if end is not None and end - start < SHORTEST:
+        if (beyond := _over(coverage, start, end)) is not None:
+            yield Window(start, beyond)
+        return
+    while end is None or start < end:
+        close = _cut(cadence, start)
+        if end is not None and end - close < SHORTEST:
+            close = end if end - start <= LONGEST else end - SHORTEST
+        yield Window(start, close)
+        start = close
+
+
+def _cut(cadence: Cadence, start: datetime) -> datetime:
+    """Where a window that begins at `start` ends: with its partition, or with the next one if less than 15 minutes remain."""
+    whole = cadence.window_at(start)
+    if whole.end - start >= SHORTEST:
+        return whole.end
+    following = cadence.window_at(whole.end).end
+    return following if following - start <= LONGEST else start + SHORTEST
+
+
+def _over(coverage: Coverage, start: datetime, end: datetime) -> datetime | None:
+    """Where a window that fills a gap of less than 15 minutes ends: with a loaded one that begins where the gap ends."""
+    starts = {begin for begin, _ in coverage.windows}
+    ends = sorted(close for begin, close in coverage.windows if begin == end)
+    for close in ends:
+        inner = {other for _, other in coverage.windows if start < other < close}
+        if SHORTEST <= close - start <= LONGEST and inner <= starts:
+            return close
+    return None
+
+
+def _valid(windows: Iterable[Span]) -> Iterator[Window]:
+    return (Window(start, end) for start, end in windows if SHORTEST <= end - start <= LONGEST)

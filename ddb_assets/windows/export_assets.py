@@ -1,0 +1,184 @@
+"""`exports/<table>`: the changes of one window per partition, asked for, awaited and verified.
+
+Asking in time and without waiting is `schedule.py`'s work, exports that others made are `sensor.py`'s. Facts: an
+incremental export takes 5 to 30 minutes.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.windows import Window, WindowError
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.assets import VERIFIED
+from ddb_assets.exports.follow import ExportRef, wait
+from ddb_assets.exports.manifest import Export, View, read_export
+from ddb_assets.exports.request import Destination, Increment, TableExports
+from ddb_assets.exports.trust import confirm
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.automation import EXPORTS_POOL, RETRIES, explained_failure
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.windows.chain import check_obtainable, check_same_table, loaded_baseline
+from ddb_assets.windows.coverage import planned
+from ddb_assets.windows.loaded import Loaded, ask
+from ddb_assets.windows.partitions import Event, Result, covered_window, each_window, window_partitions, window_policy
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+VIEW: View = "NEW_IMAGE"
+"""What an export of ours has of each item: its last state. The one before the window is of no use to a load."""
+
+
+class WindowConfig(dg.Config):
+    """What can be said in the Launchpad when windows are exported."""
+
+    attempt: int = Field(
+        default=0,
+        ge=0,
+        description="raise it to have a window exported again although there is an export of it, as when its files are lost",
+    )
+    timeout_minutes: int = Field(default=120, gt=0, description="how long to wait for each export")
+
+
+def window_export_assets(table: Table) -> dg.AssetsDefinition:
+    """The partitioned asset and its blocking check."""
+    partitions = window_partitions(table)
+    spec = metadata.asset_spec(
+        "exports",
+        table,
+        table.name,
+        description=f"The changes of `{table.table}` in one window after another: incremental exports to S3, verified.",
+        upstream=metadata.asset_key("dynamodb", table.name),
+    ).merge_attributes(deps=[metadata.asset_key("warehouse_baseline", table.name)])
+    check = verified_spec(spec.key)
+
+    @dg.multi_asset(
+        name=f"exports_{table.name}",
+        specs=[spec],
+        check_specs=[check],
+        partitions_def=partitions,
+        backfill_policy=window_policy(),
+        pool=EXPORTS_POOL,
+        retry_policy=RETRIES,
+    )
+    def exports(
+        context: dg.AssetExecutionContext, config: WindowConfig, aws: AWS, lake: Lake, warehouse: WarehouseTarget
+    ) -> Iterator[Event]:
+        with explained_failure():
+            loaded_baseline(context.instance, table)
+            known = ask(warehouse, aws, table)
+            client = aws.dynamodb(table.table)
+            asking = _Asking(client, lake, table, known, config)
+            with suppress(DdbAssetsError):  # it is said by the window that it concerns
+                asking.ask_all(context.partition_keys)
+            storage = aws.storage()
+
+        def made(key: str) -> Iterator[Result]:
+            if asking.window(key) is None:
+                yield from covered_window(
+                    [spec.key], [check], metadata.covered(*known.covers(table.windows.window(key)))
+                )
+                return
+            asked = asking.ask(key)
+            context.log.info(f"window {key}: export {asked.arn} is {asked.status}")
+
+            def progress(now: ExportRef, waited: timedelta) -> None:
+                context.log.info(f"window {key}: export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
+
+            done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
+            export = read_window(storage, done.summary_uri, table, client)
+            yield dg.MaterializeResult(
+                asset_key=spec.key,
+                metadata=metadata.window_export(export, datetime.now(UTC)),
+                check_results=[verified(export, spec.key, done.item_count)],
+            )
+
+        yield from each_window(context, made, [check])
+
+    return exports
+
+
+def read_window(storage: Storage, uri: str, table: Table, client: "DynamoDBClient") -> Export:
+    """The export that a window's materialization names, confirmed by DynamoDB.
+
+    Raises ManifestError for what is not this table's window, AwsError when DynamoDB cannot be asked.
+    """
+    export = read_export(storage, uri, expected_table=table.table)
+    confirm(client, table, export)
+    return export
+
+
+def verified_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """Blocking: nothing is made of an export that lacks something.
+
+    Not by partition: the sensor reports it outside of any run, and Dagster 1.13 stores only one such result per
+    partition; a second one fails the tick for ever. The window stands in the result's metadata.
+    """
+    return dg.AssetCheckSpec(
+        VERIFIED,
+        asset=asset,
+        blocking=True,
+        description="The manifests are intact and count what DynamoDB says it exported.",
+    )
+
+
+def verified(export: Export, asset: dg.AssetKey, counted: int | None) -> dg.AssetCheckResult:
+    """Of an export whose manifests could be read; `counted` is what DynamoDB says, if it was asked."""
+    counts = {"items_in_manifest": export.item_count}
+    return dg.AssetCheckResult(
+        passed=counted in (None, export.item_count),
+        asset_key=asset,
+        check_name=VERIFIED,
+        metadata=counts if counted is None else {**counts, "items_by_dynamodb": counted},
+    )
+
+
+def destination(lake: Lake, table: Table) -> Destination:
+    """Where this table's windows are exported to."""
+    target = lake.exports_of(table)
+    return Destination(target.bucket, target.prefix)
+
+
+class _Asking:
+    """Asks for the windows of one run; reaches AWS only when a window needs it, for covered ones do not."""
+
+    def __init__(self, client: "DynamoDBClient", lake: Lake, table: Table, known: Loaded, config: WindowConfig) -> None:
+        self._client, self._lake, self._table = client, lake, table
+        self._known, self._attempt = known, config.attempt
+        self._exports: TableExports | None = None
+        self._asked: dict[str, ExportRef] = {}
+
+    def ask_all(self, keys: list[str]) -> None:
+        """Asks for every window that is not covered, so that AWS works on all of them while the first is awaited."""
+        for key in keys:
+            if self.window(key):
+                self.ask(key)
+
+    def window(self, key: str) -> Window | None:
+        """What is exported for a partition; None for nothing."""
+        return planned(self._table.windows, self._known.coverage, key)
+
+    def ask(self, key: str) -> ExportRef:
+        """The window's export. Raises ChainBrokenError and what `TableExports.request` raises."""
+        window = self.window(key)
+        if window is None:
+            raise WindowError(f"there is nothing to export for the window {key}")
+        if key not in self._asked:
+            if self._exports is None:
+                exports = TableExports(self._client, self._table.table)
+                check_same_table(exports, self._table, self._known.baseline)
+                self._exports = exports
+            check_obtainable(window, self._exports.restorable().earliest)
+            self._asked[key] = self._exports.request(
+                Increment(window, VIEW), destination(self._lake, self._table), attempt=self._attempt
+            )
+        return self._asked[key]

@@ -1,0 +1,92 @@
+"""`parquet/<table>` and `parquet/<table>__<list>`: the changes of one window per partition as flat, typed Parquet.
+
+One step writes all relations, for they come from the same items. The flattening itself is `flatten.py`; what a full
+export becomes is `assets.py`.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import dagster as dg
+
+from ddb_assets.contract.report import Relation
+from ddb_assets.contract.table import Table
+from ddb_assets.flatten.assets import relations
+from ddb_assets.flatten.checks import check_results, check_specs
+from ddb_assets.flatten.flatten import flatten
+from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.automation import RETRIES, explained_failure
+from ddb_assets.progress import counted
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.windows.chain import needed_facts
+from ddb_assets.windows.export_assets import read_window
+from ddb_assets.windows.partitions import (
+    Event,
+    Result,
+    covered_window,
+    each_window,
+    window_check,
+    window_partitions,
+    window_policy,
+)
+from ddb_assets.windows.table_facts import standing
+
+
+def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
+    """The partitioned assets of all relations and the checks on the root."""
+    partitions = window_partitions(table)
+    named = relations(table)
+    specs = {
+        path: metadata.asset_spec(
+            "parquet",
+            table,
+            name,
+            description=f"The changed {'items' if not path else 'elements'} of each window, flat and typed.",
+            upstream=metadata.asset_key("exports", table.name),
+        )
+        for path, name in named.items()
+    }
+    root = specs[()].key
+    checks = [window_check(check, partitions) for check in check_specs(root)]
+
+    @dg.multi_asset(
+        name=f"parquet_{table.name}",
+        specs=list(specs.values()),
+        check_specs=checks,
+        partitions_def=partitions,
+        backfill_policy=window_policy(),
+        retry_policy=RETRIES,
+    )
+    def parquet(context: dg.AssetExecutionContext, aws: AWS, lake: Lake) -> Iterator[Event]:
+        with explained_failure():
+            _, key_schema = metadata.upstream_export(context, table)
+            storage, client = aws.storage(), aws.dynamodb(table.table)
+            schemas = SchemaStore(storage, lake.schemas)
+
+        def made(key: str) -> Iterator[Result]:
+            facts = needed_facts(context, "exports", table, key)
+            if metadata.COVERED in facts:
+                kept = partial(standing, context.instance)
+                yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
+                return
+            export = read_window(storage, str(facts[metadata.URI].value), table, client)
+            out = lake.parquet(table, export.id, key)
+            progress = counted(context.log.info, f"window {key}", export.item_count)
+            flattened = flatten(
+                storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress
+            )
+            report = flattened.report
+            made = {relation.path: relation for relation in report.relations}
+            for path, spec in specs.items():
+                relation = made.get(path) or Relation(name=named[path], path=path, columns=())
+                yield dg.MaterializeResult(
+                    asset_key=spec.key,
+                    metadata=metadata.of_window(metadata.parquet(flattened, relation, out), relation.rows),
+                    check_results=[] if path else list(check_results(flattened, table, spec.key)),
+                )
+
+        yield from each_window(context, made, checks)
+
+    return parquet

@@ -1,0 +1,98 @@
+"""`warehouse/<table>` and `warehouse/<table>__<list>`: the tables that people query, brought forward window by window.
+
+They start from `warehouse_baseline/<table>` (`assets.py`). All relations of a window are loaded in one transaction, so
+they are one step. How is `load.py`'s matter.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+
+import dagster as dg
+
+from ddb_assets.contract.report import Relation, Report
+from ddb_assets.contract.table import Table
+from ddb_assets.flatten.assets import relations
+from ddb_assets.flatten.output import read_report
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.automation import AS_PARQUET_PASSES, RETRIES, explained_failure, warehouse_pool
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.warehouse.assets import LoadConfig, Loaded, loaded
+from ddb_assets.warehouse.checks import check_results, check_specs
+from ddb_assets.windows.chain import needed_facts
+from ddb_assets.windows.partitions import (
+    Event,
+    Result,
+    covered_window,
+    each_window,
+    window_check,
+    window_partitions,
+    window_policy,
+)
+from ddb_assets.windows.table_facts import of_table, standing
+
+
+def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
+    """The partitioned assets of all relations and the checks on the root; `address` is the warehouse's URL."""
+    partitions = window_partitions(table)
+    named = relations(table)
+    specs = {
+        path: metadata.asset_spec(
+            "warehouse",
+            table,
+            name,
+            description=f"Table `{name}` of the warehouse: the baseline and the changes of every window since.",
+            upstream=None,
+            kinds=[metadata.warehouse_kind(address)],
+        ).replace_attributes(
+            deps=[metadata.asset_key("parquet", name), metadata.asset_key("warehouse_baseline", name)],
+            automation_condition=AS_PARQUET_PASSES,
+        )
+        for path, name in named.items()
+    }
+    checks = [window_check(check, partitions) for check in check_specs(specs[()].key)]
+
+    @dg.multi_asset(
+        name=f"warehouse_{table.name}",
+        specs=list(specs.values()),
+        check_specs=checks,
+        partitions_def=partitions,
+        backfill_policy=window_policy(),
+        pool=warehouse_pool(address),
+        retry_policy=RETRIES,
+    )
+    def warehouse(
+        context: dg.AssetExecutionContext, config: LoadConfig, aws: AWS, warehouse: WarehouseTarget
+    ) -> Iterator[Event]:
+        with explained_failure():
+            storage = aws.storage()
+
+        def made(key: str) -> Iterator[Result]:
+            facts = needed_facts(context, "parquet", table, key)
+            if metadata.COVERED in facts:
+                kept = partial(standing, context.instance)
+                yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
+                return
+            report = read_report(storage, str(facts[metadata.FOLDER].value))
+            done = loaded(context, table, report, aws=aws, warehouse=warehouse, force=config.force, window=key)
+            made = {relation.path: relation for relation in report.relations}
+            for path, spec in specs.items():
+                relation = made.get(path) or Relation(name=named[path], path=path, columns=())
+                yield dg.MaterializeResult(
+                    asset_key=spec.key,
+                    metadata=_facts(report, done, relation, soft_delete=table.soft_delete),
+                    check_results=[] if path else check_results(done.result, done.seen, relation.name, spec.key),
+                )
+
+        yield from each_window(context, made, checks)
+
+    return warehouse
+
+
+def _facts(report: Report, done: Loaded, relation: Relation, *, soft_delete: bool) -> metadata.Metadata:
+    facts = metadata.loaded(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=soft_delete)
+    if report.to_time and not relation.path:
+        facts |= metadata.lag(report.to_time, datetime.now(UTC))
+    facts = of_table(facts, done.columns.get(relation.name, {}))
+    return metadata.of_window(facts, done.result.rows.get(relation.name, 0))

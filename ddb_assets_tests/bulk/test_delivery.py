@@ -1,0 +1,103 @@
+"""How batches come into the table, with servers that answer what they are told to."""
+
+import time
+
+import orjson
+import pytest
+
+from ddb_assets.bulk import delivery
+from ddb_assets.bulk.rate import WriteRate
+from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.support.answering import accept, answering, charge
+from ddb_assets_tests.support.tables import client_of, new_table, sandbox
+
+__all__ = ["sandbox"]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pauses: what is tested is that there are some, and an end."""
+    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.001)
+
+
+def test_keys_that_are_throttled_hold_up_no_other_key(sandbox: Sandbox) -> None:
+    """Thirty keys are not taken before five hundred others are there; they were written again in the meantime."""
+    target = new_table(sandbox)
+    taken: dict[str, str] = {}
+
+    def answer(operation: str, body: bytes) -> tuple[int, bytes]:
+        back = []
+        for request in orjson.loads(body)["RequestItems"][target.name]:
+            item = request["PutRequest"]["Item"]
+            if item["pk"]["S"].startswith("hot") and len(taken) < 500:
+                back.append(request)
+            else:
+                taken[item["pk"]["S"]] = item["n"]["N"]
+        return 200, orjson.dumps({"UnprocessedItems": {target.name: back} if back else {}})
+
+    with answering(answer) as endpoint, BulkWriter(client_of(endpoint), target, in_flight=4, deadline=30.0) as writer:
+        for number in range(90):
+            writer.put({"pk": {"S": f"hot{number % 30}"}, "n": {"N": str(number)}})
+        for number in range(600):
+            writer.put({"pk": {"S": f"k{number}"}, "n": {"N": "0"}})
+    assert len(taken) == 630
+    assert {taken[f"hot{key}"] for key in range(30)} == {str(number) for number in range(60, 90)}
+    totals = writer.totals
+    assert totals.written + totals.superseded == 690
+
+
+def test_a_throttled_key_in_each_batch_holds_up_no_batch(sandbox: Sandbox) -> None:
+    """One key of each batch is not taken before the other keys of ten batches are; four are in flight at a time."""
+    target = new_table(sandbox)
+    taken: set[str] = set()
+
+    def answer(operation: str, body: bytes) -> tuple[int, bytes]:
+        requests = orjson.loads(body)["RequestItems"][target.name]
+        held = [r for r in requests if r["PutRequest"]["Item"]["pk"]["S"].startswith("hot") and len(taken) < 240]
+        taken.update(r["PutRequest"]["Item"]["pk"]["S"] for r in requests if r not in held)
+        return 200, orjson.dumps({"UnprocessedItems": {target.name: held} if held else {}})
+
+    with answering(answer) as endpoint, BulkWriter(client_of(endpoint), target, in_flight=4, deadline=5.0) as writer:
+        for number in range(500):
+            writer.put({"pk": {"S": f"{'k' if number % 25 else 'hot'}{number}"}})
+    assert len(taken) == writer.totals.written == 500
+
+
+def test_the_rate_is_kept_in_write_capacity_units(sandbox: Sandbox) -> None:
+    target = new_table(sandbox)
+    with answering(charge) as endpoint:
+        began = time.monotonic()
+        with BulkWriter(client_of(endpoint), target, rate=WriteRate(target, max_wcu=300)) as writer:
+            for number in range(600):
+                writer.put({"pk": {"S": f"k{number}"}, "v": {"S": "x" * 900}})
+        seconds = time.monotonic() - began
+    assert writer.totals.consumed == 600
+    assert 0.8 <= seconds <= 2.5  # a second's worth at once, the other 300 in a second
+
+
+def test_no_answer_of_the_wrong_items_is_believed(sandbox: Sandbox) -> None:
+    target = new_table(sandbox)
+    strange = b'{"UnprocessedItems":{"T":[{"PutRequest":{"Item":{"pk":{"S":"another"}}}}]}}'
+    answers = iter([strange])
+    with (
+        answering(lambda *told: (200, next(answers, None) or accept(*told)[1])) as endpoint,
+        BulkWriter(client_of(endpoint), target) as writer,
+    ):
+        writer.put({"pk": {"S": "k"}})
+    assert (writer.totals.written, writer.totals.requests) == (1, 2)
+
+
+def test_credentials_that_are_renewed_in_time_stop_nothing(sandbox: Sandbox) -> None:
+    target = new_table(sandbox)
+    expired = b'{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"The security token is expired"}'
+    refused = iter([expired] * (delivery.LOGIN_ATTEMPTS - 1))
+
+    def answer(operation: str, body: bytes) -> tuple[int, bytes]:
+        said = next(refused, None)
+        return (400, said) if said else accept(operation, body)
+
+    with answering(answer) as endpoint, BulkWriter(client_of(endpoint), target, in_flight=1) as writer:
+        for number in range(60):
+            writer.put({"pk": {"S": f"k{number}"}})
+    assert (writer.totals.written, writer.totals.retried) == (60, delivery.LOGIN_ATTEMPTS - 1)

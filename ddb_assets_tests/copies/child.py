@@ -1,0 +1,33 @@
+"""A copy for a process of its own: it pauses briefly, or schedules take minutes; the deadline stays what counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddb_assets.bulk import delivery, raw_call
+from ddb_assets.copies.guards import Side
+from ddb_assets.copies.job import CopyFailedError, CopyReport
+from ddb_assets.copies.plan import CopyOptions, plan_copy
+from ddb_assets_tests.copies import copying
+from ddb_assets_tests.support.tables import client_of
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How a copy ended: `failure` is what a CopyFailedError said, None when it came to its end."""
+
+    report: CopyReport
+    failure: str | None
+
+
+def run(endpoint: str, source: str, destination: str, options: Mapping[str, Any], folder: Path) -> Copied:
+    """Runs the copy, or goes on with it; `folder` is as `copying.run` has it."""
+    for module in (delivery, raw_call):
+        vars(module).update(FIRST_PAUSE=0.002, LONGEST_PAUSE=0.05)
+    client = client_of(endpoint)
+    plan = plan_copy(Side.of(client, source), Side.of(client, destination), CopyOptions(**options))
+    try:
+        return Copied(copying.run(plan, folder), None)
+    except CopyFailedError as error:
+        return Copied(error.report, str(error))

@@ -1,0 +1,126 @@
+"""docs/copy.md against the project: its samples are run in the sandbox, and every option, field and check is in it."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from ddb_assets.cli import main
+from ddb_assets.cli.copy import command
+from ddb_assets.components import DynamoDBCopy
+from ddb_assets.components.dynamodb_copy import Copy
+from ddb_assets.copies.assets import CHECKS, CopyRunConfig
+from ddb_assets.copies.job import CopyReport
+from ddb_assets.microseconds import from_micros
+from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.copies.commands import copy, environment
+from ddb_assets_tests.copies.copying import World, no_faults
+from ddb_assets_tests.copies.test_access import ROLE, other_account
+from ddb_assets_tests.support.fault_proxy import fault_proxy
+from ddb_assets_tests.test_readme import blocks
+
+__all__ = ["environment", "no_faults"]
+
+MOMENT = "2026-01-31T12:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """The demo's tables, and those of the samples that the demo has not."""
+    with Sandbox(export_delay=timedelta(seconds=0.05)) as sandbox, fault_proxy(sandbox.endpoint_url) as proxy:
+        demo.load(sandbox, 100)
+        demo.create(sandbox, "Orders-by-customer", (("customerId", "S"),))
+        demo.create(sandbox, "Orders-restored", demo.TABLES[0].key)
+        yield World(sandbox, proxy)
+
+
+@pytest.fixture
+def page(pytestconfig: pytest.Config) -> str:
+    return (pytestconfig.rootpath / "docs/copy.md").read_text()
+
+
+def samples(page: str) -> list[list[str]]:
+    """The words of every line that is a command, also within lists."""
+    shown = re.findall(r"^ *```sh\n(.*?)^ *```$", page, re.MULTILINE | re.DOTALL)
+    return [shlex.split(line, comments=True) for block in shown for line in block.splitlines()]
+
+
+def test_the_readme_leads_here(pytestconfig: pytest.Config) -> None:
+    assert "(docs/copy.md)" in (pytestconfig.rootpath / "README.md").read_text()
+
+
+def test_every_option_is_in_a_sample_or_named_and_every_one_named_exists(page: str) -> None:
+    known = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) - {"--redrive", "--table"}
+    assert named <= known
+    pairs = {"--source-role", "--dest-endpoint", "--source-region", "--source-endpoint"}
+    assert known - named <= pairs
+
+
+@pytest.mark.slow
+def test_its_samples_do_what_they_say(world: World, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order in which they stand; where a name is asked for it is typed."""
+    monkeypatch.chdir(tmp_path)
+    then = from_micros(world.sandbox.clock.micros() - 30 * 60 * 1_000_000).replace(microsecond=0).isoformat()
+    far = world.client_at(world.sandbox.endpoint_url, "eu-west-1")
+    for client in (far, other_account(world, "Other")):
+        client.create_table(
+            TableName="Orders",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "orderId", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "orderId", "KeyType": "HASH"}],
+        )
+    assert ROLE in page
+    config = tmp_path / "config"
+    config.write_text("[profile production]\nregion = us-east-1\n[profile staging]\nregion = eu-west-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    ran = 0
+    for words in samples(page):
+        if "--source-profile" in words:
+            for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+                monkeypatch.delenv(name, raising=False)
+            for profile in ("production", "staging"):
+                assert profile in words
+            config.write_text(config.read_text().replace("]\n", "]\naws_access_key_id=x\naws_secret_access_key=x\n"))
+        else:
+            monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        assert words[0] == "ddb-assets"
+        if words[1] != "copy":
+            other: Any = main.get_command(None, words[1])  # type: ignore[arg-type]
+            other.make_context(words[1], words[2:])
+            continue
+        said = [word.replace(MOMENT, then).replace("http://localhost:8000", world.proxy.endpoint_url) for word in words]
+        done = copy(*said[2:], typed=f"{said[3]}\n")
+        assert done.exit_code == 0, f"{words}: {done.output}"
+        ran += 1
+    assert ran >= 20
+    assert far.scan(TableName="Orders", Select="COUNT")["Count"] == 20
+
+
+def test_its_yaml_is_a_component_and_a_runs_config(page: str) -> None:
+    component, run = (yaml.safe_load(block) for block in blocks(page, "yaml"))
+    declared = Copy.model_validate(component["attributes"])
+    assert component["attributes"].keys() == Copy.model_fields.keys()
+    definitions = dg.build_defs_for_component(DynamoDBCopy.from_attributes_dict(attributes=component["attributes"]))
+    asset = definitions.resolve_assets_def(dg.AssetKey(["copies", declared.name]))
+    [(op, told)] = run["ops"].items()
+    assert op == asset.op.name
+    assert CopyRunConfig(**told["config"]).confirm == declared.destination.table
+    assert told["config"].keys() == CopyRunConfig.model_fields.keys()
+    assert {check.name for check in asset.check_keys} == set(CHECKS) <= set(re.findall(r"`(\w+)`", page))
+
+
+def test_every_field_of_the_report_is_explained(page: str) -> None:
+    table = page.split("| field |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == {
+        field.name for field in fields(CopyReport)
+    }

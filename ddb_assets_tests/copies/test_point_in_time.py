@@ -1,0 +1,188 @@
+"""The accident case: a table as it was at an earlier time is restored, copied from, compared with and dropped."""
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ddb_assets.copies.guards import Side
+from ddb_assets.copies.restore import KeptTableError, restored, temporary_name
+from ddb_assets.microseconds import from_micros
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.copies.commands import copy, environment
+from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items
+from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
+
+__all__ = ["environment", "no_faults"]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """Its restores last long enough to be looked at."""
+    with Sandbox(export_delay=timedelta(seconds=0.3)) as sandbox, fault_proxy(sandbox.endpoint_url) as proxy:
+        yield World(sandbox, proxy)
+
+
+def some(count: int = 20, seed: int = 1) -> list[dict[str, Any]]:
+    return random_items(random.Random(seed), ID, count)
+
+
+def temporary(world: World, table: str) -> list[str]:
+    return [name for name in world.direct.list_tables()["TableNames"] if name.startswith(f"{table}-restored-")]
+
+
+def moment(world: World) -> str:
+    """A time between the writes before and after, in whole seconds, that can be restored to."""
+    world.sandbox.clock.advance(timedelta(minutes=10))
+    found = from_micros(world.sandbox.clock.micros()).replace(microsecond=0)
+    world.sandbox.clock.advance(timedelta(minutes=10))
+    return found.isoformat()
+
+
+def protected(world: World, items: list[dict[str, Any]]) -> str:
+    table = world.table(ID, items)
+    world.sandbox.enable_recovery(table, datetime.fromisoformat("2026-01-01T00:00:00+00:00"))
+    return table
+
+
+def test_an_accident_is_undone_from_a_point_in_time(world: World) -> None:
+    table = protected(world, some())
+    before, then = world.items(table), moment(world)
+    for item in world.direct.scan(TableName=table)["Items"][:9]:
+        world.direct.delete_item(TableName=table, Key={"id": item["id"]})
+    world.put(table, [{"id": {"S": "new, after the accident"}}])
+    done = copy(table, table, "--from-point-in-time", then, "--clean=extra", "--yes", "--verify=all")
+    assert done.exit_code == 0, done.output
+    assert world.items(table) == before
+    assert f"the restored table {table}-restored-" in done.output
+    assert not [name for name in world.direct.list_tables()["TableNames"] if name.startswith(f"{table}-restored-")]
+
+
+def test_without_cleaning_what_is_new_since_stays(world: World) -> None:
+    table, other = protected(world, some()), world.table(ID, [{"id": {"S": "here"}}])
+    then = moment(world)
+    done = copy(table, other, "--from-point-in-time", then)
+    assert done.exit_code == 0, done.output
+    assert len(world.items(other)) == 21
+
+
+def test_the_restored_table_is_kept_when_the_copy_fails_and_used_again(world: World) -> None:
+    table = protected(world, some())
+    before, then = world.items(table), moment(world)
+    for item in world.direct.scan(TableName=table)["Items"]:
+        world.direct.delete_item(TableName=table, Key={"id": item["id"]})
+    world.proxy.schedule = Schedule(
+        rate=1.0, faults=frozenset({Fault.THROTTLED}), operations=frozenset({"BatchWriteItem"})
+    )
+    failed = copy(table, table, "--from-point-in-time", then, "--deadline", "0.2")
+    assert failed.exit_code == 1
+    assert "is kept: run the same copy again" in failed.output
+    world.proxy.schedule = Schedule()
+    restores = world.proxy.requests["RestoreTableToPointInTime"]
+    done = copy(table, table, "--from-point-in-time", then)
+    assert done.exit_code == 0, done.output
+    assert world.proxy.requests["RestoreTableToPointInTime"] == restores
+    assert world.items(table) == before
+
+
+@pytest.mark.parametrize(
+    ("time_", "message"),
+    [("2020-01-01T00:00:00", "can be restored to a time from"), ("2199-01-01", "can be restored to a time from")],
+)
+def test_a_time_that_cannot_be_restored_says_which_can(world: World, time_: str, message: str) -> None:
+    done = copy(protected(world, some(3)), world.table(), "--from-point-in-time", time_)
+    assert done.exit_code == 1
+    assert message in done.output
+
+
+def test_a_table_that_only_has_the_temporary_name_is_neither_copied_nor_deleted(world: World) -> None:
+    table = protected(world, some())
+    then = moment(world)
+    name = temporary_name(Side.of(world.direct, table), datetime.fromisoformat(then))
+    world.direct.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    world.put(name, [{"id": {"S": "somebody's"}}])
+    done = copy(table, world.table(), "--from-point-in-time", then)
+    assert done.exit_code == 1
+    assert f"{name} exists and is no restored copy of" in done.output
+    assert len(world.items(name)) == 1
+
+
+def test_without_recovery_there_is_no_earlier_state(world: World) -> None:
+    done = copy(world.table(ID, some(3)), world.table(), "--from-point-in-time", "2026-01-01")
+    assert done.exit_code == 1
+    assert "point-in-time recovery of" in done.output
+
+
+def test_a_dry_run_restores_nothing_unless_it_is_restored_already(world: World) -> None:
+    table, other = protected(world, some()), world.table()
+    then = moment(world)
+    done = copy(table, other, "--from-point-in-time", then, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert f"would first be restored as {table}-restored-" in done.output
+    assert not temporary(world, table)
+    early = copy(table, other, "--from-point-in-time", "2020-01-01", "--dry-run")
+    assert early.exit_code == 1
+    assert "can be restored to a time from" in early.output
+    declined = copy(table, table, "--from-point-in-time", then, "--clean=extra", typed="no\n")
+    assert declined.exit_code == 1
+    [name] = temporary(world, table)
+    told = json.loads(copy(table, other, "--from-point-in-time", then, "--dry-run", "--json").stdout)
+    assert (told["source"].rpartition("/")[2], told["items"], told["restores"]) == (name, 20, "")
+
+
+@pytest.mark.parametrize("typed", ["no\n", ""])
+def test_who_does_not_confirm_is_told_of_the_restored_table(world: World, typed: str) -> None:
+    table = protected(world, some())
+    before, then = world.items(table), moment(world)
+    declined = copy(table, table, "--from-point-in-time", then, "--clean", typed=typed)
+    assert declined.exit_code == 1
+    assert "nothing was deleted or written" in declined.output
+    [name] = temporary(world, table)
+    assert f"The restored table {name} is kept" in declined.output
+    assert world.items(table) == before
+
+
+def test_a_key_that_does_not_fit_is_told_before_anything_is_restored(world: World) -> None:
+    table = protected(world, some())
+    refused = copy(table, world.table((("pk", "S"),)), "--from-point-in-time", moment(world))
+    assert refused.exit_code == 1
+    assert "--rename OLD=NEW" in refused.output
+    assert not temporary(world, table)
+
+
+def test_machines_get_the_report_of_what_failed(world: World) -> None:
+    """A destination that differs afterwards keeps the restored table."""
+    table = protected(world, [*some(), {"id": {"S": "both"}, "x": {"N": "1"}, "y": {"N": "2"}}])
+    other, then = world.table(), moment(world)
+    failed = copy(table, other, "--from-point-in-time", then, "--rename", "x=y", "--json")
+    assert failed.exit_code == 1
+    told = json.loads(failed.stdout)
+    assert told["report"]["rejected"] == 1
+    assert "1 rejected" in told["error"]
+    assert "ddb-assets import --redrive" in told["error"]
+    assert len(temporary(world, table)) == 1
+
+
+def test_ctrl_c_while_it_is_restored_says_how_to_go_on(world: World) -> None:
+    table, other = protected(world, some()), world.table()
+    before, then = world.items(table), moment(world)
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    source = Side.of(world.client, table)
+    with pytest.raises(KeptTableError, match=r"interrupted.*the same copy, run again, waits for it"):
+        restored(source, datetime.fromisoformat(then), interrupt, on_wait=print)
+    assert len(temporary(world, table)) == 1
+    done = copy(table, other, "--from-point-in-time", then)
+    assert done.exit_code == 0, done.output
+    assert world.items(other) == before
+    assert not temporary(world, table)

@@ -1,0 +1,116 @@
+"""Maps whose names are data (user ids, dates): one JSON column, for which a row need not take the exact path."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import orjson
+import pytest
+
+from ddb_assets.flatten import profile
+from ddb_assets.flatten.exact import ExactPath
+from ddb_assets_tests.flatten import test_incremental
+from ddb_assets_tests.flatten.flattening import Flattening
+from ddb_assets_tests.flatten.test_exactness import assert_rebuilt, flattened, rows_written, with_keys
+
+COMPACT = partial(json.dumps, separators=(",", ":"))
+SPACED = partial(json.dumps, separators=(",", " : "))
+
+
+def visits(numbers: range) -> list[dict[str, Any]]:
+    """Two values of every type that plain JSON tells, under names that no other item has."""
+    return [
+        {
+            "M": {
+                f'user "{n}"': {"N": f"{n}.50"},
+                f"at-{n}": {"M": {f"{n}": {"S": "é\n"}, "on": {"BOOL": True}}},
+                f"list-{n}": {"L": [{"NULL": True}, {"M": {f"deep-{n}": {"N": "1E+2"}}}]},
+            }
+        }
+        for n in numbers
+    ]
+
+
+def test_a_line_is_parsed_once_for_all_columns_with_data_for_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flattening = Flattening(tmp_path)
+    items = [{"v": value, "w": value} for value in visits(range(60))]
+    assert flattening(items).types == {"pk": "VARCHAR(16)", "v": "SUPER", "w": "SUPER"}
+    parsed = Mock(side_effect=orjson.loads)
+    monkeypatch.setattr("ddb_assets.flatten.fast.decode.orjson.loads", parsed)
+    flattening(items)
+    lines = [call.args[0] for call in parsed.call_args_list if '"Item"' in str(call.args[0])]
+    assert len(lines) == len(set(lines)) == len(items)
+
+
+def no_exact_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed an item back"))
+
+
+@pytest.mark.parametrize("nest", [lambda v: v, lambda v: {"M": {"inner": v, "more": {"S": "x"}}}])
+def test_both_paths_write_the_same(tmp_path: Path, nest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = with_keys([{"a": {"S": "x"}, "v": nest(value)} for value in visits(range(60))] + [{"a": {"S": "none"}}])
+    exact = rows_written(items, SPACED, str(tmp_path / "exact"))
+    assert_rebuilt(items, str(tmp_path / "exact"))
+    no_exact_path(monkeypatch)
+    assert rows_written(items, COMPACT, str(tmp_path / "fast")) == exact
+
+
+def test_new_names_neither_grow_the_schema_nor_need_the_exact_path(
+    flattening: Flattening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = flattening([{"v": value} for value in visits(range(60))])
+    assert first.types["v"] == "SUPER"
+    no_exact_path(monkeypatch)
+    second = flattening([{"v": value} for value in [*visits(range(100, 160)), {"S": "text"}, {"NULL": True}]])
+    assert second.schema == first.schema
+    assert json.loads(second.row("k7")["v"])["list-107"] == [None, {"deep-107": 100}]
+    assert [second.row(key)["v"] for key in ("k60", "k61")] == ['"text"', "null"]
+    assert second.report.misfits == {}
+
+
+def test_what_json_cannot_tell_is_told_beside_it(tmp_path: Path) -> None:
+    """Sets and binary below such names, double names and texts too long for SUPER: for the exact path after all."""
+    odd = [{"M": {"s": {"SS": ["b", "a"]}}}, {"M": {"b": {"B": "AQ=="}}}, {"M": {"t": {"S": "x" * 70_000}}}]
+    items = with_keys([{"v": value} for value in [*visits(range(60)), *odd]])
+    flattened(items, COMPACT, str(tmp_path))
+    assert_rebuilt(items, str(tmp_path))
+
+
+def test_a_name_that_stands_twice_is_no_item(tmp_path: Path) -> None:
+    items = with_keys([{"v": value} for value in visits(range(60))])
+
+    def write(value: Any) -> str:
+        return COMPACT(value).replace('"at-7"', '"list-7"')
+
+    assert flattened(items, write, str(tmp_path)).quarantined == 1
+
+
+def test_images_of_which_nothing_is_kept_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_exact_path(monkeypatch)
+    changes = [
+        test_incremental.change(f"k{number}", OldImage={"v": before}, NewImage={"v": after})
+        for number, (before, after) in enumerate(zip(visits(range(50)), visits(range(50, 100)), strict=True))
+    ]
+    changes.append(test_incremental.change("new", NewImage={"v": next(iter(visits(range(100, 101))))}))
+    changes.append(test_incremental.change("deleted", OldImage={"v": next(iter(visits(range(101, 102))))}))
+    outcome = test_incremental.flattened(tmp_path, changes)
+    assert json.loads(outcome.row("k3")["v"])['user "53"'] == 53.5
+    assert json.loads(outcome.row("new")["v"])['user "100"'] == 100.5
+
+
+def test_the_profile_does_not_grow_with_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "MAX_NAMES", 20)
+    seen, other = profile.Seen(), profile.Seen()
+    for number in range(30):
+        profile.observe(seen, {"M": {f"{number}": {"N": "1"}}})
+        profile.observe(other, {"M": {f"other {number}": {"N": "1"}}})
+    seen.merge(other)
+    assert len(seen.fields) == 20
+    assert seen.rest is not None
+    assert sum(field.total for field in seen.fields.values()) + seen.rest.total == 60
+    nested = profile.Seen(fields={"v": seen})
+    assert [row["unnamed"] for row in profile.path_rows(nested) if row["path"] == "v"] == [40]

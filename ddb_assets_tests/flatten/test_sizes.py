@@ -1,0 +1,98 @@
+"""The work for an item or a document is bounded: it grows with the size, not with its square."""
+
+import cProfile
+import json
+import pstats
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.table import Table
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.flatten import schema_store
+from ddb_assets.flatten.block import Batch, BlockReader
+from ddb_assets.flatten.infer import MAX_JSON_PATHS, extend
+from ddb_assets.flatten.parse import split_lines
+from ddb_assets.flatten.profile import Seen
+from ddb_assets.flatten.rules import MAX_PATHS, OTHER_PATHS, Misfits, Rules, add_misfits
+from ddb_assets.flatten.schema import Schema
+from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets_tests.flatten.flattening import Flattening
+from ddb_assets_tests.flatten.items import decoded
+from ddb_assets_tests.flatten.rebuild import rebuild
+
+TABLE = Table(table="Orders")
+
+
+def read(items: list[dict[str, Any]]) -> tuple[Batch, int]:
+    """The block of these items, and how many functions were called for it."""
+    grown = Schema(table="orders", key=("pk",))
+
+    def grow(schema: Schema, seen: Seen) -> Schema:
+        nonlocal grown
+        grown = extend(grown, seen, TABLE)
+        return schema if grown.root == schema.root else grown
+
+    reader = BlockReader(False, (1, 1), Rules.of(TABLE, ("pk",), lambda text: text), grow)
+    block = "".join(f"{json.dumps({'Item': item}, separators=(',', ':'))}\n" for item in items).encode()
+    profile = cProfile.Profile()
+    profile.enable()
+    batch = reader.read(split_lines(block, 1), grown)
+    profile.disable()
+    return batch, pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
+
+
+def item(key: int, names: int) -> dict[str, Any]:
+    return {"pk": {"S": f"k{key}"}, **{f"a{key}_{number}": {"S": "x"} for number in range(names)}}
+
+
+def test_work_grows_with_the_attributes_of_an_item_and_no_faster() -> None:
+    _, some = read([item(0, 5000)])
+    batch, twice = read([item(0, 10_000)])
+    assert batch.frames["orders"].height == 1
+    assert twice < 2 * some
+
+
+def test_work_grows_with_the_names_of_all_items_and_no_faster() -> None:
+    _, some = read([item(key, 100) for key in range(40)])
+    batch, twice = read([item(key, 100) for key in range(80)])
+    assert batch.frames["orders"].height == 80
+    assert twice < 2.2 * some
+
+
+def test_paths_that_fit_nowhere_are_counted_by_themselves_up_to_a_bound() -> None:
+    batch, _ = read([item(key, 100) for key in range(40)])
+    assert len(batch.misfits) <= MAX_PATHS + 1
+    assert batch.misfits.total() == 40 * 100 - (batch.frames["orders"].width - 3)
+    assert batch.misfits["extra", OTHER_PATHS] == batch.misfits.total() - MAX_PATHS
+
+
+def test_what_is_counted_by_itself_goes_on_being_so() -> None:
+    total = Misfits({("extra", f"a{number}"): 1 for number in range(MAX_PATHS)})
+    add_misfits(total, Misfits({("extra", "a0"): 2, ("extra", "new"): 3, ("frozen", "new"): 4}))
+    assert total["extra", "a0"] == 3
+    assert (total["extra", OTHER_PATHS], total["frozen", OTHER_PATHS]) == (3, 4)
+
+
+def test_a_json_column_with_very_many_paths_is_read_value_by_value(flattening: Flattening) -> None:
+    """Each map has few names, and all of them are frequent, so no map has data for names; together they are too many."""
+
+    def tree(depth: int) -> dict[str, Any]:
+        return {"M": {f"n{number}": tree(depth - 1) for number in range(11)}} if depth else {"N": "1"}
+
+    value = tree(3)
+    outcome = flattening([{"json": value}, {"json": value}], nested={"json": "json"})
+    assert MAX_JSON_PATHS < 11**3
+    assert outcome.schema.root.fields["json"].opaque
+    found = rebuild(f"{flattening.folder}/out1")
+    assert [item["json"] for item in found] == [decoded(value)] * 2
+
+
+def test_a_schema_document_that_is_too_large_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SchemaStore(Storage(), str(tmp_path))
+    Storage().write(f"{tmp_path}/orders/000001.json", b" " * 1001)
+    monkeypatch.setattr(schema_store, "MAX_BYTES", 1000)
+    with pytest.raises(DdbAssetsError, match=r"000001\.json has more than 1000 bytes"):
+        store.latest("orders")

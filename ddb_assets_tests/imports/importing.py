@@ -1,0 +1,49 @@
+"""Imports of small files into tables of a sandbox."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.bulk.target import Target
+from ddb_assets.imports.config import ImportConfig
+from ddb_assets.imports.job import ImportJob
+from ddb_assets.imports.options import JobOptions, Progress
+from ddb_assets.imports.report import ImportReport
+from ddb_assets.imports.source import open_source
+from ddb_assets_tests.support.tables import client_of
+
+
+def job(
+    endpoint_url: str,
+    target: Target,
+    uri: str | Path,
+    config: dict[str, Any] | None = None,
+    *,
+    folder: Path | None = None,
+    storage: Storage | None = None,
+    redrive: bool = False,
+    on_progress: Callable[[Progress], object] | None = None,
+    **options: Any,
+) -> ImportJob:
+    """One that was not run yet; `config` as `import.yaml` has it."""
+    settings = ImportConfig.model_validate(config or {})
+    files = storage or Storage()
+    return ImportJob(
+        client_of(endpoint_url),
+        files,
+        target,
+        open_source(files, str(uri), settings, redrive=redrive),
+        settings,
+        folder=folder or Path(tempfile.mkdtemp(prefix="ddb_assets-test-")),
+        options=JobOptions(**options),
+        on_progress=on_progress,
+    )
+
+
+def imported(*told: Any, **named: Any) -> ImportReport:
+    """The report of a job that is expected to be good."""
+    report = job(*told, **named).run()
+    assert report.problem is None
+    return report

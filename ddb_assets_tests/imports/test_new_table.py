@@ -1,0 +1,176 @@
+"""Tables that an import makes: what is staged, what becomes of it, and what is said when AWS took only a part."""
+
+import json
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from ddb_assets.bulk.target import TargetError
+from ddb_assets.imports import new_table
+from ddb_assets.imports.config import ImportConfig
+from ddb_assets.imports.import_log import LOG_GROUP
+from ddb_assets.imports.options import JobOptions
+from ddb_assets.imports.report import ImportReport
+from ddb_assets.imports.run import NewTable, prepare_import
+from ddb_assets.resources.aws import AWS
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.support.tables import client_of, items_of, sandbox, target_of
+from ddb_assets_tests.support.tables import new_table as existing_table
+
+__all__ = ["sandbox"]
+
+KEY = (("id", "S"), ("n", "N"))
+
+
+@pytest.fixture
+def staging(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in {**sandbox.environment(), "DDB_ASSETS_STATE": str(tmp_path / "state")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(new_table, "POLL_SECONDS", 0.05)
+    bucket = f"b-{uuid.uuid4().hex}"
+    sandbox.s3().create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/staging"
+
+
+def run(table: str, path: Path, staging: str, **options: Any) -> ImportReport:
+    job = prepare_import(
+        AWS(), table, str(path), ImportConfig(), JobOptions(**options), new_table=NewTable(KEY, staging)
+    )
+    return job.run()
+
+
+def staged(sandbox: Sandbox, staging: str) -> list[str]:
+    found = sandbox.s3().list_objects_v2(Bucket=staging.split("/")[2])
+    return [entry["Key"] for entry in found.get("Contents", [])]
+
+
+def test_the_table_is_made_with_every_type_that_the_mapping_gives(
+    sandbox: Sandbox, staging: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(new_table, "PART_BYTES", 2000)
+    path = tmp_path / "rows.csv"
+    path.write_text("id,n,paid,zip\n" + "".join(f"k{n},{n},true,0{n}\n" for n in range(100)) + ",7,true,1\n")
+    report = run("Made", path, staging, max_rejects=1, verify=10)
+    assert (report.problem, report.written, report.rejected, report.consumed_wcu) == (None, 100, 1, 0)
+    assert report.verified
+    assert (report.verified.read, report.verified.different) == (10, [])
+    items = items_of(sandbox, target_of(sandbox, "Made"))
+    assert len(items) == 100
+    assert {"id": {"S": "k7"}, "n": {"N": "7"}, "paid": {"BOOL": True}, "zip": {"S": "07"}} in items
+    assert not staged(sandbox, staging)
+
+
+def test_a_table_that_is_there_is_not_touched(sandbox: Sandbox, staging: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "a", "n": 1}\n')
+    with pytest.raises(TargetError, match="exists already"):
+        run(existing_table(sandbox).name, path, staging)
+
+
+def test_two_items_with_one_key_are_found_before_the_table_is_made(
+    sandbox: Sandbox, staging: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "a", "n": 1, "v": 1}\n{"id": "a", "n": 2}\n{"id": "a", "n": 1.0, "v": 2}\n')
+    report = run("Twice", path, staging)
+    assert report.problem
+    assert "1 items have a key that another one has" in report.problem
+    assert "Twice" not in sandbox.dynamodb().list_tables()["TableNames"]
+    assert not staged(sandbox, staging)
+
+
+def test_a_dry_run_makes_nothing(sandbox: Sandbox, staging: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "a", "n": 1}\n')
+    assert run("Dry", path, staging, dry_run=True).written == 1
+    assert "Dry" not in sandbox.dynamodb().list_tables()["TableNames"]
+
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/Partly/import/01700000000000-abcdef01"
+STREAM = "01700000000000-abcdef01/error"
+
+
+@pytest.fixture
+def partly(sandbox: Sandbox, staging: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """AWS's answers for an import that left an item out, for the sandbox takes whatever was checked here."""
+    ended = {"ImportArn": ARN, "ImportStatus": "FAILED", "FailureCode": "ItemValidationError", "ErrorCount": 1}
+    answers = [
+        {"ImportArn": ARN, "ImportStatus": "IN_PROGRESS"},
+        {**ended, "ImportedItemCount": 1, "FailureMessage": "Some items failed"},
+    ]
+    client: Any = boto3.client("dynamodb", config=client_of(sandbox.endpoint_url).meta.config)
+    busy = ["the import is still going on"]
+
+    def answer(**_: Any) -> Any:
+        if len(answers) == 1 and busy:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": busy.pop()}}, "DescribeImport")
+        return Answered(), {"ImportTableDescription": answers.pop(0)}
+
+    for call in ("ImportTable", "DescribeImport"):
+        client.meta.events.register(f"before-call.dynamodb.{call}", answer)
+    monkeypatch.setattr(AWS, "dynamodb", lambda *_: client)
+    return answers
+
+
+@pytest.fixture
+def two_rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "a", "n": 1}\n{"id": "b", "n": 1}\n')
+    return path
+
+
+@pytest.mark.usefixtures("partly")
+def test_a_failed_import_says_what_is_there_and_what_its_log_says(
+    sandbox: Sandbox, staging: str, two_rows: Path
+) -> None:
+    logs = AWS().logs()
+    logs.create_log_group(logGroupName=LOG_GROUP)
+    logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=STREAM)
+    pointer = {"bucket": "b", "key": "staging/000000.json.gz", "itemIndex": 1}
+    said = {"itemS3Pointer": pointer, "importArn": ARN, "errorMessages": ["One or more parameter values are invalid"]}
+    events = [{"timestamp": int(time.time() * 1000), "message": json.dumps(said)}]
+    logs.put_log_events(logGroupName=LOG_GROUP, logStreamName=STREAM, logEvents=events)
+    report = run("Partly", two_rows, staging)
+    logs.delete_log_group(logGroupName=LOG_GROUP)
+    assert report.problem
+    assert (report.written, report.unprocessed, report.complete) == (1, 1, False)
+    assert (
+        "ended FAILED (ItemValidationError: Some items failed); the table exists, with 1 of 2 items" in report.problem
+    )
+    place = "item 1 of s3://b/staging/000000.json.gz: One or more parameter values are invalid"
+    assert f"Of 1 errors: {place} (CloudWatch log group /aws-dynamodb/imports, stream {STREAM})" in report.problem
+    assert not staged(sandbox, staging)
+
+
+@pytest.mark.usefixtures("partly")
+def test_a_log_that_is_not_there_is_named_all_the_same(staging: str, two_rows: Path) -> None:
+    problem = run("Partly", two_rows, staging).problem
+    assert problem
+    assert "Of 1 errors: the log cannot be read (logs:GetLogEvents" in problem
+    assert f"look into CloudWatch log group /aws-dynamodb/imports, stream {STREAM}" in problem
+
+
+def test_what_aws_still_reads_is_not_deleted_when_the_job_ends(
+    sandbox: Sandbox, staging: str, two_rows: Path, partly: list[Any]
+) -> None:
+    partly[:] = [partly[0]] * 1000
+    job = prepare_import(AWS(), "Partly", str(two_rows), ImportConfig(), JobOptions(), new_table=NewTable(KEY, staging))
+    timer = threading.Timer(0.3, job.interrupt, ["ended by SIGINT"])
+    timer.start()
+    report = job.run()
+    assert report.problem
+    assert f"ended by SIGINT; AWS goes on with the import {ARN}, its files are in {staging}/Partly-" in report.problem
+    assert (report.written, report.unprocessed) == (0, 2)
+    assert len(staged(sandbox, staging)) == 1
+
+
+class Answered:
+    """What botocore takes for an HTTP response."""
+
+    status_code = 200

@@ -1,0 +1,100 @@
+"""The Redshift stand-in as the warehouse of the model test: over the driver, with crashes of ours and faults of the server.
+
+What is done with it is `model_world.py`.
+"""
+
+import itertools
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.report import Relation
+from ddb_assets.sandbox.redshift.faults import CONFLICT
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.sandbox.redshift.shared import VARBYTE
+from ddb_assets.sandbox.redshift.wire import ServerError
+from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.settings import RedshiftSettings
+from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets_tests.model.world import Faults, ServerFault
+
+SCHEMA = "model"
+BUCKET = "model-staging"
+
+
+class FragileRedshift(RedshiftWarehouse):
+    """A step before every statement, query, copy and commit, and one after every commit."""
+
+    def __init__(self, server: RedshiftServer, faults: Faults) -> None:
+        server.storage.s3.create_bucket(Bucket=BUCKET)
+        url = f"{server.url}?sslmode=disable&schema={SCHEMA}&staging=s3://{BUCKET}/copy"
+        super().__init__(RedshiftSettings.parse(url), storage=Storage(server.storage.s3))
+        self._server, self._faults = server, faults
+        self._reads = itertools.count()
+        self.hit = False
+
+    def execute(self, statement: Statement) -> None:
+        self._faults.step()
+        super().execute(statement)
+
+    def copy(self, relation: Relation, stage: Table) -> int | None:
+        self._faults.step()
+        return super().copy(relation, stage)
+
+    @contextmanager
+    def transaction(self, lock: Table | None = None) -> Iterator[None]:
+        with super().transaction(lock):
+            yield
+        self._faults.step()
+
+    @contextmanager
+    def misbehaving(self, fault: ServerFault | None) -> Iterator[None]:
+        """Arms the fault for the block; `hit` says afterwards whether it came to it."""
+        faults, self.hit = self._server.faults, False
+        match fault:
+            case ServerFault("lost before commit"):
+                faults.drop_before_commit()
+            case ServerFault("lost after commit"):
+                faults.drop_after_commit()
+            case ServerFault("lost", number):
+                faults.drop_at_statement(number)
+            case ServerFault("conflict", number):
+                faults.fail_statement(number, CONFLICT)
+            case ServerFault("refused", number):
+                faults.fail_statement(number, ServerError("Disk Full", "53100"))
+            case ServerFault("copy", number):
+                faults.fail_copy(number)
+        try:
+            yield
+        finally:
+            self.hit = fault is not None and not faults.armed
+            faults.clear()
+
+    def elsewhere(self, statement: Statement) -> None:
+        """Runs a statement on a connection of its own, which commits."""
+        with RedshiftWarehouse(self.settings, storage=self._storage) as other:
+            other.execute(statement)
+
+    def die(self) -> None:
+        """The server finds the connection gone; the next process has another session."""
+        self._drop()
+        self.session = secrets.token_hex(4)
+
+    def wipe(self) -> None:
+        """Drops every table."""
+        self._run(Statement(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
+
+    def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
+        """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
+        if not self.catalog(Table(SCHEMA, name)):
+            return []
+        # a text of its own, as the driver keeps what it knows of a text's columns; it reads VARBYTE as text
+        cursor = self._run(Statement(f"SELECT * FROM {SCHEMA}.{quoted(name)} -- {next(self._reads)}"))
+        present = [(column, kind == VARBYTE) for column, kind, *_ in cursor.description]
+        return [
+            dict.fromkeys(columns)
+            | {c: v.encode() if v and binary else v for (c, binary), v in zip(present, row, strict=True)}
+            for row in cursor.fetchall()
+        ]

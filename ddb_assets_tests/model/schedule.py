@@ -1,0 +1,257 @@
+"""Schedules of the model test: what is written, exported and loaded, how it is played, and what must hold at its end.
+
+The model is a dict of the table's items, and the player's own idea of which exports must be refused.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from ddb_assets.contract.policy import ColumnOptions
+from ddb_assets.contract.table import Table
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.sandbox.exporter import Export
+from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets_tests.flatten.items import decoded
+from ddb_assets_tests.flatten.rebuild import by_value
+from ddb_assets_tests.flatten.texts import number_text, with_texts
+from ddb_assets_tests.model.known import NO_KEY, UNREAD, UNREADABLE, blind, known_of, told
+from ddb_assets_tests.model.world import Attributes, Crash, ServerFault, Sort, World
+
+CONTRACT = Table.model_validate(
+    {
+        "table": "model",
+        "nested": {"tags": "child", "lines": "child"},
+        "columns": {"bad": {"type": "VARCHAR(2)", "oversize": "quarantine"}},
+        "max_quarantined": 100,
+    }
+)
+WHOLE_KEYS = CONTRACT.model_copy(update={"columns": {**CONTRACT.columns, "sk": ColumnOptions(type="BIGINT")}})
+"""In which NO_KEY fits no key column."""
+HOUR = 3_600_000_000
+BEGIN = 1_772_323_200_000_000  # 2026-03-01
+WINDOWS = 3
+END = BEGIN + WINDOWS * HOUR
+SLOTS = 8  # moments within a window at which there may be a write; the first is the window's first microsecond
+STEPS = 80  # about as many as a run takes, or more
+STATEMENTS = 70  # about as many as a load sends to a server
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of the pipeline: an export of the window or baseline (made anew or not), its Parquet, its load."""
+
+    start: int | None
+    end: int
+    view: str = "NEW_AND_OLD_IMAGES"
+    anew: bool = False
+    again: bool = False
+    force: bool = False
+    crash: int | None = None
+    fault: ServerFault | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What happens to a table (time, key, item or None for a delete), and then to its exports."""
+
+    writes: tuple[tuple[int, str, Sort, Attributes | None], ...]
+    steps: tuple[Step, ...]
+    soft_delete: bool
+    twice: bool
+
+
+def moment(slot: int) -> int:
+    window, place = divmod(slot, SLOTS)
+    return BEGIN + window * HOUR + place * (HOUR // SLOTS)
+
+
+FRACTION = "1.2345678901234567890123456789012345678"
+"""Beside a number of more than one digit before the point it needs a column of text."""
+texts = st.sampled_from(["", "a", "red", "5", "é🙂", "x" * 40]).map(lambda v: {"S": v})
+numbers = st.sampled_from(["0", "7", "-1.50", "12345678901234567890", "1E+30", "0.001", FRACTION]).map(
+    lambda v: {"N": v}
+)
+others: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{"BOOL": True}, {"NULL": True}, {"B": "AAE="}, {"SS": ["a", "b"]}]
+)
+mixed: st.SearchStrategy[dict[str, Any]] = texts | numbers | others
+tags: st.SearchStrategy[dict[str, Any]] = st.lists(texts, max_size=3).map(lambda v: {"L": v})
+lines = st.lists(
+    st.fixed_dictionaries({"sku": texts}, optional={"qty": numbers}).map(lambda v: {"M": v}), max_size=2
+).map(lambda v: {"L": v})
+maps: st.SearchStrategy[dict[str, Any]] = st.dictionaries(st.sampled_from("pq"), mixed, max_size=2).map(
+    lambda v: {"M": v}
+)
+optional: dict[Any, st.SearchStrategy[dict[str, Any]]] = {
+    "note": texts,
+    "any": mixed,
+    "amount": numbers,
+    "tags": tags | mixed,
+    "lines": lines,
+    "map": maps,
+    **{f"new{n}": texts | numbers for n in range(3)},
+}
+puts = st.fixed_dictionaries({}, optional=optional)
+keys: st.SearchStrategy[tuple[str, Sort]] = st.tuples(
+    st.sampled_from("ab"), st.sampled_from([1, 2, 1, 2, 1, 2, "2.5", "30", FRACTION])
+)
+unreadable_puts = puts.map(lambda item: {**item, "bad": UNREADABLE})
+many_keys: st.SearchStrategy[tuple[str, Sort]] = st.tuples(st.sampled_from("abcd"), st.sampled_from([1, 2]))
+with_unreadable_key = many_keys | st.sampled_from([("a", 1), ("b", 1), ("c", 1), ("d", NO_KEY)])
+crashes = st.none() | st.integers(1, STEPS)
+windows = st.sampled_from([(BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS)])
+baselines = st.tuples(
+    st.none(), st.sampled_from([BEGIN + n * HOUR for n in range(WINDOWS + 1)]) | st.integers(1, 23).map(moment)
+)
+
+
+server_faults = st.builds(
+    ServerFault,
+    st.sampled_from(
+        ["lost before commit", "lost after commit", "lost", "lost", "conflict", "conflict", "refused", "copy"]
+    ),
+    st.integers(1, STATEMENTS),
+)
+
+
+@st.composite
+def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False) -> Schedule:
+    """Any schedule; those for a warehouse with a server have faults of that, `unreadable` ones items in quarantine."""
+    least, most = (8, 18) if unreadable else (0, 14)
+    slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, min_size=least, max_size=most))
+    which = draw(st.sampled_from([many_keys, with_unreadable_key])) if unreadable else keys
+    what = puts | unreadable_puts | puts | st.none() if unreadable else puts | puts | st.none()
+    writes = [(moment(slot), *draw(which), draw(what)) for slot in slots]
+    steps = draw(
+        st.lists(
+            st.builds(
+                lambda span, **more: Step(*span, **more),
+                windows | windows | baselines,
+                view=st.sampled_from(["NEW_IMAGE", "NEW_AND_OLD_IMAGES"]),
+                anew=st.booleans(),
+                again=st.booleans(),
+                force=st.booleans(),
+                crash=crashes,
+                fault=st.none() | server_faults if server else st.none(),
+            ),
+            max_size=5,
+        )
+    )
+    return Schedule(tuple(writes), tuple(steps), draw(st.booleans()), draw(st.integers(0, 3)) == 3)
+
+
+class Player:
+    """Plays a schedule; knows which exports are accepted, and so which must be refused."""
+
+    def __init__(self, world: World, schedule: Schedule) -> None:
+        self.world = world
+        self.applied: set[tuple[int | None, int]] = set()
+        self.exports: dict[tuple[int | None, int], Export] = {}
+        whole = any(sk == NO_KEY for _, _, sk, _ in schedule.writes)
+        world.begin(WHOLE_KEYS if whole else CONTRACT, soft_delete=schedule.soft_delete)
+        for write in schedule.writes:
+            world.write(*write)
+
+    @property
+    def baseline(self) -> int | None:
+        return max((end for start, end in self.applied if start is None), default=None)
+
+    @property
+    def complete(self) -> int:
+        """The newest baseline that says of every item whether it was there."""
+        return max((end for start, end in self.applied if start is None and not blind(self.world, end)), default=0)
+
+    def play(self, step: Step) -> None:
+        """Runs a step, after a crash once more; a window around the newest baseline begins at that, as is asked for."""
+        refusal = self._refusal(step)
+        if refusal is None:
+            self._run(step)
+            self.applied.add((step.start, step.end))
+            return
+        with pytest.raises(LoadError, match=refusal):
+            self._run(step)
+        if refusal == "begins before":
+            self.play(Step(self.baseline, step.end))
+
+    def _refusal(self, step: Step) -> str | None:
+        begun = {start for start, _ in self.applied}
+        found = list(told(self.world, step.start, step.end).values())
+        if found and all(known is UNREAD for _, known in found):
+            return "no item at all could be read"
+        if step.start is None:
+            spanned = any(start is not None and start < step.end < end for start, end in self.applied)
+            return "ends inside" if spanned and step.end > self.complete and step.end not in begun else None
+        if self.baseline is None:
+            return "no baseline yet"
+        inner = [end for _, end in self.applied if step.start < end < step.end and end >= self.complete]
+        return "begins before" if set(inner) - begun else None
+
+    def _run(self, step: Step) -> None:
+        span = (step.start, step.end)
+        if step.anew or span not in self.exports:
+            self.exports[span] = self.world.export(step.start, step.end, step.view)
+        export = self.exports[span]
+        before = self._loads()
+        try:
+            result = self.world.run(export, force=step.force, again=step.again, crash=step.crash, fault=step.fault)
+        except (Crash, DdbAssetsError) as error:
+            if not (isinstance(error, Crash) or self.world.warehouse.hit):
+                raise
+            committed = self._loads() - before
+            result = self.world.run(export, force=False, again=step.again, crash=None)
+            assert committed in (0, 1)
+            assert not (committed and result.applied)
+        assert result.items == result.rows_in + result.quarantined + result.filtered
+        assert result.rows_in == result.upserted + result.deleted + result.stale
+
+    def _loads(self) -> int:
+        return len(self.world.ledger())
+
+    def finish(self) -> None:
+        """Whatever is still missing is loaded."""
+        if self.baseline is None:
+            self.play(Step(None, BEGIN))
+        for number in range(WINDOWS):
+            window = (BEGIN + number * HOUR, BEGIN + (number + 1) * HOUR)
+            newest = self.baseline or 0
+            if newest < window[1] and not any(w in self.applied for w in (window, (newest, window[1]))):
+                self.play(Step(*window))
+
+    def check(self) -> None:
+        """Tables = model, and every row of the root and every load is explained by the ledger."""
+        expected, stale = known_of(self.world, self.applied)
+        if not any(sk == NO_KEY or (item or {}).get("bad") == UNREADABLE for _, _, sk, item in self.world.writes):
+            assert expected == self.world.state(END)
+            assert stale == {}
+        model = expected.values()
+        found = self.world.items()
+        by_key = {(item["pk"], item["sk"].text): item for item in found}
+        assert len(by_key) == len(found) == len(model)
+        assert by_key == {(item["pk"]["S"], number_text(item["sk"]["N"])): with_texts({"M": item}) for item in model}
+        values = [{name: decoded(value) for name, value in item.items()} for item in model]
+        assert {(item["pk"], item["sk"]): item for item in map(by_value, found)} == {
+            (item["pk"], item["sk"]): item for item in values
+        }
+        assert self.world.stale() == {(pk, number_text(str(sk))): time for (pk, sk), time in stale.items()}
+        ledger = self.world.ledger()
+        assert [row["sequence"] for row in ledger] == list(range(1, len(ledger) + 1))
+        for row in ledger:
+            assert row["items"] == row["rows_in"] + row["quarantined"] + row["filtered"]
+            assert row["rows_in"] == row["upserted"] + row["deleted"] + row["stale"]
+        spans = {(row["from_time"] or row["export_time"], row["to_time"] or row["export_time"]) for row in ledger}
+        assert self.world.versions_outside(spans) == []
+
+
+def run(world: World, schedule: Schedule) -> None:
+    player = Player(world, schedule)
+    for step in schedule.steps:
+        player.play(step)
+    player.finish()
+    player.check()
+    if schedule.twice:
+        for start, end in sorted(player.applied, key=lambda span: span[1]):
+            player.play(Step(start, end, force=True))
+        player.check()

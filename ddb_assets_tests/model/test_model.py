@@ -1,0 +1,248 @@
+"""The model test: whatever the order of exports and loads, and wherever it crashes, the warehouse is the table.
+
+Schedules write, export and load at random through the real change log, exporter, manifests, flattening and load.
+`make soak` runs more of them: SOAK says how many, on the Redshift stand-in a twelfth of that.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets.warehouse.sql import evolution, ledger, load, merge, statements, unread
+from ddb_assets.warehouse.sql.tables import Tables
+from ddb_assets_tests.model.known import UNREADABLE
+from ddb_assets_tests.model.redshift_world import FragileRedshift
+from ddb_assets_tests.model.schedule import (
+    BEGIN,
+    FRACTION,
+    HOUR,
+    WINDOWS,
+    Player,
+    Schedule,
+    Step,
+    moment,
+    run,
+    schedules,
+)
+from ddb_assets_tests.model.world import Attributes, Faults, FragileWarehouse, ServerFault, World
+from ddb_assets_tests.sandbox.redshift.serving import redshift
+
+__all__ = ["redshift"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    faults = Faults()
+    with FragileWarehouse(faults) as warehouse:
+        world = World(tmp_path_factory.mktemp("world"), warehouse, faults)
+        yield world
+        world.log.close()
+
+
+@pytest.fixture(scope="module")
+def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The same on the Redshift stand-in, over the driver; a load that is interrupted goes on at once."""
+    faults = Faults()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PASSWORD, redshift.password)
+        patch.setattr(load, "RETRIES", (0.0,) * 4)
+        with FragileRedshift(redshift, faults) as warehouse:
+            world = World(tmp_path_factory.mktemp("redshift_world"), warehouse, faults)
+            yield world
+            world.log.close()
+
+
+SCHEDULES = int(os.environ.get("SOAK", "200"))
+SLOWER = 12  # on a server a schedule takes about so many times as long, so there are so many times fewer
+HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+
+
+@pytest.mark.slow
+@settings(HOW, max_examples=SCHEDULES)
+@given(schedules())
+def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
+    run(world, schedule)
+
+
+@pytest.mark.slow
+@settings(HOW, max_examples=max(1, SCHEDULES // 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@given(schedules(unreadable=True))
+def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
+    """Items that land in quarantine, with and without a key that can be read, in any order of exports and loads."""
+    run(world, schedule)
+
+
+@pytest.mark.slow
+@settings(HOW, max_examples=max(1, SCHEDULES // SLOWER), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@given(schedules(server=True) | schedules(server=True, unreadable=True))
+def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
+    """With connections that break, before and after COMMIT too, statements and files that fail, and conflicts."""
+    run(redshift_world, schedule)
+
+
+def item(*tags: str) -> Attributes:
+    return {"note": {"S": "x"}, "tags": {"L": [{"S": tag} for tag in tags]}}
+
+
+FIRST, SECOND, THIRD = ((BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS))
+BASELINE = Step(None, BEGIN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("soft_delete", [False, True])
+def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_delete: bool) -> None:
+    """Before each file that flattening writes, the report among them, each statement and each commit, and after it."""
+    writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
+    player = Player(world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
+    for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
+        player.play(step)
+    steps = world.steps
+    assert steps > 50
+    for last in range(1, steps + 1):
+        for crashed in (
+            Step(*SECOND, again=True, force=True, crash=last),
+            Step(*THIRD, anew=last % 2 == 0, crash=last),
+        ):
+            player.play(crashed)
+    player.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("soft_delete", [False, True])
+def test_whatever_goes_wrong_in_the_server_is_made_good(redshift_world: World, soft_delete: bool) -> None:
+    """Every fault happens, at several places of a load each, and the load that had it ends well or can be run again."""
+    writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
+    player = Player(redshift_world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
+    for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
+        player.play(step)
+    faults = [ServerFault(kind, number) for kind in ("lost", "conflict", "refused") for number in range(1, 50, 12)]
+    faults += [ServerFault("lost before commit"), ServerFault("lost after commit"), ServerFault("copy")]
+    for fault in faults:
+        player.play(Step(*SECOND, force=True, fault=fault))
+        assert redshift_world.hits.pop() == fault
+    player.check()
+
+
+def nothing(target: statements.Target, *_: Any, **__: Any) -> statements.Statement:
+    return statements.Statement(f"DELETE FROM {target.stage} WHERE FALSE")
+
+
+def without_version_guard(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(statements, "drop_stale", nothing)
+    writes = ((moment(1), "a", 1, item("old")), (moment(9), "a", 1, item("new")))
+    yield Schedule(writes, (BASELINE, Step(*SECOND), Step(*FIRST)), False, False)
+
+
+def without_tombstones(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(statements, "insert_tombstones", nothing)
+    writes = ((moment(1), "a", 1, item("old")), (moment(9), "a", 1, None))
+    yield Schedule(writes, (BASELINE, Step(*SECOND), Step(*FIRST)), False, False)
+
+
+def with_children_left_behind(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    whole = merge.merge
+
+    def childless(*told: Any) -> None:
+        with pytest.MonkeyPatch.context() as within:
+            within.setattr(Tables, "below", ())
+            whole(*told)
+
+    patch.setattr(load, "merge", childless)
+    writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")))
+    yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND)), False, False)
+
+
+def with_what_is_unread_taken_for_absent(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(unread, "but_unread", lambda statement, *_: statement)
+    bad = {"bad": UNREADABLE}
+    writes = ((moment(1), "b", 1, item("x")), (moment(2), "a", 1, item("old")), (moment(9), "a", 1, bad))
+    late = (Step(*FIRST), Step(None, THIRD[0]))
+    yield Schedule(writes, (BASELINE, *late), False, False)
+    yield Schedule(writes, (BASELINE, *reversed(late)), False, False)
+
+
+def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    """Another connection writes the ledger row and commits it; the crash is just before the load's own commit."""
+    record = ledger.record
+
+    def ahead(*told: Any) -> statements.Statement:
+        statement = record(*told)
+        world.warehouse.elsewhere(statement)
+        return statements.Statement("SELECT 1")
+
+    patch.setattr(load, "record", ahead)
+    writes = tuple((moment(slot), "a", 1, item(f"at {slot}")) for slot in (1, 9, 17))
+    yield Schedule(writes, (BASELINE,), False, False)
+    if isinstance(world.warehouse, FragileRedshift):
+        crashed = Step(*THIRD, fault=ServerFault("lost before commit"))
+    else:
+        crashed = Step(*THIRD, crash=world.steps - 1)
+    yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND), crashed), False, False)
+
+
+WIDENED = Schedule(
+    (
+        (moment(1), "a", "2.5", {"n": {"N": "0.5"}, "tags": {"L": [{"S": "x"}]}}),
+        (moment(2), "a", 3, {"n": {"N": "7"}}),
+        (moment(9), "a", FRACTION, {"n": {"N": FRACTION}}),
+        (moment(10), "a", "30", {"n": {"N": "1E+30"}}),
+        (moment(17), "a", "2.5", {"n": {"N": "0.25"}}),
+        (moment(18), "a", 3, None),
+    ),
+    (Step(None, moment(3)), Step(moment(3), SECOND[0]), Step(*SECOND), Step(*THIRD)),
+    False,
+    False,
+)
+"""A key and a value whose columns are DECIMAL and become VARCHAR; then the items from before are written and deleted."""
+
+
+@pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
+def test_a_number_is_the_same_text_before_and_after_its_column_is_widened(
+    request: pytest.FixtureRequest, where: str
+) -> None:
+    run(request.getfixturevalue(where), WIDENED)
+
+
+def with_zeros_in_what_is_widened(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
+    patch.setattr(evolution, "converted", lambda expression, _, target: f"CAST({expression} AS {target})")
+    yield WIDENED
+
+
+@pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "defect",
+    [
+        without_version_guard,
+        without_tombstones,
+        with_children_left_behind,
+        with_what_is_unread_taken_for_absent,
+        with_the_ledger_ahead_of_the_commit,
+        with_zeros_in_what_is_widened,
+    ],
+)
+def test_a_load_with_a_defect_does_not_pass(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    defect: Callable[[pytest.MonkeyPatch, World], Iterator[Schedule]],
+    where: str,
+) -> None:
+    world: World = request.getfixturevalue(where)
+    with monkeypatch.context() as patch:
+        *harmless, telling = _played(world, defect(patch, world))
+    assert all(harmless)
+    assert not telling
+
+
+def _played(world: World, schedules: Iterator[Schedule]) -> Iterator[bool]:
+    for schedule in schedules:
+        try:
+            run(world, schedule)
+        except AssertionError:
+            yield False
+        else:
+            yield True

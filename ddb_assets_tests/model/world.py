@@ -1,0 +1,307 @@
+"""A DynamoDB table, its exports and a warehouse in one process, with a crash on demand at every step between them.
+
+The change log, the exporter, the manifests, the flattening and the load are the real ones. Only S3 is a folder, because
+a schedule of the model test (`test_model.py`) must take a fraction of a second.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.report import Relation
+from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.exports.manifest import read_export
+from ddb_assets.flatten.flatten import flatten
+from ddb_assets.flatten.output import REPORT, read_report
+from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.microseconds import to_micros
+from ddb_assets.sandbox.backend import SandboxBackend
+from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
+from ddb_assets.sandbox.clock import Clock
+from ddb_assets.sandbox.exporter import Export, Exporter, Window
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.protocol import Warehouse
+from ddb_assets.warehouse.sql.ledger import PREFIX, LoadResult
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.statements import DELETED_AT, STALE_SINCE, Statement
+from ddb_assets.warehouse.sql.statements import Table as SqlTable
+from ddb_assets_tests.flatten.rebuild import items_in
+from ddb_assets_tests.flatten.texts import number_text
+from ddb_assets_tests.model.bucket import FolderBucket
+
+BUCKET = "model"
+KEY = KeySchema(partition_key="pk", sort_key="sk")
+Attributes = dict[str, dict[str, Any]]
+
+
+Sort = int | float | str
+"""A sort key as a schedule has it; a number that must keep its text is a text."""
+
+
+class Crash(BaseException):
+    """The process dies here. Not an Exception: nothing may catch it and go on."""
+
+
+@dataclass(frozen=True)
+class ServerFault:
+    """What goes wrong in the server: its n-th statement or the n-th file of a COPY, or around the next COMMIT."""
+
+    kind: Literal["lost before commit", "lost after commit", "lost", "conflict", "refused", "copy"]
+    number: int = 1
+
+
+class ModelWarehouse(Warehouse, Protocol):
+    """A warehouse that crashes by steps and, where it has a server, has that misbehave; `hit` says whether it has."""
+
+    hit: bool
+
+    def misbehaving(self, fault: ServerFault | None) -> contextlib.AbstractContextManager[None]:
+        """Arms the fault for the block."""
+        ...
+
+    def elsewhere(self, statement: Statement) -> None:
+        """Runs a statement on a connection of its own, which commits."""
+        ...
+
+    def die(self) -> None:
+        """What the end of the process does to the connection."""
+        ...
+
+    def wipe(self) -> None:
+        """Makes the warehouse as good as new."""
+        ...
+
+    def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
+        """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
+        ...
+
+
+class Faults:
+    """Raises Crash at the n-th step from `arm(n)` on, once; with `arm(None)` never. `taken` are the steps since."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._last: int | None = None
+
+    def arm(self, last: int | None) -> None:
+        self.taken, self._last = 0, last
+
+    def step(self) -> None:
+        self.taken += 1
+        if self.taken == self._last:
+            raise Crash
+
+
+class FragileStorage(Storage):
+    """A step before every change of a file."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__()
+        self._faults = faults
+
+    def write(self, uri: str, data: bytes) -> None:
+        self._faults.step()
+        super().write(uri, data)
+
+    def create(self, uri: str, data: bytes) -> bool:
+        self._faults.step()
+        return super().create(uri, data)
+
+    def delete(self, uris: Iterable[str]) -> None:
+        self._faults.step()
+        super().delete(uris)
+
+
+class FragileWarehouse(DuckDBWarehouse):
+    """A step before every statement, query, copy and commit, and one after every commit. Its server has no faults."""
+
+    hit = False
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(":memory:")
+        self._faults = faults
+
+    def execute(self, statement: Statement) -> None:
+        self._faults.step()
+        super().execute(statement)
+
+    def copy(self, relation: Relation, stage: SqlTable) -> None:
+        self._faults.step()
+        super().copy(relation, stage)
+
+    @contextlib.contextmanager
+    def transaction(self, lock: SqlTable | None = None) -> Iterator[None]:
+        with super().transaction(lock):
+            yield
+            self._faults.step()
+        self._faults.step()
+
+    @contextlib.contextmanager
+    def misbehaving(self, fault: "ServerFault | None") -> Iterator[None]:
+        assert fault is None
+        yield
+
+    def elsewhere(self, statement: Statement) -> None:
+        """Runs a statement on a connection of its own, which commits."""
+        with self.connection.cursor() as other:
+            other.execute(statement.text, list(statement.values))
+
+    def die(self) -> None:
+        """Nothing is left of a process that holds all in memory; the database is the test's."""
+
+    def wipe(self) -> None:
+        """Drops every table; what was translated to DuckDB's dialect is kept, which makes a schedule twice as fast."""
+        for (name,) in self.connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
+            self.connection.execute(f'DROP VIEW "{name}"')
+        for (name,) in self.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            self.connection.execute(f'DROP TABLE "{name}"')
+
+    def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
+        """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
+        if not self.catalog(SqlTable(self.default_schema, name)):
+            return []
+        found = self.connection.execute(f'SELECT * FROM "{name}"')
+        present = [column for column, *_ in found.description or ()]
+        return [dict.fromkeys(columns) | dict(zip(present, row, strict=True)) for row in found.fetchall()]
+
+
+@dataclass
+class World:
+    """All of it for one schedule after the other; `begin` makes a new table, empties the lake and the warehouse.
+
+    `steps` are those that the last run took, `hits` the faults of the server that came to happen.
+    """
+
+    folder: Path
+    warehouse: ModelWarehouse
+    faults: Faults
+    soft_delete: bool = False
+    writes: list[tuple[int, str, Sort, Attributes | None]] = field(default_factory=list)
+    steps: int = 0
+    hits: list[ServerFault] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.log = ChangeLog(self.folder / "change_log.sqlite", Clock())
+        self._backend: Any = SandboxBackend("eu-west-1", "123456789012", log=self.log, latest_lag=timedelta(0))
+        self._exporter = Exporter(self.log, cast("Any", FolderBucket(self.folder / "bucket")), timedelta(0))
+        self._storage = FragileStorage(self.faults)
+        self._tables = 0
+
+    def begin(self, contract: Table, *, soft_delete: bool) -> None:
+        """A table without items."""
+        self.contract, self.soft_delete, self.writes, self.steps = contract, soft_delete, [], 0
+        self._tables += 1
+        self._source = self._backend.create_table(
+            f"Model{self._tables}",
+            schema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            attr=[{"AttributeName": "pk", "AttributeType": "S"}, {"AttributeName": "sk", "AttributeType": "N"}],
+            throughput=None,
+            indexes=[],
+            global_indexes=[],
+            billing_mode="PAY_PER_REQUEST",
+            streams=None,
+            sse_specification=None,
+            tags=[],
+            deletion_protection_enabled=False,
+            warm_throughput=None,
+        )
+        self._exporter.exports.clear()
+        for name in ("bucket", "lake", "schemas"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.schemas = SchemaStore(self._storage, str(self.folder / "schemas"))
+        self.warehouse.wipe()
+
+    def write(self, micros: int, pk: str, sk: Sort, rest: Attributes | None) -> None:
+        """A put of the whole item, or a delete."""
+        self.writes.append((micros, pk, sk, rest))
+        item = {"pk": {"S": pk}, "sk": {"N": str(sk)}, **(rest or {})}
+        key, image, size = self._source.encode(item)
+        self.log.load(self._source.number, [LoggedWrite(micros, key, None if rest is None else image, size)])
+
+    def state(self, before: int) -> dict[tuple[str, Sort], Attributes]:
+        """The model: the items as all writes before this time had left them."""
+        state: dict[tuple[str, Sort], Attributes] = {}
+        for micros, pk, sk, rest in sorted(self.writes, key=lambda write: write[0]):
+            if micros >= before:
+                break
+            state.pop((pk, sk), None)
+            if rest is not None:
+                state[pk, sk] = {"pk": {"S": pk}, "sk": {"N": str(sk)}, **rest}
+        return state
+
+    def export(self, start: int | None, end: int, view: str = "NEW_AND_OLD_IMAGES") -> Export:
+        """A finished export of the window `[start, end)`, or a full one as of `end`."""
+        window = None if start is None else Window(start, end, view)
+        made = Export(self._source, {"S3Bucket": BUCKET}, self.log.clock.micros(), end, window)
+        self._exporter.start(made)
+        while made.status == "IN_PROGRESS":
+            time.sleep(0.0002)
+        assert made.status == "COMPLETED", made.failure
+        return made
+
+    def run(
+        self, export: Export, *, force: bool, again: bool, crash: int | None, fault: ServerFault | None = None
+    ) -> LoadResult:
+        """From the export to the warehouse; with `again` its Parquet is made anew. Raises Crash at that step, if any."""
+        out = str(self.folder / "lake" / export.id)
+        self.faults.arm(crash)
+        try:
+            source = read_export(self._storage, str(self.folder / "bucket" / export.summary_key))
+            if again or not self._storage.exists(f"{out}/{REPORT}"):
+                flatten(self._storage, source, table=self.contract, key=KEY, out=out, schemas=self.schemas)
+            report = read_report(self._storage, out)
+            with self.warehouse.misbehaving(fault):
+                return load(
+                    self.warehouse,
+                    report,
+                    force=force,
+                    soft_delete=self.soft_delete,
+                    max_quarantined=self.contract.max_quarantined,
+                )
+        except Crash:
+            self.warehouse.die()
+            raise
+        finally:
+            if fault is not None and self.warehouse.hit:
+                self.hits.append(fault)
+            self.steps = self.faults.taken
+            self.faults.arm(None)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """The loads so far, in their order."""
+        rows = self.warehouse.rows(f"{PREFIX}{self.contract.name}", ())
+        return sorted((row for row in rows if row["relation"]), key=lambda row: int(row["sequence"]))
+
+    def versions_outside(self, spans: set[tuple[datetime, datetime]]) -> list[int]:
+        """Versions of the root's rows that are within none of these times, of a baseline or a window."""
+        rows = self.warehouse.rows(self.contract.name, ())
+        versions = {row["_ddb_version"] for row in rows if row["_ddb_version"] is not None}
+        micros = [(_micros(start), _micros(end)) for start, end in spans]
+        return [v for v in versions if not any(start <= v < end or start == v == end for start, end in micros)]
+
+    def stale(self) -> dict[tuple[str, str], int]:
+        """The keys of the rows that are marked as older than their items, with the time of the mark."""
+        rows = self.warehouse.rows(self.contract.name, (STALE_SINCE,))
+        marked = [row for row in rows if row[STALE_SINCE]]
+        return {(row["pk"], number_text(str(row["sk"]))): _micros(row[STALE_SINCE]) for row in marked}
+
+    def items(self) -> list[dict[str, Any]]:
+        """The items that the warehouse's tables hold, of those not deleted; numbers by their texts."""
+        schema = self.schemas.latest(self.contract.name)
+        assert schema
+        relations = schema.relations(incremental=True)
+        # an export that was refused may have brought columns and lists that no table has yet
+        tables = {r.name: self.warehouse.rows(r.name, [c.name for c in r.columns]) for r in relations}
+        root = relations[0].name
+        tables[root] = [row for row in tables[root] if row.get(DELETED_AT) is None]
+        return items_in(schema, relations[0], tables, texts=True)
+
+
+def _micros(stored: datetime) -> int:
+    return to_micros(stored.replace(tzinfo=UTC))

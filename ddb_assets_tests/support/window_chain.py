@@ -1,0 +1,277 @@
+"""What tests of the window chain share: a baseline, exports as anyone makes them, ticks as the daemon has them."""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+import time_machine
+
+from ddb_assets.aws.storage import split_s3
+from ddb_assets.contract.table import Table
+from ddb_assets.contract.windows import Window
+from ddb_assets.definitions import build_defs
+from ddb_assets.exports.follow import ExportRef, wait
+from ddb_assets.exports.request import Destination, Increment, TableExports
+from ddb_assets.orchestration import metadata
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.clock import Clock
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.settings import LAKE, STATE
+from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.sql import ledgers
+from ddb_assets.warehouse.sql.ledger import LoadResult, ledger, record
+from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets.windows.export_assets import VIEW
+from ddb_assets.windows.schedule import window_schedule
+from ddb_assets_tests.support.sandboxed import demo_sandbox, warehouse_file
+from ddb_assets_tests.warehouse.exports import relation, report
+
+BEGUN = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+ORDERS = Table(table="Orders")
+QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def asset(text: str) -> dg.AssetKey:
+    return dg.AssetKey(text.split("/"))
+
+
+def hours_ago(hours: int) -> Window:
+    """A whole hour of UTC before that in which each module begins; AWS lags a few minutes behind the last one."""
+    return ORDERS.windows.window_at(BEGUN - timedelta(hours=hours))
+
+
+def key_of(window: Window) -> str:
+    return ORDERS.windows.key(window)
+
+
+@pytest.fixture(scope="module")
+def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The demo's sandbox, and every clock of this process set to the middle of an hour, so that no window ends meanwhile."""
+    with time_machine.travel(BEGUN, tick=True), demo_sandbox(tmp_path_factory.mktemp("state"), Clock()) as sandbox:
+        yield sandbox
+
+
+@contextmanager
+def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Iterator["Chain"]:
+    """A chain with a lake, a warehouse and an instance of its own, in the environment until the block ends."""
+    prefix = uuid.uuid4().hex
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setenv(LAKE, f"s3://{demo.BUCKET}/{prefix}")
+        patch.setenv(STATE, str(state))
+        patch.setattr(dg.ScheduleEvaluationContext, "instance", instance)  # it opens files of its own otherwise
+        yield Chain(sandbox, instance, definitions, prefix)
+
+
+@pytest.fixture(scope="module")
+def definitions(sandboxed: Sandbox) -> dg.Definitions:
+    """The definitions of this project."""
+    return build_defs()
+
+
+@pytest.fixture
+def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator["Chain"]:
+    """A chain of the test's own, without a baseline."""
+    with own_chain(sandboxed, definitions, tmp_path) as chain:
+        yield chain
+
+
+@dataclass
+class Chain:
+    """The windows of the sandbox's `Orders`, the instance that knows of them, and the prefix that they lie below."""
+
+    sandbox: Sandbox
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+    prefix: str
+
+    @property
+    def folder(self) -> str:
+        """The key of the folder that exports' folders lie in, with its slash."""
+        return f"{self.prefix}/exports/AWSDynamoDB/"
+
+    def exports(self, table: str = "Orders") -> TableExports:
+        return TableExports(self.sandbox.dynamodb(), table)
+
+    def export(self, window: Window, *, attempt: int = 0, table: str = "Orders") -> ExportRef:
+        """A finished incremental export that Dagster knows nothing of."""
+        place = Destination(demo.BUCKET, f"{self.prefix}/exports")
+        asked = self.exports(table).request(Increment(window, VIEW), place, attempt=attempt)
+        return wait(
+            self.sandbox.dynamodb(), asked.arn, timeout=timedelta(seconds=30), sleep=lambda s: time.sleep(s / 20)
+        )
+
+    def exported(self, table: str = "Orders") -> int:
+        """How many exports of the table were ever asked for, of all tests."""
+        client = self.sandbox.dynamodb()
+        arn, count, token = client.describe_table(TableName=table)["Table"]["TableArn"], 0, ""
+        while True:
+            page = client.list_exports(TableArn=arn, NextToken=token) if token else client.list_exports(TableArn=arn)
+            count += len(page["ExportSummaries"])
+            token = page.get("NextToken", "")
+            if not token:
+                return count
+
+    def baseline(self, at: datetime, **other: str) -> None:
+        """Tells the instance and the ledger that a full export of that time is loaded."""
+        exports = self.exports()
+        told = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
+        facts: dict[str, Any] = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
+        self.instance.report_runless_asset_event(
+            dg.AssetMaterialization(asset("warehouse_baseline/orders"), metadata=facts)
+        )
+        self.ledger_baseline(at, **other)
+
+    def ledger_baseline(self, at: datetime, table: str = "Orders", **other: str) -> None:
+        """The row that the load of a full export of that time would leave in the ledger."""
+        self._in_ledger(table, {"export_id": "baseline", **other}, export_time=at)
+
+    def ledger_window(self, window: Window) -> None:
+        """The row that the load of a window would leave there."""
+        self._in_ledger("Orders", {}, window=(window.start, window.end))
+
+    def _in_ledger(self, table: str, said: Mapping[str, str], **times: Any) -> None:
+        exports, name = self.exports(table), table.lower()
+        ids: dict[str, Any] = {"table_arn": exports.arn, "table_id": exports.table_id, **said}
+        told = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
+        none: dict[str, Any] = dict.fromkeys(
+            ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values"), 0
+        )
+        with DuckDBWarehouse(warehouse_file()) as warehouse:
+            ledgers.provide(warehouse, "main", name)
+            result = LoadResult(
+                applied=True,
+                sequence=0,  # so that a real load does not miss the table
+                export_id=told.export_id,
+                rows={name: 0},
+                table_rows={},
+                loaded_at=BEGUN,
+                seconds=0.0,
+                **none,
+            )
+            warehouse.execute(record("main", told, result, None))
+            warehouse.execute(
+                Statement(
+                    f"UPDATE {ledger('main', name)} SET relation_columns = NULL "
+                    "WHERE relation IS NOT NULL AND sequence = 0"
+                )
+            )
+
+    def objects(self, export: ExportRef) -> dict[str, bytes]:
+        """Every object of an export's own folder."""
+        s3 = self.sandbox.s3()
+        listed = s3.list_objects_v2(Bucket=demo.BUCKET, Prefix=f"{self.folder}{export.id}/").get("Contents", [])
+        return {o["Key"]: s3.get_object(Bucket=demo.BUCKET, Key=o["Key"])["Body"].read() for o in listed}
+
+    def put(self, objects: Mapping[str, bytes]) -> None:
+        for key, body in objects.items():
+            self.sandbox.s3().put_object(Bucket=demo.BUCKET, Key=key, Body=body)
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            self.sandbox.s3().delete_object(Bucket=demo.BUCKET, Key=key)
+
+    def summary_key(self, export: ExportRef) -> str:
+        return split_s3(export.summary_uri)[1]
+
+    def run(self, *keys: str, partitions: Sequence[str] = (), config: Mapping[str, Any] | None = None) -> Any:
+        """Runs assets, for one partition or a range of them, in this process."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        several = len(partitions) > 1
+        bounds = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+        return job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[asset(key) for key in keys],
+            partition_key=partitions[0] if partitions and not several else None,
+            tags=dict(zip(bounds, (partitions[0], partitions[-1]), strict=True)) if several else None,
+            run_config={**QUIET, "ops": dict(config or {})},
+            raise_on_error=False,
+        )
+
+    def materialized(self, key: str = "exports/orders") -> set[str]:
+        return self.instance.get_materialized_partitions(asset(key))
+
+
+class Ticks:
+    """A sensor's ticks one after another: events are stored and the cursor is kept, as the daemon does it."""
+
+    def __init__(self, chain: Chain, name: str = "exports_of_the_lake", lake: Lake | None = None) -> None:
+        self.chain, self.cursor = chain, ""
+        self.lake = lake or Lake()
+        self._sensor = chain.definitions.resolve_sensor_def(name)
+
+    def tick(self) -> dg.SensorResult:
+        with dg.build_sensor_context(
+            instance=self.chain.instance,
+            cursor=self.cursor or None,
+            repository_def=self.chain.definitions.get_repository_def(),
+            resources={"aws": AWS(), "lake": self.lake, "warehouse": WarehouseTarget()},
+        ) as context:
+            result = self._sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        for event in result.asset_events:
+            self.chain.instance.report_runless_asset_event(event)
+        self.cursor = result.cursor or ""
+        return result
+
+
+def tick(chain: Chain, minute: int = 5, table: Table | None = None) -> dg.SkipReason | list[dg.RunRequest]:
+    """A tick, at that minute of the hour in which the tests began, of the schedule of `orders` or of another contract."""
+    with dg.build_schedule_context(
+        instance=chain.instance,
+        scheduled_execution_time=BEGUN.replace(minute=minute),
+        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
+    ) as context:
+        schedule = window_schedule(table) if table else chain.definitions.resolve_schedule_def("orders_windows")
+        result = schedule(context)
+    assert isinstance(result, dg.SkipReason | list)
+    return result
+
+
+def query(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(warehouse_file()), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def orders(sandbox: Sandbox) -> dict[str, tuple[str, int]]:
+    """Status and number of lines of every order that DynamoDB has."""
+    pages = sandbox.dynamodb().get_paginator("scan").paginate(TableName="Orders")
+    items = [item for page in pages for item in page["Items"]]
+    return {item["orderId"]["S"]: (item["status"]["S"], len(item["items"]["L"])) for item in items}
+
+
+def loaded_orders() -> dict[str, tuple[str, int]]:
+    lines = dict(query("SELECT order_id, count(*) FROM orders__items GROUP BY order_id"))
+    return {order: (status, lines.get(order, 0)) for order, status in query("SELECT order_id, status FROM orders")}
+
+
+def materializations(result: dg.SensorResult) -> list[tuple[str | None, str]]:
+    """Partition and export id of each materialization of a tick."""
+    return [
+        (event.partition, str(event.metadata[metadata.EXPORT_ID].value))
+        for event in result.asset_events
+        if isinstance(event, dg.AssetMaterialization)
+    ]
+
+
+def checks(result: dg.SensorResult) -> list[tuple[object, bool]]:
+    """Window and outcome of each check of a tick."""
+    return [
+        (event.metadata[metadata.WINDOW].value, event.passed)
+        for event in result.asset_events
+        if isinstance(event, dg.AssetCheckEvaluation)
+    ]
+
+
+def run_keys(result: dg.SensorResult) -> list[str | None]:
+    return [request.run_key for request in result.run_requests or []]

@@ -1,0 +1,223 @@
+"""One table from DynamoDB to the warehouse, run by Dagster on a real instance against the sandbox."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from ddb_assets.components import DynamoDBTable
+from ddb_assets.contract.table import Table
+from ddb_assets.definitions import build_defs
+from ddb_assets.orchestration.automation import FULL_CHAIN
+from ddb_assets.orchestration.metadata import asset_key
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.sandbox import demo
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.support.sandboxed import export_count, sandboxed, warehouse_file
+
+__all__ = ["sandboxed"]
+
+pytestmark = pytest.mark.usefixtures("sandboxed")
+
+Facts = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_defs()
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def run(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, *keys: str, **options: Any
+) -> dg.ExecuteInProcessResult:
+    """Runs the `baseline` job for these assets, `stage/name` each."""
+    return definitions.resolve_job_def("baseline").execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(key.split("/")) for key in keys],
+        raise_on_error=False,
+        **options,
+    )
+
+
+def chain(name: str, *children: str) -> list[str]:
+    return [f"snapshots/{name}"] + [f"{stage}/{r}" for stage in FULL_CHAIN[1:] for r in (name, *children)]
+
+
+def facts(result: dg.ExecuteInProcessResult) -> dict[str, Facts]:
+    return {
+        event.materialization.asset_key.to_user_string(): {
+            name: value.value for name, value in event.materialization.metadata.items()
+        }
+        for event in result.get_asset_materialization_events()
+    }
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    assert not result.success
+    (failed,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert failed.user_failure_data
+    return failed.user_failure_data.description or ""
+
+
+def query(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(warehouse_file()), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_a_table_and_its_list_arrive_whole_and_say_what_they_are(
+    sandboxed: Sandbox, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    items = sandboxed.dynamodb().describe_table(TableName="Orders")["Table"]["ItemCount"]
+    result = run(definitions, instance, *chain("orders", "orders__items"))
+    assert result.success
+    told = facts(result)
+    snapshot, parquet, child = told["snapshots/orders"], told["baseline/orders"], told["baseline/orders__items"]
+    warehouse, lines = told["warehouse_baseline/orders"], told["warehouse_baseline/orders__items"]
+
+    assert snapshot["items"] == parquet["items"] == warehouse["upserted"] == items
+    assert snapshot["export_arn"].endswith(snapshot["export_id"])
+    assert snapshot["s3"].startswith(f"https://console.aws.amazon.com/s3/buckets/{demo.BUCKET}?prefix=lake/exports/")
+    assert warehouse["dagster/row_count"] == query("SELECT count(*) FROM orders")[0][0] == items
+    assert lines["dagster/row_count"] == child["dagster/row_count"] == query("SELECT count(*) FROM orders__items")[0][0]
+    assert warehouse["dagster/table_name"] == "main.orders"
+    columns = {column.name: column for column in warehouse["dagster/column_schema"].columns}
+    in_table = {
+        name for (name,) in query("SELECT column_name FROM information_schema.columns WHERE table_name = 'orders'")
+    }
+    assert set(columns) == in_table
+    assert columns["shipping__address__city"].description == "`shipping.address.city`"
+    assert f"{items:,} items in the manifest = {items:,} rows + 0 quarantined" in parquet["summary"]
+    passed = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+    assert passed["export_verified"]
+    assert passed["rows_reconcile"]
+    assert passed["ledger_explains_rows"]
+
+
+def test_a_table_that_keeps_deleted_rows_shows_the_column_that_tells_them(instance: dg.DagsterInstance) -> None:
+    kept = Table(table="Customers", name="kept", soft_delete=True)
+    definitions = dg.Definitions.merge(
+        dg.build_defs_for_component(DynamoDBTable(kept)),
+        dg.Definitions(resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()}),
+    )
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey(key.split("/")) for key in chain("kept")]
+    )
+    columns = facts(result)["warehouse_baseline/kept"]["dagster/column_schema"].columns
+    (in_table,) = zip(
+        *query("SELECT column_name FROM information_schema.columns WHERE table_name = 'kept'"), strict=True
+    )
+    assert {column.name for column in columns} == set(in_table) > {"_ddb_deleted_at"}
+
+
+def baseline_job() -> dg.JobDefinition:
+    """For `dg.reconstructable`, which a re-execution needs."""
+    return build_defs().resolve_job_def("baseline")
+
+
+def test_a_re_executed_run_finds_its_export_and_the_warehouse_knows_it(
+    sandboxed: Sandbox, instance: dg.DagsterInstance
+) -> None:
+    before = export_count(sandboxed, "Customers")
+    keys = [dg.AssetKey(key.split("/")) for key in chain("customers")]
+    in_process: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
+    applied = []
+    parent: dg.ReexecutionOptions | None = None
+    for _ in range(2):
+        with dg.execute_job(
+            dg.reconstructable(baseline_job),
+            instance,
+            run_config=in_process,
+            asset_selection=keys,
+            reexecution_options=parent,
+        ) as result:
+            assert result.success
+            parent = dg.ReexecutionOptions(parent_run_id=result.run_id)
+        event = instance.get_latest_materialization_event(asset_key("warehouse_baseline", "customers"))
+        assert event
+        assert event.asset_materialization
+        applied.append(event.asset_materialization.metadata["applied"].value)
+    assert applied == [True, False]
+    assert export_count(sandboxed, "Customers") == before + 1
+    assert query("SELECT count(*) FROM _ddb_loads WHERE relation = 'customers'") == [(1,)]
+
+
+def test_a_snapshot_asked_for_by_name_is_made_once_a_new_run_makes_another(
+    sandboxed: Sandbox, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    before = export_count(sandboxed, "Events")
+    named = {"ops": {"snapshots_events": {"config": {"request": "end of year"}}}}
+    ids = [
+        facts(run(definitions, instance, "snapshots/events", run_config=config))["snapshots/events"]["export_id"]
+        for config in (named, named, {})
+    ]
+    assert ids[0] == ids[1] != ids[2]
+    assert export_count(sandboxed, "Events") == before + 2
+
+
+def test_force_loads_a_known_export_again(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    assert run(definitions, instance, *chain("events")).success
+    forced = {"ops": {"warehouse_baseline_events": {"config": {"force": True}}}}
+    again = facts(run(definitions, instance, "warehouse_baseline/events", run_config=forced))
+    assert again["warehouse_baseline/events"]["applied"] is True
+
+
+@pytest.mark.parametrize(
+    ("asset", "needs"), [("baseline/customers", "snapshots"), ("warehouse_baseline/customers", "baseline")]
+)
+def test_a_stage_whose_upstream_was_never_made_says_what_to_materialize(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, asset: str, needs: str
+) -> None:
+    said = failure(run(definitions, instance, asset))
+    assert f"{needs}/customers has never been materialized: materialize it first" in said
+
+
+def test_a_missing_setting_is_named(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DDB_ASSETS_LAKE")
+    assert "DDB_ASSETS_LAKE is not set" in failure(run(definitions, instance, "snapshots/orders"))
+
+
+def test_a_table_without_recovery_says_how_to_switch_it_on(
+    sandboxed: Sandbox, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    client = sandboxed.dynamodb()
+    off: Any = {"PointInTimeRecoveryEnabled": False}
+    client.update_continuous_backups(TableName="Events", PointInTimeRecoverySpecification=off)
+    try:
+        said = failure(run(definitions, instance, "snapshots/events"))
+    finally:
+        on: Any = {"PointInTimeRecoveryEnabled": True}
+        client.update_continuous_backups(TableName="Events", PointInTimeRecoverySpecification=on)
+    assert "aws dynamodb update-continuous-backups" in said
+
+
+def test_a_damaged_data_file_stops_the_chain_before_the_warehouse(
+    sandboxed: Sandbox, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    snapshot = facts(run(definitions, instance, "snapshots/orders"))["snapshots/orders"]
+    prefix = f"lake/exports/AWSDynamoDB/{snapshot['export_id']}/data/"
+    s3 = sandboxed.s3()
+    largest = max(s3.list_objects_v2(Bucket=demo.BUCKET, Prefix=prefix)["Contents"], key=lambda found: found["Size"])
+    body = s3.get_object(Bucket=demo.BUCKET, Key=largest["Key"])["Body"].read()
+    s3.put_object(Bucket=demo.BUCKET, Key=largest["Key"], Body=body[:-30])
+    result = run(definitions, instance, *chain("orders", "orders__items")[1:])
+    assert largest["Key"] in failure(result)
+    assert instance.get_latest_materialization_event(asset_key("baseline", "orders")) is None
+    assert instance.get_latest_materialization_event(asset_key("warehouse_baseline", "orders")) is None
+
+
+def test_resources_can_be_given_in_place_of_the_environment(instance: dg.DagsterInstance) -> None:
+    elsewhere = f"s3://{demo.BUCKET}/elsewhere"
+    result = run(build_defs(resources={"lake": Lake(uri=elsewhere)}), instance, "snapshots/orders")
+    assert facts(result)["snapshots/orders"]["dagster/uri"].startswith(f"{elsewhere}/exports/AWSDynamoDB/")

@@ -1,0 +1,337 @@
+"""Windows from DynamoDB to the warehouse as Dagster runs them: one partition, a range, again, broken, covered."""
+
+import shutil
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import dagster as dg
+import pytest
+
+from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.sandbox import demo, export_files
+from ddb_assets.sandbox.image import Attributes
+from ddb_assets.sandbox.server import Write
+from ddb_assets.windows.chain import materialized
+from ddb_assets.windows.checks import judged
+from ddb_assets.windows.loaded import ask
+from ddb_assets_tests.support.sandboxed import warehouse_file
+from ddb_assets_tests.support.window_chain import (
+    BEGUN,
+    ORDERS,
+    Chain,
+    asset,
+    chain,
+    definitions,
+    hours_ago,
+    key_of,
+    loaded_orders,
+    orders,
+    query,
+    sandboxed,
+    tick,
+)
+
+__all__ = ["chain", "definitions", "sandboxed"]
+
+WHOLE = ("snapshots/orders", "baseline/orders", "baseline/orders__items", "warehouse_baseline/orders",
+         "warehouse_baseline/orders__items")  # fmt: skip
+PARQUET = ("parquet/orders", "parquet/orders__items")
+TABLES = ("warehouse/orders", "warehouse/orders__items")
+FROM = 12  # hours ago that the baseline shows
+FORCE = {"warehouse_orders": {"config": {"force": True}}}
+
+
+@pytest.fixture
+def based(chain: Chain) -> Chain:
+    """With the baseline of `FROM` hours ago loaded."""
+    config = {"snapshots_orders": {"config": {"as_of": hours_ago(FROM).start.isoformat()}}}
+    assert chain.run(*WHOLE, config=config).success
+    return chain
+
+
+def keys(first: int, last: int) -> list[str]:
+    return [key_of(hours_ago(hours)) for hours in range(first, last - 1, -1)]
+
+
+def facts(chain: Chain, key: str, partition: str) -> dict[str, Any]:
+    (record,) = chain.instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset(key), asset_partitions=[partition]), limit=1
+    ).records
+    assert record.asset_materialization
+    return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+def verdicts(chain: Chain, now: datetime) -> list[dg.AssetCheckResult]:
+    return list(judged(chain.instance, ORDERS, ask(WarehouseTarget(), AWS(), ORDERS, counted=True), now))
+
+
+def failures(result: dg.ExecuteInProcessResult) -> str:
+    assert not result.success
+    told = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return "\n".join(str(data.user_failure_data.description) for data in told if data.user_failure_data)
+
+
+def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) -> None:
+    assert loaded_orders() != orders(based.sandbox)
+    partitions = keys(FROM, 1)
+    result = based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions)
+    assert result.success
+    assert loaded_orders() == orders(based.sandbox)
+    for stage in ("exports/orders", *PARQUET, *TABLES):
+        assert based.materialized(stage) == set(partitions)
+    told = [facts(based, "warehouse/orders", key) for key in partitions]
+    assert (
+        sum(window["rows_in"] for window in told) == sum(window["upserted"] + window["deleted"] for window in told) > 0
+    )
+    assert len({window["export_id"] for window in told}) == len(partitions)
+    assert {(window["stale"], window["quarantined"]) for window in told} == {(0, 0)}
+    assert all(window["seconds"] > 0 for window in told)
+    assert all(earlier["lag"] > later["lag"] > 0 for earlier, later in pairwise(told))
+    assert [facts(based, "parquet/orders", k)["dagster/partition_row_count"] for k in partitions] == [
+        window["rows_in"] for window in told
+    ]
+    evaluations = {(e.check_name, e.partition) for e in result.get_asset_check_evaluations() if e.passed}
+    assert {("rows_reconcile", key) for key in partitions} | {
+        ("ledger_explains_rows", key) for key in partitions
+    } < evaluations
+    assert [check.passed for check in verdicts(based, BEGUN)] == [True, True, True]
+
+
+def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Chain) -> None:
+    partitions = keys(FROM, FROM - 1)
+    stages = ("exports/orders", *PARQUET, *TABLES)
+    assert based.run(*stages, partitions=partitions).success
+    before, exports = query("FROM orders ORDER BY order_id"), based.exported()
+    assert based.run(*stages, partitions=partitions[:1]).success
+    assert query("FROM orders ORDER BY order_id") == before
+    assert based.exported() == exports
+    assert facts(based, "warehouse/orders", partitions[0])["applied"] is False
+
+
+def shown(chain: Chain, key: str) -> tuple[dict[str, str], int, str]:
+    """Columns, rows and name of the table, as its page shows them: from the newest materialization."""
+    event = chain.instance.get_latest_materialization_event(asset(key))
+    assert event
+    assert event.asset_materialization
+    told = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    columns: Any = told["dagster/column_schema"]
+    return {c.name: c.type for c in columns.columns}, told["dagster/row_count"], told["dagster/table_name"]  # type: ignore[return-value]
+
+
+def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain) -> None:
+    stages = ("exports/orders", *PARQUET, *TABLES)
+    before = {name: shown(based, f"warehouse_baseline/{name}") for name in ("orders", "orders__items")}
+    covered = key_of(hours_ago(FROM + 2))
+    assert based.run(*stages, partitions=[covered]).success
+    for name, page in before.items():
+        assert shown(based, f"warehouse/{name}") == page
+    kinds = {row[0] for row in query("SELECT column_name FROM duckdb_columns() WHERE table_name = 'orders'")}
+    assert based.run(*stages, partitions=keys(FROM, FROM)).success
+    for at in (keys(FROM, FROM)[0], covered):  # of a window, and again of one that is covered
+        assert based.run(*stages, partitions=[at]).success
+        columns, rows, _ = shown(based, "warehouse/orders")
+        assert set(columns) == kinds
+        assert [(rows,)] == query("SELECT count(*) FROM orders")
+
+
+def test_a_person_who_waits_for_an_export_sees_how_it_stands(based: Chain) -> None:
+    result = based.run("exports/orders", partitions=keys(4, 4))
+    said = [entry.message for entry in based.instance.all_logs(result.run_id)]
+    assert any(f"window {key_of(hours_ago(4))}: export arn:aws:dynamodb:" in line for line in said)
+
+
+def test_a_window_exported_again_loads_its_new_export_and_knows_what_is_old(based: Chain) -> None:
+    partition, stages = keys(5, 5), ("exports/orders", *PARQUET, *TABLES)
+    assert based.run(*stages, partitions=keys(5, 4)).success
+    before, first = query("FROM orders ORDER BY order_id"), facts(based, "warehouse/orders", partition[0])
+    again = {"exports_orders": {"config": {"attempt": 1}}}
+    assert based.run(*stages, partitions=partition, config=again).success
+    told = facts(based, "warehouse/orders", partition[0])
+    assert told["export_id"] != first["export_id"]
+    assert told["applied"] is True
+    assert told["rows_in"] == told["upserted"] + told["deleted"] + told["stale"] == first["rows_in"]
+    assert query("FROM orders ORDER BY order_id") == before
+
+
+def test_the_checks_of_the_chain_name_what_is_missing_and_where_it_stopped(based: Chain) -> None:
+    exported, loaded = keys(FROM, 3), keys(FROM, FROM - 1)
+    assert based.run("exports/orders", partitions=exported).success
+    assert based.run(*PARQUET, *TABLES, partitions=loaded).success
+    complete, fresh, _ = verdicts(based, hours_ago(0).start + timedelta(minutes=30))
+    assert not complete.passed
+    assert complete.description == f"{FROM - 3} windows are missing, the first is {key_of(hours_ago(FROM - 2))}"
+    assert complete.metadata["not_exported"].value == keys(2, 2)  # the last one may take an hour
+    assert complete.metadata["exported_and_not_loaded"].value == keys(FROM - 2, 3)
+    assert not fresh.passed
+    assert fresh.metadata["shows_until"].value == hours_ago(FROM - 2).start.timestamp()
+    assert fresh.metadata["lag"].value == timedelta(hours=FROM - 2, minutes=30).total_seconds()
+
+
+@pytest.mark.parametrize("skew", [-60, 60])
+def test_stamps_that_are_a_minute_off_the_windows_lose_no_write(
+    based: Chain, monkeypatch: pytest.MonkeyPatch, skew: int
+) -> None:
+    """The clock that stamps writes is not the one that cuts the windows."""
+    changes = export_files.change_line
+    monkeypatch.setattr(
+        export_files,
+        "change_line",
+        lambda change, *more: changes(replace(change, micros=change.micros + skew * 1_000_000), *more),
+    )
+    window, second = hours_ago(FROM), timedelta(seconds=1)
+
+    def order(name: str, status: str) -> Attributes:
+        return {"orderId": {"S": f"{name}, {skew}"}, "items": {"L": []}, "status": {"S": status}}
+
+    writes = [
+        Write(window.start + second, order("just after the baseline", "there")),
+        Write(window.start + second, order("changed", "first")),
+        Write(window.end - 30 * second, order("changed", "second")),
+        Write(window.end + 30 * second, order("changed", "third")),
+    ]
+    gone = sorted(orders(based.sandbox))[:3]
+    deletes = [Write(window.start + second, {"orderId": {"S": order_id}}, deleted=True) for order_id in gone]
+    based.sandbox.seed("Orders", writes + deletes)
+    partitions = keys(FROM, 1)
+    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions).success
+    assert loaded_orders() == orders(based.sandbox)
+    again = based.run(*TABLES, partitions=partitions[:1], config=FORCE)
+    assert again.success, failures(again)
+    assert loaded_orders() == orders(based.sandbox)
+
+
+def test_windows_that_the_baseline_covers_need_no_export(based: Chain) -> None:
+    exports, partitions = based.exported(), keys(FROM + 3, FROM + 1)
+    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions).success
+    assert based.exported() == exports
+    assert facts(based, "exports/orders", partitions[0])["covered"] is True
+    assert facts(based, "warehouse/orders__items", partitions[-1])["covered"] is True
+    assert based.run("exports/orders", partitions=partitions[:1]).success
+
+
+def test_without_a_baseline_it_is_said_what_to_press(chain: Chain) -> None:
+    told = failures(chain.run("exports/orders", partitions=keys(5, 4)))
+    assert told == (
+        "orders has no baseline yet: materialize snapshots/orders, baseline/orders and warehouse_baseline/orders, "
+        "then its windows (a baseline that was only reported by hand holds nothing)"
+    )
+
+
+@pytest.mark.parametrize(("stage", "before"), [("parquet/orders", "exports"), ("warehouse/orders", "parquet")])
+def test_a_stage_without_the_one_before_says_so(based: Chain, stage: str, before: str) -> None:
+    everything = PARQUET if stage in PARQUET else TABLES
+    told = failures(based.run(*everything, partitions=keys(5, 5)))
+    assert f"{before}/orders has nothing for the window {key_of(hours_ago(5))} yet" in told
+
+
+def test_a_window_that_fails_takes_no_neighbour_with_it(based: Chain) -> None:
+    partitions, bad = keys(6, 4), key_of(hours_ago(5))
+    export = based.export(hours_ago(5))
+    files = {key: body for key, body in based.objects(export).items() if key.endswith("manifest-files.json")}
+    based.put({key: body + b"\n" for key, body in files.items()})
+    told = failures(based.run("exports/orders", partitions=partitions))
+    assert told.startswith("1 of 3 windows failed, the others are done:")
+    assert f"\n{bad}: " in told
+    assert "is damaged" in told
+    assert based.materialized() == set(partitions) - {bad}
+    based.put(files)
+    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions).success
+    assert based.materialized("warehouse/orders") == set(partitions)
+
+
+def test_a_bad_parquet_window_leaves_the_checks_of_its_neighbours(based: Chain) -> None:
+    partitions, bad = keys(6, 4), key_of(hours_ago(5))
+    assert based.run("exports/orders", partitions=partitions).success
+    uri = facts(based, "exports/orders", bad)["dagster/uri"]
+    (data,) = {
+        line.split('"dataFileS3Key":"')[1].split('"')[0]
+        for line in based.objects(based.export(hours_ago(5)))[
+            uri.removeprefix(f"s3://{demo.BUCKET}/").replace("summary", "files")
+        ]
+        .decode()
+        .splitlines()[:1]
+    }
+    body = based.sandbox.s3().get_object(Bucket=demo.BUCKET, Key=data)["Body"].read()
+    based.put({data: body[:-4] + b"\0\0\0\0"})
+    result = based.run(*PARQUET, partitions=partitions)
+    assert bad in failures(result)
+    assert based.materialized("parquet/orders") == set(partitions) - {bad}
+    passed = {
+        e.partition for e in result.get_asset_check_evaluations() if e.check_name == "rows_reconcile" and e.passed
+    }
+    assert passed == set(partitions) - {bad}
+    based.put({data: body})
+
+
+def test_a_table_made_again_needs_a_new_baseline(chain: Chain) -> None:
+    chain.baseline(hours_ago(FROM).start, table_id="of-the-table-before")
+    told = failures(chain.run("exports/orders", partitions=keys(5, 5)))
+    assert "was dropped and created again" in told
+    assert "materialize snapshots/orders" in told
+
+
+def test_a_window_before_the_tables_history_breaks_the_chain(chain: Chain) -> None:
+    chain.baseline(hours_ago(60).start)
+    told = failures(chain.run("exports/orders", partitions=keys(55, 55)))
+    assert "the table's history begins at" in told
+    assert "snapshot again" in told
+
+
+def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
+    table = chain.exports("Customers")
+    facts = {"export_id": "b", "table_arn": table.arn, "table_id": table.table_id}
+    time = dg.MetadataValue.timestamp(hours_ago(FROM).start)
+    chain.instance.report_runless_asset_event(
+        dg.AssetMaterialization(asset("warehouse_baseline/customers"), metadata={**facts, "baseline_time": time})
+    )
+    chain.ledger_baseline(hours_ago(FROM).start, "Customers")
+    switch = chain.sandbox.dynamodb().update_continuous_backups
+    switch(TableName="Customers", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False})
+    told = failures(chain.run("exports/customers", partitions=keys(5, 5)))
+    assert "has point-in-time recovery switched off" in told
+    assert "aws dynamodb update-continuous-backups" in told
+
+
+def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None:
+    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=keys(FROM, FROM - 1)).success
+    config = {"snapshots_orders": {"config": {"as_of": (hours_ago(6).start + timedelta(minutes=30)).isoformat()}}}
+    assert based.run(*WHOLE, config=config).success
+    complete, fresh, _ = verdicts(based, BEGUN + timedelta(hours=1))
+    assert complete.metadata["missing"].value == 6  # the one that the baseline lies in, and those after it
+    assert not fresh.passed
+    exports = based.exported()
+    result = based.run("exports/orders", *PARQUET, *TABLES, partitions=keys(FROM - 2, 1))
+    assert result.success, failures(result)
+    assert based.exported() == exports + 6
+    assert loaded_orders() == orders(based.sandbox)
+    complete, fresh, _ = verdicts(based, BEGUN)
+    assert complete.passed
+    assert fresh.passed
+    assert materialized(based.instance, "warehouse", ORDERS) == set(keys(FROM, 1))
+
+
+def test_a_restored_backup_fails_the_checks_until_the_schedule_has_it_loaded_again(
+    based: Chain, tmp_path: Path
+) -> None:
+    stages, partitions = ("exports/orders", *PARQUET, *TABLES), keys(FROM, FROM - 1)
+    assert based.run(*stages, partitions=partitions[:1]).success
+    shutil.copy(warehouse_file(), tmp_path / "backup")
+    assert based.run(*stages, partitions=partitions[1:]).success
+    whole = query("FROM orders ORDER BY order_id")
+    now = hours_ago(FROM - 2).start + timedelta(hours=1)
+    assert [check.passed for check in verdicts(based, now)] == [True, True, True]
+    shutil.copy(tmp_path / "backup", warehouse_file())
+    complete, _, agree = verdicts(based, now)
+    assert not complete.passed
+    assert complete.metadata["to_load_again"].value == partitions[1:]
+    assert not agree.passed
+    assert f"the first is {partitions[1]}" in str(agree.description)
+    (run,) = cast("list[Any]", tick(based, minute=0))
+    assert run.partition_key == partitions[1]
+    assert based.run(*(key.to_user_string() for key in run.asset_selection), partitions=partitions[1:]).success
+    assert query("FROM orders ORDER BY order_id") == whole
+    assert [check.passed for check in verdicts(based, now)] == [True, True, True]
