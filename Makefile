@@ -36,13 +36,13 @@ test: $(VENV)/installed-test
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/installed-test  ## the model test of windows and loads, SCHEDULES times
-	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/test_model.py -k whatever_happened
+	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/model/test_model.py -k whatever_happened
 
 soak-writing: $(VENV)/installed-test  ## imports and copies under faults and kill -9, SCHEDULES times each
-	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/imports/files/test_schedules.py ddb_assets_tests/imports/copy/test_schedules.py
+	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/imports/test_schedules.py ddb_assets_tests/copies/test_schedules.py
 
 soak-exactness: $(VENV)/installed-test  ## random items flattened and rebuilt, SCHEDULES exports
-	EXACTNESS_EXAMPLES=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/parquet/test_exactness.py
+	EXACTNESS_EXAMPLES=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/flatten/test_exactness.py
 
 guards: $(VENV)/installed-test  ## takes each guard of a load out of a copy, and runs the test that must fail then
 	$(BIN)/python -m ddb_assets_tests.guards
@@ -51,6 +51,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ## BENCH_ALL=1: PySpark, dlt too; BENCH='--megabytes 1000'; then writing and loading
 	$(BIN)/python -m ddb_assets_tests.bench $(BENCH)

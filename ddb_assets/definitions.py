@@ -16,17 +16,17 @@ import dagster as dg
 
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.components.relation_names import check_relation_names
-from ddb_assets.orchestration.automation import AUTOMATION, BASELINE
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.windows.automation import AUTOMATION
 from ddb_assets.windows.sensor import manifest_sensors
-from ddb_assets.windows.table_assets import whole_assets
+from ddb_assets.windows.table_assets import BASELINE, whole_assets
 
 
 def build_defs(project: Path | None = None, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Our own definitions, or those of the dg project that contains `project`; `resources` replace those of the same name."""
-    own = {"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()}
+    own = {"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()}
     tree = dg.ComponentTree.for_project(path_within_project=project) if project else _own_tree()
     with warnings.catch_warnings(), _nothing_to_collect():
         # Dagster's own code references are beta, and it says so for every file at every load

@@ -12,6 +12,10 @@ class DdbAssetsError(Exception):
     """Something outside the code is wrong and the message says what to do about it."""
 
 
+class RetryableError(DdbAssetsError):
+    """Something outside failed briefly: the same step may succeed a moment later by itself."""
+
+
 class MachineError(DdbAssetsError):
     """This machine has run out of a resource, or a disk fails."""
 

@@ -1,7 +1,6 @@
 """The project as Dagster's own tools see it, and the borders inside the package."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,12 +11,6 @@ import pytest
 import yaml
 
 BIN = Path(sys.executable).parent
-PURE = (
-    "table", "table_yaml", "errors", "settings", "dynamodb.attribute_value", "exports.manifest", "exports.windows",
-    "exports.data_file", "parquet.report", "parquet.schema", "parquet.infer", "parquet.flatten", "warehouse.sql",
-    "warehouse.load", "imports.copy.mapping", "imports.copy.digest",
-)  # fmt: skip
-STAGES = ("dynamodb", "exports", "parquet", "warehouse")
 
 
 @pytest.fixture
@@ -87,28 +80,6 @@ def test_the_defs_folder_holds_yaml_only(root: Path) -> None:
     ]
     assert files
     assert {path.name for path in files} == {"defs.yaml"}
-
-
-def test_pure_modules_import_neither_dagster_nor_boto3(root: Path) -> None:
-    script = (
-        f"import importlib, sys\n[importlib.import_module('ddb_assets.' + name) for name in {PURE!r}]\n"
-        "print(sorted({'dagster', 'boto3', 'botocore'} & set(sys.modules)))"
-    )
-    done = run(root, sys.executable, "-c", script)
-    assert done.stdout.strip() == "[]", done.stderr
-
-
-LOOK_DOWN = {"loaded.py": {"warehouse"}, "sensor.py": {"warehouse"}, "schedule.py": {"parquet"}}
-"""What asks the ledger which windows are loaded, so that what is missing is asked for again."""
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_imports_only_the_stages_above_it(root: Path, stage: str) -> None:
-    below = STAGES[STAGES.index(stage) + 1 :]
-    for path in (root / "ddb_assets" / stage).glob("*.py"):
-        imported = re.findall(r"^\s*from ddb_assets\.(\w+)", path.read_text(), re.MULTILINE)
-        allowed = LOOK_DOWN.get(path.name, set()) if stage == "exports" else set()
-        assert not (set(below) - allowed) & set(imported), path
 
 
 def test_no_module_that_defines_dagster_objects_postpones_its_annotations(root: Path) -> None:

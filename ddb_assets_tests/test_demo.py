@@ -13,7 +13,7 @@ import pytest
 
 from ddb_assets.cli.demo import asset_keys
 from ddb_assets.definitions import build_defs
-from ddb_assets.orchestration.automation import FULL_CHAIN
+from ddb_assets.orchestration.metadata import FULL_CHAIN
 
 pytestmark = pytest.mark.slow
 

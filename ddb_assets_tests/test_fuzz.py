@@ -23,14 +23,13 @@ from ddb_assets.cli import DefectError, main
 from ddb_assets.contract.contract_yaml import read_tables
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.contract.windows import Window
-from ddb_assets.dynamodb.assets import key_schema
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.follow import describe
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.notifications import Notifications
-from ddb_assets.exports.request import Destination, Increment, Snapshot, TableExports
+from ddb_assets.exports.request import Destination, Increment, Snapshot, TableExports, key_schema
 from ddb_assets.flatten.output import read_report
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse

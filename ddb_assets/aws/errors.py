@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, RetryableError
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 BUSY = {
@@ -39,7 +39,7 @@ class AwsError(DdbAssetsError):
         self.code = code
 
 
-class AwsUnavailableError(AwsError):
+class AwsUnavailableError(AwsError, RetryableError):
     """AWS was out of reach, busy or failing by itself: the same call may work a moment later."""
 
 

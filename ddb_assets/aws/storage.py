@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, RetryableError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,7 +46,7 @@ class FileTakenError(StorageError):
     """The file changed, or another one was first, so a conditional request was refused."""
 
 
-class BrokenOffError(StorageError):
+class BrokenOffError(StorageError, RetryableError):
     """There is no connection to S3, or it broke off."""
 
 

@@ -18,6 +18,7 @@ import click
 import dagster as dg
 import orjson
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.cli.demo_outcome import SAMPLE, SAMPLE_COLUMNS, TableOutcome, outcomes, print_outcomes, sample
 from ddb_assets.cli.kept_lake import keep, restore
 from ddb_assets.cli.output import json_option, print_json, progress_console, say
@@ -25,13 +26,12 @@ from ddb_assets.cli.sandbox import LAKE_URI, forget_real_account
 from ddb_assets.contract.table import default_name
 from ddb_assets.definitions import build_defs
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.orchestration.automation import BASELINE, FULL_CHAIN
-from ddb_assets.orchestration.metadata import asset_key
-from ddb_assets.resources.aws import AWS
+from ddb_assets.orchestration.metadata import FULL_CHAIN, asset_key
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.settings import state_folder
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.windows.table_assets import BASELINE
 
 STOP_SECONDS = 30
 LAKE_FOLDER, SANDBOX_FOLDER, MARKER = "lake", "sandbox", "demo.json"

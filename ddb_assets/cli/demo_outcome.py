@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from ddb_assets.cli.output import print_grid, say
-from ddb_assets.orchestration.automation import FULL_CHAIN
+from ddb_assets.orchestration.metadata import FULL_CHAIN
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.sql.statements import Statement, Table, count
 

@@ -15,18 +15,19 @@ import click
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import join
 from ddb_assets.bulk.rate import PROVISIONED_SHARE
+from ddb_assets.bulk.rows import Format
 from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.cli.output import json_option, print_grid, print_json, printable, progress_console, say
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.config import Format, ImportConfig, Mode
+from ddb_assets.imports.config import ImportConfig, Mode
 from ddb_assets.imports.config_yaml import read_import_config
 from ddb_assets.imports.job import ImportJob
 from ddb_assets.imports.options import JobOptions, Progress
 from ddb_assets.imports.report import ImportReport
 from ddb_assets.imports.run import NewTable, prepare_import
-from ddb_assets.resources.aws import AWS
 from ddb_assets.settings import LAKE, setting
 
 PRICE = 0.625

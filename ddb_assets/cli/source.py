@@ -8,6 +8,7 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage, is_s3
 from ddb_assets.contract.contract_yaml import read_table
 from ddb_assets.contract.table import KeySchema, KeyText, Table
@@ -16,7 +17,6 @@ from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.flatten.record import incremental_change, load_line
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.resources.aws import AWS
 from ddb_assets.warehouse.redshift.settings import SCHEME
 
 FIRST_LINES = 64 << 10

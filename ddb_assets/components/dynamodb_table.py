@@ -11,8 +11,7 @@ from pydantic import BaseModel
 
 from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.contract.table import Table, default_name
-from ddb_assets.dynamodb.assets import source_spec
-from ddb_assets.exports.assets import snapshot_asset
+from ddb_assets.exports.assets import snapshot_asset, source_spec
 from ddb_assets.flatten.assets import baseline_assets
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import warehouse_assets

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ddb_assets.contract.contract_yaml import ConfigError
 from ddb_assets.contract.table import Table
-from ddb_assets.flatten.assets import relations
+from ddb_assets.flatten.names import relations
 
 
 def check_relation_names(tables: Iterable[Table]) -> None:

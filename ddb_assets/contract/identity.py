@@ -8,15 +8,12 @@ export (`restart`).
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ddb_assets.contract.policy import Mask
 from ddb_assets.contract.table import Table
-
-if TYPE_CHECKING:
-    from ddb_assets.exports.manifest import Export
 
 FORMAT = 1
 """The version of rows, keys and texts as this code writes them: raised when the same export would give others."""
@@ -66,9 +63,9 @@ class Identity(BaseModel):
             contract=hashlib.sha256(contract.encode()).hexdigest(),
         )
 
-    def digest(self, export: "Export") -> str:
+    def digest(self, export_digest: str) -> str:
         """Hex SHA-256 of an export's content and of all that decides its rows: equal digests mean equal rows."""
-        return hashlib.sha256(f"{export.digest} {self.model_dump_json()}".encode()).hexdigest()
+        return hashlib.sha256(f"{export_digest} {self.model_dump_json()}".encode()).hexdigest()
 
     def is_said_by(self, former: "Identity | None") -> bool:
         """Whether a stored identity equals this one, apart from the contract."""

@@ -20,8 +20,8 @@ from ddb_assets.copies.run import CopyOutcome, open_tables, run_copy
 from ddb_assets.copies.verify import Verification
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import RETRIES, explained_failure
-from ddb_assets.orchestration.pool import only_writer, write_pool
+from ddb_assets.orchestration.pools import only_writer, write_pool
+from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.progress import ProgressLog
 from ddb_assets.settings import state_folder
 

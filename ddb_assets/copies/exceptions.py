@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from ddb_assets.bulk.outcome import Fate
+from ddb_assets.bulk.reject_file import ExceptionsFile
+from ddb_assets.bulk.rows import Row
 from ddb_assets.copies.mapping import CollisionError
 from ddb_assets.dynamodb.item import Item
-from ddb_assets.imports.exceptions_file import ExceptionsFile
-from ddb_assets.imports.rows import Row
 
 SAMPLE = 5
 """Rejected items that a report shows; all of them are in the file."""

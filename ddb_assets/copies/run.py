@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
+from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled, read_heading
 from ddb_assets.bulk.transport import WRITER_CLIENT
 from ddb_assets.copies import restore
 from ddb_assets.copies.checkpoint import CopyProgress
@@ -26,8 +28,6 @@ from ddb_assets.copies.plan import Clean, CopyPlan, plan_copy
 from ddb_assets.copies.restore import KeptTableError
 from ddb_assets.copies.verify import Mode, Verification
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.exceptions_file import ExceptionsFile, Heading, keep_settled, read_heading
-from ddb_assets.resources.aws import AWS
 
 
 class UnfinishedCopyError(KeptTableError):

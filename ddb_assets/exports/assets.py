@@ -10,13 +10,14 @@ import dagster as dg
 from pydantic import Field
 
 from ddb_assets.contract.table import Table
-from ddb_assets.dynamodb.assets import key_schema
+from ddb_assets.exports.facts import snapshot_facts
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import read_export
-from ddb_assets.exports.request import Destination, RequestError, Snapshot, TableExports
+from ddb_assets.exports.request import Destination, RequestError, Snapshot, TableExports, key_schema
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import EXPORTS_POOL, RETRIES, explained_failure
-from ddb_assets.resources.aws import AWS
+from ddb_assets.orchestration.pools import EXPORTS_POOL
+from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 
 VERIFIED = "export_verified"
@@ -40,6 +41,13 @@ class SnapshotConfig(dg.Config):
     )
 
 
+def source_spec(table: Table) -> dg.AssetSpec:
+    """`dynamodb/<name>`: the table exists without us, so it is an external asset."""
+    return metadata.asset_spec(
+        "dynamodb", table, table.name, description=f"DynamoDB table `{table.table}`.", upstream=None
+    )
+
+
 def snapshot_asset(table: Table) -> dg.AssetsDefinition:
     """The asset and its blocking check."""
     spec = metadata.asset_spec(
@@ -60,10 +68,10 @@ def snapshot_asset(table: Table) -> dg.AssetsDefinition:
         name=f"snapshots_{table.name}", specs=[spec], check_specs=[check], pool=EXPORTS_POOL, retry_policy=RETRIES
     )
     def snapshot(
-        context: dg.AssetExecutionContext, config: SnapshotConfig, aws: AWS, lake: Lake
+        context: dg.AssetExecutionContext, config: SnapshotConfig, aws: AWSResource, lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            client = aws.dynamodb(table.table)
+            client = aws.clients.dynamodb(table.table)
             target = lake.exports_of(table)
             key = key_schema(client, table)
             request_id = config.request or context.run.root_run_id or context.run.run_id
@@ -76,11 +84,11 @@ def snapshot_asset(table: Table) -> dg.AssetsDefinition:
                 context.log.info(f"export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
 
             done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
-            export = read_export(aws.storage(), done.summary_uri, expected_table=table.table)
+            export = read_export(aws.clients.storage(), done.summary_uri, expected_table=table.table)
         counts = {"items_in_manifest": export.item_count, "items_by_dynamodb": done.item_count}
         verified = done.item_count in (None, export.item_count)
         yield dg.MaterializeResult(
-            metadata=metadata.snapshot(export, key),
+            metadata=snapshot_facts(export, key),
             check_results=[dg.AssetCheckResult(passed=verified, check_name=VERIFIED, metadata=counts)],
         )
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.errors import AwsError, explained
+from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import ExportRef, describe, started_at, status
@@ -266,3 +267,13 @@ class TableExports:
 
 def _same_time(reported: datetime | None, wanted: datetime | None) -> bool:
     return reported is not None and wanted is not None and abs(reported - wanted) < SAME_TIME
+
+
+def key_schema(client: "DynamoDBClient", table: Table) -> KeySchema:
+    """The contract's key, else the table's own. Raises AwsError, naming the missing permission."""
+    if table.key is not None:
+        return table.key
+    with explained("dynamodb:DescribeTable", table.table):
+        description = client.describe_table(TableName=table.table)["Table"]
+        names = {element["KeyType"]: element["AttributeName"] for element in description["KeySchema"]}
+        return KeySchema(partition_key=names["HASH"], sort_key=names.get("RANGE"))

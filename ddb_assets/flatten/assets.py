@@ -10,21 +10,20 @@ from pydantic import Field
 
 from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import Table
-from ddb_assets.dynamodb.attribute_value import parse_path
+from ddb_assets.exports.facts import upstream_export
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.trust import confirm
 from ddb_assets.flatten.checks import check_results, check_specs
+from ddb_assets.flatten.facts import flattened_facts
 from ddb_assets.flatten.flatten import flatten
-from ddb_assets.flatten.names import relation_name
+from ddb_assets.flatten.names import relations
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.progress import counted
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
-
-Path = tuple[str, ...]
 
 
 class BaselineConfig(dg.Config):
@@ -34,16 +33,6 @@ class BaselineConfig(dg.Config):
         default=False,
         description="start new schema documents, after a change of the key, its masks or their secret; load with restart too",
     )
-
-
-def relations(table: Table) -> dict[Path, str]:
-    """Path and name of every relation that the contract declares, the root first."""
-    named: dict[Path, str] = {(): table.name}
-    for text, kind in table.nested.items():
-        if kind == "child":
-            path = tuple(step for step in parse_path(text) if step is not None)
-            named[path] = relation_name(table.name, path, named.values())
-    return named
 
 
 def baseline_assets(table: Table) -> dg.AssetsDefinition:
@@ -67,13 +56,13 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def baseline(
-        context: dg.AssetExecutionContext, config: BaselineConfig, aws: AWS, lake: Lake
+        context: dg.AssetExecutionContext, config: BaselineConfig, aws: AWSResource, lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            uri, key = metadata.upstream_export(context, table)
-            storage = aws.storage()
+            uri, key = upstream_export(context, table)
+            storage = aws.clients.storage()
             export = read_export(storage, uri, expected_table=table.table)
-            confirm(aws.dynamodb(table.table), table, export)
+            confirm(aws.clients.dynamodb(table.table), table, export)
             schemas = SchemaStore(storage, lake.schemas)
             out = lake.parquet(table, export.id)
             flattened = flatten(
@@ -92,14 +81,14 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
             relation = made.get(path) or Relation(name=named[path], path=path, columns=())
             yield dg.MaterializeResult(
                 asset_key=spec.key,
-                metadata=metadata.parquet(flattened, relation, out),
+                metadata=flattened_facts(flattened, relation, out),
                 check_results=[] if path else list(check_results(flattened, table, spec.key)),
             )
 
     return baseline
 
 
-def _description(table: Table, path: Path) -> str:
+def _description(table: Table, path: tuple[str, ...]) -> str:
     if not path:
         return f"The newest snapshot of `{table.table}` as Parquet: one flat, typed row per item."
     return f"The elements of {code('.'.join(path))} of `{table.table}`: one row per element, with the item's key and its place."

@@ -313,7 +313,7 @@ class _Run:
             export_time=self.export.export_time,
             from_time=self.export.from_time,
             to_time=self.export.to_time,
-            digest=self.identity.digest(self.export),
+            digest=self.identity.digest(self.export.digest),
             identity=self.identity,
             schema_version=self.schema.version,
             items_in_manifest=self.export.item_count,

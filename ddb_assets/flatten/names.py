@@ -8,7 +8,8 @@ for every identifier is quoted.
 import hashlib
 from collections.abc import Container, Sequence
 
-from ddb_assets.contract.table import snake_case
+from ddb_assets.contract.table import Table, snake_case
+from ddb_assets.dynamodb.attribute_value import parse_path
 
 MAX_BYTES = 127
 MAX_RELATION_BYTES = 100
@@ -48,3 +49,13 @@ def _with_hash(name: str, path: Sequence[str], limit: int, taken: Container[str]
         if (candidate := f"{cut}_{digest[:length]}") not in taken:
             return candidate
     raise AssertionError("two attribute paths have one SHA-256")
+
+
+def relations(table: Table) -> dict[tuple[str, ...], str]:
+    """tuple[str, ...] and name of every relation that the contract declares, the root first."""
+    named: dict[tuple[str, ...], str] = {(): table.name}
+    for text, kind in table.nested.items():
+        if kind == "child":
+            path = tuple(step for step in parse_path(text) if step is not None)
+            named[path] = relation_name(table.name, path, named.values())
+    return named

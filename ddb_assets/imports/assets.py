@@ -15,10 +15,10 @@ from ddb_assets.imports.options import JobOptions, Progress
 from ddb_assets.imports.report import ImportReport
 from ddb_assets.imports.run import prepare_import
 from ddb_assets.markdown import code
-from ddb_assets.orchestration.automation import RETRIES, explained_failure
-from ddb_assets.orchestration.pool import only_writer, write_pool
+from ddb_assets.orchestration.pools import only_writer, write_pool
+from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.progress import ProgressLog
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 
 NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "sample_equal"
 CHECKS = {
@@ -67,13 +67,13 @@ def import_asset(
         retry_policy=RETRIES,
     )
     def imports(
-        context: dg.AssetExecutionContext, config: ImportRunConfig, aws: AWS
+        context: dg.AssetExecutionContext, config: ImportRunConfig, aws: AWSResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure(), only_writer(context, table):
             report = _run(context, config, aws)
         yield dg.MaterializeResult(asset_key=key, metadata=_metadata(report), check_results=list(_checks(key, report)))
 
-    def _run(context: dg.AssetExecutionContext, run: ImportRunConfig, aws: AWS) -> ImportReport:
+    def _run(context: dg.AssetExecutionContext, run: ImportRunConfig, aws: AWSResource) -> ImportReport:
         if not run.write:
             raise ImportRefusedError(
                 f"nothing was written: this run writes into the DynamoDB table {table} only if its config says "
@@ -94,7 +94,7 @@ def import_asset(
             share = f" ({now.bytes_read / now.bytes_total:.0%} of the files)" if now.bytes_total else ""
             log(lambda: f"{now.rows:,} rows read{share}, {now.totals.written:,} items written")
 
-        report = prepare_import(aws, table, source, wanted, chosen, on_progress=progress).run()
+        report = prepare_import(aws.clients, table, source, wanted, chosen, on_progress=progress).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
         if not report.complete:
             raise ImportFailedError(f"{report.problem}; run it again to go on where it was")

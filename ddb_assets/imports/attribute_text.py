@@ -7,9 +7,9 @@ import base64
 from collections.abc import Callable
 from typing import Any, cast
 
+from ddb_assets.bulk.rows import Cell
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Descriptor, binary, number_text
 from ddb_assets.imports.json_rows import parse_json
-from ddb_assets.imports.rows import Cell
 
 TRUE, FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 Value = dict[str, Any]

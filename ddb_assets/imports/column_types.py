@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from ddb_assets.imports.rows import BadRow, Row
+from ddb_assets.bulk.rows import BadRow, Row
 
 ColumnType = Literal["S", "N", "BOOL"]
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from ddb_assets.bulk.rows import Format
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.imports.csv_rows import CsvFormat
 
-Format = Literal["csv", "jsonl", "parquet", "dynamodb-json"]
 Mode = Literal["put", "if-not-exists", "delete"]
 SOURCES = ("column", "template", "constant", "map", "list")
 

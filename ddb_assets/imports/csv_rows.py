@@ -10,7 +10,7 @@ from typing import Annotated, BinaryIO
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ddb_assets.imports.rows import BadRow, Cell, Row, SourceError
+from ddb_assets.bulk.rows import BadRow, Cell, Row, SourceError
 
 MAX_FIELD = 16 << 20  # no attribute is larger than 400 KB; a longer field is a quote that nobody closed
 

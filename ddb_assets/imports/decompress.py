@@ -12,7 +12,7 @@ import pyarrow as pa
 from isal import igzip, isal_zlib
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.imports.rows import SourceError
+from ddb_assets.bulk.rows import SourceError
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BUFFER_BYTES = 1 << 20

@@ -18,6 +18,8 @@ from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
+from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled
+from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.errors import DdbAssetsError
@@ -25,7 +27,6 @@ from ddb_assets.imports.afterwards import Afterwards, look_back
 from ddb_assets.imports.column_types import ColumnTypes
 from ddb_assets.imports.config import ImportConfig
 from ddb_assets.imports.dry_run import DryWriter
-from ddb_assets.imports.exceptions_file import ExceptionsFile, Heading, keep_settled
 from ddb_assets.imports.key_set import KeySet
 from ddb_assets.imports.mapping import ItemMapping
 from ddb_assets.imports.new_table import NewTableWriter
@@ -33,7 +34,6 @@ from ddb_assets.imports.options import JobOptions, Progress
 from ddb_assets.imports.progress import ImportProgress, Types
 from ddb_assets.imports.rejects import Rejects
 from ddb_assets.imports.report import ImportReport, counted
-from ddb_assets.imports.rows import BadRow, Row, SourceError
 from ddb_assets.imports.source import Input, Source
 from ddb_assets.imports.verify import Sample
 

@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
+from ddb_assets.bulk.rows import BadRow, Cell, Row, SourceError
 from ddb_assets.exports.data_file import MAX_LINE_BYTES
 from ddb_assets.flatten.record import IMAGES, full_change, incremental_change, load_line
-from ddb_assets.imports.rows import BadRow, Cell, Row, SourceError
 
 INCREMENTAL = {"Metadata", "Keys"}
 

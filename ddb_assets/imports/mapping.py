@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 
 from ddb_assets.bulk.operation import RejectedItemError
+from ddb_assets.bulk.rows import Cell
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.dynamodb.item import Item, KeyAttribute
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.attribute_text import ConversionError, Value, as_type
 from ddb_assets.imports.config import ImportConfig, Rule
 from ddb_assets.imports.json_rows import parse_json
-from ddb_assets.imports.rows import Cell
 
 Cells = Mapping[str, Cell]
 _FIELD = re.compile(r"\$(?:\$|\{([^}]*)\})")

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ddb_assets.aws.storage import Storage, is_s3
-from ddb_assets.imports.rows import Cell, Row, SourceError
+from ddb_assets.bulk.rows import Cell, Row, SourceError
 
 BATCH_ROWS = 2000
 

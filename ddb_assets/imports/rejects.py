@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Callable
 
-from ddb_assets.imports.exceptions_file import ExceptionsFile
+from ddb_assets.bulk.reject_file import ExceptionsFile
+from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.imports.report import SAMPLE_REJECTS, Rejected
-from ddb_assets.imports.rows import BadRow, Row
 
 STOP_AFTER = 1000  # when nobody said how many are allowed: a wrong mapping rejects every row
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import explained
 from ddb_assets.aws.storage import Storage, is_s3
 from ddb_assets.bulk.target import Target
@@ -13,7 +14,6 @@ from ddb_assets.imports.job import ImportJob
 from ddb_assets.imports.new_table import NewTableWriter, check_absent, planned
 from ddb_assets.imports.options import JobOptions, Progress
 from ddb_assets.imports.source import open_source
-from ddb_assets.resources.aws import AWS
 from ddb_assets.settings import state_folder
 
 

@@ -13,15 +13,16 @@ from datetime import datetime
 from typing import BinaryIO, cast
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.bulk.reject_file import Heading, read_heading
+from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.manifest import Export, read_export
-from ddb_assets.imports.config import Format, ImportConfig
+from ddb_assets.imports.config import ImportConfig
 from ddb_assets.imports.csv_rows import csv_rows
 from ddb_assets.imports.decompress import opened
-from ddb_assets.imports.exceptions_file import Heading, read_heading, redriven_rows
 from ddb_assets.imports.json_rows import dynamodb_record, json_lines, json_rows, plain_record
 from ddb_assets.imports.parquet_rows import parquet_rows
-from ddb_assets.imports.rows import BadRow, Row, SourceError
+from ddb_assets.imports.redrive import redriven_rows
 
 SUMMARY = "manifest-summary.json"
 COMPRESSIONS = (".gz", ".zst", ".zstd")

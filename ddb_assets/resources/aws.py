@@ -1,40 +1,14 @@
-"""AWS clients, configured in one place.
+"""The settings of AWS clients as a Dagster resource. The clients are `aws/clients.py`."""
 
-Region, profile, credentials and AWS_ENDPOINT_URL are boto3's to find; this resource adds a role to assume and the Region
-that a table's ARN names. What the clients are asked is in the stages; files go through `storage.py`.
-"""
-
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import boto3
-import botocore.session
 import dagster as dg
-from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError
 from pydantic import Field, PrivateAttr
 
-from ddb_assets.aws.errors import explained, only_aws_answers
-from ddb_assets.aws.service_models import boto3_session
-from ddb_assets.aws.storage import Storage
-from ddb_assets.settings import ROLE, SettingError
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_s3 import S3Client
-
-CLIENT = Config(
-    retries={"mode": "standard", "max_attempts": 8},  # these back off to 20 s each, so a throttled minute is outlasted
-    max_pool_connections=32,  # data files are read and parts written by several threads of one client
-)
+from ddb_assets.aws.clients import AWS
+from ddb_assets.settings import ROLE
 
 
-class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Clients for DynamoDB and S3; an empty field leaves the matter to boto3. Raises SettingError for what is missing."""
+class AWSResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Clients for DynamoDB, S3 and other services; an empty field leaves the matter to boto3."""
 
     region: str = Field(
         default="", description="of the tables and the bucket; else AWS_DEFAULT_REGION or the profile's"
@@ -42,98 +16,11 @@ class AWS(dg.ConfigurableResource):  # type: ignore[type-arg]
     profile: str = Field(default="", description="profile of the AWS configuration; else AWS_PROFILE")
     endpoint: str = Field(default="", description="URL of a service other than AWS; else AWS_ENDPOINT_URL")
     role_arn: str = Field(default="", description=f"role to assume; else {ROLE}, else none")
-    _session: boto3.Session | None = PrivateAttr(default=None)
+    _clients: AWS | None = PrivateAttr(default=None)
 
-    def dynamodb(self, table: str = "", config: Config = CLIENT) -> "DynamoDBClient":
-        """A client for the Region of this table's ARN, or for the configured one when it is a name."""
-        region = table.split(":")[3] if table.startswith("arn:") else None
-        with _explained():
-            return self._boto3().client(
-                "dynamodb", region_name=region, endpoint_url=self.endpoint or None, config=config
-            )
-
-    def s3(self) -> "S3Client":
-        """A client for S3."""
-        with _explained():
-            return self._boto3().client("s3", endpoint_url=self.endpoint or None, config=CLIENT)
-
-    def logs(self) -> Any:
-        """A client for CloudWatch Logs."""
-        with _explained():
-            return self._boto3().client("logs", endpoint_url=self.endpoint or None, config=CLIENT)
-
-    def sqs(self) -> Any:
-        """A client for SQS."""
-        with _explained():
-            return self._boto3().client("sqs", endpoint_url=self.endpoint or None, config=CLIENT)
-
-    def secret(self, name: str) -> str:
-        """The text of a secret of Secrets Manager, by its name or ARN. Raises AwsError when it cannot be read."""
-        with _explained():
-            client = self._boto3().client("secretsmanager", endpoint_url=self.endpoint or None, config=CLIENT)
-        with explained("secretsmanager:GetSecretValue", f"secret {name!r}"):
-            found = client.get_secret_value(SecretId=name)
-            if "SecretBinary" not in found:
-                return str(found["SecretString"])
-        raise SettingError(f"secret {name!r} of Secrets Manager is binary: store it as text")
-
-    def access_keys(self) -> dict[str, str]:
-        """Access key, secret key and session token, by the names that redshift_connector has for them."""
-        with _explained():
-            found = self._boto3().get_credentials()
-        if found is None:
-            raise SettingError("there are no AWS credentials: set AWS_PROFILE or the variables of an access key")
-        with explained("sts:AssumeRole", self.role_arn or "the configured role"):
-            frozen = found.get_frozen_credentials()
-        given = {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "session_token": frozen.token,
-        }
-        return {name: value for name, value in given.items() if value}
-
-    def storage(self) -> Storage:
-        """Files on S3 and in local folders."""
-        return Storage(self.s3())
-
-    def _boto3(self) -> boto3.Session:
-        if self._session is None:
-            core = botocore.session.Session(profile=self.profile or None)
-            only_aws_answers(core.get_component("event_emitter"))
-            if self.region:
-                core.set_config_variable("region", self.region)
-            if role := self.role_arn or os.environ.get(ROLE, ""):
-                resolver = core.get_component("credential_provider")
-                resolver.providers.insert(0, _AssumedRole(core, role, self.endpoint))
-            self._session = boto3_session(core)
-        return self._session
-
-
-class _AssumedRole:
-    """A credential provider for botocore: a role's credentials, fetched when needed and again before they expire."""
-
-    METHOD = CANONICAL_NAME = "ddb-assets-role"
-
-    def __init__(self, core: botocore.session.Session, role_arn: str, endpoint: str) -> None:
-        self._core, self._role_arn, self._endpoint = core, role_arn, endpoint
-
-    def load(self) -> DeferredRefreshableCredentials:
-        own = botocore.session.Session(profile=self._core.profile)
-        region = self._core.get_config_variable("region")
-        fetcher = AssumeRoleCredentialFetcher(
-            client_creator=partial(own.create_client, region_name=region, endpoint_url=self._endpoint or None),
-            source_credentials=own.get_credentials(),
-            role_arn=self._role_arn,
-            extra_args={"RoleSessionName": "ddb-assets"},
-        )
-        return DeferredRefreshableCredentials(method=self.METHOD, refresh_using=fetcher.fetch_credentials)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except BotoCoreError as error:
-        raise SettingError(
-            f"AWS access is not set up: {error} (Region: AWS_DEFAULT_REGION, profile: AWS_PROFILE)"
-        ) from error
+    @property
+    def clients(self) -> AWS:
+        """The clients with these settings; they share one session."""
+        if self._clients is None:
+            self._clients = AWS(self.region, self.profile, self.endpoint, self.role_arn)
+        return self._clients

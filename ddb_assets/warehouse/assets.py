@@ -13,20 +13,22 @@ from pydantic import Field
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.table import Table
-from ddb_assets.flatten.assets import relations
+from ddb_assets.flatten.facts import upstream_folder
+from ddb_assets.flatten.names import relations
 from ddb_assets.flatten.output import read_report
 from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import RETRIES, explained_failure, warehouse_pool
-from ddb_assets.resources.aws import AWS
+from ddb_assets.orchestration.pools import warehouse_pool
+from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table, warehouse_kind
 from ddb_assets.warehouse.sql.history import newest_baseline
 from ddb_assets.warehouse.sql.inspection import Inspection, inspect
 from ddb_assets.warehouse.sql.ledger import LoadResult
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.windows.table_facts import of_table
 
 
 class LoadConfig(dg.Config):
@@ -63,7 +65,7 @@ def loaded(
     table: Table,
     report: Report,
     *,
-    aws: AWS,
+    aws: AWSResource,
     warehouse: WarehouseTarget,
     force: bool,
     restart: bool = False,
@@ -73,7 +75,7 @@ def loaded(
     label = f"ddb_assets {table.name} {window}".rstrip()
     rows = sum(relation.rows for relation in report.relations)
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
-    with open_warehouse(warehouse.address, storage=aws.storage(), aws=aws, label=label) as target:
+    with open_warehouse(warehouse.address, storage=aws.clients.storage(), aws=aws.clients, label=label) as target:
         schema = target.default_schema
         result = load(
             target,
@@ -112,7 +114,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             description=f"Table `{name}` of the warehouse"
             + ("." if replaced else ", as the newest baseline left it; the windows since are applied to it."),
             upstream=metadata.asset_key("baseline", name),
-            kinds=[metadata.warehouse_kind(address)],
+            kinds=[warehouse_kind(address)],
         )
         for path, name in named.items()
     }
@@ -125,10 +127,10 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def warehouse(
-        context: dg.AssetExecutionContext, config: BaselineLoadConfig, aws: AWS, warehouse: WarehouseTarget
+        context: dg.AssetExecutionContext, config: BaselineLoadConfig, aws: AWSResource, warehouse: WarehouseTarget
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            report = read_report(aws.storage(), metadata.upstream_folder(context, table))
+            report = read_report(aws.clients.storage(), upstream_folder(context, table))
             done = loaded(
                 context, table, report, aws=aws, warehouse=warehouse, force=config.force, restart=config.restart
             )
@@ -138,9 +140,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(
                 asset_key=spec.key,
                 metadata=of_table(
-                    metadata.loaded(
-                        done.result, relation, f"{done.schema}.{relation.name}", soft_delete=table.soft_delete
-                    ),
+                    load_facts(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=table.soft_delete),
                     done.columns.get(relation.name, {}),
                 )
                 | _baseline(report, done.baseline),
@@ -155,4 +155,4 @@ def _baseline(report: Report, newest: tuple[int, str] | None) -> metadata.Metada
     if newest is None:
         return {}
     time, table_id = newest
-    return metadata.baseline(report, from_micros(time), table_id)
+    return baseline_facts(report, from_micros(time), table_id)

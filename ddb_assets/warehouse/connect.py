@@ -6,8 +6,8 @@ The settings of each are documented where it is defined (`duckdb/`, `redshift/se
 import re
 from typing import TYPE_CHECKING
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
-from ddb_assets.resources.aws import AWS
 from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import WarehouseError
 from ddb_assets.warehouse.redshift.settings import FORM, SCHEME, RedshiftSettings

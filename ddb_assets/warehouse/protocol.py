@@ -11,7 +11,7 @@ from typing import Literal, Protocol, cast
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.warehouse.sql.statements import Statement, Table, count_each
 
 
@@ -19,7 +19,7 @@ class WarehouseError(DdbAssetsError):
     """The warehouse cannot be reached, is in use by another process, or its URL is wrong."""
 
 
-class InterruptedLoadError(WarehouseError):
+class InterruptedLoadError(WarehouseError, RetryableError):
     """The connection was lost or another transaction conflicted. The load can be tried again; the ledger has its state."""
 
 

@@ -9,13 +9,14 @@ from datetime import UTC, datetime, time, timedelta
 
 import dagster as dg
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import EVERY_HOUR
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.windows.automation import EVERY_HOUR
 from ddb_assets.windows.chain import NoBaselineError, baseline_assets, called_loaded, find_baseline, materialized
 from ddb_assets.windows.coverage import TICK, missing, too_short
 from ddb_assets.windows.loaded import Loaded, ask
@@ -41,10 +42,10 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(name=f"chain_{table.name}", specs=specs, can_subset=True)
     def checks(
-        context: dg.AssetCheckExecutionContext, aws: AWS, warehouse: WarehouseTarget
+        context: dg.AssetCheckExecutionContext, aws: AWSResource, warehouse: WarehouseTarget
     ) -> Iterator[dg.AssetCheckResult]:
         wanted = {key.name for key in context.selected_asset_check_keys}
-        found = _results(context.instance, aws, warehouse, table, counted=AGREE in wanted)
+        found = _results(context.instance, aws.clients, warehouse, table, counted=AGREE in wanted)
         yield from (result for result in found if result.check_name in wanted)
 
     return checks

@@ -17,17 +17,20 @@ from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window, WindowError
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.assets import VERIFIED
+from ddb_assets.exports.facts import window_export_facts
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import Export, View, read_export
 from ddb_assets.exports.request import Destination, Increment, TableExports
 from ddb_assets.exports.trust import confirm
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import EXPORTS_POOL, RETRIES, explained_failure
-from ddb_assets.resources.aws import AWS
+from ddb_assets.orchestration.pools import EXPORTS_POOL
+from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.chain import check_obtainable, check_same_table, loaded_baseline
 from ddb_assets.windows.coverage import planned
+from ddb_assets.windows.facts import covered
 from ddb_assets.windows.loaded import Loaded, ask
 from ddb_assets.windows.partitions import Event, Result, covered_window, each_window, window_partitions, window_policy
 
@@ -71,22 +74,24 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def exports(
-        context: dg.AssetExecutionContext, config: WindowConfig, aws: AWS, lake: Lake, warehouse: WarehouseTarget
+        context: dg.AssetExecutionContext,
+        config: WindowConfig,
+        aws: AWSResource,
+        lake: Lake,
+        warehouse: WarehouseTarget,
     ) -> Iterator[Event]:
         with explained_failure():
             loaded_baseline(context.instance, table)
-            known = ask(warehouse, aws, table)
-            client = aws.dynamodb(table.table)
+            known = ask(warehouse, aws.clients, table)
+            client = aws.clients.dynamodb(table.table)
             asking = _Asking(client, lake, table, known, config)
             with suppress(DdbAssetsError):  # it is said by the window that it concerns
                 asking.ask_all(context.partition_keys)
-            storage = aws.storage()
+            storage = aws.clients.storage()
 
         def made(key: str) -> Iterator[Result]:
             if asking.window(key) is None:
-                yield from covered_window(
-                    [spec.key], [check], metadata.covered(*known.covers(table.windows.window(key)))
-                )
+                yield from covered_window([spec.key], [check], covered(*known.covers(table.windows.window(key))))
                 return
             asked = asking.ask(key)
             context.log.info(f"window {key}: export {asked.arn} is {asked.status}")
@@ -98,7 +103,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
             export = read_window(storage, done.summary_uri, table, client)
             yield dg.MaterializeResult(
                 asset_key=spec.key,
-                metadata=metadata.window_export(export, datetime.now(UTC)),
+                metadata=window_export_facts(export, datetime.now(UTC)),
                 check_results=[verified(export, spec.key, done.item_count)],
             )
 

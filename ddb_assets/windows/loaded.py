@@ -7,9 +7,9 @@ only the ledger knows.
 from dataclasses import dataclass
 from datetime import datetime
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
-from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import PATIENCE, open_warehouse
 from ddb_assets.warehouse.protocol import Warehouse, number

@@ -11,17 +11,20 @@ import dagster as dg
 
 from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import Table
-from ddb_assets.flatten.assets import relations
+from ddb_assets.exports.facts import upstream_export
 from ddb_assets.flatten.checks import check_results, check_specs
+from ddb_assets.flatten.facts import flattened_facts
 from ddb_assets.flatten.flatten import flatten
+from ddb_assets.flatten.names import relations
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import RETRIES, explained_failure
+from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.progress import counted
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.windows.chain import needed_facts
 from ddb_assets.windows.export_assets import read_window
+from ddb_assets.windows.facts import of_window, standing
 from ddb_assets.windows.partitions import (
     Event,
     Result,
@@ -31,7 +34,6 @@ from ddb_assets.windows.partitions import (
     window_partitions,
     window_policy,
 )
-from ddb_assets.windows.table_facts import standing
 
 
 def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
@@ -59,10 +61,10 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
         backfill_policy=window_policy(),
         retry_policy=RETRIES,
     )
-    def parquet(context: dg.AssetExecutionContext, aws: AWS, lake: Lake) -> Iterator[Event]:
+    def parquet(context: dg.AssetExecutionContext, aws: AWSResource, lake: Lake) -> Iterator[Event]:
         with explained_failure():
-            _, key_schema = metadata.upstream_export(context, table)
-            storage, client = aws.storage(), aws.dynamodb(table.table)
+            _, key_schema = upstream_export(context, table)
+            storage, client = aws.clients.storage(), aws.clients.dynamodb(table.table)
             schemas = SchemaStore(storage, lake.schemas)
 
         def made(key: str) -> Iterator[Result]:
@@ -83,7 +85,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
                 relation = made.get(path) or Relation(name=named[path], path=path, columns=())
                 yield dg.MaterializeResult(
                     asset_key=spec.key,
-                    metadata=metadata.of_window(metadata.parquet(flattened, relation, out), relation.rows),
+                    metadata=of_window(flattened_facts(flattened, relation, out), relation.rows),
                     check_results=[] if path else list(check_results(flattened, table, spec.key)),
                 )
 

@@ -17,9 +17,9 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import KEY_FORMAT
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import explained_failure, passing
+from ddb_assets.orchestration.retries import explained_failure
 
 AT_ONCE = 24
 """Windows that a backfill gives to one run: a run costs seconds to start, and an hourly window often less to load."""
@@ -103,7 +103,7 @@ def each_window(
             done[key] = list(made(key))
         except DdbAssetsError as error:
             failed[key] = str(error)
-            again = again or passing(error)
+            again = again or isinstance(error, RetryableError)
             context.log.error(f"window {key}: {error}")
         except Exception:
             yield from _recorded(context, done, checks)

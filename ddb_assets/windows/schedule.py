@@ -17,10 +17,10 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import ExportRef
 from ddb_assets.exports.request import Destination, Increment, NotRestorableError, TableExports
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import IN_PROCESS
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.windows.automation import IN_PROCESS
 from ddb_assets.windows.chain import (
     UNFINISHED,
     ChainBrokenError,
@@ -72,7 +72,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         description=f"Asks DynamoDB for the export of each window of {table.table} as soon as it can be had.",
     )
     def windows(
-        context: dg.ScheduleEvaluationContext, aws: AWS, lake: Lake, warehouse: WarehouseTarget
+        context: dg.ScheduleEvaluationContext, aws: AWSResource, lake: Lake, warehouse: WarehouseTarget
     ) -> dg.SkipReason | list[dg.RunRequest]:
         baseline = find_baseline(context.instance, table)
         if baseline is None:
@@ -84,10 +84,10 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
                 "the newest window needs no export; whether an older one is missing is looked up every hour"
             )
         try:
-            known = ask(warehouse, aws, table, patience=A_TICKS_PATIENCE)
+            known = ask(warehouse, aws.clients, table, patience=A_TICKS_PATIENCE)
         except DdbAssetsError as error:
             return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is asked for: {error}")
-        exports = TableExports(aws.dynamodb(table.table), table.table)
+        exports = TableExports(aws.clients.dynamodb(table.table), table.table)
         check_same_table(exports, table, known.baseline)
         restorable = exports.restorable()
         due: dict[str, Window] = {}

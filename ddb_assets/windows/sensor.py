@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.aws.storage import Storage, StorageError, join
 from ddb_assets.contract.table import ExportTarget, Table
@@ -25,17 +26,18 @@ from ddb_assets.contract.windows import Window, WindowError, partition_of
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.assets import VERIFIED
+from ddb_assets.exports.facts import window_export_facts
 from ddb_assets.exports.follow import started_at
 from ddb_assets.exports.manifest import MAX_SUMMARY_BYTES, SUMMARY, Export, ManifestError, read_export
 from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.trust import UntrustedExportError, confirm
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import IN_PROCESS
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.protocol import WarehouseError
+from ddb_assets.windows.automation import IN_PROCESS
 from ddb_assets.windows.chain import (
     UNFINISHED,
     Baseline,
@@ -89,20 +91,20 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
         description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
     )
     def arrived(
-        context: dg.SensorEvaluationContext, aws: AWS, lake: Lake, warehouse: WarehouseTarget
+        context: dg.SensorEvaluationContext, aws: AWSResource, lake: Lake, warehouse: WarehouseTarget
     ) -> dg.SensorResult:
         where = place or lake.exports_of(tables[0])
         root = f"s3://{join(where.bucket, where.prefix, 'AWSDynamoDB')}"
-        cursor, storage, now = Cursor.parse(context.cursor), aws.storage(), datetime.now(UTC)
+        cursor, storage, now = Cursor.parse(context.cursor), aws.clients.storage(), datetime.now(UTC)
         receipts: tuple[str, ...] = ()
         if place is None and lake.events_queue:
-            queue = Notifications(aws.sqs(), lake.events_queue, where)
+            queue = Notifications(aws.clients.sqs(), lake.events_queue, where)
             queue.delete(cursor.receipts)
             announced, receipts = queue.receive(AT_MOST)
             found = cursor.unseen(announced, now)
         else:
             found = cursor.unseen(storage.folders(root, cursor.start_after), now)
-        tick = _Tick(context, storage, root, tables, now, aws, warehouse)
+        tick = _Tick(context, storage, root, tables, now, aws.clients, warehouse)
         looked_at = tick.look(cursor.pending, found)
         after = cursor.after(looked_at, tick.pending(cursor.pending), receipts=receipts)
         return dg.SensorResult(
@@ -249,7 +251,7 @@ class _Tick:
         if run := self._running("parquet" if other or known_id == export.id else "exports", table, key):
             return f"{table.name} {key}: run {run} is working on it"
         if known_id != export.id:
-            facts = metadata.window_export(export, self.now)
+            facts = window_export_facts(export, self.now)
             asset = metadata.asset_key("exports", table.name)
             self.events.append(dg.AssetMaterialization(asset, partition=key, metadata=facts))
             self._evaluated(table, key, None, {"items_in_manifest": dg.MetadataValue.int(export.item_count)})

@@ -3,9 +3,11 @@
 import dagster as dg
 
 from ddb_assets.contract.table import Table
-from ddb_assets.flatten.assets import relations
+from ddb_assets.flatten.names import relations
 from ddb_assets.orchestration import metadata
 
+BASELINE = "baseline"
+"""The job that exports every table in full."""
 OF_ITEMS: frozenset[metadata.Stage] = frozenset({"dynamodb", "snapshots", "exports"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
 

@@ -12,15 +12,20 @@ import dagster as dg
 
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.table import Table
-from ddb_assets.flatten.assets import relations
+from ddb_assets.exports.facts import lag
+from ddb_assets.flatten.names import relations
 from ddb_assets.flatten.output import read_report
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import AS_PARQUET_PASSES, RETRIES, explained_failure, warehouse_pool
-from ddb_assets.resources.aws import AWS
+from ddb_assets.orchestration.pools import warehouse_pool
+from ddb_assets.orchestration.retries import RETRIES, explained_failure
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import LoadConfig, Loaded, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
+from ddb_assets.warehouse.facts import load_facts, of_table, warehouse_kind
+from ddb_assets.windows.automation import AS_PARQUET_PASSES
 from ddb_assets.windows.chain import needed_facts
+from ddb_assets.windows.facts import of_window, standing
 from ddb_assets.windows.partitions import (
     Event,
     Result,
@@ -30,7 +35,6 @@ from ddb_assets.windows.partitions import (
     window_partitions,
     window_policy,
 )
-from ddb_assets.windows.table_facts import of_table, standing
 
 
 def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
@@ -44,7 +48,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             name,
             description=f"Table `{name}` of the warehouse: the baseline and the changes of every window since.",
             upstream=None,
-            kinds=[metadata.warehouse_kind(address)],
+            kinds=[warehouse_kind(address)],
         ).replace_attributes(
             deps=[metadata.asset_key("parquet", name), metadata.asset_key("warehouse_baseline", name)],
             automation_condition=AS_PARQUET_PASSES,
@@ -63,10 +67,10 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def warehouse(
-        context: dg.AssetExecutionContext, config: LoadConfig, aws: AWS, warehouse: WarehouseTarget
+        context: dg.AssetExecutionContext, config: LoadConfig, aws: AWSResource, warehouse: WarehouseTarget
     ) -> Iterator[Event]:
         with explained_failure():
-            storage = aws.storage()
+            storage = aws.clients.storage()
 
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "parquet", table, key)
@@ -91,8 +95,8 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
 
 
 def _facts(report: Report, done: Loaded, relation: Relation, *, soft_delete: bool) -> metadata.Metadata:
-    facts = metadata.loaded(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=soft_delete)
+    facts = load_facts(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=soft_delete)
     if report.to_time and not relation.path:
-        facts |= metadata.lag(report.to_time, datetime.now(UTC))
+        facts |= lag(report.to_time, datetime.now(UTC))
     facts = of_table(facts, done.columns.get(relation.name, {}))
-    return metadata.of_window(facts, done.result.rows.get(relation.name, 0))
+    return of_window(facts, done.result.rows.get(relation.name, 0))

@@ -6,8 +6,8 @@ import botocore.session
 import pytest
 from botocore.loaders import Loader
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.service_models import boto3_session
-from ddb_assets.resources.aws import AWS
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import SettingError
 from ddb_assets_tests.support.sandboxed import sandboxed

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import COMMENTED_YAML, Copy, CopyScaffolder
 from ddb_assets.microseconds import from_micros
-from ddb_assets.orchestration.pool import write_pool
+from ddb_assets.orchestration.pools import write_pool
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE

@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -369,11 +367,3 @@ def test_an_export_of_nothing(place: Place) -> None:
 
 def test_every_refusal_can_be_mended_by_the_user() -> None:
     assert issubclass(ManifestError, DdbAssetsError)
-
-
-@pytest.mark.parametrize("module", ["manifest", "data_file", "windows"])
-def test_works_without_dagster_and_boto(module: str) -> None:
-    unwanted = "{'dagster', 'boto3', 'botocore'} & set(sys.modules)"
-    subprocess.run(
-        [sys.executable, "-c", f"import sys, ddb_assets.exports.{module}; sys.exit(bool({unwanted}))"], check=True
-    )

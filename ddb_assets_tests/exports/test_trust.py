@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError
 from ddb_assets.contract.table import Table
 from ddb_assets.exports.follow import describe
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.trust import UntrustedExportError, confirm, differences
-from ddb_assets.resources.aws import AWS
 from ddb_assets.sandbox import demo, export_api
 from ddb_assets.windows import sensor
 from ddb_assets_tests.support.window_chain import (

@@ -2,8 +2,8 @@
 
 import pytest
 
+from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.imports.json_rows import dynamodb_record
-from ddb_assets.imports.rows import BadRow, Row
 
 METADATA = '"Metadata":{"WriteTimestampMicros":{"N":"1"},"Region":"eu-west-1"},"Keys":{"pk":{"S":"a"}}'
 

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ddb_assets.orchestration.pool import write_pool
+from ddb_assets.orchestration.pools import write_pool
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy

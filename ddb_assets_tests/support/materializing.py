@@ -13,13 +13,13 @@ from typing import Any
 import dagster as dg
 
 from ddb_assets import components
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 
 
 def asset(component: str, key: list[str], attributes: dict[str, Any]) -> dg.AssetsDefinition:
     """The asset with this key of a component with these attributes."""
     made = getattr(components, component).from_attributes_dict(attributes=attributes)
-    shared = dg.Definitions(resources={"aws": AWS()})
+    shared = dg.Definitions(resources={"aws": AWSResource()})
     return dg.Definitions.merge(dg.build_defs_for_component(made), shared).resolve_assets_def(dg.AssetKey(key))
 
 

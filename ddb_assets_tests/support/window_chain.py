@@ -21,7 +21,7 @@ from ddb_assets.definitions import build_defs
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.request import Destination, Increment, TableExports
 from ddb_assets.orchestration import metadata
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
@@ -215,7 +215,7 @@ class Ticks:
             instance=self.chain.instance,
             cursor=self.cursor or None,
             repository_def=self.chain.definitions.get_repository_def(),
-            resources={"aws": AWS(), "lake": self.lake, "warehouse": WarehouseTarget()},
+            resources={"aws": AWSResource(), "lake": self.lake, "warehouse": WarehouseTarget()},
         ) as context:
             result = self._sensor(context)
         assert isinstance(result, dg.SensorResult)
@@ -230,7 +230,7 @@ def tick(chain: Chain, minute: int = 5, table: Table | None = None) -> dg.SkipRe
     with dg.build_schedule_context(
         instance=chain.instance,
         scheduled_execution_time=BEGUN.replace(minute=minute),
-        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
     ) as context:
         schedule = window_schedule(table) if table else chain.definitions.resolve_schedule_def("orders_windows")
         result = schedule(context)

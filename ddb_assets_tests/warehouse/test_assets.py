@@ -10,8 +10,8 @@ from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.flatten.output import REPORT
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.automation import warehouse_pool
-from ddb_assets.resources.aws import AWS
+from ddb_assets.orchestration.pools import warehouse_pool
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.assets import warehouse_assets
@@ -50,7 +50,7 @@ class World:
             [assets],
             instance=self.instance,
             resources={
-                "aws": AWS(endpoint=self.lake.storage.s3.meta.endpoint_url, region="us-east-1"),
+                "aws": AWSResource(endpoint=self.lake.storage.s3.meta.endpoint_url, region="us-east-1"),
                 "warehouse": WarehouseTarget(url=self.url),
             },
             partition_key=partition,

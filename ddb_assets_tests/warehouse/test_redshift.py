@@ -11,13 +11,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Column, Report
 from ddb_assets.contract.table import KeySchema
 from ddb_assets.contract.table import Table as Contract
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
-from ddb_assets.resources.aws import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer

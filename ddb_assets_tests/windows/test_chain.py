@@ -10,9 +10,8 @@ import pytest
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.contract.table import Table
 from ddb_assets.definitions import build_defs
-from ddb_assets.orchestration.automation import FULL_CHAIN
-from ddb_assets.orchestration.metadata import asset_key
-from ddb_assets.resources.aws import AWS
+from ddb_assets.orchestration.metadata import FULL_CHAIN, asset_key
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
@@ -107,7 +106,7 @@ def test_a_table_that_keeps_deleted_rows_shows_the_column_that_tells_them(instan
     kept = Table(table="Customers", name="kept", soft_delete=True)
     definitions = dg.Definitions.merge(
         dg.build_defs_for_component(DynamoDBTable(kept)),
-        dg.Definitions(resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()}),
+        dg.Definitions(resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()}),
     )
     result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance, asset_selection=[dg.AssetKey(key.split("/")) for key in chain("kept")]

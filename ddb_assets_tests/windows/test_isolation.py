@@ -9,7 +9,7 @@ import pytest
 
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.definitions import build_defs
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Sandbox
@@ -130,7 +130,7 @@ def test_every_schedule_has_its_tick(project: Chain, name: str) -> None:
     with dg.build_schedule_context(
         instance=project.instance,
         scheduled_execution_time=datetime.now(UTC),
-        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
         repository_def=project.definitions.get_repository_def(),
     ) as context:
         tick = project.definitions.resolve_schedule_def(f"{name}_windows").evaluate_tick(context)

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ddb_assets.resources.aws import AWS
+from ddb_assets.aws.clients import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Write
 from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse

@@ -12,7 +12,7 @@ import pytest
 from ddb_assets.aws.storage import Storage, StorageError
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.manifest import MAX_SUMMARY_BYTES, SUMMARY, Export, read_export
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
@@ -189,7 +189,7 @@ def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
     with dg.build_sensor_context(
         instance=chain.instance,
         repository_def=repository,
-        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
     ) as context:
         tick = target.evaluate_tick(context)
     (run,) = tick.run_requests or []

@@ -10,7 +10,7 @@ from ddb_assets.components import DynamoDBTable
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.exports.arrivals import Cursor
-from ddb_assets.resources.aws import AWS
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows import sensor
@@ -30,7 +30,7 @@ from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-RESOURCES = {"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()}
+RESOURCES = {"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()}
 
 
 def test_a_window_exported_again_is_loaded_again_under_another_run_key(chain: Chain, ticks: Ticks) -> None:
@@ -235,7 +235,7 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
     with dg.build_sensor_context(
         instance=chain.instance,
         repository_def=repository,
-        resources={"aws": AWS(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
     ) as context:
         (run,) = target.evaluate_tick(context).run_requests or []
     assert run.partition_key == key_of(hour)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 
-from ddb_assets.resources.aws import AWS
+from ddb_assets.aws.clients import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes

@@ -18,11 +18,11 @@ from typing import Any, Self
 from redshift_connector.core import Connection
 from redshift_connector.error import Error, InterfaceError
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.resources.aws import AWS
 from ddb_assets.warehouse.protocol import (
     NOTHING,
     InterruptedLoadError,

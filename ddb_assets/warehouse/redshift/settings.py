@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ddb_assets.resources.aws import AWS
+from ddb_assets.aws.clients import AWS
 from ddb_assets.warehouse.protocol import WarehouseError
 
 SCHEME = "redshift://"

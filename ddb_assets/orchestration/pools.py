@@ -1,6 +1,6 @@
 """Which assets exclude each other: of all that write into one table, one runs at a time, on whatever Dagster instance.
 
-What they write is `files/` and `copy/`'s. An asset's pool has the limit that the instance gives to all pools, and code
+An asset's pool has the limit that the instance gives to all pools, and code
 cannot declare another; so each writer sets its pool's limit to 1 as it begins, and sees to it that nobody else is in.
 Concept: Dagster documentation, "Managing concurrency of Dagster assets, jobs, and Dagster instances".
 """
@@ -10,11 +10,28 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import parse_qsl, urlsplit
 
 import dagster as dg
 
 ASK_SECONDS = 2.0  # between two looks at a pool that another writer is in
 ENDED_SECONDS = 60.0  # a run that ended so long ago writes no more, though its slot was never given back
+
+
+EXPORTS_POOL = "dynamodb_exports"
+"""Running export requests; AWS allows 300 exports at once in an account and Region."""
+
+
+def warehouse_pool(address: str) -> str:
+    """The pool of loads into the warehouse of this URL, across runs and code locations of one Dagster instance.
+
+    `warehouse` for embedded ones, which let one load in at a time anyway.
+    """
+    parts = urlsplit(address)
+    options = dict(parse_qsl(parts.query))
+    server = parts.hostname or options.get("cluster") or options.get("workgroup") or ""
+    place = re.sub(r"\W+", "_", f"{server}{parts.path}", flags=re.ASCII).strip("_")
+    return "warehouse" if parts.scheme == "duckdb" else f"warehouse_{place}"
 
 
 def write_pool(table: str) -> str:

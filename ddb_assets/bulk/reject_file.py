@@ -8,18 +8,15 @@ The first line is a `Heading`. Every other has `fate` (rejected, or unprocessed 
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.bulk.outcome import Fate
+from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError, dump, original
 from ddb_assets.dynamodb.attribute_value import Descriptor
-from ddb_assets.imports.config import Format
-from ddb_assets.imports.csv_rows import CsvFormat, csv_record
-from ddb_assets.imports.json_rows import dynamodb_record, json_lines, plain_record
-from ddb_assets.imports.rows import BadRow, Row, SourceError, dump, original
 
 HEADING_BYTES = 16 << 20
 
@@ -102,24 +99,3 @@ def read_heading(stream: BinaryIO, uri: str) -> Heading:
         raise SourceError(
             f"{uri}:1: no exceptions file of an import, whose first line has its format and types"
         ) from error
-
-
-def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> Iterator[Row | BadRow]:
-    """The rows of an exceptions file that was mended. Raises SourceError for a line that is none of ours."""
-    read_heading(stream, uri)
-    for number, line, data in json_lines(stream, uri, first_line=2):
-        try:
-            entry: dict[str, Any] = json.loads(data)
-            if isinstance(entry.get("row"), dict):
-                yield Row(number, line, entry["row"])
-                continue
-            text = entry["text"]
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise SourceError(f"{uri}:{line}: no line of an exceptions file, which has `row` or `text`") from error
-        if format_ == "csv":
-            yield csv_record(str(text), tuple(entry.get("columns") or ()), number, line, csv)
-        else:
-            record: Callable[[str, int, int], Row | BadRow] = (
-                dynamodb_record if format_ == "dynamodb-json" else plain_record
-            )
-            yield record(str(text), number, line)

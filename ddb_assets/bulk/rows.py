@@ -5,7 +5,7 @@ Pure. A reader knows its format; what a row becomes in the table is `mapping.py`
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -13,6 +13,9 @@ from ddb_assets.errors import DdbAssetsError
 
 Cell = str | dict[str, Any] | None
 """A text that still needs a type (CSV), a value in DynamoDB JSON (formats that have types), or None for no value."""
+
+
+Format = Literal["csv", "jsonl", "parquet", "dynamodb-json"]
 
 
 class SourceError(DdbAssetsError):

@@ -1,0 +1,81 @@
+"""What Dagster shows of a table in the warehouse after a load."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import dagster as dg
+
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Relation, Report
+from ddb_assets.flatten.schema import DELETED
+from ddb_assets.markdown import code, prose
+from ddb_assets.orchestration import metadata
+from ddb_assets.warehouse.sql.ledger import LoadResult
+from ddb_assets.warehouse.sql.statements import DELETED_AT
+
+
+def warehouse_kind(url: str) -> str:
+    """`duckdb:///x` -> `duckdb`, the icon that a warehouse table has."""
+    return url.partition(":")[0] or "table"
+
+
+def load_facts(result: LoadResult, relation: Relation, table_name: str, *, soft_delete: bool) -> metadata.Metadata:
+    """Of one warehouse table after a load, or after one that found the export already applied."""
+    in_table = result.table_rows.get(relation.name, 0)
+    columns = [column for column in metadata.columns(relation) if column.name != DELETED]
+    if soft_delete and not relation.path:
+        columns.append(
+            dg.TableColumn(DELETED_AT, "TIMESTAMP", "bookkeeping: when the item was deleted, NULL if it is there")
+        )
+    facts: metadata.Metadata = {
+        metadata.COLUMNS: dg.MetadataValue.table_schema(dg.TableSchema(columns=columns)),
+        metadata.ROWS: dg.MetadataValue.int(in_table),
+        metadata.TABLE_NAME: dg.MetadataValue.text(table_name),
+        "export_id": dg.MetadataValue.text(result.export_id),
+        "applied": dg.MetadataValue.bool(result.applied),
+        "rows_loaded": dg.MetadataValue.int(result.rows.get(relation.name, 0)),
+    }
+    if result.applied:
+        facts["copy_bytes"] = dg.MetadataValue.int(sum(part.bytes for part in relation.parts))
+    if relation.name in result.queries:
+        facts["copy_query_id"] = dg.MetadataValue.int(result.queries[relation.name])
+    if not relation.path:
+        counts = {
+            "items": result.items,
+            "rows_in": result.rows_in,
+            "upserted": result.upserted,
+            "deleted": result.deleted,
+            "stale": result.stale,
+            "quarantined": result.quarantined,
+            "filtered": result.filtered,
+            "extra_values": result.extra_values,
+            "kept_stale": result.kept_stale,
+        }
+        facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+        facts["seconds"] = dg.MetadataValue.float(result.seconds)
+        facts["summary"] = metadata.markdown(
+            ("Table", "Rows now", "Loaded from this export"),
+            [(code(name), f"{rows:,}", f"{result.rows.get(name, 0):,}") for name, rows in result.table_rows.items()],
+            f"Export {code(result.export_id)} {'applied' if result.applied else 'was already applied'} "
+            f"(load {result.sequence}, {result.loaded_at.isoformat(timespec='seconds')}). {prose(' '.join(result.remarks))}",
+        )
+    return facts
+
+
+def baseline_facts(report: Report, time: datetime, table_id: str) -> metadata.Metadata:
+    """What the windows of a table start from, once it is loaded."""
+    return {
+        metadata.BASELINE_TIME: dg.MetadataValue.timestamp(time),
+        metadata.TABLE_ARN: dg.MetadataValue.text(report.table_arn),
+        metadata.TABLE_ID: dg.MetadataValue.text(table_id),
+    }
+
+
+def of_table(facts: metadata.Metadata, columns: Mapping[str, SqlType]) -> metadata.Metadata:
+    """A load's facts with all columns of the table, also those that its newest export did not fill."""
+    shown = facts[metadata.COLUMNS]
+    if not columns or not isinstance(shown, dg.TableSchemaMetadataValue):
+        return facts
+    descriptions = {column.name: column.description for column in shown.schema.columns}
+    schema = dg.TableSchema([dg.TableColumn(name, str(kind), descriptions.get(name)) for name, kind in columns.items()])
+    return facts | {metadata.COLUMNS: dg.MetadataValue.table_schema(schema)}

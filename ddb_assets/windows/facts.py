@@ -1,0 +1,37 @@
+"""What Dagster shows of a window, and what a table's page keeps showing whichever window came last."""
+
+from datetime import datetime
+
+import dagster as dg
+
+from ddb_assets.markdown import code
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.reported import newest_of
+
+
+def covered(baseline_id: str, baseline_time: datetime, by: str = "baseline") -> metadata.Metadata:
+    """The facts of a window that needs nothing done: the baseline, or what `by` names, already has its changes."""
+    return {
+        metadata.COVERED: dg.MetadataValue.bool(True),
+        "covered_by": dg.MetadataValue.text(baseline_id),
+        metadata.BASELINE_TIME: dg.MetadataValue.timestamp(baseline_time),
+        "dagster/partition_row_count": dg.MetadataValue.int(0),
+        "summary": dg.MetadataValue.md(
+            f"Covered by the {by} {code(baseline_id)} of {baseline_time.isoformat(timespec='seconds')}: there is nothing "
+            "to export or to load."
+        ),
+    }
+
+
+def of_window(facts: metadata.Metadata, rows: int) -> metadata.Metadata:
+    """A relation's facts as those of one window of it, which had so many rows."""
+    return facts | {"dagster/partition_row_count": dg.MetadataValue.int(rows)}
+
+
+def standing(instance: dg.DagsterInstance, asset: dg.AssetKey) -> metadata.Metadata:
+    """What an asset's page keeps showing when nothing was done for a window: columns, rows and name of the table."""
+    stage, name = asset.path
+    baseline = dg.AssetKey(["warehouse_baseline" if stage == "warehouse" else "baseline", name])
+    facts = newest_of(instance, (baseline, asset), metadata.COLUMNS)
+    shown = (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME) if stage == "warehouse" else (metadata.COLUMNS,)
+    return {name: facts[name] for name in shown if name in facts}

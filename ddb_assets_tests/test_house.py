@@ -1,0 +1,71 @@
+"""The floors of the house: a room imports only rooms below it, and the pure core loads neither Dagster nor boto3."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LINT = Path(sys.executable).with_name("lint-imports")
+SHELLS = {"assets.py", "checks.py", "facts.py"}
+"""Where a stage meets Dagster."""
+DAGSTER_ROOMS = {"orchestration", "resources", "windows", "components"}
+WITHOUT_AWS = ("contract", "dynamodb", "flatten", "warehouse/sql", "exports/manifest.py", "exports/data_file.py")
+
+
+@pytest.fixture
+def root(pytestconfig: pytest.Config) -> Path:
+    return pytestconfig.rootpath
+
+
+def lint(folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([LINT, "--no-cache"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_every_import_leads_down(root: Path) -> None:
+    done = lint(root)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_import_that_leads_up_is_found(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "ddb_assets", tmp_path / "ddb_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "pyproject.toml", tmp_path)
+    windows = tmp_path / "ddb_assets" / "contract" / "windows.py"
+    windows.write_text(windows.read_text() + "\n\nfrom ddb_assets.warehouse import protocol\n")
+    done = lint(tmp_path)
+    assert done.returncode == 1
+    assert "ddb_assets.contract.windows -> ddb_assets.warehouse.protocol" in done.stdout
+
+
+def modules(root: Path, *places: str) -> list[str]:
+    """The modules of these rooms and files that are no shells."""
+    found = [
+        path for place in places for path in ([root / place] if place.endswith(".py") else (root / place).rglob("*.py"))
+    ]
+    pure = [path.relative_to(root.parent) for path in found if path.name not in SHELLS | {"__main__.py"}]
+    return sorted({".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in pure})
+
+
+def loaded_with(names: list[str], *looked_for: str) -> str:
+    """Which of these packages a process has loaded once it has imported the modules."""
+    script = (
+        f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
+        f"print(sorted({set(looked_for)!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_core_and_the_commands_never_load_dagster(root: Path) -> None:
+    """Remote workers import the core, and people wait for commands. Only `demo` runs Dagster."""
+    package = root / "ddb_assets"
+    rooms = {path.name for path in package.iterdir() if path.is_dir()} - DAGSTER_ROOMS - {"defs", "__pycache__"}
+    names = [name for name in modules(package, *rooms) if not name.startswith("ddb_assets.cli.demo")]
+    assert len(names) > 200
+    assert loaded_with(names, "dagster") == "[]"
+
+
+def test_flattening_and_loading_do_not_load_boto3(root: Path) -> None:
+    assert loaded_with(modules(root / "ddb_assets", *WITHOUT_AWS), "dagster", "boto3") == "[]"
