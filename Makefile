@@ -59,7 +59,7 @@ bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ##
 	$(BIN)/python -m ddb_assets_tests.bench.loading
 
 clean:
-	rm -rf $(VENV) $(STATE) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(STATE) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "python 3.11 or newer is needed: make PYTHON=python3.11")'

@@ -1,8 +1,8 @@
-"""Says in our words what AWS, or the way to it, refused.
+"""Turns refusals of AWS, and of the network before it, into our own errors.
 
-`explained` wraps one API call and turns botocore's exceptions into `AwsError`. Meanings that only one caller knows,
-such as a table without point-in-time recovery, are that caller's to say; S3's answers are turned by `s3_files.py`, which
-asks `remedy` for what all services say alike. `only_aws_answers` keeps out the web pages of proxies.
+`explained` wraps one API call and turns botocore's exceptions into `AwsError`. A caller that knows more, such as a missing
+point-in-time recovery, says so itself. `s3_files.py` explains S3's answers and asks `remedy` for what all services have in
+common. `only_aws_answers` refuses the web pages of proxies.
 Facts: error codes in the S3 API Reference, "Common errors" of the other services; each has its own name for the same.
 """
 

@@ -1,7 +1,7 @@
 """Files by URI, on S3 or in a local folder, behind one small interface.
 
 A URI is `s3://bucket/key` or a local path. Everything that reads exports or writes Parquet, reports and schema
-documents goes through a `Storage`; nothing here knows what the bytes mean. What S3 is asked is `s3_files.py`; a
+documents goes through a `Storage`; nothing here knows what the bytes mean. `s3_files.py` makes the calls to S3; a
 `Storage()` without a client serves local folders, and never pays for importing boto3.
 """
 
@@ -197,7 +197,7 @@ class Storage:
     def folders(self, uri: str, after: str = "") -> Iterator[str]:
         """The names of the folders right below a folder URI, sorted as `name/`, those up to and with `after` left out.
 
-        On S3 the cost is that of the folders listed, not of the files in them, nor of what lies before `after`.
+        On S3 the cost is that of the folders listed, not of the files in them, nor of what sorts before `after`.
         """
         if is_s3(uri):
             yield from self._on_s3.folders(uri, after)

@@ -89,7 +89,7 @@ def _child(node: yaml.Node | None, key: str | int) -> yaml.Node | None:
 
 
 def _closest(node: yaml.Node, location: Sequence[str | int]) -> yaml.Node:
-    """The node at the location or the last one on the way to it: a location may go on inside pydantic's types."""
+    """The node at the location or the last one on the way to it: a location may continue inside pydantic's types."""
     for key in location:
         node = _child(node, key) or node
     return node

@@ -67,7 +67,7 @@ class Identity(BaseModel):
         """Hex SHA-256 of an export's content and of all that decides its rows: equal digests mean equal rows."""
         return hashlib.sha256(f"{export_digest} {self.model_dump_json()}".encode()).hexdigest()
 
-    def is_said_by(self, former: "Identity | None") -> bool:
+    def matches(self, former: "Identity | None") -> bool:
         """Whether a stored identity equals this one, apart from the contract."""
         return former is not None and former.model_copy(update={"contract": self.contract}) == self
 

@@ -82,7 +82,7 @@ class Policy:
 
 @dataclass
 class _Named:
-    """A path that the contract names, or that lies above one: its own policy, and that of unnamed paths below it."""
+    """A path that the contract names, or one above it: its own policy, and the policy of unnamed paths below it."""
 
     policy: Policy
     inherited: Policy

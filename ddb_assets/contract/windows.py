@@ -112,7 +112,7 @@ class Cadence:
 
 @dataclass(frozen=True)
 class Gap:
-    """Changes that can no longer be exported: the chain must not go on, it would lose them silently."""
+    """Changes that can no longer be exported: the chain must stop, because it would lose them silently."""
 
     window: Window
     earliest_restorable: datetime

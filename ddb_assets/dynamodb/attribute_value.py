@@ -1,6 +1,6 @@
 """DynamoDB's type system as its JSON form spells it: descriptors, attribute paths, numbers, what each may hold.
 
-Pure: no dagster, no boto3, no polars. What a value becomes in a warehouse is decided in `flatten/`.
+Pure: no dagster, no boto3, no polars. `flatten/` decides what a value becomes in a warehouse.
 Facts: DynamoDB Developer Guide, "Naming rules and data types" and "Constraints"; the ten descriptors S, N, B, BOOL, NULL,
 SS, NS, BS, L, M; N is a JSON string of up to 38 significant digits, magnitude 1E-130 to 9.99…E+125.
 """

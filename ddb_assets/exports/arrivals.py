@@ -1,6 +1,6 @@
 """Which exports below a prefix are new to us, remembered from one look to the next in few bytes.
 
-Pure: what an export is and what is made of it is `sensor.py`'s. Facts: an export's folder is named after its id, which
+Pure. `sensor.py` reads the exports and acts on them. Facts: an export's folder is named after its id, which
 begins with its start in epoch milliseconds (14 digits); a later one may be written first, and each may take half an hour
 until its manifest is there (S3DataExport.Output in the DynamoDB Developer Guide).
 """

@@ -1,6 +1,6 @@
 """The bytes of an export's data files: decompressed and verified in one pass.
 
-`read_blocks` is what the parquet stage reads items with; `verify` checks the files of an export without decoding them.
+`read_blocks` is how flattening reads items; `verify` checks the files of an export without decoding them.
 What the lines mean is not known here, nor where the files are listed (`manifest.py`).
 
 The MD5 in manifest-files.json is of the compressed object, so blocks are handed out before the file is proved: the

@@ -1,8 +1,8 @@
 """What a DynamoDB export to S3 says about itself: its manifests, read and checked.
 
 `read_export` takes an export as AWS wrote it, on S3 or in a folder, also one that was copied elsewhere, and returns an
-`Export`. The data files are only located here; `data_file.py` reads and verifies their bytes. Decoding items is the
-parquet stage's work, asking AWS for an export is `request.py`'s.
+`Export`. The data files are only located here; `data_file.py` reads and verifies their bytes. `flatten/` decodes
+the items, and `request.py` asks AWS for exports.
 
 Facts: S3DataExport.Output in the DynamoDB Developer Guide. The summary has version 2020-06-30 (full) or 2023-08-01
 (incremental); manifest-files.json is JSON Lines; keys are relative to the bucket; incremental exports share one
@@ -54,7 +54,7 @@ class ManifestError(DdbAssetsError):
 
 @dataclass(frozen=True)
 class DataFile:
-    """One gzip file of items: where it lies now, the key AWS gave it, its items, base64 MD5 of the compressed bytes."""
+    """One gzip file of items: where it is now, the key AWS gave it, its items, base64 MD5 of the compressed bytes."""
 
     uri: str
     key: str
@@ -193,7 +193,7 @@ def _summary_uri(storage: "Storage", source: str) -> str:
     if storage.exists(f"{folder}/{SUMMARY}"):
         return f"{folder}/{SUMMARY}"
     below = [entry.uri.rpartition("/") for entry in storage.list(folder)]
-    if folder != root:  # a file was named: what lies further down is not meant
+    if folder != root:  # a file was named, so exports further down are not meant
         below = [parts for parts in below if parts[0] == folder]
     finished = [place for place, _, name in below if name == SUMMARY]
     if len(finished) == 1:

@@ -1,6 +1,6 @@
-"""Exports made known by S3 event notifications in an SQS queue, for buckets that are too big to list.
+"""Exports that S3 event notifications announce in an SQS queue, for buckets that are too big to list.
 
-What is made of an export is `sensor.py`'s. Messages are deleted only once it has written down what they said.
+`sensor.py` acts on the exports. A message is deleted only once the sensor has stored what it says.
 """
 
 import json

@@ -1,6 +1,6 @@
 """`baseline/<table>` and `baseline/<table>__<list>`: the newest snapshot as flat, typed Parquet.
 
-One step writes all relations, for they come from the same items. The flattening itself is `flatten.py`.
+One step writes all relations, because they come from the same items. `flatten.py` does the flattening.
 """
 
 from collections.abc import Iterator

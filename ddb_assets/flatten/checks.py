@@ -1,4 +1,4 @@
-"""What must hold of a flattened export before anything is loaded from it, and what people should hear of it.
+"""What must hold of a flattened export before anything is loaded from it, and what people should know about it.
 
 The blocking laws raise inside `flatten` or `load` too; here they are reported, for people and for the assets
 downstream. All of them are partition-aware: they are about the export that was flattened, not the newest.

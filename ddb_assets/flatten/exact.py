@@ -95,7 +95,7 @@ class ExactPath:
         return row
 
     def json_text(self, node: Node, value: object, path: tuple[Step, ...]) -> str | None:
-        """A value of a JSON column of the root; None when more must be said of its row: what `item` is for."""
+        """A value of a JSON column of the root; None when its row needs more than this value, which `item` then does."""
         row, before = Row(), self.misfits.copy()
         if isinstance(value, dict) and any(self.rules.policy(path).of(descriptor).whole for descriptor in value):
             return None

@@ -182,7 +182,7 @@ class _Run:
         self.schema = decided(grown, self.start, self.table)
         if not self._align(workers):
             return False
-        if self.stored and self.stored.root == self.schema.root and self.identity.is_said_by(self.stored.identity):
+        if self.stored and self.stored.root == self.schema.root and self.identity.matches(self.stored.identity):
             self.schema = self.stored
         else:
             self.schema = next_version(self.schema, self.last_version)

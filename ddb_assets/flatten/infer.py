@@ -46,9 +46,9 @@ from ddb_assets.flatten.schema import (
 )
 from ddb_assets.flatten.visible import visible
 
-DATA_NAMES = 16
-DATA_NAMES_FILL = 0.1
-"""A map with at least so many names, each in fewer than a tenth of the maps, has data for names: user ids, dates."""
+DYNAMIC_KEYS = 16
+DYNAMIC_KEYS_FILL = 0.1
+"""A map with at least this many names, each in fewer than a tenth of the maps, has dynamic keys: user ids, dates."""
 MAX_COLUMNS = 1590
 """Of one relation: a Redshift table can have 1,600 (Redshift, "Quotas and limits"), and widening one takes another."""
 
@@ -272,17 +272,17 @@ class _Growth:
         return "value" if found in SCALARS or found == "NULL" else "json"
 
     def is_flat(self, seen: Seen, path: tuple[Step, ...]) -> bool:
-        """Whether a map is one of attributes, and not too deep or wide, or with data for names, to be columns."""
+        """Whether a map is one of attributes, and not too deep or wide, or with dynamic keys, to be columns."""
         if self.table.nested_at(path) == "flatten":
             return True
         depth = len(path) - max((i + 1 for i, s in enumerate(path) if s is None), default=0)
         return depth <= self.table.max_depth and not self.is_crowded(seen)
 
     def is_crowded(self, seen: Seen) -> bool:
-        """Whether a map has more names than columns are wanted for, or data for names."""
+        """Whether a map has more names than columns are wanted for, or dynamic keys."""
         fill = sum(field.total for field in seen.fields.values()) / max(1, len(seen.fields) * seen.counts["M"])
-        data_for_names = len(seen.fields) >= DATA_NAMES and fill < DATA_NAMES_FILL
-        return data_for_names or len(seen.fields) > self.table.max_width
+        dynamic_keys = len(seen.fields) >= DYNAMIC_KEYS and fill < DYNAMIC_KEYS_FILL
+        return dynamic_keys or len(seen.fields) > self.table.max_width
 
     def value(self, node: Node, seen: Seen, path: tuple[Step, ...], policy: Policy) -> Node:
         """A scalar: its first type stays; sizes grow; NULL is taken up beside it."""
@@ -337,7 +337,7 @@ class _Growth:
         return storable(joined or stored or wanted), None
 
     def map(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
-        """A flattened map: known fields grow and new ones are added, unless it turns out to have data for names."""
+        """A flattened map: known fields grow and new ones are added, unless it turns out to have dynamic keys."""
         names = node.fields.keys() | seen.fields.keys()
         stored = any((n.order or 0) <= self.schema.settled for _, n in walk(node) if n.order)
         if len(names) > self.table.max_width and not stored and self.table.nested_at(path) != "flatten":

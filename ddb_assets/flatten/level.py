@@ -32,7 +32,7 @@ class Level:
 
     @property
     def keys(self) -> pl.Series:
-        """How many keys of each row were decoded; added up at once, for a wide item has hundreds of masks."""
+        """How many keys of each row were decoded; added up in one go, because a wide item has hundreds of masks."""
         none = pl.Series([0], dtype=pl.Int64).new_from_index(0, self.height)
         columns = {str(number): counts for number, counts in enumerate([none, *self._counts])}
         return pl.DataFrame(columns).select(pl.sum_horizontal(pl.all())).to_series().cast(pl.Int64)

@@ -1,6 +1,6 @@
 """What the values of columns add up to, to be compared with what a warehouse has after it copied them.
 
-How a warehouse is asked is `warehouse/sql/staged_values.py`; what the numbers mean is `report.Measure`.
+`warehouse/sql/staged_values.py` asks the warehouse; `report.Measure` says what the numbers mean.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
 """Column and relation names: the same every time, valid and distinct in Redshift, as close to the attribute as can be.
 
 Facts: Redshift Database Developer Guide, "Names and identifiers": 1 to 127 bytes (longer ones are cut silently), ASCII
-letters fold to lower case even when quoted, and seven system column names are refused. Reserved words are no matter,
-for every identifier is quoted.
+letters fold to lower case even when quoted, and seven system column names are refused. Reserved words need no care,
+because every identifier is quoted.
 """
 
 import hashlib

@@ -17,7 +17,7 @@ from ddb_assets.flatten.schema import Node
 NOTHING = "\0"
 """The one field of a struct about which nothing is known yet: no attribute has this name alone, so it is never filled."""
 ALONE = 32
-"""Blocks of at most so many lines are not halved further; all of their lines take the exact path."""
+"""Blocks of at most this many lines are not halved further; all of their lines take the exact path."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _struct(fields: list[tuple[str, pa.DataType]]) -> pa.DataType:
 def parse(given: Lines, schema: pa.Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(decoded, refused): rows with `number`, `line` and the schema's columns; and those lines that do not parse.
 
-    A line must be one JSON object. Lines that do not begin and end like one are refused first, for two of them could
+    A line must be one JSON object. Lines that do not begin and end like one are refused first, because two of them could
     make one object, or one of them two, and so shift all that follows.
     """
     lines, block = given.frame, given.block

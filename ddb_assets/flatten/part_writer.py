@@ -62,7 +62,7 @@ class PartWriter:
         self.written: list[Written] = []
 
     def add(self, relations: tuple[Relation, ...], frames: Mapping[str, pl.DataFrame], items: int, name: str) -> None:
-        """Takes the rows that a block of so many items has; writes what is enough for a part, or has other columns."""
+        """Takes the rows of a block of `items` items. Writes rows that are enough for a part, or that have other columns."""
         due = []
         with self._lock:
             self._seen += items

@@ -17,7 +17,7 @@ from ddb_assets.flatten.timestamps import form
 
 INT64 = range(-(1 << 63), 1 << 63)
 MAX_NAMES = 5000
-"""Names distinguished in one map; maps with data for names have any number. All further names share a `Seen`."""
+"""Names distinguished in one map; maps with dynamic keys have any number. All further names share a `Seen`."""
 
 
 @dataclass

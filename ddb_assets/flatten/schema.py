@@ -45,7 +45,7 @@ class Node(_Document):
     JSON in the SUPER column `name` (the nodes below a JSON column have neither name nor type).
     `accepts` are the descriptors the vectorised decoder reads here; any other makes its row take the exact path, but for
     those of `other`, a JSON node without a name: values that fit no column, which go to `_ddb_extra`.
-    `opaque` is a JSON column of the root with maps that have data for names: Arrow cannot know them all, so its values
+    `opaque` is a JSON column of the root with maps that have dynamic keys: Arrow cannot know them all, so its values
     are read one by one, and the rest of the row is not; `fields` are those known before.
     `former` is the column that a path had before the contract's `nested` applied: values that are not the declared list or
     map still go there.
@@ -72,7 +72,7 @@ class Node(_Document):
 
     @property
     def readers(self) -> "dict[Descriptor, Node]":
-        """Every descriptor that the vectorised decoder reads here, and the node that says what lies below it."""
+        """Every descriptor that the vectorised decoder reads here, and the node for what is below it."""
         beside = dict.fromkeys(self.other.accepts, self.other) if self.other else {}
         return {**dict.fromkeys(self.accepts, self), **beside}
 

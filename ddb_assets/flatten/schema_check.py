@@ -1,6 +1,6 @@
 """Whether a schema document is one that flattening can have written, so that no other code has to check.
 
-What the fields mean is said in `schema.py`. A document that was edited or damaged is refused here, with the path
+`schema.py` says what the fields mean. A document that was edited or damaged is refused here, with the path
 at which it is wrong.
 """
 

@@ -95,7 +95,7 @@ def epoch(number: Decimal, type_: SqlType) -> datetime | None:
 
 
 def epoch_form(digits: int) -> str:
-    """The unit of numbers with so many digits before the point."""
+    """The unit of numbers with this many digits before the point."""
     return next((unit for unit, (_, most) in _EPOCHS.items() if 10 ** (digits - 1) < most), "us") if digits else "s"
 
 
@@ -161,7 +161,7 @@ def write(value: datetime | date, form_: str) -> str:
 
 
 def pattern(form_: str) -> str:
-    """A regular expression, for polars, of the texts of a form."""
+    """A regular expression in polars' syntax that matches the texts of a form."""
     day = "[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
     if form_ == DATE_FORM:
         return f"^{day}$"

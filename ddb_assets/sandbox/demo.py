@@ -52,7 +52,7 @@ COPY = "Orders-copy"
 """Has the key of the first of TABLES and nothing in it."""
 PRODUCTS, PRICE_LIST = "Products", "files/price-list.csv"
 PRODUCTS_KEY: Key = (("sku", "S"),)
-"""What a file is imported into, and where in BUCKET the file lies."""
+"""The table that a file is imported into, and the file's place in BUCKET."""
 
 
 def load(sandbox: Sandbox, items: int = DEFAULT_ITEMS, cancelled: Callable[[], bool] = lambda: False) -> None:

@@ -1,6 +1,6 @@
 """The file that the sandbox has to import: a price list as a supplier would send it, of the articles that orders name.
 
-Pure: the same text every time. Where it lies and which table it is meant for is in `demo`.
+Pure: the same text every time. `demo` says where it is and which table it is for.
 """
 
 import csv

@@ -17,7 +17,7 @@ def serve(port: int, items: int, folder: Path | None, ready: Callable[[Sandbox],
     """Runs a sandbox until SIGINT or SIGTERM, then stops it; to be called from the main thread.
 
     `items` is the size of all demo tables together (0: none), `port` 0 takes a free one, `folder` is where the change
-    log lies. `ready` is called once, when everything is loaded. Raises `SandboxError` if the port is taken.
+    log is. `ready` is called once, when everything is loaded. Raises `SandboxError` if the port is taken.
     """
     stop = threading.Event()
 

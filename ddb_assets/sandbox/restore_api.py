@@ -1,4 +1,4 @@
-"""RestoreTableToPointInTime: a table as it was, made anew from the change log, requests checked as AWS does.
+"""RestoreTableToPointInTime: a table as it was, created again from the change log; requests are checked as AWS does.
 
 `export_api` answers the request with it. Facts: API reference of the operation, and the AWS page on restoring a table to a
 point in time: indexes and capacity are restored; tags, streams, time to live and recovery settings are not.

@@ -78,7 +78,7 @@ def _former_exports(folder: Path) -> dict[str, dict[str, object]]:
 class Sandbox:
     """DynamoDB and S3 on a loopback port, as a context manager; one at a time in a process, as moto's state is global.
 
-    `folder` is where the change log lies (default: a temporary folder); it starts empty each time. Only the exports that
+    `folder` is where the change log is kept (default: a temporary folder); it starts empty each time. Only the exports that
     sandboxes of this folder have made are remembered there, so that their files can be used again. `latest_lag` is how
     far the latest restorable time trails behind now, `export_delay` how long an export stays IN_PROGRESS before its
     work begins, and a restored table CREATING. Raises `SandboxError` if the port is taken or a sandbox runs in this
@@ -224,7 +224,7 @@ def _served(app: Any, listening: socket.socket) -> Iterator[None]:
 
 
 class _Forgetful(list[Any]):
-    """moto lists every object it ever made, for a dashboard: every item and every S3 object would stay in memory."""
+    """moto keeps a list of every object it has made, for a dashboard. Every item and every S3 object would stay in memory."""
 
     def append(self, _: Any) -> None:
         pass

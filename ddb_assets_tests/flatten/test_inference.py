@@ -220,7 +220,7 @@ def test_an_item_with_more_attributes_than_a_table_can_have_columns(flattening: 
     assert outcome.report.misfits["extra"].keys() == extra.keys()
 
 
-def test_a_map_with_data_for_names_becomes_json(flattening: Flattening) -> None:
+def test_a_map_with_dynamic_keys_becomes_json(flattening: Flattening) -> None:
     items = [{"visits": {"M": {f"user-{number}": {"N": "1"}}}} for number in range(40)]
     outcome = flattening(items)
     assert outcome.types["visits"] == "SUPER"

@@ -77,7 +77,7 @@ def test_what_is_counted_by_itself_goes_on_being_so() -> None:
 
 
 def test_a_json_column_with_very_many_paths_is_read_value_by_value(flattening: Flattening) -> None:
-    """Each map has few names, and all of them are frequent, so no map has data for names; together they are too many."""
+    """Each map has few names, and all of them are frequent, so no map has dynamic keys; together they are too many."""
 
     def tree(depth: int) -> dict[str, Any]:
         return {"M": {f"n{number}": tree(depth - 1) for number in range(11)}} if depth else {"N": "1"}

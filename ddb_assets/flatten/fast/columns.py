@@ -1,6 +1,6 @@
 """Columns of texts to columns of numbers and times: exact or null, never nearly.
 
-A null where there was a text means that the row takes the exact path. Pure polars; what a node is, is not known here.
+A null where there was a text means that the row takes the exact path. Pure polars; nothing here knows of schema nodes.
 """
 
 from typing import cast

@@ -372,7 +372,7 @@ def _fields(node: Node, structs: pl.Series) -> Iterator[tuple[str, Node, pl.Seri
 
 
 def _image(line: str, name: str) -> Any:
-    """The image of a line as JSON; None where there is none, or it is nested too deep, for the exact path to say so."""
+    """The image of a line as JSON; None if there is none, or if it is nested too deeply, which the exact path then reports."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -1,6 +1,6 @@
 """One column of DynamoDB JSON values, split by type descriptor, each of its keys counted.
 
-Where the walk over the columns is, too (`At`). What the payloads become is `decode.py`.
+`At` is the place that the walk over the columns has reached. `decode.py` decides what payloads become.
 """
 
 from dataclasses import dataclass, field

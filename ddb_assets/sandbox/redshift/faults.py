@@ -98,7 +98,7 @@ class Faults:
         return found
 
     def commit(self) -> str:
-        """`before`, `after` or nothing, for the next COMMIT."""
+        """`before`, `after` or nothing: what happens to the next COMMIT."""
         with self._lock:
             found, self._commit = self._commit, ""
         return found

@@ -105,7 +105,7 @@ def _decimal(physical: str, logical: dict[str, Any], column: TableColumn) -> boo
 
 
 def decimal_bytes(digits: int) -> int:
-    """The fewest bytes that hold every number of so many digits, and its sign."""
+    """The fewest bytes that hold every number of this many digits, and its sign."""
     bits: int = (10**digits).bit_length()
     return (bits + 8) // 8
 

@@ -1,6 +1,6 @@
-"""Which statements were run, for SYS_QUERY_HISTORY and PG_LAST_QUERY_ID. What a COPY did is `journal.py`.
+"""Which statements were run, for SYS_QUERY_HISTORY and PG_LAST_QUERY_ID. `journal.py` has what a COPY did.
 
-Kept in memory; the journal writes it down when somebody asks.
+Kept in memory; the journal writes it to tables when a query asks for it.
 Facts: Redshift Database Developer Guide, SYS_QUERY_HISTORY, PG_LAST_QUERY_ID ("does not return the query ID for queries
 that run exclusively on the leader node").
 """

@@ -1,7 +1,7 @@
 """A Redshift stand-in on a loopback port: PostgreSQL behind a proxy that speaks, accepts and refuses what Redshift does.
 
 Real clients connect, redshift_connector among them; COPY reads from the S3 that its storage leads to. Where it differs
-from Redshift is said in the modules of each part; nothing in it is fast or durable.
+from Redshift is said in the module of each part. It is neither fast nor durable.
 """
 
 import socket
@@ -35,7 +35,7 @@ _TYPES = {"rs_varchar": VARCHAR, "super": SUPER, "varbyte": VARBYTE}
 class RedshiftServer:
     """A Redshift stand-in, as a context manager; starts empty and leaves nothing behind.
 
-    `storage` is where COPY reads, `folder` where everything of it lies. `isolation` is that of the database: snapshot for
+    `storage` is where COPY reads, `folder` where it keeps its files. `isolation` is that of the database: snapshot for
     new ones, serializable for older. With a `tls` context clients may encrypt, as Redshift's do by default. `faults`
     makes it misbehave, `statements` are the texts of the latest statements it was sent.
 

@@ -33,7 +33,7 @@ def visits(numbers: range) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_line_is_parsed_once_for_all_columns_with_data_for_names(
+def test_a_line_is_parsed_once_for_all_columns_with_dynamic_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flattening = Flattening(tmp_path)
