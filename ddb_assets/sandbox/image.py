@@ -1,7 +1,7 @@
 """The image of an item: how DynamoDB JSON is kept and ordered on disk.
 
-Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`). No moto, no SQLite: those are `tables` and `change_log`; `dynamodb/item.py`
-knows how large an item is and what it may be. Facts: AWS page HowItWorks.NamingRulesDataTypes.
+Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`). No moto, no SQLite: those are `tables` and `change_log`.
+`dynamodb/item.py` knows how large an item is and what it may be. Facts: AWS page HowItWorks.NamingRulesDataTypes.
 """
 
 import base64
