@@ -8,12 +8,13 @@ PORT   ?= 3000
 SCHEDULES ?= 10000
 BENCH  ?=
 # one more than cores, for some tests mostly wait for a daemon
-WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+CORES   := $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
+WORKERS := $(shell expr $(CORES) + 1)
 
 export DAGSTER_HOME := $(STATE)/dagster
 export DDB_ASSETS_STATE := $(STATE)
 
-.PHONY: demo test soak soak-writing soak-exactness guards dev lint bench clean
+.PHONY: demo test test-fast soak soak-writing soak-exactness guards dev lint bench clean
 
 demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift), checked to the last row
 	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift)
@@ -34,6 +35,9 @@ dev: $(VENV)/installed-demo  ## sandbox, webserver and daemon, begun anew; Ctrl-
 
 test: $(VENV)/installed-test
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-fast: $(VENV)/installed-test  ## what is pure or small: no server, no browser, nothing slow
+	$(BIN)/pytest -n $(CORES) --dist worksteal -m "not slow and not server and not browser"
 
 soak: $(VENV)/installed-test  ## the model test of windows and loads, SCHEDULES times
 	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/model/test_model.py -k whatever_happened

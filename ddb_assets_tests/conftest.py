@@ -1,6 +1,28 @@
-"""Settings of all tests: property tests are not timed, for a busy machine is no defect."""
+"""Settings of all tests, and which of them need a server.
 
+Property tests are not timed, because a busy machine is no defect.
+"""
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+SERVERS = frozenset(
+    {
+        *{"account", "sandbox", "sandboxed", "s3", "bucket"},  # moto and the sandbox around it
+        *{"redshift", "over_redshift", "redshift_world", "db", "files", "lake"},  # PostgreSQL behind Redshift's wire
+        *{"chain", "based", "definitions", "project", "installed"},  # Dagster, with processes or an instance of its own
+    }
+)
+"""Fixtures that start a server or a process; a test that uses one is not part of `make test-fast`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives the marker `server` to every test that uses such a fixture, by its name or as a parameter."""
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        used = {*getattr(item, "fixturenames", ()), *(map(str, chosen.params.values()) if chosen else ())}
+        if used & SERVERS:
+            item.add_marker("server")

@@ -6,6 +6,7 @@ files are reached through the storage handed in. Memory is a few blocks and a pa
 """
 
 import hashlib
+import logging
 import os
 import threading
 import time
@@ -44,6 +45,8 @@ from ddb_assets.flatten.visible import visible
 
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
+
+logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 6 << 20
 MAX_ATTEMPTS = 5
@@ -109,10 +112,20 @@ def flatten(
                     if schemas:
                         schemas.keep_profile(table.name, profile)
                     output.finish(folder, report, run.schema, profile, run.spilled)
+                    logger.info(
+                        "table %s: export %s flattened to %s, %d items, %d quarantined, schema version %d",
+                        table.name,
+                        export.id,
+                        out,
+                        report.items_in_manifest,
+                        report.quarantined,
+                        run.schema.version,
+                    )
                     return Flattened(report, run.schema, seen)
             else:
                 start = run.schema  # a column that no run has stored yet turned out to have another type
             folder.give_up()
+            logger.info("table %s: its schema changed meanwhile, flattening export %s again", table.name, export.id)
     raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
 
 
