@@ -13,7 +13,7 @@ import dagster as dg
 from ddb_assets.cli.output import print_grid, say
 from ddb_assets.orchestration.metadata import FULL_CHAIN
 from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql.statements import Statement, Table, count
+from ddb_assets.warehouse.sql.statements import Statement, TableName, count
 
 SAMPLE = """\
 SELECT o.status, COUNT(DISTINCT o.order_id) AS orders, SUM(i.quantity) AS pieces, SUM(i.quantity * i.unit_price) AS revenue
@@ -80,7 +80,7 @@ def outcomes(
 
 
 def _rows(warehouse: Warehouse, relation: str) -> int:
-    return int(str(warehouse.fetch(count(Table(warehouse.default_schema, relation)))[0][0]))
+    return int(str(warehouse.fetch(count(TableName(warehouse.default_schema, relation)))[0][0]))
 
 
 def sample(warehouse: Warehouse) -> list[tuple[object, ...]]:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, cast
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.errors import DdbAssetsError, RetryableError
-from ddb_assets.warehouse.sql.statements import Statement, Table, count_each
+from ddb_assets.warehouse.sql.statements import Statement, TableName, count_each
 
 
 class WarehouseError(DdbAssetsError):
@@ -83,7 +83,7 @@ class Warehouse(Protocol):
         """A short name for staging tables and folders, unique among connections that could see the same ones."""
         ...
 
-    def transaction(self, lock: Table | None = None) -> AbstractContextManager[None]:
+    def transaction(self, lock: TableName | None = None) -> AbstractContextManager[None]:
         """Commits when its block ends, rolls back when it raises.
 
         Only one load at a time is within a transaction with the same `lock`, and sees what the one before committed. Raises
@@ -107,7 +107,7 @@ class Warehouse(Protocol):
         """The names of the schema's tables that begin like this."""
         ...
 
-    def standing(self, name: Table) -> Standing | None:
+    def standing(self, name: TableName) -> Standing | None:
         """What the name stands for, even if we may not read it; None if it is free."""
         ...
 
@@ -115,27 +115,27 @@ class Warehouse(Protocol):
         """The columns of the tables with these names; only of those that exist."""
         ...
 
-    def layout(self, table: Table) -> Layout:
+    def layout(self, table: TableName) -> Layout:
         """The table's columns, none when there is no such table."""
         ...
 
-    def catalog(self, table: Table) -> dict[str, SqlType]:
+    def catalog(self, table: TableName) -> dict[str, SqlType]:
         """Those of its columns that a load can fill, in order."""
         ...
 
-    def keys(self, table: Table) -> Keys:
+    def keys(self, table: TableName) -> Keys:
         """How the table is distributed and sorted."""
         ...
 
-    def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:
+    def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:
         """The views that are bound to a column, with their owners: as long as they exist it cannot be changed."""
         ...
 
-    def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
+    def is_view(self, view: TableName, columns: Mapping[str, SqlType]) -> bool:
         """Whether there is a view of this name that shows just these columns."""
         ...
 
-    def analyze(self, table: Table) -> None:
+    def analyze(self, table: TableName) -> None:
         """Updates the planner's statistics of a table, if the warehouse needs that and enough has changed."""
         ...
 
@@ -143,7 +143,7 @@ class Warehouse(Protocol):
         """What loading the relations has left behind; nothing when all went well."""
         ...
 
-    def copy(self, relation: Relation, stage: Table) -> int | None:
+    def copy(self, relation: Relation, stage: TableName) -> int | None:
         """Fills a staging table, created by `ddl.create_stage`, with every part of the relation.
 
         Returns the query's number in the warehouse, if there is one. Raises LoadError when a part is
@@ -157,7 +157,7 @@ def number(warehouse: Warehouse, statement: Statement) -> int:
     return cast("int", warehouse.fetch(statement)[0][0])
 
 
-def counted(warehouse: Warehouse, tables: Sequence[Table]) -> dict[str, int]:
+def counted(warehouse: Warehouse, tables: Sequence[TableName]) -> dict[str, int]:
     """How many rows each table has, by its name."""
     found = cast("list[tuple[int, int]]", warehouse.fetch(count_each(tables)) if tables else [])
     return {tables[place].name: rows for place, rows in found}

@@ -14,8 +14,7 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import PATIENCE, open_warehouse
 from ddb_assets.warehouse.protocol import Warehouse, number
 from ddb_assets.warehouse.sql.ledger import loads, newest_rows
-from ddb_assets.warehouse.sql.statements import Table as SqlTable
-from ddb_assets.warehouse.sql.statements import count
+from ddb_assets.warehouse.sql.statements import TableName, count
 from ddb_assets.windows.chain import Baseline, NoBaselineError, baseline_assets
 from ddb_assets.windows.coverage import Coverage
 
@@ -71,7 +70,7 @@ def _differing(warehouse: Warehouse, table: Table) -> dict[str, tuple[int, int |
     recorded = newest_rows(warehouse, warehouse.default_schema, table.name)
     found: dict[str, tuple[int, int | None]] = {}
     for name, then in (recorded or {table.name: 0}).items():
-        place = SqlTable(warehouse.default_schema, name)
+        place = TableName(warehouse.default_schema, name)
         now = number(warehouse, count(place)) if warehouse.catalog(place) else None
         if now is None or (recorded and now != then):
             found[name] = (then, now)

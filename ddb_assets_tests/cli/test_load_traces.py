@@ -14,7 +14,7 @@ from ddb_assets.flatten.schema_store import HeldSchemas
 from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import InterruptedLoadError
 from ddb_assets.warehouse.sql.staging import stage
-from ddb_assets.warehouse.sql.statements import Table
+from ddb_assets.warehouse.sql.statements import TableName
 from ddb_assets_tests.cases import copied
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.support.written_export import write_export
@@ -131,7 +131,7 @@ def answer_lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     released, lost = list[str](), list[str]()
 
     @contextmanager
-    def losing(warehouse: DuckDBWarehouse, lock: Table | None = None) -> Iterator[None]:
+    def losing(warehouse: DuckDBWarehouse, lock: TableName | None = None) -> Iterator[None]:
         with transaction(warehouse, lock):
             yield
         if released and not lost:

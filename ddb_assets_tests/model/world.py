@@ -29,8 +29,7 @@ from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.sql.ledger import PREFIX, LoadResult
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import DELETED_AT, STALE_SINCE, Statement
-from ddb_assets.warehouse.sql.statements import Table as SqlTable
+from ddb_assets.warehouse.sql.statements import DELETED_AT, STALE_SINCE, Statement, TableName
 from ddb_assets_tests.flatten.rebuild import items_in
 from ddb_assets_tests.flatten.texts import number_text
 from ddb_assets_tests.model.bucket import FolderBucket
@@ -131,12 +130,12 @@ class FragileWarehouse(DuckDBWarehouse):
         self._faults.step()
         super().execute(statement)
 
-    def copy(self, relation: Relation, stage: SqlTable) -> None:
+    def copy(self, relation: Relation, stage: TableName) -> None:
         self._faults.step()
         super().copy(relation, stage)
 
     @contextlib.contextmanager
-    def transaction(self, lock: SqlTable | None = None) -> Iterator[None]:
+    def transaction(self, lock: TableName | None = None) -> Iterator[None]:
         with super().transaction(lock):
             yield
             self._faults.step()
@@ -164,7 +163,7 @@ class FragileWarehouse(DuckDBWarehouse):
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
         """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
-        if not self.catalog(SqlTable(self.default_schema, name)):
+        if not self.catalog(TableName(self.default_schema, name)):
             return []
         found = self.connection.execute(f'SELECT * FROM "{name}"')
         present = [column for column, *_ in found.description or ()]

@@ -11,7 +11,7 @@ from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
 from ddb_assets.warehouse.redshift.settings import PASSWORD, RedshiftSettings
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.sandbox.redshift.serving import lake, redshift
 from ddb_assets_tests.warehouse.exports import Item, Source
 
@@ -63,9 +63,9 @@ def wipe(warehouse: AnyWarehouse) -> None:
         for schema, view in select(
             warehouse, f"SELECT schemaname, viewname FROM pg_views WHERE schemaname NOT IN {system}"
         ):
-            warehouse.execute(Statement(f"DROP VIEW {Table(schema, view)}"))
+            warehouse.execute(Statement(f"DROP VIEW {TableName(schema, view)}"))
     for schema, table in tables(warehouse):
-        warehouse.execute(Statement(f"DROP TABLE {Table(schema, table)} CASCADE"))
+        warehouse.execute(Statement(f"DROP TABLE {TableName(schema, table)} CASCADE"))
 
 
 def tables(warehouse: AnyWarehouse) -> list[tuple[Any, ...]]:

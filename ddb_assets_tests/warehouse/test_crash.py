@@ -13,7 +13,7 @@ import pytest
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.warehouse.conftest import read
 from ddb_assets_tests.warehouse.exports import Item, Source
 
@@ -39,12 +39,12 @@ class Dying(DuckDBWarehouse):
         self._step(statement.text)
         super().execute(statement)
 
-    def copy(self, relation: Relation, stage: Table) -> None:
+    def copy(self, relation: Relation, stage: TableName) -> None:
         self._step("copy")
         super().copy(relation, stage)
 
     @contextmanager
-    def transaction(self, lock: Table | None = None) -> Iterator[None]:
+    def transaction(self, lock: TableName | None = None) -> Iterator[None]:
         with super().transaction(lock):
             yield
             self._step("commit")

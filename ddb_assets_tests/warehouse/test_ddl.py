@@ -16,7 +16,7 @@ from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
 from ddb_assets.warehouse.sql import tables
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Table
+from ddb_assets.warehouse.sql.statements import TableName
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
@@ -155,7 +155,7 @@ def test_a_sort_key_of_columns_that_are_not_there_is_refused(warehouse: AnyWareh
         LoadError, match=r"sort key of .*orders.* created, .*the table has order_id, note, .*warehouse\.sortkey"
     ):
         load(warehouse, source.full(5), options=WarehouseOptions(sortkey=("created", "note")))
-    assert not warehouse.catalog(Table(warehouse.default_schema, "orders"))
+    assert not warehouse.catalog(TableName(warehouse.default_schema, "orders"))
 
 
 def test_a_key_that_is_widened_stays_the_key_of_the_table(over_redshift: RedshiftWarehouse, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_load_without_statistics_is_a_load(
     source.put(1, "a", "x", "l")
     analyze = over_redshift.analyze
 
-    def failing(table: Table) -> None:
+    def failing(table: TableName) -> None:
         if table.name == "orders":
             redshift.faults.fail_statement(1, ServerError("disk full", "53100"))
         else:
@@ -332,4 +332,4 @@ def test_a_list_that_is_no_child_table_any_more_follows_its_key(
     load(over_redshift, report([root, write(tmp_path / "l", lines, [{**row, "_ddb_index": 0}])], export_time=at(5)))
     load(over_redshift, full(tmp_path, [{"n": "x"}], number("VARCHAR(16)"), time=9))
     assert designs(over_redshift)["orders__lines"] == ("KEY(n)", "AUTO(SORTKEY)")
-    assert str(over_redshift.catalog(Table("public", "orders__lines"))["n"]) == "VARCHAR(64)"
+    assert str(over_redshift.catalog(TableName("public", "orders__lines"))["n"]) == "VARCHAR(64)"

@@ -14,7 +14,7 @@ from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.inspection import inspect
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.warehouse.conftest import select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
@@ -84,7 +84,7 @@ def test_the_whole_chain_takes_a_schema_of_ones_own_and_no_more(
     sorted_by = WarehouseOptions(views="shown", sortkey=("n",))
     load(loader, numbered(tmp_path, 5, "BIGINT", 5), options=sorted_by)
     load(loader, numbered(tmp_path, 6, "DECIMAL(12,2)", Decimal("5.50"), window=True), options=sorted_by)
-    keys = loader.keys(Table("own", "numbers"))
+    keys = loader.keys(TableName("own", "numbers"))
     assert (keys.style, keys.distkey, keys.sortkey) == ("KEY", "n", ("n",))
     assert select(loader, "SELECT n FROM shown.numbers ORDER BY n") == [(Decimal("5.00"),), (Decimal("5.50"),)]
     assert len(select(loader, "SELECT relation FROM own._ddb_loads")) == 5

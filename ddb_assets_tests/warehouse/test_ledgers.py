@@ -14,7 +14,7 @@ from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.support.places import s3_server
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
@@ -193,8 +193,8 @@ def test_two_loads_at_once_move_the_shared_ledger_once(
     shared_again(over_redshift)
     both, transaction = threading.Barrier(2), RedshiftWarehouse.transaction
 
-    def together(warehouse: RedshiftWarehouse, lock: Table | None = None) -> AbstractContextManager[None]:
-        if lock == Table("public", "_ddb_loads"):
+    def together(warehouse: RedshiftWarehouse, lock: TableName | None = None) -> AbstractContextManager[None]:
+        if lock == TableName("public", "_ddb_loads"):
             both.wait(10)
         return transaction(warehouse, lock)
 

@@ -13,7 +13,7 @@ from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, staging
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
@@ -128,7 +128,7 @@ def test_every_type_arrives_exactly(warehouse: AnyWarehouse, tmp_path: Path) -> 
     if isinstance(warehouse, DuckDBWarehouse):
         assert document == values["json"][1]  # to the letter; the jsonb behind the stand-in orders members anew
     assert exactly(document) == exactly(values["json"][1])
-    kinds = warehouse.catalog(Table(warehouse.default_schema, "orders"))
+    kinds = warehouse.catalog(TableName(warehouse.default_schema, "orders"))
     assert {name: str(kinds[name]) for name in ("json", "exact")} == {"json": "SUPER", "exact": "DECIMAL(38,0)"}
 
 
@@ -214,7 +214,7 @@ def test_columns_are_added_and_widened_and_keep_their_values(warehouse: AnyWareh
         ("b", Decimal("5.50")),
         ("c", Decimal("7.00")),
     ]
-    assert str(warehouse.catalog(Table(warehouse.default_schema, "orders"))["note"]) == "DECIMAL(38,2)"
+    assert str(warehouse.catalog(TableName(warehouse.default_schema, "orders"))["note"]) == "DECIMAL(38,2)"
     window(40, "VARCHAR(16)", "d", "1E+125", Column(name="added", path=("added",), type="VARCHAR(16)"))
     window(50, "DECIMAL(38,2)", "e", Decimal("100.00"))
     window(60, "VARCHAR(64)", "f", "x" * 64)
@@ -275,7 +275,7 @@ def test_a_column_of_nothing_but_null_takes_the_type_of_its_first_value(
 
     window(10, note(kind), "b", value)
     window(20, empty, "c", None)
-    assert warehouse.catalog(Table(warehouse.default_schema, "orders"))["note"].name == kind.split("(")[0]
+    assert warehouse.catalog(TableName(warehouse.default_schema, "orders"))["note"].name == kind.split("(")[0]
     assert select(warehouse, "SELECT order_id, note IS NULL FROM orders ORDER BY 1") == [
         ("a", True),
         ("b", False),

@@ -13,7 +13,7 @@ from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
 from ddb_assets.warehouse.sql import tables
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, NOTE, VERSION, Item, Source, at, relation, write
 from ddb_assets_tests.warehouse.exports import report as reported
@@ -38,7 +38,7 @@ def test_rows_that_were_lost_on_the_way_into_staging_are_missed(
 ) -> None:
     copy = warehouse.copy
 
-    def losing(relation: Relation, stage: Table) -> int | None:
+    def losing(relation: Relation, stage: TableName) -> int | None:
         query = copy(relation, stage)
         warehouse.execute(Statement(f"DELETE FROM {stage} WHERE {stage.column('order_id')} = 'b'"))
         return query
@@ -88,7 +88,7 @@ def test_columns_that_another_load_changed_are_looked_at_again(
         "UPDATE orders SET flag = CAST('2026-01-01' AS DATE), _ddb_version = _ddb_version + 100",
     ]
 
-    def late(lock: Table | None = None) -> AbstractContextManager[None]:
+    def late(lock: TableName | None = None) -> AbstractContextManager[None]:
         while others:
             warehouse.execute(Statement(others.pop(0)))
         return begin(lock)

@@ -15,7 +15,7 @@ from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, VERSION, Row, at, relation, report, write
 
@@ -46,7 +46,7 @@ def test_a_value_that_was_read_otherwise_stops_the_load(
 ) -> None:
     copy = warehouse.copy
 
-    def misreading(read: Relation, stage: Table) -> int | None:
+    def misreading(read: Relation, stage: TableName) -> int | None:
         query = copy(read, stage)
         warehouse.execute(Statement(f"UPDATE {stage} SET value = {WRONG[name][2]} WHERE order_id = 'k0'"))
         return query
@@ -129,7 +129,7 @@ def test_19_digits_arrive_although_redshift_keeps_them_in_8_bytes(warehouse: Any
     largest = Decimal("99999999999999999.99")
     load(warehouse, exported(tmp_path, "", largest, -largest, kind="DECIMAL(19,2)"))
     assert select(warehouse, "SELECT value FROM orders ORDER BY order_id") == [(largest,), (-largest,)]
-    assert warehouse.catalog(Table(warehouse.default_schema, "orders"))["value"] == SqlType("DECIMAL", 20, 2)
+    assert warehouse.catalog(TableName(warehouse.default_schema, "orders"))["value"] == SqlType("DECIMAL", 20, 2)
 
 
 def test_19_digits_are_staged_with_20(

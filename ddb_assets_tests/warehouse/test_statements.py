@@ -34,7 +34,7 @@ from ddb_assets.warehouse.sql.inspection import inspect
 from ddb_assets.warehouse.sql.ledger import loads
 from ddb_assets.warehouse.sql.load import load
 from ddb_assets.warehouse.sql.self_test import SelfTest
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.warehouse.conftest import to_redshift, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, DELETED, EXTRA, KEY, VERSION, Source, at, relation, write
 from ddb_assets_tests.warehouse.exports import report as reported
@@ -181,7 +181,7 @@ def shared_ledger(warehouse: RedshiftWarehouse, folder: Path) -> None:
         warehouse.execute(Statement(text))
     warehouse.execute(Statement("DELETE FROM _ddb_loads WHERE relation IS NULL"))
     load(warehouse, items(folder / "2", 2, [], {"order_id": "a"}))
-    warehouse.execute(ddl.drop_view(Table("public", "_ddb_loads")))
+    warehouse.execute(ddl.drop_view(TableName("public", "_ddb_loads")))
 
 
 def items_that_cannot_be_read(warehouse: RedshiftWarehouse, folder: Path) -> None:
@@ -278,7 +278,7 @@ def conversions() -> list[str]:
     steps = [
         step
         for present, wanted in product(types, types)
-        for step in evolution.steps(Table("public", "t"), {"c": wanted}, Layout({"c": present}))
+        for step in evolution.steps(TableName("public", "t"), {"c": wanted}, Layout({"c": present}))
     ]
     return sorted({statement.text for step in steps for statement in step.statements})
 

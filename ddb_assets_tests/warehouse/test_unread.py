@@ -13,7 +13,7 @@ from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import LoadError
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.flatten.test_incremental import change
 from ddb_assets_tests.flatten.test_unread import flattened, line
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, tables, wipe
@@ -304,7 +304,7 @@ def test_tables_without_such_items_have_none_of_it(warehouse: AnyWarehouse, orde
     load(warehouse, orders.full(10))
     load(warehouse, orders.window(10, 20))
     assert "_ddb_unread__orders" not in {name for _, name in tables(warehouse)}
-    assert "_ddb_stale_since" not in warehouse.catalog(Table(warehouse.default_schema, "orders"))
+    assert "_ddb_stale_since" not in warehouse.catalog(TableName(warehouse.default_schema, "orders"))
 
 
 def test_an_item_that_is_there_twice_once_unreadable_is_one_row(warehouse: AnyWarehouse, orders: Source) -> None:

@@ -16,7 +16,7 @@ from ddb_assets.warehouse.protocol import InterruptedLoadError, Keys, Layout, Lo
 from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
 from ddb_assets.warehouse.sql.evolution import steps
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
@@ -31,7 +31,7 @@ from ddb_assets_tests.warehouse.exports import (
 )
 from ddb_assets_tests.warehouse.test_ledgers import exported
 
-ORDERS = Table("public", "orders")
+ORDERS = TableName("public", "orders")
 
 
 def numbered(
@@ -252,7 +252,7 @@ def test_a_column_that_somebody_added_is_left_alone(warehouse: AnyWarehouse, sou
     assert select(warehouse, "SELECT order_id, theirs, t FROM orders ORDER BY order_id") == [
         ("a", 7, None), ("b", 7, None)
     ]  # fmt: skip
-    assert list(warehouse.layout(Table(schema, "orders")).foreign) == ["theirs", "t"]
+    assert list(warehouse.layout(TableName(schema, "orders")).foreign) == ["theirs", "t"]
 
 
 def test_a_column_of_somebody_else_where_ours_is_to_be_is_said(warehouse: AnyWarehouse, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_what_somebody_has_where_our_view_is_to_be_is_left_alone(
     run(warehouse, f"CREATE {theirs}")
     with pytest.raises(LoadError, match=r"orders\" must be the view of .* another (view|table).* of that name: rename"):
         load(warehouse, source.full(5), options=WarehouseOptions(views="people"))
-    assert warehouse.standing(Table("people", "orders"))
+    assert warehouse.standing(TableName("people", "orders"))
     run(warehouse, f"DROP {theirs.split()[0]} people.orders")
 
 
@@ -323,12 +323,12 @@ def test_only_its_own_columns_and_rows_make_a_view_the_one_that_is_wanted(
     """`is_view`: another column, another order, or none at all, and the view is made anew."""
     source.put(1, "a", "x")
     load(over_redshift, source.full(5), options=WarehouseOptions(views="people"))
-    view = Table("people", "orders")
+    view = TableName("people", "orders")
     types = {name: SqlType("BIGINT") for name in ("order_id", "note")}
     assert over_redshift.is_view(view, types)
     assert not over_redshift.is_view(view, {"order_id": SqlType("BIGINT")})
     assert not over_redshift.is_view(view, dict(reversed(types.items())))
-    assert not over_redshift.is_view(Table("people", "none"), types)
+    assert not over_redshift.is_view(TableName("people", "none"), types)
     redshift.faults.fail_statement(1, ServerError("permission denied for relation orders", "42501"))
     with pytest.raises(WarehouseError, match="permission denied"):  # what could not be read is not absent
         over_redshift.is_view(view, types)
@@ -366,7 +366,7 @@ def test_nobody_loads_while_ddl_runs(
 )
 def test_a_column_that_grows_bit_by_bit_changes_seldom(present: str, kinds: list[str], changes: int) -> None:
     """Redshift counts every column that ever was towards its 1,600. Room for more never turns numbers into texts."""
-    table, have, taken = Table("public", "t"), SqlType.parse(present), 0
+    table, have, taken = TableName("public", "t"), SqlType.parse(present), 0
     document = have
     for kind in map(SqlType.parse, kinds):
         joined = join(document, kind)
@@ -385,7 +385,7 @@ def test_numbers_with_more_and_more_digits_stay_numbers(warehouse: AnyWarehouse,
     for time, (kind, price) in enumerate([("BIGINT", "5"), ("DECIMAL(21,2)", "5.25"), ("DECIMAL(23,4)", "5.125")]):
         column = Column(name="price", path=("price",), type=kind)
         load(warehouse, numbered(tmp_path, time, "BIGINT", 1, column, price=Decimal(price)))
-    assert str(warehouse.catalog(Table(warehouse.default_schema, "orders"))["price"]) == "DECIMAL(23,4)"
+    assert str(warehouse.catalog(TableName(warehouse.default_schema, "orders"))["price"]) == "DECIMAL(23,4)"
     assert select(warehouse, "SELECT price FROM orders") == [(Decimal("5.1250"),)]
 
 

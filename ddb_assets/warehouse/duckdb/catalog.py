@@ -7,7 +7,7 @@ from typing import Any
 
 from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
 from ddb_assets.warehouse.protocol import Layout, Standing
-from ddb_assets.warehouse.sql.statements import Table
+from ddb_assets.warehouse.sql.statements import TableName
 
 Rows = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 """Runs a query of DuckDB's own with its values, its errors translated into ours."""
@@ -36,7 +36,7 @@ def tables(rows: Rows, database: str, schema: str, prefix: str) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def standing(rows: Rows, database: str, name: Table) -> Standing | None:
+def standing(rows: Rows, database: str, name: TableName) -> Standing | None:
     """See `Warehouse.standing`."""
     found = rows(
         "SELECT 'view', sql FROM duckdb_views() WHERE database_name = $1 AND schema_name = $2 AND view_name = $3 "

@@ -16,7 +16,7 @@ from typing import Protocol
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.warehouse.protocol import Keys, Layout, Standing
 from ddb_assets.warehouse.redshift.errors import RefusedError
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 
 _CATALOG_TYPES = {
     "character varying": "VARCHAR",
@@ -54,7 +54,7 @@ def tables(ask: Asked, schema: str, prefix: str) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def standing(ask: Asked, name: Table, schema: str) -> Standing | None:
+def standing(ask: Asked, name: TableName, schema: str) -> Standing | None:
     """See `Warehouse.standing`."""
     found = ask.fetch(
         Statement(
@@ -102,7 +102,7 @@ def _layout(columns: Sequence[Sequence[object]]) -> Layout:
     return Layout(types, foreign, encodings, frozenset(str(name) for name, *_, default in columns if default))
 
 
-def keys(ask: Asked, table: Table, schema: str) -> Keys:
+def keys(ask: Asked, table: TableName, schema: str) -> Keys:
     """See `Warehouse.keys`."""
     named = (schema.lower(), table.name.lower())
     columns = ask.fetch(
@@ -138,7 +138,7 @@ def _sorted_by_redshift(ask: Asked, named: tuple[str, str]) -> bool:
     return bool(said) and str(said[0][0]).startswith("AUTO(")
 
 
-def views_of(ask: Asked, table: Table, column: str, schema: str) -> list[tuple[Table, str]]:
+def views_of(ask: Asked, table: TableName, column: str, schema: str) -> list[tuple[TableName, str]]:
     """See `Warehouse.views_of`."""
     found = ask.fetch(
         Statement(
@@ -154,4 +154,4 @@ def views_of(ask: Asked, table: Table, column: str, schema: str) -> list[tuple[T
             (schema.lower(), table.name.lower(), column),
         )
     )
-    return [(Table(str(place), str(name)), str(owner)) for place, name, owner in found]
+    return [(TableName(str(place), str(name)), str(owner)) for place, name, owner in found]

@@ -39,7 +39,7 @@ from ddb_assets.warehouse.redshift.errors import ENDED, RefusedError, interrupts
 from ddb_assets.warehouse.redshift.grants import needed
 from ddb_assets.warehouse.redshift.login import connect
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings, check_reachable
-from ddb_assets.warehouse.sql.statements import Statement, Table, literal
+from ddb_assets.warehouse.sql.statements import Statement, TableName, literal
 
 _LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an incomplete answer
 _NOT_THERE = {"42703", "42P01"}  # a column, a table
@@ -101,7 +101,7 @@ class RedshiftWarehouse:
             self._open = None
 
     @contextmanager
-    def transaction(self, lock: Table | None = None) -> Iterator[None]:
+    def transaction(self, lock: TableName | None = None) -> Iterator[None]:
         """Commits when its block ends, rolls back when it raises.
 
         The lock is taken first, so that the transaction sees what its last holder committed.
@@ -170,7 +170,7 @@ class RedshiftWarehouse:
         """Asked of PG_CLASS."""
         return catalog.tables(self, schema, prefix)
 
-    def standing(self, name: Table) -> Standing | None:
+    def standing(self, name: TableName) -> Standing | None:
         """Asked of PG_CLASS, as SVV_REDSHIFT_COLUMNS hides what we have no right on."""
         return catalog.standing(self, name, self._schema(name))
 
@@ -178,26 +178,26 @@ class RedshiftWarehouse:
         """The columns of these tables."""
         return catalog.layouts(self, schema, names)
 
-    def layout(self, table: Table) -> Layout:
+    def layout(self, table: TableName) -> Layout:
         """The table's columns."""
         return self.layouts(self._schema(table), [table.name]).get(table.name, NOTHING)
 
-    def catalog(self, table: Table) -> dict[str, SqlType]:
+    def catalog(self, table: TableName) -> dict[str, SqlType]:
         """The table's columns of types that loads make."""
         return dict(self.layout(table).types)
 
-    def keys(self, table: Table) -> Keys:
+    def keys(self, table: TableName) -> Keys:
         """How the table is distributed and sorted."""
         return catalog.keys(self, table, self._schema(table))
 
-    def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:
+    def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:
         """Views with a schema binding; late-binding views are bound to no column."""
         return catalog.views_of(self, table, column, self._schema(table))
 
-    def _schema(self, table: Table) -> str:
+    def _schema(self, table: TableName) -> str:
         return table.schema or self.default_schema
 
-    def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
+    def is_view(self, view: TableName, columns: Mapping[str, SqlType]) -> bool:
         """Whether the view shows columns of these names; their types follow the table's, as it is bound late."""
         try:
             found = self._run(Statement(f"SELECT * FROM {view} LIMIT 0")).description  # noqa: S608 -- quoted
@@ -207,11 +207,11 @@ class RedshiftWarehouse:
             return False  # it does not exist, or shows a column that the table no longer has
         return [name for name, *_ in found] == [name.lower() for name in columns]
 
-    def analyze(self, table: Table) -> None:
+    def analyze(self, table: TableName) -> None:
         """Redshift itself skips a table of which less has changed than the session's threshold."""
         self.execute(Statement(f"ANALYZE {table}"))
 
-    def copy(self, relation: Relation, stage: Table) -> int | None:
+    def copy(self, relation: Relation, stage: TableName) -> int | None:
         """Fills a staging table by one COPY of all parts; see `Warehouse.copy`."""
         if not relation.parts:
             return None

@@ -13,13 +13,13 @@ from ddb_assets.contract.identity import RESTART
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import NOTHING, Layout, LoadError, Warehouse
 from ddb_assets.warehouse.sql.history import History
-from ddb_assets.warehouse.sql.statements import Statement, Table, tombstones
+from ddb_assets.warehouse.sql.statements import Statement, TableName, tombstones
 
 LISTED = 5
 
 
 def refuse_dropped(
-    warehouse: Warehouse, ledger: Table, report: Report, known: History, there: Mapping[str, Layout]
+    warehouse: Warehouse, ledger: TableName, report: Report, known: History, there: Mapping[str, Layout]
 ) -> None:
     """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
 
@@ -51,7 +51,7 @@ def _gone(
     gone: list[str] = []
     useless: list[str] = []
     for relation in report.relations:
-        table, columns = Table(schema, relation.name), known.columns.get(relation.name, frozenset())
+        table, columns = TableName(schema, relation.name), known.columns.get(relation.name, frozenset())
         if columns and table.name not in there:
             gone.append(f"table {table}")
             continue
@@ -59,13 +59,13 @@ def _gone(
         lost = [c for c in relation.columns if c.name in columns and c.name not in have]
         gone += [f"column {c.name!r} of {table}" for c in lost]
         useless += [str(table)] if any(c.role in {"key", "version"} for c in lost) else []
-    deletes = tombstones(Table(schema, report.root.name))
+    deletes = tombstones(TableName(schema, report.root.name))
     if known.columns and deletes.name not in there:
         gone.append(f"table {deletes}")
     return gone, useless
 
 
-def _replaces_all(warehouse: Warehouse, ledger: Table, report: Report) -> bool:
+def _replaces_all(warehouse: Warehouse, ledger: TableName, report: Report) -> bool:
     if report.export_type != "FULL_EXPORT" or report.export_time is None or report.missed:
         return False
     newest = warehouse.fetch(

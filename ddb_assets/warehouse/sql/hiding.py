@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import NOTHING, Layout, LoadError, Warehouse
-from ddb_assets.warehouse.sql.statements import Statement, Table, hidden_paths, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, hidden_paths, quoted
 from ddb_assets.warehouse.sql.tables import Tables, evolve
 
 TYPES = {"path": SqlType("VARCHAR", 65_535), "how": SqlType("VARCHAR", 16)}
 
 
-def prepare_hiding(warehouse: Warehouse, root: Table, report: Report, there: Mapping[str, Layout]) -> None:
+def prepare_hiding(warehouse: Warehouse, root: TableName, report: Report, there: Mapping[str, Layout]) -> None:
     """Creates the table, if any path is hidden."""
     if report.hidden:
         place = hidden_paths(root)
@@ -56,7 +56,7 @@ def hide(warehouse: Warehouse, tables: Tables, report: Report) -> tuple[str, ...
     return tuple(remarks)
 
 
-def _known(warehouse: Warehouse, place: Table) -> dict[str, str]:
+def _known(warehouse: Warehouse, place: TableName) -> dict[str, str]:
     if not warehouse.catalog(place):
         return {}
     rows = warehouse.fetch(Statement(f"SELECT path, how FROM {place}"))  # noqa: S608 -- quoted

@@ -17,7 +17,7 @@ from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import LoadError, Warehouse
 from ddb_assets.warehouse.sql.ledger import LoadResult, ledger
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
 
 _MISSED = "quarantined - COALESCE(without_row, 0)"  # as `Report.missed`
@@ -129,7 +129,7 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     )
 
 
-def _columns(warehouse: Warehouse, table: Table, relation: str) -> dict[str, frozenset[str]]:
+def _columns(warehouse: Warehouse, table: TableName, relation: str) -> dict[str, frozenset[str]]:
     """The relations that any load has filled, with the columns of all loads that name them."""
     said = warehouse.fetch(
         Statement(
@@ -162,7 +162,7 @@ def newest_baseline(warehouse: Warehouse, schema: str, relation: str) -> tuple[i
     return (cast("int", stored_micros(found[0][0])), cast("str", found[0][1])) if found else None
 
 
-def _identity(warehouse: Warehouse, table: Table, relation: str) -> Identity | None:
+def _identity(warehouse: Warehouse, table: TableName, relation: str) -> Identity | None:
     said = warehouse.fetch(
         Statement(
             f"SELECT row_identity FROM {table} WHERE relation = ? AND row_identity IS NOT NULL ORDER BY sequence DESC LIMIT 1",
@@ -178,7 +178,7 @@ def _identity(warehouse: Warehouse, table: Table, relation: str) -> Identity | N
         ) from error
 
 
-def _inner_end(warehouse: Warehouse, table: Table, report: Report, baseline: int) -> int | None:
+def _inner_end(warehouse: Warehouse, table: TableName, report: Report, baseline: int) -> int | None:
     if report.from_time is None or report.to_time is None:
         return None
     ends = warehouse.fetch(
@@ -197,7 +197,7 @@ def _inner_end(warehouse: Warehouse, table: Table, report: Report, baseline: int
     return stored_micros(ends[0][0])
 
 
-def _spanning(warehouse: Warehouse, table: Table, report: Report, baseline: int) -> tuple[int, int] | None:
+def _spanning(warehouse: Warehouse, table: TableName, report: Report, baseline: int) -> tuple[int, int] | None:
     if end(report) <= baseline:
         return None  # the baseline says what became of every item
     windows = warehouse.fetch(
@@ -215,7 +215,7 @@ def _spanning(warehouse: Warehouse, table: Table, report: Report, baseline: int)
     return cast("tuple[int, int]", tuple(map(stored_micros, windows[0]))) if windows else None
 
 
-def _applied(warehouse: Warehouse, table: Table, report: Report) -> tuple[LoadResult | None, str | None]:
+def _applied(warehouse: Warehouse, table: TableName, report: Report) -> tuple[LoadResult | None, str | None]:
     columns = (
         "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, "
         "COALESCE(kept_stale, 0), relation_rows, loaded_at, seconds, digest"

@@ -11,7 +11,7 @@ from typing import cast
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import Warehouse, counted, number
 from ddb_assets.warehouse.sql.ledger import newest_rows
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import end, start
 
 
@@ -33,7 +33,7 @@ def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
     """Inspects the tables of a loaded report in one transaction."""
     with warehouse.transaction():
         recorded = newest_rows(warehouse, schema, report.root.name)
-        now = counted(warehouse, [Table(schema, name) for name in recorded])
+        now = counted(warehouse, [TableName(schema, name) for name in recorded])
         twice = number(warehouse, _twice(schema, report)) if report.root.keys else 0
     copied = (*report.relations, *([report.unread] if report.unread else []))
     return Inspection(recorded, now, twice, tuple(warehouse.leftovers(copied)))
@@ -41,7 +41,7 @@ def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
 
 def _twice(schema: str, report: Report) -> Statement:
     """Keys of the root that more than one row has; for a window only those with a version within it."""
-    table, keys = Table(schema, report.root.name), [c.name for c in report.root.keys]
+    table, keys = TableName(schema, report.root.name), [c.name for c in report.root.keys]
     names = ", ".join(map(table.column, keys))
     recent, values = "", cast("tuple[object, ...]", ())
     if report.export_type == "INCREMENTAL_EXPORT":

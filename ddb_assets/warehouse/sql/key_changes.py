@@ -17,7 +17,7 @@ from typing import cast
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.warehouse.protocol import Keys, LoadError, Warehouse, WarehouseError
 from ddb_assets.warehouse.sql import ddl
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 
 CHANGES = "_ddb_changes"
 BROKEN_OFF = timedelta(days=1)  # longer than a change is expected to take, whose statements may wait for a lock
@@ -34,18 +34,18 @@ TYPES = {
 
 def finish_all(warehouse: Warehouse, schema: str, tables: Collection[str]) -> None:
     """Restores the keys of these tables where a change was interrupted; `_ddb_changes` is among them if it exists."""
-    notes = Table(schema, CHANGES)
+    notes = TableName(schema, CHANGES)
     if CHANGES not in tables:
         return
     noted = warehouse.fetch(Statement(f"SELECT table_name, MAX(began) FROM {notes} GROUP BY table_name"))
     for name, began in noted:
-        table = Table(schema, str(name))
+        table = TableName(schema, str(name))
         if name in tables and (_give_back(warehouse, table, Keys()) or _now() - cast("datetime", began) > BROKEN_OFF):
             _forget(warehouse, table)
 
 
 @contextmanager
-def keys_removed(warehouse: Warehouse, table: Table, column: str) -> Iterator[None]:
+def keys_removed(warehouse: Warehouse, table: TableName, column: str) -> Iterator[None]:
     """While its block runs, the column is no key of the table. Raises LoadError for a key that could not be restored."""
     keys = warehouse.keys(table)
     if column not in keys:
@@ -68,8 +68,8 @@ def keys_removed(warehouse: Warehouse, table: Table, column: str) -> Iterator[No
     _finish(warehouse, table, keys)
 
 
-def _note(warehouse: Warehouse, table: Table, column: str, keys: Keys) -> None:
-    notes = Table(table.schema, CHANGES)
+def _note(warehouse: Warehouse, table: TableName, column: str, keys: Keys) -> None:
+    notes = TableName(table.schema, CHANGES)
     if not warehouse.catalog(notes):
         for statement in ddl.create_table(notes, TYPES, ddl.Design()):
             warehouse.execute(statement)
@@ -77,20 +77,20 @@ def _note(warehouse: Warehouse, table: Table, column: str, keys: Keys) -> None:
     warehouse.execute(Statement(f"INSERT INTO {notes} ({', '.join(TYPES)}) VALUES (?, ?, ?, ?)", values))
 
 
-def _finish(warehouse: Warehouse, table: Table, keys: Keys) -> None:
+def _finish(warehouse: Warehouse, table: TableName, keys: Keys) -> None:
     """Ends our own change, whose note another load may have deleted."""
     _give_back(warehouse, table, keys)
     _forget(warehouse, table)
 
 
-def _give_back(warehouse: Warehouse, table: Table, own: Keys) -> bool:
+def _give_back(warehouse: Warehouse, table: TableName, own: Keys) -> bool:
     """Restores the table's keys, and returns whether any were missing.
 
     The first note holds, because a later one may describe a table whose keys were already removed; without a note `own`.
     """
     noted = warehouse.fetch(
         Statement(
-            f"SELECT keys FROM {Table(table.schema, CHANGES)} WHERE table_name = ? ORDER BY began LIMIT 1",
+            f"SELECT keys FROM {TableName(table.schema, CHANGES)} WHERE table_name = ? ORDER BY began LIMIT 1",
             (table.name,),
         )
     )
@@ -104,9 +104,9 @@ def _give_back(warehouse: Warehouse, table: Table, own: Keys) -> bool:
     return bool(lacking)
 
 
-def _forget(warehouse: Warehouse, table: Table) -> None:
+def _forget(warehouse: Warehouse, table: TableName) -> None:
     """Deletes the notes of a table's changes."""
-    warehouse.execute(Statement(f"DELETE FROM {Table(table.schema, CHANGES)} WHERE table_name = ?", (table.name,)))
+    warehouse.execute(Statement(f"DELETE FROM {TableName(table.schema, CHANGES)} WHERE table_name = ?", (table.name,)))
 
 
 def _now() -> datetime:

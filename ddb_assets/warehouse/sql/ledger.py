@@ -16,7 +16,7 @@ from typing import cast
 from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import aware, timestamp_value
 
 LEDGER = "_ddb_loads"
@@ -129,7 +129,7 @@ def newest_rows(warehouse: Warehouse, schema: str, relation: str) -> dict[str, i
 
 
 def _fetch(warehouse: Warehouse, schema: str, relation: str, columns: str, order: str) -> list[tuple[object, ...]]:
-    own, shared = ledger(schema, relation), Table(schema, LEDGER)  # all tables had one before
+    own, shared = ledger(schema, relation), TableName(schema, LEDGER)  # all tables had one before
     there = warehouse.layouts(schema, [own.name, shared.name])
     table = own if own.name in there else shared
     if table.name not in there:
@@ -137,9 +137,9 @@ def _fetch(warehouse: Warehouse, schema: str, relation: str, columns: str, order
     return warehouse.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {order}", (relation,)))
 
 
-def ledger(schema: str, relation: str) -> Table:
+def ledger(schema: str, relation: str) -> TableName:
     """The ledger of a table; `relation` is its root's name. A row without one is no load: see `ledgers.py`."""
-    return Table(schema, PREFIX + relation)
+    return TableName(schema, PREFIX + relation)
 
 
 def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_before: int | None) -> Statement:

@@ -22,7 +22,7 @@ from ddb_assets.warehouse.protocol import (
 from ddb_assets.warehouse.sql import ddl
 from ddb_assets.warehouse.sql.ddl import Design
 from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, TYPES, ledger
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.sql.tables import evolve
 from ddb_assets.warehouse.sql.views import reads, replace_view
 
@@ -48,7 +48,7 @@ def claim(warehouse: Warehouse, schema: str, relation: str) -> None:
 
 def _bring_over(warehouse: Warehouse, schema: str) -> Standing | None:
     """Moves the rows of the shared ledger into one ledger for each table, once. Returns the view in its place, if any."""
-    shared = Table(schema, LEDGER)
+    shared = TableName(schema, LEDGER)
     found = warehouse.standing(shared)
     if found is None or found.kind == "view":
         return found
@@ -67,7 +67,7 @@ def _bring_over(warehouse: Warehouse, schema: str) -> Standing | None:
 
 def _move(warehouse: Warehouse, schema: str, have: Collection[str]) -> None:
     """Within a transaction that holds the shared ledger; another load may have moved its rows before that."""
-    shared = Table(schema, LEDGER)
+    shared = TableName(schema, LEDGER)
     if not _is_table(warehouse, shared):
         raise InterruptedLoadError(f"another load has moved the rows of {shared}")
     names = ", ".join(map(quoted, (name for name in TYPES if name in have)))
@@ -80,7 +80,7 @@ def _move(warehouse: Warehouse, schema: str, have: Collection[str]) -> None:
     warehouse.execute(Statement(f"ALTER TABLE {shared} RENAME TO {quoted(FORMER)}"))
 
 
-def _is_table(warehouse: Warehouse, shared: Table) -> bool:
+def _is_table(warehouse: Warehouse, shared: TableName) -> bool:
     found = warehouse.standing(shared)
     return found is not None and found.kind == "table"
 
@@ -90,10 +90,10 @@ def _show(warehouse: Warehouse, schema: str) -> None:
     shown: list[str] = []
     while (there := warehouse.tables(schema, PREFIX)) != shown:
         have = warehouse.layouts(schema, there)
-        selects = (_select(Table(schema, name), have.get(name, NOTHING).types) for name in there)
-        made = f"CREATE OR REPLACE VIEW {Table(schema, LEDGER)} AS {' UNION ALL '.join(selects)} WITH NO SCHEMA BINDING"
+        selects = (_select(TableName(schema, name), have.get(name, NOTHING).types) for name in there)
+        made = f"CREATE OR REPLACE VIEW {TableName(schema, LEDGER)} AS {' UNION ALL '.join(selects)} WITH NO SCHEMA BINDING"
         try:
-            replace_view(warehouse, Table(schema, LEDGER), Statement(made))
+            replace_view(warehouse, TableName(schema, LEDGER), Statement(made))
         except InterruptedLoadError:
             raise
         except WarehouseError:
@@ -101,7 +101,7 @@ def _show(warehouse: Warehouse, schema: str) -> None:
         shown = there
 
 
-def _select(table: Table, have: Collection[str]) -> str:
+def _select(table: TableName, have: Collection[str]) -> str:
     """The loads of one ledger; columns that it lacks because no load of this version has run yet are NULL."""
     columns = (
         quoted(name) if name in have else f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in TYPES.items()

@@ -46,7 +46,7 @@ from ddb_assets.warehouse.sql.merge import merge
 from ddb_assets.warehouse.sql.ownership import check_owned
 from ddb_assets.warehouse.sql.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql.staging import stage
-from ddb_assets.warehouse.sql.statements import Table
+from ddb_assets.warehouse.sql.statements import TableName
 from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, look, prepare, provide_schema
 from ddb_assets.warehouse.sql.unread import mark_stale
 from ddb_assets.warehouse.times import end
@@ -106,7 +106,7 @@ def _analyzed(warehouse: Warehouse, schema: str, result: LoadResult) -> LoadResu
     remarks = list(result.remarks)
     for name in result.rows if result.applied else ():
         try:
-            warehouse.analyze(Table(schema, name))
+            warehouse.analyze(TableName(schema, name))
         except WarehouseError as error:
             remarks.append(f"the load is done, but the statistics of {name!r} could not be updated: {error}")
     return replace(result, remarks=tuple(remarks))
@@ -127,7 +127,7 @@ def _load(
     known = _known(warehouse, schema, report, how)
     there = look(warehouse, schema, report, known)
     if not how.restart:
-        _check_present(there, Table(schema, report.root.name), known)
+        _check_present(there, TableName(schema, report.root.name), known)
     if _is_applied(report, known, how.force):
         return _unchanged(warehouse, schema, report, known)
     check_owned(warehouse, schema, report, known, there)
@@ -189,7 +189,7 @@ def _start_over(warehouse: Warehouse, schema: str, report: Report, tables: Table
     warehouse.execute(forget(schema, report))
 
 
-def _check_present(there: Mapping[str, Layout], root: Table, known: History) -> None:
+def _check_present(there: Mapping[str, Layout], root: TableName, known: History) -> None:
     if known.sequence and root.name not in there:
         raise LoadError(
             f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: restore it from a backup, or "
@@ -202,7 +202,7 @@ def _is_applied(report: Report, known: History, force: bool) -> bool:
 
 
 def _unchanged(warehouse: Warehouse, schema: str, report: Report, known: History) -> LoadResult:
-    rows = counted(warehouse, [Table(schema, relation.name) for relation in report.relations])
+    rows = counted(warehouse, [TableName(schema, relation.name) for relation in report.relations])
     return replace(cast("LoadResult", known.applied), table_rows=rows)
 
 

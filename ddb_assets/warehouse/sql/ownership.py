@@ -11,7 +11,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import statements
 from ddb_assets.warehouse.sql.history import History
-from ddb_assets.warehouse.sql.statements import Table
+from ddb_assets.warehouse.sql.statements import TableName
 
 OTHER = "give one of the two another `name` or schema in its contract, or drop the table if it is not needed"
 
@@ -19,7 +19,7 @@ OTHER = "give one of the two another `name` or schema in its contract, or drop t
 def check_owned(warehouse: Warehouse, schema: str, report: Report, known: History, there: Mapping[str, Layout]) -> None:
     """Raises LoadError for a relation whose table holds the rows of another DynamoDB table."""
     for relation in report.relations:
-        table = Table(schema, relation.name)
+        table = TableName(schema, relation.name)
         if relation.path and statements.tombstones(table).name in there:
             raise LoadError(
                 f"{table} must hold the list {'.'.join(relation.path)} of {report.table}, but it is already a table of items, "

@@ -30,7 +30,7 @@ from ddb_assets.warehouse.sql.ledger import LEDGER
 from ddb_assets.warehouse.sql.load import load
 from ddb_assets.warehouse.sql.self_test_values import PROBES, Probe
 from ddb_assets.warehouse.sql.staged_values import check_values
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 
 KEY = Column(name="id", path=("id",), type="VARCHAR(16)", role="key")
 VERSION = Column(name="_ddb_version", path=(), type="BIGINT", role="version")
@@ -92,9 +92,9 @@ class SelfTest:
         value = Column(name="value", path=("value",), type=probe.type)
         rows = [{"id": f"{place:03}", "value": one} for place, one in enumerate(probe.values)]
         relation = self._relation("values", (KEY, value, VERSION, EXTRA), rows, compression)
-        stage, table = Table(None, f"_ddb_check_{self.warehouse.session}"), Table(self.schema, "kept")
+        stage, table = TableName(None, f"_ddb_check_{self.warehouse.session}"), TableName(self.schema, "kept")
         types = {"id": SqlType("VARCHAR", 16), "value": storable(SqlType.parse(probe.type))}
-        target = statements.Target(table, types, relation, stage)
+        target = statements.LoadTarget(table, types, relation, stage)
         found: list[object] = []
         try:
             with self._made(table, types), self.warehouse.transaction():
@@ -115,7 +115,7 @@ class SelfTest:
         return _difference(probe, found)
 
     @contextmanager
-    def _made(self, table: Table, types: Mapping[str, SqlType]) -> Iterator[None]:
+    def _made(self, table: TableName, types: Mapping[str, SqlType]) -> Iterator[None]:
         for statement in ddl.create_table(table, types, ddl.Design()):
             self.warehouse.execute(statement)
         try:
@@ -138,7 +138,7 @@ class SelfTest:
             load(self.warehouse, self._report(name, types, made, days=days), schema=self.schema)
         gone = [{"id": "b", "_ddb_deleted": True}, {"id": "c", "_ddb_deleted": False, **small}]
         load(self.warehouse, self._report(name, wide, gone, days=1, window=True), schema=self.schema)
-        found = self.warehouse.fetch(Statement(f"SELECT id, n, d, t FROM {Table(self.schema, name)} ORDER BY id"))
+        found = self.warehouse.fetch(Statement(f"SELECT id, n, d, t FROM {TableName(self.schema, name)} ORDER BY id"))
         expected = [(key, Decimal(7), Decimal("1.25"), "short") for key in "ac"]
         return (
             "" if [tuple(row) for row in found] == expected else f"in the table is {found}, and it should be {expected}"
@@ -146,7 +146,7 @@ class SelfTest:
 
     def _lock(self, another: Callable[[], Warehouse]) -> str:
         """Two transactions on one table: the second begins while the first has the lock."""
-        table = Table(self.schema, "locked")
+        table = TableName(self.schema, "locked")
         seen: list[int | DdbAssetsError] = []
 
         def second() -> None:
@@ -231,7 +231,7 @@ class SelfTest:
             self.storage.delete(self.written)
         try:
             for kind, name in self._left_behind():
-                self.warehouse.execute(Statement(f"DROP {kind} {Table(self.schema, name)}"))
+                self.warehouse.execute(Statement(f"DROP {kind} {TableName(self.schema, name)}"))
             self.warehouse.execute(Statement(f"DROP SCHEMA {quoted(self.schema)}"))
         except DdbAssetsError as error:
             yield Finding("cleaning up", f"schema {self.schema} is still there, drop it by hand: {error}")
@@ -240,7 +240,7 @@ class SelfTest:
         """What loads of the table have created, views first."""
         own = (LEDGER, LOADS, f"_ddb_tombstones__{LOADS}", f"{LEDGER}__{LOADS}", CHANGES, "kept", "locked")
         for name in own:
-            if found := self.warehouse.standing(Table(self.schema, name)):
+            if found := self.warehouse.standing(TableName(self.schema, name)):
                 yield found.kind.upper(), name
 
 

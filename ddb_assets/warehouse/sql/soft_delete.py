@@ -23,7 +23,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.sql import statements
 from ddb_assets.warehouse.sql.history import History
-from ddb_assets.warehouse.sql.statements import DELETED_AT, Statement, Target, quoted, timestamp
+from ddb_assets.warehouse.sql.statements import DELETED_AT, LoadTarget, Statement, quoted, timestamp
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets.warehouse.sql.unread import but_unread, delete_replaced, remember, unclear
 from ddb_assets.warehouse.times import start, timestamp_value
@@ -120,7 +120,7 @@ def _insert_puts(tables: Tables, later: Sequence[int]) -> Statement:
     )
 
 
-def _mark_deleted(root: Target) -> Statement:
+def _mark_deleted(root: LoadTarget) -> Statement:
     """Marks the rows whose delete is staged."""
     time = timestamp(root.stage.column(root.relation.column("version").name))
     return Statement(
@@ -129,7 +129,7 @@ def _mark_deleted(root: Target) -> Statement:
     )
 
 
-def _insert_unseen(root: Target) -> Statement:
+def _insert_unseen(root: LoadTarget) -> Statement:
     """Inserts a row for every staged delete of an unknown key; it has no version, as no put is known."""
     keys = root.relation.keys
     names = ", ".join(quoted(name) for name in (*(c.name for c in keys), DELETED_AT))
@@ -164,12 +164,12 @@ def _mark_vanished_sooner(tables: Tables, time: int) -> Statement:
     )
 
 
-def _drop_gone(root: Target) -> Statement:
+def _drop_gone(root: LoadTarget) -> Statement:
     """Removes staged puts of deleted items: the kept rows have their values by now, and child tables get none."""
     put = [f"NOT {root.stage.column(c.name)}" for c in root.relation.columns if c.role == "deleted"]
     gone = [root.matches(root.table, root.types), f"{root.table.column(DELETED_AT)} IS NOT NULL", *put]
     return Statement(f"DELETE FROM {root.stage} USING {root.table} WHERE {' AND '.join(gone)}")
 
 
-def _deleted(root: Target) -> str:
+def _deleted(root: LoadTarget) -> str:
     return root.stage.column(root.relation.column("deleted").name)

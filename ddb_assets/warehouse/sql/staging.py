@@ -7,7 +7,7 @@ from ddb_assets.contract.report import Relation, Report
 from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import ddl, statements
 from ddb_assets.warehouse.sql.staged_values import check_values
-from ddb_assets.warehouse.sql.statements import Table, Target
+from ddb_assets.warehouse.sql.statements import LoadTarget, TableName
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets.warehouse.times import start
 
@@ -27,7 +27,7 @@ def stage(warehouse: Warehouse, tables: Tables, report: Report) -> dict[str, int
     return {name: query for name, query in queries.items() if query is not None}
 
 
-def _stage(warehouse: Warehouse, target: Target) -> int | None:
+def _stage(warehouse: Warehouse, target: LoadTarget) -> int | None:
     relation, stage = target.relation, target.stage
     warehouse.execute(ddl.create_stage(relation, stage))
     query = warehouse.copy(relation, stage)
@@ -51,7 +51,7 @@ def _stage(warehouse: Warehouse, target: Target) -> int | None:
     return query
 
 
-def _sort_key_hint(warehouse: Warehouse, relation: Relation, stage: Table) -> str:
+def _sort_key_hint(warehouse: Warehouse, relation: Relation, stage: TableName) -> str:
     """A hint for rows with the same partition key: which attributes, as the sort key, would distinguish them."""
     if relation.path or len(relation.keys) != 1:
         return ""

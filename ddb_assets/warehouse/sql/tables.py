@@ -14,7 +14,7 @@ from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.warehouse.protocol import NOTHING, InterruptedLoadError, Layout, LoadError, Warehouse, number
 from ddb_assets.warehouse.sql import ddl, evolution, key_changes, retype, statements
 from ddb_assets.warehouse.sql.history import History
-from ddb_assets.warehouse.sql.statements import Table, Target
+from ddb_assets.warehouse.sql.statements import LoadTarget, TableName
 from ddb_assets.warehouse.sql.views import check_free, show, view_of
 from ddb_assets.warehouse.times import start
 
@@ -29,20 +29,20 @@ class Tables:
     that could not be read; None when there are none that matter to the load.
     """
 
-    root: Target
-    children: tuple[Target, ...]
-    former: tuple[tuple[Table, Mapping[str, SqlType]], ...]
-    tombstones: Table
+    root: LoadTarget
+    children: tuple[LoadTarget, ...]
+    former: tuple[tuple[TableName, Mapping[str, SqlType]], ...]
+    tombstones: TableName
     tombstone_types: Mapping[str, SqlType]
-    unread: Target | None = None
+    unread: LoadTarget | None = None
 
     @property
-    def relations(self) -> tuple[Target, ...]:
+    def relations(self) -> tuple[LoadTarget, ...]:
         """The targets that get rows."""
         return (self.root, *self.children)
 
     @property
-    def below(self) -> tuple[tuple[Table, Mapping[str, SqlType]], ...]:
+    def below(self) -> tuple[tuple[TableName, Mapping[str, SqlType]], ...]:
         """Every child table with its columns, former ones included."""
         return (*((t.table, t.types) for t in self.children), *self.former)
 
@@ -58,8 +58,8 @@ def look(warehouse: Warehouse, schema: str, report: Report, known: History) -> d
     One without any column that a load can fill is not ours, and `evolve` says so.
     """
     relations = {*known.columns, *(relation.name for relation in report.relations)}
-    stones = {statements.tombstones(Table(schema, name)).name for name in relations}
-    root = Table(schema, report.root.name)
+    stones = {statements.tombstones(TableName(schema, name)).name for name in relations}
+    root = TableName(schema, report.root.name)
     beside = {statements.unread(root).name, statements.hidden_paths(root).name, key_changes.CHANGES}
     found = warehouse.layouts(schema, relations | stones | beside)
     return {name: layout for name, layout in found.items() if layout.types}
@@ -83,8 +83,8 @@ def prepare(
     def design(columns: Mapping[str, SqlType], about: str, comments: Mapping[str, str]) -> ddl.Design:
         return ddl.design(report.root.keys, columns, options, comments, about)
 
-    def target(relation: Relation, place: int) -> Target:
-        table = Table(schema, relation.name)
+    def target(relation: Relation, place: int) -> LoadTarget:
+        table = TableName(schema, relation.name)
         columns = evolution.wanted(relation)
         if soft_delete and not place:
             columns[statements.DELETED_AT] = SqlType("TIMESTAMP")
@@ -109,15 +109,15 @@ def prepare(
         )
         if view:
             show(warehouse, view, table, types, shown)
-        return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
+        return LoadTarget(table, types, relation, TableName(None, f"_ddb_stage_{warehouse.session}_{place}"))
 
     unreadable = _remembers_unread(report, known)
     if options.views:
         provide_schema(warehouse, options.views)
     key_changes.finish_all(warehouse, schema, there)
     if report.root.name not in there:
-        _check_sortkey(Table(schema, report.root.name), report.root, options)
-    stones = statements.tombstones(Table(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
+        _check_sortkey(TableName(schema, report.root.name), report.root, options)
+    stones = statements.tombstones(TableName(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
     keys = {c.name: SqlType.parse(c.type) for c in report.root.keys}
     version = report.root.column("version")
     stone_columns = {**keys, version.name: SqlType.parse(version.type)}
@@ -132,7 +132,7 @@ def prepare(
             evolve(warehouse, table, keys, mark=version.name, design=placement, lock=stones, seen=there[table.name]),
         )
         for name in sorted(known.columns.keys() - {r.name for r in report.relations})
-        if (table := Table(schema, name)).name in there
+        if (table := TableName(schema, name)).name in there
     )
     unread = None
     if unreadable:
@@ -145,7 +145,7 @@ def prepare(
         seen = there.get(memory.name, NOTHING)
         types = evolve(warehouse, memory, columns, mark=statements.EXPORT_ID, design=placement, lock=stones, seen=seen)
         lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
-        unread = Target(memory, types, lines, Table(None, f"_ddb_stage_{warehouse.session}_unread"))
+        unread = LoadTarget(memory, types, lines, TableName(None, f"_ddb_stage_{warehouse.session}_unread"))
     return Tables(root, tuple(children), former, stones, stone_types, unread)
 
 
@@ -167,13 +167,13 @@ def check_unchanged(warehouse: Warehouse, tables: Tables, report: Report, known:
     planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
     now = warehouse.layouts(str(root.table.schema), planned.keys() | known.columns.keys())
     if added := sorted(name for name, layout in now.items() if layout.types and name not in planned):
-        raise InterruptedLoadError(f"another load has created {Table(root.table.schema, added[0])}")
+        raise InterruptedLoadError(f"another load has created {TableName(root.table.schema, added[0])}")
     for name, types in planned.items():
         if now.get(name, NOTHING).types != types:
-            raise InterruptedLoadError(f"another load is changing the columns of {Table(root.table.schema, name)}")
+            raise InterruptedLoadError(f"another load is changing the columns of {TableName(root.table.schema, name)}")
 
 
-def _check_sortkey(table: Table, root: Relation, options: WarehouseOptions) -> None:
+def _check_sortkey(table: TableName, root: Relation, options: WarehouseOptions) -> None:
     if not options.sortkey or not root.keys:
         return
     wanted = evolution.wanted(root)
@@ -199,13 +199,13 @@ def provide_schema(warehouse: Warehouse, schema: str) -> None:
 
 def evolve(
     warehouse: Warehouse,
-    table: Table,
+    table: TableName,
     columns: Mapping[str, SqlType],
     *,
     mark: str,
     empty: frozenset[str] = frozenset(),
     design: ddl.Design = evolution.PLAIN,
-    lock: Table | None = None,
+    lock: TableName | None = None,
     hidden: frozenset[str] = frozenset(),
     declared: Mapping[str, str] = evolution.NONE,
     seen: Layout = NOTHING,
@@ -234,7 +234,9 @@ def evolve(
     raise InterruptedLoadError(f"other loads keep changing the columns of {table}: load again when they have finished")
 
 
-def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], have: Layout, mark: str) -> None:
+def _check_ours(
+    warehouse: Warehouse, table: TableName, columns: Mapping[str, SqlType], have: Layout, mark: str
+) -> None:
     """Raises LoadError if the name, or the name of a column that we need, belongs to somebody else."""
     other = "give the DynamoDB table another name or schema in its contract, or rename what is there"
     if mark not in have.types:
@@ -257,7 +259,7 @@ def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlTyp
             )
 
 
-def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout, lock: Table | None) -> None:
+def _take(warehouse: Warehouse, table: TableName, step: evolution.Step, have: Layout, lock: TableName | None) -> None:
     """Runs one step. An atomic one does nothing if the table, once locked, is no longer what it was planned for."""
     _check_lossless(warehouse, step)  # before the table's keys are removed
     if step.column:
@@ -270,7 +272,7 @@ def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout
                 warehouse.execute(statement)
 
 
-def _check_unbound(warehouse: Warehouse, table: Table, step: evolution.Step) -> None:
+def _check_unbound(warehouse: Warehouse, table: TableName, step: evolution.Step) -> None:
     """Raises LoadError for a view that is bound to the column, before anything is changed."""
     if bound := warehouse.views_of(table, step.column):
         named = ", ".join(f"{view} of {owner}" for view, owner in bound)

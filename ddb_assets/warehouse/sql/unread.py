@@ -23,9 +23,9 @@ from ddb_assets.warehouse.sql.statements import (
     DELETED_AT,
     EXPORT_ID,
     STALE_SINCE,
+    LoadTarget,
     Statement,
-    Table,
-    Target,
+    TableName,
     quoted,
     timestamp,
 )
@@ -52,7 +52,7 @@ def unclear(known: History, since: int) -> list[int]:
     return [time for time in known.baselines if time > since and time in known.unread and time not in known.blind]
 
 
-def but_unread(statement: Statement, tables: Tables, table: Table, time: int) -> Statement:
+def but_unread(statement: Statement, tables: Tables, table: TableName, time: int) -> Statement:
     """Adds to the condition at the statement's end: no rows of items that the export of this time could not read."""
     unread = tables.unread
     if unread is None:
@@ -67,7 +67,7 @@ def but_unread(statement: Statement, tables: Tables, table: Table, time: int) ->
 
 
 def delete_replaced(
-    warehouse: Warehouse, tables: Tables, report: Report, table: Table, types: Mapping[str, SqlType]
+    warehouse: Warehouse, tables: Tables, report: Report, table: TableName, types: Mapping[str, SqlType]
 ) -> None:
     """Deletes from a table what is not newer than a full export, except the rows of items that it could not read."""
     older, unread = statements.delete_until(table, tables.version, start(report)), tables.unread
@@ -108,17 +108,17 @@ def mark_stale(warehouse: Warehouse, tables: Tables, report: Report, known: Hist
     return number(warehouse, _count_kept(tables, unread, report))
 
 
-def _same(tables: Tables, unread: Target, table: Table) -> str:
+def _same(tables: Tables, unread: LoadTarget, table: TableName) -> str:
     """The condition that a row has the key of an unread item; the key columns have the same types in both tables."""
     names = [key.name for key in tables.root.relation.keys]
     return " AND ".join(f"{unread.table.column(name)} = {table.column(name)}" for name in names)
 
 
-def _live(root: Target) -> str:
+def _live(root: LoadTarget) -> str:
     return f" AND {root.table.column(DELETED_AT)} IS NULL" if DELETED_AT in root.types else ""
 
 
-def _mark(tables: Tables, unread: Target, blind: Sequence[int]) -> Statement:
+def _mark(tables: Tables, unread: LoadTarget, blind: Sequence[int]) -> Statement:
     """Marks each row with the first time at which its item was there, or may have been, and was not readable.
 
     Only marks that differ are changed.
@@ -147,7 +147,7 @@ def _mark(tables: Tables, unread: Target, blind: Sequence[int]) -> Statement:
     )
 
 
-def _count_kept(tables: Tables, unread: Target, report: Report) -> Statement:
+def _count_kept(tables: Tables, unread: LoadTarget, report: Report) -> Statement:
     """How many rows are kept because the export has their items, or may have them, but could not read them."""
     root = tables.root
     if report.export_type == "FULL_EXPORT" and report.unkeyed:
