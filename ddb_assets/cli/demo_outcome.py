@@ -33,7 +33,6 @@ class TableOutcome:
     rows: dict[str, int]
     flattened: dict[str, int]
     quarantined: int
-    filtered: int
     extra_values: int
     bytes_parquet: int
     seconds: float
@@ -44,7 +43,7 @@ class TableOutcome:
     def reconciles(self) -> bool:
         """Every item of the source is a row or in quarantine, and every row that was loaded is there."""
         root = next(iter(self.rows.values()))
-        accounted = root + self.quarantined + self.filtered
+        accounted = root + self.quarantined
         return self.source_items == self.items_in_manifest == accounted and self.rows == self.flattened
 
 
@@ -68,7 +67,6 @@ def outcomes(
             rows={r: _rows(warehouse, r) for r in sorted(relations)},
             flattened={r: facts["baseline"][r]["dagster/row_count"] for r in sorted(relations)},
             quarantined=flattened["quarantined"],
-            filtered=loaded["filtered"],
             extra_values=flattened["extra_values"],
             bytes_parquet=sum(facts["baseline"][r]["bytes"] for r in relations),
             seconds=flattened["seconds"] + (loaded["seconds"] if loaded["applied"] else 0),

@@ -47,7 +47,6 @@ def load_facts(result: LoadResult, relation: Relation, table_name: str, *, soft_
             "deleted": result.deleted,
             "stale": result.stale,
             "quarantined": result.quarantined,
-            "filtered": result.filtered,
             "extra_values": result.extra_values,
             "kept_stale": result.kept_stale,
         }

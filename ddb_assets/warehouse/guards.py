@@ -23,11 +23,11 @@ def check_report(report: Report) -> None:
         )
     root, full = report.root, report.export_type == "FULL_EXPORT"
     flagged = any(c.role == "deleted" for c in root.columns)
-    explained = root.rows + report.quarantined + report.filtered
+    explained = root.rows + report.quarantined
     if report.items_in_manifest != explained:
         raise LoadError(
             f"export {report.export_id} has {report.items_in_manifest} items in its manifest, but {root.rows} rows + "
-            f"{report.quarantined} quarantined + {report.filtered} filtered = {explained}: flatten it again"
+            f"{report.quarantined} quarantined = {explained}: flatten it again"
         )
     for relation in report.relations:
         in_parts = sum(part.rows for part in relation.parts)

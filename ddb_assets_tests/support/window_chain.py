@@ -145,7 +145,7 @@ class Chain:
         ids: dict[str, Any] = {"table_arn": exports.arn, "table_id": exports.table_id, **said}
         told = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
         none: dict[str, Any] = dict.fromkeys(
-            ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values"), 0
+            ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "extra_values"), 0
         )
         with DuckDBWarehouse(warehouse_file()) as warehouse:
             ledgers.provide(warehouse, "main", name)

@@ -105,7 +105,7 @@ def test_a_report_does_not_grow_with_parts_times_columns(tmp_path: Path) -> None
 
 def test_a_report_of_an_earlier_version_can_be_read(tmp_path: Path) -> None:
     made = exported(tmp_path, "json", '{"a":1}')
-    document = made.model_dump(mode="json")
+    document = {**made.model_dump(mode="json"), "filtered": 0}
     (written,) = document["schema"]
     del written["measures"]
     written["parts"][0] |= {"long": ["value"], "measures": {"value": {"values": 1, "least": 7, "most": 7, "sum": 7}}}

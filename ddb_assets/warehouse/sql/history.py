@@ -217,7 +217,7 @@ def _spanning(warehouse: Warehouse, table: TableName, report: Report, baseline: 
 
 def _applied(warehouse: Warehouse, table: TableName, report: Report) -> tuple[LoadResult | None, str | None]:
     columns = (
-        "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, "
+        "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, extra_values, "
         "COALESCE(kept_stale, 0), relation_rows, loaded_at, seconds, digest"
     )
     rows = warehouse.fetch(
@@ -230,7 +230,7 @@ def _applied(warehouse: Warehouse, table: TableName, report: Report) -> tuple[Lo
         return None, None
     *counts, relation_rows, loaded_at, seconds, digest = rows[0]
     sequence, export_id, *numbers = counts
-    items, rows_in, upserted, deleted, stale, quarantined, filtered, extra_values, kept = cast("list[int]", numbers)
+    items, rows_in, upserted, deleted, stale, quarantined, extra_values, kept = cast("list[int]", numbers)
     result = LoadResult(
         applied=False,
         sequence=cast("int", sequence),
@@ -241,7 +241,6 @@ def _applied(warehouse: Warehouse, table: TableName, report: Report) -> tuple[Lo
         deleted=deleted,
         stale=stale,
         quarantined=quarantined,
-        filtered=filtered,
         extra_values=extra_values,
         rows=json.loads(cast("str", relation_rows)),
         table_rows={},

@@ -44,7 +44,6 @@ TYPES = {
         "deleted": "BIGINT",
         "stale": "BIGINT",
         "quarantined": "BIGINT",
-        "filtered": "BIGINT",
         "extra_values": "BIGINT",
         "relation_rows": "VARCHAR(65535)",
         "table_rows": "VARCHAR(65535)",
@@ -65,7 +64,7 @@ class LoadResult:
     """What became of an export's rows.
 
     `applied` is False if the export was already loaded; the numbers are then those of that load. `items` (of the manifest) =
-    `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` + `stale`, all of the root relation; stale
+    `rows_in` + `quarantined`, and `rows_in` = `upserted` + `deleted` + `stale`, all of the root relation; stale
     rows were older than what the tables know. `rows` are the rows inserted per relation, `table_rows` the rows that each
     table has now. `sequence` counts the loads of a relation from 1. `queries` has the warehouse's numbers of the COPY
     queries by relation, if there are any; `remarks` are for people. `kept_stale` counts rows that were kept and marked
@@ -81,7 +80,6 @@ class LoadResult:
     deleted: int
     stale: int
     quarantined: int
-    filtered: int
     extra_values: int
     rows: dict[str, int]
     table_rows: dict[str, int]
@@ -164,7 +162,6 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         "deleted": result.deleted,
         "stale": result.stale,
         "quarantined": result.quarantined,
-        "filtered": result.filtered,
         "extra_values": result.extra_values,
         "relation_rows": json.dumps(result.rows, ensure_ascii=False),
         "table_rows": json.dumps(result.table_rows, ensure_ascii=False),

@@ -232,7 +232,6 @@ def _finish(warehouse: Warehouse, tables: Tables, report: Report, known: History
         deleted=deleted,
         stale=root.relation.rows - upserted - deleted,
         quarantined=report.quarantined,
-        filtered=report.filtered,
         extra_values=report.extra_values,
         rows=rows,
         table_rows=counted(warehouse, [target.table for target in tables.relations]),

@@ -217,7 +217,6 @@ class SelfTest:
             rows={name: len(rows)},
             deletes=sum(bool(row.get("_ddb_deleted")) for row in rows),
             quarantined=0,
-            filtered=0,
             extra_values=0,
             bytes_raw=0,
             bytes_parquet=sum(part.bytes for part in relation.parts),
