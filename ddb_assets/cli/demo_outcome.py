@@ -13,7 +13,6 @@ import dagster as dg
 from ddb_assets.cli.output import print_grid, say
 from ddb_assets.orchestration.metadata import FULL_CHAIN
 from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql.statements import Statement, TableName, count
 
 SAMPLE = """\
 SELECT o.status, COUNT(DISTINCT o.order_id) AS orders, SUM(i.quantity) AS pieces, SUM(i.quantity * i.unit_price) AS revenue
@@ -64,7 +63,7 @@ def outcomes(
             table=name,
             source_items=items,
             items_in_manifest=flattened["items"],
-            rows={r: _rows(warehouse, r) for r in sorted(relations)},
+            rows=warehouse.rows(sorted(relations)),
             flattened={r: facts["baseline"][r]["dagster/row_count"] for r in sorted(relations)},
             quarantined=flattened["quarantined"],
             extra_values=flattened["extra_values"],
@@ -77,13 +76,9 @@ def outcomes(
     return [outcome(name, items) for name, items in source_items.items()]
 
 
-def _rows(warehouse: Warehouse, relation: str) -> int:
-    return int(str(warehouse.fetch(count(TableName(warehouse.default_schema, relation)))[0][0]))
-
-
 def sample(warehouse: Warehouse) -> list[tuple[object, ...]]:
     """The answer to SAMPLE."""
-    return warehouse.fetch(Statement(SAMPLE))
+    return warehouse.query(SAMPLE)
 
 
 def print_outcomes(tables: Sequence[TableOutcome], sampled: Sequence[tuple[object, ...]], warehouse: str) -> None:

@@ -1,7 +1,7 @@
 """A full export into the warehouse: `warehouse_baseline/<table>`, or `warehouse/<table>` where only those are loaded.
 
-All relations of a table are loaded in one transaction, so they are one step. How is `load.py`'s matter; what windows
-change afterwards is `window_assets.py`.
+All relations of a table are loaded in one transaction, so they are one step. How is the warehouse's matter (`protocol.py`).
+What windows change afterwards is `windows/warehouse_assets.py`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,10 +25,8 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table, warehouse_kind
-from ddb_assets.warehouse.sql.history import newest_baseline
-from ddb_assets.warehouse.sql.inspection import Inspection, inspect
-from ddb_assets.warehouse.sql.ledger import LoadResult
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.protocol import LoadOptions
+from ddb_assets.warehouse.results import Inspection, LoadResult
 
 
 class LoadConfig(dg.Config):
@@ -76,20 +74,10 @@ def loaded(
     rows = sum(relation.rows for relation in report.relations)
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
     with open_warehouse(warehouse.address, storage=aws.clients.storage(), aws=aws.clients, label=label) as target:
-        schema = target.default_schema
-        result = load(
-            target,
-            report,
-            force=force,
-            restart=restart,
-            soft_delete=table.soft_delete,
-            max_quarantined=table.max_quarantined,
-            options=table.warehouse,
-        )
-        columns = {name: layout.types for name, layout in target.layouts(schema, result.table_rows).items()}
-        full = report.export_type == "FULL_EXPORT"
-        baseline = newest_baseline(target, schema, report.root.name) if full else None
-        found = Loaded(result, inspect(target, schema, report), baseline, schema, columns)
+        result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
+        baseline = target.newest_baseline(report.root.name) if report.export_type == "FULL_EXPORT" else None
+        columns = target.columns(result.table_rows)
+        found = Loaded(result, target.inspect(report), baseline, target.schema, columns)
     if result.applied:
         context.log.info(
             f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "

@@ -6,8 +6,7 @@
 import dagster as dg
 
 from ddb_assets.markdown import code
-from ddb_assets.warehouse.sql.inspection import Inspection
-from ddb_assets.warehouse.sql.ledger import LoadResult
+from ddb_assets.warehouse.results import Inspection, LoadResult
 
 EXPLAINED, COUNTED, UNIQUE, CLEAN = "ledger_explains_rows", "rows_as_in_ledger", "keys_unique", "staging_empty"
 

@@ -10,8 +10,8 @@ from ddb_assets.contract.report import Relation, Report
 from ddb_assets.flatten.schema import DELETED
 from ddb_assets.markdown import code, prose
 from ddb_assets.orchestration import metadata
-from ddb_assets.warehouse.sql.ledger import LoadResult
-from ddb_assets.warehouse.sql.statements import DELETED_AT
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
+from ddb_assets.warehouse.results import LoadResult
 
 
 def warehouse_kind(url: str) -> str:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.identity import RESTART, Identity
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql.history import History
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.times import end, start
 
 

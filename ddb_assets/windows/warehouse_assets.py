@@ -1,7 +1,7 @@
 """`warehouse/<table>` and `warehouse/<table>__<list>`: the tables that people query, brought forward window by window.
 
 They start from `warehouse_baseline/<table>` (`assets.py`). All relations of a window are loaded in one transaction, so
-they are one step. How is `load.py`'s matter.
+they are one step. How is the warehouse's matter (`warehouse/protocol.py`).
 """
 
 from collections.abc import Iterator

@@ -15,7 +15,7 @@ from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.shared import VARBYTE
 from ddb_assets.sandbox.redshift.wire import ServerError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets_tests.model.world import Faults, ServerFault
@@ -24,7 +24,7 @@ SCHEMA = "model"
 BUCKET = "model-staging"
 
 
-class FragileRedshift(RedshiftWarehouse):
+class FragileRedshift(RedshiftEngine):
     """A step before every statement, query, copy and commit, and one after every commit."""
 
     def __init__(self, server: RedshiftServer, faults: Faults) -> None:
@@ -74,7 +74,7 @@ class FragileRedshift(RedshiftWarehouse):
 
     def elsewhere(self, statement: Statement) -> None:
         """Runs a statement on a connection of its own, which commits."""
-        with RedshiftWarehouse(self.settings, storage=self._storage) as other:
+        with RedshiftEngine(self.settings, storage=self._storage) as other:
             other.execute(statement)
 
     def die(self) -> None:

@@ -13,7 +13,7 @@ from ddb_assets.contract.policy import ColumnOptions
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.sandbox.exporter import Export
-from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.items import decoded
 from ddb_assets_tests.flatten.rebuild import by_value
 from ddb_assets_tests.flatten.texts import number_text, with_texts

@@ -25,14 +25,16 @@ from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.exporter import Export, Exporter, Window
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql.ledger import PREFIX, LoadResult
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import DELETED_AT, STALE_SINCE, Statement, TableName
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.ledger import PREFIX
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.flatten.rebuild import items_in
 from ddb_assets_tests.flatten.texts import number_text
 from ddb_assets_tests.model.bucket import FolderBucket
+from ddb_assets_tests.support.loading import load
 
 BUCKET = "model"
 KEY = KeySchema(partition_key="pk", sort_key="sk")
@@ -55,7 +57,7 @@ class ServerFault:
     number: int = 1
 
 
-class ModelWarehouse(Warehouse, Protocol):
+class ModelWarehouse(SqlEngine, Protocol):
     """A warehouse that crashes by steps and, where it has a server, has that misbehave; `hit` says whether it has."""
 
     hit: bool
@@ -117,7 +119,7 @@ class FragileStorage(Storage):
         super().delete(uris)
 
 
-class FragileWarehouse(DuckDBWarehouse):
+class FragileWarehouse(DuckDBEngine):
     """A step before every statement, query, copy and commit, and one after every commit. Its server has no faults."""
 
     hit = False

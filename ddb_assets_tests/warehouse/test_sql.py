@@ -7,15 +7,15 @@ import sqlglot
 from sqlglot import exp
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import Layout
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.sql import evolution
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.engine import Layout
 from ddb_assets.warehouse.sql.statements import IdentifierError, Statement, TableName, quoted
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import Source
 
 
-class Recording(DuckDBWarehouse):
+class Recording(DuckDBEngine):
     """Keeps what it was asked to run."""
 
     def __init__(self) -> None:

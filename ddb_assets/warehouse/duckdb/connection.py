@@ -24,7 +24,8 @@ from ddb_assets.contract.report import Part, Relation
 from ddb_assets.warehouse.duckdb import catalog
 from ddb_assets.warehouse.duckdb.dialect import MACROS, to_duckdb
 from ddb_assets.warehouse.duckdb.errors import check_database, copy_error, warehouse_error
-from ddb_assets.warehouse.protocol import NOTHING, Keys, Layout, LoadError, Standing, WarehouseError
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 
 MEMORY = ":memory:"
@@ -41,7 +42,7 @@ _PARQUET_TYPES = {
 _locks: dict[str, threading.Lock] = {}  # DuckDB's file lock excludes other processes, not other threads of this one
 
 
-class DuckDBWarehouse:
+class DuckDBEngine:
     """A DuckDB file, open and locked while it is entered as a context manager.
 
     `path` is a file, created with its folder if it does not exist, or `:memory:`. Waits up to `timeout` seconds for a file
@@ -91,6 +92,9 @@ class DuckDBWarehouse:
             self._open = None
         if self._path != MEMORY:
             _locks[self._path].release()
+
+    def another(self) -> None:
+        """None: the file is open once."""
 
     def _prepared(self) -> str:
         """The absolute path of the file, whose folder exists."""

@@ -23,29 +23,21 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.warehouse.protocol import (
-    NOTHING,
-    InterruptedLoadError,
-    Keys,
-    Layout,
-    LoadError,
-    Standing,
-    WarehouseError,
-    number,
-)
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.redshift import catalog
 from ddb_assets.warehouse.redshift.copy import copied_from, copy_folder
 from ddb_assets.warehouse.redshift.errors import ENDED, RefusedError, interrupts, load_failure, passes, said_by_server
 from ddb_assets.warehouse.redshift.grants import needed
 from ddb_assets.warehouse.redshift.login import connect
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings, check_reachable
+from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing, number
 from ddb_assets.warehouse.sql.statements import Statement, TableName, literal
 
 _LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an incomplete answer
 _NOT_THERE = {"42703", "42P01"}  # a column, a table
 
 
-class RedshiftWarehouse:
+class RedshiftEngine:
     """A connection to Redshift, open while it is entered as a context manager.
 
     `label` becomes the session's query_group, by which an administrator finds our queries. After a lost connection, the next
@@ -72,6 +64,10 @@ class RedshiftWarehouse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._drop()
+
+    def another(self) -> "RedshiftEngine":
+        """A second session of the same user."""
+        return RedshiftEngine(self.settings, storage=self._storage, aws=self._aws, label=self._label)
 
     @property
     def default_schema(self) -> str:
@@ -212,7 +208,7 @@ class RedshiftWarehouse:
         self.execute(Statement(f"ANALYZE {table}"))
 
     def copy(self, relation: Relation, stage: TableName) -> int | None:
-        """Fills a staging table by one COPY of all parts; see `Warehouse.copy`."""
+        """Fills a staging table by one COPY of all parts; see `SqlEngine.copy`."""
         if not relation.parts:
             return None
         with copied_from(self._storage, self.settings, relation, stage, self.session) as statements:

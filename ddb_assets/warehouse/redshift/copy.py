@@ -17,7 +17,7 @@ import pyarrow as pa
 from ddb_assets.aws.storage import Storage, is_s3, join, split_s3
 from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Part, Relation
-from ddb_assets.warehouse.protocol import WarehouseError
+from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.redshift.parts import opened, write_again
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.conversion import staged

@@ -13,9 +13,10 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.dynamodb.attribute_value import format_path
-from ddb_assets.warehouse.protocol import Keys
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
 from ddb_assets.warehouse.sql.conversion import staged
-from ddb_assets.warehouse.sql.statements import DELETED_AT, STALE_SINCE, Statement, TableName, literal, quoted
+from ddb_assets.warehouse.sql.engine import Keys
+from ddb_assets.warehouse.sql.statements import Statement, TableName, literal, quoted
 
 MAX_COMMENT = 1000  # characters; an attribute's name can be 64 KB long
 _HIDDEN = {"_ddb_version", "_ddb_extra", DELETED_AT, STALE_SINCE}

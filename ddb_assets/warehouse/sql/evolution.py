@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType, join, storable
 from ddb_assets.contract.report import Relation
-from ddb_assets.warehouse.protocol import Layout
 from ddb_assets.warehouse.sql import ddl, encoding, retype
 from ddb_assets.warehouse.sql.conversion import converted
 from ddb_assets.warehouse.sql.ddl import Design
+from ddb_assets.warehouse.sql.engine import Layout
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 
 PLAIN = Design()

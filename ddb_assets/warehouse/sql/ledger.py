@@ -9,13 +9,12 @@ An export that is applied again (forced, or with another digest) gets another ro
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import Warehouse
+from ddb_assets.warehouse.results import Load, LoadResult
+from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import aware, timestamp_value
 
@@ -59,58 +58,13 @@ TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class LoadResult:
-    """What became of an export's rows.
-
-    `applied` is False if the export was already loaded; the numbers are then those of that load. `items` (of the manifest) =
-    `rows_in` + `quarantined`, and `rows_in` = `upserted` + `deleted` + `stale`, all of the root relation; stale
-    rows were older than what the tables know. `rows` are the rows inserted per relation, `table_rows` the rows that each
-    table has now. `sequence` counts the loads of a relation from 1. `queries` has the warehouse's numbers of the COPY
-    queries by relation, if there are any; `remarks` are for people. `kept_stale` counts rows that were kept and marked
-    because the export has their items but could not read them.
-    """
-
-    applied: bool
-    sequence: int
-    export_id: str
-    items: int
-    rows_in: int
-    upserted: int
-    deleted: int
-    stale: int
-    quarantined: int
-    extra_values: int
-    rows: dict[str, int]
-    table_rows: dict[str, int]
-    loaded_at: datetime
-    seconds: float
-    queries: dict[str, int] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
-    kept_stale: int = 0
-
-
-@dataclass(frozen=True)
-class LedgerRow:
-    """One load as the ledger has it."""
-
-    sequence: int
-    export_id: str
-    export_type: str
-    table_arn: str
-    table_id: str
-    export_time: datetime | None
-    from_time: datetime | None
-    to_time: datetime | None
-
-
-def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
+def loads(engine: SqlEngine, schema: str, relation: str) -> list[Load]:
     """Every load of a table, in the order in which they came; none when there is no ledger. Nothing is changed."""
     columns = "sequence, export_id, export_type, table_arn, table_id, export_time, from_time, to_time"
-    found = _fetch(warehouse, schema, relation, columns, "ORDER BY sequence")
+    found = _fetch(engine, schema, relation, columns, "ORDER BY sequence")
     return [
-        LedgerRow(
-            *cast("tuple[int, str, str, str, str]", ids),
+        Load(
+            **cast("dict[str, Any]", dict(zip(columns.split(", "), ids, strict=False))),
             export_time=aware(export_time),
             from_time=aware(from_time),
             to_time=aware(to_time),
@@ -119,20 +73,20 @@ def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
     ]
 
 
-def newest_rows(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:
+def newest_rows(engine: SqlEngine, schema: str, relation: str) -> dict[str, int]:
     """The rows that each of a table's relations had after its newest load; empty where the ledger does not say."""
-    found = _fetch(warehouse, schema, relation, "table_rows", "ORDER BY sequence DESC LIMIT 1")
+    found = _fetch(engine, schema, relation, "table_rows", "ORDER BY sequence DESC LIMIT 1")
     text = found[0][0] if found else None  # older ledgers have NULL
     return {} if text is None else cast("dict[str, int]", json.loads(str(text)))
 
 
-def _fetch(warehouse: Warehouse, schema: str, relation: str, columns: str, order: str) -> list[tuple[object, ...]]:
+def _fetch(engine: SqlEngine, schema: str, relation: str, columns: str, order: str) -> list[tuple[object, ...]]:
     own, shared = ledger(schema, relation), TableName(schema, LEDGER)  # all tables had one before
-    there = warehouse.layouts(schema, [own.name, shared.name])
+    there = engine.layouts(schema, [own.name, shared.name])
     table = own if own.name in there else shared
     if table.name not in there:
         return []
-    return warehouse.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {order}", (relation,)))
+    return engine.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {order}", (relation,)))
 
 
 def ledger(schema: str, relation: str) -> TableName:

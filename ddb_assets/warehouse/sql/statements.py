@@ -12,13 +12,9 @@ from dataclasses import dataclass
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.sql.conversion import converted, staged
 
-DELETED_AT = "_ddb_deleted_at"  # the column of a root table that keeps the rows of deleted items
-STALE_SINCE = (
-    "_ddb_stale_since"  # the column of a root table that marks rows whose item has not been readable since that time
-)
-EXPORT_ID = "_ddb_export_id"
 MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
 
 

@@ -1,13 +1,7 @@
-"""What a load knows about its table before it begins, read from the table's ledger.
-
-This says where the export stands among those that are loaded: whether it is one of them, which baseline it follows, and
-whether it joins them without a gap or an overlap. `guards.py` decides what is refused because of it.
-"""
+"""Reads what a load knows about its table from the table's ledger (`warehouse/history.py` says what that is)."""
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -15,91 +9,28 @@ from pydantic import ValidationError
 
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import LoadError, Warehouse
-from ddb_assets.warehouse.sql.ledger import LoadResult, ledger
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.history import History
+from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.ledger import ledger
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
 
 _MISSED = "quarantined - COALESCE(without_row, 0)"  # as `Report.missed`
 
 
-@dataclass(frozen=True)
-class History:
-    """What the ledger knows before a load. Times are microseconds since 1970 UTC, as `_ddb_version` is.
-
-    `applied` is the newest load of this export and `digest` its digest; `baselines` are the export times of all full
-    exports, oldest first, and `baseline_table_id` is the table id of the newest. Deletes older than
-    `deletes_forgotten_before` no longer have a tombstone. `columns` has the relations that any load of this table has
-    filled, each with the columns that the ledger records. `identity` is that of the rows which the newest load brought;
-    None when no load has recorded one.
-
-    `unread` are the times of the full exports that had items which could not be read; `blind` those among them where even
-    the key of an item could not be read, so that such an export does not say which items were gone. `missed_until` is the
-    latest end of a load that had such items.
-
-    `inner_end` and `spanned_by` say where the export does not join the loaded ones. `inner_end` is the newest baseline, or
-    the end of a window at or after it, strictly inside the export's window. `spanned_by` is a loaded window that strictly
-    contains the export's end. Times at which a loaded window starts do not count, as it covers every item from then on.
-    """
-
-    sequence: int
-    table_arn: str | None
-    applied: LoadResult | None
-    digest: str | None
-    baselines: tuple[int, ...]
-    baseline_table_id: str | None
-    inner_end: int | None
-    spanned_by: tuple[int, int] | None
-    deletes_forgotten_before: int | None
-    columns: Mapping[str, frozenset[str]]
-    identity: Identity | None
-    unread: frozenset[int] = frozenset()
-    blind: frozenset[int] = frozenset()
-    missed_until: int | None = None
-
-    def started_over(self) -> "History":
-        """What remains after all rows and ledger rows are deleted: number of loads, DynamoDB table, columns."""
-        return replace(
-            self,
-            applied=None,
-            digest=None,
-            baselines=(),
-            baseline_table_id=None,
-            inner_end=None,
-            spanned_by=None,
-            deletes_forgotten_before=None,
-            identity=None,
-            unread=frozenset(),
-            blind=frozenset(),
-            missed_until=None,
-        )
-
-    @property
-    def baseline(self) -> int | None:
-        """The newest baseline's time."""
-        return self.baselines[-1] if self.baselines else None
-
-    @property
-    def clean(self) -> int | None:
-        """The time of the newest baseline of which every item could be read."""
-        return max((time for time in self.baselines if time not in self.unread), default=None)
-
-    def is_unsettled(self, begin: int) -> bool:
-        """Whether a load had unreadable items and ended after the newest clean baseline, or after an export's start."""
-        return (self.missed_until or 0) > min(self.clean or 0, begin - 1)
-
-
-def history(warehouse: Warehouse, schema: str, report: Report) -> History:
+def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
     """Reads what the ledger knows about the table and the export of a report."""
     table, relation = ledger(schema, report.root.name), report.root.name
-    summary = warehouse.fetch(
+    summary = engine.fetch(
         Statement(
             f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
             f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END) FROM {table} WHERE relation = ?",
             (relation,),
         )
     )[0]
-    full = warehouse.fetch(
+    full = engine.fetch(
         Statement(
             f"SELECT export_time, table_id, export_id, {_MISSED}, COALESCE(unkeyed, quarantined) FROM {table} "
             "WHERE relation = ? AND export_type = 'FULL_EXPORT' ORDER BY export_time, sequence",
@@ -110,7 +41,7 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
     baselines = tuple(sorted({time for time, _ in loads}))
     unread, blind = (frozenset(baselines) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1))
     newest = max((time for time in baselines if time not in blind), default=0)
-    applied, digest = _applied(warehouse, table, report)
+    applied, digest = _applied(engine, table, report)
     return History(
         sequence=cast("int", summary[0] or 0),
         table_arn=cast("str | None", summary[1]),
@@ -118,20 +49,20 @@ def history(warehouse: Warehouse, schema: str, report: Report) -> History:
         digest=digest,
         baselines=baselines,
         baseline_table_id=cast("str", full[-1][1]) if full else None,
-        inner_end=_inner_end(warehouse, table, report, newest),
-        spanned_by=_spanning(warehouse, table, report, newest),
+        inner_end=_inner_end(engine, table, report, newest),
+        spanned_by=_spanning(engine, table, report, newest),
         deletes_forgotten_before=stored_micros(summary[2]),
-        columns=_columns(warehouse, table, relation),
-        identity=_identity(warehouse, table, relation),
+        columns=_columns(engine, table, relation),
+        identity=_identity(engine, table, relation),
         unread=unread,
         blind=blind,
         missed_until=stored_micros(summary[3]),
     )
 
 
-def _columns(warehouse: Warehouse, table: TableName, relation: str) -> dict[str, frozenset[str]]:
+def _columns(engine: SqlEngine, table: TableName, relation: str) -> dict[str, frozenset[str]]:
     """The relations that any load has filled, with the columns of all loads that name them."""
-    said = warehouse.fetch(
+    said = engine.fetch(
         Statement(
             "SELECT DISTINCT relation_columns, CASE WHEN relation_columns IS NULL THEN relation_rows END "
             f"FROM {table} WHERE relation = ?",
@@ -150,9 +81,9 @@ def _columns(warehouse: Warehouse, table: TableName, relation: str) -> dict[str,
     return found
 
 
-def newest_baseline(warehouse: Warehouse, schema: str, relation: str) -> tuple[int, str] | None:
+def newest_baseline(engine: SqlEngine, schema: str, relation: str) -> tuple[int, str] | None:
     """The time and the table id of the newest full export that is loaded."""
-    found = warehouse.fetch(
+    found = engine.fetch(
         Statement(
             f"SELECT export_time, table_id FROM {ledger(schema, relation)} WHERE relation = ? "
             "AND export_type = 'FULL_EXPORT' ORDER BY export_time DESC, sequence DESC LIMIT 1",
@@ -162,8 +93,8 @@ def newest_baseline(warehouse: Warehouse, schema: str, relation: str) -> tuple[i
     return (cast("int", stored_micros(found[0][0])), cast("str", found[0][1])) if found else None
 
 
-def _identity(warehouse: Warehouse, table: TableName, relation: str) -> Identity | None:
-    said = warehouse.fetch(
+def _identity(engine: SqlEngine, table: TableName, relation: str) -> Identity | None:
+    said = engine.fetch(
         Statement(
             f"SELECT row_identity FROM {table} WHERE relation = ? AND row_identity IS NOT NULL ORDER BY sequence DESC LIMIT 1",
             (relation,),
@@ -178,10 +109,10 @@ def _identity(warehouse: Warehouse, table: TableName, relation: str) -> Identity
         ) from error
 
 
-def _inner_end(warehouse: Warehouse, table: TableName, report: Report, baseline: int) -> int | None:
+def _inner_end(engine: SqlEngine, table: TableName, report: Report, baseline: int) -> int | None:
     if report.from_time is None or report.to_time is None:
         return None
-    ends = warehouse.fetch(
+    ends = engine.fetch(
         Statement(
             "SELECT MIN(ends.moment) FROM (SELECT COALESCE(to_time, export_time) AS moment "
             f"FROM {table} WHERE relation = ? AND table_id = ?) AS ends "
@@ -197,10 +128,10 @@ def _inner_end(warehouse: Warehouse, table: TableName, report: Report, baseline:
     return stored_micros(ends[0][0])
 
 
-def _spanning(warehouse: Warehouse, table: TableName, report: Report, baseline: int) -> tuple[int, int] | None:
+def _spanning(engine: SqlEngine, table: TableName, report: Report, baseline: int) -> tuple[int, int] | None:
     if end(report) <= baseline:
         return None  # the baseline says what became of every item
-    windows = warehouse.fetch(
+    windows = engine.fetch(
         Statement(
             f"SELECT from_time, to_time FROM {table} WHERE relation = ? AND table_id = ? "
             "AND from_time < ? AND to_time > ? "
@@ -215,12 +146,12 @@ def _spanning(warehouse: Warehouse, table: TableName, report: Report, baseline: 
     return cast("tuple[int, int]", tuple(map(stored_micros, windows[0]))) if windows else None
 
 
-def _applied(warehouse: Warehouse, table: TableName, report: Report) -> tuple[LoadResult | None, str | None]:
+def _applied(engine: SqlEngine, table: TableName, report: Report) -> tuple[LoadResult | None, str | None]:
     columns = (
         "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, extra_values, "
         "COALESCE(kept_stale, 0), relation_rows, loaded_at, seconds, digest"
     )
-    rows = warehouse.fetch(
+    rows = engine.fetch(
         Statement(
             f"SELECT {columns} FROM {table} WHERE relation = ? AND export_id = ? ORDER BY sequence DESC LIMIT 1",
             (report.root.name, report.export_id),
