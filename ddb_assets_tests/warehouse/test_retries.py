@@ -86,9 +86,7 @@ def test_a_restart_of_the_cluster_is_waited_for(
             away.close()
 
     monkeypatch.setattr(over_redshift, "_run", restarting)
-    monkeypatch.setattr(
-        "ddb_assets.warehouse.sql.statements.load.time", SimpleNamespace(sleep=pause, monotonic=time.monotonic)
-    )
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
     with away:
         assert load(over_redshift, exports[1]).applied
     assert len(pauses) == 3

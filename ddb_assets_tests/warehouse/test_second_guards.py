@@ -111,7 +111,7 @@ def commit_after_preparing(warehouse: AnyEngine, monkeypatch: pytest.MonkeyPatch
             load(warehouse, waiting.pop(), max_quarantined=1)
         return prepared
 
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.prepare", then_loaded)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.prepare", then_loaded)
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
 
 

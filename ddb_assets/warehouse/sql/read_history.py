@@ -2,7 +2,6 @@
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
-from datetime import UTC, datetime
 from typing import cast
 
 from pydantic import ValidationError
@@ -11,9 +10,8 @@ from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
-from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.warehouse.sql.engine import SqlEngine
-from ddb_assets.warehouse.sql.ledger import ledger
+from ddb_assets.warehouse.sql.ledger import ledger, newest_of
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
 
@@ -41,12 +39,12 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
     baselines = tuple(sorted({time for time, _ in loads}))
     unread, blind = (frozenset(baselines) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1))
     newest = max((time for time in baselines if time not in blind), default=0)
-    applied, digest = _applied(engine, table, report)
+    applied = newest_of(engine, schema, relation, report.export_id)
     return History(
         sequence=cast("int", summary[0] or 0),
         table_arn=cast("str | None", summary[1]),
-        applied=applied,
-        digest=digest,
+        applied=applied.result if applied else None,
+        digest=applied.digest if applied else None,
         baselines=baselines,
         baseline_table_id=cast("str", full[-1][1]) if full else None,
         inner_end=_inner_end(engine, table, report, newest),
@@ -144,39 +142,3 @@ def _spanning(engine: SqlEngine, table: TableName, report: Report, baseline: int
         )
     )
     return cast("tuple[int, int]", tuple(map(stored_micros, windows[0]))) if windows else None
-
-
-def _applied(engine: SqlEngine, table: TableName, report: Report) -> tuple[LoadResult | None, str | None]:
-    columns = (
-        "sequence, export_id, items, rows_in, upserted, deleted, stale, quarantined, extra_values, "
-        "COALESCE(kept_stale, 0), relation_rows, loaded_at, seconds, digest"
-    )
-    rows = engine.fetch(
-        Statement(
-            f"SELECT {columns} FROM {table} WHERE relation = ? AND export_id = ? ORDER BY sequence DESC LIMIT 1",
-            (report.root.name, report.export_id),
-        )
-    )
-    if not rows:
-        return None, None
-    *counts, relation_rows, loaded_at, seconds, digest = rows[0]
-    sequence, export_id, *numbers = counts
-    items, rows_in, upserted, deleted, stale, quarantined, extra_values, kept = cast("list[int]", numbers)
-    result = LoadResult(
-        applied=False,
-        sequence=cast("int", sequence),
-        export_id=cast("str", export_id),
-        items=items,
-        rows_in=rows_in,
-        upserted=upserted,
-        deleted=deleted,
-        stale=stale,
-        quarantined=quarantined,
-        extra_values=extra_values,
-        rows=json.loads(cast("str", relation_rows)),
-        table_rows={},
-        loaded_at=cast("datetime", loaded_at).replace(tzinfo=UTC),
-        seconds=cast("float", seconds),
-        kept_stale=kept,
-    )
-    return result, cast("str", digest)
