@@ -18,15 +18,15 @@ from ddb_assets.flatten.names import relations
 from ddb_assets.flatten.output import read_report
 from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.pools import warehouse_pool
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table, warehouse_kind
+from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import Inspection, LoadResult
+from ddb_assets.warehouse.url import warehouse_kind, warehouse_pool
 
 
 class LoadConfig(dg.Config):

@@ -1,6 +1,6 @@
 """What must hold after a load has committed. The load itself refuses numbers that do not add up; this checks again.
 
-`inspection.py` queries the warehouse.
+`Warehouse.inspect` asks the warehouse.
 """
 
 import dagster as dg

@@ -14,11 +14,6 @@ from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.results import LoadResult
 
 
-def warehouse_kind(url: str) -> str:
-    """`duckdb:///x` -> `duckdb`, the icon that a warehouse table has."""
-    return url.partition(":")[0] or "table"
-
-
 def load_facts(result: LoadResult, relation: Relation, table_name: str, *, soft_delete: bool) -> metadata.Metadata:
     """Of one warehouse table after a load, or after one that found the export already applied."""
     in_table = result.table_rows.get(relation.name, 0)

@@ -1,6 +1,7 @@
 """What must hold before an export is loaded: its own numbers, and its place in the table's history.
 
-These guards look only at the report and the ledger; those that need the staged rows are in `load.py`.
+These guards look only at the report and the ledger; those that need the staged rows are where the rows are
+staged (`sql/`).
 """
 
 from datetime import UTC, datetime

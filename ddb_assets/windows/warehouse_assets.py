@@ -16,13 +16,13 @@ from ddb_assets.exports.facts import lag
 from ddb_assets.flatten.names import relations
 from ddb_assets.flatten.output import read_report
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.pools import warehouse_pool
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import LoadConfig, Loaded, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
-from ddb_assets.warehouse.facts import load_facts, of_table, warehouse_kind
+from ddb_assets.warehouse.facts import load_facts, of_table
+from ddb_assets.warehouse.url import warehouse_kind, warehouse_pool
 from ddb_assets.windows.automation import AS_PARQUET_PASSES
 from ddb_assets.windows.chain import needed_facts
 from ddb_assets.windows.facts import of_window, standing

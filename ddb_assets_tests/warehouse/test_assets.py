@@ -10,13 +10,13 @@ from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.flatten.output import REPORT
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.pools import warehouse_pool
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets.warehouse.url import warehouse_pool
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
 from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.warehouse.conftest import select

@@ -1,7 +1,7 @@
 """Loads one export into the warehouse: the order of the steps, the guards, and the counts that must add up.
 
 The merge of rows is in `merge.py` (or `soft_delete.py`), the statements in `statements.py`, DDL in `tables.py`, the record of
-loads in `ledger.py`, the inspection afterwards in `inspection.py`, connections in the adapters.
+loads in `ledger.py`, the inspection afterwards in `inspection.py`, connections in the engines.
 
 For every key the tables hold the newest known write. Each row and each tombstone carries its version, the time of the
 write, and a newer version always wins. A full export of time T0 gives the state of every key at T0, present or absent; a
