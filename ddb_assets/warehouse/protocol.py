@@ -109,10 +109,6 @@ class Warehouse(Protocol):
         """
         ...
 
-    def newest_baseline(self, root: str) -> tuple[int, str] | None:
-        """The time, in microseconds since 1970 UTC, and the table id of the newest full export that is loaded."""
-        ...
-
     def columns(self, relations: Collection[str]) -> dict[str, Mapping[str, SqlType]]:
         """The columns of the tables of these relations that loads can fill, in order; only of tables that exist."""
         ...

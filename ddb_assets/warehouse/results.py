@@ -69,6 +69,13 @@ class Recorded:
     loads: tuple[Load, ...]
     differing: dict[str, tuple[int, int | None]]
 
+    @property
+    def baseline(self) -> tuple[datetime, Load] | None:
+        """The newest full export, with its time."""
+        full = [(load.export_time, load) for load in self.loads if load.export_type == "FULL_EXPORT"]
+        dated = [(time, load) for time, load in full if time]
+        return max(dated, key=lambda one: (one[0], one[1].sequence), default=None)
+
 
 @dataclass(frozen=True)
 class Inspection:

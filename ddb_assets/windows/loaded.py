@@ -46,21 +46,14 @@ def ask(
     label = f"ddb_assets {table.name} ledger"
     with open_warehouse(target.address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse:
         known = warehouse.recorded(table.name, counted=counted)
-    full = [load for load in known.loads if load.export_type == "FULL_EXPORT" and load.export_time]
-    if not full:
+    if known.baseline is None:
         raise NoBaselineError(
             f"{table.name} has no baseline yet: the warehouse has none, even if one was loaded before; materialize "
             f"{baseline_assets(table)}, then its windows"
         )
-    newest = max(full, key=lambda load: (_time(load.export_time), load.sequence))
-    baseline = Baseline(_time(newest.export_time), newest.export_id, newest.table_arn, newest.table_id)
+    time, newest = known.baseline
+    baseline = Baseline(time, newest.export_id, newest.table_arn, newest.table_id)
     windows = [(load.from_time, load.to_time) for load in known.loads if load.table_id == newest.table_id]
     spans = [(start, end) for start, end in windows if start and end]
     exports = frozenset(load.export_id for load in known.loads)
     return Loaded(baseline, Coverage.of(baseline.time, spans), exports, known.differing)
-
-
-def _time(time: datetime | None) -> datetime:
-    if time is None:
-        raise NoBaselineError("the ledger's baseline has no time: load it again")
-    return time

@@ -79,18 +79,6 @@ def _columns(engine: SqlEngine, table: TableName, relation: str) -> dict[str, fr
     return found
 
 
-def newest_baseline(engine: SqlEngine, schema: str, relation: str) -> tuple[int, str] | None:
-    """The time and the table id of the newest full export that is loaded."""
-    found = engine.fetch(
-        Statement(
-            f"SELECT export_time, table_id FROM {ledger(schema, relation)} WHERE relation = ? "
-            "AND export_type = 'FULL_EXPORT' ORDER BY export_time DESC, sequence DESC LIMIT 1",
-            (relation,),
-        )
-    )
-    return (cast("int", stored_micros(found[0][0])), cast("str", found[0][1])) if found else None
-
-
 def _identity(engine: SqlEngine, table: TableName, relation: str) -> Identity | None:
     said = engine.fetch(
         Statement(

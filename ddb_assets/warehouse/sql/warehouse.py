@@ -14,7 +14,6 @@ from ddb_assets.warehouse.sql.engine import counted as count_rows
 from ddb_assets.warehouse.sql.inspection import differing, inspect
 from ddb_assets.warehouse.sql.ledger import loads
 from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.read_history import newest_baseline
 from ddb_assets.warehouse.sql.self_test import SelfTest
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 
@@ -52,10 +51,6 @@ class SqlWarehouse:
         with self._engine.transaction():
             found = tuple(loads(self._engine, self.schema, root))
             return Recorded(found, differing(self._engine, self.schema, root) if found and counted else {})
-
-    def newest_baseline(self, root: str) -> tuple[int, str] | None:
-        """Reads it from the ledger."""
-        return newest_baseline(self._engine, self.schema, root)
 
     def columns(self, relations: Collection[str]) -> dict[str, Mapping[str, SqlType]]:
         """Asks the catalog."""
