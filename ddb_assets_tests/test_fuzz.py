@@ -32,10 +32,10 @@ from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.request import Destination, Increment, Snapshot, TableExports, key_schema
 from ddb_assets.flatten.output import read_report
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets_tests.fuzzing import NAMES, TOKENS, attribute, contract, damaged, feed, spoiled, value
 from ddb_assets_tests.support.http_answers import answering
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.places import s3_client
 from ddb_assets_tests.support.written_export import ID, alter, write_export
 from ddb_assets_tests.warehouse.exports import at
@@ -186,7 +186,7 @@ def test_reports(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command("flatten", export, "--key", "id", "--out", str(out))
     whole = json.loads((out / "report.json").read_bytes())
-    with DuckDBWarehouse(":memory:") as warehouse:
+    with DuckDBEngine(":memory:") as warehouse:
 
         def reports(chance: random.Random) -> None:
             (out / "report.json").write_bytes(spoiled(chance, whole))

@@ -28,14 +28,24 @@ def test_every_import_leads_down(root: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_an_import_that_leads_up_is_found(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("contract.windows", "warehouse.protocol"),
+        ("warehouse.sql.load", "warehouse.duckdb.connection"),
+        ("warehouse.redshift.copy", "warehouse.duckdb.catalog"),
+        ("warehouse.assets", "warehouse.sql.load"),
+        ("cli.load", "warehouse.sql.statements"),
+    ],
+)
+def test_an_import_that_leads_elsewhere_is_found(root: Path, tmp_path: Path, module: str, imported: str) -> None:
     shutil.copytree(root / "ddb_assets", tmp_path / "ddb_assets", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "pyproject.toml", tmp_path)
-    windows = tmp_path / "ddb_assets" / "contract" / "windows.py"
-    windows.write_text(windows.read_text() + "\n\nfrom ddb_assets.warehouse import protocol\n")
+    changed = tmp_path / "ddb_assets" / f"{module.replace('.', '/')}.py"
+    changed.write_text(f"{changed.read_text()}\n\nimport ddb_assets.{imported}\n")
     done = lint(tmp_path)
     assert done.returncode == 1
-    assert "ddb_assets.contract.windows -> ddb_assets.warehouse.protocol" in done.stdout
+    assert f"ddb_assets.{module} -> ddb_assets.{imported}" in done.stdout
 
 
 def modules(root: Path, *places: str) -> list[str]:

@@ -3,7 +3,6 @@
 import sys
 import tempfile
 from dataclasses import asdict
-from functools import partial
 
 import click
 
@@ -11,11 +10,8 @@ from ddb_assets.aws.storage import join
 from ddb_assets.cli.output import json_option, print_grid, print_json
 from ddb_assets.cli.source import storage_for
 from ddb_assets.settings import LAKE, WAREHOUSE
-from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
-from ddb_assets.warehouse.redshift.settings import FORM, SCHEME
-from ddb_assets.warehouse.sql.self_test import SelfTest
-
-FORMS = f"{DUCKDB}FILE or {FORM}"
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.url import FORMS, reads_s3
 
 
 @click.command("check-warehouse")
@@ -34,14 +30,12 @@ def command(warehouse: str, lake: str | None, as_json: bool) -> None:
     Everything happens in a new schema with a unique name, which is dropped at the end. Exit code 1 if anything differs.
     """
     storage = storage_for(warehouse)
-    in_lake = warehouse.startswith(SCHEME) and lake
-    another = partial(open_warehouse, warehouse, storage=storage) if warehouse.startswith(SCHEME) else None
     with (
         tempfile.TemporaryDirectory(prefix="ddb_assets-") as local,
         open_warehouse(warehouse, storage=storage) as opened,
     ):
-        folder = join(lake or "", "_ddb_check") if in_lake else local
-        findings = list(SelfTest(opened, storage, folder, another).run())
+        folder = join(lake, "_ddb_check") if lake and reads_s3(warehouse) else local
+        findings = list(opened.self_test(storage, folder))
     differing = [finding for finding in findings if finding.differs]
     if as_json:
         print_json({"differs": bool(differing), "findings": [asdict(finding) for finding in findings]})

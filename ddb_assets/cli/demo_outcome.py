@@ -13,7 +13,6 @@ import dagster as dg
 from ddb_assets.cli.output import print_grid, say
 from ddb_assets.orchestration.metadata import FULL_CHAIN
 from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql.statements import Statement, Table, count
 
 SAMPLE = """\
 SELECT o.status, COUNT(DISTINCT o.order_id) AS orders, SUM(i.quantity) AS pieces, SUM(i.quantity * i.unit_price) AS revenue
@@ -33,7 +32,6 @@ class TableOutcome:
     rows: dict[str, int]
     flattened: dict[str, int]
     quarantined: int
-    filtered: int
     extra_values: int
     bytes_parquet: int
     seconds: float
@@ -44,7 +42,7 @@ class TableOutcome:
     def reconciles(self) -> bool:
         """Every item of the source is a row or in quarantine, and every row that was loaded is there."""
         root = next(iter(self.rows.values()))
-        accounted = root + self.quarantined + self.filtered
+        accounted = root + self.quarantined
         return self.source_items == self.items_in_manifest == accounted and self.rows == self.flattened
 
 
@@ -65,10 +63,9 @@ def outcomes(
             table=name,
             source_items=items,
             items_in_manifest=flattened["items"],
-            rows={r: _rows(warehouse, r) for r in sorted(relations)},
+            rows=warehouse.rows(sorted(relations)),
             flattened={r: facts["baseline"][r]["dagster/row_count"] for r in sorted(relations)},
             quarantined=flattened["quarantined"],
-            filtered=loaded["filtered"],
             extra_values=flattened["extra_values"],
             bytes_parquet=sum(facts["baseline"][r]["bytes"] for r in relations),
             seconds=flattened["seconds"] + (loaded["seconds"] if loaded["applied"] else 0),
@@ -79,13 +76,9 @@ def outcomes(
     return [outcome(name, items) for name, items in source_items.items()]
 
 
-def _rows(warehouse: Warehouse, relation: str) -> int:
-    return int(str(warehouse.fetch(count(Table(warehouse.default_schema, relation)))[0][0]))
-
-
 def sample(warehouse: Warehouse) -> list[tuple[object, ...]]:
     """The answer to SAMPLE."""
-    return warehouse.fetch(Statement(SAMPLE))
+    return warehouse.query(SAMPLE)
 
 
 def print_outcomes(tables: Sequence[TableOutcome], sampled: Sequence[tuple[object, ...]], warehouse: str) -> None:

@@ -63,8 +63,8 @@ def print_report(report: Report) -> None:
         [(r.name, r.rows, len(r.columns), len(r.parts), sum(p.bytes for p in r.parts)) for r in report.relations],
     )
     say(
-        f"{report.items_in_manifest:,} items = {report.root.rows:,} rows + {report.quarantined:,} quarantined"
-        f" + {report.filtered:,} filtered; {report.extra_values:,} extra values; {report.seconds:.2f} s"
+        f"{report.items_in_manifest:,} items = {report.root.rows:,} rows + {report.quarantined:,} quarantined; "
+        f"{report.extra_values:,} extra values; {report.seconds:.2f} s"
     )
     for reason in report.reasons:
         say(f"quarantined: {reason}", err=True)

@@ -18,13 +18,11 @@ from ddb_assets.flatten.flatten import Flattened
 from ddb_assets.flatten.output import QUARANTINE, SPILL
 from ddb_assets.flatten.schema_store import HeldSchemas
 from ddb_assets.settings import LAKE, WAREHOUSE, state_folder
-from ddb_assets.warehouse.connect import DUCKDB, open_warehouse
-from ddb_assets.warehouse.redshift.settings import FORM, SCHEME
-from ddb_assets.warehouse.sql.ledger import LoadResult
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import STALE_SINCE
-
-FORMS = f"{DUCKDB}FILE or {FORM}"
+from ddb_assets.warehouse.bookkeeping import STALE_SINCE
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.protocol import LoadOptions
+from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.url import FORMS, local_file
 
 
 @click.command("load")
@@ -90,8 +88,8 @@ def _documents(warehouse: str) -> str:
     """Where the schema documents of a warehouse's tables are, independent of the folder in which a load is run."""
     if lake := os.environ.get(LAKE, "").strip():
         return join(lake, "schemas")
-    if not warehouse.startswith(SCHEME):
-        return f"{Path(warehouse.removeprefix(DUCKDB)).resolve()}.schemas"
+    if file := local_file(warehouse):
+        return f"{file}.schemas"
     raise click.UsageError(
         f"{LAKE} is not set, so nothing says where the schema documents of this warehouse's tables are: set it, or give "
         "--schemas a folder or s3:// URI that every load of this warehouse uses"
@@ -134,14 +132,6 @@ def _loaded(
         folder.referenced = True  # the commit comes next, and may succeed although its answer is lost
 
     with open_warehouse(warehouse, storage=source.storage, label=f"ddb_assets {table.name}") as target:
-        result = load(
-            target,
-            flattened.report,
-            force=force,
-            restart=restart,
-            soft_delete=table.soft_delete,
-            max_quarantined=table.max_quarantined,
-            options=table.warehouse,
-            before_commit=release,
-        )
+        options = LoadOptions.of(table, force=force, restart=restart, before_commit=release)
+        result = target.load(flattened.report, options)
     return flattened, result

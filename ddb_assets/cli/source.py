@@ -17,7 +17,7 @@ from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.flatten.record import incremental_change, load_line
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.warehouse.redshift.settings import SCHEME
+from ddb_assets.warehouse.url import reads_s3
 
 FIRST_LINES = 64 << 10
 KEY: TypeAdapter[KeySchema] = TypeAdapter(KeyText)
@@ -57,10 +57,10 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def storage_for(*uris: str) -> Storage:
     """Files for a command that works with these URIs and warehouse URLs.
 
-    An s3:// URI or a Redshift, which copies from S3, uses the credentials and endpoint that boto3 finds. Local files need
+    An s3:// URI or a warehouse that reads from S3 uses the credentials and endpoint that boto3 finds. Local files need
     no AWS access.
     """
-    return AWS().storage() if any(is_s3(uri) or uri.startswith(SCHEME) for uri in uris) else Storage()
+    return AWS().storage() if any(is_s3(uri) or reads_s3(uri) for uri in uris) else Storage()
 
 
 def open_source(source: str, config: Path | None, key: str | None, *, target: str = "", schemas: str = "") -> Source:

@@ -11,7 +11,7 @@ from functools import reduce
 from operator import add
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ddb_assets.contract.identity import Identity
 
@@ -138,7 +138,7 @@ class Hidden(_Document):
 class Report(_Document):
     """The outcome of flattening one export.
 
-    `items_in_manifest == rows of the root relation + quarantined + filtered` holds, or `flatten` raised; for an
+    `items_in_manifest == rows of the root relation + quarantined` holds, or `flatten` raised; for an
     incremental export the root's rows include the deletes. `lines_read` counts lines of data files, `extra_values` the
     attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input. `misfits` says
     what happened to values without a fitting column, by path: extra, frozen (in `_ddb_extra` too, but the contract
@@ -167,7 +167,6 @@ class Report(_Document):
     rows: dict[str, int]
     deletes: int
     quarantined: int
-    filtered: int
     extra_values: int
     misfits: dict[str, dict[str, int]] = {}
     hidden: tuple[Hidden, ...] = ()
@@ -183,6 +182,14 @@ class Report(_Document):
     unknown_members: dict[str, int] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, document: object) -> object:
+        """Their reports have a count `filtered`, which was always 0."""
+        if isinstance(document, dict):
+            return {name: value for name, value in document.items() if name != "filtered"}
+        return document
 
     @property
     def root(self) -> Relation:

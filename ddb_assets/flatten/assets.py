@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import Table
 from ddb_assets.exports.facts import upstream_export
 from ddb_assets.exports.manifest import read_export
@@ -16,7 +15,7 @@ from ddb_assets.exports.trust import confirm
 from ddb_assets.flatten.checks import check_results, check_specs
 from ddb_assets.flatten.facts import flattened_facts
 from ddb_assets.flatten.flatten import flatten
-from ddb_assets.flatten.names import relations
+from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
@@ -75,14 +74,11 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
                 restart=config.restart,
                 on_progress=counted(context.log.info, f"export {export.id}", export.item_count),
             )
-        report = flattened.report
-        made = {relation.path: relation for relation in report.relations}
-        for path, spec in specs.items():
-            relation = made.get(path) or Relation(name=named[path], path=path, columns=())
+        for path, relation in reported(table, flattened.report).items():
             yield dg.MaterializeResult(
-                asset_key=spec.key,
+                asset_key=specs[path].key,
                 metadata=flattened_facts(flattened, relation, out),
-                check_results=[] if path else list(check_results(flattened, table, spec.key)),
+                check_results=[] if path else list(check_results(flattened, table, specs[path].key)),
             )
 
     return baseline

@@ -21,7 +21,7 @@ CHANGED = "schema_unchanged"
 MEMBERS = "no_unknown_members"
 
 DESCRIPTIONS = {
-    RECONCILED: "Items in the manifest = rows + quarantined + filtered.",
+    RECONCILED: "Items in the manifest = rows + quarantined.",
     CONTRACT: "No attribute or type that a frozen contract does not know.",
     QUARANTINED: "No item in quarantine; an export with more than the contract's max_quarantined is not loaded.",
     CONFLICTS: "No value that fits no column, so that it stands in _ddb_extra.",
@@ -46,7 +46,7 @@ def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Ite
     report = flattened.report
     rows, in_parts = report.root.rows, sum(part.rows for part in report.root.parts)
     yield dg.AssetCheckResult(
-        passed=report.items_in_manifest == rows + report.quarantined + report.filtered and rows == in_parts,
+        passed=report.items_in_manifest == rows + report.quarantined and rows == in_parts,
         asset_key=asset,
         check_name=RECONCILED,
         metadata={
@@ -54,7 +54,6 @@ def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Ite
             "rows": rows,
             "rows_in_parts": in_parts,
             "quarantined": report.quarantined,
-            "filtered": report.filtered,
         },
     )
     frozen = report.misfits.get("frozen", {})

@@ -38,7 +38,7 @@ def flattened_facts(flattened: Flattened, relation: Relation, folder: str) -> me
                     for r in report.relations
                 ],
                 f"{report.items_in_manifest:,} items in the manifest = {report.root.rows:,} rows + "
-                f"{report.quarantined:,} quarantined + {report.filtered:,} filtered; "
+                f"{report.quarantined:,} quarantined; "
                 f"{report.extra_values:,} values fitted no column and stand in `_ddb_extra`.",
             ),
             "profile": _profile(flattened),

@@ -334,7 +334,6 @@ class _Run:
             rows={relation.name: relation.rows for relation in relations},
             deletes=self.deletes,
             quarantined=self.rejected,
-            filtered=0,
             extra_values=sum(times for (what, _), times in self.misfits.items() if what in {"extra", "frozen"}),
             misfits=_by_kind(self.misfits),
             hidden=hidden_columns(self.schema, self.table),

@@ -8,6 +8,7 @@ because every identifier is quoted.
 import hashlib
 from collections.abc import Container, Sequence
 
+from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.table import Table, snake_case
 from ddb_assets.dynamodb.attribute_value import parse_path
 
@@ -59,3 +60,11 @@ def relations(table: Table) -> dict[tuple[str, ...], str]:
             path = tuple(step for step in parse_path(text) if step is not None)
             named[path] = relation_name(table.name, path, named.values())
     return named
+
+
+def reported(table: Table, report: Report) -> dict[tuple[str, ...], Relation]:
+    """The same relations as an export has them, by path; without columns and rows where the export has none."""
+    made = {relation.path: relation for relation in report.relations}
+    return {
+        path: made.get(path) or Relation(name=name, path=path, columns=()) for path, name in relations(table).items()
+    }

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import parse_qsl, urlsplit
 
 import dagster as dg
 
@@ -20,18 +19,6 @@ ENDED_SECONDS = 60.0  # a run that ended so long ago writes no more, though its 
 
 EXPORTS_POOL = "dynamodb_exports"
 """Running export requests; AWS allows 300 exports at once in an account and Region."""
-
-
-def warehouse_pool(address: str) -> str:
-    """The pool of loads into the warehouse of this URL, across runs and code locations of one Dagster instance.
-
-    `warehouse` for embedded ones, which let one load in at a time anyway.
-    """
-    parts = urlsplit(address)
-    options = dict(parse_qsl(parts.query))
-    server = parts.hostname or options.get("cluster") or options.get("workgroup") or ""
-    place = re.sub(r"\W+", "_", f"{server}{parts.path}", flags=re.ASCII).strip("_")
-    return "warehouse" if parts.scheme == "duckdb" else f"warehouse_{place}"
 
 
 def write_pool(table: str) -> str:

@@ -1,11 +1,12 @@
 """A full export into the warehouse: `warehouse_baseline/<table>`, or `warehouse/<table>` where only those are loaded.
 
-All relations of a table are loaded in one transaction, so they are one step. How is `load.py`'s matter; what windows
-change afterwards is `window_assets.py`.
+All relations of a table are loaded in one transaction, so they are one step. How is the warehouse's matter (`protocol.py`).
+What windows change afterwards is `windows/warehouse_assets.py`.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import dagster as dg
 from pydantic import Field
@@ -14,21 +15,18 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.facts import upstream_folder
-from ddb_assets.flatten.names import relations
+from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.output import read_report
-from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.pools import warehouse_pool
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table, warehouse_kind
-from ddb_assets.warehouse.sql.history import newest_baseline
-from ddb_assets.warehouse.sql.inspection import Inspection, inspect
-from ddb_assets.warehouse.sql.ledger import LoadResult
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table
+from ddb_assets.warehouse.protocol import LoadOptions
+from ddb_assets.warehouse.results import Inspection, Load, LoadResult
+from ddb_assets.warehouse.url import warehouse_kind, warehouse_pool
 
 
 class LoadConfig(dg.Config):
@@ -50,14 +48,19 @@ class BaselineLoadConfig(LoadConfig):
 class Loaded:
     """What a load did, and what is in the tables after it: `schema` is that of the tables, `columns` are by table.
 
-    `baseline` is the time and table id of the newest full export, which may differ from the export just loaded.
+    `baseline` is the newest full export and its time, after a full export, which need not be the one just loaded.
     """
 
     result: LoadResult
     seen: Inspection
-    baseline: tuple[int, str] | None
+    baseline: tuple[datetime, Load] | None
     schema: str
     columns: Mapping[str, Mapping[str, SqlType]]
+
+    def facts(self, relation: Relation, *, soft_delete: bool) -> metadata.Metadata:
+        """What Dagster shows of the table of one relation."""
+        facts = load_facts(self.result, relation, f"{self.schema}.{relation.name}", soft_delete=soft_delete)
+        return of_table(facts, self.columns.get(relation.name, {}))
 
 
 def loaded(
@@ -76,20 +79,10 @@ def loaded(
     rows = sum(relation.rows for relation in report.relations)
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
     with open_warehouse(warehouse.address, storage=aws.clients.storage(), aws=aws.clients, label=label) as target:
-        schema = target.default_schema
-        result = load(
-            target,
-            report,
-            force=force,
-            restart=restart,
-            soft_delete=table.soft_delete,
-            max_quarantined=table.max_quarantined,
-            options=table.warehouse,
-        )
-        columns = {name: layout.types for name, layout in target.layouts(schema, result.table_rows).items()}
-        full = report.export_type == "FULL_EXPORT"
-        baseline = newest_baseline(target, schema, report.root.name) if full else None
-        found = Loaded(result, inspect(target, schema, report), baseline, schema, columns)
+        result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
+        baseline = target.recorded(report.root.name).baseline if report.export_type == "FULL_EXPORT" else None
+        columns = target.columns(result.table_rows)
+        found = Loaded(result, target.inspect(report), baseline, target.schema, columns)
     if result.applied:
         context.log.info(
             f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "
@@ -134,25 +127,19 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             done = loaded(
                 context, table, report, aws=aws, warehouse=warehouse, force=config.force, restart=config.restart
             )
-        made = {relation.path: relation for relation in report.relations}
-        for path, spec in specs.items():
-            relation = made.get(path) or Relation(name=named[path], path=path, columns=())
+        for path, relation in reported(table, report).items():
             yield dg.MaterializeResult(
-                asset_key=spec.key,
-                metadata=of_table(
-                    load_facts(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=table.soft_delete),
-                    done.columns.get(relation.name, {}),
-                )
-                | _baseline(report, done.baseline),
-                check_results=[] if path else check_results(done.result, done.seen, relation.name, spec.key),
+                asset_key=specs[path].key,
+                metadata=done.facts(relation, soft_delete=table.soft_delete) | _baseline(report, done.baseline),
+                check_results=[] if path else check_results(done.result, done.seen, relation.name, specs[path].key),
             )
 
     return warehouse
 
 
-def _baseline(report: Report, newest: tuple[int, str] | None) -> metadata.Metadata:
+def _baseline(report: Report, newest: tuple[datetime, Load] | None) -> metadata.Metadata:
     """What windows start from now."""
     if newest is None:
         return {}
-    time, table_id = newest
-    return baseline_facts(report, from_micros(time), table_id)
+    time, load = newest
+    return baseline_facts(report, time, load.table_id)

@@ -1,13 +1,12 @@
 """What must hold after a load has committed. The load itself refuses numbers that do not add up; this checks again.
 
-`inspection.py` queries the warehouse.
+`Warehouse.inspect` asks the warehouse.
 """
 
 import dagster as dg
 
 from ddb_assets.markdown import code
-from ddb_assets.warehouse.sql.inspection import Inspection
-from ddb_assets.warehouse.sql.ledger import LoadResult
+from ddb_assets.warehouse.results import Inspection, LoadResult
 
 EXPLAINED, COUNTED, UNIQUE, CLEAN = "ledger_explains_rows", "rows_as_in_ledger", "keys_unique", "staging_empty"
 
@@ -19,7 +18,7 @@ def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             EXPLAINED,
             asset=asset,
             blocking=True,
-            description="Items = loaded + deleted + stale + quarantined + filtered, and the table holds every row loaded.",
+            description="Items = loaded + deleted + stale + quarantined, and the table holds every row loaded.",
         ),
         dg.AssetCheckSpec(
             COUNTED,
@@ -66,7 +65,7 @@ def check_results(result: LoadResult, seen: Inspection, root: str, asset: dg.Ass
 
 def _explained(result: LoadResult, root: str, asset: dg.AssetKey) -> dg.AssetCheckResult:
     """Whether the ledger row explains every item of the export and the table has at least the rows just loaded."""
-    accounted = result.upserted + result.deleted + result.stale + result.quarantined + result.filtered
+    accounted = result.upserted + result.deleted + result.stale + result.quarantined
     in_table = result.table_rows[root]
     return dg.AssetCheckResult(
         passed=accounted == result.items and (not result.applied or in_table >= result.upserted),

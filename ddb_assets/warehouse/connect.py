@@ -4,18 +4,16 @@ The settings of each are documented where it is defined (`duckdb/`, `redshift/se
 """
 
 import re
-from typing import TYPE_CHECKING
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import WarehouseError
-from ddb_assets.warehouse.redshift.settings import FORM, SCHEME, RedshiftSettings
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.errors import WarehouseError
+from ddb_assets.warehouse.protocol import Warehouse
+from ddb_assets.warehouse.redshift.settings import SCHEME, RedshiftSettings
+from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
+from ddb_assets.warehouse.url import DUCKDB, FORMS
 
-if TYPE_CHECKING:
-    from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
-
-DUCKDB = "duckdb:///"
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
 PATIENCE = 300.0
 
@@ -27,7 +25,7 @@ def open_warehouse(
     aws: AWS | None = None,
     label: str = "ddb_assets",
     patience: float = PATIENCE,
-) -> "DuckDBWarehouse | RedshiftWarehouse":
+) -> Warehouse:
     """The warehouse of a URL, to be entered with `with`: `duckdb:///FILE` or `redshift://USER@HOST:5439/DATABASE?…`.
 
     FILE is taken as it is, so an absolute path makes four slashes (`duckdb:////data/x.duckdb`). `storage` reads parts,
@@ -37,16 +35,17 @@ def open_warehouse(
     if url.startswith(SCHEME):
         settings = RedshiftSettings.parse(url)
         try:
-            from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+            from ddb_assets.warehouse.redshift.connection import RedshiftEngine
         except ModuleNotFoundError as error:
             raise WarehouseError("Redshift needs its driver: install ddb-assets[redshift]") from error
-        return RedshiftWarehouse(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
+        engine = RedshiftEngine(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
+        return SqlWarehouse(engine)
     path = url.removeprefix(DUCKDB)
     if not url.startswith(DUCKDB) or not path.strip():
-        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write duckdb:///FILE or {FORM}")
+        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write {FORMS}")
     if found := _ELSEWHERE.match(path):
         raise WarehouseError(
             f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write duckdb:///FILE, "
             "with the file's path"
         )
-    return DuckDBWarehouse(path, storage=storage, timeout=patience)
+    return SqlWarehouse(DuckDBEngine(path, storage=storage, timeout=patience))

@@ -10,13 +10,8 @@ from ddb_assets.contract.report import Relation, Report
 from ddb_assets.flatten.schema import DELETED
 from ddb_assets.markdown import code, prose
 from ddb_assets.orchestration import metadata
-from ddb_assets.warehouse.sql.ledger import LoadResult
-from ddb_assets.warehouse.sql.statements import DELETED_AT
-
-
-def warehouse_kind(url: str) -> str:
-    """`duckdb:///x` -> `duckdb`, the icon that a warehouse table has."""
-    return url.partition(":")[0] or "table"
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
+from ddb_assets.warehouse.results import LoadResult
 
 
 def load_facts(result: LoadResult, relation: Relation, table_name: str, *, soft_delete: bool) -> metadata.Metadata:
@@ -47,7 +42,6 @@ def load_facts(result: LoadResult, relation: Relation, table_name: str, *, soft_
             "deleted": result.deleted,
             "stale": result.stale,
             "quarantined": result.quarantined,
-            "filtered": result.filtered,
             "extra_values": result.extra_values,
             "kept_stale": result.kept_stale,
         }

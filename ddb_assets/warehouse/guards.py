@@ -1,6 +1,7 @@
 """What must hold before an export is loaded: its own numbers, and its place in the table's history.
 
-These guards look only at the report and the ledger; those that need the staged rows are in `load.py`.
+These guards look only at the report and the ledger; those that need the staged rows are where the rows are
+staged (`sql/`).
 """
 
 from datetime import UTC, datetime
@@ -8,8 +9,8 @@ from datetime import UTC, datetime
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.identity import RESTART, Identity
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql.history import History
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.times import end, start
 
 
@@ -23,11 +24,11 @@ def check_report(report: Report) -> None:
         )
     root, full = report.root, report.export_type == "FULL_EXPORT"
     flagged = any(c.role == "deleted" for c in root.columns)
-    explained = root.rows + report.quarantined + report.filtered
+    explained = root.rows + report.quarantined
     if report.items_in_manifest != explained:
         raise LoadError(
             f"export {report.export_id} has {report.items_in_manifest} items in its manifest, but {root.rows} rows + "
-            f"{report.quarantined} quarantined + {report.filtered} filtered = {explained}: flatten it again"
+            f"{report.quarantined} quarantined = {explained}: flatten it again"
         )
     for relation in report.relations:
         in_parts = sum(part.rows for part in relation.parts)

@@ -1,167 +1,129 @@
-"""What a warehouse must be able to do for a load, and the errors that it raises.
+"""What a warehouse is for everybody outside this room: it loads exports, each once, and says what it has.
 
-The load (`load.py`) is a sequence of statements in Redshift's dialect; a `Warehouse` runs them. The adapters
-(`duckdb/`, `redshift/`) know which dialect the server speaks, how it reads Parquet and how two loads are kept apart.
+How it does so is its own matter. Redshift and DuckDB share one way, a transaction of SQL statements (`sql/`). A warehouse
+without transactions does it otherwise and keeps the same promises. `connect.py` opens the one that a URL names.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, cast
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Protocol, Self
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.contract.report import Relation
-from ddb_assets.errors import DdbAssetsError, RetryableError
-from ddb_assets.warehouse.sql.statements import Statement, Table, count_each
+from ddb_assets.contract.report import Report
+from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.warehouse.results import Finding, Inspection, LoadResult, Recorded
+
+TOMBSTONE_RETENTION = timedelta(days=35)  # as far back as point-in-time recovery, and so a window, can reach
+
+DEFAULTS = WarehouseOptions()
 
 
-class WarehouseError(DdbAssetsError):
-    """The warehouse cannot be reached, is in use by another process, or its URL is wrong."""
-
-
-class InterruptedLoadError(WarehouseError, RetryableError):
-    """The connection was lost or another transaction conflicted. The load can be tried again; the ledger has its state."""
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True)
-class Keys:
-    """How the rows of a table are distributed and sorted, as the catalog says; nothing for DuckDB.
+class LoadOptions:
+    """How an export is loaded.
 
-    `style` is KEY, EVEN, ALL or AUTO, which may have a `distkey` too. `automatic`: Redshift may change the sort key.
+    `force` loads an export again although the ledger has it. `restart` first deletes all that is in the tables and in the
+    ledger of this table, as part of the load: a full export of the same DynamoDB table takes its place, whatever key or
+    masks the previous rows had. Columns are changed before that, so a type that would lose previous values is refused with
+    `restart` too. With `soft_delete` the rows of deleted items stay, marked. An export with more quarantined items than
+    `max_quarantined` is refused; with fewer, their rows are kept and marked. `tables` says how missing tables are created.
+    Deletes older than `tombstone_retention` before the window's end are forgotten, with `soft_delete` none.
+    `before_commit` is called at the end, when all checks have passed; an exception from it undoes the load.
     """
 
-    style: str = "AUTO"
-    distkey: str = ""
-    sortkey: tuple[str, ...] = ()
-    interleaved: bool = False
-    automatic: bool = False
+    force: bool = False
+    restart: bool = False
+    soft_delete: bool = False
+    max_quarantined: int = 0
+    tables: WarehouseOptions = DEFAULTS
+    tombstone_retention: timedelta = TOMBSTONE_RETENTION
+    before_commit: Callable[[], None] = _nothing
 
-    def __contains__(self, column: object) -> bool:
-        return column == self.distkey or column in self.sortkey
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The columns of a table as the catalog has them, in order.
-
-    `types` are those that a load can fill; `foreign` are the others, which somebody else has added, with their type as the
-    catalog names it. `encodings` has the compression by column, `defaults` the columns with a default.
-    """
-
-    types: Mapping[str, SqlType]
-    foreign: Mapping[str, str] = field(default_factory=dict)
-    encodings: Mapping[str, str] = field(default_factory=dict)
-    defaults: frozenset[str] = frozenset()
-
-
-NOTHING = Layout({})
+    @classmethod
+    def of(
+        cls, table: Table, *, force: bool = False, restart: bool = False, before_commit: Callable[[], None] = _nothing
+    ) -> "LoadOptions":
+        """Those of a table's contract, and what is asked of this load."""
+        return cls(
+            force=force,
+            restart=restart,
+            soft_delete=table.soft_delete,
+            max_quarantined=table.max_quarantined,
+            tables=table.warehouse,
+            before_commit=before_commit,
+        )
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What a name in a schema stands for: a table or a view, its owner, whether that is us, and a view's text."""
-
-    kind: Literal["table", "view"]
-    owner: str = ""
-    definition: str = ""
-    ours: bool = True
+PLAIN = LoadOptions()
 
 
 class Warehouse(Protocol):
-    """A connection to one database, held by one load at a time.
+    """A warehouse, open while it is entered as a context manager, and used by one load at a time.
 
-    Outside `transaction()` every statement commits by itself, as DDL that must not be in a transaction needs it.
+    A table is named by its root relation. Every method raises WarehouseError when the warehouse cannot answer.
     """
 
-    @property
-    def default_schema(self) -> str:
-        """The schema that tables go to when none is named."""
+    def __enter__(self) -> Self:
+        """Connects."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the connection."""
         ...
 
     @property
-    def session(self) -> str:
-        """A short name for staging tables and folders, unique among connections that could see the same ones."""
+    def schema(self) -> str:
+        """Where the tables are, to name them to people: a schema, or whatever has that place in this warehouse."""
         ...
 
-    def transaction(self, lock: Table | None = None) -> AbstractContextManager[None]:
-        """Commits when its block ends, rolls back when it raises.
+    def load(self, report: Report, options: LoadOptions = PLAIN) -> LoadResult:
+        """Applies an export to its tables, or does nothing when the ledger says that this is done.
 
-        Only one load at a time is within a transaction with the same `lock`, and sees what the one before committed. Raises
-        InterruptedLoadError, also from the block, when the whole transaction must be repeated.
+        A full export replaces older rows, an incremental one changes the rows it names. For every key the newest write is
+        kept, whatever the order of the loads. All of the export becomes valid at once, with its row in the ledger. Missing
+        tables and columns are created before. A load that is interrupted by a lost connection or by another load is tried
+        again a few times; the ledger prevents it from being applied twice.
+
+        Raises LoadError, with the tables as they were, for what `guards.py` refuses, for tables that are not this table's
+        own, and for numbers that do not add up.
         """
         ...
 
-    def execute(self, statement: Statement) -> None:
-        """Runs one statement."""
+    def inspect(self, report: Report) -> Inspection:
+        """Checks the tables of a loaded report by other means than the load does."""
         ...
 
-    def fetch(self, statement: Statement) -> list[tuple[object, ...]]:
-        """Runs one query and returns its rows."""
-        ...
+    def recorded(self, root: str, *, counted: bool = False) -> Recorded:
+        """What the ledger knows of a table, and with `counted` how its tables differ from that, as of one moment.
 
-    def has_schema(self, schema: str) -> bool:
-        """Whether there is a schema of this name, whatever we may do in it."""
-        ...
-
-    def tables(self, schema: str, prefix: str) -> list[str]:
-        """The names of the schema's tables that begin like this."""
-        ...
-
-    def standing(self, name: Table) -> Standing | None:
-        """What the name stands for, even if we may not read it; None if it is free."""
-        ...
-
-    def layouts(self, schema: str, names: Collection[str]) -> dict[str, Layout]:
-        """The columns of the tables with these names; only of those that exist."""
-        ...
-
-    def layout(self, table: Table) -> Layout:
-        """The table's columns, none when there is no such table."""
-        ...
-
-    def catalog(self, table: Table) -> dict[str, SqlType]:
-        """Those of its columns that a load can fill, in order."""
-        ...
-
-    def keys(self, table: Table) -> Keys:
-        """How the table is distributed and sorted."""
-        ...
-
-    def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:
-        """The views that are bound to a column, with their owners: as long as they exist it cannot be changed."""
-        ...
-
-    def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
-        """Whether there is a view of this name that shows just these columns."""
-        ...
-
-    def analyze(self, table: Table) -> None:
-        """Updates the planner's statistics of a table, if the warehouse needs that and enough has changed."""
-        ...
-
-    def leftovers(self, relations: Sequence[Relation]) -> list[str]:
-        """What loading the relations has left behind; nothing when all went well."""
-        ...
-
-    def copy(self, relation: Relation, stage: Table) -> int | None:
-        """Fills a staging table, created by `ddl.create_stage`, with every part of the relation.
-
-        Returns the query's number in the warehouse, if there is one. Raises LoadError when a part is
-        missing, broken, or its columns are not those of the relation in name, order and type.
+        Nothing is changed; without a ledger there are no loads.
         """
         ...
 
+    def columns(self, relations: Collection[str]) -> dict[str, Mapping[str, SqlType]]:
+        """The columns of the tables of these relations that loads can fill, in order; only of tables that exist."""
+        ...
 
-def number(warehouse: Warehouse, statement: Statement) -> int:
-    """The one number that a query returns."""
-    return cast("int", warehouse.fetch(statement)[0][0])
+    def rows(self, relations: Collection[str]) -> dict[str, int]:
+        """How many rows the tables of these relations have."""
+        ...
 
+    def query(self, text: str) -> list[tuple[object, ...]]:
+        """The answer to a query as a person would write it."""
+        ...
 
-def counted(warehouse: Warehouse, tables: Sequence[Table]) -> dict[str, int]:
-    """How many rows each table has, by its name."""
-    found = cast("list[tuple[int, int]]", warehouse.fetch(count_each(tables)) if tables else [])
-    return {tables[place].name: rows for place, rows in found}
+    def self_test(self, storage: Storage, folder: str) -> Iterator[Finding]:
+        """Tries whether this warehouse does what loads assume, and removes everything that this creates.
 
-
-class LoadError(DdbAssetsError):
-    """A load was refused or its numbers do not add up; nothing of it is in the warehouse."""
+        `folder` is for files that the warehouse can read by way of `storage`.
+        """
+        ...

@@ -5,7 +5,7 @@ from typing import cast
 
 from ddb_assets.contract.report import Report
 from ddb_assets.microseconds import from_micros, to_micros
-from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.errors import LoadError
 
 
 def start(report: Report) -> int:

@@ -12,10 +12,6 @@ from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import PATIENCE, open_warehouse
-from ddb_assets.warehouse.protocol import Warehouse, number
-from ddb_assets.warehouse.sql.ledger import loads, newest_rows
-from ddb_assets.warehouse.sql.statements import Table as SqlTable
-from ddb_assets.warehouse.sql.statements import count
 from ddb_assets.windows.chain import Baseline, NoBaselineError, baseline_assets
 from ddb_assets.windows.coverage import Coverage
 
@@ -48,37 +44,16 @@ def ask(
 ) -> Loaded:
     """Asks the warehouse, as of one moment. Raises NoBaselineError, WarehouseError when it cannot be asked."""
     label = f"ddb_assets {table.name} ledger"
-    with (
-        open_warehouse(target.address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse,
-        warehouse.transaction(),
-    ):
-        rows = loads(warehouse, warehouse.default_schema, table.name)
-        full = [row for row in rows if row.export_type == "FULL_EXPORT" and row.export_time]
-        if not full:
-            raise NoBaselineError(
-                f"{table.name} has no baseline yet: the warehouse has none, even if one was loaded before; materialize "
-                f"{baseline_assets(table)}, then its windows"
-            )
-        differing = _differing(warehouse, table) if counted else {}
-    newest = max(full, key=lambda row: (_time(row.export_time), row.sequence))
-    baseline = Baseline(_time(newest.export_time), newest.export_id, newest.table_arn, newest.table_id)
-    windows = [(row.from_time, row.to_time) for row in rows if row.table_id == newest.table_id]
+    with open_warehouse(target.address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse:
+        known = warehouse.recorded(table.name, counted=counted)
+    if known.baseline is None:
+        raise NoBaselineError(
+            f"{table.name} has no baseline yet: the warehouse has none, even if one was loaded before; materialize "
+            f"{baseline_assets(table)}, then its windows"
+        )
+    time, newest = known.baseline
+    baseline = Baseline(time, newest.export_id, newest.table_arn, newest.table_id)
+    windows = [(load.from_time, load.to_time) for load in known.loads if load.table_id == newest.table_id]
     spans = [(start, end) for start, end in windows if start and end]
-    return Loaded(baseline, Coverage.of(baseline.time, spans), frozenset(row.export_id for row in rows), differing)
-
-
-def _differing(warehouse: Warehouse, table: Table) -> dict[str, tuple[int, int | None]]:
-    recorded = newest_rows(warehouse, warehouse.default_schema, table.name)
-    found: dict[str, tuple[int, int | None]] = {}
-    for name, then in (recorded or {table.name: 0}).items():
-        place = SqlTable(warehouse.default_schema, name)
-        now = number(warehouse, count(place)) if warehouse.catalog(place) else None
-        if now is None or (recorded and now != then):
-            found[name] = (then, now)
-    return found
-
-
-def _time(time: datetime | None) -> datetime:
-    if time is None:
-        raise NoBaselineError("the ledger's baseline has no time: load it again")
-    return time
+    exports = frozenset(load.export_id for load in known.loads)
+    return Loaded(baseline, Coverage.of(baseline.time, spans), exports, known.differing)

@@ -9,13 +9,12 @@ from functools import partial
 
 import dagster as dg
 
-from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import Table
 from ddb_assets.exports.facts import upstream_export
 from ddb_assets.flatten.checks import check_results, check_specs
 from ddb_assets.flatten.facts import flattened_facts
 from ddb_assets.flatten.flatten import flatten
-from ddb_assets.flatten.names import relations
+from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
@@ -79,14 +78,11 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             flattened = flatten(
                 storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress
             )
-            report = flattened.report
-            made = {relation.path: relation for relation in report.relations}
-            for path, spec in specs.items():
-                relation = made.get(path) or Relation(name=named[path], path=path, columns=())
+            for path, relation in reported(table, flattened.report).items():
                 yield dg.MaterializeResult(
-                    asset_key=spec.key,
+                    asset_key=specs[path].key,
                     metadata=of_window(flattened_facts(flattened, relation, out), relation.rows),
-                    check_results=[] if path else list(check_results(flattened, table, spec.key)),
+                    check_results=[] if path else list(check_results(flattened, table, specs[path].key)),
                 )
 
         yield from each_window(context, made, checks)

@@ -36,7 +36,7 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.warehouse.protocol import WarehouseError
+from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.windows.automation import IN_PROCESS
 from ddb_assets.windows.chain import (
     UNFINISHED,

@@ -1,7 +1,7 @@
 """`warehouse/<table>` and `warehouse/<table>__<list>`: the tables that people query, brought forward window by window.
 
 They start from `warehouse_baseline/<table>` (`assets.py`). All relations of a window are loaded in one transaction, so
-they are one step. How is `load.py`'s matter.
+they are one step. How is the warehouse's matter (`warehouse/protocol.py`).
 """
 
 from collections.abc import Iterator
@@ -13,16 +13,15 @@ import dagster as dg
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.table import Table
 from ddb_assets.exports.facts import lag
-from ddb_assets.flatten.names import relations
+from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.output import read_report
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.pools import warehouse_pool
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import LoadConfig, Loaded, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
-from ddb_assets.warehouse.facts import load_facts, of_table, warehouse_kind
+from ddb_assets.warehouse.url import warehouse_kind, warehouse_pool
 from ddb_assets.windows.automation import AS_PARQUET_PASSES
 from ddb_assets.windows.chain import needed_facts
 from ddb_assets.windows.facts import of_window, standing
@@ -80,13 +79,11 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
                 return
             report = read_report(storage, str(facts[metadata.FOLDER].value))
             done = loaded(context, table, report, aws=aws, warehouse=warehouse, force=config.force, window=key)
-            made = {relation.path: relation for relation in report.relations}
-            for path, spec in specs.items():
-                relation = made.get(path) or Relation(name=named[path], path=path, columns=())
+            for path, relation in reported(table, report).items():
                 yield dg.MaterializeResult(
-                    asset_key=spec.key,
+                    asset_key=specs[path].key,
                     metadata=_facts(report, done, relation, soft_delete=table.soft_delete),
-                    check_results=[] if path else check_results(done.result, done.seen, relation.name, spec.key),
+                    check_results=[] if path else check_results(done.result, done.seen, relation.name, specs[path].key),
                 )
 
         yield from each_window(context, made, checks)
@@ -95,8 +92,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
 
 
 def _facts(report: Report, done: Loaded, relation: Relation, *, soft_delete: bool) -> metadata.Metadata:
-    facts = load_facts(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=soft_delete)
+    facts = done.facts(relation, soft_delete=soft_delete)
     if report.to_time and not relation.path:
         facts |= lag(report.to_time, datetime.now(UTC))
-    facts = of_table(facts, done.columns.get(relation.name, {}))
     return of_window(facts, done.result.rows.get(relation.name, 0))

@@ -19,10 +19,10 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.flatten.parts import write_part
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
-from ddb_assets.warehouse.sql.load import load
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.places import s3_client, s3_server
 from ddb_assets_tests.warehouse.exports import BASE, DELETED, EXTRA, INDEX, KEY, LINE, NOTE, VERSION, at, relation
 from ddb_assets_tests.warehouse.exports import report as reported
@@ -114,7 +114,7 @@ def lines(numbers: range, version: int) -> Iterator[pl.DataFrame]:
         yield frame.with_columns(_ddb_index=pl.lit(0, pl.Int64), value="line of " + pl.col("order_id"))
 
 
-class Watched(RedshiftWarehouse):
+class Watched(RedshiftEngine):
     """Keeps the texts of its statements, without what is different in every session."""
 
     def __init__(self, settings: RedshiftSettings, storage: Storage) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from ddb_assets.aws.storage import BrokenOffError, Storage
 from ddb_assets.flatten.schema_store import HeldSchemas
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import InterruptedLoadError
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.errors import InterruptedLoadError
 from ddb_assets.warehouse.sql.staging import stage
-from ddb_assets.warehouse.sql.statements import Table
+from ddb_assets.warehouse.sql.statements import TableName
 from ddb_assets_tests.cases import copied
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.support.written_export import write_export
@@ -119,7 +119,7 @@ def test_spilled_texts_outlive_an_interruption_after_the_commit(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(DuckDBWarehouse, "analyze", interrupted)
+    monkeypatch.setattr(DuckDBEngine, "analyze", interrupted)
     call(*spilling, code=1)
     assert spilled(tmp_path / "w.duckdb").read_text() == "too long"
 
@@ -127,11 +127,11 @@ def test_spilled_texts_outlive_an_interruption_after_the_commit(
 @pytest.fixture
 def answer_lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The first load commits, and its connection is lost before the answer; the list is not empty from then on."""
-    transaction, release = DuckDBWarehouse.transaction, HeldSchemas.release
+    transaction, release = DuckDBEngine.transaction, HeldSchemas.release
     released, lost = list[str](), list[str]()
 
     @contextmanager
-    def losing(warehouse: DuckDBWarehouse, lock: Table | None = None) -> Iterator[None]:
+    def losing(warehouse: DuckDBEngine, lock: TableName | None = None) -> Iterator[None]:
         with transaction(warehouse, lock):
             yield
         if released and not lost:
@@ -142,9 +142,9 @@ def answer_lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         release(schemas)
         released.append("the schema")
 
-    monkeypatch.setattr(DuckDBWarehouse, "transaction", losing)
+    monkeypatch.setattr(DuckDBEngine, "transaction", losing)
     monkeypatch.setattr(HeldSchemas, "release", noted)
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
     return lost
 
 
@@ -166,7 +166,7 @@ def test_spilled_texts_outlive_a_second_attempt_that_fails(
             raise BrokenOffError("S3 does not answer")
         return stage(*arguments)
 
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.stage", broken_off)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.stage", broken_off)
     assert "S3 does not answer" in call(*spilling, "--force", code=1).stderr
     assert spilled(tmp_path / "w.duckdb").read_text() == "too long"
 

@@ -8,7 +8,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.sandbox import REAL_ACCOUNT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.settings import LAKE, STATE
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.cli.test_commands import call
@@ -34,9 +34,7 @@ def environment(redshift: RedshiftServer, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, value)
 
 
-def test_check_warehouse_fails_when_something_differs(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse
-) -> None:
+def test_check_warehouse_fails_when_something_differs(redshift: RedshiftServer, over_redshift: RedshiftEngine) -> None:
     bystanders(over_redshift)
     redshift.faults.deviations.add("milliseconds")
     warehouse = ("--warehouse", f"{redshift.url}?sslmode=disable")
@@ -53,7 +51,7 @@ def test_check_warehouse_fails_when_something_differs(
 
 
 def test_a_local_export_is_loaded_through_the_staging_folder(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path
 ) -> None:
     source = write_export(Storage(), str(tmp_path / "bucket"))
     warehouse = ("--warehouse", f"{redshift.url}?sslmode=disable&staging=s3://staging/copy")

@@ -67,9 +67,8 @@ def test_a_redshift_runs_beside_it() -> None:
     script = (
         "import os\n"
         "from ddb_assets.warehouse.connect import open_warehouse\n"
-        "from ddb_assets.warehouse.sql import Statement\n"
         "with open_warehouse(os.environ['DDB_ASSETS_WAREHOUSE']) as warehouse:\n"
-        "    print(warehouse.fetch(Statement('SELECT 1')))\n"
+        "    print(warehouse.query('SELECT 1'))\n"
     )
     arguments = [*SANDBOX, "--items", "3", "--redshift", "--", sys.executable, "-c", script]
     own = {**os.environ, "DDB_ASSETS_REDSHIFT_PASSWORD": "production"}

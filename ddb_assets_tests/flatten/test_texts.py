@@ -19,12 +19,12 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.fast.columns import binary_texts, decimal_texts, number_texts
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets_tests.cases import CASES
 from ddb_assets_tests.flatten import texts as oracle
 from ddb_assets_tests.flatten.items import numbers
 from ddb_assets_tests.flatten.rebuild import rebuild
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.written_export import write_export
 
 STORAGE = Storage()
@@ -128,7 +128,7 @@ def test_texts_are_the_same_in_all_parts_and_by_both_paths(
 
 
 def test_a_number_key_is_found_again_although_its_column_became_text_after_the_first_parts() -> None:
-    with tempfile.TemporaryDirectory() as folder, DuckDBWarehouse(":memory:") as warehouse:
+    with tempfile.TemporaryDirectory() as folder, DuckDBEngine(":memory:") as warehouse:
         schemas = SchemaStore(STORAGE, f"{folder}/schemas")
         for name in ("full", "window"):
             export = read_export(STORAGE, str(CASES / "number_key_two_texts" / name))

@@ -15,16 +15,16 @@ from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.shared import VARBYTE
 from ddb_assets.sandbox.redshift.wire import ServerError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets_tests.model.world import Faults, ServerFault
 
 SCHEMA = "model"
 BUCKET = "model-staging"
 
 
-class FragileRedshift(RedshiftWarehouse):
+class FragileRedshift(RedshiftEngine):
     """A step before every statement, query, copy and commit, and one after every commit."""
 
     def __init__(self, server: RedshiftServer, faults: Faults) -> None:
@@ -39,12 +39,12 @@ class FragileRedshift(RedshiftWarehouse):
         self._faults.step()
         super().execute(statement)
 
-    def copy(self, relation: Relation, stage: Table) -> int | None:
+    def copy(self, relation: Relation, stage: TableName) -> int | None:
         self._faults.step()
         return super().copy(relation, stage)
 
     @contextmanager
-    def transaction(self, lock: Table | None = None) -> Iterator[None]:
+    def transaction(self, lock: TableName | None = None) -> Iterator[None]:
         with super().transaction(lock):
             yield
         self._faults.step()
@@ -74,7 +74,7 @@ class FragileRedshift(RedshiftWarehouse):
 
     def elsewhere(self, statement: Statement) -> None:
         """Runs a statement on a connection of its own, which commits."""
-        with RedshiftWarehouse(self.settings, storage=self._storage) as other:
+        with RedshiftEngine(self.settings, storage=self._storage) as other:
             other.execute(statement)
 
     def die(self) -> None:
@@ -88,7 +88,7 @@ class FragileRedshift(RedshiftWarehouse):
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
         """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
-        if not self.catalog(Table(SCHEMA, name)):
+        if not self.catalog(TableName(SCHEMA, name)):
             return []
         # a text of its own, as the driver keeps what it knows of a text's columns; it reads VARBYTE as text
         cursor = self._run(Statement(f"SELECT * FROM {SCHEMA}.{quoted(name)} -- {next(self._reads)}"))

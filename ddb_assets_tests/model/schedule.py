@@ -13,7 +13,7 @@ from ddb_assets.contract.policy import ColumnOptions
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.sandbox.exporter import Export
-from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.items import decoded
 from ddb_assets_tests.flatten.rebuild import by_value
 from ddb_assets_tests.flatten.texts import number_text, with_texts
@@ -204,7 +204,7 @@ class Player:
             result = self.world.run(export, force=False, again=step.again, crash=None)
             assert committed in (0, 1)
             assert not (committed and result.applied)
-        assert result.items == result.rows_in + result.quarantined + result.filtered
+        assert result.items == result.rows_in + result.quarantined
         assert result.rows_in == result.upserted + result.deleted + result.stale
 
     def _loads(self) -> int:
@@ -239,7 +239,7 @@ class Player:
         ledger = self.world.ledger()
         assert [row["sequence"] for row in ledger] == list(range(1, len(ledger) + 1))
         for row in ledger:
-            assert row["items"] == row["rows_in"] + row["quarantined"] + row["filtered"]
+            assert row["items"] == row["rows_in"] + row["quarantined"]
             assert row["rows_in"] == row["upserted"] + row["deleted"] + row["stale"]
         spans = {(row["from_time"] or row["export_time"], row["to_time"] or row["export_time"]) for row in ledger}
         assert self.world.versions_outside(spans) == []

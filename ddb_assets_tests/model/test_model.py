@@ -128,7 +128,7 @@ def test_whatever_goes_wrong_in_the_server_is_made_good(redshift_world: World, s
     player.check()
 
 
-def nothing(target: statements.Target, *_: Any, **__: Any) -> statements.Statement:
+def nothing(target: statements.LoadTarget, *_: Any, **__: Any) -> statements.Statement:
     return statements.Statement(f"DELETE FROM {target.stage} WHERE FALSE")
 
 

@@ -25,15 +25,16 @@ from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.exporter import Export, Exporter, Window
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql.ledger import PREFIX, LoadResult
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import DELETED_AT, STALE_SINCE, Statement
-from ddb_assets.warehouse.sql.statements import Table as SqlTable
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.ledger import PREFIX
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.flatten.rebuild import items_in
 from ddb_assets_tests.flatten.texts import number_text
 from ddb_assets_tests.model.bucket import FolderBucket
+from ddb_assets_tests.support.loading import load
 
 BUCKET = "model"
 KEY = KeySchema(partition_key="pk", sort_key="sk")
@@ -56,7 +57,7 @@ class ServerFault:
     number: int = 1
 
 
-class ModelWarehouse(Warehouse, Protocol):
+class ModelWarehouse(SqlEngine, Protocol):
     """A warehouse that crashes by steps and, where it has a server, has that misbehave; `hit` says whether it has."""
 
     hit: bool
@@ -118,7 +119,7 @@ class FragileStorage(Storage):
         super().delete(uris)
 
 
-class FragileWarehouse(DuckDBWarehouse):
+class FragileWarehouse(DuckDBEngine):
     """A step before every statement, query, copy and commit, and one after every commit. Its server has no faults."""
 
     hit = False
@@ -131,12 +132,12 @@ class FragileWarehouse(DuckDBWarehouse):
         self._faults.step()
         super().execute(statement)
 
-    def copy(self, relation: Relation, stage: SqlTable) -> None:
+    def copy(self, relation: Relation, stage: TableName) -> None:
         self._faults.step()
         super().copy(relation, stage)
 
     @contextlib.contextmanager
-    def transaction(self, lock: SqlTable | None = None) -> Iterator[None]:
+    def transaction(self, lock: TableName | None = None) -> Iterator[None]:
         with super().transaction(lock):
             yield
             self._faults.step()
@@ -164,7 +165,7 @@ class FragileWarehouse(DuckDBWarehouse):
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
         """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
-        if not self.catalog(SqlTable(self.default_schema, name)):
+        if not self.catalog(TableName(self.default_schema, name)):
             return []
         found = self.connection.execute(f'SELECT * FROM "{name}"')
         present = [column for column, *_ in found.description or ()]

@@ -14,7 +14,7 @@ from ddb_assets.contract.windows import Window
 from ddb_assets.definitions import build_defs
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
 from ddb_assets.windows.chain import ChainBrokenError
 from ddb_assets.windows.partitions import Event, Result, each_window, window_partitions, window_policy
 

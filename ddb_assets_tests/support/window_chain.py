@@ -28,9 +28,10 @@ from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.warehouse.sql import ledgers
-from ddb_assets.warehouse.sql.ledger import LoadResult, ledger, record
+from ddb_assets.warehouse.sql.ledger import ledger, record
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows.export_assets import VIEW
 from ddb_assets.windows.schedule import window_schedule
@@ -145,9 +146,9 @@ class Chain:
         ids: dict[str, Any] = {"table_arn": exports.arn, "table_id": exports.table_id, **said}
         told = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
         none: dict[str, Any] = dict.fromkeys(
-            ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "filtered", "extra_values"), 0
+            ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "extra_values"), 0
         )
-        with DuckDBWarehouse(warehouse_file()) as warehouse:
+        with DuckDBEngine(warehouse_file()) as warehouse:
             ledgers.provide(warehouse, "main", name)
             result = LoadResult(
                 applied=True,

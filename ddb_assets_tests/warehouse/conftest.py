@@ -8,26 +8,26 @@ import pytest
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD, RedshiftSettings
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.sandbox.redshift.serving import lake, redshift
 from ddb_assets_tests.warehouse.exports import Item, Source
 
 __all__ = ["lake", "redshift"]
 
-AnyWarehouse = DuckDBWarehouse | RedshiftWarehouse
+AnyEngine = DuckDBEngine | RedshiftEngine
 
 
 @pytest.fixture
-def duckdb() -> Iterator[DuckDBWarehouse]:
-    with DuckDBWarehouse(":memory:") as open_:
+def duckdb() -> Iterator[DuckDBEngine]:
+    with DuckDBEngine(":memory:") as open_:
         yield open_
 
 
 @pytest.fixture
-def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedshiftWarehouse]:
+def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedshiftEngine]:
     """The stand-in, over the driver, its parts brought to S3 for every COPY."""
     monkeypatch.setenv(PASSWORD, redshift.password)
     with to_redshift(redshift) as open_:
@@ -36,18 +36,18 @@ def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> 
     redshift.faults.clear()
 
 
-def to_redshift(server: RedshiftServer, schema: str = "public", user: str = "", more: str = "") -> RedshiftWarehouse:
+def to_redshift(server: RedshiftServer, schema: str = "public", user: str = "", more: str = "") -> RedshiftEngine:
     storage = Storage(server.storage.s3)
     storage.s3.create_bucket(Bucket="staging")
     url = server.url.replace(server.user, user or server.user)
     settings = RedshiftSettings.parse(f"{url}?sslmode=disable&staging=s3://staging/copy&schema={schema}{more}")
-    return RedshiftWarehouse(settings, storage=storage)
+    return RedshiftEngine(settings, storage=storage)
 
 
 @pytest.fixture(params=["duckdb", "over_redshift"])
-def warehouse(request: pytest.FixtureRequest) -> AnyWarehouse:
+def warehouse(request: pytest.FixtureRequest) -> AnyEngine:
     found = request.getfixturevalue(request.param)
-    assert isinstance(found, AnyWarehouse)
+    assert isinstance(found, AnyEngine)
     return found
 
 
@@ -56,21 +56,21 @@ def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "parquet")
 
 
-def wipe(warehouse: AnyWarehouse) -> None:
+def wipe(warehouse: AnyEngine) -> None:
     """Drops every table and view: as new, but faster than a new one, which would translate every statement again."""
-    if isinstance(warehouse, RedshiftWarehouse):
+    if isinstance(warehouse, RedshiftEngine):
         system = "('pg_catalog', 'information_schema', 'redshift')"
         for schema, view in select(
             warehouse, f"SELECT schemaname, viewname FROM pg_views WHERE schemaname NOT IN {system}"
         ):
-            warehouse.execute(Statement(f"DROP VIEW {Table(schema, view)}"))
+            warehouse.execute(Statement(f"DROP VIEW {TableName(schema, view)}"))
     for schema, table in tables(warehouse):
-        warehouse.execute(Statement(f"DROP TABLE {Table(schema, table)} CASCADE"))
+        warehouse.execute(Statement(f"DROP TABLE {TableName(schema, table)} CASCADE"))
 
 
-def tables(warehouse: AnyWarehouse) -> list[tuple[Any, ...]]:
+def tables(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
     """Schema and name of every table that is to stay."""
-    if isinstance(warehouse, DuckDBWarehouse):
+    if isinstance(warehouse, DuckDBEngine):
         return warehouse.connection.execute(
             "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"
         ).fetchall()
@@ -80,19 +80,19 @@ def tables(warehouse: AnyWarehouse) -> list[tuple[Any, ...]]:
     )
 
 
-def staging(warehouse: AnyWarehouse) -> list[tuple[Any, ...]]:
+def staging(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
     """Temporary tables that are there."""
-    if isinstance(warehouse, DuckDBWarehouse):
+    if isinstance(warehouse, DuckDBEngine):
         return warehouse.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
     return select(warehouse, "SELECT table_name FROM svv_redshift_columns WHERE LEFT(schema_name, 7) = 'pg_temp'")
 
 
-def select(warehouse: AnyWarehouse, sql: str) -> list[tuple[Any, ...]]:
+def select(warehouse: AnyEngine, sql: str) -> list[tuple[Any, ...]]:
     """The rows of a query that both understand."""
     return warehouse.fetch(Statement(sql))
 
 
-def read(warehouse: AnyWarehouse) -> dict[str, Item]:
+def read(warehouse: AnyEngine) -> dict[str, Item]:
     """Key to item, put together from the root and the child table; fails on double rows, orphans and gaps in lists."""
     rows = select(warehouse, 'SELECT order_id, note FROM "orders"')
     lines = select(warehouse, 'SELECT order_id, _ddb_index, "value" FROM "orders__lines" ORDER BY order_id, _ddb_index')

@@ -69,7 +69,7 @@ def report(
 ) -> Report:
     root = relations[0]
     name = export_id or (f"full-{export_time}" if export_time else f"window-{window}")
-    counts = {"quarantined": 0, "filtered": 0, "extra_values": 0, "items_in_manifest": root.rows} | numbers
+    counts = {"quarantined": 0, "extra_values": 0, "items_in_manifest": root.rows} | numbers
     return Report(
         table="Orders",
         name="orders",

@@ -10,13 +10,13 @@ from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.flatten.output import REPORT
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.pools import warehouse_pool
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.assets import warehouse_assets
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets.warehouse.url import warehouse_pool
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
 from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.warehouse.conftest import select
@@ -60,7 +60,7 @@ class World:
 
 @pytest.fixture
 def world(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, lake: Place, monkeypatch: pytest.MonkeyPatch
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, lake: Place, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.setenv(f"AWS_{name}", "x")
@@ -84,7 +84,7 @@ PASSED = dict.fromkeys(("ledger_explains_rows", "rows_as_in_ledger", "keys_uniqu
 
 
 def test_a_baseline_and_a_window_say_what_they_loaded_and_how(
-    world: World, over_redshift: RedshiftWarehouse, source: Source
+    world: World, over_redshift: RedshiftEngine, source: Source
 ) -> None:
     source.put(-9, "a", "first", "x", "y")
     source.put(-8, "b", "gone")
@@ -114,7 +114,7 @@ def test_a_baseline_and_a_window_say_what_they_loaded_and_how(
 
 
 def test_what_could_not_be_read_is_refused_unless_the_contract_allows_it(
-    world: World, over_redshift: RedshiftWarehouse, source: Source
+    world: World, over_redshift: RedshiftEngine, source: Source
 ) -> None:
     source.put(-9, "a", "first")
     source.put(-8, "b", "first")
@@ -154,7 +154,7 @@ def test_a_replaced_table_has_the_same_checks(world: World, source: Source) -> N
 
 
 def test_rows_that_others_change_and_keys_that_are_there_twice_are_found(
-    world: World, over_redshift: RedshiftWarehouse, source: Source
+    world: World, over_redshift: RedshiftEngine, source: Source
 ) -> None:
     """The window brings nothing of key `old`, so only a look at the whole table finds that it is there twice."""
     source.put(-9, "old", "first", "x")
@@ -175,7 +175,7 @@ def test_rows_that_others_change_and_keys_that_are_there_twice_are_found(
     assert found.description == "`orders`: 2 then, 4 now"
 
 
-def test_what_a_load_leaves_behind_is_found(world: World, over_redshift: RedshiftWarehouse, source: Source) -> None:
+def test_what_a_load_leaves_behind_is_found(world: World, over_redshift: RedshiftEngine, source: Source) -> None:
     source.put(1, "a", "first", "x")
     made = source.full(5)
     over_redshift.execute(Statement(f'CREATE TEMP TABLE "_ddb_stage_{over_redshift.session}_0" (a BIGINT)'))

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 import pytest
 
 from ddb_assets.contract.table import WarehouseOptions
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.inspection import inspect
-from ddb_assets.warehouse.sql.load import load
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import Source
 
 
 @contextmanager
-def at_most(budget: int, warehouse: RedshiftWarehouse) -> Iterator[None]:
+def at_most(budget: int, warehouse: RedshiftEngine) -> Iterator[None]:
     """Within the block no more statements are sent."""
     sent: list[str] = []
     run = warehouse._run
@@ -30,7 +30,7 @@ def at_most(budget: int, warehouse: RedshiftWarehouse) -> Iterator[None]:
 
 
 def test_a_load_of_two_tables_that_are_there_takes_so_many_statements(
-    over_redshift: RedshiftWarehouse, source: Source
+    over_redshift: RedshiftEngine, source: Source
 ) -> None:
     source.put(1, "a", "x", "l")
     load(over_redshift, source.full(10))
@@ -44,6 +44,6 @@ def test_a_load_of_two_tables_that_are_there_takes_so_many_statements(
     with at_most(7, over_redshift):
         inspect(over_redshift, "public", source.full(20))
     options = WarehouseOptions(views="people")
-    load(over_redshift, source.window(20, 30), options=options)
+    load(over_redshift, source.window(20, 30), tables=options)
     with at_most(62, over_redshift):  # three more for the schema, two for each view
-        load(over_redshift, source.window(30, 40), options=options)
+        load(over_redshift, source.window(30, 40), tables=options)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ddb_assets.contract.report import Relation, Report
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.conftest import read
 from ddb_assets_tests.warehouse.exports import Item, Source
 
@@ -22,7 +22,7 @@ class Crash(BaseException):
     """Not an Exception: nothing may catch it and go on."""
 
 
-class Dying(DuckDBWarehouse):
+class Dying(DuckDBEngine):
     """Calls `die` before its n-th step: a statement, a query, a copy, the commit, or what comes after the commit."""
 
     def __init__(self, path: str | Path, last: int, die: Callable[[], None]) -> None:
@@ -39,12 +39,12 @@ class Dying(DuckDBWarehouse):
         self._step(statement.text)
         super().execute(statement)
 
-    def copy(self, relation: Relation, stage: Table) -> None:
+    def copy(self, relation: Relation, stage: TableName) -> None:
         self._step("copy")
         super().copy(relation, stage)
 
     @contextmanager
-    def transaction(self, lock: Table | None = None) -> Iterator[None]:
+    def transaction(self, lock: TableName | None = None) -> Iterator[None]:
         with super().transaction(lock):
             yield
             self._step("commit")
@@ -79,7 +79,7 @@ def steps_of(path: Path, export: Report) -> list[str]:
 def test_a_crash_at_any_step_leaves_the_old_or_the_new(tmp_path: Path, number: int) -> None:
     _, exports, states = world(tmp_path / "parquet")
     old_file, file = tmp_path / "old.duckdb", tmp_path / "crashed.duckdb"
-    with DuckDBWarehouse(old_file) as warehouse:
+    with DuckDBEngine(old_file) as warehouse:
         for export in exports[:number]:
             load(warehouse, export)
     shutil.copyfile(old_file, trial := tmp_path / "trial.duckdb")
@@ -90,7 +90,7 @@ def test_a_crash_at_any_step_leaves_the_old_or_the_new(tmp_path: Path, number: i
         shutil.copyfile(old_file, file)
         with pytest.raises(Crash), Dying(file, last, crash) as warehouse:
             load(warehouse, exports[number])
-        with DuckDBWarehouse(file) as warehouse:
+        with DuckDBEngine(file) as warehouse:
             if last == len(steps):
                 assert read(warehouse) == states[number]
             elif number:
@@ -105,7 +105,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.load import load
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.test_crash import Dying
 
 def die():
@@ -121,7 +121,7 @@ def test_a_process_that_is_killed_leaves_a_file_that_opens(tmp_path: Path) -> No
     """The process really dies, so DuckDB's write-ahead log is what brings the old tables back."""
     _, exports, states = world(tmp_path / "parquet")
     file, report = tmp_path / "killed.duckdb", tmp_path / "report.json"
-    with DuckDBWarehouse(file) as warehouse:
+    with DuckDBEngine(file) as warehouse:
         load(warehouse, exports[0])
     shutil.copyfile(file, trial := tmp_path / "trial.duckdb")
     steps = steps_of(trial, exports[1])
@@ -132,8 +132,8 @@ def test_a_process_that_is_killed_leaves_a_file_that_opens(tmp_path: Path) -> No
             [sys.executable, "-c", KILLED, str(file), str(report), str(last)], check=False, env=os.environ, timeout=60
         )
         assert done.returncode == -9
-        with DuckDBWarehouse(file) as warehouse:
+        with DuckDBEngine(file) as warehouse:
             assert read(warehouse) == states[0]
-    with DuckDBWarehouse(file) as warehouse:
+    with DuckDBEngine(file) as warehouse:
         load(warehouse, exports[1])
         assert read(warehouse) == states[1]

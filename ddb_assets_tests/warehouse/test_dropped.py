@@ -2,15 +2,15 @@
 
 import pytest
 
-from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.ledger import loads, newest_rows
-from ddb_assets.warehouse.sql.load import load
 from ddb_assets.warehouse.sql.statements import Statement
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select
 from ddb_assets_tests.warehouse.exports import Item, Source
 
 
-def filled(warehouse: AnyWarehouse, source: Source) -> None:
+def filled(warehouse: AnyEngine, source: Source) -> None:
     """`a` and `b` since the baseline, of which the window deletes `b`."""
     source.put(1, "a", "first", "x")
     source.put(2, "b", "second", "y")
@@ -30,7 +30,7 @@ def filled(warehouse: AnyWarehouse, source: Source) -> None:
     ],
 )
 def test_what_was_dropped_is_missed_until_a_newer_full_export_brings_it_back(
-    warehouse: AnyWarehouse, source: Source, statement: str, gone: str
+    warehouse: AnyEngine, source: Source, statement: str, gone: str
 ) -> None:
     filled(warehouse, source)
     warehouse.execute(Statement(statement))
@@ -52,7 +52,7 @@ def test_what_was_dropped_is_missed_until_a_newer_full_export_brings_it_back(
 
 
 def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(
-    warehouse: AnyWarehouse, source: Source
+    warehouse: AnyEngine, source: Source
 ) -> None:
     filled(warehouse, source)
     warehouse.execute(Statement("ALTER TABLE orders__lines DROP COLUMN _ddb_version"))
@@ -65,7 +65,7 @@ def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(
     assert read(warehouse) == {key: item for key, (_, item) in source.state(30).items()}
 
 
-def test_a_column_that_only_this_export_has_is_made(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_column_that_only_this_export_has_is_made(warehouse: AnyEngine, source: Source) -> None:
     filled(warehouse, source)
     warehouse.execute(Statement("UPDATE _ddb_loads__orders SET relation_columns = NULL"))  # a ledger of former times
     warehouse.execute(Statement("ALTER TABLE orders DROP COLUMN note"))
@@ -73,7 +73,7 @@ def test_a_column_that_only_this_export_has_is_made(warehouse: AnyWarehouse, sou
     assert select(warehouse, "SELECT COUNT(note) FROM orders") == [(0,)]
 
 
-def test_the_ledger_tells_every_load_and_makes_nothing_to_do_so(warehouse: AnyWarehouse, source: Source) -> None:
+def test_the_ledger_tells_every_load_and_makes_nothing_to_do_so(warehouse: AnyEngine, source: Source) -> None:
     schema = warehouse.default_schema
     assert loads(warehouse, schema, "orders") == []
     filled(warehouse, source)

@@ -12,11 +12,11 @@ import pytest
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.duckdb.dialect import to_duckdb
-from ddb_assets.warehouse.protocol import LoadError, WarehouseError
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.places import s3_server
 from ddb_assets_tests.warehouse.conftest import read
 from ddb_assets_tests.warehouse.exports import (
@@ -36,10 +36,10 @@ from ddb_assets_tests.warehouse.exports import (
 def test_a_url_names_a_file(tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     source.put(1, "a", "x", "y")
     with open_warehouse(f"duckdb:///{tmp_path}/new folder/wh.duckdb") as warehouse:
-        load(warehouse, source.full(10))
+        warehouse.load(source.full(10))
     monkeypatch.chdir(tmp_path)
     with open_warehouse("duckdb:///new folder/wh.duckdb") as warehouse:
-        assert read(warehouse) == {"a": Item("x", ("y",))}
+        assert warehouse.rows(["orders", "orders__lines"]) == {"orders": 1, "orders__lines": 1}
 
 
 @pytest.mark.parametrize("url", ["postgres://user:geheim@host/db", "duckdb:///", "wh.duckdb", ""])
@@ -51,7 +51,7 @@ def test_another_url_is_refused_without_its_secrets(url: str) -> None:
 
 def test_a_schema_named_like_the_file_is_no_matter(tmp_path: Path, source: Source) -> None:
     source.put(1, "a", "x")
-    with DuckDBWarehouse(tmp_path / "sales.duckdb") as warehouse:
+    with DuckDBEngine(tmp_path / "sales.duckdb") as warehouse:
         assert load(warehouse, source.full(10), schema="sales").table_rows["orders"] == 1
 
 
@@ -59,13 +59,13 @@ def test_statements_are_translated_once_whatever_the_connection(source: Source) 
     source.put(1, "a", "x", "y")
     export, misses = source.full(10), list[int]()
     for _ in range(2):
-        with DuckDBWarehouse(":memory:") as warehouse:
+        with DuckDBEngine(":memory:") as warehouse:
             load(warehouse, export)
         misses.append(to_duckdb.cache_info().misses)
     assert misses[0] == misses[1]
 
 
-def test_bytes_of_texts_and_of_bytes_are_counted(duckdb: DuckDBWarehouse) -> None:
+def test_bytes_of_texts_and_of_bytes_are_counted(duckdb: DuckDBEngine) -> None:
     duckdb.connection.execute("CREATE TABLE v AS SELECT 'é' AS t, '\\x00\\xFFA'::BLOB AS b, NULL::VARCHAR AS n")
     assert duckdb.fetch(Statement("SELECT OCTET_LENGTH(t), OCTET_LENGTH(b), OCTET_LENGTH(n) FROM v")) == [(2, 3, None)]
 
@@ -103,7 +103,7 @@ def test_a_warehouse_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
 
 def test_a_column_that_somebody_added_is_left_alone(tmp_path: Path, source: Source) -> None:
     source.put(1, "a", "x")
-    with DuckDBWarehouse(tmp_path / "w.duckdb") as warehouse:
+    with DuckDBEngine(tmp_path / "w.duckdb") as warehouse:
         load(warehouse, source.full(10))
         warehouse.connection.execute("ALTER TABLE orders ADD COLUMN rank INTEGER")
         assert load(warehouse, source.full(20)).applied
@@ -111,7 +111,7 @@ def test_a_column_that_somebody_added_is_left_alone(tmp_path: Path, source: Sour
 
 def test_what_duckdb_refuses_is_said_in_one_line(tmp_path: Path) -> None:
     """The statement that fails is ours, so its text is no help."""
-    with DuckDBWarehouse(tmp_path / "w.duckdb") as warehouse:
+    with DuckDBEngine(tmp_path / "w.duckdb") as warehouse:
         warehouse.connection.execute("CREATE VIEW orders AS SELECT 1::BIGINT AS order_id")
         with pytest.raises(WarehouseError, match="DuckDB refuses a statement") as caught:
             warehouse.execute(Statement('INSERT INTO "main"."orders" VALUES (1)'))
@@ -129,10 +129,10 @@ def test_a_file_held_by_another_process_is_waited_for(tmp_path: Path, source: So
     try:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(WarehouseError, match=r"wh\.duckdb is in use, still after 0\.5 seconds"):
-            DuckDBWarehouse(file, timeout=0.5).__enter__()
+            DuckDBEngine(file, timeout=0.5).__enter__()
         release = threading.Timer(0.5, holder.stdin.close)
         release.start()
-        with DuckDBWarehouse(file, timeout=30) as warehouse:
+        with DuckDBEngine(file, timeout=30) as warehouse:
             assert load(warehouse, source.full(10)).applied
     finally:
         holder.kill()
@@ -143,7 +143,7 @@ def test_a_file_held_by_another_process_is_waited_for(tmp_path: Path, source: So
 def test_loads_of_one_process_take_turns(tmp_path: Path, source: Source) -> None:
     """Eight threads, four of them with the same export: each is applied once, none meets another's transaction."""
     file = tmp_path / "wh.duckdb"
-    with DuckDBWarehouse(file) as warehouse:
+    with DuckDBEngine(file) as warehouse:
         load(warehouse, source.full(0))
     for time in range(1, 40, 2):
         source.put(time, f"k{time % 6}", f"at {time}", *"xy"[: time % 3])
@@ -151,7 +151,7 @@ def test_loads_of_one_process_take_turns(tmp_path: Path, source: Source) -> None
     applied: list[bool] = []
 
     def run(export: Report) -> None:
-        with DuckDBWarehouse(file, timeout=60) as warehouse:
+        with DuckDBEngine(file, timeout=60) as warehouse:
             applied.append(load(warehouse, export).applied)
 
     threads = [threading.Thread(target=run, args=(export,)) for export in windows * 2]
@@ -160,18 +160,18 @@ def test_loads_of_one_process_take_turns(tmp_path: Path, source: Source) -> None
     for thread in threads:
         thread.join()
     assert sorted(applied) == [False] * 4 + [True] * 4
-    with DuckDBWarehouse(file) as warehouse:
+    with DuckDBEngine(file) as warehouse:
         assert read(warehouse) == {key: item for key, (_, item) in source.state(40).items()}
 
 
 def test_a_thread_that_waits_too_long_is_told(tmp_path: Path) -> None:
     with (
-        DuckDBWarehouse(tmp_path / "wh.duckdb"),
+        DuckDBEngine(tmp_path / "wh.duckdb"),
         pytest.raises(WarehouseError, match="another load in this process"),
-        DuckDBWarehouse(tmp_path / "." / "wh.duckdb", timeout=0.2),
+        DuckDBEngine(tmp_path / "." / "wh.duckdb", timeout=0.2),
     ):
         pass
-    with DuckDBWarehouse(tmp_path / "wh.duckdb", timeout=0.2):  # and it took nobody's turn
+    with DuckDBEngine(tmp_path / "wh.duckdb", timeout=0.2):  # and it took nobody's turn
         pass
 
 
@@ -181,7 +181,7 @@ def test_what_is_no_duckdb_file_is_said(tmp_path: Path) -> None:
     for _ in range(2):
         with (
             pytest.raises(WarehouseError, match=r"notes\.txt is no database of DuckDB"),
-            DuckDBWarehouse(file, timeout=1),
+            DuckDBEngine(file, timeout=1),
         ):
             pass
     assert file.read_text() == "hello " * 1000
@@ -190,14 +190,14 @@ def test_what_is_no_duckdb_file_is_said(tmp_path: Path) -> None:
 def test_a_wrong_memory_limit_is_said(tmp_path: Path) -> None:
     with (
         pytest.raises(WarehouseError, match="memory_limit 'lots' is none for DuckDB"),
-        DuckDBWarehouse(tmp_path / "wh.duckdb", memory_limit="lots"),
+        DuckDBEngine(tmp_path / "wh.duckdb", memory_limit="lots"),
     ):
         pass
 
 
 def test_a_closed_warehouse_says_so(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="use the warehouse in a with statement"):
-        _ = DuckDBWarehouse(tmp_path / "wh.duckdb").connection
+        _ = DuckDBEngine(tmp_path / "wh.duckdb").connection
 
 
 def test_parts_on_s3_are_loaded(source: Source) -> None:
@@ -214,19 +214,19 @@ def test_parts_on_s3_are_loaded(source: Source) -> None:
                 parts.append(part.model_copy(update={"uri": uri}))
             moved.append(one.model_copy(update={"parts": tuple(parts)}))
         on_s3 = made.model_copy(update={"relations": tuple(moved)})
-        with DuckDBWarehouse(":memory:", storage=Storage(client)) as warehouse:
+        with DuckDBEngine(":memory:", storage=Storage(client)) as warehouse:
             load(warehouse, on_s3)
             assert read(warehouse) == {"a": Item("x", ("y", "z"))}
         gone = on_s3.model_copy(update={"export_id": "other"})
         Storage(client).delete([on_s3.root.parts[0].uri])
         with (
-            DuckDBWarehouse(":memory:", storage=Storage(client)) as warehouse,
+            DuckDBEngine(":memory:", storage=Storage(client)) as warehouse,
             pytest.raises(Exception, match="there is no file s3://lake/parquet/orders"),
         ):
             load(warehouse, gone)
 
 
-def test_a_path_is_not_a_pattern(duckdb: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_a_path_is_not_a_pattern(duckdb: DuckDBEngine, tmp_path: Path) -> None:
     root = relation("orders", (KEY, VERSION, EXTRA))
     mine = write(tmp_path / "a*", root, [{"order_id": "mine", "_ddb_version": BASE_MICROS + 5}])
     write(tmp_path / "ab", root, [{"order_id": "not mine", "_ddb_version": BASE_MICROS + 5}])
@@ -234,7 +234,7 @@ def test_a_path_is_not_a_pattern(duckdb: DuckDBWarehouse, tmp_path: Path) -> Non
     assert duckdb.connection.execute("SELECT order_id FROM orders").fetchall() == [("mine",)]
 
 
-def test_what_is_no_parquet_is_said(duckdb: DuckDBWarehouse, source: Source) -> None:
+def test_what_is_no_parquet_is_said(duckdb: DuckDBEngine, source: Source) -> None:
     made = source.full(10)
     noise = b"x" * made.root.parts[0].bytes
     part = made.root.parts[0].model_copy(update={"md5": base64.b64encode(hashlib.md5(noise).digest()).decode()})

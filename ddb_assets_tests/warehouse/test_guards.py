@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, wipe
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, read, wipe
 from ddb_assets_tests.warehouse.exports import Item, Source
 from ddb_assets_tests.warehouse.test_windows import items
 
@@ -30,7 +30,7 @@ def short_life(source: Source) -> Source:
     return source
 
 
-def test_a_window_around_the_newest_baseline_is_refused(warehouse: AnyWarehouse, short_life: Source) -> None:
+def test_a_window_around_the_newest_baseline_is_refused(warehouse: AnyEngine, short_life: Source) -> None:
     around = short_life.window(10, 20)
     load(warehouse, short_life.full(15))
     with pytest.raises(LoadError, match=BEGINS_BEFORE):
@@ -41,14 +41,14 @@ def test_a_window_around_the_newest_baseline_is_refused(warehouse: AnyWarehouse,
     assert read(warehouse) == items(short_life, 20)
 
 
-def test_a_newer_baseline_lets_the_window_in(warehouse: AnyWarehouse, short_life: Source) -> None:
+def test_a_newer_baseline_lets_the_window_in(warehouse: AnyEngine, short_life: Source) -> None:
     load(warehouse, short_life.full(15))
     load(warehouse, short_life.full(20))
     assert load(warehouse, short_life.window(10, 20)).applied
     assert read(warehouse) == items(short_life, 20)
 
 
-def test_a_baseline_inside_a_loaded_window_is_refused(warehouse: AnyWarehouse, short_life: Source) -> None:
+def test_a_baseline_inside_a_loaded_window_is_refused(warehouse: AnyEngine, short_life: Source) -> None:
     inside = short_life.full(15)
     load(warehouse, short_life.full(10))
     load(warehouse, short_life.window(10, 20))
@@ -63,7 +63,7 @@ def test_a_baseline_inside_a_loaded_window_is_refused(warehouse: AnyWarehouse, s
 @pytest.mark.parametrize("time", [10, 20])
 @pytest.mark.parametrize("baseline_first", [True, False])
 def test_a_baseline_on_either_end_of_a_window_joins_it(
-    warehouse: AnyWarehouse, short_life: Source, time: int, baseline_first: bool
+    warehouse: AnyEngine, short_life: Source, time: int, baseline_first: bool
 ) -> None:
     load(warehouse, short_life.full(0))
     exports = [short_life.full(time), short_life.window(10, 20)]
@@ -75,7 +75,7 @@ def test_a_baseline_on_either_end_of_a_window_joins_it(
 
 @pytest.mark.parametrize("part", [(10, 15), (13, 15), (5, 15)])
 def test_a_window_that_ends_in_another_one_is_refused(
-    warehouse: AnyWarehouse, short_life: Source, part: tuple[int, int]
+    warehouse: AnyEngine, short_life: Source, part: tuple[int, int]
 ) -> None:
     """A cadence that was changed, or windows that somebody else made, in either order."""
     overlapping, whole, rest = short_life.window(*part), short_life.window(10, 20), short_life.window(15, 20)
@@ -93,9 +93,7 @@ def test_a_window_that_ends_in_another_one_is_refused(
     assert read(warehouse) == items(short_life, 20)
 
 
-def test_windows_of_a_table_that_was_dropped_do_not_bind_the_new_one(
-    warehouse: AnyWarehouse, short_life: Source
-) -> None:
+def test_windows_of_a_table_that_was_dropped_do_not_bind_the_new_one(warehouse: AnyEngine, short_life: Source) -> None:
     load(warehouse, short_life.full(10))
     load(warehouse, short_life.window(10, 20))
     new = "22222222-2222-3333-4444-555555555555"
@@ -107,7 +105,7 @@ NEW = "22222222-2222-3333-4444-555555555555"
 
 
 def test_the_end_of_a_window_of_the_table_that_was_dropped_does_not_bind_the_new_one(
-    warehouse: AnyWarehouse, short_life: Source
+    warehouse: AnyEngine, short_life: Source
 ) -> None:
     load(warehouse, short_life.full(10))
     load(warehouse, short_life.window(10, 20))
@@ -116,7 +114,7 @@ def test_the_end_of_a_window_of_the_table_that_was_dropped_does_not_bind_the_new
 
 
 def test_a_window_of_the_table_that_was_dropped_does_not_stand_in_for_one_of_the_new(
-    warehouse: AnyWarehouse, short_life: Source
+    warehouse: AnyEngine, short_life: Source
 ) -> None:
     """It begins where the new table's baseline is, and says nothing of what was deleted in the new table since."""
     load(warehouse, short_life.full(10))
@@ -140,7 +138,7 @@ spans = st.tuples(times, st.integers(1, END)).filter(lambda span: span[0] < span
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(writes, st.lists(spans, max_size=5))
 def test_what_is_not_refused_ends_in_the_state_of_the_source(
-    duckdb: DuckDBWarehouse, log: list[tuple[int, str, Item | None]], exports: list[tuple[int, int]]
+    duckdb: DuckDBEngine, log: list[tuple[int, str, Item | None]], exports: list[tuple[int, int]]
 ) -> None:
     """Baselines (spans of no length) and windows of any kind; a window from where each ends completes them."""
     with TemporaryDirectory() as folder:

@@ -7,11 +7,11 @@ import pytest
 
 from ddb_assets.contract.report import Hidden
 from ddb_assets.settings import MASK_SECRET
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.flattening import Flattening
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, select
 from ddb_assets_tests.warehouse.exports import Source
 
 MASKED = (Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")}),)
@@ -21,7 +21,7 @@ def hidden(report: Any, *paths: Hidden) -> Any:
     return report.model_copy(update={"hidden": paths})
 
 
-def notes(warehouse: AnyWarehouse) -> dict[Any, Any]:
+def notes(warehouse: AnyEngine) -> dict[Any, Any]:
     return dict(select(warehouse, 'SELECT order_id, note FROM "orders"'))
 
 
@@ -33,7 +33,7 @@ def twice(source: Source) -> Source:
     return source
 
 
-def test_old_values_are_hidden_with_the_first_load_that_hides_them(warehouse: AnyWarehouse, twice: Source) -> None:
+def test_old_values_are_hidden_with_the_first_load_that_hides_them(warehouse: AnyEngine, twice: Source) -> None:
     load(warehouse, twice.full(10))
     result = load(warehouse, hidden(twice.window(10, 30), *MASKED))
     assert notes(warehouse) == {"a": None, "b": "masked by now"}
@@ -44,13 +44,13 @@ def test_old_values_are_hidden_with_the_first_load_that_hides_them(warehouse: An
     assert notes(warehouse)["b"] == "masked by now"
 
 
-def test_another_mask_hides_those_of_the_former(warehouse: AnyWarehouse, twice: Source) -> None:
+def test_another_mask_hides_those_of_the_former(warehouse: AnyEngine, twice: Source) -> None:
     load(warehouse, hidden(twice.full(10), *MASKED))
     load(warehouse, hidden(twice.window(10, 30), MASKED[0].model_copy(update={"how": "hmac"})))
     assert notes(warehouse) == {"a": None, "b": "masked by now"}
 
 
-def test_an_export_that_shows_what_is_hidden_is_refused(warehouse: AnyWarehouse, twice: Source) -> None:
+def test_an_export_that_shows_what_is_hidden_is_refused(warehouse: AnyEngine, twice: Source) -> None:
     load(warehouse, hidden(twice.full(10), *MASKED))
     with pytest.raises(LoadError, match="note must not be seen"):
         load(warehouse, twice.window(10, 30))
@@ -58,7 +58,7 @@ def test_an_export_that_shows_what_is_hidden_is_refused(warehouse: AnyWarehouse,
 
 
 def test_a_mask_and_an_exclusion_said_later_from_items_to_rows(
-    duckdb: DuckDBWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    duckdb: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MASK_SECRET, "pepper")
     flattening = Flattening(tmp_path)

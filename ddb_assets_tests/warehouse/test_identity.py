@@ -8,23 +8,23 @@ import pytest
 
 from ddb_assets.contract.report import Column, Report
 from ddb_assets.flatten.schema_store import SchemaStoreError
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.flatten.test_identity import HMAC, SECRET, made
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, VERSION, at, relation, report, write
 
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Any:
-    with DuckDBWarehouse(":memory:") as warehouse:
+    with DuckDBEngine(":memory:") as warehouse:
         load(warehouse, made(tmp_path).report)
         yield warehouse
 
 
-def count(warehouse: DuckDBWarehouse) -> object:
+def count(warehouse: DuckDBEngine) -> object:
     return warehouse.fetch(Statement('SELECT COUNT(*) FROM "main"."orders"'))[0][0]
 
 
@@ -32,7 +32,7 @@ def count(warehouse: DuckDBWarehouse) -> object:
     "change", [{"key": "at"}, {"columns": {"id": {"mask": "sha256"}}}, {"store": "other"}], ids=str
 )
 def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
-    tmp_path: Path, loaded: DuckDBWarehouse, change: dict[str, Any]
+    tmp_path: Path, loaded: DuckDBEngine, change: dict[str, Any]
 ) -> None:
     other = made(tmp_path, export=1, restart=True, **change).report
     with pytest.raises(LoadError, match=r"does not go with the rows of 'orders'.*--restart"):
@@ -45,7 +45,7 @@ def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
 
 
 def test_a_column_of_another_kind_is_dropped_by_hand_before_a_table_starts_over(
-    warehouse: AnyWarehouse, tmp_path: Path
+    warehouse: AnyEngine, tmp_path: Path
 ) -> None:
     """A load never deletes values before it has the new ones, and the key of bytes cannot become its mask."""
     old: dict[str, tuple[str, object]] = {"order_id": ("VARBYTE(16)", b"a"), "flag": ("VARCHAR(16)", "yes")}
@@ -73,7 +73,7 @@ def keyed(folder: Path, time: int, values: dict[str, tuple[str, object]]) -> Rep
 
 
 def test_a_load_after_the_secret_was_rotated_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with DuckDBWarehouse(":memory:") as warehouse:
+    with DuckDBEngine(":memory:") as warehouse:
         monkeypatch.setenv(SECRET, "one")
         load(warehouse, made(tmp_path, columns=HMAC).report)
         monkeypatch.setenv(SECRET, "two")
@@ -87,7 +87,7 @@ def test_what_is_raised_before_the_commit_undoes_the_load(tmp_path: Path) -> Non
     def refused() -> None:
         raise SchemaStoreError("stored by another run")
 
-    with DuckDBWarehouse(":memory:") as warehouse:
+    with DuckDBEngine(":memory:") as warehouse:
         report = made(tmp_path).report
         with pytest.raises(SchemaStoreError):
             load(warehouse, report, before_commit=refused)
@@ -95,7 +95,7 @@ def test_what_is_raised_before_the_commit_undoes_the_load(tmp_path: Path) -> Non
         assert load(warehouse, report).applied
 
 
-def test_only_a_full_export_can_start_a_table_over(tmp_path: Path, loaded: DuckDBWarehouse) -> None:
+def test_only_a_full_export_can_start_a_table_over(tmp_path: Path, loaded: DuckDBEngine) -> None:
     window = made(tmp_path, export=1).report.model_copy(update={"export_type": "INCREMENTAL_EXPORT"})
     with pytest.raises(LoadError, match="can only be started over with a full export"):
         load(loaded, window, restart=True)

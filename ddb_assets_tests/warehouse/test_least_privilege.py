@@ -9,12 +9,12 @@ import pytest
 from ddb_assets.contract.report import Column, Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.protocol import LoadError, WarehouseError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.inspection import inspect
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.conftest import select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
@@ -33,7 +33,7 @@ USER, SECRET = "loader", "Loader1"
 
 
 @pytest.fixture
-def admin(over_redshift: RedshiftWarehouse) -> Iterator[RedshiftWarehouse]:
+def admin(over_redshift: RedshiftEngine) -> Iterator[RedshiftEngine]:
     """An administrator who has made the user and a schema that belongs to it, as docs/redshift.md says."""
     if not over_redshift.fetch(Statement("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = ?", (USER,))):
         over_redshift.execute(Statement(f"CREATE USER {USER} PASSWORD '{SECRET}'"))
@@ -47,8 +47,8 @@ def admin(over_redshift: RedshiftWarehouse) -> Iterator[RedshiftWarehouse]:
 
 @pytest.fixture
 def loader(
-    admin: RedshiftWarehouse, redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RedshiftWarehouse]:
+    admin: RedshiftEngine, redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RedshiftEngine]:
     monkeypatch.setenv(PASSWORD, SECRET)
     with to_redshift(redshift, "own", USER) as warehouse:
         yield warehouse
@@ -64,7 +64,7 @@ def numbered(folder: Path, time: int, kind: str, value: object, *, window: bool 
 
 
 def test_the_whole_chain_takes_a_schema_of_ones_own_and_no_more(
-    loader: RedshiftWarehouse, source: Source, tmp_path: Path
+    loader: RedshiftEngine, source: Source, tmp_path: Path
 ) -> None:
     """Baseline, windows, deletes, a new column, a key that gets another type, a longer text, views, a look afterwards."""
     options = WarehouseOptions(views="shown", sortkey=("order_id",))
@@ -73,25 +73,25 @@ def test_the_whole_chain_takes_a_schema_of_ones_own_and_no_more(
     source.put(11, "a", "second", "y")
     source.delete(12, "b")
     for export in (source.full(10), source.window(10, 20)):
-        assert load(loader, export, options=options).remarks == ()
+        assert load(loader, export, tables=options).remarks == ()
         assert inspect(loader, "own", export).twice == 0
     assert select(loader, "SELECT * FROM shown.orders") == [("a", "second")]
     wider = [KEY, Column(name="note", path=("note",), type="VARCHAR(200)"), Column(name="x", path=("x",), type="DATE")]
     row = {"order_id": "c", "note": "n" * 200, "_ddb_version": BASE_MICROS + 30}
     root = write(tmp_path / "wider", relation("orders", (*wider, VERSION, EXTRA)), [row])
-    load(loader, report([root], export_time=at(30)), options=options)
+    load(loader, report([root], export_time=at(30)), tables=options)
     assert select(loader, "SELECT note, x FROM shown.orders") == [("n" * 200, None)]
     sorted_by = WarehouseOptions(views="shown", sortkey=("n",))
-    load(loader, numbered(tmp_path, 5, "BIGINT", 5), options=sorted_by)
-    load(loader, numbered(tmp_path, 6, "DECIMAL(12,2)", Decimal("5.50"), window=True), options=sorted_by)
-    keys = loader.keys(Table("own", "numbers"))
+    load(loader, numbered(tmp_path, 5, "BIGINT", 5), tables=sorted_by)
+    load(loader, numbered(tmp_path, 6, "DECIMAL(12,2)", Decimal("5.50"), window=True), tables=sorted_by)
+    keys = loader.keys(TableName("own", "numbers"))
     assert (keys.style, keys.distkey, keys.sortkey) == ("KEY", "n", ("n",))
     assert select(loader, "SELECT n FROM shown.numbers ORDER BY n") == [(Decimal("5.00"),), (Decimal("5.50"),)]
     assert len(select(loader, "SELECT relation FROM own._ddb_loads")) == 5
 
 
 def test_a_view_of_all_ledgers_that_is_somebody_elses_is_not_tried_each_time(
-    admin: RedshiftWarehouse, loader: RedshiftWarehouse, redshift: RedshiftServer, source: Source
+    admin: RedshiftEngine, loader: RedshiftEngine, redshift: RedshiftServer, source: Source
 ) -> None:
     source.put(1, "a", "x")
     load(loader, source.full(5))
@@ -103,7 +103,7 @@ def test_a_view_of_all_ledgers_that_is_somebody_elses_is_not_tried_each_time(
 
 
 def test_a_schema_that_is_not_there_is_asked_of_the_administrator(
-    admin: RedshiftWarehouse, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
+    admin: RedshiftEngine, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.put(1, "a", "x")
     monkeypatch.setenv(PASSWORD, SECRET)
@@ -116,10 +116,10 @@ def test_a_schema_that_is_not_there_is_asked_of_the_administrator(
     ):
         load(warehouse, source.full(5))
     with pytest.raises(WarehouseError, match='CREATE SCHEMA "nowhere" AUTHORIZATION "loader"'):
-        load(loader_of(redshift), source.full(5), options=WarehouseOptions(views="nowhere"))
+        load(loader_of(redshift), source.full(5), tables=WarehouseOptions(views="nowhere"))
 
 
-def loader_of(redshift: RedshiftServer) -> RedshiftWarehouse:
+def loader_of(redshift: RedshiftServer) -> RedshiftEngine:
     return to_redshift(redshift, "own", USER)
 
 
@@ -137,7 +137,7 @@ def loader_of(redshift: RedshiftServer) -> RedshiftWarehouse:
     ],
 )
 def test_every_right_that_is_missing_is_named(
-    admin: RedshiftWarehouse,
+    admin: RedshiftEngine,
     redshift: RedshiftServer,
     source: Source,
     monkeypatch: pytest.MonkeyPatch,
@@ -156,7 +156,7 @@ def test_every_right_that_is_missing_is_named(
 
 
 def test_a_table_of_somebody_else_is_neither_read_nor_changed(
-    admin: RedshiftWarehouse, loader: RedshiftWarehouse, source: Source
+    admin: RedshiftEngine, loader: RedshiftEngine, source: Source
 ) -> None:
     """Its columns are hidden from us; that must not look as if there were none."""
     source.put(1, "a", "x")
@@ -171,7 +171,7 @@ def test_a_table_of_somebody_else_is_neither_read_nor_changed(
 
 
 def test_a_table_that_another_user_owns_cannot_get_columns(
-    admin: RedshiftWarehouse, loader: RedshiftWarehouse, source: Source, tmp_path: Path
+    admin: RedshiftEngine, loader: RedshiftEngine, source: Source, tmp_path: Path
 ) -> None:
     source.put(1, "a", "x")
     load(loader, source.full(5))

@@ -10,13 +10,13 @@ import pytest
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.places import s3_server
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, to_redshift
+from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -90,7 +90,7 @@ def test_loads_of_different_tables_never_conflict(
     for name in NAMES:
         loading(serializable, exported(tmp_path, name, 5, "a", "b"))()
     windows = {name: [exported(tmp_path, name, t, "b", f"k{t}", window=True) for t in (10, 20, 30)] for name in NAMES}
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", ())
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", ())
     serializable.faults.delay_statements(0.01)  # so that all of them are in their transactions together
     try:
         assert at_once(*(loading(serializable, *windows[name]) for name in NAMES)) == []
@@ -104,10 +104,10 @@ def test_loads_of_different_tables_never_conflict(
 
 
 def test_first_loads_at_once_make_one_schema(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever comes second to the schema, or to the view of all ledgers, goes on."""
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.05,) * 8)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.05,) * 8)
     over_redshift.execute(Statement("DROP SCHEMA IF EXISTS together CASCADE"))
     jobs = [loading(redshift, exported(tmp_path, name, 5, "a"), schema="together") for name in NAMES]
     try:
@@ -120,12 +120,12 @@ def test_first_loads_at_once_make_one_schema(
 
 def test_a_snapshot_older_than_the_lock_does_no_harm(
     redshift: RedshiftServer,
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     source: Source,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two loads of one window that only adds rows: the second would see neither them nor the first one's ledger row."""
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.05,) * 8)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.05,) * 8)
     load(over_redshift, source.full(5))
     source.put(11, "new", "x", "y")
     window = source.window(10, 20)
@@ -138,12 +138,12 @@ def test_a_snapshot_older_than_the_lock_does_no_harm(
 
 
 def test_loads_of_one_table_wait_for_each_other(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of them is tried again: the lock comes first, and what its last holder committed is seen."""
     load(over_redshift, exported(tmp_path, "alpha", 5, "a"))
     windows = [exported(tmp_path, "alpha", time, "a", f"k{time}", window=True) for time in (10, 20, 30)]
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", ())
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", ())
     redshift.faults.delay_statements(0.01)
     assert at_once(*(loading(redshift, window) for window in windows)) == []
     redshift.faults.clear()
@@ -151,7 +151,7 @@ def test_loads_of_one_table_wait_for_each_other(
     assert len(select(over_redshift, "SELECT order_id FROM alpha")) == 4
 
 
-def shared_again(warehouse: AnyWarehouse) -> None:
+def shared_again(warehouse: AnyEngine) -> None:
     """The ledger as former versions had it."""
     for text in (
         "DROP VIEW _ddb_loads",
@@ -161,7 +161,7 @@ def shared_again(warehouse: AnyWarehouse) -> None:
         warehouse.execute(Statement(text))
 
 
-def test_the_ledger_that_all_tables_shared_is_honoured(warehouse: AnyWarehouse, source: Source, tmp_path: Path) -> None:
+def test_the_ledger_that_all_tables_shared_is_honoured(warehouse: AnyEngine, source: Source, tmp_path: Path) -> None:
     """Its rows go to each table's ledger, and nothing is loaded twice."""
     source.put(1, "a", "first")
     source.put(11, "a", "second")
@@ -182,36 +182,36 @@ def test_the_ledger_that_all_tables_shared_is_honoured(warehouse: AnyWarehouse, 
 
 def test_two_loads_at_once_move_the_shared_ledger_once(
     redshift: RedshiftServer,
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     source: Source,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The second has seen it as well, and waits for the lock of the first."""
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.05,) * 8)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.05,) * 8)
     load(over_redshift, source.full(5))
     shared_again(over_redshift)
-    both, transaction = threading.Barrier(2), RedshiftWarehouse.transaction
+    both, transaction = threading.Barrier(2), RedshiftEngine.transaction
 
-    def together(warehouse: RedshiftWarehouse, lock: Table | None = None) -> AbstractContextManager[None]:
-        if lock == Table("public", "_ddb_loads"):
+    def together(warehouse: RedshiftEngine, lock: TableName | None = None) -> AbstractContextManager[None]:
+        if lock == TableName("public", "_ddb_loads"):
             both.wait(10)
         return transaction(warehouse, lock)
 
-    monkeypatch.setattr(RedshiftWarehouse, "transaction", together)
+    monkeypatch.setattr(RedshiftEngine, "transaction", together)
     assert at_once(*(loading(redshift, exported(tmp_path, name, 5, "k")) for name in NAMES[:2])) == []
     shown = select(over_redshift, "SELECT relation FROM _ddb_loads ORDER BY relation")
     assert shown == [("alpha",), ("beta",), ("orders",)]
 
 
-def test_a_table_that_is_no_ledger_is_not_taken_for_one(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_table_that_is_no_ledger_is_not_taken_for_one(warehouse: AnyEngine, source: Source) -> None:
     warehouse.execute(Statement("CREATE TABLE _ddb_loads (a VARCHAR(9))"))
     with pytest.raises(LoadError, match=r"_ddb_loads.* exists and is no ledger of loads: rename it"):
         load(warehouse, source.full(5))
     assert select(warehouse, "SELECT COUNT(*) FROM _ddb_loads") == [(0,)]
 
 
-def test_the_view_of_all_ledgers_bears_with_older_ones(warehouse: AnyWarehouse, source: Source, tmp_path: Path) -> None:
+def test_the_view_of_all_ledgers_bears_with_older_ones(warehouse: AnyEngine, source: Source, tmp_path: Path) -> None:
     """A ledger that has not all columns yet, as its table has not been loaded since they came."""
     source.put(1, "a", "x")
     load(warehouse, source.full(5))

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     EXTRA,
@@ -36,7 +36,7 @@ def named(folder: Path, name: str) -> Report:
 
 
 def test_a_table_named_like_the_list_of_another_changes_nothing(
-    warehouse: AnyWarehouse, source: Source, tmp_path: Path
+    warehouse: AnyEngine, source: Source, tmp_path: Path
 ) -> None:
     source.put(1, "a", "first", "x", "y")
     load(warehouse, source.full(3))
@@ -48,9 +48,7 @@ def test_a_table_named_like_the_list_of_another_changes_nothing(
     assert read(warehouse) == {"a": Item("first", ("x", "y")), "b": Item("second", ("z",))}
 
 
-def test_a_list_named_like_another_table_changes_nothing(
-    warehouse: AnyWarehouse, source: Source, tmp_path: Path
-) -> None:
+def test_a_list_named_like_another_table_changes_nothing(warehouse: AnyEngine, source: Source, tmp_path: Path) -> None:
     load(warehouse, named(tmp_path / "other", "orders__lines"))
     source.put(1, "a", "first", "x")
     with pytest.raises(LoadError, match=r"orders__lines.* is already a table of items"):
@@ -58,7 +56,7 @@ def test_a_list_named_like_another_table_changes_nothing(
     assert select(warehouse, "SELECT order_id, note FROM orders__lines") == [("z", "other")]
 
 
-def test_two_lists_of_one_name_are_told_apart(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_two_lists_of_one_name_are_told_apart(warehouse: AnyEngine, tmp_path: Path) -> None:
     def export(root: str, arn: str, place: int) -> Report:
         key = {"order_id": root, "_ddb_version": BASE_MICROS + 5}
         relations = [
@@ -78,7 +76,7 @@ def test_two_lists_of_one_name_are_told_apart(warehouse: AnyWarehouse, tmp_path:
 
 
 def test_a_first_load_that_failed_is_no_other_table(
-    warehouse: AnyWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+    warehouse: AnyEngine, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its tables are there, empty, and its ledger knows nothing."""
     source.put(1, "a", "first", "x")
@@ -94,7 +92,7 @@ def test_a_first_load_that_failed_is_no_other_table(
     assert load(warehouse, made).applied
 
 
-def test_a_table_of_somebody_else_is_left_alone(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_table_of_somebody_else_is_left_alone(warehouse: AnyEngine, source: Source) -> None:
     warehouse.execute(Statement("CREATE TABLE orders (order_id VARCHAR(64), _ddb_version BIGINT)"))
     source.put(1, "a", "first", "x")
     with pytest.raises(LoadError, match="orders"):

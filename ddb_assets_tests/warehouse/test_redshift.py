@@ -23,13 +23,15 @@ from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.protocol import LoadError, Warehouse, WarehouseError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD, RedshiftSettings
+from ddb_assets.warehouse.sql import inspection
+from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.ledger import newest_rows
-from ddb_assets.warehouse.sql.load import load
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows import loaded
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.support.written_export import write_export
 from ddb_assets_tests.warehouse.conftest import read, select, to_redshift
@@ -59,12 +61,12 @@ def exports(source: Source) -> tuple[Report, Report]:
 END = {"a": Item("second", ("z",))}
 
 
-def ledger(warehouse: RedshiftWarehouse) -> list[tuple[object, ...]]:
+def ledger(warehouse: RedshiftEngine) -> list[tuple[object, ...]]:
     return select(warehouse, "SELECT sequence, upserted, deleted FROM _ddb_loads ORDER BY sequence")
 
 
 def test_a_connection_lost_before_commit_is_made_up_for(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report]
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, exports: tuple[Report, Report]
 ) -> None:
     load(over_redshift, exports[0])
     redshift.faults.drop_before_commit()
@@ -73,7 +75,7 @@ def test_a_connection_lost_before_commit_is_made_up_for(
 
 
 def test_when_the_answer_to_commit_is_lost_the_ledger_decides(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report]
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, exports: tuple[Report, Report]
 ) -> None:
     load(over_redshift, exports[0])
     redshift.faults.drop_after_commit()
@@ -84,7 +86,7 @@ def test_when_the_answer_to_commit_is_lost_the_ledger_decides(
 
 @pytest.mark.parametrize("number", [3, 12, 25])
 def test_a_conflict_has_the_whole_transaction_done_again(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report], number: int
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, exports: tuple[Report, Report], number: int
 ) -> None:
     load(over_redshift, exports[0])
     redshift.faults.fail_statement(number, CONFLICT)
@@ -93,12 +95,12 @@ def test_a_conflict_has_the_whole_transaction_done_again(
 
 
 def test_conflicts_without_end_are_an_error(
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0, 0.0))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0, 0.0))
     for number in (1, 2, 3):
         redshift.faults.fail_statement(number, CONFLICT)
     with pytest.raises(WarehouseError, match="because of another transaction: 1023: Serializable isolation violation"):
@@ -106,7 +108,7 @@ def test_conflicts_without_end_are_an_error(
 
 
 def test_any_other_error_ends_the_load_at_once(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report]
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, exports: tuple[Report, Report]
 ) -> None:
     load(over_redshift, exports[0])
     before = read(over_redshift)
@@ -120,9 +122,9 @@ def test_any_other_error_ends_the_load_at_once(
 
 @pytest.mark.slow
 def test_a_connection_lost_anywhere_is_made_up_for(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0, 0.0))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0, 0.0))
     source.put(1, "a", "at 1", "x")
     load(over_redshift, source.full(5))
     for number in range(1, 45, 3):
@@ -136,7 +138,7 @@ def test_a_connection_lost_anywhere_is_made_up_for(
 
 
 def test_loads_side_by_side_are_applied_once_each(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, source: Source
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, source: Source
 ) -> None:
     """Six loads, each export twice, of one table: none is lost, none is there twice."""
     load(over_redshift, source.full(0))
@@ -160,7 +162,7 @@ def test_loads_side_by_side_are_applied_once_each(
 
 
 def test_loaders_that_add_the_same_column_at_once_end_well(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path
 ) -> None:
     def export(number: int) -> Report:
         root = relation("orders", (KEY, Column(name="new", path=("new",), type="BIGINT"), VERSION, EXTRA))
@@ -197,14 +199,14 @@ def on_s3(made: Report, place: Place) -> Report:
 
 
 @pytest.fixture
-def direct(redshift: RedshiftServer, over_redshift: RedshiftWarehouse, lake: Place) -> RedshiftWarehouse:
+def direct(redshift: RedshiftServer, over_redshift: RedshiftEngine, lake: Place) -> RedshiftEngine:
     """Redshift without a staging folder."""
     settings = RedshiftSettings.parse(f"{redshift.url}?sslmode=disable&iam_role=arn:aws:iam::123456789012:role/copy")
-    return RedshiftWarehouse(settings, storage=lake.storage)
+    return RedshiftEngine(settings, storage=lake.storage)
 
 
 def test_parts_on_s3_are_copied_where_they_are(
-    direct: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report], lake: Place
+    direct: RedshiftEngine, redshift: RedshiftServer, exports: tuple[Report, Report], lake: Place
 ) -> None:
     made = on_s3(exports[0], lake)
     before = [one.uri for one in lake.storage.list(lake.root)]
@@ -218,13 +220,13 @@ def test_parts_on_s3_are_copied_where_they_are(
     assert copies[0].endswith("IAM_ROLE 'arn:aws:iam::123456789012:role/copy' FORMAT AS PARQUET MANIFEST")
 
 
-def test_local_parts_need_a_staging_folder(direct: RedshiftWarehouse, exports: tuple[Report, Report]) -> None:
+def test_local_parts_need_a_staging_folder(direct: RedshiftEngine, exports: tuple[Report, Report]) -> None:
     with direct as warehouse, pytest.raises(WarehouseError, match=r"is not on S3, where COPY reads: .*&staging=s3://"):
         load(warehouse, exports[0])
 
 
 def test_a_part_that_was_changed_on_s3_is_named(
-    direct: RedshiftWarehouse, exports: tuple[Report, Report], lake: Place
+    direct: RedshiftEngine, exports: tuple[Report, Report], lake: Place
 ) -> None:
     made = on_s3(exports[0], lake)
     part = made.root.parts[0]
@@ -235,7 +237,7 @@ def test_a_part_that_was_changed_on_s3_is_named(
         load(warehouse, made)
 
 
-def test_columns_that_changed_places_on_s3_are_noticed(direct: RedshiftWarehouse, tmp_path: Path, lake: Place) -> None:
+def test_columns_that_changed_places_on_s3_are_noticed(direct: RedshiftEngine, tmp_path: Path, lake: Place) -> None:
     """Two columns of one type: COPY, which goes by position, would not mind."""
     pair = tuple(Column(name=n, path=(n,), type="VARCHAR(64)") for n in ("billing", "shipping"))
     rows = [{"order_id": "a", "billing": "b", "shipping": "s", "_ddb_version": BASE_MICROS + 5}]
@@ -246,7 +248,7 @@ def test_columns_that_changed_places_on_s3_are_noticed(direct: RedshiftWarehouse
 
 
 def test_a_value_that_is_too_long_is_named_with_its_file_and_line(
-    over_redshift: RedshiftWarehouse, tmp_path: Path
+    over_redshift: RedshiftEngine, tmp_path: Path
 ) -> None:
     rows = [
         {"order_id": "a" * 60, "_ddb_version": BASE_MICROS + 5},
@@ -262,7 +264,7 @@ def test_a_value_that_is_too_long_is_named_with_its_file_and_line(
 
 @pytest.mark.parametrize("local", [True, False])
 def test_documents_longer_than_a_varchar_arrive(
-    over_redshift: RedshiftWarehouse, direct: RedshiftWarehouse, tmp_path: Path, lake: Place, local: bool
+    over_redshift: RedshiftEngine, direct: RedshiftEngine, tmp_path: Path, lake: Place, local: bool
 ) -> None:
     """In one column of one part; the others stay as they are."""
     long = {f"ä{n}": ["x" * 60_000, n] for n in range(20)}
@@ -282,16 +284,16 @@ def test_documents_longer_than_a_varchar_arrive(
         ]  # fmt: skip
 
 
-def test_a_percent_sign_means_nothing(over_redshift: RedshiftWarehouse) -> None:
+def test_a_percent_sign_means_nothing(over_redshift: RedshiftEngine) -> None:
     assert over_redshift.fetch(
         Statement('SELECT \'%s %% ?\', "a?" FROM (SELECT CAST(? AS VARCHAR) AS "a?") AS t', ("5%s?",))
     ) == [("%s %% ?", "5%s?")]
     assert over_redshift.fetch(Statement("SELECT '100 % ?'")) == [("100 % ?",)]
 
 
-def test_an_administrator_can_tell_who_asks(redshift: RedshiftServer, over_redshift: RedshiftWarehouse) -> None:
+def test_an_administrator_can_tell_who_asks(redshift: RedshiftServer, over_redshift: RedshiftEngine) -> None:
     settings = over_redshift.settings
-    with RedshiftWarehouse(settings, storage=Storage(), label="orders 2026-03-01's"):
+    with RedshiftEngine(settings, storage=Storage(), label="orders 2026-03-01's"):
         assert "SET query_group TO 'orders 2026-03-01''s'" in redshift.statements
     assert "SET statement_timeout TO 14400000" in redshift.statements
 
@@ -302,7 +304,7 @@ SECRET = "hunter2-%'\"x"
 def test_the_password_is_nowhere(
     exports: tuple[Report, Report],
     redshift: RedshiftServer,
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
@@ -326,7 +328,7 @@ def test_the_password_is_nowhere(
 
 def test_a_load_that_commits_while_a_chain_is_looked_at_is_no_difference(
     redshift: RedshiftServer,
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -334,12 +336,12 @@ def test_a_load_that_commits_while_a_chain_is_looked_at_is_no_difference(
     load(over_redshift, full)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
-    def reading(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:
-        before = newest_rows(warehouse, schema, relation)
+    def reading(engine: SqlEngine, schema: str, relation: str) -> dict[str, int]:
+        before = newest_rows(engine, schema, relation)
         load(over_redshift, window)
         return before
 
-    monkeypatch.setattr(loaded, "newest_rows", reading)
+    monkeypatch.setattr(inspection, "newest_rows", reading)
     target = WarehouseTarget(url=f"{redshift.url}?sslmode=disable&staging=s3://staging/copy")
     assert loaded.ask(target, AWS(), Contract(table="Orders"), counted=True).differing == {}
     assert ledger(over_redshift)[-1][0] == 2
@@ -359,7 +361,7 @@ def test_a_password_can_come_from_secrets_manager(
     client.create_secret(Name="odd", SecretString="hunter2")
     base = f"redshift://{redshift.host}:{redshift.port}/dev?sslmode=disable&secret="
     with open_warehouse(base + "loader", aws=aws) as warehouse:
-        assert warehouse.fetch(Statement("SELECT 1")) == [(1,)]
+        assert warehouse.query("SELECT 1") == [(1,)]
     for name, message in {"odd": "is not JSON with username and password", "none": "there is no secret 'none'"}.items():
         with pytest.raises(Exception, match=message) as caught, open_warehouse(base + name, aws=aws):
             pass
@@ -380,7 +382,7 @@ def test_iam_logs_in_to_clusters_and_workgroups(monkeypatch: pytest.MonkeyPatch)
     assert workgroup.items() >= (keys | {"is_serverless": True, "serverless_work_group": "main"}).items()
 
 
-def test_tls_is_the_default(redshift: RedshiftServer, over_redshift: RedshiftWarehouse) -> None:
+def test_tls_is_the_default(redshift: RedshiftServer, over_redshift: RedshiftEngine) -> None:
     with (
         pytest.raises(WarehouseError, match=r"no connection to Redshift at .*refuses SSL"),
         open_warehouse(redshift.url),
@@ -432,7 +434,7 @@ def test_a_server_that_is_not_there_is_said_soon(monkeypatch: pytest.MonkeyPatch
     assert time.monotonic() - began < 5
 
 
-def test_parquet_of_the_parts_stays_readable_in_ranges(lake: Place, direct: RedshiftWarehouse, tmp_path: Path) -> None:
+def test_parquet_of_the_parts_stays_readable_in_ranges(lake: Place, direct: RedshiftEngine, tmp_path: Path) -> None:
     """A footer longer than what one request brings."""
     columns = tuple(Column(name=f"{'c' * 100}{n}", path=(f"c{n}",), type="BIGINT") for n in range(600))
     rows = [{"order_id": "a", "_ddb_version": BASE_MICROS + 5}]
@@ -449,17 +451,17 @@ def in_region(server: RedshiftServer, region: str, role: str = "default") -> Red
 
 
 def test_a_bucket_in_another_region_is_refused_before_anything_is_copied(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report], lake: Place
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, exports: tuple[Report, Report], lake: Place
 ) -> None:
     made = on_s3(exports[0], lake)
     with (
-        RedshiftWarehouse(in_region(redshift, "eu-west-1"), storage=lake.storage) as warehouse,
+        RedshiftEngine(in_region(redshift, "eu-west-1"), storage=lake.storage) as warehouse,
         pytest.raises(
             WarehouseError, match=r"bucket lake-\w+ is in us-east-1 and Redshift in eu-west-1.*DDB_ASSETS_LAKE"
         ),
     ):
         load(warehouse, made)
-    with RedshiftWarehouse(in_region(redshift, "us-east-1"), storage=lake.storage) as warehouse:
+    with RedshiftEngine(in_region(redshift, "us-east-1"), storage=lake.storage) as warehouse:
         assert load(warehouse, made).applied
 
 
@@ -477,7 +479,7 @@ def test_the_region_is_that_of_the_host(host: str, home: str) -> None:
 
 
 def test_govcloud_and_china_have_roles_of_their_own(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, exports: tuple[Report, Report], lake: Place
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, exports: tuple[Report, Report], lake: Place
 ) -> None:
     for region, partition in {"cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "eu-west-1": "aws"}.items():
         role = f"arn:{partition}:iam::123456789012:role/copy"
@@ -487,7 +489,7 @@ def test_govcloud_and_china_have_roles_of_their_own(
         ):
             in_region(redshift, region, "arn:aws-iso:iam::123456789012:role/copy")
     role = "arn:aws-us-gov:iam::123456789012:role/a/copy,arn:aws-us-gov:iam::210987654321:role/lake"
-    with RedshiftWarehouse(
+    with RedshiftEngine(
         RedshiftSettings.parse(f"{redshift.url}?sslmode=disable&iam_role={role}"), storage=lake.storage
     ) as warehouse:
         load(warehouse, on_s3(exports[0], lake))
@@ -495,7 +497,7 @@ def test_govcloud_and_china_have_roles_of_their_own(
 
 
 def test_parts_that_are_encrypted_with_a_kms_key_are_loaded(
-    direct: RedshiftWarehouse, exports: tuple[Report, Report], lake: Place
+    direct: RedshiftEngine, exports: tuple[Report, Report], lake: Place
 ) -> None:
     """Their ETag is no MD5, so there is none to compare. Nor is it in the stand-in, once it is told so."""
     made = on_s3(exports[0], lake)
@@ -553,7 +555,7 @@ def test_a_schema_in_capitals_is_the_one_in_small_letters(
     ],
 )
 def test_copy_refused_for_want_of_a_right_says_which(
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
@@ -573,7 +575,7 @@ def test_copy_refused_for_want_of_a_right_says_which(
 
 
 def test_keys_that_differ_by_trailing_blanks_are_one_key_in_redshift(
-    over_redshift: RedshiftWarehouse, tmp_path: Path
+    over_redshift: RedshiftEngine, tmp_path: Path
 ) -> None:
     """The item with the blank goes to quarantine with its reason; should one get through, nothing is loaded."""
     lines = [b'{"Item":{"order_id":{"S":"%s"},"note":{"S":"%s"}}}' % pair for pair in ((b"a", b"x"), (b"a ", b"y"))]

@@ -10,10 +10,10 @@ from ddb_assets.contract.report import Report
 from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
-from ddb_assets.warehouse.protocol import LoadError, WarehouseError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.conftest import read, select
 from ddb_assets_tests.warehouse.exports import Item, Source
 
@@ -46,7 +46,7 @@ def exports(source: Source) -> tuple[Report, Report]:
 @pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
 @pytest.mark.parametrize("first", ["BEGIN", "DELETE FROM"])
 def test_what_passes_by_itself_is_tried_again(
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
@@ -54,7 +54,7 @@ def test_what_passes_by_itself_is_tried_again(
     first: str,
 ) -> None:
     """Before the transaction and within it: the load is there once."""
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
     load(over_redshift, exports[0])
     armed = fail_at(over_redshift, redshift, monkeypatch, first, error)
     assert load(over_redshift, exports[1]).applied
@@ -65,7 +65,7 @@ def test_what_passes_by_itself_is_tried_again(
 
 @pytest.mark.parametrize("first", ["SELECT 1 FROM pg_namespace", "COPY"])
 def test_a_restart_of_the_cluster_is_waited_for(
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
@@ -86,9 +86,7 @@ def test_a_restart_of_the_cluster_is_waited_for(
             away.close()
 
     monkeypatch.setattr(over_redshift, "_run", restarting)
-    monkeypatch.setattr(
-        "ddb_assets.warehouse.sql.statements.load.time", SimpleNamespace(sleep=pause, monotonic=time.monotonic)
-    )
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
     with away:
         assert load(over_redshift, exports[1]).applied
     assert len(pauses) == 3
@@ -96,7 +94,7 @@ def test_a_restart_of_the_cluster_is_waited_for(
 
 
 def fail_at(
-    warehouse: RedshiftWarehouse,
+    warehouse: RedshiftEngine,
     server: RedshiftServer,
     monkeypatch: pytest.MonkeyPatch,
     first: str,
@@ -124,13 +122,13 @@ S3 = [
 
 @pytest.mark.parametrize("said", S3)
 def test_s3_that_fails_within_copy_is_asked_again(
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
     said: str,
 ) -> None:
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
     armed = fail_at(over_redshift, redshift, monkeypatch, "COPY", ServerError(said))
     assert load(over_redshift, exports[0]).applied
     assert armed == ["COPY"]
@@ -138,7 +136,7 @@ def test_s3_that_fails_within_copy_is_asked_again(
 
 @pytest.mark.parametrize("status", ["403,Error AccessDenied", "404,Error NoSuchKey"])
 def test_s3_that_refuses_is_not(
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
@@ -150,12 +148,12 @@ def test_s3_that_refuses_is_not(
 
 
 def test_conflicts_without_end_say_what_would_help(
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     exports: tuple[Report, Report],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
     for number in (1, 2):
         redshift.faults.fail_statement(number, CONFLICT)
     with pytest.raises(WarehouseError, match=r"1023: .*; .* ALTER DATABASE name ISOLATION LEVEL SNAPSHOT"):
@@ -163,7 +161,7 @@ def test_conflicts_without_end_say_what_would_help(
 
 
 def test_a_constraint_of_somebody_else_is_an_error_of_ours(
-    over_redshift: RedshiftWarehouse, exports: tuple[Report, Report]
+    over_redshift: RedshiftEngine, exports: tuple[Report, Report]
 ) -> None:
     """The driver has a class of its own for each kind of SQLSTATE."""
     load(over_redshift, exports[0])

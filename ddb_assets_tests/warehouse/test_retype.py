@@ -14,13 +14,13 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.level import extra_path
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.flatten.flattening import STORAGE
 from ddb_assets_tests.flatten.test_incremental import change
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.written_export import alter_summary, write_export
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
+from ddb_assets_tests.warehouse.conftest import AnyEngine, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, DELETED, EXTRA, KEY, VERSION, at, relation, report, write
 
 LONG = "123456789012345678901234567890123456.78"  # 38 digits
@@ -86,7 +86,7 @@ def parsed(text: object) -> Any:
     return None if text is None else json.loads(str(text), parse_float=Decimal)
 
 
-def test_every_old_value_is_in_the_column_or_in_extra(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_every_old_value_is_in_the_column_or_in_extra(warehouse: AnyEngine, tmp_path: Path) -> None:
     load(warehouse, texts(tmp_path, ROWS))
     load(warehouse, numbers(tmp_path, "DECIMAL(38,2)", Decimal("1.25")))
     found = {
@@ -101,7 +101,7 @@ def test_every_old_value_is_in_the_column_or_in_extra(warehouse: AnyWarehouse, t
         assert parsed(extra) == KEPT.get(key, parsed(ROWS[key][1])), key
 
 
-def test_whole_numbers(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_whole_numbers(warehouse: AnyEngine, tmp_path: Path) -> None:
     rows = {"a": ("5", None), "b": ("5.0", None), "c": (None, '{"amount":123456789012345678}'), "d": ("9" * 19, None)}
     load(warehouse, texts(tmp_path, rows))
     load(warehouse, numbers(tmp_path, "BIGINT", 7))
@@ -113,7 +113,7 @@ def test_whole_numbers(warehouse: AnyWarehouse, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", [("a\x01b", None), ("n/a", '{"amount":5}'), ("n/a", '{"x":"' + "y" * 65_510 + '"}')])
 def test_a_text_that_cannot_be_kept_is_a_reason_to_refuse(
-    warehouse: AnyWarehouse, tmp_path: Path, row: tuple[str | None, str | None]
+    warehouse: AnyEngine, tmp_path: Path, row: tuple[str | None, str | None]
 ) -> None:
     load(warehouse, texts(tmp_path, {"a": row, "b": ("5", None)}))
     with pytest.raises(LoadError, match=r"declares BIGINT.*take the type out of the contract; or ALTER TABLE"):
@@ -121,7 +121,7 @@ def test_a_text_that_cannot_be_kept_is_a_reason_to_refuse(
     assert select(warehouse, "SELECT order_id, amount FROM orders ORDER BY order_id") == [("a", row[0]), ("b", "5")]
 
 
-def test_what_the_refusal_says_to_do_helps(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_what_the_refusal_says_to_do_helps(warehouse: AnyEngine, tmp_path: Path) -> None:
     load(warehouse, texts(tmp_path, {"a": ("a\x01b", None)}))
     made = relation("orders", (KEY, amount("BIGINT", declared=True), VERSION, EXTRA))
     row = {"order_id": "a", "_ddb_version": BASE_MICROS + 5, "_ddb_extra": '{"amount":"a\\u0001b"}'}
@@ -135,7 +135,7 @@ def test_what_the_refusal_says_to_do_helps(warehouse: AnyWarehouse, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["Amount", "it's", 'a"b', "a\\b", "größe", "a.b", "{x}"])
-def test_any_name_of_an_attribute(warehouse: AnyWarehouse, tmp_path: Path, name: str) -> None:
+def test_any_name_of_an_attribute(warehouse: AnyEngine, tmp_path: Path, name: str) -> None:
     """Its key in `_ddb_extra` is the path as text, which JSON and SQL write each in its own way."""
     column = amount("VARCHAR(64)").model_copy(update={"path": (name,)})
     key = extra_path(column.path)
@@ -152,7 +152,7 @@ def test_any_name_of_an_attribute(warehouse: AnyWarehouse, tmp_path: Path, name:
     assert [(k, v, parsed(e)) for k, v, e in found] == [("n", 5, {key: 5}), ("new", 7, None), ("t", None, {key: "n/a"})]
 
 
-def test_a_type_that_nobody_declares_stays_one_of_texts(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_a_type_that_nobody_declares_stays_one_of_texts(warehouse: AnyEngine, tmp_path: Path) -> None:
     load(warehouse, texts(tmp_path, {"a": ("n/a", None)}))
     window = numbers(tmp_path, "BIGINT", 7)
     columns = tuple(c.model_copy(update={"declared": False}) for c in window.root.columns)
@@ -165,7 +165,7 @@ def item(key: str, **attributes: Any) -> dict[str, Any]:
     return {"pk": {"S": key}, **attributes}
 
 
-def test_from_the_items_on(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_from_the_items_on(warehouse: AnyEngine, tmp_path: Path) -> None:
     """A stray text in the first export, numbers beside it; then the line that the commands say, and a window."""
     stray, odd = {"S": "n/a"}, {"L": [{"S": "free"}, {"S": "gift"}, {"N": "3"}]}
     items = [item("stray", amount=stray, lines=odd), item("stray too", amount=stray)]

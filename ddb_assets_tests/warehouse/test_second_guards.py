@@ -9,23 +9,23 @@ import pytest
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql import tables
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select
+from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, NOTE, VERSION, Item, Source, at, relation, write
 from ddb_assets_tests.warehouse.exports import report as reported
 
 
-def test_rows_without_keys_are_refused(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_rows_without_keys_are_refused(warehouse: AnyEngine, tmp_path: Path) -> None:
     root = write(tmp_path, relation("orders", (NOTE, VERSION, EXTRA)), [{"note": "x", "_ddb_version": BASE_MICROS}])
     with pytest.raises(LoadError, match="'orders' has rows but no key columns"):
         load(warehouse, reported([root], export_time=at(0)))
 
 
-def test_what_a_frozen_contract_does_not_know_is_refused(warehouse: AnyWarehouse, source: Source) -> None:
+def test_what_a_frozen_contract_does_not_know_is_refused(warehouse: AnyEngine, source: Source) -> None:
     made = source.full(1).model_copy(update={"misfits": {"frozen": {"new": 2}}})
     with pytest.raises(
         LoadError, match="has 2 values that the frozen contract of Orders does not know, at new: nothing was loaded"
@@ -34,11 +34,11 @@ def test_what_a_frozen_contract_does_not_know_is_refused(warehouse: AnyWarehouse
 
 
 def test_rows_that_were_lost_on_the_way_into_staging_are_missed(
-    warehouse: AnyWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+    warehouse: AnyEngine, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = warehouse.copy
 
-    def losing(relation: Relation, stage: Table) -> int | None:
+    def losing(relation: Relation, stage: TableName) -> int | None:
         query = copy(relation, stage)
         warehouse.execute(Statement(f"DELETE FROM {stage} WHERE {stage.column('order_id')} = 'b'"))
         return query
@@ -50,7 +50,7 @@ def test_rows_that_were_lost_on_the_way_into_staging_are_missed(
         load(warehouse, source.full(5))
 
 
-def test_rows_of_every_part_are_counted(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_rows_of_every_part_are_counted(warehouse: AnyEngine, tmp_path: Path) -> None:
     """Two parts that changed places in the report, whose sum is right."""
     rows = [{"order_id": key, "_ddb_version": BASE_MICROS + 5} for key in "abc"]
     root = write(tmp_path, relation("orders", (KEY, VERSION, EXTRA)), rows, parts=2)
@@ -60,7 +60,7 @@ def test_rows_of_every_part_are_counted(warehouse: AnyWarehouse, tmp_path: Path)
         load(warehouse, reported([root.model_copy(update={"parts": parts})], export_time=at(5)))
 
 
-def test_a_row_of_somebody_else_is_not_taken_for_ours(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_row_of_somebody_else_is_not_taken_for_ours(warehouse: AnyEngine, source: Source) -> None:
     """It has no version, so nothing can say whether it is older: the key would be there twice."""
     source.put(1, "a", "ours")
     load(warehouse, source.full(5))
@@ -71,7 +71,7 @@ def test_a_row_of_somebody_else_is_not_taken_for_ours(warehouse: AnyWarehouse, s
 
 
 def test_columns_that_another_load_changed_are_looked_at_again(
-    warehouse: AnyWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    warehouse: AnyEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look at the table and the transaction an empty column got another type, and a value of it."""
 
@@ -88,20 +88,20 @@ def test_columns_that_another_load_changed_are_looked_at_again(
         "UPDATE orders SET flag = CAST('2026-01-01' AS DATE), _ddb_version = _ddb_version + 100",
     ]
 
-    def late(lock: Table | None = None) -> AbstractContextManager[None]:
+    def late(lock: TableName | None = None) -> AbstractContextManager[None]:
         while others:
             warehouse.execute(Statement(others.pop(0)))
         return begin(lock)
 
     monkeypatch.setattr(warehouse, "transaction", late)
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
     with pytest.raises(
         LoadError, match=r"'flag' of .* is DATE, the export has BOOLEAN, no type holds the values of both"
     ):
         load(warehouse, export(2, True))
 
 
-def commit_after_preparing(warehouse: AnyWarehouse, monkeypatch: pytest.MonkeyPatch, other: Report) -> None:
+def commit_after_preparing(warehouse: AnyEngine, monkeypatch: pytest.MonkeyPatch, other: Report) -> None:
     """The next load prepares its tables, and then the other one is loaded before it goes on."""
     waiting = [other]
 
@@ -111,12 +111,12 @@ def commit_after_preparing(warehouse: AnyWarehouse, monkeypatch: pytest.MonkeyPa
             load(warehouse, waiting.pop(), max_quarantined=1)
         return prepared
 
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.prepare", then_loaded)
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.prepare", then_loaded)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
 
 
 def test_items_that_another_load_could_not_read_meanwhile_are_updated(
-    warehouse: AnyWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+    warehouse: AnyEngine, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in "ab":
         source.put(1, key, f"first {key}")
@@ -129,7 +129,7 @@ def test_items_that_another_load_could_not_read_meanwhile_are_updated(
 
 
 def test_rows_of_a_list_that_another_load_brought_meanwhile_go_with_their_item(
-    warehouse: AnyWarehouse, source: Source, monkeypatch: pytest.MonkeyPatch
+    warehouse: AnyEngine, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_list(made: Report) -> Report:
         rows, size = {"orders": made.root.rows}, sum(part.bytes for part in made.root.parts)
@@ -145,7 +145,7 @@ def test_rows_of_a_list_that_another_load_brought_meanwhile_go_with_their_item(
     assert select(warehouse, "SELECT order_id FROM orders__lines") == [("b",)]
 
 
-def test_an_older_delete_does_not_take_the_place_of_a_newer_one(warehouse: AnyWarehouse, source: Source) -> None:
+def test_an_older_delete_does_not_take_the_place_of_a_newer_one(warehouse: AnyEngine, source: Source) -> None:
     """Else the put between the two, which comes last, would bring the item back."""
     source.put(1, "a", "first")
     source.delete(11, "a")
@@ -159,7 +159,7 @@ def test_an_older_delete_does_not_take_the_place_of_a_newer_one(warehouse: AnyWa
 
 
 def test_what_follows_a_lost_connection_is_not_committed_without_what_went_before(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse
+    redshift: RedshiftServer, over_redshift: RedshiftEngine
 ) -> None:
     over_redshift.execute(Statement("CREATE TABLE notes (note VARCHAR(9))"))
 
@@ -185,10 +185,10 @@ class Losing(Storage):
 
 
 def test_copy_is_told_that_every_part_must_be_there(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, source: Source
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, source: Source
 ) -> None:
     source.put(1, "a", "x")
-    losing = RedshiftWarehouse(over_redshift.settings, storage=Losing(redshift.storage.s3))
+    losing = RedshiftEngine(over_redshift.settings, storage=Losing(redshift.storage.s3))
     with losing as warehouse, pytest.raises(LoadError, match=r"COPY of 'orders' failed: .*NoSuchKey"):
         load(warehouse, source.full(5))
     load(over_redshift, source.full(5))

@@ -8,16 +8,16 @@ from click.testing import CliRunner
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli import main
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.self_test import SelfTest
 from ddb_assets.warehouse.sql.statements import Statement
-from ddb_assets_tests.warehouse.conftest import select, to_redshift
+from ddb_assets_tests.warehouse.conftest import select
 
 SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'ddb_check%'"
 
 
-def bystanders(warehouse: DuckDBWarehouse | RedshiftWarehouse) -> None:
+def bystanders(warehouse: DuckDBEngine | RedshiftEngine) -> None:
     """A schema and a table with names that are almost ours."""
     for statement in (
         "CREATE SCHEMA ddb_check_",
@@ -29,12 +29,12 @@ def bystanders(warehouse: DuckDBWarehouse | RedshiftWarehouse) -> None:
 
 
 def test_duckdb_does_what_loads_assume_and_keeps_what_it_has(tmp_path: Path) -> None:
-    with DuckDBWarehouse(tmp_path / "x.duckdb") as warehouse:
+    with DuckDBEngine(tmp_path / "x.duckdb") as warehouse:
         bystanders(warehouse)
     url = f"duckdb:///{tmp_path}/x.duckdb"
     result = CliRunner().invoke(main, ["check-warehouse", "--warehouse", url])
     assert (result.exit_code, "as loads assume" in result.output) == (0, True), result.output
-    with DuckDBWarehouse(tmp_path / "x.duckdb") as warehouse:
+    with DuckDBEngine(tmp_path / "x.duckdb") as warehouse:
         assert select(warehouse, "SELECT a FROM ddb_check_.kept") == [(1,)]
         assert select(warehouse, "SELECT a FROM loads") == []
         found = warehouse.connection.execute(
@@ -60,10 +60,10 @@ def test_duckdb_does_what_loads_assume_and_keeps_what_it_has(tmp_path: Path) -> 
     ],
 )
 def test_what_a_redshift_does_otherwise_is_found(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path, deviation: str, differing: list[str]
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path, deviation: str, differing: list[str]
 ) -> None:
     redshift.faults.deviations.update({deviation} - {""})
-    test = SelfTest(over_redshift, Storage(redshift.storage.s3), str(tmp_path), lambda: to_redshift(redshift))
+    test = SelfTest(over_redshift, Storage(redshift.storage.s3), str(tmp_path))
     findings = list(test.run())
     assert [finding.what for finding in findings if finding.differs] == differing, findings
     assert len(findings) > 20
@@ -74,7 +74,7 @@ def test_what_a_redshift_does_otherwise_is_found(
 
 
 def test_a_user_who_may_make_no_schema_is_told(
-    over_redshift: RedshiftWarehouse, tmp_path: Path, redshift: RedshiftServer
+    over_redshift: RedshiftEngine, tmp_path: Path, redshift: RedshiftServer
 ) -> None:
     over_redshift.execute(Statement("CREATE SCHEMA ddb_check_mine"))
     try:

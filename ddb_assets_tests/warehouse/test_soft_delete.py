@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.sql.ledger import LoadResult
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select, wipe
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.results import LoadResult
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, select, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
 from ddb_assets_tests.warehouse.test_windows import WINDOW, WINDOWS, items, tombstones, worlds
 
@@ -22,20 +22,20 @@ Kept = tuple[str | None, int | None, int | None]
 """Note, version, time of the delete; the times as in the test's world."""
 
 
-def soft(warehouse: AnyWarehouse, export: Report, *, force: bool = False) -> LoadResult:
+def soft(warehouse: AnyEngine, export: Report, *, force: bool = False) -> LoadResult:
     result = load(warehouse, export, soft_delete=True, force=force)
     assert result.rows_in == result.upserted + result.deleted + result.stale
     return result
 
 
-def rows(warehouse: AnyWarehouse) -> dict[str, Kept]:
+def rows(warehouse: AnyEngine) -> dict[str, Kept]:
     found = select(warehouse, "SELECT order_id, note, _ddb_version, _ddb_deleted_at FROM orders")
     kept = {key: (note, version and version - BASE_MICROS, _time(deleted)) for key, note, version, deleted in found}
     assert len(kept) == len(found)
     return kept
 
 
-def live(warehouse: AnyWarehouse) -> dict[str, Item]:
+def live(warehouse: AnyEngine) -> dict[str, Item]:
     """The items that are there; fails on a child row of any other."""
     present: dict[str, list[str]] = {key: [] for key, (_, _, deleted) in rows(warehouse).items() if deleted is None}
     lines = select(warehouse, 'SELECT order_id, _ddb_index, "value" FROM orders__lines ORDER BY order_id, _ddb_index')
@@ -49,7 +49,7 @@ def _time(deleted: datetime | None) -> int | None:
     return None if deleted is None else round((deleted - at(0).replace(tzinfo=None)).total_seconds() * 1_000_000)
 
 
-def test_a_deleted_item_stays_marked_and_loses_its_lines(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_deleted_item_stays_marked_and_loses_its_lines(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "first", "x", "y")
     source.put(2, "b", "stays", "z")
     soft(warehouse, source.full(10))
@@ -62,7 +62,7 @@ def test_a_deleted_item_stays_marked_and_loses_its_lines(warehouse: AnyWarehouse
     assert live(warehouse) == items(source, 30)
 
 
-def test_an_item_that_comes_back_is_there_again(warehouse: AnyWarehouse, source: Source) -> None:
+def test_an_item_that_comes_back_is_there_again(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "first", "x")
     soft(warehouse, source.full(10))
     source.delete(11, "a")
@@ -73,7 +73,7 @@ def test_an_item_that_comes_back_is_there_again(warehouse: AnyWarehouse, source:
     assert live(warehouse) == items(source, 30)
 
 
-def test_a_baseline_marks_what_vanished(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_baseline_marks_what_vanished(warehouse: AnyEngine, source: Source) -> None:
     """`b` is newer than the baseline; the window that has the delete of `c` is late, and more exact than the baseline."""
     for key in "ac":
         source.put(1, key, "first", "x")
@@ -96,7 +96,7 @@ def test_a_baseline_marks_what_vanished(warehouse: AnyWarehouse, source: Source)
 
 
 def test_a_delete_of_an_unknown_item_has_its_key_until_a_late_put_is_known(
-    warehouse: AnyWarehouse, source: Source
+    warehouse: AnyEngine, source: Source
 ) -> None:
     soft(warehouse, source.full(1))
     source.put(11, "a", "short life", "x")
@@ -109,7 +109,7 @@ def test_a_delete_of_an_unknown_item_has_its_key_until_a_late_put_is_known(
     assert rows(warehouse) == {"a": ("short life", 11, 21)}
 
 
-def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyEngine, source: Source) -> None:
     """At another digest, without `a` and with nothing in quarantine."""
     source.put(1, "a", "x", "l")
     source.put(2, "b", "y", "m")
@@ -120,7 +120,7 @@ def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyWareho
     assert live(warehouse) == {"b": Item("changed", ("n",))}
 
 
-def test_deletes_are_never_forgotten(warehouse: AnyWarehouse, source: Source) -> None:
+def test_deletes_are_never_forgotten(warehouse: AnyEngine, source: Source) -> None:
     """The time of a delete is its tombstone's, and an old window that comes late must not change it."""
     source.put(1, "a", "x", "l")
     late = source.window(10, 20)
@@ -136,7 +136,7 @@ def test_deletes_are_never_forgotten(warehouse: AnyWarehouse, source: Source) ->
     assert rows(warehouse) == {"a": ("x", 10, 21)}
 
 
-def test_the_choice_can_be_changed(warehouse: AnyWarehouse, source: Source) -> None:
+def test_the_choice_can_be_changed(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "x", "l")
     source.put(1, "b", "y", "m")
     load(warehouse, source.full(10))
@@ -175,7 +175,7 @@ def expected(exports: Iterable[Report]) -> dict[str, Kept]:
     return result
 
 
-def test_every_order_gives_the_same_rows(duckdb: DuckDBWarehouse, source: Source) -> None:
+def test_every_order_gives_the_same_rows(duckdb: DuckDBEngine, source: Source) -> None:
     source.put(1, "a", "v1", "x")
     source.put(2, "b", "v2", "x")
     source.delete(11, "a")
@@ -198,7 +198,7 @@ def test_every_order_gives_the_same_rows(duckdb: DuckDBWarehouse, source: Source
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_any_schedule_gives_the_rows_that_its_exports_say(
-    duckdb: DuckDBWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
+    duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
 ) -> None:
     writes, _, schedule = world
     wipe(duckdb)

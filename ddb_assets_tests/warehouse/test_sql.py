@@ -7,15 +7,15 @@ import sqlglot
 from sqlglot import exp
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import Layout
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.sql import evolution
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import IdentifierError, Statement, Table, quoted
+from ddb_assets.warehouse.sql.engine import Layout
+from ddb_assets.warehouse.sql.statements import IdentifierError, Statement, TableName, quoted
+from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import Source
 
 
-class Recording(DuckDBWarehouse):
+class Recording(DuckDBEngine):
     """Keeps what it was asked to run."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ def emitted(tmp_path: Path) -> list[str]:
             load(warehouse, export)
             load(warehouse, export, soft_delete=True, schema="kept")
         load(warehouse, exports[-1], force=True, schema="kept")
-    table = Table("main", "orders")
+    table = TableName("main", "orders")
     have = {"a": SqlType.parse("VARCHAR(16)"), "b": SqlType.parse("DECIMAL(38,2)")}
     want = {"a": SqlType.parse("VARCHAR(64)"), "b": SqlType.parse("VARCHAR(64)"), "c": SqlType.parse("SUPER")}
     steps = evolution.steps(table, want, Layout(have))
@@ -85,7 +85,7 @@ def test_ddl_is_what_redshift_can_do() -> None:
     have = {"a": "VARCHAR(16)", "b": "BIGINT", "same": "VARCHAR(99)"}
     want = {"a": "VARCHAR(64)", "b": "DECIMAL(38,2)", "same": "VARCHAR(16)", "n": "SUPER", "m": "BOOLEAN"}
     steps = evolution.steps(
-        Table("s", "t"),
+        TableName("s", "t"),
         {name: SqlType.parse(kind) for name, kind in want.items()},
         Layout({name: SqlType.parse(kind) for name, kind in have.items()}),
     )
@@ -106,9 +106,9 @@ def test_ddl_is_what_redshift_can_do() -> None:
 
 def test_a_column_is_never_narrowed_or_dropped() -> None:
     have = Layout({"a": SqlType.parse("VARCHAR(64)"), "other": SqlType.parse("DATE")})
-    assert evolution.steps(Table("s", "t"), {"a": SqlType.parse("BIGINT")}, have) == []
-    assert evolution.steps(Table("s", "t"), {"other": SqlType.parse("BIGINT")}, have, frozenset({"other"})) == []
-    (step,) = evolution.steps(Table("s", "t"), {"other": SqlType.parse("BIGINT")}, have)
+    assert evolution.steps(TableName("s", "t"), {"a": SqlType.parse("BIGINT")}, have) == []
+    assert evolution.steps(TableName("s", "t"), {"other": SqlType.parse("BIGINT")}, have, frozenset({"other"})) == []
+    (step,) = evolution.steps(TableName("s", "t"), {"other": SqlType.parse("BIGINT")}, have)
     assert step.unless == Statement('SELECT COUNT("t"."other") FROM "s"."t"')
     assert "column 'other'" in step.refusal
 

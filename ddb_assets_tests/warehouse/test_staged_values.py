@@ -12,11 +12,11 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, VERSION, Row, at, relation, report, write
 
 WRONG: Mapping[str, tuple[str, object, str]] = {
@@ -42,11 +42,11 @@ def exported(folder: Path, name: str, *values: object, kind: str = "") -> Report
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_value_that_was_read_otherwise_stops_the_load(
-    warehouse: AnyWarehouse, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    warehouse: AnyEngine, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = warehouse.copy
 
-    def misreading(read: Relation, stage: Table) -> int | None:
+    def misreading(read: Relation, stage: TableName) -> int | None:
         query = copy(read, stage)
         warehouse.execute(Statement(f"UPDATE {stage} SET value = {WRONG[name][2]} WHERE order_id = 'k0'"))
         return query
@@ -64,7 +64,7 @@ def test_a_value_that_was_read_otherwise_stops_the_load(
     ("deviation", "name"), [("milliseconds", "time"), ("milliseconds", "zoned"), ("decimals", "decimal")]
 )
 def test_a_redshift_that_reads_otherwise_loads_nothing(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path, deviation: str, name: str
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path, deviation: str, name: str
 ) -> None:
     value = (
         datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
@@ -82,7 +82,7 @@ def test_a_redshift_that_reads_otherwise_loads_nothing(
 
 
 def test_a_redshift_that_reads_otherwise_loads_nothing_though_ends_agree(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path
 ) -> None:
     redshift.faults.deviations.add("decimals")
     values = [Decimal("1.10"), Decimal("1.55"), Decimal("9.90")]
@@ -90,7 +90,7 @@ def test_a_redshift_that_reads_otherwise_loads_nothing_though_ends_agree(
         load(over_redshift, exported(tmp_path, "decimal", *values))
 
 
-def test_values_whose_sum_is_beyond_any_type_are_compared_too(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_values_whose_sum_is_beyond_any_type_are_compared_too(warehouse: AnyEngine, tmp_path: Path) -> None:
     numbers = [Decimal("9" * 38), Decimal("9" * 38), Decimal("-" + "9" * 38), None]
     assert load(warehouse, exported(tmp_path / "a", "", *numbers, kind="DECIMAL(38,0)")).applied
 
@@ -105,7 +105,7 @@ def test_a_report_does_not_grow_with_parts_times_columns(tmp_path: Path) -> None
 
 def test_a_report_of_an_earlier_version_can_be_read(tmp_path: Path) -> None:
     made = exported(tmp_path, "json", '{"a":1}')
-    document = made.model_dump(mode="json")
+    document = {**made.model_dump(mode="json"), "filtered": 0}
     (written,) = document["schema"]
     del written["measures"]
     written["parts"][0] |= {"long": ["value"], "measures": {"value": {"values": 1, "least": 7, "most": 7, "sum": 7}}}
@@ -114,7 +114,7 @@ def test_a_report_of_an_earlier_version_can_be_read(tmp_path: Path) -> None:
     assert not old.root.measures
 
 
-def test_a_report_of_an_earlier_version_has_nothing_to_compare(warehouse: AnyWarehouse, source_report: Report) -> None:
+def test_a_report_of_an_earlier_version_has_nothing_to_compare(warehouse: AnyEngine, source_report: Report) -> None:
     assert load(warehouse, source_report).applied
 
 
@@ -124,23 +124,21 @@ def source_report(tmp_path: Path) -> Report:
     return made.model_copy(update={"relations": (made.root.model_copy(update={"measures": {}}),)})
 
 
-def test_19_digits_arrive_although_redshift_keeps_them_in_8_bytes(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_19_digits_arrive_although_redshift_keeps_them_in_8_bytes(warehouse: AnyEngine, tmp_path: Path) -> None:
     """As a part of former times has them, and a table that was made for 20 digits."""
     largest = Decimal("99999999999999999.99")
     load(warehouse, exported(tmp_path, "", largest, -largest, kind="DECIMAL(19,2)"))
     assert select(warehouse, "SELECT value FROM orders ORDER BY order_id") == [(largest,), (-largest,)]
-    assert warehouse.catalog(Table(warehouse.default_schema, "orders"))["value"] == SqlType("DECIMAL", 20, 2)
+    assert warehouse.catalog(TableName(warehouse.default_schema, "orders"))["value"] == SqlType("DECIMAL", 20, 2)
 
 
-def test_19_digits_are_staged_with_20(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path
-) -> None:
+def test_19_digits_are_staged_with_20(redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path) -> None:
     load(over_redshift, exported(tmp_path, "", Decimal(1), kind="DECIMAL(19,2)"))
     staged = [text for text in redshift.statements if text.startswith("CREATE TEMP TABLE")]
     assert '"value" DECIMAL(20,2)' in staged[-1]
 
 
-def test_several_columns_of_bytes_are_copied(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_several_columns_of_bytes_are_copied(warehouse: AnyEngine, tmp_path: Path) -> None:
     columns = [Column(name=name, path=(name,), type="VARBYTE(64)") for name in ("a", "b", "c")]
     rows: list[Row] = [{"order_id": "k", "a": b"\0", "b": None, "c": b"xyz", "_ddb_version": BASE_MICROS + 5}]
     root = write(tmp_path, relation("orders", (KEY, *columns, VERSION, EXTRA)), rows)
@@ -150,7 +148,7 @@ def test_several_columns_of_bytes_are_copied(warehouse: AnyWarehouse, tmp_path: 
 
 
 def test_long_json_is_staged_in_no_more_bytes_than_it_has(
-    redshift: RedshiftServer, over_redshift: RedshiftWarehouse, tmp_path: Path
+    redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path
 ) -> None:
     """A Redshift before its VARBYTE became larger has 1,024,000 bytes at most."""
     text = "[" + ",".join(["1234567890"] * 9000) + "]"
@@ -160,10 +158,10 @@ def test_long_json_is_staged_in_no_more_bytes_than_it_has(
 
 
 @pytest.mark.parametrize("kind", ["SUPER", "VARBYTE(64)"])
-def test_a_sort_key_of_bytes_or_json_is_refused(warehouse: AnyWarehouse, tmp_path: Path, kind: str) -> None:
+def test_a_sort_key_of_bytes_or_json_is_refused(warehouse: AnyEngine, tmp_path: Path, kind: str) -> None:
     value: object = b"x" if kind.startswith("VARBYTE") else "1"
     with pytest.raises(LoadError, match=r"does not sort a table by JSON or by bytes: change warehouse.sortkey"):
-        load(warehouse, exported(tmp_path, "", value, kind=kind), options=WarehouseOptions(sortkey=("value",)))
+        load(warehouse, exported(tmp_path, "", value, kind=kind), tables=WarehouseOptions(sortkey=("value",)))
 
 
 def test_parts_are_in_the_forms_that_are_known_to_be_read(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ import pytest
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.flatten.test_incremental import change
 from ddb_assets_tests.flatten.test_unread import flattened, line
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, tables, wipe
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select, tables, wipe
 from ddb_assets_tests.warehouse.exports import BASE, BASE_MICROS, Item, Source
 from ddb_assets_tests.warehouse.test_windows import items
 
@@ -30,17 +30,17 @@ def orders(source: Source) -> Source:
     return source
 
 
-def stale(warehouse: AnyWarehouse) -> dict[str, int]:
+def stale(warehouse: AnyEngine) -> dict[str, int]:
     """Key to the time since which its row is marked."""
     rows = select(warehouse, "SELECT order_id, _ddb_stale_since FROM orders WHERE _ddb_stale_since IS NOT NULL")
     return {key: round((since - BASE.replace(tzinfo=None)).total_seconds() * 1_000_000) for key, since in rows}
 
 
-def state(warehouse: AnyWarehouse) -> tuple[dict[str, Item], dict[str, int]]:
+def state(warehouse: AnyEngine) -> tuple[dict[str, Item], dict[str, int]]:
     return read(warehouse), stale(warehouse)
 
 
-def test_more_than_the_contract_allows_is_refused_and_changes_nothing(warehouse: AnyWarehouse, orders: Source) -> None:
+def test_more_than_the_contract_allows_is_refused_and_changes_nothing(warehouse: AnyEngine, orders: Source) -> None:
     load(warehouse, orders.full(10))
     before = read(warehouse), select(warehouse, "SELECT COUNT(*) FROM _ddb_loads"), sorted(tables(warehouse))
     for export in (
@@ -60,7 +60,7 @@ def test_more_than_the_contract_allows_is_refused_and_changes_nothing(warehouse:
 
 @pytest.mark.parametrize("kind", ["unread", "unkeyed"])
 def test_an_export_of_which_nothing_can_be_read_is_refused_whatever_is_allowed(
-    warehouse: AnyWarehouse, orders: Source, kind: str
+    warehouse: AnyEngine, orders: Source, kind: str
 ) -> None:
     load(warehouse, orders.full(10))
     orders.put(11, "a", "second")
@@ -70,7 +70,7 @@ def test_an_export_of_which_nothing_can_be_read_is_refused_whatever_is_allowed(
     assert set(read(warehouse)) == set("abc")
 
 
-def test_keys_that_do_not_add_up_are_refused(warehouse: AnyWarehouse, orders: Source) -> None:
+def test_keys_that_do_not_add_up_are_refused(warehouse: AnyEngine, orders: Source) -> None:
     good = orders.full(10, unread="a")
     assert good.unread
     for rows, quarantined in ((2, 1), (1, 0)):
@@ -80,7 +80,7 @@ def test_keys_that_do_not_add_up_are_refused(warehouse: AnyWarehouse, orders: So
             load(warehouse, wrong, max_quarantined=LIMIT)
 
 
-def test_a_full_export_keeps_the_rows_of_what_it_could_not_read(warehouse: AnyWarehouse, orders: Source) -> None:
+def test_a_full_export_keeps_the_rows_of_what_it_could_not_read(warehouse: AnyEngine, orders: Source) -> None:
     load(warehouse, orders.full(10))
     orders.put(12, "a", "second a", "z")
     orders.put(13, "b", "second b", "z")
@@ -93,7 +93,7 @@ def test_a_full_export_keeps_the_rows_of_what_it_could_not_read(warehouse: AnyWa
     assert state(warehouse) == (items(orders, 30), {})
 
 
-def test_a_full_export_with_an_unknown_key_deletes_nothing(warehouse: AnyWarehouse, orders: Source) -> None:
+def test_a_full_export_with_an_unknown_key_deletes_nothing(warehouse: AnyEngine, orders: Source) -> None:
     """Which of the rows that it does not show are gone, and which one could not be read, nobody knows."""
     load(warehouse, orders.full(10))
     orders.put(13, "b", "second b", "z")
@@ -106,7 +106,7 @@ def test_a_full_export_with_an_unknown_key_deletes_nothing(warehouse: AnyWarehou
     assert state(warehouse) == (items(orders, 30), {})
 
 
-def test_a_key_that_no_row_can_have_hides_nothing(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_a_key_that_no_row_can_have_hides_nothing(warehouse: AnyEngine, tmp_path: Path) -> None:
     """Redshift equals `a` and `a `, and may cut a text at U+0000: such items are quarantined whatever they hold."""
     schemas = SchemaStore(Storage(), str(tmp_path / "schemas"))
     kept = [line(pk={"S": key}) for key in ("b", "a ", "a  ", "c\0d")]
@@ -126,7 +126,7 @@ def test_a_key_that_no_row_can_have_hides_nothing(warehouse: AnyWarehouse, tmp_p
     ]
 
 
-def test_a_window_marks_the_rows_of_what_it_could_not_read(warehouse: AnyWarehouse, orders: Source) -> None:
+def test_a_window_marks_the_rows_of_what_it_could_not_read(warehouse: AnyEngine, orders: Source) -> None:
     load(warehouse, orders.full(10))
     orders.put(12, "a", "second a")
     orders.delete(13, "b")
@@ -142,7 +142,7 @@ def test_a_window_marks_the_rows_of_what_it_could_not_read(warehouse: AnyWarehou
 
 
 @pytest.mark.parametrize("soft_delete", [False, True])
-def test_every_order_gives_the_same_rows(warehouse: AnyWarehouse, orders: Source, *, soft_delete: bool) -> None:
+def test_every_order_gives_the_same_rows(warehouse: AnyEngine, orders: Source, *, soft_delete: bool) -> None:
     orders.put(12, "a", "second a")
     orders.delete(13, "b")
     orders.put(14, "d", "first d")
@@ -176,7 +176,7 @@ def _accepted(order: tuple[Report, ...]) -> list[Report]:
     return [first, *(export for export in order if export is not first)]
 
 
-def test_what_an_incomplete_baseline_says_is_gone_stays_gone(warehouse: AnyWarehouse, orders: Source) -> None:
+def test_what_an_incomplete_baseline_says_is_gone_stays_gone(warehouse: AnyEngine, orders: Source) -> None:
     old = orders.full(10)
     orders.delete(13, "b")
     load(warehouse, orders.full(20, unread="a"), max_quarantined=LIMIT)
@@ -184,7 +184,7 @@ def test_what_an_incomplete_baseline_says_is_gone_stays_gone(warehouse: AnyWareh
     assert state(warehouse) == ({key: Item(f"first {key}", ("x", "y")) for key in "ac"}, {"a": 20})
 
 
-def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: AnyWarehouse, orders: Source) -> None:
+def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: AnyEngine, orders: Source) -> None:
     """After an update of the software, say: the same exports, flattened again."""
     load(warehouse, orders.full(10))
     orders.put(12, "a", "second a")
@@ -196,7 +196,7 @@ def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: 
 
 
 def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_baseline(
-    warehouse: AnyWarehouse, orders: Source
+    warehouse: AnyEngine, orders: Source
 ) -> None:
     """The delete at 12 is forgotten, and the baseline at 20 does not say of every item whether it was there."""
     old = orders.full(5)
@@ -212,7 +212,7 @@ def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_baseline(
 
 
 def test_a_delete_that_is_forgotten_is_not_undone_past_an_incomplete_baseline(
-    warehouse: AnyWarehouse, orders: Source
+    warehouse: AnyEngine, orders: Source
 ) -> None:
     keep = timedelta(microseconds=10)
     load(warehouse, orders.full(10))
@@ -229,7 +229,7 @@ def test_a_delete_that_is_forgotten_is_not_undone_past_an_incomplete_baseline(
 
 
 @pytest.fixture
-def sent(warehouse: AnyWarehouse, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def sent(warehouse: AnyEngine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that loads execute."""
     texts: list[str] = []
     execute = warehouse.execute
@@ -243,7 +243,7 @@ def sent(warehouse: AnyWarehouse, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_load_compares_with_those_baselines_only_that_are_newer(
-    warehouse: AnyWarehouse, orders: Source, sent: list[str]
+    warehouse: AnyEngine, orders: Source, sent: list[str]
 ) -> None:
     late = orders.full(5), orders.window(10, 15)
     for time in (10, 20, 30):
@@ -253,7 +253,7 @@ def test_a_load_compares_with_those_baselines_only_that_are_newer(
     assert read(warehouse)["b"] == Item("second b")
 
 
-def _compared(sent: list[str], warehouse: AnyWarehouse, export: Report) -> int:
+def _compared(sent: list[str], warehouse: AnyEngine, export: Report) -> int:
     """How often the load compares what is staged with the time of a baseline."""
     sent.clear()
     load(warehouse, export)
@@ -261,7 +261,7 @@ def _compared(sent: list[str], warehouse: AnyWarehouse, export: Report) -> int:
 
 
 def test_loads_that_follow_a_complete_baseline_do_not_look_for_unread_items(
-    warehouse: AnyWarehouse, orders: Source, sent: list[str]
+    warehouse: AnyEngine, orders: Source, sent: list[str]
 ) -> None:
     load(warehouse, orders.full(10))
     orders.put(12, "a", "second a")
@@ -279,7 +279,7 @@ def test_loads_that_follow_a_complete_baseline_do_not_look_for_unread_items(
 
 
 def test_marks_that_are_right_are_not_written_again(
-    duckdb: DuckDBWarehouse, orders: Source, monkeypatch: pytest.MonkeyPatch
+    duckdb: DuckDBEngine, orders: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(duckdb, orders.full(10))
     orders.put(12, "a", "second a")
@@ -300,14 +300,14 @@ def test_marks_that_are_right_are_not_written_again(
     assert (changed, stale(duckdb)) == ([1], {"a": 12, "c": 22})
 
 
-def test_tables_without_such_items_have_none_of_it(warehouse: AnyWarehouse, orders: Source) -> None:
+def test_tables_without_such_items_have_none_of_it(warehouse: AnyEngine, orders: Source) -> None:
     load(warehouse, orders.full(10))
     load(warehouse, orders.window(10, 20))
     assert "_ddb_unread__orders" not in {name for _, name in tables(warehouse)}
-    assert "_ddb_stale_since" not in warehouse.catalog(Table(warehouse.default_schema, "orders"))
+    assert "_ddb_stale_since" not in warehouse.catalog(TableName(warehouse.default_schema, "orders"))
 
 
-def test_an_item_that_is_there_twice_once_unreadable_is_one_row(warehouse: AnyWarehouse, orders: Source) -> None:
+def test_an_item_that_is_there_twice_once_unreadable_is_one_row(warehouse: AnyEngine, orders: Source) -> None:
     load(warehouse, orders.full(10))
     export = orders.full(20, unread="a")
     whole = orders.full(20)

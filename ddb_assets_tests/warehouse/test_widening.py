@@ -11,13 +11,14 @@ from ddb_assets.contract.report import Column, Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import InterruptedLoadError, Keys, Layout, LoadError, WarehouseError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets.warehouse.sql.engine import Keys, Layout
 from ddb_assets.warehouse.sql.evolution import steps
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import Statement, Table
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, select, to_redshift
+from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     EXTRA,
@@ -31,7 +32,7 @@ from ddb_assets_tests.warehouse.exports import (
 )
 from ddb_assets_tests.warehouse.test_ledgers import exported
 
-ORDERS = Table("public", "orders")
+ORDERS = TableName("public", "orders")
 
 
 def numbered(
@@ -44,10 +45,10 @@ def numbered(
     return report([write(folder / str(time), made, [row])], export_time=at(time))
 
 
-def run(warehouse: AnyWarehouse, *texts: str) -> None:
+def run(warehouse: AnyEngine, *texts: str) -> None:
     """As somebody else would: DuckDB's own SQL in DuckDB."""
     for text in texts:
-        if isinstance(warehouse, DuckDBWarehouse):
+        if isinstance(warehouse, DuckDBEngine):
             warehouse.connection.execute(text)
         else:
             warehouse.execute(Statement(text))
@@ -67,9 +68,7 @@ DESIGNS = {
 
 
 @pytest.mark.parametrize("named", DESIGNS)
-def test_keys_are_what_they_were_whoever_chose_them(
-    over_redshift: RedshiftWarehouse, tmp_path: Path, named: str
-) -> None:
+def test_keys_are_what_they_were_whoever_chose_them(over_redshift: RedshiftEngine, tmp_path: Path, named: str) -> None:
     changes, expected = DESIGNS[named]
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     run(over_redshift, *(f"ALTER TABLE orders {change}" for change in changes))
@@ -81,7 +80,7 @@ def test_keys_are_what_they_were_whoever_chose_them(
 
 @pytest.mark.parametrize("number", range(1, 10))
 def test_a_change_that_was_broken_off_is_finished_by_the_next_load(
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -117,7 +116,7 @@ def test_a_change_that_was_broken_off_is_finished_by_the_next_load(
 @pytest.mark.parametrize("dies", [False, True])
 @pytest.mark.parametrize("name", ["orders", "others"])
 def test_another_load_leaves_a_change_alone_that_is_still_running(
-    over_redshift: RedshiftWarehouse,
+    over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -148,7 +147,7 @@ def test_another_load_leaves_a_change_alone_that_is_still_running(
 
 
 def test_keys_come_back_when_the_change_is_refused(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     execute = over_redshift.execute
@@ -165,7 +164,7 @@ def test_keys_come_back_when_the_change_is_refused(
     assert select(over_redshift, "SELECT n FROM orders") == [(5,)]
 
 
-def test_an_interleaved_sort_key_is_not_lost(over_redshift: RedshiftWarehouse, tmp_path: Path) -> None:
+def test_an_interleaved_sort_key_is_not_lost(over_redshift: RedshiftEngine, tmp_path: Path) -> None:
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     run(
         over_redshift,
@@ -178,7 +177,7 @@ def test_an_interleaved_sort_key_is_not_lost(over_redshift: RedshiftWarehouse, t
     assert over_redshift.keys(ORDERS).interleaved
 
 
-def encodings(warehouse: RedshiftWarehouse) -> dict[str, str]:
+def encodings(warehouse: RedshiftEngine) -> dict[str, str]:
     return dict(warehouse.layout(ORDERS).encodings)
 
 
@@ -196,7 +195,7 @@ def encodings(warehouse: RedshiftWarehouse) -> dict[str, str]:
     ],
 )
 def test_compression_is_what_it_was(
-    over_redshift: RedshiftWarehouse, tmp_path: Path, kind: str, encoding: str, then: str, kept: str
+    over_redshift: RedshiftEngine, tmp_path: Path, kind: str, encoding: str, then: str, kept: str
 ) -> None:
     """Also one under which Redshift does not lengthen a VARCHAR."""
     run(
@@ -209,7 +208,7 @@ def test_compression_is_what_it_was(
 
 
 def test_a_longer_text_is_no_new_column(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, tmp_path: Path
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, tmp_path: Path
 ) -> None:
     """Unless the column has a default: of one without the catalog may say that it is empty."""
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
@@ -221,7 +220,7 @@ def test_a_longer_text_is_no_new_column(
 
 
 def test_a_view_that_holds_a_column_is_named_before_anything_is_touched(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, tmp_path: Path
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, tmp_path: Path
 ) -> None:
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     run(over_redshift, "CREATE VIEW theirs AS SELECT n FROM orders")
@@ -241,21 +240,21 @@ def test_a_view_that_holds_a_column_is_named_before_anything_is_touched(
     assert select(over_redshift, "SELECT n FROM theirs") == [(Decimal("5.50"),)]
 
 
-def test_a_column_that_somebody_added_is_left_alone(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_column_that_somebody_added_is_left_alone(warehouse: AnyEngine, source: Source) -> None:
     """Whatever its type; new rows have its default."""
     source.put(1, "a", "x")
     load(warehouse, source.full(5))
     schema = warehouse.default_schema
     run(warehouse, "ALTER TABLE orders ADD COLUMN theirs INTEGER DEFAULT 7", "ALTER TABLE orders ADD COLUMN t REAL")
     source.put(11, "b", "y")
-    load(warehouse, source.window(10, 20), options=WarehouseOptions(views="people"))
+    load(warehouse, source.window(10, 20), tables=WarehouseOptions(views="people"))
     assert select(warehouse, "SELECT order_id, theirs, t FROM orders ORDER BY order_id") == [
         ("a", 7, None), ("b", 7, None)
     ]  # fmt: skip
-    assert list(warehouse.layout(Table(schema, "orders")).foreign) == ["theirs", "t"]
+    assert list(warehouse.layout(TableName(schema, "orders")).foreign) == ["theirs", "t"]
 
 
-def test_a_column_of_somebody_else_where_ours_is_to_be_is_said(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_a_column_of_somebody_else_where_ours_is_to_be_is_said(warehouse: AnyEngine, tmp_path: Path) -> None:
     load(warehouse, numbered(tmp_path, 5, "BIGINT", 5))
     run(warehouse, "ALTER TABLE orders ADD COLUMN total INTEGER")
     total = Column(name="total", path=("total",), type="BIGINT")
@@ -263,7 +262,7 @@ def test_a_column_of_somebody_else_where_ours_is_to_be_is_said(warehouse: AnyWar
         load(warehouse, numbered(tmp_path, 9, "BIGINT", 5, total))
 
 
-def test_a_table_that_no_load_has_made_is_left_alone(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_table_that_no_load_has_made_is_left_alone(warehouse: AnyEngine, source: Source) -> None:
     stones = "CREATE TABLE _ddb_tombstones__orders (order_id VARCHAR(64), _ddb_version BIGINT)"
     run(warehouse, "CREATE TABLE orders (order_id VARCHAR(9))", stones)
     with pytest.raises(LoadError, match=r"exists, but no load has created it, as it has no column _ddb_version"):
@@ -271,7 +270,7 @@ def test_a_table_that_no_load_has_made_is_left_alone(warehouse: AnyWarehouse, so
     assert select(warehouse, "SELECT order_id FROM orders") == []
 
 
-def test_a_view_where_our_table_is_to_be_is_said(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_view_where_our_table_is_to_be_is_said(warehouse: AnyEngine, source: Source) -> None:
     run(warehouse, "CREATE VIEW orders AS SELECT 1 AS a")
     with pytest.raises(
         LoadError, match=r"must be a table, but there is a view.* of that name: give the DynamoDB table"
@@ -282,22 +281,22 @@ def test_a_view_where_our_table_is_to_be_is_said(warehouse: AnyWarehouse, source
 
 @pytest.mark.parametrize("theirs", ["VIEW people.orders AS SELECT 1 AS a", "TABLE people.orders (a BIGINT)"])
 def test_what_somebody_has_where_our_view_is_to_be_is_left_alone(
-    warehouse: AnyWarehouse, source: Source, theirs: str
+    warehouse: AnyEngine, source: Source, theirs: str
 ) -> None:
     if not warehouse.has_schema("people"):
         run(warehouse, "CREATE SCHEMA people")
     run(warehouse, f"CREATE {theirs}")
     with pytest.raises(LoadError, match=r"orders\" must be the view of .* another (view|table).* of that name: rename"):
-        load(warehouse, source.full(5), options=WarehouseOptions(views="people"))
-    assert warehouse.standing(Table("people", "orders"))
+        load(warehouse, source.full(5), tables=WarehouseOptions(views="people"))
+    assert warehouse.standing(TableName("people", "orders"))
     run(warehouse, f"DROP {theirs.split()[0]} people.orders")
 
 
 def test_a_view_that_cannot_be_replaced_is_dropped_and_made_in_one_transaction(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.put(1, "a", "x")
-    load(over_redshift, source.full(5), options=WarehouseOptions(views="people"))
+    load(over_redshift, source.full(5), tables=WarehouseOptions(views="people"))
     execute, refused = over_redshift.execute, list[str]()
 
     def failing(statement: Statement) -> None:
@@ -308,7 +307,7 @@ def test_a_view_that_cannot_be_replaced_is_dropped_and_made_in_one_transaction(
 
     monkeypatch.setattr(over_redshift, "execute", failing)
     redshift.statements.clear()
-    load(over_redshift, source.full(9), options=WarehouseOptions(views="people"), soft_delete=True)
+    load(over_redshift, source.full(9), tables=WarehouseOptions(views="people"), soft_delete=True)
     (replaced,) = refused
     texts = list(redshift.statements)
     dropped = 'DROP VIEW IF EXISTS "people"."orders"'
@@ -318,28 +317,26 @@ def test_a_view_that_cannot_be_replaced_is_dropped_and_made_in_one_transaction(
 
 
 def test_only_its_own_columns_and_rows_make_a_view_the_one_that_is_wanted(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, source: Source
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, source: Source
 ) -> None:
     """`is_view`: another column, another order, or none at all, and the view is made anew."""
     source.put(1, "a", "x")
-    load(over_redshift, source.full(5), options=WarehouseOptions(views="people"))
-    view = Table("people", "orders")
+    load(over_redshift, source.full(5), tables=WarehouseOptions(views="people"))
+    view = TableName("people", "orders")
     types = {name: SqlType("BIGINT") for name in ("order_id", "note")}
     assert over_redshift.is_view(view, types)
     assert not over_redshift.is_view(view, {"order_id": SqlType("BIGINT")})
     assert not over_redshift.is_view(view, dict(reversed(types.items())))
-    assert not over_redshift.is_view(Table("people", "none"), types)
+    assert not over_redshift.is_view(TableName("people", "none"), types)
     redshift.faults.fail_statement(1, ServerError("permission denied for relation orders", "42501"))
     with pytest.raises(WarehouseError, match="permission denied"):  # what could not be read is not absent
         over_redshift.is_view(view, types)
     run(over_redshift, "CREATE OR REPLACE VIEW people.orders AS SELECT note FROM public.orders WITH NO SCHEMA BINDING")
-    load(over_redshift, source.full(9), options=WarehouseOptions(views="people"))
+    load(over_redshift, source.full(9), tables=WarehouseOptions(views="people"))
     assert select(over_redshift, "SELECT * FROM people.orders") == [("a", "x")]
 
 
-def test_nobody_loads_while_ddl_runs(
-    over_redshift: RedshiftWarehouse, redshift: RedshiftServer, tmp_path: Path
-) -> None:
+def test_nobody_loads_while_ddl_runs(over_redshift: RedshiftEngine, redshift: RedshiftServer, tmp_path: Path) -> None:
     """Every change of a table begins with the lock that loads take."""
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     redshift.statements.clear()
@@ -366,7 +363,7 @@ def test_nobody_loads_while_ddl_runs(
 )
 def test_a_column_that_grows_bit_by_bit_changes_seldom(present: str, kinds: list[str], changes: int) -> None:
     """Redshift counts every column that ever was towards its 1,600. Room for more never turns numbers into texts."""
-    table, have, taken = Table("public", "t"), SqlType.parse(present), 0
+    table, have, taken = TableName("public", "t"), SqlType.parse(present), 0
     document = have
     for kind in map(SqlType.parse, kinds):
         joined = join(document, kind)
@@ -380,16 +377,16 @@ def test_a_column_that_grows_bit_by_bit_changes_seldom(present: str, kinds: list
     assert taken <= changes
 
 
-def test_numbers_with_more_and_more_digits_stay_numbers(warehouse: AnyWarehouse, tmp_path: Path) -> None:
+def test_numbers_with_more_and_more_digits_stay_numbers(warehouse: AnyEngine, tmp_path: Path) -> None:
     """5, 5.25 and 5.125, in the types that the schema document gets because of them."""
     for time, (kind, price) in enumerate([("BIGINT", "5"), ("DECIMAL(21,2)", "5.25"), ("DECIMAL(23,4)", "5.125")]):
         column = Column(name="price", path=("price",), type=kind)
         load(warehouse, numbered(tmp_path, time, "BIGINT", 1, column, price=Decimal(price)))
-    assert str(warehouse.catalog(Table(warehouse.default_schema, "orders"))["price"]) == "DECIMAL(23,4)"
+    assert str(warehouse.catalog(TableName(warehouse.default_schema, "orders"))["price"]) == "DECIMAL(23,4)"
     assert select(warehouse, "SELECT price FROM orders") == [(Decimal("5.1250"),)]
 
 
-def test_what_another_loader_is_changing_is_waited_for(over_redshift: RedshiftWarehouse, tmp_path: Path) -> None:
+def test_what_another_loader_is_changing_is_waited_for(over_redshift: RedshiftEngine, tmp_path: Path) -> None:
     """It has let the keys go and given them back meanwhile, so the column cannot be dropped."""
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     with pytest.raises(InterruptedLoadError, match="because of another transaction: cannot drop column"):

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
-from ddb_assets.warehouse.protocol import LoadError
-from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets_tests.warehouse.conftest import AnyWarehouse, read, select, tables, wipe
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets_tests.support.loading import load
+from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select, tables, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source
 
 
@@ -22,13 +22,13 @@ def items(source: Source, time: int) -> dict[str, Item]:
     return {key: item for key, (_, item) in source.state(time).items()}
 
 
-def tombstones(warehouse: AnyWarehouse) -> dict[str, int]:
+def tombstones(warehouse: AnyEngine) -> dict[str, int]:
     rows = select(warehouse, "SELECT order_id, _ddb_version FROM _ddb_tombstones__orders")
     assert len(dict(rows)) == len(rows)
     return {key: version - BASE_MICROS for key, version in rows}
 
 
-def test_a_window_changes_what_it_names(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_window_changes_what_it_names(warehouse: AnyEngine, source: Source) -> None:
     for key in "abcd":
         source.put(1, key, f"first {key}", "x", "y")
     load(warehouse, source.full(10))
@@ -44,7 +44,7 @@ def test_a_window_changes_what_it_names(warehouse: AnyWarehouse, source: Source)
     assert tombstones(warehouse) == {"c": 13}
 
 
-def test_a_key_deleted_and_put_again_has_no_tombstone(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_key_deleted_and_put_again_has_no_tombstone(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "first")
     load(warehouse, source.full(10))
     source.delete(11, "a")
@@ -54,7 +54,7 @@ def test_a_key_deleted_and_put_again_has_no_tombstone(warehouse: AnyWarehouse, s
     assert (read(warehouse), tombstones(warehouse)) == ({"a": Item("back", ("x",))}, {})
 
 
-def test_a_delete_of_an_unknown_key_is_remembered(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_delete_of_an_unknown_key_is_remembered(warehouse: AnyEngine, source: Source) -> None:
     load(warehouse, source.full(1))
     source.put(11, "a", "short life", "x")
     source.delete(21, "a")
@@ -65,7 +65,7 @@ def test_a_delete_of_an_unknown_key_is_remembered(warehouse: AnyWarehouse, sourc
     assert (result.stale, result.upserted, read(warehouse)) == (1, 0, {})
 
 
-def test_a_late_window_does_not_undo_a_newer_one(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_late_window_does_not_undo_a_newer_one(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "first", "x")
     load(warehouse, source.full(10))
     source.put(11, "a", "second", "x", "y")
@@ -78,16 +78,14 @@ def test_a_late_window_does_not_undo_a_newer_one(warehouse: AnyWarehouse, source
     assert read(warehouse) == items(source, 30)
 
 
-def test_a_window_without_a_baseline_is_refused(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_window_without_a_baseline_is_refused(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "x")
     with pytest.raises(LoadError, match=r"no baseline yet.*materialize snapshots/orders"):
         load(warehouse, source.window(0, 10))
     assert "orders" not in {name for _, name in tables(warehouse)}
 
 
-def test_a_window_of_the_table_that_was_dropped_and_made_again_is_refused(
-    warehouse: AnyWarehouse, source: Source
-) -> None:
+def test_a_window_of_the_table_that_was_dropped_and_made_again_is_refused(warehouse: AnyEngine, source: Source) -> None:
     load(warehouse, source.full(10))
     with pytest.raises(LoadError, match="dropped and created again"):
         load(warehouse, source.window(10, 20, table_id="22222222-2222-3333-4444-555555555555"))
@@ -95,7 +93,7 @@ def test_a_window_of_the_table_that_was_dropped_and_made_again_is_refused(
     assert load(warehouse, source.window(20, 30, table_id="22222222-2222-3333-4444-555555555555")).applied
 
 
-def test_a_late_window_before_the_baseline_brings_nothing_back(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_late_window_before_the_baseline_brings_nothing_back(warehouse: AnyEngine, source: Source) -> None:
     source.put(11, "a", "deleted before the baseline", "x")
     source.put(12, "b", "older than the baseline")
     source.delete(21, "a")
@@ -107,7 +105,7 @@ def test_a_late_window_before_the_baseline_brings_nothing_back(warehouse: AnyWar
     assert read(warehouse) == items(source, 30) == {"b": Item("newer", ("y",))}
 
 
-def test_a_baseline_keeps_what_is_newer(warehouse: AnyWarehouse, source: Source) -> None:
+def test_a_baseline_keeps_what_is_newer(warehouse: AnyEngine, source: Source) -> None:
     for key in "abc":
         source.put(1, key, "first", "x")
     load(warehouse, source.full(10))
@@ -123,7 +121,7 @@ def test_a_baseline_keeps_what_is_newer(warehouse: AnyWarehouse, source: Source)
     assert tombstones(warehouse) == {"b": 22}  # that of c is older than the baseline and needed no more
 
 
-def test_an_older_baseline_does_not_turn_back_time(warehouse: AnyWarehouse, source: Source) -> None:
+def test_an_older_baseline_does_not_turn_back_time(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "old", "x")
     source.put(1, "b", "deleted")
     old = source.full(10)
@@ -142,7 +140,7 @@ def test_a_write_in_the_microsecond_of_the_baseline_is_the_windows(source: Sourc
     source.delete(10, "b")
     exports = [source.full(10), source.window(10, 20)]
     for order in (exports, [*exports, exports[1]], [source.full(5), *exports[::-1]]):
-        with DuckDBWarehouse(":memory:") as warehouse:
+        with DuckDBEngine(":memory:") as warehouse:
             for export in order:
                 load(warehouse, export, force=True)
             assert read(warehouse) == {"a": Item("at T0", ("y",))}
@@ -161,7 +159,7 @@ def test_every_order_of_a_chain_gives_the_same_tables(tmp_path: Path) -> None:
     source.put(32, "c", "v32")
     first = source.full(10)
     rest = [source.window(10, 20), source.window(20, 30), source.window(30, 40), source.full(20)]
-    with DuckDBWarehouse(":memory:") as warehouse:
+    with DuckDBEngine(":memory:") as warehouse:
         for order in itertools.permutations(rest):
             for export in (first, *order):
                 load(warehouse, export)
@@ -186,7 +184,7 @@ class Forgetting:
         self.newest = source.window(40, 50)
 
 
-def test_forgotten_deletes_are_never_undone(warehouse: AnyWarehouse, source: Source) -> None:
+def test_forgotten_deletes_are_never_undone(warehouse: AnyEngine, source: Source) -> None:
     world = Forgetting(source)
     for export in (world.baseline, world.deleted, world.newest):
         load(warehouse, export, tombstone_retention=world.keep)
@@ -200,7 +198,7 @@ def test_forgotten_deletes_are_never_undone(warehouse: AnyWarehouse, source: Sou
     assert read(warehouse) == items(source, 50)
 
 
-def test_deletes_are_kept_as_long_as_asked(warehouse: AnyWarehouse, source: Source) -> None:
+def test_deletes_are_kept_as_long_as_asked(warehouse: AnyEngine, source: Source) -> None:
     world = Forgetting(source)
     for export in (world.baseline, world.deleted, world.newest, world.late):
         load(warehouse, export, tombstone_retention=timedelta(microseconds=29))
@@ -235,7 +233,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[tuple[int, str, Item | None]], list[in
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(worlds())
 def test_any_schedule_ends_in_the_state_of_the_source(
-    duckdb: DuckDBWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
+    duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
 ) -> None:
     check(duckdb, world)
 
@@ -244,7 +242,7 @@ def test_any_schedule_ends_in_the_state_of_the_source(
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_many_schedules_end_in_the_state_of_the_source(
-    duckdb: DuckDBWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
+    duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
 ) -> None:
     check(duckdb, world)
 
@@ -253,13 +251,13 @@ def test_many_schedules_end_in_the_state_of_the_source(
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(worlds())
 def test_some_schedules_on_redshift(
-    over_redshift: RedshiftWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
+    over_redshift: RedshiftEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
 ) -> None:
     check(over_redshift, world)
 
 
 def check(
-    warehouse: AnyWarehouse, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
+    warehouse: AnyEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
 ) -> None:
     writes, _, schedule = world
     wipe(warehouse)
@@ -286,7 +284,7 @@ def check(
 
 @pytest.mark.parametrize("soft_delete", [False, True])
 def test_a_write_in_the_baselines_own_microsecond_outlives_the_baseline_loaded_again(
-    warehouse: AnyWarehouse, source: Source, soft_delete: bool
+    warehouse: AnyEngine, source: Source, soft_delete: bool
 ) -> None:
     source.put(1, "a", "before", "x")
     source.put(2, "b", "before")

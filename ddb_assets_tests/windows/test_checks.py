@@ -8,7 +8,7 @@ import pytest
 
 from ddb_assets.orchestration import metadata
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows import checks
 from ddb_assets.windows.chain import ChainBrokenError
@@ -46,13 +46,13 @@ def test_each_check_is_executed_by_itself(chain: Chain, name: str) -> None:
 def test_rows_are_recorded_and_counted_only_for_the_check_that_compares_them(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch, asked = DuckDBWarehouse.fetch, list[str]()
+    fetch, asked = DuckDBEngine.fetch, list[str]()
 
-    def watched(warehouse: DuckDBWarehouse, statement: Statement) -> list[tuple[object, ...]]:
+    def watched(warehouse: DuckDBEngine, statement: Statement) -> list[tuple[object, ...]]:
         asked.append(statement.text)
         return fetch(warehouse, statement)
 
-    monkeypatch.setattr(DuckDBWarehouse, "fetch", watched)
+    monkeypatch.setattr(DuckDBEngine, "fetch", watched)
     chain.baseline(hours_ago(0).start)
     executed(chain, COMPLETE, FRESH)
     assert asked

@@ -9,7 +9,7 @@ import pytest
 from ddb_assets.aws.clients import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Write
-from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
+from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows.checks import judged
 from ddb_assets.windows.loaded import ask
@@ -68,7 +68,7 @@ def windows_of(requests: dg.SkipReason | list[dg.RunRequest]) -> list[str | None
 
 
 def by_hand(*statements: str) -> None:
-    with DuckDBWarehouse(warehouse_file()) as warehouse:
+    with DuckDBEngine(warehouse_file()) as warehouse:
         for statement in statements:
             warehouse.execute(Statement(statement))
 

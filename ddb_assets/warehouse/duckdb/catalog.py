@@ -6,8 +6,8 @@ from operator import itemgetter
 from typing import Any
 
 from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
-from ddb_assets.warehouse.protocol import Layout, Standing
-from ddb_assets.warehouse.sql.statements import Table
+from ddb_assets.warehouse.sql.engine import Layout, Standing
+from ddb_assets.warehouse.sql.statements import TableName
 
 Rows = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 """Runs a query of DuckDB's own with its values, its errors translated into ours."""
@@ -21,13 +21,13 @@ _CATALOG_TYPES = {
 
 
 def has_schema(rows: Rows, database: str, schema: str) -> bool:
-    """See `Warehouse.has_schema`."""
+    """See `SqlEngine.has_schema`."""
     found = rows("SELECT 1 FROM duckdb_schemas() WHERE database_name = ? AND schema_name = ?", [database, schema])
     return bool(found)
 
 
 def tables(rows: Rows, database: str, schema: str, prefix: str) -> list[str]:
-    """See `Warehouse.tables`."""
+    """See `SqlEngine.tables`."""
     found = rows(
         "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? "
         "AND starts_with(table_name, ?) ORDER BY table_name",
@@ -36,8 +36,8 @@ def tables(rows: Rows, database: str, schema: str, prefix: str) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def standing(rows: Rows, database: str, name: Table) -> Standing | None:
-    """See `Warehouse.standing`."""
+def standing(rows: Rows, database: str, name: TableName) -> Standing | None:
+    """See `SqlEngine.standing`."""
     found = rows(
         "SELECT 'view', sql FROM duckdb_views() WHERE database_name = $1 AND schema_name = $2 AND view_name = $3 "
         "UNION ALL SELECT 'table', '' FROM duckdb_tables() "
@@ -48,7 +48,7 @@ def standing(rows: Rows, database: str, name: Table) -> Standing | None:
 
 
 def layouts(rows: Rows, database: str, schema: str, names: Collection[str]) -> dict[str, Layout]:
-    """See `Warehouse.layouts`. DuckDB keeps no length of text or bytes, so they have the largest."""
+    """See `SqlEngine.layouts`. DuckDB keeps no length of text or bytes, so they have the largest."""
     found = rows(
         "SELECT table_name, column_name, data_type FROM duckdb_columns() "
         "WHERE database_name = ? AND schema_name = ? AND list_contains(?, table_name) ORDER BY table_name, column_index",

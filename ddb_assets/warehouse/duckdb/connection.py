@@ -24,8 +24,9 @@ from ddb_assets.contract.report import Part, Relation
 from ddb_assets.warehouse.duckdb import catalog
 from ddb_assets.warehouse.duckdb.dialect import MACROS, to_duckdb
 from ddb_assets.warehouse.duckdb.errors import check_database, copy_error, warehouse_error
-from ddb_assets.warehouse.protocol import NOTHING, Keys, Layout, LoadError, Standing, WarehouseError
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 
 MEMORY = ":memory:"
 COPY_CHUNK = 1 << 20
@@ -41,7 +42,7 @@ _PARQUET_TYPES = {
 _locks: dict[str, threading.Lock] = {}  # DuckDB's file lock excludes other processes, not other threads of this one
 
 
-class DuckDBWarehouse:
+class DuckDBEngine:
     """A DuckDB file, open and locked while it is entered as a context manager.
 
     `path` is a file, created with its folder if it does not exist, or `:memory:`. Waits up to `timeout` seconds for a file
@@ -91,6 +92,9 @@ class DuckDBWarehouse:
             self._open = None
         if self._path != MEMORY:
             _locks[self._path].release()
+
+    def another(self) -> None:
+        """None: the file is open once."""
 
     def _prepared(self) -> str:
         """The absolute path of the file, whose folder exists."""
@@ -145,7 +149,7 @@ class DuckDBWarehouse:
         return self._open
 
     @contextmanager
-    def transaction(self, lock: Table | None = None) -> Iterator[None]:  # noqa: ARG002 -- the file is ours alone
+    def transaction(self, lock: TableName | None = None) -> Iterator[None]:  # noqa: ARG002 -- the file is ours alone
         """Commits when its block ends, rolls back when it raises."""
         with self._explained():
             self.connection.begin()
@@ -191,7 +195,7 @@ class DuckDBWarehouse:
         """The schema's tables whose names begin like this."""
         return catalog.tables(self._rows, self._database, schema, prefix)
 
-    def standing(self, name: Table) -> Standing | None:
+    def standing(self, name: TableName) -> Standing | None:
         """What the name stands for; a view with its text."""
         return catalog.standing(self._rows, self._database, name)
 
@@ -199,27 +203,27 @@ class DuckDBWarehouse:
         """The columns of these tables."""
         return catalog.layouts(self._rows, self._database, schema, names)
 
-    def layout(self, table: Table) -> Layout:
+    def layout(self, table: TableName) -> Layout:
         """The table's columns."""
         return self.layouts(table.schema or self.default_schema, [table.name]).get(table.name, NOTHING)
 
-    def catalog(self, table: Table) -> dict[str, SqlType]:
+    def catalog(self, table: TableName) -> dict[str, SqlType]:
         """The table's columns of types that loads make."""
         return dict(self.layout(table).types)
 
-    def keys(self, table: Table) -> Keys:  # noqa: ARG002 -- rows lie as they come
+    def keys(self, table: TableName) -> Keys:  # noqa: ARG002 -- rows lie as they come
         """None."""
         return Keys()
 
-    def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:  # noqa: ARG002 -- DuckDB binds none
+    def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:  # noqa: ARG002 -- DuckDB binds none
         """None: DuckDB resolves a view's columns when it is read."""
         return []
 
-    def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
+    def is_view(self, view: TableName, columns: Mapping[str, SqlType]) -> bool:
         """Whether the view shows these columns in these types; DuckDB cannot read a view whose table has other types by now."""
         return self.catalog(view) == columns
 
-    def analyze(self, table: Table) -> None:
+    def analyze(self, table: TableName) -> None:
         """Nothing: DuckDB keeps its statistics itself."""
 
     def leftovers(self, relations: Sequence[Relation]) -> list[str]:  # noqa: ARG002 -- parts are read where they are
@@ -227,7 +231,7 @@ class DuckDBWarehouse:
         found = self._rows("SELECT table_name FROM duckdb_tables() WHERE temporary")
         return sorted(str(name) for (name,) in found)
 
-    def copy(self, relation: Relation, stage: Table) -> None:
+    def copy(self, relation: Relation, stage: TableName) -> None:
         """Fills the staging table from the relation's parts, one file after the other."""
         columns = ", ".join(quoted(c.name) for c in relation.columns)
         for part in relation.parts:

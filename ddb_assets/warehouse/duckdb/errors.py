@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.warehouse.protocol import LoadError, WarehouseError
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
 
 _FULL = re.compile(
     r"no space left|disk quota exceeded|file too large|could not (fully )?write|failed to offload|max_temp_directory_size",

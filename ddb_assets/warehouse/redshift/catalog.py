@@ -14,9 +14,9 @@ from operator import itemgetter
 from typing import Protocol
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.warehouse.protocol import Keys, Layout, Standing
 from ddb_assets.warehouse.redshift.errors import RefusedError
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.engine import Keys, Layout, Standing
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 
 _CATALOG_TYPES = {
     "character varying": "VARCHAR",
@@ -38,12 +38,12 @@ class Asked(Protocol):
 
 
 def has_schema(ask: Asked, schema: str) -> bool:
-    """See `Warehouse.has_schema`."""
+    """See `SqlEngine.has_schema`."""
     return bool(ask.fetch(Statement("SELECT 1 FROM pg_namespace WHERE nspname = ?", (schema.lower(),))))
 
 
 def tables(ask: Asked, schema: str, prefix: str) -> list[str]:
-    """See `Warehouse.tables`."""
+    """See `SqlEngine.tables`."""
     found = ask.fetch(
         Statement(
             "SELECT relname FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace "
@@ -54,8 +54,8 @@ def tables(ask: Asked, schema: str, prefix: str) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def standing(ask: Asked, name: Table, schema: str) -> Standing | None:
-    """See `Warehouse.standing`."""
+def standing(ask: Asked, name: TableName, schema: str) -> Standing | None:
+    """See `SqlEngine.standing`."""
     found = ask.fetch(
         Statement(
             "SELECT relkind, pg_get_userbyid(relowner), definition, pg_get_userbyid(relowner) = current_user FROM pg_class "
@@ -72,7 +72,7 @@ def standing(ask: Asked, name: Table, schema: str) -> Standing | None:
 
 
 def layouts(ask: Asked, schema: str, names: Collection[str]) -> dict[str, Layout]:
-    """See `Warehouse.layouts`."""
+    """See `SqlEngine.layouts`."""
     named = {name.lower(): name for name in names}
     found = ask.fetch(
         Statement(
@@ -102,8 +102,8 @@ def _layout(columns: Sequence[Sequence[object]]) -> Layout:
     return Layout(types, foreign, encodings, frozenset(str(name) for name, *_, default in columns if default))
 
 
-def keys(ask: Asked, table: Table, schema: str) -> Keys:
-    """See `Warehouse.keys`."""
+def keys(ask: Asked, table: TableName, schema: str) -> Keys:
+    """See `SqlEngine.keys`."""
     named = (schema.lower(), table.name.lower())
     columns = ask.fetch(
         Statement(
@@ -138,8 +138,8 @@ def _sorted_by_redshift(ask: Asked, named: tuple[str, str]) -> bool:
     return bool(said) and str(said[0][0]).startswith("AUTO(")
 
 
-def views_of(ask: Asked, table: Table, column: str, schema: str) -> list[tuple[Table, str]]:
-    """See `Warehouse.views_of`."""
+def views_of(ask: Asked, table: TableName, column: str, schema: str) -> list[tuple[TableName, str]]:
+    """See `SqlEngine.views_of`."""
     found = ask.fetch(
         Statement(
             "SELECT DISTINCT holders.nspname, views.relname, pg_get_userbyid(views.relowner) FROM pg_depend "
@@ -154,4 +154,4 @@ def views_of(ask: Asked, table: Table, column: str, schema: str) -> list[tuple[T
             (schema.lower(), table.name.lower(), column),
         )
     )
-    return [(Table(str(place), str(name)), str(owner)) for place, name, owner in found]
+    return [(TableName(str(place), str(name)), str(owner)) for place, name, owner in found]

@@ -23,29 +23,21 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.warehouse.protocol import (
-    NOTHING,
-    InterruptedLoadError,
-    Keys,
-    Layout,
-    LoadError,
-    Standing,
-    WarehouseError,
-    number,
-)
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.redshift import catalog
 from ddb_assets.warehouse.redshift.copy import copied_from, copy_folder
 from ddb_assets.warehouse.redshift.errors import ENDED, RefusedError, interrupts, load_failure, passes, said_by_server
 from ddb_assets.warehouse.redshift.grants import needed
 from ddb_assets.warehouse.redshift.login import connect
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings, check_reachable
-from ddb_assets.warehouse.sql.statements import Statement, Table, literal
+from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing, number
+from ddb_assets.warehouse.sql.statements import Statement, TableName, literal
 
 _LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an incomplete answer
 _NOT_THERE = {"42703", "42P01"}  # a column, a table
 
 
-class RedshiftWarehouse:
+class RedshiftEngine:
     """A connection to Redshift, open while it is entered as a context manager.
 
     `label` becomes the session's query_group, by which an administrator finds our queries. After a lost connection, the next
@@ -72,6 +64,10 @@ class RedshiftWarehouse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._drop()
+
+    def another(self) -> "RedshiftEngine":
+        """A second session of the same user."""
+        return RedshiftEngine(self.settings, storage=self._storage, aws=self._aws, label=self._label)
 
     @property
     def default_schema(self) -> str:
@@ -101,7 +97,7 @@ class RedshiftWarehouse:
             self._open = None
 
     @contextmanager
-    def transaction(self, lock: Table | None = None) -> Iterator[None]:
+    def transaction(self, lock: TableName | None = None) -> Iterator[None]:
         """Commits when its block ends, rolls back when it raises.
 
         The lock is taken first, so that the transaction sees what its last holder committed.
@@ -170,7 +166,7 @@ class RedshiftWarehouse:
         """Asked of PG_CLASS."""
         return catalog.tables(self, schema, prefix)
 
-    def standing(self, name: Table) -> Standing | None:
+    def standing(self, name: TableName) -> Standing | None:
         """Asked of PG_CLASS, as SVV_REDSHIFT_COLUMNS hides what we have no right on."""
         return catalog.standing(self, name, self._schema(name))
 
@@ -178,26 +174,26 @@ class RedshiftWarehouse:
         """The columns of these tables."""
         return catalog.layouts(self, schema, names)
 
-    def layout(self, table: Table) -> Layout:
+    def layout(self, table: TableName) -> Layout:
         """The table's columns."""
         return self.layouts(self._schema(table), [table.name]).get(table.name, NOTHING)
 
-    def catalog(self, table: Table) -> dict[str, SqlType]:
+    def catalog(self, table: TableName) -> dict[str, SqlType]:
         """The table's columns of types that loads make."""
         return dict(self.layout(table).types)
 
-    def keys(self, table: Table) -> Keys:
+    def keys(self, table: TableName) -> Keys:
         """How the table is distributed and sorted."""
         return catalog.keys(self, table, self._schema(table))
 
-    def views_of(self, table: Table, column: str) -> list[tuple[Table, str]]:
+    def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:
         """Views with a schema binding; late-binding views are bound to no column."""
         return catalog.views_of(self, table, column, self._schema(table))
 
-    def _schema(self, table: Table) -> str:
+    def _schema(self, table: TableName) -> str:
         return table.schema or self.default_schema
 
-    def is_view(self, view: Table, columns: Mapping[str, SqlType]) -> bool:
+    def is_view(self, view: TableName, columns: Mapping[str, SqlType]) -> bool:
         """Whether the view shows columns of these names; their types follow the table's, as it is bound late."""
         try:
             found = self._run(Statement(f"SELECT * FROM {view} LIMIT 0")).description  # noqa: S608 -- quoted
@@ -207,12 +203,12 @@ class RedshiftWarehouse:
             return False  # it does not exist, or shows a column that the table no longer has
         return [name for name, *_ in found] == [name.lower() for name in columns]
 
-    def analyze(self, table: Table) -> None:
+    def analyze(self, table: TableName) -> None:
         """Redshift itself skips a table of which less has changed than the session's threshold."""
         self.execute(Statement(f"ANALYZE {table}"))
 
-    def copy(self, relation: Relation, stage: Table) -> int | None:
-        """Fills a staging table by one COPY of all parts; see `Warehouse.copy`."""
+    def copy(self, relation: Relation, stage: TableName) -> int | None:
+        """Fills a staging table by one COPY of all parts; see `SqlEngine.copy`."""
         if not relation.parts:
             return None
         with copied_from(self._storage, self.settings, relation, stage, self.session) as statements:

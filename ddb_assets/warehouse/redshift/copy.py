@@ -17,19 +17,19 @@ import pyarrow as pa
 from ddb_assets.aws.storage import Storage, is_s3, join, split_s3
 from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Part, Relation
-from ddb_assets.warehouse.protocol import WarehouseError
+from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.redshift.parts import opened, write_again
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.conversion import staged
 from ddb_assets.warehouse.sql.ddl import create_stage
-from ddb_assets.warehouse.sql.statements import Statement, Table, drop, literal, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, drop, literal, quoted
 
 CHECK_THREADS = 8  # each part takes three short requests, which only wait
 
 
 @contextmanager
 def copied_from(
-    storage: Storage, settings: RedshiftSettings, relation: Relation, stage: Table, session: str
+    storage: Storage, settings: RedshiftSettings, relation: Relation, stage: TableName, session: str
 ) -> Iterator[list[Statement]]:
     """The statements that copy a relation's parts into its empty staging table, to be run within the block.
 
@@ -128,7 +128,7 @@ def _put(storage: Storage, part: Part, relation: Relation, others: Mapping[str, 
         return path.stat().st_size
 
 
-def _statement(relation: Relation, stage: Table, manifest: str, role: str) -> Statement:
+def _statement(relation: Relation, stage: TableName, manifest: str, role: str) -> Statement:
     columns = ", ".join(quoted(c.name) for c in relation.columns)
     who = "default" if role == "default" else literal(role)
     return Statement(f"COPY {stage} ({columns}) FROM {literal(manifest)} IAM_ROLE {who} FORMAT AS PARQUET MANIFEST")

@@ -9,7 +9,7 @@ import re
 from typing import Self
 
 from ddb_assets.contract.report import Relation
-from ddb_assets.warehouse.protocol import LoadError, WarehouseError
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.sql.statements import Statement
 
 CONFLICTS = {"1023", "1018"}  # serializable isolation violation; a table made or dropped after our snapshot

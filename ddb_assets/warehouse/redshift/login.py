@@ -12,7 +12,7 @@ from redshift_connector.core import Connection
 from redshift_connector.error import Error
 
 from ddb_assets.aws.errors import explained
-from ddb_assets.warehouse.protocol import InterruptedLoadError, WarehouseError
+from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
 from ddb_assets.warehouse.redshift.errors import ENDED, RefusedError, said_by_server
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 

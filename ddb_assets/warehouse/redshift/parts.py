@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from ddb_assets.aws.storage import Storage, is_s3, split_s3
 from ddb_assets.contract.report import Part, Relation
-from ddb_assets.warehouse.protocol import LoadError
+from ddb_assets.warehouse.errors import LoadError
 
 TAIL_BYTES = 64 << 10
 BATCH_ROWS = 10_000

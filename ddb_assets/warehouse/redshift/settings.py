@@ -15,7 +15,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.warehouse.protocol import WarehouseError
+from ddb_assets.warehouse.errors import WarehouseError
 
 SCHEME = "redshift://"
 PASSWORD = "DDB_ASSETS_REDSHIFT_PASSWORD"  # noqa: S105 -- the name of the variable

@@ -13,9 +13,10 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.dynamodb.attribute_value import format_path
-from ddb_assets.warehouse.protocol import Keys
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
 from ddb_assets.warehouse.sql.conversion import staged
-from ddb_assets.warehouse.sql.statements import DELETED_AT, STALE_SINCE, Statement, Table, literal, quoted
+from ddb_assets.warehouse.sql.engine import Keys
+from ddb_assets.warehouse.sql.statements import Statement, TableName, literal, quoted
 
 MAX_COMMENT = 1000  # characters; an attribute's name can be 64 KB long
 _HIDDEN = {"_ddb_version", "_ddb_extra", DELETED_AT, STALE_SINCE}
@@ -79,7 +80,7 @@ def create_schema(schema: str) -> Statement:
     return Statement(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
 
 
-def create_table(table: Table, types: Mapping[str, SqlType], design: Design) -> list[Statement]:
+def create_table(table: TableName, types: Mapping[str, SqlType], design: Design) -> list[Statement]:
     """Creates the table, if it does not exist, with its comments.
 
     Every column is nullable, because Redshift cannot drop NOT NULL.
@@ -91,7 +92,7 @@ def create_table(table: Table, types: Mapping[str, SqlType], design: Design) -> 
     return [made, *about, *describe(table, types, design)]
 
 
-def describe(table: Table, columns: Collection[str], design: Design) -> list[Statement]:
+def describe(table: TableName, columns: Collection[str], design: Design) -> list[Statement]:
     """The comments on these columns."""
     return [
         Statement(f"COMMENT ON COLUMN {table}.{quoted(name)} IS {_text(design.comments[name])}")
@@ -106,7 +107,7 @@ def column(name: str, kind: SqlType, design: Design) -> str:
     return f"{quoted(name)} {kind}{encoding}"
 
 
-def released(table: Table, column: str, keys: Keys) -> list[Statement]:
+def released(table: TableName, column: str, keys: Keys) -> list[Statement]:
     """Removes the keys that a column belongs to, because Redshift cannot drop the column of a key.
 
     EVEN, as AUTO keeps the key of a table that has one (Redshift, "Enabling automatic table optimization").
@@ -119,7 +120,7 @@ def released(table: Table, column: str, keys: Keys) -> list[Statement]:
     return found
 
 
-def restored(table: Table, keys: Keys, now: Keys) -> list[Statement]:
+def restored(table: TableName, keys: Keys, now: Keys) -> list[Statement]:
     """Restores the keys of a table that now has `now`. AUTO comes last, as it keeps the keys."""
     found = []
     if keys.distkey != now.distkey and keys.distkey:
@@ -134,7 +135,7 @@ def restored(table: Table, keys: Keys, now: Keys) -> list[Statement]:
     return found
 
 
-def create_stage(relation: Relation, stage: Table, as_bytes: Mapping[str, int] | None = None) -> Statement:
+def create_stage(relation: Relation, stage: TableName, as_bytes: Mapping[str, int] | None = None) -> Statement:
     """A temporary table with the relation's columns in the order and types of its Parquet files.
 
     JSON is text there, or VARBYTE of that size in the columns of `as_bytes`; JSON_PARSE takes both. The rows are distributed
@@ -152,7 +153,7 @@ def shown(types: Mapping[str, SqlType]) -> dict[str, SqlType]:
     return {name: kind for name, kind in types.items() if name not in _HIDDEN}
 
 
-def create_view(view: Table, table: Table, types: Mapping[str, SqlType]) -> Statement:
+def create_view(view: TableName, table: TableName, types: Mapping[str, SqlType]) -> Statement:
     """Creates or replaces the view of a table's live rows.
 
     Late-binding, so that the table can still be changed. Replaced, not dropped and created, so that the view always exists
@@ -165,7 +166,7 @@ def create_view(view: Table, table: Table, types: Mapping[str, SqlType]) -> Stat
     )
 
 
-def drop_view(view: Table) -> Statement:
+def drop_view(view: TableName) -> Statement:
     """For a view that cannot be replaced."""
     return Statement(f"DROP VIEW IF EXISTS {view}")
 

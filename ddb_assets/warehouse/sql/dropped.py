@@ -11,15 +11,16 @@ from typing import cast
 
 from ddb_assets.contract.identity import RESTART
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import NOTHING, Layout, LoadError, Warehouse
-from ddb_assets.warehouse.sql.history import History
-from ddb_assets.warehouse.sql.statements import Statement, Table, tombstones
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.history import History
+from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
+from ddb_assets.warehouse.sql.statements import Statement, TableName, tombstones
 
 LISTED = 5
 
 
 def refuse_dropped(
-    warehouse: Warehouse, ledger: Table, report: Report, known: History, there: Mapping[str, Layout]
+    engine: SqlEngine, ledger: TableName, report: Report, known: History, there: Mapping[str, Layout]
 ) -> None:
     """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
 
@@ -27,7 +28,7 @@ def refuse_dropped(
     deleted items that soft delete keeps, and needs the rows' keys and versions for it.
     """
     gone, useless = _gone(ledger.schema, report, known, there)
-    if not gone or (not useless and _replaces_all(warehouse, ledger, report)):
+    if not gone or (not useless and _replaces_all(engine, ledger, report)):
         return
     what = ", ".join(gone[:LISTED]) + (f" and {len(gone) - LISTED} more" if len(gone) > LISTED else "")
     press = f"materialize snapshots/{report.name}, baseline/{report.name} and warehouse_baseline/{report.name}"
@@ -51,7 +52,7 @@ def _gone(
     gone: list[str] = []
     useless: list[str] = []
     for relation in report.relations:
-        table, columns = Table(schema, relation.name), known.columns.get(relation.name, frozenset())
+        table, columns = TableName(schema, relation.name), known.columns.get(relation.name, frozenset())
         if columns and table.name not in there:
             gone.append(f"table {table}")
             continue
@@ -59,16 +60,16 @@ def _gone(
         lost = [c for c in relation.columns if c.name in columns and c.name not in have]
         gone += [f"column {c.name!r} of {table}" for c in lost]
         useless += [str(table)] if any(c.role in {"key", "version"} for c in lost) else []
-    deletes = tombstones(Table(schema, report.root.name))
+    deletes = tombstones(TableName(schema, report.root.name))
     if known.columns and deletes.name not in there:
         gone.append(f"table {deletes}")
     return gone, useless
 
 
-def _replaces_all(warehouse: Warehouse, ledger: Table, report: Report) -> bool:
+def _replaces_all(engine: SqlEngine, ledger: TableName, report: Report) -> bool:
     if report.export_type != "FULL_EXPORT" or report.export_time is None or report.missed:
         return False
-    newest = warehouse.fetch(
+    newest = engine.fetch(
         Statement(f"SELECT MAX(COALESCE(to_time, export_time)) FROM {ledger} WHERE relation = ?", (report.root.name,))
     )[0][0]
     return newest is None or report.export_time >= cast("datetime", newest).replace(tzinfo=UTC)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType, join, storable
 from ddb_assets.contract.report import Relation
-from ddb_assets.warehouse.protocol import Layout
 from ddb_assets.warehouse.sql import ddl, encoding, retype
 from ddb_assets.warehouse.sql.conversion import converted
 from ddb_assets.warehouse.sql.ddl import Design
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.sql.engine import Layout
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 
 PLAIN = Design()
 NONE: Mapping[str, str] = {}
@@ -53,7 +53,7 @@ def empty(relation: Relation) -> frozenset[str]:
 
 
 def steps(
-    table: Table,
+    table: TableName,
     columns: Mapping[str, SqlType],
     have: Layout,
     empty: frozenset[str] = frozenset(),
@@ -97,7 +97,7 @@ def roomy(to: SqlType, present: SqlType) -> SqlType:
     return to
 
 
-def _add_all(table: Table, columns: Mapping[str, SqlType], design: Design) -> Step:
+def _add_all(table: TableName, columns: Mapping[str, SqlType], design: Design) -> Step:
     """One column per statement, as Redshift has it, and all in one commit."""
     added = (
         Statement(f"ALTER TABLE {table} ADD COLUMN {ddl.column(name, kind, design)}") for name, kind in columns.items()
@@ -105,7 +105,7 @@ def _add_all(table: Table, columns: Mapping[str, SqlType], design: Design) -> St
     return Step((*added, *ddl.describe(table, columns, design)), atomic=True)
 
 
-def _widen(table: Table, name: str, to: SqlType, design: Design, have: Layout) -> Step:
+def _widen(table: TableName, name: str, to: SqlType, design: Design, have: Layout) -> Step:
     """Lengthens a VARCHAR if Redshift can; else adds, copies and renames, the only way to any other type."""
     present = have.types[name]
     fixed = name in have.defaults or have.encodings.get(name, "").lower() in encoding.FIXED
@@ -116,7 +116,7 @@ def _widen(table: Table, name: str, to: SqlType, design: Design, have: Layout) -
     return _exchange(table, name, to, design, have, (copy,))
 
 
-def _replace(table: Table, name: str, to: SqlType, design: Design, have: Layout) -> Step:
+def _replace(table: TableName, name: str, to: SqlType, design: Design, have: Layout) -> Step:
     """Another type for a column that has only NULL, because DynamoDB had nothing else there."""
     refusal = (
         f"column {name!r} of {table} is {have.types[name]}, the export has {to}, no type holds the values of both: "
@@ -127,7 +127,7 @@ def _replace(table: Table, name: str, to: SqlType, design: Design, have: Layout)
     return replace(_exchange(table, name, to, design, have, ()), unless=values, refusal=refusal)
 
 
-def _retype(table: Table, name: str, to: SqlType, design: Design, have: Layout, key: str) -> Step:
+def _retype(table: TableName, name: str, to: SqlType, design: Design, have: Layout, key: str) -> Step:
     """Numbers in place of texts, as the contract declares; texts that are no numbers go to `_ddb_extra`."""
     refusal = (
         f"column {name!r} of {table} is {have.types[name]}, the contract declares {to}, and it has texts that are no such "
@@ -141,7 +141,7 @@ def _retype(table: Table, name: str, to: SqlType, design: Design, have: Layout, 
 
 
 def _exchange(
-    table: Table,
+    table: TableName,
     name: str,
     to: SqlType,
     design: Design,

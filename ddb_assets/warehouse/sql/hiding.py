@@ -8,27 +8,28 @@ from collections.abc import Mapping
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import NOTHING, Layout, LoadError, Warehouse
-from ddb_assets.warehouse.sql.statements import Statement, Table, hidden_paths, quoted
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
+from ddb_assets.warehouse.sql.statements import Statement, TableName, hidden_paths, quoted
 from ddb_assets.warehouse.sql.tables import Tables, evolve
 
 TYPES = {"path": SqlType("VARCHAR", 65_535), "how": SqlType("VARCHAR", 16)}
 
 
-def prepare_hiding(warehouse: Warehouse, root: Table, report: Report, there: Mapping[str, Layout]) -> None:
+def prepare_hiding(engine: SqlEngine, root: TableName, report: Report, there: Mapping[str, Layout]) -> None:
     """Creates the table, if any path is hidden."""
     if report.hidden:
         place = hidden_paths(root)
-        evolve(warehouse, place, TYPES, mark="path", seen=there.get(place.name, NOTHING))
+        evolve(engine, place, TYPES, mark="path", seen=there.get(place.name, NOTHING))
 
 
-def hide(warehouse: Warehouse, tables: Tables, report: Report) -> tuple[str, ...]:
+def hide(engine: SqlEngine, tables: Tables, report: Report) -> tuple[str, ...]:
     """Within the load's transaction: hides old values of newly hidden paths, and returns a remark for each.
 
     Raises LoadError when the export was flattened under a contract that does not hide what the tables hide.
     """
     place = hidden_paths(tables.root.table)
-    known = _known(warehouse, place)
+    known = _known(engine, place)
     wanted = {hidden.path: hidden.how for hidden in report.hidden}
     if shown := sorted(known.keys() - wanted.keys()):
         raise LoadError(
@@ -40,28 +41,28 @@ def hide(warehouse: Warehouse, tables: Tables, report: Report) -> tuple[str, ...
     for hidden in report.hidden:
         if known.get(hidden.path) == hidden.how:
             continue
-        if _has_rows(warehouse, tables):
+        if _has_rows(engine, tables):
             for target in tables.relations:
                 names = [n for n in hidden.columns.get(target.relation.name, ()) if n in target.types]
                 if names:
                     nulls = ", ".join(f"{quoted(name)} = NULL" for name in names)
-                    warehouse.execute(Statement(f"UPDATE {target.table} SET {nulls}"))  # noqa: S608 -- quoted
+                    engine.execute(Statement(f"UPDATE {target.table} SET {nulls}"))  # noqa: S608 -- quoted
             remarks.append(
                 f"{hidden.path} is hidden now ({hidden.how}): in older rows, it and _ddb_extra are NULL; a new full export "
                 "fills them"
             )
-        warehouse.execute(Statement(f"DELETE FROM {place} WHERE {place.column('path')} = ?", (hidden.path,)))  # noqa: S608
+        engine.execute(Statement(f"DELETE FROM {place} WHERE {place.column('path')} = ?", (hidden.path,)))  # noqa: S608
         insert = f"INSERT INTO {place} (path, how) VALUES (?, ?)"  # noqa: S608 -- quoted
-        warehouse.execute(Statement(insert, (hidden.path, hidden.how)))
+        engine.execute(Statement(insert, (hidden.path, hidden.how)))
     return tuple(remarks)
 
 
-def _known(warehouse: Warehouse, place: Table) -> dict[str, str]:
-    if not warehouse.catalog(place):
+def _known(engine: SqlEngine, place: TableName) -> dict[str, str]:
+    if not engine.catalog(place):
         return {}
-    rows = warehouse.fetch(Statement(f"SELECT path, how FROM {place}"))  # noqa: S608 -- quoted
+    rows = engine.fetch(Statement(f"SELECT path, how FROM {place}"))  # noqa: S608 -- quoted
     return {str(path): str(how) for path, how in rows}
 
 
-def _has_rows(warehouse: Warehouse, tables: Tables) -> bool:
-    return bool(warehouse.fetch(Statement(f"SELECT 1 FROM {tables.root.table} LIMIT 1")))  # noqa: S608 -- quoted
+def _has_rows(engine: SqlEngine, tables: Tables) -> bool:
+    return bool(engine.fetch(Statement(f"SELECT 1 FROM {tables.root.table} LIMIT 1")))  # noqa: S608 -- quoted

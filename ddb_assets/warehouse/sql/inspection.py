@@ -5,43 +5,41 @@ counted, keys that occur twice, and leftovers of staging. `checks.py` turns the 
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
-from dataclasses import dataclass
 from typing import cast
 
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import Warehouse, counted, number
+from ddb_assets.warehouse.results import Inspection
+from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
 from ddb_assets.warehouse.sql.ledger import newest_rows
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, count, quoted
 from ddb_assets.warehouse.times import end, start
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """`recorded` has the rows of each relation's table after the newest load in the ledger, `counted` the rows now.
-
-    `twice` is how many keys are in the root more than once: among rows that the export's window brought, or after a full
-    export among all rows. `leftovers` are the names of what staging left behind.
-    """
-
-    recorded: dict[str, int]
-    counted: dict[str, int]
-    twice: int
-    leftovers: tuple[str, ...]
-
-
-def inspect(warehouse: Warehouse, schema: str, report: Report) -> Inspection:
+def inspect(engine: SqlEngine, schema: str, report: Report) -> Inspection:
     """Inspects the tables of a loaded report in one transaction."""
-    with warehouse.transaction():
-        recorded = newest_rows(warehouse, schema, report.root.name)
-        now = counted(warehouse, [Table(schema, name) for name in recorded])
-        twice = number(warehouse, _twice(schema, report)) if report.root.keys else 0
+    with engine.transaction():
+        recorded = newest_rows(engine, schema, report.root.name)
+        now = counted(engine, [TableName(schema, name) for name in recorded])
+        twice = number(engine, _twice(schema, report)) if report.root.keys else 0
     copied = (*report.relations, *([report.unread] if report.unread else []))
-    return Inspection(recorded, now, twice, tuple(warehouse.leftovers(copied)))
+    return Inspection(recorded, now, twice, tuple(engine.leftovers(copied)))
+
+
+def differing(engine: SqlEngine, schema: str, root: str) -> dict[str, tuple[int, int | None]]:
+    """The tables of a table's relations that have other rows than its newest load left: then, and now (None: gone)."""
+    recorded = newest_rows(engine, schema, root)
+    found: dict[str, tuple[int, int | None]] = {}
+    for name, then in (recorded or {root: 0}).items():
+        table = TableName(schema, name)
+        now = number(engine, count(table)) if engine.catalog(table) else None
+        if now is None or (recorded and now != then):
+            found[name] = (then, now)
+    return found
 
 
 def _twice(schema: str, report: Report) -> Statement:
     """Keys of the root that more than one row has; for a window only those with a version within it."""
-    table, keys = Table(schema, report.root.name), [c.name for c in report.root.keys]
+    table, keys = TableName(schema, report.root.name), [c.name for c in report.root.keys]
     names = ", ".join(map(table.column, keys))
     recent, values = "", cast("tuple[object, ...]", ())
     if report.export_type == "INCREMENTAL_EXPORT":

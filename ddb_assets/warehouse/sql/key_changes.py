@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.warehouse.protocol import Keys, LoadError, Warehouse, WarehouseError
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.sql import ddl
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.sql.engine import Keys, SqlEngine
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 
 CHANGES = "_ddb_changes"
 BROKEN_OFF = timedelta(days=1)  # longer than a change is expected to take, whose statements may wait for a lock
@@ -32,22 +33,22 @@ TYPES = {
 }
 
 
-def finish_all(warehouse: Warehouse, schema: str, tables: Collection[str]) -> None:
+def finish_all(engine: SqlEngine, schema: str, tables: Collection[str]) -> None:
     """Restores the keys of these tables where a change was interrupted; `_ddb_changes` is among them if it exists."""
-    notes = Table(schema, CHANGES)
+    notes = TableName(schema, CHANGES)
     if CHANGES not in tables:
         return
-    noted = warehouse.fetch(Statement(f"SELECT table_name, MAX(began) FROM {notes} GROUP BY table_name"))
+    noted = engine.fetch(Statement(f"SELECT table_name, MAX(began) FROM {notes} GROUP BY table_name"))
     for name, began in noted:
-        table = Table(schema, str(name))
-        if name in tables and (_give_back(warehouse, table, Keys()) or _now() - cast("datetime", began) > BROKEN_OFF):
-            _forget(warehouse, table)
+        table = TableName(schema, str(name))
+        if name in tables and (_give_back(engine, table, Keys()) or _now() - cast("datetime", began) > BROKEN_OFF):
+            _forget(engine, table)
 
 
 @contextmanager
-def keys_removed(warehouse: Warehouse, table: Table, column: str) -> Iterator[None]:
+def keys_removed(engine: SqlEngine, table: TableName, column: str) -> Iterator[None]:
     """While its block runs, the column is no key of the table. Raises LoadError for a key that could not be restored."""
-    keys = warehouse.keys(table)
+    keys = engine.keys(table)
     if column not in keys:
         yield
         return
@@ -56,57 +57,57 @@ def keys_removed(warehouse: Warehouse, table: Table, column: str) -> Iterator[No
             f"column {column!r} of {table} must get another type, but it is part of an interleaved sort key, which Redshift "
             f"only makes together with a table: ALTER TABLE {table} ALTER SORTKEY NONE, load again, then add a sort key"
         )
-    _note(warehouse, table, column, keys)
+    _note(engine, table, column, keys)
     try:
         for statement in ddl.released(table, column, keys):
-            warehouse.execute(statement)
+            engine.execute(statement)
         yield
     except BaseException:
         with suppress(WarehouseError):
-            _finish(warehouse, table, keys)
+            _finish(engine, table, keys)
         raise
-    _finish(warehouse, table, keys)
+    _finish(engine, table, keys)
 
 
-def _note(warehouse: Warehouse, table: Table, column: str, keys: Keys) -> None:
-    notes = Table(table.schema, CHANGES)
-    if not warehouse.catalog(notes):
+def _note(engine: SqlEngine, table: TableName, column: str, keys: Keys) -> None:
+    notes = TableName(table.schema, CHANGES)
+    if not engine.catalog(notes):
         for statement in ddl.create_table(notes, TYPES, ddl.Design()):
-            warehouse.execute(statement)
+            engine.execute(statement)
     values = (table.name, column, json.dumps(asdict(keys)), _now())
-    warehouse.execute(Statement(f"INSERT INTO {notes} ({', '.join(TYPES)}) VALUES (?, ?, ?, ?)", values))
+    engine.execute(Statement(f"INSERT INTO {notes} ({', '.join(TYPES)}) VALUES (?, ?, ?, ?)", values))
 
 
-def _finish(warehouse: Warehouse, table: Table, keys: Keys) -> None:
+def _finish(engine: SqlEngine, table: TableName, keys: Keys) -> None:
     """Ends our own change, whose note another load may have deleted."""
-    _give_back(warehouse, table, keys)
-    _forget(warehouse, table)
+    _give_back(engine, table, keys)
+    _forget(engine, table)
 
 
-def _give_back(warehouse: Warehouse, table: Table, own: Keys) -> bool:
+def _give_back(engine: SqlEngine, table: TableName, own: Keys) -> bool:
     """Restores the table's keys, and returns whether any were missing.
 
     The first note holds, because a later one may describe a table whose keys were already removed; without a note `own`.
     """
-    noted = warehouse.fetch(
+    noted = engine.fetch(
         Statement(
-            f"SELECT keys FROM {Table(table.schema, CHANGES)} WHERE table_name = ? ORDER BY began LIMIT 1",
+            f"SELECT keys FROM {TableName(table.schema, CHANGES)} WHERE table_name = ? ORDER BY began LIMIT 1",
             (table.name,),
         )
     )
-    have = warehouse.layout(table)
+    have = engine.layout(table)
     if not have.types:
         return False
     keys = Keys(**json.loads(cast("str", noted[0][0]))) if noted else own
-    lacking = ddl.restored(table, _present(keys, set(have.types) | set(have.foreign)), warehouse.keys(table))
+    lacking = ddl.restored(table, _present(keys, set(have.types) | set(have.foreign)), engine.keys(table))
     for statement in lacking:
-        warehouse.execute(statement)
+        engine.execute(statement)
     return bool(lacking)
 
 
-def _forget(warehouse: Warehouse, table: Table) -> None:
+def _forget(engine: SqlEngine, table: TableName) -> None:
     """Deletes the notes of a table's changes."""
-    warehouse.execute(Statement(f"DELETE FROM {Table(table.schema, CHANGES)} WHERE table_name = ?", (table.name,)))
+    engine.execute(Statement(f"DELETE FROM {TableName(table.schema, CHANGES)} WHERE table_name = ?", (table.name,)))
 
 
 def _now() -> datetime:

@@ -9,179 +9,129 @@ An export that is applied again (forced, or with another digest) gets another ro
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import cast
+from typing import Annotated, Any, get_type_hints
 
 from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.microseconds import from_micros
+from ddb_assets.warehouse.results import Load, LoadCounts, LoadResult
+from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import aware, timestamp_value
 
 LEDGER = "_ddb_loads"
 PREFIX = f"{LEDGER}__"
 
-TYPES = {
-    name: SqlType.parse(kind)
-    for name, kind in {
-        "relation": "VARCHAR(127)",
-        "sequence": "BIGINT",
-        "export_id": "VARCHAR(256)",
-        "export_arn": "VARCHAR(2048)",
-        "export_type": "VARCHAR(32)",
-        "digest": "VARCHAR(256)",
-        "table_name": "VARCHAR(256)",
-        "table_arn": "VARCHAR(2048)",
-        "table_id": "VARCHAR(64)",
-        "export_time": "TIMESTAMP",
-        "from_time": "TIMESTAMP",
-        "to_time": "TIMESTAMP",
-        "schema_version": "BIGINT",
-        "items": "BIGINT",
-        "rows_in": "BIGINT",
-        "upserted": "BIGINT",
-        "deleted": "BIGINT",
-        "stale": "BIGINT",
-        "quarantined": "BIGINT",
-        "filtered": "BIGINT",
-        "extra_values": "BIGINT",
-        "relation_rows": "VARCHAR(65535)",
-        "table_rows": "VARCHAR(65535)",
-        "relation_columns": "VARCHAR(65535)",
-        "deletes_forgotten_before": "TIMESTAMP",
-        "loaded_at": "TIMESTAMP",
-        "seconds": "DOUBLE PRECISION",
-        "row_identity": "VARCHAR(65535)",
-        "unkeyed": "BIGINT",
-        "kept_stale": "BIGINT",
-        "without_row": "BIGINT",
-    }.items()
-}
+_Number = Annotated[int, SqlType("BIGINT")]
+_Time = Annotated[datetime | None, SqlType("TIMESTAMP")]
+_Rows = Annotated[dict[str, int], SqlType("VARCHAR", MAX_VARCHAR)]
+_Columns = Annotated[dict[str, list[str]] | None, SqlType("VARCHAR", MAX_VARCHAR)]
 
 
-@dataclass(frozen=True)
-class LoadResult:
-    """What became of an export's rows.
+@dataclass(frozen=True, kw_only=True)
+class LedgerRow:
+    """One load as the ledger keeps it: a field is a column, and its annotation has the column's type.
 
-    `applied` is False if the export was already loaded; the numbers are then those of that load. `items` (of the manifest) =
-    `rows_in` + `quarantined` + `filtered`, and `rows_in` = `upserted` + `deleted` + `stale`, all of the root relation; stale
-    rows were older than what the tables know. `rows` are the rows inserted per relation, `table_rows` the rows that each
-    table has now. `sequence` counts the loads of a relation from 1. `queries` has the warehouse's numbers of the COPY
-    queries by relation, if there are any; `remarks` are for people. `kept_stale` counts rows that were kept and marked
-    because the export has their items but could not read them.
+    A field with a default has come later: it is NULL in older rows, which are read as if they had the default. Dictionaries
+    are kept as JSON. `relation_columns` is None if their text is too long for the column: then dropped columns are not
+    noticed (`dropped.py`).
     """
 
-    applied: bool
-    sequence: int
-    export_id: str
-    items: int
-    rows_in: int
-    upserted: int
-    deleted: int
-    stale: int
-    quarantined: int
-    filtered: int
-    extra_values: int
-    rows: dict[str, int]
-    table_rows: dict[str, int]
-    loaded_at: datetime
-    seconds: float
-    queries: dict[str, int] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
-    kept_stale: int = 0
+    relation: Annotated[str, SqlType("VARCHAR", 127)]
+    sequence: _Number
+    export_id: Annotated[str, SqlType("VARCHAR", 256)]
+    export_arn: Annotated[str, SqlType("VARCHAR", 2048)]
+    export_type: Annotated[str, SqlType("VARCHAR", 32)]
+    digest: Annotated[str, SqlType("VARCHAR", 256)]
+    table_name: Annotated[str, SqlType("VARCHAR", 256)]
+    table_arn: Annotated[str, SqlType("VARCHAR", 2048)]
+    table_id: Annotated[str, SqlType("VARCHAR", 64)]
+    export_time: _Time = None
+    from_time: _Time = None
+    to_time: _Time = None
+    schema_version: _Number
+    items: _Number
+    rows_in: _Number
+    upserted: _Number
+    deleted: _Number
+    stale: _Number
+    quarantined: _Number
+    extra_values: _Number
+    relation_rows: _Rows
+    table_rows: _Rows = field(default_factory=dict)
+    relation_columns: _Columns = None
+    deletes_forgotten_before: _Time = None
+    loaded_at: Annotated[datetime, SqlType("TIMESTAMP")]
+    seconds: Annotated[float, SqlType("DOUBLE PRECISION")]
+    row_identity: Annotated[str | None, SqlType("VARCHAR", MAX_VARCHAR)] = None
+    unkeyed: Annotated[int | None, SqlType("BIGINT")] = None
+    kept_stale: _Number = 0
+    without_row: _Number = 0
+
+    @property
+    def result(self) -> LoadResult:
+        """The result of finding that this load was done before; the rows that the tables have now are still to be counted."""
+        counts = {one.name: getattr(self, one.name) for one in fields(LoadCounts)} | {"table_rows": {}}
+        return LoadResult(applied=False, rows=self.relation_rows, **counts)
 
 
-@dataclass(frozen=True)
-class LedgerRow:
-    """One load as the ledger has it."""
-
-    sequence: int
-    export_id: str
-    export_type: str
-    table_arn: str
-    table_id: str
-    export_time: datetime | None
-    from_time: datetime | None
-    to_time: datetime | None
+_HINTS = get_type_hints(LedgerRow, include_extras=True)
+_JSON = {name for name, hint in _HINTS.items() if hint in (_Rows, _Columns)}
+TYPES: dict[str, SqlType] = {name: hint.__metadata__[0] for name, hint in _HINTS.items()}
 
 
-def loads(warehouse: Warehouse, schema: str, relation: str) -> list[LedgerRow]:
-    """Every load of a table, in the order in which they came; none when there is no ledger. Nothing is changed."""
-    columns = "sequence, export_id, export_type, table_arn, table_id, export_time, from_time, to_time"
-    found = _fetch(warehouse, schema, relation, columns, "ORDER BY sequence")
-    return [
-        LedgerRow(
-            *cast("tuple[int, str, str, str, str]", ids),
-            export_time=aware(export_time),
-            from_time=aware(from_time),
-            to_time=aware(to_time),
-        )
-        for *ids, export_time, from_time, to_time in found
-    ]
-
-
-def newest_rows(warehouse: Warehouse, schema: str, relation: str) -> dict[str, int]:
-    """The rows that each of a table's relations had after its newest load; empty where the ledger does not say."""
-    found = _fetch(warehouse, schema, relation, "table_rows", "ORDER BY sequence DESC LIMIT 1")
-    text = found[0][0] if found else None  # older ledgers have NULL
-    return {} if text is None else cast("dict[str, int]", json.loads(str(text)))
-
-
-def _fetch(warehouse: Warehouse, schema: str, relation: str, columns: str, order: str) -> list[tuple[object, ...]]:
-    own, shared = ledger(schema, relation), Table(schema, LEDGER)  # all tables had one before
-    there = warehouse.layouts(schema, [own.name, shared.name])
-    table = own if own.name in there else shared
-    if table.name not in there:
-        return []
-    return warehouse.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {order}", (relation,)))
-
-
-def ledger(schema: str, relation: str) -> Table:
+def ledger(schema: str, relation: str) -> TableName:
     """The ledger of a table; `relation` is its root's name. A row without one is no load: see `ledgers.py`."""
-    return Table(schema, PREFIX + relation)
+    return TableName(schema, PREFIX + relation)
+
+
+def loads(engine: SqlEngine, schema: str, relation: str) -> list[Load]:
+    """Every load of a table, in the order in which they came; none when there is no ledger. Nothing is changed."""
+    names = [one.name for one in fields(Load)]
+    return [Load(**found) for found in _there(engine, schema, relation, names, "ORDER BY sequence")]
+
+
+def newest_rows(engine: SqlEngine, schema: str, relation: str) -> dict[str, int]:
+    """The rows that each of a table's relations had after its newest load; empty where the ledger does not say."""
+    found = _there(engine, schema, relation, ["table_rows"], "ORDER BY sequence DESC LIMIT 1")
+    return found[0].get("table_rows", {}) if found else {}  # older ledgers have NULL
+
+
+def newest_of(engine: SqlEngine, schema: str, relation: str, export_id: str) -> LedgerRow | None:
+    """The newest load of an export, if there is one. The ledger must have been provided (`ledgers.py`)."""
+    rest = "AND export_id = ? ORDER BY sequence DESC LIMIT 1"
+    found = _read(engine, ledger(schema, relation), TYPES, rest, relation, export_id)
+    return LedgerRow(**found[0]) if found else None
 
 
 def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_before: int | None) -> Statement:
-    """The ledger row of a load."""
-    values: dict[str, object] = {
-        "relation": report.root.name,
-        "sequence": result.sequence,
-        "export_id": report.export_id,
-        "export_arn": report.export_arn,
-        "export_type": report.export_type,
-        "digest": report.digest,
-        "table_name": report.table,
-        "table_arn": report.table_arn,
-        "table_id": report.table_id,
-        "export_time": timestamp_value(report.export_time),
-        "from_time": timestamp_value(report.from_time),
-        "to_time": timestamp_value(report.to_time),
-        "schema_version": report.schema_version,
-        "items": result.items,
-        "rows_in": result.rows_in,
-        "upserted": result.upserted,
-        "deleted": result.deleted,
-        "stale": result.stale,
-        "quarantined": result.quarantined,
-        "filtered": result.filtered,
-        "extra_values": result.extra_values,
-        "relation_rows": json.dumps(result.rows, ensure_ascii=False),
-        "table_rows": json.dumps(result.table_rows, ensure_ascii=False),
-        "relation_columns": _columns(report),
-        "deletes_forgotten_before": timestamp_value(deletes_forgotten_before),
-        "loaded_at": timestamp_value(result.loaded_at),
-        "seconds": result.seconds,
-        "row_identity": report.identity.model_dump_json() if report.identity else None,
-        "unkeyed": report.unkeyed,
-        "kept_stale": result.kept_stale,
-        "without_row": report.without_row,
-    }
-    names = ", ".join(map(quoted, values))
-    marks = ", ".join("?" * len(values))
-    return Statement(
-        f"INSERT INTO {ledger(schema, report.root.name)} ({names}) VALUES ({marks})", tuple(values.values())
+    """Writes the ledger row of a load."""
+    row = LedgerRow(
+        relation=report.root.name,
+        export_arn=report.export_arn,
+        export_type=report.export_type,
+        digest=report.digest,
+        table_name=report.table,
+        table_arn=report.table_arn,
+        table_id=report.table_id,
+        export_time=report.export_time,
+        from_time=report.from_time,
+        to_time=report.to_time,
+        schema_version=report.schema_version,
+        relation_rows=result.rows,
+        relation_columns=_columns(report),
+        deletes_forgotten_before=None if deletes_forgotten_before is None else from_micros(deletes_forgotten_before),
+        row_identity=report.identity.model_dump_json() if report.identity else None,
+        unkeyed=report.unkeyed,
+        without_row=report.without_row,
+        **{one.name: getattr(result, one.name) for one in fields(LoadCounts)},
     )
+    values = {name: _stored(value) for name, value in vars(row).items()}
+    names, marks = ", ".join(map(quoted, values)), ", ".join("?" * len(values))
+    return Statement(f"INSERT INTO {ledger(schema, row.relation)} ({names}) VALUES ({marks})", tuple(values.values()))
 
 
 def forget(schema: str, report: Report) -> Statement:
@@ -189,11 +139,43 @@ def forget(schema: str, report: Report) -> Statement:
     return Statement(f"DELETE FROM {ledger(schema, report.root.name)} WHERE relation = ?", (report.root.name,))
 
 
-def _columns(report: Report) -> str | None:
-    """The columns of each relation, as the ledger keeps them.
+def _there(engine: SqlEngine, schema: str, relation: str, names: Collection[str], rest: str) -> list[dict[str, Any]]:
+    """Reads these columns from the ledger that there is; nothing if there is none."""
+    own, shared = ledger(schema, relation), TableName(schema, LEDGER)  # all tables had one before
+    there = engine.layouts(schema, [own.name, shared.name])
+    table = own if own.name in there else shared
+    return _read(engine, table, names, rest, relation) if table.name in there else []
 
-    None if the text is too long for the ledger's column: then dropped columns are not noticed (`dropped.py`).
-    """
+
+def _read(
+    engine: SqlEngine, table: TableName, names: Collection[str], rest: str, relation: str, *values: object
+) -> list[dict[str, Any]]:
+    """These columns of the rows of a relation, without those that are NULL."""
+    columns = ", ".join(map(quoted, names))
+    rows = engine.fetch(Statement(f"SELECT {columns} FROM {table} WHERE relation = ? {rest}", (relation, *values)))
+    return [
+        {name: _read_value(name, value) for name, value in zip(names, row, strict=True) if value is not None}
+        for row in rows
+    ]
+
+
+def _read_value(name: str, value: object) -> object:
+    if name in _JSON:
+        return json.loads(str(value))
+    return aware(value) if TYPES[name].name == "TIMESTAMP" else value
+
+
+def _stored(value: object) -> object:
+    if isinstance(value, dict):
+        return _text(value)
+    return timestamp_value(value) if isinstance(value, datetime) else value
+
+
+def _text(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _columns(report: Report) -> dict[str, list[str]] | None:
+    """The columns of each relation, if the ledger's column has room for their text."""
     said = {r.name: [c.name for c in r.columns if c.role != "deleted"] for r in report.relations}
-    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
-    return text if len(text.encode()) <= MAX_VARCHAR else None
+    return said if len(_text(said).encode()) <= MAX_VARCHAR else None

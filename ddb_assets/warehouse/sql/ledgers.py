@@ -10,90 +10,83 @@ its snapshot before the first committed.
 
 from collections.abc import Collection
 
-from ddb_assets.warehouse.protocol import (
-    NOTHING,
-    InterruptedLoadError,
-    LoadError,
-    Standing,
-    Warehouse,
-    WarehouseError,
-    number,
-)
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.sql import ddl
 from ddb_assets.warehouse.sql.ddl import Design
+from ddb_assets.warehouse.sql.engine import NOTHING, SqlEngine, Standing, number
 from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, TYPES, ledger
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.sql.tables import evolve
 from ddb_assets.warehouse.sql.views import reads, replace_view
 
 FORMER = "_ddb_loads_shared"  # the name of the shared ledger once its rows have been moved
 
 
-def provide(warehouse: Warehouse, schema: str, relation: str) -> None:
+def provide(engine: SqlEngine, schema: str, relation: str) -> None:
     """Creates the ledger of a table, and adds it to the view of all ledgers."""
-    view = _bring_over(warehouse, schema)
+    view = _bring_over(engine, schema)
     own = ledger(schema, relation)
-    had = warehouse.layout(own)
-    have = evolve(warehouse, own, TYPES, mark="sequence", seen=had)
-    if not number(warehouse, Statement(f"SELECT COUNT(*) FROM {own} WHERE relation IS NULL")):
-        warehouse.execute(Statement(f"INSERT INTO {own} (sequence) VALUES (0)"))
+    had = engine.layout(own)
+    have = evolve(engine, own, TYPES, mark="sequence", seen=had)
+    if not number(engine, Statement(f"SELECT COUNT(*) FROM {own} WHERE relation IS NULL")):
+        engine.execute(Statement(f"INSERT INTO {own} (sequence) VALUES (0)"))
     if view is None or (view.ours and (had.types != have or not reads(view.definition, own))):
-        _show(warehouse, schema)
+        _show(engine, schema)
 
 
-def claim(warehouse: Warehouse, schema: str, relation: str) -> None:
+def claim(engine: SqlEngine, schema: str, relation: str) -> None:
     """The first statement of a load's transaction: it conflicts if another load has committed since the snapshot."""
-    warehouse.execute(Statement(f"UPDATE {ledger(schema, relation)} SET sequence = 0 WHERE relation IS NULL"))
+    engine.execute(Statement(f"UPDATE {ledger(schema, relation)} SET sequence = 0 WHERE relation IS NULL"))
 
 
-def _bring_over(warehouse: Warehouse, schema: str) -> Standing | None:
+def _bring_over(engine: SqlEngine, schema: str) -> Standing | None:
     """Moves the rows of the shared ledger into one ledger for each table, once. Returns the view in its place, if any."""
-    shared = Table(schema, LEDGER)
-    found = warehouse.standing(shared)
+    shared = TableName(schema, LEDGER)
+    found = engine.standing(shared)
     if found is None or found.kind == "view":
         return found
-    have = warehouse.catalog(shared)
+    have = engine.catalog(shared)
     if not {"relation", "sequence", "export_id"} <= have.keys():
         raise LoadError(f"{shared} exists and is no ledger of loads: rename it, or load into another schema")
     try:
-        with warehouse.transaction(shared):
-            _move(warehouse, schema, have)
+        with engine.transaction(shared):
+            _move(engine, schema, have)
     except WarehouseError as error:
-        if _is_table(warehouse, shared):
+        if _is_table(engine, shared):
             raise
         raise InterruptedLoadError(f"another load has moved the rows of {shared}") from error
     return None
 
 
-def _move(warehouse: Warehouse, schema: str, have: Collection[str]) -> None:
+def _move(engine: SqlEngine, schema: str, have: Collection[str]) -> None:
     """Within a transaction that holds the shared ledger; another load may have moved its rows before that."""
-    shared = Table(schema, LEDGER)
-    if not _is_table(warehouse, shared):
+    shared = TableName(schema, LEDGER)
+    if not _is_table(engine, shared):
         raise InterruptedLoadError(f"another load has moved the rows of {shared}")
     names = ", ".join(map(quoted, (name for name in TYPES if name in have)))
-    for (relation,) in warehouse.fetch(Statement(f"SELECT DISTINCT relation FROM {shared} ORDER BY relation")):
+    for (relation,) in engine.fetch(Statement(f"SELECT DISTINCT relation FROM {shared} ORDER BY relation")):
         own = ledger(schema, str(relation))
         for statement in ddl.create_table(own, TYPES, Design()):
-            warehouse.execute(statement)
+            engine.execute(statement)
         moved = f"INSERT INTO {own} ({names}) SELECT {names} FROM {shared} WHERE relation = ?"
-        warehouse.execute(Statement(moved, (relation,)))
-    warehouse.execute(Statement(f"ALTER TABLE {shared} RENAME TO {quoted(FORMER)}"))
+        engine.execute(Statement(moved, (relation,)))
+    engine.execute(Statement(f"ALTER TABLE {shared} RENAME TO {quoted(FORMER)}"))
 
 
-def _is_table(warehouse: Warehouse, shared: Table) -> bool:
-    found = warehouse.standing(shared)
+def _is_table(engine: SqlEngine, shared: TableName) -> bool:
+    found = engine.standing(shared)
     return found is not None and found.kind == "table"
 
 
-def _show(warehouse: Warehouse, schema: str) -> None:
+def _show(engine: SqlEngine, schema: str) -> None:
     """Creates the view of all ledgers, again if ledgers were added meanwhile. Loads do not need it."""
     shown: list[str] = []
-    while (there := warehouse.tables(schema, PREFIX)) != shown:
-        have = warehouse.layouts(schema, there)
-        selects = (_select(Table(schema, name), have.get(name, NOTHING).types) for name in there)
-        made = f"CREATE OR REPLACE VIEW {Table(schema, LEDGER)} AS {' UNION ALL '.join(selects)} WITH NO SCHEMA BINDING"
+    while (there := engine.tables(schema, PREFIX)) != shown:
+        have = engine.layouts(schema, there)
+        selects = (_select(TableName(schema, name), have.get(name, NOTHING).types) for name in there)
+        made = f"CREATE OR REPLACE VIEW {TableName(schema, LEDGER)} AS {' UNION ALL '.join(selects)} WITH NO SCHEMA BINDING"
         try:
-            replace_view(warehouse, Table(schema, LEDGER), Statement(made))
+            replace_view(engine, TableName(schema, LEDGER), Statement(made))
         except InterruptedLoadError:
             raise
         except WarehouseError:
@@ -101,7 +94,7 @@ def _show(warehouse: Warehouse, schema: str) -> None:
         shown = there
 
 
-def _select(table: Table, have: Collection[str]) -> str:
+def _select(table: TableName, have: Collection[str]) -> str:
     """The loads of one ledger; columns that it lacks because no load of this version has run yet are NULL."""
     columns = (
         quoted(name) if name in have else f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in TYPES.items()

@@ -13,37 +13,38 @@ Measured on DuckDB, 1,000 staged rows into 1,000,000: 33 ms of CPU, and 135 ms w
 """
 
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import Warehouse
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql import statements
-from ddb_assets.warehouse.sql.history import History
+from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets.warehouse.sql.unread import delete_replaced, drop_older_than_baselines, remember
 from ddb_assets.warehouse.times import start
 
 
-def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:
     """Removes stale rows from staging, deletes the rows that the others replace, and inserts them into the root."""
-    if statements.DELETED_AT in tables.root.types:  # the contract had soft_delete before
-        warehouse.execute(statements.delete_kept(tables.root.table))
-    _drop_stale(warehouse, tables, report, known)
+    if DELETED_AT in tables.root.types:  # the contract had soft_delete before
+        engine.execute(statements.delete_kept(tables.root.table))
+    _drop_stale(engine, tables, report, known)
     root = tables.root
     all_tables = ((root.table, root.types), *tables.below, (tables.tombstones, tables.tombstone_types))
     if report.export_type == "FULL_EXPORT":
         for table, types in all_tables:
-            delete_replaced(warehouse, tables, report, table, types)
+            delete_replaced(engine, tables, report, table, types)
         if tables.unread and not report.missed:  # the export has read every item
-            warehouse.execute(statements.delete_until(tables.unread.table, tables.version, start(report)))
+            engine.execute(statements.delete_until(tables.unread.table, tables.version, start(report)))
     else:
         for table, types in all_tables:
-            warehouse.execute(statements.delete_staged(root, table, types))
-        warehouse.execute(statements.insert_tombstones(root, tables.tombstones, tables.tombstone_types))
-    remember(warehouse, tables, report)
-    warehouse.execute(statements.insert_root(root))
+            engine.execute(statements.delete_staged(root, table, types))
+        engine.execute(statements.insert_tombstones(root, tables.tombstones, tables.tombstone_types))
+    remember(engine, tables, report)
+    engine.execute(statements.insert_root(root))
 
 
-def _drop_stale(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+def _drop_stale(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:
     """Leaves only the staged items that are new."""
     root = tables.root
-    drop_older_than_baselines(warehouse, tables, report, known)
-    warehouse.execute(statements.drop_stale(root, root.table, root.types))
-    warehouse.execute(statements.drop_stale(root, tables.tombstones, tables.tombstone_types))
+    drop_older_than_baselines(engine, tables, report, known)
+    engine.execute(statements.drop_stale(root, root.table, root.types))
+    engine.execute(statements.drop_stale(root, tables.tombstones, tables.tombstone_types))

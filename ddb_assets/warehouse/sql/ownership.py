@@ -8,18 +8,19 @@ there therefore belongs to somebody else.
 from collections.abc import Mapping
 
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import Layout, LoadError, Warehouse, number
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql import statements
-from ddb_assets.warehouse.sql.history import History
-from ddb_assets.warehouse.sql.statements import Table
+from ddb_assets.warehouse.sql.engine import Layout, SqlEngine, number
+from ddb_assets.warehouse.sql.statements import TableName
 
 OTHER = "give one of the two another `name` or schema in its contract, or drop the table if it is not needed"
 
 
-def check_owned(warehouse: Warehouse, schema: str, report: Report, known: History, there: Mapping[str, Layout]) -> None:
+def check_owned(engine: SqlEngine, schema: str, report: Report, known: History, there: Mapping[str, Layout]) -> None:
     """Raises LoadError for a relation whose table holds the rows of another DynamoDB table."""
     for relation in report.relations:
-        table = Table(schema, relation.name)
+        table = TableName(schema, relation.name)
         if relation.path and statements.tombstones(table).name in there:
             raise LoadError(
                 f"{table} must hold the list {'.'.join(relation.path)} of {report.table}, but it is already a table of items, "
@@ -32,7 +33,7 @@ def check_owned(warehouse: Warehouse, schema: str, report: Report, known: Histor
                 f"{table} exists, but no load of {report.table} has created it: it is the list of another table, or belongs "
                 f"to somebody else: {OTHER}"
             )
-        if number(warehouse, statements.count(table)):
+        if number(engine, statements.count(table)):
             raise LoadError(
                 f"{table} has rows, but by its ledger no load of {report.table} has written them: they belong to another "
                 f"table, or ledger rows are lost: {OTHER}"

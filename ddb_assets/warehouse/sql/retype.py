@@ -13,7 +13,7 @@ import orjson
 from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.flatten.level import extra_path
-from ddb_assets.warehouse.sql.statements import Statement, Table, literal, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, literal, quoted
 
 EXTRA = "_ddb_extra"
 _SAFE_DIGITS = 18  # of a BIGINT; one with 19 stays in `_ddb_extra`, as not all of them fit
@@ -30,7 +30,7 @@ def is_possible(present: SqlType, wanted: SqlType) -> bool:
     return present.name == "VARCHAR" and wanted.name in {"BIGINT", "DECIMAL"}
 
 
-def fill(table: Table, old: str, new: str, to: SqlType, key: str) -> tuple[Statement, ...]:
+def fill(table: TableName, old: str, new: str, to: SqlType, key: str) -> tuple[Statement, ...]:
     """Fills the column `new` from `old` and `_ddb_extra`, then puts texts that `new` does not reproduce in `_ddb_extra`."""
     text, extra = table.column(old), _extra(table)
     member = literal(_member(key))
@@ -45,7 +45,7 @@ def fill(table: Table, old: str, new: str, to: SqlType, key: str) -> tuple[State
     )
 
 
-def count_lost(table: Table, old: str, to: SqlType, key: str) -> Statement:
+def count_lost(table: TableName, old: str, to: SqlType, key: str) -> Statement:
     """How many texts fit neither the new column nor, by SQL, `_ddb_extra`."""
     text, extra = table.column(old), _extra(table)
     there = table.column(EXTRA)
@@ -63,7 +63,7 @@ def _member(key: str) -> str:
     return f"{orjson.dumps(key).decode()}:"
 
 
-def _extra(table: Table) -> str:
+def _extra(table: TableName) -> str:
     """The JSON text of `_ddb_extra`; NULL if it is too long for a VARCHAR."""
     column = table.column(EXTRA)
     size = f"OCTET_LENGTH(JSON_SERIALIZE_TO_VARBYTE({column}))"

@@ -23,14 +23,15 @@ from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.contract.table import Compression
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.parts import write_part
-from ddb_assets.warehouse.protocol import Warehouse, number
+from ddb_assets.warehouse.results import Finding
 from ddb_assets.warehouse.sql import ddl, statements
+from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.key_changes import CHANGES
 from ddb_assets.warehouse.sql.ledger import LEDGER
 from ddb_assets.warehouse.sql.load import load
 from ddb_assets.warehouse.sql.self_test_values import PROBES, Probe
 from ddb_assets.warehouse.sql.staged_values import check_values
-from ddb_assets.warehouse.sql.statements import Statement, Table, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 
 KEY = Column(name="id", path=("id",), type="VARCHAR(16)", role="key")
 VERSION = Column(name="_ddb_version", path=(), type="BIGINT", role="version")
@@ -41,29 +42,20 @@ LOCK_SECONDS = 2.0
 LOADS = "loads"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What was tried, and how the warehouse differs from what loads assume; empty if it does not."""
-
-    what: str
-    differs: str = ""
-
-
 @dataclass
 class SelfTest:
-    """`folder` is for parts that the warehouse can read; `another` opens a second connection, if there can be one."""
+    """`folder` is for parts that the engine can read."""
 
-    warehouse: Warehouse
+    engine: SqlEngine
     storage: Storage
     folder: str
-    another: Callable[[], Warehouse] | None = None
     schema: str = field(default_factory=lambda: f"ddb_check_{secrets.token_hex(6)}")
     written: list[str] = field(default_factory=list)
 
     def run(self) -> Iterator[Finding]:
         """Tries everything and yields the findings; at the end everything that was created is removed."""
         try:
-            self.warehouse.execute(Statement(f"CREATE SCHEMA {quoted(self.schema)}"))
+            self.engine.execute(Statement(f"CREATE SCHEMA {quoted(self.schema)}"))
         except DdbAssetsError as error:
             yield Finding("a schema of its own", f"this user may not make one, so nothing could be tried: {error}")
             return
@@ -73,8 +65,8 @@ class SelfTest:
             for probe in PROBES:
                 yield self._tried(probe.what, self._kept, probe)
             yield self._tried("loads: full exports, wider columns, a window with a delete", self._loads)
-            if self.another:
-                yield self._tried("LOCK: who waits for it sees what its holder committed", self._lock, self.another)
+            if other := self.engine.another():
+                yield self._tried("LOCK: who waits for it sees what its holder committed", self._lock, other)
         finally:
             yield from self._dropped()
 
@@ -92,22 +84,20 @@ class SelfTest:
         value = Column(name="value", path=("value",), type=probe.type)
         rows = [{"id": f"{place:03}", "value": one} for place, one in enumerate(probe.values)]
         relation = self._relation("values", (KEY, value, VERSION, EXTRA), rows, compression)
-        stage, table = Table(None, f"_ddb_check_{self.warehouse.session}"), Table(self.schema, "kept")
+        stage, table = TableName(None, f"_ddb_check_{self.engine.session}"), TableName(self.schema, "kept")
         types = {"id": SqlType("VARCHAR", 16), "value": storable(SqlType.parse(probe.type))}
-        target = statements.Target(table, types, relation, stage)
+        target = statements.LoadTarget(table, types, relation, stage)
         found: list[object] = []
         try:
-            with self._made(table, types), self.warehouse.transaction():
-                self.warehouse.execute(ddl.create_stage(relation, stage))
-                self.warehouse.copy(relation, stage)
-                check_values(self.warehouse, relation, stage)
-                self.warehouse.execute(
+            with self._made(table, types), self.engine.transaction():
+                self.engine.execute(ddl.create_stage(relation, stage))
+                self.engine.copy(relation, stage)
+                check_values(self.engine, relation, stage)
+                self.engine.execute(
                     Statement(f"INSERT INTO {table} SELECT {target.staged(KEY)}, {target.staged(value)} FROM {stage}")
                 )
-                self.warehouse.execute(statements.drop(stage))
-                found = [
-                    one for _, one in self.warehouse.fetch(Statement(f"SELECT id, value FROM {table} ORDER BY id"))
-                ]
+                self.engine.execute(statements.drop(stage))
+                found = [one for _, one in self.engine.fetch(Statement(f"SELECT id, value FROM {table} ORDER BY id"))]
         except DdbAssetsError:
             if probe.refusable:
                 return ""
@@ -115,13 +105,13 @@ class SelfTest:
         return _difference(probe, found)
 
     @contextmanager
-    def _made(self, table: Table, types: Mapping[str, SqlType]) -> Iterator[None]:
+    def _made(self, table: TableName, types: Mapping[str, SqlType]) -> Iterator[None]:
         for statement in ddl.create_table(table, types, ddl.Design()):
-            self.warehouse.execute(statement)
+            self.engine.execute(statement)
         try:
             yield
         finally:
-            self.warehouse.execute(statements.drop(table))
+            self.engine.execute(statements.drop(table))
 
     def _loads(self) -> str:
         """A full export, one with wider columns, and a window, by the code that loads them; then what is in the table."""
@@ -135,35 +125,35 @@ class SelfTest:
             (1, wide, {"a": small, "b": large, "c": large}),
         ):
             made = [{"id": key, **values} for key, values in rows.items()]
-            load(self.warehouse, self._report(name, types, made, days=days), schema=self.schema)
+            load(self.engine, self._report(name, types, made, days=days), schema=self.schema)
         gone = [{"id": "b", "_ddb_deleted": True}, {"id": "c", "_ddb_deleted": False, **small}]
-        load(self.warehouse, self._report(name, wide, gone, days=1, window=True), schema=self.schema)
-        found = self.warehouse.fetch(Statement(f"SELECT id, n, d, t FROM {Table(self.schema, name)} ORDER BY id"))
+        load(self.engine, self._report(name, wide, gone, days=1, window=True), schema=self.schema)
+        found = self.engine.fetch(Statement(f"SELECT id, n, d, t FROM {TableName(self.schema, name)} ORDER BY id"))
         expected = [(key, Decimal(7), Decimal("1.25"), "short") for key in "ac"]
         return (
             "" if [tuple(row) for row in found] == expected else f"in the table is {found}, and it should be {expected}"
         )
 
-    def _lock(self, another: Callable[[], Warehouse]) -> str:
+    def _lock(self, another: SqlEngine) -> str:
         """Two transactions on one table: the second begins while the first has the lock."""
-        table = Table(self.schema, "locked")
+        table = TableName(self.schema, "locked")
         seen: list[int | DdbAssetsError] = []
 
         def second() -> None:
             try:
-                with _entered(another()) as other, other.transaction(table):
+                with another as other, other.transaction(table):
                     seen.append(number(other, Statement(f"SELECT n FROM {table}")))
             except DdbAssetsError as error:
                 seen.append(error)
 
         with self._made(table, {"n": SqlType("BIGINT")}):
-            self.warehouse.execute(Statement(f"INSERT INTO {table} VALUES (0)"))
+            self.engine.execute(Statement(f"INSERT INTO {table} VALUES (0)"))
             waiting = threading.Thread(target=second, daemon=True)
-            with self.warehouse.transaction(table):
+            with self.engine.transaction(table):
                 waiting.start()
                 time.sleep(LOCK_SECONDS)
                 early = list(seen)
-                self.warehouse.execute(Statement(f"UPDATE {table} SET n = 1"))
+                self.engine.execute(Statement(f"UPDATE {table} SET n = 1"))
             waiting.join()
         if early:
             return f"the second did not wait: {early[0]}"
@@ -217,7 +207,6 @@ class SelfTest:
             rows={name: len(rows)},
             deletes=sum(bool(row.get("_ddb_deleted")) for row in rows),
             quarantined=0,
-            filtered=0,
             extra_values=0,
             bytes_raw=0,
             bytes_parquet=sum(part.bytes for part in relation.parts),
@@ -231,8 +220,8 @@ class SelfTest:
             self.storage.delete(self.written)
         try:
             for kind, name in self._left_behind():
-                self.warehouse.execute(Statement(f"DROP {kind} {Table(self.schema, name)}"))
-            self.warehouse.execute(Statement(f"DROP SCHEMA {quoted(self.schema)}"))
+                self.engine.execute(Statement(f"DROP {kind} {TableName(self.schema, name)}"))
+            self.engine.execute(Statement(f"DROP SCHEMA {quoted(self.schema)}"))
         except DdbAssetsError as error:
             yield Finding("cleaning up", f"schema {self.schema} is still there, drop it by hand: {error}")
 
@@ -240,15 +229,8 @@ class SelfTest:
         """What loads of the table have created, views first."""
         own = (LEDGER, LOADS, f"_ddb_tombstones__{LOADS}", f"{LEDGER}__{LOADS}", CHANGES, "kept", "locked")
         for name in own:
-            if found := self.warehouse.standing(Table(self.schema, name)):
+            if found := self.engine.standing(TableName(self.schema, name)):
                 yield found.kind.upper(), name
-
-
-@contextmanager
-def _entered(warehouse: Warehouse) -> Iterator[Warehouse]:
-    """A connection of its own; every warehouse is a context manager."""
-    with warehouse as opened:  # type: ignore[attr-defined]
-        yield opened
 
 
 def _difference(probe: Probe, found: Sequence[object]) -> str:

@@ -20,16 +20,17 @@ no rows in child tables.
 from collections.abc import Sequence
 
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import Warehouse
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql import statements
-from ddb_assets.warehouse.sql.history import History
-from ddb_assets.warehouse.sql.statements import DELETED_AT, Statement, Target, quoted, timestamp
+from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, quoted, timestamp
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets.warehouse.sql.unread import but_unread, delete_replaced, remember, unclear
 from ddb_assets.warehouse.times import start, timestamp_value
 
 
-def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:
     """Removes stale rows from staging, updates the root, and then removes items that no longer exist from staging.
 
     An old put is stale only when a newer one is known: a put that is older than a delete still has the kept row's values.
@@ -37,38 +38,38 @@ def merge(warehouse: Warehouse, tables: Tables, report: Report, known: History) 
     root, full = tables.root, report.export_type == "FULL_EXPORT"
     newer = [time for time in known.baselines if time > start(report)]
     later = [time for time in newer if time not in known.unread]
-    remember(warehouse, tables, report)
-    warehouse.execute(statements.drop_stale(root, root.table, root.types))
+    remember(engine, tables, report)
+    engine.execute(statements.drop_stale(root, root.table, root.types))
     if full:
         time = start(report)
         for table, types in tables.below:
-            delete_replaced(warehouse, tables, report, table, types)
-        warehouse.execute(statements.delete_staged(root, root.table, root.types))
+            delete_replaced(engine, tables, report, table, types)
+        engine.execute(statements.delete_staged(root, root.table, root.types))
         if not report.unkeyed:
-            warehouse.execute(but_unread(_delete_at(tables, time), tables, root.table, time))
-        warehouse.execute(_insert_puts(tables, later))
+            engine.execute(but_unread(_delete_at(tables, time), tables, root.table, time))
+        engine.execute(_insert_puts(tables, later))
         if not report.unkeyed:
-            _mark_missing(warehouse, tables, time, late=bool(newer))
+            _mark_missing(engine, tables, time, late=bool(newer))
     else:
-        warehouse.execute(_drop_stale_deletes(tables))
+        engine.execute(_drop_stale_deletes(tables))
         for table, types in tables.below:
-            warehouse.execute(statements.delete_staged(root, table, types))
-        warehouse.execute(_delete_put(tables))
-        warehouse.execute(_insert_puts(tables, later))
-        warehouse.execute(_mark_deleted(root))
-        warehouse.execute(_insert_unseen(root))
-        warehouse.execute(_delete_older_tombstones(tables))
-        warehouse.execute(statements.insert_tombstones(root, tables.tombstones, tables.tombstone_types))
+            engine.execute(statements.delete_staged(root, table, types))
+        engine.execute(_delete_put(tables))
+        engine.execute(_insert_puts(tables, later))
+        engine.execute(_mark_deleted(root))
+        engine.execute(_insert_unseen(root))
+        engine.execute(_delete_older_tombstones(tables))
+        engine.execute(statements.insert_tombstones(root, tables.tombstones, tables.tombstone_types))
     for time in unclear(known, start(report)):
-        _mark_missing(warehouse, tables, time, late=True)
-    warehouse.execute(_drop_gone(root))
+        _mark_missing(engine, tables, time, late=True)
+    engine.execute(_drop_gone(root))
 
 
-def _mark_missing(warehouse: Warehouse, tables: Tables, time: int, *, late: bool) -> None:
+def _mark_missing(engine: SqlEngine, tables: Tables, time: int, *, late: bool) -> None:
     """Marks the rows of items that a full export does not have, except those that it could not read."""
     marks = (_mark_vanished, _mark_vanished_sooner) if late else (_mark_vanished,)
     for mark in marks:
-        warehouse.execute(but_unread(mark(tables, time), tables, tables.root.table, time))
+        engine.execute(but_unread(mark(tables, time), tables, tables.root.table, time))
 
 
 def _drop_stale_deletes(tables: Tables) -> Statement:
@@ -120,7 +121,7 @@ def _insert_puts(tables: Tables, later: Sequence[int]) -> Statement:
     )
 
 
-def _mark_deleted(root: Target) -> Statement:
+def _mark_deleted(root: LoadTarget) -> Statement:
     """Marks the rows whose delete is staged."""
     time = timestamp(root.stage.column(root.relation.column("version").name))
     return Statement(
@@ -129,7 +130,7 @@ def _mark_deleted(root: Target) -> Statement:
     )
 
 
-def _insert_unseen(root: Target) -> Statement:
+def _insert_unseen(root: LoadTarget) -> Statement:
     """Inserts a row for every staged delete of an unknown key; it has no version, as no put is known."""
     keys = root.relation.keys
     names = ", ".join(quoted(name) for name in (*(c.name for c in keys), DELETED_AT))
@@ -164,12 +165,12 @@ def _mark_vanished_sooner(tables: Tables, time: int) -> Statement:
     )
 
 
-def _drop_gone(root: Target) -> Statement:
+def _drop_gone(root: LoadTarget) -> Statement:
     """Removes staged puts of deleted items: the kept rows have their values by now, and child tables get none."""
     put = [f"NOT {root.stage.column(c.name)}" for c in root.relation.columns if c.role == "deleted"]
     gone = [root.matches(root.table, root.types), f"{root.table.column(DELETED_AT)} IS NOT NULL", *put]
     return Statement(f"DELETE FROM {root.stage} USING {root.table} WHERE {' AND '.join(gone)}")
 
 
-def _deleted(root: Target) -> str:
+def _deleted(root: LoadTarget) -> str:
     return root.stage.column(root.relation.column("deleted").name)

@@ -11,8 +11,9 @@ from decimal import Context, Decimal
 
 from ddb_assets.contract.column_type import MAX_PRECISION, SqlType
 from ddb_assets.contract.report import MODULUS, Column, Measure, Relation
-from ddb_assets.warehouse.protocol import LoadError, Warehouse
-from ddb_assets.warehouse.sql.statements import Statement, Table
+from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 
 COLUMNS_AT_ONCE = 300  # four expressions each; Redshift takes 1,600 in one SELECT
 EPOCH = "CAST('1970-01-01 00:00:00' AS TIMESTAMP)"
@@ -20,7 +21,7 @@ _WIDE = Context(prec=100)
 _ALMOST = 1e-12  # a server may write a DOUBLE with 15 digits
 
 
-def check_values(warehouse: Warehouse, relation: Relation, stage: Table) -> None:
+def check_values(engine: SqlEngine, relation: Relation, stage: TableName) -> None:
     """Raises LoadError for a column whose staged values are others than the report says, if it has measures.
 
     The values themselves are not named: they may be some that a contract hides.
@@ -34,7 +35,7 @@ def check_values(warehouse: Warehouse, relation: Relation, stage: Table) -> None
         )
     for start in range(0, len(relation.columns), COLUMNS_AT_ONCE):
         columns = relation.columns[start : start + COLUMNS_AT_ONCE]
-        (found,) = warehouse.fetch(_measured(stage, columns, expected))
+        (found,) = engine.fetch(_measured(stage, columns, expected))
         for place, column in enumerate(columns):
             if wrong := _differences(column, expected[column.name], found[4 * place : 4 * place + 4]):
                 raise LoadError(
@@ -44,7 +45,7 @@ def check_values(warehouse: Warehouse, relation: Relation, stage: Table) -> None
                 )
 
 
-def _measured(stage: Table, columns: tuple[Column, ...], expected: dict[str, Measure]) -> Statement:
+def _measured(stage: TableName, columns: tuple[Column, ...], expected: dict[str, Measure]) -> Statement:
     found = []
     for column in columns:
         number, measure = _number(stage.column(column.name), SqlType.parse(column.type)), expected[column.name]

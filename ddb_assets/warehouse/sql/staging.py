@@ -4,10 +4,11 @@
 """
 
 from ddb_assets.contract.report import Relation, Report
-from ddb_assets.warehouse.protocol import LoadError, Warehouse, number
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql import ddl, statements
+from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.staged_values import check_values
-from ddb_assets.warehouse.sql.statements import Table, Target
+from ddb_assets.warehouse.sql.statements import LoadTarget, TableName
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets.warehouse.times import start
 
@@ -15,43 +16,43 @@ SORT_KEY_CANDIDATES = 50  # columns tried as the sort key
 _KEY_TYPES = ("VARCHAR", "BIGINT", "DECIMAL", "VARBYTE", "TIMESTAMP", "DATE")
 
 
-def stage(warehouse: Warehouse, tables: Tables, report: Report) -> dict[str, int]:
+def stage(engine: SqlEngine, tables: Tables, report: Report) -> dict[str, int]:
     """Fills the staging tables; returns the numbers of the COPY queries by relation, if the warehouse numbers them.
 
     Raises LoadError for rows that lack a value, occur twice or contradict each other.
     """
-    queries = {target.relation.name: _stage(warehouse, target) for target in tables.relations}
-    _check_items(warehouse, tables, report)
+    queries = {target.relation.name: _stage(engine, target) for target in tables.relations}
+    _check_items(engine, tables, report)
     if tables.unread:
-        _stage(warehouse, tables.unread)
+        _stage(engine, tables.unread)
     return {name: query for name, query in queries.items() if query is not None}
 
 
-def _stage(warehouse: Warehouse, target: Target) -> int | None:
+def _stage(engine: SqlEngine, target: LoadTarget) -> int | None:
     relation, stage = target.relation, target.stage
-    warehouse.execute(ddl.create_stage(relation, stage))
-    query = warehouse.copy(relation, stage)
+    engine.execute(ddl.create_stage(relation, stage))
+    query = engine.copy(relation, stage)
     needed = [c for c in relation.columns if c.role in {"key", "index", "version", "deleted"}]
-    staged, nulls = warehouse.fetch(statements.count_staged(stage, statements.lacks_any(stage, needed)))[0]
+    staged, nulls = engine.fetch(statements.count_staged(stage, statements.lacks_any(stage, needed)))[0]
     if staged != relation.rows:
         raise LoadError(
             f"{staged} rows of {relation.name!r} were staged, the report has {relation.rows}: flatten again"
         )
-    check_values(warehouse, relation, stage)
+    check_values(engine, relation, stage)
     if nulls:
         raise LoadError(
             f"{nulls} rows of {relation.name!r} lack a value in {', '.join(c.name for c in needed)}: flatten again"
         )
-    if relation.identity and (twice := warehouse.fetch(statements.duplicate(stage, relation.identity))):
+    if relation.identity and (twice := engine.fetch(statements.duplicate(stage, relation.identity))):
         key = ", ".join(f"{c.name}={v!r}" for c, v in zip(relation.identity, twice[0], strict=True))
         raise LoadError(
             f"{relation.name!r} has more than one row with {key}: an export has one per key; check its files"
-            f"{_sort_key_hint(warehouse, relation, stage)}"
+            f"{_sort_key_hint(engine, relation, stage)}"
         )
     return query
 
 
-def _sort_key_hint(warehouse: Warehouse, relation: Relation, stage: Table) -> str:
+def _sort_key_hint(engine: SqlEngine, relation: Relation, stage: TableName) -> str:
     """A hint for rows with the same partition key: which attributes, as the sort key, would distinguish them."""
     if relation.path or len(relation.keys) != 1:
         return ""
@@ -59,9 +60,9 @@ def _sort_key_hint(warehouse: Warehouse, relation: Relation, stage: Table) -> st
     whole = [
         c
         for c in scalars[:SORT_KEY_CANDIDATES]
-        if not number(warehouse, statements.count(stage, statements.lacks_any(stage, [c])))
+        if not number(engine, statements.count(stage, statements.lacks_any(stage, [c])))
     ]
-    apart = [c.path[0] for c in whole if not warehouse.fetch(statements.duplicate(stage, [*relation.keys, c]))]
+    apart = [c.path[0] for c in whole if not engine.fetch(statements.duplicate(stage, [*relation.keys, c]))]
     partition = relation.keys[0].path[0]
     if not apart:
         return f". Its key was given as {partition!r} alone, without a sort key"
@@ -71,21 +72,21 @@ def _sort_key_hint(warehouse: Warehouse, relation: Relation, stage: Table) -> st
     )
 
 
-def _check_items(warehouse: Warehouse, tables: Tables, report: Report) -> None:
+def _check_items(engine: SqlEngine, tables: Tables, report: Report) -> None:
     """Checks the staged rows of all relations against each other and against the export's time."""
     root = tables.root
     if report.export_type == "FULL_EXPORT":
         version = root.relation.column("version")
-        if other := number(warehouse, statements.count_other_versions(root.stage, version, start(report))):
+        if other := number(engine, statements.count_other_versions(root.stage, version, start(report))):
             raise LoadError(
                 f"{other} rows of {root.relation.name!r} have another {version.name} than the export's time"
             )
     else:
-        deletes = number(warehouse, statements.count_deletes(root))
+        deletes = number(engine, statements.count_deletes(root))
         if deletes != report.deletes:
             raise LoadError(f"{deletes} deletes of {root.relation.name!r} were staged, the report has {report.deletes}")
     for child in tables.children:
-        if orphans := number(warehouse, statements.count_orphans(child, root)):
+        if orphans := number(engine, statements.count_orphans(child, root)):
             raise LoadError(
                 f"{orphans} rows of {child.relation.name!r} have no item of {root.relation.name!r} at their version: "
                 f"flatten the export again"

@@ -12,13 +12,9 @@ from dataclasses import dataclass
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.sql.conversion import converted, staged
 
-DELETED_AT = "_ddb_deleted_at"  # the column of a root table that keeps the rows of deleted items
-STALE_SINCE = (
-    "_ddb_stale_since"  # the column of a root table that marks rows whose item has not been readable since that time
-)
-EXPORT_ID = "_ddb_export_id"
 MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
 
 
@@ -39,7 +35,7 @@ def literal(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableName:
     """A table, or a temporary one when it has no schema (Redshift: a temporary table cannot be given one)."""
 
     schema: str | None
@@ -62,13 +58,13 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Target:
+class LoadTarget:
     """A table to load into, its columns in the catalog, and the staging table of its relation."""
 
-    table: Table
+    table: TableName
     types: Mapping[str, SqlType]
     relation: Relation
-    stage: Table
+    stage: TableName
 
     def staged(self, column: Column) -> str:
         """The staged column as a value of the target column's type."""
@@ -76,7 +72,7 @@ class Target:
             return f"CAST(NULL AS {self.types[column.name]})"
         return self._staged(column, self.types[column.name])
 
-    def matches(self, other: Table, types: Mapping[str, SqlType]) -> str:
+    def matches(self, other: TableName, types: Mapping[str, SqlType]) -> str:
         """The condition that a row of another table has the staged row's key.
 
         The table of a DynamoDB table without items has no known key columns, and nothing staged.
@@ -91,22 +87,22 @@ class Target:
         return converted(reference, staged(source), target)
 
 
-def tombstones(root: Table) -> Table:
+def tombstones(root: TableName) -> TableName:
     """The table of a root relation's deletes: its keys and the version of the delete."""
-    return Table(root.schema, f"_ddb_tombstones__{root.name}")
+    return TableName(root.schema, f"_ddb_tombstones__{root.name}")
 
 
-def unread(root: Table) -> Table:
+def unread(root: TableName) -> TableName:
     """The table of items that exports had but that could not be read: keys, the time of the write, and the export."""
-    return Table(root.schema, f"_ddb_unread__{root.name}")
+    return TableName(root.schema, f"_ddb_unread__{root.name}")
 
 
-def hidden_paths(root: Table) -> Table:
+def hidden_paths(root: TableName) -> TableName:
     """The table of the paths that are hidden in a root relation's tables."""
-    return Table(root.schema, f"_ddb_hidden__{root.name}")
+    return TableName(root.schema, f"_ddb_hidden__{root.name}")
 
 
-def drop(table: Table) -> Statement:
+def drop(table: TableName) -> Statement:
     """Drops a staging table."""
     return Statement(f"DROP TABLE {table}")
 
@@ -116,45 +112,45 @@ def timestamp(version: str) -> str:
     return f"TIMESTAMP '1970-01-01 00:00:00' + CAST({version} AS DOUBLE PRECISION) * INTERVAL '1 microsecond'"
 
 
-def count(table: Table, *conditions: str) -> Statement:
+def count(table: TableName, *conditions: str) -> Statement:
     """How many rows there are."""
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return Statement(f"SELECT COUNT(*) FROM {table}{where}")
 
 
-def count_each(tables: Sequence[Table]) -> Statement:
+def count_each(tables: Sequence[TableName]) -> Statement:
     """How many rows there are in each table, by its place among them."""
     return Statement(" UNION ALL ".join(f"SELECT {place}, COUNT(*) FROM {table}" for place, table in enumerate(tables)))
 
 
-def count_staged(stage: Table, condition: str) -> Statement:
+def count_staged(stage: TableName, condition: str) -> Statement:
     """How many staged rows there are, and how many of them meet the condition."""
     return Statement(f"SELECT COUNT(*), COUNT(CASE WHEN {condition} THEN 1 END) FROM {stage}")
 
 
-def is_deleted(root: Target) -> str:
+def is_deleted(root: LoadTarget) -> str:
     """The condition that a staged row is a delete."""
     deleted = [root.stage.column(c.name) for c in root.relation.columns if c.role == "deleted"]
     return deleted[0] if deleted else "FALSE"
 
 
-def lacks_any(stage: Table, columns: Iterable[Column]) -> str:
+def lacks_any(stage: TableName, columns: Iterable[Column]) -> str:
     """The condition that a staged row has no value in one of these columns."""
     return " OR ".join(f"{stage.column(c.name)} IS NULL" for c in columns)
 
 
-def count_deletes(root: Target) -> Statement:
+def count_deletes(root: LoadTarget) -> Statement:
     """How many staged rows are deletes."""
     return count(root.stage, is_deleted(root))
 
 
-def duplicate(stage: Table, columns: Sequence[Column]) -> Statement:
+def duplicate(stage: TableName, columns: Sequence[Column]) -> Statement:
     """The first combination of these columns that more than one staged row has."""
     names = ", ".join(quoted(c.name) for c in columns)
     return Statement(f"SELECT {names} FROM {stage} GROUP BY {names} HAVING COUNT(*) > 1 ORDER BY {names} LIMIT 1")
 
 
-def count_orphans(child: Target, root: Target) -> Statement:
+def count_orphans(child: LoadTarget, root: LoadTarget) -> Statement:
     """How many staged child rows have no staged item that is not deleted."""
     return count(
         child.stage,
@@ -162,12 +158,12 @@ def count_orphans(child: Target, root: Target) -> Statement:
     )
 
 
-def count_other_versions(stage: Table, version: Column, expected: int) -> Statement:
+def count_other_versions(stage: TableName, version: Column, expected: int) -> Statement:
     """How many staged rows have another version than the one expected."""
     return Statement(f"SELECT COUNT(*) FROM {stage} WHERE {stage.column(version.name)} <> ?", (expected,))
 
 
-def count_loaded(root: Target) -> Statement:
+def count_loaded(root: LoadTarget) -> Statement:
     """How many rows of the target have the key of a staged item, without kept rows of deleted items."""
     live = f" WHERE {root.table.column(DELETED_AT)} IS NULL" if DELETED_AT in root.types else ""
     return Statement(
@@ -175,77 +171,77 @@ def count_loaded(root: Target) -> Statement:
     )
 
 
-def drop_stale_before(root: Target, version: int) -> Statement:
+def drop_stale_before(root: LoadTarget, version: int) -> Statement:
     """Removes rows older than `version` from the staging table."""
     column = root.stage.column(root.relation.column("version").name)
     return Statement(f"DELETE FROM {root.stage} WHERE {column} < ?", (version,))
 
 
-def drop_stale(root: Target, other: Table, types: Mapping[str, SqlType]) -> Statement:
+def drop_stale(root: LoadTarget, other: TableName, types: Mapping[str, SqlType]) -> Statement:
     """Removes staged rows for which `other` (target or tombstones) has a newer version."""
     version = root.relation.column("version").name
     newer = f"{other.column(version)} > {root.stage.column(version)}"
     return Statement(f"DELETE FROM {root.stage} USING {other} WHERE {root.matches(other, types)} AND {newer}")
 
 
-def delete_staged(root: Target, other: Table, types: Mapping[str, SqlType]) -> Statement:
+def delete_staged(root: LoadTarget, other: TableName, types: Mapping[str, SqlType]) -> Statement:
     """Deletes the rows of `other` (root, child or tombstones) that belong to a staged item."""
     return Statement(f"DELETE FROM {other} USING {root.stage} WHERE {root.matches(other, types)}")
 
 
-def delete_all(table: Table) -> Statement:
+def delete_all(table: TableName) -> Statement:
     """Deletes every row; TRUNCATE would commit the transaction."""
     return Statement(f"DELETE FROM {table}")
 
 
-def delete_until(table: Table, version: str, until: int) -> Statement:
+def delete_until(table: TableName, version: str, until: int) -> Statement:
     """Deletes rows whose version is `until` or older."""
     return Statement(f"DELETE FROM {table} WHERE {table.column(version)} <= ?", (until,))
 
 
-def delete_kept(table: Table) -> Statement:
+def delete_kept(table: TableName) -> Statement:
     """Deletes the kept rows of deleted items."""
     return Statement(f"DELETE FROM {table} WHERE {table.column(DELETED_AT)} IS NOT NULL")
 
 
-def count_until(table: Table, version: str, until: int) -> Statement:
+def count_until(table: TableName, version: str, until: int) -> Statement:
     """How many rows have the version `until` or an older one."""
     return Statement(f"SELECT COUNT(*) FROM {table} WHERE {table.column(version)} <= ?", (until,))
 
 
-def insert_root(root: Target) -> Statement:
+def insert_root(root: LoadTarget) -> Statement:
     """Inserts the staged items that are not deletes."""
     columns = [c for c in root.relation.columns if c.role != "deleted"]
     conditions = _and_not_deleted(root).removeprefix(" AND ")
     return Statement(_insert(root, columns) + (f" WHERE {conditions}" if conditions else ""))
 
 
-def insert_children(child: Target, root: Target) -> Statement:
+def insert_children(child: LoadTarget, root: LoadTarget) -> Statement:
     """Inserts the staged rows of a child relation whose item is still staged."""
     join = f" INNER JOIN {root.stage} ON {_same_item(child, root)}{_and_not_deleted(root)}"
     return Statement(_insert(child, child.relation.columns) + join)
 
 
-def insert_tombstones(root: Target, table: Table, types: Mapping[str, SqlType]) -> Statement:
+def insert_tombstones(root: LoadTarget, table: TableName, types: Mapping[str, SqlType]) -> Statement:
     """Records the staged deletes."""
-    stone = Target(table, types, root.relation, root.stage)
+    stone = LoadTarget(table, types, root.relation, root.stage)
     columns = [*root.relation.keys, root.relation.column("version")]
     deleted = root.stage.column(root.relation.column("deleted").name)
     return Statement(f"{_insert(stone, columns)} WHERE {deleted}")
 
 
-def _insert(target: Target, columns: Sequence[Column]) -> str:
+def _insert(target: LoadTarget, columns: Sequence[Column]) -> str:
     names = ", ".join(quoted(c.name) for c in columns)
     return f"INSERT INTO {target.table} ({names}) SELECT {', '.join(map(target.staged, columns))} FROM {target.stage}"
 
 
-def _same_item(child: Target, root: Target) -> str:
+def _same_item(child: LoadTarget, root: LoadTarget) -> str:
     """Same key and same version."""
     child_columns = (*child.relation.keys, child.relation.column("version"))
     pairs = zip(child_columns, (*root.relation.keys, root.relation.column("version")), strict=True)
     return " AND ".join(f"{child.stage.column(c.name)} = {root.stage.column(r.name)}" for c, r in pairs)
 
 
-def _and_not_deleted(root: Target) -> str:
+def _and_not_deleted(root: LoadTarget) -> str:
     deleted = [c for c in root.relation.columns if c.role == "deleted"]
     return "".join(f" AND NOT {root.stage.column(c.name)}" for c in deleted)

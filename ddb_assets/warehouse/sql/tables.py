@@ -11,10 +11,12 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.dynamodb.attribute_value import format_path
-from ddb_assets.warehouse.protocol import NOTHING, InterruptedLoadError, Layout, LoadError, Warehouse, number
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, EXPORT_ID, STALE_SINCE
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql import ddl, evolution, key_changes, retype, statements
-from ddb_assets.warehouse.sql.history import History
-from ddb_assets.warehouse.sql.statements import Table, Target
+from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine, number
+from ddb_assets.warehouse.sql.statements import LoadTarget, TableName
 from ddb_assets.warehouse.sql.views import check_free, show, view_of
 from ddb_assets.warehouse.times import start
 
@@ -29,20 +31,20 @@ class Tables:
     that could not be read; None when there are none that matter to the load.
     """
 
-    root: Target
-    children: tuple[Target, ...]
-    former: tuple[tuple[Table, Mapping[str, SqlType]], ...]
-    tombstones: Table
+    root: LoadTarget
+    children: tuple[LoadTarget, ...]
+    former: tuple[tuple[TableName, Mapping[str, SqlType]], ...]
+    tombstones: TableName
     tombstone_types: Mapping[str, SqlType]
-    unread: Target | None = None
+    unread: LoadTarget | None = None
 
     @property
-    def relations(self) -> tuple[Target, ...]:
+    def relations(self) -> tuple[LoadTarget, ...]:
         """The targets that get rows."""
         return (self.root, *self.children)
 
     @property
-    def below(self) -> tuple[tuple[Table, Mapping[str, SqlType]], ...]:
+    def below(self) -> tuple[tuple[TableName, Mapping[str, SqlType]], ...]:
         """Every child table with its columns, former ones included."""
         return (*((t.table, t.types) for t in self.children), *self.former)
 
@@ -52,21 +54,21 @@ class Tables:
         return self.root.relation.column("version").name
 
 
-def look(warehouse: Warehouse, schema: str, report: Report, known: History) -> dict[str, Layout]:
+def look(engine: SqlEngine, schema: str, report: Report, known: History) -> dict[str, Layout]:
     """The existing tables among those that a load of this report reads or changes, by name.
 
     One without any column that a load can fill is not ours, and `evolve` says so.
     """
     relations = {*known.columns, *(relation.name for relation in report.relations)}
-    stones = {statements.tombstones(Table(schema, name)).name for name in relations}
-    root = Table(schema, report.root.name)
+    stones = {statements.tombstones(TableName(schema, name)).name for name in relations}
+    root = TableName(schema, report.root.name)
     beside = {statements.unread(root).name, statements.hidden_paths(root).name, key_changes.CHANGES}
-    found = warehouse.layouts(schema, relations | stones | beside)
+    found = engine.layouts(schema, relations | stones | beside)
     return {name: layout for name, layout in found.items() if layout.types}
 
 
 def prepare(
-    warehouse: Warehouse,
+    engine: SqlEngine,
     schema: str,
     report: Report,
     known: History,
@@ -83,20 +85,20 @@ def prepare(
     def design(columns: Mapping[str, SqlType], about: str, comments: Mapping[str, str]) -> ddl.Design:
         return ddl.design(report.root.keys, columns, options, comments, about)
 
-    def target(relation: Relation, place: int) -> Target:
-        table = Table(schema, relation.name)
+    def target(relation: Relation, place: int) -> LoadTarget:
+        table = TableName(schema, relation.name)
         columns = evolution.wanted(relation)
         if soft_delete and not place:
-            columns[statements.DELETED_AT] = SqlType("TIMESTAMP")
+            columns[DELETED_AT] = SqlType("TIMESTAMP")
         if unreadable and not place:
-            columns[statements.STALE_SINCE] = SqlType("TIMESTAMP")
+            columns[STALE_SINCE] = SqlType("TIMESTAMP")
         about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
         placement = design(columns, about, ddl.comments(relation))
         view = view_of(table, options)
-        shown = check_free(warehouse, view, table) if view else None
+        shown = check_free(engine, view, table) if view else None
         hidden = frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
         types = evolve(
-            warehouse,
+            engine,
             table,
             columns,
             mark=version.name,
@@ -108,44 +110,44 @@ def prepare(
             seen=there.get(table.name, NOTHING),
         )
         if view:
-            show(warehouse, view, table, types, shown)
-        return Target(table, types, relation, Table(None, f"_ddb_stage_{warehouse.session}_{place}"))
+            show(engine, view, table, types, shown)
+        return LoadTarget(table, types, relation, TableName(None, f"_ddb_stage_{engine.session}_{place}"))
 
     unreadable = _remembers_unread(report, known)
     if options.views:
-        provide_schema(warehouse, options.views)
-    key_changes.finish_all(warehouse, schema, there)
+        provide_schema(engine, options.views)
+    key_changes.finish_all(engine, schema, there)
     if report.root.name not in there:
-        _check_sortkey(Table(schema, report.root.name), report.root, options)
-    stones = statements.tombstones(Table(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
+        _check_sortkey(TableName(schema, report.root.name), report.root, options)
+    stones = statements.tombstones(TableName(schema, report.root.name))  # first, as its lock keeps loads and DDL apart
     keys = {c.name: SqlType.parse(c.type) for c in report.root.keys}
     version = report.root.column("version")
     stone_columns = {**keys, version.name: SqlType.parse(version.type)}
     stone_design = design(stone_columns, f"the deletes of {report.table_arn}", ddl.comments(report.root))
     seen = there.get(stones.name, NOTHING)
-    stone_types = evolve(warehouse, stones, stone_columns, mark=version.name, design=stone_design, seen=seen)
+    stone_types = evolve(engine, stones, stone_columns, mark=version.name, design=stone_design, seen=seen)
     root, *children = (target(relation, place) for place, relation in enumerate(report.relations))
     placement = design(keys, "", {})
     former = tuple(
         (
             table,
-            evolve(warehouse, table, keys, mark=version.name, design=placement, lock=stones, seen=there[table.name]),
+            evolve(engine, table, keys, mark=version.name, design=placement, lock=stones, seen=there[table.name]),
         )
         for name in sorted(known.columns.keys() - {r.name for r in report.relations})
-        if (table := Table(schema, name)).name in there
+        if (table := TableName(schema, name)).name in there
     )
     unread = None
     if unreadable:
         memory = statements.unread(root.table)
         columns = {k.name: root.types[k.name] for k in report.root.keys} | {
             version.name: SqlType("BIGINT"),
-            statements.EXPORT_ID: SqlType("VARCHAR", 256),
+            EXPORT_ID: SqlType("VARCHAR", 256),
         }
         placement = design(columns, f"items of {report.table_arn} that could not be read", ddl.comments(report.root))
         seen = there.get(memory.name, NOTHING)
-        types = evolve(warehouse, memory, columns, mark=statements.EXPORT_ID, design=placement, lock=stones, seen=seen)
+        types = evolve(engine, memory, columns, mark=EXPORT_ID, design=placement, lock=stones, seen=seen)
         lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
-        unread = Target(memory, types, lines, Table(None, f"_ddb_stage_{warehouse.session}_unread"))
+        unread = LoadTarget(memory, types, lines, TableName(None, f"_ddb_stage_{engine.session}_unread"))
     return Tables(root, tuple(children), former, stones, stone_types, unread)
 
 
@@ -154,7 +156,7 @@ def _remembers_unread(report: Report, known: History) -> bool:
     return bool(report.root.keys and (report.missed or known.is_unsettled(start(report))))
 
 
-def check_unchanged(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+def check_unchanged(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:
     """Raises InterruptedLoadError when another load has committed what `prepare` would have planned for.
 
     That is a changed column, a new child table, or items that could not be read. Once the transaction has locked the
@@ -165,15 +167,15 @@ def check_unchanged(warehouse: Warehouse, tables: Tables, report: Report, known:
     root = tables.root
     unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
     planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
-    now = warehouse.layouts(str(root.table.schema), planned.keys() | known.columns.keys())
+    now = engine.layouts(str(root.table.schema), planned.keys() | known.columns.keys())
     if added := sorted(name for name, layout in now.items() if layout.types and name not in planned):
-        raise InterruptedLoadError(f"another load has created {Table(root.table.schema, added[0])}")
+        raise InterruptedLoadError(f"another load has created {TableName(root.table.schema, added[0])}")
     for name, types in planned.items():
         if now.get(name, NOTHING).types != types:
-            raise InterruptedLoadError(f"another load is changing the columns of {Table(root.table.schema, name)}")
+            raise InterruptedLoadError(f"another load is changing the columns of {TableName(root.table.schema, name)}")
 
 
-def _check_sortkey(table: Table, root: Relation, options: WarehouseOptions) -> None:
+def _check_sortkey(table: TableName, root: Relation, options: WarehouseOptions) -> None:
     if not options.sortkey or not root.keys:
         return
     wanted = evolution.wanted(root)
@@ -191,21 +193,21 @@ def _check_sortkey(table: Table, root: Relation, options: WarehouseOptions) -> N
         )
 
 
-def provide_schema(warehouse: Warehouse, schema: str) -> None:
+def provide_schema(engine: SqlEngine, schema: str) -> None:
     """Creates the schema if it does not exist. CREATE needs a right on the database even for one that does."""
-    if not warehouse.has_schema(schema):
-        warehouse.execute(ddl.create_schema(schema))
+    if not engine.has_schema(schema):
+        engine.execute(ddl.create_schema(schema))
 
 
 def evolve(
-    warehouse: Warehouse,
-    table: Table,
+    engine: SqlEngine,
+    table: TableName,
     columns: Mapping[str, SqlType],
     *,
     mark: str,
     empty: frozenset[str] = frozenset(),
     design: ddl.Design = evolution.PLAIN,
-    lock: Table | None = None,
+    lock: TableName | None = None,
     hidden: frozenset[str] = frozenset(),
     declared: Mapping[str, str] = evolution.NONE,
     seen: Layout = NOTHING,
@@ -220,25 +222,25 @@ def evolve(
     """
 
     def steps(have: Layout) -> list[evolution.Step]:
-        _check_ours(warehouse, table, columns, have, mark)
+        _check_ours(engine, table, columns, have, mark)
         return evolution.steps(table, columns, have, empty, design, hidden, declared)
 
     if seen.types and not steps(seen):
         return dict(seen.types)
     for _ in range(ROUNDS + 2 * len(columns)):
-        have = warehouse.layout(table)
+        have = engine.layout(table)
         plan = steps(have)
         if not plan:
             return dict(have.types)
-        _take(warehouse, table, plan[0], have, lock or (table if have.types else None))
+        _take(engine, table, plan[0], have, lock or (table if have.types else None))
     raise InterruptedLoadError(f"other loads keep changing the columns of {table}: load again when they have finished")
 
 
-def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlType], have: Layout, mark: str) -> None:
+def _check_ours(engine: SqlEngine, table: TableName, columns: Mapping[str, SqlType], have: Layout, mark: str) -> None:
     """Raises LoadError if the name, or the name of a column that we need, belongs to somebody else."""
     other = "give the DynamoDB table another name or schema in its contract, or rename what is there"
     if mark not in have.types:
-        found = warehouse.standing(table)
+        found = engine.standing(table)
         whose = f" of {found.owner}" if found and found.owner else ""
         if found and found.kind == "view":
             raise LoadError(f"{table} must be a table, but there is a view{whose} of that name: {other}")
@@ -257,22 +259,22 @@ def _check_ours(warehouse: Warehouse, table: Table, columns: Mapping[str, SqlTyp
             )
 
 
-def _take(warehouse: Warehouse, table: Table, step: evolution.Step, have: Layout, lock: Table | None) -> None:
+def _take(engine: SqlEngine, table: TableName, step: evolution.Step, have: Layout, lock: TableName | None) -> None:
     """Runs one step. An atomic one does nothing if the table, once locked, is no longer what it was planned for."""
-    _check_lossless(warehouse, step)  # before the table's keys are removed
+    _check_lossless(engine, step)  # before the table's keys are removed
     if step.column:
-        _check_unbound(warehouse, table, step)
-    exchanging = key_changes.keys_removed(warehouse, table, step.column) if step.exchanged else nullcontext()
-    with exchanging, warehouse.transaction(lock) if step.atomic else nullcontext():
-        if not step.atomic or warehouse.catalog(table) == have.types:
-            _check_lossless(warehouse, step)
+        _check_unbound(engine, table, step)
+    exchanging = key_changes.keys_removed(engine, table, step.column) if step.exchanged else nullcontext()
+    with exchanging, engine.transaction(lock) if step.atomic else nullcontext():
+        if not step.atomic or engine.catalog(table) == have.types:
+            _check_lossless(engine, step)
             for statement in step.statements:
-                warehouse.execute(statement)
+                engine.execute(statement)
 
 
-def _check_unbound(warehouse: Warehouse, table: Table, step: evolution.Step) -> None:
+def _check_unbound(engine: SqlEngine, table: TableName, step: evolution.Step) -> None:
     """Raises LoadError for a view that is bound to the column, before anything is changed."""
-    if bound := warehouse.views_of(table, step.column):
+    if bound := engine.views_of(table, step.column):
         named = ", ".join(f"{view} of {owner}" for view, owner in bound)
         drops = "; ".join(f"DROP VIEW {view}" for view, _ in bound)
         raise LoadError(
@@ -282,6 +284,6 @@ def _check_unbound(warehouse: Warehouse, table: Table, step: evolution.Step) -> 
         )
 
 
-def _check_lossless(warehouse: Warehouse, step: evolution.Step) -> None:
-    if step.unless and number(warehouse, step.unless):
+def _check_lossless(engine: SqlEngine, step: evolution.Step) -> None:
+    if step.unless and number(engine, step.unless):
         raise LoadError(step.refusal)

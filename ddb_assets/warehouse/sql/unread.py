@@ -16,35 +16,27 @@ from collections.abc import Mapping, Sequence
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.protocol import Warehouse, number
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, EXPORT_ID, STALE_SINCE
+from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql import statements
-from ddb_assets.warehouse.sql.history import History
-from ddb_assets.warehouse.sql.statements import (
-    DELETED_AT,
-    EXPORT_ID,
-    STALE_SINCE,
-    Statement,
-    Table,
-    Target,
-    quoted,
-    timestamp,
-)
+from ddb_assets.warehouse.sql.engine import SqlEngine, number
+from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName, quoted, timestamp
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets.warehouse.times import start
 
 _GAPS, _SINCE = quoted("gaps"), quoted("since")
 
 
-def drop_older_than_baselines(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> None:
+def drop_older_than_baselines(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:
     """Removes staged rows that are older than a baseline: it says what became of every item that it could read.
 
     No staged row is older than the start of the export.
     """
     clean, begin = known.clean or 0, start(report)
     if clean > begin:
-        warehouse.execute(statements.drop_stale_before(tables.root, clean))
+        engine.execute(statements.drop_stale_before(tables.root, clean))
     for time in unclear(known, max(clean, begin)):
-        warehouse.execute(but_unread(statements.drop_stale_before(tables.root, time), tables, tables.root.stage, time))
+        engine.execute(but_unread(statements.drop_stale_before(tables.root, time), tables, tables.root.stage, time))
 
 
 def unclear(known: History, since: int) -> list[int]:
@@ -52,7 +44,7 @@ def unclear(known: History, since: int) -> list[int]:
     return [time for time in known.baselines if time > since and time in known.unread and time not in known.blind]
 
 
-def but_unread(statement: Statement, tables: Tables, table: Table, time: int) -> Statement:
+def but_unread(statement: Statement, tables: Tables, table: TableName, time: int) -> Statement:
     """Adds to the condition at the statement's end: no rows of items that the export of this time could not read."""
     unread = tables.unread
     if unread is None:
@@ -67,28 +59,28 @@ def but_unread(statement: Statement, tables: Tables, table: Table, time: int) ->
 
 
 def delete_replaced(
-    warehouse: Warehouse, tables: Tables, report: Report, table: Table, types: Mapping[str, SqlType]
+    engine: SqlEngine, tables: Tables, report: Report, table: TableName, types: Mapping[str, SqlType]
 ) -> None:
     """Deletes from a table what is not newer than a full export, except the rows of items that it could not read."""
     older, unread = statements.delete_until(table, tables.version, start(report)), tables.unread
     if unread is None:
-        warehouse.execute(older)
+        engine.execute(older)
         return
-    warehouse.execute(statements.delete_staged(tables.root, table, types))  # an item may be in the export twice
+    engine.execute(statements.delete_staged(tables.root, table, types))  # an item may be in the export twice
     if not report.unkeyed:
         kept = f"EXISTS (SELECT 1 FROM {unread.stage} WHERE {unread.matches(table, types)})"
-        warehouse.execute(Statement(f"{older.text} AND NOT {kept}", older.values))
+        engine.execute(Statement(f"{older.text} AND NOT {kept}", older.values))
 
 
-def remember(warehouse: Warehouse, tables: Tables, report: Report) -> None:
+def remember(engine: SqlEngine, tables: Tables, report: Report) -> None:
     """Records which items of the export could not be read; replaces what an earlier load of it recorded."""
     if (unread := tables.unread) is None:
         return
     column = unread.table.column(EXPORT_ID)
-    warehouse.execute(Statement(f"DELETE FROM {unread.table} WHERE {column} = ?", (report.export_id,)))
+    engine.execute(Statement(f"DELETE FROM {unread.table} WHERE {column} = ?", (report.export_id,)))
     columns = unread.relation.columns
     names = ", ".join(quoted(name) for name in (*(c.name for c in columns), EXPORT_ID))
-    warehouse.execute(
+    engine.execute(
         Statement(
             f"INSERT INTO {unread.table} ({names}) SELECT {', '.join(map(unread.staged, columns))}, "
             f"CAST(? AS VARCHAR(256)) FROM {unread.stage}",
@@ -97,28 +89,28 @@ def remember(warehouse: Warehouse, tables: Tables, report: Report) -> None:
     )
 
 
-def mark_stale(warehouse: Warehouse, tables: Tables, report: Report, known: History) -> int:
+def mark_stale(engine: SqlEngine, tables: Tables, report: Report, known: History) -> int:
     """Marks exactly the rows that may be older than their items; returns how many of them this export keeps."""
     if (unread := tables.unread) is None:
         return 0
     blind = {time for time in known.blind if time > (known.clean or 0)}
     if report.export_type == "FULL_EXPORT":
         blind = blind | {start(report)} if report.unkeyed else blind - {start(report)}
-    warehouse.execute(_mark(tables, unread, sorted(blind)))
-    return number(warehouse, _count_kept(tables, unread, report))
+    engine.execute(_mark(tables, unread, sorted(blind)))
+    return number(engine, _count_kept(tables, unread, report))
 
 
-def _same(tables: Tables, unread: Target, table: Table) -> str:
+def _same(tables: Tables, unread: LoadTarget, table: TableName) -> str:
     """The condition that a row has the key of an unread item; the key columns have the same types in both tables."""
     names = [key.name for key in tables.root.relation.keys]
     return " AND ".join(f"{unread.table.column(name)} = {table.column(name)}" for name in names)
 
 
-def _live(root: Target) -> str:
+def _live(root: LoadTarget) -> str:
     return f" AND {root.table.column(DELETED_AT)} IS NULL" if DELETED_AT in root.types else ""
 
 
-def _mark(tables: Tables, unread: Target, blind: Sequence[int]) -> Statement:
+def _mark(tables: Tables, unread: LoadTarget, blind: Sequence[int]) -> Statement:
     """Marks each row with the first time at which its item was there, or may have been, and was not readable.
 
     Only marks that differ are changed.
@@ -147,7 +139,7 @@ def _mark(tables: Tables, unread: Target, blind: Sequence[int]) -> Statement:
     )
 
 
-def _count_kept(tables: Tables, unread: Target, report: Report) -> Statement:
+def _count_kept(tables: Tables, unread: LoadTarget, report: Report) -> Statement:
     """How many rows are kept because the export has their items, or may have them, but could not read them."""
     root = tables.root
     if report.export_type == "FULL_EXPORT" and report.unkeyed:

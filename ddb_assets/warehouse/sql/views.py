@@ -9,21 +9,23 @@ from collections.abc import Mapping
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.table import WarehouseOptions
-from ddb_assets.warehouse.protocol import InterruptedLoadError, LoadError, Standing, Warehouse, WarehouseError
+from ddb_assets.warehouse.bookkeeping import DELETED_AT
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.sql import ddl
-from ddb_assets.warehouse.sql.statements import DELETED_AT, Statement, Table
+from ddb_assets.warehouse.sql.engine import SqlEngine, Standing
+from ddb_assets.warehouse.sql.statements import Statement, TableName
 
 
-def view_of(table: Table, options: WarehouseOptions) -> Table | None:
+def view_of(table: TableName, options: WarehouseOptions) -> TableName | None:
     """The view that the contract wants of a table. Raises LoadError when the table itself has its name."""
     if options.views == table.schema:
         raise LoadError(f"views of {table} cannot be in its own schema: name another one in warehouse.views")
-    return Table(options.views, table.name) if options.views else None
+    return TableName(options.views, table.name) if options.views else None
 
 
-def check_free(warehouse: Warehouse, view: Table, table: Table) -> Standing | None:
+def check_free(engine: SqlEngine, view: TableName, table: TableName) -> Standing | None:
     """Our view, if it exists. Raises LoadError if the name belongs to somebody else's table or view."""
-    found = warehouse.standing(view)
+    found = engine.standing(view)
     if found and not (found.kind == "view" and reads(found.definition, table)):
         whose = f" of {found.owner}" if found.owner else ""
         raise LoadError(
@@ -33,28 +35,30 @@ def check_free(warehouse: Warehouse, view: Table, table: Table) -> Standing | No
     return found
 
 
-def show(warehouse: Warehouse, view: Table, table: Table, types: Mapping[str, SqlType], found: Standing | None) -> None:
+def show(
+    engine: SqlEngine, view: TableName, table: TableName, types: Mapping[str, SqlType], found: Standing | None
+) -> None:
     """Creates the view, or replaces one that shows other columns or rows."""
     same = found and (DELETED_AT in found.definition) == (DELETED_AT in types)
-    if not same or not warehouse.is_view(view, ddl.shown(types)):
-        replace_view(warehouse, view, ddl.create_view(view, table, types))
+    if not same or not engine.is_view(view, ddl.shown(types)):
+        replace_view(engine, view, ddl.create_view(view, table, types))
 
 
-def replace_view(warehouse: Warehouse, view: Table, made: Statement) -> None:
+def replace_view(engine: SqlEngine, view: TableName, made: Statement) -> None:
     """Replaces the view; if that is refused, drops and creates it in one transaction."""
     try:
-        warehouse.execute(made)
+        engine.execute(made)
     except InterruptedLoadError:
         raise
     except WarehouseError:
-        if warehouse.standing(view) is None:
+        if engine.standing(view) is None:
             raise
-        with warehouse.transaction():
-            warehouse.execute(ddl.drop_view(view))
-            warehouse.execute(made)
+        with engine.transaction():
+            engine.execute(ddl.drop_view(view))
+            engine.execute(made)
 
 
-def reads(definition: str, table: Table) -> bool:
+def reads(definition: str, table: TableName) -> bool:
     """Whether a view's text, in whatever form the catalog keeps it, selects from the table."""
     name = re.escape(f"{table.schema}.{table.name}".replace('"', "").lower())
     return bool(re.search(rf"(?<![\w$]){name}(?![\w$])", definition.replace('"', "").lower()))

@@ -1,0 +1,69 @@
+"""A warehouse over an engine that has transactions and Redshift's SQL, or something close to it."""
+
+from collections.abc import Collection, Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Report
+from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
+from ddb_assets.warehouse.results import Finding, Inspection, LoadResult, Recorded
+from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.engine import counted as count_rows
+from ddb_assets.warehouse.sql.inspection import differing, inspect
+from ddb_assets.warehouse.sql.ledger import loads
+from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.self_test import SelfTest
+from ddb_assets.warehouse.sql.statements import Statement, TableName
+
+
+class SqlWarehouse:
+    """Implements `Warehouse`; the tables are in the engine's default schema."""
+
+    def __init__(self, engine: SqlEngine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Self:
+        self._engine.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.__exit__(kind, error, trace)
+
+    @property
+    def schema(self) -> str:
+        """The schema of the tables."""
+        return self._engine.default_schema
+
+    def load(self, report: Report, options: LoadOptions = PLAIN) -> LoadResult:
+        """Applies the export in one transaction."""
+        return load(self._engine, report, options)
+
+    def inspect(self, report: Report) -> Inspection:
+        """Counts rows and repeated keys in one transaction."""
+        return inspect(self._engine, self.schema, report)
+
+    def recorded(self, root: str, *, counted: bool = False) -> Recorded:
+        """Reads the ledger, and counts rows, in one transaction."""
+        with self._engine.transaction():
+            found = tuple(loads(self._engine, self.schema, root))
+            return Recorded(found, differing(self._engine, self.schema, root) if found and counted else {})
+
+    def columns(self, relations: Collection[str]) -> dict[str, Mapping[str, SqlType]]:
+        """Asks the catalog."""
+        return {name: layout.types for name, layout in self._engine.layouts(self.schema, relations).items()}
+
+    def rows(self, relations: Collection[str]) -> dict[str, int]:
+        """Counts them in one query."""
+        return count_rows(self._engine, [TableName(self.schema, name) for name in relations])
+
+    def query(self, text: str) -> list[tuple[object, ...]]:
+        """Runs it as it is, in Redshift's dialect."""
+        return self._engine.fetch(Statement(text))
+
+    def self_test(self, storage: Storage, folder: str) -> Iterator[Finding]:
+        """Tries COPY, loads and the lock in a schema of its own."""
+        yield from SelfTest(self._engine, storage, folder).run()

@@ -1,0 +1,41 @@
+"""What a warehouse's URL says before it is opened.
+
+Here, in `connect.py` and in the warehouses' own rooms it matters which warehouse it is; nowhere else.
+"""
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from ddb_assets.warehouse.redshift.settings import FORM, SCHEME
+
+DUCKDB = "duckdb:///"
+FORMS = f"{DUCKDB}FILE or {FORM}"
+"""What the URL of a warehouse looks like."""
+
+
+def local_file(url: str) -> Path | None:
+    """The file on this machine that the warehouse of a URL is; None if it is a server."""
+    return None if url.startswith(SCHEME) else Path(url.removeprefix(DUCKDB)).resolve()
+
+
+def reads_s3(url: str) -> bool:
+    """Whether a URL is that of a warehouse that reads its files from S3, so that loading into it needs AWS."""
+    return url.startswith(SCHEME)
+
+
+def warehouse_kind(url: str) -> str:
+    """`duckdb:///x` -> `duckdb`, the icon that a warehouse table has."""
+    return url.partition(":")[0] or "table"
+
+
+def warehouse_pool(address: str) -> str:
+    """The pool of loads into the warehouse of this URL, across runs and code locations of one Dagster instance.
+
+    `warehouse` for embedded ones, which let one load in at a time anyway.
+    """
+    parts = urlsplit(address)
+    options = dict(parse_qsl(parts.query))
+    server = parts.hostname or options.get("cluster") or options.get("workgroup") or ""
+    place = re.sub(r"\W+", "_", f"{server}{parts.path}", flags=re.ASCII).strip("_")
+    return "warehouse" if parts.scheme == "duckdb" else f"warehouse_{place}"
