@@ -1,6 +1,6 @@
 """DuckDB as the warehouse: the embedded default, a file that one process at a time can write.
 
-Runs the load's Redshift statements in DuckDB's dialect. The order of a load is in `load.py`, its SQL in `statements.py`.
+Runs the load's Redshift statements in DuckDB's dialect. The order of a load and its SQL are in `sql/`.
 """
 
 import base64

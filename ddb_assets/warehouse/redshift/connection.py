@@ -1,7 +1,7 @@
 """Redshift as the warehouse, over redshift_connector.
 
-Only this module handles transactions, the literal `%`, errors and lost connections. COPY is in `redshift/copy.py`, the
-order of a load in `load.py`, its SQL in `statements.py`.
+Only this module handles transactions, the literal `%`, errors and lost connections. COPY is in `copy.py`, the order
+of a load and its SQL in `sql/`.
 
 The driver stays in autocommit and transactions begin in SQL, so that a statement that cannot run in one (ALTER COLUMN TYPE)
 never runs in a transaction that the driver began. A statement without values goes to the server as it is; with values, the
