@@ -1,14 +1,19 @@
 """The guards of a load, how each is taken out, and the test that must then fail: `python -m ddb_assets_tests.guards`.
 
-They are listed in `guards.yaml`. Each is taken out of a copy of the project, never of the project itself, and its test is
-run on the copy. `docs/guards.md` says what the guards are for; `test_guards_listed.py` holds the two together.
+In the code, `# guard: NAME` stands above each guard's statement; `guards.yaml` has its test, and what takes it out if that is
+not plain. Each is taken out of a copy of the project, never of the project itself, and its test is run on the copy.
+`docs/guards.md` says what the guards are for; `test_guards_listed.py` holds them together.
 """
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -16,23 +21,36 @@ import yaml
 from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
+ROOM = Path("ddb_assets", "warehouse")
 FAILED = 1  # pytest's code for tests that failed, and nothing else
+MARKER = re.compile(r"^ *# guard: (.+)$", re.MULTILINE)
 
 
 class Change(BaseModel):
-    """A text of the file, there once, and what stands in its place without the guard."""
+    """Within the marked statement, `old`, which is there once, becomes `new`.
 
-    old: str
-    new: str
+    Without them the condition of an `if` becomes False, and any other statement is left out.
+    """
+
+    old: str = ""
+    new: str = ""
 
 
 class Guard(BaseModel):
-    """A guard in a file of `ddb_assets/warehouse/`; `test` is a file below `ddb_assets_tests/` and the name of a test."""
+    """`test` is a file below `ddb_assets_tests/` and the name of a test; there is one change for each of its markers."""
 
     name: str
-    file: str
-    changes: list[Change]
     test: str
+    changes: list[Change] = [Change()]
+
+
+class Place(BaseModel):
+    """Where a marker is: a file below `ROOM`, and the first character of the marked statement and the one after its end."""
+
+    file: str
+    start: int
+    end: int
+    condition: tuple[int, int] | None
 
 
 def guards() -> list[Guard]:
@@ -41,9 +59,56 @@ def guards() -> list[Guard]:
     return [Guard.model_validate(one) for one in listed]
 
 
-def source(guard: Guard, root: Path = ROOT) -> Path:
-    """The file that it is in."""
-    return root / "ddb_assets" / "warehouse" / guard.file
+@cache
+def places(root: Path = ROOT) -> dict[str, list[Place]]:
+    """The markers in the code, by the guards' names."""
+    found: dict[str, list[Place]] = {}
+    for path in sorted((root / ROOM).rglob("*.py")):
+        text = path.read_text()
+        marked = _marked(text) if MARKER.search(text) else {}
+        for marker in MARKER.finditer(text):
+            line = text.count("\n", 0, marker.end()) + 2
+            while MARKER.match(text.splitlines()[line - 1]):
+                line += 1
+            file = path.relative_to(root / ROOM).as_posix()
+            start, end, condition = marked[line]
+            found.setdefault(marker[1], []).append(Place(file=file, start=start, end=end, condition=condition))
+    return found
+
+
+def _marked(text: str) -> dict[int, tuple[int, int, tuple[int, int] | None]]:
+    """By the line it begins in: where a statement begins and ends, and where the condition of an `if` does."""
+    lines = text.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+
+    def span(node: ast.stmt | ast.expr | ast.ExceptHandler) -> tuple[int, int]:
+        first, last = node.lineno, node.end_lineno or node.lineno
+        begin = starts[first - 1] + len(lines[first - 1].encode()[: node.col_offset].decode())
+        return begin, starts[last - 1] + len(lines[last - 1].encode()[: node.end_col_offset].decode())
+
+    return {
+        node.lineno: (*span(node), span(node.test) if isinstance(node, ast.If) else None)
+        for node in _statements(ast.parse(text))
+    }
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.stmt | ast.ExceptHandler]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt | ast.ExceptHandler):
+            yield node
+
+
+def without(guard: Guard, place: Place, change: Change, text: str) -> str:
+    """The text of the file without this part of the guard."""
+    if change.old:
+        statement = text[place.start : place.end]
+        if statement.count(change.old) != 1:
+            raise LookupError(f"guard {guard.name}: {change.old!r} is not once in the statement below its marker")
+        return text[: place.start] + statement.replace(change.old, change.new) + text[place.end :]
+    start, end = place.condition or (place.start, place.end)
+    return text[:start] + ("False" if place.condition else "pass") + text[end:]
 
 
 def copied(folder: Path) -> Path:
@@ -76,18 +141,18 @@ def fails(copy: Path, *tests: str) -> bool:
     return done.returncode == FAILED
 
 
-def without(guard: Guard, copy: Path) -> bool:
-    """Takes it out of a copy of the project and runs its test; whether that failed."""
-    path = source(guard, copy)
-    whole = path.read_text()
-    changed = whole
-    for change in guard.changes:
-        changed = changed.replace(change.old, change.new)
-    path.write_text(changed)
+def unnoticed(guard: Guard, copy: Path) -> bool:
+    """Takes it out of a copy of the project and runs its test; whether that passes all the same."""
+    marks = list(zip(places()[guard.name], guard.changes, strict=True))
+    before = {copy / ROOM / place.file: (copy / ROOM / place.file).read_text() for place, _ in marks}
+    for place, change in reversed(marks):
+        path = copy / ROOM / place.file
+        path.write_text(without(guard, place, change, path.read_text()))
     try:
-        return fails(copy, guard.test)
+        return not fails(copy, guard.test)
     finally:
-        path.write_text(whole)
+        for path, text in before.items():
+            path.write_text(text)
 
 
 @click.command()
@@ -98,18 +163,18 @@ def main(names: tuple[str, ...]) -> None:
     if unknown:
         raise click.ClickException(f"there is no guard {', '.join(sorted(unknown))}")
     chosen = [guard for guard in guards() if not names or guard.name in names]
-    unnoticed = []
+    missed = []
     with tempfile.TemporaryDirectory(prefix="ddb-assets-guards-") as folder:
         copy = copied(Path(folder))
         if fails(copy, *sorted({guard.test for guard in chosen})):
             raise click.ClickException("their tests fail with all guards in place, so they would prove nothing")
         for guard in chosen:
-            failed = without(guard, copy)
-            click.echo(f"{'noticed' if failed else 'NOT NOTICED':12} {guard.name}: {guard.test}")
-            if not failed:
-                unnoticed.append(guard.name)
-    if unnoticed:
-        raise click.ClickException(f"nothing notices when these are gone: {', '.join(unnoticed)}")
+            passes = unnoticed(guard, copy)
+            click.echo(f"{'NOT NOTICED' if passes else 'noticed':12} {guard.name}: {guard.test}")
+            if passes:
+                missed.append(guard.name)
+    if missed:
+        raise click.ClickException(f"nothing notices when these are gone: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ddb_assets.warehouse.times import end, start
 
 def check_report(report: Report) -> None:
     """Checks the report's own numbers, before anything is changed."""
+    # guard: frozen contract
     if frozen := report.misfits.get("frozen"):
         raise LoadError(
             f"export {report.export_id} has {sum(frozen.values())} values that the frozen contract of {report.table} does not "
@@ -25,6 +26,7 @@ def check_report(report: Report) -> None:
     root, full = report.root, report.export_type == "FULL_EXPORT"
     flagged = any(c.role == "deleted" for c in root.columns)
     explained = root.rows + report.quarantined
+    # guard: items = rows + quarantined
     if report.items_in_manifest != explained:
         raise LoadError(
             f"export {report.export_id} has {report.items_in_manifest} items in its manifest, but {root.rows} rows + "
@@ -32,22 +34,27 @@ def check_report(report: Report) -> None:
         )
     for relation in report.relations:
         in_parts = sum(part.rows for part in relation.parts)
+        # guard: rows in schema = report = parts
         if not relation.rows == in_parts == report.rows.get(relation.name):
             raise LoadError(
                 f"relation {relation.name!r} of export {report.export_id} has {relation.rows} rows in its schema, "
                 f"{report.rows.get(relation.name)} in the report and {in_parts} in its parts: flatten it again"
             )
+    # guard: delete flag
     if flagged == full or (full and report.deletes):
         raise LoadError(
             f"the {report.export_type} {report.export_id} {'has' if full else 'lacks'} a delete flag: flatten it again"
         )
     for relation in report.relations:
+        # guard: rows have keys
         if relation.rows and not relation.keys:
             raise LoadError(f"relation {relation.name!r} has rows but no key columns: flatten the export again")
+        # guard: names of the bookkeeping
         if relation.name.startswith("_ddb_"):
             raise LoadError(f"relation {relation.name!r} has a name of the bookkeeping: give the table another name")
         for column in relation.columns:
             try:
+                # guard: types are known
                 SqlType.parse(column.type)
             except ValueError as error:
                 raise LoadError(f"column {column.name!r} of relation {relation.name!r}: {error}") from error
@@ -57,6 +64,7 @@ def check_report(report: Report) -> None:
 def check_quarantine(report: Report, allowed: int) -> None:
     """Refuses an export with more unreadable items than the contract allows, or of which no item could be read."""
     unread = report.unread
+    # guard: keys of quarantined items add up
     if unread and not unread.rows == sum(part.rows for part in unread.parts) <= report.missed:
         raise LoadError(
             f"export {report.export_id} has {report.quarantined} quarantined items and the keys of {unread.rows}, "
@@ -64,6 +72,8 @@ def check_quarantine(report: Report, allowed: int) -> None:
         )
     doubtful = report.quarantined if report.export_type == "FULL_EXPORT" else report.missed
     hopeless = doubtful and not report.root.rows
+    # guard: something could be read
+    # guard: quarantined items within the limit
     if report.quarantined <= allowed and not hopeless:
         return
     where = ", ".join(report.quarantine[:3]) + (", …" if len(report.quarantine) > 3 else "")
@@ -86,27 +96,32 @@ def check_quarantine(report: Report, allowed: int) -> None:
 def refuse(report: Report, known: History) -> None:
     """Raises LoadError for an export that cannot be merged with the tables."""
     name, full = report.root.name, report.export_type == "FULL_EXPORT"
+    # guard: another DynamoDB table
     if known.table_arn not in {None, report.table_arn}:
         raise LoadError(
             f"the rows of {name!r} come from {known.table_arn}, and this export is of {report.table_arn}: "
             f"give one of the two tables another name or schema"
         )
+    # guard: rows of one identity
     if known.identity and (found := _identity(report).differences(known.identity)):
         raise LoadError(
             f"export {report.export_id} does not go with the rows of {name!r}: {'; '.join(found)}. Put back what it was, or "
             f"start the table over with a full export: {RESTART}"
         )
+    # guard: window without a baseline
     if not full and known.baseline is None:
         raise LoadError(
             f"{name!r} has no baseline yet, and a window alone would be a table with holes: load a full export first "
             f"(materialize snapshots/{report.name}), then this window"
         )
+    # guard: table dropped and made again
     if not full and known.baseline_table_id != report.table_id:
         raise LoadError(
             f"window {report.export_id} belongs to table id {report.table_id}, the baseline of {name!r} to "
             f"{known.baseline_table_id}: the table was dropped and created again; load a full export of the new one "
             f"(materialize snapshots/{report.name}) and only windows that follow it"
         )
+    # guard: window around a baseline or an end
     if known.inner_end is not None:
         inner = _iso(known.inner_end)
         raise LoadError(
@@ -115,6 +130,7 @@ def refuse(report: Report, known: History) -> None:
             f"rest of the window are not in it. Export the window that begins at {inner}, or take a new baseline at this "
             f"window's end or later (materialize snapshots/{report.name})"
         )
+    # guard: export that ends inside a window
     if known.spanned_by is not None:
         begin, end = map(_iso, known.spanned_by)
         raise LoadError(
@@ -123,7 +139,9 @@ def refuse(report: Report, known: History) -> None:
             f"Take a new baseline at {end} or later (materialize snapshots/{report.name}), or load the window that begins "
             f"where this export ends first"
         )
+    # guard: forgotten deletes, incomplete baseline
     forgotten, baseline = known.deletes_forgotten_before, known.clean or 0  # an unclean one does not cover all items
+    # guard: forgotten deletes
     if forgotten is not None and max(start(report), baseline) < forgotten and not (full and start(report) <= baseline):
         raise LoadError(
             f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "

@@ -246,6 +246,7 @@ class DuckDBEngine:
                     row = self.connection.fetchone()
                 except duckdb.Error as error:
                     raise copy_error(error, self._path, part.uri) from error
+            # guard: DuckDB: part's rows
             if row is None or row[0] != part.rows:
                 raise LoadError(
                     f"part {part.uri} has {row and row[0]} rows, the report says {part.rows}: flatten again"
@@ -256,6 +257,7 @@ class DuckDBEngine:
             "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [str(path)]
         ).fetchall()
         names = [name for name, *_ in found]
+        # guard: DuckDB: part's columns
         if names != [c.name for c in relation.columns]:
             raise LoadError(
                 f"part {part.uri} has the columns {', '.join(names)}, {relation.name!r} has "
@@ -263,6 +265,7 @@ class DuckDBEngine:
             )
         for column, (_, kind, *_) in zip(relation.columns, found, strict=True):
             declared = SqlType.parse(column.type)
+            # guard: DuckDB: part's types
             if kind not in _PARQUET_TYPES.get(declared.name, {str(declared)}):
                 raise LoadError(
                     f"column {column.name!r} of part {part.uri} is {kind}, {relation.name!r} has {column.type}: "
@@ -275,6 +278,7 @@ class DuckDBEngine:
         with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
             path = Path(folder) / "part.parquet"
             size = self._storage.size(part.uri)
+            # guard: DuckDB: part's size
             if size != part.bytes:
                 raise LoadError(
                     f"part {part.uri} has {size} bytes, the report says {part.bytes}: flatten the export again"
@@ -287,6 +291,7 @@ class DuckDBEngine:
                     digest.update(block)
                     if copy:
                         copy.write(block)
+            # guard: DuckDB: part's MD5
             if base64.b64encode(digest.digest()).decode() != part.md5:
                 raise LoadError(f"part {part.uri} is damaged, its MD5 is not the report's: flatten the export again")
             if not is_s3(part.uri):

@@ -88,6 +88,7 @@ class RedshiftEngine:
         try:
             self._connect()
         except DdbAssetsError as error:
+            # guard: a cluster that is away
             raise InterruptedLoadError(str(error)) from error
 
     def _drop(self) -> None:
@@ -106,10 +107,12 @@ class RedshiftEngine:
         self._in_transaction = True
         try:
             if lock is not None:
+                # guard: lock
                 self.execute(Statement(f"LOCK {lock}"))
             yield
             self.execute(Statement("COMMIT"))
         except BaseException:
+            # guard: rollback
             self._rollback()
             raise
         finally:
@@ -132,6 +135,7 @@ class RedshiftEngine:
 
     def _run(self, statement: Statement) -> Any:
         if self._open is None:
+            # guard: nothing goes on in half a transaction
             if self._in_transaction:
                 raise InterruptedLoadError("the connection to Redshift was lost")
             self._connect_again()
@@ -140,6 +144,7 @@ class RedshiftEngine:
         cursor.paramstyle = "qmark"
         try:
             cursor.execute(statement.text, statement.values or None)
+        # guard: every class of the driver
         except (Error, *_LOST) as error:
             raise self._failure(error, statement) from error
         return cursor
@@ -147,6 +152,7 @@ class RedshiftEngine:
     def _failure(self, error: Exception, statement: Statement) -> WarehouseError:
         """Our error for the driver's; closes a connection that can no longer be used."""
         if isinstance(error, _LOST) and not said_by_server(error):
+            # guard: a lost connection is opened again
             self._drop()
             return InterruptedLoadError(
                 f"the connection to Redshift at {self.settings.place} was lost; the ledger knows whether the load is there"
@@ -154,6 +160,7 @@ class RedshiftEngine:
         refused = RefusedError.of(error)
         if refused.code in ENDED:
             self._drop()
+        # guard: other errors are not
         if reason := interrupts(refused):
             return InterruptedLoadError(reason)
         return refused.advised(needed(refused, statement.text, self.settings.user))
@@ -198,9 +205,11 @@ class RedshiftEngine:
         try:
             found = self._run(Statement(f"SELECT * FROM {view} LIMIT 0")).description  # noqa: S608 -- quoted
         except RefusedError as refused:
+            # guard: a view that cannot be read
             if refused.code not in _NOT_THERE:
                 raise
             return False  # it does not exist, or shows a column that the table no longer has
+        # guard: views that are not up to date
         return [name for name, *_ in found] == [name.lower() for name in columns]
 
     def analyze(self, table: TableName) -> None:
@@ -217,6 +226,7 @@ class RedshiftEngine:
                     self.execute(statement)
             except RefusedError as refused:
                 self._rollback()  # the reasons can only be read after it
+                # guard: S3 that fails for a moment
                 if passes(refused):
                     raise InterruptedLoadError(
                         f"S3 failed during the COPY of {relation.name!r}: {refused}"

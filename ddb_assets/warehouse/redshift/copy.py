@@ -52,6 +52,7 @@ def copied_from(
         for number, part in enumerate(relation.parts):
             uri, size = part.uri, part.bytes
             if others or not is_s3(uri):
+                # guard: parts on S3
                 if not is_s3(folder):
                     raise WarehouseError(
                         f"part {uri} is not on S3, where COPY reads: put the lake there, or name an S3 folder for this "
@@ -60,6 +61,8 @@ def copied_from(
                 uri = join(folder, f"part-{number:05}.parquet")
                 made.append(uri)
                 size = _put(storage, part, relation, others, uri)
+            # guard: content_length
+            # guard: mandatory
             entries.append({"url": uri, "mandatory": True, "meta": {"content_length": size}})
         manifest = join(folder, "manifest.json")
         made.append(manifest)
@@ -67,6 +70,7 @@ def copied_from(
         again = [drop(stage), create_stage(relation, stage, wide)] if wide else []
         yield [*again, _statement(relation, stage, manifest, settings.iam_role)]
     finally:
+        # guard: what COPY read is deleted
         storage.delete(made)
 
 
@@ -95,6 +99,7 @@ def check_region(storage: Storage, settings: RedshiftSettings, uris: Iterable[st
     """Raises WarehouseError for a bucket in another Region than the warehouse, if both are known."""
     for bucket in sorted({split_s3(uri)[0] for uri in uris if is_s3(uri)}) if settings.home else ():
         region = storage.region(bucket)
+        # guard: bucket's Region
         if region not in {"", settings.home}:
             raise WarehouseError(
                 f"bucket {bucket} is in {region} and Redshift in {settings.home}, and COPY reads Parquet only from its own "
@@ -131,4 +136,5 @@ def _put(storage: Storage, part: Part, relation: Relation, others: Mapping[str, 
 def _statement(relation: Relation, stage: TableName, manifest: str, role: str) -> Statement:
     columns = ", ".join(quoted(c.name) for c in relation.columns)
     who = "default" if role == "default" else literal(role)
+    # guard: explicit column list
     return Statement(f"COPY {stage} ({columns}) FROM {literal(manifest)} IAM_ROLE {who} FORMAT AS PARQUET MANIFEST")

@@ -16,6 +16,8 @@ CONFLICTS = {"1023", "1018"}  # serializable isolation violation; a table made o
 DEADLOCK = {"40001", "40P01"}
 ENDED = {"57P01", "57P02", "57P03"}  # a restart, a resize, a patch: the session is over or cannot begin yet
 MADE_BY_ANOTHER = {"42701", "42P06", "42P07", "23505", "XX000"}  # a column, schema or table that is there by now
+# guard: a table created again
+# guard: conflicts in words
 _BESIDE_ANOTHER = re.compile(
     r"conflict with concurrent transaction"
     r"|could not open relation with OID"  # it was dropped, and perhaps created again, since its name was looked up
@@ -108,11 +110,15 @@ def said_by_server(error: Exception) -> bool:
 
 def interrupts(error: RefusedError) -> str:
     """Why trying again may help: a conflict, something that another load has created, a restart. Empty if it does not."""
+    # guard: deadlocks
+    # guard: conflicts are tried again
     if error.message in CONFLICTS or error.code in DEADLOCK or _BESIDE_ANOTHER.search(str(error)):
         said = f"Redshift could not do this because of another transaction: {error}"
         return f"{said}; {SNAPSHOT}" if error.message == "1023" else said
+    # guard: restarts
     if error.code in ENDED:
         return f"Redshift ended the session: {error}"
+    # guard: what another has made
     exists = "already exists" in error.message or "duplicate key" in error.message
     return f"another load made this first: {error}" if exists and error.code in MADE_BY_ANOTHER else ""
 

@@ -31,14 +31,17 @@ _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 def opened(storage: Storage, part: Part, relation: Relation) -> Iterator[pq.ParquetFile]:
     """The part, to read from. Raises LoadError for one of another size, content, columns or rows than the report's."""
     size = storage.size(part.uri)
+    # guard: part's size
     if size != part.bytes:
         raise LoadError(f"part {part.uri} has {size} bytes, the report says {part.bytes}: flatten the export again")
     with ExitStack() as stack:
         if is_s3(part.uri):
+            # guard: part's MD5 on S3
             _check_etag(storage, part)
             file: BinaryIO | _Tail = _Tail(storage, part)
         else:
             file = stack.enter_context(Path(part.uri).open("rb"))
+            # guard: part's MD5
             _check_md5(part, hashlib.file_digest(file, "md5").digest())
         try:
             parquet = pq.ParquetFile(file)
@@ -60,6 +63,7 @@ def _check_etag(storage: Storage, part: Part) -> None:
     bucket, key = split_s3(part.uri)
     found = storage.s3.head_object(Bucket=bucket, Key=key)
     etag = _MD5.fullmatch(found["ETag"])
+    # guard: no MD5 of what KMS encrypts
     if etag and found.get("ServerSideEncryption", "AES256") == "AES256":
         _check_md5(part, bytes.fromhex(etag[1]))
 
@@ -71,11 +75,13 @@ def _check_md5(part: Part, digest: bytes) -> None:
 
 def _check_columns(part: Part, relation: Relation, parquet: pq.ParquetFile) -> None:
     names, rows = parquet.schema_arrow.names, parquet.metadata.num_rows
+    # guard: part's columns
     if names != [c.name for c in relation.columns]:
         raise LoadError(
             f"part {part.uri} has the columns {', '.join(names)}, {relation.name!r} has "
             f"{', '.join(c.name for c in relation.columns)}: flatten the export again"
         )
+    # guard: part's rows
     if rows != part.rows:
         raise LoadError(f"part {part.uri} has {rows} rows, the report says {part.rows}: flatten again")
 

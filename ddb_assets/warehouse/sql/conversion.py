@@ -13,6 +13,7 @@ def staged(type_: SqlType) -> SqlType:
 
     A DECIMAL of 19 digits, as old parts may have, is an exception: it is written again with 20 (`redshift/copy.py`).
     """
+    # guard: 19 digits
     return SqlType("VARCHAR", MAX_VARCHAR) if type_.name == "SUPER" else storable(type_)
 
 

@@ -176,4 +176,5 @@ def _distribution(design: Design) -> str:
 
 
 def _text(comment: str) -> str:
+    # guard: comments of 1,000 characters
     return literal(comment[:MAX_COMMENT])

@@ -59,6 +59,7 @@ def _gone(
         have = there.get(table.name, NOTHING).types
         lost = [c for c in relation.columns if c.name in columns and c.name not in have]
         gone += [f"column {c.name!r} of {table}" for c in lost]
+        # guard: keys and versions are not created again
         useless += [str(table)] if any(c.role in {"key", "version"} for c in lost) else []
     deletes = tombstones(TableName(schema, report.root.name))
     if known.columns and deletes.name not in there:
@@ -67,9 +68,11 @@ def _gone(
 
 
 def _replaces_all(engine: SqlEngine, ledger: TableName, report: Report) -> bool:
+    # guard: and a complete one
     if report.export_type != "FULL_EXPORT" or report.export_time is None or report.missed:
         return False
     newest = engine.fetch(
         Statement(f"SELECT MAX(COALESCE(to_time, export_time)) FROM {ledger} WHERE relation = ?", (report.root.name,))
     )[0][0]
+    # guard: only a newer full export brings it back
     return newest is None or report.export_time >= cast("datetime", newest).replace(tzinfo=UTC)

@@ -84,6 +84,7 @@ def steps(
             step = _replace(table, name, kind, design, have)
             plan.append(replace(step, unless=None) if name in hidden else step)  # old values must not be seen
         elif storable(joined) != present:
+            # guard: headroom
             plan.append(_widen(table, name, roomy(storable(joined), present), design, have))
     return plan
 
@@ -137,6 +138,7 @@ def _retype(table: TableName, name: str, to: SqlType, design: Design, have: Layo
     )
     filled = retype.fill(table, name, _WIDENED, to, key)
     lost = retype.count_lost(table, name, to, key)
+    # guard: or the type stays
     return replace(_exchange(table, name, to, design, have, filled), unless=lost, refusal=refusal)
 
 

@@ -31,6 +31,7 @@ def hide(engine: SqlEngine, tables: Tables, report: Report) -> tuple[str, ...]:
     place = hidden_paths(tables.root.table)
     known = _known(engine, place)
     wanted = {hidden.path: hidden.how for hidden in report.hidden}
+    # guard: hidden stays hidden
     if shown := sorted(known.keys() - wanted.keys()):
         raise LoadError(
             f"{', '.join(shown)} must not be seen in {tables.root.table}, and the contract by which export "
@@ -41,6 +42,7 @@ def hide(engine: SqlEngine, tables: Tables, report: Report) -> tuple[str, ...]:
     for hidden in report.hidden:
         if known.get(hidden.path) == hidden.how:
             continue
+        # guard: old values are hidden
         if _has_rows(engine, tables):
             for target in tables.relations:
                 names = [n for n in hidden.columns.get(target.relation.name, ()) if n in target.types]

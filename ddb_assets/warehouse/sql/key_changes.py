@@ -52,18 +52,22 @@ def keys_removed(engine: SqlEngine, table: TableName, column: str) -> Iterator[N
     if column not in keys:
         yield
         return
+    # guard: interleaved keys
     if keys.interleaved and column in keys.sortkey:
         raise LoadError(
             f"column {column!r} of {table} must get another type, but it is part of an interleaved sort key, which Redshift "
             f"only makes together with a table: ALTER TABLE {table} ALTER SORTKEY NONE, load again, then add a sort key"
         )
+    # guard: keys are noted before
     _note(engine, table, column, keys)
     try:
+        # guard: keys are released to be widened
         for statement in ddl.released(table, column, keys):
             engine.execute(statement)
         yield
     except BaseException:
         with suppress(WarehouseError):
+            # guard: keys come back at once
             _finish(engine, table, keys)
         raise
     _finish(engine, table, keys)

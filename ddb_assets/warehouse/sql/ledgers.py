@@ -24,6 +24,7 @@ FORMER = "_ddb_loads_shared"  # the name of the shared ledger once its rows have
 
 def provide(engine: SqlEngine, schema: str, relation: str) -> None:
     """Creates the ledger of a table, and adds it to the view of all ledgers."""
+    # guard: the ledger that all shared
     view = _bring_over(engine, schema)
     own = ledger(schema, relation)
     had = engine.layout(own)
@@ -54,6 +55,7 @@ def _bring_over(engine: SqlEngine, schema: str) -> Standing | None:
     except WarehouseError as error:
         if _is_table(engine, shared):
             raise
+        # guard: moved once
         raise InterruptedLoadError(f"another load has moved the rows of {shared}") from error
     return None
 

@@ -84,6 +84,7 @@ def _load(
     how: LoadOptions,
 ) -> LoadResult:
     started = time.monotonic()
+    # guard: a table starts over with all its items
     if how.restart:
         check_restart(report)
     check_report(report)
@@ -97,11 +98,14 @@ def _load(
         return _unchanged(engine, schema, report, known)
     check_owned(engine, schema, report, known, there)
     if not how.restart:
+        # guard: what somebody dropped
         refuse_dropped(engine, ledger(schema, report.root.name), report, known, there)
     tables = prepare(engine, schema, report, known, there, soft_delete=how.soft_delete, options=how.tables)
     prepare_hiding(engine, tables.root.table, report, there)
     with engine.transaction(tables.tombstones):
+        # guard: one row that every load changes
         ledgers.claim(engine, schema, report.root.name)
+        # guard: ledger asked again under the lock
         known = _known(engine, schema, report, how)  # again: another load may have committed while DDL ran
         if _is_applied(report, known, how.force):
             return _unchanged(engine, schema, report, known)
@@ -112,13 +116,17 @@ def _load(
         queries = stage(engine, tables, report)
         (soft_delete_merge if how.soft_delete else merge)(engine, tables, report, known)
         result = _finish(engine, tables, report, known)
+        # guard: kept rows, deletes are not forgotten
         forgotten = None if how.soft_delete else _forget_deletes(engine, tables, report, how.tombstone_retention)
         result = replace(result, remarks=remarks)
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
+        # guard: ledger row in the transaction
         engine.execute(record(schema, report, result, forgotten))
         for target in (*tables.relations, *([tables.unread] if tables.unread else [])):
+            # guard: staging is dropped
             engine.execute(statements.drop(target.stage))
         how.before_commit()
+    # guard: ledger row in the transaction
     return result
 
 
@@ -143,6 +151,7 @@ def _start_over(engine: SqlEngine, schema: str, report: Report, tables: Tables) 
 
 
 def _check_present(there: Mapping[str, Layout], root: TableName, known: History) -> None:
+    # guard: the table is gone
     if known.sequence and root.name not in there:
         raise LoadError(
             f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: restore it from a backup, or "
@@ -151,6 +160,8 @@ def _check_present(there: Mapping[str, Layout], root: TableName, known: History)
 
 
 def _is_applied(report: Report, known: History, force: bool) -> bool:
+    # guard: digest
+    # guard: an export is applied once
     return known.applied is not None and known.digest == report.digest and not force
 
 
@@ -171,6 +182,7 @@ def _finish(engine: SqlEngine, tables: Tables, report: Report, known: History) -
         rows[child.relation.name] = child.relation.rows - number(engine, statements.count_orphans(child, root))
         engine.execute(statements.insert_children(child, root))
     loaded = number(engine, statements.count_loaded(root))
+    # guard: rows there = rows sent
     if loaded != upserted:
         raise LoadError(
             f"{upserted} rows went to {root.table}, {loaded} are there: its keys are not unique; load a full export"

@@ -28,6 +28,7 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
         engine.execute(statements.delete_kept(tables.root.table))
     _drop_stale(engine, tables, report, known)
     root = tables.root
+    # guard: children go with their item
     all_tables = ((root.table, root.types), *tables.below, (tables.tombstones, tables.tombstone_types))
     if report.export_type == "FULL_EXPORT":
         for table, types in all_tables:
@@ -37,6 +38,7 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
     else:
         for table, types in all_tables:
             engine.execute(statements.delete_staged(root, table, types))
+        # guard: tombstones are written
         engine.execute(statements.insert_tombstones(root, tables.tombstones, tables.tombstone_types))
     remember(engine, tables, report)
     engine.execute(statements.insert_root(root))
@@ -45,6 +47,9 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
 def _drop_stale(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:
     """Leaves only the staged items that are new."""
     root = tables.root
+    # guard: T0
     drop_older_than_baselines(engine, tables, report, known)
+    # guard: version
     engine.execute(statements.drop_stale(root, root.table, root.types))
+    # guard: tombstones hold
     engine.execute(statements.drop_stale(root, tables.tombstones, tables.tombstone_types))

@@ -21,6 +21,7 @@ def check_owned(engine: SqlEngine, schema: str, report: Report, known: History, 
     """Raises LoadError for a relation whose table holds the rows of another DynamoDB table."""
     for relation in report.relations:
         table = TableName(schema, relation.name)
+        # guard: a list that is another table
         if relation.path and statements.tombstones(table).name in there:
             raise LoadError(
                 f"{table} must hold the list {'.'.join(relation.path)} of {report.table}, but it is already a table of items, "
@@ -28,11 +29,13 @@ def check_owned(engine: SqlEngine, schema: str, report: Report, known: History, 
             )
         if relation.name in known.columns or table.name not in there:
             continue
+        # guard: a table that is another's list
         if not relation.path and statements.tombstones(table).name not in there:
             raise LoadError(
                 f"{table} exists, but no load of {report.table} has created it: it is the list of another table, or belongs "
                 f"to somebody else: {OTHER}"
             )
+        # guard: rows of another table
         if number(engine, statements.count(table)):
             raise LoadError(
                 f"{table} has rows, but by its ledger no load of {report.table} has written them: they belong to another "

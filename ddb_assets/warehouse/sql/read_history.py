@@ -98,6 +98,8 @@ def _identity(engine: SqlEngine, table: TableName, relation: str) -> Identity | 
 def _inner_end(engine: SqlEngine, table: TableName, report: Report, baseline: int) -> int | None:
     if report.from_time is None or report.to_time is None:
         return None
+    # guard: table id of beginnings
+    # guard: table id of ends
     ends = engine.fetch(
         Statement(
             "SELECT MIN(ends.moment) FROM (SELECT COALESCE(to_time, export_time) AS moment "

@@ -39,6 +39,7 @@ def fill(table: TableName, old: str, new: str, to: SqlType, key: str) -> tuple[S
     rest = (
         f"CASE WHEN {table.column(EXTRA)} IS NULL THEN {literal('}')} ELSE {literal(',')} || SUBSTRING({extra}, 2) END"
     )
+    # guard: texts that are not declared numbers are kept
     return (
         Statement(f"UPDATE {table} SET {quoted(new)} = {numbers}"),
         Statement(f"UPDATE {table} SET {quoted(EXTRA)} = JSON_PARSE({added} || {rest}) WHERE {_is_beside(text, to)}"),

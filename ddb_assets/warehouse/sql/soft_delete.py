@@ -39,6 +39,7 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
     newer = [time for time in known.baselines if time > start(report)]
     later = [time for time in newer if time not in known.unread]
     remember(engine, tables, report)
+    # guard: kept rows, version
     engine.execute(statements.drop_stale(root, root.table, root.types))
     if full:
         time = start(report)
@@ -51,6 +52,7 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
         if not report.unkeyed:
             _mark_missing(engine, tables, time, late=bool(newer))
     else:
+        # guard: kept rows, tombstones
         engine.execute(_drop_stale_deletes(tables))
         for table, types in tables.below:
             engine.execute(statements.delete_staged(root, table, types))

@@ -83,6 +83,7 @@ def _differences(column: Column, expected: Measure, found: tuple[object, ...]) -
     wrong += [] if _same(least, expected.least) else ["least value"]
     wrong += [] if _same(most, expected.most) else ["greatest value"]
     if _has_sum(column, expected) and ((total or 0) - expected.sum) % MODULUS:
+        # guard: sums of values
         wrong.append("sum")
     return wrong
 

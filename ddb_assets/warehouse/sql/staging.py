@@ -34,15 +34,19 @@ def _stage(engine: SqlEngine, target: LoadTarget) -> int | None:
     query = engine.copy(relation, stage)
     needed = [c for c in relation.columns if c.role in {"key", "index", "version", "deleted"}]
     staged, nulls = engine.fetch(statements.count_staged(stage, statements.lacks_any(stage, needed)))[0]
+    # guard: staged = reported rows
     if staged != relation.rows:
         raise LoadError(
             f"{staged} rows of {relation.name!r} were staged, the report has {relation.rows}: flatten again"
         )
+    # guard: staged = written values
     check_values(engine, relation, stage)
+    # guard: no NULL in keys and versions
     if nulls:
         raise LoadError(
             f"{nulls} rows of {relation.name!r} lack a value in {', '.join(c.name for c in needed)}: flatten again"
         )
+    # guard: one row per key
     if relation.identity and (twice := engine.fetch(statements.duplicate(stage, relation.identity))):
         key = ", ".join(f"{c.name}={v!r}" for c, v in zip(relation.identity, twice[0], strict=True))
         raise LoadError(
@@ -77,15 +81,18 @@ def _check_items(engine: SqlEngine, tables: Tables, report: Report) -> None:
     root = tables.root
     if report.export_type == "FULL_EXPORT":
         version = root.relation.column("version")
+        # guard: versions = the full export's time
         if other := number(engine, statements.count_other_versions(root.stage, version, start(report))):
             raise LoadError(
                 f"{other} rows of {root.relation.name!r} have another {version.name} than the export's time"
             )
     else:
         deletes = number(engine, statements.count_deletes(root))
+        # guard: deletes = reported
         if deletes != report.deletes:
             raise LoadError(f"{deletes} deletes of {root.relation.name!r} were staged, the report has {report.deletes}")
     for child in tables.children:
+        # guard: children have items
         if orphans := number(engine, statements.count_orphans(child, root)):
             raise LoadError(
                 f"{orphans} rows of {child.relation.name!r} have no item of {root.relation.name!r} at their version: "

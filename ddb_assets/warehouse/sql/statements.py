@@ -24,8 +24,10 @@ class IdentifierError(DdbAssetsError):
 
 def quoted(name: str) -> str:
     """The name as a quoted identifier. Raises IdentifierError when it is empty, over 127 bytes or holds a NUL."""
+    # guard: names of 127 bytes
     if not name or "\0" in name or len(name.encode()) > MAX_NAME:
         raise IdentifierError(f"{name!r} cannot name a table or column: 1 to {MAX_NAME} bytes without NUL; rename it")
+    # guard: names are quoted
     return '"' + name.replace('"', '""') + '"'
 
 

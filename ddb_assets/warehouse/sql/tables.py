@@ -46,6 +46,7 @@ class Tables:
     @property
     def below(self) -> tuple[tuple[TableName, Mapping[str, SqlType]], ...]:
         """Every child table with its columns, former ones included."""
+        # guard: former children go too
         return (*((t.table, t.types) for t in self.children), *self.former)
 
     @property
@@ -116,6 +117,7 @@ def prepare(
     unreadable = _remembers_unread(report, known)
     if options.views:
         provide_schema(engine, options.views)
+    # guard: a change is finished
     key_changes.finish_all(engine, schema, there)
     if report.root.name not in there:
         _check_sortkey(TableName(schema, report.root.name), report.root, options)
@@ -162,15 +164,18 @@ def check_unchanged(engine: SqlEngine, tables: Tables, report: Report, known: Hi
     That is a changed column, a new child table, or items that could not be read. Once the transaction has locked the
     tombstones, no load does any of this, except that texts become longer. `known` is the ledger as read since then.
     """
+    # guard: unread items as they are now
     if tables.unread is None and _remembers_unread(report, known):
         raise InterruptedLoadError("another load has brought items that could not be read")
     root = tables.root
     unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
     planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
     now = engine.layouts(str(root.table.schema), planned.keys() | known.columns.keys())
+    # guard: child tables as they are now
     if added := sorted(name for name, layout in now.items() if layout.types and name not in planned):
         raise InterruptedLoadError(f"another load has created {TableName(root.table.schema, added[0])}")
     for name, types in planned.items():
+        # guard: columns as they were looked at
         if now.get(name, NOTHING).types != types:
             raise InterruptedLoadError(f"another load is changing the columns of {TableName(root.table.schema, name)}")
 
@@ -180,6 +185,7 @@ def _check_sortkey(table: TableName, root: Relation, options: WarehouseOptions) 
         return
     wanted = evolution.wanted(root)
     for name in options.sortkey:
+        # guard: no sort key of bytes or JSON
         if name in wanted and wanted[name].name in {"SUPER", "VARBYTE"}:
             raise LoadError(
                 f"the sort key of {table} names {name}, which is {wanted[name]}, and Redshift does not sort a table by "
@@ -195,6 +201,7 @@ def _check_sortkey(table: TableName, root: Relation, options: WarehouseOptions) 
 
 def provide_schema(engine: SqlEngine, schema: str) -> None:
     """Creates the schema if it does not exist. CREATE needs a right on the database even for one that does."""
+    # guard: schema only when it is absent
     if not engine.has_schema(schema):
         engine.execute(ddl.create_schema(schema))
 
@@ -232,6 +239,7 @@ def evolve(
         plan = steps(have)
         if not plan:
             return dict(have.types)
+        # guard: lock while DDL runs
         _take(engine, table, plan[0], have, lock or (table if have.types else None))
     raise InterruptedLoadError(f"other loads keep changing the columns of {table}: load again when they have finished")
 
@@ -242,15 +250,19 @@ def _check_ours(engine: SqlEngine, table: TableName, columns: Mapping[str, SqlTy
     if mark not in have.types:
         found = engine.standing(table)
         whose = f" of {found.owner}" if found and found.owner else ""
+        # guard: a view of that name
         if found and found.kind == "view":
             raise LoadError(f"{table} must be a table, but there is a view{whose} of that name: {other}")
+        # guard: a table that is hidden
         if found and not have.types and not have.foreign:
             raise LoadError(
                 f"{table}{whose} exists, but we may not read it: its owner can hand it over by ALTER TABLE {table} OWNER TO"
             )
+        # guard: a table that no load has made
         if found:
             raise LoadError(f"{table}{whose} exists, but no load has created it, as it has no column {mark}: {other}")
     for name in columns:
+        # guard: a column that somebody added
         if name in have.foreign:
             raise LoadError(
                 f"column {name!r} of {table} is {have.foreign[name].upper()}, a type that no load uses, so somebody else "
@@ -261,11 +273,13 @@ def _check_ours(engine: SqlEngine, table: TableName, columns: Mapping[str, SqlTy
 
 def _take(engine: SqlEngine, table: TableName, step: evolution.Step, have: Layout, lock: TableName | None) -> None:
     """Runs one step. An atomic one does nothing if the table, once locked, is no longer what it was planned for."""
+    # guard: and before keys are let go
     _check_lossless(engine, step)  # before the table's keys are removed
     if step.column:
         _check_unbound(engine, table, step)
     exchanging = key_changes.keys_removed(engine, table, step.column) if step.exchanged else nullcontext()
     with exchanging, engine.transaction(lock) if step.atomic else nullcontext():
+        # guard: a step is planned for the table as it is
         if not step.atomic or engine.catalog(table) == have.types:
             _check_lossless(engine, step)
             for statement in step.statements:
@@ -274,6 +288,7 @@ def _take(engine: SqlEngine, table: TableName, step: evolution.Step, have: Layou
 
 def _check_unbound(engine: SqlEngine, table: TableName, step: evolution.Step) -> None:
     """Raises LoadError for a view that is bound to the column, before anything is changed."""
+    # guard: views that hold a column
     if bound := engine.views_of(table, step.column):
         named = ", ".join(f"{view} of {owner}" for view, owner in bound)
         drops = "; ".join(f"DROP VIEW {view}" for view, _ in bound)
@@ -285,5 +300,6 @@ def _check_unbound(engine: SqlEngine, table: TableName, step: evolution.Step) ->
 
 
 def _check_lossless(engine: SqlEngine, step: evolution.Step) -> None:
+    # guard: values are not lost with a type
     if step.unless and number(engine, step.unless):
         raise LoadError(step.refusal)

@@ -35,7 +35,9 @@ def drop_older_than_baselines(engine: SqlEngine, tables: Tables, report: Report,
     clean, begin = known.clean or 0, start(report)
     if clean > begin:
         engine.execute(statements.drop_stale_before(tables.root, clean))
+    # guard: T0 of an incomplete baseline
     for time in unclear(known, max(clean, begin)):
+        # guard: T0, but for unread items
         engine.execute(but_unread(statements.drop_stale_before(tables.root, time), tables, tables.root.stage, time))
 
 
@@ -62,13 +64,17 @@ def delete_replaced(
     engine: SqlEngine, tables: Tables, report: Report, table: TableName, types: Mapping[str, SqlType]
 ) -> None:
     """Deletes from a table what is not newer than a full export, except the rows of items that it could not read."""
+    # guard: newer than T0 stays
     older, unread = statements.delete_until(table, tables.version, start(report)), tables.unread
     if unread is None:
         engine.execute(older)
         return
+    # guard: an item twice is one row
     engine.execute(statements.delete_staged(tables.root, table, types))  # an item may be in the export twice
+    # guard: an unknown key keeps all rows
     if not report.unkeyed:
         kept = f"EXISTS (SELECT 1 FROM {unread.stage} WHERE {unread.matches(table, types)})"
+        # guard: unread items keep their rows
         engine.execute(Statement(f"{older.text} AND NOT {kept}", older.values))
 
 
@@ -77,6 +83,7 @@ def remember(engine: SqlEngine, tables: Tables, report: Report) -> None:
     if (unread := tables.unread) is None:
         return
     column = unread.table.column(EXPORT_ID)
+    # guard: unread is what an export says now
     engine.execute(Statement(f"DELETE FROM {unread.table} WHERE {column} = ?", (report.export_id,)))
     columns = unread.relation.columns
     names = ", ".join(quoted(name) for name in (*(c.name for c in columns), EXPORT_ID))

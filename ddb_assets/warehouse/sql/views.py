@@ -26,6 +26,7 @@ def view_of(table: TableName, options: WarehouseOptions) -> TableName | None:
 def check_free(engine: SqlEngine, view: TableName, table: TableName) -> Standing | None:
     """Our view, if it exists. Raises LoadError if the name belongs to somebody else's table or view."""
     found = engine.standing(view)
+    # guard: views of others
     if found and not (found.kind == "view" and reads(found.definition, table)):
         whose = f" of {found.owner}" if found.owner else ""
         raise LoadError(
