@@ -19,9 +19,9 @@ from rich.progress import Progress
 
 from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, progress
 from ddb_assets.cli.output import json_option, print_json, printable, progress_console, say
-from ddb_assets.copies.config import CopyConfig
-from ddb_assets.copies.job import CopyFailedError
-from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.copy_config import CopyConfig
+from ddb_assets.copies.copy_job import CopyFailedError
 from ddb_assets.copies.plan import Clean, CopyPlan
 from ddb_assets.copies.restore import parse_moment
 from ddb_assets.copies.run import UnfinishedCopyError, open_tables, run_copy, try_copy

@@ -22,12 +22,10 @@ from ddb_assets.bulk.rows import Format
 from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.cli.output import json_option, print_grid, print_json, printable, progress_console, say
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.config import ImportConfig, Mode
-from ddb_assets.imports.config_yaml import read_import_config
-from ddb_assets.imports.job import ImportJob
-from ddb_assets.imports.options import JobOptions, Progress
-from ddb_assets.imports.report import ImportReport
-from ddb_assets.imports.run import NewTable, prepare_import
+from ddb_assets.imports.account import ImportReport, Progress
+from ddb_assets.imports.import_config import ImportConfig, JobOptions, Mode, read_import_config
+from ddb_assets.imports.import_job import ImportJob
+from ddb_assets.imports.prepare import NewTable, prepare_import
 from ddb_assets.settings import LAKE, setting
 
 PRICE = 0.625

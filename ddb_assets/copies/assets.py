@@ -11,9 +11,9 @@ from typing import Any, Literal
 import dagster as dg
 
 from ddb_assets.contract.table import default_name
-from ddb_assets.copies.config import CopyConfig, TableAt
-from ddb_assets.copies.job import CopyReport
-from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.copy_config import CopyConfig, TableAt
+from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.copies.plan import CopyPlan
 from ddb_assets.copies.restore import parse_moment
 from ddb_assets.copies.run import CopyOutcome, open_tables, run_copy

@@ -1,7 +1,7 @@
-"""What a copy was asked to do, and the plan that its guards have let pass.
+"""What a copy was asked to do, and the plan that passed all checks.
 
-Everything here happens before anything is written; doing it is `job.py`'s. A plan can be counted and tried out
-without writing.
+Everything here happens before anything is written; `copy_job.py` carries the plan out. A dry run counts what the plan would
+do: it reads and checks everything, and writes and deletes nothing.
 """
 
 import hashlib
@@ -9,17 +9,25 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
+from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.raw_call import RawCalls
 from ddb_assets.bulk.scan import Filter, ReadRate, TableReader, segments_for
 from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
-from ddb_assets.copies.guards import Side, check_different
-from ddb_assets.copies.mapping import AttributeMapping, CopyRefusedError, KeyMapping, key_mapping
+from ddb_assets.copies.attribute_mapping import (
+    AttributeMapping,
+    CollisionError,
+    CopyRefusedError,
+    KeyMapping,
+    key_mapping,
+)
+from ddb_assets.copies.rejects import SAMPLE
+from ddb_assets.copies.sides import Side, check_different, not_copied
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.dynamodb.item import Item
 
@@ -151,3 +159,63 @@ def _has_items(plan: CopyPlan) -> bool:
         start = page.next_key
         if start is None:
             return False
+
+
+@dataclass
+class DryRun:
+    """Counts of items. `restores`: the table that would be made first; what will be in it cannot be counted before.
+
+    `wcu` is what writing them as new items costs, the deletions at 1 per table and index.
+    `seconds` is how long the writing takes at least; `rcu` was spent on this look.
+    """
+
+    source: str
+    destination: str
+    restores: str = ""
+    items: int = 0
+    rejected: int = 0
+    destination_items: int = 0
+    would_delete: int = 0
+    wcu: float = 0.0
+    seconds: float = 0.0
+    rcu: float = 0.0
+    rejected_sample: list[dict[str, Any]] = field(default_factory=list)
+    not_copied: list[str] = field(default_factory=list)
+
+
+def dry_run(plan: CopyPlan) -> DryRun:
+    """Looks at every item of both tables. Raises ReadError."""
+    found = DryRun(plan.source.arn, plan.destination.arn)
+    units = [0] * (1 + len(plan.target.indexes))
+    lock = threading.Lock()
+
+    def see(items: list[Item]) -> None:
+        rejected: list[dict[str, Any]] = []
+        spent = [0] * len(units)
+        for item in items:
+            try:
+                operation = put(plan.target, plan.mapping.apply(item), None)
+            except (RejectedItemError, CollisionError) as error:
+                rejected.append({"item": item, "reason": str(error)})
+            else:
+                spent = [one + more for one, more in zip(spent, operation.units, strict=True)]
+        with lock:
+            found.items += len(items)
+            found.rejected += len(rejected)
+            found.rejected_sample = [*found.rejected_sample, *rejected][:SAMPLE]
+            units[:] = [one + more for one, more in zip(units, spent, strict=True)]
+
+    def look(keys: list[Item]) -> None:
+        over = len(plan.absent_in_source(keys)) if plan.options.clean == "extra" else 0
+        with lock:
+            found.destination_items += len(keys)
+            found.would_delete += len(keys) if plan.options.clean == "all" else over
+
+    plan.verifier.scan(plan.source_reader, see, where=plan.options.where)
+    plan.verifier.scan(plan.destination_reader, look, keys_only=True)
+    every = [float(unit + found.would_delete) for unit in units]
+    found.wcu = sum(every)
+    found.seconds = round(plan.write_rate().seconds_for(every), 1)
+    found.not_copied = not_copied(plan.source, plan.destination)
+    found.rcu = plan.source_reader.rate.consumed + plan.destination_reader.rate.consumed
+    return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ddb_assets.bulk.scan import Page
 from ddb_assets.bulk.writer import BulkWriter
-from ddb_assets.copies.exceptions import Rejected
+from ddb_assets.copies.rejects import Rejected
 from ddb_assets.dynamodb.item import Item
 
 IDLE_SECONDS = 0.02

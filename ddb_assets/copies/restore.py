@@ -1,7 +1,7 @@
 """The accident case: a table as it was at an earlier time, restored under another name, to copy it back from.
 
-The temporary table is told by its name and by DescribeTable's RestoreSummary; nothing else is ever deleted. Copying is
-`job.py`'s. Facts: API reference, RestoreTableToPointInTime (same account and Region, a new table, CREATING until all
+The temporary table is told by its name and by DescribeTable's RestoreSummary; nothing else is ever deleted.
+`copy_job.py` copies. Facts: API reference, RestoreTableToPointInTime (same account and Region, a new table, CREATING until all
 is there; its indexes can be left out) and DescribeContinuousBackups; a restore takes minutes to hours.
 """
 
@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
-from ddb_assets.copies.guards import Side
-from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.sides import Side
 from ddb_assets.errors import DdbAssetsError
 
 if TYPE_CHECKING:

@@ -16,16 +16,14 @@ from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled, read_heading
 from ddb_assets.bulk.transport import WRITER_CLIENT
 from ddb_assets.copies import restore
-from ddb_assets.copies.checkpoint import CopyProgress
-from ddb_assets.copies.collisions import Collisions
-from ddb_assets.copies.config import CopyConfig
-from ddb_assets.copies.dry_run import DryRun, dry_run
-from ddb_assets.copies.exceptions import CopyExceptions
-from ddb_assets.copies.guards import Side
-from ddb_assets.copies.job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
-from ddb_assets.copies.mapping import AttributeMapping, CopyRefusedError, key_mapping
-from ddb_assets.copies.plan import Clean, CopyPlan, plan_copy
+from ddb_assets.copies.attribute_mapping import AttributeMapping, CopyRefusedError, key_mapping
+from ddb_assets.copies.copy_config import CopyConfig
+from ddb_assets.copies.copy_job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
+from ddb_assets.copies.copy_state import Collisions, CopyProgress
+from ddb_assets.copies.plan import Clean, CopyPlan, DryRun, dry_run, plan_copy
+from ddb_assets.copies.rejects import CopyExceptions
 from ddb_assets.copies.restore import KeptTableError
+from ddb_assets.copies.sides import Side
 from ddb_assets.copies.verify import Mode, Verification
 from ddb_assets.errors import DdbAssetsError
 

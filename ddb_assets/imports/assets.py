@@ -1,7 +1,7 @@
 """A declared import as Dagster sees it: `imports/<name>` with its checks.
 
-What deletes is said in the run's config and never in YAML, so that no schedule and no *Materialize all* can do it. The
-import itself is `job.py`'s.
+What deletes is said in the run's config and never in YAML, so that no schedule and no *Materialize all* can do it.
+`import_job.py` does the import.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,9 @@ from dataclasses import asdict
 import dagster as dg
 
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.options import JobOptions, Progress
-from ddb_assets.imports.report import ImportReport
-from ddb_assets.imports.run import prepare_import
+from ddb_assets.imports.account import ImportReport, Progress
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.prepare import prepare_import
 from ddb_assets.markdown import code
 from ddb_assets.orchestration.pools import only_writer, write_pool
 from ddb_assets.orchestration.retries import RETRIES, explained_failure

@@ -14,7 +14,7 @@ from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Totals, Unwritten, WriterStoppedError
 from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import BulkWriter
-from ddb_assets.dynamodb.item import canonical
+from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.answering import answering
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
@@ -61,7 +61,7 @@ def ended(totals: Totals) -> int:
 
 
 def state(items: list[Any]) -> Counter[object]:
-    return Counter(canonical({"M": item}) for item in items)
+    return Counter(canonical_json(item) for item in items)
 
 
 def some_item(chance: random.Random, number: int, keys: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ddb_assets_tests.support.tables import items_of, new_table, sandbox
 __all__ = ["sandbox"]
 
 OFTEN = """
-from ddb_assets.imports import job
+from ddb_assets.imports import import_job as job
 job.SAVE_SECONDS = 0.01
 from ddb_assets.cli import main
 main()

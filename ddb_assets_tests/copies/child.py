@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ddb_assets.bulk import delivery, raw_call
-from ddb_assets.copies.guards import Side
-from ddb_assets.copies.job import CopyFailedError, CopyReport
+from ddb_assets.copies.copy_job import CopyFailedError, CopyReport
 from ddb_assets.copies.plan import CopyOptions, plan_copy
+from ddb_assets.copies.sides import Side
 from ddb_assets_tests.copies import copying
 from ddb_assets_tests.support.tables import client_of
 

@@ -15,13 +15,12 @@ from ddb_assets.bulk import delivery, raw_call
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled
 from ddb_assets.bulk.transport import WRITER_CLIENT
-from ddb_assets.copies.checkpoint import CopyProgress
-from ddb_assets.copies.collisions import Collisions
-from ddb_assets.copies.exceptions import CopyExceptions
-from ddb_assets.copies.guards import Side
-from ddb_assets.copies.job import CopyJob, CopyReport, first_phase
+from ddb_assets.copies.copy_job import CopyJob, CopyReport, first_phase
+from ddb_assets.copies.copy_state import Collisions, CopyProgress
 from ddb_assets.copies.plan import CopyOptions, CopyPlan, plan_copy
-from ddb_assets.dynamodb.item import canonical
+from ddb_assets.copies.rejects import CopyExceptions
+from ddb_assets.copies.sides import Side
+from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.fault_proxy import FaultProxy, Schedule, fault_proxy
 
@@ -72,7 +71,7 @@ class World:
     def items(self, table: str) -> set[object]:
         """What is in the table, in a form that is equal for equal items."""
         pages = self.direct.get_paginator("scan").paginate(TableName=table)
-        return {canonical({"M": item}) for page in pages for item in page["Items"]}
+        return {canonical_json(item) for page in pages for item in page["Items"]}
 
     def plan(self, source: str, destination: str, **options: Any) -> CopyPlan:
         sides = (Side.of(self.client, source), Side.of(self.client, destination))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.copies.config import CopyConfig
+from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.run import open_tables, run_copy
 from ddb_assets.copies.verify import Mode
 from ddb_assets_tests.copies.commands import copy, environment, redrive

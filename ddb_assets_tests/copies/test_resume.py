@@ -11,8 +11,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
-from ddb_assets.copies.checkpoint import CopyProgress
-from ddb_assets.copies.job import CopyFailedError
+from ddb_assets.copies.copy_job import CopyFailedError
+from ddb_assets.copies.copy_state import CopyProgress
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets_tests.copies.copying import ID, KilledError, World, impatient, no_faults, random_items, run, world
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule

@@ -5,8 +5,8 @@ from typing import Any
 
 from ddb_assets.bulk import delivery
 from ddb_assets.bulk.target import Target
-from ddb_assets.imports import job as import_job
-from ddb_assets.imports.report import ImportReport
+from ddb_assets.imports import import_job
+from ddb_assets.imports.account import ImportReport
 from ddb_assets_tests.imports.importing import job
 
 OPTIONS: dict[str, Any] = {"in_flight": 3, "max_rejects": 10_000}

@@ -7,10 +7,9 @@ from typing import Any
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.target import Target
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.job import ImportJob
-from ddb_assets.imports.options import JobOptions, Progress
-from ddb_assets.imports.report import ImportReport
+from ddb_assets.imports.account import ImportReport, Progress
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.source import open_source
 from ddb_assets_tests.support.tables import client_of
 

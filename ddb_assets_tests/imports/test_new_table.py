@@ -14,11 +14,10 @@ from botocore.exceptions import ClientError
 from ddb_assets.aws.clients import AWS
 from ddb_assets.bulk.target import TargetError
 from ddb_assets.imports import new_table
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.import_log import LOG_GROUP
-from ddb_assets.imports.options import JobOptions
-from ddb_assets.imports.report import ImportReport
-from ddb_assets.imports.run import NewTable, prepare_import
+from ddb_assets.imports.account import ImportReport
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.new_table import LOG_GROUP
+from ddb_assets.imports.prepare import NewTable, prepare_import
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.tables import client_of, items_of, sandbox, target_of
 from ddb_assets_tests.support.tables import new_table as existing_table

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ddb_assets.dynamodb.item import Item, canonical
-from ddb_assets.imports.report import ImportReport
+from ddb_assets.dynamodb.item import Item, canonical_json
+from ddb_assets.imports.account import ImportReport
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.child import run
 from ddb_assets_tests.imports.typed_items import (
@@ -77,7 +77,7 @@ class Line:
     @property
     def state(self) -> object:
         """What the table has for its key after it."""
-        return None if self.deletes else canonical({"M": self.item})
+        return None if self.deletes else canonical_json(self.item)
 
 
 class Played:
@@ -132,7 +132,7 @@ class Played:
         return {key: states[place] for key, states in self.states(self.rows).items() if states[place] is not None}
 
     def table(self) -> dict[str, object]:
-        return {item["pk"]["S"]: canonical({"M": item}) for item in items_of(self.sandbox, self.target)}
+        return {item["pk"]["S"]: canonical_json(item) for item in items_of(self.sandbox, self.target)}
 
     def begin(self, deadline: float = 30.0) -> Forked:
         return Forked(run, self.proxy.endpoint_url, self.target, self.source, self.config, self.folder, deadline)

@@ -1,6 +1,6 @@
 """What a copy makes of an item: attributes renamed and left out, and how the two tables' keys fit together.
 
-Pure. Decided from the tables' DescribeTable answers before anything is read; asking for those is `guards.py`'s.
+Pure. This is decided from the tables' descriptions (`sides.py`) before anything is read.
 """
 
 from collections.abc import Mapping

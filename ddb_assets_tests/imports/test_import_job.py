@@ -17,8 +17,8 @@ from ddb_assets.bulk import delivery
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.rows import SourceError
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports import job as import_job
-from ddb_assets.imports.options import Progress
+from ddb_assets.imports import import_job
+from ddb_assets.imports.account import Progress
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy

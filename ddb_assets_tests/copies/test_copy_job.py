@@ -10,10 +10,9 @@ import pytest
 
 from ddb_assets.bulk.raw_call import ReadError
 from ddb_assets.bulk.scan import Filter
-from ddb_assets.copies.dry_run import dry_run
-from ddb_assets.copies.guards import Side, check_different
-from ddb_assets.copies.mapping import CopyRefusedError
-from ddb_assets.copies.plan import CopyOptions, plan_copy
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.plan import CopyOptions, dry_run, plan_copy
+from ddb_assets.copies.sides import Side, check_different
 from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items, run, world
 from ddb_assets_tests.support.fault_proxy import Schedule
 

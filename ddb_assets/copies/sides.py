@@ -1,6 +1,6 @@
-"""What must hold before a copy touches anything, and what it will not copy.
+"""The two tables of a copy: what they are, when one must not be copied into the other, and what is not copied.
 
-Both tables are looked at here; how their keys fit is `mapping.py`'s. Facts: API reference, DescribeTable (TableId is
+`attribute_mapping.py` says how their keys fit. Facts: API reference, DescribeTable (TableId is
 unique to a table, an ARN is only within an account of one endpoint; Replicas are the other Regions of a global table).
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.errors import AwsError, explained
-from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

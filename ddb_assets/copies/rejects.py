@@ -1,7 +1,7 @@
 """What a copy could not write, as lines of an exceptions file that `ddb-assets import --redrive` takes as they are.
 
-Items stand there as the destination should have got them: renamed, and without what is left out. What is wrong with one is
-`operation.py`'s and DynamoDB's to say; the file itself is `exceptions_file.py`'s.
+Items stand there as the destination should have got them: renamed, and without what is left out. `bulk/operation.py`
+or DynamoDB says what is wrong with one; `bulk/reject_file.py` is the file.
 """
 
 import threading
@@ -14,7 +14,7 @@ import orjson
 from ddb_assets.bulk.outcome import Fate
 from ddb_assets.bulk.reject_file import ExceptionsFile
 from ddb_assets.bulk.rows import Row
-from ddb_assets.copies.mapping import CollisionError
+from ddb_assets.copies.attribute_mapping import CollisionError
 from ddb_assets.dynamodb.item import Item
 
 SAMPLE = 5

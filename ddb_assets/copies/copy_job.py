@@ -1,7 +1,7 @@
 """Copies a table into another: clean, copy, remove what is over, each resumable, and a report of it.
 
-What may be done at all was decided by `plan.py`; reading and writing in step is `pump.py`'s. A scan is no snapshot:
-of items written to the source meanwhile some are copied and some are not, which `verify.py` finds out.
+`plan.py` has decided what may be done; `pump.py` reads and writes in step. A scan is no snapshot: of the items written to
+the source meanwhile some are copied and some are not, which `verify.py` finds out.
 """
 
 import threading
@@ -15,13 +15,12 @@ from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.outcome import Totals, Unwritten
 from ddb_assets.bulk.scan import Page, TableReader
 from ddb_assets.bulk.writer import BulkWriter
-from ddb_assets.copies.checkpoint import CopyProgress, Phase
-from ddb_assets.copies.collisions import Collisions
-from ddb_assets.copies.exceptions import CopyExceptions, Rejected, deletion
-from ddb_assets.copies.guards import not_copied
-from ddb_assets.copies.mapping import CollisionError
+from ddb_assets.copies.attribute_mapping import CollisionError
+from ddb_assets.copies.copy_state import Collisions, CopyProgress, Phase
 from ddb_assets.copies.plan import CopyPlan
 from ddb_assets.copies.pump import Pump, Ticket, on_settled
+from ddb_assets.copies.rejects import CopyExceptions, Rejected, deletion
+from ddb_assets.copies.sides import not_copied
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError
 

@@ -9,10 +9,10 @@ from ddb_assets.aws.errors import explained
 from ddb_assets.aws.storage import Storage, is_s3
 from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.transport import WRITER_CLIENT
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.job import ImportJob
+from ddb_assets.imports.account import Progress
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.new_table import NewTableWriter, check_absent, planned
-from ddb_assets.imports.options import JobOptions, Progress
 from ddb_assets.imports.source import open_source
 from ddb_assets.settings import state_folder
 

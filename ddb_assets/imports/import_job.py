@@ -1,7 +1,7 @@
 """An import from beginning to end: rows into items, items into the table, and an account of every row.
 
-What is read is `source.py`'s, what becomes of a row `mapping.py`'s, the writing `writer.py`'s. The job keeps the checkpoint
-and the exceptions file, counts, and stops when it must; it never asks anybody anything.
+`source.py` reads rows, `item_mapping.py` makes items of them, and `bulk/writer.py` writes them. The job keeps the checkpoint
+and the exceptions file, counts, and stops when it must. It never asks anybody anything.
 """
 
 import hashlib
@@ -21,24 +21,19 @@ from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.afterwards import Afterwards, look_back
-from ddb_assets.imports.column_types import ColumnTypes
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.dry_run import DryWriter
-from ddb_assets.imports.key_set import KeySet
-from ddb_assets.imports.mapping import ItemMapping
+from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
+from ddb_assets.imports.csv_rows import ColumnTypes
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.item_mapping import ItemMapping
 from ddb_assets.imports.new_table import NewTableWriter
-from ddb_assets.imports.options import JobOptions, Progress
-from ddb_assets.imports.progress import ImportProgress, Types
-from ddb_assets.imports.rejects import Rejects
-from ddb_assets.imports.report import ImportReport, counted
+from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
 from ddb_assets.imports.source import Input, Source
-from ddb_assets.imports.verify import Sample
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
 
 SAVE_SECONDS = 2.0
 TELL_SECONDS = 0.2
