@@ -1,6 +1,6 @@
 """How far a job has come, so that it can be killed at any moment and resumed without losing anything.
 
-A checkpoint says of each input how many of its leading rows are settled (written, or in the exceptions file). Rows after
+A checkpoint says of each input how many of its leading rows are settled (written, or in the reject file). Rows after
 those may be written too. They are all written again in the same order, so the table ends the same.
 """
 

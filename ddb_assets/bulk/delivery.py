@@ -16,7 +16,7 @@ from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Outcome, Stop, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.transport import HopelessError, Transport, TryAgainError, UnacceptableError
+from ddb_assets.bulk.transport import FatalBatchError, FatalRequestError, RetryableRequestError, Transport
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 20.0  # seconds; a pause is drawn from 0 to a bound that doubles
 LOGIN_ATTEMPTS = 4  # botocore fetches new credentials shortly before the old ones expire: give it a few seconds
@@ -52,19 +52,19 @@ class Delivery:
             part = parts.pop()
             try:
                 left, said = self._send(part, again=attempt > 0)
-            except UnacceptableError as error:
+            except FatalBatchError as error:
                 middle = len(part) // 2
                 if middle:
                     parts += [part[middle:], part[:middle]]
                 else:
                     self.outcome.rejected(part[0], str(error))
                 continue
-            except HopelessError as error:
+            except FatalRequestError as error:
                 self._give_up(
                     [*part, *chain.from_iterable(parts)], f"writing to {self.target.name} cannot go on: {error}"
                 )
                 return
-            except TryAgainError as error:
+            except RetryableRequestError as error:
                 left, said = part, str(error)
                 logins += error.login
                 self.outcome.count(throttles=Counter(error.reasons))

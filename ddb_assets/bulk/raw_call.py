@@ -18,7 +18,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
 from ddb_assets.bulk.delivery import FIRST_PAUSE, LOGIN_ATTEMPTS, LONGEST_PAUSE
-from ddb_assets.bulk.transport import HopelessError, TryAgainError, UnacceptableError, sorted_out
+from ddb_assets.bulk.transport import FatalBatchError, FatalRequestError, RetryableRequestError, classified
 from ddb_assets.errors import DdbAssetsError
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class RawCalls:
         while True:
             try:
                 return self._once(operation, request)
-            except (HopelessError, UnacceptableError) as error:
+            except (FatalRequestError, FatalBatchError) as error:
                 raise ReadError(f"dynamodb:{operation} on {subject}: {error}") from error
-            except TryAgainError as error:
+            except RetryableRequestError as error:
                 attempt += 1
                 logins += error.login
                 with self._lock:
@@ -89,11 +89,11 @@ class RawCalls:
             getattr(self._client, method)(**passes)
             answer: Document = orjson.loads(_CALL.answer)
         except ClientError as error:
-            raise sorted_out(error) from error
+            raise classified(error) from error
         except (NoConnectionError, HTTPClientError, ResponseParserError, orjson.JSONDecodeError) as error:
-            raise TryAgainError(f"DynamoDB cannot be reached: {error}") from error
+            raise RetryableRequestError(f"DynamoDB cannot be reached: {error}") from error
         except BotoCoreError as error:
-            raise HopelessError(f"{error}; check the AWS credentials and the Region") from error
+            raise FatalRequestError(f"{error}; check the AWS credentials and the Region") from error
         finally:
             _CALL.body = None
         return answer
@@ -112,6 +112,6 @@ def _keep_answer(response_dict: Document, **_: object) -> None:
     body = response_dict["body"]
     expected = response_dict["headers"].get("x-amz-crc32")
     if expected is not None and int(expected) != zlib.crc32(body):
-        raise TryAgainError("the answer's checksum is wrong")
+        raise RetryableRequestError("the answer's checksum is wrong")
     _CALL.answer = body
     response_dict["body"] = b"{}"

@@ -55,8 +55,8 @@ _UNACCEPTABLE = {"ValidationException", "ItemCollectionSizeLimitExceededExceptio
 _BODY = threading.local()
 
 
-class TryAgainError(Exception):
-    """Nothing is known to be written, and the same call may work later. `reasons` is empty unless it was throttled."""
+class RetryableRequestError(Exception):
+    """Nothing is known to be written, and the same request may work later. `reasons` is empty unless it was throttled."""
 
     def __init__(self, message: str, reasons: Sequence[str] = (), *, login: bool = False) -> None:
         super().__init__(message)
@@ -64,12 +64,12 @@ class TryAgainError(Exception):
         self.login = login
 
 
-class UnacceptableError(Exception):
-    """DynamoDB refuses the whole batch for what some operation says."""
+class FatalBatchError(Exception):
+    """DynamoDB refuses the whole batch because of one operation in it; it may take the others."""
 
 
-class HopelessError(Exception):
-    """No call will work: no permission, no table, no credentials."""
+class FatalRequestError(Exception):
+    """No request will work: there is no permission, no table or no credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +93,18 @@ class Transport:
     def send(self, operations: Sequence[Operation], *, again: bool) -> Answer:
         """Writes at most 25 operations of different keys, or one `put_if_absent`; `again` if they were sent before.
 
-        Raises TryAgainError, UnacceptableError, HopelessError.
+        Raises RetryableRequestError, FatalBatchError, FatalRequestError.
         """
         try:
             if operations[0].kind == "put_if_absent":
                 return self._put_if_absent(operations[0], again=again)
             return self._batch(operations)
         except ClientError as error:
-            raise sorted_out(error) from error
+            raise classified(error) from error
         except (NoConnectionError, HTTPClientError, ResponseParserError) as error:
-            raise TryAgainError(f"DynamoDB cannot be reached: {error}") from error
+            raise RetryableRequestError(f"DynamoDB cannot be reached: {error}") from error
         except BotoCoreError as error:
-            raise HopelessError(f"{error}; check the AWS credentials and the Region") from error
+            raise FatalRequestError(f"{error}; check the AWS credentials and the Region") from error
         finally:
             _BODY.bytes = None
 
@@ -178,21 +178,21 @@ def _to_json(value: object) -> object:
     return {descriptor: base64.b64encode(payload).decode()} if isinstance(payload, bytes) else value
 
 
-def sorted_out(error: ClientError) -> Exception:
-    """The answer as TryAgainError, UnacceptableError or HopelessError; reads ask it too."""
+def classified(error: ClientError) -> Exception:
+    """The answer as RetryableRequestError, FatalBatchError or FatalRequestError; reads ask it too."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     said = f"{code}: {error.response.get('Error', {}).get('Message', '')}"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _BUSY:
         answer: Mapping[str, Any] = error.response
         reasons = answer.get("ThrottlingReasons") or answer.get("throttlingReasons") or ()
-        return TryAgainError(said, [str(reason.get("reason", code)) for reason in reasons] or [code])
+        return RetryableRequestError(said, [str(reason.get("reason", code)) for reason in reasons] or [code])
     if code in _AGAIN or status >= 500:
-        return TryAgainError(said)
+        return RetryableRequestError(said)
     if code in _LOGIN:
-        return TryAgainError(f"AWS does not accept the credentials ({said}): log in again", login=True)
+        return RetryableRequestError(f"AWS does not accept the credentials ({said}): log in again", login=True)
     if code in _UNACCEPTABLE or status == 413:
-        return UnacceptableError(said)
+        return FatalBatchError(said)
     if code == "ResourceNotFoundException":
-        return HopelessError(f"there is no such table in this account and Region ({said})")
-    return HopelessError(said)
+        return FatalRequestError(f"there is no such table in this account and Region ({said})")
+    return FatalRequestError(said)

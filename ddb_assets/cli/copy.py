@@ -94,7 +94,7 @@ def _access_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--max-wcu", type=float, help="Write capacity units per second, indexes included.")
 @click.option("--deadline", type=float, help="Seconds for which one request is tried again.")
 @click.option(
-    "--exceptions", type=click.Path(dir_okay=False, path_type=Path), help="File for items that were not written."
+    "--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for items that were not written."
 )
 @json_option
 def command(
@@ -108,7 +108,7 @@ def command(
     yes: bool,
     dry: bool,
     moment: str | None,
-    exceptions: Path | None,
+    rejects: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -132,7 +132,7 @@ def command(
                 config,
                 cleaning,
                 state_folder() / "copies",
-                exceptions=exceptions,
+                reject_file=rejects,
                 confirm=lambda plan: _confirm(plan, bar, yes=yes),
                 on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
             )

@@ -125,8 +125,8 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
         facts["rejected_sample"] = dg.MetadataValue.json(report.rejected_sample)
     if report.collisions:
         facts["collisions_sample"] = dg.MetadataValue.json(report.collisions_sample)
-    if outcome.exceptions:
-        facts["exceptions"] = dg.MetadataValue.path(str(outcome.exceptions))
+    if outcome.reject_file:
+        facts["reject_file"] = dg.MetadataValue.path(str(outcome.reject_file))
         facts["redrive"] = dg.MetadataValue.text(outcome.advice)
     if outcome.dropped:
         facts["restored_and_dropped"] = dg.MetadataValue.text(outcome.dropped)

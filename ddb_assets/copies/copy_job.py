@@ -19,7 +19,7 @@ from ddb_assets.copies.attribute_mapping import CollisionError
 from ddb_assets.copies.copy_state import Collisions, CopyProgress, Phase
 from ddb_assets.copies.plan import CopyPlan
 from ddb_assets.copies.pump import Pump, Ticket, on_settled
-from ddb_assets.copies.rejects import CopyExceptions, Rejected, deletion
+from ddb_assets.copies.rejects import CopyRejects, RejectedItem, deletion
 from ddb_assets.copies.sides import not_copied
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError
@@ -67,7 +67,7 @@ class CopyReport:
 class CopyJob:
     """One run of a copy.
 
-    Items that were rejected, or not processed when it stopped, go to `exceptions`, whole; closing that is the caller's.
+    Items that were rejected, or not processed when it stopped, go to `rejects`, whole; closing that is the caller's.
     `collisions` is there if source and destination have different keys. `on_page` gets of every settled page the phase,
     its number of items and what has been written so far, in any thread.
     """
@@ -76,13 +76,13 @@ class CopyJob:
         self,
         plan: CopyPlan,
         progress: CopyProgress,
-        exceptions: CopyExceptions,
+        rejects: CopyRejects,
         collisions: Collisions | None,
         on_page: OnPage,
     ) -> None:
         self._plan = plan
         self._progress = progress
-        self._exceptions = exceptions
+        self._rejects = rejects
         self._collisions = collisions
         self._on_page = on_page
         self._vouching = threading.Lock()
@@ -107,7 +107,7 @@ class CopyJob:
         try:
             with writer:
                 self._phases(writer)
-        except (DdbAssetsError, KeyboardInterrupt, OSError) as error:  # the last: of checkpoint and exceptions file
+        except (DdbAssetsError, KeyboardInterrupt, OSError) as error:  # the last: of checkpoint and reject file
             self._complete(report, writer.totals, started)
             said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
             left = f", {report.unprocessed:,} of others were not written" if report.unprocessed else ""
@@ -149,7 +149,7 @@ class CopyJob:
                     return  # after a page that could not be saved, whose rejected items the file has already
                 self._unsaved = True
                 if rejects:  # durable before the checkpoint vouches for them, and in its order
-                    self._exceptions.reject(rejects, self._progress.state.rejected)
+                    self._rejects.reject(rejects, self._progress.state.rejected)
                 self._progress.advance(
                     ticket.segment,
                     ticket.page.next_key,
@@ -186,7 +186,7 @@ class CopyJob:
                     mapped = plan.mapping.apply(item)
                     operation = put(plan.target, mapped, ticket)
                 except (RejectedItemError, CollisionError) as error:
-                    ticket.rejected.append(Rejected.of(mapped, error))
+                    ticket.rejected.append(RejectedItem.of(mapped, error))
                     continue
                 ticket.opened()
                 writer.write(operation)
@@ -210,9 +210,9 @@ class CopyJob:
         ticket, item = found.operation.token, found.operation.attributes
         text = deletion(item) if found.operation.kind == "delete" else None
         if found.fate == "rejected" and isinstance(ticket, Ticket):
-            ticket.rejected.append(Rejected(item, found.reason, text))
+            ticket.rejected.append(RejectedItem(item, found.reason, text))
         else:
-            self._exceptions.unprocessed(item, found.reason, text)
+            self._rejects.unprocessed(item, found.reason, text)
 
     def _complete(self, report: CopyReport, totals: Totals, started: float) -> None:
         state = self._progress.state
@@ -223,7 +223,7 @@ class CopyJob:
         report.rcu = sum(reader.rate.consumed for reader in readers)
         report.throttles = dict(sum((reader.throttles for reader in readers), totals.throttles))
         report.seconds = round(time.monotonic() - started, 3)
-        report.rejected_sample = self._exceptions.sample
+        report.rejected_sample = self._rejects.sample
         if self._collisions:
             report.collisions, report.collisions_sample = self._collisions.count(), self._collisions.sample()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ddb_assets.bulk.scan import Page
 from ddb_assets.bulk.writer import BulkWriter
-from ddb_assets.copies.rejects import Rejected
+from ddb_assets.copies.rejects import RejectedItem
 from ddb_assets.dynamodb.item import Item
 
 IDLE_SECONDS = 0.02
@@ -26,7 +26,7 @@ class Ticket:
 
     segment: int
     page: Page
-    rejected: list[Rejected] = field(default_factory=list)  # of its items, by the caller
+    rejected: list[RejectedItem] = field(default_factory=list)  # of its items, by the caller
     settled: threading.Event = field(default_factory=threading.Event)
     _open: int = 1  # the page itself, until all of its operations are handed over
     _lock: threading.Lock = field(default_factory=threading.Lock)

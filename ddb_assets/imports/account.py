@@ -12,10 +12,11 @@ from typing import Any
 
 from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError, Watermark
 from ddb_assets.bulk.outcome import Totals
-from ddb_assets.bulk.reject_file import ExceptionsFile
+from ddb_assets.bulk.reject_file import RejectFile
 from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.dynamodb.attribute_value import Descriptor
-from ddb_assets.imports.source import Source
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.imports.source import ImportSource
 
 SAMPLE_REJECTS = 10
 COUNTED = (
@@ -23,8 +24,12 @@ COUNTED = (
 )  # fmt: skip
 
 
+class ImportFailedError(DdbAssetsError):
+    """Not every row is in the table; the message says which are not and how to go on."""
+
+
 @dataclass(frozen=True)
-class Rejected:
+class RejectedRow:
     """One row that the table will not take."""
 
     file: str
@@ -76,9 +81,9 @@ class ImportReport:
     throttles: dict[str, int]
     seconds: float
     types: dict[str, str]
-    exceptions: str | None
+    reject_file: str | None
     expected_seconds: float | None = None
-    rejects: list[Rejected] = field(default_factory=list)
+    rejects: list[RejectedRow] = field(default_factory=list)
     verified: Verified | None = None
     only_in_table: OnlyInTable | None = None
     complete: bool = True
@@ -113,7 +118,7 @@ class ImportProgress:
     to its end.
     """
 
-    def __init__(self, checkpoint: Checkpoint, source: Source) -> None:
+    def __init__(self, checkpoint: Checkpoint, source: ImportSource) -> None:
         self._checkpoint = checkpoint
         self._source = source
         self.types: Types | None = None
@@ -174,16 +179,14 @@ class Rejects:
     is stopped. Thread-safe.
     """
 
-    def __init__(
-        self, file: ExceptionsFile | None, most: int | None, before: int, stop: Callable[[str], object]
-    ) -> None:
+    def __init__(self, file: RejectFile | None, most: int | None, before: int, stop: Callable[[str], object]) -> None:
         self._file = file
         self._most = most
         self._stop = stop
         self._lock = threading.Lock()
         self.before = before
         self.count = 0
-        self.sample: list[Rejected] = []
+        self.sample: list[RejectedRow] = []
 
     def reject(self, row: Row | BadRow, uri: str, reason: str) -> None:
         """The table will never take this row."""
@@ -191,7 +194,7 @@ class Rejects:
             self.count += 1
             total = self.before + self.count
             if len(self.sample) < SAMPLE_REJECTS:
-                self.sample.append(Rejected(uri, row.line, reason))
+                self.sample.append(RejectedRow(uri, row.line, reason))
         if self._file is None:
             return
         self._file.add(row, uri, "rejected", reason)

@@ -86,7 +86,7 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
 
 
 def csv_record(text: str, columns: tuple[str, ...], number: int, line: int, how: CsvFormat) -> Row | BadRow:
-    """One record by itself, as an exceptions file has it."""
+    """One record by itself, as a reject file has it."""
     csv.field_size_limit(MAX_FIELD)
     try:
         records = list(csv.reader([text], delimiter=how.delimiter, quotechar=how.quote, strict=True))

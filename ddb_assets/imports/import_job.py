@@ -1,7 +1,7 @@
 """An import from beginning to end: rows into items, items into the table, and an account of every row.
 
 `source.py` reads rows, `item_mapping.py` makes items of them, and `bulk/writer.py` writes them. The job keeps the checkpoint
-and the exceptions file, counts, and stops when it must. It never asks anybody anything.
+and the reject file, counts, and stops when it must. It never asks anybody anything.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled
+from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
@@ -29,7 +29,7 @@ from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.item_mapping import ItemMapping
 from ddb_assets.imports.new_table import NewTableWriter
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
-from ddb_assets.imports.source import Input, Source
+from ddb_assets.imports.source import ImportSource, Input
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -41,7 +41,7 @@ MAX_AHEAD = 200_000  # rows remembered behind one that is not written yet
 
 
 class _Place(NamedTuple):
-    """An operation's token: the row it came from, for the checkpoint and the exceptions file."""
+    """An operation's token: the row it came from, for the checkpoint and the reject file."""
 
     watermark: Watermark
     row: Row
@@ -49,7 +49,7 @@ class _Place(NamedTuple):
 
 
 class ImportJob:
-    """One import into one table. `folder` is where checkpoint and exceptions file are kept, `on_progress` is told often.
+    """One import into one table. `folder` is where checkpoint and reject file are kept, `on_progress` is told often.
 
     With `new_table` the table is made by the import; such a job begins at the beginning each time.
     """
@@ -59,12 +59,12 @@ class ImportJob:
         client: "DynamoDBClient",
         storage: Storage,
         target: Target,
-        source: Source,
+        source: ImportSource,
         config: ImportConfig,
         *,
         folder: Path,
         options: JobOptions | None = None,
-        exceptions: Path | None = None,
+        reject_file: Path | None = None,
         on_progress: Callable[[Progress], object] | None = None,
         new_table: NewTableWriter | None = None,
     ) -> None:
@@ -77,16 +77,16 @@ class ImportJob:
             "\n".join([target.arn, source.uri, str(source.redriven), config.model_dump_json()]).encode()
         ).hexdigest()[:12]
         self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", job)
-        self._exceptions_path = exceptions or folder / f"{target.name}-{job}.exceptions.jsonl"
+        self._reject_path = reject_file or folder / f"{target.name}-{job}.rejects.jsonl"
         self._done = ImportProgress(self.checkpoint, source)
         self._keys = KeySet() if self._options.report_extra else None
         self._stopped = threading.Event()
         self._progress = Progress(sum(file.size for file in source.inputs))
         self._sample = Sample(0 if self._options.dry_run else self._options.verify)
-        if any(Path(file.uri).absolute() == self._exceptions_path.absolute() for file in source.inputs):
+        if any(Path(file.uri).absolute() == self._reject_path.absolute() for file in source.inputs):
             raise SourceError(f"the rows of {source.uri} cannot be rejected into the same file: give another one")
         self._interrupted: str | None = None
-        self._exceptions: ExceptionsFile | None = None
+        self._reject_file: RejectFile | None = None
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
         self._writer: BulkWriter | DryWriter | NewTableWriter = DryWriter()
 
@@ -123,7 +123,7 @@ class ImportJob:
             self._finish(types, complete=complete)
         rejects = self._rejects.problem()
         found = self._look_back() if complete else Afterwards(problem=problem)
-        path = self._exceptions_path
+        path = self._reject_path
         return ImportReport(
             source=self._source.uri,
             table=self._target.name,
@@ -136,7 +136,7 @@ class ImportJob:
             rejected=self._rejects.count,
             seconds=time.monotonic() - began,
             types=dict(types),
-            exceptions=str(path) if path.exists() and not options.dry_run else None,
+            reject_file=str(path) if path.exists() and not options.dry_run else None,
             rejects=self._rejects.sample,
             verified=found.verified,
             only_in_table=found.only_in_table,
@@ -160,10 +160,10 @@ class ImportJob:
         options = self._options
         if options.dry_run:
             return
-        before = keep_settled(self._exceptions_path, self._done.settled)
+        before = keep_settled(self._reject_path, self._done.settled)
         heading = Heading(table=self._target.name, format=self._source.format, types=types)
-        self._exceptions = ExceptionsFile(self._exceptions_path, heading)
-        self._rejects = Rejects(self._exceptions, options.max_rejects, before, self.interrupt)
+        self._reject_file = RejectFile(self._reject_path, heading)
+        self._rejects = Rejects(self._reject_file, options.max_rejects, before, self.interrupt)
         self._writer = self._new_table or BulkWriter(
             self._client,
             self._target,
@@ -267,7 +267,7 @@ class ImportJob:
 
     def _finish(self, types: Types, *, complete: bool) -> None:
         """Closes everything, also after an error, and leaves behind what a resumed job needs."""
-        if self._exceptions is None:
+        if self._reject_file is None:
             return
         if complete:
             self._done.remove()
@@ -276,14 +276,14 @@ class ImportJob:
                 self._writer.stop("the job has ended")
                 self._writer.close()
             self._save(types)
-        self._exceptions.close()
+        self._reject_file.close()
         self._tell()
 
     def _save(self, types: Types) -> None:
-        if self._exceptions is None or self._new_table:
+        if self._reject_file is None or self._new_table:
             return
         positions = self._done.positions()
-        self._exceptions.sync()  # after the positions were taken, which vouch for what is in it
+        self._reject_file.sync()  # after the positions were taken, which vouch for what is in it
         self._done.save(positions, types)
 
     def _count_bytes(self, count: int) -> None:

@@ -33,13 +33,13 @@ def prepare_import(
     options: JobOptions,
     *,
     redrive: bool = False,
-    exceptions: Path | None = None,
+    reject_file: Path | None = None,
     on_progress: Callable[[Progress], object] | None = None,
     new_table: NewTable | None = None,
 ) -> ImportJob:
-    """`table` is a name or an ARN, `source` a URI, with `redrive` an exceptions file's.
+    """`table` is a name or an ARN, `source` a URI, with `redrive` a reject file's.
 
-    Checkpoint and exceptions file are kept in the state folder. Raises AwsError, TargetError and SourceError.
+    Checkpoint and reject file are kept in the state folder. Raises AwsError, TargetError and SourceError.
     """
     client = aws.dynamodb(table, WRITER_CLIENT)
     storage = aws.storage() if new_table or is_s3(source) else Storage()
@@ -60,7 +60,7 @@ def prepare_import(
         config,
         folder=state_folder() / "imports",
         options=options,
-        exceptions=exceptions,
+        reject_file=reject_file,
         on_progress=on_progress,
         new_table=writer,
     )

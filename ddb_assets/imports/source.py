@@ -44,8 +44,8 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Source:
-    """The files of one import. `redriven`: the one file is an exceptions file, which begins with this."""
+class ImportSource:
+    """The files of one import. `redriven`: the one file is a reject file, which begins with this."""
 
     uri: str
     format: Format
@@ -73,12 +73,12 @@ class Source:
                 yield from json_rows(stream, file.uri, record)
 
 
-def open_source(storage: Storage, uri: str, config: ImportConfig, *, redrive: bool = False) -> Source:
+def open_source(storage: Storage, uri: str, config: ImportConfig, *, redrive: bool = False) -> ImportSource:
     """Finds the files and their format. Raises SourceError, and ManifestError for a damaged export."""
     if redrive:
         with opened(storage, uri) as stream:
             heading = read_heading(stream, uri)
-        return Source(uri, heading.format, (Input(uri, storage.size(uri)),), heading)
+        return ImportSource(uri, heading.format, (Input(uri, storage.size(uri)),), heading)
     if uri.rstrip("/").rpartition("/")[2] == SUMMARY:
         return _exported(storage, uri, [uri.rstrip("/").removesuffix(SUMMARY)])
     inputs = _listed(storage, uri)
@@ -93,7 +93,7 @@ def open_source(storage: Storage, uri: str, config: ImportConfig, *, redrive: bo
         raise SourceError(
             f"the files at {uri} are of several formats ({', '.join(sorted(formats))}): import one at a time"
         )
-    return Source(uri, formats.pop(), files)
+    return ImportSource(uri, formats.pop(), files)
 
 
 def _listed(storage: Storage, uri: str) -> list[Input]:
@@ -111,7 +111,7 @@ def _hidden(uri: str) -> bool:
     return uri.rpartition("/")[2].startswith(("_", "."))
 
 
-def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> Source:
+def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> ImportSource:
     exports = sorted((read_export(storage, folder) for folder in folders), key=_end)
     if len({export.table_id for export in exports}) > 1:
         names = ", ".join(sorted({export.table_name for export in exports}))
@@ -122,7 +122,7 @@ def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> Source:
     inputs = tuple(Input(file.uri, storage.size(file.uri)) for file in files)
     if not inputs:
         raise SourceError(f"the export at {uri} has no items")
-    return Source(uri, "dynamodb-json", inputs)
+    return ImportSource(uri, "dynamodb-json", inputs)
 
 
 def _end(export: Export) -> datetime:
@@ -206,7 +206,7 @@ def opened(storage: Storage, uri: str, on_bytes: Callable[[int], object] | None 
 
 
 def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> Iterator[Row | BadRow]:
-    """The rows of an exceptions file that was mended. Raises SourceError for a line that is none of ours."""
+    """The rows of a reject file that was mended. Raises SourceError for a line that is none of ours."""
     read_heading(stream, uri)
     for number, line, data in json_lines(stream, uri, first_line=2):
         try:
@@ -216,7 +216,7 @@ def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> I
                 continue
             text = entry["text"]
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise SourceError(f"{uri}:{line}: no line of an exceptions file, which has `row` or `text`") from error
+            raise SourceError(f"{uri}:{line}: no line of a reject file, which has `row` or `text`") from error
         if format_ == "csv":
             yield csv_record(str(text), tuple(entry.get("columns") or ()), number, line, csv)
         else:

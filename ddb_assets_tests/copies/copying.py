@@ -13,12 +13,12 @@ import pytest
 
 from ddb_assets.bulk import delivery, raw_call
 from ddb_assets.bulk.checkpoint import Checkpoint
-from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled
+from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
 from ddb_assets.bulk.transport import WRITER_CLIENT
 from ddb_assets.copies.copy_job import CopyJob, CopyReport, first_phase
 from ddb_assets.copies.copy_state import Collisions, CopyProgress
 from ddb_assets.copies.plan import CopyOptions, CopyPlan, plan_copy
-from ddb_assets.copies.rejects import CopyExceptions
+from ddb_assets.copies.rejects import CopyRejects
 from ddb_assets.copies.sides import Side
 from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets.sandbox.server import Sandbox
@@ -79,14 +79,14 @@ class World:
 
 
 def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyReport:
-    """Runs the plan, or goes on with it; the folder keeps the checkpoint, the keys and the exceptions file."""
+    """Runs the plan, or goes on with it; the folder keeps the checkpoint, the keys and the reject file."""
     progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.job), plan.segments, first_phase(plan))
-    path = folder / "exceptions.jsonl"
+    path = folder / "rejects.jsonl"
     keep_settled(path, {plan.source.arn: progress.state.rejected})
     heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-    with closing(ExceptionsFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
-        exceptions = CopyExceptions(file, plan.source.arn)
-        return CopyJob(plan, progress, exceptions, None if plan.key.one_to_one else collisions, on_page).run()
+    with closing(RejectFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
+        rejects = CopyRejects(file, plan.source.arn)
+        return CopyJob(plan, progress, rejects, None if plan.key.one_to_one else collisions, on_page).run()
 
 
 @pytest.fixture(scope="module")

@@ -183,7 +183,7 @@ def test_an_item_with_two_attributes_of_one_new_name_is_rejected_whole(world: Wo
     report = run(world.plan(source, destination, rename={"a": "b"}), tmp_path)
     assert (report.read, report.written, report.rejected) == (2, 1, 1)
     assert report.rejected_sample[0]["item"]["id"] == {"S": "both"}
-    [line] = (tmp_path / "exceptions.jsonl").read_text().splitlines()[1:]
+    [line] = (tmp_path / "rejects.jsonl").read_text().splitlines()[1:]
     told = json.loads(line)
     assert told["text"] == '{"Item":{"id":{"S":"both"},"b":{"N":"1"},"b":{"N":"2"}}}'
     assert "would be called 'b'" in told["reason"]

@@ -44,7 +44,7 @@ def test_items_that_are_not_written_in_time_fail_the_copy(world: World, tmp_path
     with pytest.raises(CopyFailedError, match=r"could not be written|go on") as failed:
         run(world.plan(source, destination, deadline=0.3), tmp_path)
     there = world.items(destination)
-    lines = [json.loads(line) for line in (tmp_path / "exceptions.jsonl").read_text().splitlines()[1:]]
+    lines = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()[1:]]
     told = {canonical_json(line["row"]) for line in lines}
     assert failed.value.report.unprocessed == len(lines) > 0
     assert all(line["fate"] == "unprocessed" and line["reason"] for line in lines)

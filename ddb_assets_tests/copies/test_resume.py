@@ -95,7 +95,7 @@ def test_what_was_rejected_before_a_crash_stands_in_the_file_once(
                 run(world.plan(source, destination, rename={"a": "b"}), tmp_path)
     report = run(world.plan(source, destination, rename={"a": "b"}), tmp_path)
     assert (report.read, report.rejected) == (40, 40)
-    lines = [json.loads(line) for line in (tmp_path / "exceptions.jsonl").read_text().splitlines()[1:]]
+    lines = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()[1:]]
     assert sorted(line["text"] for line in lines) == sorted({line["text"] for line in lines})
     assert len(lines) == 40
 

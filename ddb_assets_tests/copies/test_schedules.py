@@ -123,7 +123,7 @@ class Played:
                 return found
 
     def lines(self, fate: str) -> list[dict[str, Any]]:
-        path = self.folder / "exceptions.jsonl"
+        path = self.folder / "rejects.jsonl"
         lines = path.read_text().splitlines()[1:] if path.exists() else []
         return [told for told in map(json.loads, lines) if told["fate"] == fate]
 

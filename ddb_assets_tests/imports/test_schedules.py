@@ -141,9 +141,9 @@ class Played:
         found = list(self.folder.glob("*-????????????.json"))
         return json.loads(found[0].read_text())["state"]["settled"] if found else {}
 
-    def exceptions(self, fate: str) -> set[tuple[str, int]]:
-        """Rows of the exceptions file; a line that a killed job did not end is none."""
-        found = list(self.folder.glob("*.exceptions.jsonl"))
+    def kept(self, fate: str) -> set[tuple[str, int]]:
+        """Rows of the reject file; a line that a killed job did not end is none."""
+        found = list(self.folder.glob("*.rejects.jsonl"))
         lines = found[0].read_text().split("\n")[1:-1] if found else []
         told = [line for line in map(json.loads, lines) if line["fate"] == fate]
         places = {(line["file"], line["number"]) for line in told}
@@ -164,19 +164,19 @@ class Played:
                 assert table.get(key) == states[-1], key
 
     def check_checkpoint(self) -> None:
-        """What it says is settled is in the table or in the exceptions file."""
+        """What it says is settled is in the table or in the reject file."""
         settled = self.settled()
         done = [(file, n, line) for file, n, line in self.rows if n < settled.get(file, 0)]
-        assert self.refused & {(file, n) for file, n, _ in done} <= self.exceptions("rejected")
+        assert self.refused & {(file, n) for file, n, _ in done} <= self.kept("rejected")
         self.check_written(done)
 
     def check_failure(self, report: ImportReport, before: dict[str, int]) -> None:
-        """Every row that was read is written or in the exceptions file, and all others are read when it goes on."""
+        """Every row that was read is written or in the reject file, and all others are read when it goes on."""
         assert report.rows == report.written + report.deleted + report.existed + report.superseded + (
             report.rejected + report.unprocessed
         )
         read = [row for row in self.rows if row[1] >= before.get(row[0], 0)][: report.rows]
-        rejected, unprocessed = self.exceptions("rejected"), self.exceptions("unprocessed")
+        rejected, unprocessed = self.kept("rejected"), self.kept("unprocessed")
         places = {(file, n) for file, n, _ in read}
         assert len(unprocessed) == report.unprocessed
         assert unprocessed <= places
@@ -190,7 +190,7 @@ class Played:
         assert self.table() == self.expected()
         assert report.rows_before + report.rows == len(self.rows)
         assert report.rejected_before + report.rejected == len(self.refused)
-        assert (self.exceptions("rejected"), self.exceptions("unprocessed")) == (self.refused, set())
+        assert (self.kept("rejected"), self.kept("unprocessed")) == (self.refused, set())
         assert not self.settled()
         assert not self.proxy.refused
 
