@@ -10,11 +10,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from ddb_assets.aws.pauses import backoff
 from ddb_assets.bulk.rate import PROVISIONED_SHARE, Bucket
-from ddb_assets.bulk.raw_call import Document, RawCalls, ReadError
+from ddb_assets.bulk.raw_call import (
+    LOGIN_ATTEMPTS,
+    Document,
+    FatalBatchError,
+    FatalRequestError,
+    RawClient,
+    RetryableRequestError,
+)
 from ddb_assets.dynamodb.item import Item
+from ddb_assets.errors import DdbAssetsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 RCU_BYTES = 4096
 MAX_KEYS = 100
@@ -24,6 +38,50 @@ PAGE_SECONDS = 2
 """Of a bounded rate, how many seconds' worth the pages read at once may be: 1 MB would empty a small table's capacity."""
 READER_RCU = 64
 """RCUs per second that keep one reader busy, roughly: it waits for its page to be written before it reads the next."""
+
+
+class ReadError(DdbAssetsError):
+    """A table could not be read; the message says why and what to do."""
+
+
+class ReadCalls:
+    """Requests of one job that read, tried again until they succeed or their time is up. Thread-safe.
+
+    `client` is made with BULK_CLIENT. `throttles` counts reasons. `stopped` ends a wait between two attempts: the call then
+    raises ReadError.
+    """
+
+    def __init__(self, client: "DynamoDBClient", stopped: threading.Event, *, deadline: float) -> None:
+        self.deadline = deadline
+        self._client = RawClient(client)
+        self._stopped = stopped
+        self._lock = threading.Lock()
+        self.throttles: Counter[str] = Counter()
+
+    def call(self, operation: str, table: str, request: Document, subject: str) -> Document:
+        """The answer; `table` is the name or ARN that is asked, `subject` the name for the message. Raises ReadError."""
+        until = time.monotonic() + self.deadline
+        attempt = logins = 0
+        while True:
+            try:
+                return self._client.call(operation, table, orjson.dumps(request))
+            except (FatalRequestError, FatalBatchError) as error:
+                raise ReadError(f"dynamodb:{operation} on {subject}: {error}") from error
+            except RetryableRequestError as error:
+                attempt += 1
+                logins += error.login
+                with self._lock:
+                    self.throttles.update(error.reasons)
+                if time.monotonic() >= until or logins >= LOGIN_ATTEMPTS:
+                    raise ReadError(
+                        f"dynamodb:{operation} on {subject} did not succeed in {self.deadline:g} s: {error}"
+                    ) from error
+                if not self.pause(attempt):
+                    raise ReadError(f"dynamodb:{operation} on {subject} was stopped: {error}") from error
+
+    def pause(self, attempt: int) -> bool:
+        """Waits after so many attempts; False when the job was stopped meanwhile."""
+        return not self._stopped.wait(backoff(attempt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +146,7 @@ class TableReader:
 
     def __init__(
         self,
-        calls: RawCalls,
+        calls: ReadCalls,
         table: Mapping[str, Any],
         address: str,
         rate: ReadRate,
@@ -191,7 +249,7 @@ class TableReader:
         self.rate.wait(self._stopped)
         if self._stopped.is_set():
             raise ReadError(f"reading {self.name} was stopped")
-        answer = self._calls.call(operation, request, self.name)
+        answer = self._calls.call(operation, self._address, request, self.name)
         capacity = answer.get("ConsumedCapacity") or {}
         for one in capacity if isinstance(capacity, list) else [capacity]:
             self.rate.spend(float(one.get("CapacityUnits", 0)))

@@ -43,7 +43,7 @@ def _ignore(_: object) -> None:
 class BulkWriter:
     """Writes operations in batches, several at a time, in the order of the calls for each key.
 
-    `client` is made with `transport.WRITER_CLIENT`. `put` and `delete` are called from one thread and block while
+    `client` is made with `raw_call.BULK_CLIENT`. `put` and `delete` are called from one thread and block while
     `in_flight` batches are under way. `deadline` is for how many seconds a batch is retried, nothing of it being written,
     before its operations are unprocessed and the writer stops. `on_unwritten` and `on_settled` are called in the writer's
     threads, one call at a time, an operation's `on_unwritten` before its `on_settled`; `on_settled` gets the tokens of

@@ -15,8 +15,7 @@ import orjson
 
 from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.raw_call import RawCalls
-from ddb_assets.bulk.scan import Filter, ReadRate, TableReader, segments_for
+from ddb_assets.bulk.scan import Filter, ReadCalls, ReadRate, TableReader, segments_for
 from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.copies.attribute_mapping import (
@@ -132,7 +131,7 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions) -> CopyPlan
     stopped = threading.Event()
     readers = []
     for side, consistent in ((source, options.consistent), (destination, True)):
-        calls = RawCalls(side.client, stopped, deadline=options.deadline)
+        calls = ReadCalls(side.client, stopped, deadline=options.deadline)
         rate = ReadRate(side.table, options.max_rcu)
         readers.append(
             TableReader(calls, side.table, side.address, rate, stopped, consistent=consistent, workers=options.workers)

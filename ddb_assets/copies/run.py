@@ -13,8 +13,8 @@ from pathlib import Path
 from ddb_assets.aws.clients import AWS
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
+from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled, read_heading
-from ddb_assets.bulk.transport import WRITER_CLIENT
 from ddb_assets.copies import restore
 from ddb_assets.copies.attribute_mapping import AttributeMapping, CopyRefusedError, key_mapping
 from ddb_assets.copies.copy_config import CopyConfig
@@ -81,7 +81,7 @@ def _sides(config: CopyConfig) -> tuple[Side, Side]:
     for name, at in (("source", config.source), ("destination", config.destination)):
         aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
         try:
-            found.append(Side.of(aws.dynamodb(at.table, WRITER_CLIENT), at.table))
+            found.append(Side.of(aws.dynamodb(at.table, BULK_CLIENT), at.table))
         except DdbAssetsError as error:
             raise CopyRefusedError(f"{name}: {error}") from error
     return found[0], found[1]

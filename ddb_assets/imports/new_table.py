@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
+from ddb_assets.aws.pauses import looks
 from ddb_assets.aws.storage import Storage, join, split_s3
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Stop, Totals, WriterStoppedError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 PART_BYTES = 256 << 20  # of JSON in one object; ImportTable reads objects side by side
-POLL_SECONDS = 5.0
+FIRST_LOOK = 5.0  # seconds after which the import is looked at again
 UNANSWERED_SECONDS = 600.0  # for which it may be unknown how the import is doing
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
@@ -169,10 +170,10 @@ class NewTableWriter:
 
     def _waited_for(self, arn: str, found: Any) -> Any:
         """The import's description when it has ended. An answer that does not come is asked for again."""
-        answered = time.monotonic()
+        answered, pauses = time.monotonic(), looks(FIRST_LOOK)
         goes_on = f"AWS goes on with the import {arn}, its files are in {self._folder}: delete them when it has ended"
         while found["ImportStatus"] not in ENDED:
-            if self._stop.event.wait(POLL_SECONDS):
+            if self._stop.event.wait(next(pauses)):
                 self._fail(f"{self._stop.error}; {goes_on}")
             try:
                 with explained("dynamodb:DescribeImport", arn):

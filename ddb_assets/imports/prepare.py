@@ -7,8 +7,8 @@ from pathlib import Path
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import explained
 from ddb_assets.aws.storage import Storage, is_s3
+from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.transport import WRITER_CLIENT
 from ddb_assets.imports.account import Progress
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
@@ -41,7 +41,7 @@ def prepare_import(
 
     Checkpoint and reject file are kept in the state folder. Raises AwsError, TargetError and SourceError.
     """
-    client = aws.dynamodb(table, WRITER_CLIENT)
+    client = aws.dynamodb(table, BULK_CLIENT)
     storage = aws.storage() if new_table or is_s3(source) else Storage()
     writer = None
     if new_table is None:

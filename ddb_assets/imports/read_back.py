@@ -16,8 +16,7 @@ import polars as pl
 
 from ddb_assets.aws.errors import explained
 from ddb_assets.bulk.operation import Operation
-from ddb_assets.bulk.raw_call import RawCalls
-from ddb_assets.bulk.scan import ReadRate, TableReader
+from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
 from ddb_assets.bulk.target import Target
 from ddb_assets.dynamodb.item import Item, Key, canonical, item_key
 from ddb_assets.errors import DdbAssetsError
@@ -159,7 +158,7 @@ def _only_in_table(
         table = client.describe_table(TableName=target.address)["Table"]
     rate = ReadRate(table, None)
     reader = TableReader(
-        RawCalls(client, stopped, deadline=deadline), table, target.address, rate, stopped, consistent=True, workers=1
+        ReadCalls(client, stopped, deadline=deadline), table, target.address, rate, stopped, consistent=True, workers=1
     )
     count = 0
     sample: list[Item] = []

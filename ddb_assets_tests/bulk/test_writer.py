@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.aws import pauses
 from ddb_assets.bulk import delivery
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Totals, Unwritten, WriterStoppedError
@@ -34,7 +35,7 @@ def proxy(sandbox: Sandbox) -> Iterator[FaultProxy]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses: what is tested is that there are some, and an end."""
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(delivery, "GRACE_SECONDS", 0.05)
 
 

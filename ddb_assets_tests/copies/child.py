@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddb_assets.bulk import delivery, raw_call
+from ddb_assets.aws import pauses
 from ddb_assets.copies.copy_job import CopyFailedError, CopyReport
 from ddb_assets.copies.plan import CopyOptions, plan_copy
 from ddb_assets.copies.sides import Side
@@ -23,8 +23,7 @@ class Copied:
 
 def run(endpoint: str, source: str, destination: str, options: Mapping[str, Any], folder: Path) -> Copied:
     """Runs the copy, or goes on with it; `folder` is as `copying.run` has it."""
-    for module in (delivery, raw_call):
-        vars(module).update(FIRST_PAUSE=0.002, LONGEST_PAUSE=0.05)
+    pauses.FIRST_PAUSE, pauses.LONGEST_PAUSE = 0.002, 0.05
     client = client_of(endpoint)
     plan = plan_copy(Side.of(client, source), Side.of(client, destination), CopyOptions(**options))
     try:

@@ -11,10 +11,10 @@ from typing import Any
 import boto3
 import pytest
 
-from ddb_assets.bulk import delivery, raw_call
+from ddb_assets.aws import pauses
 from ddb_assets.bulk.checkpoint import Checkpoint
+from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
-from ddb_assets.bulk.transport import WRITER_CLIENT
 from ddb_assets.copies.copy_job import CopyJob, CopyReport, first_phase
 from ddb_assets.copies.copy_state import Collisions, CopyProgress
 from ddb_assets.copies.plan import CopyOptions, CopyPlan, plan_copy
@@ -45,7 +45,7 @@ class World:
             region_name=region,
             aws_access_key_id="sandbox",
             aws_secret_access_key="sandbox",
-            config=WRITER_CLIENT,
+            config=BULK_CLIENT,
         )
 
     def table(self, keys: Keys = ID, items: "list[Item] | tuple[Item, ...]" = (), **more: Any) -> str:
@@ -104,9 +104,8 @@ def no_faults(world: World) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter pauses, or a deadline of tenths of a second has no room for them; the deadline stays what counts."""
-    for module in (delivery, raw_call):
-        monkeypatch.setattr(module, "FIRST_PAUSE", 0.002)
-        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.002)
+    monkeypatch.setattr(pauses, "LONGEST_PAUSE", 0.05)
 
 
 class KilledError(Exception):

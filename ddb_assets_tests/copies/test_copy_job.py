@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.bulk.raw_call import ReadError
-from ddb_assets.bulk.scan import Filter
+from ddb_assets.bulk.scan import Filter, ReadError
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.plan import CopyOptions, dry_run, plan_copy
 from ddb_assets.copies.sides import Side, check_different

@@ -96,7 +96,7 @@ def test_its_commands_do_what_they_say(
 ) -> None:
     """In the order in which they stand, each with the exit code that it has."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(new_table_module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(new_table_module, "FIRST_LOOK", 0.05)
     own = {STATE: str(tmp_path / "state"), LAKE: f"s3://{demo.BUCKET}/lake"}
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)

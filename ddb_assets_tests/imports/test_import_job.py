@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ddb_assets.aws import pauses
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk import delivery
 from ddb_assets.bulk.lock import only_run
@@ -30,7 +31,7 @@ __all__ = ["sandbox"]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(delivery, "GRACE_SECONDS", 0.05)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.aws import pauses
 from ddb_assets.bulk import delivery
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
@@ -145,7 +146,7 @@ def test_an_import_that_is_throttled_for_ever_is_no_success(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loader replicated a quarter of a table and said nothing; this one fails, counts and keeps what is missing."""
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(delivery, "GRACE_SECONDS", 0.05)
     target = new_table(sandbox)
     path = tmp_path / "rows.jsonl"

@@ -31,7 +31,7 @@ KEY = (("id", "S"), ("n", "N"))
 def staging(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in {**sandbox.environment(), "DDB_ASSETS_STATE": str(tmp_path / "state")}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(new_table, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(new_table, "FIRST_LOOK", 0.05)
     bucket = f"b-{uuid.uuid4().hex}"
     sandbox.s3().create_bucket(Bucket=bucket)
     return f"s3://{bucket}/staging"

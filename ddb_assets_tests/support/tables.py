@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import boto3
 import pytest
 
+from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.transport import WRITER_CLIENT
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.sandbox.server import Sandbox
 
@@ -39,7 +39,7 @@ def client_of(endpoint_url: str) -> "DynamoDBClient":
         region_name="us-east-1",
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
-        config=WRITER_CLIENT,
+        config=BULK_CLIENT,
     )
 
 
