@@ -132,12 +132,11 @@ def _keep_answer(response_dict: Document, **_: object) -> None:
 def _classified(error: ClientError) -> Exception:
     code, message = code_and_message(error)
     said, status = f"{code}: {message}", http_status(error)
+    answer: Mapping[str, Any] = error.response  # its type has only what every service answers
     if code == "ConditionalCheckFailedException":
-        answer: Mapping[str, Any] = error.response
         return ConditionFailedError(answer.get("Item"))
     meant = meaning(code, status)
     if meant == "throttled":
-        answer = error.response
         reasons = answer.get("ThrottlingReasons") or answer.get("throttlingReasons") or ()
         return RetryableRequestError(said, [str(reason.get("reason", code)) for reason in reasons] or [code])
     if meant == "failing":

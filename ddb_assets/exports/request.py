@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.errors import AwsError, explained
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.contract.table import ExportTarget, KeySchema, Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import ExportRef, describe, started_at, status
@@ -75,8 +75,7 @@ class Increment:
 class Destination:
     """Where DynamoDB writes to; `""`, `a`, `a/` and `/a` are one prefix each way. Raises RequestError.
 
-    `bucket_owner` is the account id of a bucket in another account, `kms_key` a key in the bucket's Region; without it
-    S3's own key (AES256) encrypts.
+    `bucket_owner` and `kms_key` are as in the contract's `export`.
     """
 
     bucket: str
@@ -89,6 +88,11 @@ class Destination:
         if {".", ".."} & set(parts):
             raise RequestError(f"the export prefix {self.prefix!r} has a part that is only dots: choose another")
         object.__setattr__(self, "prefix", "/".join(parts))
+
+    @classmethod
+    def of(cls, target: ExportTarget) -> "Destination":
+        """What the contract says."""
+        return cls(target.bucket, target.prefix, target.bucket_owner, target.kms_key)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -246,13 +250,17 @@ class TableExports:
             arguments["NextToken"] = page["NextToken"]
 
     def _same(self, found: "ExportDescriptionTypeDef", what: Snapshot | Increment, destination: Destination) -> bool:
-        """Whether this export, made by whomever, is what would be asked for. A filtered one is not: it lacks items."""
+        """Whether this export, whoever asked for it, is what would be asked for.
+
+        A filtered one is not, because it lacks items; nor is one that no KMS key encrypts where the contract names one.
+        """
         place = (found.get("S3Bucket"), "/".join(part for part in found.get("S3Prefix", "").split("/") if part))
         if (
             found.get("TableId") != self.table_id
             or place != (destination.bucket, destination.prefix)
             or found.get("ExportFormat") != "DYNAMODB_JSON"
             or found.get("FilterSpecification")
+            or (destination.kms_key and found.get("S3SseAlgorithm") != "KMS")
         ):
             return False
         if isinstance(what, Snapshot):

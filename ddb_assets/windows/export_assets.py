@@ -149,8 +149,7 @@ def verified(export: Export, asset: dg.AssetKey, counted: int | None) -> dg.Asse
 
 def destination(lake: Lake, table: Table) -> Destination:
     """Where this table's windows are exported to."""
-    target = lake.exports_of(table)
-    return Destination(target.bucket, target.prefix)
+    return Destination.of(lake.exports_of(table))
 
 
 class _Asking:
