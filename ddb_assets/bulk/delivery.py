@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ddb_assets.aws.pauses import backoff
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Outcome, Stop, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.raw_call import LOGIN_ATTEMPTS, FatalBatchError, FatalRequestError, RetryableRequestError
-from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.transport import Transport
 
 GRACE_SECONDS = 20.0  # for what is in flight when the writer stops
@@ -29,7 +29,7 @@ class Delivery:
     writer not to send more. A batch of which nothing is written keeps its place, so that a busy table is left alone.
     """
 
-    target: Target
+    target: TableDescription
     transport: Transport
     rate: WriteRate
     deadline: float

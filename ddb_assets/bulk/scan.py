@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ddb_assets.aws.pauses import backoff
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.rate import PROVISIONED_SHARE, Bucket
 from ddb_assets.bulk.raw_call import (
     LOGIN_ATTEMPTS,
@@ -111,10 +112,9 @@ class ReadRate:
     """A bucket of RCUs. `max_rcu` None: half of a provisioned table's capacity, no bound on an on-demand one."""
 
     def __init__(
-        self, table: Mapping[str, Any], max_rcu: float | None, clock: Callable[[], float] = time.monotonic
+        self, table: TableDescription, max_rcu: float | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        provisioned = table.get("ProvisionedThroughput", {}).get("ReadCapacityUnits", 0)
-        rate = max_rcu or (provisioned * PROVISIONED_SHARE if provisioned else None)
+        rate = max_rcu or (table.rcu * PROVISIONED_SHARE if table.rcu else None)
         self.units_per_second = rate
         self.consumed = 0.0
         self._bucket = Bucket(rate, clock) if rate else None
@@ -138,7 +138,7 @@ class ReadRate:
 
 
 class TableReader:
-    """A table as it is read by one job. Thread-safe. `table` is DescribeTable's answer, `address` its name or ARN.
+    """A table as it is read by one job. Thread-safe.
 
     `workers`: how many may read at once; `readers`: how many the rate can feed. Every method raises ReadError, also after
     `stopped` was set while it waited.
@@ -147,17 +147,16 @@ class TableReader:
     def __init__(
         self,
         calls: ReadCalls,
-        table: Mapping[str, Any],
-        address: str,
+        table: TableDescription,
         rate: ReadRate,
         stopped: threading.Event,
         *,
         consistent: bool,
         workers: int,
     ) -> None:
-        self.name: str = table["TableName"]
-        self._address = address
-        self.key_names = tuple(element["AttributeName"] for element in table["KeySchema"])
+        self.name = table.name
+        self._address = table.address
+        self.key_names = table.key_names
         self.rate = rate
         self._calls = calls
         self._stopped = stopped
@@ -261,15 +260,15 @@ def readers_for(rate: ReadRate, workers: int) -> int:
     return workers if rate.units_per_second is None else min(workers, 2 + int(rate.units_per_second // READER_RCU))
 
 
-def segments_for(table: Mapping[str, Any], readers: int) -> int:
-    """How many segments: one per 128 MB, but no fewer than are read at once. The size is updated every six hours."""
-    return min(MAX_SEGMENTS, max(readers, -(-int(table.get("TableSizeBytes", 0)) // SEGMENT_BYTES)))
+def segments_for(table: TableDescription, readers: int) -> int:
+    """How many segments: one per 128 MB, but no fewer than are read at once."""
+    return min(MAX_SEGMENTS, max(readers, -(-table.size_bytes // SEGMENT_BYTES)))
 
 
-def _page_limit(table: Mapping[str, Any], rate: ReadRate, readers: int, *, consistent: bool) -> int | None:
+def _page_limit(table: TableDescription, rate: ReadRate, readers: int, *, consistent: bool) -> int | None:
     """Items of a page that fit in a reader's part of the rate, by the table's mean item; None when a full page does."""
     if rate.units_per_second is None:
         return None
-    mean = int(table.get("TableSizeBytes", 0)) / max(1, int(table.get("ItemCount", 0))) or RCU_BYTES
+    mean = table.size_bytes / max(1, table.items) or RCU_BYTES
     size = rate.units_per_second * PAGE_SECONDS / readers * RCU_BYTES * (1 if consistent else 2)
     return max(1, int(size / mean)) if size < 1 << 20 else None

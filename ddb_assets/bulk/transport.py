@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.rate import consumed_units
 from ddb_assets.bulk.raw_call import ConditionFailedError, RawClient
-from ddb_assets.bulk.target import Target
 from ddb_assets.dynamodb.item import canonical, item_key
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Answer:
 class Transport:
     """A table and a client that reaches it. Thread-safe."""
 
-    def __init__(self, client: "DynamoDBClient", target: Target) -> None:
+    def __init__(self, client: "DynamoDBClient", target: TableDescription) -> None:
         self._client = RawClient(client)
         self._target = target
 

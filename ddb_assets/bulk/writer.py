@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.delivery import Delivery
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.operation import delete as delete_operation
 from ddb_assets.bulk.operation import put as put_operation
 from ddb_assets.bulk.outcome import Outcome, Stop, Totals, Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.transport import Transport
 from ddb_assets.bulk.waiting import Waiting
 
@@ -55,7 +55,7 @@ class BulkWriter:
     def __init__(
         self,
         client: "DynamoDBClient",
-        target: Target,
+        target: TableDescription,
         *,
         rate: WriteRate | None = None,
         in_flight: int = IN_FLIGHT,

@@ -124,8 +124,7 @@ def command(
         print_dry_run(try_copy(config, when, cleaning), as_json=as_json)
         return
     opened = open_tables(config, when, lambda said: progress_console.print(printable(said)))
-    total = int(opened.source.table.get("ItemCount", 0))
-    with progress(opened.source.name, total, silent=as_json) as bar, _term_interrupts():
+    with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar, _term_interrupts():
         try:
             outcome = run_copy(
                 opened,

@@ -97,7 +97,7 @@ class CopyJob:
         report = CopyReport(plan.source.arn, plan.destination.arn, self._progress.resumed, datetime.now(UTC))
         writer = BulkWriter(
             plan.destination.client,
-            plan.target,
+            plan.destination.description,
             rate=plan.write_rate(),
             in_flight=plan.options.in_flight,
             deadline=plan.options.deadline,
@@ -184,7 +184,7 @@ class CopyJob:
                 mapped = item
                 try:
                     mapped = plan.mapping.apply(item)
-                    operation = put(plan.target, mapped, ticket)
+                    operation = put(plan.destination.description, mapped, ticket)
                 except (RejectedItemError, CollisionError) as error:
                     ticket.rejected.append(RejectedItem.of(mapped, error))
                     continue

@@ -16,7 +16,6 @@ import orjson
 from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.scan import Filter, ReadCalls, ReadRate, TableReader, segments_for
-from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.copies.attribute_mapping import (
     AttributeMapping,
@@ -65,7 +64,6 @@ class CopyPlan:
     options: CopyOptions
     mapping: AttributeMapping
     key: KeyMapping
-    target: Target
     source_reader: TableReader
     destination_reader: TableReader
     stopped: threading.Event
@@ -73,7 +71,7 @@ class CopyPlan:
     @property
     def segments(self) -> int:
         """Into how many segments both tables are divided."""
-        return self.options.segments or segments_for(self.source.table, self.source_reader.readers)
+        return self.options.segments or segments_for(self.source.description, self.source_reader.readers)
 
     @property
     def job(self) -> str:
@@ -104,7 +102,7 @@ class CopyPlan:
 
     def write_rate(self) -> WriteRate:
         """How fast the destination is written."""
-        return WriteRate(self.target, max_wcu=self.options.max_wcu)
+        return WriteRate(self.destination.description, max_wcu=self.options.max_wcu)
 
     def absent_in_source(self, keys: list[Item]) -> list[Item]:
         """Of these destination keys, those whose items the source has not."""
@@ -122,7 +120,7 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions) -> CopyPlan
         side.check_active()
     check_different(source, destination)
     mapping = AttributeMapping(options.rename, options.exclude)
-    key = key_mapping(source.table, destination.table, mapping, rekey=options.rekey)
+    key = key_mapping(source.description, destination.description, mapping, rekey=options.rekey)
     if options.clean == "extra" and (options.where or not key.one_to_one):
         raise CopyRefusedError(
             "--clean=extra deletes what the source has not, and the source is asked by its key: this cannot be said with a "
@@ -132,12 +130,11 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions) -> CopyPlan
     readers = []
     for side, consistent in ((source, options.consistent), (destination, True)):
         calls = ReadCalls(side.client, stopped, deadline=options.deadline)
-        rate = ReadRate(side.table, options.max_rcu)
+        rate = ReadRate(side.description, options.max_rcu)
         readers.append(
-            TableReader(calls, side.table, side.address, rate, stopped, consistent=consistent, workers=options.workers)
+            TableReader(calls, side.description, rate, stopped, consistent=consistent, workers=options.workers)
         )
-    target = Target.of(destination.table, destination.address)
-    plan = CopyPlan(source, destination, options, mapping, key, target, readers[0], readers[1], stopped)
+    plan = CopyPlan(source, destination, options, mapping, key, readers[0], readers[1], stopped)
     if options.where:  # a mistake in it is told before anything is begun
         plan.source_reader.scan(0, 1, None, where=options.where, count_only=True, limit=1)
     if options.clean != "no" and not _has_items(plan):
@@ -185,7 +182,8 @@ class DryRun:
 def dry_run(plan: CopyPlan) -> DryRun:
     """Looks at every item of both tables. Raises ReadError."""
     found = DryRun(plan.source.arn, plan.destination.arn)
-    units = [0] * (1 + len(plan.target.indexes))
+    target = plan.destination.description
+    units = [0] * (1 + len(target.indexes))
     lock = threading.Lock()
 
     def see(items: list[Item]) -> None:
@@ -193,7 +191,7 @@ def dry_run(plan: CopyPlan) -> DryRun:
         spent = [0] * len(units)
         for item in items:
             try:
-                operation = put(plan.target, plan.mapping.apply(item), None)
+                operation = put(target, plan.mapping.apply(item), None)
             except (RejectedItemError, CollisionError) as error:
                 rejected.append({"item": item, "reason": str(error)})
             else:

@@ -113,7 +113,7 @@ def _active(source: Side, name: str, wait: Callable[[float], object], on_wait: C
     side = _described(source.client, name)
     _check_ours(side, source)
     pauses = looks(FIRST_LOOK)
-    while side.table["TableStatus"] == "CREATING":
+    while side.description.status == "CREATING":
         on_wait(f"{name} is being restored")
         wait(next(pauses))
         side = _described(source.client, name)

@@ -153,7 +153,7 @@ def run_copy(
 def _check_fit(source: Side, destination: Side, config: CopyConfig) -> None:
     destination.check_active()
     mapping = AttributeMapping(config.rename, frozenset(config.exclude))
-    key_mapping(source.table, destination.table, mapping, rekey=config.rekey)
+    key_mapping(source.description, destination.description, mapping, rekey=config.rekey)
 
 
 def _copied(

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ddb_assets.aws.errors import AwsError, explained
+from ddb_assets.aws.errors import ODD_ANSWER, AwsError, explained
+from ddb_assets.aws.table import describe_table
 from ddb_assets.contract.table import ExportTarget, KeySchema, Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
@@ -129,10 +130,10 @@ class TableExports:
         self._client = client
         self._table = table
         self._finished: dict[str, ExportDescriptionTypeDef] = {}
-        with explained("dynamodb:DescribeTable", table):
-            description = client.describe_table(TableName=table)["Table"]
-            self.arn: str = description["TableArn"]
-            self.table_id: str = description["TableId"]
+        described = describe_table(client, table)
+        if described.id is None:
+            raise AwsError(f"dynamodb:DescribeTable on {table}: the answer without a TableId {ODD_ANSWER}")
+        self.arn, self.table_id = described.arn, described.id
 
     def restorable(self) -> Restorable:
         """The period that can be exported now. Raises PitrDisabledError when there is none."""
@@ -281,7 +282,4 @@ def key_schema(client: "DynamoDBClient", table: Table) -> KeySchema:
     """The contract's key, else the table's own. Raises AwsError, naming the missing permission."""
     if table.key is not None:
         return table.key
-    with explained("dynamodb:DescribeTable", table.table):
-        description = client.describe_table(TableName=table.table)["Table"]
-        names = {element["KeyType"]: element["AttributeName"] for element in description["KeySchema"]}
-        return KeySchema(partition_key=names["HASH"], sort_key=names.get("RANGE"))
+    return KeySchema.of(describe_table(client, table.table).key_names)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.checkpoint import Checkpoint, Watermark
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
@@ -20,7 +21,6 @@ from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
-from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
@@ -58,7 +58,7 @@ class ImportJob:
         self,
         client: "DynamoDBClient",
         storage: Storage,
-        target: Target,
+        target: TableDescription,
         source: ImportSource,
         config: ImportConfig,
         *,

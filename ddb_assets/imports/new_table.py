@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
 from ddb_assets.aws.pauses import looks
 from ddb_assets.aws.storage import Storage, join, split_s3
+from ddb_assets.aws.table import TableDescription, UnfitTableError, describe_table
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Stop, Totals, WriterStoppedError
-from ddb_assets.bulk.target import Target, TargetError
 from ddb_assets.imports.read_back import KeySet
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ UNANSWERED_SECONDS = 600.0  # for which it may be unknown how the import is doin
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
-def planned(name: str, key: Sequence[tuple[str, str]]) -> Target:
+def planned(name: str, key: Sequence[tuple[str, str]]) -> TableDescription:
     """The table that is to be: on demand, with this key, (attribute, S | N | B) each."""
     kinds = ("HASH", "RANGE")
-    return Target.of(
+    return TableDescription.of(
         {
             "TableName": name,
             "TableArn": name,
@@ -49,15 +49,14 @@ def planned(name: str, key: Sequence[tuple[str, str]]) -> Target:
 
 
 def check_absent(client: "DynamoDBClient", name: str) -> None:
-    """Raises TargetError when there is such a table."""
+    """Raises UnfitTableError when there is such a table."""
     try:
-        with explained("dynamodb:DescribeTable", name):
-            client.describe_table(TableName=name)
+        describe_table(client, name)
     except AwsError as error:
         if error.code == "ResourceNotFoundException":
             return
         raise
-    raise TargetError(f"table {name} exists already: leave --new-table out to write into it")
+    raise UnfitTableError(f"table {name} exists already: leave --new-table out to write into it")
 
 
 class NewTableWriter:
@@ -68,7 +67,12 @@ class NewTableWriter:
     """
 
     def __init__(
-        self, client: "DynamoDBClient", storage: Storage, target: Target, staging: str, logs: Callable[[], Any]
+        self,
+        client: "DynamoDBClient",
+        storage: Storage,
+        target: TableDescription,
+        staging: str,
+        logs: Callable[[], Any],
     ) -> None:
         self.totals = Totals()
         self._client = client

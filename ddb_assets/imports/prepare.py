@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.aws.errors import explained
 from ddb_assets.aws.storage import Storage, is_s3
+from ddb_assets.aws.table import describe_table
 from ddb_assets.bulk.raw_call import BULK_CLIENT
-from ddb_assets.bulk.target import Target
 from ddb_assets.imports.account import Progress
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
@@ -39,14 +38,13 @@ def prepare_import(
 ) -> ImportJob:
     """`table` is a name or an ARN, `source` a URI, with `redrive` a reject file's.
 
-    Checkpoint and reject file are kept in the state folder. Raises AwsError, TargetError and SourceError.
+    Checkpoint and reject file are kept in the state folder. Raises AwsError, UnfitTableError and SourceError.
     """
     client = aws.dynamodb(table, BULK_CLIENT)
     storage = aws.storage() if new_table or is_s3(source) else Storage()
     writer = None
     if new_table is None:
-        with explained("dynamodb:DescribeTable", table):
-            target = Target.of(client.describe_table(TableName=table)["Table"], table)
+        target = describe_table(client, table)
         target.check_active()
     else:
         check_absent(client, table)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ddb_assets.aws.errors import explained
+from ddb_assets.aws.table import TableDescription, describe_table
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
-from ddb_assets.bulk.target import Target
 from ddb_assets.dynamodb.item import Item, Key, canonical, item_key
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.account import OnlyInTable, Verified
@@ -90,7 +90,7 @@ class Sample:
         if self._drawn.get(operation.key) is operation:
             del self._drawn[operation.key]
 
-    def verify(self, client: "DynamoDBClient", target: Target) -> Verified:
+    def verify(self, client: "DynamoDBClient", target: TableDescription) -> Verified:
         """Raises AwsError when an item cannot be read."""
         different = []
         for operation in self._drawn.values():
@@ -132,7 +132,7 @@ class Afterwards:
 
 def look_back(
     client: "DynamoDBClient",
-    target: Target,
+    target: TableDescription,
     sample: Sample | None,
     seen: KeySet | None,
     stopped: threading.Event,
@@ -151,14 +151,13 @@ def look_back(
 
 
 def _only_in_table(
-    client: "DynamoDBClient", target: Target, seen: KeySet, stopped: threading.Event, deadline: float
+    client: "DynamoDBClient", target: TableDescription, seen: KeySet, stopped: threading.Event, deadline: float
 ) -> OnlyInTable:
     """Scans the table, at half its provisioned read capacity at most. Raises ReadError, AwsError."""
-    with explained("dynamodb:DescribeTable", target.name):
-        table = client.describe_table(TableName=target.address)["Table"]
+    table = describe_table(client, target.address)
     rate = ReadRate(table, None)
     reader = TableReader(
-        ReadCalls(client, stopped, deadline=deadline), table, target.address, rate, stopped, consistent=True, workers=1
+        ReadCalls(client, stopped, deadline=deadline), table, rate, stopped, consistent=True, workers=1
     )
     count = 0
     sample: list[Item] = []

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ddb_assets.aws import pauses
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk import delivery
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Totals, Unwritten, WriterStoppedError
-from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets.sandbox.server import Sandbox
@@ -46,7 +46,7 @@ class Heard:
     settled: list[Any] = field(default_factory=list)
     unwritten: list[Unwritten] = field(default_factory=list)
 
-    def writer(self, endpoint_url: str, target: Target, **more: Any) -> BulkWriter:
+    def writer(self, endpoint_url: str, target: TableDescription, **more: Any) -> BulkWriter:
         return BulkWriter(
             client_of(endpoint_url),
             target,

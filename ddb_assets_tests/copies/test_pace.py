@@ -83,7 +83,7 @@ def test_reading_stays_within_its_rate(world: World, tmp_path: Path, monkeypatch
     world.proxy.schedule = Schedule(page_limit=1)  # and every page costs one RCU in the sandbox
     plan = world.plan(source, destination, max_rcu=20.0, workers=1)
     clock = Clock()
-    plan.source_reader.rate = ReadRate(plan.source.table, 20.0, clock.monotonic)
+    plan.source_reader.rate = ReadRate(plan.source.description, 20.0, clock.monotonic)
     monkeypatch.setattr(plan.stopped, "wait", clock.sleep)
     report = run(plan, tmp_path)
     assert report.rcu >= 40

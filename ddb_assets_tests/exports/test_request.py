@@ -380,7 +380,19 @@ def test_an_export_is_encrypted_with_the_key_of_the_contract(client: "DynamoDBCl
 
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders"
 CALLS: list[tuple[str, dict[str, Any]]] = [
-    ("describe_table", {"Table": {"TableArn": TABLE_ARN, "TableId": "one"}}),
+    (
+        "describe_table",
+        {
+            "Table": {
+                "TableName": "Orders",
+                "TableArn": TABLE_ARN,
+                "TableId": "one",
+                "TableStatus": "ACTIVE",
+                "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            }
+        },
+    ),
     ("list_exports", {"ExportSummaries": []}),
     (
         "describe_continuous_backups",

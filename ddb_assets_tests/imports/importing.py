@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.bulk.target import Target
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.imports.account import ImportReport, Progress
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
@@ -16,7 +16,7 @@ from ddb_assets_tests.support.tables import client_of
 
 def job(
     endpoint_url: str,
-    target: Target,
+    target: TableDescription,
     uri: str | Path,
     config: dict[str, Any] | None = None,
     *,

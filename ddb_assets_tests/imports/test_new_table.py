@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.bulk.target import TargetError
+from ddb_assets.aws.table import UnfitTableError
 from ddb_assets.imports import new_table
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
@@ -68,7 +68,7 @@ def test_the_table_is_made_with_every_type_that_the_mapping_gives(
 def test_a_table_that_is_there_is_not_touched(sandbox: Sandbox, staging: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"id": "a", "n": 1}\n')
-    with pytest.raises(TargetError, match="exists already"):
+    with pytest.raises(UnfitTableError, match="exists already"):
         run(existing_table(sandbox).name, path, staging)
 
 
