@@ -200,13 +200,11 @@ def _moment(text: str | None) -> datetime | None:
 
 def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
     """Nothing is asked of a copy that deletes nothing; otherwise the table's name has to be typed."""
-    if plan.options.clean == "no" or yes:
+    if plan.clean == "no" or yes:
         return
     bar.stop()
     there = plan.verifier.count_destination()
-    what = (
-        f"all {there:,} items" if plan.options.clean == "all" else f"of {there:,} items those that the source has not"
-    )
+    what = f"all {there:,} items" if plan.clean == "all" else f"of {there:,} items those that the source has not"
     say(
         f"source       {plan.source.arn}, {plan.verifier.count_source():,} items\n"
         f"destination  {plan.destination.arn}, {there:,} items\n"

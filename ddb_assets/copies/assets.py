@@ -94,9 +94,9 @@ def _allowed(name: str, destination: str, config: CopyRunConfig) -> None:
 
 
 def _confirmed(plan: CopyPlan, config: CopyRunConfig) -> None:
-    if plan.options.clean != "no" and config.confirm != plan.destination.name:
+    if plan.clean != "no" and config.confirm != plan.destination.name:
         raise CopyRefusedError(
-            f"clean: {plan.options.clean} deletes items of {plan.destination.arn}: say so with "
+            f"clean: {plan.clean} deletes items of {plan.destination.arn}: say so with "
             f"`confirm: {plan.destination.name}` in the run's config"
         )
 

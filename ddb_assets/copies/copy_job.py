@@ -127,7 +127,7 @@ class CopyJob:
             progress.enter("copy")
         if progress.state.phase == "copy":
             self._pump(writer, plan.source_reader, self._read_source, self._putting(writer))
-            progress.enter("extra" if plan.options.clean == "extra" else "verify")
+            progress.enter("extra" if plan.clean == "extra" else "verify")
         if progress.state.phase == "extra":
             self._pump(writer, plan.destination_reader, self._read_extra, self._deleting(writer))
             progress.enter("verify")
@@ -230,4 +230,4 @@ class CopyJob:
 
 def first_phase(plan: CopyPlan) -> Phase:
     """What a copy that nothing is known of begins with."""
-    return "clean" if plan.options.clean == "all" else "copy"
+    return "clean" if plan.clean == "all" else "copy"

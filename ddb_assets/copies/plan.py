@@ -6,7 +6,6 @@ do: it reads and checks everything, and writes and deletes nothing.
 
 import hashlib
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -15,8 +14,7 @@ import orjson
 
 from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.scan import Filter, ReadCalls, ReadRate, TableReader, segments_for
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
+from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader, segments_for
 from ddb_assets.copies.attribute_mapping import (
     AttributeMapping,
     CollisionError,
@@ -24,6 +22,7 @@ from ddb_assets.copies.attribute_mapping import (
     KeyMapping,
     key_mapping,
 )
+from ddb_assets.copies.copy_config import CopyOptions
 from ddb_assets.copies.rejects import SAMPLE
 from ddb_assets.copies.sides import Side, check_different, not_copied
 from ddb_assets.copies.verify import Verifier
@@ -31,28 +30,6 @@ from ddb_assets.dynamodb.item import Item
 
 Clean = Literal["no", "all", "extra"]
 """What is deleted from the destination: nothing; all items, before the copy; those the source has not, after it."""
-WORKERS = 8
-
-
-@dataclass(frozen=True)
-class CopyOptions:
-    """Rates are capacity units per second; None: careful on provisioned tables, unbounded on on-demand ones.
-
-    `segments` None: by the table's size. `deadline`: seconds for which one request is tried again.
-    """
-
-    where: Filter | None = None
-    rename: Mapping[str, str] = field(default_factory=dict)
-    exclude: frozenset[str] = frozenset()
-    rekey: bool = False
-    clean: Clean = "no"
-    consistent: bool = False
-    workers: int = WORKERS
-    segments: int | None = None
-    in_flight: int = IN_FLIGHT
-    max_rcu: float | None = None
-    max_wcu: float | None = None
-    deadline: float = DEADLINE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -62,6 +39,7 @@ class CopyPlan:
     source: Side
     destination: Side
     options: CopyOptions
+    clean: Clean
     mapping: AttributeMapping
     key: KeyMapping
     source_reader: TableReader
@@ -81,9 +59,9 @@ class CopyPlan:
             self.destination.identity,
             self.options.where and self.options.where.parameters(),
             dict(self.options.rename),
-            sorted(self.options.exclude),
+            sorted(set(self.options.exclude)),
             self.options.rekey,
-            self.options.clean,
+            self.clean,
         ]
         digest = hashlib.blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
         return f"copy-{self.source.name}-to-{self.destination.name}-{digest}"
@@ -114,14 +92,14 @@ class CopyPlan:
         return orjson.dumps(key, option=orjson.OPT_SORT_KEYS)  # DynamoDB writes a key's number in one way only
 
 
-def plan_copy(source: Side, destination: Side, options: CopyOptions) -> CopyPlan:
+def plan_copy(source: Side, destination: Side, options: CopyOptions, clean: Clean = "no") -> CopyPlan:
     """Checks everything that can be checked without writing. Raises CopyRefusedError, ReadError."""
     for side in (source, destination):
         side.check_active()
     check_different(source, destination)
-    mapping = AttributeMapping(options.rename, options.exclude)
+    mapping = AttributeMapping(options.rename, frozenset(options.exclude))
     key = key_mapping(source.description, destination.description, mapping, rekey=options.rekey)
-    if options.clean == "extra" and (options.where or not key.one_to_one):
+    if clean == "extra" and (options.where or not key.one_to_one):
         raise CopyRefusedError(
             "--clean=extra deletes what the source has not, and the source is asked by its key: this cannot be said with a "
             "filter, nor when the destination's key does not contain the source's"
@@ -134,10 +112,10 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions) -> CopyPlan
         readers.append(
             TableReader(calls, side.description, rate, stopped, consistent=consistent, workers=options.workers)
         )
-    plan = CopyPlan(source, destination, options, mapping, key, readers[0], readers[1], stopped)
+    plan = CopyPlan(source, destination, options, clean, mapping, key, readers[0], readers[1], stopped)
     if options.where:  # a mistake in it is told before anything is begun
         plan.source_reader.scan(0, 1, None, where=options.where, count_only=True, limit=1)
-    if options.clean != "no" and not _has_items(plan):
+    if clean != "no" and not _has_items(plan):
         raise CopyRefusedError(
             f"{source.arn} has no item{' that passes the filter' if options.where else ''}: cleaning "
             f"{destination.name} would leave it empty"
@@ -203,10 +181,10 @@ def dry_run(plan: CopyPlan) -> DryRun:
             units[:] = [one + more for one, more in zip(units, spent, strict=True)]
 
     def look(keys: list[Item]) -> None:
-        over = len(plan.absent_in_source(keys)) if plan.options.clean == "extra" else 0
+        over = len(plan.absent_in_source(keys)) if plan.clean == "extra" else 0
         with lock:
             found.destination_items += len(keys)
-            found.would_delete += len(keys) if plan.options.clean == "all" else over
+            found.would_delete += len(keys) if plan.clean == "all" else over
 
     plan.verifier.scan(plan.source_reader, see, where=plan.options.where)
     plan.verifier.scan(plan.destination_reader, look, keys_only=True)

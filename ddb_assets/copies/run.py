@@ -112,7 +112,7 @@ def try_copy(config: CopyConfig, moment: datetime | None, clean: Clean) -> DryRu
             restore.check_restorable(source, moment)
             return DryRun(source.arn, destination.arn, restores=restore.temporary_name(source, moment))
         source = restored
-    return dry_run(plan_copy(source, destination, config.options(clean)))
+    return dry_run(plan_copy(source, destination, config, clean))
 
 
 def run_copy(
@@ -132,7 +132,7 @@ def run_copy(
     """
     verify = config.verify if opened.original is None else config.verify or "sample"
     try:
-        plan = plan_copy(opened.source, opened.destination, config.options(clean))
+        plan = plan_copy(opened.source, opened.destination, config, clean)
         confirm(plan)
         outcome = _copied(plan, folder, reject_file, verify, on_page)
     except (DdbAssetsError, KeyboardInterrupt) as error:
@@ -181,7 +181,7 @@ def _copied(
         if collisions:
             collisions.remove()
     return CopyOutcome(
-        report, verification, plan.options.clean != "no", dropped=None, reject_file=path if path.exists() else None
+        report, verification, plan.clean != "no", dropped=None, reject_file=path if path.exists() else None
     )
 
 

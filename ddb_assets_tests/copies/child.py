@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ddb_assets.aws import pauses
+from ddb_assets.copies.copy_config import CopyOptions
 from ddb_assets.copies.copy_job import CopyFailedError, CopyReport
-from ddb_assets.copies.plan import CopyOptions, plan_copy
+from ddb_assets.copies.plan import plan_copy
 from ddb_assets.copies.sides import Side
 from ddb_assets_tests.copies import copying
 from ddb_assets_tests.support.tables import client_of
@@ -25,7 +26,8 @@ def run(endpoint: str, source: str, destination: str, options: Mapping[str, Any]
     """Runs the copy, or goes on with it; `folder` is as `copying.run` has it."""
     pauses.FIRST_PAUSE, pauses.LONGEST_PAUSE = 0.002, 0.05
     client = client_of(endpoint)
-    plan = plan_copy(Side.of(client, source), Side.of(client, destination), CopyOptions(**options))
+    asked = CopyOptions(**{name: value for name, value in options.items() if name != "clean"})
+    plan = plan_copy(Side.of(client, source), Side.of(client, destination), asked, options.get("clean", "no"))
     try:
         return Copied(copying.run(plan, folder), None)
     except CopyFailedError as error:

@@ -15,9 +15,10 @@ from ddb_assets.aws import pauses
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
+from ddb_assets.copies.copy_config import CopyOptions
 from ddb_assets.copies.copy_job import CopyJob, CopyReport, first_phase
 from ddb_assets.copies.copy_state import Collisions, CopyProgress
-from ddb_assets.copies.plan import CopyOptions, CopyPlan, plan_copy
+from ddb_assets.copies.plan import CopyPlan, plan_copy
 from ddb_assets.copies.rejects import CopyRejects
 from ddb_assets.copies.sides import Side
 from ddb_assets.dynamodb.item import canonical_json
@@ -75,7 +76,8 @@ class World:
 
     def plan(self, source: str, destination: str, **options: Any) -> CopyPlan:
         sides = (Side.of(self.client, source), Side.of(self.client, destination))
-        return plan_copy(*sides, CopyOptions(**{"workers": 3, "in_flight": 3, "segments": 4, **options}))
+        clean = options.pop("clean", "no")
+        return plan_copy(*sides, CopyOptions(**{"workers": 3, "in_flight": 3, "segments": 4, **options}), clean)
 
 
 def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyReport:
