@@ -16,7 +16,7 @@ from ddb_assets.errors import DdbAssetsError
 
 
 class CheckpointError(DdbAssetsError):
-    """The checkpoint is another job's, or what it tells of has changed."""
+    """The checkpoint belongs to another job, or its inputs have changed."""
 
 
 class Watermark:

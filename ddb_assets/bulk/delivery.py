@@ -1,6 +1,6 @@
 """Brings one batch into the table: rate, retries until the deadline, and the search for the operation that is refused.
 
-Which operations make a batch, and how many batches are under way, is `writer.py`'s.
+`writer.py` decides which operations make a batch, and how many batches are under way.
 """
 
 import time

@@ -73,7 +73,7 @@ def units_of(size: int) -> int:
 
 
 def _index_units(index: Index, item: Mapping[str, Any], sizes: Mapping[str, int], size: int) -> int:
-    """What the index costs for a new item; replacing one may cost more, which ConsumedCapacity then tells."""
+    """What the index costs for a new item; replacing one may cost more, which ConsumedCapacity then shows."""
     present = [attribute for attribute in index.key if attribute.name in item]
     for attribute in present:
         key_value(item[attribute.name], attribute)

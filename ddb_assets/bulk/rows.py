@@ -1,6 +1,6 @@
 """What every reader of input files gives: rows, and what could not be read as one.
 
-Pure. A reader knows its format. What a row becomes in the table is the import's to say (`imports/item_mapping.py`).
+Pure. A reader knows its format. `imports/item_mapping.py` makes items of rows.
 """
 
 import json

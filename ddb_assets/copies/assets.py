@@ -1,7 +1,7 @@
 """A declared table copy as Dagster sees it: `copies/<name>` with its checks.
 
 What is deleted, and from which time is copied, is said in the run's config and never in YAML, so that no schedule and no
-*Materialize all* can do it. The copy itself is `run.py`'s.
+*Materialize all* can do it. `run.py` does the copy.
 """
 
 from collections.abc import Iterator

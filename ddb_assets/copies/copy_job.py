@@ -67,7 +67,7 @@ class CopyReport:
 class CopyJob:
     """One run of a copy.
 
-    Items that were rejected, or not processed when it stopped, go to `rejects`, whole; closing that is the caller's.
+    Items that were rejected, or not processed when it stopped, go to `rejects`, whole. The caller closes it.
     `collisions` is there if source and destination have different keys. `on_page` gets of every settled page the phase,
     its number of items and what has been written so far, in any thread.
     """
@@ -89,7 +89,7 @@ class CopyJob:
         self._unsaved = False
 
     def run(self) -> CopyReport:
-        """Does what is left to do and leaves the checkpoint in phase `verify`; removing it is the caller's.
+        """Does what is left to do and leaves the checkpoint in phase `verify`. The caller removes it.
 
         Raises CopyFailedError, also for Ctrl-C and a full disk: the same copy can be run again and goes on.
         """

@@ -113,7 +113,7 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions, clean: Clea
             TableReader(calls, side.description, rate, stopped, consistent=consistent, workers=options.workers)
         )
     plan = CopyPlan(source, destination, options, clean, mapping, key, readers[0], readers[1], stopped)
-    if options.where:  # a mistake in it is told before anything is begun
+    if options.where:  # a mistake in it is found before anything is begun
         plan.source_reader.scan(0, 1, None, where=options.where, count_only=True, limit=1)
     if clean != "no" and not _has_items(plan):
         raise CopyRefusedError(

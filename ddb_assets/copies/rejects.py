@@ -41,7 +41,7 @@ def deletion(key: Item) -> str:
 
 
 class CopyRejects:
-    """What one copy could not write. Thread-safe; closing the file is the caller's. `source` is the source table's ARN."""
+    """What one copy could not write. Thread-safe. The caller closes the file. `source` is the source table's ARN."""
 
     def __init__(self, file: RejectFile, source: str) -> None:
         self._file = file

@@ -1,6 +1,6 @@
 """The accident case: a table as it was at an earlier time, restored under another name, to copy it back from.
 
-The temporary table is told by its name and by DescribeTable's RestoreSummary; nothing else is ever deleted.
+The temporary table is recognized by its name and by DescribeTable's RestoreSummary. Nothing else is ever deleted.
 `copy_job.py` copies. Facts: API reference, RestoreTableToPointInTime (same account and Region, a new table, CREATING until all
 is there; its indexes can be left out) and DescribeContinuousBackups; a restore takes minutes to hours.
 """
@@ -44,8 +44,8 @@ def parse_moment(text: str) -> datetime:
 
 def temporary_name(source: Side, moment: datetime) -> str:
     """The same for the same table and time, so that a second run finds what the first one has begun."""
-    told = f"{source.identity} {moment.timestamp():.0f}"
-    tail = f"{MARK}{moment:%Y%m%dT%H%M%S}-{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}"
+    named = f"{source.identity} {moment.timestamp():.0f}"
+    tail = f"{MARK}{moment:%Y%m%dT%H%M%S}-{hashlib.blake2b(named.encode(), digest_size=4).hexdigest()}"
     return source.name[: MAX_NAME - len(tail)] + tail
 
 

@@ -171,12 +171,12 @@ def _copied(
         _check_replaceable(path)
         keep_settled(path, {plan.source.arn: progress.state.rejected})  # the rest is read, or compared, again
         heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-        told = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn)
+        rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn)
         collisions = None if plan.key.one_to_one else _collisions(folder, plan, anew=not progress.resumed)
         if collisions:
             stack.enter_context(collisions)
-        report = CopyJob(plan, progress, told, collisions, on_page).run()
-        verification = _compared(plan, verify, told, report) if verify else None
+        report = CopyJob(plan, progress, rejects, collisions, on_page).run()
+        verification = _compared(plan, verify, rejects, report) if verify else None
         checkpoint.remove()
         if collisions:
             collisions.remove()
@@ -185,10 +185,10 @@ def _copied(
     )
 
 
-def _compared(plan: CopyPlan, mode: Mode, told: CopyRejects, report: CopyReport) -> Verification:
+def _compared(plan: CopyPlan, mode: Mode, rejects: CopyRejects, report: CopyReport) -> Verification:
     """Raises CopyFailedError when the tables cannot be read to their ends."""
     try:
-        return plan.verifier.verify(mode, on_difference=told.unprocessed)
+        return plan.verifier.verify(mode, on_difference=rejects.unprocessed)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise CopyFailedError(

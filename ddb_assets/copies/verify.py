@@ -267,7 +267,7 @@ class Verifier:
 
 @dataclass
 class _Compared:
-    """What comparing has found so far; keys in the destination's form, of each kind no more than are told."""
+    """What comparing has found so far. The keys have the destination's form; only as many are kept as are shown."""
 
     missing: int = 0
     different: int = 0

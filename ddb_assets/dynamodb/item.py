@@ -1,7 +1,7 @@
 """Whether DynamoDB will take an item, how large it is, which item of its table it is, and when two are equal.
 
-Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`, binary as base64 text). What a single value may be is
-`attribute_value.py`'s; who sends items is `imports/`.
+Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`, binary as base64 text). `attribute_value.py` says what a
+single value may be.
 Facts: DynamoDB Developer Guide, "Constraints" (400 KB, 32 levels, keys of 2,048 and 1,024 bytes, no empty sets, no empty
 keys, no member twice in a set) and "DynamoDB item sizes and formats" (how sizes are counted).
 """

@@ -1,6 +1,6 @@
 """One export that DynamoDB was asked for: how it stands, and waiting for its end.
 
-Asking for it is `request.py`'s work, reading what it wrote `manifest.py`'s.
+`request.py` asks for it, and `manifest.py` reads what it wrote.
 """
 
 import time
@@ -33,7 +33,7 @@ class ExportTimeoutError(DdbAssetsError):
 
 @dataclass(frozen=True)
 class ExportRef:
-    """An export as DynamoDB tells of it; its manifest is, once it is COMPLETED, at `summary_uri`.
+    """An export as DynamoDB describes it. Once it is COMPLETED, its manifest is at `summary_uri`.
 
     `failure` is AWS's code and reason when it FAILED, else empty.
     """
@@ -110,7 +110,7 @@ def wait(
 ) -> ExportRef:
     """The export, once it is COMPLETED; exports take 5 to 30 minutes, and AWS promises no limit.
 
-    `on_progress` is told of it after each look, with the time waited. An AWS out of reach is waited for as well. Raises
+    `on_progress` gets the export after each look, and the time waited. If AWS is out of reach, that is waited for too. Raises
     ExportFailedError with AWS's reason, ExportTimeoutError, AwsError.
     """
     begun = clock()

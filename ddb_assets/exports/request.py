@@ -1,8 +1,8 @@
 """Asks DynamoDB for exports, without ever asking twice for the same one, and waits for them.
 
 An export is found again by what it is (table, window or time, destination) or by its ClientToken, so a crashed or
-repeated run goes on with the export it started. Which windows to ask for is `windows.py`'s matter, reading what was
-written `manifest.py`'s.
+repeated run goes on with the export it started. `windows/` decides which windows to ask for,
+`manifest.py` reads what was written.
 
 Facts (API reference, ExportTableToPointInTime and ListExports): a ClientToken is remembered until 8 hours after its
 export completed; ListExports goes back 90 days, newest first, 25 a page; an export's id begins with its start in epoch

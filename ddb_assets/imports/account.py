@@ -56,8 +56,8 @@ class OnlyInTable:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """`rows` were read in this run, `rows_before` were settled by the runs that it resumes; of these tell no other numbers
-    but `rejected_before`. `consumed_wcu` is of the table and its indexes; in a dry run it is expected, not consumed, and
+    """`rows` were read in this run, `rows_before` were settled by the runs that it resumes; only `rejected_before`
+    counts those. `consumed_wcu` is of the table and its indexes; in a dry run it is expected, not consumed, and
     `expected_seconds` is how long it would take at the rate that is set. `complete`: every row was read and is in the table
     or rejected; `too_many_rejected`: there are more of the latter than are allowed."""
 
@@ -132,15 +132,15 @@ class ImportProgress:
         self.watermarks = {file.uri: Watermark(self.settled.get(file.uri, 0)) for file in self._source.inputs}
 
     def resume(self) -> None:
-        """Where the checkpoint says, if there is one. Raises CheckpointError when the files are not those it tells of."""
-        told = self._checkpoint.load()
-        if told is None:
+        """Begins where the checkpoint says, if there is one. Raises CheckpointError when it is of other files."""
+        saved = self._checkpoint.load()
+        if saved is None:
             return
-        if told["inputs"] != self._listed():
+        if saved["inputs"] != self._listed():
             raise CheckpointError(
                 f"an import of {self._source.uri} was begun, but its files have changed since: restart it"
             )
-        self.settled, self.types = told["settled"], told["types"]
+        self.settled, self.types = saved["settled"], saved["types"]
         self.begin()
 
     def ended(self, uri: str, rows: int) -> None:

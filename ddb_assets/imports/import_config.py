@@ -97,11 +97,11 @@ class ImportConfig(BaseModel):
 
 @dataclass(frozen=True)
 class JobOptions:
-    """`max_wcu` and `share` as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`.
+    """`max_wcu` and `share` are as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`.
 
-    A job that was killed or failed is gone on with, unless `restart`. `max_rejects`: so many are no failure, one more stops
-    the job; None: each is one, 1,000 stop it. `verify`: how many items to read back. `report_extra`: afterwards the table's
-    keys are read, to report the items that no row was for.
+    A job that was killed or failed is resumed, unless `restart`. `max_rejects`: how many rejected rows are no failure; one
+    more stops the job. With None each is a failure, and 1,000 stop the job. `verify`: how many items are read back.
+    `report_extra`: afterwards the table's keys are read, to report the items that no row was for.
     """
 
     dry_run: bool = False

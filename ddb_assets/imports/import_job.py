@@ -49,7 +49,7 @@ class _Place(NamedTuple):
 
 
 class ImportJob:
-    """One import into one table. `folder` is where checkpoint and reject file are kept, `on_progress` is told often.
+    """One import into one table. Checkpoint and reject file are kept in `folder`; `on_progress` is called often.
 
     With `new_table` the table is made by the import; such a job begins at the beginning each time.
     """

@@ -126,7 +126,7 @@ def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> ImportSourc
 
 
 def _end(export: Export) -> datetime:
-    """Up to when the export tells of the table."""
+    """Until when the export shows the table."""
     end = export.export_time or export.to_time
     assert end is not None  # noqa: S101 -- read_export has checked it
     return end
