@@ -332,6 +332,11 @@ ANSWERS: dict[str, Any] = {
             "TableArn": ARN,
             "TableId": "i",
             "TableName": "Orders",
+            "TableStatus": "ACTIVE",
+            "AttributeDefinitions": [
+                {"AttributeName": "id", "AttributeType": "S"},
+                {"AttributeName": "at", "AttributeType": "N"},
+            ],
             "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "at", "KeyType": "RANGE"}],
         }
     },

@@ -4,12 +4,13 @@
 point-in-time recovery, says so itself. `s3_files.py` explains S3's answers and asks `remedy` for what all services have in
 common. `only_aws_answers` refuses the web pages of proxies.
 Facts: error codes in the S3 API Reference, "Common errors" of the other services; each has its own name for the same.
+DynamoDB API reference, "Error handling" (LimitExceededException may be tried again).
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
@@ -17,16 +18,29 @@ from botocore.parsers import ResponseParserError
 
 from ddb_assets.errors import DdbAssetsError, RetryableError
 
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
-BUSY = {
-    *{"ThrottlingException", "Throttling", "RequestLimitExceeded", "ProvisionedThroughputExceededException"},
-    *{"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout"},
+Meaning = Literal[
+    "throttled", "failing", "expired", "clock", "unknown key", "wrong secret", "denied", "missing", "invalid"
+]
+"""What a refusal means. `throttled` and `failing` pass by themselves; `invalid`: AWS refuses what the request says."""
+_CODES: dict[Meaning, tuple[str, ...]] = {
+    "throttled": (
+        *("ThrottlingException", "Throttling", "RequestLimitExceeded", "ProvisionedThroughputExceededException"),
+        *("LimitExceededException", "SlowDown"),
+    ),
+    "failing": (
+        *("InternalError", "InternalServerError", "ServiceUnavailable", "RequestTimeout"),
+        "ReplicatedWriteConflictException",
+    ),
+    "expired": ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"),
+    "clock": ("RequestTimeTooSkewed", "RequestInTheFuture"),
+    "unknown key": ("InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken"),
+    "wrong secret": ("SignatureDoesNotMatch", "InvalidSignatureException"),
+    "denied": ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"),
+    "missing": ("ResourceNotFoundException", "TableNotFoundException"),
+    "invalid": ("ValidationException", "ItemCollectionSizeLimitExceededException", "SerializationException"),
 }
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
-_CLOCK = {"RequestTimeTooSkewed", "RequestInTheFuture"}
+_MEANINGS = {code: meaning for meaning, codes in _CODES.items() for code in codes}
 _SKEWED = re.compile(r"Signature expired|Signature not yet current|time.*too (large|skewed)", re.IGNORECASE)
-_UNKNOWN_KEY = {"InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken"}
-_WRONG_SECRET = {"SignatureDoesNotMatch", "InvalidSignatureException"}
 _KMS = re.compile(r"\bkms:\w+|^KMS\.", re.IGNORECASE)
 ODD_ANSWER = "is not as AWS answers: look for a proxy on the way, and check AWS_ENDPOINT_URL"
 
@@ -67,23 +81,34 @@ def code_and_message(error: ClientError) -> tuple[str, str]:
     return str(found.get("Code", "")), str(found.get("Message", ""))
 
 
+def meaning(code: str | None, status: int = 0) -> Meaning | None:
+    """What AWS means by this code; with another one and an HTTP status of 500 or more, AWS is failing."""
+    return _MEANINGS.get(code or "") or ("failing" if status >= 500 else None)
+
+
+def http_status(error: ClientError) -> int:
+    """The answer's HTTP status; 0 when it is not known."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
 def remedy(code: str, message: str) -> str | None:
     """What to do about a refusal that is common to all services; None for others."""
-    if code in _EXPIRED:
+    meant = meaning(code)
+    if meant == "expired":
         return "the AWS credentials have expired: log in again"
-    if code in _CLOCK or (code in _WRONG_SECRET and _SKEWED.search(message)):
+    if meant == "clock" or (meant == "wrong secret" and _SKEWED.search(message)):
         return "this machine's clock is wrong: set it, AWS refuses requests that are 15 minutes off"
-    if code in _UNKNOWN_KEY:
+    if meant == "unknown key":
         return (
             "AWS does not know this access key or session token: check AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN or the "
             "profile, or log in again"
         )
-    if code in _WRONG_SECRET:
+    if meant == "wrong secret":
         return "the secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY or the profile"
-    if code in DENIED and "sts:AssumeRole" in message:
+    if meant == "denied" and "sts:AssumeRole" in message:
         return "let these credentials assume the role: allow sts:AssumeRole in IAM and in the role's trust policy"
     if found := _KMS.search(f"{code} {message}" if code.startswith("KMS.") else message):
-        if code in DENIED:
+        if meant == "denied":
             return f"allow {found[0]} with the key that encrypts it, in IAM and in the key's own policy"
         return "look at the KMS key that encrypts it: it must exist, be enabled and be in the same Region"
     return None
@@ -111,10 +136,11 @@ def _answered(action: str, subject: str, error: ClientError) -> AwsError:
     code, message = code_and_message(error)
     if advice := remedy(code, message):
         return AwsError(f"AWS refuses {action} on {subject}: {advice} ({code}: {message})", code)
-    if code in DENIED:
+    meant = meaning(code, http_status(error))
+    if meant == "denied":
         return AwsError(f"AWS refuses {action} on {subject}: allow this action in IAM ({message})", code)
-    if code in BUSY or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+    if meant in ("throttled", "failing"):
         return AwsUnavailableError(f"{action} on {subject}: AWS is busy ({code}: {message}); try again later", code)
-    if code in {"ResourceNotFoundException", "TableNotFoundException"}:
+    if meant == "missing":
         return AwsError(f"{action}: there is no {subject} in this account and Region ({message})", code)
     return AwsError(f"{action} on {subject}: {code}: {message}", code)

@@ -1,6 +1,6 @@
 """How far a job has come, so that it can be killed at any moment and resumed without losing anything.
 
-A checkpoint says of each input how many of its leading rows are settled (written, or in the exceptions file). Rows after
+A checkpoint says of each input how many of its leading rows are settled (written, or in the reject file). Rows after
 those may be written too. They are all written again in the same order, so the table ends the same.
 """
 
@@ -16,7 +16,7 @@ from ddb_assets.errors import DdbAssetsError
 
 
 class CheckpointError(DdbAssetsError):
-    """The checkpoint is another job's, or what it tells of has changed."""
+    """The checkpoint belongs to another job, or its inputs have changed."""
 
 
 class Watermark:

@@ -1,10 +1,8 @@
 """Brings one batch into the table: rate, retries until the deadline, and the search for the operation that is refused.
 
-Which operations make a batch, and how many batches are under way, is `writer.py`'s.
-Facts: DynamoDB Developer Guide, "Error handling with DynamoDB" (exponential backoff with jitter for throttling and 5xx).
+`writer.py` decides which operations make a batch, and how many batches are under way.
 """
 
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,14 +10,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 
+from ddb_assets.aws.pauses import backoff
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Outcome, Stop, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.transport import HopelessError, Transport, TryAgainError, UnacceptableError
+from ddb_assets.bulk.raw_call import LOGIN_ATTEMPTS, FatalBatchError, FatalRequestError, RetryableRequestError
+from ddb_assets.bulk.transport import Transport
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 20.0  # seconds; a pause is drawn from 0 to a bound that doubles
-LOGIN_ATTEMPTS = 4  # botocore fetches new credentials shortly before the old ones expire: give it a few seconds
 GRACE_SECONDS = 20.0  # for what is in flight when the writer stops
 
 
@@ -31,7 +29,7 @@ class Delivery:
     writer not to send more. A batch of which nothing is written keeps its place, so that a busy table is left alone.
     """
 
-    target: Target
+    target: TableDescription
     transport: Transport
     rate: WriteRate
     deadline: float
@@ -52,19 +50,19 @@ class Delivery:
             part = parts.pop()
             try:
                 left, said = self._send(part, again=attempt > 0)
-            except UnacceptableError as error:
+            except FatalBatchError as error:
                 middle = len(part) // 2
                 if middle:
                     parts += [part[middle:], part[:middle]]
                 else:
                     self.outcome.rejected(part[0], str(error))
                 continue
-            except HopelessError as error:
+            except FatalRequestError as error:
                 self._give_up(
                     [*part, *chain.from_iterable(parts)], f"writing to {self.target.name} cannot go on: {error}"
                 )
                 return
-            except TryAgainError as error:
+            except RetryableRequestError as error:
                 left, said = part, str(error)
                 logins += error.login
                 self.outcome.count(throttles=Counter(error.reasons))
@@ -107,14 +105,13 @@ class Delivery:
         return answer.unwritten, "DynamoDB throttled them (UnprocessedItems)"
 
     def _pause(self, attempt: int, until: float, *, partly: bool) -> bool:
-        """Full jitter; False when the time is up."""
+        """False when the time is up."""
         now = time.monotonic()
         end = min(until, self.stop.at + GRACE_SECONDS) if self.stop.event.is_set() else until
         if now >= end:
             return False
-        pause = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 20)))  # noqa: S311 -- no secret
         with self.resting() if partly else nullcontext():
-            time.sleep(min(pause, end - now))
+            time.sleep(min(backoff(attempt), end - now))
         return True
 
     def _give_up(self, operations: list[Operation], reason: str) -> None:

@@ -1,7 +1,7 @@
 """One run of a copy or of an import at a time on this machine: two would clean what the other one writes, or keep one
 checkpoint.
 
-Other jobs that write into the table are kept apart by their Dagster pool (`pool.py`).
+A Dagster pool keeps apart the other jobs that write into the table (`orchestration/pools.py`).
 """
 
 import fcntl

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
-from ddb_assets.bulk.target import Index, Target
+from ddb_assets.aws.table import Index, TableDescription
 from ddb_assets.dynamodb.attribute_value import AttributeValueError
 from ddb_assets.dynamodb.item import MAX_ITEM_BYTES, Item, Key, attribute_sizes, item_key, key_value
 
@@ -40,7 +40,7 @@ class Operation:
         return attributes
 
 
-def put(target: Target, item: Mapping[str, Any], token: object, *, if_absent: bool = False) -> Operation:
+def put(target: TableDescription, item: Mapping[str, Any], token: object, *, if_absent: bool = False) -> Operation:
     """Raises RejectedItemError for what DynamoDB refuses."""
     try:
         sizes = attribute_sizes(item)
@@ -57,7 +57,7 @@ def put(target: Target, item: Mapping[str, Any], token: object, *, if_absent: bo
         raise RejectedItemError(str(error)) from None
 
 
-def delete(target: Target, key: Mapping[str, Any], token: object) -> Operation:
+def delete(target: TableDescription, key: Mapping[str, Any], token: object) -> Operation:
     """`key` may be a whole item; only its key attributes are sent. Raises RejectedItemError when they are no key."""
     try:
         found = item_key(key, target.key)
@@ -73,7 +73,7 @@ def units_of(size: int) -> int:
 
 
 def _index_units(index: Index, item: Mapping[str, Any], sizes: Mapping[str, int], size: int) -> int:
-    """What the index costs for a new item; replacing one may cost more, which ConsumedCapacity then tells."""
+    """What the index costs for a new item; replacing one may cost more, which ConsumedCapacity then shows."""
     present = [attribute for attribute in index.key if attribute.name in item]
     for attribute in present:
         key_value(item[attribute.name], attribute)

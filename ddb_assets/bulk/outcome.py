@@ -1,4 +1,4 @@
-"""What became of the operations a writer accepted: counted, and told to the job.
+"""What became of the operations that a writer accepted. They are counted and reported to the job.
 
 `writer.py` says what each word means. Thread-safe: batches end in several threads.
 """

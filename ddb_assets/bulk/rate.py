@@ -1,6 +1,6 @@
 """How fast may be written: token buckets in write capacity units, for the whole job and for each resource of the table.
 
-Pure but for the clock. Units are those of `Operation.units`: the table first, then its indexes in `Target.indexes`'
+Pure but for the clock. Units are those of `Operation.units`: the table first, then its indexes in `TableDescription.indexes`'
 order; a local index spends the table's capacity, a global one its own.
 Facts: DynamoDB Developer Guide, "Provisioned capacity mode" and "Best practices for global secondary indexes" (an index
 that is throttled throttles the table's writes); API reference, ConsumedCapacity.
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ddb_assets.bulk.target import Target
+from ddb_assets.aws.table import TableDescription
 
 BURST_SECONDS = 1.0
 ROUNDING = 1e-6  # units; a wait for less than that may be too short to be one
@@ -52,7 +52,7 @@ class WriteRate:
 
     def __init__(
         self,
-        target: Target,
+        target: TableDescription,
         *,
         max_wcu: float | None = None,
         share: float | None = None,
@@ -103,7 +103,7 @@ class WriteRate:
             bucket.take(sum(units[i] for i in members))
 
 
-def consumed_units(target: Target, capacity: Mapping[str, Any]) -> list[float]:
+def consumed_units(target: TableDescription, capacity: Mapping[str, Any]) -> list[float]:
     """A ConsumedCapacity with its INDEXES as units in `Operation.units`' order."""
     by_index = {
         name: float(found.get("CapacityUnits", 0))

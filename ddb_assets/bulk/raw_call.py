@@ -1,102 +1,114 @@
-"""Calls of DynamoDB's API that read: JSON in, JSON out, tried again until they succeed or their time is up.
+"""One request to DynamoDB, JSON in and JSON out, and what its answer means: done, retryable or fatal.
 
-Neither the request nor the answer passes through botocore's serializer and parser, which turn base64 into bytes and take
-several times as long as the network; botocore signs, sends and reads errors. Writes are `bulk/transport.py`'s, what
-is read is `scan.py`'s. Facts: API reference, "Error handling"; every answer has its CRC-32 in the header `x-amz-crc32`.
+Neither the request nor the answer passes through botocore's serializer and parser, which turn base64 into bytes, check every
+value once more and take several times as long as the network. botocore signs, sends and reads errors. There are no retries
+here: `delivery.py` retries writes, `scan.py` reads. Facts: DynamoDB API reference, "Error handling" (after an HTTP 500 a
+write may or may not have happened); every answer has its CRC-32 in the header `x-amz-crc32`.
 """
 
-import random
 import threading
-import time
 import zlib
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from ddb_assets.bulk.delivery import FIRST_PAUSE, LOGIN_ATTEMPTS, LONGEST_PAUSE
-from ddb_assets.bulk.transport import HopelessError, TryAgainError, UnacceptableError, sorted_out
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.aws.errors import code_and_message, http_status, meaning, remedy
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 Document = dict[str, Any]
 
-CALLS: dict[str, tuple[str, Document]] = {
-    "Scan": ("scan", {"TableName": "placeholder"}),
-    "BatchGetItem": ("batch_get_item", {"RequestItems": {"placeholder": {"Keys": [{}]}}}),
-}
-"""Per operation the client's method and parameters that pass its validation; what is sent is the caller's document."""
+BULK_CLIENT = Config(
+    retries={"total_max_attempts": 1},  # each job retries by itself, against its deadline
+    connect_timeout=5,
+    read_timeout=30,
+    max_pool_connections=64,
+    tcp_keepalive=True,
+)
+"""What a client must be made with that is used here."""
 
+METHODS = {
+    "Scan": "scan",
+    "BatchGetItem": "batch_get_item",
+    "BatchWriteItem": "batch_write_item",
+    "PutItem": "put_item",
+}
+LOGIN_ATTEMPTS = 4  # botocore fetches new credentials shortly before the old ones expire: give it a few seconds
+CREDENTIALS = ("expired", "unknown key", "wrong secret")
 _CALL = threading.local()
 
 
-class ReadError(DdbAssetsError):
-    """A table could not be read; the message says why and what to do."""
+class RetryableRequestError(Exception):
+    """Nothing is known to be done, and the same request may work later. `reasons` is empty unless it was throttled."""
+
+    def __init__(self, message: str, reasons: Sequence[str] = (), *, login: bool = False) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
+        self.login = login
 
 
-class RawCalls:
-    """A client, made with `transport.WRITER_CLIENT`, for one job. Thread-safe. `throttles` counts reasons.
+class FatalBatchError(Exception):
+    """DynamoDB refuses what the request says, such as a batch because of one operation in it."""
 
-    `stopped` ends a wait between two attempts: the call then raises ReadError.
-    """
 
-    def __init__(self, client: "DynamoDBClient", stopped: threading.Event, *, deadline: float) -> None:
-        self.deadline = deadline
+class FatalRequestError(Exception):
+    """No request will work: there is no permission, no table or no credentials."""
+
+
+class ConditionFailedError(Exception):
+    """The condition of a write does not hold; `item` is the one that is there, as botocore reads it."""
+
+    def __init__(self, item: Mapping[str, Any] | None) -> None:
+        super().__init__("the condition does not hold")
+        self.item = item
+
+
+class RawClient:
+    """A client, made with BULK_CLIENT, for requests that are given as JSON. Thread-safe."""
+
+    def __init__(self, client: "DynamoDBClient") -> None:
         self._client = client
-        self._stopped = stopped
-        self._lock = threading.Lock()
-        self.throttles: Counter[str] = Counter()
-        for operation in CALLS:
-            events = client.meta.events
+        events = client.meta.events
+        for operation in METHODS:
             events.register(f"before-call.dynamodb.{operation}", _use_own_body, unique_id=f"raw-body-{operation}")
             events.register(f"before-parse.dynamodb.{operation}", _keep_answer, unique_id=f"raw-answer-{operation}")
 
-    def call(self, operation: str, request: Document, subject: str) -> Document:
-        """The answer to one of CALLS; `subject` is the table, for the message. Raises ReadError."""
-        until = time.monotonic() + self.deadline
-        attempt = logins = 0
-        while True:
-            try:
-                return self._once(operation, request)
-            except (HopelessError, UnacceptableError) as error:
-                raise ReadError(f"dynamodb:{operation} on {subject}: {error}") from error
-            except TryAgainError as error:
-                attempt += 1
-                logins += error.login
-                with self._lock:
-                    self.throttles.update(error.reasons)
-                if time.monotonic() >= until or logins >= LOGIN_ATTEMPTS:
-                    raise ReadError(
-                        f"dynamodb:{operation} on {subject} did not succeed in {self.deadline:g} s: {error}"
-                    ) from error
-                if not self.pause(attempt):
-                    raise ReadError(f"dynamodb:{operation} on {subject} was stopped: {error}") from error
+    def call(self, operation: str, table: str, body: bytes) -> Document:
+        """The answer to one of METHODS on the table of this name or ARN.
 
-    def pause(self, attempt: int) -> bool:
-        """Waits with full jitter after so many attempts; False when the job was stopped meanwhile."""
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 20))
-        return not self._stopped.wait(random.uniform(0, longest))  # noqa: S311 -- no secret
-
-    def _once(self, operation: str, request: Document) -> Document:
-        method, passes = CALLS[operation]
-        _CALL.body, _CALL.answer = orjson.dumps(request), b""
+        Raises RetryableRequestError, FatalBatchError, FatalRequestError, ConditionFailedError.
+        """
+        _CALL.body, _CALL.answer = body, b""
         try:
-            getattr(self._client, method)(**passes)
+            getattr(self._client, METHODS[operation])(**_for_validation(operation, table))
             answer: Document = orjson.loads(_CALL.answer)
         except ClientError as error:
-            raise sorted_out(error) from error
+            raise _classified(error) from error
         except (NoConnectionError, HTTPClientError, ResponseParserError, orjson.JSONDecodeError) as error:
-            raise TryAgainError(f"DynamoDB cannot be reached: {error}") from error
+            raise RetryableRequestError(f"DynamoDB cannot be reached: {error}") from error
         except BotoCoreError as error:
-            raise HopelessError(f"{error}; check the AWS credentials and the Region") from error
+            raise FatalRequestError(f"{error}; check the AWS credentials and the Region") from error
         finally:
             _CALL.body = None
         return answer
+
+
+def _for_validation(operation: str, table: str) -> Document:
+    """Parameters that pass the client's validation and say which endpoint is asked; they are not sent."""
+    match operation:
+        case "BatchGetItem":
+            return {"RequestItems": {table: {"Keys": [{}]}}}
+        case "BatchWriteItem":
+            return {"RequestItems": {table: [{"DeleteRequest": {"Key": {}}}]}}
+        case "PutItem":
+            return {"TableName": table, "Item": {}}
+    return {"TableName": table}
 
 
 def _use_own_body(params: Document, **_: object) -> None:
@@ -112,6 +124,29 @@ def _keep_answer(response_dict: Document, **_: object) -> None:
     body = response_dict["body"]
     expected = response_dict["headers"].get("x-amz-crc32")
     if expected is not None and int(expected) != zlib.crc32(body):
-        raise TryAgainError("the answer's checksum is wrong")
+        raise RetryableRequestError("the answer's checksum is wrong")
     _CALL.answer = body
     response_dict["body"] = b"{}"
+
+
+def _classified(error: ClientError) -> Exception:
+    code, message = code_and_message(error)
+    said, status = f"{code}: {message}", http_status(error)
+    answer: Mapping[str, Any] = error.response  # its type has only what every service answers
+    if code == "ConditionalCheckFailedException":
+        return ConditionFailedError(answer.get("Item"))
+    meant = meaning(code, status)
+    if meant == "throttled":
+        reasons = answer.get("ThrottlingReasons") or answer.get("throttlingReasons") or ()
+        return RetryableRequestError(said, [str(reason.get("reason", code)) for reason in reasons] or [code])
+    if meant == "failing":
+        return RetryableRequestError(said)
+    if meant in CREDENTIALS:
+        return RetryableRequestError(
+            f"AWS does not accept the credentials ({said}): {remedy(code, message)}", login=True
+        )
+    if meant == "invalid" or status == 413:
+        return FatalBatchError(said)
+    if meant == "missing":
+        return FatalRequestError(f"there is no such table in this account and Region ({said})")
+    return FatalRequestError(said)

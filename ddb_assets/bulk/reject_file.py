@@ -1,4 +1,4 @@
-"""The exceptions file: every row that is not in the table, with its reason, as JSON Lines; and the way back from it.
+"""The reject file: every row that is not in the table, with its reason, as JSON Lines; and the way back from it.
 
 The first line is a `Heading`. Every other has `fate` (rejected, or unprocessed when the job stopped before), `reason`,
 `file`, `line` and `number` in it, and the row as it was: `text`, or `row` by column. Mended, the file is read again by
@@ -31,7 +31,7 @@ class Heading(BaseModel):
     types: dict[str, Descriptor]
 
 
-class ExceptionsFile:
+class RejectFile:
     """Written as the job goes; made when the first row is. Thread-safe."""
 
     def __init__(self, path: Path, heading: Heading) -> None:
@@ -92,10 +92,8 @@ def keep_settled(path: Path, settled: Mapping[str, int]) -> int:
 
 
 def read_heading(stream: BinaryIO, uri: str) -> Heading:
-    """Raises SourceError when it is no exceptions file."""
+    """Raises SourceError when it is no reject file."""
     try:
         return Heading.model_validate_json(stream.readline(HEADING_BYTES))
     except ValidationError as error:
-        raise SourceError(
-            f"{uri}:1: no exceptions file of an import, whose first line has its format and types"
-        ) from error
+        raise SourceError(f"{uri}:1: no reject file of an import, whose first line has its format and types") from error

@@ -1,6 +1,6 @@
 """What every reader of input files gives: rows, and what could not be read as one.
 
-Pure. A reader knows its format; what a row becomes in the table is `mapping.py`'s.
+Pure. A reader knows its format. `imports/item_mapping.py` makes items of rows.
 """
 
 import json
@@ -49,7 +49,7 @@ class BadRow:
 
 
 def original(row: Row | BadRow) -> dict[str, Any]:
-    """What an exceptions file keeps of it: `text`, else `row`; and `columns` where the text needs them."""
+    """What a reject file keeps of it: `text`, else `row`; and `columns` where the text needs them."""
     if isinstance(row, BadRow):
         return {"text": row.text} | ({"columns": row.columns} if row.columns else {})
     return {"row": row.cells} if row.text is None else {"text": row.text}

@@ -10,11 +10,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from ddb_assets.aws.pauses import backoff
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.rate import PROVISIONED_SHARE, Bucket
-from ddb_assets.bulk.raw_call import Document, RawCalls, ReadError
+from ddb_assets.bulk.raw_call import (
+    LOGIN_ATTEMPTS,
+    Document,
+    FatalBatchError,
+    FatalRequestError,
+    RawClient,
+    RetryableRequestError,
+)
 from ddb_assets.dynamodb.item import Item
+from ddb_assets.errors import DdbAssetsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 RCU_BYTES = 4096
 MAX_KEYS = 100
@@ -24,6 +39,50 @@ PAGE_SECONDS = 2
 """Of a bounded rate, how many seconds' worth the pages read at once may be: 1 MB would empty a small table's capacity."""
 READER_RCU = 64
 """RCUs per second that keep one reader busy, roughly: it waits for its page to be written before it reads the next."""
+
+
+class ReadError(DdbAssetsError):
+    """A table could not be read; the message says why and what to do."""
+
+
+class ReadCalls:
+    """Requests of one job that read, tried again until they succeed or their time is up. Thread-safe.
+
+    `client` is made with BULK_CLIENT. `throttles` counts reasons. `stopped` ends a wait between two attempts: the call then
+    raises ReadError.
+    """
+
+    def __init__(self, client: "DynamoDBClient", stopped: threading.Event, *, deadline: float) -> None:
+        self.deadline = deadline
+        self._client = RawClient(client)
+        self._stopped = stopped
+        self._lock = threading.Lock()
+        self.throttles: Counter[str] = Counter()
+
+    def call(self, operation: str, table: str, request: Document, subject: str) -> Document:
+        """The answer; `table` is the name or ARN that is asked, `subject` the name for the message. Raises ReadError."""
+        until = time.monotonic() + self.deadline
+        attempt = logins = 0
+        while True:
+            try:
+                return self._client.call(operation, table, orjson.dumps(request))
+            except (FatalRequestError, FatalBatchError) as error:
+                raise ReadError(f"dynamodb:{operation} on {subject}: {error}") from error
+            except RetryableRequestError as error:
+                attempt += 1
+                logins += error.login
+                with self._lock:
+                    self.throttles.update(error.reasons)
+                if time.monotonic() >= until or logins >= LOGIN_ATTEMPTS:
+                    raise ReadError(
+                        f"dynamodb:{operation} on {subject} did not succeed in {self.deadline:g} s: {error}"
+                    ) from error
+                if not self.pause(attempt):
+                    raise ReadError(f"dynamodb:{operation} on {subject} was stopped: {error}") from error
+
+    def pause(self, attempt: int) -> bool:
+        """Waits after so many attempts; False when the job was stopped meanwhile."""
+        return not self._stopped.wait(backoff(attempt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +112,9 @@ class ReadRate:
     """A bucket of RCUs. `max_rcu` None: half of a provisioned table's capacity, no bound on an on-demand one."""
 
     def __init__(
-        self, table: Mapping[str, Any], max_rcu: float | None, clock: Callable[[], float] = time.monotonic
+        self, table: TableDescription, max_rcu: float | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        provisioned = table.get("ProvisionedThroughput", {}).get("ReadCapacityUnits", 0)
-        rate = max_rcu or (provisioned * PROVISIONED_SHARE if provisioned else None)
+        rate = max_rcu or (table.rcu * PROVISIONED_SHARE if table.rcu else None)
         self.units_per_second = rate
         self.consumed = 0.0
         self._bucket = Bucket(rate, clock) if rate else None
@@ -80,7 +138,7 @@ class ReadRate:
 
 
 class TableReader:
-    """A table as it is read by one job. Thread-safe. `table` is DescribeTable's answer, `address` its name or ARN.
+    """A table as it is read by one job. Thread-safe.
 
     `workers`: how many may read at once; `readers`: how many the rate can feed. Every method raises ReadError, also after
     `stopped` was set while it waited.
@@ -88,18 +146,17 @@ class TableReader:
 
     def __init__(
         self,
-        calls: RawCalls,
-        table: Mapping[str, Any],
-        address: str,
+        calls: ReadCalls,
+        table: TableDescription,
         rate: ReadRate,
         stopped: threading.Event,
         *,
         consistent: bool,
         workers: int,
     ) -> None:
-        self.name: str = table["TableName"]
-        self._address = address
-        self.key_names = tuple(element["AttributeName"] for element in table["KeySchema"])
+        self.name = table.name
+        self._address = table.address
+        self.key_names = table.key_names
         self.rate = rate
         self._calls = calls
         self._stopped = stopped
@@ -191,7 +248,7 @@ class TableReader:
         self.rate.wait(self._stopped)
         if self._stopped.is_set():
             raise ReadError(f"reading {self.name} was stopped")
-        answer = self._calls.call(operation, request, self.name)
+        answer = self._calls.call(operation, self._address, request, self.name)
         capacity = answer.get("ConsumedCapacity") or {}
         for one in capacity if isinstance(capacity, list) else [capacity]:
             self.rate.spend(float(one.get("CapacityUnits", 0)))
@@ -203,15 +260,15 @@ def readers_for(rate: ReadRate, workers: int) -> int:
     return workers if rate.units_per_second is None else min(workers, 2 + int(rate.units_per_second // READER_RCU))
 
 
-def segments_for(table: Mapping[str, Any], readers: int) -> int:
-    """How many segments: one per 128 MB, but no fewer than are read at once. The size is updated every six hours."""
-    return min(MAX_SEGMENTS, max(readers, -(-int(table.get("TableSizeBytes", 0)) // SEGMENT_BYTES)))
+def segments_for(table: TableDescription, readers: int) -> int:
+    """How many segments: one per 128 MB, but no fewer than are read at once."""
+    return min(MAX_SEGMENTS, max(readers, -(-table.size_bytes // SEGMENT_BYTES)))
 
 
-def _page_limit(table: Mapping[str, Any], rate: ReadRate, readers: int, *, consistent: bool) -> int | None:
+def _page_limit(table: TableDescription, rate: ReadRate, readers: int, *, consistent: bool) -> int | None:
     """Items of a page that fit in a reader's part of the rate, by the table's mean item; None when a full page does."""
     if rate.units_per_second is None:
         return None
-    mean = int(table.get("TableSizeBytes", 0)) / max(1, int(table.get("ItemCount", 0))) or RCU_BYTES
+    mean = table.size_bytes / max(1, table.items) or RCU_BYTES
     size = rate.units_per_second * PAGE_SECONDS / readers * RCU_BYTES * (1 if consistent else 2)
     return max(1, int(size / mean)) if size < 1 << 20 else None

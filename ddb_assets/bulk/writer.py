@@ -1,7 +1,7 @@
 """The one writer into DynamoDB: bounded, rate-limited, never silent about what it did not write.
 
-What is sent and how an answer is read is `transport.py`'s, retries are `delivery.py`'s, the order is `waiting.py`'s; where
-items come from, and where those go that could not be written, is the job's (`job.py`, `job.py`).
+`transport.py` sends batches and reads answers, `delivery.py` retries, `waiting.py` keeps the order. Where items come from,
+and where those go that could not be written, is up to the job.
 
 Every operation that `put` or `delete` accepted ends as exactly one of: written, deleted, existed (a conditional put found
 an item), superseded (a later operation on its key took its place before it was sent), rejected (DynamoDB refuses it) or
@@ -16,18 +16,19 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.delivery import Delivery
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.operation import delete as delete_operation
 from ddb_assets.bulk.operation import put as put_operation
 from ddb_assets.bulk.outcome import Outcome, Stop, Totals, Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.transport import Transport
 from ddb_assets.bulk.waiting import Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
 
 IN_FLIGHT = 8
 BATCHES_PER_PLACE = 4
@@ -42,7 +43,7 @@ def _ignore(_: object) -> None:
 class BulkWriter:
     """Writes operations in batches, several at a time, in the order of the calls for each key.
 
-    `client` is made with `transport.WRITER_CLIENT`. `put` and `delete` are called from one thread and block while
+    `client` is made with `raw_call.BULK_CLIENT`. `put` and `delete` are called from one thread and block while
     `in_flight` batches are under way. `deadline` is for how many seconds a batch is retried, nothing of it being written,
     before its operations are unprocessed and the writer stops. `on_unwritten` and `on_settled` are called in the writer's
     threads, one call at a time, an operation's `on_unwritten` before its `on_settled`; `on_settled` gets the tokens of
@@ -54,7 +55,7 @@ class BulkWriter:
     def __init__(
         self,
         client: "DynamoDBClient",
-        target: Target,
+        target: TableDescription,
         *,
         rate: WriteRate | None = None,
         in_flight: int = IN_FLIGHT,
@@ -209,3 +210,42 @@ class BulkWriter:
         with self._changed:
             self._stop.set(error)
             self._changed.notify_all()
+
+
+class DryWriter:
+    """Has the methods of `BulkWriter` that a job uses. Its `consumed` is what the operations are expected to cost."""
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self.units: list[int] = []
+        self._stop = Stop()
+
+    def write(self, operation: Operation) -> None:
+        """Counts it."""
+        self._stop.check()
+        if operation.kind == "delete":
+            self.totals.deleted += 1
+        else:
+            self.totals.written += 1
+        self.totals.consumed += sum(operation.units)
+        if len(self.units) < len(operation.units):
+            self.units = [0] * len(operation.units)
+        for place, units in enumerate(operation.units):
+            self.units[place] += units
+
+    def seconds_at(self, rate: WriteRate) -> float:
+        """How long writing what was counted would take at least."""
+        return rate.seconds_for(self.units) if self.units else 0.0
+
+    def flush(self) -> None:
+        """Raises WriterStoppedError when it was stopped."""
+        self._stop.check()
+
+    def close(self) -> Totals:
+        """As `flush`."""
+        self._stop.check()
+        return self.totals
+
+    def stop(self, reason: str) -> None:
+        """Takes nothing more."""
+        self._stop.set(WriterStoppedError(reason))

@@ -19,9 +19,9 @@ from rich.progress import Progress
 
 from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, progress
 from ddb_assets.cli.output import json_option, print_json, printable, progress_console, say
-from ddb_assets.copies.config import CopyConfig
-from ddb_assets.copies.job import CopyFailedError
-from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.copy_config import CopyConfig
+from ddb_assets.copies.copy_job import CopyFailedError
 from ddb_assets.copies.plan import Clean, CopyPlan
 from ddb_assets.copies.restore import parse_moment
 from ddb_assets.copies.run import UnfinishedCopyError, open_tables, run_copy, try_copy
@@ -94,7 +94,7 @@ def _access_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--max-wcu", type=float, help="Write capacity units per second, indexes included.")
 @click.option("--deadline", type=float, help="Seconds for which one request is tried again.")
 @click.option(
-    "--exceptions", type=click.Path(dir_okay=False, path_type=Path), help="File for items that were not written."
+    "--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for items that were not written."
 )
 @json_option
 def command(
@@ -108,7 +108,7 @@ def command(
     yes: bool,
     dry: bool,
     moment: str | None,
-    exceptions: Path | None,
+    rejects: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -124,15 +124,14 @@ def command(
         print_dry_run(try_copy(config, when, cleaning), as_json=as_json)
         return
     opened = open_tables(config, when, lambda said: progress_console.print(printable(said)))
-    total = int(opened.source.table.get("ItemCount", 0))
-    with progress(opened.source.name, total, silent=as_json) as bar, _term_interrupts():
+    with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar, _term_interrupts():
         try:
             outcome = run_copy(
                 opened,
                 config,
                 cleaning,
                 state_folder() / "copies",
-                exceptions=exceptions,
+                reject_file=rejects,
                 confirm=lambda plan: _confirm(plan, bar, yes=yes),
                 on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
             )
@@ -201,13 +200,11 @@ def _moment(text: str | None) -> datetime | None:
 
 def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
     """Nothing is asked of a copy that deletes nothing; otherwise the table's name has to be typed."""
-    if plan.options.clean == "no" or yes:
+    if plan.clean == "no" or yes:
         return
     bar.stop()
     there = plan.verifier.count_destination()
-    what = (
-        f"all {there:,} items" if plan.options.clean == "all" else f"of {there:,} items those that the source has not"
-    )
+    what = f"all {there:,} items" if plan.clean == "all" else f"of {there:,} items those that the source has not"
     say(
         f"source       {plan.source.arn}, {plan.verifier.count_source():,} items\n"
         f"destination  {plan.destination.arn}, {there:,} items\n"

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ddb_assets.bulk.outcome import Totals
 from ddb_assets.cli.output import WIDE, print_grid, print_json, printable, progress_console, say
-from ddb_assets.copies.checkpoint import Phase
-from ddb_assets.copies.dry_run import DryRun
+from ddb_assets.copies.copy_state import Phase
+from ddb_assets.copies.plan import DryRun
 from ddb_assets.copies.run import CopyOutcome
 
 

@@ -21,22 +21,15 @@ from ddb_assets.bulk.rate import PROVISIONED_SHARE
 from ddb_assets.bulk.rows import Format
 from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.cli.output import json_option, print_grid, print_json, printable, progress_console, say
-from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.config import ImportConfig, Mode
-from ddb_assets.imports.config_yaml import read_import_config
-from ddb_assets.imports.job import ImportJob
-from ddb_assets.imports.options import JobOptions, Progress
-from ddb_assets.imports.report import ImportReport
-from ddb_assets.imports.run import NewTable, prepare_import
+from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
+from ddb_assets.imports.import_config import ImportConfig, JobOptions, Mode, read_import_config
+from ddb_assets.imports.import_job import ImportJob
+from ddb_assets.imports.prepare import NewTable, prepare_import
 from ddb_assets.settings import LAKE, setting
 
 PRICE = 0.625
 """US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class ImportFailedError(DdbAssetsError):
-    """Not every row is in the table; the message says which are not and how to go on."""
 
 
 @click.command("import")
@@ -67,11 +60,11 @@ class ImportFailedError(DdbAssetsError):
 @click.option(
     "--max-rejects", type=click.IntRange(0), help="So many rejected rows are no failure; one more stops the import."
 )
-@click.option("--exceptions", type=click.Path(dir_okay=False, path_type=Path), help="File for rows not written.")
+@click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for rows not written.")
 @click.option(
     "--redrive",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Instead of SOURCE: an exceptions file whose rows were mended.",
+    help="Instead of SOURCE: a reject file whose rows were mended.",
 )
 @click.option(
     "--new-table",
@@ -95,7 +88,7 @@ def command(
     config: Path | None,
     format_: Format | None,
     mode: Mode | None,
-    exceptions: Path | None,
+    rejects: Path | None,
     redrive: Path | None,
     new_key: str | None,
     staging: str | None,
@@ -118,7 +111,7 @@ def command(
             _config(config, format_, mode),
             JobOptions(**options),
             redrive=redrive is not None,
-            exceptions=exceptions,
+            reject_file=rejects,
             on_progress=on_progress,
             new_table=_new_table(new_key, staging),
         )
@@ -238,8 +231,8 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         say("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
     for reject in report.rejects:
         say(f"rejected {reject.file}:{reject.line}: {reject.reason}")
-    if report.exceptions:
-        say(f"rows that are not in the table are listed in {report.exceptions}")
+    if report.reject_file:
+        say(f"rows that are not in the table are listed in {report.reject_file}")
     if report.only_in_table:
         some = "".join(f"\n  {json.dumps(key)}" for key in report.only_in_table.sample)
         say(f"{report.only_in_table.count:,} items of the table are in none of these rows{some}")

@@ -1,6 +1,6 @@
 """`DynamoDBCopy`: a few lines of YAML become an asset that copies one DynamoDB table into another.
 
-What the YAML may say is `ddb_assets.copies.config`'s; what it may not say, because it deletes, is in the run's
+What the YAML may say is `ddb_assets.copies.copy_config`'s; what it may not say, because it deletes, is in the run's
 config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.copies.assets import copy_asset
-from ddb_assets.copies.config import CopyConfig
+from ddb_assets.copies.copy_config import CopyConfig
 
 COMMENTED_YAML = """\
 type: {type}

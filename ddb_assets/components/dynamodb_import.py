@@ -1,6 +1,6 @@
 """`DynamoDBImport`: a few lines of YAML become an asset that writes files into a DynamoDB table.
 
-What the YAML may say of the files is `ddb_assets.imports.config`'s; what it may not say, because it deletes, is in the
+What the YAML may say of the files is `imports/import_config.py`'s; what it may not say, because it deletes, is in the
 run's config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field
 from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.imports.assets import import_asset
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.options import JobOptions
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
 
 COMMENTED_YAML = """\
 type: {type}

@@ -63,6 +63,8 @@ attributes:
   # export:  # where DynamoDB writes this table's exports, when not below DDB_ASSETS_LAKE
   #   bucket: my-bucket
   #   prefix: exports
+  #   bucket_owner: "123456789012"  # the account of the bucket, if it is another one
+  #   kms_key: arn:aws:kms:eu-west-1:123456789012:key/KEY  # encrypts the exports, in the bucket's Region; else S3's own key
 """
 
 

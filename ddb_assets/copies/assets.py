@@ -1,7 +1,7 @@
 """A declared table copy as Dagster sees it: `copies/<name>` with its checks.
 
 What is deleted, and from which time is copied, is said in the run's config and never in YAML, so that no schedule and no
-*Materialize all* can do it. The copy itself is `run.py`'s.
+*Materialize all* can do it. `run.py` does the copy.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from typing import Any, Literal
 import dagster as dg
 
 from ddb_assets.contract.table import default_name
-from ddb_assets.copies.config import CopyConfig, TableAt
-from ddb_assets.copies.job import CopyReport
-from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.copy_config import CopyConfig, TableAt
+from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.copies.plan import CopyPlan
 from ddb_assets.copies.restore import parse_moment
 from ddb_assets.copies.run import CopyOutcome, open_tables, run_copy
@@ -94,9 +94,9 @@ def _allowed(name: str, destination: str, config: CopyRunConfig) -> None:
 
 
 def _confirmed(plan: CopyPlan, config: CopyRunConfig) -> None:
-    if plan.options.clean != "no" and config.confirm != plan.destination.name:
+    if plan.clean != "no" and config.confirm != plan.destination.name:
         raise CopyRefusedError(
-            f"clean: {plan.options.clean} deletes items of {plan.destination.arn}: say so with "
+            f"clean: {plan.clean} deletes items of {plan.destination.arn}: say so with "
             f"`confirm: {plan.destination.name}` in the run's config"
         )
 
@@ -125,8 +125,8 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
         facts["rejected_sample"] = dg.MetadataValue.json(report.rejected_sample)
     if report.collisions:
         facts["collisions_sample"] = dg.MetadataValue.json(report.collisions_sample)
-    if outcome.exceptions:
-        facts["exceptions"] = dg.MetadataValue.path(str(outcome.exceptions))
+    if outcome.reject_file:
+        facts["reject_file"] = dg.MetadataValue.path(str(outcome.reject_file))
         facts["redrive"] = dg.MetadataValue.text(outcome.advice)
     if outcome.dropped:
         facts["restored_and_dropped"] = dg.MetadataValue.text(outcome.dropped)

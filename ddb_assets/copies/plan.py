@@ -1,52 +1,35 @@
-"""What a copy was asked to do, and the plan that its guards have let pass.
+"""What a copy was asked to do, and the plan that passed all checks.
 
-Everything here happens before anything is written; doing it is `job.py`'s. A plan can be counted and tried out
-without writing.
+Everything here happens before anything is written; `copy_job.py` carries the plan out. A dry run counts what the plan would
+do: it reads and checks everything, and writes and deletes nothing.
 """
 
 import hashlib
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
+from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.raw_call import RawCalls
-from ddb_assets.bulk.scan import Filter, ReadRate, TableReader, segments_for
-from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
-from ddb_assets.copies.guards import Side, check_different
-from ddb_assets.copies.mapping import AttributeMapping, CopyRefusedError, KeyMapping, key_mapping
+from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader, segments_for
+from ddb_assets.copies.attribute_mapping import (
+    AttributeMapping,
+    CollisionError,
+    CopyRefusedError,
+    KeyMapping,
+    key_mapping,
+)
+from ddb_assets.copies.copy_config import CopyOptions
+from ddb_assets.copies.rejects import SAMPLE
+from ddb_assets.copies.sides import Side, check_different, not_copied
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.dynamodb.item import Item
 
 Clean = Literal["no", "all", "extra"]
 """What is deleted from the destination: nothing; all items, before the copy; those the source has not, after it."""
-WORKERS = 8
-
-
-@dataclass(frozen=True)
-class CopyOptions:
-    """Rates are capacity units per second; None: careful on provisioned tables, unbounded on on-demand ones.
-
-    `segments` None: by the table's size. `deadline`: seconds for which one request is tried again.
-    """
-
-    where: Filter | None = None
-    rename: Mapping[str, str] = field(default_factory=dict)
-    exclude: frozenset[str] = frozenset()
-    rekey: bool = False
-    clean: Clean = "no"
-    consistent: bool = False
-    workers: int = WORKERS
-    segments: int | None = None
-    in_flight: int = IN_FLIGHT
-    max_rcu: float | None = None
-    max_wcu: float | None = None
-    deadline: float = DEADLINE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -56,9 +39,9 @@ class CopyPlan:
     source: Side
     destination: Side
     options: CopyOptions
+    clean: Clean
     mapping: AttributeMapping
     key: KeyMapping
-    target: Target
     source_reader: TableReader
     destination_reader: TableReader
     stopped: threading.Event
@@ -66,7 +49,7 @@ class CopyPlan:
     @property
     def segments(self) -> int:
         """Into how many segments both tables are divided."""
-        return self.options.segments or segments_for(self.source.table, self.source_reader.readers)
+        return self.options.segments or segments_for(self.source.description, self.source_reader.readers)
 
     @property
     def job(self) -> str:
@@ -76,9 +59,9 @@ class CopyPlan:
             self.destination.identity,
             self.options.where and self.options.where.parameters(),
             dict(self.options.rename),
-            sorted(self.options.exclude),
+            sorted(set(self.options.exclude)),
             self.options.rekey,
-            self.options.clean,
+            self.clean,
         ]
         digest = hashlib.blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
         return f"copy-{self.source.name}-to-{self.destination.name}-{digest}"
@@ -97,7 +80,7 @@ class CopyPlan:
 
     def write_rate(self) -> WriteRate:
         """How fast the destination is written."""
-        return WriteRate(self.target, max_wcu=self.options.max_wcu)
+        return WriteRate(self.destination.description, max_wcu=self.options.max_wcu)
 
     def absent_in_source(self, keys: list[Item]) -> list[Item]:
         """Of these destination keys, those whose items the source has not."""
@@ -109,14 +92,14 @@ class CopyPlan:
         return orjson.dumps(key, option=orjson.OPT_SORT_KEYS)  # DynamoDB writes a key's number in one way only
 
 
-def plan_copy(source: Side, destination: Side, options: CopyOptions) -> CopyPlan:
+def plan_copy(source: Side, destination: Side, options: CopyOptions, clean: Clean = "no") -> CopyPlan:
     """Checks everything that can be checked without writing. Raises CopyRefusedError, ReadError."""
     for side in (source, destination):
         side.check_active()
     check_different(source, destination)
-    mapping = AttributeMapping(options.rename, options.exclude)
-    key = key_mapping(source.table, destination.table, mapping, rekey=options.rekey)
-    if options.clean == "extra" and (options.where or not key.one_to_one):
+    mapping = AttributeMapping(options.rename, frozenset(options.exclude))
+    key = key_mapping(source.description, destination.description, mapping, rekey=options.rekey)
+    if clean == "extra" and (options.where or not key.one_to_one):
         raise CopyRefusedError(
             "--clean=extra deletes what the source has not, and the source is asked by its key: this cannot be said with a "
             "filter, nor when the destination's key does not contain the source's"
@@ -124,16 +107,15 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions) -> CopyPlan
     stopped = threading.Event()
     readers = []
     for side, consistent in ((source, options.consistent), (destination, True)):
-        calls = RawCalls(side.client, stopped, deadline=options.deadline)
-        rate = ReadRate(side.table, options.max_rcu)
+        calls = ReadCalls(side.client, stopped, deadline=options.deadline)
+        rate = ReadRate(side.description, options.max_rcu)
         readers.append(
-            TableReader(calls, side.table, side.address, rate, stopped, consistent=consistent, workers=options.workers)
+            TableReader(calls, side.description, rate, stopped, consistent=consistent, workers=options.workers)
         )
-    target = Target.of(destination.table, destination.address)
-    plan = CopyPlan(source, destination, options, mapping, key, target, readers[0], readers[1], stopped)
-    if options.where:  # a mistake in it is told before anything is begun
+    plan = CopyPlan(source, destination, options, clean, mapping, key, readers[0], readers[1], stopped)
+    if options.where:  # a mistake in it is found before anything is begun
         plan.source_reader.scan(0, 1, None, where=options.where, count_only=True, limit=1)
-    if options.clean != "no" and not _has_items(plan):
+    if clean != "no" and not _has_items(plan):
         raise CopyRefusedError(
             f"{source.arn} has no item{' that passes the filter' if options.where else ''}: cleaning "
             f"{destination.name} would leave it empty"
@@ -151,3 +133,64 @@ def _has_items(plan: CopyPlan) -> bool:
         start = page.next_key
         if start is None:
             return False
+
+
+@dataclass
+class DryRun:
+    """Counts of items. `restores`: the table that would be made first; what will be in it cannot be counted before.
+
+    `wcu` is what writing them as new items costs, the deletions at 1 per table and index.
+    `seconds` is how long the writing takes at least; `rcu` was spent on this look.
+    """
+
+    source: str
+    destination: str
+    restores: str = ""
+    items: int = 0
+    rejected: int = 0
+    destination_items: int = 0
+    would_delete: int = 0
+    wcu: float = 0.0
+    seconds: float = 0.0
+    rcu: float = 0.0
+    rejected_sample: list[dict[str, Any]] = field(default_factory=list)
+    not_copied: list[str] = field(default_factory=list)
+
+
+def dry_run(plan: CopyPlan) -> DryRun:
+    """Looks at every item of both tables. Raises ReadError."""
+    found = DryRun(plan.source.arn, plan.destination.arn)
+    target = plan.destination.description
+    units = [0] * (1 + len(target.indexes))
+    lock = threading.Lock()
+
+    def see(items: list[Item]) -> None:
+        rejected: list[dict[str, Any]] = []
+        spent = [0] * len(units)
+        for item in items:
+            try:
+                operation = put(target, plan.mapping.apply(item), None)
+            except (RejectedItemError, CollisionError) as error:
+                rejected.append({"item": item, "reason": str(error)})
+            else:
+                spent = [one + more for one, more in zip(spent, operation.units, strict=True)]
+        with lock:
+            found.items += len(items)
+            found.rejected += len(rejected)
+            found.rejected_sample = [*found.rejected_sample, *rejected][:SAMPLE]
+            units[:] = [one + more for one, more in zip(units, spent, strict=True)]
+
+    def look(keys: list[Item]) -> None:
+        over = len(plan.absent_in_source(keys)) if plan.clean == "extra" else 0
+        with lock:
+            found.destination_items += len(keys)
+            found.would_delete += len(keys) if plan.clean == "all" else over
+
+    plan.verifier.scan(plan.source_reader, see, where=plan.options.where)
+    plan.verifier.scan(plan.destination_reader, look, keys_only=True)
+    every = [float(unit + found.would_delete) for unit in units]
+    found.wcu = sum(every)
+    found.seconds = round(plan.write_rate().seconds_for(every), 1)
+    found.not_copied = not_copied(plan.source, plan.destination)
+    found.rcu = plan.source_reader.rate.consumed + plan.destination_reader.rate.consumed
+    return found

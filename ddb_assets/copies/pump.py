@@ -1,7 +1,7 @@
 """Drives a parallel scan into the writer: segments are read by several threads, each page is settled before the next.
 
 So a segment never has more than one page that a crash would make it read again, memory holds one page per thread, and
-where a segment stands is known at any time. What a page becomes is the caller's to say; writing is `bulk/writer.py`'s.
+where a segment stands is known at any time. The caller says what a page becomes, and `bulk/writer.py` writes it.
 """
 
 import queue
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ddb_assets.bulk.scan import Page
 from ddb_assets.bulk.writer import BulkWriter
-from ddb_assets.copies.exceptions import Rejected
+from ddb_assets.copies.rejects import RejectedItem
 from ddb_assets.dynamodb.item import Item
 
 IDLE_SECONDS = 0.02
@@ -26,7 +26,7 @@ class Ticket:
 
     segment: int
     page: Page
-    rejected: list[Rejected] = field(default_factory=list)  # of its items, by the caller
+    rejected: list[RejectedItem] = field(default_factory=list)  # of its items, by the caller
     settled: threading.Event = field(default_factory=threading.Event)
     _open: int = 1  # the page itself, until all of its operations are handed over
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -55,7 +55,7 @@ class Pump:
     """One pass over all segments. `read(segment, start)` gives the page after a key and runs in several threads.
 
     `write(items, ticket)` runs in the caller's thread and hands operations with this ticket to the writer, whose
-    `on_settled` is this module's. `advance(ticket)` is told, in any thread, when all of a page is settled.
+    `on_settled` is the function above. `advance(ticket)` is called, in any thread, when all of a page is settled.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The accident case: a table as it was at an earlier time, restored under another name, to copy it back from.
 
-The temporary table is told by its name and by DescribeTable's RestoreSummary; nothing else is ever deleted. Copying is
-`job.py`'s. Facts: API reference, RestoreTableToPointInTime (same account and Region, a new table, CREATING until all
+The temporary table is recognized by its name and by DescribeTable's RestoreSummary. Nothing else is ever deleted.
+`copy_job.py` copies. Facts: API reference, RestoreTableToPointInTime (same account and Region, a new table, CREATING until all
 is there; its indexes can be left out) and DescribeContinuousBackups; a restore takes minutes to hours.
 """
 
@@ -9,17 +9,20 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
-from ddb_assets.copies.guards import Side
-from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.aws.pauses import looks
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.sides import Side
 from ddb_assets.errors import DdbAssetsError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+FIRST_LOOK = 0.1  # seconds
+LOOKS = 15  # for a table that must be there, about 90 seconds
 MAX_NAME = 255
 MARK = "-restored-"
 
@@ -41,8 +44,8 @@ def parse_moment(text: str) -> datetime:
 
 def temporary_name(source: Side, moment: datetime) -> str:
     """The same for the same table and time, so that a second run finds what the first one has begun."""
-    told = f"{source.identity} {moment.timestamp():.0f}"
-    tail = f"{MARK}{moment:%Y%m%dT%H%M%S}-{hashlib.blake2b(told.encode(), digest_size=4).hexdigest()}"
+    named = f"{source.identity} {moment.timestamp():.0f}"
+    tail = f"{MARK}{moment:%Y%m%dT%H%M%S}-{hashlib.blake2b(named.encode(), digest_size=4).hexdigest()}"
     return source.name[: MAX_NAME - len(tail)] + tail
 
 
@@ -109,11 +112,10 @@ def restored(
 def _active(source: Side, name: str, wait: Callable[[float], object], on_wait: Callable[[str], object]) -> Side:
     side = _described(source.client, name)
     _check_ours(side, source)
-    pause = FIRST_PAUSE
-    while side.table["TableStatus"] == "CREATING":
+    pauses = looks(FIRST_LOOK)
+    while side.description.status == "CREATING":
         on_wait(f"{name} is being restored")
-        wait(pause)
-        pause = min(LONGEST_PAUSE, pause * 1.5)
+        wait(next(pauses))
         side = _described(source.client, name)
     side.check_active()
     return side
@@ -134,11 +136,11 @@ def _check_ours(side: Side, source: Side) -> None:
 
 def _described(client: "DynamoDBClient", name: str) -> Side:
     """Describes a table that exists; AWS may need a moment to know a new one, or be busy during a long wait."""
-    for attempt in range(10):
+    for pause in islice(looks(FIRST_LOOK), LOOKS):
         try:
             return Side.of(client, name)
         except AwsError as error:
             if error.code != "ResourceNotFoundException" and not isinstance(error, AwsUnavailableError):
                 raise
-            time.sleep(FIRST_PAUSE * 2**attempt)
+            time.sleep(pause)
     return Side.of(client, name)

@@ -13,19 +13,17 @@ from pathlib import Path
 from ddb_assets.aws.clients import AWS
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
-from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled, read_heading
-from ddb_assets.bulk.transport import WRITER_CLIENT
+from ddb_assets.bulk.raw_call import BULK_CLIENT
+from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled, read_heading
 from ddb_assets.copies import restore
-from ddb_assets.copies.checkpoint import CopyProgress
-from ddb_assets.copies.collisions import Collisions
-from ddb_assets.copies.config import CopyConfig
-from ddb_assets.copies.dry_run import DryRun, dry_run
-from ddb_assets.copies.exceptions import CopyExceptions
-from ddb_assets.copies.guards import Side
-from ddb_assets.copies.job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
-from ddb_assets.copies.mapping import AttributeMapping, CopyRefusedError, key_mapping
-from ddb_assets.copies.plan import Clean, CopyPlan, plan_copy
+from ddb_assets.copies.attribute_mapping import AttributeMapping, CopyRefusedError, key_mapping
+from ddb_assets.copies.copy_config import CopyConfig
+from ddb_assets.copies.copy_job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
+from ddb_assets.copies.copy_state import Collisions, CopyProgress
+from ddb_assets.copies.plan import Clean, CopyPlan, DryRun, dry_run, plan_copy
+from ddb_assets.copies.rejects import CopyRejects
 from ddb_assets.copies.restore import KeptTableError
+from ddb_assets.copies.sides import Side
 from ddb_assets.copies.verify import Mode, Verification
 from ddb_assets.errors import DdbAssetsError
 
@@ -51,14 +49,14 @@ class Opened:
 class CopyOutcome:
     """What happened. `exact`: the destination was to hold nothing but the source. `dropped` is the restored table.
 
-    `exceptions` is the file of what was rejected or found missing or different; None when there is none.
+    `reject_file` has what was rejected or found missing or different; None when there is none.
     """
 
     report: CopyReport
     verification: Verification | None
     exact: bool
     dropped: str | None
-    exceptions: Path | None
+    reject_file: Path | None
 
     @property
     def succeeded(self) -> bool:
@@ -68,12 +66,12 @@ class CopyOutcome:
 
     @property
     def advice(self) -> str:
-        """How the exceptions get into the destination; empty without any."""
-        if self.exceptions is None:
+        """How what is in the reject file gets into the destination; empty without any."""
+        if self.reject_file is None:
             return ""
         return (
-            f"what is not in {self.report.destination} as it should be is in {self.exceptions}: mend what was rejected, then "
-            f"ddb-assets import --redrive {self.exceptions} --table {self.report.destination}"
+            f"what is not in {self.report.destination} as it should be is in {self.reject_file}: mend what was rejected, then "
+            f"ddb-assets import --redrive {self.reject_file} --table {self.report.destination}"
         )
 
 
@@ -83,7 +81,7 @@ def _sides(config: CopyConfig) -> tuple[Side, Side]:
     for name, at in (("source", config.source), ("destination", config.destination)):
         aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
         try:
-            found.append(Side.of(aws.dynamodb(at.table, WRITER_CLIENT), at.table))
+            found.append(Side.of(aws.dynamodb(at.table, BULK_CLIENT), at.table))
         except DdbAssetsError as error:
             raise CopyRefusedError(f"{name}: {error}") from error
     return found[0], found[1]
@@ -114,7 +112,7 @@ def try_copy(config: CopyConfig, moment: datetime | None, clean: Clean) -> DryRu
             restore.check_restorable(source, moment)
             return DryRun(source.arn, destination.arn, restores=restore.temporary_name(source, moment))
         source = restored
-    return dry_run(plan_copy(source, destination, config.options(clean)))
+    return dry_run(plan_copy(source, destination, config, clean))
 
 
 def run_copy(
@@ -123,20 +121,20 @@ def run_copy(
     clean: Clean,
     folder: Path,
     *,
-    exceptions: Path | None = None,
+    reject_file: Path | None = None,
     confirm: Callable[[CopyPlan], object],
     on_page: OnPage,
 ) -> CopyOutcome:
-    """Copies and compares. `folder` keeps the checkpoint and, unless named, the exceptions file.
+    """Copies and compares. `folder` keeps the checkpoint and, unless named, the reject file.
 
     `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. A copy
     from a point in time is always compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
     """
     verify = config.verify if opened.original is None else config.verify or "sample"
     try:
-        plan = plan_copy(opened.source, opened.destination, config.options(clean))
+        plan = plan_copy(opened.source, opened.destination, config, clean)
         confirm(plan)
-        outcome = _copied(plan, folder, exceptions, verify, on_page)
+        outcome = _copied(plan, folder, reject_file, verify, on_page)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         if opened.original is None:
             raise
@@ -155,17 +153,17 @@ def run_copy(
 def _check_fit(source: Side, destination: Side, config: CopyConfig) -> None:
     destination.check_active()
     mapping = AttributeMapping(config.rename, frozenset(config.exclude))
-    key_mapping(source.table, destination.table, mapping, rekey=config.rekey)
+    key_mapping(source.description, destination.description, mapping, rekey=config.rekey)
 
 
 def _copied(
     plan: CopyPlan,
     folder: Path,
-    exceptions: Path | None,
+    reject_file: Path | None,
     verify: Mode | None,
     on_page: OnPage,
 ) -> CopyOutcome:
-    path = exceptions or folder / f"{plan.job}.exceptions.jsonl"
+    path = reject_file or folder / f"{plan.job}.rejects.jsonl"
     with ExitStack() as stack:
         stack.enter_context(only_run(folder / f"{plan.job}.lock", "copy"))
         checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.job)
@@ -173,24 +171,24 @@ def _copied(
         _check_replaceable(path)
         keep_settled(path, {plan.source.arn: progress.state.rejected})  # the rest is read, or compared, again
         heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-        told = CopyExceptions(stack.enter_context(closing(ExceptionsFile(path, heading))), plan.source.arn)
+        rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn)
         collisions = None if plan.key.one_to_one else _collisions(folder, plan, anew=not progress.resumed)
         if collisions:
             stack.enter_context(collisions)
-        report = CopyJob(plan, progress, told, collisions, on_page).run()
-        verification = _compared(plan, verify, told, report) if verify else None
+        report = CopyJob(plan, progress, rejects, collisions, on_page).run()
+        verification = _compared(plan, verify, rejects, report) if verify else None
         checkpoint.remove()
         if collisions:
             collisions.remove()
     return CopyOutcome(
-        report, verification, plan.options.clean != "no", dropped=None, exceptions=path if path.exists() else None
+        report, verification, plan.clean != "no", dropped=None, reject_file=path if path.exists() else None
     )
 
 
-def _compared(plan: CopyPlan, mode: Mode, told: CopyExceptions, report: CopyReport) -> Verification:
+def _compared(plan: CopyPlan, mode: Mode, rejects: CopyRejects, report: CopyReport) -> Verification:
     """Raises CopyFailedError when the tables cannot be read to their ends."""
     try:
-        return plan.verifier.verify(mode, on_difference=told.unprocessed)
+        return plan.verifier.verify(mode, on_difference=rejects.unprocessed)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise CopyFailedError(
@@ -206,7 +204,7 @@ def _collisions(folder: Path, plan: CopyPlan, *, anew: bool) -> Collisions:
 
 
 def _check_replaceable(path: Path) -> None:
-    """Raises SourceError for a file that is there and no exceptions file, CopyRefusedError where none can be made."""
+    """Raises SourceError for a file that is there and no reject file, CopyRefusedError where none can be made."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         made = not path.exists()
@@ -218,9 +216,7 @@ def _check_replaceable(path: Path) -> None:
         if made:
             path.unlink()
     except OSError as error:
-        raise CopyRefusedError(
-            f"{path} cannot be written ({error.strerror}): name another file for exceptions"
-        ) from error
+        raise CopyRefusedError(f"{path} cannot be written ({error.strerror}): name another reject file") from error
 
 
 def _kept(opened: Opened) -> str:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ddb_assets.bulk.scan import Filter, TableReader
-from ddb_assets.copies.digest import Checksums, bucket_of, item_digest
-from ddb_assets.copies.mapping import AttributeMapping, CollisionError, KeyMapping
-from ddb_assets.dynamodb.item import Item
+from ddb_assets.copies.attribute_mapping import AttributeMapping, CollisionError, KeyMapping
+from ddb_assets.dynamodb.item import Item, item_digest
 
 Mode = Literal["sample", "all"]
 OnDifference = Callable[[Item, str], object]
@@ -23,6 +22,42 @@ OnDifference = Callable[[Item, str], object]
 
 SAMPLE = 1000
 MAX_KEYS_TOLD = 100
+BUCKETS = 4096
+MODULUS = 1 << 128
+
+
+class Checksums:
+    """Per bucket of keys the number of items and the sum of their digests. Not thread-safe: one per thread, then `add`."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * BUCKETS
+        self.sums = [0] * BUCKETS
+
+    def include(self, item: Item, key_names: tuple[str, ...]) -> None:
+        """Adds an item."""
+        bucket = bucket_of(item, key_names)
+        self.counts[bucket] += 1
+        self.sums[bucket] = (self.sums[bucket] + int.from_bytes(item_digest(item))) % MODULUS
+
+    def add(self, other: "Checksums") -> None:
+        """Adds what another thread has seen."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sums = [(mine + theirs) % MODULUS for mine, theirs in zip(self.sums, other.sums, strict=True)]
+
+    @property
+    def count(self) -> int:
+        """All items."""
+        return sum(self.counts)
+
+    def differing(self, other: "Checksums") -> set[int]:
+        """The buckets in which the two do not have the same items."""
+        mine, theirs = (zip(one.counts, one.sums, strict=True) for one in (self, other))
+        return {bucket for bucket, (left, right) in enumerate(zip(mine, theirs, strict=True)) if left != right}
+
+
+def bucket_of(item: Item, key_names: tuple[str, ...]) -> int:
+    """The bucket of the item with this key."""
+    return int.from_bytes(item_digest({name: item[name] for name in key_names})[:2]) % BUCKETS
 
 
 @dataclass(frozen=True)
@@ -232,7 +267,7 @@ class Verifier:
 
 @dataclass
 class _Compared:
-    """What comparing has found so far; keys in the destination's form, of each kind no more than are told."""
+    """What comparing has found so far. The keys have the destination's form; only as many are kept as are shown."""
 
     missing: int = 0
     different: int = 0

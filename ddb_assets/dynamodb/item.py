@@ -1,23 +1,29 @@
-"""Whether DynamoDB will take an item, how large it is, and which item of its table it is.
+"""Whether DynamoDB will take an item, how large it is, which item of its table it is, and when two are equal.
 
-Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`, binary as base64 text). `attribute_value.py` knows what
-a single value may be; `bulk/` sends items.
+Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`, binary as base64 text). `attribute_value.py` says what a
+single value may be.
 Facts: DynamoDB Developer Guide, "Constraints" (400 KB, 32 levels, keys of 2,048 and 1,024 bytes, no empty sets, no empty
 keys, no member twice in a set) and "DynamoDB item sizes and formats" (how sizes are counted).
 """
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from ddb_assets.dynamodb.attribute_value import (
     MAX_DEPTH,
     MAX_DIGITS,
     AttributeValueError,
     binary,
+    binary_text,
     format_path,
     number,
+    number_text,
     split,
 )
 
@@ -169,30 +175,41 @@ def _set_size(descriptor: str, members: list[object]) -> int:
     return size
 
 
-def canonical(value: object) -> object:
-    """A value in a form that is equal for equal values: numbers by value, sets without order, binary as bytes.
+def canonical(value: object) -> Item:
+    """A value in the one form of DynamoDB JSON that equal values have: 1 and 1.0 are one number, a set has no order.
 
     Binary may be base64 text, as in DynamoDB JSON, or bytes, as botocore has it. Raises AttributeValueError.
     """
     descriptor, payload = split(value)
     match descriptor:
         case "N":
-            return "N", number(payload)
+            return {"N": number_text(payload)}
         case "B":
-            return "B", _bytes(payload)
+            return {"B": _base64(payload)}
         case "SS":
-            return "SS", frozenset(payload)
+            return {"SS": sorted(payload)}
         case "NS":
-            return "NS", frozenset(map(number, payload))
+            return {"NS": sorted(map(number_text, payload))}
         case "BS":
-            return "BS", frozenset(map(_bytes, payload))
+            return {"BS": sorted(map(_base64, payload))}
         case "L":
-            return "L", tuple(map(canonical, payload))
+            return {"L": list(map(canonical, payload))}
         case "M":
-            return "M", frozenset((name, canonical(member)) for name, member in payload.items())
+            return {"M": {name: canonical(member) for name, member in payload.items()}}
         case _:
-            return descriptor, payload
+            return {descriptor: payload}
 
 
-def _bytes(payload: str | bytes) -> bytes:
-    return binary(payload) if isinstance(payload, str) else payload
+def canonical_json(item: Mapping[str, object]) -> bytes:
+    """An item as JSON text that is equal for equal items. Raises AttributeValueError."""
+    form = {name: canonical(value) for name, value in item.items()}
+    return orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
+
+
+def item_digest(item: Mapping[str, object]) -> bytes:
+    """16 bytes that are equal for equal items."""
+    return hashlib.blake2b(canonical_json(item), digest_size=16).digest()
+
+
+def _base64(payload: str | bytes) -> str:
+    return binary_text(payload) if isinstance(payload, str) else base64.b64encode(payload).decode()

@@ -72,11 +72,10 @@ def snapshot_asset(table: Table) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             client = aws.clients.dynamodb(table.table)
-            target = lake.exports_of(table)
             key = key_schema(client, table)
             request_id = config.request or context.run.root_run_id or context.run.run_id
             asked = TableExports(client, table.table).request(
-                Snapshot(request_id, _moment(config.as_of)), Destination(target.bucket, target.prefix)
+                Snapshot(request_id, _moment(config.as_of)), Destination.of(lake.exports_of(table))
             )
             context.log.info(f"export {asked.arn} is {asked.status}")
 

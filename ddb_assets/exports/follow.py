@@ -1,9 +1,8 @@
 """One export that DynamoDB was asked for: how it stands, and waiting for its end.
 
-Asking for it is `request.py`'s work, reading what it wrote `manifest.py`'s.
+`request.py` asks for it, and `manifest.py` reads what it wrote.
 """
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from ddb_assets.aws.errors import AwsUnavailableError, explained
+from ddb_assets.aws.pauses import looks
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import SUMMARY
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
 
-FIRST_DELAY, DELAY_GROWTH, LONGEST_DELAY = 0.5, 1.5, 30.0  # seconds between two looks
-JITTER = 0.2  # a delay is up to this share shorter or longer, so that many tables do not ask in step
+FIRST_LOOK = 0.5  # seconds after which the export is looked at again
 
 Status = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
 
@@ -34,7 +33,7 @@ class ExportTimeoutError(DdbAssetsError):
 
 @dataclass(frozen=True)
 class ExportRef:
-    """An export as DynamoDB tells of it; its manifest is, once it is COMPLETED, at `summary_uri`.
+    """An export as DynamoDB describes it. Once it is COMPLETED, its manifest is at `summary_uri`.
 
     `failure` is AWS's code and reason when it FAILED, else empty.
     """
@@ -111,13 +110,11 @@ def wait(
 ) -> ExportRef:
     """The export, once it is COMPLETED; exports take 5 to 30 minutes, and AWS promises no limit.
 
-    `on_progress` is told of it after each look, with the time waited. An AWS out of reach is waited for as well. Raises
+    `on_progress` gets the export after each look, and the time waited. If AWS is out of reach, that is waited for too. Raises
     ExportFailedError with AWS's reason, ExportTimeoutError, AwsError.
     """
     begun = clock()
-    delay = FIRST_DELAY
-    randomness = random.SystemRandom()
-    while True:
+    for pause in looks(FIRST_LOOK):
         waited = timedelta(seconds=clock() - begun)
         try:
             description = describe(client, arn)
@@ -137,9 +134,8 @@ def wait(
                 on_progress(export, waited)
             if waited >= timeout:
                 raise ExportTimeoutError(_timed_out(arn, waited, "it is still running"))
-        left = max((timeout - waited).total_seconds(), 0)
-        sleep(min(delay * randomness.uniform(1 - JITTER, 1 + JITTER), left))
-        delay = min(delay * DELAY_GROWTH, LONGEST_DELAY)
+        sleep(min(pause, max((timeout - waited).total_seconds(), 0)))
+    raise AssertionError("looks never end")
 
 
 def _timed_out(arn: str, waited: timedelta, why: str) -> str:

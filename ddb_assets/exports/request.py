@@ -1,8 +1,8 @@
 """Asks DynamoDB for exports, without ever asking twice for the same one, and waits for them.
 
 An export is found again by what it is (table, window or time, destination) or by its ClientToken, so a crashed or
-repeated run goes on with the export it started. Which windows to ask for is `windows.py`'s matter, reading what was
-written `manifest.py`'s.
+repeated run goes on with the export it started. `windows/` decides which windows to ask for,
+`manifest.py` reads what was written.
 
 Facts (API reference, ExportTableToPointInTime and ListExports): a ClientToken is remembered until 8 hours after its
 export completed; ListExports goes back 90 days, newest first, 25 a page; an export's id begins with its start in epoch
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ddb_assets.aws.errors import AwsError, explained
-from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.aws.errors import ODD_ANSWER, AwsError, explained
+from ddb_assets.aws.table import describe_table
+from ddb_assets.contract.table import ExportTarget, KeySchema, Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import ExportRef, describe, started_at, status
@@ -75,8 +76,7 @@ class Increment:
 class Destination:
     """Where DynamoDB writes to; `""`, `a`, `a/` and `/a` are one prefix each way. Raises RequestError.
 
-    `bucket_owner` is the account id of a bucket in another account, `kms_key` a key in the bucket's Region; without it
-    S3's own key (AES256) encrypts.
+    `bucket_owner` and `kms_key` are as in the contract's `export`.
     """
 
     bucket: str
@@ -89,6 +89,11 @@ class Destination:
         if {".", ".."} & set(parts):
             raise RequestError(f"the export prefix {self.prefix!r} has a part that is only dots: choose another")
         object.__setattr__(self, "prefix", "/".join(parts))
+
+    @classmethod
+    def of(cls, target: ExportTarget) -> "Destination":
+        """What the contract says."""
+        return cls(target.bucket, target.prefix, target.bucket_owner, target.kms_key)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -125,10 +130,10 @@ class TableExports:
         self._client = client
         self._table = table
         self._finished: dict[str, ExportDescriptionTypeDef] = {}
-        with explained("dynamodb:DescribeTable", table):
-            description = client.describe_table(TableName=table)["Table"]
-            self.arn: str = description["TableArn"]
-            self.table_id: str = description["TableId"]
+        described = describe_table(client, table)
+        if described.id is None:
+            raise AwsError(f"dynamodb:DescribeTable on {table}: the answer without a TableId {ODD_ANSWER}")
+        self.arn, self.table_id = described.arn, described.id
 
     def restorable(self) -> Restorable:
         """The period that can be exported now. Raises PitrDisabledError when there is none."""
@@ -246,13 +251,17 @@ class TableExports:
             arguments["NextToken"] = page["NextToken"]
 
     def _same(self, found: "ExportDescriptionTypeDef", what: Snapshot | Increment, destination: Destination) -> bool:
-        """Whether this export, made by whomever, is what would be asked for. A filtered one is not: it lacks items."""
+        """Whether this export, whoever asked for it, is what would be asked for.
+
+        A filtered one is not, because it lacks items; nor is one that no KMS key encrypts where the contract names one.
+        """
         place = (found.get("S3Bucket"), "/".join(part for part in found.get("S3Prefix", "").split("/") if part))
         if (
             found.get("TableId") != self.table_id
             or place != (destination.bucket, destination.prefix)
             or found.get("ExportFormat") != "DYNAMODB_JSON"
             or found.get("FilterSpecification")
+            or (destination.kms_key and found.get("S3SseAlgorithm") != "KMS")
         ):
             return False
         if isinstance(what, Snapshot):
@@ -273,7 +282,4 @@ def key_schema(client: "DynamoDBClient", table: Table) -> KeySchema:
     """The contract's key, else the table's own. Raises AwsError, naming the missing permission."""
     if table.key is not None:
         return table.key
-    with explained("dynamodb:DescribeTable", table.table):
-        description = client.describe_table(TableName=table.table)["Table"]
-        names = {element["KeyType"]: element["AttributeName"] for element in description["KeySchema"]}
-        return KeySchema(partition_key=names["HASH"], sort_key=names.get("RANGE"))
+    return KeySchema.of(describe_table(client, table.table).key_names)

@@ -6,7 +6,7 @@ DynamoDB is not asked, and anyone who may write below the exports' prefix can ch
 
 from typing import TYPE_CHECKING
 
-from ddb_assets.aws.errors import DENIED, AwsError
+from ddb_assets.aws.errors import AwsError, meaning
 from ddb_assets.contract.table import Table
 from ddb_assets.exports.follow import ExportRef, describe, status
 from ddb_assets.exports.manifest import Export, ManifestError
@@ -30,7 +30,7 @@ def confirm(client: "DynamoDBClient", table: Table, export: Export) -> None:
     try:
         described = describe(client, export.arn)
     except AwsError as error:
-        if error.code in DENIED:
+        if meaning(error.code) == "denied":
             raise AwsError(
                 f"{error}. An export whose account may not be asked is loaded only with {OPTION}", error.code
             ) from error

@@ -1,7 +1,7 @@
 """A declared import as Dagster sees it: `imports/<name>` with its checks.
 
-What deletes is said in the run's config and never in YAML, so that no schedule and no *Materialize all* can do it. The
-import itself is `job.py`'s.
+What deletes is said in the run's config and never in YAML, so that no schedule and no *Materialize all* can do it.
+`import_job.py` does the import.
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,9 @@ from dataclasses import asdict
 import dagster as dg
 
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.options import JobOptions, Progress
-from ddb_assets.imports.report import ImportReport
-from ddb_assets.imports.run import prepare_import
+from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.prepare import prepare_import
 from ddb_assets.markdown import code
 from ddb_assets.orchestration.pools import only_writer, write_pool
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
@@ -31,10 +30,6 @@ COUNTED = ("rows", "rows_before", "written", "deleted", "existed", "superseded",
 
 class ImportRefusedError(DdbAssetsError):
     """The run's config does not allow what it asks for."""
-
-
-class ImportFailedError(DdbAssetsError):
-    """The import did not come to its end."""
 
 
 class ImportRunConfig(dg.Config):
@@ -118,9 +113,9 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
     if report.only_in_table:
         facts["only_in_table"] = dg.MetadataValue.int(report.only_in_table.count)
         facts["only_in_table_sample"] = dg.MetadataValue.json(report.only_in_table.sample)
-    if report.exceptions:
+    if report.reject_file:
         facts["rejected_sample"] = dg.MetadataValue.json([asdict(reject) for reject in report.rejects])
-        facts["exceptions"] = dg.MetadataValue.path(report.exceptions)
+        facts["reject_file"] = dg.MetadataValue.path(report.reject_file)
     return facts
 
 

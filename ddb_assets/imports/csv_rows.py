@@ -1,12 +1,15 @@
-"""CSV files as rows of text cells.
+"""CSV files as rows of text cells, and the type of each column when nobody declared one.
 
-Facts: RFC 4180 (quotes are doubled, a quoted field may hold line breaks). What type a column has is `column_types.py`'s.
+Facts: RFC 4180 (quotes are doubled, a quoted field may hold line breaks). A column is N or BOOL if every cell of every file
+is written that way, else S. All cells are looked at, not a sample, so that no type depends on the order of the rows. A text
+becomes N only when it is written as a number is: `007`, `+1` and `1E5` are codes until somebody declares otherwise.
 """
 
 import csv
 import io
-from collections.abc import Iterator
-from typing import Annotated, BinaryIO
+import re
+from collections.abc import Iterable, Iterator
+from typing import Annotated, BinaryIO, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -83,7 +86,7 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
 
 
 def csv_record(text: str, columns: tuple[str, ...], number: int, line: int, how: CsvFormat) -> Row | BadRow:
-    """One record by itself, as an exceptions file has it."""
+    """One record by itself, as a reject file has it."""
     csv.field_size_limit(MAX_FIELD)
     try:
         records = list(csv.reader([text], delimiter=how.delimiter, quotechar=how.quote, strict=True))
@@ -115,3 +118,46 @@ def _header(fields: list[str], uri: str) -> tuple[str, ...]:
             "first line is data"
         )
     return names
+
+
+ColumnType = Literal["S", "N", "BOOL"]
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
+_BOOLEANS = {"true", "false", "True", "False", "TRUE", "FALSE"}
+MAX_DIGITS = 38
+
+
+class ColumnTypes:
+    """Collects what the cells allow, row by row."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, ColumnType] = {}  # columns that are still more than text, by what they would be
+        self._closed: dict[str, ColumnType] = {}
+
+    def see(self, rows: Iterable[Row | BadRow]) -> None:
+        """Takes these rows into account; those that cannot be read are rejected later and say nothing."""
+        for row in rows:
+            if isinstance(row, Row):
+                if row.cells.keys() - self._open.keys() - self._closed.keys():
+                    self._begin(row)
+                for column in tuple(self._open):
+                    cell = row.cells.get(column)
+                    if cell is not None:
+                        self._narrow(column, str(cell))
+
+    def _begin(self, row: Row) -> None:
+        """A column's first value says what it may be; without one it stays unseen."""
+        for column, cell in row.cells.items():
+            if cell is not None and column not in self._open and column not in self._closed:
+                self._open[column] = "BOOL" if cell in _BOOLEANS else "N"
+
+    def _narrow(self, column: str, cell: str) -> None:
+        number = self._open[column] == "N"
+        if not (_NUMBER.fullmatch(cell) and len(cell) <= MAX_DIGITS if number else cell in _BOOLEANS):
+            del self._open[column]
+            self._closed[column] = "S"
+
+    @property
+    def types(self) -> dict[str, ColumnType]:
+        """By column; a column without any value is not in it."""
+        return {**self._closed, **self._open}

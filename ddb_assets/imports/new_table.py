@@ -2,10 +2,12 @@
 
 It costs no WCUs and takes any rate. Items are staged as DynamoDB JSON, so every type survives; `close` returns when the
 table is there. Facts: API reference, ImportTable and DescribeImport; Developer Guide, "DynamoDB data import from Amazon S3"
-(of two items with one key either may win; items that are refused are only logged, and the import then ends FAILED).
+(of two items with one key either may win; items that are refused are only logged, and the import then ends FAILED) and
+"Validating your import" (CloudWatch log group `/aws-dynamodb/imports`, stream `<import id>/error`, one JSON message per item).
 """
 
 import gzip
+import json
 import tempfile
 import time
 import uuid
@@ -14,26 +16,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
+from ddb_assets.aws.pauses import looks
 from ddb_assets.aws.storage import Storage, join, split_s3
+from ddb_assets.aws.table import TableDescription, UnfitTableError, describe_table
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Stop, Totals, WriterStoppedError
-from ddb_assets.bulk.target import Target, TargetError
-from ddb_assets.imports.import_log import logged_errors
-from ddb_assets.imports.key_set import KeySet
+from ddb_assets.imports.read_back import KeySet
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+
 PART_BYTES = 256 << 20  # of JSON in one object; ImportTable reads objects side by side
-POLL_SECONDS = 5.0
+FIRST_LOOK = 5.0  # seconds after which the import is looked at again
 UNANSWERED_SECONDS = 600.0  # for which it may be unknown how the import is doing
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
-def planned(name: str, key: Sequence[tuple[str, str]]) -> Target:
+def planned(name: str, key: Sequence[tuple[str, str]]) -> TableDescription:
     """The table that is to be: on demand, with this key, (attribute, S | N | B) each."""
     kinds = ("HASH", "RANGE")
-    return Target.of(
+    return TableDescription.of(
         {
             "TableName": name,
             "TableArn": name,
@@ -46,15 +49,14 @@ def planned(name: str, key: Sequence[tuple[str, str]]) -> Target:
 
 
 def check_absent(client: "DynamoDBClient", name: str) -> None:
-    """Raises TargetError when there is such a table."""
+    """Raises UnfitTableError when there is such a table."""
     try:
-        with explained("dynamodb:DescribeTable", name):
-            client.describe_table(TableName=name)
+        describe_table(client, name)
     except AwsError as error:
         if error.code == "ResourceNotFoundException":
             return
         raise
-    raise TargetError(f"table {name} exists already: leave --new-table out to write into it")
+    raise UnfitTableError(f"table {name} exists already: leave --new-table out to write into it")
 
 
 class NewTableWriter:
@@ -65,7 +67,12 @@ class NewTableWriter:
     """
 
     def __init__(
-        self, client: "DynamoDBClient", storage: Storage, target: Target, staging: str, logs: Callable[[], Any]
+        self,
+        client: "DynamoDBClient",
+        storage: Storage,
+        target: TableDescription,
+        staging: str,
+        logs: Callable[[], Any],
     ) -> None:
         self.totals = Totals()
         self._client = client
@@ -167,10 +174,10 @@ class NewTableWriter:
 
     def _waited_for(self, arn: str, found: Any) -> Any:
         """The import's description when it has ended. An answer that does not come is asked for again."""
-        answered = time.monotonic()
+        answered, pauses = time.monotonic(), looks(FIRST_LOOK)
         goes_on = f"AWS goes on with the import {arn}, its files are in {self._folder}: delete them when it has ended"
         while found["ImportStatus"] not in ENDED:
-            if self._stop.event.wait(POLL_SECONDS):
+            if self._stop.event.wait(next(pauses)):
                 self._fail(f"{self._stop.error}; {goes_on}")
             try:
                 with explained("dynamodb:DescribeImport", arn):
@@ -201,3 +208,39 @@ class NewTableWriter:
         self._stop = Stop()
         self._stop.set(WriterStoppedError(reason))
         self._stop.check()
+
+
+LOG_GROUP = "/aws-dynamodb/imports"
+SHOWN = 5
+
+
+def log_stream(arn: str) -> str:
+    """The stream of this import's errors."""
+    return f"{arn.rpartition('/')[2]}/error"
+
+
+def logged_errors(logs: Any, arn: str) -> str:
+    """The first errors in words, with a boto3 client for CloudWatch Logs; or where they are and why they cannot be read."""
+    stream = log_stream(arn)
+    where = f"CloudWatch log group {LOG_GROUP}, stream {stream}"
+    try:
+        with explained("logs:GetLogEvents", f"stream {stream} of {LOG_GROUP}"):
+            found = logs.get_log_events(
+                logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, limit=SHOWN + 1
+            )["events"]
+    except AwsError as error:
+        return f"the log cannot be read ({error}); look into {where}"
+    if not found:
+        return f"nothing is logged; look into {where}"
+    shown = "; ".join(_said(event["message"]) for event in found[:SHOWN])
+    return f"{shown}{'; …' if len(found) > SHOWN else ''} ({where})"
+
+
+def _said(message: str) -> str:
+    try:
+        told = json.loads(message)
+        pointer = told["itemS3Pointer"]
+        place = f"item {pointer['itemIndex']} of s3://{pointer['bucket']}/{pointer['key']}"
+        return f"{place}: {', '.join(map(str, told['errorMessages']))}"
+    except (ValueError, KeyError, TypeError):
+        return message.strip()

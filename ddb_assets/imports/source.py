@@ -1,28 +1,32 @@
 """What an import reads: which files, in which order, of which format, and their rows.
 
-One file, all files of a folder, those of a glob (in which `*` also stands for slashes), an export of AWS's or several of
-them, old to new. Files are read one after the other, so that later records win over earlier ones.
+The source is one file, all files of a folder, those of a glob (in which `*` also stands for slashes), a mended reject file,
+or one or more exports of AWS, old to new. Files are read one after the other, so that later records win over earlier ones.
+A file's first bytes say how it is compressed, not its name: tools that write gzip without `.gz` are common.
 """
 
 import fnmatch
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+from isal import igzip, isal_zlib
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.reject_file import Heading, read_heading
 from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.manifest import Export, read_export
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.csv_rows import csv_rows
-from ddb_assets.imports.decompress import opened
+from ddb_assets.imports.csv_rows import CsvFormat, csv_record, csv_rows
+from ddb_assets.imports.import_config import ImportConfig
 from ddb_assets.imports.json_rows import dynamodb_record, json_lines, json_rows, plain_record
 from ddb_assets.imports.parquet_rows import parquet_rows
-from ddb_assets.imports.redrive import redriven_rows
 
 SUMMARY = "manifest-summary.json"
 COMPRESSIONS = (".gz", ".zst", ".zstd")
@@ -40,8 +44,8 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Source:
-    """The files of one import. `redriven`: the one file is an exceptions file, which begins with this."""
+class ImportSource:
+    """The files of one import. `redriven`: the one file is a reject file, which begins with this."""
 
     uri: str
     format: Format
@@ -69,12 +73,12 @@ class Source:
                 yield from json_rows(stream, file.uri, record)
 
 
-def open_source(storage: Storage, uri: str, config: ImportConfig, *, redrive: bool = False) -> Source:
+def open_source(storage: Storage, uri: str, config: ImportConfig, *, redrive: bool = False) -> ImportSource:
     """Finds the files and their format. Raises SourceError, and ManifestError for a damaged export."""
     if redrive:
         with opened(storage, uri) as stream:
             heading = read_heading(stream, uri)
-        return Source(uri, heading.format, (Input(uri, storage.size(uri)),), heading)
+        return ImportSource(uri, heading.format, (Input(uri, storage.size(uri)),), heading)
     if uri.rstrip("/").rpartition("/")[2] == SUMMARY:
         return _exported(storage, uri, [uri.rstrip("/").removesuffix(SUMMARY)])
     inputs = _listed(storage, uri)
@@ -89,7 +93,7 @@ def open_source(storage: Storage, uri: str, config: ImportConfig, *, redrive: bo
         raise SourceError(
             f"the files at {uri} are of several formats ({', '.join(sorted(formats))}): import one at a time"
         )
-    return Source(uri, formats.pop(), files)
+    return ImportSource(uri, formats.pop(), files)
 
 
 def _listed(storage: Storage, uri: str) -> list[Input]:
@@ -107,7 +111,7 @@ def _hidden(uri: str) -> bool:
     return uri.rpartition("/")[2].startswith(("_", "."))
 
 
-def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> Source:
+def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> ImportSource:
     exports = sorted((read_export(storage, folder) for folder in folders), key=_end)
     if len({export.table_id for export in exports}) > 1:
         names = ", ".join(sorted({export.table_name for export in exports}))
@@ -118,11 +122,11 @@ def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> Source:
     inputs = tuple(Input(file.uri, storage.size(file.uri)) for file in files)
     if not inputs:
         raise SourceError(f"the export at {uri} has no items")
-    return Source(uri, "dynamodb-json", inputs)
+    return ImportSource(uri, "dynamodb-json", inputs)
 
 
 def _end(export: Export) -> datetime:
-    """Up to when the export tells of the table."""
+    """Until when the export shows the table."""
     end = export.export_time or export.to_time
     assert end is not None  # noqa: S101 -- read_export has checked it
     return end
@@ -148,3 +152,75 @@ def _json_format(stream: BinaryIO, uri: str, *, known: bool) -> Format:
     if known or text.startswith("{"):
         return "dynamodb-json" if isinstance(dynamodb_record(text, 0, 0), Row) else "jsonl"
     raise SourceError(f"{uri}: neither the name nor the first line says the format: give --format")
+
+
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+BUFFER_BYTES = 1 << 20
+
+# isal's own annotations are amiss: a constructor without types, an exception class declared as an exception
+_gunzip = cast("Callable[..., BinaryIO]", igzip.IGzipFile)
+_InflateError = cast("type[Exception]", isal_zlib.error)
+
+
+class _Bytes(io.RawIOBase):
+    """A stream that only has `read` as one that `io` can buffer."""
+
+    def __init__(self, stream: BinaryIO, on_bytes: Callable[[int], object] | None = None) -> None:
+        self._stream = stream
+        self._on_bytes = on_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        if self._on_bytes:
+            self._on_bytes(len(data))
+        return len(data)
+
+
+@contextmanager
+def opened(storage: Storage, uri: str, on_bytes: Callable[[int], object] | None = None) -> Iterator[BinaryIO]:
+    """The file's plain bytes; `on_bytes` hears of the stored ones.
+
+    Raises SourceError, while it is read, for a file that is damaged or cut short.
+    """
+    try:
+        with storage.open(uri) as stream:
+            buffered = io.BufferedReader(_Bytes(stream, on_bytes), BUFFER_BYTES)
+            head = buffered.peek(len(ZSTD))
+            if head.startswith(GZIP):
+                yield io.BufferedReader(_Bytes(_gunzip(fileobj=buffered, mode="rb")), BUFFER_BYTES)
+            elif head.startswith(ZSTD):
+                plain = pa.CompressedInputStream(pa.PythonFile(buffered, mode="r"), "zstd")
+                yield io.BufferedReader(_Bytes(plain), BUFFER_BYTES)
+            else:
+                yield buffered
+    except (EOFError, _InflateError, igzip.BadGzipFile) as error:
+        raise SourceError(f"{uri} is no complete gzip file ({error}): fetch it again") from error
+    except OSError as error:  # Arrow's errors about the content have no errno
+        if error.errno is not None:
+            raise
+        raise SourceError(f"{uri} is no complete zstd file ({error}): fetch it again") from error
+
+
+def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> Iterator[Row | BadRow]:
+    """The rows of a reject file that was mended. Raises SourceError for a line that is none of ours."""
+    read_heading(stream, uri)
+    for number, line, data in json_lines(stream, uri, first_line=2):
+        try:
+            entry: dict[str, Any] = json.loads(data)
+            if isinstance(entry.get("row"), dict):
+                yield Row(number, line, entry["row"])
+                continue
+            text = entry["text"]
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise SourceError(f"{uri}:{line}: no line of a reject file, which has `row` or `text`") from error
+        if format_ == "csv":
+            yield csv_record(str(text), tuple(entry.get("columns") or ()), number, line, csv)
+        else:
+            record: Callable[[str, int, int], Row | BadRow] = (
+                dynamodb_record if format_ == "dynamodb-json" else plain_record
+            )
+            yield record(str(text), number, line)

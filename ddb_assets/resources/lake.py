@@ -46,7 +46,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         return uri.rstrip("/")
 
     def exports_of(self, table: Table) -> ExportTarget:
-        """The bucket and prefix that this table's exports are written to."""
+        """Where this table's exports are written to, and how they are encrypted."""
         if table.export is not None:
             return table.export
         bucket, prefix = split_s3(join(self.root, "exports"))

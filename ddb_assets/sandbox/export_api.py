@@ -8,6 +8,7 @@ then does is in `exporter`.
 import functools
 import json
 import math
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ LONGEST_WINDOW = 24 * 3600 * MICROS
 TOKEN_LIFETIME = 8 * 3600 * MICROS
 PAGE_SIZE = 25
 CONCURRENT_EXPORTS = 300
+MAX_KEY_ID = 2048
 VIEWS = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
@@ -108,6 +110,7 @@ class ExportApi:
             raise ApiError(
                 "ValidationException", f"1 validation error detected: Value '{kind}' at 'exportType' is unknown"
             )
+        _check_place(request)
         if request.get("ExportFormat", "DYNAMODB_JSON") != "DYNAMODB_JSON":
             raise ApiError("ValidationException", "The sandbox exports DYNAMODB_JSON only")
         if "FilterSpecification" in request:
@@ -182,6 +185,22 @@ class ExportApi:
 def _region(environ: "WSGIEnvironment") -> str:
     """The Region that the request is signed for: `Credential=KEY/DATE/REGION/dynamodb/aws4_request`."""
     return str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split("/")[2]
+
+
+def _check_place(request: Answer) -> None:
+    """Refuses a bucket's owner, an algorithm or a key that the API does not allow."""
+    owner, algorithm = request.get("S3BucketOwner", "0" * 12), request.get("S3SseAlgorithm", "AES256")
+    wrong = None
+    if not re.fullmatch("[0-9]{12}", owner):
+        wrong = (
+            f"Value '{owner}' at 's3BucketOwner' failed to satisfy constraint: regular expression pattern: [0-9]{{12}}"
+        )
+    elif algorithm not in ("AES256", "KMS"):
+        wrong = f"Value '{algorithm}' at 's3SseAlgorithm' failed to satisfy constraint: enum value set: [AES256, KMS]"
+    elif len(request.get("S3SseKmsKeyId", "a key")) > MAX_KEY_ID:
+        wrong = f"Value at 's3SseKmsKeyId' failed to satisfy constraint: length less than or equal to {MAX_KEY_ID}"
+    if wrong:
+        raise ApiError("ValidationException", f"1 validation error detected: {wrong}")
 
 
 def _window(specification: Answer, earliest: int, latest: int) -> Window:

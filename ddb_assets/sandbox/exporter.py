@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import ClientError
+from moto.s3.models import s3_backends
 
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox import export_files
@@ -123,7 +124,15 @@ class Exporter:
                 export.ended = self._log.clock.micros()
                 export.status = "FAILED"
 
+    def _check_owner(self, export: Export) -> None:
+        """Raises what S3 answers when the bucket is not of the account that the request names, by default the table's."""
+        _, account = s3_backends.bucket_accounts.get(export.request["S3Bucket"], ("", None))
+        expected = export.request.get("S3BucketOwner", export.table.table_arn.split(":")[4])
+        if account not in (None, expected):
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, "PutObject")
+
     def _write(self, export: Export) -> None:
+        self._check_owner(export)
         self._put(export, export.key(export.id, "_started"), b"")
         self._log.clock.wait_until(export.export_time)  # it was rounded up to a whole millisecond
         with self._log.reader() as reader:

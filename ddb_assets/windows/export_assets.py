@@ -84,7 +84,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
             loaded_baseline(context.instance, table)
             known = ask(warehouse, aws.clients, table)
             client = aws.clients.dynamodb(table.table)
-            asking = _Asking(client, lake, table, known, config)
+            asking = _RunExports(client, lake, table, known, config)
             with suppress(DdbAssetsError):  # it is said by the window that it concerns
                 asking.ask_all(context.partition_keys)
             storage = aws.clients.storage()
@@ -149,12 +149,11 @@ def verified(export: Export, asset: dg.AssetKey, counted: int | None) -> dg.Asse
 
 def destination(lake: Lake, table: Table) -> Destination:
     """Where this table's windows are exported to."""
-    target = lake.exports_of(table)
-    return Destination(target.bucket, target.prefix)
+    return Destination.of(lake.exports_of(table))
 
 
-class _Asking:
-    """Asks for the windows of one run; reaches AWS only when a window needs it, for covered ones do not."""
+class _RunExports:
+    """The exports that one run asks for. Reaches AWS only when a window needs it: covered ones do not."""
 
     def __init__(self, client: "DynamoDBClient", lake: Lake, table: Table, known: Loaded, config: WindowConfig) -> None:
         self._client, self._lake, self._table = client, lake, table

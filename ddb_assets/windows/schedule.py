@@ -102,7 +102,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
             check_obtainable(window, restorable.earliest)
             if exportable(window, restorable.latest):
                 wanted[key] = window
-        asking = _Asking(context, table, exports, destination(lake, table), now)
+        asking = _TickExports(context, table, exports, destination(lake, table), now)
         if runs := [*_loaded_again(context, table, exported, known, now), *asking.ask(wanted)]:
             return runs
         return dg.SkipReason(asking.said(len(wanted)) if wanted else "every window that has ended is exported")
@@ -153,8 +153,8 @@ def _asked_again(instance: dg.DagsterInstance, table: Table, now: datetime) -> s
     return {run.tags["dagster/partition"] for run in (*recent, *unfinished) if "dagster/partition" in run.tags}
 
 
-class _Asking:
-    """One tick's requests for one table."""
+class _TickExports:
+    """The exports that one tick asks for, of one table."""
 
     def __init__(
         self,

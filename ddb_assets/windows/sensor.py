@@ -69,7 +69,7 @@ def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
     places: dict[ExportTarget | None, list[Table]] = {}
     for table in tables:
         if table.load == "upsert":
-            places.setdefault(table.export, []).append(table)
+            places.setdefault(table.export and table.export.place, []).append(table)
     names = Counter(_name(place) for place in places)
     return [_sensor(_name(place, distinct=names[_name(place)] > 1), place, found) for place, found in places.items()]
 

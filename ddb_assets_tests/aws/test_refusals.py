@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.config import Config
 
+from ddb_assets.aws import clients
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError
 from ddb_assets.aws.storage import BrokenOffError, FileTakenError, MissingFileError, Storage, StorageError
@@ -16,7 +17,6 @@ from ddb_assets.contract.table import ExportTarget
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import describe
 from ddb_assets.exports.notifications import Notifications
-from ddb_assets.resources import aws
 from ddb_assets.settings import SettingError
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets_tests.support.http_answers import answering, serving
@@ -224,7 +224,7 @@ def test_why_a_secret_cannot_be_read_is_said(
     kind: type[DdbAssetsError],
     said: str,
 ) -> None:
-    monkeypatch.setattr(aws, "CLIENT", Config(retries={"total_max_attempts": 1}))
+    monkeypatch.setattr(clients, "CLIENT", Config(retries={"total_max_attempts": 1}))
     with answering(lambda _: (status, body, BY_DYNAMODB)) as url, pytest.raises(DdbAssetsError) as caught:
         logged_in(url).secret("loader")
     assert type(caught.value) is kind

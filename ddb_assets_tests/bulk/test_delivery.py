@@ -5,7 +5,8 @@ import time
 import orjson
 import pytest
 
-from ddb_assets.bulk import delivery
+from ddb_assets.aws import pauses
+from ddb_assets.bulk import raw_call
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.sandbox.server import Sandbox
@@ -18,7 +19,7 @@ __all__ = ["sandbox"]
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses: what is tested is that there are some, and an end."""
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.001)
 
 
 def test_keys_that_are_throttled_hold_up_no_other_key(sandbox: Sandbox) -> None:
@@ -91,7 +92,7 @@ def test_no_answer_of_the_wrong_items_is_believed(sandbox: Sandbox) -> None:
 def test_credentials_that_are_renewed_in_time_stop_nothing(sandbox: Sandbox) -> None:
     target = new_table(sandbox)
     expired = b'{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"The security token is expired"}'
-    refused = iter([expired] * (delivery.LOGIN_ATTEMPTS - 1))
+    refused = iter([expired] * (raw_call.LOGIN_ATTEMPTS - 1))
 
     def answer(operation: str, body: bytes) -> tuple[int, bytes]:
         said = next(refused, None)
@@ -100,4 +101,4 @@ def test_credentials_that_are_renewed_in_time_stop_nothing(sandbox: Sandbox) -> 
     with answering(answer) as endpoint, BulkWriter(client_of(endpoint), target, in_flight=1) as writer:
         for number in range(60):
             writer.put({"pk": {"S": f"k{number}"}})
-    assert (writer.totals.written, writer.totals.retried) == (60, delivery.LOGIN_ATTEMPTS - 1)
+    assert (writer.totals.written, writer.totals.retried) == (60, raw_call.LOGIN_ATTEMPTS - 1)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.operation import RejectedItemError, put
-from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.tables import client_of, new_table, sandbox
@@ -46,7 +46,7 @@ def test_what_dynamodb_would_refuse_a_batch_for_is_found_before(sandbox: Sandbox
 
 
 def test_nesting_is_allowed_to_32_levels() -> None:
-    target = Target.of(
+    target = TableDescription.of(
         {
             "TableName": "T",
             "TableArn": "arn",

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.rate import WriteRate, consumed_units
-from ddb_assets.bulk.target import Target
 
 
 class Clock:
@@ -30,7 +30,7 @@ class Waiting(threading.Event):
         return False
 
 
-def table(*, wcu: int | None = None, index_wcu: int | None = None, local: bool = False) -> Target:
+def table(*, wcu: int | None = None, index_wcu: int | None = None, local: bool = False) -> TableDescription:
     """Provisioned when it has WCUs, else on demand."""
     throughput = {"ProvisionedThroughput": {"WriteCapacityUnits": wcu}} if wcu else {}
     index: dict[str, Any] = {
@@ -40,7 +40,7 @@ def table(*, wcu: int | None = None, index_wcu: int | None = None, local: bool =
         "ProvisionedThroughput": {"WriteCapacityUnits": index_wcu or 0},
     }
     indexes = {"LocalSecondaryIndexes" if local else "GlobalSecondaryIndexes": [index]} if local or index_wcu else {}
-    return Target.of(
+    return TableDescription.of(
         {
             "TableName": "T",
             "TableArn": "arn",
@@ -54,7 +54,7 @@ def table(*, wcu: int | None = None, index_wcu: int | None = None, local: bool =
     )
 
 
-def seconds(target: Target, units: list[float], times: int, **limits: Any) -> float:
+def seconds(target: TableDescription, units: list[float], times: int, **limits: Any) -> float:
     """How long so many writes of these units have to wait."""
     clock = Clock()
     rate = WriteRate(target, clock=clock, **limits)

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.aws import pauses
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk import delivery
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Totals, Unwritten, WriterStoppedError
-from ddb_assets.bulk.target import Target
 from ddb_assets.bulk.writer import BulkWriter
-from ddb_assets.dynamodb.item import canonical
+from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.answering import answering
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
@@ -34,7 +35,7 @@ def proxy(sandbox: Sandbox) -> Iterator[FaultProxy]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses: what is tested is that there are some, and an end."""
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(delivery, "GRACE_SECONDS", 0.05)
 
 
@@ -45,7 +46,7 @@ class Heard:
     settled: list[Any] = field(default_factory=list)
     unwritten: list[Unwritten] = field(default_factory=list)
 
-    def writer(self, endpoint_url: str, target: Target, **more: Any) -> BulkWriter:
+    def writer(self, endpoint_url: str, target: TableDescription, **more: Any) -> BulkWriter:
         return BulkWriter(
             client_of(endpoint_url),
             target,
@@ -61,7 +62,7 @@ def ended(totals: Totals) -> int:
 
 
 def state(items: list[Any]) -> Counter[object]:
-    return Counter(canonical({"M": item}) for item in items)
+    return Counter(canonical_json(item) for item in items)
 
 
 def some_item(chance: random.Random, number: int, keys: int) -> dict[str, Any]:

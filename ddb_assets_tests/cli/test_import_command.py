@@ -25,7 +25,7 @@ from ddb_assets_tests.support.tables import items_of, new_table, sandbox
 __all__ = ["sandbox"]
 
 OFTEN = """
-from ddb_assets.imports import job
+from ddb_assets.imports import import_job as job
 job.SAVE_SECONDS = 0.01
 from ddb_assets.cli import main
 main()
@@ -113,7 +113,7 @@ def test_killed_at_any_moment_it_goes_on_and_loses_nothing(
     assert report["rows_before"] > 0
     assert report["rows_before"] + report["rows"] == ROWS
     assert {item["pk"]["S"]: item["n"]["N"] for item in items_of(sandbox, target)} == expected
-    _, *kept = [json.loads(line) for line in Path(report["exceptions"]).read_text().splitlines()]
+    _, *kept = [json.loads(line) for line in Path(report["reject_file"]).read_text().splitlines()]
     assert sorted(line["line"] for line in kept) == list(range(51, ROWS + 1, 100))
 
 
@@ -168,7 +168,7 @@ def test_the_command_prints_what_happened_and_fails_on_rejects(
         (["nothing.csv", "--table", "NoSuchTable"], 1, "there is no NoSuchTable"),
         (["nothing.csv", "--table", "TABLE"], 1, "no file with content at nothing.csv"),
         (["nothing.csv", "--table", "TABLE", "--config", "CONFIG"], 1, "import.yaml:3: attributes.a"),
-        (["--redrive", "CONFIG", "--table", "TABLE"], 1, "import.yaml:1: no exceptions file"),
+        (["--redrive", "CONFIG", "--table", "TABLE"], 1, "import.yaml:1: no reject file"),
     ],
 )
 def test_what_a_user_can_mend_is_one_message(

@@ -131,7 +131,7 @@ def test_rejected_items_fail_the_checks_and_are_shown(tables: Any) -> None:
     assert event.metadata["rejected"].value == 1
     assert "both" in str(event.metadata["rejected_sample"].value)
     assert "ddb-assets import --redrive" in str(event.metadata["redrive"].value)
-    assert Path(str(event.metadata["exceptions"].value)).read_text().count("\n") == 2
+    assert Path(str(event.metadata["reject_file"].value)).read_text().count("\n") == 2
 
 
 def test_items_that_share_a_key_are_shown(tables: Any) -> None:

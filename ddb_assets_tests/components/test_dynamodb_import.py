@@ -103,7 +103,7 @@ def test_a_reject_makes_the_run_fail_and_is_shown(table: str, rows: Path) -> Non
     told = facts(result)
     (reject,) = told["rejected_sample"]
     assert (reject["line"], reject["reason"]) == (32, "key attribute 'id' is missing")
-    assert Path(told["exceptions"]).exists()
+    assert Path(told["reject_file"]).exists()
     assert materialize(declared(table, rows, max_rejects=1)).success
 
 

@@ -57,6 +57,11 @@ def test_a_key_is_text_or_spelled_out(key: object, expected: KeySchema) -> None:
     [
         ({"table": "Orders", "nestd": {}}, ("nestd",), "unknown key; allowed here: table, name, key,"),
         ({"table": "Orders", "export": {"bukket": "b"}}, ("export", "bukket"), "allowed here: bucket, prefix"),
+        (
+            {"table": "Orders", "export": {"bucket": "bkt", "bucket_owner": "12"}},
+            ("export", "bucket_owner"),
+            "[0-9]{12}",
+        ),
         ({"table": "Orders", "nested": {"items": "rows"}}, ("nested", "items"), "'flatten', 'json' or 'child'"),
         ({"table": "Orders", "nested": {"a..b": "json"}}, ("nested", "a..b", "[key]"), "attribute name is missing"),
         ({"table": "Orders", "name": "Orders!"}, (), "give a `name`"),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddb_assets.bulk import delivery, raw_call
-from ddb_assets.copies.guards import Side
-from ddb_assets.copies.job import CopyFailedError, CopyReport
-from ddb_assets.copies.plan import CopyOptions, plan_copy
+from ddb_assets.aws import pauses
+from ddb_assets.copies.copy_config import CopyOptions
+from ddb_assets.copies.copy_job import CopyFailedError, CopyReport
+from ddb_assets.copies.plan import plan_copy
+from ddb_assets.copies.sides import Side
 from ddb_assets_tests.copies import copying
 from ddb_assets_tests.support.tables import client_of
 
@@ -23,10 +24,10 @@ class Copied:
 
 def run(endpoint: str, source: str, destination: str, options: Mapping[str, Any], folder: Path) -> Copied:
     """Runs the copy, or goes on with it; `folder` is as `copying.run` has it."""
-    for module in (delivery, raw_call):
-        vars(module).update(FIRST_PAUSE=0.002, LONGEST_PAUSE=0.05)
+    pauses.FIRST_PAUSE, pauses.LONGEST_PAUSE = 0.002, 0.05
     client = client_of(endpoint)
-    plan = plan_copy(Side.of(client, source), Side.of(client, destination), CopyOptions(**options))
+    asked = CopyOptions(**{name: value for name, value in options.items() if name != "clean"})
+    plan = plan_copy(Side.of(client, source), Side.of(client, destination), asked, options.get("clean", "no"))
     try:
         return Copied(copying.run(plan, folder), None)
     except CopyFailedError as error:

@@ -11,17 +11,17 @@ from typing import Any
 import boto3
 import pytest
 
-from ddb_assets.bulk import delivery, raw_call
+from ddb_assets.aws import pauses
 from ddb_assets.bulk.checkpoint import Checkpoint
-from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled
-from ddb_assets.bulk.transport import WRITER_CLIENT
-from ddb_assets.copies.checkpoint import CopyProgress
-from ddb_assets.copies.collisions import Collisions
-from ddb_assets.copies.exceptions import CopyExceptions
-from ddb_assets.copies.guards import Side
-from ddb_assets.copies.job import CopyJob, CopyReport, first_phase
-from ddb_assets.copies.plan import CopyOptions, CopyPlan, plan_copy
-from ddb_assets.dynamodb.item import canonical
+from ddb_assets.bulk.raw_call import BULK_CLIENT
+from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
+from ddb_assets.copies.copy_config import CopyOptions
+from ddb_assets.copies.copy_job import CopyJob, CopyReport, first_phase
+from ddb_assets.copies.copy_state import Collisions, CopyProgress
+from ddb_assets.copies.plan import CopyPlan, plan_copy
+from ddb_assets.copies.rejects import CopyRejects
+from ddb_assets.copies.sides import Side
+from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.fault_proxy import FaultProxy, Schedule, fault_proxy
 
@@ -46,7 +46,7 @@ class World:
             region_name=region,
             aws_access_key_id="sandbox",
             aws_secret_access_key="sandbox",
-            config=WRITER_CLIENT,
+            config=BULK_CLIENT,
         )
 
     def table(self, keys: Keys = ID, items: "list[Item] | tuple[Item, ...]" = (), **more: Any) -> str:
@@ -72,22 +72,23 @@ class World:
     def items(self, table: str) -> set[object]:
         """What is in the table, in a form that is equal for equal items."""
         pages = self.direct.get_paginator("scan").paginate(TableName=table)
-        return {canonical({"M": item}) for page in pages for item in page["Items"]}
+        return {canonical_json(item) for page in pages for item in page["Items"]}
 
     def plan(self, source: str, destination: str, **options: Any) -> CopyPlan:
         sides = (Side.of(self.client, source), Side.of(self.client, destination))
-        return plan_copy(*sides, CopyOptions(**{"workers": 3, "in_flight": 3, "segments": 4, **options}))
+        clean = options.pop("clean", "no")
+        return plan_copy(*sides, CopyOptions(**{"workers": 3, "in_flight": 3, "segments": 4, **options}), clean)
 
 
 def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyReport:
-    """Runs the plan, or goes on with it; the folder keeps the checkpoint, the keys and the exceptions file."""
+    """Runs the plan, or goes on with it; the folder keeps the checkpoint, the keys and the reject file."""
     progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.job), plan.segments, first_phase(plan))
-    path = folder / "exceptions.jsonl"
+    path = folder / "rejects.jsonl"
     keep_settled(path, {plan.source.arn: progress.state.rejected})
     heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-    with closing(ExceptionsFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
-        exceptions = CopyExceptions(file, plan.source.arn)
-        return CopyJob(plan, progress, exceptions, None if plan.key.one_to_one else collisions, on_page).run()
+    with closing(RejectFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
+        rejects = CopyRejects(file, plan.source.arn)
+        return CopyJob(plan, progress, rejects, None if plan.key.one_to_one else collisions, on_page).run()
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +106,8 @@ def no_faults(world: World) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter pauses, or a deadline of tenths of a second has no room for them; the deadline stays what counts."""
-    for module in (delivery, raw_call):
-        monkeypatch.setattr(module, "FIRST_PAUSE", 0.002)
-        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.002)
+    monkeypatch.setattr(pauses, "LONGEST_PAUSE", 0.05)
 
 
 class KilledError(Exception):

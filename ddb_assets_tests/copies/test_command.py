@@ -124,9 +124,9 @@ def test_folders_that_cannot_be_written_are_told_before_anything_is(
 ) -> None:
     source, destination = world.table(ID, some()), world.table()
     (tmp_path / "file").touch()
-    done = copy(source, destination, "--exceptions", str(tmp_path / "file" / "exceptions.jsonl"))
+    done = copy(source, destination, "--rejects", str(tmp_path / "file" / "rejects.jsonl"))
     assert done.exit_code == 1
-    assert "name another file for exceptions" in done.output
+    assert "name another reject file" in done.output
     monkeypatch.setenv(STATE, str(tmp_path / "file"))
     done = copy(source, destination)
     assert done.exit_code == 1
@@ -154,7 +154,7 @@ def test_rejected_items_make_it_fail(world: World, tmp_path: Path) -> None:
     source = world.table(ID, [{"id": {"S": "a"}, "x": {"S": "1"}, "y": {"S": "2"}}, {"id": {"S": "b"}}])
     destination = world.table()
     path = tmp_path / "rejects.jsonl"
-    done = copy(source, destination, "--rename", "x=y", "--exceptions", str(path))
+    done = copy(source, destination, "--rename", "x=y", "--rejects", str(path))
     assert done.exit_code == 1
     assert "two attributes of the item would be called 'y'" in done.output
     assert f"ddb-assets import --redrive {path}" in done.output

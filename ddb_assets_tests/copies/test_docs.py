@@ -17,7 +17,7 @@ from ddb_assets.cli.copy import command
 from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import Copy
 from ddb_assets.copies.assets import CHECKS, CopyRunConfig
-from ddb_assets.copies.job import CopyReport
+from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.copies.guards import Side, check_different
-from ddb_assets.copies.job import CopyFailedError
-from ddb_assets.copies.mapping import CopyRefusedError
-from ddb_assets.dynamodb.item import canonical
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.copy_job import CopyFailedError
+from ddb_assets.copies.sides import Side, check_different
+from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets_tests.copies.commands import copy, environment
 from ddb_assets_tests.copies.copying import ID, Item, KilledError, World, impatient, no_faults, random_items, run, world
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
@@ -44,8 +44,8 @@ def test_items_that_are_not_written_in_time_fail_the_copy(world: World, tmp_path
     with pytest.raises(CopyFailedError, match=r"could not be written|go on") as failed:
         run(world.plan(source, destination, deadline=0.3), tmp_path)
     there = world.items(destination)
-    lines = [json.loads(line) for line in (tmp_path / "exceptions.jsonl").read_text().splitlines()[1:]]
-    told = {canonical({"M": line["row"]}) for line in lines}
+    lines = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()[1:]]
+    told = {canonical_json(line["row"]) for line in lines}
     assert failed.value.report.unprocessed == len(lines) > 0
     assert all(line["fate"] == "unprocessed" and line["reason"] for line in lines)
     assert there | told <= world.items(source)

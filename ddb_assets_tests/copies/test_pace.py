@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.bulk import delivery, raw_call
+from ddb_assets.bulk import delivery, scan
 from ddb_assets.bulk.scan import ReadRate
 from ddb_assets.copies.plan import CopyPlan
 from ddb_assets_tests.copies.copying import ID, Item, World, no_faults, random_items, run, world
@@ -83,7 +83,7 @@ def test_reading_stays_within_its_rate(world: World, tmp_path: Path, monkeypatch
     world.proxy.schedule = Schedule(page_limit=1)  # and every page costs one RCU in the sandbox
     plan = world.plan(source, destination, max_rcu=20.0, workers=1)
     clock = Clock()
-    plan.source_reader.rate = ReadRate(plan.source.table, 20.0, clock.monotonic)
+    plan.source_reader.rate = ReadRate(plan.source.description, 20.0, clock.monotonic)
     monkeypatch.setattr(plan.stopped, "wait", clock.sleep)
     report = run(plan, tmp_path)
     assert report.rcu >= 40
@@ -103,7 +103,7 @@ def test_writing_stays_within_its_rate(world: World, tmp_path: Path) -> None:
     assert world.items(destination) == world.items(source)
 
 
-@pytest.mark.parametrize(("operations", "module"), [(WRITES, delivery), (READS, raw_call)])
+@pytest.mark.parametrize(("operations", "module"), [(WRITES, delivery), (READS, scan)])
 def test_throttling_for_minutes_is_outlasted(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operations: frozenset[str], module: Any
 ) -> None:
@@ -112,7 +112,7 @@ def test_throttling_for_minutes_is_outlasted(
     plan = world.plan(source, destination, segments=1, workers=1, in_flight=1)
     clock = Clock()
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep))
-    if module is raw_call:
+    if module is scan:
         monkeypatch.setattr(plan.stopped, "wait", clock.sleep)
     random.seed(4)
     throttled = frozenset({Fault.THROTTLED, Fault.THROTTLING, Fault.REQUEST_LIMIT})

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.copies.guards import Side
 from ddb_assets.copies.restore import KeptTableError, restored, temporary_name
+from ddb_assets.copies.sides import Side
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.copies.commands import copy, environment

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.copies.config import CopyConfig
+from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.run import open_tables, run_copy
 from ddb_assets.copies.verify import Mode
 from ddb_assets_tests.copies.commands import copy, environment, redrive
@@ -23,7 +23,7 @@ WRITES = frozenset({"BatchWriteItem"})
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "exceptions.jsonl"
+    return tmp_path / "rejects.jsonl"
 
 
 def some(count: int, seed: int = 1) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def test_items_without_the_new_key_are_redriven_once_they_have_it(world: World, 
     items = [{"id": {"S": f"i{n}"}, "secret": {"S": "x"}, "old": {"N": "1"}} for n in range(3)]
     source = world.table(ID, [{**item, "mail": {"S": f"m{n}"}} if n else item for n, item in enumerate(items)])
     destination = world.table((("mail", "S"),))
-    how = ("--rekey", "--exclude", "secret", "--rename", "old=new", "--exceptions", str(file))
+    how = ("--rekey", "--exclude", "secret", "--rename", "old=new", "--rejects", str(file))
     done = copy(source, destination, *how)
     assert done.exit_code == 1
     assert f"ddb-assets import --redrive {file} --table arn:" in done.output
@@ -59,7 +59,7 @@ def test_items_without_the_new_key_are_redriven_once_they_have_it(world: World, 
 def test_an_item_with_a_name_twice_is_not_redriven_before_one_of_them_is_gone(world: World, file: Path) -> None:
     item = {"id": {"S": "both"}, "a": {"B": b"\x01"}, "b": {"L": [{"NS": ["2"]}]}, "out": {"S": "x"}}
     destination = world.table()
-    how = ("--rename", "a=b", "--exclude", "out", "--exceptions", str(file))
+    how = ("--rename", "a=b", "--exclude", "out", "--rejects", str(file))
     assert copy(world.table(ID, [item]), destination, *how).exit_code == 1
     done = redrive(file, destination)
     assert done.exit_code == 1
@@ -75,7 +75,7 @@ def test_an_item_with_a_name_twice_is_not_redriven_before_one_of_them_is_gone(wo
 def test_what_was_not_written_in_time_is_redriven_as_it_is(world: World, file: Path) -> None:
     source, destination = world.table(ID, some(50)), world.table()
     world.proxy.schedule = Schedule(rate=1.0, faults=frozenset({Fault.UNPROCESSED_SOME}), operations=WRITES)
-    failed = copy(source, destination, "--deadline", "0.05", "--exceptions", str(file), "--segments", "1")
+    failed = copy(source, destination, "--deadline", "0.05", "--rejects", str(file), "--segments", "1")
     assert failed.exit_code == 1
     assert f"{len(lines(file))} of others were not written" in failed.output
     world.proxy.schedule = Schedule()
@@ -88,7 +88,7 @@ def test_deletions_that_were_not_done_are_redriven_as_deletions(world: World, fi
     """Not as items that have nothing but a key."""
     source, destination = world.table(ID, some(5)), world.table(ID, some(60, 2))
     world.proxy.schedule = Schedule(rate=1.0, faults=frozenset({Fault.UNPROCESSED_ALL}), operations=WRITES)
-    how = ("--clean", "--yes", "--deadline", "0.05", "--exceptions", str(file), "--segments", "1")
+    how = ("--clean", "--yes", "--deadline", "0.05", "--rejects", str(file), "--segments", "1")
     assert copy(source, destination, *how).exit_code == 1
     undone = len(lines(file))
     assert undone > 0
@@ -110,7 +110,7 @@ def test_what_is_written_behind_the_scan_is_found_and_copied_again(world: World,
         world.put(source, [{"id": {"S": "added"}}, {"id": changed["id"], "changed": {"BOOL": True}}])
 
     opened = open_tables(config, None, print)
-    outcome = run_copy(opened, config, "no", file.parent, exceptions=file, confirm=print, on_page=meanwhile)
+    outcome = run_copy(opened, config, "no", file.parent, reject_file=file, confirm=print, on_page=meanwhile)
     assert not outcome.succeeded
     assert outcome.verification
     assert (outcome.verification.missing_count, outcome.verification.different_count) == (2, 1)
@@ -124,7 +124,7 @@ def test_what_is_written_behind_the_scan_is_found_and_copied_again(world: World,
 def test_a_file_that_is_something_else_is_not_replaced(world: World, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("mine\n")
-    done = copy(world.table(ID, some(3)), world.table(), "--exceptions", str(notes))
+    done = copy(world.table(ID, some(3)), world.table(), "--rejects", str(notes))
     assert done.exit_code == 1
-    assert f"{notes}:1: no exceptions file" in done.output
+    assert f"{notes}:1: no reject file" in done.output
     assert notes.read_text() == "mine\n"

@@ -11,8 +11,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
-from ddb_assets.copies.checkpoint import CopyProgress
-from ddb_assets.copies.job import CopyFailedError
+from ddb_assets.copies.copy_job import CopyFailedError
+from ddb_assets.copies.copy_state import CopyProgress
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets_tests.copies.copying import ID, KilledError, World, impatient, no_faults, random_items, run, world
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
@@ -95,7 +95,7 @@ def test_what_was_rejected_before_a_crash_stands_in_the_file_once(
                 run(world.plan(source, destination, rename={"a": "b"}), tmp_path)
     report = run(world.plan(source, destination, rename={"a": "b"}), tmp_path)
     assert (report.read, report.rejected) == (40, 40)
-    lines = [json.loads(line) for line in (tmp_path / "exceptions.jsonl").read_text().splitlines()[1:]]
+    lines = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()[1:]]
     assert sorted(line["text"] for line in lines) == sorted({line["text"] for line in lines})
     assert len(lines) == 40
 

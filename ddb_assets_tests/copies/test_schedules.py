@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from ddb_assets.bulk.checkpoint import Checkpoint
-from ddb_assets.copies.checkpoint import CopyProgress
-from ddb_assets.copies.mapping import AttributeMapping, CollisionError
-from ddb_assets.dynamodb.item import canonical
+from ddb_assets.copies.attribute_mapping import AttributeMapping, CollisionError
+from ddb_assets.copies.copy_state import CopyProgress
+from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets_tests.copies.child import Copied, run
 from ddb_assets_tests.copies.copying import ID, Item, Keys, World, no_faults, random_items, world
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
@@ -48,7 +48,7 @@ ENDLESS = (
 
 
 def same(item: Item) -> object:
-    return canonical({"M": item})
+    return canonical_json(item)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ class Played:
                 return found
 
     def lines(self, fate: str) -> list[dict[str, Any]]:
-        path = self.folder / "exceptions.jsonl"
+        path = self.folder / "rejects.jsonl"
         lines = path.read_text().splitlines()[1:] if path.exists() else []
         return [told for told in map(json.loads, lines) if told["fate"] == fate]
 

@@ -7,7 +7,8 @@ from botocore.config import Config
 from botocore.stub import Stubber
 
 from ddb_assets.aws.errors import AwsError
-from ddb_assets.exports.follow import JITTER, LONGEST_DELAY, ExportRef, ExportTimeoutError, wait
+from ddb_assets.aws.pauses import JITTER, LONGEST_LOOK
+from ddb_assets.exports.follow import ExportRef, ExportTimeoutError, wait
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders/export/01695097218000-d6299cbd"
 CLIENT = boto3.client(
@@ -56,7 +57,7 @@ class Waiting:
 def test_the_delays_grow_and_are_jittered() -> None:
     waiting = Waiting(*["IN_PROGRESS"] * 20, "COMPLETED")
     assert waiting.run(timedelta(hours=1)).status == "COMPLETED"
-    bare = [min(0.5 * 1.5**n, LONGEST_DELAY) for n in range(20)]
+    bare = [min(0.5 * 1.5**n, LONGEST_LOOK) for n in range(20)]
     assert all(abs(slept / want - 1) <= JITTER for slept, want in zip(waiting.sleeps, bare, strict=True))
     assert len({slept / want for slept, want in zip(waiting.sleeps, bare, strict=True)}) > 1
     assert [waited.total_seconds() for _, waited in waiting.told] == pytest.approx(

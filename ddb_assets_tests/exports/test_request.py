@@ -11,6 +11,7 @@ from botocore.stub import Stubber
 
 from ddb_assets.aws.errors import AwsError
 from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.table import ExportTarget
 from ddb_assets.contract.windows import Cadence, Window
 from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.follow import ExportFailedError, ExportRef, wait
@@ -364,9 +365,34 @@ def test_encryption_and_owner_are_passed_on() -> None:
     }
 
 
+def test_an_export_is_encrypted_with_the_key_of_the_contract(client: "DynamoDBClient", table: str) -> None:
+    """One that is there and that no KMS key encrypts is not taken for it, though it is of the same time and place."""
+    exports = TableExports(client, table)
+    when = exports.restorable().latest
+    plain = finished(client, exports.request(Snapshot("plain", when), HERE).arn)
+    target = ExportTarget(bucket=BUCKET, prefix="daily", bucket_owner="123456789012", kms_key="alias/exports")
+    made = finished(client, exports.request(Snapshot("kms", when), Destination.of(target)).arn)
+    assert made.arn != plain.arn
+    described = client.describe_export(ExportArn=made.arn)["ExportDescription"]
+    assert (described["S3BucketOwner"], described["S3SseAlgorithm"]) == ("123456789012", "KMS")
+    assert described["S3SseKmsKeyId"] == "alias/exports"
+
+
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders"
 CALLS: list[tuple[str, dict[str, Any]]] = [
-    ("describe_table", {"Table": {"TableArn": TABLE_ARN, "TableId": "one"}}),
+    (
+        "describe_table",
+        {
+            "Table": {
+                "TableName": "Orders",
+                "TableArn": TABLE_ARN,
+                "TableId": "one",
+                "TableStatus": "ACTIVE",
+                "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            }
+        },
+    ),
     ("list_exports", {"ExportSummaries": []}),
     (
         "describe_continuous_backups",

@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.bulk.target import Target
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.job import ImportJob
-from ddb_assets.imports.options import JobOptions, Progress
-from ddb_assets.imports.report import ImportReport
+from ddb_assets.aws.table import TableDescription
+from ddb_assets.imports.account import ImportReport, Progress
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.source import open_source
 from ddb_assets_tests.support.tables import client_of
 
 
 def job(
     endpoint_url: str,
-    target: Target,
+    target: TableDescription,
     uri: str | Path,
     config: dict[str, Any] | None = None,
     *,

@@ -18,11 +18,10 @@ from ddb_assets.cli.import_ import command
 from ddb_assets.components.dynamodb_import import Import
 from ddb_assets.dynamodb.attribute_value import DESCRIPTORS
 from ddb_assets.imports import new_table as new_table_module
+from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.assets import CHECKS, ImportRunConfig
-from ddb_assets.imports.config import ImportConfig, Rule
-from ddb_assets.imports.config_yaml import read_import_config
 from ddb_assets.imports.csv_rows import CsvFormat
-from ddb_assets.imports.report import ImportReport
+from ddb_assets.imports.import_config import ImportConfig, Rule, read_import_config
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
@@ -97,7 +96,7 @@ def test_its_commands_do_what_they_say(
 ) -> None:
     """In the order in which they stand, each with the exit code that it has."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(new_table_module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(new_table_module, "FIRST_LOOK", 0.05)
     own = {STATE: str(tmp_path / "state"), LAKE: f"s3://{demo.BUCKET}/lake"}
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.aws import pauses
 from ddb_assets.bulk import delivery
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
@@ -91,7 +92,7 @@ def test_values_that_are_too_long_are_rejects_with_their_row_and_nothing_is_cut(
         (2, "the item has 409,607 bytes, DynamoDB takes 409,600"),
         (3, "key attribute 'pk' has 2049 bytes, DynamoDB takes 2048"),
     ]
-    _, *kept = [json.loads(line) for line in Path(str(report.exceptions)).read_text().splitlines()]
+    _, *kept = [json.loads(line) for line in Path(str(report.reject_file)).read_text().splitlines()]
     assert [json.loads(line["text"])["v"] for line in kept] == [values["over"], "x"]
     assert {len(item["v"]["S"]) for item in items_of(sandbox, target)} == {404_000, 1}
 
@@ -145,7 +146,7 @@ def test_an_import_that_is_throttled_for_ever_is_no_success(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loader replicated a quarter of a table and said nothing; this one fails, counts and keeps what is missing."""
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(delivery, "GRACE_SECONDS", 0.05)
     target = new_table(sandbox)
     path = tmp_path / "rows.jsonl"
@@ -157,7 +158,7 @@ def test_an_import_that_is_throttled_for_ever_is_no_success(
     assert report.problem
     assert not report.complete
     assert report.written == 50
-    _, *kept = [json.loads(line) for line in Path(str(report.exceptions)).read_text().splitlines()]
+    _, *kept = [json.loads(line) for line in Path(str(report.reject_file)).read_text().splitlines()]
     assert len(kept) == report.unprocessed == report.rows - report.written
     there = items_of(sandbox, target)
     assert state(there + [json.loads(line["text"])["Item"] for line in kept]) == state(items[: report.rows])

@@ -12,13 +12,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.bulk.target import TargetError
+from ddb_assets.aws.table import UnfitTableError
 from ddb_assets.imports import new_table
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.import_log import LOG_GROUP
-from ddb_assets.imports.options import JobOptions
-from ddb_assets.imports.report import ImportReport
-from ddb_assets.imports.run import NewTable, prepare_import
+from ddb_assets.imports.account import ImportReport
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.new_table import LOG_GROUP
+from ddb_assets.imports.prepare import NewTable, prepare_import
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.tables import client_of, items_of, sandbox, target_of
 from ddb_assets_tests.support.tables import new_table as existing_table
@@ -32,7 +31,7 @@ KEY = (("id", "S"), ("n", "N"))
 def staging(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in {**sandbox.environment(), "DDB_ASSETS_STATE": str(tmp_path / "state")}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(new_table, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(new_table, "FIRST_LOOK", 0.05)
     bucket = f"b-{uuid.uuid4().hex}"
     sandbox.s3().create_bucket(Bucket=bucket)
     return f"s3://{bucket}/staging"
@@ -69,7 +68,7 @@ def test_the_table_is_made_with_every_type_that_the_mapping_gives(
 def test_a_table_that_is_there_is_not_touched(sandbox: Sandbox, staging: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"id": "a", "n": 1}\n')
-    with pytest.raises(TargetError, match="exists already"):
+    with pytest.raises(UnfitTableError, match="exists already"):
         run(existing_table(sandbox).name, path, staging)
 
 

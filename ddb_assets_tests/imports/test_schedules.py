@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ddb_assets.dynamodb.item import Item, canonical
-from ddb_assets.imports.report import ImportReport
+from ddb_assets.dynamodb.item import Item, canonical_json
+from ddb_assets.imports.account import ImportReport
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.child import run
 from ddb_assets_tests.imports.typed_items import (
@@ -77,7 +77,7 @@ class Line:
     @property
     def state(self) -> object:
         """What the table has for its key after it."""
-        return None if self.deletes else canonical({"M": self.item})
+        return None if self.deletes else canonical_json(self.item)
 
 
 class Played:
@@ -132,7 +132,7 @@ class Played:
         return {key: states[place] for key, states in self.states(self.rows).items() if states[place] is not None}
 
     def table(self) -> dict[str, object]:
-        return {item["pk"]["S"]: canonical({"M": item}) for item in items_of(self.sandbox, self.target)}
+        return {item["pk"]["S"]: canonical_json(item) for item in items_of(self.sandbox, self.target)}
 
     def begin(self, deadline: float = 30.0) -> Forked:
         return Forked(run, self.proxy.endpoint_url, self.target, self.source, self.config, self.folder, deadline)
@@ -141,9 +141,9 @@ class Played:
         found = list(self.folder.glob("*-????????????.json"))
         return json.loads(found[0].read_text())["state"]["settled"] if found else {}
 
-    def exceptions(self, fate: str) -> set[tuple[str, int]]:
-        """Rows of the exceptions file; a line that a killed job did not end is none."""
-        found = list(self.folder.glob("*.exceptions.jsonl"))
+    def kept(self, fate: str) -> set[tuple[str, int]]:
+        """Rows of the reject file; a line that a killed job did not end is none."""
+        found = list(self.folder.glob("*.rejects.jsonl"))
         lines = found[0].read_text().split("\n")[1:-1] if found else []
         told = [line for line in map(json.loads, lines) if line["fate"] == fate]
         places = {(line["file"], line["number"]) for line in told}
@@ -164,19 +164,19 @@ class Played:
                 assert table.get(key) == states[-1], key
 
     def check_checkpoint(self) -> None:
-        """What it says is settled is in the table or in the exceptions file."""
+        """What it says is settled is in the table or in the reject file."""
         settled = self.settled()
         done = [(file, n, line) for file, n, line in self.rows if n < settled.get(file, 0)]
-        assert self.refused & {(file, n) for file, n, _ in done} <= self.exceptions("rejected")
+        assert self.refused & {(file, n) for file, n, _ in done} <= self.kept("rejected")
         self.check_written(done)
 
     def check_failure(self, report: ImportReport, before: dict[str, int]) -> None:
-        """Every row that was read is written or in the exceptions file, and all others are read when it goes on."""
+        """Every row that was read is written or in the reject file, and all others are read when it goes on."""
         assert report.rows == report.written + report.deleted + report.existed + report.superseded + (
             report.rejected + report.unprocessed
         )
         read = [row for row in self.rows if row[1] >= before.get(row[0], 0)][: report.rows]
-        rejected, unprocessed = self.exceptions("rejected"), self.exceptions("unprocessed")
+        rejected, unprocessed = self.kept("rejected"), self.kept("unprocessed")
         places = {(file, n) for file, n, _ in read}
         assert len(unprocessed) == report.unprocessed
         assert unprocessed <= places
@@ -190,7 +190,7 @@ class Played:
         assert self.table() == self.expected()
         assert report.rows_before + report.rows == len(self.rows)
         assert report.rejected_before + report.rejected == len(self.refused)
-        assert (self.exceptions("rejected"), self.exceptions("unprocessed")) == (self.refused, set())
+        assert (self.kept("rejected"), self.kept("unprocessed")) == (self.refused, set())
         assert not self.settled()
         assert not self.proxy.refused
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from ddb_assets.dynamodb.item import Item, canonical
+from ddb_assets.dynamodb.item import Item, canonical_json
 from ddb_assets_tests.flatten.items import binaries, numbers, texts
 
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -54,7 +54,7 @@ TYPES = {"s": "S", "n": "N", "flag": "BOOL", "b": "B", "ss": "SS", "ns": "NS", "
 
 
 def state(items: list[Any]) -> Counter[object]:
-    return Counter(canonical({"M": item}) for item in items)
+    return Counter(canonical_json(item) for item in items)
 
 
 def plain(value: Any) -> Any:

@@ -213,3 +213,25 @@ def test_a_customer_key_is_named_in_the_manifest(account: Account) -> None:
     export = account.export(account.table(), S3SseAlgorithm="KMS", S3SseKmsKeyId="alias/exports")
     assert export.summary["s3SseAlgorithm"] == export.description["S3SseAlgorithm"] == "KMS"
     assert export.summary["s3SseKmsKeyId"] == "alias/exports"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("S3BucketOwner", "12345"), ("S3SseAlgorithm", "aws:kms"), ("S3SseKmsKeyId", "k" * 2049)]
+)
+def test_owners_algorithms_and_keys_that_the_api_does_not_know_are_refused(
+    account: Account, name: str, value: str
+) -> None:
+    export = account.dynamodb.export_table_to_point_in_time
+    place = {"TableArn": account.arn(account.table()), "S3Bucket": account.bucket}
+    code, message = refused(export, **place, **{name: value})
+    assert code == "ValidationException"
+    assert f"at '{name[:1].lower()}{name[1:]}'" in message
+
+
+def test_a_bucket_of_another_account_than_the_request_names_is_not_written_to(account: Account) -> None:
+    assert account.export(account.table(), S3BucketOwner="123456789012").description["S3BucketOwner"] == "123456789012"
+    started = account.dynamodb.export_table_to_point_in_time(
+        TableArn=account.arn(account.table()), S3Bucket=account.bucket, S3BucketOwner="999999999999"
+    )
+    done = account.wait(started["ExportDescription"]["ExportArn"])
+    assert (done["ExportStatus"], done["FailureCode"]) == ("FAILED", "S3AccessDenied")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import boto3
 import pytest
 
-from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.transport import WRITER_CLIENT
+from ddb_assets.aws.table import TableDescription, describe_table
+from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.sandbox.server import Sandbox
 
@@ -39,11 +39,11 @@ def client_of(endpoint_url: str) -> "DynamoDBClient":
         region_name="us-east-1",
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
-        config=WRITER_CLIENT,
+        config=BULK_CLIENT,
     )
 
 
-def new_table(sandbox: Sandbox, *key: tuple[str, str], **more: Any) -> Target:
+def new_table(sandbox: Sandbox, *key: tuple[str, str], **more: Any) -> TableDescription:
     """A table of its own with this key, (name, type) each; by default one string `pk`."""
     names = key or (("pk", "S"),)
     extra = more.pop("definitions", ())
@@ -56,11 +56,11 @@ def new_table(sandbox: Sandbox, *key: tuple[str, str], **more: Any) -> Target:
     return target_of(sandbox, name)
 
 
-def target_of(sandbox: Sandbox, name: str) -> Target:
-    return Target.of(client_of(sandbox.endpoint_url).describe_table(TableName=name)["Table"])
+def target_of(sandbox: Sandbox, name: str) -> TableDescription:
+    return describe_table(client_of(sandbox.endpoint_url), name)
 
 
-def items_of(sandbox: Sandbox, target: Target) -> list[Item]:
+def items_of(sandbox: Sandbox, target: TableDescription) -> list[Item]:
     """Every item of the table in DynamoDB JSON, binary as base64 text."""
     pages = client_of(sandbox.endpoint_url).get_paginator("scan").paginate(TableName=target.name, ConsistentRead=True)
     return [{name: _json(value) for name, value in item.items()} for page in pages for item in page["Items"]]

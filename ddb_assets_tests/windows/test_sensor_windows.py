@@ -277,6 +277,7 @@ def test_each_place_that_tables_are_exported_to_has_a_sensor() -> None:
         Table(table="Orders"),
         Table(table="Customers"),
         Table(table="Payments", export=elsewhere),
+        Table(table="Cards", export=elsewhere.model_copy(update={"kms_key": "alias/cards"})),
         Table(table="Whole", load="replace"),
     ]
     assert [made.name for made in sensor.manifest_sensors(tables)] == [

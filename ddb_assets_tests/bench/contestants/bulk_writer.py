@@ -2,7 +2,7 @@
 
 import sys
 
-from ddb_assets.bulk.target import Target
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets_tests.bench.writing import TABLE, items, timed
 from ddb_assets_tests.support.tables import client_of
@@ -13,7 +13,7 @@ def main(endpoint: str, count: str, threads: str) -> None:
     found = items(int(count))
 
     def write() -> None:
-        with BulkWriter(client_of(endpoint), Target.of(TABLE), in_flight=int(threads)) as writer:
+        with BulkWriter(client_of(endpoint), TableDescription.of(TABLE), in_flight=int(threads)) as writer:
             for item in found:
                 writer.put(item)
 

@@ -2,14 +2,14 @@
 
 import sys
 
-from ddb_assets.bulk.target import Target
+from ddb_assets.aws.table import TableDescription
 from ddb_assets_tests.bench.writing import TABLE
 from ddb_assets_tests.imports.importing import imported
 
 
 def main(endpoint: str, path: str, rows: str) -> None:
     """Fails unless every row was written."""
-    report = imported(endpoint, Target.of(TABLE), path)
+    report = imported(endpoint, TableDescription.of(TABLE), path)
     assert report.written + report.superseded == int(rows)
 
 

@@ -1,12 +1,13 @@
 """What a copy makes of an item: attributes renamed and left out, and how the two tables' keys fit together.
 
-Pure. Decided from the tables' DescribeTable answers before anything is read; asking for those is `guards.py`'s.
+Pure. This is decided from the tables' descriptions (`sides.py`) before anything is read.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError
 
@@ -74,17 +75,16 @@ class KeyMapping:
 
 
 def key_mapping(
-    source: Mapping[str, Any], destination: Mapping[str, Any], mapping: AttributeMapping, *, rekey: bool
+    source: TableDescription, destination: TableDescription, mapping: AttributeMapping, *, rekey: bool
 ) -> KeyMapping:
-    """How the keys fit; the tables are DescribeTable's. Raises CopyRefusedError, naming the attribute, when they do not.
+    """How the keys fit. Raises CopyRefusedError, naming the attribute, when they do not.
 
     `rekey` allows for a destination whose key is made of ordinary attributes of the source.
     """
-    types = _types(source)
-    source_key = tuple(element["AttributeName"] for element in source["KeySchema"])
+    types, source_key = source.attribute_types, source.key_names
     sources: dict[str, str] = {}
-    for element in destination["KeySchema"]:
-        name, kind = element["AttributeName"], _types(destination)[element["AttributeName"]]
+    for attribute in destination.key:
+        name, kind = attribute.name, attribute.type
         origin = mapping.source_of(name)
         if origin is None:
             raise CopyRefusedError(
@@ -97,7 +97,7 @@ def key_mapping(
         sources[name] = origin
     if set(sources.values()) != set(source_key) and not rekey:
         raise CopyRefusedError(
-            f"the key of {source['TableName']} is {_said(source)}, that of {destination['TableName']} is "
+            f"the key of {source.name} is {_said(source)}, that of {destination.name} is "
             f"{_said(destination)}: name the attributes that correspond with --rename OLD=NEW, or say --rekey if the "
             "destination's key is made of ordinary attributes; items without them are then rejected, and of items that "
             "share a key only one remains"
@@ -105,12 +105,6 @@ def key_mapping(
     return KeyMapping(sources, set(source_key) <= set(sources.values()), source_key)
 
 
-def _types(table: Mapping[str, Any]) -> dict[str, str]:
-    return {found["AttributeName"]: found["AttributeType"] for found in table["AttributeDefinitions"]}
-
-
-def _said(table: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{key['AttributeName']} ({_types(table)[key['AttributeName']]}, {key['KeyType']})"
-        for key in table["KeySchema"]
-    )
+def _said(table: TableDescription) -> str:
+    roles = zip(table.key, ("HASH", "RANGE"), strict=False)
+    return ", ".join(f"{attribute.name} ({attribute.type}, {role})" for attribute, role in roles)

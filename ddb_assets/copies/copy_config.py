@@ -10,9 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from ddb_assets.bulk.scan import Filter
 from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
-from ddb_assets.copies.plan import WORKERS, Clean, CopyOptions
 from ddb_assets.copies.verify import Mode
 
+WORKERS = 8
 STRICT = ConfigDict(extra="forbid", frozen=True)
 ARN = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table/[\w.-]+", re.ASCII)
 
@@ -55,13 +55,14 @@ def _table(value: object) -> object:
 TableText = Annotated[TableAt, BeforeValidator(_table, json_schema_input_type=str | TableAt)]
 
 
-class CopyConfig(BaseModel):
-    """A copy; a table may be given as its name or ARN alone."""
+class CopyOptions(BaseModel):
+    """Which items are copied, what becomes of them, and how fast.
+
+    Without a rate a copy is careful on provisioned tables and unbounded on on-demand ones.
+    """
 
     model_config = STRICT
 
-    source: TableText
-    destination: TableText
     filter: FilterText | None = Field(default=None, description="which items are copied; all are read")
     exclude: tuple[str, ...] = Field(default=(), description="attributes that are left out")
     rename: dict[str, str] = Field(default_factory=dict, description="old name: new name")
@@ -73,7 +74,6 @@ class CopyConfig(BaseModel):
     max_rcu: float | None = Field(default=None, gt=0, description="read capacity units per second, of each table")
     max_wcu: float | None = Field(default=None, gt=0, description="write capacity units per second")
     deadline: float = Field(default=DEADLINE_SECONDS, gt=0, description="seconds for which a request is tried")
-    verify: Mode | None = Field(default=None, description="compare afterwards: sample or all")
 
     @field_validator("rename")
     @classmethod
@@ -82,21 +82,16 @@ class CopyConfig(BaseModel):
             raise ValueError("an attribute's name is never empty")
         return rename
 
-    def options(self, clean: Clean) -> CopyOptions:
-        """For a run that deletes what `clean` says."""
+    @property
+    def where(self) -> Filter | None:
+        """The filter as a scan takes it."""
         said = self.filter
-        where = Filter(said.expression, said.names, said.values) if said else None
-        return CopyOptions(
-            where=where,
-            rename=self.rename,
-            exclude=frozenset(self.exclude),
-            rekey=self.rekey,
-            clean=clean,
-            consistent=self.consistent,
-            workers=self.workers,
-            segments=self.segments,
-            in_flight=self.in_flight,
-            max_rcu=self.max_rcu,
-            max_wcu=self.max_wcu,
-            deadline=self.deadline,
-        )
+        return Filter(said.expression, said.names, said.values) if said else None
+
+
+class CopyConfig(CopyOptions):
+    """A copy; a table may be given as its name or ARN alone."""
+
+    source: TableText
+    destination: TableText
+    verify: Mode | None = Field(default=None, description="compare afterwards: sample or all")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.imports.mapping import MappingError
+from ddb_assets.imports.item_mapping import MappingError
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.tables import items_of, new_table, sandbox

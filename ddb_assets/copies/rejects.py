@@ -1,7 +1,7 @@
-"""What a copy could not write, as lines of an exceptions file that `ddb-assets import --redrive` takes as they are.
+"""What a copy could not write, as lines of a reject file that `ddb-assets import --redrive` takes as they are.
 
-Items stand there as the destination should have got them: renamed, and without what is left out. What is wrong with one is
-`operation.py`'s and DynamoDB's to say; the file itself is `exceptions_file.py`'s.
+Items stand there as the destination should have got them: renamed, and without what is left out. `bulk/operation.py`
+or DynamoDB says what is wrong with one; `bulk/reject_file.py` is the file.
 """
 
 import threading
@@ -12,16 +12,16 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from ddb_assets.bulk.outcome import Fate
-from ddb_assets.bulk.reject_file import ExceptionsFile
+from ddb_assets.bulk.reject_file import RejectFile
 from ddb_assets.bulk.rows import Row
-from ddb_assets.copies.mapping import CollisionError
+from ddb_assets.copies.attribute_mapping import CollisionError
 from ddb_assets.dynamodb.item import Item
 
 SAMPLE = 5
 """Rejected items that a report shows; all of them are in the file."""
 
 
-class Rejected(NamedTuple):
+class RejectedItem(NamedTuple):
     """An item that DynamoDB, or the mapping, refuses. `text`: its line where the item alone does not say it."""
 
     item: Item
@@ -40,17 +40,17 @@ def deletion(key: Item) -> str:
     return orjson.dumps({"Metadata": {"WriteTimestampMicros": {"N": now}}, "Keys": key}).decode()
 
 
-class CopyExceptions:
-    """The exceptions of one copy. Thread-safe; closing the file is the caller's. `source` is the source table's ARN."""
+class CopyRejects:
+    """What one copy could not write. Thread-safe. The caller closes the file. `source` is the source table's ARN."""
 
-    def __init__(self, file: ExceptionsFile, source: str) -> None:
+    def __init__(self, file: RejectFile, source: str) -> None:
         self._file = file
         self._source = source
         self._lock = threading.Lock()
         self._line = 0
         self.sample: list[dict[str, Any]] = []
 
-    def reject(self, items: Sequence[Rejected], number: int) -> None:
+    def reject(self, items: Sequence[RejectedItem], number: int) -> None:
         """Of one page; durable on return. `number` of rejected items are in the file before them, by the checkpoint.
 
         So a run that goes on knows which lines its checkpoint vouches for (`keep_settled`).
@@ -62,7 +62,7 @@ class CopyExceptions:
         self._file.sync()
 
     def unprocessed(self, item: Item, reason: str, text: str | None = None) -> None:
-        """Not written when the copy stopped, or not there when it was compared; `text` as in `Rejected`."""
+        """Not written when the copy stopped, or not there when it was compared; `text` as in `RejectedItem`."""
         self._add(item, "unprocessed", reason, text=text)
 
     def _add(self, item: Item, fate: Fate, reason: str, *, number: int = 0, text: str | None = None) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ddb_assets.copies.digest import Checksums, bucket_of, item_digest
-from ddb_assets.dynamodb.item import canonical
+from ddb_assets.copies.verify import Checksums, bucket_of
+from ddb_assets.dynamodb.item import canonical, item_digest
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=6)
 numbers = st.one_of(

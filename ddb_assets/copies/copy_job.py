@@ -1,7 +1,7 @@
 """Copies a table into another: clean, copy, remove what is over, each resumable, and a report of it.
 
-What may be done at all was decided by `plan.py`; reading and writing in step is `pump.py`'s. A scan is no snapshot:
-of items written to the source meanwhile some are copied and some are not, which `verify.py` finds out.
+`plan.py` has decided what may be done; `pump.py` reads and writes in step. A scan is no snapshot: of the items written to
+the source meanwhile some are copied and some are not, which `verify.py` finds out.
 """
 
 import threading
@@ -15,13 +15,12 @@ from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.outcome import Totals, Unwritten
 from ddb_assets.bulk.scan import Page, TableReader
 from ddb_assets.bulk.writer import BulkWriter
-from ddb_assets.copies.checkpoint import CopyProgress, Phase
-from ddb_assets.copies.collisions import Collisions
-from ddb_assets.copies.exceptions import CopyExceptions, Rejected, deletion
-from ddb_assets.copies.guards import not_copied
-from ddb_assets.copies.mapping import CollisionError
+from ddb_assets.copies.attribute_mapping import CollisionError
+from ddb_assets.copies.copy_state import Collisions, CopyProgress, Phase
 from ddb_assets.copies.plan import CopyPlan
 from ddb_assets.copies.pump import Pump, Ticket, on_settled
+from ddb_assets.copies.rejects import CopyRejects, RejectedItem, deletion
+from ddb_assets.copies.sides import not_copied
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError
 
@@ -68,7 +67,7 @@ class CopyReport:
 class CopyJob:
     """One run of a copy.
 
-    Items that were rejected, or not processed when it stopped, go to `exceptions`, whole; closing that is the caller's.
+    Items that were rejected, or not processed when it stopped, go to `rejects`, whole. The caller closes it.
     `collisions` is there if source and destination have different keys. `on_page` gets of every settled page the phase,
     its number of items and what has been written so far, in any thread.
     """
@@ -77,20 +76,20 @@ class CopyJob:
         self,
         plan: CopyPlan,
         progress: CopyProgress,
-        exceptions: CopyExceptions,
+        rejects: CopyRejects,
         collisions: Collisions | None,
         on_page: OnPage,
     ) -> None:
         self._plan = plan
         self._progress = progress
-        self._exceptions = exceptions
+        self._rejects = rejects
         self._collisions = collisions
         self._on_page = on_page
         self._vouching = threading.Lock()
         self._unsaved = False
 
     def run(self) -> CopyReport:
-        """Does what is left to do and leaves the checkpoint in phase `verify`; removing it is the caller's.
+        """Does what is left to do and leaves the checkpoint in phase `verify`. The caller removes it.
 
         Raises CopyFailedError, also for Ctrl-C and a full disk: the same copy can be run again and goes on.
         """
@@ -98,7 +97,7 @@ class CopyJob:
         report = CopyReport(plan.source.arn, plan.destination.arn, self._progress.resumed, datetime.now(UTC))
         writer = BulkWriter(
             plan.destination.client,
-            plan.target,
+            plan.destination.description,
             rate=plan.write_rate(),
             in_flight=plan.options.in_flight,
             deadline=plan.options.deadline,
@@ -108,7 +107,7 @@ class CopyJob:
         try:
             with writer:
                 self._phases(writer)
-        except (DdbAssetsError, KeyboardInterrupt, OSError) as error:  # the last: of checkpoint and exceptions file
+        except (DdbAssetsError, KeyboardInterrupt, OSError) as error:  # the last: of checkpoint and reject file
             self._complete(report, writer.totals, started)
             said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
             left = f", {report.unprocessed:,} of others were not written" if report.unprocessed else ""
@@ -128,7 +127,7 @@ class CopyJob:
             progress.enter("copy")
         if progress.state.phase == "copy":
             self._pump(writer, plan.source_reader, self._read_source, self._putting(writer))
-            progress.enter("extra" if plan.options.clean == "extra" else "verify")
+            progress.enter("extra" if plan.clean == "extra" else "verify")
         if progress.state.phase == "extra":
             self._pump(writer, plan.destination_reader, self._read_extra, self._deleting(writer))
             progress.enter("verify")
@@ -150,7 +149,7 @@ class CopyJob:
                     return  # after a page that could not be saved, whose rejected items the file has already
                 self._unsaved = True
                 if rejects:  # durable before the checkpoint vouches for them, and in its order
-                    self._exceptions.reject(rejects, self._progress.state.rejected)
+                    self._rejects.reject(rejects, self._progress.state.rejected)
                 self._progress.advance(
                     ticket.segment,
                     ticket.page.next_key,
@@ -185,9 +184,9 @@ class CopyJob:
                 mapped = item
                 try:
                     mapped = plan.mapping.apply(item)
-                    operation = put(plan.target, mapped, ticket)
+                    operation = put(plan.destination.description, mapped, ticket)
                 except (RejectedItemError, CollisionError) as error:
-                    ticket.rejected.append(Rejected.of(mapped, error))
+                    ticket.rejected.append(RejectedItem.of(mapped, error))
                     continue
                 ticket.opened()
                 writer.write(operation)
@@ -211,9 +210,9 @@ class CopyJob:
         ticket, item = found.operation.token, found.operation.attributes
         text = deletion(item) if found.operation.kind == "delete" else None
         if found.fate == "rejected" and isinstance(ticket, Ticket):
-            ticket.rejected.append(Rejected(item, found.reason, text))
+            ticket.rejected.append(RejectedItem(item, found.reason, text))
         else:
-            self._exceptions.unprocessed(item, found.reason, text)
+            self._rejects.unprocessed(item, found.reason, text)
 
     def _complete(self, report: CopyReport, totals: Totals, started: float) -> None:
         state = self._progress.state
@@ -224,11 +223,11 @@ class CopyJob:
         report.rcu = sum(reader.rate.consumed for reader in readers)
         report.throttles = dict(sum((reader.throttles for reader in readers), totals.throttles))
         report.seconds = round(time.monotonic() - started, 3)
-        report.rejected_sample = self._exceptions.sample
+        report.rejected_sample = self._rejects.sample
         if self._collisions:
             report.collisions, report.collisions_sample = self._collisions.count(), self._collisions.sample()
 
 
 def first_phase(plan: CopyPlan) -> Phase:
     """What a copy that nothing is known of begins with."""
-    return "clean" if plan.options.clean == "all" else "copy"
+    return "clean" if plan.clean == "all" else "copy"

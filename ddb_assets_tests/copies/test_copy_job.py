@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.bulk.raw_call import ReadError
-from ddb_assets.bulk.scan import Filter
-from ddb_assets.copies.dry_run import dry_run
-from ddb_assets.copies.guards import Side, check_different
-from ddb_assets.copies.mapping import CopyRefusedError
-from ddb_assets.copies.plan import CopyOptions, plan_copy
+from ddb_assets.bulk.scan import ReadError
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.copy_config import CopyOptions, FilterText
+from ddb_assets.copies.plan import dry_run, plan_copy
+from ddb_assets.copies.sides import Side, check_different
 from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items, run, world
 from ddb_assets_tests.support.fault_proxy import Schedule
 
@@ -110,17 +109,19 @@ def test_cleaning_is_refused_when_there_is_nothing_to_copy(world: World, clean: 
     destination = world.table(ID, some(5))
     with pytest.raises(CopyRefusedError, match="has no item: cleaning"):
         world.plan(world.table(), destination, clean=clean)
-    nothing = Filter("attribute_exists(#a)", {"#a": "not-there"}, {})
+    nothing = FilterText(expression="attribute_exists(#a)", names={"#a": "not-there"}, values={})
     if clean == "all":
         with pytest.raises(CopyRefusedError, match="that passes the filter"):
-            world.plan(world.table(ID, some(5, 2)), destination, clean=clean, where=nothing)
+            world.plan(world.table(ID, some(5, 2)), destination, clean=clean, filter=nothing)
     assert len(world.items(destination)) == 5
 
 
 def test_a_filter_that_is_none_is_told_before_anything_is_cleaned(world: World) -> None:
     source, destination = world.table(ID, some(5)), world.table(ID, some(5, 2))
     with pytest.raises(ReadError, match="ValidationException"):
-        world.plan(source, destination, clean="all", where=Filter("this is no expression", {}, {}))
+        world.plan(
+            source, destination, clean="all", filter=FilterText(expression="this is no expression", names={}, values={})
+        )
     assert len(world.items(destination)) == 5
 
 
@@ -149,7 +150,12 @@ def test_clean_extra_never_leaves_the_destination_without_the_items_it_keeps(wor
 def test_clean_extra_needs_a_source_that_can_be_asked(world: World) -> None:
     source, destination = world.table(ID, named("a", mail={"S": "m"})), world.table((("mail", "S"),))
     with pytest.raises(CopyRefusedError, match="--clean=extra"):
-        world.plan(source, world.table(), clean="extra", where=Filter("attribute_exists(id)", {}, {}))
+        world.plan(
+            source,
+            world.table(),
+            clean="extra",
+            filter=FilterText(expression="attribute_exists(id)", names={}, values={}),
+        )
     with pytest.raises(CopyRefusedError, match="--clean=extra"):
         world.plan(source, destination, clean="extra", rekey=True)
 
@@ -158,8 +164,8 @@ def test_a_filter_copies_only_what_passes(world: World, tmp_path: Path) -> None:
     items = [{"id": {"S": f"i{n}"}, "status": {"S": "open" if n % 3 else "done"}} for n in range(60)]
     source, destination = world.table(ID, items), world.table()
     world.proxy.schedule = Schedule(page_limit=2)  # so that some pages are empty
-    where = Filter("#s = :s", {"#s": "status"}, {":s": {"S": "done"}})
-    plan = world.plan(source, destination, where=where)
+    where = FilterText(expression="#s = :s", names={"#s": "status"}, values={":s": {"S": "done"}})
+    plan = world.plan(source, destination, filter=where)
     assert run(plan, tmp_path).read == 20
     assert ids(world, destination) == {f"i{n}" for n in range(0, 60, 3)}
     assert plan.verifier.verify("all").passed(exact=True)
@@ -184,7 +190,7 @@ def test_an_item_with_two_attributes_of_one_new_name_is_rejected_whole(world: Wo
     report = run(world.plan(source, destination, rename={"a": "b"}), tmp_path)
     assert (report.read, report.written, report.rejected) == (2, 1, 1)
     assert report.rejected_sample[0]["item"]["id"] == {"S": "both"}
-    [line] = (tmp_path / "exceptions.jsonl").read_text().splitlines()[1:]
+    [line] = (tmp_path / "rejects.jsonl").read_text().splitlines()[1:]
     told = json.loads(line)
     assert told["text"] == '{"Item":{"id":{"S":"both"},"b":{"N":"1"},"b":{"N":"2"}}}'
     assert "would be called 'b'" in told["reason"]

@@ -1,15 +1,17 @@
-"""What must hold before a copy touches anything, and what it will not copy.
+"""The two tables of a copy: what they are, when one must not be copied into the other, and what is not copied.
 
-Both tables are looked at here; how their keys fit is `mapping.py`'s. Facts: API reference, DescribeTable (TableId is
+`attribute_mapping.py` says how their keys fit. Facts: API reference, DescribeTable (TableId is
 unique to a table, an ARN is only within an account of one endpoint; Replicas are the other Regions of a global table).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.errors import AwsError, explained
-from ddb_assets.copies.mapping import CopyRefusedError
+from ddb_assets.aws.table import TableDescription
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two tables: the client that reaches it and DescribeTable's answer."""
+    """One of the two tables: the client that reaches it and DescribeTable's answer.
+
+    `address` is what requests call it: an ARN if that was given, for the name alone could be another account's table.
+    """
 
     client: "DynamoDBClient"
     table: Mapping[str, Any]
     address: str
-    """What requests call it: an ARN if that was given, for the name alone could be another account's table."""
 
     @classmethod
     def of(cls, client: "DynamoDBClient", table: str) -> "Side":
@@ -30,15 +34,20 @@ class Side:
         with explained("dynamodb:DescribeTable", table):
             return cls(client, client.describe_table(TableName=table)["Table"], table)
 
+    @cached_property
+    def description(self) -> TableDescription:
+        """The table as readers and writers know it."""
+        return TableDescription.of(self.table, self.address)
+
     @property
     def name(self) -> str:
         """The table's name."""
-        return str(self.table["TableName"])
+        return self.description.name
 
     @property
     def arn(self) -> str:
         """The table's ARN."""
-        return str(self.table["TableArn"])
+        return self.description.arn
 
     @property
     def place(self) -> str:
@@ -49,18 +58,19 @@ class Side:
     @property
     def identity(self) -> str:
         """Which table it is, and not merely which name: another table of the same name has another."""
-        return f"{self.arn} {self.table.get('TableId', self.client.meta.endpoint_url)}"
+        return f"{self.arn} {self.description.id or self.client.meta.endpoint_url}"
 
     def check_active(self) -> None:
         """Raises CopyRefusedError unless the table can be read and written."""
-        status = self.table["TableStatus"]
-        if status not in {"ACTIVE", "UPDATING"}:
-            raise CopyRefusedError(f"table {self.name} ({self.place}) is {status}: wait until it is ACTIVE")
+        if not self.description.active:
+            raise CopyRefusedError(
+                f"table {self.name} ({self.place}) is {self.description.status}: wait until it is ACTIVE"
+            )
 
 
 def check_different(source: Side, destination: Side) -> None:
     """Raises CopyRefusedError when both are one table, under whatever name, or replicas of one global table."""
-    ids = [side.table.get("TableId") for side in (source, destination)]
+    ids = [side.description.id for side in (source, destination)]
     if source.arn == destination.arn and (ids[0] == ids[1] or None in ids):
         raise CopyRefusedError(
             f"source and destination are the same table, {source.arn}; to bring back an earlier state of it, use "

@@ -1,7 +1,7 @@
 """An import from beginning to end: rows into items, items into the table, and an account of every row.
 
-What is read is `source.py`'s, what becomes of a row `mapping.py`'s, the writing `writer.py`'s. The job keeps the checkpoint
-and the exceptions file, counts, and stops when it must; it never asks anybody anything.
+`source.py` reads rows, `item_mapping.py` makes items of them, and `bulk/writer.py` writes them. The job keeps the checkpoint
+and the reject file, counts, and stops when it must. It never asks anybody anything.
 """
 
 import hashlib
@@ -13,32 +13,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.checkpoint import Checkpoint, Watermark
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled
+from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
-from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.afterwards import Afterwards, look_back
-from ddb_assets.imports.column_types import ColumnTypes
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.dry_run import DryWriter
-from ddb_assets.imports.key_set import KeySet
-from ddb_assets.imports.mapping import ItemMapping
+from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
+from ddb_assets.imports.csv_rows import ColumnTypes
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.item_mapping import ItemMapping
 from ddb_assets.imports.new_table import NewTableWriter
-from ddb_assets.imports.options import JobOptions, Progress
-from ddb_assets.imports.progress import ImportProgress, Types
-from ddb_assets.imports.rejects import Rejects
-from ddb_assets.imports.report import ImportReport, counted
-from ddb_assets.imports.source import Input, Source
-from ddb_assets.imports.verify import Sample
+from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
+from ddb_assets.imports.source import ImportSource, Input
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
 
 SAVE_SECONDS = 2.0
 TELL_SECONDS = 0.2
@@ -46,7 +41,7 @@ MAX_AHEAD = 200_000  # rows remembered behind one that is not written yet
 
 
 class _Place(NamedTuple):
-    """An operation's token: the row it came from, for the checkpoint and the exceptions file."""
+    """An operation's token: the row it came from, for the checkpoint and the reject file."""
 
     watermark: Watermark
     row: Row
@@ -54,7 +49,7 @@ class _Place(NamedTuple):
 
 
 class ImportJob:
-    """One import into one table. `folder` is where checkpoint and exceptions file are kept, `on_progress` is told often.
+    """One import into one table. Checkpoint and reject file are kept in `folder`; `on_progress` is called often.
 
     With `new_table` the table is made by the import; such a job begins at the beginning each time.
     """
@@ -63,13 +58,13 @@ class ImportJob:
         self,
         client: "DynamoDBClient",
         storage: Storage,
-        target: Target,
-        source: Source,
+        target: TableDescription,
+        source: ImportSource,
         config: ImportConfig,
         *,
         folder: Path,
         options: JobOptions | None = None,
-        exceptions: Path | None = None,
+        reject_file: Path | None = None,
         on_progress: Callable[[Progress], object] | None = None,
         new_table: NewTableWriter | None = None,
     ) -> None:
@@ -82,16 +77,16 @@ class ImportJob:
             "\n".join([target.arn, source.uri, str(source.redriven), config.model_dump_json()]).encode()
         ).hexdigest()[:12]
         self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", job)
-        self._exceptions_path = exceptions or folder / f"{target.name}-{job}.exceptions.jsonl"
+        self._reject_path = reject_file or folder / f"{target.name}-{job}.rejects.jsonl"
         self._done = ImportProgress(self.checkpoint, source)
         self._keys = KeySet() if self._options.report_extra else None
         self._stopped = threading.Event()
         self._progress = Progress(sum(file.size for file in source.inputs))
         self._sample = Sample(0 if self._options.dry_run else self._options.verify)
-        if any(Path(file.uri).absolute() == self._exceptions_path.absolute() for file in source.inputs):
+        if any(Path(file.uri).absolute() == self._reject_path.absolute() for file in source.inputs):
             raise SourceError(f"the rows of {source.uri} cannot be rejected into the same file: give another one")
         self._interrupted: str | None = None
-        self._exceptions: ExceptionsFile | None = None
+        self._reject_file: RejectFile | None = None
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
         self._writer: BulkWriter | DryWriter | NewTableWriter = DryWriter()
 
@@ -128,7 +123,7 @@ class ImportJob:
             self._finish(types, complete=complete)
         rejects = self._rejects.problem()
         found = self._look_back() if complete else Afterwards(problem=problem)
-        path = self._exceptions_path
+        path = self._reject_path
         return ImportReport(
             source=self._source.uri,
             table=self._target.name,
@@ -141,7 +136,7 @@ class ImportJob:
             rejected=self._rejects.count,
             seconds=time.monotonic() - began,
             types=dict(types),
-            exceptions=str(path) if path.exists() and not options.dry_run else None,
+            reject_file=str(path) if path.exists() and not options.dry_run else None,
             rejects=self._rejects.sample,
             verified=found.verified,
             only_in_table=found.only_in_table,
@@ -165,10 +160,10 @@ class ImportJob:
         options = self._options
         if options.dry_run:
             return
-        before = keep_settled(self._exceptions_path, self._done.settled)
+        before = keep_settled(self._reject_path, self._done.settled)
         heading = Heading(table=self._target.name, format=self._source.format, types=types)
-        self._exceptions = ExceptionsFile(self._exceptions_path, heading)
-        self._rejects = Rejects(self._exceptions, options.max_rejects, before, self.interrupt)
+        self._reject_file = RejectFile(self._reject_path, heading)
+        self._rejects = Rejects(self._reject_file, options.max_rejects, before, self.interrupt)
         self._writer = self._new_table or BulkWriter(
             self._client,
             self._target,
@@ -272,7 +267,7 @@ class ImportJob:
 
     def _finish(self, types: Types, *, complete: bool) -> None:
         """Closes everything, also after an error, and leaves behind what a resumed job needs."""
-        if self._exceptions is None:
+        if self._reject_file is None:
             return
         if complete:
             self._done.remove()
@@ -281,14 +276,14 @@ class ImportJob:
                 self._writer.stop("the job has ended")
                 self._writer.close()
             self._save(types)
-        self._exceptions.close()
+        self._reject_file.close()
         self._tell()
 
     def _save(self, types: Types) -> None:
-        if self._exceptions is None or self._new_table:
+        if self._reject_file is None or self._new_table:
             return
         positions = self._done.positions()
-        self._exceptions.sync()  # after the positions were taken, which vouch for what is in it
+        self._reject_file.sync()  # after the positions were taken, which vouch for what is in it
         self._done.save(positions, types)
 
     def _count_bytes(self, count: int) -> None:

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.aws.errors import explained
 from ddb_assets.aws.storage import Storage, is_s3
-from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.transport import WRITER_CLIENT
-from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.job import ImportJob
+from ddb_assets.aws.table import describe_table
+from ddb_assets.bulk.raw_call import BULK_CLIENT
+from ddb_assets.imports.account import Progress
+from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.new_table import NewTableWriter, check_absent, planned
-from ddb_assets.imports.options import JobOptions, Progress
 from ddb_assets.imports.source import open_source
 from ddb_assets.settings import state_folder
 
@@ -33,20 +32,19 @@ def prepare_import(
     options: JobOptions,
     *,
     redrive: bool = False,
-    exceptions: Path | None = None,
+    reject_file: Path | None = None,
     on_progress: Callable[[Progress], object] | None = None,
     new_table: NewTable | None = None,
 ) -> ImportJob:
-    """`table` is a name or an ARN, `source` a URI, with `redrive` an exceptions file's.
+    """`table` is a name or an ARN, `source` a URI, with `redrive` a reject file's.
 
-    Checkpoint and exceptions file are kept in the state folder. Raises AwsError, TargetError and SourceError.
+    Checkpoint and reject file are kept in the state folder. Raises AwsError, UnfitTableError and SourceError.
     """
-    client = aws.dynamodb(table, WRITER_CLIENT)
+    client = aws.dynamodb(table, BULK_CLIENT)
     storage = aws.storage() if new_table or is_s3(source) else Storage()
     writer = None
     if new_table is None:
-        with explained("dynamodb:DescribeTable", table):
-            target = Target.of(client.describe_table(TableName=table)["Table"], table)
+        target = describe_table(client, table)
         target.check_active()
     else:
         check_absent(client, table)
@@ -60,7 +58,7 @@ def prepare_import(
         config,
         folder=state_folder() / "imports",
         options=options,
-        exceptions=exceptions,
+        reject_file=reject_file,
         on_progress=on_progress,
         new_table=writer,
     )

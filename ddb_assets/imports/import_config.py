@@ -1,13 +1,17 @@
-"""What an `import.yaml` may say: how the files are read, and which attribute comes from where.
+"""What an `import.yaml` says (how files are read, which attribute comes from where), and what its caller says (how it runs).
 
-Pure. What the rules do is `mapping.py`'s; how a job runs (rate, deadline) is not the file's but the caller's.
+Pure. `item_mapping.py` carries the rules out.
 """
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ddb_assets.bulk.rows import Format
+from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
+from ddb_assets.contract.contract_yaml import ConfigError, read_documents, validated
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.imports.csv_rows import CsvFormat
 
@@ -89,3 +93,31 @@ class ImportConfig(BaseModel):
     def takes_rest(self) -> bool:
         """Whether columns without a rule become attributes."""
         return not self.attributes if self.rest is None else self.rest
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """`max_wcu` and `share` are as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`.
+
+    A job that was killed or failed is resumed, unless `restart`. `max_rejects`: how many rejected rows are no failure; one
+    more stops the job. With None each is a failure, and 1,000 stop the job. `verify`: how many items are read back.
+    `report_extra`: afterwards the table's keys are read, to report the items that no row was for.
+    """
+
+    dry_run: bool = False
+    restart: bool = False
+    max_wcu: float | None = None
+    share: float | None = None
+    in_flight: int = IN_FLIGHT
+    deadline: float = DEADLINE_SECONDS
+    max_rejects: int | None = None
+    verify: int = 0
+    report_extra: bool = False
+
+
+def read_import_config(path: Path) -> ImportConfig:
+    """Raises ConfigError naming file, line and what is wrong there."""
+    documents = read_documents(path)
+    if len(documents) != 1:
+        raise ConfigError(f"{path}: an import is one YAML document, here are {len(documents)}")
+    return validated(path, documents[0], ImportConfig, "the import")

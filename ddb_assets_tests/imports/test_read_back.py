@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.bulk import delivery
-from ddb_assets.imports.key_set import KeySet
+from ddb_assets.imports.read_back import KeySet
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy

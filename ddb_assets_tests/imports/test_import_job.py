@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ddb_assets.aws import pauses
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk import delivery
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.rows import SourceError
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports import job as import_job
-from ddb_assets.imports.options import Progress
+from ddb_assets.imports import import_job
+from ddb_assets.imports.account import Progress
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
@@ -30,7 +31,7 @@ __all__ = ["sandbox"]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(delivery, "GRACE_SECONDS", 0.05)
 
 
@@ -49,8 +50,8 @@ def test_rejects_are_kept_whole_with_file_line_and_reason_and_can_be_redriven(sa
         (5, "no CSV"),
         (7, "key attribute 'pk' has 3000 bytes, DynamoDB takes 2048"),
     ]
-    assert report.exceptions
-    heading, *lines = [json.loads(line) for line in Path(report.exceptions).read_text().splitlines()]
+    assert report.reject_file
+    heading, *lines = [json.loads(line) for line in Path(report.reject_file).read_text().splitlines()]
     assert heading == {"table": target.name, "format": "csv", "types": {"pk": "S", "n": "N"}}
     assert [line.get("row") or line["text"] for line in lines] == [
         {"pk": None, "n": "2"},
@@ -79,8 +80,8 @@ def test_rejected_lines_of_json_are_kept_as_they_stood(sandbox: Sandbox, tmp_pat
     path.write_bytes("\n".join(lines).encode() + b'\n{"Item":{"pk":{"S":"\xff"}}}\n')
     report = job(sandbox.endpoint_url, target, path).run()
     assert (report.written, report.rejected) == (1, 5)
-    assert report.exceptions
-    kept = [json.loads(line) for line in Path(report.exceptions).read_text().splitlines()][1:]
+    assert report.reject_file
+    kept = [json.loads(line) for line in Path(report.reject_file).read_text().splitlines()][1:]
     assert [line["text"] for line in kept[:4]] == lines[1:]
     assert [line["line"] for line in kept] == [2, 3, 4, 5, 6]
 
@@ -209,8 +210,8 @@ def test_what_dynamodb_never_takes_stops_the_import_and_is_resumed(sandbox: Sand
         stopped = job(proxy.endpoint_url, target, path, folder=folder, deadline=0.05, in_flight=2).run()
         assert stopped.problem
         assert "could not be written within 0.05 s" in stopped.problem
-        assert stopped.exceptions
-        _, *kept = [json.loads(line) for line in Path(stopped.exceptions).read_text().splitlines()]
+        assert stopped.reject_file
+        _, *kept = [json.loads(line) for line in Path(stopped.reject_file).read_text().splitlines()]
         assert len(kept) == stopped.unprocessed > 0
         assert all(line["fate"] == "unprocessed" and json.loads(line["text"])["pk"] for line in kept)
         proxy.schedule = Schedule()
@@ -219,7 +220,7 @@ def test_what_dynamodb_never_takes_stops_the_import_and_is_resumed(sandbox: Sand
     assert "1 rows were rejected" in resumed.problem
     assert resumed.rows_before + resumed.rows == 301
     assert len(items_of(sandbox, target)) == 300
-    _, *kept = [json.loads(line) for line in Path(str(resumed.exceptions)).read_text().splitlines()]
+    _, *kept = [json.loads(line) for line in Path(str(resumed.reject_file)).read_text().splitlines()]
     assert [(line["fate"], line["text"]) for line in kept] == [("rejected", "broken")]
 
 

@@ -1,19 +1,23 @@
-"""The table that is written to, as far as a writer must know it: its key, its indexes and its capacity.
+"""A DynamoDB table as DescribeTable describes it: which one it is, its key, its indexes, its size and its capacity.
 
-Made from DescribeTable's answer; asking for it is the caller's. What a write costs in capacity is `operation.py`'s.
-Facts: DynamoDB API reference, DescribeTable; Developer Guide, "Global secondary indexes" (an item is in an index only
-with all of the index's key attributes; one of another type is refused) and "Local secondary indexes".
+Facts: DynamoDB API reference, DescribeTable (TableId is unique to a table; a table that is dropped and created again keeps
+its ARN); Developer Guide, "Global secondary indexes" (an item is in an index only with all of the index's key attributes; one
+of another type is refused) and "Local secondary indexes".
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ddb_assets.aws.errors import explained
 from ddb_assets.dynamodb.item import MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, KeyAttribute
 from ddb_assets.errors import DdbAssetsError
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
-class TargetError(DdbAssetsError):
+
+class UnfitTableError(DdbAssetsError):
     """The table cannot be written to as it is."""
 
 
@@ -29,23 +33,29 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A table, which calls name by its `address`: its name, or its ARN as another account's must be named.
+class TableDescription:
+    """A table, which requests name by its `address`: its name, or its ARN as another account's must be named.
 
-    `wcu` is its provisioned capacity (for on-demand tables the maximum that was set), None without one.
+    `id` is None where none is given. `wcu` is its provisioned write capacity (for on-demand tables the maximum that was
+    set), `rcu` its provisioned read capacity; both are None without one. DynamoDB updates `size_bytes` and `items` about
+    every six hours.
     """
 
     name: str
     arn: str
+    id: str | None
     key: tuple[KeyAttribute, ...]
     indexes: tuple[Index, ...]
     wcu: int | None
+    rcu: int | None
     on_demand: bool
     status: str
     address: str
+    size_bytes: int
+    items: int
 
     @classmethod
-    def of(cls, description: Mapping[str, Any], address: str | None = None) -> "Target":
+    def of(cls, description: Mapping[str, Any], address: str | None = None) -> "TableDescription":
         """From the `Table` of DescribeTable, which was asked for by `address`, or by its name."""
         types = {d["AttributeName"]: d["AttributeType"] for d in description["AttributeDefinitions"]}
         billing = description.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED")
@@ -54,22 +64,48 @@ class Target:
         return cls(
             name=description["TableName"],
             arn=description["TableArn"],
+            id=description.get("TableId"),
             key=table_key,
             indexes=tuple(
                 _index(index, types, table_key, local=local, on_demand=on_demand)
                 for kind, local in (("GlobalSecondaryIndexes", False), ("LocalSecondaryIndexes", True))
                 for index in description.get(kind) or ()
             ),
-            wcu=_capacity(description, on_demand=on_demand),
+            wcu=_write_capacity(description, on_demand=on_demand),
+            rcu=description.get("ProvisionedThroughput", {}).get("ReadCapacityUnits") or None,
             on_demand=on_demand,
             status=description["TableStatus"],
             address=address or description["TableName"],
+            size_bytes=int(description.get("TableSizeBytes", 0)),
+            items=int(description.get("ItemCount", 0)),
         )
 
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The key attributes' names, the partition key first."""
+        return tuple(attribute.name for attribute in self.key)
+
+    @property
+    def attribute_types(self) -> dict[str, str]:
+        """The types that are declared: those of the key attributes of the table and of its indexes."""
+        keys = (self.key, *(index.key for index in self.indexes))
+        return {attribute.name: attribute.type for key in keys for attribute in key}
+
+    @property
+    def active(self) -> bool:
+        """Whether items can be read and written."""
+        return self.status in {"ACTIVE", "UPDATING"}
+
     def check_active(self) -> None:
-        """Raises TargetError unless items can be written."""
-        if self.status not in {"ACTIVE", "UPDATING"}:
-            raise TargetError(f"table {self.name} is {self.status}: wait until it is ACTIVE")
+        """Raises UnfitTableError unless items can be written."""
+        if not self.active:
+            raise UnfitTableError(f"table {self.name} is {self.status}: wait until it is ACTIVE")
+
+
+def describe_table(client: "DynamoDBClient", table: str) -> TableDescription:
+    """Asks for the table of this name or ARN. Raises AwsError."""
+    with explained("dynamodb:DescribeTable", table):
+        return TableDescription.of(client.describe_table(TableName=table)["Table"], table)
 
 
 def _key(schema: list[dict[str, str]], types: Mapping[str, str]) -> tuple[KeyAttribute, ...]:
@@ -101,11 +137,11 @@ def _index(
         key=key,
         projected=None if everything else frozenset(keys | set(projection.get("NonKeyAttributes") or ())),
         local=local,
-        wcu=None if local else _capacity(index, on_demand=on_demand),
+        wcu=None if local else _write_capacity(index, on_demand=on_demand),
     )
 
 
-def _capacity(description: Mapping[str, Any], *, on_demand: bool) -> int | None:
+def _write_capacity(description: Mapping[str, Any], *, on_demand: bool) -> int | None:
     if on_demand:
         most = description.get("OnDemandThroughput", {}).get("MaxWriteRequestUnits", -1)  # -1: no maximum
     else:

@@ -1,0 +1,132 @@
+"""What a copy keeps on disk while it runs: how far it has come, and which keys it has seen.
+
+The checkpoint holds the phase, and the key after which each segment goes on. A page counts only when all of its items are
+settled, so after a crash at most one page per segment is read again; writing an item twice changes nothing.
+When the destination has another key, several items may share one: they are counted exactly. The keys are in SQLite, so that
+memory stays flat and a resumed copy, which reads some items twice, counts none twice.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError
+from ddb_assets.dynamodb.item import Item, item_digest
+
+Phase = Literal["clean", "copy", "extra", "verify"]
+"""Empty the destination; copy; delete what the source has not; compare. Those not asked for are never entered."""
+
+
+class State(BaseModel):
+    """What is saved. `places` has the segments of the phase that were begun: the key to go on after, None when finished.
+
+    The counts are of all phases and runs.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    segments: int
+    phase: Phase
+    places: dict[int, Item | None] = {}
+    read: int = 0
+    rejected: int = 0
+    deleted: int = 0
+
+
+class CopyProgress:
+    """The progress of one copy, saved at every step. Thread-safe. `resumed`: an earlier run had left it.
+
+    `segments` and `first` are what a copy begins with. Raises CheckpointError for a file that is another job's.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, segments: int, first: Phase) -> None:
+        self.checkpoint = checkpoint
+        self._lock = threading.Lock()
+        saved = checkpoint.load()
+        self.resumed = saved is not None
+        try:
+            self.state = State.model_validate(saved) if saved is not None else State(segments=segments, phase=first)
+        except ValidationError as error:
+            raise CheckpointError(f"{checkpoint.path} is no checkpoint of a copy: delete it to start again") from error
+
+    def starts(self) -> list[tuple[int, Item | None]]:
+        """The segments of this phase that are not finished, each with the key to go on after."""
+        places = self.state.places
+        return [(n, places.get(n)) for n in range(self.state.segments) if n not in places or places[n] is not None]
+
+    def advance(
+        self, segment: int, next_key: Item | None, *, read: int = 0, rejected: int = 0, deleted: int = 0
+    ) -> None:
+        """A page is settled: the segment goes on after this key, or is finished."""
+        with self._lock:
+            self.state.places[segment] = next_key
+            self.state.read += read
+            self.state.rejected += rejected
+            self.state.deleted += deleted
+            self._save()
+
+    def enter(self, phase: Phase) -> None:
+        """The phase before is finished."""
+        with self._lock:
+            self.state.phase = phase
+            self.state.places = {}
+            self._save()
+
+    def _save(self) -> None:
+        self.checkpoint.save(self.state.model_dump(mode="json"))
+
+
+SAMPLE = 5
+"""Keys that a report shows."""
+
+
+class Collisions:
+    """The keys a copy has seen, in a file of this path. To be used by one thread; a context manager, which closes it."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._rows = sqlite3.connect(path, isolation_level=None)
+        self._rows.execute(
+            "CREATE TABLE IF NOT EXISTS seen (destination BLOB, source BLOB, key TEXT, PRIMARY KEY (destination, source))"
+            " WITHOUT ROWID"
+        )
+
+    def see(self, pairs: Iterable[tuple[Item, Item]]) -> None:
+        """Source key and destination key of each item of a page; durable on return."""
+        rows = [(item_digest(there), item_digest(here), orjson.dumps(there).decode()) for here, there in pairs]
+        with self._rows:
+            self._rows.execute("BEGIN")
+            self._rows.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
+
+    def count(self) -> int:
+        """Items that are not there because another one has their key."""
+        (count,) = self._rows.execute("SELECT count(*) - count(DISTINCT destination) FROM seen").fetchone()
+        return int(count)
+
+    def sample(self) -> list[dict[str, Any]]:
+        """Some of the keys that several items have, and how many have them, the most shared ones first."""
+        found = self._rows.execute(
+            "SELECT min(key), count(*) FROM seen GROUP BY destination HAVING count(*) > 1 ORDER BY 2 DESC, 1 LIMIT ?",
+            (SAMPLE,),
+        )
+        return [{"key": orjson.loads(key), "items": count} for key, count in found]
+
+    def remove(self) -> None:
+        """The copy is done; also closes it."""
+        self._rows.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._rows.close()

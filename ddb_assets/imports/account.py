@@ -1,0 +1,217 @@
+"""Where every row of an import is: how far each file has come, which rows were rejected, and the report at the end.
+
+The checkpoint keeps the position in each file, and the column types that the first reading of all files decided, so that a
+resumed job decides nothing again. The report's `problem` is None exactly when every row is in the table or, up to the number
+that was allowed, in the reject file, and what was read back is as it was written.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError, Watermark
+from ddb_assets.bulk.outcome import Totals
+from ddb_assets.bulk.reject_file import RejectFile
+from ddb_assets.bulk.rows import BadRow, Row
+from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.imports.source import ImportSource
+
+SAMPLE_REJECTS = 10
+COUNTED = (
+    "written", "deleted", "existed", "superseded", "unprocessed", "requests", "retried", "throttles", "consumed_wcu",
+)  # fmt: skip
+
+
+class ImportFailedError(DdbAssetsError):
+    """Not every row is in the table; the message says which are not and how to go on."""
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """One row that the table will not take."""
+
+    file: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Items read back after the import: how many, and the keys of those that are not as they were written."""
+
+    read: int
+    different: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class OnlyInTable:
+    """Items that no row was for: how many, the keys of some, and what it took in RCUs to find them."""
+
+    count: int
+    sample: list[dict[str, Any]]
+    consumed_rcu: float
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """`rows` were read in this run, `rows_before` were settled by the runs that it resumes; only `rejected_before`
+    counts those. `consumed_wcu` is of the table and its indexes; in a dry run it is expected, not consumed, and
+    `expected_seconds` is how long it would take at the rate that is set. `complete`: every row was read and is in the table
+    or rejected; `too_many_rejected`: there are more of the latter than are allowed."""
+
+    source: str
+    table: str
+    format: str
+    mode: str
+    dry_run: bool
+    rows_before: int
+    rejected_before: int
+    rows: int
+    written: int
+    deleted: int
+    existed: int
+    superseded: int
+    rejected: int
+    unprocessed: int
+    consumed_wcu: float
+    requests: int
+    retried: int
+    throttles: dict[str, int]
+    seconds: float
+    types: dict[str, str]
+    reject_file: str | None
+    expected_seconds: float | None = None
+    rejects: list[RejectedRow] = field(default_factory=list)
+    verified: Verified | None = None
+    only_in_table: OnlyInTable | None = None
+    complete: bool = True
+    too_many_rejected: bool = False
+    problem: str | None = None
+
+
+def counted(totals: Totals) -> dict[str, Any]:
+    """What the writer counted, as the report's fields."""
+    found = {**vars(totals), "throttles": dict(totals.throttles), "consumed_wcu": totals.consumed}
+    return {name: found[name] for name in COUNTED}
+
+
+@dataclass
+class Progress:
+    """Stored bytes read of those there are, rows read in this run, and what the writer has done."""
+
+    bytes_total: int
+    bytes_read: int = 0
+    rows: int = 0
+    totals: Totals = field(default_factory=Totals)
+
+
+Types = dict[str, Descriptor]
+
+
+class ImportProgress:
+    """`settled` is how many rows of each file were settled by earlier runs; `watermarks` count this run's too.
+
+    A key can stand in several files. A resumed run writes the rows of an earlier file again that were not settled; a later
+    row of the same key must then be written again after them. So rows of a file count only once every earlier file is settled
+    to its end.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, source: ImportSource) -> None:
+        self._checkpoint = checkpoint
+        self._source = source
+        self.types: Types | None = None
+        self.settled: dict[str, int] = {}
+        self.watermarks: dict[str, Watermark] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """At the beginning of every file."""
+        self._ends: dict[str, int] = {}
+        self.watermarks = {file.uri: Watermark(self.settled.get(file.uri, 0)) for file in self._source.inputs}
+
+    def resume(self) -> None:
+        """Begins where the checkpoint says, if there is one. Raises CheckpointError when it is of other files."""
+        saved = self._checkpoint.load()
+        if saved is None:
+            return
+        if saved["inputs"] != self._listed():
+            raise CheckpointError(
+                f"an import of {self._source.uri} was begun, but its files have changed since: restart it"
+            )
+        self.settled, self.types = saved["settled"], saved["types"]
+        self.begin()
+
+    def ended(self, uri: str, rows: int) -> None:
+        """The file has been read to its end and has this many rows."""
+        self._ends[uri] = rows
+
+    def positions(self) -> dict[str, int]:
+        """How many leading rows of each file need not be read again."""
+        found: dict[str, int] = {}
+        earlier_settled = True
+        for uri, watermark in self.watermarks.items():  # in the order of reading
+            position = watermark.position
+            found[uri] = position if earlier_settled else self.settled.get(uri, 0)
+            earlier_settled = earlier_settled and self._ends.get(uri) == position
+        return found
+
+    def save(self, positions: dict[str, int], types: Types) -> None:
+        """Keeps these positions. What they vouch for must be durable by now."""
+        self._checkpoint.save({"inputs": self._listed(), "settled": positions, "types": types})
+
+    def remove(self) -> None:
+        """The import is done."""
+        self._checkpoint.remove()
+
+    def _listed(self) -> list[Any]:
+        return [[file.uri, file.size] for file in self._source.inputs]
+
+
+STOP_AFTER = 1000  # when nobody said how many are allowed: a wrong mapping rejects every row
+
+
+class Rejects:
+    """`most` rejected rows are no failure; one more calls `stop`. None: each is a failure, 1,000 call `stop`.
+
+    `before` were rejected by the runs that this one resumes. Without a file (a dry run) they are only counted, and nothing
+    is stopped. Thread-safe.
+    """
+
+    def __init__(self, file: RejectFile | None, most: int | None, before: int, stop: Callable[[str], object]) -> None:
+        self._file = file
+        self._most = most
+        self._stop = stop
+        self._lock = threading.Lock()
+        self.before = before
+        self.count = 0
+        self.sample: list[RejectedRow] = []
+
+    def reject(self, row: Row | BadRow, uri: str, reason: str) -> None:
+        """The table will never take this row."""
+        with self._lock:
+            self.count += 1
+            total = self.before + self.count
+            if len(self.sample) < SAMPLE_REJECTS:
+                self.sample.append(RejectedRow(uri, row.line, reason))
+        if self._file is None:
+            return
+        self._file.add(row, uri, "rejected", reason)
+        most = STOP_AFTER if self._most is None else self._most
+        if total == most + 1:
+            self._stop(f"more than {most:,} rows were rejected, the last one because of this: {reason}")
+
+    def unprocessed(self, row: Row, uri: str, reason: str) -> None:
+        """The row was not written when the job stopped."""
+        if self._file is not None:
+            self._file.add(row, uri, "unprocessed", reason)
+
+    def problem(self) -> str | None:
+        """What is wrong at the end of a job that came to its end."""
+        total = self.before + self.count
+        if total <= (self._most or 0):
+            return None
+        if self._file is None:
+            return f"{total:,} rows would be rejected"
+        return f"{total:,} rows were rejected: mend them in {self._file.path} and redrive it"
