@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ddb_assets.bulk.rate import PROVISIONED_SHARE, Bucket
+from ddb_assets.bulk.limits import PROVISIONED_SHARE
+from ddb_assets.bulk.rate import Bucket
 from ddb_assets.bulk.raw_call import Document, RawCalls, ReadError
 from ddb_assets.dynamodb.item import Item
 

@@ -9,7 +9,7 @@ from typing import Literal, Self, cast
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
+from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.imports.assets import import_asset
 from ddb_assets.imports.config import ImportConfig

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.bulk.scan import Filter
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.copies.plan import WORKERS, Clean, CopyOptions
 from ddb_assets.copies.verify import Mode
 

@@ -13,11 +13,11 @@ from typing import Literal
 
 import orjson
 
+from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.raw_call import RawCalls
 from ddb_assets.bulk.scan import Filter, ReadRate, TableReader, segments_for
 from ddb_assets.bulk.target import Target
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.copies.guards import Side, check_different
 from ddb_assets.copies.mapping import AttributeMapping, CopyRefusedError, KeyMapping, key_mapping
 from ddb_assets.copies.verify import Verifier

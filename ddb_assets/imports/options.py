@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.bulk.outcome import Totals
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
 from ddb_assets.warehouse.duckdb.connection import DuckDBWarehouse
 from ddb_assets.warehouse.protocol import WarehouseError
-from ddb_assets.warehouse.redshift.settings import FORM, SCHEME, RedshiftSettings
+from ddb_assets.warehouse.redshift.settings import RedshiftSettings
+from ddb_assets.warehouse.url import DUCKDB, DUCKDB_FORM, FORMS, REDSHIFT
 
 if TYPE_CHECKING:
     from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
 
-DUCKDB = "duckdb:///"
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
 PATIENCE = 300.0
 
@@ -34,7 +34,7 @@ def open_warehouse(
     `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. A DuckDB file that
     another process holds is waited for as many seconds as `patience` says. Raises WarehouseError for any other URL.
     """
-    if url.startswith(SCHEME):
+    if url.startswith(REDSHIFT):
         settings = RedshiftSettings.parse(url)
         try:
             from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
@@ -43,10 +43,10 @@ def open_warehouse(
         return RedshiftWarehouse(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
     path = url.removeprefix(DUCKDB)
     if not url.startswith(DUCKDB) or not path.strip():
-        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write duckdb:///FILE or {FORM}")
+        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write {FORMS}")
     if found := _ELSEWHERE.match(path):
         raise WarehouseError(
-            f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write duckdb:///FILE, "
-            "with the file's path"
+            f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write "
+            f"{DUCKDB_FORM}, with the file's path"
         )
     return DuckDBWarehouse(path, storage=storage, timeout=patience)
