@@ -1,9 +1,7 @@
 """The SOURCE of a command: an export, opened and verified, with the contract and the key it is read by."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 from pydantic import TypeAdapter, ValidationError
@@ -17,7 +15,7 @@ from ddb_assets.exports.data_file import read_blocks
 from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.flatten.record import incremental_change, load_line
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.warehouse.redshift.settings import SCHEME
+from ddb_assets.warehouse.url import REDSHIFT
 
 FIRST_LINES = 64 << 10
 KEY: TypeAdapter[KeySchema] = TypeAdapter(KeyText)
@@ -43,24 +41,13 @@ class Source:
         return self.key
 
 
-def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument SOURCE and the options that say how to read it."""
-    key = click.option("--key", metavar="PK[,SK]", help="Partition key and sort key, if the config does not say them.")
-    config = click.option(
-        "--config",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The table's defs.yaml, as the Dagster component reads it.",
-    )
-    return click.argument("source")(config(key(command)))
-
-
 def storage_for(*uris: str) -> Storage:
     """Files for a command that works with these URIs and warehouse URLs.
 
     An s3:// URI or a Redshift, which copies from S3, uses the credentials and endpoint that boto3 finds. Local files need
     no AWS access.
     """
-    return AWS().storage() if any(is_s3(uri) or uri.startswith(SCHEME) for uri in uris) else Storage()
+    return AWS().storage() if any(is_s3(uri) or uri.startswith(REDSHIFT) for uri in uris) else Storage()
 
 
 def open_source(source: str, config: Path | None, key: str | None, *, target: str = "", schemas: str = "") -> Source:

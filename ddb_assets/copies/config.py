@@ -8,11 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
-from ddb_assets.bulk.scan import Filter
-from ddb_assets.copies.plan import WORKERS, Clean, CopyOptions
-from ddb_assets.copies.verify import Mode
+from ddb_assets.bulk.options import Verify, WriteOptions
 
+WORKERS = 8
 STRICT = ConfigDict(extra="forbid", frozen=True)
 ARN = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table/[\w.-]+", re.ASCII)
 
@@ -22,7 +20,7 @@ class TableAt(BaseModel):
 
     model_config = STRICT
 
-    table: str = Field(min_length=1, description="name or ARN; an ARN says its Region")
+    table: str = Field(min_length=1, description="name or ARN of the table; an ARN says its Region")
     region: str = Field(default="", description="Region of the table")
     profile: str = Field(default="", description="profile of the AWS configuration")
     role: str = Field(default="", description="ARN of a role to assume")
@@ -55,25 +53,18 @@ def _table(value: object) -> object:
 TableText = Annotated[TableAt, BeforeValidator(_table, json_schema_input_type=str | TableAt)]
 
 
-class CopyConfig(BaseModel):
-    """A copy; a table may be given as its name or ARN alone."""
+class CopyRules(WriteOptions):
+    """What is copied, how fast, and for how long."""
 
-    model_config = STRICT
-
-    source: TableText
-    destination: TableText
-    filter: FilterText | None = Field(default=None, description="which items are copied; all are read")
     exclude: tuple[str, ...] = Field(default=(), description="attributes that are left out")
-    rename: dict[str, str] = Field(default_factory=dict, description="old name: new name")
-    rekey: bool = Field(default=False, description="the destination's key is made of ordinary attributes")
+    rename: dict[str, str] = Field(default_factory=dict, description="attributes that get another name, old: new")
+    rekey: bool = Field(default=False, description="the destination's key is made of ordinary attributes of the source")
     consistent: bool = Field(default=False, description="strongly consistent reads, at twice the RCUs")
     workers: int = Field(default=WORKERS, ge=1, le=64, description="segments read at once")
-    segments: int | None = Field(default=None, ge=1, le=10_000, description="of the scan; else by the table's size")
-    in_flight: int = Field(default=IN_FLIGHT, ge=1, le=64, description="batches written at once")
+    segments: int | None = Field(
+        default=None, ge=1, le=10_000, description="segments of the parallel scan; by default by the table's size"
+    )
     max_rcu: float | None = Field(default=None, gt=0, description="read capacity units per second, of each table")
-    max_wcu: float | None = Field(default=None, gt=0, description="write capacity units per second")
-    deadline: float = Field(default=DEADLINE_SECONDS, gt=0, description="seconds for which a request is tried")
-    verify: Mode | None = Field(default=None, description="compare afterwards: sample or all")
 
     @field_validator("rename")
     @classmethod
@@ -82,21 +73,11 @@ class CopyConfig(BaseModel):
             raise ValueError("an attribute's name is never empty")
         return rename
 
-    def options(self, clean: Clean) -> CopyOptions:
-        """For a run that deletes what `clean` says."""
-        said = self.filter
-        where = Filter(said.expression, said.names, said.values) if said else None
-        return CopyOptions(
-            where=where,
-            rename=self.rename,
-            exclude=frozenset(self.exclude),
-            rekey=self.rekey,
-            clean=clean,
-            consistent=self.consistent,
-            workers=self.workers,
-            segments=self.segments,
-            in_flight=self.in_flight,
-            max_rcu=self.max_rcu,
-            max_wcu=self.max_wcu,
-            deadline=self.deadline,
-        )
+
+class CopyConfig(CopyRules):
+    """A copy; a table may be given as its name or ARN alone."""
+
+    source: TableText
+    destination: TableText
+    filter: FilterText | None = Field(default=None, description="which items are copied; all are read")
+    verify: Verify = 0

@@ -6,18 +6,17 @@ without writing.
 
 import hashlib
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 import orjson
 
-from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.raw_call import RawCalls
 from ddb_assets.bulk.scan import Filter, ReadRate, TableReader, segments_for
 from ddb_assets.bulk.target import Target
+from ddb_assets.copies.config import CopyConfig, CopyRules
 from ddb_assets.copies.guards import Side, check_different
 from ddb_assets.copies.mapping import AttributeMapping, CopyRefusedError, KeyMapping, key_mapping
 from ddb_assets.copies.verify import Verifier
@@ -25,28 +24,23 @@ from ddb_assets.dynamodb.item import Item
 
 Clean = Literal["no", "all", "extra"]
 """What is deleted from the destination: nothing; all items, before the copy; those the source has not, after it."""
-WORKERS = 8
 
 
-@dataclass(frozen=True)
-class CopyOptions:
-    """Rates are capacity units per second; None: careful on provisioned tables, unbounded on on-demand ones.
-
-    `segments` None: by the table's size. `deadline`: seconds for which one request is tried again.
-    """
+class CopyOptions(CopyRules):
+    """What a run does. Rates left out are careful on provisioned tables and unbounded on on-demand ones."""
 
     where: Filter | None = None
-    rename: Mapping[str, str] = field(default_factory=dict)
-    exclude: frozenset[str] = frozenset()
-    rekey: bool = False
     clean: Clean = "no"
-    consistent: bool = False
-    workers: int = WORKERS
-    segments: int | None = None
-    in_flight: int = IN_FLIGHT
-    max_rcu: float | None = None
-    max_wcu: float | None = None
-    deadline: float = DEADLINE_SECONDS
+
+    @classmethod
+    def of(cls, config: CopyConfig, clean: Clean) -> Self:
+        """For a run of this copy that deletes what `clean` says."""
+        said = config.filter
+        return cls(
+            where=Filter(said.expression, said.names, said.values) if said else None,
+            clean=clean,
+            **{name: getattr(config, name) for name in CopyRules.model_fields},
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ class CopyPlan:
             self.destination.identity,
             self.options.where and self.options.where.parameters(),
             dict(self.options.rename),
-            sorted(self.options.exclude),
+            sorted(set(self.options.exclude)),
             self.options.rekey,
             self.options.clean,
         ]
@@ -114,7 +108,7 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions) -> CopyPlan
     for side in (source, destination):
         side.check_active()
     check_different(source, destination)
-    mapping = AttributeMapping(options.rename, options.exclude)
+    mapping = AttributeMapping(options.rename, frozenset(options.exclude))
     key = key_mapping(source.table, destination.table, mapping, rekey=options.rekey)
     if options.clean == "extra" and (options.where or not key.one_to_one):
         raise CopyRefusedError(

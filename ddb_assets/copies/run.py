@@ -13,6 +13,7 @@ from pathlib import Path
 from ddb_assets.aws.clients import AWS
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
+from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled, read_heading
 from ddb_assets.bulk.transport import WRITER_CLIENT
 from ddb_assets.copies import restore
@@ -24,9 +25,9 @@ from ddb_assets.copies.exceptions import CopyExceptions
 from ddb_assets.copies.guards import Side
 from ddb_assets.copies.job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
 from ddb_assets.copies.mapping import AttributeMapping, CopyRefusedError, key_mapping
-from ddb_assets.copies.plan import Clean, CopyPlan, plan_copy
+from ddb_assets.copies.plan import Clean, CopyOptions, CopyPlan, plan_copy
 from ddb_assets.copies.restore import KeptTableError
-from ddb_assets.copies.verify import Mode, Verification
+from ddb_assets.copies.verify import SAMPLE, Verification
 from ddb_assets.errors import DdbAssetsError
 
 
@@ -114,7 +115,7 @@ def try_copy(config: CopyConfig, moment: datetime | None, clean: Clean) -> DryRu
             restore.check_restorable(source, moment)
             return DryRun(source.arn, destination.arn, restores=restore.temporary_name(source, moment))
         source = restored
-    return dry_run(plan_copy(source, destination, config.options(clean)))
+    return dry_run(plan_copy(source, destination, CopyOptions.of(config, clean)))
 
 
 def run_copy(
@@ -132,9 +133,9 @@ def run_copy(
     `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. A copy
     from a point in time is always compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
     """
-    verify = config.verify if opened.original is None else config.verify or "sample"
+    verify = config.verify if opened.original is None else config.verify or SAMPLE
     try:
-        plan = plan_copy(opened.source, opened.destination, config.options(clean))
+        plan = plan_copy(opened.source, opened.destination, CopyOptions.of(config, clean))
         confirm(plan)
         outcome = _copied(plan, folder, exceptions, verify, on_page)
     except (DdbAssetsError, KeyboardInterrupt) as error:
@@ -162,7 +163,7 @@ def _copied(
     plan: CopyPlan,
     folder: Path,
     exceptions: Path | None,
-    verify: Mode | None,
+    verify: Verify,
     on_page: OnPage,
 ) -> CopyOutcome:
     path = exceptions or folder / f"{plan.job}.exceptions.jsonl"
@@ -187,10 +188,10 @@ def _copied(
     )
 
 
-def _compared(plan: CopyPlan, mode: Mode, told: CopyExceptions, report: CopyReport) -> Verification:
+def _compared(plan: CopyPlan, verify: Verify, told: CopyExceptions, report: CopyReport) -> Verification:
     """Raises CopyFailedError when the tables cannot be read to their ends."""
     try:
-        return plan.verifier.verify(mode, on_difference=told.unprocessed)
+        return plan.verifier.verify(verify, on_difference=told.unprocessed)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise CopyFailedError(

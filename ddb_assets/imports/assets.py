@@ -11,7 +11,7 @@ import dagster as dg
 
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.config import ImportConfig
-from ddb_assets.imports.options import JobOptions, Progress
+from ddb_assets.imports.options import ImportOptions, JobOptions, Progress
 from ddb_assets.imports.report import ImportReport
 from ddb_assets.imports.run import prepare_import
 from ddb_assets.markdown import code
@@ -49,7 +49,7 @@ class ImportRunConfig(dg.Config):
 
 
 def import_asset(
-    name: str, table: str, source: str, config: ImportConfig, options: JobOptions, owners: list[str]
+    name: str, table: str, source: str, config: ImportConfig, options: ImportOptions, owners: list[str]
 ) -> dg.AssetsDefinition:
     """The asset of one declared import and its three checks."""
     key = dg.AssetKey(["imports", name])
@@ -87,7 +87,7 @@ def import_asset(
                     "run's config"
                 )
             wanted = config.model_copy(update={"mode": "delete"})
-        chosen = JobOptions(**{**asdict(options), "restart": run.restart})
+        chosen = JobOptions(**options.model_dump(), restart=run.restart)
         log = ProgressLog(context.log.info)
 
         def progress(now: Progress) -> None:

@@ -65,9 +65,9 @@ class ImportConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Annotated[Format | None, Field(description="of the files; by default their names and first line say")] = (
-        None
-    )
+    format: Annotated[
+        Format | None, Field(description="how the files are written; by default their names and first lines say")
+    ] = None
     csv: Annotated[CsvFormat, Field(description="delimiter, quote, columns, no_value, encoding")] = CsvFormat()
     types: Annotated[
         dict[str, Type], Field(description="per column; of a CSV column else what all its cells allow")

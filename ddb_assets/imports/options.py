@@ -2,28 +2,39 @@
 
 from dataclasses import dataclass, field
 
-from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
+from pydantic import Field
+
+from ddb_assets.bulk.limits import PROVISIONED_SHARE
+from ddb_assets.bulk.options import Verify, WriteOptions
 from ddb_assets.bulk.outcome import Totals
 
 
-@dataclass(frozen=True)
-class JobOptions:
-    """`max_wcu` and `share` as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`.
+class ImportOptions(WriteOptions):
+    """What may be declared. Without `max_rejects` each rejected row is a failure, and 1,000 stop the job."""
 
-    A job that was killed or failed is gone on with, unless `restart`. `max_rejects`: so many are no failure, one more stops
-    the job; None: each is one, 1,000 stop it. `verify`: how many items to read back. `report_extra`: afterwards the table's
-    keys are read, to report the items that no row was for.
-    """
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of the table's capacity, and of each index's; "
+        f"by default {PROVISIONED_SHARE} when it is provisioned, all when on demand",
+    )
+    max_rejects: int | None = Field(
+        default=None, ge=0, description="so many rejected rows are no failure; one more stops the import"
+    )
+    verify: Verify = 0
+    report_extra: bool = Field(
+        default=False, description="read the table's keys afterwards, and say which items no row was for"
+    )
 
-    dry_run: bool = False
-    restart: bool = False
-    max_wcu: float | None = None
-    share: float | None = None
-    in_flight: int = IN_FLIGHT
-    deadline: float = DEADLINE_SECONDS
-    max_rejects: int | None = None
-    verify: int = 0
-    report_extra: bool = False
+
+class JobOptions(ImportOptions):
+    """What is said with each run, too. A job that was killed or failed is gone on with, unless `restart`."""
+
+    dry_run: bool = Field(default=False, description="read and check everything, write nothing")
+    restart: bool = Field(
+        default=False, description="begin again although an earlier run of this import was not finished"
+    )
 
 
 @dataclass

@@ -6,11 +6,13 @@ Facts: API reference, GetItem (ConsistentRead sees every write that was answered
 
 import base64
 import random
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.errors import explained
 from ddb_assets.bulk.operation import Operation
+from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.target import Target
 from ddb_assets.dynamodb.item import Item, Key, canonical
 from ddb_assets.imports.report import Verified
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Sample:
-    """At most `size` operations, drawn from all that it sees (reservoir sampling)."""
+    """At most `size` operations, drawn from all that it sees (reservoir sampling). They are kept in memory."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: Verify) -> None:
+        self._size = sys.maxsize if size == "all" else size
         self._seen = 0
         self._drawn: dict[Key, Operation] = {}
 

@@ -144,7 +144,7 @@ def answer_lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(DuckDBWarehouse, "transaction", losing)
     monkeypatch.setattr(HeldSchemas, "release", noted)
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.RETRIES", (0.0,))
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
     return lost
 
 
@@ -166,7 +166,7 @@ def test_spilled_texts_outlive_a_second_attempt_that_fails(
             raise BrokenOffError("S3 does not answer")
         return stage(*arguments)
 
-    monkeypatch.setattr("ddb_assets.warehouse.sql.statements.load.stage", broken_off)
+    monkeypatch.setattr("ddb_assets.warehouse.sql.load.stage", broken_off)
     assert "S3 does not answer" in call(*spilling, "--force", code=1).stderr
     assert spilled(tmp_path / "w.duckdb").read_text() == "too long"
 

@@ -67,7 +67,7 @@ def test_a_redshift_runs_beside_it() -> None:
     script = (
         "import os\n"
         "from ddb_assets.warehouse.connect import open_warehouse\n"
-        "from ddb_assets.warehouse.sql import Statement\n"
+        "from ddb_assets.warehouse.sql.statements import Statement\n"
         "with open_warehouse(os.environ['DDB_ASSETS_WAREHOUSE']) as warehouse:\n"
         "    print(warehouse.fetch(Statement('SELECT 1')))\n"
     )

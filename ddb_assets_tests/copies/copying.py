@@ -13,6 +13,7 @@ import pytest
 
 from ddb_assets.bulk import delivery, raw_call
 from ddb_assets.bulk.checkpoint import Checkpoint
+from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.reject_file import ExceptionsFile, Heading, keep_settled
 from ddb_assets.bulk.transport import WRITER_CLIENT
 from ddb_assets.copies.checkpoint import CopyProgress
@@ -21,9 +22,13 @@ from ddb_assets.copies.exceptions import CopyExceptions
 from ddb_assets.copies.guards import Side
 from ddb_assets.copies.job import CopyJob, CopyReport, first_phase
 from ddb_assets.copies.plan import CopyOptions, CopyPlan, plan_copy
+from ddb_assets.copies.verify import SAMPLE
 from ddb_assets.dynamodb.item import canonical
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.fault_proxy import FaultProxy, Schedule, fault_proxy
+
+BOTH_WAYS: tuple[Verify, ...] = (SAMPLE, "all")
+"""In which two tables are compared."""
 
 Item = dict[str, Any]
 Keys = tuple[tuple[str, str], ...]
