@@ -1,5 +1,6 @@
 """The floors of the house: a room imports only rooms below it, and the pure core loads neither Dagster nor boto3."""
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,9 @@ SHELLS = {"assets.py", "checks.py", "facts.py"}
 """Where a stage meets Dagster."""
 DAGSTER_ROOMS = {"orchestration", "resources", "windows", "components"}
 WITHOUT_AWS = ("contract", "dynamodb", "flatten", "warehouse/sql", "exports/manifest.py", "exports/data_file.py")
+
+HEAVY = ("pydantic", "polars", "pyarrow", "boto3", "botocore", "rich", "duckdb", "dagster", "moto")
+"""What a command's help has no use for."""
 
 
 @pytest.fixture
@@ -79,3 +83,36 @@ def test_the_core_and_the_commands_never_load_dagster(root: Path) -> None:
 
 def test_flattening_and_loading_do_not_load_boto3(root: Path) -> None:
     assert loaded_with(modules(root / "ddb_assets", *WITHOUT_AWS), "dagster", "boto3") == "[]"
+
+
+def test_what_help_needs_loads_nothing_heavy(root: Path) -> None:
+    names = ["ddb_assets.cli", *modules(root / "ddb_assets", "cli/commands")]
+    assert len(names) > 10
+    assert loaded_with(names, *HEAVY) == "[]"
+
+
+@pytest.mark.parametrize("name", ["import", "copy"])
+def test_help_that_is_made_from_models_loads_no_more_than_them(name: str) -> None:
+    script = (
+        "import sys\nfrom ddb_assets.cli import main\n"
+        f"main([{name!r}, '--help'], standalone_mode=False)\nprint(sorted({set(HEAVY)!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "['pydantic']"
+
+
+def cpu_seconds(*arguments: str) -> float:
+    """The least of three runs of Python with these arguments, because other processes slow each of them down."""
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(3))
+
+
+def test_help_takes_little_more_than_click() -> None:
+    """0.1 s of CPU where this was written; a package from HEAVY takes at least as much again, most of them far more."""
+    assert cpu_seconds("-m", "ddb_assets.cli", "flatten", "--help") < 3 * cpu_seconds("-c", "import click") + 0.2

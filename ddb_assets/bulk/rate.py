@@ -12,12 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ddb_assets.aws.table import TableDescription
+from ddb_assets.bulk.limits import PROVISIONED_SHARE
 
 BURST_SECONDS = 1.0
 ROUNDING = 1e-6  # units; a wait for less than that may be too short to be one
-PROVISIONED_SHARE = 0.5
-"""Of a provisioned table's capacity, what a job takes when nothing else is said: the other half is the application's."""
-
 NEW_TABLE_WCU = 4000
 """What an on-demand table that was never busy serves at once: Developer Guide, "On-demand capacity mode"."""
 

@@ -16,7 +16,8 @@ import orjson
 
 from ddb_assets.aws.pauses import backoff
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk.rate import PROVISIONED_SHARE, Bucket
+from ddb_assets.bulk.limits import PROVISIONED_SHARE
+from ddb_assets.bulk.rate import Bucket
 from ddb_assets.bulk.raw_call import (
     LOGIN_ATTEMPTS,
     Document,

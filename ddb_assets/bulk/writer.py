@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.delivery import Delivery
+from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.operation import delete as delete_operation
 from ddb_assets.bulk.operation import put as put_operation
@@ -29,11 +30,8 @@ from ddb_assets.bulk.waiting import Waiting
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-
-IN_FLIGHT = 8
 BATCHES_PER_PLACE = 4
 """A batch that rests leaves its place to another one; so many batches there are at most for each place."""
-DEADLINE_SECONDS = 300.0
 
 
 def _ignore(_: object) -> None:

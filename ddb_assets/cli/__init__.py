@@ -1,4 +1,6 @@
-"""The command `ddb-assets`: one module per subcommand, imported when it is called for.
+"""The command `ddb-assets`: what each subcommand is called and takes is in `commands/`, its work in the modules here.
+
+A module of work, and the packages it needs, is loaded only when its subcommand runs, so that help is fast.
 
 Exit codes: 0 done, 1 failed (the message says what to do), 2 called wrongly, 70 a defect of ours. With `--json`, standard
 output holds nothing but JSON; progress and errors go to standard error.
@@ -12,7 +14,7 @@ import traceback
 
 import click
 
-from ddb_assets.cli.output import printable
+from ddb_assets.cli.printable import printable
 from ddb_assets.errors import DdbAssetsError, machine_error
 
 COMMANDS = ("flatten", "load", "import", "profile", "copy", "check-warehouse", "sandbox", "demo")
@@ -29,13 +31,8 @@ class Commands(click.Group):
         """The module's `command`."""
         if cmd_name not in COMMANDS:
             return None
-        try:
-            module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name.replace("-", "_")
-            command: click.Command = importlib.import_module(f"{__name__}.{module}").command
-        except ModuleNotFoundError as error:
-            if str(error.name).partition(".")[0] == __name__.partition(".")[0]:
-                raise
-            return _not_installed(cmd_name, error)
+        module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name.replace("-", "_")
+        command: click.Command = importlib.import_module(f"{__name__}.commands.{module}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -49,6 +46,12 @@ class Commands(click.Group):
             raise
         except (click.exceptions.Exit, click.Abort):
             raise
+        except ModuleNotFoundError as error:
+            if str(error.name).partition(".")[0] == __name__.partition(".")[0]:
+                raise DefectError(error) from error
+            raise click.ClickException(
+                f"{ctx.invoked_subcommand} needs the package {error.name}: pip install 'ddb-assets[sandbox]'"
+            ) from error
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # the reader of our output is gone: click then ends quietly
@@ -73,16 +76,6 @@ class DefectError(click.ClickException):
         super().__init__(
             printable(f"this is a defect of ddb-assets ({type(error).__name__}), not your mistake: {where}")
         )
-
-
-def _not_installed(name: str, missing: ModuleNotFoundError) -> click.Command:
-    """Stands in for a command of which a package is missing, so that the others and the help still work."""
-
-    def refuse() -> None:
-        raise DdbAssetsError(f"{name} needs the package {missing.name}: pip install 'ddb-assets[sandbox]'")
-
-    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
-    return click.Command(name, callback=refuse, short_help="(needs the extra `sandbox`)", context_settings=anything)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

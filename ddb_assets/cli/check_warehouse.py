@@ -4,31 +4,15 @@ import sys
 import tempfile
 from dataclasses import asdict
 
-import click
-
 from ddb_assets.aws.storage import join
-from ddb_assets.cli.output import json_option, print_grid, print_json
+from ddb_assets.cli.output import print_grid, print_json
 from ddb_assets.cli.source import storage_for
-from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.url import FORMS, reads_s3
+from ddb_assets.warehouse.url import reads_s3
 
 
-@click.command("check-warehouse")
-@click.option("--warehouse", required=True, envvar=WAREHOUSE, show_envvar=True, metavar="URL", help=FORMS)
-@click.option(
-    "--lake",
-    envvar=LAKE,
-    show_envvar=True,
-    metavar="URI",
-    help="Where to put test files for Redshift to copy, such as s3://my-bucket/dynamodb; they are deleted afterwards.",
-)
-@json_option
-def command(warehouse: str, lake: str | None, as_json: bool) -> None:
-    """Test what loads rely on in a warehouse (types, widening, the lock) and print what differs.
-
-    Everything happens in a new schema with a unique name, which is dropped at the end. Exit code 1 if anything differs.
-    """
+def run(warehouse: str, lake: str | None, *, as_json: bool) -> None:
+    """Tests the warehouse and prints what was found. Exits with 1 if anything differs."""
     storage = storage_for(warehouse)
     with (
         tempfile.TemporaryDirectory(prefix="ddb_assets-") as local,

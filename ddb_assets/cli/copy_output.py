@@ -9,7 +9,8 @@ import orjson
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ddb_assets.bulk.outcome import Totals
-from ddb_assets.cli.output import WIDE, print_grid, print_json, printable, progress_console, say
+from ddb_assets.cli.output import WIDE, print_grid, print_json, progress_console, say
+from ddb_assets.cli.printable import printable
 from ddb_assets.copies.copy_state import Phase
 from ddb_assets.copies.plan import DryRun
 from ddb_assets.copies.run import CopyOutcome

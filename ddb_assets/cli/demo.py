@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import click
 import dagster as dg
 import orjson
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.cli.demo_outcome import SAMPLE, SAMPLE_COLUMNS, TableOutcome, outcomes, print_outcomes, sample
 from ddb_assets.cli.kept_lake import keep, restore
-from ddb_assets.cli.output import json_option, print_json, progress_console, say
+from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.cli.sandbox import LAKE_URI, forget_real_account
 from ddb_assets.contract.table import default_name
 from ddb_assets.definitions import build_defs
@@ -42,15 +41,8 @@ class DemoError(DdbAssetsError):
     """The demo did not come to its end."""
 
 
-@click.command("demo")
-@click.option("--items", type=click.IntRange(3), default=demo.DEFAULT_ITEMS, show_default=True, help="In all tables.")
-@click.option("--redshift", is_flag=True, help="Into the Redshift stand-in, which is gone afterwards, not into DuckDB.")
-@json_option
-def command(items: int, redshift: bool, as_json: bool) -> None:
-    """Bring the sandbox's tables into DuckDB through Dagster and check every number.
-
-    All state is in the state folder (DDB_ASSETS_STATE, else .state). Exits with 0 only if everything adds up.
-    """
+def run(items: int, *, redshift: bool, as_json: bool) -> None:
+    """Runs the demo and prints what it found. Raises DemoError if the numbers do not add up."""
     state = state_folder()
     _use_local_instance(state)
     with progress_console.status("starting the sandbox") as status, dg.DagsterInstance.get() as instance:
@@ -65,7 +57,7 @@ def command(items: int, redshift: bool, as_json: bool) -> None:
             else:
                 status.update("exporting, flattening, loading")
                 source_items = _count(aws)
-            result = _run(instance, list(source_items), FULL_CHAIN[1:] if before else FULL_CHAIN)
+            result = _materialized(instance, list(source_items), FULL_CHAIN[1:] if before else FULL_CHAIN)
             with open_warehouse(WarehouseTarget().address) as warehouse:
                 tables = outcomes(result, warehouse, source_items)
                 sampled = sample(warehouse)
@@ -164,7 +156,9 @@ def asset_keys(defs: dg.Definitions, tables: Sequence[str], stages: Sequence[str
     return [key for key in snapshots.downstream().resolve(defs.resolve_asset_graph()) if key.path[0] in stages]
 
 
-def _run(instance: dg.DagsterInstance, tables: list[str], stages: tuple[str, ...]) -> dg.ExecuteInProcessResult:
+def _materialized(
+    instance: dg.DagsterInstance, tables: list[str], stages: tuple[str, ...]
+) -> dg.ExecuteInProcessResult:
     """Runs these stages of these tables. Raises DemoError with what each failed step said."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of Dagster's own, when it resolves partitioned checks
     defs = build_defs()

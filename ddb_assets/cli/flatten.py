@@ -2,27 +2,16 @@
 
 from pathlib import Path
 
-import click
-
-from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json, say
-from ddb_assets.cli.source import Source, open_source, source_options
+from ddb_assets.cli.output import item_progress, print_grid, print_json, say
+from ddb_assets.cli.source import Source, open_source
 from ddb_assets.contract.report import Report
 from ddb_assets.flatten.advice import advice
 from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.schema_store import SchemaStore
 
 
-@click.command("flatten")
-@source_options
-@click.option("--out", required=True, metavar="DIR", help="Folder or s3:// URI for nothing but the Parquet.")
-@json_option
-def command(source: str, out: str, config: Path | None, key: str | None, as_json: bool) -> None:
-    """Flatten the export SOURCE to Parquet.
-
-    SOURCE is a manifest-summary.json, an export's folder (also a downloaded one) or its s3:// URI. DIR gets a folder per
-    relation, what could not be read in _quarantine, and report.json. It must be new, empty, or filled by this command: then
-    its content is replaced once the new one is complete.
-    """
+def run(source: str, out: str, config: Path | None, key: str | None, *, as_json: bool) -> None:
+    """Flattens the export and prints its report."""
     flattened = flatten_source(open_source(source, config, key, target=out), out, silent=as_json)
     if as_json:
         print_json(flattened.report.model_dump(mode="json"))

@@ -1,6 +1,6 @@
 """`ddb-assets import`: files into a DynamoDB table, by the code that the asset runs.
 
-What an import does is `ddb_assets.imports`' matter; here are its options, the signals that end it and what is printed.
+What an import does is `ddb_assets.imports`' matter; here are the signals that end it and what is printed.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,103 +17,45 @@ from rich.progress import Progress as Bar
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import join
-from ddb_assets.bulk.rate import PROVISIONED_SHARE
-from ddb_assets.bulk.rows import Format
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
-from ddb_assets.cli.output import json_option, print_grid, print_json, printable, progress_console, say
+from ddb_assets.cli.output import print_grid, print_json, progress_console, say
+from ddb_assets.cli.printable import printable
 from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
-from ddb_assets.imports.import_config import ImportConfig, JobOptions, Mode, read_import_config
+from ddb_assets.imports.import_config import ImportConfig, JobOptions, read_import_config
 from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.prepare import NewTable, prepare_import
 from ddb_assets.settings import LAKE, setting
 
-PRICE = 0.625
-"""US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@click.command("import")
-@click.argument("source", required=False)
-@click.option("--table", required=True, help="Name or ARN of the table.")
-@click.option(
-    "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="import.yaml: how files are read, and which attribute comes from which column.",
-)
-@click.option("--format", "format_", type=click.Choice(get_args(Format)), help="Of the files, if not as they look.")
-@click.option("--mode", type=click.Choice(get_args(Mode)), help="put (default), if-not-exists or delete.")
-@click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing.")
-@click.option("--max-wcu", type=click.FloatRange(1), help="Write capacity units per second, indexes included.")
-@click.option(
-    "--share",
-    type=click.FloatRange(0, 1, min_open=True),
-    help=f"Share of the table's capacity; default {PROVISIONED_SHARE} when it is provisioned, all when on demand.",
-)
-@click.option("--in-flight", type=click.IntRange(1, 64), default=IN_FLIGHT, show_default=True, help="Batches at once.")
-@click.option(
-    "--deadline",
-    type=click.FloatRange(0, min_open=True),
-    default=DEADLINE_SECONDS,
-    show_default=True,
-    help="Seconds for which a batch is tried again, nothing of it being written, before the import stops.",
-)
-@click.option(
-    "--max-rejects", type=click.IntRange(0), help="So many rejected rows are no failure; one more stops the import."
-)
-@click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="File for rows not written.")
-@click.option(
-    "--redrive",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Instead of SOURCE: a reject file whose rows were mended.",
-)
-@click.option(
-    "--new-table",
-    "new_key",
-    metavar="PK:TYPE[,SK:TYPE]",
-    help="Make the table with this key (types S, N, B) by ImportTable, which costs no WCUs: items are staged on S3.",
-)
-@click.option("--staging", metavar="URI", help=f"Where on S3, for --new-table; default: imports below {LAKE}.")
-@click.option("--restart", is_flag=True, help="Begin again although an earlier run of this import was not finished.")
-@click.option("--verify", type=click.IntRange(0), default=0, metavar="N", help="Read N written items back and compare.")
-@click.option(
-    "--report-extra", is_flag=True, help="Read the table's keys afterwards, and say which items no row was for."
-)
-@click.option(
-    "--price", type=float, default=PRICE, show_default=True, help="US dollars per million WCUs, for --dry-run."
-)
-@json_option
-def command(
-    source: str | None,
+def run(
     table: str,
+    source: str,
     config: Path | None,
-    format_: Format | None,
-    mode: Mode | None,
+    changed: dict[str, Any],
+    options: dict[str, Any],
+    *,
+    redrive: bool,
     rejects: Path | None,
-    redrive: Path | None,
-    new_key: str | None,
-    staging: str | None,
+    new_table: NewTable | None,
     price: float,
     as_json: bool,
-    **options: Any,
 ) -> None:
-    """Write the items of SOURCE into a table.
+    """Imports and prints what became of every row. `changed` is said instead of what the config says, `options` are the job's.
 
-    SOURCE is a file, a folder, a glob or an export, local or s3://: CSV, JSON Lines, Parquet or DynamoDB JSON, plain, gzip
-    or zstd. Killed or failed, the same command goes on where it was.
+    Raises ImportFailedError unless every row is in the table.
     """
-    if (source is None) == (redrive is None):
-        raise click.UsageError("give either SOURCE or --redrive FILE")
     with _progress(table.rpartition("/")[2], silent=as_json) as on_progress:
         job = prepare_import(
             AWS(),
             table,
-            source or str(redrive),
-            _config(config, format_, mode),
+            source,
+            _config(config, changed),
             JobOptions(**options),
-            redrive=redrive is not None,
+            redrive=redrive,
             reject_file=rejects,
             on_progress=on_progress,
-            new_table=_new_table(new_key, staging),
+            new_table=new_table,
         )
         with _ended_by_signals(job):
             report = job.run()
@@ -127,7 +69,8 @@ def command(
         raise ImportFailedError(f"{report.problem}{more}")
 
 
-def _new_table(key: str | None, staging: str | None) -> NewTable | None:
+def new_table_of(key: str | None, staging: str | None) -> NewTable | None:
+    """The table that --new-table and --staging ask for; None without."""
     if key is None:
         return None
     parts = tuple(tuple(part.strip().rsplit(":", 1)) for part in key.split(","))
@@ -139,11 +82,10 @@ def _new_table(key: str | None, staging: str | None) -> NewTable | None:
     return NewTable(tuple((name, type_) for name, type_ in parts), folder)
 
 
-def _config(path: Path | None, format_: Format | None, mode: Mode | None) -> ImportConfig:
+def _config(path: Path | None, changed: dict[str, Any]) -> ImportConfig:
     """The file's, with what the options say instead."""
     config = read_import_config(path) if path else ImportConfig()
-    given = {"format": format_, "mode": mode}
-    return config.model_copy(update={name: value for name, value in given.items() if value is not None})
+    return config.model_copy(update={name: value for name, value in changed.items() if value is not None})
 
 
 @contextmanager

@@ -12,50 +12,31 @@ import click
 
 from ddb_assets.aws.storage import join
 from ddb_assets.cli.flatten import flatten_source, print_advice, print_report
-from ddb_assets.cli.output import json_option, print_grid, print_json, say
-from ddb_assets.cli.source import Source, open_source, source_options
+from ddb_assets.cli.output import print_grid, print_json, say
+from ddb_assets.cli.source import Source, open_source
 from ddb_assets.flatten.flatten import Flattened
 from ddb_assets.flatten.output import QUARANTINE, SPILL
 from ddb_assets.flatten.schema_store import HeldSchemas
-from ddb_assets.settings import LAKE, WAREHOUSE, state_folder
+from ddb_assets.settings import LAKE, state_folder
 from ddb_assets.warehouse.bookkeeping import STALE_SINCE
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.warehouse.url import FORMS, local_file
+from ddb_assets.warehouse.url import local_file
 
 
-@click.command("load")
-@source_options
-@click.option("--warehouse", required=True, envvar=WAREHOUSE, show_envvar=True, metavar="URL", help=FORMS)
-@click.option(
-    "--schemas",
-    metavar="DIR",
-    help="Where the table's schema documents are kept between loads (folder or s3:// URI; default: in the lake, else beside "
-    "the DuckDB file).",
-)
-@click.option("--force", is_flag=True, help="Load again although the warehouse has this export already.")
-@click.option(
-    "--restart",
-    is_flag=True,
-    help="Start the table over with this full export: delete all its rows and records of loads first. For a changed key, mask "
-    "or mask secret.",
-)
-@json_option
-def command(
+def run(
     source: str,
     warehouse: str,
     schemas: str | None,
-    force: bool,
-    restart: bool,
     config: Path | None,
     key: str | None,
+    *,
+    force: bool,
+    restart: bool,
     as_json: bool,
 ) -> None:
-    """Flatten the export SOURCE and apply it to a warehouse in one transaction.
-
-    An export that was applied before is not applied again.
-    """
+    """Flattens the export, applies it and prints what became of its rows."""
     documents = schemas or _documents(warehouse)
     opened = open_source(source, config, key, target=warehouse, schemas=documents)
     with _folder(opened) as folder:

@@ -1,7 +1,6 @@
 """How commands print: tables and progress for people, one JSON document for machines.
 
-All output of a command passes through here. Control characters are spelled out (`\\x1b`), because keys, names and messages
-may come from others.
+All output of a command passes through here and is made printable.
 """
 
 import sys
@@ -15,19 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
-from ddb_assets.markdown import UNSEEN, visible
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+from ddb_assets.cli.printable import printable
+from ddb_assets.markdown import UNSEEN
 
 WIDE = 160
 """Columns of a table that goes to a file or a pipe, where nothing says how wide it may be."""
 
 progress_console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-
-
-def printable(text: str, *, lines: bool = True) -> str:
-    """The text with control characters spelled out; without `lines`, newlines and tabs too."""
-    return visible(text, lines=lines)
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:

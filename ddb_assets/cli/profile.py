@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import yaml
 
-from ddb_assets.cli.output import item_progress, json_option, print_grid, print_json, printable, say
-from ddb_assets.cli.source import Source, open_source, source_options
+from ddb_assets.cli.output import item_progress, print_grid, print_json, say
+from ddb_assets.cli.printable import printable
+from ddb_assets.cli.source import Source, open_source
 from ddb_assets.contract.policy import ColumnOptions
 from ddb_assets.contract.table import Table
 from ddb_assets.dynamodb.attribute_value import Step, format_path
@@ -39,15 +39,8 @@ class Profile:
     unreadable: int = 0
 
 
-@click.command("profile")
-@source_options
-@json_option
-def command(source: str, config: Path | None, key: str | None, as_json: bool) -> None:
-    """Show every attribute path of the export SOURCE and propose a defs.yaml for its table.
-
-    Per path: types with counts, how often it is absent or NULL, the largest value in bytes, digits before and after the
-    point, and, where the key is known (--key), an item that has it.
-    """
+def run(source: str, config: Path | None, key: str | None, *, as_json: bool) -> None:
+    """Reads the export and prints its paths and the proposed YAML."""
     opened = open_source(source, config, key)
     profile = look(opened, silent=as_json)
     rows = list(path_rows(profile.seen))

@@ -13,7 +13,7 @@ import click
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.kept_lake import check, keep, restore
-from ddb_assets.cli.output import json_option, print_json, progress_console, say
+from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.process import serve
 from ddb_assets.sandbox.redshift.server import RedshiftServer
@@ -26,39 +26,17 @@ REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)
 """Settings that lead to real accounts and warehouses; nothing that runs against the sandbox may see them."""
 
 
-@click.command("sandbox")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="a free one")
-@click.option(
-    "--items", type=click.IntRange(0), default=demo.DEFAULT_ITEMS, show_default=True, help="In all demo tables."
-)
-@click.option(
-    "--state",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the change log and of what earlier sandboxes exported.",
-)
-@click.option(
-    "--lake",
-    type=click.Path(file_okay=False, path_type=Path),
-    help=f"With COMMAND: folder that restores the last content of {LAKE_URI} and keeps it for the next run. It must be "
-    "new, empty or filled by this option.",
-)
-@click.option("--redshift", is_flag=True, help="Run a Redshift stand-in too, which starts empty.")
-@json_option
-@click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
-def command(
+def run(
     port: int,
     items: int,
     state: Path | None,
     lake: Path | None,
+    command_line: tuple[str, ...],
+    *,
     redshift: bool,
     as_json: bool,
-    command_line: tuple[str, ...],
 ) -> None:
-    """Run DynamoDB and S3 with demo tables on 127.0.0.1, and print the environment that leads to them.
-
-    Runs until Ctrl-C, or runs COMMAND in that environment and ends with it.
-    """
-
+    """Serves until it is interrupted, or runs the command and exits with its code."""
     stack = ExitStack()
 
     def variables(sandbox: Sandbox) -> dict[str, str]:
@@ -88,7 +66,7 @@ def command(
         demo.load(sandbox, items)
         if lake:
             restore(sandbox.s3(), lake, LAKE_URI)
-        code = _run(command_line, variables(sandbox))
+        code = _exit_code(command_line, variables(sandbox))
         if lake:
             keep(Storage(sandbox.s3()), LAKE_URI, lake)
     raise click.exceptions.Exit(code)
@@ -105,7 +83,7 @@ def forget_real_account() -> None:
         os.environ.pop(name, None)
 
 
-def _run(command_line: tuple[str, ...], variables: dict[str, str]) -> int:
+def _exit_code(command_line: tuple[str, ...], variables: dict[str, str]) -> int:
     """Runs a command and returns its exit code. Ctrl-C reaches it by itself, SIGTERM is passed on; we end when it does."""
     # A handler, for SIG_IGN would be the command's too, and so would one that we were started with (`make dev &`).
     signal.signal(signal.SIGINT, lambda *_: None)

@@ -1,9 +1,7 @@
 """The SOURCE of a command: an export, opened and verified, with the contract and the key it is read by."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 from pydantic import TypeAdapter, ValidationError
@@ -41,17 +39,6 @@ class Source:
                 "or a --config with `key:`"
             )
         return self.key
-
-
-def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument SOURCE and the options that say how to read it."""
-    key = click.option("--key", metavar="PK[,SK]", help="Partition key and sort key, if the config does not say them.")
-    config = click.option(
-        "--config",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The table's defs.yaml, as the Dagster component reads it.",
-    )
-    return click.argument("source")(config(key(command)))
 
 
 def storage_for(*uris: str) -> Storage:

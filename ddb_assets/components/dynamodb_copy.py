@@ -7,11 +7,13 @@ config. Nothing is asked of AWS while definitions load. Concept: Dagster documen
 from typing import Self, cast
 
 import dagster as dg
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
+from ddb_assets.bulk.options import Verify
 from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.copies.assets import copy_asset
 from ddb_assets.copies.copy_config import CopyConfig
+from ddb_assets.copies.verify import SAMPLE
 
 COMMENTED_YAML = """\
 type: {type}
@@ -22,7 +24,7 @@ attributes:
   destination: Orders-copy  # likewise
 
   # owners: [team:data, someone@example.com]
-  # verify: sample  # sample | all: what is compared after each copy
+  # verify: 1000  # so many items are compared after each copy; or all
   # filter:  # which items are copied; all are read
   #   expression: "#s = :open"
   #   names: {{"#s": status}}
@@ -45,6 +47,14 @@ class Copy(CopyConfig):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_]+$", description="of the asset")
     owners: list[str] = Field(default_factory=list, description="of the asset: team:name or an e-mail address")
+    verify: Verify = SAMPLE
+
+    @field_validator("verify")
+    @classmethod
+    def _compared(cls, verify: Verify) -> Verify:
+        if verify == 0:
+            raise ValueError("the checks of a copy compare items: write how many, or all")
+        return verify
 
 
 class CopyScaffolder(dg.Scaffolder[BaseModel]):

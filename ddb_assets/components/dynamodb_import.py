@@ -9,10 +9,10 @@ from typing import Literal, Self, cast
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
+from ddb_assets.bulk.options import Verify
 from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.imports.assets import import_asset
-from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.import_config import ImportConfig, ImportOptions
 
 COMMENTED_YAML = """\
 type: {type}
@@ -36,13 +36,13 @@ attributes:
   # write_nulls: false  # true: no value becomes an attribute of type NULL
   # mode: put  # put | if-not-exists
   # max_rejects: 10  # so many rejected rows are no failure, one more stops the import
-  # verify: 100  # items read back after the import
+  # verify: 100  # so many items are read back after the import and compared; or all
   # report_extra: false  # true: afterwards the table's keys are read, and items that no row was for are shown
   # max_wcu: 500  # write capacity units per second, indexes included
 """
 
 
-class Import(ImportConfig):
+class Import(ImportConfig, ImportOptions):
     """The YAML's attributes: the import, how fast it may be, and how Dagster shows it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_]+$", description="of the asset")
@@ -52,15 +52,7 @@ class Import(ImportConfig):
     mode: Literal["put", "if-not-exists"] = Field(
         default="put", description="put replaces items, if-not-exists does not"
     )
-    max_rejects: int | None = Field(
-        default=None, ge=0, description="so many rows may be rejected, one more stops the import"
-    )
-    verify: int = Field(default=100, ge=0, description="how many items are read back after the import")
-    report_extra: bool = Field(default=False, description="read the table's keys afterwards, show those of no row")
-    max_wcu: float | None = Field(default=None, gt=0, description="write capacity units per second, indexes included")
-    share: float | None = Field(default=None, gt=0, le=1, description="share of the table's capacity")
-    in_flight: int = Field(default=IN_FLIGHT, ge=1, le=64, description="batches written at once")
-    deadline: float = Field(default=DEADLINE_SECONDS, gt=0, description="seconds for which one batch is tried again")
+    verify: Verify = 100
 
     @property
     def config(self) -> ImportConfig:
@@ -68,17 +60,9 @@ class Import(ImportConfig):
         return ImportConfig.model_validate(self.model_dump(include=set(ImportConfig.model_fields), exclude_unset=True))
 
     @property
-    def options(self) -> JobOptions:
+    def options(self) -> ImportOptions:
         """How the job runs."""
-        return JobOptions(
-            max_wcu=self.max_wcu,
-            share=self.share,
-            in_flight=self.in_flight,
-            deadline=self.deadline,
-            max_rejects=self.max_rejects,
-            verify=self.verify,
-            report_extra=self.report_extra,
-        )
+        return ImportOptions.model_validate(self.model_dump(include=set(ImportOptions.model_fields)))
 
 
 class ImportScaffolder(dg.Scaffolder[BaseModel]):

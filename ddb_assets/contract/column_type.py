@@ -1,7 +1,7 @@
-"""Column types: Redshift's names for them, their size, how they widen, and what they are in polars.
+"""Column types: Redshift's names for them, their size, and how they widen.
 
 The lattice is written here once: BIGINT -> DECIMAL -> VARCHAR, sizes grow, everything else meets only itself. Which type
-a path gets from what was seen in it is `infer.py`.
+a path gets from what was seen in it is `flatten/infer.py`, what it is in a frame `flatten/polars_types.py`.
 Facts: Redshift Database Developer Guide, "Data types": VARCHAR is in bytes, at most 65,535; DECIMAL has at most 38 digits
 and 37 of scale; VARBYTE holds at most 16,777,216 bytes.
 """
@@ -9,9 +9,7 @@ and 37 of scale; VARBYTE holds at most 16,777,216 bytes.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
-
-import polars as pl
+from typing import Literal, get_args
 
 Name = Literal[
     "BIGINT",
@@ -31,17 +29,6 @@ MAX_PRECISION, MAX_SCALE = 38, 37
 SHORT_PRECISION = 18
 BIGINT_DIGITS = 19
 _PARSED = re.compile(r"([A-Z]+(?: PRECISION)?)(?:\(([0-9]+)(?:, *([0-9]+))?\))?")
-_POLARS: dict[str, pl.DataType] = {
-    "BIGINT": pl.Int64(),
-    "DOUBLE PRECISION": pl.Float64(),
-    "VARCHAR": pl.String(),
-    "VARBYTE": pl.Binary(),
-    "BOOLEAN": pl.Boolean(),
-    "SUPER": pl.String(),
-    "TIMESTAMP": pl.Datetime("us"),
-    "TIMESTAMPTZ": pl.Datetime("us", "UTC"),
-    "DATE": pl.Date(),
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +51,7 @@ class SqlType:
             return cls("DECIMAL", size, scale)
         if name in {"VARCHAR", "VARBYTE"} and 0 < size <= limits[name] and not scale:
             return cls(name, size)  # type: ignore[arg-type]
-        if name in _POLARS and name not in limits and not size:
+        if name in get_args(Name) and name not in limits and not size:
             return cls(name)  # type: ignore[arg-type]
         raise ValueError(
             f"{text!r} is no column type: one of BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(bytes), VARBYTE(bytes), "
@@ -75,11 +62,6 @@ class SqlType:
         if self.name == "DECIMAL":
             return f"DECIMAL({self.size},{self.scale})"
         return f"{self.name}({self.size})" if self.size else self.name
-
-    @property
-    def polars(self) -> pl.DataType:
-        """The type in a polars frame and so in Parquet."""
-        return pl.Decimal(self.size, self.scale) if self.name == "DECIMAL" else _POLARS[self.name]
 
 
 def varchar(observed: int) -> SqlType:

@@ -15,7 +15,7 @@ from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_config import CopyConfig, TableAt
 from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.copies.plan import CopyPlan
-from ddb_assets.copies.restore import parse_moment
+from ddb_assets.copies.restore import restorable_moment
 from ddb_assets.copies.run import CopyOutcome, open_tables, run_copy
 from ddb_assets.copies.verify import Verification
 from ddb_assets.markdown import prose
@@ -43,20 +43,19 @@ class CopyRunConfig(dg.Config):
     confirm: str = ""
 
 
-def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDefinition:
-    """The asset of one declared copy and its three checks; a copy is compared even if only by a sample."""
+def copy_asset(name: str, declared: CopyConfig, owners: list[str]) -> dg.AssetsDefinition:
+    """The asset of one declared copy and its three checks, which need a `verify`."""
     key = dg.AssetKey(["copies", name])
-    here = config.source == TableAt(table=config.source.table)  # else it may be another account's of this name
-    compared = config.model_copy(update={"verify": config.verify or "sample"})
-    destination = config.destination.table
+    here = declared.source == TableAt(table=declared.source.table)  # else it may be another account's of this name
+    destination = declared.destination.table
 
     @dg.asset(
         key=key,
-        deps=[metadata.asset_key("dynamodb", default_name(config.source.table))] if here else [],
+        deps=[metadata.asset_key("dynamodb", default_name(declared.source.table))] if here else [],
         group_name="copies",
         kinds={"dynamodb"},
         owners=owners,
-        description=f"DynamoDB table `{config.destination.table}`, copied from `{config.source.table}`.",
+        description=f"DynamoDB table `{declared.destination.table}`, copied from `{declared.source.table}`.",
         check_specs=[dg.AssetCheckSpec(check, asset=key, description=said) for check, said in CHECKS.items()],
         pool=write_pool(destination),
         retry_policy=RETRIES,
@@ -66,16 +65,16 @@ def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDef
             _allowed(name, destination, config)
         log = ProgressLog(context.log.info)
         with explained_failure(), only_writer(context, destination):
-            opened = open_tables(compared, _moment(config.from_point_in_time), context.log.info)
+            opened = open_tables(declared, _moment(config.from_point_in_time), context.log.info)
             outcome = run_copy(
                 opened,
-                compared,
+                declared,
                 config.clean,
                 state_folder() / "copies",
                 confirm=lambda plan: _confirmed(plan, config),
                 on_page=lambda phase, items, _: log(lambda: f"{phase}: {items:,} items"),
             )
-        assert outcome.verification is not None  # noqa: S101 - `compared` asks for one; this tells the type checker
+        assert outcome.verification is not None  # noqa: S101 - a declared copy asks for one; this tells the type checker
         yield dg.MaterializeResult(
             asset_key=key,
             metadata=_metadata(outcome, outcome.verification),
@@ -103,7 +102,7 @@ def _confirmed(plan: CopyPlan, config: CopyRunConfig) -> None:
 
 def _moment(text: str) -> datetime | None:
     try:
-        return parse_moment(text) if text else None
+        return restorable_moment(text) if text else None
     except ValueError as error:
         raise CopyRefusedError(f"from_point_in_time: {error}") from error
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from ddb_assets.bulk.options import Verify, WriteOptions
 from ddb_assets.bulk.scan import Filter
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
-from ddb_assets.copies.verify import Mode
 
 WORKERS = 8
 STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -22,7 +21,7 @@ class TableAt(BaseModel):
 
     model_config = STRICT
 
-    table: str = Field(min_length=1, description="name or ARN; an ARN says its Region")
+    table: str = Field(min_length=1, description="name or ARN of the table; an ARN says its Region")
     region: str = Field(default="", description="Region of the table")
     profile: str = Field(default="", description="profile of the AWS configuration")
     role: str = Field(default="", description="ARN of a role to assume")
@@ -55,25 +54,22 @@ def _table(value: object) -> object:
 TableText = Annotated[TableAt, BeforeValidator(_table, json_schema_input_type=str | TableAt)]
 
 
-class CopyOptions(BaseModel):
+class CopyOptions(WriteOptions):
     """Which items are copied, what becomes of them, and how fast.
 
     Without a rate a copy is careful on provisioned tables and unbounded on on-demand ones.
     """
 
-    model_config = STRICT
-
     filter: FilterText | None = Field(default=None, description="which items are copied; all are read")
     exclude: tuple[str, ...] = Field(default=(), description="attributes that are left out")
-    rename: dict[str, str] = Field(default_factory=dict, description="old name: new name")
-    rekey: bool = Field(default=False, description="the destination's key is made of ordinary attributes")
+    rename: dict[str, str] = Field(default_factory=dict, description="attributes that get another name, old: new")
+    rekey: bool = Field(default=False, description="the destination's key is made of ordinary attributes of the source")
     consistent: bool = Field(default=False, description="strongly consistent reads, at twice the RCUs")
     workers: int = Field(default=WORKERS, ge=1, le=64, description="segments read at once")
-    segments: int | None = Field(default=None, ge=1, le=10_000, description="of the scan; else by the table's size")
-    in_flight: int = Field(default=IN_FLIGHT, ge=1, le=64, description="batches written at once")
+    segments: int | None = Field(
+        default=None, ge=1, le=10_000, description="segments of the parallel scan; by default by the table's size"
+    )
     max_rcu: float | None = Field(default=None, gt=0, description="read capacity units per second, of each table")
-    max_wcu: float | None = Field(default=None, gt=0, description="write capacity units per second")
-    deadline: float = Field(default=DEADLINE_SECONDS, gt=0, description="seconds for which a request is tried")
 
     @field_validator("rename")
     @classmethod
@@ -94,4 +90,4 @@ class CopyConfig(CopyOptions):
 
     source: TableText
     destination: TableText
-    verify: Mode | None = Field(default=None, description="compare afterwards: sample or all")
+    verify: Verify = 0

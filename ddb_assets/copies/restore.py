@@ -8,12 +8,13 @@ is there; its indexes can be left out) and DescribeContinuousBackups; a restore 
 import hashlib
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
 from ddb_assets.aws.pauses import looks
+from ddb_assets.contract.moment import parse_moment
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.sides import Side
 from ddb_assets.errors import DdbAssetsError
@@ -31,15 +32,12 @@ class KeptTableError(DdbAssetsError):
     """A copy from a point in time did not get to its end; the temporary table is still there, and the message says so."""
 
 
-def parse_moment(text: str) -> datetime:
-    """An ISO 8601 time, UTC unless it says otherwise. Raises ValueError, also for fractions of a second."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no ISO 8601 time, such as 2026-01-31T12:00:00Z") from None
+def restorable_moment(text: str) -> datetime:
+    """An ISO 8601 time with its zone, in whole seconds. Raises ValueError."""
+    moment = parse_moment(text)
     if moment.microsecond:
         raise ValueError(f"{text!r} has a fraction: DynamoDB restores to whole seconds")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment
 
 
 def temporary_name(source: Side, moment: datetime) -> str:

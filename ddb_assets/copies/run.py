@@ -13,6 +13,7 @@ from pathlib import Path
 from ddb_assets.aws.clients import AWS
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
+from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled, read_heading
 from ddb_assets.copies import restore
@@ -24,7 +25,7 @@ from ddb_assets.copies.plan import Clean, CopyPlan, DryRun, dry_run, plan_copy
 from ddb_assets.copies.rejects import CopyRejects
 from ddb_assets.copies.restore import KeptTableError
 from ddb_assets.copies.sides import Side
-from ddb_assets.copies.verify import Mode, Verification
+from ddb_assets.copies.verify import SAMPLE, Verification
 from ddb_assets.errors import DdbAssetsError
 
 
@@ -130,7 +131,7 @@ def run_copy(
     `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. A copy
     from a point in time is always compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
     """
-    verify = config.verify if opened.original is None else config.verify or "sample"
+    verify = config.verify if opened.original is None else config.verify or SAMPLE
     try:
         plan = plan_copy(opened.source, opened.destination, config, clean)
         confirm(plan)
@@ -160,7 +161,7 @@ def _copied(
     plan: CopyPlan,
     folder: Path,
     reject_file: Path | None,
-    verify: Mode | None,
+    verify: Verify,
     on_page: OnPage,
 ) -> CopyOutcome:
     path = reject_file or folder / f"{plan.job}.rejects.jsonl"
@@ -185,10 +186,10 @@ def _copied(
     )
 
 
-def _compared(plan: CopyPlan, mode: Mode, rejects: CopyRejects, report: CopyReport) -> Verification:
+def _compared(plan: CopyPlan, verify: Verify, rejects: CopyRejects, report: CopyReport) -> Verification:
     """Raises CopyFailedError when the tables cannot be read to their ends."""
     try:
-        return plan.verifier.verify(mode, on_difference=rejects.unprocessed)
+        return plan.verifier.verify(verify, on_difference=rejects.unprocessed)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise CopyFailedError(

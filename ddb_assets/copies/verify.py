@@ -10,17 +10,17 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import Literal
 
+from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.scan import Filter, TableReader
 from ddb_assets.copies.attribute_mapping import AttributeMapping, CollisionError, KeyMapping
 from ddb_assets.dynamodb.item import Item, item_digest
 
-Mode = Literal["sample", "all"]
 OnDifference = Callable[[Item, str], object]
 """Gets an item as the destination should have it, and what is wrong there; in any thread."""
 
 SAMPLE = 1000
+"""How many items are compared where nothing else is said and something must be."""
 MAX_KEYS_TOLD = 100
 BUCKETS = 4096
 MODULUS = 1 << 128
@@ -62,14 +62,16 @@ def bucket_of(item: Item, key_names: tuple[str, ...]) -> int:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found. `compared` items of the source: `missing` and `different` are keys in the destination's form.
+    """What was found, by a sample of as many items as `asked` says, or by all.
+
+    `compared` items of the source: `missing` and `different` are keys in the destination's form.
 
     At most MAX_KEYS_TOLD keys are named; the counts are of all. `skipped` items could not be mapped, so they are not
     expected. `surplus`: how many items more the destination has than the source explains. Not `whole`: only keys were
     compared, as several items of the source may have one key in the destination.
     """
 
-    mode: Mode
+    asked: Verify
     source_items: int
     destination_items: int
     compared: int
@@ -108,14 +110,14 @@ class Verifier:
     segments: int
 
     def verify(
-        self, mode: Mode, *, seed: int | None = None, on_difference: OnDifference = lambda *_: None
+        self, asked: Verify, *, seed: int | None = None, on_difference: OnDifference = lambda *_: None
     ) -> Verification:
-        """Runs one of the two comparisons; `seed` makes a sample repeatable."""
-        if mode == "all":
+        """Compares all items or a sample of so many; `seed` makes a sample repeatable."""
+        if asked == "all":
             return self._everything(on_difference)
-        return self._sample(random.Random(seed), on_difference)  # noqa: S311 -- no secret
+        return self._sample(asked, random.Random(seed), on_difference)  # noqa: S311 -- no secret
 
-    def _sample(self, rng: random.Random, on_difference: OnDifference) -> Verification:
+    def _sample(self, size: int, rng: random.Random, on_difference: OnDifference) -> Verification:
         """Reservoir sampling over the keys of the scan that counts the source."""
         chosen: list[Item] = []
         seen = 0
@@ -126,16 +128,16 @@ class Verifier:
             with lock:
                 for key in items:
                     seen += 1
-                    if len(chosen) < SAMPLE:
+                    if len(chosen) < size:
                         chosen.append(key)
-                    elif (place := rng.randrange(seen)) < SAMPLE:
+                    elif (place := rng.randrange(seen)) < size:
                         chosen[place] = key
 
         self.scan(self.source, see, where=self.where, keys_only=True)
         found = self._compare(self.source.get(chosen), on_difference)
         destination = self.count_destination()
         surplus = destination - seen if self.key.one_to_one else 0
-        return self._result("sample", seen, destination, found, found.skipped, surplus)
+        return self._result(size, seen, destination, found, found.skipped, surplus)
 
     def count_source(self) -> int:
         """The items of the source that pass the filter, counted by a scan."""
@@ -217,10 +219,10 @@ class Verifier:
         return found
 
     def _result(
-        self, mode: Mode, source: int, destination: int, found: "_Compared", skipped: int, surplus: int
+        self, asked: Verify, source: int, destination: int, found: "_Compared", skipped: int, surplus: int
     ) -> Verification:
         return Verification(
-            mode=mode,
+            asked=asked,
             source_items=source,
             destination_items=destination,
             compared=found.compared,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
+from ddb_assets.contract.moment import parse_moment
 from ddb_assets.contract.table import Table
 from ddb_assets.exports.facts import snapshot_facts
 from ddb_assets.exports.follow import ExportRef, wait
@@ -95,13 +96,8 @@ def snapshot_asset(table: Table) -> dg.AssetsDefinition:
 
 
 def _moment(text: str) -> datetime | None:
-    """An ISO 8601 time with its zone; None for no text. Raises RequestError."""
-    if not text:
-        return None
+    """The moment of `as_of`; None for no text. Raises RequestError."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise RequestError(f"as_of {text!r} is no time with its zone: write it like 2026-01-31T00:00Z")
-    return moment
+        return parse_moment(text) if text else None
+    except ValueError as error:
+        raise RequestError(f"as_of: {error}") from error

@@ -5,12 +5,13 @@ import polars as pl
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.flatten.level import Level
+from ddb_assets.flatten.polars_types import polars_type
 from ddb_assets.flatten.schema import EXTRA, index_name
 
 
 def dtypes(relation: Relation) -> dict[str, pl.DataType]:
     """Column name -> polars type, in the relation's order."""
-    return {column.name: SqlType.parse(column.type).polars for column in relation.columns}
+    return {column.name: polars_type(SqlType.parse(column.type)) for column in relation.columns}
 
 
 def assemble(root: Level, relations: tuple[Relation, ...]) -> dict[str, pl.DataFrame]:

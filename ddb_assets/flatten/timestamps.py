@@ -11,6 +11,7 @@ from decimal import Decimal
 import polars as pl
 
 from ddb_assets.contract.column_type import SqlType
+from ddb_assets.flatten.polars_types import polars_type
 from ddb_assets.microseconds import from_micros, to_micros
 
 _TEXT = re.compile(
@@ -102,7 +103,7 @@ def epoch_form(digits: int) -> str:
 def loose_column(texts: pl.Series, type_: SqlType, *, epochs: bool) -> pl.Series:
     """`parse_loosely` for a column of texts in other forms than ISO 8601 in UTC; null for what is left to the exact path."""
     if type_.name == "DATE":
-        return pl.repeat(None, len(texts), dtype=type_.polars, eager=True)
+        return pl.repeat(None, len(texts), dtype=polars_type(type_), eager=True)
     found = texts.str.extract_groups(_LOOSE).struct.unnest()
     whole = (
         pl.col("day") + "T" + pl.col("clock") + pl.col("seconds") + "." + pl.col("fraction").fill_null("0").str.head(6)

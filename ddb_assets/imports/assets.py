@@ -11,7 +11,7 @@ import dagster as dg
 
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
-from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.import_config import ImportConfig, ImportOptions, JobOptions
 from ddb_assets.imports.prepare import prepare_import
 from ddb_assets.markdown import code
 from ddb_assets.orchestration.pools import only_writer, write_pool
@@ -44,7 +44,7 @@ class ImportRunConfig(dg.Config):
 
 
 def import_asset(
-    name: str, table: str, source: str, config: ImportConfig, options: JobOptions, owners: list[str]
+    name: str, table: str, source: str, config: ImportConfig, options: ImportOptions, owners: list[str]
 ) -> dg.AssetsDefinition:
     """The asset of one declared import and its three checks."""
     key = dg.AssetKey(["imports", name])
@@ -82,7 +82,7 @@ def import_asset(
                     "run's config"
                 )
             wanted = config.model_copy(update={"mode": "delete"})
-        chosen = JobOptions(**{**asdict(options), "restart": run.restart})
+        chosen = JobOptions(**options.model_dump(), restart=run.restart)
         log = ProgressLog(context.log.info)
 
         def progress(now: Progress) -> None:

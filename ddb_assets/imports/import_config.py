@@ -3,14 +3,14 @@
 Pure. `item_mapping.py` carries the rules out.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from ddb_assets.bulk.limits import PROVISIONED_SHARE
+from ddb_assets.bulk.options import Verify, WriteOptions
 from ddb_assets.bulk.rows import Format
-from ddb_assets.bulk.writer import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.contract.contract_yaml import ConfigError, read_documents, validated
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.imports.csv_rows import CsvFormat
@@ -69,9 +69,9 @@ class ImportConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Annotated[Format | None, Field(description="of the files; by default their names and first line say")] = (
-        None
-    )
+    format: Annotated[
+        Format | None, Field(description="how the files are written; by default their names and first lines say")
+    ] = None
     csv: Annotated[CsvFormat, Field(description="delimiter, quote, columns, no_value, encoding")] = CsvFormat()
     types: Annotated[
         dict[str, Type], Field(description="per column; of a CSV column else what all its cells allow")
@@ -95,24 +95,32 @@ class ImportConfig(BaseModel):
         return not self.attributes if self.rest is None else self.rest
 
 
-@dataclass(frozen=True)
-class JobOptions:
-    """`max_wcu` and `share` are as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`.
+class ImportOptions(WriteOptions):
+    """How an import may be declared to run. Without `max_rejects` each rejected row is a failure, and 1,000 stop the job."""
 
-    A job that was killed or failed is resumed, unless `restart`. `max_rejects`: how many rejected rows are no failure; one
-    more stops the job. With None each is a failure, and 1,000 stop the job. `verify`: how many items are read back.
-    `report_extra`: afterwards the table's keys are read, to report the items that no row was for.
-    """
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of the table's capacity, and of each index's; "
+        f"by default {PROVISIONED_SHARE} when it is provisioned, all when on demand",
+    )
+    max_rejects: int | None = Field(
+        default=None, ge=0, description="this many rejected rows are no failure; one more stops the import"
+    )
+    verify: Verify = 0
+    report_extra: bool = Field(
+        default=False, description="read the table's keys afterwards, and report the items that no row was for"
+    )
 
-    dry_run: bool = False
-    restart: bool = False
-    max_wcu: float | None = None
-    share: float | None = None
-    in_flight: int = IN_FLIGHT
-    deadline: float = DEADLINE_SECONDS
-    max_rejects: int | None = None
-    verify: int = 0
-    report_extra: bool = False
+
+class JobOptions(ImportOptions):
+    """What each run adds. A job that was killed or failed is resumed, unless `restart`."""
+
+    dry_run: bool = Field(default=False, description="read and check everything, write nothing")
+    restart: bool = Field(
+        default=False, description="begin again although an earlier run of this import was not finished"
+    )
 
 
 def read_import_config(path: Path) -> ImportConfig:

@@ -7,6 +7,7 @@ Facts: API reference, GetItem (ConsistentRead sees every write that was answered
 
 import base64
 import random
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import polars as pl
 from ddb_assets.aws.errors import explained
 from ddb_assets.aws.table import TableDescription, describe_table
 from ddb_assets.bulk.operation import Operation
+from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
 from ddb_assets.dynamodb.item import Item, Key, canonical, item_key
 from ddb_assets.errors import DdbAssetsError
@@ -67,10 +69,10 @@ class KeySet:
 
 
 class Sample:
-    """At most `size` operations, drawn from all that it sees (reservoir sampling)."""
+    """At most `size` operations, drawn from all that it sees (reservoir sampling). They are kept in memory."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: Verify) -> None:
+        self._size = sys.maxsize if size == "all" else size
         self._seen = 0
         self._drawn: dict[Key, Operation] = {}
 

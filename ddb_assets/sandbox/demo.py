@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox import demo_files, demo_items
+from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.server import Sandbox, Write
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.literals import KeyTypeType, ScalarAttributeTypeType
 
 BUCKET = "ddb-assets-sandbox"
-DEFAULT_ITEMS = 3_000
 LOADED_BEFORE = timedelta(days=2)
 LOAD_LASTS = timedelta(hours=1)
 CHANGES_LAST = timedelta(hours=24)

@@ -10,9 +10,9 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.protocol import Warehouse
-from ddb_assets.warehouse.redshift.settings import SCHEME, RedshiftSettings
+from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
-from ddb_assets.warehouse.url import DUCKDB, FORMS
+from ddb_assets.warehouse.url import DUCKDB, DUCKDB_FORM, FORMS, REDSHIFT
 
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
 PATIENCE = 300.0
@@ -32,7 +32,7 @@ def open_warehouse(
     `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. A DuckDB file that
     another process holds is waited for as many seconds as `patience` says. Raises WarehouseError for any other URL.
     """
-    if url.startswith(SCHEME):
+    if url.startswith(REDSHIFT):
         settings = RedshiftSettings.parse(url)
         try:
             from ddb_assets.warehouse.redshift.connection import RedshiftEngine
@@ -45,7 +45,7 @@ def open_warehouse(
         raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write {FORMS}")
     if found := _ELSEWHERE.match(path):
         raise WarehouseError(
-            f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write duckdb:///FILE, "
-            "with the file's path"
+            f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write "
+            f"{DUCKDB_FORM}, with the file's path"
         )
     return SqlWarehouse(DuckDBEngine(path, storage=storage, timeout=patience))

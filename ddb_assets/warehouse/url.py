@@ -1,27 +1,29 @@
 """What a warehouse's URL says before it is opened.
 
-Here, in `connect.py` and in the warehouses' own rooms it matters which warehouse it is; nowhere else.
+Here, in `connect.py` and in the warehouses' own rooms it matters which warehouse it is; nowhere else. Help texts need this
+module, so it loads nothing heavy.
 """
 
 import re
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from ddb_assets.warehouse.redshift.settings import FORM, SCHEME
-
 DUCKDB = "duckdb:///"
-FORMS = f"{DUCKDB}FILE or {FORM}"
+DUCKDB_FORM = f"{DUCKDB}FILE"
+REDSHIFT = "redshift://"
+REDSHIFT_FORM = f"{REDSHIFT}USER@HOST:5439/DATABASE?schema=NAME&iam_role=ARN"
+FORMS = f"{DUCKDB_FORM} or {REDSHIFT_FORM}"
 """What the URL of a warehouse looks like."""
 
 
 def local_file(url: str) -> Path | None:
     """The file on this machine that the warehouse of a URL is; None if it is a server."""
-    return None if url.startswith(SCHEME) else Path(url.removeprefix(DUCKDB)).resolve()
+    return None if url.startswith(REDSHIFT) else Path(url.removeprefix(DUCKDB)).resolve()
 
 
 def reads_s3(url: str) -> bool:
     """Whether a URL is that of a warehouse that reads its files from S3, so that loading into it needs AWS."""
-    return url.startswith(SCHEME)
+    return url.startswith(REDSHIFT)
 
 
 def warehouse_kind(url: str) -> str:

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 import ddb_assets.cli
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli import main, profile
-from ddb_assets.cli.output import print_grid, print_json, printable
+from ddb_assets.cli.output import print_grid, print_json
+from ddb_assets.cli.printable import printable
 from ddb_assets_tests.support.written_export import write_export
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\r\u202e\u200b\ufeff"
@@ -88,7 +89,7 @@ def test_the_proposed_yaml_holds_the_names_as_they_are(tmp_path: Path) -> None:
 def test_only_one_module_prints() -> None:
     """What is printed anywhere else would not be looked through."""
     folder = Path(ddb_assets.cli.__file__).parent
-    for path in folder.glob("*.py"):
+    for path in folder.rglob("*.py"):
         if path.name != "output.py":
             calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
             names = {ast.unparse(found) for found in calls}

@@ -117,6 +117,13 @@ def test_a_run_that_does_not_say_so_writes_nothing(tables: Any) -> None:
         assert tables.scan(TableName="Orders-copy")["Items"] == before
 
 
+@pytest.mark.parametrize(("verify", "said"), [(0, "write how many, or all"), ("sample", "neither a number of items")])
+def test_a_declared_copy_is_always_compared(verify: object, said: str) -> None:
+    assert Copy.model_validate({"name": "c", "source": "a", "destination": "b"}).verify == 1000
+    with pytest.raises(ValidationError, match=said):
+        Copy.model_validate({"name": "c", "source": "a", "destination": "b", "verify": verify})
+
+
 def test_yaml_cannot_say_what_deletes() -> None:
     for word in ("clean", "from_point_in_time", "yes"):
         with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
@@ -167,7 +174,7 @@ def test_an_accident_is_undone_by_a_run_that_says_from_when(tables: Any, sandbox
         item["id"]["S"] for item in ITEMS
     )
     assert set(tables.list_tables()["TableNames"]) == {"Orders", "Orders-copy"}
-    for wrong in ("yesterday", f"{then[:19]}.5"):
+    for wrong in ("yesterday", f"{then[:19]}.5Z", then[:19]):
         assert "from_point_in_time" in message(materialize(declared(destination="Orders"), from_point_in_time=wrong))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from ddb_assets.aws import pauses
 from ddb_assets.bulk.checkpoint import Checkpoint
+from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
 from ddb_assets.copies.copy_config import CopyOptions
@@ -21,9 +22,13 @@ from ddb_assets.copies.copy_state import Collisions, CopyProgress
 from ddb_assets.copies.plan import CopyPlan, plan_copy
 from ddb_assets.copies.rejects import CopyRejects
 from ddb_assets.copies.sides import Side
+from ddb_assets.copies.verify import SAMPLE
 from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.fault_proxy import FaultProxy, Schedule, fault_proxy
+
+BOTH_WAYS: tuple[Verify, ...] = (SAMPLE, "all")
+"""In which two tables are compared."""
 
 Item = dict[str, Any]
 Keys = tuple[tuple[str, str], ...]

@@ -15,7 +15,7 @@ import pytest
 
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
-from ddb_assets.cli.copy import command
+from ddb_assets.cli.commands.copy import command
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.settings import STATE
 from ddb_assets_tests.copies.commands import copy, environment
@@ -40,7 +40,7 @@ def test_it_copies_and_says_what_it_did(world: World) -> None:
 
 def test_machines_get_one_document(world: World) -> None:
     source, destination = world.table(ID, some()), world.table()
-    done = copy(source, destination, "--verify", "--json")
+    done = copy(source, destination, "--verify", "1000", "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert told["report"]["read"] == told["report"]["written"] == 20
@@ -95,14 +95,16 @@ def test_filters_and_names_are_given_as_the_aws_cli_takes_them(world: World) -> 
     [
         (["--filter-names", "{}"], "are for a --filter"),
         (["--filter", "a", "--filter-values", "{"], "--filter-values"),
-        (["--workers", "0"], "greater than or equal to 1"),
+        (["--workers", "0"], "'--workers': 0 is not in the range 1<=x<=64"),
         (["--rename", "a"], "never empty"),
         (["--rename", "a=b", "--rename", "a=c"], "renamed twice"),
         (["--filter", "a", "--filter-values", '{":s": "x"}'], "--filter-values :s: Input should be a valid dictionary"),
         (["--filter", "a", "--filter-names", "[]"], "--filter-names: Input should be a valid dictionary"),
-        (["--max-wcu", "0"], "--max-wcu: Input should be greater than 0"),
+        (["--max-wcu", "0"], "'--max-wcu': 0.0 is not in the range x>0"),
         (["--from-point-in-time", "yesterday"], "no ISO 8601 time"),
-        (["--verify=some"], "'some' is not one of"),
+        (["--from-point-in-time", "2026-01-31T12:00"], "write 2026-01-31T12:00:00Z for UTC"),
+        (["--verify=sample"], "'sample' is neither a number of items, such as 1000, nor all"),
+        (["--verify", "-1"], "neither a number of items"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(world: World, arguments: list[str], message: str) -> None:
@@ -175,9 +177,10 @@ def test_another_account_is_reached_by_its_own_options(world: World) -> None:
 
 def test_an_option_that_may_stand_alone_may_stand_before_the_tables(world: World) -> None:
     source, destination = world.table(ID, some()), world.table(ID, some(7, 2))
-    done = copy("--clean", "--verify", source, destination, "--yes", "--json")
+    done = copy("--clean", source, destination, "--verify", "5", "--yes", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["report"]["deleted"] == 7
+    assert json.loads(done.stdout)["verification"]["compared"] == 5
     assert copy("--clean", "extra", source, destination, "--yes", "--verify", "all").exit_code == 0
 
 
@@ -206,12 +209,12 @@ def test_a_comparison_that_fails_says_that_the_copy_is_done_and_is_gone_on_with(
     source, destination = world.table(ID, some()), world.table()
     get_only = frozenset({"BatchGetItem"})
     world.proxy.schedule = Schedule(rate=1.0, faults=frozenset({Fault.THROTTLED}), operations=get_only)
-    failed = copy(source, destination, "--verify", "--deadline", "0.3", "--json")
+    failed = copy(source, destination, "--verify", "1000", "--deadline", "0.3", "--json")
     assert failed.exit_code == 1
     assert "is copied, but not compared" in failed.output
     assert json.loads(failed.stdout)["report"]["written"] == 20
     world.proxy.schedule = Schedule()
-    again = json.loads(copy(source, destination, "--verify", "--json").stdout)
+    again = json.loads(copy(source, destination, "--verify", "1000", "--json").stdout)
     assert (again["report"]["read"], again["report"]["written"]) == (20, 0)
     assert again["succeeded"]
 
@@ -224,10 +227,10 @@ def test_ctrl_c_while_it_compares_says_that_the_copy_is_done(world: World, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(Verifier, "verify", interrupt)
-        stopped = copy(source, destination, "--verify")
+        stopped = copy(source, destination, "--verify", "1000")
     assert stopped.exit_code == 1
     assert f"interrupted; {source} is copied, but not compared" in stopped.output
-    done = json.loads(copy(source, destination, "--verify", "--json").stdout)
+    done = json.loads(copy(source, destination, "--verify", "1000", "--json").stdout)
     assert (done["report"]["written"], done["verification"]["compared"]) == (0, 20)
 
 

@@ -13,7 +13,8 @@ from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_config import CopyOptions, FilterText
 from ddb_assets.copies.plan import dry_run, plan_copy
 from ddb_assets.copies.sides import Side, check_different
-from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items, run, world
+from ddb_assets.copies.verify import SAMPLE
+from ddb_assets_tests.copies.copying import BOTH_WAYS, ID, World, no_faults, random_items, run, world
 from ddb_assets_tests.support.fault_proxy import Schedule
 
 __all__ = ["no_faults", "world"]
@@ -38,8 +39,8 @@ def test_every_item_of_every_type_arrives_and_what_was_there_stays(world: World,
     report = run(plan, tmp_path)
     assert (report.read, report.written, report.deleted, report.rejected) == (40, 40, 0, 0)
     assert world.items(destination) - world.items(source) == world.items(world.table(ID, named("mine")))
-    for mode in ("sample", "all"):
-        found = plan.verifier.verify(mode)
+    for asked in BOTH_WAYS:
+        found = plan.verifier.verify(asked)
         assert (found.source_items, found.destination_items, found.surplus) == (40, 41, 1)
         assert found.passed(exact=False)
         assert not found.passed(exact=True)
@@ -100,7 +101,7 @@ def test_a_table_given_by_its_arn_is_called_so_in_every_request(world: World, tm
     plan = world.plan(source, destination, clean="extra")
     run(plan, tmp_path)
     assert plan.verifier.verify("all").passed(exact=True)
-    assert plan.verifier.verify("sample").passed(exact=True)
+    assert plan.verifier.verify(SAMPLE).passed(exact=True)
     assert world.proxy.addressed == {source, destination}
 
 
@@ -131,7 +132,7 @@ def test_clean_empties_the_destination_first(world: World, tmp_path: Path) -> No
     report = run(plan, tmp_path)
     assert (report.deleted, report.written) == (30, 30)
     assert world.items(destination) == world.items(source)
-    assert plan.verifier.verify("sample").passed(exact=True)
+    assert plan.verifier.verify(SAMPLE).passed(exact=True)
 
 
 def test_clean_extra_never_leaves_the_destination_without_the_items_it_keeps(world: World, tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_a_filter_copies_only_what_passes(world: World, tmp_path: Path) -> None:
     assert run(plan, tmp_path).read == 20
     assert ids(world, destination) == {f"i{n}" for n in range(0, 60, 3)}
     assert plan.verifier.verify("all").passed(exact=True)
-    assert plan.verifier.verify("sample").passed(exact=True)
+    assert plan.verifier.verify(SAMPLE).passed(exact=True)
 
 
 def test_attributes_are_renamed_and_left_out_the_key_too(world: World, tmp_path: Path) -> None:
@@ -260,7 +261,7 @@ def test_what_was_written_meanwhile_is_found(world: World, tmp_path: Path) -> No
     assert everything.missing == [{"id": {"S": "late"}}]
     assert everything.different == [{"id": changed["id"]}]
     assert not everything.passed(exact=False)
-    sample = plan.verifier.verify("sample")  # of fewer items than a sample has, so all of them
+    sample = plan.verifier.verify(SAMPLE)  # of fewer items than a sample has, so all of them
     assert (sample.missing, sample.different) == (everything.missing, everything.different)
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ddb_assets.cli import main
-from ddb_assets.cli.copy import command
+from ddb_assets.cli.commands.copy import command
 from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import Copy
 from ddb_assets.copies.assets import CHECKS, CopyRunConfig

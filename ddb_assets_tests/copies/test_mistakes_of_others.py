@@ -18,7 +18,18 @@ from ddb_assets.copies.copy_job import CopyFailedError
 from ddb_assets.copies.sides import Side, check_different
 from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets_tests.copies.commands import copy, environment
-from ddb_assets_tests.copies.copying import ID, Item, KilledError, World, impatient, no_faults, random_items, run, world
+from ddb_assets_tests.copies.copying import (
+    BOTH_WAYS,
+    ID,
+    Item,
+    KilledError,
+    World,
+    impatient,
+    no_faults,
+    random_items,
+    run,
+    world,
+)
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
 __all__ = ["environment", "impatient", "no_faults", "world"]
@@ -204,7 +215,7 @@ def test_items_that_share_a_new_key_are_no_failure_and_are_counted(world: World,
     keys = [f"m{n % 7 % 5}" for n in range(60)]
     expected = sorted(((keys.count(key), key) for key in set(keys)), key=lambda found: (-found[0], found[1]))
     assert [(shared["items"], shared["key"]["mail"]["S"]) for shared in report.collisions_sample] == expected
-    for mode in ("sample", "all"):
-        found = plan.verifier.verify(mode)
+    for asked in BOTH_WAYS:
+        found = plan.verifier.verify(asked)
         assert found.passed(exact=False)
         assert "by their keys alone" in str(found)

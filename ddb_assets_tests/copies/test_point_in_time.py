@@ -90,7 +90,10 @@ def test_the_restored_table_is_kept_when_the_copy_fails_and_used_again(world: Wo
 
 @pytest.mark.parametrize(
     ("time_", "message"),
-    [("2020-01-01T00:00:00", "can be restored to a time from"), ("2199-01-01", "can be restored to a time from")],
+    [
+        ("2020-01-01T00:00:00Z", "can be restored to a time from"),
+        ("2199-01-01T00:00Z", "can be restored to a time from"),
+    ],
 )
 def test_a_time_that_cannot_be_restored_says_which_can(world: World, time_: str, message: str) -> None:
     done = copy(protected(world, some(3)), world.table(), "--from-point-in-time", time_)
@@ -116,7 +119,7 @@ def test_a_table_that_only_has_the_temporary_name_is_neither_copied_nor_deleted(
 
 
 def test_without_recovery_there_is_no_earlier_state(world: World) -> None:
-    done = copy(world.table(ID, some(3)), world.table(), "--from-point-in-time", "2026-01-01")
+    done = copy(world.table(ID, some(3)), world.table(), "--from-point-in-time", "2026-01-01T00:00Z")
     assert done.exit_code == 1
     assert "point-in-time recovery of" in done.output
 
@@ -128,7 +131,7 @@ def test_a_dry_run_restores_nothing_unless_it_is_restored_already(world: World) 
     assert done.exit_code == 0, done.output
     assert f"would first be restored as {table}-restored-" in done.output
     assert not temporary(world, table)
-    early = copy(table, other, "--from-point-in-time", "2020-01-01", "--dry-run")
+    early = copy(table, other, "--from-point-in-time", "2020-01-01T00:00Z", "--dry-run")
     assert early.exit_code == 1
     assert "can be restored to a time from" in early.output
     declined = copy(table, table, "--from-point-in-time", then, "--clean=extra", typed="no\n")

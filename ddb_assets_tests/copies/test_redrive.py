@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.bulk.options import Verify
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.run import open_tables, run_copy
-from ddb_assets.copies.verify import Mode
 from ddb_assets_tests.copies.commands import copy, environment, redrive
-from ddb_assets_tests.copies.copying import ID, World, impatient, no_faults, random_items, world
+from ddb_assets_tests.copies.copying import BOTH_WAYS, ID, World, impatient, no_faults, random_items, world
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
 __all__ = ["environment", "impatient", "no_faults", "world"]
@@ -98,11 +98,11 @@ def test_deletions_that_were_not_done_are_redriven_as_deletions(world: World, fi
     assert len(world.items(destination)) == 60 - undone
 
 
-@pytest.mark.parametrize("mode", ["sample", "all"])
-def test_what_is_written_behind_the_scan_is_found_and_copied_again(world: World, file: Path, mode: Mode) -> None:
+@pytest.mark.parametrize("verify", BOTH_WAYS)
+def test_what_is_written_behind_the_scan_is_found_and_copied_again(world: World, file: Path, verify: Verify) -> None:
     """An item that was added and one that was changed after the scan had passed; and one that the destination lost."""
     source, destination = world.table(ID, some(40)), world.table()
-    config = CopyConfig.model_validate({"source": source, "destination": destination, "segments": 1, "verify": mode})
+    config = CopyConfig.model_validate({"source": source, "destination": destination, "segments": 1, "verify": verify})
 
     def meanwhile(*_: object) -> None:
         lost, changed, *_rest = world.direct.scan(TableName=source)["Items"]

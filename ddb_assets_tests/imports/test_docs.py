@@ -14,7 +14,7 @@ import yaml
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli import main
-from ddb_assets.cli.import_ import command
+from ddb_assets.cli.commands.import_ import command
 from ddb_assets.components.dynamodb_import import Import
 from ddb_assets.dynamodb.attribute_value import DESCRIPTORS
 from ddb_assets.imports import new_table as new_table_module

@@ -15,6 +15,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.flatten.parts import write_part
+from ddb_assets.flatten.polars_types import polars_type
 
 BASE = datetime(2026, 3, 1, tzinfo=UTC)
 BASE_MICROS = int(BASE.timestamp()) * 1_000_000
@@ -41,7 +42,7 @@ def relation(name: str, columns: Sequence[Column], path: tuple[str, ...] = ()) -
 def write(folder: Path, relation: Relation, rows: Sequence[Row], parts: int = 1) -> Relation:
     """The relation with its rows in Parquet files, types as the flattening writes them."""
     folder.mkdir(parents=True, exist_ok=True)
-    schema = {c.name: SqlType.parse(c.type).polars for c in relation.columns}
+    schema = {c.name: polars_type(SqlType.parse(c.type)) for c in relation.columns}
     made = []
     for number in range(parts):
         mine = rows[number::parts]

@@ -10,6 +10,7 @@ import polars as pl
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.dynamodb.attribute_value import CANONICAL_NUMBER, MAX_DIGITS, AttributeValueError, number_text
 from ddb_assets.flatten import timestamps
+from ddb_assets.flatten.polars_types import polars_type
 from ddb_assets.flatten.profile import Seen
 
 CANONICAL = f"^(?:{CANONICAL_NUMBER})$"
@@ -28,7 +29,7 @@ def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
     elif type_.name == "DECIMAL":
         fraction = rf"(?:\.[0-9]{{1,{type_.scale}}})?" if type_.scale else ""
         plain = texts.str.contains(rf"^-?[0-9]+{fraction}$")
-        column = texts.set(~plain, None).cast(type_.polars, strict=False)
+        column = texts.set(~plain, None).cast(polars_type(type_), strict=False)
         add_digits(seen, texts.filter(column.is_not_null()))
     elif type_.name == "DOUBLE PRECISION":
         column = number_texts(texts).cast(pl.Float64, strict=False)

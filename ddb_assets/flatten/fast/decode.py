@@ -34,6 +34,7 @@ from ddb_assets.flatten.fast.columns import (
 from ddb_assets.flatten.fast.payloads import At, Payloads, count, falses
 from ddb_assets.flatten.level import Level
 from ddb_assets.flatten.observed_type import HOLDS
+from ddb_assets.flatten.polars_types import polars_type
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.record import count_names
 from ddb_assets.flatten.rules import WHAT_HAPPENS, Rules
@@ -174,7 +175,7 @@ class FastPath:
         type_ = SqlType.parse(node.type or "")
         descriptor = next((d for d in node.accepts if d != "NULL"), None)
         if descriptor is None:
-            column = pl.repeat(None, at.level.height, dtype=type_.polars, eager=True)
+            column = pl.repeat(None, at.level.height, dtype=polars_type(type_), eager=True)
         else:
             column = self._scalar(node, descriptor, payloads.series[descriptor], type_, at, policy)
         at.level.columns[node.name or ""] = column
@@ -185,10 +186,10 @@ class FastPath:
         """One column of payloads in its type; rows that do not fit are refused, sizes go to `seen`."""
         if policy.mask:
             return self._masked(descriptor, payload, at, policy)
-        formless = type_.polars.is_temporal() and not node.form  # earlier versions stored no form for numbers
+        formless = polars_type(type_).is_temporal() and not node.form  # earlier versions stored no form for numbers
         if formless or descriptor not in HOLDS.get(type_.name, ()):
             at.level.refuse(payload.is_not_null())
-            return pl.repeat(None, len(payload), dtype=type_.polars, eager=True)
+            return pl.repeat(None, len(payload), dtype=polars_type(type_), eager=True)
         match descriptor:
             case "S" | "N" if node.form:
                 column = self._times(node.form, payload, type_, at, policy)

@@ -16,10 +16,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.warehouse.errors import WarehouseError
+from ddb_assets.warehouse.url import REDSHIFT_FORM
 
-SCHEME = "redshift://"
 PASSWORD = "DDB_ASSETS_REDSHIFT_PASSWORD"  # noqa: S105 -- the name of the variable
-FORM = "redshift://USER@HOST:5439/DATABASE?schema=NAME&iam_role=ARN"
 PORT = 5439
 CONNECT_SECONDS = 20
 ANALYZE_PERCENT = 10.0  # Redshift's own default
@@ -67,7 +66,7 @@ class RedshiftSettings:
             port = parts.port or PORT
             options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         except ValueError:
-            raise WarehouseError(f"this is no URL of a Redshift: write {FORM}") from None
+            raise WarehouseError(f"this is no URL of a Redshift: write {REDSHIFT_FORM}") from None
         if parts.password is not None:
             raise WarehouseError(f"a warehouse URL must not hold a password: take it out and set {PASSWORD}")
         allowed = [f.name for f in fields(cls)][4:]
@@ -95,11 +94,13 @@ class RedshiftSettings:
 
     def _check(self) -> None:
         if not self.database:
-            raise WarehouseError(f"the URL names no database: write {FORM}")
+            raise WarehouseError(f"the URL names no database: write {REDSHIFT_FORM}")
         if not self.host and not self.iam:
-            raise WarehouseError(f"the URL names no host, and no cluster or workgroup to ask for it: write {FORM}")
+            raise WarehouseError(
+                f"the URL names no host, and no cluster or workgroup to ask for it: write {REDSHIFT_FORM}"
+            )
         if not self.user and not self.secret and not self.workgroup:
-            raise WarehouseError(f"the URL names no user: write {FORM}")
+            raise WarehouseError(f"the URL names no user: write {REDSHIFT_FORM}")
         if sum(map(bool, (self.secret, self.cluster, self.workgroup))) > 1:
             raise WarehouseError("secret, cluster and workgroup are three ways to log in: give one of them")
         if self.sslmode not in TLS_MODES:

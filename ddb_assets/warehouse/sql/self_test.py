@@ -23,6 +23,7 @@ from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.contract.table import Compression
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.parts import write_part
+from ddb_assets.flatten.polars_types import polars_type
 from ddb_assets.warehouse.results import Finding
 from ddb_assets.warehouse.sql import ddl, statements
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
@@ -167,7 +168,7 @@ class SelfTest:
         compression: Compression = "zstd",
     ) -> Relation:
         """A relation with one part, written where the warehouse reads it."""
-        types = {column.name: SqlType.parse(column.type).polars for column in columns}
+        types = {column.name: polars_type(SqlType.parse(column.type)) for column in columns}
         full = [[{"_ddb_version": 1, **row}.get(name) for name in types] for row in rows]
         uri = f"{self.folder}/{self.schema}-{len(self.written):03}.parquet"
         self.written.append(uri)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ddb_assets.contract.column_type import SqlType
+from ddb_assets.flatten.polars_types import polars_type
 from ddb_assets_tests.sandbox.redshift.serving import ROLE, Database, Lake
 
 
@@ -39,7 +40,7 @@ MAPPING: dict[str, Any] = {
 def test_every_type_of_ours_arrives_exactly(db: Database, files: Lake, kind: str) -> None:
     db.run(f"CREATE TABLE t (n BIGINT, v {kind})")
     frame = pl.DataFrame(
-        {"n": [1, 2], "v": [MAPPING[kind], None]}, schema={"n": pl.Int64, "v": SqlType.parse(kind).polars}
+        {"n": [1, 2], "v": [MAPPING[kind], None]}, schema={"n": pl.Int64, "v": polars_type(SqlType.parse(kind))}
     )
     db.run(files.copy("t", frame))
     assert db.run("SELECT v FROM t ORDER BY n") == [[MAPPING[kind]], [None]]

@@ -1,0 +1,37 @@
+"""What may be said of every job that writes into a table: how fast, for how long, and what is compared afterwards.
+
+Said once: commands make options of these fields, components make them keys of their YAML.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
+
+
+class WriteOptions(BaseModel):
+    """`max_wcu` as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_wcu: float | None = Field(default=None, gt=0, description="write capacity units per second, indexes included")
+    in_flight: int = Field(default=IN_FLIGHT, ge=1, le=64, description="batches written at once")
+    deadline: float = Field(
+        default=DEADLINE_SECONDS, gt=0, description="seconds for which one request is tried again before the job stops"
+    )
+
+
+def _number_or_all(value: object) -> object:
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ValueError(f"{value!r} is neither a number of items, such as 1000, nor all")
+
+
+Verify = Annotated[
+    int | Literal["all"],
+    BeforeValidator(_number_or_all, json_schema_input_type=int | Literal["all"]),
+    Field(description="how many of the items, drawn at random, are read again afterwards and compared; or all"),
+]

@@ -1,0 +1,92 @@
+"""`ddb-assets copy`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ddb_assets.cli.commands.model_options import ModelCommand, options_of, sentence
+from ddb_assets.cli.commands.shared import json_option, rejects_option
+
+if TYPE_CHECKING:
+    from ddb_assets.copies.plan import Clean
+
+CLEAN = ("all", "extra")
+
+
+class CopyCommand(ModelCommand):
+    """Has the options of a copy, and for each of the tables how it is reached.
+
+    `--clean` without a value means all of it, also before the tables' names, which click would take for its value.
+    """
+
+    def from_models(self) -> Iterator[click.Option]:
+        """From CopyConfig and, with the side before its name, TableAt."""
+        from ddb_assets.copies.copy_config import CopyConfig, TableAt
+
+        access = [name for name in TableAt.model_fields if name != "table"]
+        for side in ("source", "dest"):
+            yield from options_of(TableAt, access, prefix=f"{side}-")
+        apart = {"source", "destination", "filter", "rename"}
+        renamed = sentence(CopyConfig.model_fields["rename"], "; may be repeated")
+        yield click.Option(["--rename"], multiple=True, metavar="OLD=NEW", help=renamed)
+        yield from options_of(CopyConfig, [name for name in CopyConfig.model_fields if name not in apart])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Says the value of --clean where there is none."""
+        said = [
+            f"{word}=all" if word == "--clean" and following not in CLEAN else word
+            for word, following in zip(args, [*args[1:], ""], strict=True)
+        ]
+        return super().parse_args(ctx, said)
+
+
+@click.command("copy", cls=CopyCommand)
+@click.argument("source_table")
+@click.argument("dest_table")
+@click.option("--filter", "expression", help="Filter expression: only items that pass are copied (all are read).")
+@click.option("--filter-names", metavar="JSON", help='Names in it: {"#s": "status"}.')
+@click.option("--filter-values", metavar="JSON", help='Values in it: {":open": {"S": "open"}}.')
+@click.option(
+    "--clean",
+    type=click.Choice(CLEAN),
+    help="Delete the destination's items first; --clean=extra: afterwards, those that the source has not.",
+)
+@click.option("--yes", is_flag=True, help="Delete without asking.")
+@click.option("--dry-run", "dry", is_flag=True, help="Read and check everything, write nothing.")
+@click.option(
+    "--from-point-in-time",
+    "moment",
+    metavar="TIME",
+    help="Restore the source to this time, such as 2026-01-31T12:00:00Z, as a temporary table, and copy that.",
+)
+@rejects_option
+@json_option
+def command(
+    source_table: str,
+    dest_table: str,
+    expression: str | None,
+    filter_names: str | None,
+    filter_values: str | None,
+    clean: "Clean | None",
+    yes: bool,
+    dry: bool,
+    moment: str | None,
+    rejects: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Copy the items of SOURCE_TABLE into DEST_TABLE; both are names or ARNs.
+
+    Killed or failed, the same command goes on where it was. A scan is no snapshot: writes to the source meanwhile may be
+    missed, --verify finds them.
+    """
+    from ddb_assets.cli import copy
+
+    config = copy.config_of(source_table, dest_table, copy.filter_of(expression, filter_names, filter_values), options)
+    when = copy.moment_of(moment)
+    if dry:
+        copy.try_out(config, when, clean or "no", as_json=as_json)
+    else:
+        copy.run(config, when, clean or "no", rejects, yes=yes, as_json=as_json)

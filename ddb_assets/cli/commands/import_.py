@@ -1,0 +1,79 @@
+"""`ddb-assets import`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ddb_assets.cli.commands.model_options import ModelCommand, options_of
+from ddb_assets.cli.commands.shared import FILE, json_option, rejects_option
+from ddb_assets.settings import LAKE
+
+PRICE = 0.625
+"""US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""
+
+
+class ImportCommand(ModelCommand):
+    """Has the options of a job, and those of an import.yaml that are often changed from call to call."""
+
+    def from_models(self) -> Iterator[click.Option]:
+        """From JobOptions and ImportConfig."""
+        from ddb_assets.imports.import_config import ImportConfig, JobOptions
+
+        yield from options_of(ImportConfig, ("format", "mode"), defaults=False)
+        yield from options_of(JobOptions)
+
+
+@click.command("import", cls=ImportCommand)
+@click.argument("source", required=False)
+@click.option("--table", required=True, help="Name or ARN of the table.")
+@click.option(
+    "--config", type=FILE, help="import.yaml: how files are read, and which attribute comes from which column."
+)
+@rejects_option
+@click.option("--redrive", type=FILE, help="Instead of SOURCE: a reject file whose rows were mended.")
+@click.option(
+    "--new-table",
+    "new_key",
+    metavar="PK:TYPE[,SK:TYPE]",
+    help="Make the table with this key (types S, N, B) by ImportTable, which costs no WCUs: items are staged on S3.",
+)
+@click.option("--staging", metavar="URI", help=f"Where on S3, for --new-table; default: imports below {LAKE}.")
+@click.option(
+    "--price", type=float, default=PRICE, show_default=True, help="US dollars per million WCUs, for --dry-run."
+)
+@json_option
+def command(
+    source: str | None,
+    table: str,
+    config: Path | None,
+    rejects: Path | None,
+    redrive: Path | None,
+    new_key: str | None,
+    staging: str | None,
+    price: float,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Write the items of SOURCE into a table.
+
+    SOURCE is a file, a folder, a glob or an export, local or s3://: CSV, JSON Lines, Parquet or DynamoDB JSON, plain, gzip
+    or zstd. Killed or failed, the same command goes on where it was.
+    """
+    if (source is None) == (redrive is None):
+        raise click.UsageError("give either SOURCE or --redrive FILE")
+    from ddb_assets.cli.import_ import new_table_of, run
+
+    run(
+        table,
+        source or str(redrive),
+        config,
+        {name: options.pop(name) for name in ("format", "mode")},
+        options,
+        redrive=redrive is not None,
+        rejects=rejects,
+        new_table=new_table_of(new_key, staging),
+        price=price,
+        as_json=as_json,
+    )

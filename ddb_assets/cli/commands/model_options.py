@@ -1,0 +1,108 @@
+"""Click options made from a pydantic model: what a field is called, may be and means is said once, in the model."""
+
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+
+class ModelCommand(click.Command):
+    """A command that has options of its own and options from models.
+
+    The models are loaded once somebody asks for the parameters: the list of commands and the help of the others stay fast.
+    """
+
+    _params: list[click.Parameter]
+    _complete: bool
+
+    def from_models(self) -> Iterator[click.Option]:
+        """The options that are fields of models."""
+        raise NotImplementedError
+
+    @property
+    def params(self) -> list[click.Parameter]:
+        """All parameters, the command's own first."""
+        if not self._complete:
+            self._complete = True
+            self._params.extend(self.from_models())
+        return self._params
+
+    @params.setter
+    def params(self, own: list[click.Parameter]) -> None:
+        self._params, self._complete = own, False
+
+
+def options_of(
+    model: "type[BaseModel]", names: Sequence[str] = (), *, prefix: str = "", defaults: bool = True
+) -> Iterator[click.Option]:
+    """An option for each of these fields; without names, for all.
+
+    Without `defaults` an option that is not given is None, for a command that then takes another file's word.
+    """
+    for name in names or model.model_fields:
+        field = model.model_fields[name]
+        parts: dict[str, Any] = {"help": sentence(field)}
+        if field.annotation is bool:
+            parts["is_flag"] = True
+        elif get_origin(field.annotation) is tuple:
+            parts |= {"multiple": True, "metavar": "NAME"}
+        else:
+            default = field.default if defaults else None
+            parts |= {**_kind(field), "default": default, "show_default": bool(default)}
+        yield click.Option([f"--{prefix}{name.replace('_', '-')}"], **parts)
+
+
+def sentence(field: "FieldInfo", more: str = "") -> str:
+    """The field's description as help text."""
+    said = field.description or ""
+    return f"{said[:1].upper()}{said[1:]}{more}."
+
+
+def _kind(field: "FieldInfo") -> dict[str, Any]:
+    """What click calls the values that the field takes; None is said by leaving the option out."""
+    kinds = [field.annotation]
+    if get_origin(field.annotation) in {typing.Union, types.UnionType}:
+        kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
+    if len(kinds) > 1:
+        words = ["N" if kind is int else "|".join(get_args(kind)) for kind in kinds]
+        return {"type": click.STRING, "callback": _checked_by(field), "metavar": "|".join(words)}
+    if get_origin(kinds[0]) is Literal:
+        return {"type": click.Choice(get_args(kinds[0]))}
+    if kinds[0] is int:
+        return {"type": click.IntRange(**_bounds(field))}
+    return {"type": click.FloatRange(**_bounds(field)) if kinds[0] is float else click.STRING}
+
+
+def _bounds(field: "FieldInfo") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for bound in field.metadata:
+        for name, side, is_open in (
+            ("ge", "min", False),
+            ("gt", "min", True),
+            ("le", "max", False),
+            ("lt", "max", True),
+        ):
+            if (value := getattr(bound, name, None)) is not None:
+                found |= {side: value, f"{side}_open": is_open}
+    return found
+
+
+def _checked_by(field: "FieldInfo") -> Callable[[click.Context, click.Parameter, object], object]:
+    """A callback that has the field's own rules check and convert the value."""
+
+    def checked(ctx: click.Context, param: click.Parameter, value: object) -> object:  # noqa: ARG001 -- click's signature
+        from pydantic import TypeAdapter, ValidationError
+
+        rules: TypeAdapter[Any] = TypeAdapter(typing.Annotated[field.annotation, *field.metadata])  # type: ignore[arg-type]
+        try:
+            return rules.validate_python(value)
+        except ValidationError as error:
+            raise click.BadParameter(error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")) from error
+
+    return checked

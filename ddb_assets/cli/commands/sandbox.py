@@ -1,0 +1,39 @@
+"""`ddb-assets sandbox`."""
+
+from pathlib import Path
+
+import click
+
+from ddb_assets.cli.commands.shared import FOLDER, json_option
+from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
+
+
+@click.command("sandbox")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="a free one")
+@click.option("--items", type=click.IntRange(0), default=DEFAULT_ITEMS, show_default=True, help="In all demo tables.")
+@click.option("--state", type=FOLDER, help="Folder of the change log and of what earlier sandboxes exported.")
+@click.option(
+    "--lake",
+    type=FOLDER,
+    help="With COMMAND: folder that restores the last content of the sandbox's lake and keeps it for the next run. It must "
+    "be new, empty or filled by this option.",
+)
+@click.option("--redshift", is_flag=True, help="Run a Redshift stand-in too, which starts empty.")
+@json_option
+@click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
+def command(
+    port: int,
+    items: int,
+    state: Path | None,
+    lake: Path | None,
+    redshift: bool,
+    as_json: bool,
+    command_line: tuple[str, ...],
+) -> None:
+    """Run DynamoDB and S3 with demo tables on 127.0.0.1, and print the environment that leads to them.
+
+    Runs until Ctrl-C, or runs COMMAND in that environment and ends with it.
+    """
+    from ddb_assets.cli.sandbox import run
+
+    run(port, items, state, lake, command_line, redshift=redshift, as_json=as_json)

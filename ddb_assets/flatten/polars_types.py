@@ -1,0 +1,24 @@
+"""What a column type is in a polars frame, and so in Parquet."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from ddb_assets.contract.column_type import Name, SqlType
+
+_TYPES: Mapping[Name, pl.DataType] = {
+    "BIGINT": pl.Int64(),
+    "DOUBLE PRECISION": pl.Float64(),
+    "VARCHAR": pl.String(),
+    "VARBYTE": pl.Binary(),
+    "BOOLEAN": pl.Boolean(),
+    "SUPER": pl.String(),
+    "TIMESTAMP": pl.Datetime("us"),
+    "TIMESTAMPTZ": pl.Datetime("us", "UTC"),
+    "DATE": pl.Date(),
+}
+
+
+def polars_type(type_: SqlType) -> pl.DataType:
+    """The polars type that holds every value of the column type."""
+    return pl.Decimal(type_.size, type_.scale) if type_.name == "DECIMAL" else _TYPES[type_.name]
