@@ -47,10 +47,11 @@ class Commands(click.Group):
         except (click.exceptions.Exit, click.Abort):
             raise
         except ModuleNotFoundError as error:
-            if str(error.name).partition(".")[0] == __name__.partition(".")[0]:
+            package = str(error.name).partition(".")[0]
+            if package == __name__.partition(".")[0]:
                 raise DefectError(error) from error
             raise click.ClickException(
-                f"{ctx.invoked_subcommand} needs the package {error.name}: pip install 'ddb-assets[sandbox]'"
+                f"{ctx.invoked_subcommand} needs the package {package}: pip install 'ddb-assets[sandbox]'"
             ) from error
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:

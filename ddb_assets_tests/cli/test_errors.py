@@ -131,6 +131,13 @@ def test_a_machine_at_its_end_is_no_defect(error: Exception, said: str, monkeypa
     assert said in result.stderr
 
 
+def test_a_package_that_is_missing_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = broken(ModuleNotFoundError("x", name="moto.core"), monkeypatch)
+    assert result.exit_code == 1
+    assert "profile needs the package moto: pip install 'ddb-assets[sandbox]'" in result.stderr
+    assert broken(ModuleNotFoundError("x", name="ddb_assets.gone"), monkeypatch).exit_code == 70
+
+
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), resource.RLIM_INFINITY))
