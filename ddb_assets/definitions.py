@@ -21,7 +21,7 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.automation import AUTOMATION
 from ddb_assets.windows.sensor import manifest_sensors
-from ddb_assets.windows.table_assets import BASELINE, whole_assets
+from ddb_assets.windows.table_assets import INITIAL_LOAD, whole_assets
 
 
 def build_defs(project: Path | None = None, resources: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -35,7 +35,7 @@ def build_defs(project: Path | None = None, resources: Mapping[str, object] | No
     tables = [component.table for component in tree.get_all_components(of_type=DynamoDBTable)]
     check_relation_names(tables)
     baseline = dg.define_asset_job(
-        BASELINE,
+        INITIAL_LOAD,
         selection=reduce(or_, map(whole_assets, tables), dg.AssetSelection.assets()),
         description="Export every table in full, flatten it and load it into the warehouse.",
     )

@@ -59,4 +59,4 @@ def test_the_definitions_load_from_there(installed: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     where, keys = json.loads(done.stdout.splitlines()[-1])
     assert Path(where).is_relative_to(installed)
-    assert {"copies/orders", "imports/products", "warehouse/orders", "warehouse/invoices"} <= set(keys)
+    assert {"copies/orders_copy", "imports/products_import", "warehouse/orders", "warehouse/invoices"} <= set(keys)

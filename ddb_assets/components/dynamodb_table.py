@@ -11,14 +11,14 @@ from pydantic import BaseModel
 
 from ddb_assets.components.declared import filled_in, scaffold_yaml
 from ddb_assets.contract.table import Table, default_name
-from ddb_assets.exports.assets import snapshot_asset, source_spec
-from ddb_assets.flatten.assets import baseline_assets
+from ddb_assets.exports.assets import full_export_asset, source_spec
+from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.windows.checks import chain_checks
 from ddb_assets.windows.export_assets import window_export_assets
 from ddb_assets.windows.parquet_assets import window_parquet_assets
-from ddb_assets.windows.schedule import snapshot_schedule, window_schedule
+from ddb_assets.windows.schedule import full_export_schedule, window_schedule
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
 
 COMMENTED_YAML = """\
@@ -104,12 +104,12 @@ class DynamoDBTable(dg.Component):
         address = WarehouseTarget().address
         whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
             source_spec(table),
-            snapshot_asset(table),
-            baseline_assets(table),
+            full_export_asset(table),
+            full_parquet_assets(table),
             warehouse_assets(table, address),
         ]
         if table.load == "replace":
-            return dg.Definitions(assets=whole, schedules=[snapshot_schedule(table)])
+            return dg.Definitions(assets=whole, schedules=[full_export_schedule(table)])
         windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, address)]
         return dg.Definitions(
             assets=[*whole, *windows],

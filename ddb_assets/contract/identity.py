@@ -21,8 +21,8 @@ DECIDES_ROWS = {"nested", "columns", "contract", "oversize", "timestamps", "max_
 """The fields of a contract that change what an export is flattened to; others, such as owners, do not."""
 FINGERPRINT_DIGITS = 16
 RESTART = (
-    "materialize its snapshot, baseline and warehouse_baseline with `restart: true` in the Launchpad, or run `ddb-assets "
-    "load --restart`; then load every window since that export again"
+    "materialize its full export, its full Parquet and its initial load with `restart: true` in the Launchpad, or run "
+    "`ddb-assets load --restart`; then load every window since that export again"
 )
 
 

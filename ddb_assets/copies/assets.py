@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from ddb_assets.contract.stages import asset_name
 from ddb_assets.contract.table import default_name
 from ddb_assets.copies.config import CopyConfig, TableAt
 from ddb_assets.copies.job import CopyReport
@@ -45,7 +46,7 @@ class CopyRunConfig(dg.Config):
 
 def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDefinition:
     """The asset of one declared copy and its three checks; a copy is compared even if only by a sample."""
-    key = dg.AssetKey(["copies", name])
+    key = metadata.asset_key("copy", name)
     here = config.source == TableAt(table=config.source.table)  # else it may be another account's of this name
     compared = config.model_copy(update={"verify": config.verify or "sample"})
     destination = config.destination.table
@@ -54,7 +55,7 @@ def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDef
         key=key,
         deps=[metadata.asset_key("dynamodb", default_name(config.source.table))] if here else [],
         group_name="copies",
-        kinds={"dynamodb"},
+        kinds={*metadata.KINDS["copy"]},
         owners=owners,
         description=f"DynamoDB table `{config.destination.table}`, copied from `{config.source.table}`.",
         check_specs=[dg.AssetCheckSpec(check, asset=key, description=said) for check, said in CHECKS.items()],
@@ -89,7 +90,7 @@ def _allowed(name: str, destination: str, config: CopyRunConfig) -> None:
     if not config.write:
         raise CopyRefusedError(
             f"nothing was written: this run writes into the DynamoDB table {destination} only if its config says "
-            f"`write: true`. Materialize copies/{name} by itself and say so in the Launchpad"
+            f"`write: true`. Materialize {asset_name('copy', name)} by itself and say so in the Launchpad"
         )
 
 

@@ -1,6 +1,6 @@
-"""`snapshots/<table>`: a full export, asked for, awaited and verified.
+"""`exports/<table>_full_export`: a full export, asked for, awaited and verified.
 
-Asking twice for the same snapshot finds the first one (`request.py`); what the files hold is the parquet stage's.
+Asking twice for the same export finds the first one (`request.py`); what the files hold is the parquet stage's.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from ddb_assets.contract.table import Table
-from ddb_assets.exports.facts import snapshot_facts
+from ddb_assets.exports.facts import full_export_facts
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.request import Destination, RequestError, Snapshot, TableExports, key_schema
@@ -23,12 +23,12 @@ from ddb_assets.resources.lake import Lake
 VERIFIED = "export_verified"
 
 
-class SnapshotConfig(dg.Config):
-    """What can be said in the Launchpad when a snapshot is materialized."""
+class FullExportConfig(dg.Config):
+    """What can be said in the Launchpad when a full export is materialized."""
 
     request: str = Field(
         default="",
-        description="a name for this snapshot: asked for again by the same name, the same export is the answer; "
+        description="a name for this export: asked for again by the same name, the same export is the answer; "
         "by default the run, so that a re-executed run finds the export of the run it repeats",
     )
     as_of: str = Field(
@@ -42,16 +42,16 @@ class SnapshotConfig(dg.Config):
 
 
 def source_spec(table: Table) -> dg.AssetSpec:
-    """`dynamodb/<name>`: the table exists without us, so it is an external asset."""
+    """`dynamodb/<name>_table`: the table exists without us, so it is an external asset."""
     return metadata.asset_spec(
         "dynamodb", table, table.name, description=f"DynamoDB table `{table.table}`.", upstream=None
     )
 
 
-def snapshot_asset(table: Table) -> dg.AssetsDefinition:
+def full_export_asset(table: Table) -> dg.AssetsDefinition:
     """The asset and its blocking check."""
     spec = metadata.asset_spec(
-        "snapshots",
+        "full_export",
         table,
         table.name,
         description=f"Full point-in-time export of `{table.table}` to S3, verified against its manifests.",
@@ -65,10 +65,14 @@ def snapshot_asset(table: Table) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(
-        name=f"snapshots_{table.name}", specs=[spec], check_specs=[check], pool=EXPORTS_POOL, retry_policy=RETRIES
+        name=metadata.op_name("full_export", table),
+        specs=[spec],
+        check_specs=[check],
+        pool=EXPORTS_POOL,
+        retry_policy=RETRIES,
     )
-    def snapshot(
-        context: dg.AssetExecutionContext, config: SnapshotConfig, aws: AWSResource, lake: Lake
+    def full_export(
+        context: dg.AssetExecutionContext, config: FullExportConfig, aws: AWSResource, lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             client = aws.clients.dynamodb(table.table)
@@ -88,11 +92,11 @@ def snapshot_asset(table: Table) -> dg.AssetsDefinition:
         counts = {"items_in_manifest": export.item_count, "items_by_dynamodb": done.item_count}
         verified = done.item_count in (None, export.item_count)
         yield dg.MaterializeResult(
-            metadata=snapshot_facts(export, key),
+            metadata=full_export_facts(export, key),
             check_results=[dg.AssetCheckResult(passed=verified, check_name=VERIFIED, metadata=counts)],
         )
 
-    return snapshot
+    return full_export
 
 
 def _moment(text: str) -> datetime | None:

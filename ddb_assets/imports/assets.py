@@ -9,12 +9,14 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from ddb_assets.contract.stages import asset_name
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.config import ImportConfig
 from ddb_assets.imports.options import JobOptions, Progress
 from ddb_assets.imports.report import ImportReport
 from ddb_assets.imports.run import prepare_import
 from ddb_assets.markdown import code
+from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.pools import only_writer, write_pool
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.progress import ProgressLog
@@ -52,12 +54,12 @@ def import_asset(
     name: str, table: str, source: str, config: ImportConfig, options: JobOptions, owners: list[str]
 ) -> dg.AssetsDefinition:
     """The asset of one declared import and its three checks."""
-    key = dg.AssetKey(["imports", name])
+    key = metadata.asset_key("import", name)
 
     @dg.asset(
         key=key,
         group_name="imports",
-        kinds={"dynamodb"},
+        kinds={*metadata.KINDS["import"]},
         owners=owners,
         description=f"The items of {code(source)} in DynamoDB table `{table}`.",
         check_specs=[
@@ -77,7 +79,7 @@ def import_asset(
         if not run.write:
             raise ImportRefusedError(
                 f"nothing was written: this run writes into the DynamoDB table {table} only if its config says "
-                f"`write: true`. Materialize imports/{name} by itself and say so in the Launchpad"
+                f"`write: true`. Materialize {asset_name('import', name)} by itself and say so in the Launchpad"
             )
         wanted = config
         if run.delete:

@@ -1,32 +1,33 @@
 """Dagster's metadata keys, and what all stages say alike: asset keys, groups, kinds, owners, columns.
 
-The only module that spells the keys. What a materialization shows is in each stage's `facts.py`. Facts: metadata keys with
-a meaning for the UI, Dagster API reference "Metadata".
+The only module that makes asset keys and spells metadata keys. What a materialization shows is in each stage's `facts.py`.
+Facts: metadata keys with a meaning for the UI, Dagster API reference "Metadata".
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import dagster as dg
 
 from ddb_assets.contract.report import Relation
+from ddb_assets.contract.stages import Stage, asset_path
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import code
 from ddb_assets.markdown import table as table_of
 from ddb_assets.orchestration.reported import newest
 
-Stage = Literal["dynamodb", "snapshots", "baseline", "warehouse_baseline", "exports", "parquet", "warehouse"]
 Metadata = dict[str, dg.MetadataValue]
 
 KINDS: Mapping[Stage, frozenset[str]] = {
     "dynamodb": frozenset({"dynamodb"}),
-    "snapshots": frozenset({"dynamodb", "s3"}),
-    "baseline": frozenset({"s3", "parquet", "polars"}),
-    "warehouse_baseline": frozenset(),
-    "exports": frozenset({"dynamodb", "s3"}),
-    "parquet": frozenset({"s3", "parquet", "polars"}),
+    "full_export": frozenset({"dynamodb", "s3"}),
+    "full_parquet": frozenset({"s3", "parquet", "polars"}),
+    "initial_load": frozenset(),
+    "window_export": frozenset({"dynamodb", "s3"}),
+    "window_parquet": frozenset({"s3", "parquet", "polars"}),
     "warehouse": frozenset(),
+    "import": frozenset({"dynamodb"}),
+    "copy": frozenset({"dynamodb"}),
 }
 MAX_ROWS = 200
 """Rows of a Markdown table: definitions and events must stay small."""
@@ -36,8 +37,6 @@ EXPORT_ID, TABLE_ARN, TABLE_ID = "export_id", "table_arn", "table_id"
 BASELINE_TIME, COVERED, WINDOW = "baseline_time", "covered", "window"
 LOAD_TAG = "ddb_assets/load"
 """Says of an asset how its table is loaded: upsert or replace."""
-FULL_CHAIN: tuple[Stage, ...] = ("snapshots", "baseline", "warehouse_baseline")
-"""The stages that a full export of a table passes; of a table that is only ever replaced the last is `warehouse`."""
 
 
 class UpstreamError(DdbAssetsError):
@@ -45,8 +44,13 @@ class UpstreamError(DdbAssetsError):
 
 
 def asset_key(stage: Stage, name: str) -> dg.AssetKey:
-    """`orders` in stage `warehouse` -> `warehouse/orders`."""
-    return dg.AssetKey([stage, name])
+    """`orders` in stage `full_export` -> `exports/orders_full_export`."""
+    return dg.AssetKey(asset_path(stage, name))
+
+
+def op_name(stage: Stage, table: Table) -> str:
+    """The name of the step that makes a stage of a table: its asset key as a name, so that no other project has it."""
+    return asset_key(stage, table.name).to_python_identifier()
 
 
 def asset_spec(

@@ -1,4 +1,4 @@
-"""A full export into the warehouse: `warehouse_baseline/<table>`, or `warehouse/<table>` where only those are loaded.
+"""A full export into the warehouse: `loads/<table>_initial_load`, or `warehouse/<table>` where only those are loaded.
 
 All relations of a table are loaded in one transaction, so they are one step. How is `load.py`'s matter; what windows
 change afterwards is `window_assets.py`.
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.facts import upstream_folder
 from ddb_assets.flatten.names import relations
@@ -106,21 +107,22 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     """The assets of all relations and the checks on the root; `address` is the warehouse's URL."""
     named = relations(table)
     replaced = table.load == "replace"
+    stage: Stage = "warehouse" if replaced else "initial_load"
     specs = {
         path: metadata.asset_spec(
-            "warehouse" if replaced else "warehouse_baseline",
+            stage,
             table,
             name,
             description=f"Table `{name}` of the warehouse"
             + ("." if replaced else ", as the newest baseline left it; the windows since are applied to it."),
-            upstream=metadata.asset_key("baseline", name),
+            upstream=metadata.asset_key("full_parquet", name),
             kinds=[warehouse_kind(address)],
         )
         for path, name in named.items()
     }
 
     @dg.multi_asset(
-        name=f"warehouse_{table.name}" if replaced else f"warehouse_baseline_{table.name}",
+        name=metadata.op_name(stage, table),
         specs=list(specs.values()),
         check_specs=check_specs(specs[()].key),
         pool=warehouse_pool(address),

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 import dagster as dg
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.contract.stages import asset_name, full_chain
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import prose
@@ -17,7 +18,7 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.automation import EVERY_HOUR
-from ddb_assets.windows.chain import NoBaselineError, baseline_assets, called_loaded, find_baseline, materialized
+from ddb_assets.windows.chain import NoBaselineError, called_loaded, find_baseline, materialized
 from ddb_assets.windows.coverage import TICK, missing, too_short
 from ddb_assets.windows.loaded import Loaded, ask
 
@@ -86,14 +87,14 @@ def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datet
     lacking = dict(reversed(missing(table.windows, known.coverage, now - ALLOWED)))
     keys, seen = sorted(lacking), materialized(instance, "warehouse", table)
     again = [key for key in keys if key in seen and called_loaded(instance, table, key, known.exports)]
-    exported = materialized(instance, "exports", table)
+    exported = materialized(instance, "window_export", table)
     short = [f"{start.isoformat()} to {end.isoformat()}" for start, end in too_short(known.coverage)]
     reasons = [f"{len(keys)} windows are missing, the first is {keys[0]}"] if keys else []
     if again:
         reasons.append(f"{len(again)} of them were loaded and are not in the warehouse any more: load them again")
     if short:
         reasons.append(
-            f"less than 15 minutes are missing, which cannot be exported: materialize {baseline_assets(table)}"
+            f"less than 15 minutes are missing, which cannot be exported: materialize {full_chain(table.name)}"
         )
     yield dg.AssetCheckResult(
         passed=not reasons,
@@ -135,7 +136,7 @@ def _agreed(
     if baseline is not None and baseline.export_id not in known.exports:
         reasons.append(
             f"Dagster calls the baseline {baseline.export_id} loaded, the ledger does not have it: materialize "
-            f"warehouse_baseline/{table.name}, or take a new one"
+            f"{asset_name('initial_load', table.name)}, or take a new one"
         )
     if again:
         reasons.append(
@@ -145,7 +146,7 @@ def _agreed(
         had = (
             f"{name} had {then:,} rows after the newest load and has {now:,}" if now is not None else f"{name} is gone"
         )
-        reasons.append(f"{had}: it was changed outside of loads, materialize {baseline_assets(table)}")
+        reasons.append(f"{had}: it was changed outside of loads, materialize {full_chain(table.name)}")
     return dg.AssetCheckResult(
         passed=not reasons and not others,
         severity=dg.AssetCheckSeverity.ERROR if reasons else dg.AssetCheckSeverity.WARN,

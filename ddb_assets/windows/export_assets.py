@@ -1,4 +1,4 @@
-"""`exports/<table>`: the changes of one window per partition, asked for, awaited and verified.
+"""`exports/<table>_window_export`: the changes of one window per partition, asked for, awaited and verified.
 
 Asking in time and without waiting is `schedule.py`'s work, exports that others made are `sensor.py`'s. Facts: an
 incremental export takes 5 to 30 minutes.
@@ -56,16 +56,16 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
     """The partitioned asset and its blocking check."""
     partitions = window_partitions(table)
     spec = metadata.asset_spec(
-        "exports",
+        "window_export",
         table,
         table.name,
         description=f"The changes of `{table.table}` in one window after another: incremental exports to S3, verified.",
         upstream=metadata.asset_key("dynamodb", table.name),
-    ).merge_attributes(deps=[metadata.asset_key("warehouse_baseline", table.name)])
+    ).merge_attributes(deps=[metadata.asset_key("initial_load", table.name)])
     check = verified_spec(spec.key)
 
     @dg.multi_asset(
-        name=f"exports_{table.name}",
+        name=metadata.op_name("window_export", table),
         specs=[spec],
         check_specs=[check],
         partitions_def=partitions,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.contract.stages import full_chain
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -16,7 +17,7 @@ from ddb_assets.warehouse.protocol import Warehouse, number
 from ddb_assets.warehouse.sql.ledger import loads, newest_rows
 from ddb_assets.warehouse.sql.statements import Table as SqlTable
 from ddb_assets.warehouse.sql.statements import count
-from ddb_assets.windows.chain import Baseline, NoBaselineError, baseline_assets
+from ddb_assets.windows.chain import Baseline, NoBaselineError
 from ddb_assets.windows.coverage import Coverage
 
 A_TICKS_PATIENCE = 10.0
@@ -57,7 +58,7 @@ def ask(
         if not full:
             raise NoBaselineError(
                 f"{table.name} has no baseline yet: the warehouse has none, even if one was loaded before; materialize "
-                f"{baseline_assets(table)}, then its windows"
+                f"{full_chain(table.name)}, then its windows"
             )
         differing = _differing(warehouse, table) if counted else {}
     newest = max(full, key=lambda row: (_time(row.export_time), row.sequence))

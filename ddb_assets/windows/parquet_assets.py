@@ -1,4 +1,4 @@
-"""`parquet/<table>` and `parquet/<table>__<list>`: the changes of one window per partition as flat, typed Parquet.
+"""`parquet/<relation>_window_parquet`: the changes of one window per partition as flat, typed Parquet.
 
 One step writes all relations, for they come from the same items. The flattening itself is `flatten.py`; what a full
 export becomes is `assets.py`.
@@ -42,11 +42,11 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
     named = relations(table)
     specs = {
         path: metadata.asset_spec(
-            "parquet",
+            "window_parquet",
             table,
             name,
             description=f"The changed {'items' if not path else 'elements'} of each window, flat and typed.",
-            upstream=metadata.asset_key("exports", table.name),
+            upstream=metadata.asset_key("window_export", table.name),
         )
         for path, name in named.items()
     }
@@ -54,7 +54,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
     checks = [window_check(check, partitions) for check in check_specs(root)]
 
     @dg.multi_asset(
-        name=f"parquet_{table.name}",
+        name=metadata.op_name("window_parquet", table),
         specs=list(specs.values()),
         check_specs=checks,
         partitions_def=partitions,
@@ -68,9 +68,10 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             schemas = SchemaStore(storage, lake.schemas)
 
         def made(key: str) -> Iterator[Result]:
-            facts = needed_facts(context, "exports", table, key)
+            facts = needed_facts(context, "window_export", table, key)
             if metadata.COVERED in facts:
-                kept = partial(standing, context.instance)
+                before = {spec.key: metadata.asset_key("full_parquet", named[path]) for path, spec in specs.items()}
+                kept = partial(standing, context.instance, before, (metadata.COLUMNS,))
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             export = read_window(storage, str(facts[metadata.URI].value), table, client)

@@ -1,6 +1,6 @@
 """`warehouse/<table>` and `warehouse/<table>__<list>`: the tables that people query, brought forward window by window.
 
-They start from `warehouse_baseline/<table>` (`assets.py`). All relations of a window are loaded in one transaction, so
+They start from `loads/<table>_initial_load` (`assets.py`). All relations of a window are loaded in one transaction, so
 they are one step. How is `load.py`'s matter.
 """
 
@@ -23,7 +23,7 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import LoadConfig, Loaded, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.facts import load_facts, of_table, warehouse_kind
-from ddb_assets.windows.automation import AS_PARQUET_PASSES
+from ddb_assets.windows.automation import as_parquet_passes
 from ddb_assets.windows.chain import needed_facts
 from ddb_assets.windows.facts import of_window, standing
 from ddb_assets.windows.partitions import (
@@ -50,15 +50,15 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             upstream=None,
             kinds=[warehouse_kind(address)],
         ).replace_attributes(
-            deps=[metadata.asset_key("parquet", name), metadata.asset_key("warehouse_baseline", name)],
-            automation_condition=AS_PARQUET_PASSES,
+            deps=[metadata.asset_key("window_parquet", name), metadata.asset_key("initial_load", name)],
+            automation_condition=as_parquet_passes(table),
         )
         for path, name in named.items()
     }
     checks = [window_check(check, partitions) for check in check_specs(specs[()].key)]
 
     @dg.multi_asset(
-        name=f"warehouse_{table.name}",
+        name=metadata.op_name("warehouse", table),
         specs=list(specs.values()),
         check_specs=checks,
         partitions_def=partitions,
@@ -73,9 +73,11 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             storage = aws.clients.storage()
 
         def made(key: str) -> Iterator[Result]:
-            facts = needed_facts(context, "parquet", table, key)
+            facts = needed_facts(context, "window_parquet", table, key)
             if metadata.COVERED in facts:
-                kept = partial(standing, context.instance)
+                before = {spec.key: metadata.asset_key("initial_load", named[path]) for path, spec in specs.items()}
+                shown = (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME)
+                kept = partial(standing, context.instance, before, shown)
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             report = read_report(storage, str(facts[metadata.FOLDER].value))

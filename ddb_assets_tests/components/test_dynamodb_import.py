@@ -134,7 +134,7 @@ def test_it_shows_what_only_the_table_has_when_it_is_asked_to(sandbox: Sandbox, 
 def test_the_demos_import_takes_the_sandboxs_price_list(sandbox: Sandbox, table: str) -> None:
     """As `make dev` shows it, again too; and it deletes nothing unless the run says so."""
     demo.load(sandbox, 30)
-    asset = build_defs().resolve_assets_def(dg.AssetKey(["imports", "products"]))
+    asset = build_defs().resolve_assets_def(dg.AssetKey(["imports", "products_import"]))
     for _ in range(2):
         result = materialize(asset)
         assert result.success

@@ -14,6 +14,7 @@ from ddb_assets.components import DynamoDBTable
 from ddb_assets.components.dynamodb_table import COMMENTED_YAML, TableScaffolder
 from ddb_assets.contract.contract_yaml import read_table
 from ddb_assets.definitions import build_defs
+from ddb_assets.orchestration.metadata import asset_key
 
 PROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{}"\n'
 TYPE = "ddb_assets.components.DynamoDBTable"
@@ -66,22 +67,22 @@ def lineage(definitions: dg.Definitions) -> dict[str, set[str]]:
 
 def test_a_table_name_alone_gives_the_whole_chain(load: Loader, offline: None) -> None:
     assert lineage(load({"orders": declared("Orders")})) == {
-        "dynamodb/orders": set(),
-        "snapshots/orders": {"dynamodb/orders"},
-        "baseline/orders": {"snapshots/orders"},
-        "warehouse_baseline/orders": {"baseline/orders"},
-        "exports/orders": {"dynamodb/orders", "warehouse_baseline/orders"},
-        "parquet/orders": {"exports/orders"},
-        "warehouse/orders": {"parquet/orders", "warehouse_baseline/orders"},
+        "dynamodb/orders_table": set(),
+        "exports/orders_full_export": {"dynamodb/orders_table"},
+        "parquet/orders_full_parquet": {"exports/orders_full_export"},
+        "loads/orders_initial_load": {"parquet/orders_full_parquet"},
+        "exports/orders_window_export": {"dynamodb/orders_table", "loads/orders_initial_load"},
+        "parquet/orders_window_parquet": {"exports/orders_window_export"},
+        "warehouse/orders": {"parquet/orders_window_parquet", "loads/orders_initial_load"},
     }
 
 
 def test_a_table_that_is_only_replaced_has_no_windows(load: Loader) -> None:
     assert lineage(load({"orders": declared("Orders", REPLACE)})) == {
-        "dynamodb/orders": set(),
-        "snapshots/orders": {"dynamodb/orders"},
-        "baseline/orders": {"snapshots/orders"},
-        "warehouse/orders": {"baseline/orders"},
+        "dynamodb/orders_table": set(),
+        "exports/orders_full_export": {"dynamodb/orders_table"},
+        "parquet/orders_full_parquet": {"exports/orders_full_export"},
+        "warehouse/orders": {"parquet/orders_full_parquet"},
     }
 
 
@@ -90,8 +91,8 @@ def test_a_declared_list_becomes_relations_of_its_own(load: Loader) -> None:
     graph = load({"orders": declared("Orders", nested)}).resolve_asset_graph()
     children = ["orders__line_items", "orders__line_items__serials"]
     for child in children:
-        assert graph.get(dg.AssetKey(["warehouse", child])).parent_keys == {dg.AssetKey(["baseline", child])}
-        assert graph.get(dg.AssetKey(["baseline", child])).parent_keys == {dg.AssetKey(["snapshots", "orders"])}
+        assert graph.get(asset_key("warehouse", child)).parent_keys == {asset_key("full_parquet", child)}
+        assert graph.get(asset_key("full_parquet", child)).parent_keys == {asset_key("full_export", "orders")}
     assert len(graph.get_all_asset_keys()) == 4 + 2 * len(children)
 
 
@@ -110,14 +111,14 @@ def test_the_assets_of_a_table_are_a_group_with_kinds_owners_and_blocking_checks
         kinds[key.path[0]] = node.kinds
     assert kinds == {
         "dynamodb": {"dynamodb"},
-        "snapshots": {"dynamodb", "s3"},
-        "baseline": {"s3", "parquet", "polars"},
+        "exports": {"dynamodb", "s3"},
+        "parquet": {"s3", "parquet", "polars"},
         "warehouse": {"redshift"},
     }
     blocking = {key.to_user_string() for key in graph.asset_check_keys if graph.get(key).blocking}
     assert blocking >= {
-        "snapshots/orders:export_verified",
-        "baseline/orders:rows_reconcile",
+        "exports/orders_full_export:export_verified",
+        "parquet/orders_full_parquet:rows_reconcile",
         "warehouse/orders:ledger_explains_rows",
     }
 
@@ -125,7 +126,7 @@ def test_the_assets_of_a_table_are_a_group_with_kinds_owners_and_blocking_checks
 def test_steps_that_share_something_are_in_its_pool(load: Loader) -> None:
     graph = load({"orders": declared("Orders", REPLACE)}).resolve_asset_graph()
     pools = {key.path[0]: graph.get(key).pools for key in graph.get_all_asset_keys()}
-    assert pools["snapshots"] == {"dynamodb_exports"}
+    assert pools["exports"] == {"dynamodb_exports"}
     assert pools["warehouse"] == {"warehouse"}
 
 

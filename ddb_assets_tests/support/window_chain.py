@@ -128,7 +128,7 @@ class Chain:
         told = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
         facts: dict[str, Any] = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
         self.instance.report_runless_asset_event(
-            dg.AssetMaterialization(asset("warehouse_baseline/orders"), metadata=facts)
+            dg.AssetMaterialization(asset("loads/orders_initial_load"), metadata=facts)
         )
         self.ledger_baseline(at, **other)
 
@@ -198,14 +198,14 @@ class Chain:
             raise_on_error=False,
         )
 
-    def materialized(self, key: str = "exports/orders") -> set[str]:
+    def materialized(self, key: str = "exports/orders_window_export") -> set[str]:
         return self.instance.get_materialized_partitions(asset(key))
 
 
 class Ticks:
     """A sensor's ticks one after another: events are stored and the cursor is kept, as the daemon does it."""
 
-    def __init__(self, chain: Chain, name: str = "exports_of_the_lake", lake: Lake | None = None) -> None:
+    def __init__(self, chain: Chain, name: str = "ddb_assets_exports", lake: Lake | None = None) -> None:
         self.chain, self.cursor = chain, ""
         self.lake = lake or Lake()
         self._sensor = chain.definitions.resolve_sensor_def(name)
