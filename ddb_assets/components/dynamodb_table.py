@@ -4,15 +4,19 @@ What the YAML may say is `table.py`; what the assets do is in the stages. Nothin
 Concept: Dagster documentation, "Components".
 """
 
+from collections.abc import Sequence
 from typing import Self, cast
 
 import dagster as dg
 from pydantic import BaseModel
 
 from ddb_assets.components.declared import filled_in, scaffold_yaml
+from ddb_assets.components.project import Project, TableDeclaration
+from ddb_assets.components.shared import shared
 from ddb_assets.contract.table import Table, default_name
 from ddb_assets.exports.assets import full_export_asset, source_spec
 from ddb_assets.flatten.assets import full_parquet_assets
+from ddb_assets.resources.shared import RESOURCES
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.windows.checks import chain_checks
@@ -79,7 +83,7 @@ class TableScaffolder(dg.Scaffolder[BaseModel]):
 
 
 @dg.scaffold_with(TableScaffolder)
-class DynamoDBTable(dg.Component):
+class DynamoDBTable(TableDeclaration):
     """One DynamoDB table, exported to S3, flattened to Parquet and loaded into the warehouse."""
 
     def __init__(self, table: Table) -> None:
@@ -98,21 +102,28 @@ class DynamoDBTable(dg.Component):
             del given["name"]  # was made from the unfilled template
         return cls(filled_in(Table, given, context))
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The table's assets in flow order, and the schedule that starts them; most checks are inside the assets."""
-        table = self.table
-        address = WarehouseTarget().address
-        whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
-            source_spec(table),
-            full_export_asset(table),
-            full_parquet_assets(table),
-            warehouse_assets(table, address),
-        ]
-        if table.load == "replace":
-            return dg.Definitions(assets=whole, schedules=[full_export_schedule(table)])
-        windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, address)]
-        return dg.Definitions(
-            assets=[*whole, *windows],
-            asset_checks=[chain_checks(table)],
-            schedules=[window_schedule(table)],
-        )
+        project, table = Project.of(context, self), self.table
+        own = _definitions(table, project.edges.writers[table.name])
+        first = project.whole and project.tables[0] == table
+        return dg.Definitions.merge(own, shared(project.tables)) if first else own
+
+
+def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions:
+    address = WarehouseTarget().address
+    whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
+        source_spec(table, writers),
+        full_export_asset(table),
+        full_parquet_assets(table),
+        warehouse_assets(table, address),
+    ]
+    if table.load == "replace":
+        return dg.Definitions(assets=whole, schedules=[full_export_schedule(table)], resources=RESOURCES)
+    windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, address)]
+    return dg.Definitions(
+        assets=[*whole, *windows],
+        asset_checks=[chain_checks(table)],
+        schedules=[window_schedule(table)],
+        resources=RESOURCES,
+    )

@@ -4,15 +4,14 @@ What is deleted, and from which time is copied, is said in the run's config and 
 *Materialize all* can do it. The copy itself is `run.py`'s.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import dagster as dg
 
 from ddb_assets.contract.stages import asset_name
-from ddb_assets.contract.table import default_name
-from ddb_assets.copies.config import CopyConfig, TableAt
+from ddb_assets.copies.config import CopyConfig
 from ddb_assets.copies.job import CopyReport
 from ddb_assets.copies.mapping import CopyRefusedError
 from ddb_assets.copies.plan import CopyPlan
@@ -44,16 +43,20 @@ class CopyRunConfig(dg.Config):
     confirm: str = ""
 
 
-def copy_asset(name: str, config: CopyConfig, owners: list[str]) -> dg.AssetsDefinition:
-    """The asset of one declared copy and its three checks; a copy is compared even if only by a sample."""
+def copy_asset(
+    name: str, config: CopyConfig, owners: list[str], sources: Sequence[dg.AssetKey] = ()
+) -> dg.AssetsDefinition:
+    """The asset of one declared copy and its three checks; a copy is compared even if only by a sample.
+
+    `sources` are the assets of the table that it reads.
+    """
     key = metadata.asset_key("copy", name)
-    here = config.source == TableAt(table=config.source.table)  # else it may be another account's of this name
     compared = config.model_copy(update={"verify": config.verify or "sample"})
     destination = config.destination.table
 
     @dg.asset(
         key=key,
-        deps=[metadata.asset_key("dynamodb", default_name(config.source.table))] if here else [],
+        deps=sources,
         group_name="copies",
         kinds={*metadata.KINDS["copy"]},
         owners=owners,

@@ -3,7 +3,7 @@
 Asking twice for the same export finds the first one (`request.py`); what the files hold is the parquet stage's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -41,11 +41,16 @@ class FullExportConfig(dg.Config):
     )
 
 
-def source_spec(table: Table) -> dg.AssetSpec:
-    """`dynamodb/<name>_table`: the table exists without us, so it is an external asset."""
+def source_spec(table: Table, writers: Sequence[dg.AssetKey] = ()) -> dg.AssetSpec:
+    """`dynamodb/<name>_table`: the table exists without us, so it is an external asset. `writers` are assets that fill it."""
     return metadata.asset_spec(
-        "dynamodb", table, table.name, description=f"DynamoDB table `{table.table}`.", upstream=None
-    )
+        "dynamodb",
+        table,
+        table.name,
+        description=f"DynamoDB table `{table.table}`.",
+        upstream=None,
+        facts={metadata.URI: table.table} if table.table.startswith("arn:") else {},
+    ).replace_attributes(deps=writers)
 
 
 def full_export_asset(table: Table) -> dg.AssetsDefinition:
@@ -56,6 +61,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
         table.name,
         description=f"Full point-in-time export of `{table.table}` to S3, verified against its manifests.",
         upstream=metadata.asset_key("dynamodb", table.name),
+        facts=metadata.uri(lambda: Lake().exports_uri(table)),
     )
     check = dg.AssetCheckSpec(
         VERIFIED,
@@ -72,11 +78,11 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def full_export(
-        context: dg.AssetExecutionContext, config: FullExportConfig, aws: AWSResource, lake: Lake
+        context: dg.AssetExecutionContext, config: FullExportConfig, ddb_aws: AWSResource, ddb_lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            client = aws.clients.dynamodb(table.table)
-            target = lake.exports_of(table)
+            client = ddb_aws.clients.dynamodb(table.table)
+            target = ddb_lake.exports_of(table)
             key = key_schema(client, table)
             request_id = config.request or context.run.root_run_id or context.run.run_id
             asked = TableExports(client, table.table).request(
@@ -88,7 +94,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
                 context.log.info(f"export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
 
             done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
-            export = read_export(aws.clients.storage(), done.summary_uri, expected_table=table.table)
+            export = read_export(ddb_aws.clients.storage(), done.summary_uri, expected_table=table.table)
         counts = {"items_in_manifest": export.item_count, "items_by_dynamodb": done.item_count}
         verified = done.item_count in (None, export.item_count)
         yield dg.MaterializeResult(

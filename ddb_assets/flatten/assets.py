@@ -45,6 +45,7 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
             name,
             description=_description(table, path),
             upstream=metadata.asset_key("full_export", table.name),
+            facts=metadata.uri(lambda: Lake().parquet_uri(table)),
         )
         for path, name in named.items()
     }
@@ -56,15 +57,15 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def full_parquet(
-        context: dg.AssetExecutionContext, config: FullParquetConfig, aws: AWSResource, lake: Lake
+        context: dg.AssetExecutionContext, config: FullParquetConfig, ddb_aws: AWSResource, ddb_lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             uri, key = upstream_export(context, table)
-            storage = aws.clients.storage()
+            storage = ddb_aws.clients.storage()
             export = read_export(storage, uri, expected_table=table.table)
-            confirm(aws.clients.dynamodb(table.table), table, export)
-            schemas = SchemaStore(storage, lake.schemas)
-            out = lake.parquet(table, export.id)
+            confirm(ddb_aws.clients.dynamodb(table.table), table, export)
+            schemas = SchemaStore(storage, ddb_lake.schemas)
+            out = ddb_lake.parquet(table, export.id)
             flattened = flatten(
                 storage,
                 export,

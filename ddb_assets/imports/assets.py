@@ -69,10 +69,10 @@ def import_asset(
         retry_policy=RETRIES,
     )
     def imports(
-        context: dg.AssetExecutionContext, config: ImportRunConfig, aws: AWSResource
+        context: dg.AssetExecutionContext, config: ImportRunConfig, ddb_aws: AWSResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure(), only_writer(context, table):
-            report = _run(context, config, aws)
+            report = _run(context, config, ddb_aws)
         yield dg.MaterializeResult(asset_key=key, metadata=_metadata(report), check_results=list(_checks(key, report)))
 
     def _run(context: dg.AssetExecutionContext, run: ImportRunConfig, aws: AWSResource) -> ImportReport:

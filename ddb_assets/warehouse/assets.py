@@ -25,7 +25,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table, warehouse_kind
+from ddb_assets.warehouse.facts import baseline_facts, known_name, load_facts, of_table, table_name, warehouse_kind
 from ddb_assets.warehouse.sql.history import newest_baseline
 from ddb_assets.warehouse.sql.inspection import Inspection, inspect
 from ddb_assets.warehouse.sql.ledger import LoadResult
@@ -117,6 +117,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             + ("." if replaced else ", as the newest baseline left it; the windows since are applied to it."),
             upstream=metadata.asset_key("full_parquet", name),
             kinds=[warehouse_kind(address)],
+            facts=known_name(address, name),
         )
         for path, name in named.items()
     }
@@ -129,12 +130,15 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def warehouse(
-        context: dg.AssetExecutionContext, config: BaselineLoadConfig, aws: AWSResource, warehouse: WarehouseTarget
+        context: dg.AssetExecutionContext,
+        config: BaselineLoadConfig,
+        ddb_aws: AWSResource,
+        ddb_warehouse: WarehouseTarget,
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            report = read_report(aws.clients.storage(), upstream_folder(context, table))
+            report = read_report(ddb_aws.clients.storage(), upstream_folder(context, table))
             done = loaded(
-                context, table, report, aws=aws, warehouse=warehouse, force=config.force, restart=config.restart
+                context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, restart=config.restart
             )
         made = {relation.path: relation for relation in report.relations}
         for path, spec in specs.items():
@@ -142,7 +146,13 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(
                 asset_key=spec.key,
                 metadata=of_table(
-                    load_facts(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=table.soft_delete),
+                    load_facts(
+                        done.result,
+                        relation,
+                        table_name(ddb_warehouse.address, relation.name, done.schema),
+                        [metadata.asset_key("full_parquet", relation.name)],
+                        soft_delete=table.soft_delete,
+                    ),
                     done.columns.get(relation.name, {}),
                 )
                 | _baseline(report, done.baseline),

@@ -1,17 +1,23 @@
 """What Dagster shows of a table in the warehouse after a load."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from pathlib import PurePath
 
 import dagster as dg
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.schema import DELETED
 from ddb_assets.markdown import code, prose
 from ddb_assets.orchestration import metadata
+from ddb_assets.warehouse.redshift.settings import SCHEME, RedshiftSettings
 from ddb_assets.warehouse.sql.ledger import LoadResult
 from ddb_assets.warehouse.sql.statements import DELETED_AT
+
+DUCKDB_SCHEMA = "main"
 
 
 def warehouse_kind(url: str) -> str:
@@ -19,8 +25,31 @@ def warehouse_kind(url: str) -> str:
     return url.partition(":")[0] or "table"
 
 
-def load_facts(result: LoadResult, relation: Relation, table_name: str, *, soft_delete: bool) -> metadata.Metadata:
-    """Of one warehouse table after a load, or after one that found the export already applied."""
+def table_name(url: str, relation: str, schema: str = "") -> str:
+    """`database.schema.table` in the warehouse of this URL. Raises WarehouseError for a URL that is none.
+
+    Without a schema it is the one that the URL says, so that it is known before anything is connected.
+    """
+    if url.startswith(SCHEME):
+        settings = RedshiftSettings.parse(url)
+        return f"{settings.database}.{schema or settings.schema}.{relation}"
+    return f"{PurePath(url).stem}.{schema or DUCKDB_SCHEMA}.{relation}"
+
+
+def known_name(url: str, relation: str) -> dict[str, str]:
+    """The same for a definition, which loads whatever the URL is."""
+    with suppress(DdbAssetsError):
+        return {metadata.TABLE_NAME: table_name(url, relation)}
+    return {}
+
+
+def load_facts(
+    result: LoadResult, relation: Relation, table_name: str, sources: Sequence[dg.AssetKey], *, soft_delete: bool
+) -> metadata.Metadata:
+    """Of one warehouse table after a load, or after one that found the export already applied.
+
+    `sources` are the assets with columns of the same names.
+    """
     in_table = result.table_rows.get(relation.name, 0)
     columns = [column for column in metadata.columns(relation) if column.name != DELETED]
     if soft_delete and not relation.path:
@@ -31,6 +60,9 @@ def load_facts(result: LoadResult, relation: Relation, table_name: str, *, soft_
         metadata.COLUMNS: dg.MetadataValue.table_schema(dg.TableSchema(columns=columns)),
         metadata.ROWS: dg.MetadataValue.int(in_table),
         metadata.TABLE_NAME: dg.MetadataValue.text(table_name),
+        metadata.LINEAGE: metadata.column_lineage(
+            [column.name for column in relation.columns if column.role != "deleted"], sources
+        ),
         "export_id": dg.MetadataValue.text(result.export_id),
         "applied": dg.MetadataValue.bool(result.applied),
         "rows_loaded": dg.MetadataValue.int(result.rows.get(relation.name, 0)),
@@ -76,6 +108,13 @@ def of_table(facts: metadata.Metadata, columns: Mapping[str, SqlType]) -> metada
     shown = facts[metadata.COLUMNS]
     if not columns or not isinstance(shown, dg.TableSchemaMetadataValue):
         return facts
-    descriptions = {column.name: column.description for column in shown.schema.columns}
-    schema = dg.TableSchema([dg.TableColumn(name, str(kind), descriptions.get(name)) for name, kind in columns.items()])
+    known = {column.name: column for column in shown.schema.columns}
+    schema = dg.TableSchema(
+        [
+            dg.TableColumn(name, str(kind), known[name].description, known[name].constraints)
+            if name in known
+            else dg.TableColumn(name, str(kind))
+            for name, kind in columns.items()
+        ]
+    )
     return facts | {metadata.COLUMNS: dg.MetadataValue.table_schema(schema)}

@@ -1,12 +1,13 @@
 """When windows are loaded and checks are run by themselves."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
 from ddb_assets.contract.table import Table
-from ddb_assets.windows.table_assets import stage_assets
+from ddb_assets.windows.table_assets import all_keys, stage_assets
 
 IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
 """A run of a window has a few short steps, one after another: a process for each would take longer than they do."""
@@ -37,8 +38,11 @@ def as_parquet_passes(table: Table) -> dg.AutomationCondition[Any]:
     ).with_label("as_parquet_passes")
 
 
-AUTOMATION = dg.AutomationConditionSensorDefinition(
-    "ddb_assets_automation",
-    target=dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks(),
-    description="Loads windows that were flattened outside of a run that loads them, and asks hourly what is missing.",
-)
+def automation(tables: Sequence[Table]) -> dg.AutomationConditionSensorDefinition:
+    """Evaluates the conditions of all assets and checks of these tables, and of no others."""
+    keys = [key for table in tables for key in all_keys(table)]
+    return dg.AutomationConditionSensorDefinition(
+        "ddb_assets_automation",
+        target=dg.AssetSelection.assets(*keys) | dg.AssetSelection.checks_for_assets(*keys),
+        description="Loads windows that were flattened outside of a run that loads them, and asks hourly what is missing.",
+    )

@@ -23,7 +23,7 @@ from ddb_assets.windows.coverage import TICK, missing, too_short
 from ddb_assets.windows.loaded import Loaded, ask
 
 COMPLETE, FRESH, AGREE = "windows_complete", "fresh", "records_agree"
-ALLOWED = timedelta(hours=1)
+ALLOWED = metadata.ALLOWED["upsert"]
 """From a window's end to its load: 5 minutes until it can be exported, up to 30 for the export, the rest for the load."""
 LISTED = 20
 
@@ -43,10 +43,10 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(name=f"chain_{table.name}", specs=specs, can_subset=True)
     def checks(
-        context: dg.AssetCheckExecutionContext, aws: AWSResource, warehouse: WarehouseTarget
+        context: dg.AssetCheckExecutionContext, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
     ) -> Iterator[dg.AssetCheckResult]:
         wanted = {key.name for key in context.selected_asset_check_keys}
-        found = _results(context.instance, aws.clients, warehouse, table, counted=AGREE in wanted)
+        found = _results(context.instance, ddb_aws.clients, ddb_warehouse, table, counted=AGREE in wanted)
         yield from (result for result in found if result.check_name in wanted)
 
     return checks

@@ -61,6 +61,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         table.name,
         description=f"The changes of `{table.table}` in one window after another: incremental exports to S3, verified.",
         upstream=metadata.asset_key("dynamodb", table.name),
+        facts=metadata.uri(lambda: Lake().exports_uri(table)),
     ).merge_attributes(deps=[metadata.asset_key("initial_load", table.name)])
     check = verified_spec(spec.key)
 
@@ -76,18 +77,18 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
     def exports(
         context: dg.AssetExecutionContext,
         config: WindowConfig,
-        aws: AWSResource,
-        lake: Lake,
-        warehouse: WarehouseTarget,
+        ddb_aws: AWSResource,
+        ddb_lake: Lake,
+        ddb_warehouse: WarehouseTarget,
     ) -> Iterator[Event]:
         with explained_failure():
             loaded_baseline(context.instance, table)
-            known = ask(warehouse, aws.clients, table)
-            client = aws.clients.dynamodb(table.table)
-            asking = _Asking(client, lake, table, known, config)
+            known = ask(ddb_warehouse, ddb_aws.clients, table)
+            client = ddb_aws.clients.dynamodb(table.table)
+            asking = _Asking(client, ddb_lake, table, known, config)
             with suppress(DdbAssetsError):  # it is said by the window that it concerns
                 asking.ask_all(context.partition_keys)
-            storage = aws.clients.storage()
+            storage = ddb_aws.clients.storage()
 
         def made(key: str) -> Iterator[Result]:
             if asking.window(key) is None:

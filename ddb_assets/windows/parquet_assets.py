@@ -47,6 +47,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             name,
             description=f"The changed {'items' if not path else 'elements'} of each window, flat and typed.",
             upstream=metadata.asset_key("window_export", table.name),
+            facts=metadata.uri(lambda: Lake().parquet_uri(table)),
         )
         for path, name in named.items()
     }
@@ -61,11 +62,11 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
         backfill_policy=window_policy(),
         retry_policy=RETRIES,
     )
-    def parquet(context: dg.AssetExecutionContext, aws: AWSResource, lake: Lake) -> Iterator[Event]:
+    def parquet(context: dg.AssetExecutionContext, ddb_aws: AWSResource, ddb_lake: Lake) -> Iterator[Event]:
         with explained_failure():
             _, key_schema = upstream_export(context, table)
-            storage, client = aws.clients.storage(), aws.clients.dynamodb(table.table)
-            schemas = SchemaStore(storage, lake.schemas)
+            storage, client = ddb_aws.clients.storage(), ddb_aws.clients.dynamodb(table.table)
+            schemas = SchemaStore(storage, ddb_lake.schemas)
 
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "window_export", table, key)
@@ -75,7 +76,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             export = read_window(storage, str(facts[metadata.URI].value), table, client)
-            out = lake.parquet(table, export.id, key)
+            out = ddb_lake.parquet(table, export.id, key)
             progress = counted(context.log.info, f"window {key}", export.item_count)
             flattened = flatten(
                 storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress

@@ -72,7 +72,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         description=f"Asks DynamoDB for the export of each window of {table.table} as soon as it can be had.",
     )
     def windows(
-        context: dg.ScheduleEvaluationContext, aws: AWSResource, lake: Lake, warehouse: WarehouseTarget
+        context: dg.ScheduleEvaluationContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget
     ) -> dg.SkipReason | list[dg.RunRequest]:
         baseline = find_baseline(context.instance, table)
         if baseline is None:
@@ -84,10 +84,10 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
                 "the newest window needs no export; whether an older one is missing is looked up every hour"
             )
         try:
-            known = ask(warehouse, aws.clients, table, patience=A_TICKS_PATIENCE)
+            known = ask(ddb_warehouse, ddb_aws.clients, table, patience=A_TICKS_PATIENCE)
         except DdbAssetsError as error:
             return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is asked for: {error}")
-        exports = TableExports(aws.clients.dynamodb(table.table), table.table)
+        exports = TableExports(ddb_aws.clients.dynamodb(table.table), table.table)
         check_same_table(exports, table, known.baseline)
         restorable = exports.restorable()
         due: dict[str, Window] = {}
@@ -102,7 +102,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
             check_obtainable(window, restorable.earliest)
             if exportable(window, restorable.latest):
                 wanted[key] = window
-        asking = _Asking(context, table, exports, destination(lake, table), now)
+        asking = _Asking(context, table, exports, destination(ddb_lake, table), now)
         if runs := [*_loaded_again(context, table, exported, known, now), *asking.ask(wanted)]:
             return runs
         return dg.SkipReason(asking.said(len(wanted)) if wanted else "every window that has ended is exported")

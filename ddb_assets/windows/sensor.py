@@ -91,20 +91,19 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
         description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
     )
     def arrived(
-        context: dg.SensorEvaluationContext, aws: AWSResource, lake: Lake, warehouse: WarehouseTarget
+        context: dg.SensorEvaluationContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget
     ) -> dg.SensorResult:
-        where = place or lake.exports_of(tables[0])
-        root = f"s3://{join(where.bucket, where.prefix, 'AWSDynamoDB')}"
-        cursor, storage, now = Cursor.parse(context.cursor), aws.clients.storage(), datetime.now(UTC)
+        where, root = ddb_lake.exports_of(tables[0]), ddb_lake.exports_uri(tables[0])
+        cursor, storage, now = Cursor.parse(context.cursor), ddb_aws.clients.storage(), datetime.now(UTC)
         receipts: tuple[str, ...] = ()
-        if place is None and lake.events_queue:
-            queue = Notifications(aws.clients.sqs(), lake.events_queue, where)
+        if place is None and ddb_lake.events_queue:
+            queue = Notifications(ddb_aws.clients.sqs(), ddb_lake.events_queue, where)
             queue.delete(cursor.receipts)
             announced, receipts = queue.receive(AT_MOST)
             found = cursor.unseen(announced, now)
         else:
             found = cursor.unseen(storage.folders(root, cursor.start_after), now)
-        tick = _Tick(context, storage, root, tables, now, aws.clients, warehouse)
+        tick = _Tick(context, storage, root, tables, now, ddb_aws.clients, ddb_warehouse)
         looked_at = tick.look(cursor.pending, found)
         after = cursor.after(looked_at, tick.pending(cursor.pending), receipts=receipts)
         return dg.SensorResult(

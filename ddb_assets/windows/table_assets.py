@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ddb_assets.contract.stages import Stage
+from ddb_assets.contract.stages import FULL_CHAIN, Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
 from ddb_assets.orchestration import metadata
@@ -24,6 +24,13 @@ def stage_keys(table: Table, *stages: Stage) -> list[dg.AssetKey]:
 def stage_assets(table: Table, *stages: Stage) -> dg.AssetSelection:
     """The same as a selection."""
     return dg.AssetSelection.assets(*stage_keys(table, *stages))
+
+
+def all_keys(table: Table) -> list[dg.AssetKey]:
+    """Every asset of the table that a run can make."""
+    if table.load == "replace":
+        return stage_keys(table, "full_export", "full_parquet", "warehouse")
+    return stage_keys(table, *FULL_CHAIN, "window_export", "window_parquet", "warehouse")
 
 
 def whole_assets(table: Table) -> dg.AssetSelection:

@@ -11,6 +11,7 @@ from functools import partial
 import dagster as dg
 
 from ddb_assets.contract.report import Relation, Report
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.exports.facts import lag
 from ddb_assets.flatten.names import relations
@@ -22,7 +23,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import LoadConfig, Loaded, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
-from ddb_assets.warehouse.facts import load_facts, of_table, warehouse_kind
+from ddb_assets.warehouse.facts import known_name, load_facts, of_table, table_name, warehouse_kind
 from ddb_assets.windows.automation import as_parquet_passes
 from ddb_assets.windows.chain import needed_facts
 from ddb_assets.windows.facts import of_window, standing
@@ -35,6 +36,9 @@ from ddb_assets.windows.partitions import (
     window_partitions,
     window_policy,
 )
+
+SOURCES: tuple[Stage, ...] = ("window_parquet", "initial_load")
+"""What a table is made of: its changes, and what they are applied to."""
 
 
 def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
@@ -49,8 +53,9 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             description=f"Table `{name}` of the warehouse: the baseline and the changes of every window since.",
             upstream=None,
             kinds=[warehouse_kind(address)],
+            facts=known_name(address, name),
         ).replace_attributes(
-            deps=[metadata.asset_key("window_parquet", name), metadata.asset_key("initial_load", name)],
+            deps=[metadata.asset_key(stage, name) for stage in SOURCES],
             automation_condition=as_parquet_passes(table),
         )
         for path, name in named.items()
@@ -67,27 +72,27 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def warehouse(
-        context: dg.AssetExecutionContext, config: LoadConfig, aws: AWSResource, warehouse: WarehouseTarget
+        context: dg.AssetExecutionContext, config: LoadConfig, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
     ) -> Iterator[Event]:
         with explained_failure():
-            storage = aws.clients.storage()
+            storage = ddb_aws.clients.storage()
 
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "window_parquet", table, key)
             if metadata.COVERED in facts:
                 before = {spec.key: metadata.asset_key("initial_load", named[path]) for path, spec in specs.items()}
-                shown = (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME)
+                shown = (metadata.COLUMNS, metadata.LINEAGE, metadata.ROWS, metadata.TABLE_NAME)
                 kept = partial(standing, context.instance, before, shown)
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             report = read_report(storage, str(facts[metadata.FOLDER].value))
-            done = loaded(context, table, report, aws=aws, warehouse=warehouse, force=config.force, window=key)
+            done = loaded(context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, window=key)
             made = {relation.path: relation for relation in report.relations}
             for path, spec in specs.items():
                 relation = made.get(path) or Relation(name=named[path], path=path, columns=())
                 yield dg.MaterializeResult(
                     asset_key=spec.key,
-                    metadata=_facts(report, done, relation, soft_delete=table.soft_delete),
+                    metadata=_facts(report, done, relation, ddb_warehouse.address, soft_delete=table.soft_delete),
                     check_results=[] if path else check_results(done.result, done.seen, relation.name, spec.key),
                 )
 
@@ -96,8 +101,10 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     return warehouse
 
 
-def _facts(report: Report, done: Loaded, relation: Relation, *, soft_delete: bool) -> metadata.Metadata:
-    facts = load_facts(done.result, relation, f"{done.schema}.{relation.name}", soft_delete=soft_delete)
+def _facts(report: Report, done: Loaded, relation: Relation, address: str, *, soft_delete: bool) -> metadata.Metadata:
+    name = table_name(address, relation.name, done.schema)
+    sources = [metadata.asset_key(stage, relation.name) for stage in SOURCES]
+    facts = load_facts(done.result, relation, name, sources, soft_delete=soft_delete)
     if report.to_time and not relation.path:
         facts |= lag(report.to_time, datetime.now(UTC))
     facts = of_table(facts, done.columns.get(relation.name, {}))

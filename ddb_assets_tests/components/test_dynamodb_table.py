@@ -4,6 +4,7 @@ import re
 import socket
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -13,13 +14,16 @@ from pydantic import BaseModel
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.components.dynamodb_table import COMMENTED_YAML, TableScaffolder
 from ddb_assets.contract.contract_yaml import read_table
+from ddb_assets.contract.stages import Stage
 from ddb_assets.definitions import build_defs
 from ddb_assets.orchestration.metadata import asset_key
 
 PROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{}"\n'
 TYPE = "ddb_assets.components.DynamoDBTable"
+IMPORT = "ddb_assets.components.DynamoDBImport"
 
 REPLACE = "  load: replace\n"
+STAGES: tuple[Stage, ...] = ("full_export", "window_parquet", "initial_load", "warehouse")
 
 Loader = Callable[[dict[str, str]], dg.Definitions]
 
@@ -121,6 +125,58 @@ def test_the_assets_of_a_table_are_a_group_with_kinds_owners_and_blocking_checks
         "parquet/orders_full_parquet:rows_reconcile",
         "warehouse/orders:ledger_explains_rows",
     }
+
+
+def test_what_is_known_before_anything_runs_is_on_the_definition(
+    load: Loader, monkeypatch: pytest.MonkeyPatch, offline: None
+) -> None:
+    monkeypatch.setenv("DDB_ASSETS_LAKE", "s3://bucket/lake")
+    monkeypatch.setenv("DDB_ASSETS_WAREHOUSE", "redshift://loader@host:5439/analytics?schema=shop")
+    specs = {spec.key: spec for spec in load({"orders": declared("Orders")}).resolve_all_asset_specs()}
+    shown = {stage: specs[asset_key(stage, "orders")] for stage in STAGES}
+    assert shown["warehouse"].metadata["dagster/table_name"] == "analytics.shop.orders"
+    assert shown["initial_load"].metadata["dagster/table_name"] == "analytics.shop.orders"
+    assert shown["full_export"].metadata["dagster/uri"] == "s3://bucket/lake/exports/AWSDynamoDB"
+    assert shown["window_parquet"].metadata["dagster/uri"] == "s3://bucket/lake/parquet/orders"
+    assert shown["warehouse"].freshness_policy == dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2))
+    assert shown["initial_load"].freshness_policy is None
+
+
+def test_a_definition_without_settings_loads_and_says_less(load: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DDB_ASSETS_LAKE", raising=False)
+    monkeypatch.setenv("DDB_ASSETS_WAREHOUSE", "redshift://nonsense")
+    specs = {spec.key: spec for spec in load({"orders": declared("Orders")}).resolve_all_asset_specs()}
+    assert "dagster/uri" not in specs[asset_key("full_export", "orders")].metadata
+    assert "dagster/table_name" not in specs[asset_key("warehouse", "orders")].metadata
+
+
+def test_the_code_version_follows_what_decides_the_rows(load: Loader) -> None:
+    def version(more: str, stage: Stage = "warehouse") -> str | None:
+        specs = load({"orders": declared("Orders", more)}).resolve_all_asset_specs()
+        return next(spec.code_version for spec in specs if spec.key == asset_key(stage, "orders"))
+
+    assert version("") == version("  owners: [team:sales]\n") == version("", "window_parquet")
+    assert version("") != version("  timestamps: false\n")
+    assert version("", "full_export") is None
+
+
+def test_imports_and_copies_are_joined_to_the_tables_that_they_fill(load: Loader) -> None:
+    source = "  source: s3://bucket/products.csv\n"
+    graph = lineage(
+        load(
+            {
+                "orders": declared("Orders"),
+                "products": declared("Products"),
+                "archive": declared("Orders-archive"),
+                "into": f"type: {IMPORT}\nattributes:\n  name: price_list\n  table: Products\n{source}",
+                "copy": "type: ddb_assets.components.DynamoDBCopy\nattributes:\n  name: nightly\n  source: Orders\n"
+                "  destination: Orders-archive\n",
+            }
+        )
+    )
+    assert graph["dynamodb/products_table"] == {"imports/price_list"}
+    assert graph["copies/nightly"] == {"dynamodb/orders_table"}
+    assert graph["dynamodb/orders_archive_table"] == {"copies/nightly"}
 
 
 def test_steps_that_share_something_are_in_its_pool(load: Loader) -> None:

@@ -215,7 +215,7 @@ class Ticks:
             instance=self.chain.instance,
             cursor=self.cursor or None,
             repository_def=self.chain.definitions.get_repository_def(),
-            resources={"aws": AWSResource(), "lake": self.lake, "warehouse": WarehouseTarget()},
+            resources={"ddb_aws": AWSResource(), "ddb_lake": self.lake, "ddb_warehouse": WarehouseTarget()},
         ) as context:
             result = self._sensor(context)
         assert isinstance(result, dg.SensorResult)
@@ -230,7 +230,7 @@ def tick(chain: Chain, minute: int = 5, table: Table | None = None) -> dg.SkipRe
     with dg.build_schedule_context(
         instance=chain.instance,
         scheduled_execution_time=BEGUN.replace(minute=minute),
-        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()},
     ) as context:
         schedule = window_schedule(table) if table else chain.definitions.resolve_schedule_def("orders_windows")
         result = schedule(context)

@@ -17,6 +17,7 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.warehouse.redshift.connection import RedshiftWarehouse
+from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
 from ddb_assets_tests.support.places import Place
@@ -51,8 +52,8 @@ class World:
             [assets],
             instance=self.instance,
             resources={
-                "aws": AWSResource(endpoint=self.lake.storage.s3.meta.endpoint_url, region="us-east-1"),
-                "warehouse": WarehouseTarget(url=self.url),
+                "ddb_aws": AWSResource(endpoint=self.lake.storage.s3.meta.endpoint_url, region="us-east-1"),
+                "ddb_warehouse": WarehouseTarget(url=self.url),
             },
             partition_key=partition,
             raise_on_error=False,
@@ -101,7 +102,7 @@ def test_a_baseline_and_a_window_say_what_they_loaded_and_how(
     assert result.success
     assert checks(result) == PASSED
     facts = shown(result, "warehouse/orders")
-    assert facts["dagster/table_name"] == "public.orders"
+    assert facts["dagster/table_name"] == f"{RedshiftSettings.parse(world.url).database}.public.orders"
     assert (facts["dagster/row_count"], facts["rows_loaded"], facts["deleted"]) == (1, 1, 1)
     assert facts["seconds"] > 0
     assert facts["copy_bytes"] == sum(part.bytes for part in export.root.parts)

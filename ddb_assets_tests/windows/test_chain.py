@@ -12,9 +12,7 @@ from ddb_assets.contract.stages import FULL_CHAIN, asset_name
 from ddb_assets.contract.table import Table
 from ddb_assets.definitions import build_defs
 from ddb_assets.orchestration.metadata import asset_key
-from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
-from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.windows.table_assets import INITIAL_LOAD
@@ -96,13 +94,22 @@ def test_a_table_and_its_list_arrive_whole_and_say_what_they_are(
     assert snapshot["s3"].startswith(f"https://console.aws.amazon.com/s3/buckets/{demo.BUCKET}?prefix=lake/exports/")
     assert warehouse["dagster/row_count"] == query("SELECT count(*) FROM orders")[0][0] == items
     assert lines["dagster/row_count"] == child["dagster/row_count"] == query("SELECT count(*) FROM orders__items")[0][0]
-    assert warehouse["dagster/table_name"] == "main.orders"
+    assert warehouse["dagster/table_name"] == "warehouse.main.orders"
     columns = {column.name: column for column in warehouse["dagster/column_schema"].columns}
     in_table = {
         name for (name,) in query("SELECT column_name FROM information_schema.columns WHERE table_name = 'orders'")
     }
     assert set(columns) == in_table
     assert columns["shipping__address__city"].description == "`shipping.address.city`"
+    key = columns["order_id"].constraints
+    assert (key.nullable, key.unique) == (False, True)
+    assert columns["shipping__address__city"].constraints.nullable
+    comes_from = warehouse["dagster/column_lineage"].deps_by_column
+    assert set(comes_from) == in_table
+    assert comes_from["order_id"] == [dg.TableColumnDep(asset_key("full_parquet", "orders"), "order_id")]
+    item = {column.name: column.constraints for column in lines["dagster/column_schema"].columns}
+    assert not item["order_id"].nullable
+    assert item["order_id"].other == ["part of the key"]
     assert f"{items:,} items in the manifest = {items:,} rows + 0 quarantined" in parquet["summary"]
     passed = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert passed["export_verified"]
@@ -112,10 +119,7 @@ def test_a_table_and_its_list_arrive_whole_and_say_what_they_are(
 
 def test_a_table_that_keeps_deleted_rows_shows_the_column_that_tells_them(instance: dg.DagsterInstance) -> None:
     kept = Table(table="Customers", name="kept", soft_delete=True)
-    definitions = dg.Definitions.merge(
-        dg.build_defs_for_component(DynamoDBTable(kept)),
-        dg.Definitions(resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()}),
-    )
+    definitions = dg.build_defs_for_component(DynamoDBTable(kept))
     result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance, asset_selection=[dg.AssetKey(key.split("/")) for key in chain("kept")]
     )
@@ -232,5 +236,5 @@ def test_a_damaged_data_file_stops_the_chain_before_the_warehouse(
 
 def test_resources_can_be_given_in_place_of_the_environment(instance: dg.DagsterInstance) -> None:
     elsewhere = f"s3://{demo.BUCKET}/elsewhere"
-    result = run(build_defs(resources={"lake": Lake(uri=elsewhere)}), instance, "exports/orders_full_export")
+    result = run(build_defs(resources={"ddb_lake": Lake(uri=elsewhere)}), instance, "exports/orders_full_export")
     assert facts(result)["exports/orders_full_export"]["dagster/uri"].startswith(f"{elsewhere}/exports/AWSDynamoDB/")

@@ -136,7 +136,7 @@ def test_every_schedule_has_its_tick(project: Chain, name: str) -> None:
     with dg.build_schedule_context(
         instance=project.instance,
         scheduled_execution_time=datetime.now(UTC),
-        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()},
         repository_def=project.definitions.get_repository_def(),
     ) as context:
         tick = project.definitions.resolve_schedule_def(f"{name}_windows").evaluate_tick(context)

@@ -194,7 +194,7 @@ def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
     with dg.build_sensor_context(
         instance=chain.instance,
         repository_def=repository,
-        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()},
     ) as context:
         tick = target.evaluate_tick(context)
     (run,) = tick.run_requests or []

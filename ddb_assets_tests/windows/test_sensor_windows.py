@@ -32,7 +32,7 @@ from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-RESOURCES = {"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()}
+RESOURCES = {"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()}
 
 
 def test_a_window_exported_again_is_loaded_again_under_another_run_key(chain: Chain, ticks: Ticks) -> None:
@@ -242,7 +242,7 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
     tables = [Table(table="Orders", cadence="30 min", start=start), Table(table="Customers", start=start - DAY)]
     definitions = dg.Definitions.merge(
         *(dg.build_defs_for_component(DynamoDBTable(table)) for table in tables),
-        dg.Definitions(sensors=sensor.manifest_sensors(tables), resources=RESOURCES),
+        dg.Definitions(sensors=sensor.manifest_sensors(tables)),
     )
     repository = definitions.get_repository_def()
     assert repository.get_all_jobs()  # which fails for a job of assets whose partitions differ
@@ -253,7 +253,7 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
     with dg.build_sensor_context(
         instance=chain.instance,
         repository_def=repository,
-        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()},
     ) as context:
         (run,) = target.evaluate_tick(context).run_requests or []
     assert run.partition_key == key_of(hour)
@@ -278,7 +278,7 @@ def test_an_older_export_of_another_window_of_the_partition_is_loaded_too(chain:
     chain.delete(*summary)
     definitions = dg.Definitions.merge(
         dg.build_defs_for_component(DynamoDBTable(table)),
-        dg.Definitions(sensors=sensor.manifest_sensors([table]), resources=RESOURCES),
+        dg.Definitions(sensors=sensor.manifest_sensors([table])),
     )
     ticks = Ticks(replace(chain, definitions=definitions))
     assert materializations(ticks.tick()) == [(key, second.id)]
