@@ -35,8 +35,8 @@ def edges(tables: Sequence[Table], imports: Mapping[str, str], copies: Mapping[s
     feeds: dict[str, set[str]] = {}
     for name, copy in sorted(copies.items()):
         read = _named(copy.source, tables)
-        names = read or ([default_name(copy.source.table)] if _ours(copy.source) else [])
-        sources[name] = [metadata.asset_key("dynamodb", table) for table in names]
+        unknown = [metadata.asset_key("dynamodb", default_name(copy.source.table))] if _ours(copy.source) else []
+        sources[name] = [metadata.key_of(table, "dynamodb") for table in tables if table.name in read] or unknown
         for into in _named(copy.destination, tables):
             if not any(source in _reached(feeds, into) for source in read):
                 writers[into].append(metadata.asset_key("copy", name))

@@ -7,7 +7,7 @@ dagster-dbt gives to the table `orders` of a dbt source named `warehouse`.
 This is the only place that knows how names are made. Dagster's keys are made of them in `orchestration/metadata.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 Stage = Literal[
@@ -58,5 +58,10 @@ def name_of(stage: Stage, path: Sequence[str]) -> str | None:
 
 def full_chain(name: str) -> str:
     """What a person materializes for a new initial load, in words."""
-    *first, last = (asset_name(stage, name) for stage in FULL_CHAIN)
+    return listed(asset_name(stage, name) for stage in FULL_CHAIN)
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *first, last = names
     return f"{', '.join(first)} and {last}"

@@ -60,7 +60,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
         table,
         table.name,
         description=f"Full point-in-time export of `{table.table}` to S3, verified against its manifests.",
-        upstream=metadata.asset_key("dynamodb", table.name),
+        upstream=metadata.key_of(table, "dynamodb"),
         facts=metadata.uri(lambda: Lake().exports_uri(table)),
     )
     check = dg.AssetCheckSpec(

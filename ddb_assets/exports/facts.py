@@ -34,7 +34,7 @@ def lag(end: datetime, now: datetime) -> metadata.Metadata:
 
 def upstream_export(context: dg.AssetExecutionContext, table: Table) -> tuple[str, KeySchema]:
     """The newest full export's manifest and key schema. Raises UpstreamError when there is none."""
-    facts = metadata.upstream(context, metadata.asset_key("full_export", table.name), metadata.URI, metadata.KEY)
+    facts = metadata.upstream(context, metadata.key_of(table, "full_export"), metadata.URI, metadata.KEY)
     return str(facts[metadata.URI].value), KeySchema.model_validate(facts[metadata.KEY].value)
 
 

@@ -5,7 +5,6 @@ previous loads different from what the contract says is refused here, with what 
 """
 
 from ddb_assets.contract.identity import RESTART, Identity
-from ddb_assets.contract.stages import asset_name
 from ddb_assets.contract.table import Table
 from ddb_assets.dynamodb.attribute_value import Step, format_path
 from ddb_assets.exports.manifest import Export
@@ -67,7 +66,7 @@ def _check_nested(path: tuple[Step, ...], node: Node, table: Table, *, full: boo
         raise SchemaError(
             f"{format_path(path)}: its values are JSON in column {node.name}, and the contract now says `nested: {declared}`: "
             f"rows that do not change would stay JSON. Load a new full export with this contract first (materialize "
-            f"{asset_name('full_export', table.name)}, or `ddb-assets load` one), which brings every row again, "
+            f"{table.asset_name('full_export')}, or `ddb-assets load` one), which brings every row again, "
             "then this window"
         )
 

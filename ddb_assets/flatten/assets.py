@@ -44,7 +44,7 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
             table,
             name,
             description=_description(table, path),
-            upstream=metadata.asset_key("full_export", table.name),
+            upstream=metadata.key_of(table, "full_export"),
             facts=metadata.uri(lambda: Lake().parquet_uri(table)),
         )
         for path, name in named.items()

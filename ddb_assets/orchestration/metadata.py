@@ -56,8 +56,13 @@ def asset_key(stage: Stage, name: str) -> dg.AssetKey:
     return dg.AssetKey(asset_path(stage, name))
 
 
+def key_of(table: Table, stage: Stage, relation: str = "") -> dg.AssetKey:
+    """The key of the asset of a table's relation, by default the root, in a stage; a `translation` may have changed it."""
+    return dg.AssetKey(table.asset_path(stage, relation))
+
+
 def op_name(stage: Stage, table: Table) -> str:
-    """The name of the step that makes a stage of a table: its asset key as a name, so that no other project has it."""
+    """The name of the step that makes a stage of a table: its usual asset key as a name, so that no other project has it."""
     return asset_key(stage, table.name).to_python_identifier()
 
 
@@ -76,7 +81,7 @@ def asset_spec(
     `facts` is what is known of the asset before it is made, by the keys that its materializations use too.
     """
     return dg.AssetSpec(
-        asset_key(stage, relation),
+        key_of(table, stage, relation),
         deps=[upstream] if upstream else [],
         description=description,
         group_name=table.name,

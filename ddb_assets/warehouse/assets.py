@@ -115,7 +115,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             name,
             description=f"Table `{name}` of the warehouse"
             + ("." if replaced else ", as the newest baseline left it; the windows since are applied to it."),
-            upstream=metadata.asset_key("full_parquet", name),
+            upstream=metadata.key_of(table, "full_parquet", name),
             kinds=[warehouse_kind(address)],
             facts=known_name(address, name),
         )
@@ -150,7 +150,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
                         done.result,
                         relation,
                         table_name(ddb_warehouse.address, relation.name, done.schema),
-                        [metadata.asset_key("full_parquet", relation.name)],
+                        [metadata.key_of(table, "full_parquet", relation.name)],
                         soft_delete=table.soft_delete,
                     ),
                     done.columns.get(relation.name, {}),

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, time, timedelta
 import dagster as dg
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.contract.stages import asset_name, full_chain
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import prose
@@ -30,7 +29,7 @@ LISTED = 20
 
 def chain_checks(table: Table) -> dg.AssetChecksDefinition:
     """`windows_complete`, `fresh` and `records_agree` of the warehouse table, every hour and on request."""
-    asset = metadata.asset_key("warehouse", table.name)
+    asset = metadata.key_of(table, "warehouse")
     said = {
         COMPLETE: f"Every window that ended more than {_said(ALLOWED)} ago is loaded, as the warehouse's ledger has it.",
         FRESH: f"The table shows everything that was written more than {_said(table.windows.length + ALLOWED)} ago.",
@@ -72,7 +71,7 @@ def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> li
     return [
         dg.AssetCheckResult(
             passed=False,
-            asset_key=metadata.asset_key("warehouse", table.name),
+            asset_key=metadata.key_of(table, "warehouse"),
             check_name=name,
             severity=severity,
             description=prose(reason),
@@ -83,7 +82,7 @@ def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> li
 
 def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datetime) -> Iterator[dg.AssetCheckResult]:
     """The results at that time, from what the warehouse has."""
-    asset = metadata.asset_key("warehouse", table.name)
+    asset = metadata.key_of(table, "warehouse")
     lacking = dict(reversed(missing(table.windows, known.coverage, now - ALLOWED)))
     keys, seen = sorted(lacking), materialized(instance, "warehouse", table)
     again = [key for key in keys if key in seen and called_loaded(instance, table, key, known.exports)]
@@ -93,9 +92,7 @@ def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datet
     if again:
         reasons.append(f"{len(again)} of them were loaded and are not in the warehouse any more: load them again")
     if short:
-        reasons.append(
-            f"less than 15 minutes are missing, which cannot be exported: materialize {full_chain(table.name)}"
-        )
+        reasons.append(f"less than 15 minutes are missing, which cannot be exported: materialize {table.full_chain}")
     yield dg.AssetCheckResult(
         passed=not reasons,
         asset_key=asset,
@@ -136,7 +133,7 @@ def _agreed(
     if baseline is not None and baseline.export_id not in known.exports:
         reasons.append(
             f"Dagster calls the baseline {baseline.export_id} loaded, the ledger does not have it: materialize "
-            f"{asset_name('initial_load', table.name)}, or take a new one"
+            f"{table.asset_name('initial_load')}, or take a new one"
         )
     if again:
         reasons.append(
@@ -146,11 +143,11 @@ def _agreed(
         had = (
             f"{name} had {then:,} rows after the newest load and has {now:,}" if now is not None else f"{name} is gone"
         )
-        reasons.append(f"{had}: it was changed outside of loads, materialize {full_chain(table.name)}")
+        reasons.append(f"{had}: it was changed outside of loads, materialize {table.full_chain}")
     return dg.AssetCheckResult(
         passed=not reasons and not others,
         severity=dg.AssetCheckSeverity.ERROR if reasons else dg.AssetCheckSeverity.WARN,
-        asset_key=metadata.asset_key("warehouse", table.name),
+        asset_key=metadata.key_of(table, "warehouse"),
         check_name=AGREE,
         description="; ".join(reasons)
         or (f"{len(others)} windows were loaded by others than Dagster" if others else None),

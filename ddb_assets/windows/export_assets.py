@@ -60,9 +60,9 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         table,
         table.name,
         description=f"The changes of `{table.table}` in one window after another: incremental exports to S3, verified.",
-        upstream=metadata.asset_key("dynamodb", table.name),
+        upstream=metadata.key_of(table, "dynamodb"),
         facts=metadata.uri(lambda: Lake().exports_uri(table)),
-    ).merge_attributes(deps=[metadata.asset_key("initial_load", table.name)])
+    ).merge_attributes(deps=[metadata.key_of(table, "initial_load")])
     check = verified_spec(spec.key)
 
     @dg.multi_asset(

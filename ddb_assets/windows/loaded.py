@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.contract.stages import full_chain
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -58,7 +57,7 @@ def ask(
         if not full:
             raise NoBaselineError(
                 f"{table.name} has no baseline yet: the warehouse has none, even if one was loaded before; materialize "
-                f"{full_chain(table.name)}, then its windows"
+                f"{table.full_chain}, then its windows"
             )
         differing = _differing(warehouse, table) if counted else {}
     newest = max(full, key=lambda row: (_time(row.export_time), row.sequence))

@@ -46,7 +46,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             table,
             name,
             description=f"The changed {'items' if not path else 'elements'} of each window, flat and typed.",
-            upstream=metadata.asset_key("window_export", table.name),
+            upstream=metadata.key_of(table, "window_export"),
             facts=metadata.uri(lambda: Lake().parquet_uri(table)),
         )
         for path, name in named.items()
@@ -71,7 +71,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "window_export", table, key)
             if metadata.COVERED in facts:
-                before = {spec.key: metadata.asset_key("full_parquet", named[path]) for path, spec in specs.items()}
+                before = {spec.key: metadata.key_of(table, "full_parquet", named[path]) for path, spec in specs.items()}
                 kept = partial(standing, context.instance, before, (metadata.COLUMNS,))
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return

@@ -21,7 +21,7 @@ import dagster as dg
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.aws.storage import Storage, StorageError, join
-from ddb_assets.contract.stages import Stage, full_chain
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.contract.windows import Window, WindowError, partition_of
 from ddb_assets.errors import DdbAssetsError
@@ -251,7 +251,7 @@ class _Tick:
             return f"{table.name} {key}: run {run} is working on it"
         if known_id != export.id:
             facts = window_export_facts(export, self.now)
-            asset = metadata.asset_key("window_export", table.name)
+            asset = metadata.key_of(table, "window_export")
             self.events.append(dg.AssetMaterialization(asset, partition=key, metadata=facts))
             self._evaluated(table, key, None, {"items_in_manifest": dg.MetadataValue.int(export.item_count)})
         elif self._made_of("window_parquet", table, key) == export.id:
@@ -283,7 +283,7 @@ class _Tick:
 
     def _running(self, stage: Stage, table: Table, key: str) -> str | None:
         """The run that is making this window of a stage, or will make it later; no second run is needed."""
-        asset = metadata.asset_key(stage, table.name)
+        asset = metadata.key_of(table, stage)
         for run in self._unfinished():
             first = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")
             last = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end", "")
@@ -299,7 +299,7 @@ class _Tick:
         if reason not in said:
             self._warn(export.id, reason)
             facts: dict[str, Any] = {metadata.URI: export.uri, metadata.EXPORT_ID: export.id, "reason": reason}
-            asset = metadata.asset_key("window_export", table.name)
+            asset = metadata.key_of(table, "window_export")
             self.events.append(dg.AssetObservation(asset, description=what, metadata=facts))
         return reason
 
@@ -321,7 +321,7 @@ class _Tick:
     def _evaluated(self, table: Table, key: str, problem: str | None, facts: metadata.Metadata) -> None:
         self.events.append(
             dg.AssetCheckEvaluation(
-                asset_key=metadata.asset_key("window_export", table.name),
+                asset_key=metadata.key_of(table, "window_export"),
                 check_name=VERIFIED,
                 passed=problem is None,
                 blocking=True,
@@ -343,7 +343,7 @@ def _partition(table: Table, export: Export, baseline: Baseline) -> str:
     if export.table_arn != baseline.table_arn or export.table_id != baseline.table_id:
         raise ManifestError(
             f"it is of {export.table_arn} with id {export.table_id}, the baseline of {baseline.table_arn} with id "
-            f"{baseline.table_id}: if the table was created again, materialize {full_chain(table.name)}"
+            f"{baseline.table_id}: if the table was created again, materialize {table.full_chain}"
         )
     if export.from_time is None or export.to_time is None:
         raise ManifestError("it does not say which window it is of")

@@ -17,7 +17,9 @@ def stage_keys(table: Table, *stages: Stage) -> list[dg.AssetKey]:
     """All assets of the table in these stages, its child relations included."""
     names = list(relations(table).values())
     return [
-        metadata.asset_key(stage, name) for stage in stages for name in ([table.name] if stage in OF_ITEMS else names)
+        metadata.key_of(table, stage, name)
+        for stage in stages
+        for name in ([table.name] if stage in OF_ITEMS else names)
     ]
 
 
@@ -28,9 +30,14 @@ def stage_assets(table: Table, *stages: Stage) -> dg.AssetSelection:
 
 def all_keys(table: Table) -> list[dg.AssetKey]:
     """Every asset of the table that a run can make."""
+    return stage_keys(table, *(stage for stage in stages(table) if stage != "dynamodb"))
+
+
+def stages(table: Table) -> tuple[Stage, ...]:
+    """The stages that a table of this contract has."""
     if table.load == "replace":
-        return stage_keys(table, "full_export", "full_parquet", "warehouse")
-    return stage_keys(table, *FULL_CHAIN, "window_export", "window_parquet", "warehouse")
+        return ("dynamodb", "full_export", "full_parquet", "warehouse")
+    return ("dynamodb", *FULL_CHAIN, "window_export", "window_parquet", "warehouse")
 
 
 def whole_assets(table: Table) -> dg.AssetSelection:

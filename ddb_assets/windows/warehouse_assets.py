@@ -55,7 +55,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             kinds=[warehouse_kind(address)],
             facts=known_name(address, name),
         ).replace_attributes(
-            deps=[metadata.asset_key(stage, name) for stage in SOURCES],
+            deps=[metadata.key_of(table, stage, name) for stage in SOURCES],
             automation_condition=as_parquet_passes(table),
         )
         for path, name in named.items()
@@ -80,7 +80,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "window_parquet", table, key)
             if metadata.COVERED in facts:
-                before = {spec.key: metadata.asset_key("initial_load", named[path]) for path, spec in specs.items()}
+                before = {spec.key: metadata.key_of(table, "initial_load", named[path]) for path, spec in specs.items()}
                 shown = (metadata.COLUMNS, metadata.LINEAGE, metadata.ROWS, metadata.TABLE_NAME)
                 kept = partial(standing, context.instance, before, shown)
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
@@ -92,7 +92,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
                 relation = made.get(path) or Relation(name=named[path], path=path, columns=())
                 yield dg.MaterializeResult(
                     asset_key=spec.key,
-                    metadata=_facts(report, done, relation, ddb_warehouse.address, soft_delete=table.soft_delete),
+                    metadata=_facts(table, report, done, relation, ddb_warehouse.address),
                     check_results=[] if path else check_results(done.result, done.seen, relation.name, spec.key),
                 )
 
@@ -101,10 +101,10 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     return warehouse
 
 
-def _facts(report: Report, done: Loaded, relation: Relation, address: str, *, soft_delete: bool) -> metadata.Metadata:
+def _facts(table: Table, report: Report, done: Loaded, relation: Relation, address: str) -> metadata.Metadata:
     name = table_name(address, relation.name, done.schema)
-    sources = [metadata.asset_key(stage, relation.name) for stage in SOURCES]
-    facts = load_facts(done.result, relation, name, sources, soft_delete=soft_delete)
+    sources = [metadata.key_of(table, stage, relation.name) for stage in SOURCES]
+    facts = load_facts(done.result, relation, name, sources, soft_delete=table.soft_delete)
     if report.to_time and not relation.path:
         facts |= lag(report.to_time, datetime.now(UTC))
     facts = of_table(facts, done.columns.get(relation.name, {}))
