@@ -30,7 +30,8 @@ dev: $(VENV)/installed-demo  ## sandbox, webserver and daemon, begun anew; Ctrl-
 	rm -rf $(DEV)
 	mkdir -p $(DAGSTER_HOME)
 	cp ddb_assets/cli/dagster.yaml $(DAGSTER_HOME)
-	@echo "Dagster: http://127.0.0.1:$(PORT)"
+	@echo "starting the sandbox with its demo tables, then Dagster: half a minute until http://127.0.0.1:$(PORT) answers"
+	@echo "there: Jobs, ddb_assets_initial_load, Materialize all; Ctrl-C here stops everything"
 	$(BIN)/ddb-assets sandbox --items $(ITEMS) -- $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 test: $(VENV)/installed-test
@@ -70,6 +71,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed-demo: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "installing ddb_assets and what it needs into $(VENV): a minute or two, the first time only"
 	$(BIN)/python -m pip install --quiet --editable '.[redshift,sandbox,ui]'
 	touch $@
 

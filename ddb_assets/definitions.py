@@ -1,4 +1,4 @@
-"""The entry point of the Dagster code location: every table below `defs/`, and what they share: resources, jobs, sensors.
+"""The entry point of the Dagster code location: all that the YAML below `defs/` declares.
 
 A table is added as YAML in `defs/`, never here. `build_defs` takes another project folder or other resources in tests.
 """
@@ -8,45 +8,24 @@ import importlib
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import reduce
-from operator import or_
 from pathlib import Path
 
 import dagster as dg
-
-from ddb_assets.components import DynamoDBTable
-from ddb_assets.components.relation_names import check_relation_names
-from ddb_assets.resources.aws import AWSResource
-from ddb_assets.resources.lake import Lake
-from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.windows.automation import AUTOMATION
-from ddb_assets.windows.sensor import manifest_sensors
-from ddb_assets.windows.table_assets import BASELINE, whole_assets
+from dagster_shared.record import replace as record_replace
 
 
 def build_defs(project: Path | None = None, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Our own definitions, or those of the dg project that contains `project`; `resources` replace those of the same name."""
-    own = {"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()}
     tree = dg.ComponentTree.for_project(path_within_project=project) if project else _own_tree()
     with warnings.catch_warnings(), _nothing_to_collect():
         # Dagster's own code references are beta, and it says so for every file at every load
         warnings.simplefilter("ignore", dg.BetaWarning)
-        declared = tree.build_defs()
-    tables = [component.table for component in tree.get_all_components(of_type=DynamoDBTable)]
-    check_relation_names(tables)
-    baseline = dg.define_asset_job(
-        BASELINE,
-        selection=reduce(or_, map(whole_assets, tables), dg.AssetSelection.assets()),
-        description="Export every table in full, flatten it and load it into the warehouse.",
-    )
-    return dg.Definitions.merge(
-        declared,
-        dg.Definitions(
-            resources={**own, **(resources or {})},
-            jobs=[baseline] if tables else [],
-            sensors=[AUTOMATION, *manifest_sensors(tables)],
-        ),
-    )
+        return replacing(tree.build_defs(), resources or {})
+
+
+def replacing(declared: dg.Definitions, resources: Mapping[str, object]) -> dg.Definitions:
+    """The definitions with these resources in the place of those of the same names, which merging refuses."""
+    return record_replace(declared, resources={**(declared.resources or {}), **resources})
 
 
 def _own_tree() -> dg.ComponentTree:

@@ -13,7 +13,8 @@ UNSEEN = re.compile(f"[\\x00-\\x1f{_INVISIBLE}]")
 """Control characters, characters that are invisible or change the direction of text, and lone surrogates."""
 _UNSEEN_IN_LINES = re.compile(f"[\\x00-\\x08\\x0b-\\x1f{_INVISIBLE}]")
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"\S+?(?=[,.;:]?(?:\s|$))")
+"""A word without the punctuation after it."""
 _MARK = re.compile(r"[\\`*_{}\[\]<>#|~!&@]|://|www\.", re.IGNORECASE)
 """What makes Markdown interpret a word."""
 _RULE = re.compile(r"[-+=\s]+|\s*\d+[.)]\s*")

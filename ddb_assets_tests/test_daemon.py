@@ -13,6 +13,7 @@ from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.windows.table_assets import INITIAL_LOAD
 from ddb_assets_tests.support.sandboxed import demo_sandbox, export_count
 from ddb_assets_tests.support.served import Project, until
 from ddb_assets_tests.support.window_chain import loaded_orders, orders
@@ -26,7 +27,7 @@ from pathlib import Path
 import dagster as dg
 
 from ddb_assets.definitions import build_defs
-from ddb_assets.exports import schedule, sensor
+from ddb_assets.windows import schedule, sensor
 
 schedule.EVERY_5_MINUTES = "* * * * *"
 sensor.INTERVAL = 5
@@ -75,7 +76,11 @@ def test_a_table_that_changes_is_followed_by_itself(project: Project, sandbox: S
     project.baseline({"orders": first.start.isoformat()})
     instance = dg.DagsterInstance.get()
     with instance, project.daemon():
-        switches = (("schedule", "orders_windows"), ("sensor", "exports_of_the_lake"), ("sensor", "automation"))
+        switches = (
+            ("schedule", "orders_windows"),
+            ("sensor", "ddb_assets_exports"),
+            ("sensor", "ddb_assets_automation"),
+        )
         with ThreadPoolExecutor() as hands:
             list(hands.map(lambda switch: project.command("dagster", switch[0], "start", switch[1]), switches))
         until(lambda: export_count(sandbox, "Orders") > 1, LONG)  # the baseline is the first
@@ -91,8 +96,8 @@ def test_a_table_that_changes_is_followed_by_itself(project: Project, sandbox: S
         until(lambda: all(run.is_finished for run in instance.get_runs()), LONG)
 
         assert loaded_orders() == orders(sandbox)
-        by_itself = [run for run in instance.get_runs() if run.job_name != "baseline"]
-        assert {run.tags["dagster/sensor_name"] for run in by_itself} == {"exports_of_the_lake"}
+        by_itself = [run for run in instance.get_runs() if run.job_name != INITIAL_LOAD]
+        assert {run.tags["dagster/sensor_name"] for run in by_itself} == {"ddb_assets_exports"}
         assert all(run.is_success for run in by_itself)
         assert sorted(run.tags["dagster/partition"] for run in by_itself) == sorted(
             keys

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import duckdb
 import pytest
 
 from ddb_assets.cli.demo import asset_keys
+from ddb_assets.contract.stages import FULL_CHAIN
 from ddb_assets.definitions import build_defs
-from ddb_assets.orchestration.metadata import FULL_CHAIN
+from ddb_assets.orchestration.metadata import asset_key
 
 pytestmark = pytest.mark.slow
 
@@ -32,15 +32,9 @@ def demo(state: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_the_tables_of_the_demo_are_chosen_whatever_their_groups() -> None:
     defs = build_defs()
     regrouped = defs.map_resolved_asset_specs(func=lambda spec: spec.replace_attributes(group_name="sales"))
-    expected = {
-        dg.AssetKey([stage, name])
-        for stage, names in {
-            "snapshots": ("orders",),
-            "baseline": ("orders", "orders__items"),
-            "warehouse_baseline": ("orders", "orders__items"),
-        }.items()
-        for name in names
-    }
+    relations = ("orders", "orders__items")
+    expected = {asset_key("full_export", "orders")}
+    expected |= {asset_key(stage, name) for stage in FULL_CHAIN[1:] for name in relations}
     assert set(asset_keys(defs, ["orders"], FULL_CHAIN)) == expected
     assert set(asset_keys(regrouped, ["orders"], FULL_CHAIN)) == expected
 

@@ -1,6 +1,7 @@
 """What an image has that was built with `pip install .`: every file that the definitions need, loaded from there."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,46 @@ import json
 from ddb_assets import definitions
 keys = definitions.build_defs().resolve_asset_graph().get_all_asset_keys()
 print(json.dumps([definitions.__file__, sorted(key.to_user_string() for key in keys)]))
+"""
+
+SHOP = '''
+"""A project of somebody else, with names of its own that are like ours."""
+
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.asset(deps=[["warehouse", "orders"]], automation_condition=dg.AutomationCondition.eager())
+def report(aws: dg.ResourceParam[str]) -> None: ...
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    own = dg.Definitions(
+        assets=[report],
+        jobs=[dg.define_asset_job("baseline", selection=[report])],
+        resources={"aws": "own", "lake": "own", "warehouse": "own"},
+    )
+    return dg.Definitions.merge(dg.load_from_defs_folder(path_within_project=Path(__file__).parent), own)
+'''
+LISTED = """
+import json
+import dagster as dg
+from shop.definitions import defs
+loaded = defs()
+dg.Definitions.validate_loadable(loaded)
+repository = loaded.get_repository_def()
+graph = repository.asset_graph
+sensor = repository.get_sensor_def("ddb_assets_automation")
+print(json.dumps({
+    "jobs": [job.name for job in loaded.jobs],
+    "sensors": sorted(sensor.name for sensor in repository.sensor_defs),
+    "resources": sorted(loaded.resources),
+    "automated": sorted(key.to_user_string() for key in sensor.asset_selection.resolve(graph)),
+    "groups": {key.to_user_string(): graph.get(key).group_name for key in graph.get_all_asset_keys()},
+    "parents": [key.to_user_string() for key in graph.get(dg.AssetKey("report")).parent_keys],
+}))
 """
 
 
@@ -30,7 +71,17 @@ def installed(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFact
     (deep / "defs.yaml").write_text(
         "type: ddb_assets.components.DynamoDBTable\n\nattributes:\n  table: Invoices\n", encoding="utf-8"
     )
-    build = ["-c", "import setuptools; setuptools.setup()", "-q", "build_py", "--build-lib", str(out)]
+    build = [
+        "-c",
+        "import setuptools; setuptools.setup()",
+        "-q",
+        "build_py",
+        "--build-lib",
+        str(out),
+        "egg_info",
+        "--egg-base",
+        str(out),
+    ]
     done = subprocess.run([sys.executable, *build], cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return out
@@ -59,4 +110,61 @@ def test_the_definitions_load_from_there(installed: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     where, keys = json.loads(done.stdout.splitlines()[-1])
     assert Path(where).is_relative_to(installed)
-    assert {"copies/orders", "imports/products", "warehouse/orders", "warehouse/invoices"} <= set(keys)
+    assert {"copies/orders_copy", "imports/products_import", "warehouse/orders", "warehouse/invoices"} <= set(keys)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A dg project that uses ours as a library."""
+    orders = tmp_path / "shop/defs/orders"
+    orders.mkdir(parents=True)
+    (orders / "defs.yaml").write_text(
+        "type: ddb_assets.components.DynamoDBTable\nattributes:\n  table: Orders\n"
+        "post_processing:\n  assets:\n    - attributes: {group_name: sales, tags: {tier: gold}}\n"
+    )
+    (tmp_path / "shop/__init__.py").touch()
+    (tmp_path / "shop/definitions.py").write_text(SHOP)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "shop"\n'
+    )
+    return tmp_path
+
+
+def in_shop(shop: Path, installed: Path, *command: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=shop,
+        env={
+            "PYTHONPATH": os.pathsep.join([str(installed), str(shop)]),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "DDB_ASSETS_STATE": str(shop),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "HOME": str(shop),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_project_of_others_loads_a_table_beside_its_own_definitions(installed: Path, shop: Path) -> None:
+    found = json.loads(in_shop(shop, installed, sys.executable, "-W", "ignore", "-c", LISTED).splitlines()[-1])
+    assert set(found["jobs"]) == {"baseline", "ddb_assets_initial_load"}
+    assert found["resources"] == ["aws", "ddb_aws", "ddb_lake", "ddb_warehouse", "lake", "warehouse"]
+    assert {"ddb_assets_automation", "ddb_assets_exports", "default_automation_condition_sensor"} == set(
+        found["sensors"]
+    )
+    assert "warehouse/orders" in found["automated"]
+    assert "report" not in found["automated"]
+    assert found["groups"]["exports/orders_window_export"] == found["groups"]["warehouse/orders"] == "sales"
+    assert found["parents"] == ["warehouse/orders"]
+
+
+@pytest.mark.slow
+def test_a_project_of_others_is_offered_our_components(installed: Path, shop: Path) -> None:
+    offered = in_shop(shop, installed, "dg", "list", "components", "--json")
+    for what in ("Table", "Import", "Copy"):
+        assert f'"ddb_assets.components.DynamoDB{what}"' in offered

@@ -1,7 +1,7 @@
 """`ddb-assets demo`: the sandbox's tables through a real Dagster instance into DuckDB, and the proof that nothing is missing.
 
-A second call goes on with the exports of the first, and shows that the warehouse knows them. What runs is the `baseline`
-job; what is shown and what must add up is `demo_outcome.py`.
+A second call goes on with the exports of the first, and shows that the warehouse knows them. What runs is the job
+`ddb_assets_initial_load`; what is shown and what must add up is `demo_outcome.py`.
 """
 
 import os
@@ -22,15 +22,16 @@ from ddb_assets.cli.demo_outcome import SAMPLE, SAMPLE_COLUMNS, TableOutcome, ou
 from ddb_assets.cli.kept_lake import keep, restore
 from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.cli.sandbox import LAKE_URI, forget_real_account
+from ddb_assets.contract.stages import FULL_CHAIN, Stage, name_of
 from ddb_assets.contract.table import default_name
 from ddb_assets.definitions import build_defs
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.orchestration.metadata import FULL_CHAIN, asset_key
+from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.settings import state_folder
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.windows.table_assets import BASELINE
+from ddb_assets.windows.table_assets import INITIAL_LOAD
 
 STOP_SECONDS = 30
 LAKE_FOLDER, SANDBOX_FOLDER, MARKER = "lake", "sandbox", "demo.json"
@@ -136,7 +137,7 @@ def _remembered(instance: dg.DagsterInstance, state: Path, items: int) -> dict[s
     if told["items"] != items or not (state / LAKE_FOLDER).is_dir():
         return None
     for name, table in told["tables"].items():
-        event = instance.get_latest_materialization_event(asset_key("snapshots", name))
+        event = instance.get_latest_materialization_event(asset_key("full_export", name))
         newest = event.asset_materialization if event else None
         if newest is None or newest.metadata["export_id"].value != table["export"]:
             return None
@@ -150,19 +151,20 @@ def _count(aws: AWS) -> dict[str, int]:
     return {default_name(name): client.describe_table(TableName=name)["Table"]["ItemCount"] for name in names}
 
 
-def asset_keys(defs: dg.Definitions, tables: Sequence[str], stages: Sequence[str]) -> list[dg.AssetKey]:
+def asset_keys(defs: dg.Definitions, tables: Sequence[str], stages: Sequence[Stage]) -> list[dg.AssetKey]:
     """The assets of these stages and tables, by their keys, because `post_processing` may change groups."""
-    snapshots = dg.AssetSelection.assets(*(asset_key("snapshots", name) for name in tables))
-    return [key for key in snapshots.downstream().resolve(defs.resolve_asset_graph()) if key.path[0] in stages]
+    exports = dg.AssetSelection.assets(*(asset_key("full_export", name) for name in tables))
+    found = exports.downstream().resolve(defs.resolve_asset_graph())
+    return [key for key in found if any(name_of(stage, key.path) for stage in stages)]
 
 
 def _materialized(
-    instance: dg.DagsterInstance, tables: list[str], stages: tuple[str, ...]
+    instance: dg.DagsterInstance, tables: list[str], stages: tuple[Stage, ...]
 ) -> dg.ExecuteInProcessResult:
     """Runs these stages of these tables. Raises DemoError with what each failed step said."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of Dagster's own, when it resolves partitioned checks
     defs = build_defs()
-    result = defs.resolve_job_def(BASELINE).execute_in_process(
+    result = defs.resolve_job_def(INITIAL_LOAD).execute_in_process(
         instance=instance,
         asset_selection=asset_keys(defs, tables, stages),
         raise_on_error=False,

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from ddb_assets.cli.output import print_grid, say
-from ddb_assets.orchestration.metadata import FULL_CHAIN
+from ddb_assets.contract.stages import FULL_CHAIN, Stage, name_of
 from ddb_assets.warehouse.protocol import Warehouse
 
 SAMPLE = """\
@@ -50,24 +50,24 @@ def outcomes(
     result: dg.ExecuteInProcessResult, warehouse: Warehouse, source_items: Mapping[str, int]
 ) -> list[TableOutcome]:
     """One per table of `source_items` (by asset name), from the run and from the warehouse."""
-    facts: dict[str, dict[str, dict[str, Any]]] = {stage: {} for stage in FULL_CHAIN}
+    facts: dict[Stage, dict[str, dict[str, Any]]] = {stage: {} for stage in FULL_CHAIN}
     for event in result.get_asset_materialization_events():
-        stage, name = event.materialization.asset_key.path
-        if stage in facts:
-            facts[stage][name] = {key: value.value for key, value in event.materialization.metadata.items()}
+        for stage, of_stage in facts.items():
+            if name := name_of(stage, event.materialization.asset_key.path):
+                of_stage[name] = {key: value.value for key, value in event.materialization.metadata.items()}
 
     def outcome(name: str, items: int) -> TableOutcome:
-        flattened, loaded = facts["baseline"][name], facts[FULL_CHAIN[-1]][name]
-        relations = [other for other in facts["baseline"] if other == name or other.startswith(f"{name}__")]
+        flattened, loaded = facts["full_parquet"][name], facts[FULL_CHAIN[-1]][name]
+        relations = [other for other in facts["full_parquet"] if other == name or other.startswith(f"{name}__")]
         return TableOutcome(
             table=name,
             source_items=items,
             items_in_manifest=flattened["items"],
             rows=warehouse.rows(sorted(relations)),
-            flattened={r: facts["baseline"][r]["dagster/row_count"] for r in sorted(relations)},
+            flattened={r: facts["full_parquet"][r]["dagster/row_count"] for r in sorted(relations)},
             quarantined=flattened["quarantined"],
             extra_values=flattened["extra_values"],
-            bytes_parquet=sum(facts["baseline"][r]["bytes"] for r in relations),
+            bytes_parquet=sum(facts["full_parquet"][r]["bytes"] for r in relations),
             seconds=flattened["seconds"] + (loaded["seconds"] if loaded["applied"] else 0),
             applied=loaded["applied"],
             export_id=loaded["export_id"],

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from ddb_assets.bulk.options import Verify
 from ddb_assets.components.declared import filled_in, scaffold_yaml
+from ddb_assets.components.project import CopyDeclaration, Project
 from ddb_assets.copies.assets import copy_asset
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.verify import SAMPLE
@@ -70,11 +71,12 @@ class CopyScaffolder(dg.Scaffolder[BaseModel]):
 
 
 @dg.scaffold_with(CopyScaffolder)
-class DynamoDBCopy(dg.Component):
+class DynamoDBCopy(CopyDeclaration):
     """One DynamoDB table copied into another, whenever it is materialized."""
 
     def __init__(self, copy: Copy) -> None:
-        self.copy = copy
+        self.declared = copy
+        self.name, self.config = copy.name, copy
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -87,6 +89,7 @@ class DynamoDBCopy(dg.Component):
         given = cast("Copy", attributes).model_dump(exclude_unset=True)
         return cls(filled_in(Copy, given, context))
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset and its checks."""
-        return dg.Definitions(assets=[copy_asset(self.copy.name, self.copy, self.copy.owners)])
+        sources = Project.of(context, self).edges.sources[self.name]
+        return dg.Definitions(assets=[copy_asset(self.name, self.config, self.declared.owners, sources)])

@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 
 from ddb_assets.bulk.options import Verify
 from ddb_assets.components.declared import filled_in, scaffold_yaml
+from ddb_assets.components.project import ImportDeclaration
 from ddb_assets.imports.assets import import_asset
 from ddb_assets.imports.import_config import ImportConfig, ImportOptions
+from ddb_assets.resources.shared import RESOURCES
 
 COMMENTED_YAML = """\
 type: {type}
@@ -78,11 +80,12 @@ class ImportScaffolder(dg.Scaffolder[BaseModel]):
 
 
 @dg.scaffold_with(ImportScaffolder)
-class DynamoDBImport(dg.Component):
+class DynamoDBImport(ImportDeclaration):
     """Files written into one DynamoDB table, whenever it is materialized."""
 
     def __init__(self, declared: Import) -> None:
         self.declared = declared
+        self.name, self.into = declared.name, declared.table
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -108,5 +111,6 @@ class DynamoDBImport(dg.Component):
                     declared.options,
                     declared.owners,
                 )
-            ]
+            ],
+            resources=RESOURCES,
         )

@@ -4,21 +4,29 @@ What the YAML may say is `table.py`; what the assets do is in the stages. Nothin
 Concept: Dagster documentation, "Components".
 """
 
-from typing import Self, cast
+from collections.abc import Sequence
+from typing import Annotated, Self, cast
 
 import dagster as dg
-from pydantic import BaseModel
+from dagster.components.resolved.core_models import AssetAttributesModel
+from dagster.components.utils.translation import TranslatorResolvingInfo
+from pydantic import BaseModel, Field
 
 from ddb_assets.components.declared import filled_in, scaffold_yaml
+from ddb_assets.components.project import Project, TableDeclaration
+from ddb_assets.components.shared import shared
+from ddb_assets.components.translation import Translation, renamed, translated
+from ddb_assets.contract.contract_yaml import TRANSLATION
 from ddb_assets.contract.table import Table, default_name
-from ddb_assets.exports.assets import snapshot_asset, source_spec
-from ddb_assets.flatten.assets import baseline_assets
+from ddb_assets.exports.assets import full_export_asset, source_spec
+from ddb_assets.flatten.assets import full_parquet_assets
+from ddb_assets.resources.shared import RESOURCES
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.windows.checks import chain_checks
 from ddb_assets.windows.export_assets import window_export_assets
 from ddb_assets.windows.parquet_assets import window_parquet_assets
-from ddb_assets.windows.schedule import snapshot_schedule, window_schedule
+from ddb_assets.windows.schedule import full_export_schedule, window_schedule
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
 
 COMMENTED_YAML = """\
@@ -60,6 +68,10 @@ attributes:
   #   compression: zstd  # of Parquet parts | snappy
   #   views: analytics  # a schema with a view of each table: no bookkeeping, no deleted rows
 
+  # translation:  # how Dagster shows the assets, with templates of `spec` and `stage`
+  #   key_prefix: shop
+  #   group_name: sales
+
   # export:  # where DynamoDB writes this table's exports, when not below DDB_ASSETS_LAKE
   #   bucket: my-bucket
   #   prefix: exports
@@ -80,41 +92,69 @@ class TableScaffolder(dg.Scaffolder[BaseModel]):
         )
 
 
+class TableYaml(Table):
+    """The YAML's attributes: the contract, and how Dagster shows the assets."""
+
+    translation: Annotated[
+        AssetAttributesModel | str | None,  # type: ignore[valid-type]
+        Field(
+            description="how Dagster shows the assets: key, key_prefix, group_name, tags, deps, automation_condition, …"
+        ),
+    ] = None
+
+
 @dg.scaffold_with(TableScaffolder)
-class DynamoDBTable(dg.Component):
+class DynamoDBTable(TableDeclaration):
     """One DynamoDB table, exported to S3, flattened to Parquet and loaded into the warehouse."""
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    def __init__(self, table: Table, translate: Translation | None = None) -> None:
+        self.table = renamed(table, translate) if translate else table
+        self.translate = translate
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """The contract is the model, so a mistake is reported with its line and what is allowed there."""
-        return Table
+        return TableYaml
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
         """Fills in `{{ env.X }}` and the like, then checks the contract again. Raises ConfigError naming the file."""
-        given = cast("Table", attributes).model_dump(exclude_unset=True)
+        declared = cast("TableYaml", attributes)
+        given = declared.model_dump(exclude_unset=True, exclude={TRANSLATION})
         if given.get("name") == default_name(given["table"]):
             del given["name"]  # was made from the unfilled template
-        return cls(filled_in(Table, given, context))
+        return cls(filled_in(Table, given, context), _translation(declared, context))
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The table's assets in flow order, and the schedule that starts them; most checks are inside the assets."""
-        table = self.table
-        address = WarehouseTarget().address
-        whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
-            source_spec(table),
-            snapshot_asset(table),
-            baseline_assets(table),
-            warehouse_assets(table, address),
-        ]
-        if table.load == "replace":
-            return dg.Definitions(assets=whole, schedules=[snapshot_schedule(table)])
-        windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, address)]
-        return dg.Definitions(
-            assets=[*whole, *windows],
-            asset_checks=[chain_checks(table)],
-            schedules=[window_schedule(table)],
-        )
+        project, table = Project.of(context, self), self.table
+        own = _definitions(table, project.edges.writers[table.name])
+        own = translated(own, table, self.translate) if self.translate else own
+        first = project.whole and project.tables[0] == table
+        return dg.Definitions.merge(own, shared(project.tables)) if first else own
+
+
+def _translation(declared: TableYaml, context: dg.ComponentLoadContext) -> Translation | None:
+    if declared.translation is None:
+        return None
+    info = TranslatorResolvingInfo(declared.translation, context.resolution_context.at_path("attributes"), TRANSLATION)
+    return lambda spec, stage: info.get_asset_spec(spec, {"spec": spec, "stage": stage})
+
+
+def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions:
+    address = WarehouseTarget().address
+    whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
+        source_spec(table, writers),
+        full_export_asset(table),
+        full_parquet_assets(table),
+        warehouse_assets(table, address),
+    ]
+    if table.load == "replace":
+        return dg.Definitions(assets=whole, schedules=[full_export_schedule(table)], resources=RESOURCES)
+    windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, address)]
+    return dg.Definitions(
+        assets=[*whole, *windows],
+        asset_checks=[chain_checks(table)],
+        schedules=[window_schedule(table)],
+        resources=RESOURCES,
+    )

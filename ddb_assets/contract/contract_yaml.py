@@ -14,6 +14,8 @@ from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 
 TYPE_SUFFIX = ".DynamoDBTable"
+TRANSLATION = "translation"
+"""The attribute of a table's YAML that says how Dagster shows its assets, and nothing of the table."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -60,6 +62,7 @@ def _table(path: Path, document: yaml.Node) -> Table:
         raise ConfigError(f"{path}:{_line(document)}: a table's file has `type` and below `attributes` its `table`")
     if isinstance(type_, yaml.ScalarNode) and not type_.value.endswith(TYPE_SUFFIX):
         raise ConfigError(f"{path}:{_line(type_)}: type {type_.value} is no table; it must end in {TYPE_SUFFIX}")
+    attributes.value = [(key, value) for key, value in attributes.value if key.value != TRANSLATION]
     return validated(path, attributes, Table, "attributes")
 
 

@@ -21,8 +21,8 @@ DECIDES_ROWS = {"nested", "columns", "contract", "oversize", "timestamps", "max_
 """The fields of a contract that change what an export is flattened to; others, such as owners, do not."""
 FINGERPRINT_DIGITS = 16
 RESTART = (
-    "materialize its snapshot, baseline and warehouse_baseline with `restart: true` in the Launchpad, or run `ddb-assets "
-    "load --restart`; then load every window since that export again"
+    "materialize its full export, its full Parquet and its initial load with `restart: true` in the Launchpad, or run "
+    "`ddb-assets load --restart`; then load every window since that export again"
 )
 
 
@@ -53,14 +53,13 @@ class Identity(BaseModel):
     def of(cls, table: Table, key: tuple[str, ...], secret: bytes | None, schema_id: str) -> "Identity":
         """The identity of a table's rows under this contract, key, mask secret and history of schema documents."""
         masked = any(options.mask == "hmac" for options in table.columns.values())
-        contract = table.model_dump_json(include=DECIDES_ROWS)
         return cls(
             format=FORMAT,
             key=key,
             key_masks=tuple(table.policy((name,)).mask for name in key),
             mask_secret=_fingerprint(secret) if masked and secret else "",
             schema_id=schema_id,
-            contract=hashlib.sha256(contract.encode()).hexdigest(),
+            contract=_contract_digest(table),
         )
 
     def digest(self, export_digest: str) -> str:
@@ -98,6 +97,15 @@ class Identity(BaseModel):
                 f"flattened by {self.schema_id or 'some without an id'}: one column could get two attributes"
             )
         return found
+
+
+def code_version(table: Table) -> str:
+    """What changes whenever this code or the contract would make other rows of the same export."""
+    return f"{FORMAT}-{_contract_digest(table)[:FINGERPRINT_DIGITS]}"
+
+
+def _contract_digest(table: Table) -> str:
+    return hashlib.sha256(table.model_dump_json(include=DECIDES_ROWS).encode()).hexdigest()
 
 
 def _fingerprint(secret: bytes) -> str:

@@ -6,15 +6,16 @@ Pure: no dagster, no boto3. `table: Orders` alone is a whole contract. How a con
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from ddb_assets.contract.model import ContractModel
 from ddb_assets.contract.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
+from ddb_assets.contract.stages import FULL_CHAIN, Stage, asset_path, listed
 from ddb_assets.contract.windows import Cadence, WindowError
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path, parse_path
 
@@ -205,6 +206,8 @@ class Table(ContractModel):
         Field(description="who answers for the table: e-mail addresses or team:<name>"),
     ] = ()
 
+    _paths: Mapping[tuple[Stage, str], tuple[str, ...]] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="before")
     @classmethod
     def _named(cls, data: object) -> object:
@@ -237,6 +240,26 @@ class Table(ContractModel):
                     f"columns: {format_path((name,))} is a key attribute of {self.table}, and `{option}` would leave its rows "
                     "without a key: use `mask: sha256` or `mask: hmac`"
                 )
+
+    def with_paths(self, paths: Mapping[tuple[Stage, str], tuple[str, ...]]) -> Self:
+        """The same table, whose assets have these paths, by stage and relation, where they are not the usual ones."""
+        renamed = self.model_copy()
+        renamed._paths = paths
+        return renamed
+
+    def asset_path(self, stage: Stage, relation: str = "") -> tuple[str, ...]:
+        """The path of the asset of a relation, by default the root, in this stage."""
+        name = relation or self.name
+        return self._paths.get((stage, name)) or asset_path(stage, name)
+
+    def asset_name(self, stage: Stage) -> str:
+        """The same of the root, as messages write it."""
+        return "/".join(self.asset_path(stage))
+
+    @property
+    def full_chain(self) -> str:
+        """What a person materializes for a new initial load, in words."""
+        return listed(self.asset_name(stage) for stage in FULL_CHAIN)
 
     @property
     def windows(self) -> Cadence:

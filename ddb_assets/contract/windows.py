@@ -121,7 +121,7 @@ class Gap:
         return (
             f"the window {self.window} cannot be exported: the table's history begins at "
             f"{_said(self.earliest_restorable)}, as point-in-time recovery was off or keeps less; "
-            "materialize the table's snapshot again, the chain goes on from there"
+            "materialize the table's full export again, the chain goes on from there"
         )
 
 

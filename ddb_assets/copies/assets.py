@@ -4,15 +4,15 @@ What is deleted, and from which time is copied, is said in the run's config and 
 *Materialize all* can do it. `run.py` does the copy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import dagster as dg
 
-from ddb_assets.contract.table import default_name
+from ddb_assets.contract.stages import asset_name
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
-from ddb_assets.copies.copy_config import CopyConfig, TableAt
+from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.copies.plan import CopyPlan
 from ddb_assets.copies.restore import restorable_moment
@@ -43,17 +43,21 @@ class CopyRunConfig(dg.Config):
     confirm: str = ""
 
 
-def copy_asset(name: str, declared: CopyConfig, owners: list[str]) -> dg.AssetsDefinition:
-    """The asset of one declared copy and its three checks, which need a `verify`."""
-    key = dg.AssetKey(["copies", name])
-    here = declared.source == TableAt(table=declared.source.table)  # else it may be another account's of this name
+def copy_asset(
+    name: str, declared: CopyConfig, owners: list[str], sources: Sequence[dg.AssetKey] = ()
+) -> dg.AssetsDefinition:
+    """The asset of one declared copy and its three checks, which need a `verify`.
+
+    `sources` are the assets of the table that it reads.
+    """
+    key = metadata.asset_key("copy", name)
     destination = declared.destination.table
 
     @dg.asset(
         key=key,
-        deps=[metadata.asset_key("dynamodb", default_name(declared.source.table))] if here else [],
+        deps=sources,
         group_name="copies",
-        kinds={"dynamodb"},
+        kinds={*metadata.KINDS["copy"]},
         owners=owners,
         description=f"DynamoDB table `{declared.destination.table}`, copied from `{declared.source.table}`.",
         check_specs=[dg.AssetCheckSpec(check, asset=key, description=said) for check, said in CHECKS.items()],
@@ -88,7 +92,7 @@ def _allowed(name: str, destination: str, config: CopyRunConfig) -> None:
     if not config.write:
         raise CopyRefusedError(
             f"nothing was written: this run writes into the DynamoDB table {destination} only if its config says "
-            f"`write: true`. Materialize copies/{name} by itself and say so in the Launchpad"
+            f"`write: true`. Materialize {asset_name('copy', name)} by itself and say so in the Launchpad"
         )
 
 

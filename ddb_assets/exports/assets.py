@@ -1,9 +1,9 @@
-"""`snapshots/<table>`: a full export, asked for, awaited and verified.
+"""`exports/<table>_full_export`: a full export, asked for, awaited and verified.
 
-Asking twice for the same snapshot finds the first one (`request.py`); what the files hold is the parquet stage's.
+Asking twice for the same export finds the first one (`request.py`); what the files hold is the parquet stage's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ddb_assets.contract.moment import parse_moment
 from ddb_assets.contract.table import Table
-from ddb_assets.exports.facts import snapshot_facts
+from ddb_assets.exports.facts import full_export_facts
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.request import Destination, RequestError, Snapshot, TableExports, key_schema
@@ -24,12 +24,12 @@ from ddb_assets.resources.lake import Lake
 VERIFIED = "export_verified"
 
 
-class SnapshotConfig(dg.Config):
-    """What can be said in the Launchpad when a snapshot is materialized."""
+class FullExportConfig(dg.Config):
+    """What can be said in the Launchpad when a full export is materialized."""
 
     request: str = Field(
         default="",
-        description="a name for this snapshot: asked for again by the same name, the same export is the answer; "
+        description="a name for this export: asked for again by the same name, the same export is the answer; "
         "by default the run, so that a re-executed run finds the export of the run it repeats",
     )
     as_of: str = Field(
@@ -42,21 +42,27 @@ class SnapshotConfig(dg.Config):
     )
 
 
-def source_spec(table: Table) -> dg.AssetSpec:
-    """`dynamodb/<name>`: the table exists without us, so it is an external asset."""
+def source_spec(table: Table, writers: Sequence[dg.AssetKey] = ()) -> dg.AssetSpec:
+    """`dynamodb/<name>_table`: the table exists without us, so it is an external asset. `writers` are assets that fill it."""
     return metadata.asset_spec(
-        "dynamodb", table, table.name, description=f"DynamoDB table `{table.table}`.", upstream=None
-    )
+        "dynamodb",
+        table,
+        table.name,
+        description=f"DynamoDB table `{table.table}`.",
+        upstream=None,
+        facts={metadata.URI: table.table} if table.table.startswith("arn:") else {},
+    ).replace_attributes(deps=writers)
 
 
-def snapshot_asset(table: Table) -> dg.AssetsDefinition:
+def full_export_asset(table: Table) -> dg.AssetsDefinition:
     """The asset and its blocking check."""
     spec = metadata.asset_spec(
-        "snapshots",
+        "full_export",
         table,
         table.name,
         description=f"Full point-in-time export of `{table.table}` to S3, verified against its manifests.",
-        upstream=metadata.asset_key("dynamodb", table.name),
+        upstream=metadata.key_of(table, "dynamodb"),
+        facts=metadata.uri(lambda: Lake().exports_uri(table)),
     )
     check = dg.AssetCheckSpec(
         VERIFIED,
@@ -66,13 +72,17 @@ def snapshot_asset(table: Table) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(
-        name=f"snapshots_{table.name}", specs=[spec], check_specs=[check], pool=EXPORTS_POOL, retry_policy=RETRIES
+        name=metadata.op_name("full_export", table),
+        specs=[spec],
+        check_specs=[check],
+        pool=EXPORTS_POOL,
+        retry_policy=RETRIES,
     )
-    def snapshot(
-        context: dg.AssetExecutionContext, config: SnapshotConfig, aws: AWSResource, lake: Lake
+    def full_export(
+        context: dg.AssetExecutionContext, config: FullExportConfig, ddb_aws: AWSResource, ddb_lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            client = aws.clients.dynamodb(table.table)
+            client = ddb_aws.clients.dynamodb(table.table)
             key = key_schema(client, table)
             request_id = config.request or context.run.root_run_id or context.run.run_id
             asked = TableExports(client, table.table).request(
@@ -84,15 +94,15 @@ def snapshot_asset(table: Table) -> dg.AssetsDefinition:
                 context.log.info(f"export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
 
             done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
-            export = read_export(aws.clients.storage(), done.summary_uri, expected_table=table.table)
+            export = read_export(ddb_aws.clients.storage(), done.summary_uri, expected_table=table.table)
         counts = {"items_in_manifest": export.item_count, "items_by_dynamodb": done.item_count}
         verified = done.item_count in (None, export.item_count)
         yield dg.MaterializeResult(
-            metadata=snapshot_facts(export, key),
+            metadata=full_export_facts(export, key),
             check_results=[dg.AssetCheckResult(passed=verified, check_name=VERIFIED, metadata=counts)],
         )
 
-    return snapshot
+    return full_export
 
 
 def _moment(text: str) -> datetime | None:

@@ -11,7 +11,7 @@ from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 
 
-def snapshot_facts(export: Export, key: KeySchema) -> metadata.Metadata:
+def full_export_facts(export: Export, key: KeySchema) -> metadata.Metadata:
     """Of a full export; `upstream_export` reads it back."""
     return _export(export) | {metadata.KEY: dg.MetadataValue.json(key.model_dump())}
 
@@ -33,8 +33,8 @@ def lag(end: datetime, now: datetime) -> metadata.Metadata:
 
 
 def upstream_export(context: dg.AssetExecutionContext, table: Table) -> tuple[str, KeySchema]:
-    """The newest snapshot's manifest metadata.URI and key schema. Raises UpstreamError when there is no snapshot."""
-    facts = metadata.upstream(context, metadata.asset_key("snapshots", table.name), metadata.URI, metadata.KEY)
+    """The newest full export's manifest and key schema. Raises UpstreamError when there is none."""
+    facts = metadata.upstream(context, metadata.key_of(table, "full_export"), metadata.URI, metadata.KEY)
     return str(facts[metadata.URI].value), KeySchema.model_validate(facts[metadata.KEY].value)
 
 

@@ -66,7 +66,8 @@ def _check_nested(path: tuple[Step, ...], node: Node, table: Table, *, full: boo
         raise SchemaError(
             f"{format_path(path)}: its values are JSON in column {node.name}, and the contract now says `nested: {declared}`: "
             f"rows that do not change would stay JSON. Load a new full export with this contract first (materialize "
-            f"snapshots/{table.name}, or `ddb-assets load` one), which brings every row again, then this window"
+            f"{table.asset_name('full_export')}, or `ddb-assets load` one), which brings every row again, "
+            "then this window"
         )
 
 

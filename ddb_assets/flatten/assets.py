@@ -1,4 +1,4 @@
-"""`baseline/<table>` and `baseline/<table>__<list>`: the newest snapshot as flat, typed Parquet.
+"""`parquet/<relation>_full_parquet`: the newest full export as flat, typed Parquet.
 
 One step writes all relations, because they come from the same items. `flatten.py` does the flattening.
 """
@@ -25,7 +25,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 
 
-class BaselineConfig(dg.Config):
+class FullParquetConfig(dg.Config):
     """What the Launchpad offers when a full export is flattened."""
 
     restart: bool = Field(
@@ -34,36 +34,37 @@ class BaselineConfig(dg.Config):
     )
 
 
-def baseline_assets(table: Table) -> dg.AssetsDefinition:
+def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
     """The assets of all relations and the blocking check on the root."""
     named = relations(table)
     specs = {
         path: metadata.asset_spec(
-            "baseline",
+            "full_parquet",
             table,
             name,
             description=_description(table, path),
-            upstream=metadata.asset_key("snapshots", table.name),
+            upstream=metadata.key_of(table, "full_export"),
+            facts=metadata.uri(lambda: Lake().parquet_uri(table)),
         )
         for path, name in named.items()
     }
 
     @dg.multi_asset(
-        name=f"baseline_{table.name}",
+        name=metadata.op_name("full_parquet", table),
         specs=list(specs.values()),
         check_specs=check_specs(specs[()].key),
         retry_policy=RETRIES,
     )
-    def baseline(
-        context: dg.AssetExecutionContext, config: BaselineConfig, aws: AWSResource, lake: Lake
+    def full_parquet(
+        context: dg.AssetExecutionContext, config: FullParquetConfig, ddb_aws: AWSResource, ddb_lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             uri, key = upstream_export(context, table)
-            storage = aws.clients.storage()
+            storage = ddb_aws.clients.storage()
             export = read_export(storage, uri, expected_table=table.table)
-            confirm(aws.clients.dynamodb(table.table), table, export)
-            schemas = SchemaStore(storage, lake.schemas)
-            out = lake.parquet(table, export.id)
+            confirm(ddb_aws.clients.dynamodb(table.table), table, export)
+            schemas = SchemaStore(storage, ddb_lake.schemas)
+            out = ddb_lake.parquet(table, export.id)
             flattened = flatten(
                 storage,
                 export,
@@ -81,10 +82,10 @@ def baseline_assets(table: Table) -> dg.AssetsDefinition:
                 check_results=[] if path else list(check_results(flattened, table, specs[path].key)),
             )
 
-    return baseline
+    return full_parquet
 
 
 def _description(table: Table, path: tuple[str, ...]) -> str:
     if not path:
-        return f"The newest snapshot of `{table.table}` as Parquet: one flat, typed row per item."
+        return f"The newest full export of `{table.table}` as Parquet: one flat, typed row per item."
     return f"The elements of {code('.'.join(path))} of `{table.table}`: one row per element, with the item's key and its place."

@@ -81,7 +81,7 @@ def _profile(flattened: Flattened) -> dg.MetadataValue:
 
 
 def upstream_folder(context: dg.AssetExecutionContext, table: Table) -> str:
-    """The folder of the newest baseline. Raises UpstreamError when there is none."""
+    """The folder of the newest flattened full export. Raises UpstreamError when there is none."""
     return str(
-        metadata.upstream(context, metadata.asset_key("baseline", table.name), metadata.FOLDER)[metadata.FOLDER].value
+        metadata.upstream(context, metadata.key_of(table, "full_parquet"), metadata.FOLDER)[metadata.FOLDER].value
     )

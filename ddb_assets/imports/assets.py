@@ -9,11 +9,13 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from ddb_assets.contract.stages import asset_name
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
 from ddb_assets.imports.import_config import ImportConfig, ImportOptions, JobOptions
 from ddb_assets.imports.prepare import prepare_import
 from ddb_assets.markdown import code
+from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.pools import only_writer, write_pool
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.progress import ProgressLog
@@ -47,12 +49,12 @@ def import_asset(
     name: str, table: str, source: str, config: ImportConfig, options: ImportOptions, owners: list[str]
 ) -> dg.AssetsDefinition:
     """The asset of one declared import and its three checks."""
-    key = dg.AssetKey(["imports", name])
+    key = metadata.asset_key("import", name)
 
     @dg.asset(
         key=key,
         group_name="imports",
-        kinds={"dynamodb"},
+        kinds={*metadata.KINDS["import"]},
         owners=owners,
         description=f"The items of {code(source)} in DynamoDB table `{table}`.",
         check_specs=[
@@ -62,17 +64,17 @@ def import_asset(
         retry_policy=RETRIES,
     )
     def imports(
-        context: dg.AssetExecutionContext, config: ImportRunConfig, aws: AWSResource
+        context: dg.AssetExecutionContext, config: ImportRunConfig, ddb_aws: AWSResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure(), only_writer(context, table):
-            report = _run(context, config, aws)
+            report = _run(context, config, ddb_aws)
         yield dg.MaterializeResult(asset_key=key, metadata=_metadata(report), check_results=list(_checks(key, report)))
 
     def _run(context: dg.AssetExecutionContext, run: ImportRunConfig, aws: AWSResource) -> ImportReport:
         if not run.write:
             raise ImportRefusedError(
                 f"nothing was written: this run writes into the DynamoDB table {table} only if its config says "
-                f"`write: true`. Materialize imports/{name} by itself and say so in the Launchpad"
+                f"`write: true`. Materialize {asset_name('import', name)} by itself and say so in the Launchpad"
             )
         wanted = config
         if run.delete:

@@ -1,43 +1,50 @@
 """Dagster's metadata keys, and what all stages say alike: asset keys, groups, kinds, owners, columns.
 
-The only module that spells the keys. What a materialization shows is in each stage's `facts.py`. Facts: metadata keys with
-a meaning for the UI, Dagster API reference "Metadata".
+The only module that makes asset keys and spells metadata keys. What a materialization shows is in each stage's `facts.py`.
+Facts: metadata keys with a meaning for the UI, Dagster API reference "Metadata".
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
 
 import dagster as dg
 
-from ddb_assets.contract.report import Relation
+from ddb_assets.contract.identity import code_version
+from ddb_assets.contract.report import Column, Relation
+from ddb_assets.contract.stages import Stage, asset_path
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.markdown import code
 from ddb_assets.markdown import table as table_of
 from ddb_assets.orchestration.reported import newest
 
-Stage = Literal["dynamodb", "snapshots", "baseline", "warehouse_baseline", "exports", "parquet", "warehouse"]
 Metadata = dict[str, dg.MetadataValue]
 
 KINDS: Mapping[Stage, frozenset[str]] = {
     "dynamodb": frozenset({"dynamodb"}),
-    "snapshots": frozenset({"dynamodb", "s3"}),
-    "baseline": frozenset({"s3", "parquet", "polars"}),
-    "warehouse_baseline": frozenset(),
-    "exports": frozenset({"dynamodb", "s3"}),
-    "parquet": frozenset({"s3", "parquet", "polars"}),
+    "full_export": frozenset({"dynamodb", "s3"}),
+    "full_parquet": frozenset({"s3", "parquet", "polars"}),
+    "initial_load": frozenset(),
+    "window_export": frozenset({"dynamodb", "s3"}),
+    "window_parquet": frozenset({"s3", "parquet", "polars"}),
     "warehouse": frozenset(),
+    "import": frozenset({"dynamodb"}),
+    "copy": frozenset({"dynamodb"}),
 }
+OF_ROWS: frozenset[Stage] = frozenset({"full_parquet", "window_parquet", "initial_load", "warehouse"})
+"""The stages that would make other rows under another contract."""
+ALLOWED: Mapping[str, timedelta] = {"upsert": timedelta(hours=1), "replace": timedelta(hours=6)}
+"""How long an export and its load may take, by the way a table is loaded: a full export may take hours."""
 MAX_ROWS = 200
 """Rows of a Markdown table: definitions and events must stay small."""
 URI, KEY, FOLDER = "dagster/uri", "key_schema", "export_folder"
 COLUMNS, ROWS, TABLE_NAME = "dagster/column_schema", "dagster/row_count", "dagster/table_name"
+LINEAGE = "dagster/column_lineage"
 EXPORT_ID, TABLE_ARN, TABLE_ID = "export_id", "table_arn", "table_id"
 BASELINE_TIME, COVERED, WINDOW = "baseline_time", "covered", "window"
 LOAD_TAG = "ddb_assets/load"
 """Says of an asset how its table is loaded: upsert or replace."""
-FULL_CHAIN: tuple[Stage, ...] = ("snapshots", "baseline", "warehouse_baseline")
-"""The stages that a full export of a table passes; of a table that is only ever replaced the last is `warehouse`."""
 
 
 class UpstreamError(DdbAssetsError):
@@ -45,8 +52,18 @@ class UpstreamError(DdbAssetsError):
 
 
 def asset_key(stage: Stage, name: str) -> dg.AssetKey:
-    """`orders` in stage `warehouse` -> `warehouse/orders`."""
-    return dg.AssetKey([stage, name])
+    """`orders` in stage `full_export` -> `exports/orders_full_export`."""
+    return dg.AssetKey(asset_path(stage, name))
+
+
+def key_of(table: Table, stage: Stage, relation: str = "") -> dg.AssetKey:
+    """The key of the asset of a table's relation, by default the root, in a stage; a `translation` may have changed it."""
+    return dg.AssetKey(table.asset_path(stage, relation))
+
+
+def op_name(stage: Stage, table: Table) -> str:
+    """The name of the step that makes a stage of a table: its usual asset key as a name, so that no other project has it."""
+    return asset_key(stage, table.name).to_python_identifier()
 
 
 def asset_spec(
@@ -57,17 +74,23 @@ def asset_spec(
     description: str,
     upstream: dg.AssetKey | None,
     kinds: Sequence[str] = (),
+    facts: Mapping[str, str] | None = None,
 ) -> dg.AssetSpec:
-    """The spec of one relation of a table in one stage; all of a table's assets are one group."""
+    """The spec of one relation of a table in one stage; all of a table's assets are one group.
+
+    `facts` is what is known of the asset before it is made, by the keys that its materializations use too.
+    """
     return dg.AssetSpec(
-        asset_key(stage, relation),
+        key_of(table, stage, relation),
         deps=[upstream] if upstream else [],
         description=description,
         group_name=table.name,
         kinds={*KINDS[stage], *kinds},
         owners=table.owners,
         tags={LOAD_TAG: table.load},
-        metadata={"table": table.table},
+        metadata={"table": table.table, **(facts or {})},
+        code_version=code_version(table) if stage in OF_ROWS else None,
+        freshness_policy=_freshness(table) if stage == "warehouse" else None,
     )
 
 
@@ -75,10 +98,42 @@ def columns(relation: Relation) -> list[dg.TableColumn]:
     """A relation's columns with their types and where in an item each comes from."""
     return [
         dg.TableColumn(
-            column.name, column.type, description=code(".".join(column.path)) or f"bookkeeping: {column.role}"
+            column.name,
+            column.type,
+            description=code(".".join(column.path)) or f"bookkeeping: {column.role}",
+            constraints=_constraints(column, relation),
         )
         for column in relation.columns
     ]
+
+
+def _constraints(column: Column, relation: Relation) -> dg.TableColumnConstraints:
+    """What holds for every row, although warehouses do not enforce it: keys and versions are never NULL, keys are unique."""
+    key = column in relation.identity
+    alone = key and len(relation.identity) == 1
+    return dg.TableColumnConstraints(
+        nullable=not key and column.role != "version",
+        unique=alone,
+        other=["part of the key"] if key and not alone else [],
+    )
+
+
+def column_lineage(names: Iterable[str], sources: Sequence[dg.AssetKey]) -> dg.MetadataValue:
+    """That each of these columns comes from the column of the same name in the sources."""
+    return dg.MetadataValue.column_lineage(
+        dg.TableColumnLineage({name: [dg.TableColumnDep(source, name) for source in sources] for name in names})
+    )
+
+
+def uri(where: Callable[[], str]) -> dict[str, str]:
+    """Where an asset's files lie; nothing while a setting that says so is missing or wrong."""
+    with suppress(DdbAssetsError):
+        return {URI: where()}
+    return {}
+
+
+def _freshness(table: Table) -> dg.FreshnessPolicy:
+    return dg.FreshnessPolicy.time_window(fail_window=table.windows.length + ALLOWED[table.load])
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> dg.MetadataValue:

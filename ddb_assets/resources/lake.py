@@ -52,9 +52,18 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         bucket, prefix = split_s3(join(self.root, "exports"))
         return ExportTarget(bucket=bucket, prefix=prefix)
 
+    def exports_uri(self, table: Table) -> str:
+        """The folder that has a folder for each of its exports."""
+        place = self.exports_of(table)
+        return f"s3://{join(place.bucket, place.prefix, 'AWSDynamoDB')}"
+
     def parquet(self, table: Table, export_id: str, partition: str = FULL) -> str:
         """The folder of one flattened export."""
-        return join(self.root, "parquet", table.name, partition, export_id)
+        return join(self.parquet_uri(table), partition, export_id)
+
+    def parquet_uri(self, table: Table) -> str:
+        """The folder of everything that was flattened of the table."""
+        return join(self.root, "parquet", table.name)
 
     @property
     def schemas(self) -> str:

@@ -1,10 +1,11 @@
-"""A full export into the warehouse: `warehouse_baseline/<table>`, or `warehouse/<table>` where only those are loaded.
+"""A full export into the warehouse: `loads/<table>_initial_load`, or `warehouse/<table>` where only those are loaded.
 
 All relations of a table are loaded in one transaction, so they are one step. How is the warehouse's matter (`protocol.py`).
 What windows change afterwards is `windows/warehouse_assets.py`.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.facts import upstream_folder
 from ddb_assets.flatten.names import relations, reported
@@ -23,6 +25,8 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.warehouse.connect import table_name
 from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import Inspection, Load, LoadResult
@@ -46,7 +50,7 @@ class BaselineLoadConfig(LoadConfig):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did, and what is in the tables after it: `schema` is that of the tables, `columns` are by table.
+    """What a load did, and what is in the tables after it: `address` and `schema` are theirs, `columns` are by table.
 
     `baseline` is the newest full export and its time, after a full export, which need not be the one just loaded.
     """
@@ -54,12 +58,15 @@ class Loaded:
     result: LoadResult
     seen: Inspection
     baseline: tuple[datetime, Load] | None
+    address: str
     schema: str
     columns: Mapping[str, Mapping[str, SqlType]]
 
-    def facts(self, relation: Relation, *, soft_delete: bool) -> metadata.Metadata:
-        """What Dagster shows of the table of one relation."""
-        facts = load_facts(self.result, relation, f"{self.schema}.{relation.name}", soft_delete=soft_delete)
+    def facts(self, table: Table, relation: Relation, *sources: Stage) -> metadata.Metadata:
+        """What Dagster shows of the table of one relation; its columns come from the relation's assets in these stages."""
+        name = table_name(self.address, relation.name, self.schema)
+        keys = [metadata.key_of(table, stage, relation.name) for stage in sources]
+        facts = load_facts(self.result, relation, name, keys, soft_delete=table.soft_delete)
         return of_table(facts, self.columns.get(relation.name, {}))
 
 
@@ -82,7 +89,7 @@ def loaded(
         result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
         baseline = target.recorded(report.root.name).baseline if report.export_type == "FULL_EXPORT" else None
         columns = target.columns(result.table_rows)
-        found = Loaded(result, target.inspect(report), baseline, target.schema, columns)
+        found = Loaded(result, target.inspect(report), baseline, warehouse.address, target.schema, columns)
     if result.applied:
         context.log.info(
             f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "
@@ -95,42 +102,54 @@ def loaded(
     return found
 
 
+def known_name(url: str, relation: str) -> dict[str, str]:
+    """The table's name for a definition, which loads whatever the URL is."""
+    with suppress(DdbAssetsError):
+        return {metadata.TABLE_NAME: table_name(url, relation)}
+    return {}
+
+
 def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     """The assets of all relations and the checks on the root; `address` is the warehouse's URL."""
     named = relations(table)
     replaced = table.load == "replace"
+    stage: Stage = "warehouse" if replaced else "initial_load"
     specs = {
         path: metadata.asset_spec(
-            "warehouse" if replaced else "warehouse_baseline",
+            stage,
             table,
             name,
             description=f"Table `{name}` of the warehouse"
             + ("." if replaced else ", as the newest baseline left it; the windows since are applied to it."),
-            upstream=metadata.asset_key("baseline", name),
+            upstream=metadata.key_of(table, "full_parquet", name),
             kinds=[warehouse_kind(address)],
+            facts=known_name(address, name),
         )
         for path, name in named.items()
     }
 
     @dg.multi_asset(
-        name=f"warehouse_{table.name}" if replaced else f"warehouse_baseline_{table.name}",
+        name=metadata.op_name(stage, table),
         specs=list(specs.values()),
         check_specs=check_specs(specs[()].key),
         pool=warehouse_pool(address),
         retry_policy=RETRIES,
     )
     def warehouse(
-        context: dg.AssetExecutionContext, config: BaselineLoadConfig, aws: AWSResource, warehouse: WarehouseTarget
+        context: dg.AssetExecutionContext,
+        config: BaselineLoadConfig,
+        ddb_aws: AWSResource,
+        ddb_warehouse: WarehouseTarget,
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            report = read_report(aws.clients.storage(), upstream_folder(context, table))
+            report = read_report(ddb_aws.clients.storage(), upstream_folder(context, table))
             done = loaded(
-                context, table, report, aws=aws, warehouse=warehouse, force=config.force, restart=config.restart
+                context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, restart=config.restart
             )
         for path, relation in reported(table, report).items():
             yield dg.MaterializeResult(
                 asset_key=specs[path].key,
-                metadata=done.facts(relation, soft_delete=table.soft_delete) | _baseline(report, done.baseline),
+                metadata=done.facts(table, relation, "full_parquet") | _baseline(report, done.baseline),
                 check_results=[] if path else check_results(done.result, done.seen, relation.name, specs[path].key),
             )
 

@@ -4,6 +4,7 @@ The settings of each are documented where it is defined (`duckdb/`, `redshift/se
 """
 
 import re
+from pathlib import PurePath
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
@@ -15,6 +16,7 @@ from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets.warehouse.url import DUCKDB, DUCKDB_FORM, FORMS, REDSHIFT
 
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
+DUCKDB_SCHEMA = "main"
 PATIENCE = 300.0
 
 
@@ -49,3 +51,14 @@ def open_warehouse(
             f"{DUCKDB_FORM}, with the file's path"
         )
     return SqlWarehouse(DuckDBEngine(path, storage=storage, timeout=patience))
+
+
+def table_name(url: str, relation: str, schema: str = "") -> str:
+    """`database.schema.table` in the warehouse of this URL. Raises WarehouseError for a URL that is none.
+
+    Without `schema` it is the one that the URL names, so the name is known before anything is connected.
+    """
+    if url.startswith(REDSHIFT):
+        settings = RedshiftSettings.parse(url)
+        return f"{settings.database}.{schema or settings.schema}.{relation}"
+    return f"{PurePath(url).stem}.{schema or DUCKDB_SCHEMA}.{relation}"

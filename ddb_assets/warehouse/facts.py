@@ -1,6 +1,6 @@
 """What Dagster shows of a table in the warehouse after a load."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -14,8 +14,13 @@ from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.results import LoadResult
 
 
-def load_facts(result: LoadResult, relation: Relation, table_name: str, *, soft_delete: bool) -> metadata.Metadata:
-    """Of one warehouse table after a load, or after one that found the export already applied."""
+def load_facts(
+    result: LoadResult, relation: Relation, table_name: str, sources: Sequence[dg.AssetKey], *, soft_delete: bool
+) -> metadata.Metadata:
+    """Of one warehouse table after a load, or after one that found the export already applied.
+
+    `sources` are the assets with columns of the same names.
+    """
     in_table = result.table_rows.get(relation.name, 0)
     columns = [column for column in metadata.columns(relation) if column.name != DELETED]
     if soft_delete and not relation.path:
@@ -26,6 +31,9 @@ def load_facts(result: LoadResult, relation: Relation, table_name: str, *, soft_
         metadata.COLUMNS: dg.MetadataValue.table_schema(dg.TableSchema(columns=columns)),
         metadata.ROWS: dg.MetadataValue.int(in_table),
         metadata.TABLE_NAME: dg.MetadataValue.text(table_name),
+        metadata.LINEAGE: metadata.column_lineage(
+            [column.name for column in relation.columns if column.role != "deleted"], sources
+        ),
         "export_id": dg.MetadataValue.text(result.export_id),
         "applied": dg.MetadataValue.bool(result.applied),
         "rows_loaded": dg.MetadataValue.int(result.rows.get(relation.name, 0)),
@@ -70,6 +78,13 @@ def of_table(facts: metadata.Metadata, columns: Mapping[str, SqlType]) -> metada
     shown = facts[metadata.COLUMNS]
     if not columns or not isinstance(shown, dg.TableSchemaMetadataValue):
         return facts
-    descriptions = {column.name: column.description for column in shown.schema.columns}
-    schema = dg.TableSchema([dg.TableColumn(name, str(kind), descriptions.get(name)) for name, kind in columns.items()])
+    known = {column.name: column for column in shown.schema.columns}
+    schema = dg.TableSchema(
+        [
+            dg.TableColumn(name, str(kind), known[name].description, known[name].constraints)
+            if name in known
+            else dg.TableColumn(name, str(kind))
+            for name, kind in columns.items()
+        ]
+    )
     return facts | {metadata.COLUMNS: dg.MetadataValue.table_schema(schema)}

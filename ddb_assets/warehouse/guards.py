@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.identity import RESTART, Identity
 from ddb_assets.contract.report import Report
+from ddb_assets.contract.stages import asset_name
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.times import end, start
@@ -112,14 +113,14 @@ def refuse(report: Report, known: History) -> None:
     if not full and known.baseline is None:
         raise LoadError(
             f"{name!r} has no baseline yet, and a window alone would be a table with holes: load a full export first "
-            f"(materialize snapshots/{report.name}), then this window"
+            f"(materialize {asset_name('full_export', report.name)}), then this window"
         )
     # guard: table dropped and made again
     if not full and known.baseline_table_id != report.table_id:
         raise LoadError(
             f"window {report.export_id} belongs to table id {report.table_id}, the baseline of {name!r} to "
             f"{known.baseline_table_id}: the table was dropped and created again; load a full export of the new one "
-            f"(materialize snapshots/{report.name}) and only windows that follow it"
+            f"(materialize {asset_name('full_export', report.name)}) and only windows that follow it"
         )
     # guard: window around a baseline or an end
     if known.inner_end is not None:
@@ -128,7 +129,7 @@ def refuse(report: Report, known: History) -> None:
             f"window {report.export_id} begins before {inner} and ends after it, and that is the time of the newest full "
             f"export of {name!r} or the end of another window: items that were there at that time and deleted in the "
             f"rest of the window are not in it. Export the window that begins at {inner}, or take a new baseline at this "
-            f"window's end or later (materialize snapshots/{report.name})"
+            f"window's end or later (materialize {asset_name('full_export', report.name)})"
         )
     # guard: export that ends inside a window
     if known.spanned_by is not None:
@@ -136,8 +137,8 @@ def refuse(report: Report, known: History) -> None:
         raise LoadError(
             f"export {report.export_id} ends inside the window {begin} to {end}, which {name!r} has already: items that it "
             f"shows and that were deleted in the rest of that window are not in that window, so they would stay for ever. "
-            f"Take a new baseline at {end} or later (materialize snapshots/{report.name}), or load the window that begins "
-            f"where this export ends first"
+            f"Take a new baseline at {end} or later (materialize {asset_name('full_export', report.name)}), or load the window "
+            f"that begins where this export ends first"
         )
     # guard: forgotten deletes, incomplete baseline
     forgotten, baseline = known.deletes_forgotten_before, known.clean or 0  # an unclean one does not cover all items
@@ -146,7 +147,7 @@ def refuse(report: Report, known: History) -> None:
         raise LoadError(
             f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "
             f"forgotten, so it could bring deleted rows back: load a newer full export "
-            f"(materialize snapshots/{report.name})"
+            f"(materialize {asset_name('full_export', report.name)})"
         )
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Gap, Window, exported_as
 from ddb_assets.errors import DdbAssetsError
@@ -42,7 +43,7 @@ def find_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline | None
     """The table's loaded baseline, if there is one."""
     facts = newest(
         instance,
-        metadata.asset_key("warehouse_baseline", table.name),
+        metadata.key_of(table, "initial_load"),
         metadata.BASELINE_TIME,
         metadata.EXPORT_ID,
         metadata.TABLE_ARN,
@@ -68,27 +69,22 @@ def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
 def no_baseline(table: Table) -> str:
     """What to do when there is no baseline."""
     return (
-        f"{table.name} has no baseline yet: materialize {baseline_assets(table)}, then its windows (a baseline "
+        f"{table.name} has no baseline yet: materialize {table.full_chain}, then its windows (a baseline "
         "that was only reported by hand holds nothing)"
     )
 
 
-def baseline_assets(table: Table) -> str:
-    """What a person presses for a new baseline."""
-    return f"snapshots/{table.name}, baseline/{table.name} and warehouse_baseline/{table.name}"
-
-
-def materialized(instance: dg.DagsterInstance, stage: metadata.Stage, table: Table) -> set[str]:
+def materialized(instance: dg.DagsterInstance, stage: Stage, table: Table) -> set[str]:
     """The partition keys that this stage has."""
-    return instance.get_materialized_partitions(metadata.asset_key(stage, table.name))
+    return instance.get_materialized_partitions(metadata.key_of(table, stage))
 
 
 def window_facts(
-    instance: dg.DagsterInstance, stage: metadata.Stage, table: Table, key: str
+    instance: dg.DagsterInstance, stage: Stage, table: Table, key: str
 ) -> Mapping[str, dg.MetadataValue] | None:
     """The metadata of the newest materialization of a window, if there is one."""
-    where = {"exports": (metadata.URI,), "parquet": (metadata.FOLDER,)}.get(stage, ())
-    asset = metadata.asset_key(stage, table.name)
+    where = {"window_export": (metadata.URI,), "window_parquet": (metadata.FOLDER,)}.get(stage, ())
+    asset = metadata.key_of(table, stage)
     return newest(instance, asset, metadata.EXPORT_ID, *where, partition=key, instead=metadata.COVERED)
 
 
@@ -106,13 +102,13 @@ def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, in_ledge
 
 
 def needed_facts(
-    context: dg.AssetExecutionContext, stage: metadata.Stage, table: Table, key: str
+    context: dg.AssetExecutionContext, stage: Stage, table: Table, key: str
 ) -> Mapping[str, dg.MetadataValue]:
     """The metadata of a window that the next stage works on. Raises UpstreamError when there is none."""
     if found := window_facts(context.instance, stage, table, key):
         return found
     raise metadata.UpstreamError(
-        f"{stage}/{table.name} has nothing for the window {key} yet, or only a report made by hand: materialize "
+        f"{table.asset_name(stage)} has nothing for the window {key} yet, or only a report made by hand: materialize "
         "that partition first"
     )
 
@@ -122,7 +118,7 @@ def check_same_table(exports: TableExports, table: Table, baseline: Baseline) ->
     if exports.table_id != baseline.table_id:
         raise ChainBrokenError(
             f"table {table.table} was dropped and created again: its id is {exports.table_id}, that of the baseline "
-            f"{baseline.table_id}; materialize {baseline_assets(table)} again, the windows go on from there"
+            f"{baseline.table_id}; materialize {table.full_chain} again, the windows go on from there"
         )
 
 

@@ -17,19 +17,19 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.automation import EVERY_HOUR
-from ddb_assets.windows.chain import NoBaselineError, baseline_assets, called_loaded, find_baseline, materialized
+from ddb_assets.windows.chain import NoBaselineError, called_loaded, find_baseline, materialized
 from ddb_assets.windows.coverage import TICK, missing, too_short
 from ddb_assets.windows.loaded import Loaded, ask
 
 COMPLETE, FRESH, AGREE = "windows_complete", "fresh", "records_agree"
-ALLOWED = timedelta(hours=1)
+ALLOWED = metadata.ALLOWED["upsert"]
 """From a window's end to its load: 5 minutes until it can be exported, up to 30 for the export, the rest for the load."""
 LISTED = 20
 
 
 def chain_checks(table: Table) -> dg.AssetChecksDefinition:
     """`windows_complete`, `fresh` and `records_agree` of the warehouse table, every hour and on request."""
-    asset = metadata.asset_key("warehouse", table.name)
+    asset = metadata.key_of(table, "warehouse")
     said = {
         COMPLETE: f"Every window that ended more than {_said(ALLOWED)} ago is loaded, as the warehouse's ledger has it.",
         FRESH: f"The table shows everything that was written more than {_said(table.windows.length + ALLOWED)} ago.",
@@ -42,10 +42,10 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(name=f"chain_{table.name}", specs=specs, can_subset=True)
     def checks(
-        context: dg.AssetCheckExecutionContext, aws: AWSResource, warehouse: WarehouseTarget
+        context: dg.AssetCheckExecutionContext, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
     ) -> Iterator[dg.AssetCheckResult]:
         wanted = {key.name for key in context.selected_asset_check_keys}
-        found = _results(context.instance, aws.clients, warehouse, table, counted=AGREE in wanted)
+        found = _results(context.instance, ddb_aws.clients, ddb_warehouse, table, counted=AGREE in wanted)
         yield from (result for result in found if result.check_name in wanted)
 
     return checks
@@ -71,7 +71,7 @@ def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> li
     return [
         dg.AssetCheckResult(
             passed=False,
-            asset_key=metadata.asset_key("warehouse", table.name),
+            asset_key=metadata.key_of(table, "warehouse"),
             check_name=name,
             severity=severity,
             description=prose(reason),
@@ -82,19 +82,17 @@ def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> li
 
 def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datetime) -> Iterator[dg.AssetCheckResult]:
     """The results at that time, from what the warehouse has."""
-    asset = metadata.asset_key("warehouse", table.name)
+    asset = metadata.key_of(table, "warehouse")
     lacking = dict(reversed(missing(table.windows, known.coverage, now - ALLOWED)))
     keys, seen = sorted(lacking), materialized(instance, "warehouse", table)
     again = [key for key in keys if key in seen and called_loaded(instance, table, key, known.exports)]
-    exported = materialized(instance, "exports", table)
+    exported = materialized(instance, "window_export", table)
     short = [f"{start.isoformat()} to {end.isoformat()}" for start, end in too_short(known.coverage)]
     reasons = [f"{len(keys)} windows are missing, the first is {keys[0]}"] if keys else []
     if again:
         reasons.append(f"{len(again)} of them were loaded and are not in the warehouse any more: load them again")
     if short:
-        reasons.append(
-            f"less than 15 minutes are missing, which cannot be exported: materialize {baseline_assets(table)}"
-        )
+        reasons.append(f"less than 15 minutes are missing, which cannot be exported: materialize {table.full_chain}")
     yield dg.AssetCheckResult(
         passed=not reasons,
         asset_key=asset,
@@ -135,7 +133,7 @@ def _agreed(
     if baseline is not None and baseline.export_id not in known.exports:
         reasons.append(
             f"Dagster calls the baseline {baseline.export_id} loaded, the ledger does not have it: materialize "
-            f"warehouse_baseline/{table.name}, or take a new one"
+            f"{table.asset_name('initial_load')}, or take a new one"
         )
     if again:
         reasons.append(
@@ -145,11 +143,11 @@ def _agreed(
         had = (
             f"{name} had {then:,} rows after the newest load and has {now:,}" if now is not None else f"{name} is gone"
         )
-        reasons.append(f"{had}: it was changed outside of loads, materialize {baseline_assets(table)}")
+        reasons.append(f"{had}: it was changed outside of loads, materialize {table.full_chain}")
     return dg.AssetCheckResult(
         passed=not reasons and not others,
         severity=dg.AssetCheckSeverity.ERROR if reasons else dg.AssetCheckSeverity.WARN,
-        asset_key=metadata.asset_key("warehouse", table.name),
+        asset_key=metadata.key_of(table, "warehouse"),
         check_name=AGREE,
         description="; ".join(reasons)
         or (f"{len(others)} windows were loaded by others than Dagster" if others else None),

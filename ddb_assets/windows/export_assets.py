@@ -1,4 +1,4 @@
-"""`exports/<table>`: the changes of one window per partition, asked for, awaited and verified.
+"""`exports/<table>_window_export`: the changes of one window per partition, asked for, awaited and verified.
 
 Asking in time and without waiting is `schedule.py`'s work, exports that others made are `sensor.py`'s. Facts: an
 incremental export takes 5 to 30 minutes.
@@ -56,16 +56,17 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
     """The partitioned asset and its blocking check."""
     partitions = window_partitions(table)
     spec = metadata.asset_spec(
-        "exports",
+        "window_export",
         table,
         table.name,
         description=f"The changes of `{table.table}` in one window after another: incremental exports to S3, verified.",
-        upstream=metadata.asset_key("dynamodb", table.name),
-    ).merge_attributes(deps=[metadata.asset_key("warehouse_baseline", table.name)])
+        upstream=metadata.key_of(table, "dynamodb"),
+        facts=metadata.uri(lambda: Lake().exports_uri(table)),
+    ).merge_attributes(deps=[metadata.key_of(table, "initial_load")])
     check = verified_spec(spec.key)
 
     @dg.multi_asset(
-        name=f"exports_{table.name}",
+        name=metadata.op_name("window_export", table),
         specs=[spec],
         check_specs=[check],
         partitions_def=partitions,
@@ -76,18 +77,18 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
     def exports(
         context: dg.AssetExecutionContext,
         config: WindowConfig,
-        aws: AWSResource,
-        lake: Lake,
-        warehouse: WarehouseTarget,
+        ddb_aws: AWSResource,
+        ddb_lake: Lake,
+        ddb_warehouse: WarehouseTarget,
     ) -> Iterator[Event]:
         with explained_failure():
             loaded_baseline(context.instance, table)
-            known = ask(warehouse, aws.clients, table)
-            client = aws.clients.dynamodb(table.table)
-            asking = _RunExports(client, lake, table, known, config)
+            known = ask(ddb_warehouse, ddb_aws.clients, table)
+            client = ddb_aws.clients.dynamodb(table.table)
+            asking = _RunExports(client, ddb_lake, table, known, config)
             with suppress(DdbAssetsError):  # it is said by the window that it concerns
                 asking.ask_all(context.partition_keys)
-            storage = aws.clients.storage()
+            storage = ddb_aws.clients.storage()
 
         def made(key: str) -> Iterator[Result]:
             if asking.window(key) is None:

@@ -1,5 +1,6 @@
 """What Dagster shows of a window, and what a table's page keeps showing whichever window came last."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import dagster as dg
@@ -28,10 +29,12 @@ def of_window(facts: metadata.Metadata, rows: int) -> metadata.Metadata:
     return facts | {"dagster/partition_row_count": dg.MetadataValue.int(rows)}
 
 
-def standing(instance: dg.DagsterInstance, asset: dg.AssetKey) -> metadata.Metadata:
-    """What an asset's page keeps showing when nothing was done for a window: columns, rows and name of the table."""
-    stage, name = asset.path
-    baseline = dg.AssetKey(["warehouse_baseline" if stage == "warehouse" else "baseline", name])
-    facts = newest_of(instance, (baseline, asset), metadata.COLUMNS)
-    shown = (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME) if stage == "warehouse" else (metadata.COLUMNS,)
+def standing(
+    instance: dg.DagsterInstance, before: Mapping[dg.AssetKey, dg.AssetKey], shown: Collection[str], asset: dg.AssetKey
+) -> metadata.Metadata:
+    """What of `shown` an asset's page keeps when nothing was done for a window.
+
+    `before` names, for each asset, the one that the full export was brought to: the newer of both knows.
+    """
+    facts = newest_of(instance, (before[asset], asset), metadata.COLUMNS)
     return {name: facts[name] for name in shown if name in facts}

@@ -12,7 +12,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import PATIENCE, open_warehouse
-from ddb_assets.windows.chain import Baseline, NoBaselineError, baseline_assets
+from ddb_assets.windows.chain import Baseline, NoBaselineError
 from ddb_assets.windows.coverage import Coverage
 
 A_TICKS_PATIENCE = 10.0
@@ -49,7 +49,7 @@ def ask(
     if known.baseline is None:
         raise NoBaselineError(
             f"{table.name} has no baseline yet: the warehouse has none, even if one was loaded before; materialize "
-            f"{baseline_assets(table)}, then its windows"
+            f"{table.full_chain}, then its windows"
         )
     time, newest = known.baseline
     baseline = Baseline(time, newest.export_id, newest.table_arn, newest.table_id)

@@ -1,4 +1,4 @@
-"""`parquet/<table>` and `parquet/<table>__<list>`: the changes of one window per partition as flat, typed Parquet.
+"""`parquet/<relation>_window_parquet`: the changes of one window per partition as flat, typed Parquet.
 
 One step writes all relations, for they come from the same items. The flattening itself is `flatten.py`; what a full
 export becomes is `assets.py`.
@@ -41,11 +41,12 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
     named = relations(table)
     specs = {
         path: metadata.asset_spec(
-            "parquet",
+            "window_parquet",
             table,
             name,
             description=f"The changed {'items' if not path else 'elements'} of each window, flat and typed.",
-            upstream=metadata.asset_key("exports", table.name),
+            upstream=metadata.key_of(table, "window_export"),
+            facts=metadata.uri(lambda: Lake().parquet_uri(table)),
         )
         for path, name in named.items()
     }
@@ -53,27 +54,28 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
     checks = [window_check(check, partitions) for check in check_specs(root)]
 
     @dg.multi_asset(
-        name=f"parquet_{table.name}",
+        name=metadata.op_name("window_parquet", table),
         specs=list(specs.values()),
         check_specs=checks,
         partitions_def=partitions,
         backfill_policy=window_policy(),
         retry_policy=RETRIES,
     )
-    def parquet(context: dg.AssetExecutionContext, aws: AWSResource, lake: Lake) -> Iterator[Event]:
+    def parquet(context: dg.AssetExecutionContext, ddb_aws: AWSResource, ddb_lake: Lake) -> Iterator[Event]:
         with explained_failure():
             _, key_schema = upstream_export(context, table)
-            storage, client = aws.clients.storage(), aws.clients.dynamodb(table.table)
-            schemas = SchemaStore(storage, lake.schemas)
+            storage, client = ddb_aws.clients.storage(), ddb_aws.clients.dynamodb(table.table)
+            schemas = SchemaStore(storage, ddb_lake.schemas)
 
         def made(key: str) -> Iterator[Result]:
-            facts = needed_facts(context, "exports", table, key)
+            facts = needed_facts(context, "window_export", table, key)
             if metadata.COVERED in facts:
-                kept = partial(standing, context.instance)
+                before = {spec.key: metadata.key_of(table, "full_parquet", named[path]) for path, spec in specs.items()}
+                kept = partial(standing, context.instance, before, (metadata.COLUMNS,))
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             export = read_window(storage, str(facts[metadata.URI].value), table, client)
-            out = lake.parquet(table, export.id, key)
+            out = ddb_lake.parquet(table, export.id, key)
             progress = counted(context.log.info, f"window {key}", export.item_count)
             flattened = flatten(
                 storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress

@@ -50,10 +50,10 @@ LOADED_AGAIN = "ddb_assets/loaded_again"
 """The tag, with a table's name, of runs that load its windows again."""
 
 
-def snapshot_schedule(table: Table) -> dg.ScheduleDefinition:
+def full_export_schedule(table: Table) -> dg.ScheduleDefinition:
     """Exports and loads a table that is replaced as a whole, at its cadence."""
     return dg.ScheduleDefinition(
-        name=f"{table.name}_snapshots",
+        name=f"{table.name}_full_exports",
         target=whole_assets(table),
         cron_schedule=table.windows.cron,
         execution_timezone="UTC",
@@ -66,28 +66,28 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=f"{table.name}_windows",
-        target=stage_assets(table, "exports", "parquet", "warehouse"),
+        target=stage_assets(table, "window_export", "window_parquet", "warehouse"),
         cron_schedule=EVERY_5_MINUTES,
         execution_timezone="UTC",
         description=f"Asks DynamoDB for the export of each window of {table.table} as soon as it can be had.",
     )
     def windows(
-        context: dg.ScheduleEvaluationContext, aws: AWSResource, lake: Lake, warehouse: WarehouseTarget
+        context: dg.ScheduleEvaluationContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget
     ) -> dg.SkipReason | list[dg.RunRequest]:
         baseline = find_baseline(context.instance, table)
         if baseline is None:
             return dg.SkipReason(no_baseline(table))
-        now, done = datetime.now(UTC), materialized(context.instance, "exports", table)
+        now, done = datetime.now(UTC), materialized(context.instance, "window_export", table)
         hourly = context.scheduled_execution_time.minute < 5  # so that a paused warehouse is not woken every 5 minutes
         if not hourly and newest_is_exported(table, baseline, done, now):
             return dg.SkipReason(
                 "the newest window needs no export; whether an older one is missing is looked up every hour"
             )
         try:
-            known = ask(warehouse, aws.clients, table, patience=A_TICKS_PATIENCE)
+            known = ask(ddb_warehouse, ddb_aws.clients, table, patience=A_TICKS_PATIENCE)
         except DdbAssetsError as error:
             return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is asked for: {error}")
-        exports = TableExports(aws.clients.dynamodb(table.table), table.table)
+        exports = TableExports(ddb_aws.clients.dynamodb(table.table), table.table)
         check_same_table(exports, table, known.baseline)
         restorable = exports.restorable()
         due: dict[str, Window] = {}
@@ -102,7 +102,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
             check_obtainable(window, restorable.earliest)
             if exportable(window, restorable.latest):
                 wanted[key] = window
-        asking = _TickExports(context, table, exports, destination(lake, table), now)
+        asking = _TickExports(context, table, exports, destination(ddb_lake, table), now)
         if runs := [*_loaded_again(context, table, exported, known, now), *asking.ask(wanted)]:
             return runs
         return dg.SkipReason(asking.said(len(wanted)) if wanted else "every window that has ended is exported")
@@ -112,7 +112,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
 
 def _exported_as(instance: dg.DagsterInstance, table: Table, key: str, window: Window) -> str:
     """The id of Dagster's export of exactly this window, not of one from before `cadence` changed; empty for none."""
-    facts = window_facts(instance, "exports", table, key) or {}
+    facts = window_facts(instance, "window_export", table, key) or {}
     known = metadata.EXPORT_ID in facts and same_window(facts, window.start, window.end)
     return str(facts[metadata.EXPORT_ID].value) if known else ""
 

@@ -1,8 +1,8 @@
 """The exports of windows as they arrive, whoever asked for them: one sensor per place that exports are written to.
 
-A tick finds the manifests that are new, verifies them, completes the partition of `exports/<table>` that each belongs to
-and starts one run from Parquet to warehouse for it. How it remembers what it has seen is `arrivals.py`'s. Facts: a tick
-may take 60 s; events of one tick are stored before its runs are started, and a run key is never used twice.
+A tick finds the manifests that are new, verifies them, completes the partition of `exports/<table>_window_export` that each
+belongs to and starts one run from Parquet to warehouse for it. How it remembers what it has seen is `arrivals.py`'s. Facts: a
+tick may take 60 s; events of one tick are stored before its runs are started, and a run key is never used twice.
 """
 
 import re
@@ -21,6 +21,7 @@ import dagster as dg
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.aws.storage import Storage, StorageError, join
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.contract.windows import Window, WindowError, partition_of
 from ddb_assets.errors import DdbAssetsError
@@ -42,7 +43,6 @@ from ddb_assets.windows.chain import (
     UNFINISHED,
     Baseline,
     NoBaselineError,
-    baseline_assets,
     find_baseline,
     no_baseline,
     same_window,
@@ -57,7 +57,7 @@ from ddb_assets.windows.table_assets import stage_keys
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-FOLLOW_UP: tuple[metadata.Stage, ...] = ("parquet", "warehouse")
+FOLLOW_UP: tuple[Stage, ...] = ("window_parquet", "warehouse")
 INTERVAL = 60  # seconds from one look to the next
 A_TICK = timedelta(seconds=30)
 AT_MOST = 100  # exports looked at in one tick
@@ -77,8 +77,8 @@ def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
 def _name(place: ExportTarget | None, *, distinct: bool = False) -> str:
     """The name of a place's sensor; `distinct` distinguishes places whose names differ only in punctuation."""
     if place is None:
-        return "exports_of_the_lake"
-    words = re.sub(r"[^A-Za-z0-9]+", "_", f"exports_in_{place.bucket}_{place.prefix}").strip("_")
+        return "ddb_assets_exports"
+    words = re.sub(r"[^A-Za-z0-9]+", "_", f"ddb_assets_exports_in_{place.bucket}_{place.prefix}").strip("_")
     return f"{words}_{sha256(f'{place.bucket}/{place.prefix}'.encode()).hexdigest()[:8]}" if distinct else words
 
 
@@ -91,20 +91,19 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
         description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
     )
     def arrived(
-        context: dg.SensorEvaluationContext, aws: AWSResource, lake: Lake, warehouse: WarehouseTarget
+        context: dg.SensorEvaluationContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget
     ) -> dg.SensorResult:
-        where = place or lake.exports_of(tables[0])
-        root = f"s3://{join(where.bucket, where.prefix, 'AWSDynamoDB')}"
-        cursor, storage, now = Cursor.parse(context.cursor), aws.clients.storage(), datetime.now(UTC)
+        where, root = ddb_lake.exports_of(tables[0]), ddb_lake.exports_uri(tables[0])
+        cursor, storage, now = Cursor.parse(context.cursor), ddb_aws.clients.storage(), datetime.now(UTC)
         receipts: tuple[str, ...] = ()
-        if place is None and lake.events_queue:
-            queue = Notifications(aws.clients.sqs(), lake.events_queue, where)
+        if place is None and ddb_lake.events_queue:
+            queue = Notifications(ddb_aws.clients.sqs(), ddb_lake.events_queue, where)
             queue.delete(cursor.receipts)
             announced, receipts = queue.receive(AT_MOST)
             found = cursor.unseen(announced, now)
         else:
             found = cursor.unseen(storage.folders(root, cursor.start_after), now)
-        tick = _Tick(context, storage, root, tables, now, aws.clients, warehouse)
+        tick = _Tick(context, storage, root, tables, now, ddb_aws.clients, ddb_warehouse)
         looked_at = tick.look(cursor.pending, found)
         after = cursor.after(looked_at, tick.pending(cursor.pending), receipts=receipts)
         return dg.SensorResult(
@@ -176,7 +175,7 @@ class _Tick:
         except Exception as error:  # one export must not stop the others
             self.context.log.exception(f"export {export_id}")
             return None if old else repr(error)
-        if export.kind == "full":  # the run that asks for a snapshot waits for it, too
+        if export.kind == "full":  # the run that asks for a full export waits for it, too
             return None
         return self._offer(export, said, old=old)
 
@@ -240,7 +239,7 @@ class _Tick:
             return key
 
     def _arrived(self, table: Table, export: Export, key: str, baseline: Baseline) -> str | None:
-        known = window_facts(self.context.instance, "exports", table, key) or {}
+        known = window_facts(self.context.instance, "window_export", table, key) or {}
         known_id = _export_id(known)
         other = bool(known) and not same_window(known, export.from_time, export.to_time)
         if known_id > export.id and not other:
@@ -248,14 +247,14 @@ class _Tick:
         window = (export.from_time, export.to_time)
         if self.windows.setdefault((table.name, key), window) != window:
             return f"{table.name} {key}: another window of this partition is loaded first"
-        if run := self._running("parquet" if other or known_id == export.id else "exports", table, key):
+        if run := self._running("window_parquet" if other or known_id == export.id else "window_export", table, key):
             return f"{table.name} {key}: run {run} is working on it"
         if known_id != export.id:
             facts = window_export_facts(export, self.now)
-            asset = metadata.asset_key("exports", table.name)
+            asset = metadata.key_of(table, "window_export")
             self.events.append(dg.AssetMaterialization(asset, partition=key, metadata=facts))
             self._evaluated(table, key, None, {"items_in_manifest": dg.MetadataValue.int(export.item_count)})
-        elif self._made_of("parquet", table, key) == export.id:
+        elif self._made_of("window_parquet", table, key) == export.id:
             return None
         if export.to_time and export.to_time > baseline.time:
             self.runs[table.name, key] = dg.RunRequest(
@@ -278,13 +277,13 @@ class _Tick:
         """All contracts of this ARN; one that gives only a name means the table of that name in our own account."""
         return [table for table in self.tables if table.table in (arn, arn.rpartition("/")[2])]
 
-    def _made_of(self, stage: metadata.Stage, table: Table, key: str) -> str:
+    def _made_of(self, stage: Stage, table: Table, key: str) -> str:
         """The id of the export that this stage has of a window, empty for none."""
         return _export_id(window_facts(self.context.instance, stage, table, key) or {})
 
-    def _running(self, stage: metadata.Stage, table: Table, key: str) -> str | None:
+    def _running(self, stage: Stage, table: Table, key: str) -> str | None:
         """The run that is making this window of a stage, or will make it later; no second run is needed."""
-        asset = metadata.asset_key(stage, table.name)
+        asset = metadata.key_of(table, stage)
         for run in self._unfinished():
             first = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")
             last = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end", "")
@@ -300,7 +299,7 @@ class _Tick:
         if reason not in said:
             self._warn(export.id, reason)
             facts: dict[str, Any] = {metadata.URI: export.uri, metadata.EXPORT_ID: export.id, "reason": reason}
-            asset = metadata.asset_key("exports", table.name)
+            asset = metadata.key_of(table, "window_export")
             self.events.append(dg.AssetObservation(asset, description=what, metadata=facts))
         return reason
 
@@ -322,7 +321,7 @@ class _Tick:
     def _evaluated(self, table: Table, key: str, problem: str | None, facts: metadata.Metadata) -> None:
         self.events.append(
             dg.AssetCheckEvaluation(
-                asset_key=metadata.asset_key("exports", table.name),
+                asset_key=metadata.key_of(table, "window_export"),
                 check_name=VERIFIED,
                 passed=problem is None,
                 blocking=True,
@@ -344,7 +343,7 @@ def _partition(table: Table, export: Export, baseline: Baseline) -> str:
     if export.table_arn != baseline.table_arn or export.table_id != baseline.table_id:
         raise ManifestError(
             f"it is of {export.table_arn} with id {export.table_id}, the baseline of {baseline.table_arn} with id "
-            f"{baseline.table_id}: if the table was created again, materialize {baseline_assets(table)}"
+            f"{baseline.table_id}: if the table was created again, materialize {table.full_chain}"
         )
     if export.from_time is None or export.to_time is None:
         raise ManifestError("it does not say which window it is of")

@@ -2,30 +2,45 @@
 
 import dagster as dg
 
+from ddb_assets.contract.stages import FULL_CHAIN, Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
 from ddb_assets.orchestration import metadata
 
-BASELINE = "baseline"
+INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
-OF_ITEMS: frozenset[metadata.Stage] = frozenset({"dynamodb", "snapshots", "exports"})
+OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "window_export"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
 
 
-def stage_keys(table: Table, *stages: metadata.Stage) -> list[dg.AssetKey]:
+def stage_keys(table: Table, *stages: Stage) -> list[dg.AssetKey]:
     """All assets of the table in these stages, its child relations included."""
     names = list(relations(table).values())
     return [
-        metadata.asset_key(stage, name) for stage in stages for name in ([table.name] if stage in OF_ITEMS else names)
+        metadata.key_of(table, stage, name)
+        for stage in stages
+        for name in ([table.name] if stage in OF_ITEMS else names)
     ]
 
 
-def stage_assets(table: Table, *stages: metadata.Stage) -> dg.AssetSelection:
+def stage_assets(table: Table, *stages: Stage) -> dg.AssetSelection:
     """The same as a selection."""
     return dg.AssetSelection.assets(*stage_keys(table, *stages))
 
 
+def all_keys(table: Table) -> list[dg.AssetKey]:
+    """Every asset of the table that a run can make."""
+    return stage_keys(table, *(stage for stage in stages(table) if stage != "dynamodb"))
+
+
+def stages(table: Table) -> tuple[Stage, ...]:
+    """The stages that a table of this contract has."""
+    if table.load == "replace":
+        return ("dynamodb", "full_export", "full_parquet", "warehouse")
+    return ("dynamodb", *FULL_CHAIN, "window_export", "window_parquet", "warehouse")
+
+
 def whole_assets(table: Table) -> dg.AssetSelection:
-    """What a full export of the table passes through, from the snapshot to the warehouse."""
-    loaded: metadata.Stage = "warehouse" if table.load == "replace" else "warehouse_baseline"
-    return stage_assets(table, "snapshots", "baseline", loaded)
+    """What a full export of the table passes through, from the export to the warehouse."""
+    loaded: Stage = "warehouse" if table.load == "replace" else "initial_load"
+    return stage_assets(table, "full_export", "full_parquet", loaded)

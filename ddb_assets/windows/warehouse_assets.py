@@ -1,7 +1,7 @@
 """`warehouse/<table>` and `warehouse/<table>__<list>`: the tables that people query, brought forward window by window.
 
-They start from `warehouse_baseline/<table>` (`assets.py`). All relations of a window are loaded in one transaction, so
-they are one step. How is the warehouse's matter (`warehouse/protocol.py`).
+They start from `loads/<table>_initial_load` (`warehouse/assets.py`). All relations of a window are loaded in one
+transaction, so they are one step. `warehouse/protocol.py` says what a load is.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from functools import partial
 import dagster as dg
 
 from ddb_assets.contract.report import Relation, Report
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.exports.facts import lag
 from ddb_assets.flatten.names import relations, reported
@@ -19,10 +20,10 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.warehouse.assets import LoadConfig, Loaded, loaded
+from ddb_assets.warehouse.assets import LoadConfig, Loaded, known_name, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.url import warehouse_kind, warehouse_pool
-from ddb_assets.windows.automation import AS_PARQUET_PASSES
+from ddb_assets.windows.automation import as_parquet_passes
 from ddb_assets.windows.chain import needed_facts
 from ddb_assets.windows.facts import of_window, standing
 from ddb_assets.windows.partitions import (
@@ -34,6 +35,9 @@ from ddb_assets.windows.partitions import (
     window_partitions,
     window_policy,
 )
+
+SOURCES: tuple[Stage, ...] = ("window_parquet", "initial_load")
+"""What a table is made of: its changes, and what they are applied to."""
 
 
 def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
@@ -48,16 +52,17 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             description=f"Table `{name}` of the warehouse: the baseline and the changes of every window since.",
             upstream=None,
             kinds=[warehouse_kind(address)],
+            facts=known_name(address, name),
         ).replace_attributes(
-            deps=[metadata.asset_key("parquet", name), metadata.asset_key("warehouse_baseline", name)],
-            automation_condition=AS_PARQUET_PASSES,
+            deps=[metadata.key_of(table, stage, name) for stage in SOURCES],
+            automation_condition=as_parquet_passes(table),
         )
         for path, name in named.items()
     }
     checks = [window_check(check, partitions) for check in check_specs(specs[()].key)]
 
     @dg.multi_asset(
-        name=f"warehouse_{table.name}",
+        name=metadata.op_name("warehouse", table),
         specs=list(specs.values()),
         check_specs=checks,
         partitions_def=partitions,
@@ -66,23 +71,25 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         retry_policy=RETRIES,
     )
     def warehouse(
-        context: dg.AssetExecutionContext, config: LoadConfig, aws: AWSResource, warehouse: WarehouseTarget
+        context: dg.AssetExecutionContext, config: LoadConfig, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
     ) -> Iterator[Event]:
         with explained_failure():
-            storage = aws.clients.storage()
+            storage = ddb_aws.clients.storage()
 
         def made(key: str) -> Iterator[Result]:
-            facts = needed_facts(context, "parquet", table, key)
+            facts = needed_facts(context, "window_parquet", table, key)
             if metadata.COVERED in facts:
-                kept = partial(standing, context.instance)
+                before = {spec.key: metadata.key_of(table, "initial_load", named[path]) for path, spec in specs.items()}
+                shown = (metadata.COLUMNS, metadata.LINEAGE, metadata.ROWS, metadata.TABLE_NAME)
+                kept = partial(standing, context.instance, before, shown)
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             report = read_report(storage, str(facts[metadata.FOLDER].value))
-            done = loaded(context, table, report, aws=aws, warehouse=warehouse, force=config.force, window=key)
+            done = loaded(context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, window=key)
             for path, relation in reported(table, report).items():
                 yield dg.MaterializeResult(
                     asset_key=specs[path].key,
-                    metadata=_facts(report, done, relation, soft_delete=table.soft_delete),
+                    metadata=_facts(table, report, done, relation),
                     check_results=[] if path else check_results(done.result, done.seen, relation.name, specs[path].key),
                 )
 
@@ -91,8 +98,8 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     return warehouse
 
 
-def _facts(report: Report, done: Loaded, relation: Relation, *, soft_delete: bool) -> metadata.Metadata:
-    facts = done.facts(relation, soft_delete=soft_delete)
+def _facts(table: Table, report: Report, done: Loaded, relation: Relation) -> metadata.Metadata:
+    facts = done.facts(table, relation, *SOURCES)
     if report.to_time and not relation.path:
         facts |= lag(report.to_time, datetime.now(UTC))
     return of_window(facts, done.result.rows.get(relation.name, 0))

@@ -3,8 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,11 +68,6 @@ class Page:
     def shows(self, *texts: str, seconds: float = PATIENCE) -> None:
         """Waits until all of it is to be read on the page."""
         self._until(lambda: all(text in self.text() for text in texts), seconds)
-
-    def repeats(self, lines: Mapping[str, int]) -> None:
-        """Waits until each of these lines is on the page as often, or more."""
-        wanted = Counter(lines)
-        self._until(lambda: wanted <= Counter(self.text().splitlines()))
 
     def closes(self, text: str) -> None:
         """Waits until this is not to be read any more."""

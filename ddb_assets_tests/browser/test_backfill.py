@@ -12,8 +12,9 @@ from urllib.parse import quote
 import dagster as dg
 import pytest
 
+from ddb_assets.contract.stages import Stage, asset_name, asset_path
 from ddb_assets.contract.windows import Cadence
-from ddb_assets.orchestration.metadata import Stage, asset_key
+from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.sandbox.server import Sandbox, Write
 from ddb_assets_tests.support.sandboxed import sandboxed
 from ddb_assets_tests.support.served import Project, until
@@ -86,8 +87,8 @@ class Ui:
 
     def launch(self, table: str, stages: tuple[Stage, ...], windows: str, *, picture: str = "") -> None:
         """Materializes these windows, written as people write them, of the table's assets in these stages."""
-        chosen = [f"exports/{table}"] if "exports" in stages else []
-        chosen += [f"{stage}/{name}" for stage in stages if stage != "exports" for name in TABLES[table]]
+        chosen = [asset_name("window_export", table)] if "window_export" in stages else []
+        chosen += [asset_name(stage, name) for stage in stages if stage != "window_export" for name in TABLES[table]]
         self.page.open(f"{self.url}/locations/demo/asset-groups/{table}/lineage/{quote(','.join(chosen), safe='')}")
         self.page.press(f"Materialize selected ({len(chosen)})…" if len(chosen) > 1 else "Materialize selected…")
         self.page.press("All")
@@ -100,7 +101,7 @@ class Ui:
 
     def partitions(self, stage: Stage, name: str, *texts: str, picture: str) -> None:
         """Looks at the asset's partitions until all of this is to be read."""
-        self.page.open(f"{self.url}/assets/{stage}/{name}?view=partitions")
+        self.page.open(f"{self.url}/assets/{asset_name(stage, name)}?view=partitions")
         self.page.shows(*texts)
         self.page.keep(picture)
 
@@ -134,18 +135,18 @@ def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         project.baseline(dict.fromkeys(TABLES, hour(HOURS).isoformat()))
         with project.daemon(), project.webserver() as url, browser() as page:
             # evaluated before and after, not while windows are recorded: what it overlooks is loaded by the hour only
-            project.command("dagster", "sensor", "start", "automation")
+            project.command("dagster", "sensor", "start", "ddb_assets_automation")
             until(_evaluated, LONG)
-            project.command("dagster", "sensor", "stop", "automation")
+            project.command("dagster", "sensor", "stop", "ddb_assets_automation")
             ui = Ui(project, url, page, sandboxed, now)
             first, last = min(ui.since), max(ui.since)
-            stages: tuple[Stage, ...] = ("exports", "parquet", "warehouse")
+            stages: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
             ui.launch("orders", stages, f"[{min(ui.keys)}...{last}]", picture="orders-backfill")
             ui.launch("customers", stages, f"[{first}...{ui.key(BAD)}]")
             but_one = f"[{first}...{ui.key(LATE + 1)}], [{ui.key(LATE - 1)}...{last}]"
             ui.launch("events", stages, but_one, picture="events-backfill-but-one")
-            until(lambda: bool(ui.materialized("exports", "events")) and ui.settled(), LONG)
-            project.command("dagster", "sensor", "start", "automation")
+            until(lambda: bool(ui.materialized("window_export", "events")) and ui.settled(), LONG)
+            project.command("dagster", "sensor", "start", "ddb_assets_automation")
             yield ui
 
 
@@ -167,11 +168,13 @@ def test_windows_backfilled_from_the_ui_are_green(ui: Ui) -> None:
 
 def test_the_lineage_of_a_table_is_one_graph(ui: Ui) -> None:
     ui.page.open(f"{ui.url}/locations/demo/asset-groups/orders/lineage")
-    nodes = {"orders": 8, "orders__items": 4}  # the title and seven stages, of which four have the list, too
-    ui.page.repeats(nodes)
+    stages: tuple[Stage, ...] = ("full_parquet", "initial_load", "window_parquet", "warehouse")
+    names = [asset_path(stage, name)[1] for stage in stages for name in TABLES["orders"]]
+    names += [asset_path(stage, "orders")[1] for stage in ("dynamodb", "full_export", "window_export")]
+    ui.page.shows(*names)
     ui.page.keep("orders-group")
     ui.page.open(f"{ui.url}/assets/warehouse/orders?view=lineage&lineageScope=upstream&lineageDepth=9")
-    ui.page.repeats({"orders": 8})
+    ui.page.shows("orders_table", "orders_full_export", "orders_initial_load", "orders_window_parquet")
     ui.page.keep("orders-lineage")
 
 
@@ -181,7 +184,7 @@ def test_a_late_window_is_loaded_and_loaded_again_and_the_table_is_right(ui: Ui)
     ui.partitions("warehouse", "events", *ui.counts(materialized=HOURS - 1), picture="events-without-the-late-one")
     assert query(kind) == [("last",)]
     for loads in (1, 2):
-        ui.launch("events", ("exports", "parquet", "warehouse"), late)
+        ui.launch("events", ("window_export", "window_parquet", "warehouse"), late)
         with dg.DagsterInstance.get() as instance:
             wanted = dg.AssetRecordsFilter(asset_key=asset_key("warehouse", "events"), asset_partitions=[late])
             until(lambda: len(instance.fetch_materializations(wanted, limit=9).records) == loads, LONG)  # noqa: B023
@@ -200,14 +203,14 @@ def test_a_bad_window_is_held_its_neighbours_are_loaded_and_it_is_released_when_
     keys = {key for key in ui.since if key <= bad}
     odd = "SELECT count(*) FROM customers WHERE customer_id = 'odd'"
     until(lambda: ui.materialized("warehouse", "customers") == keys - {bad} and ui.settled(), LONG)
-    assert bad in ui.materialized("parquet", "customers")
+    assert bad in ui.materialized("window_parquet", "customers")
     ui.partitions("warehouse", "customers", f"Materialized ({len(keys) - 1})", picture="customers-held")
-    ui.page.open(f"{ui.url}/assets/parquet/customers?view=checks")
+    ui.page.open(f"{ui.url}/assets/{asset_name('window_parquet', 'customers')}?view=checks")
     ui.page.shows("contract_kept")
     ui.page.keep("customers-checks")
     assert query(odd) == [(0,)]
     ui.project.declare("customers", {"table": "Customers", "start": min(ui.keys)[:10]})
-    ui.launch("customers", ("parquet",), bad)
+    ui.launch("customers", ("window_parquet",), bad)
     until(lambda: ui.materialized("warehouse", "customers") == keys and ui.settled(), LONG)
     ui.partitions("warehouse", "customers", *ui.counts(materialized=len(keys)), picture="customers-released")
     assert query(odd) == [(1,)]

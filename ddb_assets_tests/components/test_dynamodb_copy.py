@@ -184,10 +184,10 @@ def test_the_demos_copy_is_green(sandbox: Sandbox, pytestconfig: pytest.Config) 
     for table in client.list_tables()["TableNames"]:
         client.delete_table(TableName=table)
     demo.load(sandbox, 60)
-    text = (pytestconfig.rootpath / "ddb_assets/defs/copies/orders/defs.yaml").read_text()
+    text = (pytestconfig.rootpath / "ddb_assets/defs/copies/orders_copy/defs.yaml").read_text()
     asked = yaml.safe_load(text)["attributes"]
     definitions = dg.build_defs_for_component(DynamoDBCopy.from_attributes_dict(attributes=asked))
-    asset = definitions.resolve_assets_def(dg.AssetKey(["copies", "orders"]))
+    asset = definitions.resolve_assets_def(dg.AssetKey(["copies", "orders_copy"]))
     result = dg.materialize([asset], run_config={"ops": {asset.op.name: {"config": {"write": True}}}})
     assert checks(result) == {"no_rejects": True, "counts_agree": True, "items_equal": True}
     found = [client.scan(TableName=asked[side], Select="COUNT")["Count"] for side in ("source", "destination")]
@@ -216,7 +216,7 @@ def test_everything_that_writes_into_a_table_is_in_its_pool(monkeypatch: pytest.
 def test_it_descends_from_the_table_of_that_name_here() -> None:
     """And from none when it says how another account or Region is reached."""
     other = {"table": "Orders", "role": "arn:aws:iam::123456789012:role/other"}
-    for source, parents in (("Orders", {dg.AssetKey(["dynamodb", "orders"])}), (other, set())):
+    for source, parents in (("Orders", {dg.AssetKey(["dynamodb", "orders_table"])}), (other, set())):
         assert declared(source=source).resolve_asset_graph().get(KEY).parent_keys == parents
 
 

@@ -15,7 +15,6 @@ from ddb_assets.components import DynamoDBImport
 from ddb_assets.components.dynamodb_import import COMMENTED_YAML, Import, ImportScaffolder
 from ddb_assets.definitions import build_defs
 from ddb_assets.orchestration.pools import write_pool
-from ddb_assets.resources.aws import AWSResource
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
@@ -53,8 +52,7 @@ def rows(tmp_path: Path) -> Path:
 def declared(table: str, source: Path, **more: Any) -> dg.AssetsDefinition:
     attributes = {"name": "orders_import", "table": table, "source": str(source), **more}
     component = DynamoDBImport.from_attributes_dict(attributes=attributes)
-    shared = dg.Definitions(resources={"aws": AWSResource()})
-    return dg.Definitions.merge(dg.build_defs_for_component(component), shared).resolve_assets_def(KEY)
+    return dg.build_defs_for_component(component).resolve_assets_def(KEY)
 
 
 def materialize(asset: dg.AssetsDefinition, **config: Any) -> dg.ExecuteInProcessResult:
@@ -134,7 +132,7 @@ def test_it_shows_what_only_the_table_has_when_it_is_asked_to(sandbox: Sandbox, 
 def test_the_demos_import_takes_the_sandboxs_price_list(sandbox: Sandbox, table: str) -> None:
     """As `make dev` shows it, again too; and it deletes nothing unless the run says so."""
     demo.load(sandbox, 30)
-    asset = build_defs().resolve_assets_def(dg.AssetKey(["imports", "products"]))
+    asset = build_defs().resolve_assets_def(dg.AssetKey(["imports", "products_import"]))
     for _ in range(2):
         result = materialize(asset)
         assert result.success

@@ -4,6 +4,7 @@ import re
 import socket
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -13,12 +14,16 @@ from pydantic import BaseModel
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.components.dynamodb_table import COMMENTED_YAML, TableScaffolder
 from ddb_assets.contract.contract_yaml import read_table
+from ddb_assets.contract.stages import Stage
 from ddb_assets.definitions import build_defs
+from ddb_assets.orchestration.metadata import asset_key
 
 PROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{}"\n'
 TYPE = "ddb_assets.components.DynamoDBTable"
+IMPORT = "ddb_assets.components.DynamoDBImport"
 
 REPLACE = "  load: replace\n"
+STAGES: tuple[Stage, ...] = ("full_export", "window_parquet", "initial_load", "warehouse")
 
 Loader = Callable[[dict[str, str]], dg.Definitions]
 
@@ -66,22 +71,22 @@ def lineage(definitions: dg.Definitions) -> dict[str, set[str]]:
 
 def test_a_table_name_alone_gives_the_whole_chain(load: Loader, offline: None) -> None:
     assert lineage(load({"orders": declared("Orders")})) == {
-        "dynamodb/orders": set(),
-        "snapshots/orders": {"dynamodb/orders"},
-        "baseline/orders": {"snapshots/orders"},
-        "warehouse_baseline/orders": {"baseline/orders"},
-        "exports/orders": {"dynamodb/orders", "warehouse_baseline/orders"},
-        "parquet/orders": {"exports/orders"},
-        "warehouse/orders": {"parquet/orders", "warehouse_baseline/orders"},
+        "dynamodb/orders_table": set(),
+        "exports/orders_full_export": {"dynamodb/orders_table"},
+        "parquet/orders_full_parquet": {"exports/orders_full_export"},
+        "loads/orders_initial_load": {"parquet/orders_full_parquet"},
+        "exports/orders_window_export": {"dynamodb/orders_table", "loads/orders_initial_load"},
+        "parquet/orders_window_parquet": {"exports/orders_window_export"},
+        "warehouse/orders": {"parquet/orders_window_parquet", "loads/orders_initial_load"},
     }
 
 
 def test_a_table_that_is_only_replaced_has_no_windows(load: Loader) -> None:
     assert lineage(load({"orders": declared("Orders", REPLACE)})) == {
-        "dynamodb/orders": set(),
-        "snapshots/orders": {"dynamodb/orders"},
-        "baseline/orders": {"snapshots/orders"},
-        "warehouse/orders": {"baseline/orders"},
+        "dynamodb/orders_table": set(),
+        "exports/orders_full_export": {"dynamodb/orders_table"},
+        "parquet/orders_full_parquet": {"exports/orders_full_export"},
+        "warehouse/orders": {"parquet/orders_full_parquet"},
     }
 
 
@@ -90,8 +95,8 @@ def test_a_declared_list_becomes_relations_of_its_own(load: Loader) -> None:
     graph = load({"orders": declared("Orders", nested)}).resolve_asset_graph()
     children = ["orders__line_items", "orders__line_items__serials"]
     for child in children:
-        assert graph.get(dg.AssetKey(["warehouse", child])).parent_keys == {dg.AssetKey(["baseline", child])}
-        assert graph.get(dg.AssetKey(["baseline", child])).parent_keys == {dg.AssetKey(["snapshots", "orders"])}
+        assert graph.get(asset_key("warehouse", child)).parent_keys == {asset_key("full_parquet", child)}
+        assert graph.get(asset_key("full_parquet", child)).parent_keys == {asset_key("full_export", "orders")}
     assert len(graph.get_all_asset_keys()) == 4 + 2 * len(children)
 
 
@@ -110,22 +115,74 @@ def test_the_assets_of_a_table_are_a_group_with_kinds_owners_and_blocking_checks
         kinds[key.path[0]] = node.kinds
     assert kinds == {
         "dynamodb": {"dynamodb"},
-        "snapshots": {"dynamodb", "s3"},
-        "baseline": {"s3", "parquet", "polars"},
+        "exports": {"dynamodb", "s3"},
+        "parquet": {"s3", "parquet", "polars"},
         "warehouse": {"redshift"},
     }
     blocking = {key.to_user_string() for key in graph.asset_check_keys if graph.get(key).blocking}
     assert blocking >= {
-        "snapshots/orders:export_verified",
-        "baseline/orders:rows_reconcile",
+        "exports/orders_full_export:export_verified",
+        "parquet/orders_full_parquet:rows_reconcile",
         "warehouse/orders:ledger_explains_rows",
     }
+
+
+def test_what_is_known_before_anything_runs_is_on_the_definition(
+    load: Loader, monkeypatch: pytest.MonkeyPatch, offline: None
+) -> None:
+    monkeypatch.setenv("DDB_ASSETS_LAKE", "s3://bucket/lake")
+    monkeypatch.setenv("DDB_ASSETS_WAREHOUSE", "redshift://loader@host:5439/analytics?schema=shop")
+    specs = {spec.key: spec for spec in load({"orders": declared("Orders")}).resolve_all_asset_specs()}
+    shown = {stage: specs[asset_key(stage, "orders")] for stage in STAGES}
+    assert shown["warehouse"].metadata["dagster/table_name"] == "analytics.shop.orders"
+    assert shown["initial_load"].metadata["dagster/table_name"] == "analytics.shop.orders"
+    assert shown["full_export"].metadata["dagster/uri"] == "s3://bucket/lake/exports/AWSDynamoDB"
+    assert shown["window_parquet"].metadata["dagster/uri"] == "s3://bucket/lake/parquet/orders"
+    assert shown["warehouse"].freshness_policy == dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2))
+    assert shown["initial_load"].freshness_policy is None
+
+
+def test_a_definition_without_settings_loads_and_says_less(load: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DDB_ASSETS_LAKE", raising=False)
+    monkeypatch.setenv("DDB_ASSETS_WAREHOUSE", "redshift://nonsense")
+    specs = {spec.key: spec for spec in load({"orders": declared("Orders")}).resolve_all_asset_specs()}
+    assert "dagster/uri" not in specs[asset_key("full_export", "orders")].metadata
+    assert "dagster/table_name" not in specs[asset_key("warehouse", "orders")].metadata
+
+
+def test_the_code_version_follows_what_decides_the_rows(load: Loader) -> None:
+    def version(more: str, stage: Stage = "warehouse") -> str | None:
+        specs = load({"orders": declared("Orders", more)}).resolve_all_asset_specs()
+        return next(spec.code_version for spec in specs if spec.key == asset_key(stage, "orders"))
+
+    assert version("") == version("  owners: [team:sales]\n") == version("", "window_parquet")
+    assert version("") != version("  timestamps: false\n")
+    assert version("", "full_export") is None
+
+
+def test_imports_and_copies_are_joined_to_the_tables_that_they_fill(load: Loader) -> None:
+    source = "  source: s3://bucket/products.csv\n"
+    graph = lineage(
+        load(
+            {
+                "orders": declared("Orders"),
+                "products": declared("Products"),
+                "archive": declared("Orders-archive"),
+                "into": f"type: {IMPORT}\nattributes:\n  name: price_list\n  table: Products\n{source}",
+                "copy": "type: ddb_assets.components.DynamoDBCopy\nattributes:\n  name: nightly\n  source: Orders\n"
+                "  destination: Orders-archive\n",
+            }
+        )
+    )
+    assert graph["dynamodb/products_table"] == {"imports/price_list"}
+    assert graph["copies/nightly"] == {"dynamodb/orders_table"}
+    assert graph["dynamodb/orders_archive_table"] == {"copies/nightly"}
 
 
 def test_steps_that_share_something_are_in_its_pool(load: Loader) -> None:
     graph = load({"orders": declared("Orders", REPLACE)}).resolve_asset_graph()
     pools = {key.path[0]: graph.get(key).pools for key in graph.get_all_asset_keys()}
-    assert pools["snapshots"] == {"dynamodb_exports"}
+    assert pools["exports"] == {"dynamodb_exports"}
     assert pools["warehouse"] == {"warehouse"}
 
 

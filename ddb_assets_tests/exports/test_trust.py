@@ -80,8 +80,8 @@ def test_a_run_believes_no_manifest_that_was_changed_after_the_export(chain: Cha
     told = json.loads(chain.objects(real)[summary])
     chain.delete(summary.replace(".json", ".md5"))
     chain.put({summary: json.dumps(told | {"tableId": "11111111-2222-3333-4444-555555555555"}).encode()})
-    assert not chain.run("exports/orders", partitions=[key_of(window)]).success
-    assert not chain.instance.get_materialized_partitions(asset("exports/orders"))
+    assert not chain.run("exports/orders_window_export", partitions=[key_of(window)]).success
+    assert not chain.instance.get_materialized_partitions(asset("exports/orders_window_export"))
 
 
 def test_an_export_with_a_filter_is_not_loaded(chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_an_export_with_a_filter_is_not_loaded(chain: Chain, ticks: Ticks, monke
     result = ticks.tick()
     assert checks(result) == [(key_of(window), False)]
     assert not result.run_requests
-    assert not chain.run("exports/orders", partitions=[key_of(window)]).success
+    assert not chain.run("exports/orders_window_export", partitions=[key_of(window)]).success
     assert not chain.materialized()
 
 

@@ -119,7 +119,7 @@ def test_its_commands_do_what_they_say(
 
 def _write_files(folder: Path) -> None:
     """Those that the commands name."""
-    declared = Path(demo.__file__).parents[1] / "defs/imports/products/defs.yaml"
+    declared = Path(demo.__file__).parents[1] / "defs/imports/products_import/defs.yaml"
     rules = yaml.safe_load(declared.read_text())["attributes"]
     (folder / "import.yaml").write_text(yaml.safe_dump({name: rules[name] for name in ("csv", "attributes")}))
     (folder / "products.csv").write_text("sku,price\n" + "".join(f"p{n},{n}\n" for n in range(ROWS)))

@@ -14,7 +14,7 @@ from ddb_assets_tests.support.window_chain import ORDERS, Chain, asset, chain, d
 
 __all__ = ["chain", "definitions", "sandboxed"]
 
-PARQUET = ("parquet/orders", "parquet/orders__items")
+PARQUET = ("parquet/orders_window_parquet", "parquet/orders__items_window_parquet")
 TABLE = asset("warehouse/orders")
 
 
@@ -39,22 +39,22 @@ class Evaluations:
 
 def test_parquet_made_by_hand_is_loaded_once_and_a_late_window_too(chain: Chain) -> None:
     late, recent = hours_ago(40), hours_ago(5)
-    as_of = {"snapshots_orders": {"config": {"as_of": hours_ago(45).start.isoformat()}}}
-    whole = ["snapshots/orders", "baseline/orders", "baseline/orders__items"]
-    assert chain.run(*whole, "warehouse_baseline/orders", "warehouse_baseline/orders__items", config=as_of).success
+    as_of = {"exports__orders_full_export": {"config": {"as_of": hours_ago(45).start.isoformat()}}}
+    whole = ["exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet"]
+    assert chain.run(*whole, "loads/orders_initial_load", "loads/orders__items_initial_load", config=as_of).success
     evaluations = Evaluations(chain)
     for window in (recent, late):
-        assert chain.run("exports/orders", *PARQUET, partitions=[key_of(window)]).success
+        assert chain.run("exports/orders_window_export", *PARQUET, partitions=[key_of(window)]).success
         assert evaluations.windows() == {key_of(window)}
         assert evaluations.windows() == set()
 
 
 def test_a_window_that_was_overlooked_is_loaded_within_the_hour(chain: Chain) -> None:
     window = key_of(hours_ago(5))
-    as_of = {"snapshots_orders": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
-    whole = ["snapshots/orders", "baseline/orders", "baseline/orders__items"]
-    assert chain.run(*whole, "warehouse_baseline/orders", "warehouse_baseline/orders__items", config=as_of).success
-    assert chain.run("exports/orders", *PARQUET, partitions=[window]).success
+    as_of = {"exports__orders_full_export": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
+    whole = ["exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet"]
+    assert chain.run(*whole, "loads/orders_initial_load", "loads/orders__items_initial_load", config=as_of).success
+    assert chain.run("exports/orders_window_export", *PARQUET, partitions=[window]).success
     evaluations = Evaluations(chain)  # which knows nothing of what was before it
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
@@ -67,14 +67,14 @@ def test_a_window_that_was_overlooked_is_loaded_within_the_hour(chain: Chain) ->
 
 
 def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain) -> None:
-    as_of = {"snapshots_orders": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
-    whole = ["snapshots/orders", "baseline/orders", "baseline/orders__items"]
-    loaded = ["warehouse_baseline/orders", "warehouse_baseline/orders__items"]
+    as_of = {"exports__orders_full_export": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
+    whole = ["exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet"]
+    loaded = ["loads/orders_initial_load", "loads/orders__items_initial_load"]
     assert chain.run(*whole, *loaded, config=as_of).success
     evaluations = Evaluations(chain)
     partition = [key_of(hours_ago(5))]
     assert chain.run(
-        "exports/orders", *PARQUET, "warehouse/orders", "warehouse/orders__items", partitions=partition
+        "exports/orders_window_export", *PARQUET, "warehouse/orders", "warehouse/orders__items", partitions=partition
     ).success
     assert evaluations.windows() == set()
     assert chain.run(*loaded).success
@@ -91,21 +91,21 @@ def test_a_bad_window_is_held_with_its_neighbours_free_and_released_when_it_is_m
     )
     frozen = project(tmp_path, monkeypatch, "frozen", contract="freeze")
     chain.definitions = frozen
-    snapshot = {"snapshots_orders": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
-    whole = ["snapshots/orders", "baseline/orders", "warehouse_baseline/orders"]
+    snapshot = {"exports__orders_full_export": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
+    whole = ["exports/orders_full_export", "parquet/orders_full_parquet", "loads/orders_initial_load"]
     chain.definitions = project(tmp_path, monkeypatch, "first", contract="evolve")
     assert chain.run(*whole, config=snapshot).success
     chain.definitions = frozen
     evaluations = Evaluations(chain)
     windows = [key_of(good), key_of(bad)]
-    assert chain.run("exports/orders", partitions=windows).success
-    assert not chain.run("parquet/orders", partitions=windows).success
+    assert chain.run("exports/orders_window_export", partitions=windows).success
+    assert not chain.run("parquet/orders_window_parquet", partitions=windows).success
     assert evaluations.windows() == {key_of(good)}
     assert evaluations.windows() == set()
     assert not chain.run("warehouse/orders", partitions=[key_of(bad)]).success  # not by hand either
     chain.definitions = project(tmp_path, monkeypatch, "evolved", contract="evolve")
     evaluations.chain = chain
-    assert chain.run("parquet/orders", partitions=[key_of(bad)]).success
+    assert chain.run("parquet/orders_window_parquet", partitions=[key_of(bad)]).success
     assert evaluations.windows() == {key_of(bad)}
 
 
@@ -133,15 +133,13 @@ def test_the_page_on_windows_names_what_there_is(chain: Chain, pytestconfig: pyt
     graph = repository.asset_graph
     there = {key.to_user_string() for key in graph.get_all_asset_keys()}
     there |= {f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys}
-    named = set(
-        re.findall(r"`((?:dynamodb|snapshots|baseline|warehouse_baseline|exports|parquet|warehouse)/\w+)`", page)
-    )
+    named = set(re.findall(r"`((?:dynamodb|exports|parquet|loads|warehouse)/\w+)`", page))
     checks = {f"{of}:{check}" for check, of in re.findall(r"^\| `(\w+)` \| `([\w/]+)` \|", page, re.MULTILINE)}
     assert len(named) > 5
     assert len(checks) == 7
     assert named | checks <= there
     switches = set(re.findall(r"the (?:schedule|sensor) `(\w+)`", page))
-    assert switches == {"orders_windows", "exports_of_the_lake", "automation"}
+    assert switches == {"orders_windows", "ddb_assets_exports", "ddb_assets_automation"}
     states = {made.name: made.default_status.value for made in repository.schedule_defs}
     states |= {made.name: made.default_status.value for made in repository.sensor_defs}
     assert {states[switch] for switch in switches} == {"STOPPED"}

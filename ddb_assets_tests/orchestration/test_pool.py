@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ddb_assets.orchestration.pools import write_pool
+from ddb_assets.orchestration import pools
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
@@ -44,7 +44,7 @@ def instance(
 ) -> Iterator[dg.DagsterInstance]:
     shutil.copy(pytestconfig.rootpath / "ddb_assets/cli/dagster.yaml", tmp_path / "dagster.yaml")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    monkeypatch.setattr(write_pool, "ASK_SECONDS", 0.1)
+    monkeypatch.setattr(pools, "ASK_SECONDS", 0.1)
     with dg.DagsterInstance.get() as running:
         yield running
 
@@ -63,7 +63,7 @@ def test_imports_and_copies_into_one_table_take_turns(
     assert materialized(asset(*file_import(tmp_path / "c.jsonl", "c", source))).success
     told: list[Told] = [file_import(tmp_path / f"{who}.jsonl", who, target) for who in "ab"]
     told.append(("DynamoDBCopy", ["copies", "c"], {"name": "c", "source": source, "destination": target}))
-    assert {asset(*writer).op.pool for writer in told} == {write_pool(target)}
+    assert {asset(*writer).op.pool for writer in told} == {pools.write_pool(target)}
     proxy.schedule = Schedule(
         rate=1.0, faults=frozenset({Fault.SLOW}), operations=frozenset({"BatchWriteItem"}), delay=0.5
     )
@@ -78,7 +78,7 @@ def test_imports_and_copies_into_one_table_take_turns(
     assert len(order) == 3 * ROWS
     assert sorted(who for who, _ in groupby(order)) == ["a", "b", "c"]
     assert "waiting, for" in done.stderr or "blocked by limit for pool" in done.stderr
-    found = instance.event_log_storage.get_concurrency_info(write_pool(target))
+    found = instance.event_log_storage.get_concurrency_info(pools.write_pool(target))
     assert (found.limit, found.claimed_slots, found.pending_steps) == (1, [], [])
 
 
@@ -90,11 +90,11 @@ def test_a_writer_whose_run_is_over_keeps_nobody_out(
     writer = asset(*file_import(tmp_path / "a.jsonl", "a", target))
     storage = instance.event_log_storage
     crashed = materialized(writer, instance)
-    storage.set_concurrency_slots(write_pool(target), 4)
-    storage.claim_concurrency_slot(write_pool(target), crashed.run_id, "imports__a")
-    monkeypatch.setattr(write_pool, "ENDED_SECONDS", 1.0)
+    storage.set_concurrency_slots(pools.write_pool(target), 4)
+    storage.claim_concurrency_slot(pools.write_pool(target), crashed.run_id, "imports__a")
+    monkeypatch.setattr(pools, "ENDED_SECONDS", 1.0)
     ended = instance.get_run_record_by_id(crashed.run_id)
     assert ended
     assert materialized(writer, instance).success
     assert time.time() - (ended.end_time or 0) >= 1.0
-    assert storage.get_concurrency_info(write_pool(target)).claimed_slots == []
+    assert storage.get_concurrency_info(pools.write_pool(target)).claimed_slots == []

@@ -13,14 +13,12 @@ from typing import Any
 import dagster as dg
 
 from ddb_assets import components
-from ddb_assets.resources.aws import AWSResource
 
 
 def asset(component: str, key: list[str], attributes: dict[str, Any]) -> dg.AssetsDefinition:
     """The asset with this key of a component with these attributes."""
     made = getattr(components, component).from_attributes_dict(attributes=attributes)
-    shared = dg.Definitions(resources={"aws": AWSResource()})
-    return dg.Definitions.merge(dg.build_defs_for_component(made), shared).resolve_assets_def(dg.AssetKey(key))
+    return dg.build_defs_for_component(made).resolve_assets_def(dg.AssetKey(key))
 
 
 def materialized(made: dg.AssetsDefinition, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from ddb_assets.definitions import build_defs
+from ddb_assets.windows.table_assets import INITIAL_LOAD
 
 INSTANCE = """\
 telemetry: {enabled: false}
@@ -60,10 +61,10 @@ class Project:
         path.write_text(yaml.safe_dump(component))
 
     def baseline(self, tables: Mapping[str, str]) -> None:
-        """Runs the job `baseline` in this process: of each table a full export of that time (ISO 8601)."""
-        ops = {f"snapshots_{table}": {"config": {"as_of": time}} for table, time in tables.items()}
+        """Runs the job of the initial load in this process: of each table a full export of that time (ISO 8601)."""
+        ops = {f"exports__{table}_full_export": {"config": {"as_of": time}} for table, time in tables.items()}
         with dg.DagsterInstance.get() as instance:
-            job = build_defs(self.package).resolve_job_def("baseline")
+            job = build_defs(self.package).resolve_job_def(INITIAL_LOAD)
             assert job.execute_in_process(instance=instance, run_config={"ops": ops}).success
 
     def command(self, *words: str) -> None:

@@ -129,7 +129,7 @@ class Chain:
         told = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
         facts: dict[str, Any] = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
         self.instance.report_runless_asset_event(
-            dg.AssetMaterialization(asset("warehouse_baseline/orders"), metadata=facts)
+            dg.AssetMaterialization(asset("loads/orders_initial_load"), metadata=facts)
         )
         self.ledger_baseline(at, **other)
 
@@ -199,14 +199,14 @@ class Chain:
             raise_on_error=False,
         )
 
-    def materialized(self, key: str = "exports/orders") -> set[str]:
+    def materialized(self, key: str = "exports/orders_window_export") -> set[str]:
         return self.instance.get_materialized_partitions(asset(key))
 
 
 class Ticks:
     """A sensor's ticks one after another: events are stored and the cursor is kept, as the daemon does it."""
 
-    def __init__(self, chain: Chain, name: str = "exports_of_the_lake", lake: Lake | None = None) -> None:
+    def __init__(self, chain: Chain, name: str = "ddb_assets_exports", lake: Lake | None = None) -> None:
         self.chain, self.cursor = chain, ""
         self.lake = lake or Lake()
         self._sensor = chain.definitions.resolve_sensor_def(name)
@@ -216,7 +216,7 @@ class Ticks:
             instance=self.chain.instance,
             cursor=self.cursor or None,
             repository_def=self.chain.definitions.get_repository_def(),
-            resources={"aws": AWSResource(), "lake": self.lake, "warehouse": WarehouseTarget()},
+            resources={"ddb_aws": AWSResource(), "ddb_lake": self.lake, "ddb_warehouse": WarehouseTarget()},
         ) as context:
             result = self._sensor(context)
         assert isinstance(result, dg.SensorResult)
@@ -231,7 +231,7 @@ def tick(chain: Chain, minute: int = 5, table: Table | None = None) -> dg.SkipRe
     with dg.build_schedule_context(
         instance=chain.instance,
         scheduled_execution_time=BEGUN.replace(minute=minute),
-        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()},
     ) as context:
         schedule = window_schedule(table) if table else chain.definitions.resolve_schedule_def("orders_windows")
         result = schedule(context)

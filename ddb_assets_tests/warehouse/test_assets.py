@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from ddb_assets.contract.report import Report
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.flatten.output import REPORT
 from ddb_assets.orchestration import metadata
@@ -15,6 +16,7 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.warehouse.url import warehouse_pool
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
@@ -35,7 +37,7 @@ class World:
         self.instance, self.server, self.lake = instance, server, lake
         self.url = f"{server.url}?sslmode=disable"
 
-    def flattened(self, stage: metadata.Stage, made: Report, partition: str | None = None) -> None:
+    def flattened(self, stage: Stage, made: Report, partition: str | None = None) -> None:
         folder = f"{self.lake.root}/{stage}/{made.export_id}"
         self.lake.storage.write(f"{folder}/{REPORT}", on_s3(made, self.lake).model_dump_json().encode())
         event = dg.AssetMaterialization(
@@ -50,8 +52,8 @@ class World:
             [assets],
             instance=self.instance,
             resources={
-                "aws": AWSResource(endpoint=self.lake.storage.s3.meta.endpoint_url, region="us-east-1"),
-                "warehouse": WarehouseTarget(url=self.url),
+                "ddb_aws": AWSResource(endpoint=self.lake.storage.s3.meta.endpoint_url, region="us-east-1"),
+                "ddb_warehouse": WarehouseTarget(url=self.url),
             },
             partition_key=partition,
             raise_on_error=False,
@@ -88,19 +90,19 @@ def test_a_baseline_and_a_window_say_what_they_loaded_and_how(
 ) -> None:
     source.put(-9, "a", "first", "x", "y")
     source.put(-8, "b", "gone")
-    world.flattened("baseline", source.full(0))
+    world.flattened("full_parquet", source.full(0))
     result = world.load(warehouse_assets(ORDERS, world.url))
     assert result.success
     assert checks(result) == PASSED
     source.put(11, "a", "second", "z")
     source.delete(12, "b")
     export = source.window(0, DAY)
-    world.flattened("parquet", export, WINDOW)
+    world.flattened("window_parquet", export, WINDOW)
     result = world.load(window_warehouse_assets(ORDERS, world.url), WINDOW)
     assert result.success
     assert checks(result) == PASSED
     facts = shown(result, "warehouse/orders")
-    assert facts["dagster/table_name"] == "public.orders"
+    assert facts["dagster/table_name"] == f"{RedshiftSettings.parse(world.url).database}.public.orders"
     assert (facts["dagster/row_count"], facts["rows_loaded"], facts["deleted"]) == (1, 1, 1)
     assert facts["seconds"] > 0
     assert facts["copy_bytes"] == sum(part.bytes for part in export.root.parts)
@@ -118,11 +120,11 @@ def test_what_could_not_be_read_is_refused_unless_the_contract_allows_it(
 ) -> None:
     source.put(-9, "a", "first")
     source.put(-8, "b", "first")
-    world.flattened("baseline", source.full(0))
+    world.flattened("full_parquet", source.full(0))
     assert world.load(warehouse_assets(ORDERS, world.url)).success
     source.put(11, "a", "second")
     source.put(12, "b", "second")
-    world.flattened("parquet", source.window(0, DAY, unread="a"), WINDOW)
+    world.flattened("window_parquet", source.window(0, DAY, unread="a"), WINDOW)
     result = world.load(window_warehouse_assets(ORDERS, world.url), WINDOW)
     assert not result.success
     (failure,) = (event for event in result.all_events if event.is_step_failure)
@@ -142,7 +144,7 @@ def test_what_could_not_be_read_is_refused_unless_the_contract_allows_it(
 
 def test_a_replaced_table_has_the_same_checks(world: World, source: Source) -> None:
     source.put(1, "a", "first", "x")
-    world.flattened("baseline", source.full(5))
+    world.flattened("full_parquet", source.full(5))
     assets = warehouse_assets(REPLACED, world.url)
     result = world.load(assets)
     assert result.success
@@ -158,10 +160,10 @@ def test_rows_that_others_change_and_keys_that_are_there_twice_are_found(
 ) -> None:
     """The window brings nothing of key `old`, so only a look at the whole table finds that it is there twice."""
     source.put(-9, "old", "first", "x")
-    world.flattened("baseline", source.full(-1))
+    world.flattened("full_parquet", source.full(-1))
     assert world.load(warehouse_assets(ORDERS, world.url)).success
     source.put(11, "a", "second", "z")
-    world.flattened("parquet", source.window(0, DAY), WINDOW)
+    world.flattened("window_parquet", source.window(0, DAY), WINDOW)
     windows = window_warehouse_assets(ORDERS, world.url)
     assert world.load(windows, WINDOW).success
     again = "INSERT INTO orders (order_id, note, _ddb_version) SELECT order_id, note, _ddb_version FROM orders"

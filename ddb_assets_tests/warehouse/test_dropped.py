@@ -38,7 +38,7 @@ def test_what_was_dropped_is_missed_until_a_newer_full_export_brings_it_back(
     with pytest.raises(LoadError, match="has been dropped since") as refused:
         load(warehouse, source.window(20, 30))
     assert gone in str(refused.value)
-    assert "materialize snapshots/orders" in str(refused.value)
+    assert "materialize exports/orders_full_export" in str(refused.value)
     with pytest.raises(LoadError, match="has been dropped since"):
         load(warehouse, source.full(10), force=True)  # what the window brought would keep its hole
     for unreadable in ({"unread": "c"}, {"unkeyed": "c"}):

@@ -18,8 +18,10 @@ from ddb_assets_tests.warehouse.conftest import AnyEngine, read, wipe
 from ddb_assets_tests.warehouse.exports import Item, Source
 from ddb_assets_tests.warehouse.test_windows import items
 
-ENDS_INSIDE = "ends inside the window .*which 'orders' has already.*materialize snapshots/orders"
-BEGINS_BEFORE = "time of the newest full export of 'orders' or the end of another window.*materialize snapshots/orders"
+ENDS_INSIDE = "ends inside the window .*which 'orders' has already.*materialize exports/orders_full_export"
+BEGINS_BEFORE = (
+    "time of the newest full export of 'orders' or the end of another window.*materialize exports/orders_full_export"
+)
 
 
 @pytest.fixture

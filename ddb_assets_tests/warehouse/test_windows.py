@@ -80,7 +80,7 @@ def test_a_late_window_does_not_undo_a_newer_one(warehouse: AnyEngine, source: S
 
 def test_a_window_without_a_baseline_is_refused(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "x")
-    with pytest.raises(LoadError, match=r"no baseline yet.*materialize snapshots/orders"):
+    with pytest.raises(LoadError, match=r"no baseline yet.*materialize exports/orders_full_export"):
         load(warehouse, source.window(0, 10))
     assert "orders" not in {name for _, name in tables(warehouse)}
 

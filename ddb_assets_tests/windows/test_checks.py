@@ -69,7 +69,7 @@ def test_a_table_without_a_baseline_says_so_and_fails_no_run(
     assert set(found) == {COMPLETE, FRESH}
     for result in found.values():
         assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
-        assert "materialize snapshots/orders" in str(result.description)
+        assert "materialize `exports/orders_full_export`" in str(result.description)
 
 
 def test_what_cannot_be_found_out_is_a_failed_check_and_no_failed_run(
@@ -88,8 +88,8 @@ def test_a_baseline_that_a_person_reported_is_no_baseline(
     sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path
 ) -> None:
     with own_chain(sandboxed, definitions, tmp_path) as chain:
-        reported = metadata.asset_key("warehouse_baseline", "orders")
+        reported = metadata.asset_key("initial_load", "orders")
         chain.instance.report_runless_asset_event(dg.AssetMaterialization(reported))
         for result in executed(chain, COMPLETE, FRESH).values():
             assert not result.passed
-            assert "materialize snapshots/orders" in str(result.description)
+            assert "materialize `exports/orders_full_export`" in str(result.description)

@@ -7,14 +7,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ddb_assets.contract.stages import Stage, asset_name
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.definitions import build_defs
+from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.windows import sensor
 from ddb_assets.windows.chain import Baseline, ChainBrokenError, find_baseline
+from ddb_assets.windows.table_assets import INITIAL_LOAD
 from ddb_assets_tests.support.window_chain import (
     Chain,
     Ticks,
@@ -30,6 +33,8 @@ from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
 
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
+STEPS: tuple[tuple[Stage, Stage], ...] = (("full_parquet", "full_export"), ("initial_load", "full_parquet"))
+WINDOWS: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
 TYPE = "type: ddb_assets.components.DynamoDBTable\nattributes:\n"
 REGROUPED = """\
 post_processing:
@@ -78,7 +83,7 @@ def based(chain: Chain, name: str, table: str) -> None:
     facts = {"export_id": "b", "table_arn": exports.arn, "table_id": exports.table_id}
     time = dg.MetadataValue.timestamp(hours_ago(20).start)
     chain.instance.report_runless_asset_event(
-        dg.AssetMaterialization(asset(f"warehouse_baseline/{name}"), metadata={**facts, "baseline_time": time})
+        dg.AssetMaterialization(asset(f"loads/{name}_initial_load"), metadata={**facts, "baseline_time": time})
     )
 
 
@@ -100,7 +105,8 @@ def test_a_regrouped_table_and_a_second_contract_are_served_like_any_other(proje
     project.export(hours_ago(5))
     project.export(hours_ago(5), table="Customers")
     expected = {
-        frozenset({f"parquet/{name}", f"warehouse/{name}"}) for name in ("orders", "orders_masked", "customers")
+        frozenset({f"parquet/{name}_window_parquet", f"warehouse/{name}"})
+        for name in ("orders", "orders_masked", "customers")
     }
     ticks = Ticks(project)
     assert started(ticks.tick()) == expected
@@ -116,12 +122,12 @@ def test_schedules_and_the_baseline_job_choose_by_key(project: Chain) -> None:
         job.name: {key.to_user_string() for key in job.asset_layer.selected_asset_keys}
         for job in repository.get_all_jobs()
     }
-    assert "warehouse/events" in chosen["baseline"]
-    assert {f"warehouse_baseline/{name}" for name in ("orders", "orders_masked", "customers")} < chosen["baseline"]
-    assert not {key for key in chosen["baseline"] if key.startswith(("exports/", "parquet/", "dynamodb/"))}
+    assert "warehouse/events" in chosen[INITIAL_LOAD]
+    assert {f"loads/{name}_initial_load" for name in ("orders", "orders_masked", "customers")} < chosen[INITIAL_LOAD]
+    assert not {key for key in chosen[INITIAL_LOAD] if "_window_" in key or key.startswith("dynamodb/")}
     for name in ("orders", "orders_masked", "customers"):
         job = repository.get_schedule_def(f"{name}_windows").job_name
-        assert chosen[job] == {f"{stage}/{name}" for stage in ("exports", "parquet", "warehouse")}
+        assert chosen[job] == {asset_name(stage, name) for stage in WINDOWS}
     assert graph.get(asset("warehouse/orders")).group_name == "shop"
 
 
@@ -130,20 +136,22 @@ def test_every_schedule_has_its_tick(project: Chain, name: str) -> None:
     with dg.build_schedule_context(
         instance=project.instance,
         scheduled_execution_time=datetime.now(UTC),
-        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()},
         repository_def=project.definitions.get_repository_def(),
     ) as context:
         tick = project.definitions.resolve_schedule_def(f"{name}_windows").evaluate_tick(context)
     assert f"{name} has no baseline yet: the warehouse has none" in str(tick.skip_message)  # its own, and no exception
 
 
-@pytest.mark.parametrize("stage", ["warehouse_baseline", "exports", "parquet", "snapshots"])
-def test_what_somebody_reported_as_materialized_changes_nothing(chain: Chain, ticks: Ticks, stage: str) -> None:
+@pytest.mark.parametrize("stage", ["initial_load", "window_export", "window_parquet", "full_export"])
+def test_what_somebody_reported_as_materialized_changes_nothing(chain: Chain, ticks: Ticks, stage: Stage) -> None:
     window = hours_ago(5)
     before = find_baseline(chain.instance, Table(table="Orders"))
-    partition = key_of(window) if stage in {"exports", "parquet"} else None
+    partition = key_of(window) if stage in {"window_export", "window_parquet"} else None
     chain.instance.report_runless_asset_event(
-        dg.AssetMaterialization(asset(f"{stage}/orders"), partition=partition, description="reported by hand")
+        dg.AssetMaterialization(
+            metadata.asset_key(stage, "orders"), partition=partition, description="reported by hand"
+        )
     )
     export = chain.export(window)
     assert materializations(ticks.tick()) == [(key_of(window), export.id)]
@@ -152,13 +160,13 @@ def test_what_somebody_reported_as_materialized_changes_nothing(chain: Chain, ti
 
 
 def test_a_run_upstream_of_which_something_was_reported_says_what_to_do(chain: Chain) -> None:
-    for key in ("snapshots/orders", "baseline/orders"):
+    for key in ("exports/orders_full_export", "parquet/orders_full_parquet"):
         chain.instance.report_runless_asset_event(dg.AssetMaterialization(asset(key)))
-    for stage, missing in (("baseline", "snapshots"), ("warehouse_baseline", "baseline")):
-        result = chain.run(f"{stage}/orders", f"{stage}/orders__items")
+    for stage, missing in STEPS:
+        result = chain.run(asset_name(stage, "orders"), asset_name(stage, "orders__items"))
         (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
         assert (
-            f"{missing}/orders has never been materialized: materialize it first"
+            f"{asset_name(missing, 'orders')} has never been materialized: materialize it first"
             in failure.user_failure_data.description
         )
 
@@ -168,12 +176,12 @@ def test_a_baseline_that_somebody_reported_holds_up_its_own_table_only(
 ) -> None:
     with own_chain(sandboxed, shared, tmp_path) as chain:
         based(chain, "customers", "Customers")
-        chain.instance.report_runless_asset_event(dg.AssetMaterialization(asset("warehouse_baseline/orders")))
+        chain.instance.report_runless_asset_event(dg.AssetMaterialization(asset("loads/orders_initial_load")))
         chain.export(hours_ago(5))
         chain.export(hours_ago(5), table="Customers")
         ticks = Ticks(chain)
-        assert started(ticks.tick()) == {frozenset({"parquet/customers", "warehouse/customers"})}
-        assert "orders has no baseline yet: materialize snapshots/orders" in str(ticks.tick().skip_reason)
+        assert started(ticks.tick()) == {frozenset({"parquet/customers_window_parquet", "warehouse/customers"})}
+        assert "orders has no baseline yet: materialize exports/orders_full_export" in str(ticks.tick().skip_reason)
 
 
 @pytest.mark.parametrize("error", [ChainBrokenError("its log is damaged"), KeyError("surprise")])
@@ -192,15 +200,15 @@ def test_the_error_of_one_table_is_told_on_its_page_once_and_the_others_go_on(
         patch.setattr(sensor, "find_baseline", found)
         first = ticks.tick()
         assert {name for run in started(first) for name in run} == {
-            f"{stage}/{name}" for stage in ("parquet", "warehouse") for name in ("orders_masked", "customers")
+            asset_name(stage, name) for stage in WINDOWS[1:] for name in ("orders_masked", "customers")
         }
         ((told, reason),) = observed(first)
-        assert told == "exports/orders"
+        assert told == "exports/orders_window_export"
         assert str(error.args[0]) in reason
         second = ticks.tick()
         assert not second.asset_events
         assert str(error.args[0]) in ticks.cursor  # it is still to be dealt with
-    assert frozenset({"parquet/orders", "warehouse/orders"}) in started(ticks.tick())
+    assert frozenset({"parquet/orders_window_parquet", "warehouse/orders"}) in started(ticks.tick())
 
 
 def test_what_is_not_a_window_of_one_contract_is_told_once_while_another_waits(
@@ -210,7 +218,7 @@ def test_what_is_not_a_window_of_one_contract_is_told_once_while_another_waits(
         chain.baseline(hours_ago(20).start, table_id="of a table that was dropped")
         chain.export(hours_ago(5))  # orders_masked has no baseline yet
         ticks = Ticks(chain)
-        assert [told for told, _ in observed(ticks.tick())] == ["exports/orders"]
+        assert [told for told, _ in observed(ticks.tick())] == ["exports/orders_window_export"]
         waiting = ticks.tick()
         assert not waiting.asset_events
         assert "orders_masked has no baseline" in str(waiting.skip_reason)

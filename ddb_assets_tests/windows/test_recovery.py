@@ -30,11 +30,17 @@ from ddb_assets_tests.support.window_chain import (
 
 __all__ = ["chain", "definitions", "sandboxed"]
 
-SNAPSHOT = ("snapshots/orders", "baseline/orders", "baseline/orders__items")
-LOAD = ("warehouse_baseline/orders", "warehouse_baseline/orders__items")
-WINDOW = ("exports/orders", "parquet/orders", "parquet/orders__items", "warehouse/orders", "warehouse/orders__items")
+SNAPSHOT = ("exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet")
+LOAD = ("loads/orders_initial_load", "loads/orders__items_initial_load")
+WINDOW = (
+    "exports/orders_window_export",
+    "parquet/orders_window_parquet",
+    "parquet/orders__items_window_parquet",
+    "warehouse/orders",
+    "warehouse/orders__items",
+)
 FIRST, SECOND = 3, 2  # hours ago that the first baseline shows, and the second
-RESTART = {"warehouse_baseline_orders": {"config": {"restart": True}}}
+RESTART = {"loads__orders_initial_load": {"config": {"restart": True}}}
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def loaded(chain: Chain) -> Chain:
 
 
 def snapshot(chain: Chain, hours: int) -> None:
-    config = {"snapshots_orders": {"config": {"as_of": hours_ago(hours).start.isoformat()}}}
+    config = {"exports__orders_full_export": {"config": {"as_of": hours_ago(hours).start.isoformat()}}}
     assert chain.run(*SNAPSHOT, config=config).success
 
 

@@ -8,10 +8,12 @@ import dagster as dg
 import pytest
 
 from ddb_assets.components import DynamoDBTable
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Cadence, Window
 from ddb_assets.exports.request import Destination, Increment, TableExports
 from ddb_assets.microseconds import to_micros
+from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.exporter import Export, Exporter
@@ -19,7 +21,7 @@ from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.windows import schedule
 from ddb_assets.windows.chain import ChainBrokenError
 from ddb_assets.windows.export_assets import VIEW
-from ddb_assets.windows.schedule import snapshot_schedule
+from ddb_assets.windows.schedule import full_export_schedule
 from ddb_assets_tests.support.window_chain import (
     BEGUN,
     Chain,
@@ -52,7 +54,7 @@ def said(result: dg.SkipReason | list[dg.RunRequest]) -> str:
 
 def test_without_a_baseline_nothing_is_asked_for(chain: Chain) -> None:
     before = chain.exported()
-    assert said(tick(chain)).startswith("orders has no baseline yet: materialize snapshots/orders")
+    assert said(tick(chain)).startswith("orders has no baseline yet: materialize exports/orders_full_export")
     assert chain.exported() == before
 
 
@@ -98,7 +100,7 @@ def count_lookups(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_the_log_is_asked_for_no_window_that_was_never_exported(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = count_lookups(monkeypatch)
     chain.baseline(hours_ago(60).start)
-    with pytest.raises(ChainBrokenError, match="materialize the table's snapshot again"):
+    with pytest.raises(ChainBrokenError, match="materialize the table's full export again"):
         tick(chain)
     assert len(asked) == 1  # for the baseline
     chain.baseline(hours_ago(8).start)
@@ -111,9 +113,10 @@ def report_loaded(chain: Chain, window: Window) -> None:
     times = {"from_time": window.start, "to_time": window.end}
     facts: dict[str, Any] = {name: dg.MetadataValue.timestamp(time) for name, time in times.items()}
     facts |= {"export_id": f"export-{key_of(window)}", "dagster/uri": "s3://somewhere"}
-    for stage in ("exports", "warehouse"):
+    stages: tuple[Stage, ...] = ("window_export", "warehouse")
+    for stage in stages:
         chain.instance.report_runless_asset_event(
-            dg.AssetMaterialization(asset(f"{stage}/orders"), partition=key_of(window), metadata=facts)
+            dg.AssetMaterialization(asset_key(stage, "orders"), partition=key_of(window), metadata=facts)
         )
 
 
@@ -166,7 +169,7 @@ def test_between_the_hours_a_warehouse_is_asked_only_while_the_newest_window_is_
     assert "the warehouse cannot be asked" in said(tick(chain, table=shorter))
     newest = BEGUN - timedelta(minutes=30)
     chain.instance.report_runless_asset_event(
-        dg.AssetMaterialization(asset("exports/orders"), partition=f"{newest:%Y-%m-%dT%H%MZ}")
+        dg.AssetMaterialization(asset("exports/orders_window_export"), partition=f"{newest:%Y-%m-%dT%H%MZ}")
     )
     assert said(tick(chain, table=shorter)).startswith("the newest window needs no export")
 
@@ -250,7 +253,7 @@ def test_an_export_that_nobody_reported_gets_a_run(chain: Chain, monkeypatch: py
 def test_history_that_is_gone_stops_the_chain(chain: Chain) -> None:
     chain.baseline(hours_ago(60).start)
     before = chain.exported()
-    with pytest.raises(ChainBrokenError, match="materialize the table's snapshot again"):
+    with pytest.raises(ChainBrokenError, match="materialize the table's full export again"):
         tick(chain)
     assert chain.exported() == before
 
@@ -261,14 +264,19 @@ def test_a_table_made_again_stops_the_chain(chain: Chain) -> None:
         tick(chain)
 
 
-def test_a_table_that_is_replaced_has_a_schedule_of_snapshots_and_no_windows() -> None:
+def test_a_table_that_is_replaced_has_a_schedule_of_full_exports_and_no_windows() -> None:
     table = Table(table="Orders", load="replace", cadence="6 h")
     definitions = dg.build_defs_for_component(DynamoDBTable(table))
-    assert [s.name for s in definitions.schedules or []] == ["orders_snapshots"]
-    assert snapshot_schedule(table).cron_schedule == "0 */6 * * *"
+    assert [s.name for s in definitions.schedules or []] == ["orders_full_exports"]
+    assert full_export_schedule(table).cron_schedule == "0 */6 * * *"
     found = [spec for made in definitions.assets or [] for spec in getattr(made, "specs", [made])]
     keys = {spec.key.to_user_string() for spec in found if isinstance(spec, dg.AssetSpec)}
-    assert keys == {"dynamodb/orders", "snapshots/orders", "baseline/orders", "warehouse/orders"}
+    assert keys == {
+        "dynamodb/orders_table",
+        "exports/orders_full_export",
+        "parquet/orders_full_parquet",
+        "warehouse/orders",
+    }
 
 
 def test_a_longer_cadence_asks_for_the_hours_that_no_stored_window_has(chain: Chain) -> None:
@@ -279,7 +287,7 @@ def test_a_longer_cadence_asks_for_the_hours_that_no_stored_window_has(chain: Ch
     chain.ledger_window(first)
     facts = {"from_time": dg.MetadataValue.timestamp(first.start), "to_time": dg.MetadataValue.timestamp(first.end)}
     chain.instance.report_runless_asset_event(
-        dg.AssetMaterialization(asset("exports/orders"), partition=key_of(first), metadata=facts)
+        dg.AssetMaterialization(asset("exports/orders_window_export"), partition=key_of(first), metadata=facts)
     )
     longer = Table(table="Orders", cadence="6 h")
     before = chain.exported()

@@ -55,7 +55,12 @@ def test_an_export_completes_its_window_and_starts_one_run(chain: Chain, ticks: 
     assert export.id in run.run_key
     assert run.partition_key == key_of(window)
     chosen = {key.to_user_string() for key in run.asset_selection or ()}
-    assert chosen == {"parquet/orders", "parquet/orders__items", "warehouse/orders", "warehouse/orders__items"}
+    assert chosen == {
+        "parquet/orders_window_parquet",
+        "parquet/orders__items_window_parquet",
+        "warehouse/orders",
+        "warehouse/orders__items",
+    }
     second = ticks.tick()
     assert not second.asset_events
     assert not second.run_requests
@@ -112,7 +117,7 @@ def test_an_export_before_any_baseline_waits_for_it(
         export = chain.export(hours_ago(5))
         waiting = ticks.tick()
         assert not waiting.asset_events
-        assert "orders has no baseline yet: materialize snapshots/orders" in str(waiting.skip_reason)
+        assert "orders has no baseline yet: materialize exports/orders_full_export" in str(waiting.skip_reason)
         chain.baseline(hours_ago(20).start)
         assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), export.id)]
 
@@ -185,11 +190,11 @@ def test_exports_are_learned_of_from_a_queue(chain: Chain, sandboxed: Sandbox) -
 def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
     chain.export(hours_ago(5))
     repository = chain.definitions.get_repository_def()
-    target = repository.get_sensor_def("exports_of_the_lake")
+    target = repository.get_sensor_def("ddb_assets_exports")
     with dg.build_sensor_context(
         instance=chain.instance,
         repository_def=repository,
-        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()},
     ) as context:
         tick = target.evaluate_tick(context)
     (run,) = tick.run_requests or []

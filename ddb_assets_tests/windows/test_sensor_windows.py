@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from ddb_assets.components import DynamoDBTable
+from ddb_assets.contract.stages import asset_name
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.exports.arrivals import Cursor
@@ -14,6 +15,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows import sensor
+from ddb_assets.windows.sensor import FOLLOW_UP
 from ddb_assets_tests.support.window_chain import (
     Chain,
     Ticks,
@@ -30,7 +32,7 @@ from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-RESOURCES = {"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()}
+RESOURCES = {"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()}
 
 
 def test_a_window_exported_again_is_loaded_again_under_another_run_key(chain: Chain, ticks: Ticks) -> None:
@@ -67,7 +69,7 @@ def test_an_older_export_of_a_window_does_not_replace_a_newer_one(chain: Chain, 
 
 def test_an_export_of_our_own_run_is_not_reported_twice(chain: Chain, ticks: Ticks) -> None:
     window = hours_ago(5)
-    assert chain.run("exports/orders", partitions=[key_of(window)]).success
+    assert chain.run("exports/orders_window_export", partitions=[key_of(window)]).success
     result = ticks.tick()
     assert not result.asset_events
     assert len(run_keys(result)) == 1  # that run went no further
@@ -75,13 +77,13 @@ def test_an_export_of_our_own_run_is_not_reported_twice(chain: Chain, ticks: Tic
 
 def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain, ticks: Ticks) -> None:
     window = hours_ago(5)
-    baseline = ["snapshots/orders", "baseline/orders", "baseline/orders__items"]
-    loaded = ["warehouse_baseline/orders", "warehouse_baseline/orders__items"]
-    at = {"snapshots_orders": {"config": {"as_of": hours_ago(20).start.isoformat()}}}
+    baseline = ["exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet"]
+    loaded = ["loads/orders_initial_load", "loads/orders__items_initial_load"]
+    at = {"exports__orders_full_export": {"config": {"as_of": hours_ago(20).start.isoformat()}}}
     assert chain.run(*baseline, *loaded, config=at).success
-    parquet = ["parquet/orders", "parquet/orders__items"]
+    parquet = ["parquet/orders_window_parquet", "parquet/orders__items_window_parquet"]
     tables = ["warehouse/orders", "warehouse/orders__items"]
-    assert chain.run("exports/orders", *parquet, *tables, partitions=[key_of(window)]).success
+    assert chain.run("exports/orders_window_export", *parquet, *tables, partitions=[key_of(window)]).success
     result = ticks.tick()
     assert not result.asset_events
     assert not result.run_requests
@@ -93,7 +95,7 @@ def test_an_export_that_a_run_awaits_is_left_to_it(chain: Chain, ticks: Ticks) -
     run = chain.instance.create_run_for_job(
         chain.definitions.resolve_implicit_global_asset_job_def(),
         status=dg.DagsterRunStatus.STARTED,
-        asset_selection=frozenset({asset("exports/orders")}),
+        asset_selection=frozenset({asset("exports/orders_window_export")}),
         tags={"dagster/partition": key_of(window)},
     )
     waiting = ticks.tick()
@@ -107,11 +109,20 @@ def test_what_a_run_has_exported_and_will_flatten_is_left_to_it_and_taken_over_w
     chain: Chain, ticks: Ticks
 ) -> None:
     window = hours_ago(5)
-    assert chain.run("exports/orders", partitions=[key_of(window)]).success
+    assert chain.run("exports/orders_window_export", partitions=[key_of(window)]).success
     run = chain.instance.create_run_for_job(
         chain.definitions.resolve_implicit_global_asset_job_def(),
         status=dg.DagsterRunStatus.STARTED,
-        asset_selection=frozenset(map(asset, ("exports/orders", "parquet/orders", "parquet/orders__items"))),
+        asset_selection=frozenset(
+            map(
+                asset,
+                (
+                    "exports/orders_window_export",
+                    "parquet/orders_window_parquet",
+                    "parquet/orders__items_window_parquet",
+                ),
+            )
+        ),
         tags={
             "dagster/asset_partition_range_start": key_of(hours_ago(7)),
             "dagster/asset_partition_range_end": key_of(hours_ago(4)),
@@ -126,16 +137,20 @@ def test_what_a_run_has_exported_and_will_flatten_is_left_to_it_and_taken_over_w
 
 
 def test_the_neighbours_of_a_bad_window_in_a_backfill_go_on_without_it(chain: Chain, ticks: Ticks) -> None:
-    at = {"snapshots_orders": {"config": {"as_of": hours_ago(20).start.isoformat()}}}
-    whole = ["snapshots/orders", "baseline/orders", "baseline/orders__items"]
-    assert chain.run(*whole, "warehouse_baseline/orders", "warehouse_baseline/orders__items", config=at).success
+    at = {"exports__orders_full_export": {"config": {"as_of": hours_ago(20).start.isoformat()}}}
+    whole = ["exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet"]
+    assert chain.run(*whole, "loads/orders_initial_load", "loads/orders__items_initial_load", config=at).success
     windows = [hours_ago(7), hours_ago(6), hours_ago(5)]
     damaged = chain.export(windows[1])
     files = {key: body for key, body in chain.objects(damaged).items() if key.endswith("manifest-files.json")}
     chain.put({key: body + b"\n" for key, body in files.items()})
-    flow = [f"{stage}/{name}" for stage in ("parquet", "warehouse") for name in ("orders", "orders__items")]
-    assert not chain.run("exports/orders", *flow, partitions=[key_of(window) for window in windows]).success
-    assert not chain.materialized("parquet/orders")  # Dagster does not go on with a part of a run's windows
+    flow = [asset_name(stage, name) for stage in FOLLOW_UP for name in ("orders", "orders__items")]
+    assert not chain.run(
+        "exports/orders_window_export", *flow, partitions=[key_of(window) for window in windows]
+    ).success
+    assert not chain.materialized(
+        "parquet/orders_window_parquet"
+    )  # Dagster does not go on with a part of a run's windows
     requests = ticks.tick().run_requests or []
     assert {request.partition_key for request in requests} == {key_of(windows[0]), key_of(windows[2])}
     for request in requests:
@@ -205,7 +220,7 @@ def test_exports_of_several_tables_in_one_place_go_to_their_own_assets(chain: Ch
     loaded = {"export_id": "b", "table_arn": table.arn, "table_id": table.table_id}
     time = dg.MetadataValue.timestamp(hours_ago(20).start)
     chain.instance.report_runless_asset_event(
-        dg.AssetMaterialization(asset("warehouse_baseline/customers"), metadata={**loaded, "baseline_time": time})
+        dg.AssetMaterialization(asset("loads/customers_initial_load"), metadata={**loaded, "baseline_time": time})
     )
     ours, theirs = chain.export(window), chain.export(window, table="Customers")
     result = ticks.tick()
@@ -214,9 +229,12 @@ def test_exports_of_several_tables_in_one_place_go_to_their_own_assets(chain: Ch
         for event in result.asset_events
         if isinstance(event, dg.AssetMaterialization)
     }
-    assert told == {"exports/orders": ours.id, "exports/customers": theirs.id}
+    assert told == {"exports/orders_window_export": ours.id, "exports/customers_window_export": theirs.id}
     chosen = [{key.path[-1] for key in run.asset_selection or ()} for run in result.run_requests or []]
-    assert chosen == [{"orders", "orders__items"}, {"customers"}]
+    assert chosen == [
+        {"orders", "orders__items", "orders_window_parquet", "orders__items_window_parquet"},
+        {"customers", "customers_window_parquet"},
+    ]
 
 
 def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> None:
@@ -224,22 +242,25 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
     tables = [Table(table="Orders", cadence="30 min", start=start), Table(table="Customers", start=start - DAY)]
     definitions = dg.Definitions.merge(
         *(dg.build_defs_for_component(DynamoDBTable(table)) for table in tables),
-        dg.Definitions(sensors=sensor.manifest_sensors(tables), resources=RESOURCES),
+        dg.Definitions(sensors=sensor.manifest_sensors(tables)),
     )
     repository = definitions.get_repository_def()
     assert repository.get_all_jobs()  # which fails for a job of assets whose partitions differ
     hour = hours_ago(5)
     half = Window(hour.start, hour.start + timedelta(minutes=30))
     chain.export(half)
-    target = repository.get_sensor_def("exports_of_the_lake")
+    target = repository.get_sensor_def("ddb_assets_exports")
     with dg.build_sensor_context(
         instance=chain.instance,
         repository_def=repository,
-        resources={"aws": AWSResource(), "lake": Lake(), "warehouse": WarehouseTarget()},
+        resources={"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()},
     ) as context:
         (run,) = target.evaluate_tick(context).run_requests or []
     assert run.partition_key == key_of(hour)
-    assert {key.to_user_string() for key in run.asset_selection or ()} == {"parquet/orders", "warehouse/orders"}
+    assert {key.to_user_string() for key in run.asset_selection or ()} == {
+        "parquet/orders_window_parquet",
+        "warehouse/orders",
+    }
 
 
 def test_an_older_export_of_another_window_of_the_partition_is_loaded_too(chain: Chain) -> None:
@@ -257,7 +278,7 @@ def test_an_older_export_of_another_window_of_the_partition_is_loaded_too(chain:
     chain.delete(*summary)
     definitions = dg.Definitions.merge(
         dg.build_defs_for_component(DynamoDBTable(table)),
-        dg.Definitions(sensors=sensor.manifest_sensors([table]), resources=RESOURCES),
+        dg.Definitions(sensors=sensor.manifest_sensors([table])),
     )
     ticks = Ticks(replace(chain, definitions=definitions))
     assert materializations(ticks.tick()) == [(key, second.id)]
@@ -281,8 +302,8 @@ def test_each_place_that_tables_are_exported_to_has_a_sensor() -> None:
         Table(table="Whole", load="replace"),
     ]
     assert [made.name for made in sensor.manifest_sensors(tables)] == [
-        "exports_of_the_lake",
-        "exports_in_team_bucket_exports_eu",
+        "ddb_assets_exports",
+        "ddb_assets_exports_in_team_bucket_exports_eu",
     ]
 
 
@@ -314,7 +335,7 @@ def test_an_export_of_a_table_made_again_is_told_with_what_to_do(chain: Chain, t
     result = ticks.tick()
     (observation,) = result.asset_events
     assert isinstance(observation, dg.AssetObservation)
-    assert "materialize snapshots/orders" in str(observation.metadata["reason"].value)
+    assert "materialize exports/orders_full_export" in str(observation.metadata["reason"].value)
     assert not result.run_requests
 
 

@@ -37,18 +37,23 @@ from ddb_assets_tests.support.window_chain import (
 
 __all__ = ["chain", "definitions", "sandboxed"]
 
-WHOLE = ("snapshots/orders", "baseline/orders", "baseline/orders__items", "warehouse_baseline/orders",
-         "warehouse_baseline/orders__items")  # fmt: skip
-PARQUET = ("parquet/orders", "parquet/orders__items")
+WHOLE = (
+    "exports/orders_full_export",
+    "parquet/orders_full_parquet",
+    "parquet/orders__items_full_parquet",
+    "loads/orders_initial_load",
+    "loads/orders__items_initial_load",
+)
+PARQUET = ("parquet/orders_window_parquet", "parquet/orders__items_window_parquet")
 TABLES = ("warehouse/orders", "warehouse/orders__items")
 FROM = 12  # hours ago that the baseline shows
-FORCE = {"warehouse_orders": {"config": {"force": True}}}
+FORCE = {"warehouse__orders": {"config": {"force": True}}}
 
 
 @pytest.fixture
 def based(chain: Chain) -> Chain:
     """With the baseline of `FROM` hours ago loaded."""
-    config = {"snapshots_orders": {"config": {"as_of": hours_ago(FROM).start.isoformat()}}}
+    config = {"exports__orders_full_export": {"config": {"as_of": hours_ago(FROM).start.isoformat()}}}
     assert chain.run(*WHOLE, config=config).success
     return chain
 
@@ -78,10 +83,10 @@ def failures(result: dg.ExecuteInProcessResult) -> str:
 def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) -> None:
     assert loaded_orders() != orders(based.sandbox)
     partitions = keys(FROM, 1)
-    result = based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions)
+    result = based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=partitions)
     assert result.success
     assert loaded_orders() == orders(based.sandbox)
-    for stage in ("exports/orders", *PARQUET, *TABLES):
+    for stage in ("exports/orders_window_export", *PARQUET, *TABLES):
         assert based.materialized(stage) == set(partitions)
     told = [facts(based, "warehouse/orders", key) for key in partitions]
     assert (
@@ -91,7 +96,7 @@ def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) 
     assert {(window["stale"], window["quarantined"]) for window in told} == {(0, 0)}
     assert all(window["seconds"] > 0 for window in told)
     assert all(earlier["lag"] > later["lag"] > 0 for earlier, later in pairwise(told))
-    assert [facts(based, "parquet/orders", k)["dagster/partition_row_count"] for k in partitions] == [
+    assert [facts(based, "parquet/orders_window_parquet", k)["dagster/partition_row_count"] for k in partitions] == [
         window["rows_in"] for window in told
     ]
     evaluations = {(e.check_name, e.partition) for e in result.get_asset_check_evaluations() if e.passed}
@@ -103,7 +108,7 @@ def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) 
 
 def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Chain) -> None:
     partitions = keys(FROM, FROM - 1)
-    stages = ("exports/orders", *PARQUET, *TABLES)
+    stages = ("exports/orders_window_export", *PARQUET, *TABLES)
     assert based.run(*stages, partitions=partitions).success
     before, exports = query("FROM orders ORDER BY order_id"), based.exported()
     assert based.run(*stages, partitions=partitions[:1]).success
@@ -123,8 +128,8 @@ def shown(chain: Chain, key: str) -> tuple[dict[str, str], int, str]:
 
 
 def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain) -> None:
-    stages = ("exports/orders", *PARQUET, *TABLES)
-    before = {name: shown(based, f"warehouse_baseline/{name}") for name in ("orders", "orders__items")}
+    stages = ("exports/orders_window_export", *PARQUET, *TABLES)
+    before = {name: shown(based, f"loads/{name}_initial_load") for name in ("orders", "orders__items")}
     covered = key_of(hours_ago(FROM + 2))
     assert based.run(*stages, partitions=[covered]).success
     for name, page in before.items():
@@ -139,16 +144,16 @@ def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain
 
 
 def test_a_person_who_waits_for_an_export_sees_how_it_stands(based: Chain) -> None:
-    result = based.run("exports/orders", partitions=keys(4, 4))
+    result = based.run("exports/orders_window_export", partitions=keys(4, 4))
     said = [entry.message for entry in based.instance.all_logs(result.run_id)]
     assert any(f"window {key_of(hours_ago(4))}: export arn:aws:dynamodb:" in line for line in said)
 
 
 def test_a_window_exported_again_loads_its_new_export_and_knows_what_is_old(based: Chain) -> None:
-    partition, stages = keys(5, 5), ("exports/orders", *PARQUET, *TABLES)
+    partition, stages = keys(5, 5), ("exports/orders_window_export", *PARQUET, *TABLES)
     assert based.run(*stages, partitions=keys(5, 4)).success
     before, first = query("FROM orders ORDER BY order_id"), facts(based, "warehouse/orders", partition[0])
-    again = {"exports_orders": {"config": {"attempt": 1}}}
+    again = {"exports__orders_window_export": {"config": {"attempt": 1}}}
     assert based.run(*stages, partitions=partition, config=again).success
     told = facts(based, "warehouse/orders", partition[0])
     assert told["export_id"] != first["export_id"]
@@ -159,7 +164,7 @@ def test_a_window_exported_again_loads_its_new_export_and_knows_what_is_old(base
 
 def test_the_checks_of_the_chain_name_what_is_missing_and_where_it_stopped(based: Chain) -> None:
     exported, loaded = keys(FROM, 3), keys(FROM, FROM - 1)
-    assert based.run("exports/orders", partitions=exported).success
+    assert based.run("exports/orders_window_export", partitions=exported).success
     assert based.run(*PARQUET, *TABLES, partitions=loaded).success
     complete, fresh, _ = verdicts(based, hours_ago(0).start + timedelta(minutes=30))
     assert not complete.passed
@@ -197,7 +202,7 @@ def test_stamps_that_are_a_minute_off_the_windows_lose_no_write(
     deletes = [Write(window.start + second, {"orderId": {"S": order_id}}, deleted=True) for order_id in gone]
     based.sandbox.seed("Orders", writes + deletes)
     partitions = keys(FROM, 1)
-    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions).success
+    assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=partitions).success
     assert loaded_orders() == orders(based.sandbox)
     again = based.run(*TABLES, partitions=partitions[:1], config=FORCE)
     assert again.success, failures(again)
@@ -206,26 +211,29 @@ def test_stamps_that_are_a_minute_off_the_windows_lose_no_write(
 
 def test_windows_that_the_baseline_covers_need_no_export(based: Chain) -> None:
     exports, partitions = based.exported(), keys(FROM + 3, FROM + 1)
-    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions).success
+    assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=partitions).success
     assert based.exported() == exports
-    assert facts(based, "exports/orders", partitions[0])["covered"] is True
+    assert facts(based, "exports/orders_window_export", partitions[0])["covered"] is True
     assert facts(based, "warehouse/orders__items", partitions[-1])["covered"] is True
-    assert based.run("exports/orders", partitions=partitions[:1]).success
+    assert based.run("exports/orders_window_export", partitions=partitions[:1]).success
 
 
 def test_without_a_baseline_it_is_said_what_to_press(chain: Chain) -> None:
-    told = failures(chain.run("exports/orders", partitions=keys(5, 4)))
+    told = failures(chain.run("exports/orders_window_export", partitions=keys(5, 4)))
     assert told == (
-        "orders has no baseline yet: materialize snapshots/orders, baseline/orders and warehouse_baseline/orders, "
-        "then its windows (a baseline that was only reported by hand holds nothing)"
+        "orders has no baseline yet: materialize exports/orders_full_export, parquet/orders_full_parquet and "
+        "loads/orders_initial_load, then its windows (a baseline that was only reported by hand holds nothing)"
     )
 
 
-@pytest.mark.parametrize(("stage", "before"), [("parquet/orders", "exports"), ("warehouse/orders", "parquet")])
+@pytest.mark.parametrize(
+    ("stage", "before"),
+    [(PARQUET[0], "exports/orders_window_export"), (TABLES[0], PARQUET[0])],
+)
 def test_a_stage_without_the_one_before_says_so(based: Chain, stage: str, before: str) -> None:
     everything = PARQUET if stage in PARQUET else TABLES
     told = failures(based.run(*everything, partitions=keys(5, 5)))
-    assert f"{before}/orders has nothing for the window {key_of(hours_ago(5))} yet" in told
+    assert f"{before} has nothing for the window {key_of(hours_ago(5))} yet" in told
 
 
 def test_a_window_that_fails_takes_no_neighbour_with_it(based: Chain) -> None:
@@ -233,20 +241,20 @@ def test_a_window_that_fails_takes_no_neighbour_with_it(based: Chain) -> None:
     export = based.export(hours_ago(5))
     files = {key: body for key, body in based.objects(export).items() if key.endswith("manifest-files.json")}
     based.put({key: body + b"\n" for key, body in files.items()})
-    told = failures(based.run("exports/orders", partitions=partitions))
+    told = failures(based.run("exports/orders_window_export", partitions=partitions))
     assert told.startswith("1 of 3 windows failed, the others are done:")
     assert f"\n{bad}: " in told
     assert "is damaged" in told
     assert based.materialized() == set(partitions) - {bad}
     based.put(files)
-    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=partitions).success
+    assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=partitions).success
     assert based.materialized("warehouse/orders") == set(partitions)
 
 
 def test_a_bad_parquet_window_leaves_the_checks_of_its_neighbours(based: Chain) -> None:
     partitions, bad = keys(6, 4), key_of(hours_ago(5))
-    assert based.run("exports/orders", partitions=partitions).success
-    uri = facts(based, "exports/orders", bad)["dagster/uri"]
+    assert based.run("exports/orders_window_export", partitions=partitions).success
+    uri = facts(based, "exports/orders_window_export", bad)["dagster/uri"]
     (data,) = {
         line.split('"dataFileS3Key":"')[1].split('"')[0]
         for line in based.objects(based.export(hours_ago(5)))[
@@ -259,7 +267,7 @@ def test_a_bad_parquet_window_leaves_the_checks_of_its_neighbours(based: Chain) 
     based.put({data: body[:-4] + b"\0\0\0\0"})
     result = based.run(*PARQUET, partitions=partitions)
     assert bad in failures(result)
-    assert based.materialized("parquet/orders") == set(partitions) - {bad}
+    assert based.materialized("parquet/orders_window_parquet") == set(partitions) - {bad}
     passed = {
         e.partition for e in result.get_asset_check_evaluations() if e.check_name == "rows_reconcile" and e.passed
     }
@@ -269,16 +277,16 @@ def test_a_bad_parquet_window_leaves_the_checks_of_its_neighbours(based: Chain) 
 
 def test_a_table_made_again_needs_a_new_baseline(chain: Chain) -> None:
     chain.baseline(hours_ago(FROM).start, table_id="of-the-table-before")
-    told = failures(chain.run("exports/orders", partitions=keys(5, 5)))
+    told = failures(chain.run("exports/orders_window_export", partitions=keys(5, 5)))
     assert "was dropped and created again" in told
-    assert "materialize snapshots/orders" in told
+    assert "materialize exports/orders_full_export" in told
 
 
 def test_a_window_before_the_tables_history_breaks_the_chain(chain: Chain) -> None:
     chain.baseline(hours_ago(60).start)
-    told = failures(chain.run("exports/orders", partitions=keys(55, 55)))
+    told = failures(chain.run("exports/orders_window_export", partitions=keys(55, 55)))
     assert "the table's history begins at" in told
-    assert "snapshot again" in told
+    assert "full export again" in told
 
 
 def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
@@ -286,25 +294,27 @@ def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
     facts = {"export_id": "b", "table_arn": table.arn, "table_id": table.table_id}
     time = dg.MetadataValue.timestamp(hours_ago(FROM).start)
     chain.instance.report_runless_asset_event(
-        dg.AssetMaterialization(asset("warehouse_baseline/customers"), metadata={**facts, "baseline_time": time})
+        dg.AssetMaterialization(asset("loads/customers_initial_load"), metadata={**facts, "baseline_time": time})
     )
     chain.ledger_baseline(hours_ago(FROM).start, "Customers")
     switch = chain.sandbox.dynamodb().update_continuous_backups
     switch(TableName="Customers", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False})
-    told = failures(chain.run("exports/customers", partitions=keys(5, 5)))
+    told = failures(chain.run("exports/customers_window_export", partitions=keys(5, 5)))
     assert "has point-in-time recovery switched off" in told
     assert "aws dynamodb update-continuous-backups" in told
 
 
 def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None:
-    assert based.run("exports/orders", *PARQUET, *TABLES, partitions=keys(FROM, FROM - 1)).success
-    config = {"snapshots_orders": {"config": {"as_of": (hours_ago(6).start + timedelta(minutes=30)).isoformat()}}}
+    assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM, FROM - 1)).success
+    config = {
+        "exports__orders_full_export": {"config": {"as_of": (hours_ago(6).start + timedelta(minutes=30)).isoformat()}}
+    }
     assert based.run(*WHOLE, config=config).success
     complete, fresh, _ = verdicts(based, BEGUN + timedelta(hours=1))
     assert complete.metadata["missing"].value == 6  # the one that the baseline lies in, and those after it
     assert not fresh.passed
     exports = based.exported()
-    result = based.run("exports/orders", *PARQUET, *TABLES, partitions=keys(FROM - 2, 1))
+    result = based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM - 2, 1))
     assert result.success, failures(result)
     assert based.exported() == exports + 6
     assert loaded_orders() == orders(based.sandbox)
@@ -317,7 +327,7 @@ def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None
 def test_a_restored_backup_fails_the_checks_until_the_schedule_has_it_loaded_again(
     based: Chain, tmp_path: Path
 ) -> None:
-    stages, partitions = ("exports/orders", *PARQUET, *TABLES), keys(FROM, FROM - 1)
+    stages, partitions = ("exports/orders_window_export", *PARQUET, *TABLES), keys(FROM, FROM - 1)
     assert based.run(*stages, partitions=partitions[:1]).success
     shutil.copy(warehouse_file(), tmp_path / "backup")
     assert based.run(*stages, partitions=partitions[1:]).success

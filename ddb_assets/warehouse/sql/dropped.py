@@ -11,6 +11,7 @@ from typing import cast
 
 from ddb_assets.contract.identity import RESTART
 from ddb_assets.contract.report import Report
+from ddb_assets.contract.stages import full_chain
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
@@ -31,7 +32,7 @@ def refuse_dropped(
     if not gone or (not useless and _replaces_all(engine, ledger, report)):
         return
     what = ", ".join(gone[:LISTED]) + (f" and {len(gone) - LISTED} more" if len(gone) > LISTED else "")
-    press = f"materialize snapshots/{report.name}, baseline/{report.name} and warehouse_baseline/{report.name}"
+    press = f"materialize {full_chain(report.name)}"
     if useless:
         todo = (
             f"rows cannot be matched without it. Restore it from a backup, or drop {', '.join(useless)} and start the table "

@@ -1,0 +1,56 @@
+"""`translation` in a table's YAML: how an existing project wants the keys, groups, tags and the rest of its assets.
+
+It is Dagster's own, as other integrations have it: a mapping of an asset's attributes, or a template that gives one, with the
+asset as `spec` and its stage as `stage`. Concept: Dagster documentation, "Customizing component behavior".
+"""
+
+from collections.abc import Callable, Mapping
+
+import dagster as dg
+
+from ddb_assets.contract.contract_yaml import ConfigError
+from ddb_assets.contract.stages import Stage, asset_path
+from ddb_assets.contract.table import Table
+from ddb_assets.flatten.names import relations
+from ddb_assets.orchestration import metadata
+from ddb_assets.windows.table_assets import OF_ITEMS, stages
+
+Translation = Callable[[dg.AssetSpec, Stage], dg.AssetSpec]
+
+
+def renamed(table: Table, translate: Translation) -> Table:
+    """The table with the keys that its assets have from now on. Raises ConfigError when two would have one key."""
+    paths: dict[tuple[Stage, str], tuple[str, ...]] = {}
+    for stage, name in _assets(table):
+        path = tuple(translate(_usual(table, stage, name), stage).key.path)
+        if path in paths.values():
+            raise ConfigError(
+                f"translation of {table.name}: {'/'.join(path)} would be the key of two assets; make it of `spec.key`, or "
+                "give a `key_prefix`"
+            )
+        paths[stage, name] = path
+    return table.with_paths(paths)
+
+
+def translated(declared: dg.Definitions, table: Table, translate: Translation) -> dg.Definitions:
+    """The definitions of a renamed table, with all other attributes that the translation gives."""
+    usual: Mapping[dg.AssetKey, tuple[Stage, str]] = {
+        metadata.key_of(table, stage, name): (stage, name) for stage, name in _assets(table)
+    }
+
+    def changed(spec: dg.AssetSpec) -> dg.AssetSpec:
+        stage, name = usual[spec.key]
+        before = spec.replace_attributes(key=asset_path(stage, name))
+        return translate(before, stage).replace_attributes(key=spec.key)
+
+    return declared.map_asset_specs(func=changed)
+
+
+def _assets(table: Table) -> list[tuple[Stage, str]]:
+    """Stage and relation of every asset of the table."""
+    names = relations(table).values()
+    return [(stage, name) for stage in stages(table) for name in ([table.name] if stage in OF_ITEMS else names)]
+
+
+def _usual(table: Table, stage: Stage, name: str) -> dg.AssetSpec:
+    return metadata.asset_spec(stage, table, name, description="", upstream=None)
