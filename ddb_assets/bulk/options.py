@@ -1,9 +1,11 @@
-"""What may be said of every job that writes into a table: how fast, for how long, and what is compared afterwards.
+"""The options of jobs that read or write a table: how fast, for how long, which items, and what is compared afterwards.
 
-Said once: commands make options of these fields, components make them keys of their YAML.
+Commands make options of these fields, and components make them keys of their YAML.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -35,3 +37,17 @@ Verify = Annotated[
     BeforeValidator(_number_or_all, json_schema_input_type=int | Literal["all"]),
     Field(description="how many of the items, drawn at random, are read again afterwards and compared; or all"),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter expression with its names and values (DynamoDB JSON), as Scan takes them."""
+
+    expression: str
+    names: Mapping[str, str]
+    values: Mapping[str, Any]
+
+    def parameters(self) -> dict[str, Any]:
+        """Scan's parameters; those that would be empty are left out, as it refuses them."""
+        found = {"ExpressionAttributeNames": dict(self.names), "ExpressionAttributeValues": dict(self.values)}
+        return {"FilterExpression": self.expression} | {name: value for name, value in found.items() if value}

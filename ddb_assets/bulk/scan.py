@@ -8,15 +8,16 @@ UnprocessedKeys); Developer Guide, "Read capacity units" (4 KB each, half of tha
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from ddb_assets.aws.pauses import backoff
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.limits import PROVISIONED_SHARE
+from ddb_assets.bulk.options import Filter
 from ddb_assets.bulk.rate import Bucket
 from ddb_assets.bulk.raw_call import (
     LOGIN_ATTEMPTS,
@@ -84,20 +85,6 @@ class ReadCalls:
     def pause(self, attempt: int) -> bool:
         """Waits after so many attempts; False when the job was stopped meanwhile."""
         return not self._stopped.wait(backoff(attempt))
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A filter expression with its names and values (DynamoDB JSON), as Scan takes them."""
-
-    expression: str
-    names: Mapping[str, str]
-    values: Mapping[str, Any]
-
-    def parameters(self) -> Document:
-        """Scan's parameters; those that would be empty are left out, as it refuses them."""
-        found = {"ExpressionAttributeNames": dict(self.names), "ExpressionAttributeValues": dict(self.values)}
-        return {"FilterExpression": self.expression} | {name: value for name, value in found.items() if value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dagster.components.core.component_tree_state import ComponentTreeStateTrack
 
 from ddb_assets.components.edges import Edges, edges
 from ddb_assets.contract.table import Table
-from ddb_assets.copies.config import CopyConfig
+from ddb_assets.copies.copy_config import CopyConfig
 
 
 class TableDeclaration(dg.Component):

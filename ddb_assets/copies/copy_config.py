@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from ddb_assets.bulk.options import Verify, WriteOptions
-from ddb_assets.bulk.scan import Filter
+from ddb_assets.bulk.options import Filter, Verify, WriteOptions
 
 WORKERS = 8
 STRICT = ConfigDict(extra="forbid", frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
-from ddb_assets.bulk.options import Verify
-from ddb_assets.bulk.scan import Filter, TableReader
+from ddb_assets.bulk.options import Filter, Verify
+from ddb_assets.bulk.scan import TableReader
 from ddb_assets.copies.attribute_mapping import AttributeMapping, CollisionError, KeyMapping
 from ddb_assets.dynamodb.item import Item, item_digest
 

@@ -86,7 +86,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
             key = key_schema(client, table)
             request_id = config.request or context.run.root_run_id or context.run.run_id
             asked = TableExports(client, table.table).request(
-                Snapshot(request_id, _moment(config.as_of)), Destination.of(lake.exports_of(table))
+                Snapshot(request_id, _moment(config.as_of)), Destination.of(ddb_lake.exports_of(table))
             )
             context.log.info(f"export {asked.arn} is {asked.status}")
 

@@ -16,6 +16,7 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
+from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten.facts import upstream_folder
 from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.output import read_report
@@ -24,9 +25,7 @@ from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.checks import check_results, check_specs
-from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.errors import DdbAssetsError
-from ddb_assets.warehouse.connect import table_name
+from ddb_assets.warehouse.connect import open_warehouse, table_name
 from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import Inspection, Load, LoadResult

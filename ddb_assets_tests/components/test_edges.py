@@ -4,7 +4,7 @@ import dagster as dg
 
 from ddb_assets.components.edges import Edges, edges
 from ddb_assets.contract.table import Table
-from ddb_assets.copies.config import CopyConfig
+from ddb_assets.copies.copy_config import CopyConfig
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders"
 ELSEWHERE = ARN.replace("123456789012", "210987654321")

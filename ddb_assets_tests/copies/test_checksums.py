@@ -10,8 +10,9 @@ from ddb_assets.copies.verify import Checksums, bucket_of
 from ddb_assets.dynamodb.item import canonical, item_digest
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=6)
+integers = st.integers(-(10**38) + 1, 10**38 - 1).map(str)
 numbers = st.one_of(
-    st.integers(-(10**38) + 1, 10**38 - 1).map(str),
+    integers,
     st.tuples(st.integers(1, 10**6), st.integers(-100, 100)).map(lambda parts: f"{parts[0]}E{parts[1]}"),
     st.sampled_from(["0", "-0", "0.0", "1", "1.0", "1E0", "10", "1E1", "01"]),
 )
@@ -20,7 +21,7 @@ scalars = st.one_of(
     numbers.map(lambda text: {"N": text}),
     st.sampled_from([{"B": "eA=="}, {"B": ""}, {"BOOL": True}, {"BOOL": False}, {"NULL": True}]),
     st.lists(texts, min_size=1, max_size=4, unique=True).map(lambda members: {"SS": members}),
-    st.lists(st.integers().map(str), min_size=1, max_size=4, unique=True).map(lambda members: {"NS": members}),
+    st.lists(integers, min_size=1, max_size=4, unique=True).map(lambda members: {"NS": members}),
 )
 values: st.SearchStrategy[Any] = st.recursive(
     scalars,
