@@ -1,8 +1,8 @@
 """The stages that a table passes, and the name of what each stage makes of it.
 
-Dagster's lineage shows only the last part of an asset key, so that part says which stage it is: `orders_full_export`,
-`orders_window_parquet`. Only the table that people query is called `orders`: its key, `warehouse/orders`, is the one that
-dagster-dbt gives to the table `orders` of a dbt source named `warehouse`.
+Dagster's lineage shows only the last part of an asset key, and cuts its middle out where there is no room. So the end of
+that part says which stage it is: `orders_full_export`, `orders_window_parquet`. Only the table that people query is called
+`orders`: its key, `warehouse/orders`, is the one that dagster-dbt gives to the table `orders` of a dbt source `warehouse`.
 
 This is the only place that knows how names are made. Dagster's keys are made of them in `orchestration/metadata.py`.
 """

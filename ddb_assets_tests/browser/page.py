@@ -69,6 +69,15 @@ class Page:
         """Waits until all of it is to be read on the page."""
         self._until(lambda: all(text in self.text() for text in texts), seconds)
 
+    def tells_apart(self, *names: str) -> None:
+        """Waits until each name is a line of the page, whole or cut in its middle so that no other of them is meant."""
+
+        def done() -> bool:
+            meant = [{name for name in names if _fits(line, name)} for line in self.text().splitlines()]
+            return set(names) <= {name for found in meant if len(found) == 1 for name in found}
+
+        self._until(done)
+
     def closes(self, text: str) -> None:
         """Waits until this is not to be read any more."""
         self._until(lambda: text not in self.text())
@@ -104,3 +113,9 @@ class Page:
             found[-1].send_keys(Keys.CONTROL, "a")
             found[-1].send_keys(text, Keys.TAB)
         return bool(found) and found[-1].get_attribute("value") == text
+
+
+def _fits(line: str, name: str) -> bool:
+    """Whether this line is the name, or what Dagster shows of it where it has no room: `orders_wi…_parquet`."""
+    head, cut, tail = line.partition("…")
+    return name.startswith(head) and name.endswith(tail) and len(name) > len(head + tail) if cut else line == name

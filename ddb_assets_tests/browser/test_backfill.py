@@ -171,10 +171,10 @@ def test_the_lineage_of_a_table_is_one_graph(ui: Ui) -> None:
     stages: tuple[Stage, ...] = ("full_parquet", "initial_load", "window_parquet", "warehouse")
     names = [asset_path(stage, name)[1] for stage in stages for name in TABLES["orders"]]
     names += [asset_path(stage, "orders")[1] for stage in ("dynamodb", "full_export", "window_export")]
-    ui.page.shows(*names)
+    ui.page.tells_apart(*names)
     ui.page.keep("orders-group")
     ui.page.open(f"{ui.url}/assets/warehouse/orders?view=lineage&lineageScope=upstream&lineageDepth=9")
-    ui.page.shows("orders_table", "orders_full_export", "orders_initial_load", "orders_window_parquet")
+    ui.page.tells_apart("orders_table", "orders_full_export", "orders_initial_load", "orders_window_parquet")
     ui.page.keep("orders-lineage")
 
 
