@@ -1,6 +1,6 @@
-"""The settings that come from the environment, their names and what is said when one is missing.
+"""The settings that come from the environment: their names, and the error when one is missing.
 
-A resource's field wins over the environment, so that one deployment can be told apart from another in Python or in the
+A resource's field wins over the environment, so that one deployment can differ from another in Python or in the
 Launchpad; credentials and Region are boto3's own settings and not named here.
 """
 

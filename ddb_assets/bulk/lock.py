@@ -19,7 +19,7 @@ class LockError(DdbAssetsError):
 
 @contextmanager
 def only_run(path: Path, what: str) -> Iterator[None]:
-    """Holds this file's lock, which ends with the process however it ends. Raises LockError; `what` is the job, for it."""
+    """Holds this file's lock, which ends with the process however it ends. Raises LockError, which calls the job `what`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")

@@ -1,4 +1,4 @@
-"""How fast may be written: token buckets in write capacity units, for the whole job and for each resource of the table.
+"""The rate of writing: token buckets in write capacity units, for the whole job and for each resource of the table.
 
 Pure but for the clock. Units are those of `Operation.units`: the table first, then its indexes in `TableDescription.indexes`'
 order; a local index spends the table's capacity, a global one its own.
@@ -21,7 +21,7 @@ NEW_TABLE_WCU = 4000
 
 
 class Bucket:
-    """Fills with `rate` units a second up to one second's worth; may be overdrawn, and then lets nobody pass until full."""
+    """Fills with `rate` units a second up to one second's worth; may be overdrawn, and then lets none pass until full."""
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
         self.rate = rate

@@ -19,7 +19,7 @@ Format = Literal["csv", "jsonl", "parquet", "dynamodb-json"]
 
 
 class SourceError(DdbAssetsError):
-    """An input is not there, or not what it is said to be."""
+    """An input does not exist, or is not what it should be."""
 
 
 @dataclass(frozen=True, slots=True)

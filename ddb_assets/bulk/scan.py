@@ -83,7 +83,7 @@ class ReadCalls:
                     raise ReadError(f"dynamodb:{operation} on {subject} was stopped: {error}") from error
 
     def pause(self, attempt: int) -> bool:
-        """Waits after so many attempts; False when the job was stopped meanwhile."""
+        """Waits before the next attempt, longer after each; False if the job was stopped meanwhile."""
         return not self._stopped.wait(backoff(attempt))
 
 

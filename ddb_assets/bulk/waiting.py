@@ -38,7 +38,7 @@ class Waiting:
         )
 
     def add(self, operation: Operation) -> Operation | None:
-        """Takes it in; returns the waiting one whose place it took, for of two plain writes only the later one counts.
+        """Takes it in; returns the waiting one whose place it took: of two plain writes only the later one counts.
 
         Of a conditional put and another write on its key both are sent: which of them wins, the table decides.
         """

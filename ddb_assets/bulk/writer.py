@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 BATCHES_PER_PLACE = 4
-"""A batch that rests leaves its place to another one; so many batches there are at most for each place."""
+"""A batch that rests leaves its place to another one. This is the largest number of batches for each place."""
 
 
 def _ignore(_: object) -> None:
@@ -42,7 +42,7 @@ class BulkWriter:
     """Writes operations in batches, several at a time, in the order of the calls for each key.
 
     `client` is made with `raw_call.BULK_CLIENT`. `put` and `delete` are called from one thread and block while
-    `in_flight` batches are under way. `deadline` is for how many seconds a batch is retried, nothing of it being written,
+    `in_flight` batches are under way. `deadline` is for how many seconds a batch is retried while none of it is written,
     before its operations are unprocessed and the writer stops. `on_unwritten` and `on_settled` are called in the writer's
     threads, one call at a time, an operation's `on_unwritten` before its `on_settled`; `on_settled` gets the tokens of
     `put` and `delete`.

@@ -133,7 +133,7 @@ def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
     )
     try:
         typed = click.prompt(
-            f"Type the destination's name, {printable(plan.destination.name, lines=False)}, to go on", err=True
+            f"Type the destination's name, {printable(plan.destination.name, lines=False)}, to continue", err=True
         )
     except click.Abort:
         raise CopyRefusedError("not confirmed; nothing was deleted or written (--yes is for scripts)") from None
@@ -144,7 +144,7 @@ def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
 
 @contextmanager
 def _term_interrupts() -> Iterator[None]:
-    """SIGTERM ends a copy as Ctrl-C does: what is in flight is finished, and it can be gone on with."""
+    """SIGTERM ends a copy as Ctrl-C does: what is in flight is finished, and the copy can be resumed."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

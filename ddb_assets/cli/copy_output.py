@@ -18,7 +18,7 @@ from ddb_assets.copies.run import CopyOutcome
 
 @contextmanager
 def progress(table: str, items: int, *, silent: bool) -> Iterator[Progress]:
-    """A bar of the items read, against the number DynamoDB told, with what the writer does beside it."""
+    """A bar of the items read, against DynamoDB's own count, with what the writer does beside it."""
     columns = (
         TextColumn("copying {task.description}", markup=False),
         BarColumn(),
@@ -91,7 +91,7 @@ def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
         say(outcome.advice, err=True)
 
 
-def _rejected(told: dict[str, Any]) -> str:
+def _rejected(reject: dict[str, Any]) -> str:
     """One line, however large the item is."""
-    text = orjson.dumps(told["item"]).decode()
-    return f"rejected: {told['reason']}: {text if len(text) <= WIDE else text[:WIDE] + '…'}"
+    text = orjson.dumps(reject["item"]).decode()
+    return f"rejected: {reject['reason']}: {text if len(text) <= WIDE else text[:WIDE] + '…'}"

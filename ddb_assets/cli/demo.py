@@ -1,6 +1,6 @@
 """`ddb-assets demo`: the sandbox's tables through a real Dagster instance into DuckDB, and the proof that nothing is missing.
 
-A second call goes on with the exports of the first, and shows that the warehouse knows them. What runs is the job
+A second call uses the exports of the first, and shows that the warehouse knows them. What runs is the job
 `ddb_assets_initial_load`; what is shown and what must add up is `demo_outcome.py`.
 """
 
@@ -121,8 +121,8 @@ def _use_local_instance(state: Path) -> None:
 
 def _remember(state: Path, items: int, tables: Sequence[TableOutcome]) -> None:
     """Writes down what the kept exports are of; last, so that what is written down is there."""
-    told = {table.table: {"export": table.export_id, "items": table.source_items} for table in tables}
-    (state / MARKER).write_bytes(orjson.dumps({"items": items, "tables": told}))
+    made = {table.table: {"export": table.export_id, "items": table.source_items} for table in tables}
+    (state / MARKER).write_bytes(orjson.dumps({"items": items, "tables": made}))
 
 
 def _remembered(instance: dg.DagsterInstance, state: Path, items: int) -> dict[str, int] | None:
@@ -131,17 +131,17 @@ def _remembered(instance: dg.DagsterInstance, state: Path, items: int) -> dict[s
     None unless it was for as many items, its files are kept, and its exports are still the newest that Dagster knows.
     """
     try:
-        told = orjson.loads((state / MARKER).read_bytes())
+        kept = orjson.loads((state / MARKER).read_bytes())
     except (FileNotFoundError, orjson.JSONDecodeError):
         return None
-    if told["items"] != items or not (state / LAKE_FOLDER).is_dir():
+    if kept["items"] != items or not (state / LAKE_FOLDER).is_dir():
         return None
-    for name, table in told["tables"].items():
+    for name, table in kept["tables"].items():
         event = instance.get_latest_materialization_event(asset_key("full_export", name))
         newest = event.asset_materialization if event else None
         if newest is None or newest.metadata["export_id"].value != table["export"]:
             return None
-    return {name: table["items"] for name, table in told["tables"].items()}
+    return {name: table["items"] for name, table in kept["tables"].items()}
 
 
 def _count(aws: AWS) -> dict[str, int]:

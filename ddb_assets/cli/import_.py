@@ -41,7 +41,7 @@ def run(
     price: float,
     as_json: bool,
 ) -> None:
-    """Imports and prints what became of every row. `changed` is said instead of what the config says, `options` are the job's.
+    """Imports and prints what became of every row. `changed` overrides the config, `options` are the job's.
 
     Raises ImportFailedError unless every row is in the table.
     """
@@ -65,7 +65,7 @@ def run(
     else:
         _print(report, cost, price)
     if report.problem:
-        more = "" if report.dry_run or not job.checkpoint.path.exists() else "; the same command goes on where it was"
+        more = "" if report.dry_run or not job.checkpoint.path.exists() else "; run the same command again to continue"
         raise ImportFailedError(f"{report.problem}{more}")
 
 

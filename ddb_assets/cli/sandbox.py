@@ -85,7 +85,7 @@ def forget_real_account() -> None:
 
 def _exit_code(command_line: tuple[str, ...], variables: dict[str, str]) -> int:
     """Runs a command and returns its exit code. Ctrl-C reaches it by itself, SIGTERM is passed on; we end when it does."""
-    # A handler, for SIG_IGN would be the command's too, and so would one that we were started with (`make dev &`).
+    # A handler of our own: the command would inherit SIG_IGN, also one that we were started with (`make dev &`).
     signal.signal(signal.SIGINT, lambda *_: None)
     try:
         child = subprocess.Popen(command_line, env={**os.environ, **variables})  # noqa: S603 -- the user's own

@@ -25,7 +25,7 @@ attributes:
   destination: Orders-copy  # likewise
 
   # owners: [team:data, someone@example.com]
-  # verify: 1000  # so many items are compared after each copy; or all
+  # verify: 1000  # how many items are compared after each copy; or all
   # filter:  # which items are copied; all are read
   #   expression: "#s = :open"
   #   names: {{"#s": status}}

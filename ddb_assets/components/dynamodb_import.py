@@ -1,6 +1,6 @@
 """`DynamoDBImport`: a few lines of YAML become an asset that writes files into a DynamoDB table.
 
-What the YAML may say of the files is `imports/import_config.py`'s; what it may not say, because it deletes, is in the
+`imports/import_config.py` has what the YAML may say of the files. What deletes is never in YAML, but in the
 run's config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
@@ -37,8 +37,8 @@ attributes:
   # exclude: [internal]
   # write_nulls: false  # true: no value becomes an attribute of type NULL
   # mode: put  # put | if-not-exists
-  # max_rejects: 10  # so many rejected rows are no failure, one more stops the import
-  # verify: 100  # so many items are read back after the import and compared; or all
+  # max_rejects: 10  # this many rejected rows are no failure, one more stops the import
+  # verify: 100  # how many items are read back after the import and compared; or all
   # report_extra: false  # true: afterwards the table's keys are read, and items that no row was for are shown
   # max_wcu: 500  # write capacity units per second, indexes included
 """
@@ -58,7 +58,7 @@ class Import(ImportConfig, ImportOptions):
 
     @property
     def config(self) -> ImportConfig:
-        """What is said of the files."""
+        """What the YAML says of the files."""
         return ImportConfig.model_validate(self.model_dump(include=set(ImportConfig.model_fields), exclude_unset=True))
 
     @property

@@ -64,7 +64,7 @@ attributes:
   #   diststyle: key  # by the partition key | even | all | auto
   #   sortkey: [created_at]
   #   encode: {{status: zstd}}
-  #   slices: 16  # of the cluster: Parquet parts become a multiple of so many, when there is enough data
+  #   slices: 16  # of the cluster: the number of Parquet parts becomes a multiple of it, when there is enough data
   #   compression: zstd  # of Parquet parts | snappy
   #   views: analytics  # a schema with a view of each table: no bookkeeping, no deleted rows
 

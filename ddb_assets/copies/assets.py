@@ -1,6 +1,6 @@
 """A declared table copy as Dagster sees it: `copies/<name>` with its checks.
 
-What is deleted, and from which time is copied, is said in the run's config and never in YAML, so that no schedule and no
+What is deleted, and the time to copy from, are only in the run's config and never in YAML, so that no schedule and no
 *Materialize all* can do it. `run.py` does the copy.
 """
 

@@ -1,6 +1,6 @@
 """A table copy as it is declared: on the command line, or in a `defs.yaml`.
 
-What a copy deletes is never declared here: that is said with each run. What it may do is checked in `plan.py`.
+What a copy deletes is never declared here, but given with each run. `plan.py` checks what it may do.
 """
 
 import re

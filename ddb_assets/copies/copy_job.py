@@ -91,7 +91,7 @@ class CopyJob:
     def run(self) -> CopyReport:
         """Does what is left to do and leaves the checkpoint in phase `verify`. The caller removes it.
 
-        Raises CopyFailedError, also for Ctrl-C and a full disk: the same copy can be run again and goes on.
+        Raises CopyFailedError, also for Ctrl-C and a full disk: the same copy can be run again and continues.
         """
         plan, started = self._plan, time.monotonic()
         report = CopyReport(plan.source.arn, plan.destination.arn, self._progress.resumed, datetime.now(UTC))
@@ -112,8 +112,8 @@ class CopyJob:
             said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
             left = f", {report.unprocessed:,} of others were not written" if report.unprocessed else ""
             raise CopyFailedError(
-                f"{said}; {report.read:,} items of {plan.source.name} are done with{left}: the same copy, run again, goes "
-                f"on from {self._progress.checkpoint.path}",
+                f"{said}; {report.read:,} items of {plan.source.name} are done with{left}: run the same copy again to "
+                f"continue from {self._progress.checkpoint.path}",
                 report,
             ) from error
         self._complete(report, writer.totals, started)

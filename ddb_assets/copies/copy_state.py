@@ -1,6 +1,6 @@
 """What a copy keeps on disk while it runs: how far it has come, and which keys it has seen.
 
-The checkpoint holds the phase, and the key after which each segment goes on. A page counts only when all of its items are
+The checkpoint holds the phase, and the key after which each segment continues. A page counts only when all of its items are
 settled, so after a crash at most one page per segment is read again; writing an item twice changes nothing.
 When the destination has another key, several items may share one: they are counted exactly. The keys are in SQLite, so that
 memory stays flat and a resumed copy, which reads some items twice, counts none twice.
@@ -24,7 +24,7 @@ Phase = Literal["clean", "copy", "extra", "verify"]
 
 
 class State(BaseModel):
-    """What is saved. `places` has the segments of the phase that were begun: the key to go on after, None when finished.
+    """What is saved. `places` has the segments of the phase that were begun: the key to continue after, None when finished.
 
     The counts are of all phases and runs.
     """
@@ -56,14 +56,14 @@ class CopyProgress:
             raise CheckpointError(f"{checkpoint.path} is no checkpoint of a copy: delete it to start again") from error
 
     def starts(self) -> list[tuple[int, Item | None]]:
-        """The segments of this phase that are not finished, each with the key to go on after."""
+        """The segments of this phase that are not finished, each with the key to continue after."""
         places = self.state.places
         return [(n, places.get(n)) for n in range(self.state.segments) if n not in places or places[n] is not None]
 
     def advance(
         self, segment: int, next_key: Item | None, *, read: int = 0, rejected: int = 0, deleted: int = 0
     ) -> None:
-        """A page is settled: the segment goes on after this key, or is finished."""
+        """A page is settled: the segment continues after this key, or is finished."""
         with self._lock:
             self.state.places[segment] = next_key
             self.state.read += read

@@ -30,7 +30,7 @@ class RejectedItem(NamedTuple):
 
     @classmethod
     def of(cls, item: Item, error: ValueError) -> Self:
-        """Not accepted. Two attributes of one name are both kept, so that nobody redrives the item unmended."""
+        """Not accepted. Two attributes of one name are both kept, so that the item cannot be redriven as it is."""
         return cls(item, str(error), _twice(error.pairs) if isinstance(error, CollisionError) else None)
 
 
@@ -53,7 +53,7 @@ class CopyRejects:
     def reject(self, items: Sequence[RejectedItem], number: int) -> None:
         """Of one page; durable on return. `number` of rejected items are in the file before them, by the checkpoint.
 
-        So a run that goes on knows which lines its checkpoint vouches for (`keep_settled`).
+        So a resumed run knows which lines its checkpoint vouches for (`keep_settled`).
         """
         for offset, one in enumerate(items):
             self._add(one.item, "rejected", one.reason, number=number + offset, text=one.text)

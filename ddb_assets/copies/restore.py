@@ -102,7 +102,7 @@ def restored(
     except (AwsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise KeptTableError(
-            f"{said}. {name} may still be being restored: the same copy, run again, waits for it; delete it if it is no "
+            f"{said}. {name} may still be in the making: run the same copy again, which waits for it; delete it if it is no "
             "longer needed"
         ) from error
 

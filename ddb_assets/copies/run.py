@@ -1,7 +1,7 @@
 """One copy from its beginning to its end, as the command and the asset run it: restore, guards, copy, compare, tidy up.
 
 Each step is another module's. Whatever fails leaves a checkpoint and, if there is one, the restored table, and the message
-says how to go on.
+says how to continue.
 """
 
 from collections.abc import Callable
@@ -173,7 +173,7 @@ def _copied(
         keep_settled(path, {plan.source.arn: progress.state.rejected})  # the rest is read, or compared, again
         heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
         rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn)
-        collisions = None if plan.key.one_to_one else _collisions(folder, plan, anew=not progress.resumed)
+        collisions = None if plan.key.one_to_one else _collisions(folder, plan, new=not progress.resumed)
         if collisions:
             stack.enter_context(collisions)
         report = CopyJob(plan, progress, rejects, collisions, on_page).run()
@@ -193,13 +193,14 @@ def _compared(plan: CopyPlan, verify: Verify, rejects: CopyRejects, report: Copy
     except (DdbAssetsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise CopyFailedError(
-            f"{said}; {plan.source.name} is copied, but not compared: the same copy, run again, only compares", report
+            f"{said}; {plan.source.name} is copied, but not compared: run the same copy again, which only compares",
+            report,
         ) from error
 
 
-def _collisions(folder: Path, plan: CopyPlan, *, anew: bool) -> Collisions:
+def _collisions(folder: Path, plan: CopyPlan, *, new: bool) -> Collisions:
     path = folder / f"{plan.job}.keys.sqlite"
-    if anew:
+    if new:
         path.unlink(missing_ok=True)
     return Collisions(path)
 
@@ -223,6 +224,6 @@ def _check_replaceable(path: Path) -> None:
 def _kept(opened: Opened) -> str:
     name = opened.source.name
     return (
-        f"The restored table {name} is kept: run the same copy again and it goes on from there, or copy {name} as an "
+        f"The restored table {name} is kept: run the same copy again, which continues from there, or copy {name} as an "
         "ordinary table; delete it when it is no longer needed"
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Side:
     """One of the two tables: the client that reaches it and DescribeTable's answer.
 
-    `address` is what requests call it: an ARN if that was given, for the name alone could be another account's table.
+    `address` is what requests call it: an ARN if that was given, because the name alone could be another account's table.
     """
 
     client: "DynamoDBClient"

@@ -20,7 +20,7 @@ OnDifference = Callable[[Item, str], object]
 """Gets an item as the destination should have it, and what is wrong there; in any thread."""
 
 SAMPLE = 1000
-"""How many items are compared where nothing else is said and something must be."""
+"""How many items are compared where the copy must be compared and nothing else is declared."""
 MAX_KEYS_TOLD = 100
 BUCKETS = 4096
 MODULUS = 1 << 128
@@ -112,7 +112,7 @@ class Verifier:
     def verify(
         self, asked: Verify, *, seed: int | None = None, on_difference: OnDifference = lambda *_: None
     ) -> Verification:
-        """Compares all items or a sample of so many; `seed` makes a sample repeatable."""
+        """Compares all items or a sample of `verify` items; `seed` makes a sample repeatable."""
         if asked == "all":
             return self._everything(on_difference)
         return self._sample(asked, random.Random(seed), on_difference)  # noqa: S311 -- no secret

@@ -25,7 +25,7 @@ COUNTED = (
 
 
 class ImportFailedError(DdbAssetsError):
-    """Not every row is in the table; the message says which are not and how to go on."""
+    """Not every row is in the table; the message says which are not and how to continue."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class ImportProgress:
         return [[file.uri, file.size] for file in self._source.inputs]
 
 
-STOP_AFTER = 1000  # when nobody said how many are allowed: a wrong mapping rejects every row
+STOP_AFTER = 1000  # without max_rejects: a wrong mapping rejects every row
 
 
 class Rejects:

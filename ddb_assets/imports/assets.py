@@ -1,6 +1,6 @@
 """A declared import as Dagster sees it: `imports/<name>` with its checks.
 
-What deletes is said in the run's config and never in YAML, so that no schedule and no *Materialize all* can do it.
+What deletes is only in the run's config and never in YAML, so that no schedule and no *Materialize all* can do it.
 `import_job.py` does the import.
 """
 
@@ -94,7 +94,7 @@ def import_asset(
         report = prepare_import(aws.clients, table, source, wanted, chosen, on_progress=progress).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
         if not report.complete:
-            raise ImportFailedError(f"{report.problem}; run it again to go on where it was")
+            raise ImportFailedError(f"{report.problem}; run it again to continue")
         return report
 
     return imports

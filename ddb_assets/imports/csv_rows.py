@@ -1,4 +1,4 @@
-"""CSV files as rows of text cells, and the type of each column when nobody declared one.
+"""CSV files as rows of text cells, and the type of each column that has no declared one.
 
 Facts: RFC 4180 (quotes are doubled, a quoted field may hold line breaks). A column is N or BOOL if every cell of every file
 is written that way, else S. All cells are looked at, not a sample, so that no type depends on the order of the rows. A text
@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ddb_assets.bulk.rows import BadRow, Cell, Row, SourceError
 
-MAX_FIELD = 16 << 20  # no attribute is larger than 400 KB; a longer field is a quote that nobody closed
+MAX_FIELD = 16 << 20  # no attribute is larger than 400 KB; a longer field is a quote that was never closed
 
 
 def _encoding(name: str) -> str:
@@ -39,7 +39,7 @@ class CsvFormat(BaseModel):
 
 
 class _Lines:
-    """Hands out lines and remembers those of the record that is being read, for it may be a bad one."""
+    """Hands out lines and remembers those of the record that is being read, in case it is a bad one."""
 
     def __init__(self, text: Iterator[str]) -> None:
         self._text = text

@@ -193,7 +193,7 @@ class ImportJob:
 
     def _go_through(self, mapping: ItemMapping, types: Types) -> str | None:
         """Every row of every file; a problem that ended it early."""
-        saved = told = time.monotonic()
+        saved = shown = time.monotonic()
         try:
             for file in self._source.inputs:
                 watermark = self._done.watermarks[file.uri]
@@ -207,9 +207,9 @@ class ImportJob:
                     self._take(row, file, watermark, mapping)
                     self._progress.rows += 1  # not before: one that a stopped writer did not accept is not read
                     now = time.monotonic()
-                    if now - told > TELL_SECONDS:
+                    if now - shown > TELL_SECONDS:
                         self._tell()
-                        told = now
+                        shown = now
                     if now - saved > SAVE_SECONDS:
                         self._save(types)
                         saved = now

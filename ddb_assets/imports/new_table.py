@@ -175,7 +175,7 @@ class NewTableWriter:
     def _waited_for(self, arn: str, found: Any) -> Any:
         """The import's description when it has ended. An answer that does not come is asked for again."""
         answered, pauses = time.monotonic(), looks(FIRST_LOOK)
-        goes_on = f"AWS goes on with the import {arn}, its files are in {self._folder}: delete them when it has ended"
+        goes_on = f"AWS continues the import {arn}, whose files are in {self._folder}: delete them when it has ended"
         while found["ImportStatus"] not in ENDED:
             if self._stop.event.wait(next(pauses)):
                 self._fail(f"{self._stop.error}; {goes_on}")
@@ -238,9 +238,9 @@ def logged_errors(logs: Any, arn: str) -> str:
 
 def _said(message: str) -> str:
     try:
-        told = json.loads(message)
-        pointer = told["itemS3Pointer"]
+        entry = json.loads(message)
+        pointer = entry["itemS3Pointer"]
         place = f"item {pointer['itemIndex']} of s3://{pointer['bucket']}/{pointer['key']}"
-        return f"{place}: {', '.join(map(str, told['errorMessages']))}"
+        return f"{place}: {', '.join(map(str, entry['errorMessages']))}"
     except (ValueError, KeyError, TypeError):
         return message.strip()

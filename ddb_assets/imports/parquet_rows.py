@@ -1,7 +1,7 @@
 """Parquet files as rows of values in DynamoDB JSON.
 
 Integers, decimals and floats become N, binary B, lists L, structs and maps M, dates and times ISO 8601 texts. A file on
-S3 is downloaded first, for Parquet is read from its end.
+S3 is downloaded first, because Parquet is read from its end.
 """
 
 import base64

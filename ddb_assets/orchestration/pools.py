@@ -1,7 +1,7 @@
 """Which assets exclude each other: of all that write into one table, one runs at a time, on whatever Dagster instance.
 
 An asset's pool has the limit that the instance gives to all pools, and code
-cannot declare another; so each writer sets its pool's limit to 1 as it begins, and sees to it that nobody else is in.
+cannot declare another; so each writer first sets its pool's limit to 1, and makes sure that no other writer has a slot.
 Concept: Dagster documentation, "Managing concurrency of Dagster assets, jobs, and Dagster instances".
 """
 
@@ -30,9 +30,9 @@ def write_pool(table: str) -> str:
 def only_writer(context: dg.AssetExecutionContext, table: str) -> Iterator[None]:
     """Waits until no other step writes into the table, and keeps others out until the block ends.
 
-    Slots are the instance's, so other runs and machines count. A step goes on only after it looked, with a slot in its
-    hands, and found no other: so never two, also when the executor let several in before the limit was 1. An instance that
-    keeps nothing (a script's) has no pools, and then there is nothing to wait for.
+    Slots belong to the instance, so other runs and machines count. A step continues only when it holds a slot and sees no
+    other holder. So there are never two writers, even if the executor let several in before the limit was 1. An instance
+    that keeps nothing (a script's) has no pools, and then there is nothing to wait for.
     """
     storage = context.instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
@@ -41,7 +41,7 @@ def only_writer(context: dg.AssetExecutionContext, table: str) -> Iterator[None]
     pool, run, step = write_pool(table), context.run.run_id, context.get_step_execution_context().step.key
     if storage.get_concurrency_info(pool).limit != 1 or pool not in storage.get_concurrency_keys():
         storage.set_concurrency_slots(pool, 1)
-    told: set[str] = set()
+    named: set[str] = set()
     try:
         while True:
             claimed = storage.claim_concurrency_slot(pool, run, step).is_claimed
@@ -49,9 +49,9 @@ def only_writer(context: dg.AssetExecutionContext, table: str) -> Iterator[None]
             if claimed and inside == {(run, step)}:
                 break
             others = {holder for holder, _ in inside - {(run, step)}}
-            if others - told:
-                context.log.info(f"waiting, for {table} is written by run {', '.join(sorted(others))}")
-                told |= others
+            if others - named:
+                context.log.info(f"waiting: {table} is being written by run {', '.join(sorted(others))}")
+                named |= others
             if claimed:  # somebody who is in too may be looking for the same reason: one of us comes back first
                 storage.free_concurrency_slot_for_step(run, step)
             for other in others - {run}:

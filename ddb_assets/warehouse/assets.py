@@ -1,7 +1,7 @@
 """A full export into the warehouse: `loads/<table>_initial_load`, or `warehouse/<table>` where only those are loaded.
 
-All relations of a table are loaded in one transaction, so they are one step. How is the warehouse's matter (`protocol.py`).
-What windows change afterwards is `windows/warehouse_assets.py`.
+All relations of a table are loaded in one transaction, so they are one step. `protocol.py` says what a load
+is, and `windows/warehouse_assets.py` applies the windows afterwards.
 """
 
 from collections.abc import Iterator, Mapping

@@ -118,7 +118,7 @@ def check_same_table(exports: TableExports, table: Table, baseline: Baseline) ->
     if exports.table_id != baseline.table_id:
         raise ChainBrokenError(
             f"table {table.table} was dropped and created again: its id is {exports.table_id}, that of the baseline "
-            f"{baseline.table_id}; materialize {table.full_chain} again, the windows go on from there"
+            f"{baseline.table_id}; materialize {table.full_chain} again, the windows continue from there"
         )
 
 

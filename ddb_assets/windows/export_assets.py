@@ -1,6 +1,6 @@
 """`exports/<table>_window_export`: the changes of one window per partition, asked for, awaited and verified.
 
-Asking in time and without waiting is `schedule.py`'s work, exports that others made are `sensor.py`'s. Facts: an
+`schedule.py` asks in time and without waiting; `sensor.py` takes exports that others made. Facts: an
 incremental export takes 5 to 30 minutes.
 """
 
@@ -86,7 +86,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
             known = ask(ddb_warehouse, ddb_aws.clients, table)
             client = ddb_aws.clients.dynamodb(table.table)
             asking = _RunExports(client, ddb_lake, table, known, config)
-            with suppress(DdbAssetsError):  # it is said by the window that it concerns
+            with suppress(DdbAssetsError):  # the window that it concerns reports it
                 asking.ask_all(context.partition_keys)
             storage = ddb_aws.clients.storage()
 

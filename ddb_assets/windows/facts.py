@@ -25,7 +25,7 @@ def covered(baseline_id: str, baseline_time: datetime, by: str = "baseline") -> 
 
 
 def of_window(facts: metadata.Metadata, rows: int) -> metadata.Metadata:
-    """A relation's facts as those of one window of it, which had so many rows."""
+    """A relation's facts as those of one window of it, which had this many rows."""
     return facts | {"dagster/partition_row_count": dg.MetadataValue.int(rows)}
 
 
@@ -34,7 +34,7 @@ def standing(
 ) -> metadata.Metadata:
     """What of `shown` an asset's page keeps when nothing was done for a window.
 
-    `before` names, for each asset, the one that the full export was brought to: the newer of both knows.
+    `before` names, for each asset, the asset of the full export: the newer of the two has the facts.
     """
     facts = newest_of(instance, (before[asset], asset), metadata.COLUMNS)
     return {name: facts[name] for name in shown if name in facts}

@@ -1,6 +1,6 @@
 """`parquet/<relation>_window_parquet`: the changes of one window per partition as flat, typed Parquet.
 
-One step writes all relations, for they come from the same items. The flattening itself is `flatten.py`; what a full
+One step writes all relations, because they come from the same items. `flatten.py` does the flattening; what a full
 export becomes is `assets.py`.
 """
 

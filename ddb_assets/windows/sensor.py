@@ -1,7 +1,7 @@
 """The exports of windows as they arrive, whoever asked for them: one sensor per place that exports are written to.
 
 A tick finds the manifests that are new, verifies them, completes the partition of `exports/<table>_window_export` that each
-belongs to and starts one run from Parquet to warehouse for it. How it remembers what it has seen is `arrivals.py`'s. Facts: a
+belongs to and starts one run from Parquet to warehouse for it. `arrivals.py` remembers what it has seen. Facts: a
 tick may take 60 s; events of one tick are stored before its runs are started, and a run key is never used twice.
 """
 
@@ -180,7 +180,7 @@ class _Tick:
         return self._offer(export, said, old=old)
 
     def _offer(self, export: Export, said: str, *, old: bool) -> str | None:
-        """Offers the export to every table it may belong to. A problem is reported once, on the table's page; others go on."""
+        """Offers the export to every table it may belong to. A problem is reported once, on that table's page."""
         left: list[str] = []
         reported: list[str] = []
         for table in self._tables(export.table_arn):

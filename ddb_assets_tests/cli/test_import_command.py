@@ -131,7 +131,7 @@ def test_a_signal_lets_it_finish_what_is_in_flight_and_says_how_to_go_on(
     process.send_signal(number)
     said, complaint = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert f"ended by {number.name}; the same command goes on where it was" in complaint
+    assert f"ended by {number.name}; run the same command again to continue" in complaint
     assert "Traceback" not in complaint
     assert 0 < json.loads(said)["rows"] < ROWS
     proxy.schedule = Schedule()

@@ -147,7 +147,7 @@ def test_a_full_disk_fails_the_copy_which_can_be_gone_on_with(world: World, monk
         failed = copy(source, destination)
     assert failed.exit_code == 1
     assert "No space left on device" in failed.output
-    assert "the same copy, run again, goes on" in failed.output
+    assert "run the same copy again to continue" in failed.output
     assert copy(source, destination).exit_code == 0
     assert world.items(destination) == world.items(source)
 
@@ -188,7 +188,7 @@ def test_a_filter_that_is_none_is_told_before_anything_is_begun(world: World, tm
     done = copy(world.table(ID, some()), world.table(), "--filter", "status = :s")
     assert done.exit_code == 1
     assert "ValidationException" in done.output
-    assert "goes on" not in done.output
+    assert "to continue" not in done.output
     assert not list(tmp_path.rglob("*.checkpoint.json"))
 
 

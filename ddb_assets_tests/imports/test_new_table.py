@@ -164,7 +164,7 @@ def test_what_aws_still_reads_is_not_deleted_when_the_job_ends(
     timer.start()
     report = job.run()
     assert report.problem
-    assert f"ended by SIGINT; AWS goes on with the import {ARN}, its files are in {staging}/Partly-" in report.problem
+    assert f"ended by SIGINT; AWS continues the import {ARN}, whose files are in {staging}/Partly-" in report.problem
     assert (report.written, report.unprocessed) == (0, 2)
     assert len(staged(sandbox, staging)) == 1
 

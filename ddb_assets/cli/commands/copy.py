@@ -79,8 +79,8 @@ def command(
 ) -> None:
     """Copy the items of SOURCE_TABLE into DEST_TABLE; both are names or ARNs.
 
-    Killed or failed, the same command goes on where it was. A scan is no snapshot: writes to the source meanwhile may be
-    missed, --verify finds them.
+    If it was killed or failed, the same command continues where it stopped. A scan is no snapshot: writes to the source
+    meanwhile may be missed, --verify finds them.
     """
     from ddb_assets.cli import copy
 

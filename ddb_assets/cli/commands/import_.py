@@ -59,7 +59,7 @@ def command(
     """Write the items of SOURCE into a table.
 
     SOURCE is a file, a folder, a glob or an export, local or s3://: CSV, JSON Lines, Parquet or DynamoDB JSON, plain, gzip
-    or zstd. Killed or failed, the same command goes on where it was.
+    or zstd. If it was killed or failed, the same command continues where it stopped.
     """
     if (source is None) == (redrive is None):
         raise click.UsageError("give either SOURCE or --redrive FILE")

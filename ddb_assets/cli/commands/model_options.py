@@ -1,4 +1,4 @@
-"""Click options made from a pydantic model: what a field is called, may be and means is said once, in the model."""
+"""Click options made from a pydantic model: name, bounds and meaning of a field are only in the model."""
 
 import types
 import typing
@@ -43,7 +43,7 @@ def options_of(
 ) -> Iterator[click.Option]:
     """An option for each of these fields; without names, for all.
 
-    Without `defaults` an option that is not given is None, for a command that then takes another file's word.
+    Without `defaults` an option that is not given is None, for a command that then uses the value of a file.
     """
     for name in names or model.model_fields:
         field = model.model_fields[name]
@@ -65,7 +65,7 @@ def sentence(field: "FieldInfo", more: str = "") -> str:
 
 
 def _kind(field: "FieldInfo") -> dict[str, Any]:
-    """What click calls the values that the field takes; None is said by leaving the option out."""
+    """What click calls the values that the field takes; leaving the option out means None."""
     kinds = [field.annotation]
     if get_origin(field.annotation) in {typing.Union, types.UnionType}:
         kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
