@@ -241,8 +241,15 @@ def test_every_option_is_explained() -> None:
 
 
 def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
-    line = [sys.executable, "-m", "ddb_assets.cli", "copy", *arguments]
-    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """As from a terminal: a shell that runs the tests in the background makes its children ignore SIGINT."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ddb_assets.cli", "copy", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for_items(world: World, table: str, count: int) -> None:

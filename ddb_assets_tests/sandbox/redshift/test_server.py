@@ -106,7 +106,7 @@ def test_it_runs_for_a_user_who_is_not_root() -> None:
         pytest.skip("every other test shows it")
     code = (
         "import os, redshift_connector\n"
-        "from ddb_assets.resources.storage import Storage\n"
+        "from ddb_assets.aws.storage import Storage\n"
         "from ddb_assets.sandbox.redshift.server import RedshiftServer\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "with RedshiftServer(Storage()) as server: print(os.geteuid(), server.url)\n"
@@ -119,7 +119,7 @@ def test_it_runs_for_a_user_who_is_not_root() -> None:
 def test_postgresql_ends_with_us_even_if_we_are_killed() -> None:
     code = (
         "import time\n"
-        "from ddb_assets.resources.storage import Storage\n"
+        "from ddb_assets.aws.storage import Storage\n"
         "from ddb_assets.sandbox.redshift.server import RedshiftServer\n"
         "with RedshiftServer(Storage()) as server: print(server.folder, flush=True); time.sleep(60)\n"
     )
