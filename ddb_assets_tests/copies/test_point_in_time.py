@@ -182,7 +182,7 @@ def test_ctrl_c_while_it_is_restored_says_how_to_go_on(world: World) -> None:
         raise KeyboardInterrupt
 
     source = Side.of(world.client, table)
-    with pytest.raises(KeptTableError, match=r"interrupted.*the same copy, run again, waits for it"):
+    with pytest.raises(KeptTableError, match=r"interrupted.*run the same copy again, which waits for it"):
         restored(source, datetime.fromisoformat(then), interrupt, on_wait=print)
     assert len(temporary(world, table)) == 1
     done = copy(table, other, "--from-point-in-time", then)
