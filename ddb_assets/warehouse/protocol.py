@@ -114,7 +114,7 @@ class Warehouse(Protocol):
         ...
 
     def rows(self, relations: Collection[str]) -> dict[str, int]:
-        """How many rows the tables of these relations have."""
+        """How many rows the tables of these relations have, in the order of `relations`."""
         ...
 
     def query(self, text: str) -> list[tuple[object, ...]]:

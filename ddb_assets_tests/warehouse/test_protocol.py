@@ -52,6 +52,13 @@ def test_what_is_in_the_tables_can_be_asked(opened: Warehouse, source: Source) -
     assert (seen.recorded, seen.counted, seen.twice, seen.leftovers) == (counts, counts, 0, ())
 
 
+def test_rows_are_counted_in_the_order_that_was_asked_for(opened: Warehouse, source: Source) -> None:
+    source.put(1, "a", "x", *map(str, range(500)))
+    opened.load(source.full(10))
+    for asked in (["orders", "orders__lines"], ["orders__lines", "orders"]) * 30:
+        assert list(opened.rows(asked)) == asked
+
+
 def test_a_table_that_somebody_changed_differs_from_the_ledger(
     opened: Warehouse, warehouse: AnyEngine, source: Source
 ) -> None:

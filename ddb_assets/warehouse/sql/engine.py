@@ -164,6 +164,6 @@ def number(engine: SqlEngine, statement: Statement) -> int:
 
 
 def counted(engine: SqlEngine, tables: Sequence[TableName]) -> dict[str, int]:
-    """How many rows each table has, by its name."""
+    """How many rows each table has, by its name, in the order of `tables`: UNION ALL gives its rows in any order."""
     found = cast("list[tuple[int, int]]", engine.fetch(count_each(tables)) if tables else [])
-    return {tables[place].name: rows for place, rows in found}
+    return {tables[place].name: rows for place, rows in sorted(found)}
