@@ -49,16 +49,22 @@ class Cursor(BaseModel):
         return json.dumps(stored, separators=(",", ":"))
 
     def unseen(self, folders: Iterable[str], now: datetime) -> Iterator[str]:
-        """The folders that are exports and not known; one from the far future is none, and must not move us there."""
-        for folder in folders:
+        """The folders of a listing that are exports not seen yet."""
+        return self.announced((folder for folder in folders if folder > self.start_after), now)
+
+    def announced(self, exports: Iterable[str], now: datetime) -> Iterator[str]:
+        """Those not seen yet, however old: a notification may come long after that of a later export.
+
+        One from the far future is left out: it would move `start_after` past exports to come.
+        """
+        for export in exports:
             if (
-                EXPORT_ID.fullmatch(folder)
-                and folder > self.start_after
-                and folder not in self.done
-                and folder not in self.pending
-                and started_at(folder) < now + FUTURE
+                EXPORT_ID.fullmatch(export)
+                and export not in self.done
+                and export not in self.pending
+                and started_at(export) < now + FUTURE
             ):
-                yield folder
+                yield export
 
     def after(self, looked_at: Iterable[str], pending: dict[str, str], *, receipts: tuple[str, ...] = ()) -> "Cursor":
         """The cursor once these have been looked at, of which `pending` are not dealt with."""

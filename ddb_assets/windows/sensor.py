@@ -95,17 +95,22 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
     ) -> dg.SensorResult:
         where, root = ddb_lake.exports_of(tables[0]), ddb_lake.exports_uri(tables[0])
         cursor, storage, now = Cursor.parse(context.cursor), ddb_aws.clients.storage(), datetime.now(UTC)
+        found: Iterable[str]
         receipts: tuple[str, ...] = ()
+        waiting = cursor.pending
         if place is None and ddb_lake.events_queue:
             queue = Notifications(ddb_aws.clients.sqs(), ddb_lake.events_queue, where)
             queue.delete(cursor.receipts)
             announced, receipts = queue.receive(AT_MOST)
-            found = cursor.unseen(announced, now)
+            found = list(cursor.announced(announced, now))
+            waiting = waiting | dict.fromkeys(
+                found, ""
+            )  # their messages go, so those this tick has no time for must stay
         else:
             found = cursor.unseen(storage.folders(root, cursor.start_after), now)
         tick = _Tick(context, storage, root, tables, now, ddb_aws.clients, ddb_warehouse)
         looked_at = tick.look(cursor.pending, found)
-        after = cursor.after(looked_at, tick.pending(cursor.pending), receipts=receipts)
+        after = cursor.after(looked_at, tick.pending(waiting), receipts=receipts)
         return dg.SensorResult(
             run_requests=list(tick.runs.values()) or None,
             skip_reason=None if tick.runs else tick.said(len(after.pending)),

@@ -2,14 +2,17 @@
 
 import json
 import random
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import dagster as dg
 import pytest
 
 from ddb_assets.aws.storage import Storage, StorageError
+from ddb_assets.exports import arrivals
 from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.exports.manifest import MAX_SUMMARY_BYTES, SUMMARY, Export, read_export
 from ddb_assets.resources.aws import AWSResource
@@ -31,6 +34,9 @@ from ddb_assets_tests.support.window_chain import (
     sandboxed,
 )
 from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
@@ -165,26 +171,72 @@ def test_a_folder_that_claims_to_be_of_the_future_hides_no_export(chain: Chain, 
     assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), export.id)]
 
 
-def test_exports_are_learned_of_from_a_queue(chain: Chain, sandboxed: Sandbox) -> None:
+@dataclass(frozen=True)
+class Queue:
+    """An SQS queue that S3 sends its notifications to, and a sensor's ticks that read it."""
+
+    client: "SQSClient"
+    url: str
+    ticks: Ticks
+
+    def announce(self, *keys: str, bucket: str = demo.BUCKET) -> None:
+        """Sends one message with a record for each key."""
+        records = [{"s3": {"bucket": {"name": bucket}, "object": {"key": key.replace(" ", "+")}}} for key in keys]
+        self.client.send_message(QueueUrl=self.url, MessageBody=json.dumps({"Records": records}))
+
+    def messages(self) -> int:
+        """How many there are, visible or not."""
+        left = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
+        return int(left["ApproximateNumberOfMessages"]) + int(left["ApproximateNumberOfMessagesNotVisible"])
+
+
+@pytest.fixture
+def queue(chain: Chain, sandboxed: Sandbox) -> Queue:
     sqs = boto3.client("sqs", endpoint_url=sandboxed.endpoint_url, region_name="us-east-1")
-    queue = sqs.create_queue(QueueName=chain.prefix, Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
-    ticks = Ticks(chain, lake=Lake(export_events=queue))
+    url = sqs.create_queue(QueueName=chain.prefix, Attributes={"VisibilityTimeout": "0"})["QueueUrl"]
+    return Queue(sqs, url, Ticks(chain, lake=Lake(export_events=url)))
+
+
+def test_exports_are_learned_of_from_a_queue(chain: Chain, queue: Queue) -> None:
     window, other = hours_ago(5), hours_ago(6)
     export, unannounced = chain.export(window), chain.export(other)
+    queue.announce(chain.summary_key(export))
+    queue.announce(chain.summary_key(unannounced), bucket="another-bucket")
+    queue.client.send_message(QueueUrl=queue.url, MessageBody="s3:TestEvent, or what not")
+    assert materializations(queue.ticks.tick()) == [(key_of(window), export.id)]
+    assert queue.messages() == 3
+    assert not queue.ticks.tick().asset_events
+    assert queue.messages() == 0
 
-    def announce(key: str, bucket: str = demo.BUCKET) -> None:
-        record = {"s3": {"bucket": {"name": bucket}, "object": {"key": key.replace(" ", "+")}}}
-        sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"Records": [record]}))
 
-    announce(chain.summary_key(export))
-    announce(chain.summary_key(unannounced), bucket="another-bucket")
-    sqs.send_message(QueueUrl=queue, MessageBody="s3:TestEvent, or what not")
-    assert materializations(ticks.tick()) == [(key_of(window), export.id)]
-    left = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
-    assert int(left["ApproximateNumberOfMessages"]) + int(left["ApproximateNumberOfMessagesNotVisible"]) == 3
-    assert not ticks.tick().asset_events
-    left = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
-    assert int(left["ApproximateNumberOfMessages"]) + int(left["ApproximateNumberOfMessagesNotVisible"]) == 0
+@pytest.mark.parametrize("messages", ["one", "one each"])
+def test_an_announced_export_that_a_tick_has_no_time_for_is_not_lost(
+    chain: Chain, queue: Queue, messages: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exports = [chain.export(hours_ago(hours)) for hours in (8, 7, 6, 5)]
+    keys = [chain.summary_key(export) for export in exports]
+    for announced in [keys] if messages == "one" else [[key] for key in keys]:
+        queue.announce(*announced)
+    monkeypatch.setattr(sensor, "AT_MOST", 2)
+    monkeypatch.setattr(sensor, "A_TICK", timedelta(seconds=-1))
+    assert not queue.ticks.tick().asset_events
+    monkeypatch.setattr(sensor, "A_TICK", timedelta(seconds=30))
+    seen = [export for _ in range(6) for _, export in materializations(queue.ticks.tick())]
+    assert sorted(seen) == [export.id for export in exports]
+    assert queue.messages() == 0
+
+
+def test_an_announcement_that_comes_long_after_that_of_a_later_export_is_heard(
+    chain: Chain, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "OVERLAP", timedelta(0))
+    slow, quick = chain.export(hours_ago(6)), chain.export(hours_ago(5))
+    queue.announce(chain.summary_key(quick))
+    assert materializations(queue.ticks.tick()) == [(key_of(hours_ago(5)), quick.id)]
+    queue.announce(chain.summary_key(slow))
+    assert materializations(queue.ticks.tick()) == [(key_of(hours_ago(6)), slow.id)]
+    queue.announce(chain.summary_key(slow))
+    assert not queue.ticks.tick().asset_events
 
 
 def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
