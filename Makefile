@@ -40,14 +40,15 @@ test: $(VENV)/installed-test
 test-fast: $(VENV)/installed-test  ## what is pure or small: no server, no browser, nothing slow
 	$(BIN)/pytest -n $(CORES) --dist worksteal -m "not slow and not server and not browser"
 
-soak: $(VENV)/installed-test  ## the model test of windows and loads, SCHEDULES times
-	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/model/test_model.py -k whatever_happened
+SOAK_IN := ddb_assets_tests/model ddb_assets_tests/warehouse
+soak: $(VENV)/installed-test  ## the random tests of windows and loads, SCHEDULES times
+	SOAK=$(SCHEDULES) $(BIN)/pytest -m soak $(SOAK_IN)
 
-soak-writing: $(VENV)/installed-test  ## imports and copies under faults and kill -9, SCHEDULES times each
-	SOAK=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/imports/test_schedules.py ddb_assets_tests/copies/test_schedules.py
+soak-writing:  ## imports and copies under faults and kill -9
+	$(MAKE) soak SOAK_IN='ddb_assets_tests/bulk ddb_assets_tests/imports ddb_assets_tests/copies'
 
-soak-exactness: $(VENV)/installed-test  ## random items flattened and rebuilt, SCHEDULES exports
-	EXACTNESS_EXAMPLES=$(SCHEDULES) $(BIN)/pytest ddb_assets_tests/flatten/test_exactness.py
+soak-exactness:  ## random items flattened and rebuilt
+	$(MAKE) soak SOAK_IN=ddb_assets_tests/flatten
 
 guards: $(VENV)/installed-test  ## takes each guard of a load out of a copy, and runs the test that must fail then
 	$(BIN)/python -m ddb_assets_tests.guards

@@ -13,6 +13,8 @@ from pathlib import Path
 import dagster as dg
 from dagster_shared.record import replace as record_replace
 
+from ddb_assets.orchestration.executor import windows_in_process
+
 
 def build_defs(project: Path | None = None, resources: Mapping[str, object] | None = None) -> dg.Definitions:
     """Our own definitions, or those of the dg project that contains `project`; `resources` replace those of the same name."""
@@ -20,7 +22,8 @@ def build_defs(project: Path | None = None, resources: Mapping[str, object] | No
     with warnings.catch_warnings(), _nothing_to_collect():
         # Dagster's own code references are beta, and it says so for every file at every load
         warnings.simplefilter("ignore", dg.BetaWarning)
-        return replacing(tree.build_defs(), resources or {})
+        declared = tree.build_defs()
+        return record_replace(replacing(declared, resources or {}), executor=declared.executor or windows_in_process)
 
 
 def replacing(declared: dg.Definitions, resources: Mapping[str, object]) -> dg.Definitions:

@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=f"needs {missing()} on the PATH"),
 ]
 
-# A process for each of a run's short steps would take half of the time.
 DEFINITIONS = """\
 from pathlib import Path
 
@@ -42,7 +41,7 @@ from ddb_assets.definitions import build_defs
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    return dg.Definitions.merge(build_defs(Path(__file__).parent), dg.Definitions(executor=dg.in_process_executor))
+    return build_defs(Path(__file__).parent)
 """
 TABLES = {"orders": ("orders", "orders__items"), "customers": ("customers",), "events": ("events",)}
 HOURS = 8  # before now that the baselines show

@@ -1,6 +1,5 @@
 """The writer against a table, with everything in between that networks and DynamoDB do."""
 
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -18,12 +17,13 @@ from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.answering import answering
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
 from ddb_assets_tests.support.tables import client_of, items_of, new_table, sandbox
 
 __all__ = ["sandbox"]
 
-SCHEDULES = int(os.environ.get("SOAK", "200"))
+SCHEDULES = examples(60)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,7 @@ def some_item(chance: random.Random, number: int, keys: int) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_on_any_schedule_of_faults_nothing_is_lost_and_the_last_write_wins(sandbox: Sandbox, proxy: FaultProxy) -> None:
     for seed in range(SCHEDULES):
         chance = random.Random(seed)

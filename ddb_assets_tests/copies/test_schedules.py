@@ -5,7 +5,6 @@ failure names its seed.
 """
 
 import json
-import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -19,13 +18,14 @@ from ddb_assets.copies.copy_state import CopyProgress
 from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets_tests.copies.child import Copied, run
 from ddb_assets_tests.copies.copying import ID, Item, Keys, World, no_faults, random_items, world
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 from ddb_assets_tests.support.forked import Forked
 
 __all__ = ["no_faults", "world"]
 
-SCHEDULES = int(os.environ.get("SOAK", "100"))
-PER_TEST = 25
+SCHEDULES = examples(40)
+PER_TEST = 10
 ITEMS = 30
 KEY_SCHEMAS: tuple[Keys, ...] = (
     ID,
@@ -173,6 +173,7 @@ def play(played: Played, seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("first", range(0, SCHEDULES, PER_TEST))
 def test_whatever_happens_the_copy_is_complete_in_the_end(
     world: World, sources: list[tuple[str, list[Item]]], tmp_path: Path, first: int

@@ -1,7 +1,6 @@
 """Whatever an item holds, it can be rebuilt from the Parquet: equal to what boto3 reads in the export itself."""
 
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from decimal import Decimal
@@ -22,10 +21,10 @@ from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.schema import EXTRA
 from ddb_assets_tests.flatten.items import decoded, line_writers, similar, values
 from ddb_assets_tests.flatten.rebuild import rebuild
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.written_export import write_export
 
-EXAMPLES = int(os.environ.get("EXACTNESS_EXAMPLES", "700"))
-thorough = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Item = dict[str, Any]
 
 
@@ -51,6 +50,7 @@ def assert_rebuilt(items: list[Item], folder: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @thorough
 @given(similar, line_writers())
 def test_every_item_is_rebuilt_exactly(attributes: list[Item], write: Callable[[Any], str]) -> None:
@@ -62,7 +62,8 @@ def test_every_item_is_rebuilt_exactly(attributes: list[Item], write: Callable[[
 
 
 @pytest.mark.slow
-@settings(thorough, max_examples=EXAMPLES // 8)
+@pytest.mark.soak
+@settings(thorough, max_examples=examples(40, 1 / 8))
 @given(st.lists(st.lists(values, max_size=4), min_size=1, max_size=5), line_writers())
 def test_child_relations_are_rebuilt_exactly(lists: list[list[Item]], write: Callable[[Any], str]) -> None:
     items = with_keys([{"items": {"L": found}, "n": {"N": "1"}} for found in lists])
@@ -84,7 +85,8 @@ def rows_written(items: list[Item], write: Callable[[Any], str], folder: str, **
 
 
 @pytest.mark.slow
-@settings(thorough, max_examples=EXAMPLES // 8)
+@pytest.mark.soak
+@settings(thorough, max_examples=examples(25, 1 / 8))
 @given(similar)
 def test_fast_and_exact_path_write_the_same_rows(attributes: list[Item]) -> None:
     """JSON as AWS writes it takes the fast path; a blank before a colon makes a line take the exact one."""

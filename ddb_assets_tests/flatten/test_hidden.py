@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from ddb_assets.contract.table import Table
 from ddb_assets.flatten.rules import MaskError
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets_tests.flatten.flattening import STORAGE, Flattening
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.written_export import write_export
 
-EXAMPLES = int(os.environ.get("HIDDEN_EXAMPLES", "25"))
 MARKER = "m4rk'er"
 DIGITS = "4242424242"
 MARKED: list[dict[str, Any]] = [
@@ -99,8 +98,9 @@ def contracts(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @settings(
-    max_examples=EXAMPLES,
+    max_examples=examples(15, 1 / 20),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.generate],

@@ -20,7 +20,8 @@ from ddb_assets.flatten.schema import EXTRA
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets_tests.flatten.flattening import STORAGE
 from ddb_assets_tests.flatten.items import scalars
-from ddb_assets_tests.flatten.test_exactness import EXAMPLES, with_keys
+from ddb_assets_tests.flatten.test_exactness import with_keys
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.written_export import write_export
 
 Item = dict[str, Any]
@@ -147,7 +148,8 @@ def test_both_paths_write_the_same_for_every_option_of_every_value(tmp_path: Pat
 
 
 @pytest.mark.slow
-@settings(max_examples=EXAMPLES // 40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.soak
+@settings(max_examples=examples(6, 1 / 40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(items, st.just({}) | contracts), max_size=1), st.tuples(items, contracts))
 def test_both_paths_write_the_same_under_any_contract(
     before: list[tuple[list[Item], Item]], now: tuple[list[Item], Item]

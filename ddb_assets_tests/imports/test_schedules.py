@@ -5,7 +5,6 @@ table has what the files say, and until then what the import vouches for is true
 """
 
 import json
-import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from ddb_assets_tests.imports.typed_items import (
     write_json_lines,
     write_parquet,
 )
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
 from ddb_assets_tests.support.forked import Forked
 from ddb_assets_tests.support.tables import client_of, items_of, new_table, sandbox
@@ -35,7 +35,7 @@ from ddb_assets_tests.support.tables import client_of, items_of, new_table, sand
 __all__ = ["sandbox"]
 
 HOW = settings(
-    max_examples=int(os.environ.get("SOAK", "100")),
+    max_examples=examples(50),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # processes are timed: a smaller example may not fail
@@ -196,6 +196,7 @@ class Played:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @HOW
 @given(items=typed_items, seed=st.integers(0, 2**32))
 def test_whatever_happens_the_table_has_in_the_end_what_the_files_say(

@@ -1,10 +1,9 @@
 """The model test: whatever the order of exports and loads, and wherever it crashes, the warehouse is the table.
 
 Schedules write, export and load at random through the real change log, exporter, manifests, flattening and load.
-`make soak` runs more of them: SOAK says how many, on the Redshift stand-in a twelfth of that.
+`make soak` runs more of them, on the Redshift stand-in a twelfth: a schedule takes that many times as long there.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,6 +30,7 @@ from ddb_assets_tests.model.schedule import (
 )
 from ddb_assets_tests.model.world import Attributes, Faults, FragileWarehouse, ServerFault, World
 from ddb_assets_tests.sandbox.redshift.serving import redshift
+from ddb_assets_tests.support.examples import examples
 
 __all__ = ["redshift"]
 
@@ -57,20 +57,20 @@ def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFa
             world.log.close()
 
 
-SCHEDULES = int(os.environ.get("SOAK", "200"))
-SLOWER = 12  # on a server a schedule takes about so many times as long, so there are so many times fewer
 HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 @pytest.mark.slow
-@settings(HOW, max_examples=SCHEDULES)
+@pytest.mark.soak
+@settings(HOW, max_examples=examples(50))
 @given(schedules())
 def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     run(world, schedule)
 
 
 @pytest.mark.slow
-@settings(HOW, max_examples=max(1, SCHEDULES // 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@pytest.mark.soak
+@settings(HOW, max_examples=examples(25, 1 / 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(unreadable=True))
 def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     """Items that land in quarantine, with and without a key that can be read, in any order of exports and loads."""
@@ -78,7 +78,8 @@ def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: W
 
 
 @pytest.mark.slow
-@settings(HOW, max_examples=max(1, SCHEDULES // SLOWER), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@pytest.mark.soak
+@settings(HOW, max_examples=examples(8, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(server=True) | schedules(server=True, unreadable=True))
 def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
     """With connections that break, before and after COMMIT too, statements and files that fail, and conflicts."""

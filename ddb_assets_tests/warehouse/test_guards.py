@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.conftest import AnyEngine, read, wipe
 from ddb_assets_tests.warehouse.exports import Item, Source
@@ -137,7 +138,8 @@ spans = st.tuples(times, st.integers(1, END)).filter(lambda span: span[0] < span
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.soak
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(writes, st.lists(spans, max_size=5))
 def test_what_is_not_refused_ends_in_the_state_of_the_source(
     duckdb: DuckDBEngine, log: list[tuple[int, str, Item | None]], exports: list[tuple[int, int]]

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.results import LoadResult
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.conftest import AnyEngine, select, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
@@ -195,7 +196,8 @@ def test_every_order_gives_the_same_rows(duckdb: DuckDBEngine, source: Source) -
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.soak
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_any_schedule_gives_the_rows_that_its_exports_say(
     duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]

@@ -13,6 +13,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select, tables, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source
@@ -239,7 +240,8 @@ def test_any_schedule_ends_in_the_state_of_the_source(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.soak
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_many_schedules_end_in_the_state_of_the_source(
     duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
@@ -248,7 +250,8 @@ def test_many_schedules_end_in_the_state_of_the_source(
 
 
 @pytest.mark.slow
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@pytest.mark.soak
+@settings(max_examples=examples(2, 1 / 12), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(worlds())
 def test_some_schedules_on_redshift(
     over_redshift: RedshiftEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
