@@ -18,9 +18,11 @@ from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.process import serve
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.settings import LAKE, ROLE, WAREHOUSE
+from ddb_assets.settings import AS_OF, LAKE, ROLE, WAREHOUSE
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 
+DEMO_START = "DDB_ASSETS_DEMO_START"
+"""The first day that the windows of the demo tables have partitions for; their contracts read it."""
 LAKE_URI = f"s3://{demo.BUCKET}/lake"
 REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)
 """Settings that lead to real accounts and warehouses; nothing that runs against the sandbox may see them."""
@@ -40,10 +42,12 @@ def run(
     stack = ExitStack()
 
     def variables(sandbox: Sandbox) -> dict[str, str]:
-        if not redshift:
-            return environment(sandbox)
-        server = stack.enter_context(RedshiftServer(Storage(sandbox.s3())))
-        return environment(sandbox) | {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
+        shown = demo.shown_at(sandbox)
+        found = environment(sandbox) | {AS_OF: shown.isoformat(), DEMO_START: shown.date().isoformat()}
+        if redshift:
+            server = stack.enter_context(RedshiftServer(Storage(sandbox.s3())))
+            found |= {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
+        return found
 
     def ready(sandbox: Sandbox) -> None:
         found = variables(sandbox)

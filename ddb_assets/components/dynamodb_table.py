@@ -5,6 +5,7 @@ Concept: Dagster documentation, "Components".
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Self, cast
 
 import dagster as dg
@@ -57,7 +58,7 @@ attributes:
 
   # load: upsert  # upsert: one full export, then the changes of each window; replace: full exports only
   # cadence: hourly  # 15 min | 20 min | 30 min | hourly | 2 h | 3 h | 4 h | 6 h | 8 h | 12 h | daily
-  # start: 2026-01-01  # the day of the first window that can be loaded
+  start: {today}  # the day of the first window that can be loaded
   # trust: dynamodb  # ask DynamoDB whether it made an export; lake: believe every export in the bucket
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how tables are created in Redshift
@@ -88,7 +89,9 @@ class TableScaffolder(dg.Scaffolder[BaseModel]):
         scaffold_yaml(
             request,
             "a table",
-            lambda folder: COMMENTED_YAML.format(type=request.type_name, table=folder, name=default_name(folder)),
+            lambda folder: COMMENTED_YAML.format(
+                type=request.type_name, table=folder, name=default_name(folder), today=datetime.now(UTC).date()
+            ),
         )
 
 

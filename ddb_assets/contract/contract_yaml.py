@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ddb_assets.contract.table import Table
+from ddb_assets.contract.templates import fill_in
 from ddb_assets.errors import DdbAssetsError
 
 TYPE_SUFFIX = ".DynamoDBTable"
@@ -67,7 +68,9 @@ def _table(path: Path, document: yaml.Node) -> Table:
 
 
 def validated(path: Path, node: yaml.Node, model: type[M], whole: str) -> M:
-    """What a node says, as the model has it. Raises ConfigError with every mistake's line; `whole` names the node."""
+    """What a node says, as the model has it. Raises ConfigError with every mistake's line, and
+    TemplateError; `whole` names the node."""
+    fill_in(path, node)
     try:
         return model.model_validate(yaml.SafeLoader("").construct_document(node))
     except yaml.MarkedYAMLError as error:

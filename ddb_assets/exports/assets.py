@@ -3,6 +3,7 @@
 Asking twice for the same export finds the first one (`request.py`); what the files hold is the parquet stage's.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -20,6 +21,7 @@ from ddb_assets.orchestration.pools import EXPORTS_POOL
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
+from ddb_assets.settings import AS_OF
 
 VERIFIED = "export_verified"
 
@@ -34,8 +36,8 @@ class FullExportConfig(dg.Config):
     )
     as_of: str = Field(
         default="",
-        description="the moment to show, such as 2026-01-31T00:00Z, within point-in-time recovery; by default the latest. "
-        "The windows since then are exported and loaded",
+        description="the moment to show, such as 2026-01-31T00:00Z, within point-in-time recovery; by default "
+        f"{AS_OF}, else the latest. The windows since then are exported and loaded",
     )
     timeout_minutes: int = Field(
         default=360, gt=0, description="how long to wait; AWS takes 5 to 30 minutes, hours for TBs"
@@ -106,8 +108,9 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
 
 
 def _moment(text: str) -> datetime | None:
-    """The moment of `as_of`; None for no text. Raises RequestError."""
+    """The moment of `as_of`, else of the setting; None for the latest. Raises RequestError."""
+    name, chosen = ("as_of", text) if text else (AS_OF, os.environ.get(AS_OF, "").strip())
     try:
-        return parse_moment(text) if text else None
+        return parse_moment(chosen) if chosen else None
     except ValueError as error:
-        raise RequestError(f"as_of: {error}") from error
+        raise RequestError(f"{name}: {error}") from error

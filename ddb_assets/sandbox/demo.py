@@ -25,6 +25,8 @@ BUCKET = "ddb-assets-sandbox"
 LOADED_BEFORE = timedelta(days=2)
 LOAD_LASTS = timedelta(hours=1)
 CHANGES_LAST = timedelta(hours=24)
+SHOWN_BEFORE = timedelta(hours=6)
+"""How long before the start the initial load of a demo shows the tables, so that there are windows to load."""
 CHANGED_SHARE = 10  # one change for every ten items
 STRIDE, OTHER_STRIDE = 7919, 7907  # primes: the second is for tables whose size is a multiple of the first
 
@@ -69,6 +71,11 @@ def load(sandbox: Sandbox, items: int = DEFAULT_ITEMS, cancelled: Callable[[], b
     create(sandbox, COPY, TABLES[0].key)
     create(sandbox, PRODUCTS, PRODUCTS_KEY)
     sandbox.s3().put_object(Bucket=BUCKET, Key=PRICE_LIST, Body=demo_files.price_list().encode())
+
+
+def shown_at(sandbox: Sandbox) -> datetime:
+    """The moment that the initial load of a demo shows."""
+    return from_micros(sandbox.clock.micros()).replace(minute=0, second=0, microsecond=0) - SHOWN_BEFORE
 
 
 def create(sandbox: Sandbox, name: str, key: Key) -> None:
