@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 BIN = Path(sys.executable).parent
+MOST_LINES = 20
+"""Of what Dagster's commands print about one mistake in YAML: the message, and the frames that Dagster leaves in the stack."""
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_dg_lists_every_table_of_the_defs_folder(root: Path) -> None:
 
 @pytest.mark.slow
 def test_a_scaffolded_table_is_one_at_once(root: Path, tmp_path: Path) -> None:
-    for name in ("pyproject.toml", "setup.cfg", "README.md"):
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "workspace.yaml"):
         shutil.copy(root / name, tmp_path)
     shutil.copytree(root / "ddb_assets", tmp_path / "ddb_assets", ignore=shutil.ignore_patterns("__pycache__"))
     here = {"PYTHONPATH": str(tmp_path)}
@@ -65,6 +67,16 @@ def test_a_scaffolded_table_is_one_at_once(root: Path, tmp_path: Path) -> None:
     assert checked.returncode != 0
     assert "payments/defs.yaml:4" in checked.stdout + checked.stderr
     assert "'tabel' is not one of ['table', 'name'" in checked.stdout + checked.stderr
+
+    path.write_text(path.read_text().replace("tabel:", "cadence: 7 min\n  table:"))
+    for command in ("dg check defs", "dagster definitions validate -w workspace.yaml"):
+        checked = run(tmp_path, *command.split(), DAGSTER_HOME=str(tmp_path), **here)
+        assert checked.returncode != 0
+        _, _, said = checked.stdout.partition("Validation failed for code location")
+        assert "payments/defs.yaml:4: cadence: cadence '7 min' is not possible: choose 15 min" in said
+        assert "Traceback" not in said
+        assert "pydantic" not in said
+        assert len(said.splitlines()) < MOST_LINES, said
 
 
 def test_the_workspace_calls_the_location_what_pyproject_calls_it(root: Path) -> None:

@@ -67,6 +67,28 @@ def refuse_others(folder: str, present: Iterable[str], is_ours: Callable[[str], 
         )
 
 
+def own_files(
+    storage: "Storage", folder: str, listed: Iterable[str], permanent: Callable[[str], bool] = lambda _: False
+) -> list[str]:
+    """The URIs of all files of a folder. Raises FolderError for a file that neither a list names nor a claimed run wrote."""
+    present = [entry.uri for entry in storage.list(folder)]
+    runs = _known_runs(storage, folder, present)
+    known = set(listed)
+    refuse_others(
+        folder,
+        present,
+        lambda uri: uri in known or _run_of(uri) in runs or is_claim(folder, uri) in runs or permanent(uri),
+    )
+    return present
+
+
+def is_claim(folder: str, uri: str) -> str:
+    """The id of the run whose claim on the folder this file is; empty for any other file."""
+    name = uri.removeprefix(f"{folder}/")
+    run = name.removeprefix(CLAIM).removesuffix(".json")
+    return run if name == f"{CLAIM}{run}.json" and _is_run(run) else ""
+
+
 class OwnedFolder:
     """One folder and the run that fills it. `listed` are the URIs that its present list names, and that of the list.
 
@@ -84,14 +106,7 @@ class OwnedFolder:
     ) -> None:
         self.storage, self.uri = storage, folder
         self.run = secrets.token_hex(RUN_DIGITS // 2)
-        present = [entry.uri for entry in storage.list(folder)]
-        runs = self._known_runs(present)
-        known = set(listed)
-        refuse_others(
-            folder,
-            present,
-            lambda uri: uri in known or _run_of(uri) in runs or self._claimed(uri) in runs or permanent(uri),
-        )
+        present = own_files(storage, folder, listed, permanent)
         self._former = {uri for uri in present if not permanent(uri)}
         self._written: list[str] = []
         self._switched = False
@@ -129,8 +144,10 @@ class OwnedFolder:
         """Deletes the previous content and files that this run did not need; `listed` are the files of the new list."""
         kept = set(listed)
         gone = [uri for uri in (*self._former, *self._written, self._claim) if uri not in kept]
-        self.storage.delete([uri for uri in gone if not self._claimed(uri)])
-        self.storage.delete([uri for uri in gone if self._claimed(uri)])  # last: they prove that the others are ours
+        self.storage.delete([uri for uri in gone if not is_claim(self.uri, uri)])
+        self.storage.delete(
+            [uri for uri in gone if is_claim(self.uri, uri)]
+        )  # last: they prove that the others are ours
 
     def give_up(self) -> None:
         """Deletes what this run wrote, so that the folder is as it was. Once the list may name these files, it does nothing.
@@ -140,20 +157,15 @@ class OwnedFolder:
         if not self._switched:
             self.storage.delete([*self._written, self._claim])
 
-    def _known_runs(self, present: Iterable[str]) -> set[str]:
-        """The runs whose claims are present, and those that they name."""
-        claims = {run: uri for uri in present if (run := self._claimed(uri))}
-        named: set[str] = set()
-        for uri in claims.values():
-            with suppress(ValueError, AttributeError, TypeError):
-                named.update(run for run in json.loads(self.storage.read(uri)).get("former", []) if _is_run(run))
-        return {*claims, *named}
 
-    def _claimed(self, uri: str) -> str:
-        """The id of the run whose claim this file is; empty for any other file."""
-        name = uri.removeprefix(f"{self.uri}/")
-        run = name.removeprefix(CLAIM).removesuffix(".json")
-        return run if name == f"{CLAIM}{run}.json" and _is_run(run) else ""
+def _known_runs(storage: "Storage", folder: str, present: Iterable[str]) -> set[str]:
+    """The runs whose claims are present, and those that they name."""
+    claims = {run: uri for uri in present if (run := is_claim(folder, uri))}
+    named: set[str] = set()
+    for uri in claims.values():
+        with suppress(ValueError, AttributeError, TypeError):
+            named.update(run for run in json.loads(storage.read(uri)).get("former", []) if _is_run(run))
+    return {*claims, *named}
 
 
 def _run_of(uri: str) -> str:

@@ -37,7 +37,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Flattens the export, applies it and prints what became of its rows."""
-    documents = schemas or _documents(warehouse)
+    documents = schemas or schema_documents(warehouse)
     opened = open_source(source, config, key, target=warehouse, schemas=documents)
     with _folder(opened) as folder:
         flattened, result = _loaded(opened, warehouse, documents, folder, force=force, restart=restart, silent=as_json)
@@ -65,7 +65,7 @@ def run(
         say(f"What was quarantined or spilled is kept in {folder.path}")
 
 
-def _documents(warehouse: str) -> str:
+def schema_documents(warehouse: str) -> str:
     """Where the schema documents of a warehouse's tables are, independent of the folder in which a load is run."""
     if lake := os.environ.get(LAKE, "").strip():
         return join(lake, "schemas")

@@ -1,27 +1,102 @@
-"""What the components share: YAML attributes checked once their templates are filled in, and the commented YAML itself."""
+"""What the components share: attributes of a YAML file, checked once their templates are filled in, and the commented YAML.
 
-from collections.abc import Callable, Mapping
+A mistake in YAML is one message with file, line and key. Dagster's own check of the attributes would come before
+templates are filled in, and its error is a page of stack and of pydantic's text; so Dagster gets a model that takes
+everything, with the JSON schema of the real one for `dg check yaml` and editors.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
-from pydantic import BaseModel, ValidationError
+from dagster.components.core.component_tree import ComponentTreeException
+from dagster.components.resolved.errors import ResolutionException
+from pydantic import BaseModel, RootModel, ValidationError
 
-from ddb_assets.contract.contract_yaml import ConfigError
+from ddb_assets.contract.contract_yaml import ConfigError, problems
+from ddb_assets.errors import DdbAssetsError
 
 Declared = TypeVar("Declared", bound=BaseModel)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def filled_in(model: type[Declared], given: Mapping[str, Any], context: dg.ComponentLoadContext) -> Declared:
-    """The attributes with `{{ env.X }}` and the like filled in, checked again. Raises ConfigError naming the file."""
-    filled = context.resolution_context.at_path("attributes").resolve_value(dict(given))
+class DeclarationError(ConfigError, ComponentTreeException):
+    """Why a component cannot be loaded. As an error of the component tree, so that Dagster wraps no other around it."""
+
+
+class Attributes(RootModel[dict[str, Any]]):
+    """The attributes as they are written."""
+
+
+@cache
+def as_written(model: type[BaseModel]) -> type[Attributes]:
+    """What Dagster takes for a component's model: it refuses nothing, and its JSON schema is that of `model`."""
+
+    class AsWritten(Attributes):
+        @classmethod
+        def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            return model.model_json_schema(*args, **kwargs)
+
+    AsWritten.__name__, AsWritten.__doc__ = model.__name__, model.__doc__
+    return AsWritten
+
+
+def shown_alone(method: Callable[P, T]) -> Callable[P, T]:
+    """A component's method whose errors that a user can mend reach the user once, without the errors that led to them."""
+
+    @wraps(method)
+    def method_(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except (DdbAssetsError, ResolutionException) as error:
+            raise DeclarationError(str(error)) from None
+
+    return method_
+
+
+def filled_in(
+    model: type[Declared], attributes: BaseModel | None, context: dg.ComponentLoadContext, later: Collection[str] = ()
+) -> Declared:
+    """The attributes with `{{ env.X }}` and the like filled in, but not in those named by `later`.
+
+    Raises ConfigError with file, line and key of every mistake.
+    """
+    written = attributes.root if isinstance(attributes, Attributes) else {}
+    resolution = context.resolution_context.at_path("attributes")
+    filled = {
+        name: value if name in later else resolution.at_path(name).resolve_value(value)
+        for name, value in written.items()
+    }
     try:
         return model.model_validate(filled)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+        tree = context.resolution_context.source_position_tree
+
+        def where(location: tuple[str | int, ...]) -> str:
+            if tree is None:
+                return str(context.path)
+            position, _ = tree.lookup_closest_and_path(["attributes", *location], None)
+            return f"{position.filename}:{position.start.line}"
+
         raise ConfigError(
-            f"{context.path}: once its templates are filled in, {problems}; are the environment variables set?"
-        ) from error
+            "\n".join(problems(error, where, "attributes", lambda place: _template(written, place)))
+        ) from None
+
+
+def _template(written: Mapping[str, Any], location: tuple[str | int, ...]) -> str:
+    """What to look at when the value at this place was made of a template."""
+    found: Any = written
+    for key in location:
+        if not isinstance(found, dict | list) or (isinstance(found, list) and not isinstance(key, int)):
+            break
+        try:
+            found = found[key]
+        except LookupError:
+            return ""
+    return f" (from {found}: is the environment variable set?)" if isinstance(found, str) and "{{" in found else ""
 
 
 def scaffold_yaml(request: dg.ScaffoldRequest[BaseModel], what: str, text: Callable[[str], str]) -> None:

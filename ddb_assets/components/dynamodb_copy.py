@@ -4,13 +4,13 @@ What the YAML may say is `ddb_assets.copies.copy_config`'s; what it may not say,
 config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
-from typing import Self, cast
+from typing import Self
 
 import dagster as dg
 from pydantic import BaseModel, Field, field_validator
 
 from ddb_assets.bulk.options import Verify
-from ddb_assets.components.declared import filled_in, scaffold_yaml
+from ddb_assets.components.declared import as_written, filled_in, scaffold_yaml, shown_alone
 from ddb_assets.components.project import CopyDeclaration, Project
 from ddb_assets.copies.assets import copy_asset
 from ddb_assets.copies.copy_config import CopyConfig
@@ -81,14 +81,15 @@ class DynamoDBCopy(CopyDeclaration):
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """The config is the model, so a mistake is reported with its line and what is allowed there."""
-        return Copy
+        return as_written(Copy)
 
     @classmethod
+    @shown_alone
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """Fills in `{{ env.X }}` and the like, then checks again. Raises ConfigError naming the file."""
-        given = cast("Copy", attributes).model_dump(exclude_unset=True)
-        return cls(filled_in(Copy, given, context))
+        """Fills in `{{ env.X }}` and the like, then checks. Raises ConfigError naming file, line and key."""
+        return cls(filled_in(Copy, attributes, context))
 
+    @shown_alone
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset and its checks."""
         sources = Project.of(context, self).edges.sources[self.name]

@@ -4,13 +4,13 @@
 run's config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
-from typing import Literal, Self, cast
+from typing import Literal, Self
 
 import dagster as dg
 from pydantic import BaseModel, Field
 
 from ddb_assets.bulk.options import Verify
-from ddb_assets.components.declared import filled_in, scaffold_yaml
+from ddb_assets.components.declared import as_written, filled_in, scaffold_yaml, shown_alone
 from ddb_assets.components.project import ImportDeclaration
 from ddb_assets.imports.assets import import_asset
 from ddb_assets.imports.import_config import ImportConfig, ImportOptions
@@ -90,14 +90,15 @@ class DynamoDBImport(ImportDeclaration):
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """The config is the model, so a mistake is reported with its line and what is allowed there."""
-        return Import
+        return as_written(Import)
 
     @classmethod
+    @shown_alone
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """Fills in `{{ env.X }}` and the like, then checks again. Raises ConfigError naming the file."""
-        given = cast("Import", attributes).model_dump(exclude_unset=True)
-        return cls(filled_in(Import, given, context))
+        """Fills in `{{ env.X }}` and the like, then checks. Raises ConfigError naming file, line and key."""
+        return cls(filled_in(Import, attributes, context))
 
+    @shown_alone
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 -- Dagster's signature
         """The asset and its checks."""
         declared = self.declared

@@ -6,14 +6,14 @@ Concept: Dagster documentation, "Components".
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Self, cast
+from typing import Annotated, Self
 
 import dagster as dg
 from dagster.components.resolved.core_models import AssetAttributesModel
 from dagster.components.utils.translation import TranslatorResolvingInfo
 from pydantic import BaseModel, Field
 
-from ddb_assets.components.declared import filled_in, scaffold_yaml
+from ddb_assets.components.declared import as_written, filled_in, scaffold_yaml, shown_alone
 from ddb_assets.components.project import Project, TableDeclaration
 from ddb_assets.components.shared import shared
 from ddb_assets.components.translation import Translation, renamed, translated
@@ -117,17 +117,17 @@ class DynamoDBTable(TableDeclaration):
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """The contract is the model, so a mistake is reported with its line and what is allowed there."""
-        return TableYaml
+        return as_written(TableYaml)
 
     @classmethod
+    @shown_alone
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """Fills in `{{ env.X }}` and the like, then checks the contract again. Raises ConfigError naming the file."""
-        declared = cast("TableYaml", attributes)
-        given = declared.model_dump(exclude_unset=True, exclude={TRANSLATION})
-        if given.get("name") == default_name(given["table"]):
-            del given["name"]  # was made from the unfilled template
-        return cls(filled_in(Table, given, context), _translation(declared, context))
+        """Fills in `{{ env.X }}` and the like, then checks the contract. Raises ConfigError naming file, line and key."""
+        declared = filled_in(TableYaml, attributes, context, later=(TRANSLATION,))
+        table = Table.model_validate(declared.model_dump(exclude_unset=True, exclude={TRANSLATION}))
+        return cls(table, _translation(declared, context))
 
+    @shown_alone
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The table's assets in flow order, and the schedule that starts them; most checks are inside the assets."""
         project, table = Project.of(context, self), self.table

@@ -6,6 +6,7 @@ sensors, the edges between tables, imports and copies. The first table's compone
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import dagster as dg
@@ -13,8 +14,10 @@ from dagster.components.core.component_tree import TestComponentTree
 from dagster.components.core.component_tree_state import ComponentTreeStateTracker
 
 from ddb_assets.components.edges import Edges, edges
+from ddb_assets.contract.contract_yaml import ConfigError
 from ddb_assets.contract.table import Table
 from ddb_assets.copies.copy_config import CopyConfig
+from ddb_assets.errors import DdbAssetsError
 
 
 class TableDeclaration(dg.Component):
@@ -71,3 +74,29 @@ class Project:
 
 _KNOWN: WeakKeyDictionary[ComponentTreeStateTracker, Project] = WeakKeyDictionary()
 """By an object that each load of a project has for itself. Looked up for each of 100 tables, it took a tenth of a load."""
+
+
+def declared_tables(project: Path) -> list[Table]:
+    """The tables that the YAML of the dg project at, or above, this folder declares.
+
+    Raises ConfigError when there is no such project, when it declares no table, or when its YAML cannot be read.
+    """
+    try:
+        tree = dg.ComponentTree.for_project(path_within_project=project.resolve())
+    except Exception as error:
+        raise ConfigError(
+            f"{project.resolve()} is not in a Dagster project (no pyproject.toml with [tool.dg.project] there or above): name "
+            f"its folder by --project ({error})"
+        ) from error
+    try:
+        tables = [found.table for found in tree.get_all_components(of_type=TableDeclaration)]
+    except DdbAssetsError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{project.resolve()} cannot be loaded, so nobody knows what it declares: {error}") from error
+    if not tables:
+        raise ConfigError(
+            f"no YAML of the project at {project.resolve()} declares a table, so this is hardly the project that had it: name "
+            "the right one by --project"
+        )
+    return tables

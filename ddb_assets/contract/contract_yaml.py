@@ -3,7 +3,7 @@
 The file is the one that the Dagster component reads; only its `attributes` matter here. What they may say is `table.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,12 +77,25 @@ def validated(path: Path, node: yaml.Node, model: type[M], whole: str) -> M:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: this is not YAML: {error.problem}") from error
     except ValidationError as error:
-        problems = [
-            f"{path}:{_line(_closest(node, found['loc']))}: "
-            f"{'.'.join(map(str, found['loc'])) or whole}: {found['msg'].removeprefix('Value error, ')}"
-            for found in error.errors(include_url=False)
-        ]
-        raise ConfigError("\n".join(problems)) from error
+        said = problems(error, lambda place: f"{path}:{_line(_closest(node, place))}", whole)
+        raise ConfigError("\n".join(said)) from error
+
+
+def problems(
+    error: ValidationError,
+    where: Callable[[tuple[str | int, ...]], str],
+    whole: str,
+    more: Callable[[tuple[str | int, ...]], str] = lambda _: "",
+) -> list[str]:
+    """Each mistake as `file:line: key: what is wrong`; `where` and `more` are asked about a place in the YAML.
+
+    `whole` names the node that all places are in.
+    """
+    return [
+        f"{where(found['loc'])}: {'.'.join(map(str, found['loc'])) or whole}: "
+        f"{found['msg'].removeprefix('Value error, ')}{more(found['loc'])}"
+        for found in error.errors(include_url=False)
+    ]
 
 
 def _child(node: yaml.Node | None, key: str | int) -> yaml.Node | None:

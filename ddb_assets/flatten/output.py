@@ -7,11 +7,12 @@ complete, and one with a report has all that the report lists. The schema and th
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ddb_assets.aws.owned_folder import FolderError, OwnedFolder
+from ddb_assets.aws.owned_folder import FolderError, OwnedFolder, is_claim, own_files
 from ddb_assets.aws.storage import MissingFileError, StorageError
 from ddb_assets.contract.report import Report
 from ddb_assets.errors import DdbAssetsError
@@ -44,14 +45,7 @@ def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
 
     Raises FolderError when the folder holds files that are not ours.
     """
-    try:
-        former = _listed(out, read_report(storage, out))
-    except MissingFileError:
-        former = ()
-    except FlattenError as error:
-        raise FolderError(f"{out} cannot be replaced, because its report is not one of ours: {error}") from None
-    spilled = re.compile(rf"{re.escape(out)}/{SPILL}/[0-9a-f]{{64}}\.txt")
-    folder = OwnedFolder(storage, out, former, permanent=lambda uri: spilled.fullmatch(uri) is not None)
+    folder = OwnedFolder(storage, out, _former(storage, out), permanent=partial(_is_spilled, out))
     try:
         yield folder
     except (Exception, KeyboardInterrupt):
@@ -66,6 +60,29 @@ def finish(folder: OwnedFolder, report: Report, schema: Schema, profile: bytes, 
     folder.storage.write(folder.named(SCHEMA), schema.model_dump_json(indent=1).encode())
     folder.storage.write(folder.named(PROFILE), profile)
     folder.finish({*_listed(folder.uri, report), *spilled})
+
+
+def content(storage: "Storage", out: str) -> list[str]:
+    """All files of a flattened export, in the order in which they can be deleted: what shows that they are ours comes last.
+
+    Raises FolderError when the folder holds files that are not ours.
+    """
+    last = f"{out}/{REPORT}"
+    found = own_files(storage, out, _former(storage, out), partial(_is_spilled, out))
+    return sorted(found, key=lambda uri: (bool(is_claim(out, uri)), uri == last, uri))
+
+
+def _former(storage: "Storage", out: str) -> tuple[str, ...]:
+    try:
+        return _listed(out, read_report(storage, out))
+    except MissingFileError:
+        return ()
+    except FlattenError as error:
+        raise FolderError(f"{out} cannot be replaced, because its report is not one of ours: {error}") from None
+
+
+def _is_spilled(out: str, uri: str) -> bool:
+    return re.fullmatch(rf"{re.escape(out)}/{SPILL}/[0-9a-f]{{64}}\.txt", uri) is not None
 
 
 def _listed(out: str, report: Report) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import Table, WarehouseOptions
-from ddb_assets.warehouse.results import Finding, Inspection, LoadResult, Recorded
+from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded
 
 TOMBSTONE_RETENTION = timedelta(days=35)  # as far back as point-in-time recovery, and so a window, can reach
 
@@ -119,6 +119,20 @@ class Warehouse(Protocol):
 
     def query(self, text: str) -> list[tuple[object, ...]]:
         """The answer to a query as a person would write it."""
+        ...
+
+    def holdings(self, root: str, views: str = "") -> Holdings:
+        """Everything that loads of a table have made here; `views` is the schema that its contract named for views.
+
+        Raises LoadError for what bears such a name and is, or may be, somebody else's.
+        """
+        ...
+
+    def forget(self, root: str, expected: Holdings, views: str = "", patience: float = 0.0) -> None:
+        """Drops what `holdings` has found, all at once. Raises LoadError, with everything as it was, if it is another by now.
+
+        A running load of the table is waited for as many seconds as `patience` says; then that is an error too.
+        """
         ...
 
     def self_test(self, storage: Storage, folder: str) -> Iterator[Finding]:

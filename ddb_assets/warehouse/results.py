@@ -98,3 +98,14 @@ class Finding:
 
     what: str
     differs: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdings:
+    """What a warehouse holds of a table: the rows of each of its own tables, bookkeeping included, and the views of them."""
+
+    tables: dict[str, int] = field(default_factory=dict)
+    views: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.tables or self.views)

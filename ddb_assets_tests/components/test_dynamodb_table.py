@@ -9,11 +9,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._utils.error import serializable_error_info_from_exc_info
 from pydantic import BaseModel
 
-from ddb_assets.components import DynamoDBTable
-from ddb_assets.components.dynamodb_table import COMMENTED_YAML, TableScaffolder
-from ddb_assets.contract.contract_yaml import read_table
+from ddb_assets.components.dynamodb_table import COMMENTED_YAML, TableScaffolder, TableYaml
+from ddb_assets.contract.contract_yaml import ConfigError, read_table
 from ddb_assets.contract.stages import Stage
 from ddb_assets.definitions import build_defs
 from ddb_assets.orchestration.metadata import asset_key
@@ -21,6 +21,7 @@ from ddb_assets.orchestration.metadata import asset_key
 PROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{}"\n'
 TYPE = "ddb_assets.components.DynamoDBTable"
 IMPORT = "ddb_assets.components.DynamoDBImport"
+COPY = "ddb_assets.components.DynamoDBCopy"
 
 REPLACE = "  load: replace\n"
 STAGES: tuple[Stage, ...] = ("full_export", "window_parquet", "initial_load", "warehouse")
@@ -192,27 +193,55 @@ def test_templates_are_filled_in_before_the_contract_counts(load: Loader, monkey
     assert graph.has(dg.AssetKey(["warehouse", "orders_live"]))
 
 
-def test_a_template_without_its_variable_is_told_with_the_file(load: Loader) -> None:
-    with pytest.raises(Exception, match="Error while loading component orders") as refused:
-        load({"orders": declared('"{{ env.NOT_THERE_AT_ALL }}"')})
-    cause = str(refused.value.__cause__)
-    assert "orders" in cause
-    assert "table: Input should be a valid string" in cause
+ENV = "{{ env.NOT_THERE_AT_ALL }}"
+MISTAKES = [
+    ("Orders", "  nestd: {}\n", r":4: nestd: unknown key; allowed here: table, name,"),
+    ("Orders", "  nested:\n    items: rows\n", r":5: nested.items: Input should be 'flatten', 'json' or 'child'"),
+    ("Orders", "  columns:\n    a:\n      tpe: TEXT\n", r":6: columns.a.tpe: unknown key; allowed here: rename, type,"),
+    ("Orders", "  max_depth: many\n", r":4: max_depth: Input should be a valid integer"),
+    ("Orders", "  cadence: 7 min\n", r":4: cadence: cadence '7 min' is not possible: choose 15 min,"),
+    ("Orders", "  owners: [nobody]\n", r":4: owners.0: owner 'nobody' must be an e-mail address or team:<name>"),
+    ("Orders", "  translation: {grop_name: x}\n", r":4: translation.* Extra inputs are not permitted"),
+    (f'"{ENV}"', "", rf":3: table: Input should be a valid string \(from {ENV}: is the environment variable set\?\)"),
+    ('"{{ envi.TABLE }}"', "", r":3 - attributes.table(.|\n)*'envi' not found in scope"),
+]
+
+
+@pytest.mark.parametrize(("table", "more", "message"), MISTAKES)
+def test_a_mistake_is_one_message_with_file_line_and_key(load: Loader, table: str, more: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"orders/defs.yaml{message}") as refused:
+        load({"orders": declared(table, more)})
+    shown = serializable_error_info_from_exc_info((refused.type, refused.value, refused.tb))
+    assert (shown.cause, shown.context) == (None, None)
+    assert "pydantic" not in shown.message
+
+
+def test_every_mistake_of_a_file_is_named_at_once(load: Loader) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load({"orders": declared("Orders", "  max_depth: many\n  load: upsrt\n")})
+    assert [line.partition("orders/defs.yaml")[2][:12] for line in str(refused.value).splitlines()] == [
+        ":4: max_dept",
+        ":5: load: In",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("more", "line", "message"),
+    ("type_", "attributes", "message"),
     [
-        ("  nestd: {}\n", 4, "unknown key; allowed here: table, name,"),
-        ("  nested:\n    items: rows\n", 5, "'flatten', 'json' or 'child'"),
+        (IMPORT, "  name: i\n  table: Orders\n  source: /a.csv\n  mode: puut\n", ":6: mode: Input should be 'put'"),
+        (COPY, "  name: c\n  source: A\n  destination: B\n  verify: some\n", ":6: verify: .*neither a number"),
+        (COPY, "  name: c\n  source: A\n  destination: B\n  to: B\n", ":6: to: Extra inputs are not permitted"),
     ],
 )
-def test_a_wrong_yaml_names_file_line_and_what_is_allowed(load: Loader, more: str, line: int, message: str) -> None:
-    with pytest.raises(Exception, match="Error while loading component orders") as refused:
-        load({"orders": declared("Orders", more)})
-    cause = str(refused.value.__cause__)
-    assert f"orders/defs.yaml:{line}" in cause
-    assert message in cause
+def test_so_is_one_of_an_import_or_a_copy(load: Loader, type_: str, attributes: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"other/defs.yaml{message}"):
+        load({"other": f"type: {type_}\nattributes:\n{attributes}"})
+
+
+def test_what_is_wrong_with_two_files_together_is_one_message_too(load: Loader) -> None:
+    with pytest.raises(ConfigError, match="would be one table of the warehouse, orders") as refused:
+        load({"orders": declared("Orders"), "others": declared("Others", "  name: orders\n")})
+    assert refused.value.__cause__ is None
 
 
 def test_two_hundred_tables_load_without_a_connection(load: Loader, offline: None) -> None:
@@ -242,4 +271,4 @@ def test_the_scaffolded_file_is_a_contract_and_so_is_each_of_its_comments(tmp_pa
 
 
 def test_every_field_of_the_contract_is_in_the_scaffolded_file() -> None:
-    assert [name for name in DynamoDBTable.get_model_cls().model_fields if f"{name}:" not in COMMENTED_YAML] == []
+    assert [name for name in TableYaml.model_fields if f"{name}:" not in COMMENTED_YAML] == []

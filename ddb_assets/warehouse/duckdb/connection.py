@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -161,6 +161,10 @@ class DuckDBEngine:
             with suppress(duckdb.Error):  # after a fatal error the transaction is already gone
                 self.connection.rollback()
             raise
+
+    def limited(self, seconds: float) -> AbstractContextManager[None]:  # noqa: ARG002 -- nothing waits here
+        """No limit: whoever else wants the file waits for it to be closed."""
+        return nullcontext()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -34,6 +34,7 @@ from ddb_assets.warehouse.sql.engine import NOTHING, Keys, Layout, Standing, num
 from ddb_assets.warehouse.sql.statements import Statement, TableName, literal
 
 _LOST = (InterfaceError, OSError, struct.error, IndexError)  # the last two: an incomplete answer
+_CANCELLED = "57014"
 _NOT_THERE = {"42703", "42P01"}  # a column, a table
 
 
@@ -79,7 +80,7 @@ class RedshiftEngine:
         self._open = connect(self.settings, self.settings.arguments(self._aws))
         self._open.autocommit = True
         self.execute(Statement(f"SET query_group TO {literal(self._label)}"))
-        self.execute(Statement(f"SET statement_timeout TO {self.settings.statement_timeout * 1000}"))
+        self._set_timeout(self.settings.statement_timeout)
         self.execute(Statement(f"SET analyze_threshold_percent TO {self.settings.analyze_threshold}"))
         return self._open
 
@@ -117,6 +118,26 @@ class RedshiftEngine:
             raise
         finally:
             self._in_transaction = False
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """By the session's statement_timeout, which Redshift counts while a statement waits too."""
+        self._set_timeout(seconds)
+        try:
+            yield
+        except RefusedError as refused:
+            if refused.code != _CANCELLED:
+                raise
+            raise WarehouseError(
+                f"waited {seconds:g} seconds in vain: a load of this table is running, or somebody else has locked it; try "
+                "again later"
+            ) from None
+        finally:
+            with suppress(WarehouseError):
+                self._set_timeout(self.settings.statement_timeout)
+
+    def _set_timeout(self, seconds: float) -> None:
+        self.execute(Statement(f"SET statement_timeout TO {int(seconds * 1000)}"))
 
     def _rollback(self) -> None:
         if self._open is not None:

@@ -97,6 +97,10 @@ class SqlEngine(Protocol):
         """
         ...
 
+    def limited(self, seconds: float) -> AbstractContextManager[None]:
+        """Within its block, a statement that takes longer, as when it waits for a lock, is a WarehouseError."""
+        ...
+
     def execute(self, statement: Statement) -> None:
         """Runs one statement."""
         ...

@@ -42,7 +42,7 @@ def finish_all(engine: SqlEngine, schema: str, tables: Collection[str]) -> None:
     for name, began in noted:
         table = TableName(schema, str(name))
         if name in tables and (_give_back(engine, table, Keys()) or _now() - cast("datetime", began) > BROKEN_OFF):
-            _forget(engine, table)
+            forget(engine, table)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def _note(engine: SqlEngine, table: TableName, column: str, keys: Keys) -> None:
 def _finish(engine: SqlEngine, table: TableName, keys: Keys) -> None:
     """Ends our own change, whose note another load may have deleted."""
     _give_back(engine, table, keys)
-    _forget(engine, table)
+    forget(engine, table)
 
 
 def _give_back(engine: SqlEngine, table: TableName, own: Keys) -> bool:
@@ -109,7 +109,7 @@ def _give_back(engine: SqlEngine, table: TableName, own: Keys) -> bool:
     return bool(lacking)
 
 
-def _forget(engine: SqlEngine, table: TableName) -> None:
+def forget(engine: SqlEngine, table: TableName) -> None:
     """Deletes the notes of a table's changes."""
     engine.execute(Statement(f"DELETE FROM {TableName(table.schema, CHANGES)} WHERE table_name = ?", (table.name,)))
 

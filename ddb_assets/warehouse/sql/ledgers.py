@@ -32,7 +32,7 @@ def provide(engine: SqlEngine, schema: str, relation: str) -> None:
     if not number(engine, Statement(f"SELECT COUNT(*) FROM {own} WHERE relation IS NULL")):
         engine.execute(Statement(f"INSERT INTO {own} (sequence) VALUES (0)"))
     if view is None or (view.ours and (had.types != have or not reads(view.definition, own))):
-        _show(engine, schema)
+        show(engine, schema)
 
 
 def claim(engine: SqlEngine, schema: str, relation: str) -> None:
@@ -80,15 +80,22 @@ def _is_table(engine: SqlEngine, shared: TableName) -> bool:
     return found is not None and found.kind == "table"
 
 
-def _show(engine: SqlEngine, schema: str) -> None:
-    """Creates the view of all ledgers, again if ledgers were added meanwhile. Loads do not need it."""
-    shown: list[str] = []
-    while (there := engine.tables(schema, PREFIX)) != shown:
-        have = engine.layouts(schema, there)
-        selects = (_select(TableName(schema, name), have.get(name, NOTHING).types) for name in there)
-        made = f"CREATE OR REPLACE VIEW {TableName(schema, LEDGER)} AS {' UNION ALL '.join(selects)} WITH NO SCHEMA BINDING"
+def show(engine: SqlEngine, schema: str, without: str = "") -> None:
+    """Creates the view of all ledgers but one, again if ledgers were added meanwhile. Loads do not need it.
+
+    Without ledgers there is no view.
+    """
+    view = TableName(schema, LEDGER)
+    shown: list[str] | None = None
+    while (there := [name for name in engine.tables(schema, PREFIX) if name != without]) != shown:
         try:
-            replace_view(engine, TableName(schema, LEDGER), Statement(made))
+            if there:
+                have = engine.layouts(schema, there)
+                selects = (_select(TableName(schema, name), have.get(name, NOTHING).types) for name in there)
+                made = f"CREATE OR REPLACE VIEW {view} AS {' UNION ALL '.join(selects)} WITH NO SCHEMA BINDING"
+                replace_view(engine, view, Statement(made))
+            elif (found := engine.standing(view)) and found.kind == "view" and found.ours:
+                engine.execute(ddl.drop_view(view))
         except InterruptedLoadError:
             raise
         except WarehouseError:

@@ -50,7 +50,7 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
         inner_end=_inner_end(engine, table, report, newest),
         spanned_by=_spanning(engine, table, report, newest),
         deletes_forgotten_before=stored_micros(summary[2]),
-        columns=_columns(engine, table, relation),
+        columns=filled(engine, table, relation),
         identity=_identity(engine, table, relation),
         unread=unread,
         blind=blind,
@@ -58,7 +58,7 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
     )
 
 
-def _columns(engine: SqlEngine, table: TableName, relation: str) -> dict[str, frozenset[str]]:
+def filled(engine: SqlEngine, table: TableName, relation: str) -> dict[str, frozenset[str]]:
     """The relations that any load has filled, with the columns of all loads that name them."""
     said = engine.fetch(
         Statement(

@@ -8,9 +8,10 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
-from ddb_assets.warehouse.results import Finding, Inspection, LoadResult, Recorded
+from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.engine import counted as count_rows
+from ddb_assets.warehouse.sql.forgetting import forget, holdings
 from ddb_assets.warehouse.sql.inspection import differing, inspect
 from ddb_assets.warehouse.sql.ledger import loads
 from ddb_assets.warehouse.sql.load import load
@@ -63,6 +64,15 @@ class SqlWarehouse:
     def query(self, text: str) -> list[tuple[object, ...]]:
         """Runs it as it is, in Redshift's dialect."""
         return self._engine.fetch(Statement(text))
+
+    def holdings(self, root: str, views: str = "") -> Holdings:
+        """Reads the ledger and the catalog in one transaction."""
+        with self._engine.transaction():
+            return holdings(self._engine, self.schema, root, views)
+
+    def forget(self, root: str, expected: Holdings, views: str = "", patience: float = 0.0) -> None:
+        """Drops the tables in one transaction that holds the lock of loads."""
+        forget(self._engine, self.schema, root, views, expected, patience)
 
     def self_test(self, storage: Storage, folder: str) -> Iterator[Finding]:
         """Tries COPY, loads and the lock in a schema of its own."""

@@ -1,0 +1,116 @@
+"""What the schema holds of one table, and how all of it is dropped. For a table that no contract declares any more.
+
+The table's ledger lists the relations that its loads have filled, so it says what is ours. Every table must also have the
+column that loads give to it, and none may be another table's by now. What is dropped is looked at again under the lock
+that loads take.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from ddb_assets.warehouse.bookkeeping import EXPORT_ID
+from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.results import Holdings
+from ddb_assets.warehouse.sql import ddl, key_changes, ledgers, statements
+from ddb_assets.warehouse.sql.engine import Layout, SqlEngine, counted
+from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, ledger
+from ddb_assets.warehouse.sql.read_history import filled
+from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets.warehouse.sql.views import check_free
+
+VERSION = "_ddb_version"
+
+
+def holdings(engine: SqlEngine, schema: str, root: str, views: str = "") -> Holdings:
+    """The tables and views of a root relation, with their rows; nothing without a ledger.
+
+    `views` is the schema that the contract named for views. Raises LoadError for what may not be dropped.
+    """
+    own = ledger(schema, root)
+    found = engine.standing(TableName(schema, LEDGER))
+    if found and found.kind == "table":
+        raise LoadError(
+            f"{TableName(schema, LEDGER)} is the ledger of an earlier version, which all tables shared: load any table once, "
+            "which gives each its own"
+        )
+    if own.name not in engine.layouts(schema, [own.name]):
+        return Holdings()
+    relations = {root, *filled(engine, own, root)}
+    marks = _marks(schema, root, relations)
+    there = engine.layouts(
+        schema, [*marks, *(statements.tombstones(TableName(schema, name)).name for name in relations)]
+    )
+    _check_ours(schema, root, relations, marks, there)
+    _check_no_others(engine, schema, root, relations)
+    rows = counted(engine, [TableName(schema, name) for name in marks if name in there])
+    if rows.get(root) and root not in filled(engine, own, root):
+        raise LoadError(f"{TableName(schema, root)} has rows, but its ledger has no load of it: drop it yourself")
+    shown = [TableName(views, name) for name in sorted(relations)] if views else []
+    return Holdings(
+        tables=rows,
+        views=tuple(str(view) for view in shown if check_free(engine, view, TableName(schema, view.name)) is not None),
+    )
+
+
+def forget(engine: SqlEngine, schema: str, root: str, views: str, expected: Holdings, patience: float) -> None:
+    """Drops what was found, in one transaction; nothing if it is no longer the same.
+
+    Raises WarehouseError when a load of the table runs for longer than `patience` seconds.
+    """
+    own = ledger(schema, root)
+    stones = statements.tombstones(TableName(schema, root))
+    ledgers.show(engine, schema, without=own.name)  # before: the view must never read a ledger that is gone
+    try:
+        with engine.limited(patience), engine.transaction(stones if stones.name in expected.tables else own):
+            if holdings(engine, schema, root, views) != expected:
+                raise LoadError(f"{root} has been loaded in between: nothing was dropped, look again")
+            for name in expected.tables if expected.views else ():
+                if str(view := TableName(views, name)) in expected.views:
+                    engine.execute(ddl.drop_view(view))
+            if engine.layouts(schema, [key_changes.CHANGES]):
+                for name in expected.tables:
+                    key_changes.forget(engine, TableName(schema, name))
+            for name in expected.tables:
+                engine.execute(statements.drop(TableName(schema, name)))
+    except BaseException:
+        with suppress(WarehouseError):
+            ledgers.show(engine, schema)
+        raise
+
+
+def _marks(schema: str, root: str, relations: set[str]) -> dict[str, str]:
+    """Every table that there may be, with the column that loads have given to it; the ledger comes last."""
+    table = TableName(schema, root)
+    return {
+        **dict.fromkeys(sorted(relations), VERSION),
+        statements.tombstones(table).name: VERSION,
+        statements.unread(table).name: EXPORT_ID,
+        statements.hidden_paths(table).name: "path",
+        ledger(schema, root).name: "sequence",
+    }
+
+
+def _check_ours(
+    schema: str, root: str, relations: set[str], marks: Mapping[str, str], there: Mapping[str, Layout]
+) -> None:
+    for name, mark in marks.items():
+        if name in there and mark not in there[name].types:
+            raise LoadError(
+                f"{TableName(schema, name)} has no column {mark}, so no load has created it: rename it, or drop it yourself"
+            )
+    for name in relations - {root}:
+        if statements.tombstones(TableName(schema, name)).name in there:
+            raise LoadError(
+                f"{TableName(schema, name)} was a list of {root}, but is a table of items by now: forget it first"
+            )
+
+
+def _check_no_others(engine: SqlEngine, schema: str, root: str, relations: set[str]) -> None:
+    """Raises LoadError when the ledger of another table lists one of these relations too."""
+    for name in engine.tables(schema, PREFIX):
+        other = name.removeprefix(PREFIX)
+        if other != root and (shared := relations & {*filled(engine, TableName(schema, name), other)}):
+            raise LoadError(
+                f"{TableName(schema, sorted(shared)[0])} is in the ledgers of {root} and of {other}, so it cannot be told "
+                f"whose rows it has: forget {other} first, or drop it yourself"
+            )

@@ -1,0 +1,199 @@
+"""`forget`: what is left of a table that no YAML declares, on disk and DuckDB, and on S3 and Redshift."""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ddb_assets.aws.storage import Storage, join
+from ddb_assets.cli.sandbox import REAL_ACCOUNT
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.settings import LAKE, STATE, WAREHOUSE
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets_tests.cli.test_commands import answer, call
+from ddb_assets_tests.support.written_export import ID, write_export
+from ddb_assets_tests.warehouse.conftest import over_redshift, redshift, select
+
+__all__ = ["over_redshift", "redshift"]
+
+DECLARED = "type: ddb_assets.components.DynamoDBTable\nattributes:\n  table: {}\n"
+
+
+@dataclass
+class World:
+    """A lake and a warehouse with one loaded table, Orders, and a project that declares only Customers."""
+
+    storage: Storage
+    lake: str
+    warehouse: str
+    project: Path
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("--warehouse", self.warehouse, "--lake", self.lake, "--project", str(self.project))
+
+    @property
+    def parquet(self) -> str:
+        return join(self.lake, "parquet/orders/full", ID)
+
+    def fill(self) -> "World":
+        source = write_export(self.storage, self.lake)
+        call("flatten", source, "--key", "id", "--out", self.parquet)
+        schemas = join(self.lake, "schemas")
+        call("load", source, "--key", "id", "--warehouse", self.warehouse, "--schemas", schemas)
+        return self
+
+    def files(self) -> list[str]:
+        return [entry.uri for entry in self.storage.list(self.lake)]
+
+    def left(self) -> set[str]:
+        return {uri for uri in self.files() if "/exports/" not in uri}
+
+
+@pytest.fixture
+def other_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    package = tmp_path / f"shop_{uuid.uuid4().hex}"
+    (package / "defs/customers").mkdir(parents=True)
+    for name in ("__init__.py", "definitions.py"):
+        (package / name).touch()
+    (package / "defs/customers/defs.yaml").write_text(DECLARED.format("Customers"))
+    (tmp_path / "pyproject.toml").write_text(
+        f'[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "{package.name}"\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in (LAKE, WAREHOUSE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(STATE, str(tmp_path / "state"))
+    return package
+
+
+@pytest.fixture
+def on_disk(other_project: Path, tmp_path: Path) -> World:
+    return World(Storage(), str(tmp_path / "lake"), f"duckdb:///{tmp_path}/w.duckdb", other_project).fill()
+
+
+@pytest.fixture
+def on_s3(
+    other_project: Path, redshift: RedshiftServer, over_redshift: RedshiftEngine, monkeypatch: pytest.MonkeyPatch
+) -> World:
+    for name in REAL_ACCOUNT:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        PASSWORD: redshift.password,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": redshift.storage.s3.meta.endpoint_url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"forget-{uuid.uuid4().hex}"
+    redshift.storage.s3.create_bucket(Bucket=bucket)
+    url = f"{redshift.url}?sslmode=disable&staging=s3://staging/copy"
+    return World(redshift.storage, f"s3://{bucket}/lake", url, other_project).fill()
+
+
+def test_it_lists_and_deletes_only_when_it_is_told(on_disk: World) -> None:
+    before = on_disk.files()
+    listed = answer("forget", "orders", *on_disk.arguments)
+    assert listed["deleted"] is False
+    assert listed["tables"] == {"orders": 3, "_ddb_tombstones__orders": 0, "_ddb_loads__orders": 2}
+    assert listed["files"] == {
+        join(on_disk.lake, "parquet/orders"): len([uri for uri in before if "/parquet/" in uri]),
+        join(on_disk.lake, "schemas/orders"): 2,
+    }
+    assert "nothing was deleted: --yes deletes what is listed" in call("forget", "orders", *on_disk.arguments).output
+    assert on_disk.files() == before
+
+    said = call("forget", "orders", *on_disk.arguments, "--yes").output
+    assert "DynamoDB's exports stay" in said
+    assert on_disk.left() == set()
+    assert len(on_disk.files()) == len([uri for uri in before if "/exports/" in uri]) > 0
+    assert not Path(on_disk.lake, "parquet/orders").exists()
+    with duckdb.connect(on_disk.warehouse.removeprefix("duckdb:///")) as file:
+        assert file.execute("SELECT table_name FROM information_schema.tables").fetchall() == []
+    assert "nothing is left of orders" in call("forget", "orders", *on_disk.arguments, "--yes").output
+
+
+def test_on_s3_and_redshift_too(on_s3: World, over_redshift: RedshiftEngine) -> None:
+    on_s3.storage.write(join(on_s3.lake, "parquet/orders2/full/x/report.json"), b"another table's")
+    listed = answer("forget", "orders", *on_s3.arguments, "--yes")
+    assert listed["deleted"] is True
+    assert listed["tables"].keys() == {"orders", "_ddb_tombstones__orders", "_ddb_loads__orders"}
+    assert on_s3.left() == {join(on_s3.lake, "parquet/orders2/full/x/report.json")}
+    assert select(over_redshift, "SELECT COUNT(*) FROM pg_class WHERE relname LIKE '%orders%'") == [(0,)]
+    assert "nothing is left of orders" in call("forget", "orders", *on_s3.arguments).output
+
+
+@pytest.mark.parametrize(
+    "place", ["parquet/orders/notes.txt", f"parquet/orders/full/{ID}/mine.parquet", "schemas/orders/mine.json"]
+)
+def test_a_file_of_somebody_else_stops_it_before_anything_is_touched(on_disk: World, place: str) -> None:
+    on_disk.storage.write(join(on_disk.lake, place), b"mine")
+    before = on_disk.files()
+    said = call("forget", "orders", *on_disk.arguments, "--yes", code=1).output
+    assert place in said
+    assert "files that ddb_assets has not written there" in said
+    assert on_disk.files() == before
+    assert (
+        "orders"
+        in answer("forget", "orders", "--schemas", "/none", *on_disk.arguments[:2], *on_disk.arguments[4:])["tables"]
+    )
+
+
+def test_the_parquet_of_another_table_is_not_taken_for_ours(on_disk: World) -> None:
+    report = join(on_disk.parquet, "report.json")
+    on_disk.storage.write(report, on_disk.storage.read(report).replace(b'"orders"', b'"others"'))
+    assert (
+        "is of the table others, not of orders" in call("forget", "orders", *on_disk.arguments, "--yes", code=1).output
+    )
+
+
+def test_a_deletion_that_was_cut_off_can_be_ended(on_disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    delete = Storage.delete
+
+    def broken_off(storage: Storage, uris: list[str]) -> None:
+        delete(storage, uris[:2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete", broken_off)
+        call("forget", "orders", *on_disk.arguments, "--yes", code=1)
+    assert on_disk.left()
+    call("forget", "orders", *on_disk.arguments, "--yes")
+    assert on_disk.left() == set()
+
+
+def test_a_table_that_is_declared_is_refused(on_disk: World) -> None:
+    orders = on_disk.project / "defs/orders"
+    orders.mkdir()
+    (orders / "defs.yaml").write_text(DECLARED.format("Orders"))
+    said = call("forget", "orders", *on_disk.arguments, "--yes", code=1).output
+    assert "orders is declared in" in said
+    (orders / "defs.yaml").write_text(DECLARED.format("Orders") + "  cadence: 7 min\n")
+    said = call("forget", "orders", *on_disk.arguments, "--yes", code=1).output
+    assert "defs.yaml:4: cadence" in said.replace("\n", "")
+    assert on_disk.left()
+
+
+def test_nobody_can_say_what_is_declared_where_there_is_no_project(on_disk: World, tmp_path: Path) -> None:
+    elsewhere = ("--warehouse", on_disk.warehouse, "--project")
+    assert "is not in a Dagster project" in call("forget", "orders", *elsewhere, "/", code=1).output
+    (on_disk.project / "defs/customers/defs.yaml").write_text(
+        "type: ddb_assets.components.DynamoDBImport\nattributes:\n  name: i\n  table: Orders\n  source: /files/*.csv\n"
+    )
+    said = call("forget", "orders", *elsewhere, str(on_disk.project), code=1).output
+    assert "declares a table, so this is hardly the project that had it" in said
+
+
+@pytest.mark.parametrize("name", ["../orders", "", "Orders", "orders/x"])
+def test_what_is_no_name_is_no_path_either(on_disk: World, name: str) -> None:
+    assert "is not the name of a contract" in call("forget", name, *on_disk.arguments, "--yes", code=2).output
+
+
+def test_a_warehouse_that_is_not_there_is_not_made(on_disk: World, tmp_path: Path) -> None:
+    arguments = ("--warehouse", f"duckdb:///{tmp_path}/typo.duckdb", *on_disk.arguments[2:])
+    assert "there is no DuckDB file" in call("forget", "orders", *arguments, code=1).output
+    assert not (tmp_path / "typo.duckdb").exists()
