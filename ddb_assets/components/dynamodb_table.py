@@ -35,6 +35,7 @@ type: {type}
 
 attributes:
   table: {table}  # name or ARN of the DynamoDB table; a table in another account or Region needs its ARN
+  start: {today}  # the day (UTC) of the first window that can be loaded; not after the initial load
 
   # name: {name}  # of the assets and the root relation; by default the table's in snake_case
   # key: PK,SK  # partition key and sort key; by default DynamoDB is asked
@@ -58,7 +59,6 @@ attributes:
 
   # load: upsert  # upsert: one full export, then the changes of each window; replace: full exports only
   # cadence: hourly  # 15 min | 20 min | 30 min | hourly | 2 h | 3 h | 4 h | 6 h | 8 h | 12 h | daily
-  start: {today}  # the day of the first window that can be loaded
   # trust: dynamodb  # ask DynamoDB whether it made an export; lake: believe every export in the bucket
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how tables are created in Redshift

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -42,6 +43,9 @@ def test_it_prints_the_environment_serves_the_tables_and_stops_on_a_signal(numbe
         tables = {"Customers", "Events", "Orders", "Orders-copy", "Products"}
         assert set(client.list_tables()["TableNames"]) == tables
         assert variables["DDB_ASSETS_LAKE"].startswith("s3://")
+        shown = datetime.fromisoformat(variables["DDB_ASSETS_AS_OF"])
+        assert timedelta(hours=6) <= datetime.now(UTC) - shown < timedelta(hours=7, minutes=1)
+        assert variables["DDB_ASSETS_DEMO_START"] == shown.date().isoformat()
         process.send_signal(number)
         assert process.wait(STOP_SECONDS) == 0
 

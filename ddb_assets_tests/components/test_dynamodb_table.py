@@ -4,7 +4,7 @@ import re
 import socket
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -260,7 +260,9 @@ def test_the_scaffolded_file_is_a_contract_and_so_is_each_of_its_comments(tmp_pa
     )
     TableScaffolder().scaffold(request)
     path = folder / "defs.yaml"
-    assert read_table(path).name == "orders"
+    scaffolded = read_table(path)
+    assert scaffolded.name == "orders"
+    assert abs(scaffolded.start - datetime.now(UTC).date()) <= timedelta(days=1)
     path.write_text(re.sub(r"^  # (?!Maps)", "  ", path.read_text(), flags=re.MULTILINE))
     table = read_table(path)
     assert table.nested == {"items": "child", "address": "json"}

@@ -12,6 +12,7 @@ import pytest
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.settings import AS_OF
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.server import Write
@@ -68,6 +69,18 @@ def facts(chain: Chain, key: str, partition: str) -> dict[str, Any]:
     ).records
     assert record.asset_materialization
     return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+def test_a_full_export_shows_the_moment_of_the_setting(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = hours_ago(FROM).start
+    monkeypatch.setenv(AS_OF, shown.isoformat())
+    result = chain.run("exports/orders_full_export")
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["export_time"].value == shown.timestamp()
+    monkeypatch.setenv(AS_OF, "yesterday")
+    failed = chain.run("exports/orders_full_export")
+    (event,) = [event for event in failed.all_events if event.event_type_value == "STEP_FAILURE"]
+    assert f"{AS_OF}: 'yesterday'" in str(event.step_failure_data.error)
 
 
 def verdicts(chain: Chain, now: datetime) -> list[dg.AssetCheckResult]:
