@@ -12,10 +12,10 @@ import pytest
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.settings import AS_OF
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.server import Write
+from ddb_assets.settings import AS_OF
 from ddb_assets.windows.chain import materialized
 from ddb_assets.windows.checks import judged
 from ddb_assets.windows.loaded import ask
