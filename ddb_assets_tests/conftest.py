@@ -13,7 +13,14 @@ SERVERS = frozenset(
     {
         *{"account", "sandbox", "sandboxed", "s3", "bucket"},  # moto and the sandbox around it
         *{"redshift", "over_redshift", "redshift_world", "db", "files", "lake"},  # PostgreSQL behind Redshift's wire
-        *{"chain", "based", "definitions", "project", "installed"},  # Dagster, with processes or an instance of its own
+        *{
+            "world",
+            "chain",
+            "based",
+            "definitions",
+            "project",
+            "installed",
+        },  # Dagster, with processes or an instance of its own
     }
 )
 """Fixtures that start a server or a process; a test that uses one is not part of `make test-fast`."""

@@ -112,6 +112,7 @@ def lines_of(chance: random.Random, *, incremental: bool) -> list[bytes]:
     return [line.replace(b"\n", b" ") if chance.random() < 0.8 else line for line in found]
 
 
+@pytest.mark.slow
 def test_data_lines(tmp_path: Path) -> None:
     def data_lines(chance: random.Random) -> None:
         incremental = chance.random() < 0.4
@@ -139,6 +140,7 @@ def test_data_lines(tmp_path: Path) -> None:
     assert came["read"] > came["refused"] / 4
 
 
+@pytest.mark.slow
 def test_manifests(tmp_path: Path) -> None:
     def manifests(chance: random.Random) -> None:
         folder = write_export(STORAGE, str(tmp_path / "bucket"), incremental=chance.random() < 0.5)
@@ -273,6 +275,7 @@ WORDS = [
 ]
 
 
+@pytest.mark.slow
 def test_arguments(tmp_path: Path) -> None:
     export = write_export(STORAGE, str(tmp_path / "bucket"))
     file = tmp_path / "file"

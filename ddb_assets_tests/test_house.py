@@ -72,6 +72,7 @@ def loaded_with(names: list[str], *looked_for: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_core_and_the_commands_never_load_dagster(root: Path) -> None:
     """Remote workers import the core, and people wait for commands. Only `demo` runs Dagster."""
     package = root / "ddb_assets"

@@ -146,6 +146,7 @@ main(prog_name="ddb-assets")
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_commit_leaves_the_table_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def started(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_prints_the_environment_serves_the_tables_and_stops_on_a_signal(number: signal.Signals) -> None:
     with started("--items", "30", "--json") as process:
@@ -50,6 +51,7 @@ def test_it_prints_the_environment_serves_the_tables_and_stops_on_a_signal(numbe
         assert process.wait(STOP_SECONDS) == 0
 
 
+@pytest.mark.slow
 def test_a_command_runs_in_its_environment_and_gives_the_exit_code(tmp_path: Path) -> None:
     script = (
         "import boto3, os, sys\n"
@@ -67,6 +69,7 @@ def test_a_command_runs_in_its_environment_and_gives_the_exit_code(tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "lake" / "runs").iterdir()) == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_a_redshift_runs_beside_it() -> None:
     script = (
         "import os\n"
@@ -80,6 +83,7 @@ def test_a_redshift_runs_beside_it() -> None:
     assert (done.returncode, done.stdout) == (0, "[(1,)]\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_command_and_keeps_the_lake(tmp_path: Path) -> None:
     script = (
         "import signal, sys, time\n"
@@ -95,6 +99,7 @@ def test_a_signal_ends_the_command_and_keeps_the_lake(tmp_path: Path) -> None:
     assert (tmp_path / "lake").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -108,6 +113,7 @@ def test_what_is_wrong_is_said(arguments: list[str], code: int, said: str) -> No
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_with_files_of_others_is_no_lake(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     arguments = [*SANDBOX, "--items", "3", "--lake", str(tmp_path), "--", sys.executable, "-c", "print('ran')"]

@@ -244,6 +244,7 @@ def test_what_is_wrong_with_two_files_together_is_one_message_too(load: Loader) 
     assert refused.value.__cause__ is None
 
 
+@pytest.mark.slow
 def test_two_hundred_tables_load_without_a_connection(load: Loader, offline: None) -> None:
     graph = load(
         {f"t{n}": declared(f"Table{n}", "  nested: {items: child}\n") for n in range(200)}

@@ -55,6 +55,7 @@ def count(client: Any, table: str) -> int:
     return int(client.scan(TableName=table, Select="COUNT")["Count"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [(), ("--clean=extra", "--yes")])
 def test_a_role_leads_to_the_table_of_that_name_in_another_account(world: World, how: tuple[str, ...]) -> None:
     table = world.table(ID, some())

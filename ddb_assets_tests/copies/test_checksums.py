@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 items = st.dictionaries(texts, values, max_size=4)
 
 
+@pytest.mark.slow
 @given(items, items)
 def test_digests_are_equal_exactly_for_equal_items(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert (item_digest(one) == item_digest(other)) == (canonical({"M": one}) == canonical({"M": other}))
@@ -68,6 +70,7 @@ keyed = st.lists(items, max_size=12).map(
 )
 
 
+@pytest.mark.slow
 @given(keyed, st.randoms())
 def test_tables_are_equal_in_any_order_and_in_any_parts(found: list[dict[str, Any]], rng: random.Random) -> None:
     whole, first, second = Checksums(), Checksums(), Checksums()
@@ -80,6 +83,7 @@ def test_tables_are_equal_in_any_order_and_in_any_parts(found: list[dict[str, An
     assert first.count == len(found)
 
 
+@pytest.mark.slow
 @given(keyed, values)
 def test_a_change_differs_in_the_bucket_of_its_key(found: list[dict[str, Any]], changed: Any) -> None:
     assume(found)

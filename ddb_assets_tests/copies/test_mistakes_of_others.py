@@ -131,6 +131,7 @@ def test_a_source_that_is_not_there_or_empty_leaves_the_destination_as_it_is(wor
     assert (world.items(table), world.proxy.requests["BatchWriteItem"]) == (before, writes)
 
 
+@pytest.mark.slow
 def test_a_copy_killed_at_sixty_percent_reads_at_most_a_page_of_each_segment_again(
     world: World, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_a_line_too_long_for_any_item_does_not_fill_the_memory(tmp_path: Path) -
         next(read_blocks(Storage(), written(tmp_path / "f.gz", packed)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [b"{}\n", LINE, b"\n", b"\r\n", b"x" * 500 + b"\n"])
 @pytest.mark.parametrize("listed", [0, 1, 3000])
 def test_a_file_with_more_lines_than_its_manifest_lists_is_not_read_to_its_end(

@@ -68,6 +68,7 @@ _json = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.text() | _json.map(json.dumps))
 def test_what_is_no_notification_does_no_harm(body: str) -> None:
     assert ids_of_notification(body, BUCKET, PREFIX) == []

@@ -24,7 +24,7 @@ from ddb_assets_tests.flatten.rebuild import rebuild
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.written_export import write_export
 
-thorough = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Item = dict[str, Any]
 
 
@@ -86,7 +86,7 @@ def rows_written(items: list[Item], write: Callable[[Any], str], folder: str, **
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(thorough, max_examples=examples(25, 1 / 8))
+@settings(thorough, max_examples=examples(15, 1 / 8))
 @given(similar)
 def test_fast_and_exact_path_write_the_same_rows(attributes: list[Item]) -> None:
     """JSON as AWS writes it takes the fast path; a blank before a colon makes a line take the exact one."""

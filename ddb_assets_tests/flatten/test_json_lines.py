@@ -1,6 +1,5 @@
 """However a line is written as JSON, its item is kept whole or the line is in quarantine: nothing is lost."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,13 @@ from ddb_assets_tests.flatten.json_lines import Lines
 from ddb_assets_tests.flatten.rebuild import by_value, rebuild
 from ddb_assets_tests.flatten.test_bad_lines import STORAGE, flattened, quarantined, run
 from ddb_assets_tests.flatten.texts import with_texts
+from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.written_export import write_export
 
-LINES = int(os.environ.get("JSON_LINES", "2000"))
-"""JSON_LINES=100000 in the environment tests that many."""
-AT_ONCE = 1000
+LINES = examples(1000)
+AT_ONCE = 500
 BATCHES = -(-LINES // AT_ONCE)
-OWN_NAMES = 80
+OWN_NAMES = 40
 """Names in a batch that only one line has; each is a column."""
 
 
@@ -42,6 +41,8 @@ def one_after_the_other(folder: Path, *exports: list[list[bytes]]) -> Report:
     return report
 
 
+@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_every_line_is_kept_whole_or_put_aside(batch: int, tmp_path: Path) -> None:
     grammar = Lines(batch, OWN_NAMES / AT_ONCE)

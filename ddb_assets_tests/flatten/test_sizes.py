@@ -48,6 +48,7 @@ def item(key: int, names: int) -> dict[str, Any]:
     return {"pk": {"S": f"k{key}"}, **{f"a{key}_{number}": {"S": "x"} for number in range(names)}}
 
 
+@pytest.mark.slow
 def test_work_grows_with_the_attributes_of_an_item_and_no_faster() -> None:
     _, some = read([item(0, 5000)])
     batch, twice = read([item(0, 10_000)])
@@ -55,6 +56,7 @@ def test_work_grows_with_the_attributes_of_an_item_and_no_faster() -> None:
     assert twice < 2 * some
 
 
+@pytest.mark.slow
 def test_work_grows_with_the_names_of_all_items_and_no_faster() -> None:
     _, some = read([item(key, 100) for key in range(40)])
     batch, twice = read([item(key, 100) for key in range(80)])
@@ -62,6 +64,7 @@ def test_work_grows_with_the_names_of_all_items_and_no_faster() -> None:
     assert twice < 2.2 * some
 
 
+@pytest.mark.slow
 def test_paths_that_fit_nowhere_are_counted_by_themselves_up_to_a_bound() -> None:
     batch, _ = read([item(key, 100) for key in range(40)])
     assert len(batch.misfits) <= MAX_PATHS + 1

@@ -99,6 +99,7 @@ def _distinct(files: tuple[list[str], ...]) -> list[list[str]]:
     return kept
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(key_files(), st.lists(st.sampled_from([FORMS, WIDE]), min_size=3, max_size=3), st.randoms(use_true_random=False))
 def test_texts_are_the_same_in_all_parts_and_by_both_paths(

@@ -236,6 +236,7 @@ def test_a_mistyped_key_is_refused_before_anything_is_put_aside(tmp_path: Path) 
     assert not (tmp_path / "out" / "report.json").exists()
 
 
+@pytest.mark.slow
 def test_a_large_export_with_a_wrong_key_is_given_up_at_its_first_blocks(tmp_path: Path) -> None:
     lines = [b'{"Item":{"id":{"S":"k%d"},"v":{"S":"%s"}}}' % (n, b"x" * 1000) for n in range(60_000)]
     read: list[int] = []

@@ -30,7 +30,7 @@ from ddb_assets_tests.model.schedule import (
 )
 from ddb_assets_tests.model.world import Attributes, Faults, FragileWarehouse, ServerFault, World
 from ddb_assets_tests.sandbox.redshift.serving import redshift
-from ddb_assets_tests.support.examples import examples
+from ddb_assets_tests.support.examples import SOAK, examples
 
 __all__ = ["redshift"]
 
@@ -62,7 +62,7 @@ HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blo
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(50))
+@settings(HOW, max_examples=examples(30))
 @given(schedules())
 def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     run(world, schedule)
@@ -70,7 +70,7 @@ def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, s
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(25, 1 / 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@settings(HOW, max_examples=examples(15, 1 / 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(unreadable=True))
 def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     """Items that land in quarantine, with and without a key that can be read, in any order of exports and loads."""
@@ -79,7 +79,7 @@ def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: W
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(8, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@settings(HOW, max_examples=examples(6, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(server=True) | schedules(server=True, unreadable=True))
 def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
     """With connections that break, before and after COMMIT too, statements and files that fail, and conflicts."""
@@ -95,16 +95,20 @@ BASELINE = Step(None, BEGIN)
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("soft_delete", [False, True])
 def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_delete: bool) -> None:
-    """Before each file that flattening writes, the report among them, each statement and each commit, and after it."""
+    """Before each file that flattening writes, the report among them, each statement and each commit, and after it.
+
+    Outside of a soak one half of the steps with soft deletes, the other half without.
+    """
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
     player = Player(world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
     for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
         player.play(step)
     steps = world.steps
     assert steps > 50
-    for last in range(1, steps + 1):
+    for last in range(1 if SOAK or soft_delete else 2, steps + 1, 1 if SOAK else 2):
         for crashed in (
             Step(*SECOND, again=True, force=True, crash=last),
             Step(*THIRD, anew=last % 2 == 0, crash=last),

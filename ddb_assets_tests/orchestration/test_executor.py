@@ -49,6 +49,7 @@ def test_steps_of_windows_share_the_process_of_their_run(tag: str) -> None:
     assert process_of("window", tags=tags) == os.getpid()
 
 
+@pytest.mark.slow
 def test_a_step_of_another_run_has_a_process_of_its_own_and_is_tried_again() -> None:
     assert process_of("whole", tags={}) != os.getpid()
 

@@ -141,6 +141,7 @@ def clients(environment: dict[str, str]) -> tuple[Any, Any]:
     return session.client("dynamodb", endpoint_url=endpoint), session.client("s3", endpoint_url=endpoint)
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_process_until_it_is_told_to_stop(tmp_path: Any) -> None:
     with child(60, str(tmp_path)) as (environment, _):
         assert environment["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")

@@ -83,6 +83,7 @@ def serializable() -> Iterator[RedshiftServer]:
         yield server
 
 
+@pytest.mark.slow
 def test_loads_of_different_tables_never_conflict(
     serializable: RedshiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

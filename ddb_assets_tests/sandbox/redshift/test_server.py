@@ -101,6 +101,7 @@ def test_without_tls_a_client_that_wants_it_is_told(redshift: RedshiftServer) ->
         connect(redshift, ssl=True)
 
 
+@pytest.mark.slow
 def test_it_runs_for_a_user_who_is_not_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("every other test shows it")

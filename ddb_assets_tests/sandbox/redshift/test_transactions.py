@@ -55,6 +55,7 @@ def write_skew(db: Database) -> tuple[Database, Database]:
     return first, second
 
 
+@pytest.mark.slow
 def test_serializable_isolation_has_no_cycles(serializable: Database) -> None:
     _, second = write_skew(serializable)
     fields = second.refused("Serializable isolation violation on table", "COMMIT")
@@ -62,6 +63,7 @@ def test_serializable_isolation_has_no_cycles(serializable: Database) -> None:
     assert serializable.one("SELECT COUNT(*) FROM b") == 0
 
 
+@pytest.mark.slow
 def test_after_a_violation_the_whole_transaction_goes_through(serializable: Database) -> None:
     _, second = write_skew(serializable)
     second.refused("Serializable isolation violation on table", "COMMIT")
