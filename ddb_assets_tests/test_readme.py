@@ -1,4 +1,4 @@
-"""The README against the project: commands, settings, the tree and the YAML it shows are those that exist."""
+"""The README against the project: the commands, settings, tree and YAML that it shows exist."""
 
 import re
 from pathlib import Path

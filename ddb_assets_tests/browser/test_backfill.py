@@ -47,7 +47,7 @@ def defs() -> dg.Definitions:
 TABLES = {"orders": ("orders", "orders__items"), "customers": ("customers",), "events": ("events",)}
 HOURS = 8  # before now that the baselines show
 BAD, LATE = 3, 5  # hours before now that the window begins which is bad, of customers, or late, of events
-LONG = 900  # seconds that nothing takes, however busy the machine
+LONG = 900  # seconds; nothing takes that long, even on a busy machine
 AGAIN = 2  # hours before now that an event is written again which was written in the late window
 
 

@@ -1,4 +1,4 @@
-"""`flatten`, `load` and `profile` as a shell sees them: on the export that AWS wrote, and on what is called wrongly."""
+"""`flatten`, `load` and `profile` as a shell sees them: on an export that AWS wrote, and with wrong arguments."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Loads of exports that cannot be read in part, or by the key given, as a shell sees them: refused, and nothing changes."""
+"""`ddb-assets load` of exports that cannot be read in part, or with the given key: refused, and nothing changes."""
 
 import shutil
 from pathlib import Path

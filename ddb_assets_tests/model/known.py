@@ -30,7 +30,7 @@ Key = tuple[str, Sort]
 Span = tuple[int | None, int]
 
 
-def told(world: World, start: int | None, end: int) -> dict[Key, tuple[int, Attributes | Known]]:
+def shown_by(world: World, start: int | None, end: int) -> dict[Key, tuple[int, Attributes | Known]]:
     """What an export of this window, or a full one of this time, says of the items that are in it, and of when it is."""
     if start is None:
         return {key: (end, _read(key, item)) for key, item in world.state(end).items()}
@@ -61,7 +61,7 @@ def blind(world: World, time: int) -> bool:
 
 def known_of(world: World, applied: Iterable[Span]) -> tuple[dict[Key, Attributes], dict[Key, int]]:
     """The items that a table must show after these exports, and since when which of them may be stale."""
-    exports = {span: told(world, *span) for span in applied}
+    exports = {span: shown_by(world, *span) for span in applied}
     keys = {key for export in exports.values() for key in export if key[1] != NO_KEY}
     items: dict[Key, Attributes] = {}
     stale: dict[Key, int] = {}

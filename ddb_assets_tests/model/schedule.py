@@ -17,7 +17,7 @@ from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.items import decoded
 from ddb_assets_tests.flatten.rebuild import by_value
 from ddb_assets_tests.flatten.texts import number_text, with_texts
-from ddb_assets_tests.model.known import NO_KEY, UNREAD, UNREADABLE, blind, known_of, told
+from ddb_assets_tests.model.known import NO_KEY, UNREAD, UNREADABLE, blind, known_of, shown_by
 from ddb_assets_tests.model.world import Attributes, Crash, ServerFault, Sort, World
 
 CONTRACT = Table.model_validate(
@@ -178,7 +178,7 @@ class Player:
 
     def _refusal(self, step: Step) -> str | None:
         begun = {start for start, _ in self.applied}
-        found = list(told(self.world, step.start, step.end).values())
+        found = list(shown_by(self.world, step.start, step.end).values())
         if found and all(known is UNREAD for _, known in found):
             return "no item at all could be read"
         if step.start is None:

@@ -147,10 +147,10 @@ def without_tombstones(patch: pytest.MonkeyPatch, world: World) -> Iterator[Sche
 def with_children_left_behind(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
     whole = merge.merge
 
-    def childless(*told: Any) -> None:
+    def childless(*arguments: Any) -> None:
         with pytest.MonkeyPatch.context() as within:
             within.setattr(Tables, "below", ())
-            whole(*told)
+            whole(*arguments)
 
     patch.setattr(load, "merge", childless)
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")))
@@ -170,8 +170,8 @@ def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World)
     """Another connection writes the ledger row and commits it; the crash is just before the load's own commit."""
     record = ledger.record
 
-    def ahead(*told: Any) -> statements.Statement:
-        statement = record(*told)
+    def ahead(*arguments: Any) -> statements.Statement:
+        statement = record(*arguments)
         world.warehouse.elsewhere(statement)
         return statements.Statement("SELECT 1")
 

@@ -1,4 +1,4 @@
-"""Which failures of a step are tried again by themselves."""
+"""Which failures of a step are retried automatically."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ LASTING = (AwsError, MissingFileError, LoadError, ChainBrokenError)
 
 
 def attempts(fails: Callable[[int], DdbAssetsError | None]) -> tuple[int, bool]:
-    """How often a step was tried that fails so with its number of attempts, and whether it came right."""
+    """How often a step ran that fails in this way, and whether it succeeded in the end."""
     tried = [0]
 
     @dg.asset(retry_policy=dg.RetryPolicy(max_retries=RETRIES.max_retries, delay=0))

@@ -1,6 +1,6 @@
-"""A function in a process of its own, which can be killed at any moment; forked from one that has imported everything.
+"""Runs a function in a process of its own, which can be killed at any moment. It is forked, so that imports are done.
 
-What becomes of tables and files is looked at by the tests.
+The tests look at the tables and files afterwards.
 """
 
 import multiprocessing
@@ -21,7 +21,7 @@ _context.set_forkserver_preload([__name__, "pytest", "ddb_assets_tests.copies.ch
 
 
 class Forked:
-    """A call that has just begun. `function` is a module's own, its arguments and what it returns can be pickled."""
+    """A call that has just begun. `function` is at module level; its arguments and its result can be pickled."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self._told, tells = _context.Pipe(duplex=False)
@@ -33,7 +33,7 @@ class Forked:
         self._told.recv()
 
     def killed_after(self, seconds: float) -> bool:
-        """Kills it, unless it ends before; whether it was killed."""
+        """Kills the process, unless it ends first. Returns whether it was killed."""
         self._process.join(seconds)
         if self._process.exitcode is not None:
             return False
@@ -43,7 +43,7 @@ class Forked:
         return True
 
     def ended(self) -> Any:
-        """Waits for its end, and returns what it returned. What it raised is raised here, as an AssertionError."""
+        """Waits for the end and returns the function's result. If the function raised, raises an AssertionError."""
         if not self._told.poll(END_SECONDS):
             self._process.kill()
             raise TimeoutError("it does not come to its end")
@@ -56,7 +56,7 @@ class Forked:
 
 
 def _call(tells: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """In the child."""
+    """Runs in the child."""
     tells.send("begun")
     try:
         told: tuple[Any, str] = (function(*arguments), "")
@@ -66,5 +66,5 @@ def _call(tells: Connection, function: Callable[..., Any], arguments: tuple[Any,
         tells.send(told)
 
 
-with suppress(Exception):  # botocore reads its description of DynamoDB once, for all who are forked
+with suppress(Exception):  # botocore reads its description of DynamoDB once for all forked processes
     client_of("http://127.0.0.1:9")

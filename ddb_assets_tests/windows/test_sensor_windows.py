@@ -1,4 +1,4 @@
-"""What is made of an export that has arrived: whose it is, which window it is of, and who goes on with it."""
+"""What the sensor does with an export that has arrived: its table, its window, and the run that continues."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -72,7 +72,7 @@ def test_an_export_of_our_own_run_is_not_reported_twice(chain: Chain, ticks: Tic
     assert chain.run("exports/orders_window_export", partitions=[key_of(window)]).success
     result = ticks.tick()
     assert not result.asset_events
-    assert len(run_keys(result)) == 1  # that run went no further
+    assert len(run_keys(result)) == 1  # that run got no further
 
 
 def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain, ticks: Ticks) -> None:
@@ -150,7 +150,7 @@ def test_the_neighbours_of_a_bad_window_in_a_backfill_go_on_without_it(chain: Ch
     ).success
     assert not chain.materialized(
         "parquet/orders_window_parquet"
-    )  # Dagster does not go on with a part of a run's windows
+    )  # Dagster does not continue with only some of a run's windows
     requests = ticks.tick().run_requests or []
     assert {request.partition_key for request in requests} == {key_of(windows[0]), key_of(windows[2])}
     for request in requests:
@@ -245,7 +245,7 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
         dg.Definitions(sensors=sensor.manifest_sensors(tables)),
     )
     repository = definitions.get_repository_def()
-    assert repository.get_all_jobs()  # which fails for a job of assets whose partitions differ
+    assert repository.get_all_jobs()  # fails for a job of assets whose partitions differ
     hour = hours_ago(5)
     half = Window(hour.start, hour.start + timedelta(minutes=30))
     chain.export(half)
@@ -264,7 +264,7 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
 
 
 def test_an_older_export_of_another_window_of_the_partition_is_loaded_too(chain: Chain) -> None:
-    """After the cadence was lengthened, what the stored hours leave of a partition of six hours are two windows."""
+    """After the cadence was lengthened, the stored hours split the rest of a partition of six hours into two windows."""
     table = Table(table="Orders", cadence="6 h")
     whole = table.windows.window_at(hours_ago(12).start)
     key = table.windows.key(whole)
@@ -322,7 +322,7 @@ def test_a_window_off_the_cadence_is_told_and_never_loaded(chain: Chain, ticks: 
 def test_the_window_that_the_baseline_lies_in_begins_with_it(chain: Chain, ticks: Ticks) -> None:
     hour = hours_ago(5)
     chain.baseline(hour.start + timedelta(minutes=20))
-    chain.export(hour)  # an item deleted since the baseline might leave no trace in it
+    chain.export(hour)  # an item that was deleted since the baseline may leave no trace in it
     (observation,) = ticks.tick().asset_events
     assert isinstance(observation, dg.AssetObservation)
     export = chain.export(Window(hour.start + timedelta(minutes=20), hour.end))

@@ -46,7 +46,7 @@ WHOLE = (
 )
 PARQUET = ("parquet/orders_window_parquet", "parquet/orders__items_window_parquet")
 TABLES = ("warehouse/orders", "warehouse/orders__items")
-FROM = 12  # hours ago that the baseline shows
+FROM = 12  # hours ago; the time that the baseline shows
 FORCE = {"warehouse__orders": {"config": {"force": True}}}
 
 
@@ -118,7 +118,7 @@ def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Cha
 
 
 def shown(chain: Chain, key: str) -> tuple[dict[str, str], int, str]:
-    """Columns, rows and name of the table, as its page shows them: from the newest materialization."""
+    """Columns, rows and name of the table on its page, which come from the newest materialization."""
     event = chain.instance.get_latest_materialization_event(asset(key))
     assert event
     assert event.asset_materialization
@@ -180,7 +180,7 @@ def test_the_checks_of_the_chain_name_what_is_missing_and_where_it_stopped(based
 def test_stamps_that_are_a_minute_off_the_windows_lose_no_write(
     based: Chain, monkeypatch: pytest.MonkeyPatch, skew: int
 ) -> None:
-    """The clock that stamps writes is not the one that cuts the windows."""
+    """The clock that stamps writes is not the clock that separates the windows."""
     changes = export_files.change_line
     monkeypatch.setattr(
         export_files,
@@ -311,7 +311,7 @@ def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None
     }
     assert based.run(*WHOLE, config=config).success
     complete, fresh, _ = verdicts(based, BEGUN + timedelta(hours=1))
-    assert complete.metadata["missing"].value == 6  # the one that the baseline lies in, and those after it
+    assert complete.metadata["missing"].value == 6  # the window that contains the baseline, and those after it
     assert not fresh.passed
     exports = based.exported()
     result = based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM - 2, 1))
