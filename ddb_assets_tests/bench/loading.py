@@ -1,6 +1,6 @@
-"""`python -m ddb_assets_tests.bench.loading`: what loads cost on the Redshift stand-in, and what memory they take of ours.
+"""`python -m ddb_assets_tests.bench.loading`: the cost of loads on the Redshift stand-in, and the memory of the loader.
 
-Its times say how the cost grows with the table, not how fast Redshift is. The processes are `loading_parts.py`.
+The times show how the cost grows with the table, not how fast Redshift is. `loading_parts.py` has the processes.
 """
 
 import json
@@ -21,7 +21,7 @@ from ddb_assets_tests.bench.measure import ContestantError
 
 PARTS = [sys.executable, "-m", "ddb_assets_tests.bench.loading_parts"]
 START_SECONDS = 3.0
-FLAT = 1.25  # times the memory of the small baseline that the large one may take
+FLAT = 1.25  # the large baseline may take this many times the memory of the small one
 
 console = Console(highlight=False, width=None if os.isatty(1) else 140)
 
@@ -43,7 +43,7 @@ def main(small: int, large: int, changes: int) -> None:
 
 
 def measured(small: int, large: int, changes: int) -> dict[str, Any]:
-    """Seconds of starts of the server; per kind of load and number of items what the loader said."""
+    """The seconds that the server took to start, and the loader's figures per kind of load and number of items."""
     figures: dict[str, Any] = {"baseline": {}, "window": {}}
     with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder, _server() as server:
         figures["starts"] = server["seconds"]

@@ -1,4 +1,4 @@
-"""The loading bench: both tables get the same window by the same statements, and its numbers are those of the loads."""
+"""The loading bench: both tables get the same window by the same statements, and its figures are those of the loads."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""The model test: whatever the order of exports and loads, and wherever it crashes, the warehouse is the table.
+"""The model test: the warehouse equals the table, for any order of exports and loads, and after a crash at any step.
 
 Schedules write, export and load at random through the real change log, exporter, manifests, flattening and load.
-`make soak` runs more of them: SOAK says how many, on the Redshift stand-in a twelfth of that.
+`make soak` runs more of them: SOAK schedules on DuckDB, and a twelfth of that on the Redshift stand-in.
 """
 
 import os
@@ -46,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The same on the Redshift stand-in, over the driver; a load that is interrupted goes on at once."""
+    """The same on the Redshift stand-in, over the driver. An interrupted load is repeated at once."""
     faults = Faults()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PASSWORD, redshift.password)
@@ -58,7 +58,7 @@ def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFa
 
 
 SCHEDULES = int(os.environ.get("SOAK", "200"))
-SLOWER = 12  # on a server a schedule takes about so many times as long, so there are so many times fewer
+SLOWER = 12  # a schedule on a server takes about this many times as long, so there are this many times fewer
 HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
@@ -73,7 +73,7 @@ def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, s
 @settings(HOW, max_examples=max(1, SCHEDULES // 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(unreadable=True))
 def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
-    """Items that land in quarantine, with and without a key that can be read, in any order of exports and loads."""
+    """Items that go to quarantine, with and without a readable key, in any order of exports and loads."""
     run(world, schedule)
 
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: W
 @settings(HOW, max_examples=max(1, SCHEDULES // SLOWER), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(server=True) | schedules(server=True, unreadable=True))
 def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
-    """With connections that break, before and after COMMIT too, statements and files that fail, and conflicts."""
+    """With lost connections (also before and after COMMIT), statements and files that fail, and conflicts."""
     run(redshift_world, schedule)
 
 
@@ -96,7 +96,7 @@ BASELINE = Step(None, BEGIN)
 @pytest.mark.slow
 @pytest.mark.parametrize("soft_delete", [False, True])
 def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_delete: bool) -> None:
-    """Before each file that flattening writes, the report among them, each statement and each commit, and after it."""
+    """A crash before and after each file that flattening writes (also the report), each statement and each commit."""
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
     player = Player(world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
     for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
@@ -115,7 +115,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_del
 @pytest.mark.slow
 @pytest.mark.parametrize("soft_delete", [False, True])
 def test_whatever_goes_wrong_in_the_server_is_made_good(redshift_world: World, soft_delete: bool) -> None:
-    """Every fault happens, at several places of a load each, and the load that had it ends well or can be run again."""
+    """Every fault happens at several places of a load, and the load succeeds or can be repeated."""
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
     player = Player(redshift_world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
     for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
@@ -167,7 +167,7 @@ def with_what_is_unread_taken_for_absent(patch: pytest.MonkeyPatch, world: World
 
 
 def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
-    """Another connection writes the ledger row and commits it; the crash is just before the load's own commit."""
+    """Another connection writes and commits the ledger row. The crash is just before the load's own commit."""
     record = ledger.record
 
     def ahead(*arguments: Any) -> statements.Statement:
@@ -198,7 +198,7 @@ WIDENED = Schedule(
     False,
     False,
 )
-"""A key and a value whose columns are DECIMAL and become VARCHAR; then the items from before are written and deleted."""
+"""A key and a value have DECIMAL columns that become VARCHAR. Then the earlier items are written and deleted."""
 
 
 @pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])
