@@ -57,8 +57,8 @@ def test_a_reported_export_comes_out_exactly(case: str, tmp_path: Path, monkeypa
     """Compares the Parquet, and DuckDB after the load."""
     monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
     key, wanted = ",".join(KEYS.get(case, ("id",))), by_key(case, expected(case))
-    told = call("flatten", str(export_of(case)), "--key", key, "--out", str(tmp_path / "out"))
-    assert (told["items_in_manifest"], told["quarantined"]) == (len(wanted), 0)
+    printed = call("flatten", str(export_of(case)), "--key", key, "--out", str(tmp_path / "out"))
+    assert (printed["items_in_manifest"], printed["quarantined"]) == (len(wanted), 0)
     assert by_key(case, rebuild(str(tmp_path / "out"))) == wanted
     loaded = call("load", str(export_of(case)), "--key", key, "--warehouse", f"duckdb:///{tmp_path / 'w.duckdb'}")
     assert loaded["load"]["rows_in"] == len(wanted)
@@ -79,14 +79,14 @@ def in_warehouse(folder: Path) -> list[Item]:
 
 
 def test_files_downloaded_one_by_one_into_a_folder_are_found() -> None:
-    told = call("profile", str(export_of("downloaded_flat")))
-    assert told["items"] == 5
+    printed = call("profile", str(export_of("downloaded_flat")))
+    assert printed["items"] == 5
 
 
 def test_a_table_with_a_long_name_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DynamoDB's table names have up to 255 characters, and CloudFormation makes long ones."""
     monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
     warehouse = f"duckdb:///{tmp_path / 'w.duckdb'}"
-    told = call("load", str(export_of("table_name_over_100")), "--key", "pk", "--warehouse", warehouse)
-    ((name, rows),) = told["load"]["table_rows"].items()
+    printed = call("load", str(export_of("table_name_over_100")), "--key", "pk", "--warehouse", warehouse)
+    ((name, rows),) = printed["load"]["table_rows"].items()
     assert (len(name), rows) == (100, 1)

@@ -299,7 +299,7 @@ def test_arguments(tmp_path: Path) -> None:
 
 def test_notifications() -> None:
     record = {"s3": {"bucket": {"name": "b"}, "object": {"key": f"p/AWSDynamoDB/{ID}/manifest-summary.json"}}}
-    told = [
+    notifications = [
         {"Records": [record]},
         {"Message": json.dumps({"Records": [record]})},
         {"detail": {"bucket": {"name": "b"}, "object": {"key": f"p/AWSDynamoDB/{ID}/manifest-summary.json"}}},
@@ -316,7 +316,7 @@ def test_notifications() -> None:
             return {"Messages": [{"Body": body, "ReceiptHandle": "r"} for body in bodies]}
 
     def bodies(chance: random.Random) -> None:
-        made = [spoiled(chance, chance.choice(told)).decode(errors="surrogateescape") for _ in range(5)]
+        made = [spoiled(chance, chance.choice(notifications)).decode(errors="surrogateescape") for _ in range(5)]
         made.append(chance.choice(["[", '{"a":', '{"Records":[']) * 100_000 if chance.random() < 0.02 else "")
         queue = Notifications(Queue(made), "url", ExportTarget(bucket="bbb"[: chance.choice((1, 3))] * 3, prefix="p"))
         ids, receipts = queue.receive(100)

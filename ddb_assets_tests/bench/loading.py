@@ -88,18 +88,18 @@ def _print(figures: dict[str, Any]) -> None:
     for column in ("", "items of the table", "rows loaded", "statements", "seconds", "MB before", "MB peak"):
         grid.add_column(column, justify="right")
     for kind in ("baseline", "window"):
-        for items, told in figures[kind].items():
-            counts = (f"{items:,}", f"{sum(told['rows'].values()):,}", str(len(told["statements"])))
-            memory = (f"{told['before'] / 1e6:.0f}", f"{told['peak'] / 1e6:.0f}")
-            grid.add_row(kind, *counts, f"{told['seconds']:.2f}", *memory)
+        for items, one in figures[kind].items():
+            counts = (f"{items:,}", f"{sum(one['rows'].values()):,}", str(len(one["statements"])))
+            memory = (f"{one['before'] / 1e6:.0f}", f"{one['peak'] / 1e6:.0f}")
+            grid.add_row(kind, *counts, f"{one['seconds']:.2f}", *memory)
     console.print(grid)
     fastest = min(figures["starts"])
     console.print(
         f"start of the stand-in: {fastest:.2f} s (wanted: ≤ {START_SECONDS:g} s) {_met(fastest <= START_SECONDS)}"
     )
-    small, large = (told["peak"] for told in figures["baseline"].values())
+    small, large = (one["peak"] for one in figures["baseline"].values())
     console.print(f"memory of the large baseline: {large / small:.2f} of the small one's {_met(large <= FLAT * small)}")
-    small, large = (told["seconds"] for told in figures["window"].values())
+    small, large = (one["seconds"] for one in figures["window"].values())
     console.print(f"the window into the large table: {large / small:.1f} times the seconds of the small one")
 
 

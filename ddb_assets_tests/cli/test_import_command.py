@@ -155,9 +155,9 @@ def test_the_command_prints_what_happened_and_fails_on_rejects(
     assert "1 items read back, 0 differ" in done.stdout
     assert "redrive" in done.stderr
     (kept,) = (tmp_path / "state" / "imports").glob("*.jsonl")
-    mended = tmp_path / "mended.jsonl"
-    mended.write_text(kept.read_text().replace('"pk":null', '"pk":"b"'))
-    assert json.loads(call("--redrive", str(mended), "--table", target.name, "--json").stdout)["written"] == 1
+    repaired = tmp_path / "repaired.jsonl"
+    repaired.write_text(kept.read_text().replace('"pk":null', '"pk":"b"'))
+    assert json.loads(call("--redrive", str(repaired), "--table", target.name, "--json").stdout)["written"] == 1
     assert {item["pk"]["S"]: item["n"]["N"] for item in items_of(sandbox, target)} == {"a": "1", "b": "2"}
 
 

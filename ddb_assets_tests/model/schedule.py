@@ -46,7 +46,7 @@ class Step:
     start: int | None
     end: int
     view: str = "NEW_AND_OLD_IMAGES"
-    anew: bool = False
+    new_export: bool = False
     again: bool = False
     force: bool = False
     crash: int | None = None
@@ -131,7 +131,7 @@ def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False
                 lambda span, **more: Step(*span, **more),
                 windows | windows | baselines,
                 view=st.sampled_from(["NEW_IMAGE", "NEW_AND_OLD_IMAGES"]),
-                anew=st.booleans(),
+                new_export=st.booleans(),
                 again=st.booleans(),
                 force=st.booleans(),
                 crash=crashes,
@@ -191,7 +191,7 @@ class Player:
 
     def _run(self, step: Step) -> None:
         span = (step.start, step.end)
-        if step.anew or span not in self.exports:
+        if step.new_export or span not in self.exports:
             self.exports[span] = self.world.export(step.start, step.end, step.view)
         export = self.exports[span]
         before = self._loads()

@@ -106,7 +106,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_del
     for last in range(1, steps + 1):
         for crashed in (
             Step(*SECOND, again=True, force=True, crash=last),
-            Step(*THIRD, anew=last % 2 == 0, crash=last),
+            Step(*THIRD, new_export=last % 2 == 0, crash=last),
         ):
             player.play(crashed)
     player.check()

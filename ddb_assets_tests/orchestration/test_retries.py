@@ -46,7 +46,7 @@ def test_what_passes_is_tried_again(error: type[DdbAssetsError]) -> None:
 
 @pytest.mark.parametrize("error", LASTING)
 def test_what_a_person_must_mend_fails_at_once(error: type[DdbAssetsError]) -> None:
-    assert attempts(lambda _: error("mend me")) == (1, False)
+    assert attempts(lambda _: error("repair me")) == (1, False)
 
 
 def test_a_full_disk_in_one_of_several_windows_is_explained_and_not_tried_again() -> None:

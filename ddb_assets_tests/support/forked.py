@@ -24,13 +24,13 @@ class Forked:
     """A call that has just begun. `function` is at module level; its arguments and its result can be pickled."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self._told, tells = _context.Pipe(duplex=False)
-        self._process: ForkServerProcess = _context.Process(target=_call, args=(tells, function, arguments))
+        self._answers, pipe = _context.Pipe(duplex=False)
+        self._process: ForkServerProcess = _context.Process(target=_call, args=(pipe, function, arguments))
         self._process.start()
-        tells.close()
-        if not self._told.poll(START_SECONDS):
+        pipe.close()
+        if not self._answers.poll(START_SECONDS):
             raise TimeoutError(f"{function.__name__} has not begun")
-        self._told.recv()
+        self._answers.recv()
 
     def killed_after(self, seconds: float) -> bool:
         """Kills the process, unless it ends first. Returns whether it was killed."""
@@ -39,31 +39,31 @@ class Forked:
             return False
         self._process.kill()
         self._process.join()
-        self._told.close()
+        self._answers.close()
         return True
 
     def ended(self) -> Any:
         """Waits for the end and returns the function's result. If the function raised, raises an AssertionError."""
-        if not self._told.poll(END_SECONDS):
+        if not self._answers.poll(END_SECONDS):
             self._process.kill()
             raise TimeoutError("it does not come to its end")
-        returned, complaint = self._told.recv()
+        returned, complaint = self._answers.recv()
         self._process.join()
-        self._told.close()
+        self._answers.close()
         if complaint:
             raise AssertionError(complaint)
         return returned
 
 
-def _call(tells: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _call(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """Runs in the child."""
-    tells.send("begun")
+    pipe.send("begun")
     try:
-        told: tuple[Any, str] = (function(*arguments), "")
+        answer: tuple[Any, str] = (function(*arguments), "")
     except Exception:
-        told = (None, traceback.format_exc())
+        answer = (None, traceback.format_exc())
     with suppress(BrokenPipeError):
-        tells.send(told)
+        pipe.send(answer)
 
 
 with suppress(Exception):  # botocore reads its description of DynamoDB once for all forked processes

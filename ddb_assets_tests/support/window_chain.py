@@ -126,8 +126,8 @@ class Chain:
     def baseline(self, at: datetime, **other: str) -> None:
         """Records in the instance and the ledger that a full export of that time is loaded."""
         exports = self.exports()
-        told = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
-        facts: dict[str, Any] = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
+        ids = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
+        facts: dict[str, Any] = {**ids, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(asset("loads/orders_initial_load"), metadata=facts)
         )
@@ -144,7 +144,7 @@ class Chain:
     def _in_ledger(self, table: str, said: Mapping[str, str], **times: Any) -> None:
         exports, name = self.exports(table), table.lower()
         ids: dict[str, Any] = {"table_arn": exports.arn, "table_id": exports.table_id, **said}
-        told = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
+        loaded = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
         none: dict[str, Any] = dict.fromkeys(
             ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "extra_values"), 0
         )
@@ -153,14 +153,14 @@ class Chain:
             result = LoadResult(
                 applied=True,
                 sequence=0,  # so that a real load does not miss the table
-                export_id=told.export_id,
+                export_id=loaded.export_id,
                 rows={name: 0},
                 table_rows={},
                 loaded_at=BEGUN,
                 seconds=0.0,
                 **none,
             )
-            warehouse.execute(record("main", told, result, None))
+            warehouse.execute(record("main", loaded, result, None))
             warehouse.execute(
                 Statement(
                     f"UPDATE {ledger('main', name)} SET relation_columns = NULL "

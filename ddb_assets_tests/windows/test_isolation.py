@@ -202,8 +202,8 @@ def test_the_error_of_one_table_is_told_on_its_page_once_and_the_others_go_on(
         assert {name for run in started(first) for name in run} == {
             asset_name(stage, name) for stage in WINDOWS[1:] for name in ("orders_masked", "customers")
         }
-        ((told, reason),) = observed(first)
-        assert told == "exports/orders_window_export"
+        ((named, reason),) = observed(first)
+        assert named == "exports/orders_window_export"
         assert str(error.args[0]) in reason
         second = ticks.tick()
         assert not second.asset_events
@@ -218,7 +218,7 @@ def test_what_is_not_a_window_of_one_contract_is_told_once_while_another_waits(
         chain.baseline(hours_ago(20).start, table_id="of a table that was dropped")
         chain.export(hours_ago(5))  # orders_masked has no baseline yet
         ticks = Ticks(chain)
-        assert [told for told, _ in observed(ticks.tick())] == ["exports/orders_window_export"]
+        assert [named for named, _ in observed(ticks.tick())] == ["exports/orders_window_export"]
         waiting = ticks.tick()
         assert not waiting.asset_events
         assert "orders_masked has no baseline" in str(waiting.skip_reason)

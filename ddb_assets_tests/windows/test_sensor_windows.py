@@ -160,8 +160,8 @@ def test_the_neighbours_of_a_bad_window_in_a_backfill_go_on_without_it(chain: Ch
     ticks.cursor = ""
     assert not ticks.tick().run_requests
     chain.put(files)
-    (mended,) = ticks.tick().run_requests or []
-    assert mended.partition_key == key_of(windows[1])
+    (repaired,) = ticks.tick().run_requests or []
+    assert repaired.partition_key == key_of(windows[1])
 
 
 def test_a_window_that_has_not_ended_by_our_clock_waits_for_it(
@@ -224,12 +224,12 @@ def test_exports_of_several_tables_in_one_place_go_to_their_own_assets(chain: Ch
     )
     ours, theirs = chain.export(window), chain.export(window, table="Customers")
     result = ticks.tick()
-    told = {
+    found = {
         event.asset_key.to_user_string(): event.metadata["export_id"].value
         for event in result.asset_events
         if isinstance(event, dg.AssetMaterialization)
     }
-    assert told == {"exports/orders_window_export": ours.id, "exports/customers_window_export": theirs.id}
+    assert found == {"exports/orders_window_export": ours.id, "exports/customers_window_export": theirs.id}
     chosen = [{key.path[-1] for key in run.asset_selection or ()} for run in result.run_requests or []]
     assert chosen == [
         {"orders", "orders__items", "orders_window_parquet", "orders__items_window_parquet"},
@@ -359,6 +359,6 @@ def test_a_damaged_export_fails_the_check_once_and_passes_when_it_is_mended(chai
     assert "is damaged" in str(damaged.skip_reason)
     assert not ticks.tick().asset_events
     chain.put(files)
-    mended = ticks.tick()
-    assert checks(mended) == [(key_of(window), True)]
-    assert len(run_keys(mended)) == 1
+    repaired = ticks.tick()
+    assert checks(repaired) == [(key_of(window), True)]
+    assert len(run_keys(repaired)) == 1
