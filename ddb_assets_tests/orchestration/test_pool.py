@@ -77,7 +77,7 @@ def test_imports_and_copies_into_one_table_take_turns(
     ]
     assert len(order) == 3 * ROWS
     assert sorted(who for who, _ in groupby(order)) == ["a", "b", "c"]
-    assert "waiting, for" in done.stderr or "blocked by limit for pool" in done.stderr
+    assert "is being written by run" in done.stderr or "blocked by limit for pool" in done.stderr
     found = instance.event_log_storage.get_concurrency_info(pools.write_pool(target))
     assert (found.limit, found.claimed_slots, found.pending_steps) == (1, [], [])
 
