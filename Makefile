@@ -1,4 +1,4 @@
-# Needs python >= 3.11 and make; everything else goes to .venv, all state to .state. `make demo` is the place to start.
+# Needs Python >= 3.11 and make. Packages go to .venv, all state goes to .state. Start with `make demo`.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -7,7 +7,7 @@ ITEMS  ?= 3000
 PORT   ?= 3000
 SCHEDULES ?= 10000
 BENCH  ?=
-# one more than cores, for some tests mostly wait for a daemon
+# one more than there are cores, because some tests mostly wait for a daemon
 CORES   := $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
 WORKERS := $(shell expr $(CORES) + 1)
 
@@ -16,15 +16,15 @@ export DDB_ASSETS_STATE := $(STATE)
 
 .PHONY: demo test test-fast soak soak-writing soak-exactness guards dev lint bench clean
 
-demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift), checked to the last row
+demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift); every count is checked
 	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift)
 
-# The sandbox's tables are new each time, and what was exported and loaded of the former ones would break every chain: so is
-# the state. Not before the port is known to be free, for else somebody is at work there.
+# The sandbox's tables are new each time. Exports and loads of the previous tables would break every chain, so the state is
+# deleted too. The port is checked first, because somebody may be using that state if the port is in use.
 DEV := $(STATE)/dev-$(PORT)
 dev: export DAGSTER_HOME := $(DEV)/dagster
 dev: export DDB_ASSETS_STATE := $(DEV)
-dev: $(VENV)/installed-demo  ## sandbox, webserver and daemon, begun anew; Ctrl-C stops all
+dev: $(VENV)/installed-demo  ## sandbox, webserver and daemon with new, empty state; Ctrl-C stops everything
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
 		{ echo "port $(PORT) is in use: stop what runs there, or make dev PORT=3001"; exit 1; }
 	rm -rf $(DEV)
@@ -37,7 +37,7 @@ dev: $(VENV)/installed-demo  ## sandbox, webserver and daemon, begun anew; Ctrl-
 test: $(VENV)/installed-test
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-fast: $(VENV)/installed-test  ## what is pure or small: no server, no browser, nothing slow
+test-fast: $(VENV)/installed-test  ## tests that are pure or small: no server, no browser, nothing slow
 	$(BIN)/pytest -n $(CORES) --dist worksteal -m "not slow and not server and not browser"
 
 SOAK_IN := ddb_assets_tests/model ddb_assets_tests/warehouse
@@ -50,7 +50,7 @@ soak-writing:  ## imports and copies under faults and kill -9
 soak-exactness:  ## random items flattened and rebuilt
 	$(MAKE) soak SOAK_IN=ddb_assets_tests/flatten
 
-guards: $(VENV)/installed-test  ## takes each guard of a load out of a copy, and runs the test that must fail then
+guards: $(VENV)/installed-test  ## takes each guard of a load out of a copy, and runs the test that must then fail
 	$(BIN)/python -m ddb_assets_tests.guards
 
 lint: $(VENV)/installed-test
@@ -72,7 +72,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed-demo: setup.cfg pyproject.toml | $(BIN)/python
-	@echo "installing ddb_assets and what it needs into $(VENV): a minute or two, the first time only"
+	@echo "installing ddb_assets and its packages into $(VENV): a minute or two, the first time only"
 	$(BIN)/python -m pip install --quiet --editable '.[redshift,sandbox,ui]'
 	touch $@
 

@@ -1,6 +1,6 @@
-"""Settings of all tests, and which of them need a server.
+"""Settings of all tests, and the marker of those that need a server.
 
-Property tests are not timed, because a busy machine is no defect.
+Property tests have no deadline, because a busy machine is not a defect.
 """
 
 import pytest
@@ -11,19 +11,20 @@ settings.load_profile("untimed")
 
 SERVERS = frozenset(
     {
-        *{"account", "sandbox", "sandboxed", "s3", "bucket"},  # moto and the sandbox around it
-        *{"redshift", "over_redshift", "redshift_world", "db", "files", "lake"},  # PostgreSQL behind Redshift's wire
+        *{"account", "sandbox", "sandboxed", "s3", "bucket"},  # moto, and the sandbox around it
         *{
-            "world",
-            "chain",
-            "based",
-            "definitions",
-            "project",
-            "installed",
-        },  # Dagster, with processes or an instance of its own
+            "redshift",
+            "over_redshift",
+            "redshift_world",
+            "db",
+            "files",
+            "lake",
+        },  # PostgreSQL behind Redshift's wire protocol
+        *{"chain", "based", "definitions", "project", "installed"},  # Dagster, with processes or its own instance
+        "world",  # what copies read and write
     }
 )
-"""Fixtures that start a server or a process; a test that uses one is not part of `make test-fast`."""
+"""Fixtures that start a server or a process. A test that uses one is not part of `make test-fast`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

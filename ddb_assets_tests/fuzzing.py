@@ -1,6 +1,6 @@
-"""Damages what others write, as chance has it: bytes anywhere, values of a JSON document, and whole documents made up.
+"""Random damage to input that others write: bytes anywhere, values of a JSON document, and generated documents.
 
-The same seed gives the same damage, so that a failure can be repeated. What is fed with it is `test_fuzz.py`'s.
+The same seed gives the same damage, so that a failure can be repeated. `test_fuzz.py` feeds it to the surfaces.
 """
 
 import json
@@ -15,7 +15,7 @@ from ddb_assets.dynamodb.attribute_value import format_path
 from ddb_assets.errors import DdbAssetsError
 
 ROUNDS = int(os.environ.get("FUZZ", "0"))
-"""How often each surface is fed; 0 for what each has in CI."""
+"""How often each surface is fed; 0 for each surface's number in CI."""
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
 TOKENS = [
@@ -149,7 +149,7 @@ SCALARS: list[Any] = [
 
 
 def damaged(chance: random.Random, data: bytes) -> bytes:
-    """Bytes changed, left out, said twice, put in, or cut off, in a few places."""
+    """The bytes with a few changed, left out, repeated, inserted or cut off."""
     for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
         at = chance.randrange(len(data) + 1)
         to = min(len(data), at + chance.choice((1, 1, 2, 5, 20, 200)))
@@ -227,7 +227,7 @@ TEXTS = [
 
 
 def attribute(chance: random.Random, depth: int = 0) -> Any:
-    """A value that DynamoDB might hold, in its JSON; now and then nested deeper than any it holds."""
+    """A value that DynamoDB might hold, in its JSON. Now and then it is nested deeper than DynamoDB allows."""
     if depth == 0 and chance.random() < 0.01:
         found: Any = {"S": "deep"}
         for _ in range(chance.choice((31, 40, 120, 300))):
@@ -259,7 +259,7 @@ def attribute(chance: random.Random, depth: int = 0) -> Any:
 
 
 def paths(attributes: dict[str, Any], above: tuple[str | None, ...] = ()) -> Iterator[tuple[str | None, ...]]:
-    """Every path below these attributes that a contract may speak of."""
+    """Every path below these attributes that a contract may name."""
     for name, held in attributes.items():
         if name:
             yield (*above, name)
@@ -276,7 +276,7 @@ def _below(held: Any, path: tuple[str | None, ...]) -> Iterator[tuple[str | None
 
 
 def contract(chance: random.Random, item: dict[str, Any]) -> dict[str, Any]:
-    """A contract that says something of a few paths of the item, sensible or not."""
+    """A contract with options for a few paths of the item, sensible or not."""
     known = [format_path(path) for path in paths(item)]
     options: dict[str, list[Any]] = {
         "rename": ["a", "id", "n1"],
@@ -304,7 +304,7 @@ def contract(chance: random.Random, item: dict[str, Any]) -> dict[str, Any]:
 
 
 def changed(chance: random.Random, document: Any) -> Any:
-    """The document with a few of its values, members or names changed; itself stays as it is."""
+    """A copy of the document with a few of its values, members or names changed."""
     document = json.loads(json.dumps(document))
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         holders = list(_holders(document))
@@ -327,7 +327,7 @@ def changed(chance: random.Random, document: Any) -> Any:
 
 
 def _holders(document: Any) -> Iterator[tuple[Any, Any]]:
-    """Every list or dict with each of its places."""
+    """Every list or dict of the document, with each of its indexes or names."""
     members = (
         document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
     )
@@ -337,13 +337,13 @@ def _holders(document: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def dumped(chance: random.Random, document: Any) -> bytes:
-    """As JSON; half the time one more damage is done to its bytes. A half of a character stays one."""
+    """The document as JSON. Sometimes its bytes are damaged too. Lone surrogates are kept."""
     text = json.dumps(document, ensure_ascii=chance.random() < 0.7).encode("utf-8", "surrogatepass")
     return damaged(chance, text) if chance.random() < 0.3 else text
 
 
 def spoiled(chance: random.Random, document: Any) -> bytes:
-    """A document that somebody else might have written in its place."""
+    """A document that somebody else might have written instead."""
     if chance.random() < 0.03:
         return b"" if chance.random() < 0.5 else chance.randbytes(chance.randrange(400))
     if chance.random() < 0.3:
@@ -352,7 +352,7 @@ def spoiled(chance: random.Random, document: Any) -> bytes:
 
 
 def feed(surface: Callable[[random.Random], None], rounds: int) -> Counter[str]:
-    """Feeds a surface and counts what came of it. Raises what is no error of ours, one of each kind with its seed."""
+    """Feeds a surface and counts the outcomes. Raises exceptions that are not our errors, one of each kind, with its seed."""
     came: Counter[str] = Counter()
     defects: dict[object, Exception] = {}
     for number in range(ROUNDS or rounds):
@@ -372,6 +372,6 @@ def feed(surface: Callable[[random.Random], None], rounds: int) -> Counter[str]:
 
 
 def _place(error: BaseException) -> object:
-    """The last line of ours that an exception passed."""
+    """The last line of our code in an exception's traceback."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/ddb_assets/" in frame.filename]
     return (frames[-1].filename, frames[-1].lineno) if frames else None

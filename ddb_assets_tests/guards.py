@@ -1,8 +1,8 @@
-"""The guards of a load, how each is taken out, and the test that must then fail: `python -m ddb_assets_tests.guards`.
+"""Takes each guard of a load out and expects its test to fail: `python -m ddb_assets_tests.guards`.
 
-In the code, `# guard: NAME` stands above each guard's statement; `guards.yaml` has its test, and what takes it out if that is
-not plain. Each is taken out of a copy of the project, never of the project itself, and its test is run on the copy.
-`docs/guards.md` says what the guards are for; `test_guards_listed.py` holds them together.
+In the code, `# guard: NAME` is above each guard's statement. `guards.yaml` has its test, and the change that takes it out if
+that is not obvious. Guards are taken out of a copy of the project, never of the project itself, and tests run on the copy.
+`docs/guards.md` says what each guard prevents. `test_guards_listed.py` compares code, list, page and tests.
 """
 
 import ast
@@ -22,12 +22,12 @@ from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
 ROOM = Path("ddb_assets", "warehouse")
-FAILED = 1  # pytest's code for tests that failed, and nothing else
+FAILED = 1  # pytest's exit code for failed tests, and for nothing else
 MARKER = re.compile(r"^ *# guard: (.+)$", re.MULTILINE)
 
 
 class Change(BaseModel):
-    """Within the marked statement, `old`, which is there once, becomes `new`.
+    """Within the marked statement, `old`, which occurs once, becomes `new`.
 
     Without them the condition of an `if` becomes False, and any other statement is left out.
     """
@@ -45,7 +45,7 @@ class Guard(BaseModel):
 
 
 class Place(BaseModel):
-    """Where a marker is: a file below `ROOM`, and the first character of the marked statement and the one after its end."""
+    """Where a marked statement is: a file below `ROOM`, the statement's first character, and the one after its end."""
 
     file: str
     start: int
@@ -54,7 +54,7 @@ class Place(BaseModel):
 
 
 def guards() -> list[Guard]:
-    """All of them."""
+    """All guards."""
     listed = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
     return [Guard.model_validate(one) for one in listed]
 
@@ -77,7 +77,7 @@ def places(root: Path = ROOT) -> dict[str, list[Place]]:
 
 
 def _marked(text: str) -> dict[int, tuple[int, int, tuple[int, int] | None]]:
-    """By the line it begins in: where a statement begins and ends, and where the condition of an `if` does."""
+    """By its first line: where a statement begins and ends, and where the condition of an `if` does."""
     lines = text.splitlines(keepends=True)
     starts = [0]
     for line in lines:
@@ -112,7 +112,7 @@ def without(guard: Guard, place: Place, change: Change, text: str) -> str:
 
 
 def copied(folder: Path) -> Path:
-    """The project, in this folder."""
+    """A copy of the project in this folder."""
     for package in ("ddb_assets", "ddb_assets_tests"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "setup.cfg"):
@@ -142,7 +142,7 @@ def fails(copy: Path, *tests: str) -> bool:
 
 
 def unnoticed(guard: Guard, copy: Path) -> bool:
-    """Takes it out of a copy of the project and runs its test; whether that passes all the same."""
+    """Takes the guard out of a copy of the project and runs its test. Returns whether the test still passes."""
     marks = list(zip(places()[guard.name], guard.changes, strict=True))
     before = {copy / ROOM / place.file: (copy / ROOM / place.file).read_text() for place, _ in marks}
     for place, change in reversed(marks):
@@ -158,7 +158,7 @@ def unnoticed(guard: Guard, copy: Path) -> bool:
 @click.command()
 @click.argument("names", nargs=-1)
 def main(names: tuple[str, ...]) -> None:
-    """Take out every guard, or those named, one after the other; fail for one that no test misses."""
+    """Take out every guard, or those named, one after the other. Fail if a test does not notice."""
     unknown = set(names) - {guard.name for guard in guards()}
     if unknown:
         raise click.ClickException(f"there is no guard {', '.join(sorted(unknown))}")

@@ -1,6 +1,6 @@
-"""The exports of `cases/`, built from what people reported of other tools: each must come out equal to the last value.
+"""The exports of `cases/`, built from reports about other tools. Each must come out equal to the last value.
 
-The other side of the comparison is the export itself, as boto3 reads it.
+It is compared with the export itself, as boto3 reads it.
 """
 
 import gzip
@@ -54,11 +54,11 @@ def test_there_are_cases() -> None:
 
 @pytest.mark.parametrize("case", OK)
 def test_a_reported_export_comes_out_exactly(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In Parquet, and in DuckDB once it is loaded."""
+    """Compares the Parquet, and DuckDB after the load."""
     monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
     key, wanted = ",".join(KEYS.get(case, ("id",))), by_key(case, expected(case))
-    told = call("flatten", str(export_of(case)), "--key", key, "--out", str(tmp_path / "out"))
-    assert (told["items_in_manifest"], told["quarantined"]) == (len(wanted), 0)
+    printed = call("flatten", str(export_of(case)), "--key", key, "--out", str(tmp_path / "out"))
+    assert (printed["items_in_manifest"], printed["quarantined"]) == (len(wanted), 0)
     assert by_key(case, rebuild(str(tmp_path / "out"))) == wanted
     loaded = call("load", str(export_of(case)), "--key", key, "--warehouse", f"duckdb:///{tmp_path / 'w.duckdb'}")
     assert loaded["load"]["rows_in"] == len(wanted)
@@ -66,7 +66,7 @@ def test_a_reported_export_comes_out_exactly(case: str, tmp_path: Path, monkeypa
 
 
 def in_warehouse(folder: Path) -> list[Item]:
-    """The items as the tables of the warehouse have them; columns are named as in the Parquet beside it."""
+    """The items as the tables of the warehouse have them. Columns have the names of the Parquet beside it."""
     report = Report.model_validate_json((folder / "out" / "report.json").read_bytes())
     schema = Schema.model_validate_json((folder / "out" / "schema.json").read_bytes())
     with duckdb.connect(str(folder / "w.duckdb"), read_only=True) as connection:
@@ -79,14 +79,14 @@ def in_warehouse(folder: Path) -> list[Item]:
 
 
 def test_files_downloaded_one_by_one_into_a_folder_are_found() -> None:
-    told = call("profile", str(export_of("downloaded_flat")))
-    assert told["items"] == 5
+    printed = call("profile", str(export_of("downloaded_flat")))
+    assert printed["items"] == 5
 
 
 def test_a_table_with_a_long_name_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DynamoDB's names have up to 255 characters, CloudFormation makes long ones."""
+    """DynamoDB's table names have up to 255 characters, and CloudFormation makes long ones."""
     monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
     warehouse = f"duckdb:///{tmp_path / 'w.duckdb'}"
-    told = call("load", str(export_of("table_name_over_100")), "--key", "pk", "--warehouse", warehouse)
-    ((name, rows),) = told["load"]["table_rows"].items()
+    printed = call("load", str(export_of("table_name_over_100")), "--key", "pk", "--warehouse", warehouse)
+    ((name, rows),) = printed["load"]["table_rows"].items()
     assert (len(name), rows) == (100, 1)

@@ -1,4 +1,4 @@
-"""Schedule, sensor and automation switched on under the real daemon, a table that changes, and nobody who presses anything."""
+"""Schedule, sensor and automation under the real daemon: a table changes, and nobody clicks anything."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from ddb_assets_tests.support.window_chain import loaded_orders, orders
 
 pytestmark = pytest.mark.slow
 
-# Cron knows no less than a minute; a test has no five.
+# A minute is the shortest interval of cron, and five minutes are too long for a test.
 DEFINITIONS = """\
 from pathlib import Path
 
@@ -37,10 +37,10 @@ sensor.INTERVAL = 5
 def defs() -> dg.Definitions:
     return build_defs(Path(__file__).parent)
 """
-LONG = 600  # seconds that nothing takes, however busy the machine
+LONG = 600  # seconds; nothing takes that long, even on a busy machine
 CADENCE = Cadence.parse("15 min")
 BEHIND = timedelta(minutes=80)
-"""The sandbox's clock behind ours: a partition exists once it has ended by ours, and no test waits for a window to end."""
+"""How far the sandbox's clock is behind ours. A partition exists once it has ended by our clock, so no test has to wait."""
 
 
 class LateClock(Clock):
@@ -66,7 +66,7 @@ def now(sandbox: Sandbox) -> datetime:
 
 
 def latest(sandbox: Sandbox) -> datetime:
-    """The last moment that can be exported."""
+    """The latest moment that can be exported."""
     answer = sandbox.dynamodb().describe_continuous_backups(TableName="Orders")["ContinuousBackupsDescription"]
     return answer["PointInTimeRecoveryDescription"]["LatestRestorableDateTime"]
 
@@ -113,7 +113,7 @@ def test_a_table_that_changes_is_followed_by_itself(project: Project, sandbox: S
 
 
 def change_orders(sandbox: Sandbox) -> None:
-    """One order is put, one changed, one deleted."""
+    """Puts one order, changes one and deletes one."""
     client = sandbox.dynamodb()
     first, second, *_ = client.scan(TableName="Orders", Limit=5)["Items"]
     client.put_item(TableName="Orders", Item={**first, "orderId": {"S": "put while nobody looked"}})

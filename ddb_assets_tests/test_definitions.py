@@ -1,4 +1,4 @@
-"""The project as Dagster's own tools see it, and the borders inside the package."""
+"""The project as Dagster's own tools see it."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""`ddb-assets demo` as `make demo` calls it: it proves its numbers, knows its exports again, and fails when they lie."""
+"""`ddb-assets demo` as `make demo` calls it: it proves its counts, reuses its exports, and fails if a count is wrong."""
 
 import json
 import os

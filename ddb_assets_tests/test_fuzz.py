@@ -1,7 +1,7 @@
-"""Whatever others write, what comes of it is a result or an error of ours: never another exception.
+"""Input that others write leads to a result or to an error of ours, never to another exception.
 
-Each surface is fed through its public entry. `FUZZ=5000 FUZZ_SEED=7 pytest ddb_assets_tests/test_fuzz.py` feeds more; a
-failure names its seed. What ticks of the sensor make of manifests is in `exports/test_sensor.py`.
+Each surface is fed through its public entry point. `FUZZ=5000 FUZZ_SEED=7 pytest ddb_assets_tests/test_fuzz.py` feeds more. A
+failure names its seed. `windows/test_sensor.py` feeds manifests to the sensor.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ CONTRACT: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relative paths lead into the test's folder, and AWS to nobody."""
+    """Relative paths lead to the test's folder, and no AWS account is reachable."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
@@ -84,7 +84,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def command(*arguments: str) -> None:
-    """Runs a command as a shell would. What it was not made for is raised as it was."""
+    """Runs a command as a shell would. An unexpected exception is raised unchanged."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             main.main(list(arguments), standalone_mode=False)
@@ -96,7 +96,7 @@ def command(*arguments: str) -> None:
 
 
 def lines_of(chance: random.Random, *, incremental: bool) -> list[bytes]:
-    """A few lines, of which some are as AWS writes them."""
+    """A few lines, some of them as AWS writes them."""
     found = []
     for number in range(chance.randrange(1, 6)):
         made = {chance.choice(NAMES): attribute(chance) for _ in range(chance.randrange(6))}
@@ -302,14 +302,14 @@ def test_arguments(tmp_path: Path) -> None:
 
 def test_notifications() -> None:
     record = {"s3": {"bucket": {"name": "b"}, "object": {"key": f"p/AWSDynamoDB/{ID}/manifest-summary.json"}}}
-    told = [
+    notifications = [
         {"Records": [record]},
         {"Message": json.dumps({"Records": [record]})},
         {"detail": {"bucket": {"name": "b"}, "object": {"key": f"p/AWSDynamoDB/{ID}/manifest-summary.json"}}},
     ]
 
     class Queue:
-        """SQS, as far as messages come from it: once each."""
+        """An SQS that gives each of its messages once."""
 
         def __init__(self, bodies: list[str]) -> None:
             self.bodies = bodies
@@ -319,7 +319,7 @@ def test_notifications() -> None:
             return {"Messages": [{"Body": body, "ReceiptHandle": "r"} for body in bodies]}
 
     def bodies(chance: random.Random) -> None:
-        made = [spoiled(chance, chance.choice(told)).decode(errors="surrogateescape") for _ in range(5)]
+        made = [spoiled(chance, chance.choice(notifications)).decode(errors="surrogateescape") for _ in range(5)]
         made.append(chance.choice(["[", '{"a":', '{"Records":[']) * 100_000 if chance.random() < 0.02 else "")
         queue = Notifications(Queue(made), "url", ExportTarget(bucket="bbb"[: chance.choice((1, 3))] * 3, prefix="p"))
         ids, receipts = queue.receive(100)
@@ -425,7 +425,7 @@ def test_answers_of_aws() -> None:
 
 
 def test_the_harness_finds_defects() -> None:
-    """What is not ours is raised, with the seed that repeats it."""
+    """An exception that is not ours is raised, with the seed that repeats it."""
 
     def broken(chance: random.Random) -> None:
         dict[Any, Any]()[value(chance) if chance.random() < 0.5 else 0]

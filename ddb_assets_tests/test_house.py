@@ -1,4 +1,4 @@
-"""The floors of the house: a room imports only rooms below it, and the pure core loads neither Dagster nor boto3."""
+"""The layout: a room imports only rooms below it, the core loads no Dagster, and help is fast."""
 
 import resource
 import shutil
@@ -15,7 +15,7 @@ DAGSTER_ROOMS = {"orchestration", "resources", "windows", "components"}
 WITHOUT_AWS = ("contract", "dynamodb", "flatten", "warehouse/sql", "exports/manifest.py", "exports/data_file.py")
 
 HEAVY = ("pydantic", "polars", "pyarrow", "boto3", "botocore", "rich", "duckdb", "dagster", "moto")
-"""What a command's help has no use for."""
+"""Packages that the help of a command does not need."""
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_an_import_that_leads_elsewhere_is_found(root: Path, tmp_path: Path, mod
 
 
 def modules(root: Path, *places: str) -> list[str]:
-    """The modules of these rooms and files that are no shells."""
+    """The modules of these rooms and files that are not shells."""
     found = [
         path for place in places for path in ([root / place] if place.endswith(".py") else (root / place).rglob("*.py"))
     ]
@@ -62,7 +62,7 @@ def modules(root: Path, *places: str) -> list[str]:
 
 
 def loaded_with(names: list[str], *looked_for: str) -> str:
-    """Which of these packages a process has loaded once it has imported the modules."""
+    """Which of these packages a process loads when it imports the modules."""
     script = (
         f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
         f"print(sorted({set(looked_for)!r} & set(sys.modules)))"
@@ -74,7 +74,7 @@ def loaded_with(names: list[str], *looked_for: str) -> str:
 
 @pytest.mark.slow
 def test_the_core_and_the_commands_never_load_dagster(root: Path) -> None:
-    """Remote workers import the core, and people wait for commands. Only `demo` runs Dagster."""
+    """Remote workers import the core, and people wait for commands. Only `demo` runs Dagster, so it is left out."""
     package = root / "ddb_assets"
     rooms = {path.name for path in package.iterdir() if path.is_dir()} - DAGSTER_ROOMS - {"defs", "__pycache__"}
     names = [name for name in modules(package, *rooms) if not name.startswith("ddb_assets.cli.demo")]
@@ -103,7 +103,7 @@ def test_help_that_is_made_from_models_loads_no_more_than_them(name: str) -> Non
 
 
 def cpu_seconds(*arguments: str) -> float:
-    """The least of three runs of Python with these arguments, because other processes slow each of them down."""
+    """The CPU seconds of Python with these arguments: the minimum of three runs, because other processes slow each run down."""
 
     def once() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -115,5 +115,5 @@ def cpu_seconds(*arguments: str) -> float:
 
 
 def test_help_takes_little_more_than_click() -> None:
-    """0.1 s of CPU where this was written; a package from HEAVY takes at least as much again, most of them far more."""
+    """The one test that measures time. The limit is wide: help takes 0.1 s of CPU, and most packages of HEAVY take far more."""
     assert cpu_seconds("-m", "ddb_assets.cli", "flatten", "--help") < 3 * cpu_seconds("-c", "import click") + 0.2

@@ -1,4 +1,4 @@
-"""What an image has that was built with `pip install .`: every file that the definitions need, loaded from there."""
+"""An image that was built with `pip install .` has every file that the definitions need, and loads them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ print(json.dumps([definitions.__file__, sorted(key.to_user_string() for key in k
 """
 
 SHOP = '''
-"""A project of somebody else, with names of its own that are like ours."""
+"""Somebody else's project, with names of its own that resemble ours."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def installed(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the wheel, as setuptools chooses them, of a project with one more nested table."""
+    """The files that setuptools puts into the wheel of a project with one more nested table."""
     project, out = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("installed")
     for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
         shutil.copy(pytestconfig.rootpath / name, project)

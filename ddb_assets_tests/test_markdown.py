@@ -1,4 +1,4 @@
-"""Nothing that others wrote becomes markup in Dagster's pages, and it can still be read."""
+"""Text that others wrote never becomes markup in Dagster's pages, and it can still be read."""
 
 import re
 import time
@@ -24,7 +24,7 @@ texts = st.lists(st.one_of(st.sampled_from(NASTY), st.text(max_size=5)), max_siz
 
 
 class Page(HTMLParser):
-    """What a reader makes of Markdown: its elements, its text, and the text that is not code."""
+    """What a renderer makes of Markdown: its elements, its text, and the text that is not code."""
 
     def __init__(self, source: str) -> None:
         super().__init__()

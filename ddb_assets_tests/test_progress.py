@@ -1,4 +1,4 @@
-"""How often a long step says how far it is."""
+"""How often a long step logs its progress."""
 
 import threading
 import time

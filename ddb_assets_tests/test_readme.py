@@ -1,4 +1,4 @@
-"""The README against the project: commands, settings, the tree and the YAML it shows are those that exist."""
+"""The README against the project: the commands, settings, tree and YAML that it shows exist. So do the links of all pages."""
 
 import re
 from pathlib import Path
@@ -61,3 +61,23 @@ def test_the_tree_it_shows_is_the_tree(root: Path, readme: str) -> None:
     modules = {path.name for path in package.glob("*.py") if path.name != "__init__.py"}
     assert set(re.findall(r"^  (\w+)/", tree, re.MULTILINE)) == folders
     assert set(re.findall(r"\w+\.py", tree)) == modules
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def test_every_link_between_pages_leads_to_a_file_and_a_heading(root: Path) -> None:
+    pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
+    between = [(page, link) for page, link in links if not re.match(r"[a-z]+:", link)]
+    assert len(between) > 20
+    broken = []
+    for page, link in between:
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file) if file else page
+        if not target.exists() or (anchor and anchor not in headings(target)):
+            broken.append(f"{page.relative_to(root)}: {link}")
+    assert not broken

@@ -1,6 +1,6 @@
-"""The command `ddb-assets`: what each subcommand is called and takes is in `commands/`, its work in the modules here.
+"""The command `ddb-assets`. `commands/` has the name and options of each subcommand; the modules here do the work.
 
-A module of work, and the packages it needs, is loaded only when its subcommand runs, so that help is fast.
+The module that does the work, and the packages that it needs, are loaded only when the subcommand runs, so that help is fast.
 
 Exit codes: 0 done, 1 failed (the message says what to do), 2 called wrongly, 70 a defect of ours. With `--json`, standard
 output holds nothing but JSON; progress and errors go to standard error.
@@ -21,10 +21,10 @@ COMMANDS = ("flatten", "load", "import", "profile", "copy", "check-warehouse", "
 
 
 class Commands(click.Group):
-    """Finds a subcommand in the module of its name and turns an error a user can mend into a message without traceback."""
+    """Finds a subcommand in the module of its name. An error that a user can repair becomes a message without traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
-        """In the order in which they are explained."""
+        """The names, in the order in which help lists them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's signature
@@ -36,13 +36,13 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Runs the subcommand; whatever it raises ends in one message."""
+        """Runs the subcommand. Every exception becomes one message."""
         try:
             return super().invoke(ctx)
         except DdbAssetsError as error:
             raise click.ClickException(printable(str(error))) from error
         except click.ClickException as error:
-            vars(error)["message"] = printable(error.message)  # final to the type checker, and what click will print
+            vars(error)["message"] = printable(error.message)  # click prints it; the type checker sees it as final
             raise
         except (click.exceptions.Exit, click.Abort):
             raise
@@ -55,14 +55,14 @@ class Commands(click.Group):
             ) from error
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # the reader of our output is gone: click then ends quietly
+                raise  # the reader of our output is gone, and click ends quietly
             if ours := machine_error(error):
                 raise click.ClickException(printable(str(ours))) from error
             raise DefectError(error) from error
 
 
 class DefectError(click.ClickException):
-    """An unforeseen exception. Its traceback goes to a file, because it may contain private values."""
+    """An unexpected exception. Its traceback goes to a file, because it may contain private values."""
 
     exit_code = 70  # EX_SOFTWARE
 

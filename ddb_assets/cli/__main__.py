@@ -1,4 +1,4 @@
-"""`python -m ddb_assets.cli` is `ddb-assets`."""
+"""`python -m ddb_assets.cli` runs the command `ddb-assets`."""
 
 from ddb_assets.cli import main
 

@@ -1,4 +1,4 @@
-"""`ddb-assets check-warehouse`: does this warehouse behave as loads assume? Other data are not touched."""
+"""`ddb-assets check-warehouse`: does this warehouse behave as loads assume? It does not touch other data."""
 
 import sys
 import tempfile

@@ -1,7 +1,7 @@
-"""`ddb-assets demo`: the sandbox's tables through a real Dagster instance into DuckDB, and the proof that nothing is missing.
+"""`ddb-assets demo`: brings the sandbox's tables through a real Dagster instance into DuckDB, and proves that all is there.
 
-A second call uses the exports of the first, and shows that the warehouse knows them. What runs is the job
-`ddb_assets_initial_load`; what is shown and what must add up is `demo_outcome.py`.
+A second call uses the exports of the first call, and shows that the warehouse has them already. The demo runs the job
+`ddb_assets_initial_load`. `demo_outcome.py` shows the numbers and checks them.
 """
 
 import os
@@ -39,7 +39,7 @@ INSTANCE = Path(__file__).with_name("dagster.yaml")
 
 
 class DemoError(DdbAssetsError):
-    """The demo did not come to its end."""
+    """The demo failed."""
 
 
 def run(items: int, *, redshift: bool, as_json: bool) -> None:
@@ -52,7 +52,7 @@ def run(items: int, *, redshift: bool, as_json: bool) -> None:
             os.environ.update(variables)
             aws = AWS()
             if before:
-                status.update("flattening and loading the exports of the call before")
+                status.update("flattening and loading the exports of the previous call")
                 restore(aws.s3(), state / LAKE_FOLDER, LAKE_URI)
                 source_items = before
             else:
@@ -80,7 +80,7 @@ def run(items: int, *, redshift: bool, as_json: bool) -> None:
 
 @contextmanager
 def _sandbox(items: int, folder: Path, redshift: bool) -> Iterator[dict[str, str]]:
-    """A sandbox in a process of its own, as anyone would start it; gives the variables that lead to it."""
+    """A sandbox in a process of its own, started by its command. Gives the variables that lead to it."""
     arguments = [
         sys.executable,
         "-m",
@@ -110,7 +110,7 @@ def _sandbox(items: int, folder: Path, redshift: bool) -> Iterator[dict[str, str
 
 
 def _use_local_instance(state: Path) -> None:
-    """Makes this process forget the account and the Dagster instance that it was started with."""
+    """Replaces the account and the Dagster instance of this process by local ones."""
     home = state / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     if not (home / INSTANCE.name).exists():
@@ -120,15 +120,15 @@ def _use_local_instance(state: Path) -> None:
 
 
 def _remember(state: Path, items: int, tables: Sequence[TableOutcome]) -> None:
-    """Writes down what the kept exports are of; last, so that what is written down is there."""
+    """Notes which exports are kept and how many items they have. This is the last step, so every noted export is there."""
     made = {table.table: {"export": table.export_id, "items": table.source_items} for table in tables}
     (state / MARKER).write_bytes(orjson.dumps({"items": items, "tables": made}))
 
 
 def _remembered(instance: dg.DagsterInstance, state: Path, items: int) -> dict[str, int] | None:
-    """The source's items per table when the call before exported them.
+    """The number of items per table that the previous call exported.
 
-    None unless it was for as many items, its files are kept, and its exports are still the newest that Dagster knows.
+    None unless that call had the same `items`, its files are kept, and its exports are still the newest that Dagster knows.
     """
     try:
         kept = orjson.loads((state / MARKER).read_bytes())
@@ -152,7 +152,7 @@ def _count(aws: AWS) -> dict[str, int]:
 
 
 def asset_keys(defs: dg.Definitions, tables: Sequence[str], stages: Sequence[Stage]) -> list[dg.AssetKey]:
-    """The assets of these stages and tables, by their keys, because `post_processing` may change groups."""
+    """The keys of the assets of these stages and tables. Groups do not help, because `post_processing` may change them."""
     exports = dg.AssetSelection.assets(*(asset_key("full_export", name) for name in tables))
     found = exports.downstream().resolve(defs.resolve_asset_graph())
     return [key for key in found if any(name_of(stage, key.path) for stage in stages)]
@@ -161,8 +161,10 @@ def asset_keys(defs: dg.Definitions, tables: Sequence[str], stages: Sequence[Sta
 def _materialized(
     instance: dg.DagsterInstance, tables: list[str], stages: tuple[Stage, ...]
 ) -> dg.ExecuteInProcessResult:
-    """Runs these stages of these tables. Raises DemoError with what each failed step said."""
-    warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of Dagster's own, when it resolves partitioned checks
+    """Runs these stages of these tables. Raises DemoError with the message of each failed step."""
+    warnings.filterwarnings(
+        "ignore", category=dg.BetaWarning
+    )  # from Dagster itself, when it resolves partitioned checks
     defs = build_defs()
     result = defs.resolve_job_def(INITIAL_LOAD).execute_in_process(
         instance=instance,

@@ -1,7 +1,7 @@
-"""What the demo has to show: per table what went in and what came out, whether it adds up, and a query's answer.
+"""What the demo shows: per table what went in and what came out, whether it adds up, and the answer to a query.
 
-The numbers come from three sides that know nothing of each other: DynamoDB's count of its items, the metadata of the
-Dagster run, and counts asked of the warehouse afterwards.
+The numbers come from three independent sides: DynamoDB's count of its items, the metadata of the Dagster run, and counts that
+the warehouse gives afterwards.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ SAMPLE_COLUMNS = ("status", "orders", "pieces", "revenue")
 
 @dataclass(frozen=True)
 class TableOutcome:
-    """One table's way. `rows` are counted in the warehouse, `flattened` are those in Parquet; `seconds` of flattening and
-    loading, without the wait for the export."""
+    """The numbers of one table. `rows` are counted in the warehouse, `flattened` in Parquet. `seconds` are those of flattening
+    and loading, without the wait for the export."""
 
     table: str
     source_items: int
@@ -40,7 +40,7 @@ class TableOutcome:
 
     @property
     def reconciles(self) -> bool:
-        """Every item of the source is a row or in quarantine, and every row that was loaded is there."""
+        """Whether every item of the source is a row or in quarantine, and every row of the Parquet is in the warehouse."""
         root = next(iter(self.rows.values()))
         accounted = root + self.quarantined
         return self.source_items == self.items_in_manifest == accounted and self.rows == self.flattened
@@ -49,7 +49,7 @@ class TableOutcome:
 def outcomes(
     result: dg.ExecuteInProcessResult, warehouse: Warehouse, source_items: Mapping[str, int]
 ) -> list[TableOutcome]:
-    """One per table of `source_items` (by asset name), from the run and from the warehouse."""
+    """An outcome for each table of `source_items` (by asset name), from the run and from the warehouse."""
     facts: dict[Stage, dict[str, dict[str, Any]]] = {stage: {} for stage in FULL_CHAIN}
     for event in result.get_asset_materialization_events():
         for stage, of_stage in facts.items():
@@ -82,7 +82,7 @@ def sample(warehouse: Warehouse) -> list[tuple[object, ...]]:
 
 
 def print_outcomes(tables: Sequence[TableOutcome], sampled: Sequence[tuple[object, ...]], warehouse: str) -> None:
-    """What people see at the end of the demo."""
+    """Prints what people see at the end of the demo."""
     rows: list[tuple[object, ...]] = []
     for t in tables:
         (root, root_rows), *children = t.rows.items()

@@ -39,13 +39,13 @@ def flatten_source(
 
 
 def print_advice(flattened: Flattened) -> None:
-    """What to write into the contract so that values get into their columns."""
+    """Prints what to write into the contract so that values get into their columns."""
     for line in advice(flattened):
         say(line, err=True)
 
 
 def print_report(report: Report) -> None:
-    """Relations and where every item went."""
+    """Prints the relations, and how many items became rows or went to quarantine."""
     print_grid(
         f"{report.table}: export {report.export_id}",
         ("relation", "rows", "columns", "parts", "bytes"),

@@ -1,6 +1,6 @@
-"""Keeps the sandbox's files between two runs: the server forgets everything, a folder does not.
+"""Keeps the sandbox's files in a folder between two runs, because the server forgets everything.
 
-So exports that were applied to the embedded warehouse are still there the next time. Only for the sandbox.
+So exports that are in the embedded warehouse are still there in the next run. Only for the sandbox.
 """
 
 from pathlib import Path
@@ -19,12 +19,12 @@ LIST = ".ddb_assets-lake.json"
 
 
 def check(folder: Path) -> None:
-    """Raises FolderError for a folder that holds anything else than what was kept there. Changes nothing."""
+    """Raises FolderError for a folder that holds files that were not kept there. Changes nothing."""
     _kept(normalized(str(folder)))
 
 
 def restore(s3: "S3Client", folder: Path, uri: str) -> None:
-    """Copies every file of the folder back below the URI; makes the bucket if it is missing. Raises FolderError."""
+    """Copies every file of the folder back below the URI; creates the bucket if it is missing. Raises FolderError."""
     kept = _kept(normalized(str(folder)))
     s3.create_bucket(Bucket=split_s3(uri)[0])
     storage = Storage(s3)
@@ -33,23 +33,23 @@ def restore(s3: "S3Client", folder: Path, uri: str) -> None:
 
 
 def keep(storage: Storage, uri: str, folder: Path) -> None:
-    """Replaces what was kept in the folder with what is below the URI.
+    """Replaces the files in the folder by those below the URI.
 
-    The list names a file before it is written, so that an interruption leaves only files that are listed. Files that are
+    The list names each file before it is written, so that an interruption leaves only listed files. Files that are
     no longer below the URI are deleted last. Raises FolderError for a folder that is not ours, StorageError for a key that
     is not a valid file name here.
     """
     root, local = Path(normalized(str(folder))), Storage()
-    former = _kept(str(root))
+    previous = _kept(str(root))
     names = {entry.uri.removeprefix(uri).lstrip("/"): entry.uri for entry in storage.list(uri)}
     for name, source in names.items():
         if not (path := (root / name).resolve()).is_relative_to(root) or path.name in {"", LIST}:
             raise StorageError(f"{source} cannot be kept in {folder}: its key points outside the folder")
-    local.write(str(root / LIST), orjson.dumps({"files": sorted({*former, *names})}))
+    local.write(str(root / LIST), orjson.dumps({"files": sorted({*previous, *names})}))
     for name, source in names.items():
         local.write(str(root / name), storage.read(source))
     local.write(str(root / LIST), orjson.dumps({"files": sorted(names)}))
-    local.delete([str(root / name) for name in set(former) - names.keys()])
+    local.delete([str(root / name) for name in set(previous) - names.keys()])
 
 
 def _kept(folder: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`ddb-assets load`: an export into a warehouse, without Dagster, by the code that the assets run."""
+"""`ddb-assets load`: loads an export into a warehouse without Dagster, by the same code as the assets."""
 
 import os
 import secrets
@@ -36,7 +36,7 @@ def run(
     restart: bool,
     as_json: bool,
 ) -> None:
-    """Flattens the export, applies it and prints what became of its rows."""
+    """Flattens the export, applies it and prints the counts of its rows."""
     documents = schemas or schema_documents(warehouse)
     opened = open_source(source, config, key, target=warehouse, schemas=documents)
     with _folder(opened) as folder:
@@ -62,24 +62,24 @@ def run(
     for remark in result.remarks:
         say(remark, err=True)
     if folder.path.exists():
-        say(f"What was quarantined or spilled is kept in {folder.path}")
+        say(f"Quarantined lines and spilled texts are kept in {folder.path}")
 
 
 def schema_documents(warehouse: str) -> str:
-    """Where the schema documents of a warehouse's tables are, independent of the folder in which a load is run."""
+    """Where the schema documents of a warehouse's tables are. The working directory does not matter."""
     if lake := os.environ.get(LAKE, "").strip():
         return join(lake, "schemas")
     if file := local_file(warehouse):
         return f"{file}.schemas"
     raise click.UsageError(
-        f"{LAKE} is not set, so nothing says where the schema documents of this warehouse's tables are: set it, or give "
+        f"{LAKE} is not set, so it is not known where the schema documents of this warehouse's tables are: set it, or give "
         "--schemas a folder or s3:// URI that every load of this warehouse uses"
     )
 
 
 @dataclass
 class _Folder:
-    """A load's own folder; `referenced` if rows of the warehouse may refer to texts that were spilled to it."""
+    """A load's own folder. `referenced` says whether rows of the warehouse may refer to texts that were spilled to it."""
 
     path: Path
     referenced: bool = False
@@ -87,7 +87,7 @@ class _Folder:
 
 @contextmanager
 def _folder(source: Source) -> Iterator[_Folder]:
-    """A folder for this load alone. Only what was quarantined or spilled is left in it afterwards."""
+    """A folder for this load alone. Afterwards it keeps only quarantined lines and spilled texts."""
     path = state_folder() / "loads" / source.table.name / f"{source.export.id}-{secrets.token_hex(4)}"
     folder = _Folder(path)
     try:
@@ -104,13 +104,13 @@ def _folder(source: Source) -> Iterator[_Folder]:
 def _loaded(
     source: Source, warehouse: str, documents: str, folder: _Folder, *, force: bool, restart: bool, silent: bool
 ) -> tuple[Flattened, LoadResult]:
-    """Flattens and loads; the schema documents are published in the load's transaction, once everything has been verified."""
+    """Flattens and loads. The schema documents are published in the load's transaction, after everything is verified."""
     table, schemas = source.table, HeldSchemas(source.storage, documents)
     flattened = flatten_source(source, str(folder.path), silent=silent, schemas=schemas, restart=restart)
 
     def release() -> None:
         schemas.release()
-        folder.referenced = True  # the commit comes next, and may succeed although its answer is lost
+        folder.referenced = True  # the commit comes next, and it may succeed even if its answer is lost
 
     with open_warehouse(warehouse, storage=source.storage, label=f"ddb_assets {table.name}") as target:
         options = LoadOptions.of(table, force=force, restart=restart, before_commit=release)

@@ -18,25 +18,25 @@ from ddb_assets.cli.printable import printable
 from ddb_assets.markdown import UNSEEN
 
 WIDE = 160
-"""Columns of a table that goes to a file or a pipe, where nothing says how wide it may be."""
+"""The width, in characters, of a table that goes to a file or a pipe, which have no width of their own."""
 
 progress_console = Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """A text for people, on standard output or standard error."""
+    """Prints a text for people on standard output or standard error."""
     click.echo(printable(text), err=err, nl=nl)
 
 
 def print_json(document: Any) -> None:
-    """One JSON document, on one line of standard output."""
+    """Prints one JSON document on one line of standard output."""
     text = orjson.dumps(document, default=str).decode()
     sys.stdout.write(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 
 
 def print_grid(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table for people; numbers are grouped and stand right. What a user's data say is never taken for markup."""
+    """A table for people. Numbers are grouped and aligned right. Text from a user's data is never read as markup."""
     grid = Grid(title=printable(title, lines=False), title_justify="left", title_style="bold")
     numeric = [all(isinstance(row[i], int | float | None) for row in rows) and bool(rows) for i in range(len(header))]
     for name, is_number in zip(header, numeric, strict=True):

@@ -1,6 +1,6 @@
-"""`ddb-assets profile`: what is in an export, path by path, and the YAML to begin with.
+"""`ddb-assets profile`: shows what is in an export, path by path, and proposes YAML for its table.
 
-Every item is read, nothing is written. What counts as seen is `flatten/profile.py`; what a path becomes, `infer.py`.
+It reads every item and writes nothing. `flatten/profile.py` counts what was seen; `infer.py` decides what a path becomes.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ TYPE = "ddb_assets.components.DynamoDBTable"
 
 @dataclass
 class Profile:
-    """What all items of an export have shown; `deletes` have no attributes, `unreadable` lines are no items."""
+    """What was seen in all items of an export. `deletes` have no attributes, `unreadable` lines are not items."""
 
     seen: Seen
     items: int = 0
@@ -70,7 +70,7 @@ def run(source: str, config: Path | None, key: str | None, *, as_json: bool) -> 
 
 
 def look(source: Source, *, silent: bool) -> Profile:
-    """Reads every item, as flattening would, and writes nothing. Raises ManifestError when a data file is damaged."""
+    """Reads every item as flattening does, and writes nothing. Raises ManifestError if a data file is damaged."""
     export = source.export
     table = _looked_at_by(source.table)
     looked_at = Seen()
@@ -103,9 +103,11 @@ def look(source: Source, *, silent: bool) -> Profile:
 
 
 def _looked_at_by(table: Table) -> Table:
-    """The contract without its conversions, because the profile shows values as they are; what it hides stays hidden."""
+    """The contract without its conversions, because the profile shows values unchanged. Hidden values stay hidden."""
     hidden = {
-        path: ColumnOptions(mask=options.mask and "sha256", exclude=options.exclude)  # a profile needs no secret
+        path: ColumnOptions(
+            mask=options.mask and "sha256", exclude=options.exclude
+        )  # a profile does not need the secret
         for path, options in table.columns.items()
         if options.mask or options.exclude
     }
@@ -125,7 +127,7 @@ def proposed_yaml(source: Source, seen: Seen) -> str:
 
 
 def _lists_of_maps(seen: Seen, path: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
-    """Lists whose elements are mostly maps, outermost first; what lies in any other list stays in its JSON."""
+    """Lists whose elements are mostly maps, outermost first. Lists inside any other list stay in its JSON."""
     for name, field in sorted(seen.fields.items()):
         here = (*path, name)
         if field.element and field.counts["L"] and field.element.counts["M"] * 2 > field.element.total:

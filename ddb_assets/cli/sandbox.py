@@ -1,6 +1,6 @@
-"""`ddb-assets sandbox`: AWS on this machine, for anyone who points boto3, the AWS CLI or this project at it.
+"""`ddb-assets sandbox`: AWS on this machine, for boto3, the AWS CLI or this project.
 
-The server and its demo tables are `ddb_assets.sandbox`'s.
+`ddb_assets.sandbox` has the server and its demo tables.
 """
 
 import os
@@ -25,7 +25,7 @@ DEMO_START = "DDB_ASSETS_DEMO_START"
 """The first day that the windows of the demo tables have partitions for; their contracts read it."""
 LAKE_URI = f"s3://{demo.BUCKET}/lake"
 REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)
-"""Settings that lead to real accounts and warehouses; nothing that runs against the sandbox may see them."""
+"""Settings that lead to real accounts and warehouses. Nothing that uses the sandbox may see them."""
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
     redshift: bool,
     as_json: bool,
 ) -> None:
-    """Serves until it is interrupted, or runs the command and exits with its code."""
+    """Serves until it is interrupted. With a command, it runs the command and exits with its exit code."""
     stack = ExitStack()
 
     def variables(sandbox: Sandbox) -> dict[str, str]:
@@ -77,22 +77,22 @@ def run(
 
 
 def environment(sandbox: Sandbox) -> dict[str, str]:
-    """The variables with which AWS clients and this project work on the sandbox."""
+    """The variables with which AWS clients and this project use the sandbox."""
     return {**sandbox.environment(), LAKE: LAKE_URI}
 
 
 def forget_real_account() -> None:
-    """Takes what leads to real accounts out of this process's environment, and so of its children's."""
+    """Removes settings of real accounts from the environment of this process, and so of its children."""
     for name in REAL_ACCOUNT:
         os.environ.pop(name, None)
 
 
 def _exit_code(command_line: tuple[str, ...], variables: dict[str, str]) -> int:
-    """Runs a command and returns its exit code. Ctrl-C reaches it by itself, SIGTERM is passed on; we end when it does."""
-    # A handler of our own: the command would inherit SIG_IGN, also one that we were started with (`make dev &`).
+    """Runs a command and returns its exit code. The terminal sends Ctrl-C to it, we pass SIGTERM on. We end when it ends."""
+    # Not SIG_IGN, which the command would inherit. We may have been started with SIG_IGN too (`make dev &`).
     signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        child = subprocess.Popen(command_line, env={**os.environ, **variables})  # noqa: S603 -- the user's own
+        child = subprocess.Popen(command_line, env={**os.environ, **variables})  # noqa: S603 -- the user gave it
     except OSError as error:
         raise click.ClickException(f"cannot run {command_line[0]}: {error.strerror}") from error
     signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))

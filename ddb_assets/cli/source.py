@@ -1,4 +1,4 @@
-"""The SOURCE of a command: an export, opened and verified, with the contract and the key it is read by."""
+"""The SOURCE of a command: an export, opened and verified, with the contract and the key to read it with."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ KEY: TypeAdapter[KeySchema] = TypeAdapter(KeyText)
 
 @dataclass(frozen=True)
 class Source:
-    """What a command works on. `key` is None when neither options, config nor export say it."""
+    """What a command works on. `key` is None if options, config and export do not have it."""
 
     storage: Storage
     export: Export
@@ -32,7 +32,7 @@ class Source:
 
     @property
     def known_key(self) -> KeySchema:
-        """The key. Raises click's usage error when it is not known."""
+        """The key. Raises click's usage error if it is not known."""
         if self.key is None:
             raise click.UsageError(
                 f"this export does not say which attributes are the key of {self.export.table_name}: give --key PK[,SK], "
@@ -51,11 +51,11 @@ def storage_for(*uris: str) -> Storage:
 
 
 def open_source(source: str, config: Path | None, key: str | None, *, target: str = "", schemas: str = "") -> Source:
-    """Reads and verifies the manifests of the export and settles its contract and key.
+    """Reads and verifies the manifests of the export, and finds its contract and key.
 
-    `target` is where the export goes, a URI or a warehouse's URL, which the storage must serve too. The key is what is
-    given, else what the table's schema in the folder `schemas` says, else what the records of an incremental export show.
-    Raises ConfigError, ManifestError, and click's usage error for a malformed key.
+    `target` is where the export goes: a URI or the URL of a warehouse. The storage must serve it too. The key comes from the
+    option `key`, else from the contract, else from the table's schema in the folder `schemas`, else from the records of an
+    incremental export. Raises ConfigError, ManifestError, and click's usage error for a malformed key.
     """
     storage = storage_for(source, target, schemas)
     declared = read_table(config) if config else None
@@ -74,7 +74,7 @@ def _parsed_key(key: str | None) -> KeySchema | None:
 
 
 def _key_in_records(storage: Storage, export: Export) -> KeySchema | None:
-    """The key as an incremental export says it with every record; a full one does not."""
+    """The key from the first record of an incremental export. A full export does not say its key."""
     file = next((file for file in export.files if file.item_count), None)
     if export.kind == "full" or file is None:
         return None

@@ -1,6 +1,6 @@
 """`make bench`: generates exports, runs every contestant on the same files, prints and keeps the figures.
 
-Exports are kept below the state folder and made once. Nothing here is timed but whole processes (`measure.py`).
+Exports are generated once and kept below the state folder. Only whole processes are timed (`measure.py`).
 """
 
 import os
@@ -34,7 +34,7 @@ console = Console(highlight=False, width=None if os.isatty(1) else 140)
 @click.option("--shapes/--no-shapes", "with_shapes", default=True, help="Also wide, deep and large items.")
 @click.option("--all", "everyone", is_flag=True, envvar="BENCH_ALL", help="PySpark and dlt too, where installed.")
 def main(megabytes: int, rounds: int, large: int, with_shapes: bool, everyone: bool) -> None:
-    """Compare flattening with what one would write by hand, on this machine, now."""
+    """Compare flattening with programs written by hand, on this machine, now."""
     folder = state_folder() / "bench"
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
@@ -61,12 +61,12 @@ def main(megabytes: int, rounds: int, large: int, with_shapes: bool, everyone: b
 
 
 def say(text: str) -> None:
-    """A line about how it goes."""
+    """Prints a line of progress."""
     console.print(text, style="dim", markup=False)
 
 
 def _others(folder: Path, main_export: Path, megabytes: int, large: int, with_shapes: bool) -> "list[tuple[str, Path]]":
-    """The exports that only ours runs on, by name."""
+    """The exports that only our program flattens, by name."""
     others = []
     if large:
         times = -(-large // megabytes)
@@ -78,7 +78,7 @@ def _others(folder: Path, main_export: Path, megabytes: int, large: int, with_sh
 
 
 def _alone(home: Path, work: Path) -> dict[str, Taken]:
-    """Our two runs on an export, once each."""
+    """Our first and our second run on an export."""
     schemas = work / "schemas"
     shutil.rmtree(schemas, ignore_errors=True)
     taken = {}

@@ -1,6 +1,6 @@
-"""What a contestant's Parquet holds, as figures that are equal only if the content is: nobody wins by writing less.
+"""The content of a contestant's Parquet, as figures that are equal only if the content is. So nobody wins by writing less.
 
-`python -m … OUT [--sums]` prints them as one JSON line. A process of its own: the measuring one stays small.
+`python -m … OUT [--sums]` prints them as one JSON line. It is a process of its own, so that the measuring process stays small.
 """
 
 import sys
@@ -23,7 +23,7 @@ HASHES = {
 
 
 def content(out: Path, *, sums_only: bool) -> dict[str, list[str]]:
-    """Counts, sums and, unless left out, a hash over all values, per relation; order of rows does not matter."""
+    """Counts, sums and (unless left out) a hash over all values, per relation. The order of rows does not matter."""
     con = duckdb.connect(config={"threads": 2})
     figures: dict[str, list[str]] = {}
     for relation, sums in SUMS.items():

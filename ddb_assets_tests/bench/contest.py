@@ -1,4 +1,4 @@
-"""The comparison: who takes part, in interleaved rounds on the same files, with outputs that must agree."""
+"""The comparison: contestants run in interleaved rounds on the same files, and their outputs must agree."""
 
 import importlib.util
 import shutil
@@ -20,7 +20,7 @@ POLARS, PYARROW = "gunzip + polars json_decode only", "gunzip + pyarrow.json onl
 
 @dataclass(frozen=True)
 class Contestant:
-    """One program. `arguments` are its own, behind the export and, if it writes, its output folder."""
+    """One program. `arguments` follow the export and, if it writes, the output folder."""
 
     name: str
     module: str
@@ -36,7 +36,7 @@ OPTIONAL = {
 
 
 def contestants(schemas: Path, *, everyone: bool) -> list[Contestant]:
-    """Who takes part, in the order of a round; the first run leaves the schema that the next one knows."""
+    """The contestants, in the order of a round. Our first run writes the schema that our second run uses."""
     chosen = [
         Contestant(FIRST, "ours", (str(schemas),)),
         Contestant(KNOWN, "ours", (str(schemas),)),
@@ -55,7 +55,7 @@ def missing() -> list[str]:
 
 
 def contest(export: Path, work: Path, rounds: int, *, everyone: bool, say: Callable[[str], None]) -> dict[str, Taken]:
-    """What each took, the median of the rounds. Raises ContestantError when one fails or disagrees with the first."""
+    """The cost of each, as the median of the rounds. Raises ContestantError if one fails or disagrees with the first."""
     schemas = work / "schemas"
     chosen = contestants(schemas, everyone=everyone)
     taken: dict[str, list[Taken]] = defaultdict(list)
@@ -76,7 +76,7 @@ def contest(export: Path, work: Path, rounds: int, *, everyone: bool, say: Calla
 
 
 def agrees(contestant: Contestant, out: Path, found: dict[bool, dict[str, list[str]]]) -> None:
-    """Compares content with the first contestant's, which has both: sums alone, and sums with hashes."""
+    """Compares the content with that of the first contestant, which has both: sums alone, and sums with hashes."""
     for sums_only in (True, False):
         if contestant.sums_only and not sums_only:
             continue

@@ -1,7 +1,4 @@
-"""Writes full exports in AWS's form from functions that make items, in several processes, once for each size.
-
-What the items are is not known here.
-"""
+"""Writes full exports in AWS's form from functions that make items, in several processes, once for each size."""
 
 import base64
 import hashlib
@@ -29,7 +26,7 @@ ItemMaker = Callable[[int], dict[str, Any]]
 
 
 def written(folder: Path, table: str, make: ItemMaker, megabytes: int, files: int = FILES) -> Path:
-    """The folder of an export of about so many megabytes (raw) below `folder`, made unless it is there already."""
+    """The folder of an export of about this many raw megabytes below `folder`. It is generated unless it is there."""
     home, data = _homes(folder)
     if not (home / "manifest-summary.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -42,9 +39,9 @@ def written(folder: Path, table: str, make: ItemMaker, megabytes: int, files: in
 
 
 def repeated(folder: Path, source: Path, table: str, generation: bytes, times: int) -> Path:
-    """An export with the files of `source` `times` times over, each time with other keys, so that no item is there twice.
+    """An export with the files of `source`, `times` times, each time with other keys, so that no item is there twice.
 
-    `generation` is how every line begins, up to and with the two digits that are replaced.
+    `generation` is the beginning of every line, including the two digits that are replaced.
     """
     home, data = _homes(folder)
     if not (home / "manifest-summary.json").exists():
@@ -118,7 +115,7 @@ def _write_manifests(home: Path, table: str, entries: list[bytes]) -> None:
 
 
 def size(home: Path) -> tuple[int, int]:
-    """How many items an export has, and how many bytes its data files hold once decompressed."""
+    """The number of items of an export, and of the decompressed bytes of its data files."""
     entries = (home / "manifest-files.json").read_bytes().splitlines()
     raw = sum(int.from_bytes(path.read_bytes()[-4:], "little") for path in (home / "data").iterdir())  # gzip's ISIZE
     return sum(json.loads(entry)["itemCount"] for entry in entries), raw

@@ -1,6 +1,6 @@
-"""`python -m ddb_assets_tests.bench.loading`: what loads cost on the Redshift stand-in, and what memory they take of ours.
+"""`python -m ddb_assets_tests.bench.loading`: the cost of loads on the Redshift stand-in, and the memory of the loader.
 
-Its times say how the cost grows with the table, not how fast Redshift is. The processes are `loading_parts.py`.
+The times show how the cost grows with the table, not how fast Redshift is. `loading_parts.py` has the processes.
 """
 
 import json
@@ -21,7 +21,7 @@ from ddb_assets_tests.bench.measure import ContestantError
 
 PARTS = [sys.executable, "-m", "ddb_assets_tests.bench.loading_parts"]
 START_SECONDS = 3.0
-FLAT = 1.25  # times the memory of the small baseline that the large one may take
+FLAT = 1.25  # the large baseline may take this many times the memory of the small one
 
 console = Console(highlight=False, width=None if os.isatty(1) else 140)
 
@@ -43,7 +43,7 @@ def main(small: int, large: int, changes: int) -> None:
 
 
 def measured(small: int, large: int, changes: int) -> dict[str, Any]:
-    """Seconds of starts of the server; per kind of load and number of items what the loader said."""
+    """The seconds that the server took to start, and the loader's figures per kind of load and number of items."""
     figures: dict[str, Any] = {"baseline": {}, "window": {}}
     with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder, _server() as server:
         figures["starts"] = server["seconds"]
@@ -88,18 +88,18 @@ def _print(figures: dict[str, Any]) -> None:
     for column in ("", "items of the table", "rows loaded", "statements", "seconds", "MB before", "MB peak"):
         grid.add_column(column, justify="right")
     for kind in ("baseline", "window"):
-        for items, told in figures[kind].items():
-            counts = (f"{items:,}", f"{sum(told['rows'].values()):,}", str(len(told["statements"])))
-            memory = (f"{told['before'] / 1e6:.0f}", f"{told['peak'] / 1e6:.0f}")
-            grid.add_row(kind, *counts, f"{told['seconds']:.2f}", *memory)
+        for items, one in figures[kind].items():
+            counts = (f"{items:,}", f"{sum(one['rows'].values()):,}", str(len(one["statements"])))
+            memory = (f"{one['before'] / 1e6:.0f}", f"{one['peak'] / 1e6:.0f}")
+            grid.add_row(kind, *counts, f"{one['seconds']:.2f}", *memory)
     console.print(grid)
     fastest = min(figures["starts"])
     console.print(
         f"start of the stand-in: {fastest:.2f} s (wanted: ≤ {START_SECONDS:g} s) {_met(fastest <= START_SECONDS)}"
     )
-    small, large = (told["peak"] for told in figures["baseline"].values())
+    small, large = (one["peak"] for one in figures["baseline"].values())
     console.print(f"memory of the large baseline: {large / small:.2f} of the small one's {_met(large <= FLAT * small)}")
-    small, large = (told["seconds"] for told in figures["window"].values())
+    small, large = (one["seconds"] for one in figures["window"].values())
     console.print(f"the window into the large table: {large / small:.1f} times the seconds of the small one")
 
 

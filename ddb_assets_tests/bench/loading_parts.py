@@ -1,6 +1,6 @@
-"""The processes of the loading bench (`loading.py`): a server, a maker of exports, a loader. Each says what it did as JSON.
+"""The processes of the loading bench (`loading.py`): a server, a generator of exports, a loader. Each prints JSON.
 
-Each is a process of its own, so that the loader's memory is the load's and nobody else's.
+Each is a process of its own, so that the loader's memory is that of the load alone.
 """
 
 import json
@@ -36,7 +36,7 @@ PAYLOAD = Column(name="payload", path=("payload",), type="SUPER")
 
 
 def serve() -> None:
-    """The stand-in and its S3, until standard input ends."""
+    """Runs the stand-in and its S3 until standard input ends."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request
     seconds = []
     for number in range(STARTS):
@@ -46,13 +46,13 @@ def serve() -> None:
             if number + 1 < STARTS:
                 continue
             s3.create_bucket(Bucket=BUCKET)
-            told = {"url": server.url, "s3": s3.meta.endpoint_url, "password": server.password, "seconds": seconds}
-            print(json.dumps(told), flush=True)  # noqa: T201
+            figures = {"url": server.url, "s3": s3.meta.endpoint_url, "password": server.password, "seconds": seconds}
+            print(json.dumps(figures), flush=True)  # noqa: T201
             sys.stdin.read()
 
 
 def make(s3: str, folder: str, changes: str, *sizes: str) -> None:
-    """Per size a baseline of so many items, and a window of so many changes: most are puts, some new items, some deletes."""
+    """Writes per size a baseline of this many items, and a window of changes: most are puts, some new items, some deletes."""
     storage, changed = Storage(s3_client(s3)), int(changes)
     few = changed // 20
     row, line = (KEY, NOTE, TOTAL, PAYLOAD, VERSION), (KEY, INDEX, LINE, VERSION, EXTRA)
@@ -88,7 +88,7 @@ def written(storage: Storage, name: str, columns: tuple[Column, ...], frames: It
 
 
 def frames(numbers: range, version: int) -> Iterator[pl.DataFrame]:
-    """The key, the number, the version and no extra, part by part."""
+    """Rows with key, number, version and no extra, part by part."""
     for start in range(0, len(numbers), PART_ROWS):
         some = numbers[start : start + PART_ROWS]
         number = pl.Series("number", some, pl.Int64)
@@ -98,7 +98,7 @@ def frames(numbers: range, version: int) -> Iterator[pl.DataFrame]:
 
 
 def root(numbers: range, version: int, deleted: int = 0) -> Iterator[pl.DataFrame]:
-    """Rows of orders; the first ones of a window are deletes."""
+    """Rows of orders. The first rows of a window are deletes."""
     for frame in frames(numbers, version):
         yield frame.with_columns(
             note="note " + pl.col("order_id"),
@@ -115,7 +115,7 @@ def lines(numbers: range, version: int) -> Iterator[pl.DataFrame]:
 
 
 class Watched(RedshiftEngine):
-    """Keeps the texts of its statements, without what is different in every session."""
+    """Records the texts of its statements, without the parts that differ in every session."""
 
     def __init__(self, settings: RedshiftSettings, storage: Storage) -> None:
         super().__init__(settings, storage=storage)
@@ -135,14 +135,19 @@ class Watched(RedshiftEngine):
 
 
 def loaded(url: str, s3: str, file: str) -> None:
-    """Loads one report; seconds, bytes of memory before and at the peak, and the statements."""
+    """Loads one report; prints seconds, bytes of memory before and at the peak, and the statements."""
     made = Report.model_validate_json(Path(file).read_text())
     with Watched(RedshiftSettings.parse(url), Storage(s3_client(s3))) as warehouse:
         before = _peak()
         began = time.monotonic()
         result = load(warehouse, made)
-        told = {"seconds": time.monotonic() - began, "before": before, "peak": _peak(), "statements": warehouse.texts}
-    print(json.dumps({**told, "rows": result.rows, "table_rows": result.table_rows}), flush=True)  # noqa: T201
+        figures = {
+            "seconds": time.monotonic() - began,
+            "before": before,
+            "peak": _peak(),
+            "statements": warehouse.texts,
+        }
+    print(json.dumps({**figures, "rows": result.rows, "table_rows": result.table_rows}), flush=True)  # noqa: T201
 
 
 def _peak() -> int:

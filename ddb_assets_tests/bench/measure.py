@@ -1,6 +1,6 @@
-"""Runs a program as a whole process and says what it took: wall time, CPU time, peak memory.
+"""Runs a program as a whole process and measures it: wall time, CPU time, peak memory.
 
-The measuring process must stay small: Linux counts the parent's size at the fork into the child's peak.
+The measuring process must stay small, because Linux counts the parent's size at the fork in the child's peak.
 """
 
 import os
@@ -16,12 +16,12 @@ CONTESTANTS = "ddb_assets_tests.bench.contestants"
 
 
 class ContestantError(Exception):
-    """A contestant failed, or wrote something else than the others."""
+    """A contestant failed, or its output differs from that of the others."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What one run took: seconds of wall and of CPU (user and system, all threads and children), bytes at the peak."""
+    """The cost of one run: seconds of wall time and of CPU (user and system, all threads and children), peak bytes."""
 
     wall: float
     cpu: float
@@ -29,7 +29,7 @@ class Taken:
 
 
 def run(module: str, arguments: Sequence[str]) -> Taken:
-    """Runs a contestant. Raises ContestantError, with the end of what it said, when it fails."""
+    """Runs a contestant. If it fails, raises ContestantError with the end of its output."""
     with tempfile.TemporaryFile() as said:
         started = time.monotonic()
         process = subprocess.Popen(

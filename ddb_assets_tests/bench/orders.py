@@ -1,7 +1,7 @@
-"""The items of the main comparison: orders as shops have them, one at a time from a number, and what is known of them.
+"""The items of the main comparison: orders as shops have them, each generated from a number.
 
-Texts are drawn from words and numbers so that they compress about as real exports do. What hand-written programs must be
-told (types, columns) stands in the contestants; how exports are written is `export.py`.
+Texts are drawn from words and numbers, so that they compress about as well as real exports. The contestants have the types
+and columns that hand-written programs need. `export.py` writes the exports.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from ddb_assets.contract.table import KeySchema, Table
 TABLE = Table(table="Orders", nested={"items": "child"})
 KEY = KeySchema(partition_key="orderId")
 GENERATION = b'{"Item":{"orderId":{"S":"00-'
-"""How every line begins; another number in place of 00 makes other items of the same content."""
+"""The beginning of every line. Another number instead of 00 makes other items with the same content."""
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 CITIES = ("Berlin", "São Paulo", "Seattle", "大阪", "Kraków", "Lagos", "Reykjavík", "Wellington", "Bogotá", "Nairobi")

@@ -1,6 +1,6 @@
 """Items of unusual shape, for figures without a target: very wide, very deep, very large.
 
-Like `orders.py`, each item comes from its number alone.
+As in `orders.py`, each item is generated from its number alone.
 """
 
 from random import Random
@@ -14,7 +14,7 @@ WIDTH, DEPTH, LARGE_BYTES = 300, 8, 200_000
 
 
 def wide(number: int) -> dict[str, Any]:
-    """300 attributes, strings and numbers by turns, each there in four items of five."""
+    """300 attributes, strings and numbers in turn, each in four of five items."""
     random = Random(number)
     item: dict[str, Any] = {"id": {"S": f"00-{number:08d}"}}
     for place in range(WIDTH):
@@ -25,7 +25,7 @@ def wide(number: int) -> dict[str, Any]:
 
 
 def deep(number: int) -> dict[str, Any]:
-    """Maps in maps, eight levels, two values at each."""
+    """Maps within maps: eight levels, with two values at each level."""
     random = Random(number)
     value: dict[str, Any] = {}
     for level in range(DEPTH, 0, -1):
@@ -36,7 +36,7 @@ def deep(number: int) -> dict[str, Any]:
 
 
 def large(number: int) -> dict[str, Any]:
-    """200 KB in one item: a text of 50 KB, and a list of as many small maps as it takes, kept as JSON."""
+    """200 KB in one item: a text of 50 KB, and a long list of small maps, kept as JSON."""
     random = Random(number)
     entries = [
         {"M": {"at": {"N": str(random.getrandbits(31))}, "what": {"S": f"event {random.getrandbits(40):x}"}}}

@@ -1,4 +1,4 @@
-"""What is to be reached on two cores, and whether it was: ratios of what the contestants took in one and the same run."""
+"""The targets on two cores, and whether they were reached: ratios of the contestants' costs in the same run."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ PEAK_MEGABYTES = 700
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target of one of our runs; `wanted` is the least, or with `at_most` the most, that is good."""
+    """One target of one of our runs. `wanted` is the smallest good value, or with `at_most` the largest."""
 
     what: str
     who: str
@@ -33,7 +33,7 @@ RATIOS: tuple[tuple[str, str, Callable[[Taken], float], bool, float, float], ...
 
 
 def verdicts(taken: Mapping[str, Taken], peaks: Mapping[str, Mapping[str, Taken]]) -> Iterator[Verdict]:
-    """The targets that this run can judge; `peaks` are our runs per size of input."""
+    """The targets that this run can check; `peaks` are our runs per size of input."""
     for what, other, measure, at_most, known, first in RATIOS:
         if other in taken:
             for who, wanted in ((KNOWN, known), (FIRST, first)):

@@ -1,4 +1,4 @@
-"""The bench itself: exports that read as AWS's do, contestants that agree, and one that does not is found out."""
+"""The bench itself: its exports can be read like AWS's, its contestants agree, and a contestant that differs is detected."""
 
 from pathlib import Path
 

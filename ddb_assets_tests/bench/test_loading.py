@@ -1,4 +1,4 @@
-"""The loading bench: both tables get the same window by the same statements, and its numbers are those of the loads."""
+"""The loading bench: both tables get the same window by the same statements, and its figures are those of the loads."""
 
 import pytest
 
@@ -12,6 +12,6 @@ def test_a_window_takes_the_same_statements_whatever_the_table(monkeypatch: pyte
     small, large = figures["window"].values()
     assert small["statements"] == large["statements"]
     assert small["rows"] == large["rows"] == {"orders": 38, "orders__lines": 38}
-    assert [told["rows"]["orders"] for told in figures["baseline"].values()] == [200, 1000]
+    assert [one["rows"]["orders"] for one in figures["baseline"].values()] == [200, 1000]
     assert large["table_rows"]["orders"] == 1000 - 2 + 1
-    assert all(told["peak"] >= told["before"] > 0 for kind in ("baseline", "window") for told in figures[kind].values())
+    assert all(one["peak"] >= one["before"] > 0 for kind in ("baseline", "window") for one in figures[kind].values())

@@ -1,7 +1,7 @@
-"""`python -m ddb_assets_tests.bench.writing`: writing into DynamoDB, ours beside boto3's, and an import's peak memory.
+"""`python -m ddb_assets_tests.bench.writing`: our writer and boto3's, and the peak memory of an import.
 
-Against a server that accepts batches and does nothing with them, in a process of its own: what is measured is the client.
-The reading of exports is compared in `__main__.py`.
+The server accepts batches and does nothing with them, in a process of its own, so only the client is measured.
+`__main__.py` compares the reading of exports.
 """
 
 import csv
@@ -38,12 +38,12 @@ TIMES_AS_FAST, PEAK_GROWTH = 3.0, 1.2
 
 
 def items(count: int) -> list[dict[str, Any]]:
-    """The first orders, in DynamoDB JSON."""
+    """The first orders, as DynamoDB JSON."""
     return [orders.item(number)["Item"] for number in range(count)]
 
 
 def timed(write: Callable[[], None]) -> None:
-    """Calls it and prints seconds of wall and of CPU."""
+    """Calls a function and prints seconds of wall time and of CPU."""
     wall, cpu = time.perf_counter(), time.process_time()
     write()
     sys.stdout.write(f"{time.perf_counter() - wall} {time.process_time() - cpu}\n")
@@ -62,7 +62,7 @@ def accepting() -> Iterator[str]:
 
 
 def written(endpoint: str, who: str, count: int) -> tuple[float, float]:
-    """Seconds of wall and CPU that a contestant took. Raises ContestantError."""
+    """Seconds of wall time and CPU that a contestant took. Raises ContestantError."""
     module, threads = CONTEST[who]
     command = [sys.executable, "-m", f"{CONTESTANTS}.{module}", endpoint, str(count), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -73,7 +73,7 @@ def written(endpoint: str, who: str, count: int) -> tuple[float, float]:
 
 
 def peak(endpoint: str, folder: Path, rows: int) -> int:
-    """The most memory, in bytes, that importing a CSV file of so many rows takes."""
+    """The peak memory, in bytes, of importing a CSV file of this many rows."""
     path = folder / f"{rows}.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -83,7 +83,7 @@ def peak(endpoint: str, folder: Path, rows: int) -> int:
 
 
 def compare(count: int, rounds: int, rows: int, console: Console) -> list[Verdict]:
-    """Runs every contestant, prints the figures and returns how they stand to the targets. Raises ContestantError."""
+    """Runs every contestant, prints the figures and compares them with the targets. Raises ContestantError."""
     grid = Grid(
         "", "items/s", "CPU us/item", title=f"{count:,} items into a table that accepts all", title_justify="left"
     )

@@ -1,4 +1,4 @@
-"""Headless Chromium, and what a test does with a page of Dagster's."""
+"""Headless Chromium, and what a test does with a page of Dagster."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ PATIENCE = 120  # seconds for something to appear
 
 
 def missing() -> str:
-    """What the machine lacks for a test with a browser; empty when nothing."""
+    """The programs that the machine lacks for a test with a browser; empty if none."""
     return ", ".join(name for name in (BROWSER, DRIVER) if shutil.which(name) is None)
 
 
@@ -45,7 +45,7 @@ def browser() -> Iterator["Page"]:
 
 
 class Page:
-    """The page that is open. What is not there yet is waited for; then TimeoutError."""
+    """The open page. Its methods wait until an element is there, and then raise TimeoutError."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self._driver = driver
@@ -58,7 +58,7 @@ class Page:
         self._until(lambda: self._clicked(By.TAG_NAME, "button", label))
 
     def choose(self, text: str) -> None:
-        """Clicks what has exactly this text."""
+        """Clicks the element with exactly this text."""
         self._until(lambda: self._clicked(By.XPATH, f"//*[normalize-space(text())='{text}']", text))
 
     def fill(self, before: str, text: str) -> None:
@@ -66,11 +66,11 @@ class Page:
         self._until(lambda: self._filled(before, text))
 
     def shows(self, *texts: str, seconds: float = PATIENCE) -> None:
-        """Waits until all of it is to be read on the page."""
+        """Waits until all of these texts are on the page."""
         self._until(lambda: all(text in self.text() for text in texts), seconds)
 
     def tells_apart(self, *names: str) -> None:
-        """Waits until each name is a line of the page, whole or cut in its middle so that no other of them is meant."""
+        """Waits until each name is a line of the page, whole or cut in the middle but different from the other names."""
 
         def done() -> bool:
             meant = [{name for name in names if _fits(line, name)} for line in self.text().splitlines()]
@@ -79,22 +79,22 @@ class Page:
         self._until(done)
 
     def closes(self, text: str) -> None:
-        """Waits until this is not to be read any more."""
+        """Waits until this text is no longer on the page."""
         self._until(lambda: text not in self.text())
 
     def text(self) -> str:
-        """All that is to be read on the page."""
+        """The whole text of the page."""
         return str(self._driver.find_element(By.TAG_NAME, "body").text)
 
     def keep(self, name: str) -> None:
-        """A picture, in the folder that DDB_ASSETS_PICTURES names, if it does."""
+        """Saves a picture in the folder DDB_ASSETS_PICTURES, if that is set."""
         if folder := os.environ.get("DDB_ASSETS_PICTURES"):
             Path(folder).mkdir(parents=True, exist_ok=True)
             self._driver.save_screenshot(str(Path(folder) / f"{name}.png"))
 
     def _until(self, done: Callable[[], bool], seconds: float = PATIENCE) -> None:
         try:
-            until(done, seconds, despite=WebDriverException)  # the page is being drawn anew
+            until(done, seconds, despite=WebDriverException)  # the page is being redrawn
         except TimeoutError:
             self.keep("what-was-there-instead")
             raise
@@ -116,6 +116,6 @@ class Page:
 
 
 def _fits(line: str, name: str) -> bool:
-    """Whether this line is the name, or what Dagster shows of it where it has no room: `orders_wi…_parquet`."""
+    """Whether this line is the name, whole or shortened by Dagster: `orders_wi…_parquet`."""
     head, cut, tail = line.partition("…")
     return name.startswith(head) and name.endswith(tail) and len(name) > len(head + tail) if cut else line == name

@@ -1,6 +1,6 @@
-"""Hourly windows of every demo table, backfilled from the Dagster UI by a browser; one is late, one is bad.
+"""Hourly windows of every demo table, backfilled from the Dagster UI by a browser. One is late, one is bad.
 
-Pictures of what was seen are kept in the folder that DDB_ASSETS_PICTURES names, if it does.
+Pictures of the pages are kept in the folder DDB_ASSETS_PICTURES, if that is set.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,10 +44,10 @@ def defs() -> dg.Definitions:
     return build_defs(Path(__file__).parent)
 """
 TABLES = {"orders": ("orders", "orders__items"), "customers": ("customers",), "events": ("events",)}
-HOURS = 6  # before now that the baselines show
-BAD, LATE = 3, 5  # hours before now that the window begins which is bad, of customers, or late, of events
-LONG = 900  # seconds that nothing takes, however busy the machine
-AGAIN = 2  # hours before now that an event is written again which was written in the late window
+HOURS = 6  # hours ago; the time that the baselines show
+BAD, LATE = 3, 5  # hours ago; begin of the bad window of customers, and of the late window of events
+LONG = 900  # seconds; nothing takes that long, even on a busy machine
+AGAIN = 2  # hours ago; an event of the late window is written again
 
 
 def hour(before: int) -> datetime:
@@ -56,7 +56,7 @@ def hour(before: int) -> datetime:
 
 @dataclass
 class Ui:
-    """Dagster in a browser. Windows are named by the hour that they begin; all of them have ended."""
+    """Dagster in a browser. Windows are named by the hour in which they begin. All of them have ended."""
 
     project: Project
     url: str
@@ -74,18 +74,18 @@ class Ui:
 
     @property
     def keys(self) -> set[str]:
-        """All windows: those before the baselines on the same day, too."""
+        """All windows, also those before the baselines on the same day."""
         covered = (self.now - timedelta(hours=HOURS)).hour
         return {self.key(before) for before in range(1, HOURS + covered + 1)}
 
     def counts(self, *, materialized: int, failed: int = 0) -> tuple[str, ...]:
-        """What the page of an asset's partitions says then; an hour that has ended meanwhile is missing."""
+        """The expected text of an asset's page of partitions. An hour that has ended since then is missing."""
         since = (datetime.now(UTC) - self.now) // timedelta(hours=1)
         missing = len(self.keys) + since - materialized - failed
         return f"Materialized ({materialized})", f"Failed ({failed})", f"Missing ({missing})"
 
     def launch(self, table: str, stages: tuple[Stage, ...], windows: str, *, picture: str = "") -> None:
-        """Materializes these windows, written as people write them, of the table's assets in these stages."""
+        """Materializes these windows of the table's assets in these stages. Windows are written as people write them."""
         chosen = [asset_name("window_export", table)] if "window_export" in stages else []
         chosen += [asset_name(stage, name) for stage in stages if stage != "window_export" for name in TABLES[table]]
         self.page.open(f"{self.url}/locations/demo/asset-groups/{table}/lineage/{quote(','.join(chosen), safe='')}")
@@ -99,7 +99,7 @@ class Ui:
         self.page.closes(label)
 
     def partitions(self, stage: Stage, name: str, *texts: str, picture: str) -> None:
-        """Looks at the asset's partitions until all of this is to be read."""
+        """Opens the asset's partitions and waits until all of these texts are there."""
         self.page.open(f"{self.url}/assets/{asset_name(stage, name)}?view=partitions")
         self.page.shows(*texts)
         self.page.keep(picture)
@@ -123,8 +123,8 @@ class Ui:
 
 @pytest.fixture(scope="module")
 def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    """With baselines of `HOURS` hours ago and all windows since backfilled, but for the one that is late."""
-    sandboxed.clock.advance(timedelta(minutes=10))  # so that the hour that has just ended can be exported
+    """With baselines of `HOURS` hours ago, and all windows since then backfilled except the late one."""
+    sandboxed.clock.advance(timedelta(minutes=10))  # so that the last hour can be exported
     minute, now = timedelta(minutes=1), hour(0)
     event = {"deviceId": {"S": "changed twice"}, "at": {"N": "1"}}
     sandboxed.seed("Customers", [Write(hour(BAD) + minute, {"customerId": {"S": "odd"}, "odd": {"S": "new"}})])
@@ -138,7 +138,7 @@ def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         project = Project(tmp_path_factory.mktemp("project"), contracts, DEFINITIONS, patch)
         project.baseline(dict.fromkeys(TABLES, hour(HOURS).isoformat()))
         with project.daemon(), project.webserver() as url, browser() as page:
-            # evaluated before and after, not while windows are recorded: what it overlooks is loaded by the hour only
+            # evaluated before and after, not while windows are recorded, because what it misses is loaded only on the hour
             project.command("dagster", "sensor", "start", "ddb_assets_automation")
             until(_evaluated, LONG)
             project.command("dagster", "sensor", "stop", "ddb_assets_automation")
@@ -155,7 +155,7 @@ def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def _evaluated() -> bool:
-    """Whether the sensor has been evaluated, so that it knows what is new afterwards."""
+    """Whether the sensor has been evaluated, so that it notices what is new afterwards."""
     with dg.DagsterInstance.get() as instance:
         (state,) = instance.all_instigator_state()
         ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)

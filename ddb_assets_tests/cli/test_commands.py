@@ -1,4 +1,4 @@
-"""`flatten`, `load` and `profile` as a shell sees them: on the export that AWS wrote, and on what is called wrongly."""
+"""`flatten`, `load` and `profile` as a shell sees them: on an export that AWS wrote, and with wrong arguments."""
 
 import json
 import shutil
@@ -152,16 +152,16 @@ def test_another_tables_config_is_refused(real_export: str, tmp_path: Path) -> N
 
 
 def test_profile_shows_every_path_and_proposes_yaml_that_loads(real_export: str) -> None:
-    told = answer("profile", real_export, "--key", "id")
-    assert told["items"] == 3
-    paths = {row["path"]: row for row in told["paths"]}
+    profile = answer("profile", real_export, "--key", "id")
+    assert profile["items"] == 3
+    paths = {row["path"]: row for row in profile["paths"]}
     assert paths["id"]["types"] == {"S": 3}
     assert paths["id"]["absent"] == 0
     assert paths["bar"]["absent"] == pytest.approx(2 / 3)
     assert paths["b"]["null"] == 1
     assert paths["e[]"]["types"] == {"S": 1, "N": 1}
     assert paths["e[]"]["integer_digits"] == 1
-    assert Table.model_validate(yaml.safe_load(told["yaml"])["attributes"]).key
+    assert Table.model_validate(yaml.safe_load(profile["yaml"])["attributes"]).key
     assert "f.h" in call("profile", real_export).output
 
 
@@ -171,9 +171,9 @@ def test_profile_proposes_a_child_relation_for_a_list_of_maps(tmp_path: Path) ->
         b'"tags":{"L":[{"S":"t"}]},"in":{"M":{"a.b":{"L":[{"M":{}}]}}}}}'
     )
     folder = write_export(Storage(), str(tmp_path / "bucket"), lines=[[line, b"not json"]])
-    told = answer("profile", folder)
-    assert told["unreadable"] == 1
-    table = Table.model_validate(yaml.safe_load(told["yaml"])["attributes"])
+    profile = answer("profile", folder)
+    assert profile["unreadable"] == 1
+    table = Table.model_validate(yaml.safe_load(profile["yaml"])["attributes"])
     assert table.nested == {r"in.a\.b": "child", "lines": "child", "lines[].parts": "child"}
 
 

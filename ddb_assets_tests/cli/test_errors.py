@@ -1,4 +1,4 @@
-"""What a user sees of an error: one message and an exit code, and nothing in it that a terminal would obey."""
+"""What a user sees of an error: one message and an exit code, and no control characters for the terminal."""
 
 import ast
 import errno
@@ -87,7 +87,7 @@ def test_the_proposed_yaml_holds_the_names_as_they_are(tmp_path: Path) -> None:
 
 
 def test_only_one_module_prints() -> None:
-    """What is printed anywhere else would not be looked through."""
+    """Text that is printed anywhere else would not be made printable."""
     folder = Path(ddb_assets.cli.__file__).parent
     for path in folder.rglob("*.py"):
         if path.name != "output.py":
@@ -150,7 +150,7 @@ main(prog_name="ddb-assets")
 def test_a_disk_that_is_full_at_the_commit_leaves_the_table_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A limit on the size of files is met where a full disk is: when DuckDB writes down the whole transaction."""
+    """A limit on the size of files fails where a full disk does: when DuckDB writes the whole transaction."""
     monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
     words = [random.Random(1).randbytes(300).hex() + str(number) for number in range(3000)]
     first = write_export(Storage(), str(tmp_path / "a"), lines=[items("k")], export_id="01695097218000-d6299cba")

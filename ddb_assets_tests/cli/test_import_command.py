@@ -1,4 +1,4 @@
-"""`ddb-assets import` as a shell sees it, ended by signals at bad moments, and an export's way into a table and back."""
+"""`ddb-assets import` as a shell sees it, with signals at bad moments; and an export imported into a table and read back."""
 
 import gzip
 import json
@@ -65,7 +65,7 @@ def started(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[s
 
 
 def rows_file(path: Path) -> dict[str, str]:
-    """Keys are written again and again, so that a lost or late write shows; every 100th row is none."""
+    """Each key is written many times, so that a lost or late write shows. Every 100th row is invalid."""
     chance = random.Random(1)
     expected: dict[str, str] = {}
     with path.open("w") as file:
@@ -78,7 +78,7 @@ def rows_file(path: Path) -> dict[str, str]:
 
 
 def until_written(proxy: FaultProxy, requests: int, process: "subprocess.Popen[str]") -> None:
-    """Waits until so many batches more have arrived, or the process has ended."""
+    """Waits until this many more batches have arrived, or the process has ended."""
     goal = proxy.requests["BatchWriteItem"] + requests
     end = time.monotonic() + 30
     while proxy.requests["BatchWriteItem"] < goal and process.poll() is None and time.monotonic() < end:
@@ -155,9 +155,9 @@ def test_the_command_prints_what_happened_and_fails_on_rejects(
     assert "1 items read back, 0 differ" in done.stdout
     assert "redrive" in done.stderr
     (kept,) = (tmp_path / "state" / "imports").glob("*.jsonl")
-    mended = tmp_path / "mended.jsonl"
-    mended.write_text(kept.read_text().replace('"pk":null', '"pk":"b"'))
-    assert json.loads(call("--redrive", str(mended), "--table", target.name, "--json").stdout)["written"] == 1
+    repaired = tmp_path / "repaired.jsonl"
+    repaired.write_text(kept.read_text().replace('"pk":null', '"pk":"b"'))
+    assert json.loads(call("--redrive", str(repaired), "--table", target.name, "--json").stdout)["written"] == 1
     assert {item["pk"]["S"]: item["n"]["N"] for item in items_of(sandbox, target)} == {"a": "1", "b": "2"}
 
 

@@ -1,4 +1,4 @@
-"""What a load leaves behind when it fails: no schema that nothing was loaded with, and no text in the clear."""
+"""What a failed load leaves behind: no schema without a load, and no clear text."""
 
 import json
 from collections.abc import Iterator
@@ -126,7 +126,7 @@ def test_spilled_texts_outlive_an_interruption_after_the_commit(
 
 @pytest.fixture
 def answer_lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The first load commits, and its connection is lost before the answer; the list is not empty from then on."""
+    """The first load commits, and its connection is lost before the answer. From then on the list is not empty."""
     transaction, release = DuckDBEngine.transaction, HeldSchemas.release
     released, lost = list[str](), list[str]()
 
@@ -159,7 +159,7 @@ def test_spilled_texts_outlive_a_commit_whose_answer_is_lost(
 def test_spilled_texts_outlive_a_second_attempt_that_fails(
     tmp_path: Path, spilling: tuple[str, ...], answer_lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first one has committed."""
+    """The first load has committed."""
 
     def broken_off(*arguments: Any) -> dict[str, int]:
         if answer_lost:

@@ -1,4 +1,4 @@
-"""Options that are made from models: `import` and `copy` say the same thing in the same way, and so does the YAML."""
+"""Options that are made from models: `import`, `copy` and the YAML have the same names, bounds and help."""
 
 import click
 import pytest

@@ -1,4 +1,4 @@
-"""Commands that work with a Redshift reach S3 as anyone's do: by the environment."""
+"""Commands that use Redshift reach S3 through the environment, as usual."""
 
 from pathlib import Path
 

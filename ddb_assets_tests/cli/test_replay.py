@@ -20,7 +20,7 @@ def item(note: str) -> Attributes:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Two items of which one is deleted, and one window in which nothing happened."""
+    """Two items, one of which is deleted, and one window without changes."""
     faults = Faults()
     with FragileWarehouse(faults) as unused:
         world = World(tmp_path, unused, faults)
@@ -45,7 +45,7 @@ def test_windows_are_replayed_in_any_order(world: World, tmp_path: Path, order: 
     refused = call("load", windows[0], "--warehouse", url, code=1)
     assert "has no baseline yet" in refused.output
     loads: list[Any] = [answer("load", folder(world, None, BEGIN), "--warehouse", url, "--key", "pk,sk")]
-    loads += [answer("load", windows[n], "--warehouse", url) for n in order]  # the key is known from now on
+    loads += [answer("load", windows[n], "--warehouse", url) for n in order]  # from now on the key is known
     assert [load["load"]["applied"] for load in loads] == [True] * 4 + [False] * (len(order) - 3)
     assert sum(load["load"]["deleted"] for load in loads[:4]) == 1
     assert world.state(END)["a", 1]["note"] == {"S": "third"}

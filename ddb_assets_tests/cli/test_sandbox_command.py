@@ -1,4 +1,4 @@
-"""`ddb-assets sandbox` as a process: it says where it is, serves, runs a command against itself, and ends when told to."""
+"""`ddb-assets sandbox` as a process: it prints its address, serves, runs a command against itself, and ends on a signal."""
 
 import json
 import os

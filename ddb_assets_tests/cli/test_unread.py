@@ -1,4 +1,4 @@
-"""Loads of exports that cannot be read in part, or by the key given, as a shell sees them: refused, and nothing changes."""
+"""`ddb-assets load` of exports that cannot be read in part, or with the given key: refused, and nothing changes."""
 
 import shutil
 from pathlib import Path
@@ -77,8 +77,8 @@ def test_a_bad_item_is_refused_and_its_good_row_stays(tmp_path: Path, shell: She
     assert "line 4: n: N '3x' is no number" in said
     assert "max_quarantined: 1" in said
     assert shell.rows() == before
-    (told,) = (tmp_path / "state").rglob("_quarantine/*.jsonl")
-    assert "".join(str(told).split()) in "".join(said.split())
+    (quarantine,) = (tmp_path / "state").rglob("_quarantine/*.jsonl")
+    assert "".join(str(quarantine).split()) in "".join(said.split())
 
 
 def test_a_bad_item_keeps_its_row_where_the_contract_allows_it(tmp_path: Path, shell: Shell) -> None:

@@ -24,7 +24,7 @@ KEY = dg.AssetKey(["copies", "orders_copy"])
 
 
 class NoParams(BaseModel):
-    """The scaffolder takes none."""
+    """The scaffolder takes no parameters."""
 
 
 ITEMS = [{"id": {"S": f"i{n}"}, "v": {"N": str(n)}} for n in range(12)]
@@ -38,7 +38,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def tables(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A client, with a source of twelve items and a destination that has one of its own."""
+    """A client, with a source of twelve items and a destination that has one other item."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {**sandbox.environment(), STATE: str(tmp_path)}.items():
@@ -108,7 +108,7 @@ def test_deleting_needs_the_runs_own_word(tables: Any) -> None:
 
 
 def test_a_run_that_does_not_say_so_writes_nothing(tables: Any) -> None:
-    """As one of *Materialize all*, which asks for no config."""
+    """As in *Materialize all*, which does not ask for config."""
     before = tables.scan(TableName="Orders-copy")["Items"]
     for config in ({}, {"clean": "all", "confirm": "Orders-copy"}):
         result = materialize(declared(), write=False, **config)
@@ -159,7 +159,7 @@ def test_items_that_share_a_key_are_shown(tables: Any) -> None:
 
 
 def test_an_accident_is_undone_by_a_run_that_says_from_when(tables: Any, sandbox: Sandbox) -> None:
-    """The asset copies a table into itself only from a point in time; what is new since is deleted if the run says so."""
+    """The asset copies a table into itself only from a point in time. Newer items are deleted if the run config says so."""
     sandbox.enable_recovery("Orders", datetime(2026, 1, 1, tzinfo=UTC))
     sandbox.clock.advance(timedelta(minutes=10))
     then = from_micros(sandbox.clock.micros()).replace(microsecond=0).isoformat()
@@ -214,7 +214,7 @@ def test_everything_that_writes_into_a_table_is_in_its_pool(monkeypatch: pytest.
 
 
 def test_it_descends_from_the_table_of_that_name_here() -> None:
-    """And from none when it says how another account or Region is reached."""
+    """A source in another account or Region is not the table of that name here."""
     other = {"table": "Orders", "role": "arn:aws:iam::123456789012:role/other"}
     for source, parents in (("Orders", {dg.AssetKey(["dynamodb", "orders_table"])}), (other, set())):
         assert declared(source=source).resolve_asset_graph().get(KEY).parent_keys == parents

@@ -24,7 +24,7 @@ KEY = dg.AssetKey(["imports", "orders_import"])
 
 
 class NoParams(BaseModel):
-    """The scaffolder takes none."""
+    """The scaffolder takes no parameters."""
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +79,15 @@ def test_it_imports_and_shows_the_numbers(sandbox: Sandbox, table: str, rows: Pa
     result = materialize(declared(table, rows))
     assert result.success
     assert checks(result) == {"no_rejects": True, "counts_agree": True, "sample_equal": True}
-    told = facts(result)
-    assert (told["rows"], told["written"], told["rejected"], told["format"]) == (30, 30, 0, "csv")
-    assert told["types"] == {"id": "S", "n": "N"}
-    assert {"wcu", "seconds", "throttles"} <= told.keys()
+    metadata = facts(result)
+    assert (metadata["rows"], metadata["written"], metadata["rejected"], metadata["format"]) == (30, 30, 0, "csv")
+    assert metadata["types"] == {"id": "S", "n": "N"}
+    assert {"wcu", "seconds", "throttles"} <= metadata.keys()
     assert len(items_of(sandbox, target_of(sandbox, table))) == 30
 
 
 def test_a_run_that_does_not_say_so_writes_nothing(sandbox: Sandbox, table: str, rows: Path) -> None:
-    """As one of *Materialize all*, which asks for no config."""
+    """As in *Materialize all*, which does not ask for config."""
     for config in ({}, {"delete": True, "confirm": table}):
         assert "nothing was written" in message(materialize(declared(table, rows), write=False, **config))
     assert not items_of(sandbox, target_of(sandbox, table))
@@ -98,10 +98,10 @@ def test_a_reject_makes_the_run_fail_and_is_shown(table: str, rows: Path) -> Non
     result = materialize(declared(table, rows))
     assert not result.success
     assert checks(result) == {"no_rejects": False, "counts_agree": True, "sample_equal": True}
-    told = facts(result)
-    (reject,) = told["rejected_sample"]
+    metadata = facts(result)
+    (reject,) = metadata["rejected_sample"]
     assert (reject["line"], reject["reason"]) == (32, "key attribute 'id' is missing")
-    assert Path(told["reject_file"]).exists()
+    assert Path(metadata["reject_file"]).exists()
     assert materialize(declared(table, rows, max_rejects=1)).success
 
 
@@ -125,12 +125,12 @@ def test_deleting_needs_the_tables_name_in_the_runs_config(sandbox: Sandbox, tab
 def test_it_shows_what_only_the_table_has_when_it_is_asked_to(sandbox: Sandbox, table: str, rows: Path) -> None:
     client_of(sandbox.endpoint_url).put_item(TableName=table, Item={"id": {"S": "own"}})
     assert "only_in_table" not in facts(materialize(declared(table, rows)))
-    told = facts(materialize(declared(table, rows, report_extra=True)))
-    assert (told["only_in_table"], told["only_in_table_sample"]) == (1, [{"id": {"S": "own"}}])
+    metadata = facts(materialize(declared(table, rows, report_extra=True)))
+    assert (metadata["only_in_table"], metadata["only_in_table_sample"]) == (1, [{"id": {"S": "own"}}])
 
 
 def test_the_demos_import_takes_the_sandboxs_price_list(sandbox: Sandbox, table: str) -> None:
-    """As `make dev` shows it, again too; and it deletes nothing unless the run says so."""
+    """As `make dev` shows it, and a second time. It deletes nothing unless the run config says so."""
     demo.load(sandbox, 30)
     asset = build_defs().resolve_assets_def(dg.AssetKey(["imports", "products_import"]))
     for _ in range(2):

@@ -34,7 +34,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loader:
     """Loads a dg project with these files in its defs folder, as a deployment does."""
 
     def loaded(files: dict[str, str]) -> dg.Definitions:
-        package = tmp_path / f"project_{uuid.uuid4().hex}"  # another name each time, for Python keeps modules
+        package = tmp_path / f"project_{uuid.uuid4().hex}"  # another name each time, because Python caches modules
         (tmp_path / "pyproject.toml").write_text(PROJECT.format(package.name))
         for name, text in files.items():
             path = package / "defs" / name / "defs.yaml"
@@ -50,7 +50,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loader:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No connection can be made."""
+    """Makes every connection fail."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("a connection was attempted while definitions load")

@@ -1,4 +1,4 @@
-"""Which imports and copies lineage shows to write into a table, and which tables a copy reads."""
+"""Lineage: which imports and copies write into a table, and which tables a copy reads."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""Two contracts that would be one table of the warehouse are refused before anything runs."""
+"""Two contracts that would share a table of the warehouse are refused before anything runs."""
 
 import pytest
 

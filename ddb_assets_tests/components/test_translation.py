@@ -1,4 +1,4 @@
-"""`translation` changes what a project wants changed of a table's assets, and everything still finds them."""
+"""`translation` changes a table's assets as a project wants, and sensors, schedules and checks still find them."""
 
 from pathlib import Path
 from typing import Any

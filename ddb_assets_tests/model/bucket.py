@@ -1,11 +1,11 @@
-"""A bucket that is a folder, for the model test: the exporter writes into it as into S3. What is read is read as files."""
+"""A bucket that is a folder, for the model test. The exporter writes into it as into S3, and readers read files."""
 
 from pathlib import Path
 from typing import Any, BinaryIO
 
 
 class FolderBucket:
-    """The calls of an S3 client that the exporter makes, on a local folder."""
+    """The S3 calls that the exporter makes, on a local folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

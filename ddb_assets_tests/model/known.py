@@ -1,7 +1,7 @@
-"""What the exports that were loaded say of each item, when some of it cannot be read: the model test's other oracle.
+"""What the loaded exports say about each item if some of them cannot be read: the model test's second oracle.
 
-It knows nothing of tables: of each key the newest thing that could be read is what holds, and whatever is newer and could
-not be read makes it stale.
+It knows nothing of tables. For each key, the newest record that could be read holds. A newer record that could not be read
+makes it stale.
 """
 
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ NO_KEY = 1.5
 
 
 class Known(Enum):
-    """What an export says of an item beside its attributes."""
+    """What an export says about an item instead of its attributes."""
 
     DELETED = "deleted"
-    UNREAD = "there, or written, and not to be read"
+    UNREAD = "present or written, but not readable"
 
 
 UNREAD = Known.UNREAD
@@ -30,8 +30,8 @@ Key = tuple[str, Sort]
 Span = tuple[int | None, int]
 
 
-def told(world: World, start: int | None, end: int) -> dict[Key, tuple[int, Attributes | Known]]:
-    """What an export of this window, or a full one of this time, says of the items that are in it, and of when it is."""
+def shown_by(world: World, start: int | None, end: int) -> dict[Key, tuple[int, Attributes | Known]]:
+    """The items in an export of this window, or in a full export of this time, with their versions."""
     if start is None:
         return {key: (end, _read(key, item)) for key, item in world.state(end).items()}
     before = world.state(start)
@@ -55,13 +55,13 @@ def _read(key: Key, item: Attributes | None) -> Attributes | Known:
 
 
 def blind(world: World, time: int) -> bool:
-    """Whether a full export of this time has an item of which not even the key can be read."""
+    """Whether a full export of this time has an item whose key cannot be read either."""
     return any(sk == NO_KEY for _, sk in world.state(time))
 
 
 def known_of(world: World, applied: Iterable[Span]) -> tuple[dict[Key, Attributes], dict[Key, int]]:
-    """The items that a table must show after these exports, and since when which of them may be stale."""
-    exports = {span: told(world, *span) for span in applied}
+    """The items that a table must show after these exports, and since when some of them may be stale."""
+    exports = {span: shown_by(world, *span) for span in applied}
     keys = {key for export in exports.values() for key in export if key[1] != NO_KEY}
     items: dict[Key, Attributes] = {}
     stale: dict[Key, int] = {}

@@ -1,6 +1,6 @@
-"""The Redshift stand-in as the warehouse of the model test: over the driver, with crashes of ours and faults of the server.
+"""The Redshift stand-in as the warehouse of the model test, over the driver: our process crashes, and the server has faults.
 
-What is done with it is `model_world.py`.
+`world.py` uses it.
 """
 
 import itertools
@@ -51,7 +51,7 @@ class FragileRedshift(RedshiftEngine):
 
     @contextmanager
     def misbehaving(self, fault: ServerFault | None) -> Iterator[None]:
-        """Arms the fault for the block; `hit` says afterwards whether it came to it."""
+        """Arms the fault for the block. Afterwards `hit` says whether it happened."""
         faults, self.hit = self._server.faults, False
         match fault:
             case ServerFault("lost before commit"):
@@ -78,7 +78,7 @@ class FragileRedshift(RedshiftEngine):
             other.execute(statement)
 
     def die(self) -> None:
-        """The server finds the connection gone; the next process has another session."""
+        """The server loses the connection; the next process has another session."""
         self._drop()
         self.session = secrets.token_hex(4)
 
@@ -87,10 +87,10 @@ class FragileRedshift(RedshiftEngine):
         self._run(Statement(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
-        """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
+        """The rows of a table with these columns and its other columns. A missing column is NULL."""
         if not self.catalog(TableName(SCHEMA, name)):
             return []
-        # a text of its own, as the driver keeps what it knows of a text's columns; it reads VARBYTE as text
+        # a text of its own, because the driver caches the columns of a text; it reads VARBYTE as text
         cursor = self._run(Statement(f"SELECT * FROM {SCHEMA}.{quoted(name)} -- {next(self._reads)}"))
         present = [(column, kind == VARBYTE) for column, kind, *_ in cursor.description]
         return [

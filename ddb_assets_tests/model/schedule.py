@@ -1,6 +1,6 @@
 """Schedules of the model test: what is written, exported and loaded, how it is played, and what must hold at its end.
 
-The model is a dict of the table's items, and the player's own idea of which exports must be refused.
+The model is a dict of the table's items, and the player's own rules for which exports must be refused.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.items import decoded
 from ddb_assets_tests.flatten.rebuild import by_value
 from ddb_assets_tests.flatten.texts import number_text, with_texts
-from ddb_assets_tests.model.known import NO_KEY, UNREAD, UNREADABLE, blind, known_of, told
+from ddb_assets_tests.model.known import NO_KEY, UNREAD, UNREADABLE, blind, known_of, shown_by
 from ddb_assets_tests.model.world import Attributes, Crash, ServerFault, Sort, World
 
 CONTRACT = Table.model_validate(
@@ -29,24 +29,24 @@ CONTRACT = Table.model_validate(
     }
 )
 WHOLE_KEYS = CONTRACT.model_copy(update={"columns": {**CONTRACT.columns, "sk": ColumnOptions(type="BIGINT")}})
-"""In which NO_KEY fits no key column."""
+"""A contract whose key column cannot hold NO_KEY."""
 HOUR = 3_600_000_000
 BEGIN = 1_772_323_200_000_000  # 2026-03-01
 WINDOWS = 3
 END = BEGIN + WINDOWS * HOUR
-SLOTS = 8  # moments within a window at which there may be a write; the first is the window's first microsecond
+SLOTS = 8  # moments within a window at which a write is possible; the first is the window's first microsecond
 STEPS = 80  # about as many as a run takes, or more
 STATEMENTS = 70  # about as many as a load sends to a server
 
 
 @dataclass(frozen=True)
 class Step:
-    """One run of the pipeline: an export of the window or baseline (made anew or not), its Parquet, its load."""
+    """One run of the pipeline: an export of the window or baseline (a new one or not), its Parquet, its load."""
 
     start: int | None
     end: int
     view: str = "NEW_AND_OLD_IMAGES"
-    anew: bool = False
+    new_export: bool = False
     again: bool = False
     force: bool = False
     crash: int | None = None
@@ -69,7 +69,7 @@ def moment(slot: int) -> int:
 
 
 FRACTION = "1.2345678901234567890123456789012345678"
-"""Beside a number of more than one digit before the point it needs a column of text."""
+"""Together with a number of more than one digit before the point, it needs a column of text."""
 texts = st.sampled_from(["", "a", "red", "5", "é🙂", "x" * 40]).map(lambda v: {"S": v})
 numbers = st.sampled_from(["0", "7", "-1.50", "12345678901234567890", "1E+30", "0.001", FRACTION]).map(
     lambda v: {"N": v}
@@ -119,7 +119,7 @@ server_faults = st.builds(
 
 @st.composite
 def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False) -> Schedule:
-    """Any schedule; those for a warehouse with a server have faults of that, `unreadable` ones items in quarantine."""
+    """Any schedule. Schedules for a warehouse with a server have faults of the server; `unreadable` ones quarantine items."""
     least, most = (8, 18) if unreadable else (0, 14)
     slots = draw(st.lists(st.integers(0, WINDOWS * SLOTS - 1), unique=True, min_size=least, max_size=most))
     which = draw(st.sampled_from([many_keys, with_unreadable_key])) if unreadable else keys
@@ -131,7 +131,7 @@ def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False
                 lambda span, **more: Step(*span, **more),
                 windows | windows | baselines,
                 view=st.sampled_from(["NEW_IMAGE", "NEW_AND_OLD_IMAGES"]),
-                anew=st.booleans(),
+                new_export=st.booleans(),
                 again=st.booleans(),
                 force=st.booleans(),
                 crash=crashes,
@@ -161,11 +161,11 @@ class Player:
 
     @property
     def complete(self) -> int:
-        """The newest baseline that says of every item whether it was there."""
+        """The newest baseline that says for every item whether it was there."""
         return max((end for start, end in self.applied if start is None and not blind(self.world, end)), default=0)
 
     def play(self, step: Step) -> None:
-        """Runs a step, after a crash once more; a window around the newest baseline begins at that, as is asked for."""
+        """Runs a step, and again after a crash. A window that contains the newest baseline begins at that baseline."""
         refusal = self._refusal(step)
         if refusal is None:
             self._run(step)
@@ -178,7 +178,7 @@ class Player:
 
     def _refusal(self, step: Step) -> str | None:
         begun = {start for start, _ in self.applied}
-        found = list(told(self.world, step.start, step.end).values())
+        found = list(shown_by(self.world, step.start, step.end).values())
         if found and all(known is UNREAD for _, known in found):
             return "no item at all could be read"
         if step.start is None:
@@ -191,7 +191,7 @@ class Player:
 
     def _run(self, step: Step) -> None:
         span = (step.start, step.end)
-        if step.anew or span not in self.exports:
+        if step.new_export or span not in self.exports:
             self.exports[span] = self.world.export(step.start, step.end, step.view)
         export = self.exports[span]
         before = self._loads()
@@ -211,7 +211,7 @@ class Player:
         return len(self.world.ledger())
 
     def finish(self) -> None:
-        """Whatever is still missing is loaded."""
+        """Loads everything that is still missing."""
         if self.baseline is None:
             self.play(Step(None, BEGIN))
         for number in range(WINDOWS):
@@ -221,7 +221,7 @@ class Player:
                 self.play(Step(*window))
 
     def check(self) -> None:
-        """Tables = model, and every row of the root and every load is explained by the ledger."""
+        """Tables = model, and the ledger explains every row of the root and every load."""
         expected, stale = known_of(self.world, self.applied)
         if not any(sk == NO_KEY or (item or {}).get("bad") == UNREADABLE for _, _, sk, item in self.world.writes):
             assert expected == self.world.state(END)

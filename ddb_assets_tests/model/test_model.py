@@ -1,7 +1,7 @@
-"""The model test: whatever the order of exports and loads, and wherever it crashes, the warehouse is the table.
+"""The model test: the warehouse equals the table, for any order of exports and loads, and after a crash at any step.
 
 Schedules write, export and load at random through the real change log, exporter, manifests, flattening and load.
-`make soak` runs more of them, on the Redshift stand-in a twelfth: a schedule takes that many times as long there.
+`make soak` runs more of them: SOAK schedules on DuckDB, and a twelfth of that on the Redshift stand-in.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The same on the Redshift stand-in, over the driver; a load that is interrupted goes on at once."""
+    """The same on the Redshift stand-in, over the driver. An interrupted load is repeated at once."""
     faults = Faults()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PASSWORD, redshift.password)
@@ -73,7 +73,7 @@ def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, s
 @settings(HOW, max_examples=examples(15, 1 / 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(unreadable=True))
 def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
-    """Items that land in quarantine, with and without a key that can be read, in any order of exports and loads."""
+    """Items that go to quarantine, with and without a readable key, in any order of exports and loads."""
     run(world, schedule)
 
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: W
 @settings(HOW, max_examples=examples(6, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(server=True) | schedules(server=True, unreadable=True))
 def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
-    """With connections that break, before and after COMMIT too, statements and files that fail, and conflicts."""
+    """With lost connections (also before and after COMMIT), statements and files that fail, and conflicts."""
     run(redshift_world, schedule)
 
 
@@ -98,9 +98,9 @@ BASELINE = Step(None, BEGIN)
 @pytest.mark.soak
 @pytest.mark.parametrize("soft_delete", [False, True])
 def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_delete: bool) -> None:
-    """Before each file that flattening writes, the report among them, each statement and each commit, and after it.
+    """A crash before and after each file that flattening writes (also the report), each statement and each commit.
 
-    Outside of a soak one half of the steps with soft deletes, the other half without.
+    Outside of a soak: half of the steps with soft deletes, the other half without.
     """
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
     player = Player(world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
@@ -111,7 +111,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_del
     for last in range(1 if SOAK or soft_delete else 2, steps + 1, 1 if SOAK else 2):
         for crashed in (
             Step(*SECOND, again=True, force=True, crash=last),
-            Step(*THIRD, anew=last % 2 == 0, crash=last),
+            Step(*THIRD, new_export=last % 2 == 0, crash=last),
         ):
             player.play(crashed)
     player.check()
@@ -120,7 +120,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_del
 @pytest.mark.slow
 @pytest.mark.parametrize("soft_delete", [False, True])
 def test_whatever_goes_wrong_in_the_server_is_made_good(redshift_world: World, soft_delete: bool) -> None:
-    """Every fault happens, at several places of a load each, and the load that had it ends well or can be run again."""
+    """Every fault happens at several places of a load, and the load succeeds or can be repeated."""
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
     player = Player(redshift_world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
     for step in (Step(None, SECOND[0]), Step(*SECOND), Step(*THIRD)):
@@ -152,10 +152,10 @@ def without_tombstones(patch: pytest.MonkeyPatch, world: World) -> Iterator[Sche
 def with_children_left_behind(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
     whole = merge.merge
 
-    def childless(*told: Any) -> None:
+    def childless(*arguments: Any) -> None:
         with pytest.MonkeyPatch.context() as within:
             within.setattr(Tables, "below", ())
-            whole(*told)
+            whole(*arguments)
 
     patch.setattr(load, "merge", childless)
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")))
@@ -172,11 +172,11 @@ def with_what_is_unread_taken_for_absent(patch: pytest.MonkeyPatch, world: World
 
 
 def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
-    """Another connection writes the ledger row and commits it; the crash is just before the load's own commit."""
+    """Another connection writes and commits the ledger row. The crash is just before the load's own commit."""
     record = ledger.record
 
-    def ahead(*told: Any) -> statements.Statement:
-        statement = record(*told)
+    def ahead(*arguments: Any) -> statements.Statement:
+        statement = record(*arguments)
         world.warehouse.elsewhere(statement)
         return statements.Statement("SELECT 1")
 
@@ -203,7 +203,7 @@ WIDENED = Schedule(
     False,
     False,
 )
-"""A key and a value whose columns are DECIMAL and become VARCHAR; then the items from before are written and deleted."""
+"""A key and a value have DECIMAL columns that become VARCHAR. Then the earlier items are written and deleted."""
 
 
 @pytest.mark.parametrize("where", ["world", pytest.param("redshift_world", marks=pytest.mark.slow)])

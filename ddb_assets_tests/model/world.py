@@ -42,23 +42,23 @@ Attributes = dict[str, dict[str, Any]]
 
 
 Sort = int | float | str
-"""A sort key as a schedule has it; a number that must keep its text is a text."""
+"""A sort key of a schedule. A number that must keep its text is a text."""
 
 
 class Crash(BaseException):
-    """The process dies here. Not an Exception: nothing may catch it and go on."""
+    """The process dies here. Not an Exception, so that nothing catches it and continues."""
 
 
 @dataclass(frozen=True)
 class ServerFault:
-    """What goes wrong in the server: its n-th statement or the n-th file of a COPY, or around the next COMMIT."""
+    """A fault of the server: in its n-th statement, in the n-th file of a COPY, or around the next COMMIT."""
 
     kind: Literal["lost before commit", "lost after commit", "lost", "conflict", "refused", "copy"]
     number: int = 1
 
 
 class ModelWarehouse(SqlEngine, Protocol):
-    """A warehouse that crashes by steps and, where it has a server, has that misbehave; `hit` says whether it has."""
+    """A warehouse that can crash at each step. If it has a server, the server can fail too; `hit` says whether it did."""
 
     hit: bool
 
@@ -71,20 +71,20 @@ class ModelWarehouse(SqlEngine, Protocol):
         ...
 
     def die(self) -> None:
-        """What the end of the process does to the connection."""
+        """Does to the connection what the end of the process does."""
         ...
 
     def wipe(self) -> None:
-        """Makes the warehouse as good as new."""
+        """Empties the warehouse."""
         ...
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
-        """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
+        """The rows of a table with these columns and its other columns. A missing column is NULL."""
         ...
 
 
 class Faults:
-    """Raises Crash at the n-th step from `arm(n)` on, once; with `arm(None)` never. `taken` are the steps since."""
+    """Raises Crash once, at the n-th step after `arm(n)`; after `arm(None)` never. `taken` counts the steps since then."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -154,17 +154,17 @@ class FragileWarehouse(DuckDBEngine):
             other.execute(statement.text, list(statement.values))
 
     def die(self) -> None:
-        """Nothing is left of a process that holds all in memory; the database is the test's."""
+        """Does nothing: all state of the process is in memory, and the database belongs to the test."""
 
     def wipe(self) -> None:
-        """Drops every table; what was translated to DuckDB's dialect is kept, which makes a schedule twice as fast."""
+        """Drops every table. Translations to DuckDB's dialect are kept, which makes a schedule twice as fast."""
         for (name,) in self.connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
             self.connection.execute(f'DROP VIEW "{name}"')
         for (name,) in self.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
             self.connection.execute(f'DROP TABLE "{name}"')
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
-        """The rows of a table with these columns and those that it has besides; what is not there is NULL."""
+        """The rows of a table with these columns and its other columns. A missing column is NULL."""
         if not self.catalog(TableName(self.default_schema, name)):
             return []
         found = self.connection.execute(f'SELECT * FROM "{name}"')
@@ -174,9 +174,9 @@ class FragileWarehouse(DuckDBEngine):
 
 @dataclass
 class World:
-    """All of it for one schedule after the other; `begin` makes a new table, empties the lake and the warehouse.
+    """Table, lake and warehouse for one schedule after another. `begin` makes a new table and empties lake and warehouse.
 
-    `steps` are those that the last run took, `hits` the faults of the server that came to happen.
+    `steps` are the steps of the last run, `hits` the faults of the server that happened.
     """
 
     folder: Path
@@ -226,7 +226,7 @@ class World:
         self.log.load(self._source.number, [LoggedWrite(micros, key, None if rest is None else image, size)])
 
     def state(self, before: int) -> dict[tuple[str, Sort], Attributes]:
-        """The model: the items as all writes before this time had left them."""
+        """The model: the items after all writes before this time."""
         state: dict[tuple[str, Sort], Attributes] = {}
         for micros, pk, sk, rest in sorted(self.writes, key=lambda write: write[0]):
             if micros >= before:
@@ -249,7 +249,7 @@ class World:
     def run(
         self, export: Export, *, force: bool, again: bool, crash: int | None, fault: ServerFault | None = None
     ) -> LoadResult:
-        """From the export to the warehouse; with `again` its Parquet is made anew. Raises Crash at that step, if any."""
+        """From the export to the warehouse; `again` makes new Parquet. Raises Crash at that step, if any."""
         out = str(self.folder / "lake" / export.id)
         self.faults.arm(crash)
         try:
@@ -275,29 +275,29 @@ class World:
             self.faults.arm(None)
 
     def ledger(self) -> list[dict[str, Any]]:
-        """The loads so far, in their order."""
+        """The loads so far, in order."""
         rows = self.warehouse.rows(f"{PREFIX}{self.contract.name}", ())
         return sorted((row for row in rows if row["relation"]), key=lambda row: int(row["sequence"]))
 
     def versions_outside(self, spans: set[tuple[datetime, datetime]]) -> list[int]:
-        """Versions of the root's rows that are within none of these times, of a baseline or a window."""
+        """Versions of the root's rows that are outside the times of these baselines and windows."""
         rows = self.warehouse.rows(self.contract.name, ())
         versions = {row["_ddb_version"] for row in rows if row["_ddb_version"] is not None}
         micros = [(_micros(start), _micros(end)) for start, end in spans]
         return [v for v in versions if not any(start <= v < end or start == v == end for start, end in micros)]
 
     def stale(self) -> dict[tuple[str, str], int]:
-        """The keys of the rows that are marked as older than their items, with the time of the mark."""
+        """The keys of the rows that are marked as possibly older than their items, with the time in the mark."""
         rows = self.warehouse.rows(self.contract.name, (STALE_SINCE,))
         marked = [row for row in rows if row[STALE_SINCE]]
         return {(row["pk"], number_text(str(row["sk"]))): _micros(row[STALE_SINCE]) for row in marked}
 
     def items(self) -> list[dict[str, Any]]:
-        """The items that the warehouse's tables hold, of those not deleted; numbers by their texts."""
+        """The items in the warehouse's tables that are not deleted, with numbers as texts."""
         schema = self.schemas.latest(self.contract.name)
         assert schema
         relations = schema.relations(incremental=True)
-        # an export that was refused may have brought columns and lists that no table has yet
+        # a refused export may have columns and lists that no table has yet
         tables = {r.name: self.warehouse.rows(r.name, [c.name for c in r.columns]) for r in relations}
         root = relations[0].name
         tables[root] = [row for row in tables[root] if row.get(DELETED_AT) is None]

@@ -1,4 +1,4 @@
-"""What follows by itself: windows loaded when their Parquet passes, late or mended, and nothing that nobody needs."""
+"""What runs by itself: windows are loaded when their Parquet passes, late or repaired, and nothing runs without need."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ TABLE = asset("warehouse/orders")
 
 
 class Evaluations:
-    """The automation sensor's evaluations one after another."""
+    """Evaluations of the automation sensor, one after another."""
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
@@ -55,7 +55,7 @@ def test_a_window_that_was_overlooked_is_loaded_within_the_hour(chain: Chain) ->
     whole = ["exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet"]
     assert chain.run(*whole, "loads/orders_initial_load", "loads/orders__items_initial_load", config=as_of).success
     assert chain.run("exports/orders_window_export", *PARQUET, partitions=[window]).success
-    evaluations = Evaluations(chain)  # which knows nothing of what was before it
+    evaluations = Evaluations(chain)  # the first evaluation knows nothing of what was before it
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
     def asked(minutes: int) -> set[str]:
@@ -78,7 +78,7 @@ def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain) -> Non
     ).success
     assert evaluations.windows() == set()
     assert chain.run(*loaded).success
-    assert evaluations.next().total_requested == 0  # a new baseline alone is no news for windows
+    assert evaluations.next().total_requested == 0  # a new baseline alone starts no windows
 
 
 def test_a_bad_window_is_held_with_its_neighbours_free_and_released_when_it_is_mended(
@@ -102,7 +102,7 @@ def test_a_bad_window_is_held_with_its_neighbours_free_and_released_when_it_is_m
     assert not chain.run("parquet/orders_window_parquet", partitions=windows).success
     assert evaluations.windows() == {key_of(good)}
     assert evaluations.windows() == set()
-    assert not chain.run("warehouse/orders", partitions=[key_of(bad)]).success  # not by hand either
+    assert not chain.run("warehouse/orders", partitions=[key_of(bad)]).success  # not even by hand
     chain.definitions = project(tmp_path, monkeypatch, "evolved", contract="evolve")
     evaluations.chain = chain
     assert chain.run("parquet/orders_window_parquet", partitions=[key_of(bad)]).success
@@ -127,7 +127,7 @@ def project(folder: Path, patch: pytest.MonkeyPatch, name: str, *, contract: str
 
 
 def test_the_page_on_windows_names_what_there_is(chain: Chain, pytestconfig: pytest.Config) -> None:
-    """Assets, checks, switches, settings and the sentences of its table of messages."""
+    """The page's assets, checks, switches, settings and messages exist."""
     page = (pytestconfig.rootpath / "docs" / "windows.md").read_text()
     repository = chain.definitions.get_repository_def()
     graph = repository.asset_graph

@@ -1,4 +1,4 @@
-"""One writer at a time, on an instance with the limits that the demo's has."""
+"""One writer at a time, on an instance with the limits of the demo's instance."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from ddb_assets_tests.support.tables import new_table, sandbox
 __all__ = ["sandbox"]
 
 ROWS = 120
-Told = tuple[str, list[str], dict[str, Any]]
+Declared = tuple[str, list[str], dict[str, Any]]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def instance(
         yield running
 
 
-def file_import(path: Path, who: str, table: str) -> Told:
+def file_import(path: Path, who: str, table: str) -> Declared:
     path.write_text("".join(json.dumps({"pk": f"{who}{n}", "who": who}) + "\n" for n in range(ROWS)))
     return "DynamoDBImport", ["imports", who], {"name": who, "table": table, "source": str(path), "verify": 0}
 
@@ -58,16 +58,16 @@ def file_import(path: Path, who: str, table: str) -> Told:
 def test_imports_and_copies_into_one_table_take_turns(
     sandbox: Sandbox, proxy: FaultProxy, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    """Each writes for so long that they would meet; the table sees all writes of one before the first of the next."""
+    """Each writes long enough to overlap with the others. The table gets all writes of one before the first of the next."""
     target, source = new_table(sandbox).name, new_table(sandbox).name
     assert materialized(asset(*file_import(tmp_path / "c.jsonl", "c", source))).success
-    told: list[Told] = [file_import(tmp_path / f"{who}.jsonl", who, target) for who in "ab"]
-    told.append(("DynamoDBCopy", ["copies", "c"], {"name": "c", "source": source, "destination": target}))
-    assert {asset(*writer).op.pool for writer in told} == {pools.write_pool(target)}
+    writers: list[Declared] = [file_import(tmp_path / f"{who}.jsonl", who, target) for who in "ab"]
+    writers.append(("DynamoDBCopy", ["copies", "c"], {"name": "c", "source": source, "destination": target}))
+    assert {asset(*writer).op.pool for writer in writers} == {pools.write_pool(target)}
     proxy.schedule = Schedule(
         rate=1.0, faults=frozenset({Fault.SLOW}), operations=frozenset({"BatchWriteItem"}), delay=0.5
     )
-    command = [sys.executable, "-m", "ddb_assets_tests.support.materializing", json.dumps(told)]
+    command = [sys.executable, "-m", "ddb_assets_tests.support.materializing", json.dumps(writers)]
     done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr[-3000:]
     order = [
@@ -77,7 +77,7 @@ def test_imports_and_copies_into_one_table_take_turns(
     ]
     assert len(order) == 3 * ROWS
     assert sorted(who for who, _ in groupby(order)) == ["a", "b", "c"]
-    assert "waiting, for" in done.stderr or "blocked by limit for pool" in done.stderr
+    assert "is being written by run" in done.stderr or "blocked by limit for pool" in done.stderr
     found = instance.event_log_storage.get_concurrency_info(pools.write_pool(target))
     assert (found.limit, found.claimed_slots, found.pending_steps) == (1, [], [])
 
@@ -85,7 +85,7 @@ def test_imports_and_copies_into_one_table_take_turns(
 def test_a_writer_whose_run_is_over_keeps_nobody_out(
     sandbox: Sandbox, proxy: FaultProxy, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that crashed never gave its slot back; the next one takes it, but not while the process may still write."""
+    """A crashed run never frees its slot. The next run takes it, but not while the crashed process may still write."""
     target = new_table(sandbox).name
     writer = asset(*file_import(tmp_path / "a.jsonl", "a", target))
     storage = instance.event_log_storage

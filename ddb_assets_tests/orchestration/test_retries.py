@@ -1,4 +1,4 @@
-"""Which failures of a step are tried again by themselves."""
+"""Which failures of a step are retried automatically."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ LASTING = (AwsError, MissingFileError, LoadError, ChainBrokenError)
 
 
 def attempts(fails: Callable[[int], DdbAssetsError | None]) -> tuple[int, bool]:
-    """How often a step was tried that fails so with its number of attempts, and whether it came right."""
+    """How often a step ran that fails in this way, and whether it succeeded in the end."""
     tried = [0]
 
     @dg.asset(retry_policy=dg.RetryPolicy(max_retries=RETRIES.max_retries, delay=0))
@@ -46,7 +46,7 @@ def test_what_passes_is_tried_again(error: type[DdbAssetsError]) -> None:
 
 @pytest.mark.parametrize("error", LASTING)
 def test_what_a_person_must_mend_fails_at_once(error: type[DdbAssetsError]) -> None:
-    assert attempts(lambda _: error("mend me")) == (1, False)
+    assert attempts(lambda _: error("repair me")) == (1, False)
 
 
 def test_a_full_disk_in_one_of_several_windows_is_explained_and_not_tried_again() -> None:

@@ -1,7 +1,7 @@
-"""A DynamoDB that only answers: it takes every batch, stores nothing, and says what it would have cost.
+"""A DynamoDB that only answers: it accepts every batch, stores nothing, and returns what the batch would have cost.
 
-For what the sandbox cannot show: capacity by the real rules, credentials that are refused, and speed that is ours alone.
-Run as a module it prints its port and serves until it is ended.
+It shows what the sandbox cannot: capacity by the real rules, refused credentials, and the speed of our code alone.
+Run as a module, it prints its port and serves until it is ended.
 """
 
 import asyncio
@@ -16,19 +16,19 @@ Answer = Callable[[str, bytes], tuple[int, bytes]]
 
 
 def accept(operation: str, body: bytes) -> tuple[int, bytes]:
-    """Everything is written, at no cost."""
+    """Answers that everything is written, at no cost."""
     return 200, b"{}" if operation != "BatchWriteItem" or not body else b'{"UnprocessedItems":{}}'
 
 
 def charge(operation: str, body: bytes) -> tuple[int, bytes]:
-    """Everything is written, at one WCU an item."""
+    """Answers that everything is written, at one WCU per item."""
     ((table, requests),) = orjson.loads(body)["RequestItems"].items()
     capacity = {"TableName": table, "CapacityUnits": len(requests), "Table": {"CapacityUnits": len(requests)}}
     return 200, orjson.dumps({"UnprocessedItems": {}, "ConsumedCapacity": [capacity]})
 
 
 async def serve(answer: Answer, started: Callable[[int], object]) -> None:
-    """Until it is cancelled. Requests of one connection come one after the other."""
+    """Serves until it is cancelled. Requests of one connection come one after the other."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

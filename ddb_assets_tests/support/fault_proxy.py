@@ -1,7 +1,7 @@
-"""An HTTP proxy before the sandbox that does to requests what AWS and networks do, on seeded random schedules.
+"""An HTTP proxy in front of the sandbox that does to requests what AWS and networks do, on seeded random schedules.
 
-It also refuses what AWS refuses and moto lets pass (two operations on one key in a batch, more than 25), and remembers
-which writes it told the client were done. What a job must make of it is in the tests.
+It also refuses requests that AWS refuses and moto accepts (two operations on one key in a batch, more than 25). It records
+which writes it has reported to the client as done. The tests say how a job must react.
 Facts: API reference of BatchWriteItem, Scan and BatchGetItem; "Error handling with DynamoDB" of the Developer Guide.
 """
 
@@ -31,7 +31,7 @@ Document = dict[str, Any]
 
 
 class FaultProxy(ThreadingHTTPServer):
-    """The running proxy. `schedule` may be replaced at any time; `met` counts the faults, `requests` the operations."""
+    """The running proxy. `schedule` may be replaced at any time. `met` counts the faults, `requests` the operations."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -43,10 +43,12 @@ class FaultProxy(ThreadingHTTPServer):
         self.schedule = Schedule()
         self.met: Counter[Fault] = Counter()
         self.requests: Counter[str] = Counter()
-        self.acknowledged: Counter[tuple[str, str]] = Counter()  # (table, operation as JSON) told to be done
-        self.refused: list[str] = []  # requests that AWS would not take
+        self.acknowledged: Counter[tuple[str, str]] = (
+            Counter()
+        )  # (table, operation as JSON) that the client knows as done
+        self.refused: list[str] = []  # requests that AWS would refuse
         self.at_once = self.most_at_once = 0  # requests that are being answered
-        self.addressed: set[str] = set()  # what reads and writes called their tables
+        self.addressed: set[str] = set()  # the table names in reads and writes
         self._connections: set[Any] = set()
         self.lock = threading.Lock()
         self._keys: dict[str, tuple[str, ...]] = {}
@@ -63,16 +65,15 @@ class FaultProxy(ThreadingHTTPServer):
 
     @property
     def connections(self) -> frozenset[Any]:
-        """The connections that are accepted and open."""
+        """The open connections."""
         with self.lock:
             return frozenset(self._connections)
 
     def wait_until_left(self, others: frozenset[Any] = frozenset(), seconds: float = 30.0) -> None:
-        """Returns once only `others` are connected: everything that a killed client had sent has been done.
+        """Returns once only `others` are connected, so everything that a killed client had sent is done.
 
-        Connections are accepted in the order in which they were made. A connection of our own therefore shows that none of
-        the client's still waits to be accepted, where nobody would see it.
-        Raises TimeoutError.
+        Connections are accepted in the order in which they were made. So a connection of our own shows that no connection
+        of the client still waits to be accepted. Raises TimeoutError.
         """
         deadline = time.monotonic() + seconds
         with closing(http.client.HTTPConnection(HOST, self.server_address[1], timeout=seconds)) as own:
@@ -104,7 +105,7 @@ class FaultProxy(ThreadingHTTPServer):
             connection.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away, or was made to, is what this is for."""
+        """Ignores clients that went away. That is what the proxy provokes."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -222,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _refusal(self, request: Document, headers: dict[str, str]) -> str | None:
-        """What AWS says to this BatchWriteItem, if it refuses it."""
+        """AWS's error for this BatchWriteItem, if AWS would refuse it."""
         if not 1 <= sum(map(len, request["RequestItems"].values())) <= MAX_OPERATIONS:
             return "1 validation error detected: Member must have length less than or equal to 25"
         for table, operations in request["RequestItems"].items():
@@ -258,11 +259,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def do_GET(self) -> None:
-        """Tells `wait_until_left` that its connection has been accepted."""
+        """Lets `wait_until_left` know that its connection has been accepted."""
         self._answer(200, {}, b"")
 
     def log_message(self, *args: Any, **named: Any) -> None:
-        """No line per request."""
+        """Logs nothing."""
 
 
 def _key(operation: Document, names: tuple[str, ...]) -> str:
@@ -273,7 +274,7 @@ def _key(operation: Document, names: tuple[str, ...]) -> str:
 
 @contextmanager
 def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
-    """A proxy before this endpoint, without faults until its `schedule` is set."""
+    """A proxy in front of this endpoint, without faults until its `schedule` is set."""
     with FaultProxy(upstream) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02}, name="fault proxy")
         thread.start()

@@ -1,6 +1,6 @@
-"""What can happen to a request on its way to DynamoDB and back, and seeded random schedules of it.
+"""The faults that a request can meet on its way to DynamoDB and back, and seeded random schedules of them.
 
-How each is done to a request is in `fault_proxy.py`.
+`fault_proxy.py` does them to requests.
 """
 
 import random
@@ -11,9 +11,9 @@ from typing import Any
 
 
 class Fault(StrEnum):
-    """What can happen to a request; those that speak of a part need a request that has parts."""
+    """The faults. Those about a part of a request need a request with several parts."""
 
-    UNPROCESSED_SOME = "unprocessed_some"  # 200, and some of the operations or keys come back undone
+    UNPROCESSED_SOME = "unprocessed_some"  # 200, and some of the operations or keys come back unprocessed
     UNPROCESSED_ALL = "unprocessed_all"  # 200, and all of them come back
     THROTTLED = "throttled"  # ProvisionedThroughputExceededException with ThrottlingReasons
     THROTTLING = "throttling"  # ThrottlingException with throttlingReasons
@@ -34,15 +34,15 @@ POSSIBLE = {
     "DeleteItem": WHOLE,
     "Scan": WHOLE,
 }
-"""Requests that meet with faults; every other operation passes, so that a schedule's faults are spent where it counts."""
+"""Operations that can meet faults. All others pass, so that a schedule's faults are used where they are of interest."""
 
 
 @dataclass
 class Schedule:
-    """Which requests meet with what. `rate` is a request's chance of a fault, `budget` how many there are in all.
+    """Which requests meet which faults. `rate` is a request's chance of a fault, `budget` the number of faults in all.
 
-    Without a budget faults go on for ever; the first `spared` requests that could meet with one do not. `page_limit` caps
-    the items a Scan looks at for one page, so that little data has many pages and, with a filter, empty ones.
+    Without a budget there is no end of faults. The first `spared` requests meet none. `page_limit` caps the items of a page of
+    a Scan, so that little data has many pages and, with a filter, empty ones.
     """
 
     seed: int = 0
@@ -52,7 +52,7 @@ class Schedule:
     faults: frozenset[Fault] = frozenset(Fault)
     operations: frozenset[str] = frozenset(POSSIBLE)
     page_limit: int | None = None
-    delay: float = 0.02  # seconds, of a slow answer
+    delay: float = 0.02  # seconds that a slow answer takes
     _random: random.Random = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -60,7 +60,7 @@ class Schedule:
         self._random = random.Random(self.seed)
 
     def draw(self, operation: str) -> Fault | None:
-        """What happens to the next request of this operation."""
+        """The fault of the next request of this operation, if any."""
         possible = [fault for fault in POSSIBLE.get(operation, ()) if fault in self.faults]
         if not possible or operation not in self.operations:
             return None

@@ -1,6 +1,6 @@
-"""A function in a process of its own, which can be killed at any moment; forked from one that has imported everything.
+"""Runs a function in a process of its own, which can be killed at any moment. It is forked, so that imports are done.
 
-What becomes of tables and files is looked at by the tests.
+The tests look at the tables and files afterwards.
 """
 
 import multiprocessing
@@ -21,50 +21,50 @@ _context.set_forkserver_preload([__name__, "pytest", "ddb_assets_tests.copies.ch
 
 
 class Forked:
-    """A call that has just begun. `function` is a module's own, its arguments and what it returns can be pickled."""
+    """A call that has just begun. `function` is at module level; its arguments and its result can be pickled."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self._told, tells = _context.Pipe(duplex=False)
-        self._process: ForkServerProcess = _context.Process(target=_call, args=(tells, function, arguments))
+        self._answers, pipe = _context.Pipe(duplex=False)
+        self._process: ForkServerProcess = _context.Process(target=_call, args=(pipe, function, arguments))
         self._process.start()
-        tells.close()
-        if not self._told.poll(START_SECONDS):
+        pipe.close()
+        if not self._answers.poll(START_SECONDS):
             raise TimeoutError(f"{function.__name__} has not begun")
-        self._told.recv()
+        self._answers.recv()
 
     def killed_after(self, seconds: float) -> bool:
-        """Kills it, unless it ends before; whether it was killed."""
+        """Kills the process, unless it ends first. Returns whether it was killed."""
         self._process.join(seconds)
         if self._process.exitcode is not None:
             return False
         self._process.kill()
         self._process.join()
-        self._told.close()
+        self._answers.close()
         return True
 
     def ended(self) -> Any:
-        """Waits for its end, and returns what it returned. What it raised is raised here, as an AssertionError."""
-        if not self._told.poll(END_SECONDS):
+        """Waits for the end and returns the function's result. If the function raised, raises an AssertionError."""
+        if not self._answers.poll(END_SECONDS):
             self._process.kill()
             raise TimeoutError("it does not come to its end")
-        returned, complaint = self._told.recv()
+        returned, complaint = self._answers.recv()
         self._process.join()
-        self._told.close()
+        self._answers.close()
         if complaint:
             raise AssertionError(complaint)
         return returned
 
 
-def _call(tells: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """In the child."""
-    tells.send("begun")
+def _call(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Runs in the child."""
+    pipe.send("begun")
     try:
-        told: tuple[Any, str] = (function(*arguments), "")
+        answer: tuple[Any, str] = (function(*arguments), "")
     except Exception:
-        told = (None, traceback.format_exc())
+        answer = (None, traceback.format_exc())
     with suppress(BrokenPipeError):
-        tells.send(told)
+        pipe.send(answer)
 
 
-with suppress(Exception):  # botocore reads its description of DynamoDB once, for all who are forked
+with suppress(Exception):  # botocore reads its description of DynamoDB once for all forked processes
     client_of("http://127.0.0.1:9")

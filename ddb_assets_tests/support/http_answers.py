@@ -1,4 +1,4 @@
-"""An HTTP server that gives the answers a test wants: S3's and DynamoDB's refusals, pages of proxies, nonsense."""
+"""An HTTP server that gives the answers that a test wants: errors of S3 and DynamoDB, pages of proxies, nonsense."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ Answer = tuple[int, bytes, Mapping[str, str]]
 
 @contextmanager
 def serving(server: TCPServer) -> Iterator[str]:
-    """Has a server serve in a thread; gives its host and port."""
+    """Runs a server in a thread; gives its host and port."""
     with server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -27,7 +27,7 @@ def serving(server: TCPServer) -> Iterator[str]:
 def answering(answer: Callable[[str], Answer]) -> Iterator[str]:
     """The URL of a server that answers each request with `answer(operation)`; the name is empty outside DynamoDB's API.
 
-    A HEAD request gets the headers without the body, as HTTP has it.
+    A HEAD request gets the headers without the body, as HTTP requires.
     """
 
     class Handler(BaseHTTPRequestHandler):

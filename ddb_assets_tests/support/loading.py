@@ -1,4 +1,4 @@
-"""Loads over an engine, with the options as keywords."""
+"""Loads with an engine, with the options as keywords."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""Declared imports and copies as assets, and several of them materialized at once, each by a process of its own.
+"""Materializes declared imports and copies, several of them at once, each in a process of its own.
 
-Run as a module it takes them as JSON: component, key and attributes of each. They share the instance of `DAGSTER_HOME`,
-and are forked from one process so that the project is imported once. (Threads will not do: Dagster's logging is not made
-for runs side by side in one process.)
+Run as a module, it takes them as JSON: component, key and attributes of each. They share the instance of `DAGSTER_HOME`,
+and are forked from one process, so that the project is imported once. (Threads do not work, because Dagster's logging does not
+support several runs in one process.)
 """
 
 import json
@@ -22,21 +22,21 @@ def asset(component: str, key: list[str], attributes: dict[str, Any]) -> dg.Asse
 
 
 def materialized(made: dg.AssetsDefinition, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:
-    """Materializes an import or copy with the consent that it asks for."""
+    """Materializes an import or copy with `write: true`, which it requires."""
     consent = {"ops": {made.op.name: {"config": {"write": True}}}}
     return dg.materialize([made], instance=instance, run_config=consent)
 
 
-def _materialize(told: list[Any]) -> None:
+def _materialize(declared: list[Any]) -> None:
     with dg.DagsterInstance.get() as instance:
-        materialized(asset(*told), instance)
+        materialized(asset(*declared), instance)
 
 
 def main() -> None:
-    """Exits with the number of those that failed."""
+    """Exits with the number of failures."""
     processes = [
-        multiprocessing.get_context("fork").Process(target=_materialize, args=(told,))
-        for told in json.loads(sys.argv[1])
+        multiprocessing.get_context("fork").Process(target=_materialize, args=(declared,))
+        for declared in json.loads(sys.argv[1])
     ]
     for process in processes:
         process.start()

@@ -1,6 +1,6 @@
-"""Places for files to test against: a local folder, and a bucket of moto's server, reached over HTTP by a real client.
+"""Places for files: a local folder, and a bucket of moto's server, which a real client reaches over HTTP.
 
-A conftest.py imports the fixtures that its folder's tests use.
+A conftest.py imports the fixtures that the tests of its folder use.
 """
 
 import uuid
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def s3_client(endpoint_url: str) -> "S3Client":
-    """A client that depends on nothing of this machine's AWS configuration, and gives up soon."""
+    """A client that does not use this machine's AWS configuration, and gives up soon."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint_url,

@@ -1,6 +1,6 @@
-"""The whole project against a sandbox with the demo tables, its settings taken from the environment as anyone's are.
+"""The whole project against a sandbox with the demo tables, with its settings in the environment, as for any user.
 
-A test module imports the fixture `sandboxed`; it has a lake and a warehouse of its own.
+A test module imports the fixture `sandboxed`, and gets a lake and a warehouse of its own.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @contextmanager
 def demo_sandbox(state: Path, clock: Clock) -> Iterator[Sandbox]:
-    """The demo tables as they are at that clock's time, and an environment that leads to them and to this state folder."""
+    """The demo tables at this clock's time, and an environment that leads to them and to this state folder."""
     sandbox = Sandbox(export_delay=timedelta(seconds=0.02))
     sandbox.clock = clock
     with pytest.MonkeyPatch.context() as patch, sandbox:
@@ -40,7 +40,7 @@ def demo_sandbox(state: Path, clock: Clock) -> Iterator[Sandbox]:
 
 
 def export_count(sandbox: Sandbox, table: str) -> int:
-    """How many exports of the table were ever asked for."""
+    """How many exports of the table were ever requested."""
     arn = sandbox.dynamodb().describe_table(TableName=table)["Table"]["TableArn"]
     return len(sandbox.dynamodb().list_exports(TableArn=arn)["ExportSummaries"])
 

@@ -1,6 +1,6 @@
-"""Dagster as it runs somewhere: a project of its own with demo tables, its instance, and its processes.
+"""A running Dagster: a project of its own with demo tables, its instance, and its processes.
 
-Clicking in it is `browser/page.py`.
+`browser/page.py` clicks in it.
 """
 
 import os
@@ -36,7 +36,7 @@ Tables = Mapping[str, Mapping[str, Any]]
 
 
 class Project:
-    """A dg project in a folder, and its instance. What runs in it ends with the `with` block that started it."""
+    """A dg project in a folder, and its instance. Its processes end with the `with` block that started them."""
 
     def __init__(self, folder: Path, tables: Tables, definitions: str, patch: pytest.MonkeyPatch) -> None:
         """`definitions` is the text of its definitions.py; the environment names its instance until `patch` is undone."""
@@ -54,14 +54,14 @@ class Project:
         patch.syspath_prepend(folder)
 
     def declare(self, name: str, contract: Mapping[str, Any]) -> None:
-        """Writes a table's YAML, as anyone would who changes a contract."""
+        """Writes a table's YAML, as a user does who changes a contract."""
         path = self.package / "defs" / name / "defs.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         component = {"type": "ddb_assets.components.DynamoDBTable", "attributes": dict(contract)}
         path.write_text(yaml.safe_dump(component))
 
     def baseline(self, tables: Mapping[str, str]) -> None:
-        """Runs the job of the initial load in this process: of each table a full export of that time (ISO 8601)."""
+        """Runs the job of the initial load in this process, with a full export of each table at that time (ISO 8601)."""
         ops = {f"exports__{table}_full_export": {"config": {"as_of": time}} for table, time in tables.items()}
         with dg.DagsterInstance.get() as instance:
             job = build_defs(self.package).resolve_job_def(INITIAL_LOAD)
@@ -115,7 +115,7 @@ class Project:
             finally:
                 process.terminate()
                 process.wait(60)
-                with suppress(ProcessLookupError):  # code servers, and the runs that they have launched
+                with suppress(ProcessLookupError):  # code servers, and the runs that they launched
                     os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -128,7 +128,7 @@ def _answers(url: str) -> bool:
 
 
 def until(done: Callable[[], bool], seconds: float, *, despite: type[Exception] | tuple[()] = ()) -> None:
-    """Returns once it is done; `despite` is what may be raised until then. Raises TimeoutError."""
+    """Returns once the condition holds. Exceptions in `despite` are ignored until then. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while True:
         try:

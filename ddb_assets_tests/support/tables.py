@@ -1,6 +1,6 @@
-"""Tables in a sandbox to write into, and what is in them afterwards.
+"""Tables in a sandbox to write into, and their content afterwards.
 
-A test module imports the fixture `sandbox`; it has one of its own.
+A test module imports the fixture `sandbox`, and gets a sandbox of its own.
 """
 
 import base64
@@ -30,9 +30,9 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-@functools.cache  # a client takes longer to make than a test to run
+@functools.cache  # making a client takes longer than running a test
 def client_of(endpoint_url: str) -> "DynamoDBClient":
-    """As a job has it, but of this server."""
+    """A client like a job's, but for this server."""
     return boto3.client(
         "dynamodb",
         endpoint_url=endpoint_url,

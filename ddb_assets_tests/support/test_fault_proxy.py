@@ -1,4 +1,4 @@
-"""The proxy must really do each of the faults, or the tests on top of it prove nothing."""
+"""The proxy really does each fault. Otherwise the tests that use it would prove nothing."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any

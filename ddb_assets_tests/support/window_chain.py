@@ -1,4 +1,4 @@
-"""What tests of the window chain share: a baseline, exports as anyone makes them, ticks as the daemon has them."""
+"""What tests of the window chain share: a baseline, exports that others make, and ticks as the daemon runs them."""
 
 import time
 import uuid
@@ -48,7 +48,7 @@ def asset(text: str) -> dg.AssetKey:
 
 
 def hours_ago(hours: int) -> Window:
-    """A whole hour of UTC before that in which each module begins; AWS lags a few minutes behind the last one."""
+    """The full hour of UTC before the hour in which each module begins. AWS is a few minutes behind the current hour."""
     return ORDERS.windows.window_at(BEGUN - timedelta(hours=hours))
 
 
@@ -58,7 +58,7 @@ def key_of(window: Window) -> str:
 
 @pytest.fixture(scope="module")
 def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """The demo's sandbox, and every clock of this process set to the middle of an hour, so that no window ends meanwhile."""
+    """The demo's sandbox. Every clock of this process is set to the middle of an hour, so that no window ends during a test."""
     with time_machine.travel(BEGUN, tick=True), demo_sandbox(tmp_path_factory.mktemp("state"), Clock()) as sandbox:
         yield sandbox
 
@@ -70,7 +70,7 @@ def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Ite
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setenv(LAKE, f"s3://{demo.BUCKET}/{prefix}")
         patch.setenv(STATE, str(state))
-        patch.setattr(dg.ScheduleEvaluationContext, "instance", instance)  # it opens files of its own otherwise
+        patch.setattr(dg.ScheduleEvaluationContext, "instance", instance)  # otherwise it opens files of its own
         yield Chain(sandbox, instance, definitions, prefix)
 
 
@@ -82,14 +82,14 @@ def definitions(sandboxed: Sandbox) -> dg.Definitions:
 
 @pytest.fixture
 def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator["Chain"]:
-    """A chain of the test's own, without a baseline."""
+    """A chain for one test, without a baseline."""
     with own_chain(sandboxed, definitions, tmp_path) as chain:
         yield chain
 
 
 @dataclass
 class Chain:
-    """The windows of the sandbox's `Orders`, the instance that knows of them, and the prefix that they lie below."""
+    """The windows of the sandbox's `Orders`, the instance that records them, and the prefix of their exports."""
 
     sandbox: Sandbox
     instance: dg.DagsterInstance
@@ -98,14 +98,14 @@ class Chain:
 
     @property
     def folder(self) -> str:
-        """The key of the folder that exports' folders lie in, with its slash."""
+        """The key prefix of the folder that contains the folders of exports, with its slash."""
         return f"{self.prefix}/exports/AWSDynamoDB/"
 
     def exports(self, table: str = "Orders") -> TableExports:
         return TableExports(self.sandbox.dynamodb(), table)
 
     def export(self, window: Window, *, attempt: int = 0, table: str = "Orders") -> ExportRef:
-        """A finished incremental export that Dagster knows nothing of."""
+        """A finished incremental export that Dagster does not know."""
         place = Destination(demo.BUCKET, f"{self.prefix}/exports")
         asked = self.exports(table).request(Increment(window, VIEW), place, attempt=attempt)
         return wait(
@@ -113,7 +113,7 @@ class Chain:
         )
 
     def exported(self, table: str = "Orders") -> int:
-        """How many exports of the table were ever asked for, of all tests."""
+        """How many exports of the table were ever requested, by all tests."""
         client = self.sandbox.dynamodb()
         arn, count, token = client.describe_table(TableName=table)["Table"]["TableArn"], 0, ""
         while True:
@@ -124,10 +124,10 @@ class Chain:
                 return count
 
     def baseline(self, at: datetime, **other: str) -> None:
-        """Tells the instance and the ledger that a full export of that time is loaded."""
+        """Records in the instance and the ledger that a full export of that time is loaded."""
         exports = self.exports()
-        told = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
-        facts: dict[str, Any] = {**told, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
+        ids = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
+        facts: dict[str, Any] = {**ids, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(asset("loads/orders_initial_load"), metadata=facts)
         )
@@ -144,7 +144,7 @@ class Chain:
     def _in_ledger(self, table: str, said: Mapping[str, str], **times: Any) -> None:
         exports, name = self.exports(table), table.lower()
         ids: dict[str, Any] = {"table_arn": exports.arn, "table_id": exports.table_id, **said}
-        told = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
+        loaded = report((relation(name, ()),), **times, **ids).model_copy(update={"name": name})
         none: dict[str, Any] = dict.fromkeys(
             ("items", "rows_in", "upserted", "deleted", "stale", "quarantined", "extra_values"), 0
         )
@@ -153,14 +153,14 @@ class Chain:
             result = LoadResult(
                 applied=True,
                 sequence=0,  # so that a real load does not miss the table
-                export_id=told.export_id,
+                export_id=loaded.export_id,
                 rows={name: 0},
                 table_rows={},
                 loaded_at=BEGUN,
                 seconds=0.0,
                 **none,
             )
-            warehouse.execute(record("main", told, result, None))
+            warehouse.execute(record("main", loaded, result, None))
             warehouse.execute(
                 Statement(
                     f"UPDATE {ledger('main', name)} SET relation_columns = NULL "
@@ -169,7 +169,7 @@ class Chain:
             )
 
     def objects(self, export: ExportRef) -> dict[str, bytes]:
-        """Every object of an export's own folder."""
+        """Every object in the folder of an export."""
         s3 = self.sandbox.s3()
         listed = s3.list_objects_v2(Bucket=demo.BUCKET, Prefix=f"{self.folder}{export.id}/").get("Contents", [])
         return {o["Key"]: s3.get_object(Bucket=demo.BUCKET, Key=o["Key"])["Body"].read() for o in listed}
@@ -204,7 +204,7 @@ class Chain:
 
 
 class Ticks:
-    """A sensor's ticks one after another: events are stored and the cursor is kept, as the daemon does it."""
+    """Ticks of a sensor one after another: events are stored and the cursor is kept, as the daemon does it."""
 
     def __init__(self, chain: Chain, name: str = "ddb_assets_exports", lake: Lake | None = None) -> None:
         self.chain, self.cursor = chain, ""
@@ -227,7 +227,7 @@ class Ticks:
 
 
 def tick(chain: Chain, minute: int = 5, table: Table | None = None) -> dg.SkipReason | list[dg.RunRequest]:
-    """A tick, at that minute of the hour in which the tests began, of the schedule of `orders` or of another contract."""
+    """A tick of the schedule of `orders` or of another contract, at this minute of the hour in which the tests began."""
     with dg.build_schedule_context(
         instance=chain.instance,
         scheduled_execution_time=BEGUN.replace(minute=minute),
@@ -245,7 +245,7 @@ def query(sql: str) -> list[tuple[Any, ...]]:
 
 
 def orders(sandbox: Sandbox) -> dict[str, tuple[str, int]]:
-    """Status and number of lines of every order that DynamoDB has."""
+    """Status and number of lines of every order in DynamoDB."""
     pages = sandbox.dynamodb().get_paginator("scan").paginate(TableName="Orders")
     items = [item for page in pages for item in page["Items"]]
     return {item["orderId"]["S"]: (item["status"]["S"], len(item["items"]["L"])) for item in items}

@@ -1,4 +1,4 @@
-"""Writes small exports in every form that AWS, or a copying user, may leave behind."""
+"""Writes small exports in every form that AWS, or a user who copies one, may leave behind."""
 
 import base64
 import gzip
@@ -34,7 +34,7 @@ def write_export(
     export_id: str = ID,
     **summary_changes: Any,
 ) -> str:
-    """An export of the table Orders below the bucket root; returns its folder. A change to None... stays null."""
+    """Writes an export of the table Orders below the bucket root; returns its folder. A change to None is written as null."""
     home = join(root, prefix or "", "AWSDynamoDB")
     key_home = join(prefix if prefix and prefix_in_keys else "", "AWSDynamoDB").lstrip("/")
     entries = []
@@ -89,7 +89,7 @@ def write_export(
 
 
 def alter(storage: Storage, uri: str, change: Callable[[bytes], bytes]) -> None:
-    """Rewrites a file, and its checksum file if it is a manifest: as one would who means harm, or knows better."""
+    """Rewrites a file, and its checksum file if it is a manifest, as an attacker or an editing user would."""
     data = change(storage.read(uri))
     storage.write(uri, data)
     checksum = uri.removesuffix(".json") + ".md5"

@@ -1,4 +1,4 @@
-"""The warehouses that a load must treat alike, empty, and what is in them."""
+"""The warehouses that a load must treat alike, empty at first, and queries of their content."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def duckdb() -> Iterator[DuckDBEngine]:
 
 @pytest.fixture
 def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedshiftEngine]:
-    """The stand-in, over the driver, its parts brought to S3 for every COPY."""
+    """The stand-in, over the driver. The parts are uploaded to S3 for every COPY."""
     monkeypatch.setenv(PASSWORD, redshift.password)
     with to_redshift(redshift) as open_:
         wipe(open_)
@@ -57,7 +57,7 @@ def source(tmp_path: Path) -> Source:
 
 
 def wipe(warehouse: AnyEngine) -> None:
-    """Drops every table and view: as new, but faster than a new one, which would translate every statement again."""
+    """Drops every table and view. This is faster than a new stand-in, which would translate every statement again."""
     if isinstance(warehouse, RedshiftEngine):
         system = "('pg_catalog', 'information_schema', 'redshift')"
         for schema, view in select(
@@ -69,7 +69,7 @@ def wipe(warehouse: AnyEngine) -> None:
 
 
 def tables(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
-    """Schema and name of every table that is to stay."""
+    """Schema and name of every permanent table."""
     if isinstance(warehouse, DuckDBEngine):
         return warehouse.connection.execute(
             "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"
@@ -81,19 +81,19 @@ def tables(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
 
 
 def staging(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
-    """Temporary tables that are there."""
+    """The temporary tables."""
     if isinstance(warehouse, DuckDBEngine):
         return warehouse.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
     return select(warehouse, "SELECT table_name FROM svv_redshift_columns WHERE LEFT(schema_name, 7) = 'pg_temp'")
 
 
 def select(warehouse: AnyEngine, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a query that both understand."""
+    """The rows of a query that both warehouses understand."""
     return warehouse.fetch(Statement(sql))
 
 
 def read(warehouse: AnyEngine) -> dict[str, Item]:
-    """Key to item, put together from the root and the child table; fails on double rows, orphans and gaps in lists."""
+    """Key to item, from the root and the child table. Fails on double rows, orphans and gaps in lists."""
     rows = select(warehouse, 'SELECT order_id, note FROM "orders"')
     lines = select(warehouse, 'SELECT order_id, _ddb_index, "value" FROM "orders__lines" ORDER BY order_id, _ddb_index')
     assert len({key for key, _ in rows}) == len(rows)

@@ -1,6 +1,6 @@
-"""A DynamoDB table as a list of writes, and the flattened exports of it that AWS and the Parquet stage would make.
+"""A DynamoDB table as a list of writes, and its flattened exports, as AWS and the Parquet stage would make them.
 
-Real Parquet files and real reports; only the way from items to rows is short.
+Parquet files and reports are real. Only the way from items to rows is short.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +31,7 @@ LINE = Column(name="value", path=(), type="VARCHAR(64)")
 
 
 def at(time: int) -> datetime:
-    """`time` microseconds after the beginning of the test's world."""
+    """The moment `time` microseconds after the beginning of the test's world."""
     return BASE + timedelta(microseconds=time)
 
 
@@ -40,7 +40,7 @@ def relation(name: str, columns: Sequence[Column], path: tuple[str, ...] = ()) -
 
 
 def write(folder: Path, relation: Relation, rows: Sequence[Row], parts: int = 1) -> Relation:
-    """The relation with its rows in Parquet files, types as the flattening writes them."""
+    """The relation with its rows in Parquet files, with the types that flattening writes."""
     folder.mkdir(parents=True, exist_ok=True)
     schema = {c.name: polars_type(SqlType.parse(c.type)) for c in relation.columns}
     made = []
@@ -130,10 +130,10 @@ class Source:
         return self._report(rows, incremental=False, export_time=at(time), **more)
 
     def window(self, start: int, end: int, **more: Any) -> Report:
-        """One record per key with its last write; nothing for a key inserted and deleted within, as AWS has it."""
+        """One record per key with its last write. A key that was inserted and deleted within has no record, as with AWS."""
         before = self.state(start)
         last = {k: (t, i) for t, k, i in sorted(self.writes, key=lambda w: w[0]) if start <= t < end}
-        # versions as flattening makes them: a microsecond after the window begins at the earliest
+        # versions as flattening makes them: at the earliest a microsecond after the window begins
         rows = [(k, max(t, start + 1), i) for k, (t, i) in last.items() if i is not None or k in before]
         return self._report(rows, incremental=True, window=(at(start), at(end)), **more)
 
@@ -146,7 +146,7 @@ class Source:
         unkeyed: Collection[str] = (),
         **more: object,
     ) -> Report:
-        """The items `unread` and `unkeyed` went to quarantine, of the latter not even the key could be read."""
+        """The items `unread` and `unkeyed` went to quarantine. Of `unkeyed`, even the key could not be read."""
         self.made += 1
         folder = self.folder / str(self.made)
         rows = [row for row in every if row[0] not in {*unread, *unkeyed}]

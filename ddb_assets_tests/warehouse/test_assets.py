@@ -1,4 +1,4 @@
-"""The warehouse's assets over Redshift: what they show, what their checks find, and whom an administrator sees."""
+"""The warehouse's assets over Redshift: what they show, what their checks find, and what an administrator sees."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +31,7 @@ REPLACED = ORDERS.model_copy(update={"load": "replace"})
 
 
 class World:
-    """A Dagster instance in which Parquet has just been made, and a Redshift without a staging folder."""
+    """A Dagster instance with new Parquet, and a Redshift without a staging folder."""
 
     def __init__(self, instance: dg.DagsterInstance, server: RedshiftServer, lake: Place) -> None:
         self.instance, self.server, self.lake = instance, server, lake
@@ -158,7 +158,7 @@ def test_a_replaced_table_has_the_same_checks(world: World, source: Source) -> N
 def test_rows_that_others_change_and_keys_that_are_there_twice_are_found(
     world: World, over_redshift: RedshiftEngine, source: Source
 ) -> None:
-    """The window brings nothing of key `old`, so only a look at the whole table finds that it is there twice."""
+    """The window does not have key `old`, so only a look at the whole table finds that it is there twice."""
     source.put(-9, "old", "first", "x")
     world.flattened("full_parquet", source.full(-1))
     assert world.load(warehouse_assets(ORDERS, world.url)).success

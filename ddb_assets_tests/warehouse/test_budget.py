@@ -15,7 +15,7 @@ from ddb_assets_tests.warehouse.exports import Source
 
 @contextmanager
 def at_most(budget: int, warehouse: RedshiftEngine) -> Iterator[None]:
-    """Within the block no more statements are sent."""
+    """Within the block, at most this many statements are sent."""
     sent: list[str] = []
     run = warehouse._run
 

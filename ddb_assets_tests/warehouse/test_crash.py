@@ -1,4 +1,4 @@
-"""A load that dies at any step leaves the old tables or the new ones, and loading again ends as if nothing had happened."""
+"""A load that crashes at any step leaves the old or the new tables, and the next load ends as if nothing had happened."""
 
 import os
 import shutil
@@ -20,11 +20,11 @@ from ddb_assets_tests.warehouse.exports import Item, Source
 
 
 class Crash(BaseException):
-    """Not an Exception: nothing may catch it and go on."""
+    """Not an Exception, so that nothing catches it and continues."""
 
 
 class Dying(DuckDBEngine):
-    """Calls `die` before its n-th step: a statement, a query, a copy, the commit, or what comes after the commit."""
+    """Calls `die` before its n-th step: a statement, a query, a copy, the commit, or the step after the commit."""
 
     def __init__(self, path: str | Path, last: int, die: Callable[[], None]) -> None:
         super().__init__(path)

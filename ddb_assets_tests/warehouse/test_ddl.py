@@ -1,4 +1,4 @@
-"""Tables as people and Redshift see them: where rows lie, what comments say, views, and two loaders that change one."""
+"""Tables as people and Redshift see them: distribution, comments, views, and two loads that change one table."""
 
 import threading
 from decimal import Decimal
@@ -57,7 +57,7 @@ def comments(warehouse: AnyEngine, table: str) -> dict[str, str]:
 
 
 def test_comments_have_no_nul_and_an_end(warehouse: AnyEngine, tmp_path: Path) -> None:
-    """An attribute's name may have 64 KB and hold anything; no page says how long a comment may be."""
+    """An attribute's name may have 64 KB and any characters. AWS does not document how long a comment may be."""
     columns = [
         Column(name="nul", path=("a\0b",), type="BIGINT"),
         Column(name="long", path=("x" * 5000,), type="BIGINT"),
@@ -70,7 +70,7 @@ def test_comments_have_no_nul_and_an_end(warehouse: AnyEngine, tmp_path: Path) -
 def test_a_type_that_would_lose_values_leaves_the_keys_of_the_table(
     over_redshift: RedshiftEngine, redshift: RedshiftServer, tmp_path: Path
 ) -> None:
-    """It is refused before any key is removed, so that there is nothing to undo."""
+    """The load is refused before any key is removed, so there is nothing to undo."""
     options = WarehouseOptions(sortkey=("note",))
     load(over_redshift, full(tmp_path, [{"order_id": "a", "note": "x"}], KEY, NOTE), tables=options)
     other = NOTE.model_copy(update={"type": "BOOLEAN"})
@@ -82,7 +82,7 @@ def test_a_type_that_would_lose_values_leaves_the_keys_of_the_table(
 
 
 def test_a_row_is_replaced_whole(warehouse: AnyEngine, tmp_path: Path) -> None:
-    """What an older schema did not know is not in the item any more, whatever the row had."""
+    """The item no longer has an attribute that the export's older schema lacks, so the row loses it too."""
     load(warehouse, full(tmp_path, [{"order_id": "a", "note": "was there"}], KEY, NOTE))
     root = relation("orders", (KEY, VERSION, DELETED, EXTRA))
     row = {"order_id": "a", "_ddb_version": BASE_MICROS + 10, "_ddb_deleted": False}
@@ -157,7 +157,7 @@ def test_a_sort_key_of_columns_that_are_not_there_is_refused(warehouse: AnyEngin
 
 
 def test_a_key_that_is_widened_stays_the_key_of_the_table(over_redshift: RedshiftEngine, tmp_path: Path) -> None:
-    """Redshift drops no column by which rows are distributed or sorted."""
+    """Redshift does not drop a column by which rows are distributed or sorted."""
     options = WarehouseOptions(sortkey=("n",))
     load(over_redshift, full(tmp_path, [{"n": 5}], number("BIGINT")), tables=options)
     load(over_redshift, full(tmp_path, [{"n": Decimal("5.5")}], number("DECIMAL(38,2)"), time=9), tables=options)
@@ -170,7 +170,7 @@ def test_a_key_that_is_widened_stays_the_key_of_the_table(over_redshift: Redshif
 def test_loaders_that_widen_the_same_column_at_once_end_well(
     redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All plan for the table as it is, and the widest goes first: the others must not narrow what it has made."""
+    """All plan for the table as it is, and the widest goes first. The others must not make its column narrower."""
     rows: list[tuple[str, object]] = [
         ("DECIMAL(38,2)", Decimal("2.50")),
         ("VARCHAR(16)", "text"),
@@ -189,7 +189,7 @@ def test_loaders_that_widen_the_same_column_at_once_end_well(
     take, planned = tables._take, threading.Barrier(3)
     turns = [threading.Event() for _ in range(4)]
     turns[0].set()
-    waiting = {"2": 0, "1": 1, "0": 2}  # turns of the loads by their row; the fourth row needs no wider column
+    waiting = {"2": 0, "1": 1, "0": 2}  # when each load goes ahead, by its row; the fourth row needs no wider column
 
     def in_turn(*step: Any) -> None:
         turn = waiting.pop(threading.current_thread().name, None)
@@ -224,7 +224,7 @@ def test_loaders_that_widen_the_same_column_at_once_end_well(
 
 
 def test_views_show_live_rows_without_bookkeeping(warehouse: AnyEngine, source: Source, tmp_path: Path) -> None:
-    """And what the table has when columns came or became wider."""
+    """A view has every column of its table, also after columns were added or widened."""
     options = WarehouseOptions(views="people")
     source.put(1, "a", "stays", "l")
     source.put(2, "b", "goes")
@@ -300,7 +300,7 @@ def test_a_load_without_statistics_is_a_load(
 
 
 def test_a_view_knows_of_deleted_rows_as_soon_as_the_table_keeps_them(warehouse: AnyEngine, source: Source) -> None:
-    """Its columns are the same before and after."""
+    """The columns are the same before and after."""
     options = WarehouseOptions(views="people")
     source.put(1, "a", "stays")
     source.put(2, "b", "goes")

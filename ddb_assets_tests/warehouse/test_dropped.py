@@ -1,4 +1,4 @@
-"""What somebody dropped from the warehouse is missed by the next load, and a new baseline brings it back."""
+"""The next load notices what somebody dropped from the warehouse, and a new baseline brings it back."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from ddb_assets_tests.warehouse.exports import Item, Source
 
 
 def filled(warehouse: AnyEngine, source: Source) -> None:
-    """`a` and `b` since the baseline, of which the window deletes `b`."""
+    """The baseline has `a` and `b`. The window deletes `b`."""
     source.put(1, "a", "first", "x")
     source.put(2, "b", "second", "y")
     load(warehouse, source.full(10))
@@ -40,10 +40,12 @@ def test_what_was_dropped_is_missed_until_a_newer_full_export_brings_it_back(
     assert gone in str(refused.value)
     assert "materialize exports/orders_full_export" in str(refused.value)
     with pytest.raises(LoadError, match="has been dropped since"):
-        load(warehouse, source.full(10), force=True)  # what the window brought would keep its hole
+        load(warehouse, source.full(10), force=True)  # otherwise the row from the window would keep its NULL
     for unreadable in ({"unread": "c"}, {"unkeyed": "c"}):
         with pytest.raises(LoadError, match="has been dropped since"):
-            load(warehouse, source.full(30, **unreadable), max_quarantined=1)  # the row of `c` would keep its hole
+            load(
+                warehouse, source.full(30, **unreadable), max_quarantined=1
+            )  # otherwise the row of `c` would keep its NULL
     assert load(warehouse, source.full(30)).applied
     assert read(warehouse) == {key: item for key, (_, item) in source.state(30).items()}
     source.put(31, "d", "fifth")
@@ -67,7 +69,9 @@ def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(
 
 def test_a_column_that_only_this_export_has_is_made(warehouse: AnyEngine, source: Source) -> None:
     filled(warehouse, source)
-    warehouse.execute(Statement("UPDATE _ddb_loads__orders SET relation_columns = NULL"))  # a ledger of former times
+    warehouse.execute(
+        Statement("UPDATE _ddb_loads__orders SET relation_columns = NULL")
+    )  # a ledger of an earlier version
     warehouse.execute(Statement("ALTER TABLE orders DROP COLUMN note"))
     assert load(warehouse, source.window(20, 30)).applied
     assert select(warehouse, "SELECT COUNT(note) FROM orders") == [(0,)]

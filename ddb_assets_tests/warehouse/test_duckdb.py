@@ -1,4 +1,4 @@
-"""The DuckDB file: who may have it, where its parts come from, and what it says when it cannot."""
+"""The DuckDB file: who may open it, where parts come from, and its error messages."""
 
 import base64
 import hashlib
@@ -110,7 +110,7 @@ def test_a_column_that_somebody_added_is_left_alone(tmp_path: Path, source: Sour
 
 
 def test_what_duckdb_refuses_is_said_in_one_line(tmp_path: Path) -> None:
-    """The statement that fails is ours, so its text is no help."""
+    """The statement that fails is ours, so its text does not help the user."""
     with DuckDBEngine(tmp_path / "w.duckdb") as warehouse:
         warehouse.connection.execute("CREATE VIEW orders AS SELECT 1::BIGINT AS order_id")
         with pytest.raises(WarehouseError, match="DuckDB refuses a statement") as caught:
@@ -141,7 +141,7 @@ def test_a_file_held_by_another_process_is_waited_for(tmp_path: Path, source: So
 
 
 def test_loads_of_one_process_take_turns(tmp_path: Path, source: Source) -> None:
-    """Eight threads, four of them with the same export: each is applied once, none meets another's transaction."""
+    """Eight threads, four of them with the same export. Each export is applied once, and no load conflicts with another."""
     file = tmp_path / "wh.duckdb"
     with DuckDBEngine(file) as warehouse:
         load(warehouse, source.full(0))
@@ -171,7 +171,7 @@ def test_a_thread_that_waits_too_long_is_told(tmp_path: Path) -> None:
         DuckDBEngine(tmp_path / "." / "wh.duckdb", timeout=0.2),
     ):
         pass
-    with DuckDBEngine(tmp_path / "wh.duckdb", timeout=0.2):  # and it took nobody's turn
+    with DuckDBEngine(tmp_path / "wh.duckdb", timeout=0.2):  # and it did not take another load's turn
         pass
 
 

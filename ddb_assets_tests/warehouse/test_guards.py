@@ -1,6 +1,6 @@
-"""Exports that do not join what is loaded are refused: an item put and deleted within a window is not in the window.
+"""Exports that leave a gap are refused, because an item that is put and deleted within a window is not in the window.
 
-In every case here `a` is put at 12 and deleted at 18: whoever looks at 15 sees it, and the window from 10 to 20 is silent.
+In every case here `a` is put at 12 and deleted at 18. A full export at 15 has it, and the window from 10 to 20 does not.
 """
 
 from contextlib import suppress
@@ -40,7 +40,7 @@ def test_a_window_around_the_newest_baseline_is_refused(warehouse: AnyEngine, sh
         load(warehouse, around)
     assert "a" in read(warehouse)
     assert load(warehouse, short_life.window(15, 20)).deleted == 1
-    assert load(warehouse, around).applied  # the window that begins at the baseline has told of the delete
+    assert load(warehouse, around).applied  # the window that begins at the baseline had the delete
     assert read(warehouse) == items(short_life, 20)
 
 
@@ -80,7 +80,7 @@ def test_a_baseline_on_either_end_of_a_window_joins_it(
 def test_a_window_that_ends_in_another_one_is_refused(
     warehouse: AnyEngine, short_life: Source, part: tuple[int, int]
 ) -> None:
-    """A cadence that was changed, or windows that somebody else made, in either order."""
+    """A changed cadence, or windows that somebody else made, in either order."""
     overlapping, whole, rest = short_life.window(*part), short_life.window(10, 20), short_life.window(15, 20)
     load(warehouse, short_life.full(5))
     load(warehouse, whole)
@@ -119,7 +119,7 @@ def test_the_end_of_a_window_of_the_table_that_was_dropped_does_not_bind_the_new
 def test_a_window_of_the_table_that_was_dropped_does_not_stand_in_for_one_of_the_new(
     warehouse: AnyEngine, short_life: Source
 ) -> None:
-    """It begins where the new table's baseline is, and says nothing of what was deleted in the new table since."""
+    """The window begins at the new table's baseline, and does not have later deletes in the new table."""
     load(warehouse, short_life.full(10))
     load(warehouse, short_life.window(15, 20))
     load(warehouse, short_life.full(15, table_id=NEW))
@@ -144,7 +144,7 @@ spans = st.tuples(times, st.integers(1, END)).filter(lambda span: span[0] < span
 def test_what_is_not_refused_ends_in_the_state_of_the_source(
     duckdb: DuckDBEngine, log: list[tuple[int, str, Item | None]], exports: list[tuple[int, int]]
 ) -> None:
-    """Baselines (spans of no length) and windows of any kind; a window from where each ends completes them."""
+    """Baselines (spans without length) and windows of any kind. A window from the end of each completes them."""
     with TemporaryDirectory() as folder:
         source = Source(Path(folder), log)
         wipe(duckdb)

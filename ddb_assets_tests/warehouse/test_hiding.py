@@ -1,4 +1,4 @@
-"""Values that came to the warehouse before the contract hid them."""
+"""Values that were loaded before the contract hid them."""
 
 from pathlib import Path
 from typing import Any

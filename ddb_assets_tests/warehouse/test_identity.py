@@ -1,4 +1,4 @@
-"""Rows of two identities never meet in one table: the load refuses them until the table is started over."""
+"""Rows of two identities are never in one table. The load refuses them until the table starts over."""
 
 import re
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
 def test_a_column_of_another_kind_is_dropped_by_hand_before_a_table_starts_over(
     warehouse: AnyEngine, tmp_path: Path
 ) -> None:
-    """A load never deletes values before it has the new ones, and the key of bytes cannot become its mask."""
+    """A load does not delete values before it has the new ones, and a key of bytes cannot become its mask."""
     old: dict[str, tuple[str, object]] = {"order_id": ("VARBYTE(16)", b"a"), "flag": ("VARCHAR(16)", "yes")}
     new: dict[str, tuple[str, object]] = {"order_id": ("VARCHAR(64)", "masked"), "flag": ("BOOLEAN", True)}
     load(warehouse, keyed(tmp_path, 5, old))

@@ -1,4 +1,4 @@
-"""The user of docs/redshift.md, who has schemas of its own and nothing else, and what it is told when a right is missing."""
+"""The user of docs/redshift.md, who has schemas of its own and nothing else, and the error when a right is missing."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -34,7 +34,7 @@ USER, SECRET = "loader", "Loader1"
 
 @pytest.fixture
 def admin(over_redshift: RedshiftEngine) -> Iterator[RedshiftEngine]:
-    """An administrator who has made the user and a schema that belongs to it, as docs/redshift.md says."""
+    """An administrator who created the user and its schemas, as docs/redshift.md says."""
     if not over_redshift.fetch(Statement("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = ?", (USER,))):
         over_redshift.execute(Statement(f"CREATE USER {USER} PASSWORD '{SECRET}'"))
     for schema in ("own", "shown"):
@@ -66,7 +66,7 @@ def numbered(folder: Path, time: int, kind: str, value: object, *, window: bool 
 def test_the_whole_chain_takes_a_schema_of_ones_own_and_no_more(
     loader: RedshiftEngine, source: Source, tmp_path: Path
 ) -> None:
-    """Baseline, windows, deletes, a new column, a key that gets another type, a longer text, views, a look afterwards."""
+    """Baseline, windows, deletes, a new column, a key that gets another type, a longer text, views, and a look at the table."""
     options = WarehouseOptions(views="shown", sortkey=("order_id",))
     source.put(1, "a", "first", "x")
     source.put(2, "b", "gone")
@@ -158,7 +158,7 @@ def test_every_right_that_is_missing_is_named(
 def test_a_table_of_somebody_else_is_neither_read_nor_changed(
     admin: RedshiftEngine, loader: RedshiftEngine, source: Source
 ) -> None:
-    """Its columns are hidden from us; that must not look as if there were none."""
+    """Its columns are hidden from us. That must not look as if it had none."""
     source.put(1, "a", "x")
     admin.execute(Statement("CREATE TABLE own.orders (a INTEGER)"))
     with pytest.raises(LoadError, match=r'"own"\."orders" of awsuser exists, but we may not read it: .* OWNER TO'):

@@ -1,4 +1,4 @@
-"""A ledger for each table: loads that do not meet, the ledger that all once shared, and the view that shows them all."""
+"""A ledger for each table: loads without conflicts, the ledger that all tables once shared, and the view of all ledgers."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def exported(folder: Path, name: str, time: int, *keys: str, window: bool = Fals
 
 
 def at_once(*jobs: Callable[[], object]) -> list[BaseException]:
-    """Runs them side by side; what they raise."""
+    """Runs the calls side by side; gives the exceptions."""
     failures: list[BaseException] = []
 
     def run(job: Callable[[], object]) -> None:
@@ -73,7 +73,7 @@ def loading(server: RedshiftServer, *exports: Report, schema: str = "public") ->
 
 @pytest.fixture(scope="module")
 def serializable() -> Iterator[RedshiftServer]:
-    """As older clusters are."""
+    """A serializable database, as in older clusters."""
     with (
         s3_server() as client,
         RedshiftServer(Storage(client), isolation="serializable") as server,
@@ -87,12 +87,12 @@ def serializable() -> Iterator[RedshiftServer]:
 def test_loads_of_different_tables_never_conflict(
     serializable: RedshiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not one is tried again, on a database that takes two readers and writers of one table for a conflict."""
+    """No load is retried, although the database treats two readers and writers of one table as a conflict."""
     for name in NAMES:
         loading(serializable, exported(tmp_path, name, 5, "a", "b"))()
     windows = {name: [exported(tmp_path, name, t, "b", f"k{t}", window=True) for t in (10, 20, 30)] for name in NAMES}
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", ())
-    serializable.faults.delay_statements(0.01)  # so that all of them are in their transactions together
+    serializable.faults.delay_statements(0.01)  # so that all of them are in a transaction at the same time
     try:
         assert at_once(*(loading(serializable, *windows[name]) for name in NAMES)) == []
     finally:
@@ -107,7 +107,7 @@ def test_loads_of_different_tables_never_conflict(
 def test_first_loads_at_once_make_one_schema(
     redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever comes second to the schema, or to the view of all ledgers, goes on."""
+    """A load that finds the schema or the view of all ledgers just created continues."""
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.05,) * 8)
     over_redshift.execute(Statement("DROP SCHEMA IF EXISTS together CASCADE"))
     jobs = [loading(redshift, exported(tmp_path, name, 5, "a"), schema="together") for name in NAMES]
@@ -125,7 +125,7 @@ def test_a_snapshot_older_than_the_lock_does_no_harm(
     source: Source,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two loads of one window that only adds rows: the second would see neither them nor the first one's ledger row."""
+    """Two loads of one window that only adds rows. The second would see neither the rows nor the first load's ledger row."""
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.05,) * 8)
     load(over_redshift, source.full(5))
     source.put(11, "new", "x", "y")
@@ -141,7 +141,7 @@ def test_a_snapshot_older_than_the_lock_does_no_harm(
 def test_loads_of_one_table_wait_for_each_other(
     redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None of them is tried again: the lock comes first, and what its last holder committed is seen."""
+    """None of them is retried. The lock comes first, so each load sees what the last holder committed."""
     load(over_redshift, exported(tmp_path, "alpha", 5, "a"))
     windows = [exported(tmp_path, "alpha", time, "a", f"k{time}", window=True) for time in (10, 20, 30)]
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", ())
@@ -153,7 +153,7 @@ def test_loads_of_one_table_wait_for_each_other(
 
 
 def shared_again(warehouse: AnyEngine) -> None:
-    """The ledger as former versions had it."""
+    """The ledger of earlier versions."""
     for text in (
         "DROP VIEW _ddb_loads",
         "ALTER TABLE _ddb_loads__orders RENAME TO _ddb_loads",
@@ -163,7 +163,7 @@ def shared_again(warehouse: AnyEngine) -> None:
 
 
 def test_the_ledger_that_all_tables_shared_is_honoured(warehouse: AnyEngine, source: Source, tmp_path: Path) -> None:
-    """Its rows go to each table's ledger, and nothing is loaded twice."""
+    """Its rows move to each table's ledger, and nothing is loaded twice."""
     source.put(1, "a", "first")
     source.put(11, "a", "second")
     baseline, window = source.full(5), source.window(10, 20)
@@ -188,7 +188,7 @@ def test_two_loads_at_once_move_the_shared_ledger_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The second has seen it as well, and waits for the lock of the first."""
+    """The second load has seen the shared ledger as well, and waits for the lock of the first."""
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.05,) * 8)
     load(over_redshift, source.full(5))
     shared_again(over_redshift)
@@ -213,7 +213,7 @@ def test_a_table_that_is_no_ledger_is_not_taken_for_one(warehouse: AnyEngine, so
 
 
 def test_the_view_of_all_ledgers_bears_with_older_ones(warehouse: AnyEngine, source: Source, tmp_path: Path) -> None:
-    """A ledger that has not all columns yet, as its table has not been loaded since they came."""
+    """A ledger without all columns, because its table has not been loaded since they were added."""
     source.put(1, "a", "x")
     load(warehouse, source.full(5))
     for text in ("DROP VIEW _ddb_loads", "ALTER TABLE _ddb_loads__orders DROP COLUMN seconds"):

@@ -90,7 +90,7 @@ def test_force_and_a_new_digest_load_again_and_keep_the_history(warehouse: AnyEn
     changed = export.model_copy(update={"digest": "d2"})
     assert load(warehouse, changed).applied
     assert not load(warehouse, changed).applied
-    assert load(warehouse, export).applied  # the newest load of it has another digest
+    assert load(warehouse, export).applied  # its newest load has another digest
     assert ledger(warehouse, "sequence, digest, upserted, stale") == [
         (1, "d1", 1, 0),
         (2, "d1", 1, 0),
@@ -126,7 +126,7 @@ def test_every_type_arrives_exactly(warehouse: AnyEngine, tmp_path: Path) -> Non
     assert found == [(*(values[name][1] for name in plain), True, "00ff27"), (None,) * (len(plain) + 2)]
     document = select(warehouse, "SELECT json FROM orders ORDER BY order_id")[0][0]
     if isinstance(warehouse, DuckDBEngine):
-        assert document == values["json"][1]  # to the letter; the jsonb behind the stand-in orders members anew
+        assert document == values["json"][1]  # exactly; the stand-in's jsonb changes the order of members
     assert exactly(document) == exactly(values["json"][1])
     kinds = warehouse.catalog(TableName(warehouse.default_schema, "orders"))
     assert {name: str(kinds[name]) for name in ("json", "exact")} == {"json": "SUPER", "exact": "DECIMAL(38,0)"}
@@ -137,7 +137,7 @@ def hexadecimal(warehouse: AnyEngine, column: str) -> str:
 
 
 def exactly(text: Any) -> Any:
-    """A document with its numbers as they are written."""
+    """A document with its numbers as texts."""
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 
@@ -145,7 +145,7 @@ HOSTILE = ["O'Brien", "'; drop table x; --", 'x"y', "a b", " ", "%s %% ?", "sele
 
 
 def test_hostile_names_and_keys_are_data(warehouse: AnyEngine, tmp_path: Path) -> None:
-    names = [name.lower() for name in HOSTILE if len(name) < 50]  # Redshift knows no upper case
+    names = [name.lower() for name in HOSTILE if len(name) < 50]  # Redshift folds names to lower case
     columns = tuple(Column(name=name, path=(name,), type="VARCHAR(512)") for name in names)
     key = KEY.model_copy(update={"name": 'k"ey?', "type": "VARCHAR(512)"})
     root = relation("or\"ders'; drop table x; --", (key, *columns, VERSION, EXTRA))
@@ -197,7 +197,7 @@ def note(kind: str) -> Column:
 
 
 def test_columns_are_added_and_widened_and_keep_their_values(warehouse: AnyEngine, tmp_path: Path) -> None:
-    """Values of windows survive a later DDL step; those of another type are the same values in the wider one."""
+    """Values of windows survive a later DDL step. Values of another type are the same in the wider type."""
     load(warehouse, full(tmp_path, [], note("BIGINT"), time=1))
 
     def window(start: int, kind: str, key: str, value: object, *more: Column) -> None:
@@ -246,7 +246,7 @@ def test_a_key_that_is_widened_still_meets_its_rows(warehouse: AnyEngine, tmp_pa
     window(20, "DECIMAL(38,2)", Decimal("5.00"))
     window(30, "BIGINT", 6, deleted=True)
     window(40, "VARCHAR(64)", "5")
-    window(25, "VARCHAR(64)", "6")  # older than its tombstone, which was written as a BIGINT
+    window(25, "VARCHAR(64)", "6")  # older than its tombstone, whose key was written as a BIGINT
     assert select(warehouse, "SELECT n, _ddb_version FROM orders") == [("5", BASE_MICROS + 40)]
 
 
@@ -264,7 +264,7 @@ def test_a_type_that_would_lose_values_is_refused(warehouse: AnyEngine, tmp_path
 def test_a_column_of_nothing_but_null_takes_the_type_of_its_first_value(
     warehouse: AnyEngine, tmp_path: Path, kind: str, value: object
 ) -> None:
-    """Also when what was flattened before that value is loaded after it."""
+    """Also when an export that was flattened before that value is loaded after it."""
     empty = Column(name="note", path=("note",), type="VARCHAR(16)", empty=True)
     load(warehouse, full(tmp_path / "a", [{"order_id": "a"}], empty, time=1))
 
@@ -382,7 +382,7 @@ def test_deletes_must_be_as_many_as_reported(warehouse: AnyEngine, source: Sourc
 
 @pytest.mark.parametrize(("place", "length"), [(0.5, 200), (0.98, 200), (0.5, 1)])
 def test_a_damaged_part_is_named(warehouse: AnyEngine, tmp_path: Path, place: float, length: int) -> None:
-    """One changed byte too, which a Parquet reader takes for another value."""
+    """Also one changed byte, which a Parquet reader reads as another value."""
     load(warehouse, full(tmp_path, [{"order_id": "kept"}], time=1))
     made = full(tmp_path, [{"order_id": f"{n:x}" * 7} for n in range(20_000)], time=2)
     path = Path(made.root.parts[0].uri)

@@ -1,4 +1,4 @@
-"""A load never touches the tables of another DynamoDB table, whatever names contracts give them."""
+"""A load never touches the tables of another DynamoDB table, even if contracts give them equal names."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ OTHER = "arn:aws:dynamodb:eu-west-1:123456789012:table/Lines"
 
 
 def named(folder: Path, name: str) -> Report:
-    """A full export of another table, with a name of its contract's choice."""
+    """A full export of another DynamoDB table, with a name from its contract."""
     rows = [{"order_id": "z", "note": "other", "_ddb_version": BASE_MICROS + 5}]
     root = write(folder, relation(name, (KEY, NOTE, VERSION, EXTRA)), rows)
     return report([root], export_time=at(5), table_arn=OTHER)
@@ -44,7 +44,7 @@ def test_a_table_named_like_the_list_of_another_changes_nothing(
         load(warehouse, named(tmp_path / "other", "orders__lines"))
     assert read(warehouse) == {"a": Item("first", ("x", "y"))}
     source.put(4, "b", "second", "z")
-    load(warehouse, source.full(6))  # and the first one goes on
+    load(warehouse, source.full(6))  # and the first one can still be loaded
     assert read(warehouse) == {"a": Item("first", ("x", "y")), "b": Item("second", ("z",))}
 
 
@@ -78,7 +78,7 @@ def test_two_lists_of_one_name_are_told_apart(warehouse: AnyEngine, tmp_path: Pa
 def test_a_first_load_that_failed_is_no_other_table(
     warehouse: AnyEngine, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its tables are there, empty, and its ledger knows nothing."""
+    """The tables are there, empty, and so is the ledger."""
     source.put(1, "a", "first", "x")
     made = source.full(3)
 

@@ -1,4 +1,4 @@
-"""A warehouse as everybody outside its room knows it, whichever it is."""
+"""The protocol of a warehouse, which is all that other rooms use of it."""
 
 import pytest
 

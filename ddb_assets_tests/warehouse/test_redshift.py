@@ -1,4 +1,4 @@
-"""The connection to Redshift: how it gets in, what it survives, what it says, and what it never says."""
+"""The connection to Redshift: ways of logging in, faults that it survives, messages, and secrets that it never shows."""
 
 import io
 import json
@@ -140,7 +140,7 @@ def test_a_connection_lost_anywhere_is_made_up_for(
 def test_loads_side_by_side_are_applied_once_each(
     redshift: RedshiftServer, over_redshift: RedshiftEngine, source: Source
 ) -> None:
-    """Six loads, each export twice, of one table: none is lost, none is there twice."""
+    """Six loads of one table, each export twice: no export is lost, and none is applied twice."""
     load(over_redshift, source.full(0))
     for time_ in range(1, 30, 2):
         source.put(time_, f"k{time_ % 6}", f"at {time_}", *"xy"[: time_ % 3])
@@ -238,7 +238,7 @@ def test_a_part_that_was_changed_on_s3_is_named(
 
 
 def test_columns_that_changed_places_on_s3_are_noticed(direct: RedshiftEngine, tmp_path: Path, lake: Place) -> None:
-    """Two columns of one type: COPY, which goes by position, would not mind."""
+    """Two columns of one type. COPY goes by position, so it would not notice."""
     pair = tuple(Column(name=n, path=(n,), type="VARCHAR(64)") for n in ("billing", "shipping"))
     rows = [{"order_id": "a", "billing": "b", "shipping": "s", "_ddb_version": BASE_MICROS + 5}]
     made = write(tmp_path / "p", relation("orders", (KEY, *pair, VERSION, EXTRA)), rows)
@@ -266,7 +266,7 @@ def test_a_value_that_is_too_long_is_named_with_its_file_and_line(
 def test_documents_longer_than_a_varchar_arrive(
     over_redshift: RedshiftEngine, direct: RedshiftEngine, tmp_path: Path, lake: Place, local: bool
 ) -> None:
-    """In one column of one part; the others stay as they are."""
+    """Changes one column of one part; the others stay as they are."""
     long = {f"ä{n}": ["x" * 60_000, n] for n in range(20)}
     more = Column(name="doc", path=("doc",), type="SUPER")
     rows = [
@@ -435,7 +435,7 @@ def test_a_server_that_is_not_there_is_said_soon(monkeypatch: pytest.MonkeyPatch
 
 
 def test_parquet_of_the_parts_stays_readable_in_ranges(lake: Place, direct: RedshiftEngine, tmp_path: Path) -> None:
-    """A footer longer than what one request brings."""
+    """The footer is longer than one request reads."""
     columns = tuple(Column(name=f"{'c' * 100}{n}", path=(f"c{n}",), type="BIGINT") for n in range(600))
     rows = [{"order_id": "a", "_ddb_version": BASE_MICROS + 5}]
     made = write(tmp_path / "wide", relation("orders", (KEY, *columns, VERSION, EXTRA)), rows)
@@ -499,7 +499,7 @@ def test_govcloud_and_china_have_roles_of_their_own(
 def test_parts_that_are_encrypted_with_a_kms_key_are_loaded(
     direct: RedshiftEngine, exports: tuple[Report, Report], lake: Place
 ) -> None:
-    """Their ETag is no MD5, so there is none to compare. Nor is it in the stand-in, once it is told so."""
+    """Their ETag is not an MD5, so there is nothing to compare. The stand-in can imitate this."""
     made = on_s3(exports[0], lake)
     lake.storage.s3.meta.events.register_last("after-call.s3.HeadObject", no_md5, unique_id="no md5")
     for relation_ in made.relations:
@@ -521,7 +521,7 @@ def test_parts_that_are_encrypted_with_a_kms_key_are_loaded(
 
 
 def no_md5(parsed: dict[str, object], **_: object) -> None:
-    """What S3 answers for an object that is encrypted with a KMS key: 32 digits that are not the MD5 of its content."""
+    """The ETag that S3 gives an object that is encrypted with a KMS key: 32 digits that are not the MD5 of its content."""
     if parsed.get("ServerSideEncryption") == "aws:kms":
         parsed["ETag"] = '"0123456789abcdef0123456789abcdef"'
 
@@ -530,7 +530,7 @@ def no_md5(parsed: dict[str, object], **_: object) -> None:
 def test_a_schema_in_capitals_is_the_one_in_small_letters(
     redshift: RedshiftServer, exports: tuple[Report, Report]
 ) -> None:
-    """So that it is the same one on a cluster that tells cases apart."""
+    """So that it is the same schema on a case-sensitive cluster."""
     with to_redshift(redshift, "MyÄSchema") as warehouse:
         assert warehouse.default_schema == "myäschema"
         load(warehouse, exports[0])
@@ -577,7 +577,7 @@ def test_copy_refused_for_want_of_a_right_says_which(
 def test_keys_that_differ_by_trailing_blanks_are_one_key_in_redshift(
     over_redshift: RedshiftEngine, tmp_path: Path
 ) -> None:
-    """The item with the blank goes to quarantine with its reason; should one get through, nothing is loaded."""
+    """The item with the blank goes to quarantine with its reason. If one reaches the warehouse, nothing is loaded."""
     lines = [b'{"Item":{"order_id":{"S":"%s"},"note":{"S":"%s"}}}' % pair for pair in ((b"a", b"x"), (b"a ", b"y"))]
     storage = Storage()
     source = write_export(storage, str(tmp_path / "bucket"), lines=[lines])

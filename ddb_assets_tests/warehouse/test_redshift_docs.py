@@ -1,4 +1,4 @@
-"""docs/redshift.md against the project: options, variables, URLs, YAML, policies and SQL it shows are real."""
+"""docs/redshift.md against the project: the options, variables, URLs, YAML, policies and SQL that it shows are real."""
 
 import json
 import re
@@ -30,12 +30,12 @@ def test_the_readme_leads_here(pytestconfig: pytest.Config) -> None:
 
 def test_every_option_of_the_url_is_there_with_its_default(page: str) -> None:
     table = page.split("| option |")[1].split("\n\n")[0]
-    told = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE))
     ours = {field.name: field.default for field in fields(RedshiftSettings)[4:]}
-    assert list(told) == list(ours)
+    assert list(documented) == list(ours)
     for name, default in ours.items():
         if default:
-            assert told[name] == f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+            assert documented[name] == f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 
 def test_every_url_can_be_parsed(page: str) -> None:
@@ -68,7 +68,7 @@ def test_its_policies_are_json_and_its_statements_redshift_sql(page: str) -> Non
     }
     assert len(ours) == 4
     for text in blocks(page, "sql"):
-        if text.startswith("SELECT"):  # of the others sqlglot has no idea
+        if text.startswith("SELECT"):  # sqlglot cannot parse the others
             assert isinstance(sqlglot.parse_one(text, read="redshift"), exp.Select), text
 
 

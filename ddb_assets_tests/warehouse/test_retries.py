@@ -1,4 +1,4 @@
-"""What of Redshift's refusals passes when the same is done again, and what becomes of a load that met it."""
+"""Which errors of Redshift pass with a retry, and what becomes of a load that meets one."""
 
 import time
 from contextlib import ExitStack
@@ -53,7 +53,7 @@ def test_what_passes_by_itself_is_tried_again(
     error: ServerError,
     first: str,
 ) -> None:
-    """Before the transaction and within it: the load is there once."""
+    """Before the transaction and within it. The load is applied once."""
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
     load(over_redshift, exports[0])
     armed = fail_at(over_redshift, redshift, monkeypatch, first, error)
@@ -71,7 +71,7 @@ def test_a_restart_of_the_cluster_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
     first: str,
 ) -> None:
-    """At first the server does not answer; before the transaction and within it."""
+    """The server does not answer at first, before the transaction and within it."""
     load(over_redshift, exports[0])
     execute, away, pauses = over_redshift._run, ExitStack(), list[float]()
 
@@ -100,7 +100,7 @@ def fail_at(
     first: str,
     error: ServerError,
 ) -> list[str]:
-    """The first statement that begins like this fails; what was armed."""
+    """Makes the first statement that begins like this fail; gives a list that is empty until then."""
     execute, armed = warehouse.execute, list[str]()
 
     def failing(statement: Statement) -> None:
@@ -163,7 +163,7 @@ def test_conflicts_without_end_say_what_would_help(
 def test_a_constraint_of_somebody_else_is_an_error_of_ours(
     over_redshift: RedshiftEngine, exports: tuple[Report, Report]
 ) -> None:
-    """The driver has a class of its own for each kind of SQLSTATE."""
+    """The driver has an exception class for each kind of SQLSTATE."""
     load(over_redshift, exports[0])
     over_redshift.execute(Statement("DELETE FROM orders"))
     over_redshift.execute(Statement("ALTER TABLE orders ADD COLUMN theirs INTEGER NOT NULL DEFAULT 1"))

@@ -1,4 +1,4 @@
-"""A contract that declares numbers where a stray text came first: the column in the warehouse becomes one of numbers."""
+"""A contract declares numbers where a stray text came first. The column in the warehouse becomes a column of numbers."""
 
 import json
 from decimal import Decimal
@@ -136,7 +136,7 @@ def test_what_the_refusal_says_to_do_helps(warehouse: AnyEngine, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["Amount", "it's", 'a"b', "a\\b", "größe", "a.b", "{x}"])
 def test_any_name_of_an_attribute(warehouse: AnyEngine, tmp_path: Path, name: str) -> None:
-    """Its key in `_ddb_extra` is the path as text, which JSON and SQL write each in its own way."""
+    """Its key in `_ddb_extra` is the path as text, which JSON and SQL escape in different ways."""
     column = amount("VARCHAR(64)").model_copy(update={"path": (name,)})
     key = extra_path(column.path)
     first = relation("orders", (KEY, column, VERSION, EXTRA))
@@ -166,12 +166,12 @@ def item(key: str, **attributes: Any) -> dict[str, Any]:
 
 
 def test_from_the_items_on(warehouse: AnyEngine, tmp_path: Path) -> None:
-    """A stray text in the first export, numbers beside it; then the line that the commands say, and a window."""
+    """A stray text in the first export, with numbers beside it. Then the YAML that the commands propose, and a window."""
     stray, odd = {"S": "n/a"}, {"L": [{"S": "free"}, {"S": "gift"}, {"N": "3"}]}
     items = [item("stray", amount=stray, lines=odd), item("stray too", amount=stray)]
     exact = "123456789012345678901234567890123456.78"
     first = exported(tmp_path, [*items, item("number", amount={"N": "12.5"}), item("long", amount={"N": exact})])
-    # an export that is all texts but for two numbers makes a column of texts, and the numbers go beside it
+    # an export of texts and two numbers makes a column of texts, and the numbers go to _ddb_extra
     load(warehouse, first)
     assert dict(select(warehouse, "SELECT pk, amount FROM orders")) == {
         "stray": "n/a",
@@ -206,7 +206,7 @@ def test_from_the_items_on(warehouse: AnyEngine, tmp_path: Path) -> None:
 
 
 def exported(folder: Path, lines: list[dict[str, Any]], *, incremental: bool = False, **contract: Any) -> Report:
-    """The report of an export of these items or changes; a full one is of the time when the window begins."""
+    """The report of an export of these items or changes. The time of a full export is the beginning of the window."""
     export_id = f"0169509721800{int(incremental)}-d6299cbd"
     written = write_export(
         STORAGE,

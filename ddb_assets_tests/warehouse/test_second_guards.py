@@ -1,4 +1,4 @@
-"""Guards behind guards: what must stop a load when something before it has already gone wrong."""
+"""Guards behind guards: they must stop a load when an earlier step has already gone wrong."""
 
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_rows_that_were_lost_on_the_way_into_staging_are_missed(
 
 
 def test_rows_of_every_part_are_counted(warehouse: AnyEngine, tmp_path: Path) -> None:
-    """Two parts that changed places in the report, whose sum is right."""
+    """Two parts changed places in the report. The sum of their rows is right."""
     rows = [{"order_id": key, "_ddb_version": BASE_MICROS + 5} for key in "abc"]
     root = write(tmp_path, relation("orders", (KEY, VERSION, EXTRA)), rows, parts=2)
     first, second = root.parts
@@ -61,7 +61,7 @@ def test_rows_of_every_part_are_counted(warehouse: AnyEngine, tmp_path: Path) ->
 
 
 def test_a_row_of_somebody_else_is_not_taken_for_ours(warehouse: AnyEngine, source: Source) -> None:
-    """It has no version, so nothing can say whether it is older: the key would be there twice."""
+    """The row has no version, so it is unknown whether it is older. The key would be there twice."""
     source.put(1, "a", "ours")
     load(warehouse, source.full(5))
     warehouse.execute(Statement("INSERT INTO orders (order_id, note) VALUES ('a', 'theirs')"))
@@ -73,7 +73,7 @@ def test_a_row_of_somebody_else_is_not_taken_for_ours(warehouse: AnyEngine, sour
 def test_columns_that_another_load_changed_are_looked_at_again(
     warehouse: AnyEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look at the table and the transaction an empty column got another type, and a value of it."""
+    """Between the look at the table and the transaction, an empty column gets another type and a value."""
 
     def export(number: int, flag: bool | None) -> Report:
         made = relation("orders", (KEY, Column(name="flag", path=("flag",), type="BOOLEAN"), VERSION, EXTRA))
@@ -102,7 +102,7 @@ def test_columns_that_another_load_changed_are_looked_at_again(
 
 
 def commit_after_preparing(warehouse: AnyEngine, monkeypatch: pytest.MonkeyPatch, other: Report) -> None:
-    """The next load prepares its tables, and then the other one is loaded before it goes on."""
+    """The next load prepares its tables. Then the other export is loaded before it continues."""
     waiting = [other]
 
     def then_loaded(*args: Any, **more: Any) -> tables.Tables:
@@ -146,7 +146,7 @@ def test_rows_of_a_list_that_another_load_brought_meanwhile_go_with_their_item(
 
 
 def test_an_older_delete_does_not_take_the_place_of_a_newer_one(warehouse: AnyEngine, source: Source) -> None:
-    """Else the put between the two, which comes last, would bring the item back."""
+    """Otherwise the put between the two, which is loaded last, would bring the item back."""
     source.put(1, "a", "first")
     source.delete(11, "a")
     source.put(21, "a", "second")
@@ -177,7 +177,7 @@ def test_what_follows_a_lost_connection_is_not_committed_without_what_went_befor
 
 
 class Losing(Storage):
-    """Loses the first part of a manifest as soon as that is written."""
+    """Removes the first part from a manifest as soon as the manifest is written."""
 
     def write(self, uri: str, data: bytes) -> None:
         super().write(uri, data)

@@ -1,4 +1,4 @@
-"""`check-warehouse`: what it finds, that it can find something, and that it leaves everything else as it was."""
+"""`check-warehouse`: its findings, faults that it detects, and that it leaves everything else as it was."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def test_duckdb_does_what_loads_assume_and_keeps_what_it_has(tmp_path: Path) -> 
     ("deviation", "differing"),
     [
         ("", []),
-        ("texts", []),  # which is noticed, and no load sends such texts
+        ("texts", []),  # the difference is noticed, and no load sends such texts
         ("milliseconds", ["times without a zone", "times with a zone"]),
         (
             "decimals",
@@ -80,6 +80,6 @@ def test_a_user_who_may_make_no_schema_is_told(
     try:
         (finding,) = SelfTest(over_redshift, Storage(), str(tmp_path), schema="ddb_check_mine").run()
         assert "nothing could be tried" in finding.differs
-        assert select(over_redshift, SCHEMAS) == [("ddb_check_mine",)]  # not ours, so not dropped
+        assert select(over_redshift, SCHEMAS) == [("ddb_check_mine",)]  # not dropped, because it is not ours
     finally:
         over_redshift.execute(Statement("DROP SCHEMA ddb_check_mine"))

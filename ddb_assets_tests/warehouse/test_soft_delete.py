@@ -1,4 +1,4 @@
-"""`soft_delete: true`: the rows of deleted items stay, and what is in them does not depend on the order of the loads."""
+"""`soft_delete: true`: the rows of deleted items stay, and their content does not depend on the order of the loads."""
 
 import itertools
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
 from ddb_assets_tests.warehouse.test_windows import WINDOW, WINDOWS, items, tombstones, worlds
 
 Kept = tuple[str | None, int | None, int | None]
-"""Note, version, time of the delete; the times as in the test's world."""
+"""Note, version and time of the delete, with the times of the test's world."""
 
 
 def soft(warehouse: AnyEngine, export: Report, *, force: bool = False) -> LoadResult:
@@ -37,7 +37,7 @@ def rows(warehouse: AnyEngine) -> dict[str, Kept]:
 
 
 def live(warehouse: AnyEngine) -> dict[str, Item]:
-    """The items that are there; fails on a child row of any other."""
+    """The items that are not deleted. Fails on a child row of any other item."""
     present: dict[str, list[str]] = {key: [] for key, (_, _, deleted) in rows(warehouse).items() if deleted is None}
     lines = select(warehouse, 'SELECT order_id, _ddb_index, "value" FROM orders__lines ORDER BY order_id, _ddb_index')
     for key, index, value in lines:
@@ -75,7 +75,7 @@ def test_an_item_that_comes_back_is_there_again(warehouse: AnyEngine, source: So
 
 
 def test_a_baseline_marks_what_vanished(warehouse: AnyEngine, source: Source) -> None:
-    """`b` is newer than the baseline; the window that has the delete of `c` is late, and more exact than the baseline."""
+    """`b` is newer than the baseline. The window with the delete of `c` is late, and more exact than the baseline."""
     for key in "ac":
         source.put(1, key, "first", "x")
     soft(warehouse, source.full(10))
@@ -87,7 +87,7 @@ def test_a_baseline_marks_what_vanished(warehouse: AnyEngine, source: Source) ->
     soft(warehouse, source.window(40, 50))
     soft(warehouse, baseline)
     assert rows(warehouse) == {"a": ("first", 10, 40), "b": ("new", 41, None), "c": ("first", 10, 40)}
-    soft(warehouse, source.full(30))  # an older one that comes late, and knows better
+    soft(warehouse, source.full(30))  # an older full export that comes late gives a more exact time
     assert rows(warehouse)["a"] == ("first", 10, 30)
     assert soft(warehouse, late).deleted == 2
     assert rows(warehouse) == {"a": ("first", 10, 11), "b": ("new", 41, None), "c": ("first", 10, 12)}
@@ -111,7 +111,7 @@ def test_a_delete_of_an_unknown_item_has_its_key_until_a_late_put_is_known(
 
 
 def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyEngine, source: Source) -> None:
-    """At another digest, without `a` and with nothing in quarantine."""
+    """The export with another digest, without `a`, and with nothing in quarantine."""
     source.put(1, "a", "x", "l")
     source.put(2, "b", "y", "m")
     soft(warehouse, source.full(10))
@@ -122,7 +122,7 @@ def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyEngine
 
 
 def test_deletes_are_never_forgotten(warehouse: AnyEngine, source: Source) -> None:
-    """The time of a delete is its tombstone's, and an old window that comes late must not change it."""
+    """The time of a delete is the time in its tombstone, and a late old window must not change it."""
     source.put(1, "a", "x", "l")
     late = source.window(10, 20)
     soft(warehouse, source.full(10))

@@ -1,4 +1,4 @@
-"""Every statement a load can emit is Redshift's, and keeps to what Redshift can do in a transaction."""
+"""Every statement of a load is valid in Redshift, and does only what Redshift can do in a transaction."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ddb_assets_tests.warehouse.exports import Source
 
 
 class Recording(DuckDBEngine):
-    """Keeps what it was asked to run."""
+    """Records the statements that it is given."""
 
     def __init__(self) -> None:
         super().__init__(":memory:")
@@ -81,7 +81,7 @@ def test_staging_tables_have_no_schema(emitted: list[str]) -> None:
 
 
 def test_ddl_is_what_redshift_can_do() -> None:
-    """One column per ALTER; a VARCHAR grows outside a transaction; any other widening is add, copy, rename in one."""
+    """One column per ALTER. A VARCHAR grows outside a transaction. Any other widening adds, copies and renames in one."""
     have = {"a": "VARCHAR(16)", "b": "BIGINT", "same": "VARCHAR(99)"}
     want = {"a": "VARCHAR(64)", "b": "DECIMAL(38,2)", "same": "VARCHAR(16)", "n": "SUPER", "m": "BOOLEAN"}
     steps = evolution.steps(

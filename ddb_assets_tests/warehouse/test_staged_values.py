@@ -1,4 +1,4 @@
-"""What is staged is compared with what was written: every type, and every way in which a warehouse may read it otherwise."""
+"""Staged values are compared with written values, for every type and every way in which a warehouse may misread it."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -125,7 +125,7 @@ def source_report(tmp_path: Path) -> Report:
 
 
 def test_19_digits_arrive_although_redshift_keeps_them_in_8_bytes(warehouse: AnyEngine, tmp_path: Path) -> None:
-    """As a part of former times has them, and a table that was made for 20 digits."""
+    """Digits as in parts of earlier versions, and a table that was created for 20 digits."""
     largest = Decimal("99999999999999999.99")
     load(warehouse, exported(tmp_path, "", largest, -largest, kind="DECIMAL(19,2)"))
     assert select(warehouse, "SELECT value FROM orders ORDER BY order_id") == [(largest,), (-largest,)]
@@ -150,7 +150,7 @@ def test_several_columns_of_bytes_are_copied(warehouse: AnyEngine, tmp_path: Pat
 def test_long_json_is_staged_in_no_more_bytes_than_it_has(
     redshift: RedshiftServer, over_redshift: RedshiftEngine, tmp_path: Path
 ) -> None:
-    """A Redshift before its VARBYTE became larger has 1,024,000 bytes at most."""
+    """Before Redshift's VARBYTE became larger, it had 1,024,000 bytes at most."""
     text = "[" + ",".join(["1234567890"] * 9000) + "]"
     load(over_redshift, exported(tmp_path, "json", text))
     staged = [sql for sql in redshift.statements if sql.startswith("CREATE TEMP TABLE") and "VARBYTE" in sql]
@@ -165,7 +165,7 @@ def test_a_sort_key_of_bytes_or_json_is_refused(warehouse: AnyEngine, tmp_path: 
 
 
 def test_parts_are_in_the_forms_that_are_known_to_be_read(tmp_path: Path) -> None:
-    """DECIMAL in the fewest bytes, never as an integer; times in microseconds, of UTC only with a zone."""
+    """DECIMAL in the fewest bytes, never as an integer. Times in microseconds, and as UTC only with a zone."""
     for name, kind, value in (
         ("d", "DECIMAL(18,2)", Decimal("1.50")),
         ("l", "DECIMAL(38,2)", Decimal("1.50")),

@@ -1,7 +1,7 @@
-"""Every statement that the project can send to Redshift, read by two parsers of Redshift's SQL that are not ours.
+"""Every statement that the project can send to Redshift is parsed by two independent parsers of Redshift's SQL.
 
 The statements are collected while loads of every kind run on the stand-in. Every place in the code that makes a
-statement must have been reached, so that one that is added has to be driven here too.
+statement must be reached, so a new one has to be reached here too.
 """
 
 import ast
@@ -41,14 +41,14 @@ from ddb_assets_tests.warehouse.exports import report as reported
 
 PACKAGE = Path(ddb_assets.__file__).parent
 NOT_FOR_REDSHIFT = {
-    "warehouse/duckdb.py",  # DuckDB's own: catalog, Parquet, transactions
-    "cli/demo_outcome.py",  # one query for people, run by the demo on either warehouse
+    "warehouse/duckdb.py",  # only for DuckDB: catalog, Parquet, transactions
+    "cli/demo_outcome.py",  # a query for people, which the demo runs on either warehouse
 }
 
 
 @dataclass
 class Collected:
-    """Texts of statements that were made or sent, and the places (file, line) in the package that made one."""
+    """The texts of statements that were made or sent, and the places (file, line) in the package that made them."""
 
     texts: set[str] = field(default_factory=set)
     places: set[tuple[str, int]] = field(default_factory=set)
@@ -70,14 +70,14 @@ def column(name: str, kind: str, **more: Any) -> Column:
 
 
 def items(folder: Path, time: int, columns: list[Column], *rows: dict[str, object], key: Column = KEY) -> Report:
-    """A full export of one relation; a row is its key and what it has besides."""
+    """A full export of one relation. A row is its key and its other columns."""
     made = relation("orders", (key, *columns, VERSION, EXTRA))
     filled = [{"_ddb_version": BASE_MICROS + time, **row} for row in rows]
     return reported([write(folder, made, filled)], export_time=at(time))
 
 
 def windows_of_orders(warehouse: RedshiftEngine, folder: Path) -> None:
-    """A baseline, windows with deletes, again, late ones, a new baseline; tombstones are forgotten in the end."""
+    """A baseline, windows with deletes, repeated and late windows, a new baseline. Tombstones are pruned in the end."""
     source = Source(folder)
     for time in range(1, 60, 3):
         source.put(time, f"k{time % 5}", f"at {time}", *"xyz"[: time % 4])
@@ -88,7 +88,7 @@ def windows_of_orders(warehouse: RedshiftEngine, folder: Path) -> None:
     load(warehouse, source.window(35, 50), tombstone_retention=at(12) - at(0))
     load(warehouse, source.window(35, 50, digest="d2"))
     masked = Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")})
-    for how in ("sha256", "hmac"):  # the second time there is something noted already
+    for how in ("sha256", "hmac"):  # the second time something is noted already
         hides = masked.model_copy(update={"how": how})
         load(warehouse, source.window(50, 60, digest=how).model_copy(update={"hidden": (hides,)}))
     for export in (source.window(35, 50), baseline):
@@ -96,7 +96,7 @@ def windows_of_orders(warehouse: RedshiftEngine, folder: Path) -> None:
 
 
 def kept_rows(warehouse: RedshiftEngine, folder: Path) -> None:
-    """The same with soft delete, a baseline that comes late, one twice; the contract has no soft delete in the end."""
+    """The same with soft delete, a late baseline, and one that is loaded twice. In the end the contract has no soft delete."""
     source = Source(folder)
     for time in range(1, 60, 3):
         source.put(time, f"k{time % 5}", f"at {time}", *"xyz"[: time % 4])
@@ -110,7 +110,7 @@ def kept_rows(warehouse: RedshiftEngine, folder: Path) -> None:
 
 
 def columns_that_grow(warehouse: RedshiftEngine, folder: Path) -> None:
-    """Columns are added, lengthened, widened, replaced while empty; keys of the table's design among them."""
+    """Columns are added, lengthened, widened, and replaced while empty. Distribution and sort keys are among them."""
     number = column("number", "BIGINT", role="key")
     first = [column("text", "VARCHAR(8)"), column("n", "BIGINT"), column("none", "VARCHAR(1)")]
     then = [
@@ -128,14 +128,14 @@ def columns_that_grow(warehouse: RedshiftEngine, folder: Path) -> None:
         items(folder / "2", 2, then, {"number": Decimal("1.5"), "text": "b" * 20}, key=wider),
         tables=options,
     )
-    for change in ("ALTER DISTSTYLE AUTO", "ALTER SORTKEY AUTO"):  # Redshift's own keys from now on
+    for change in ("ALTER DISTSTYLE AUTO", "ALTER SORTKEY AUTO"):  # from now on Redshift chooses the keys
         warehouse.execute(Statement(f"ALTER TABLE orders {change}"))
     texts = column("number", "VARCHAR(16)", role="key")
     load(warehouse, items(folder / "3", 3, then, {"number": "x", "text": "b"}, key=texts), tables=options)
 
 
 def declared_numbers(warehouse: RedshiftEngine, folder: Path) -> None:
-    """A column of texts becomes one of numbers, as the contract declares."""
+    """A column of texts becomes a column of numbers, as the contract declares."""
     load(warehouse, items(folder / "1", 1, [column("n", "VARCHAR(8)")], {"order_id": "a", "n": "n/a"}))
     number = column("n", "DECIMAL(12,2)", declared=True)
     load(warehouse, items(folder / "2", 2, [number], {"order_id": "a", "n": Decimal("1.5")}))
@@ -148,7 +148,7 @@ def long_documents(warehouse: RedshiftEngine, folder: Path) -> None:
 
 
 def refused(warehouse: RedshiftEngine, folder: Path) -> None:
-    """A value that is too long: COPY's reasons are asked for."""
+    """A value that is too long, so that the load reads the reasons of COPY."""
     with pytest.raises(LoadError):
         load(warehouse, items(folder, 1, [column("text", "VARCHAR(2)")], {"order_id": "a", "text": "xyz"}))
 
@@ -165,7 +165,7 @@ def twice_the_same(warehouse: RedshiftEngine, folder: Path) -> None:
 
 
 def started_over(warehouse: RedshiftEngine, folder: Path) -> None:
-    """All rows and records of loads make way for a full export."""
+    """A full export replaces all rows and records of loads."""
     source = Source(folder)
     source.put(1, "a", "x", "y")
     source.put(12, "b", "z")
@@ -175,7 +175,7 @@ def started_over(warehouse: RedshiftEngine, folder: Path) -> None:
 
 
 def shared_ledger(warehouse: RedshiftEngine, folder: Path) -> None:
-    """The ledger that all tables shared is brought over; then a view that another one has to give way to."""
+    """The rows of the shared ledger are moved. Then a view is replaced by another one."""
     load(warehouse, items(folder / "1", 1, [], {"order_id": "a"}))
     for text in ("DROP VIEW _ddb_loads", "ALTER TABLE _ddb_loads__orders RENAME TO _ddb_loads"):
         warehouse.execute(Statement(text))
@@ -185,7 +185,7 @@ def shared_ledger(warehouse: RedshiftEngine, folder: Path) -> None:
 
 
 def items_that_cannot_be_read(warehouse: RedshiftEngine, folder: Path) -> None:
-    """In full exports and windows, with and without a key, with deleted rows gone and kept; a late export afterwards."""
+    """Unread items in full exports and windows, with and without a key and soft delete, and a late export afterwards."""
     for soft_delete in (False, True):
         source = Source(folder / str(soft_delete))
         source.put(1, "a", "x", "y")
@@ -200,7 +200,7 @@ def items_that_cannot_be_read(warehouse: RedshiftEngine, folder: Path) -> None:
 
 
 def dropped_by_somebody(warehouse: RedshiftEngine, folder: Path) -> None:
-    """A column that is gone comes back with a full export that replaces every row; the ledger is read."""
+    """A dropped column comes back with a full export that replaces every row. The ledger is read."""
     source = Source(folder)
     source.put(1, "a", "x", "y")
     load(warehouse, source.full(10))
@@ -246,7 +246,7 @@ def collected(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory
             with to_redshift(redshift) as warehouse:
                 wipe(warehouse)
                 scene(warehouse, tmp_path_factory.mktemp(scene.__name__))
-            # what the driver sends, with values as $1, is what was made, with values as ?
+            # the driver sends values as $1, the statements have ?
             found.texts |= {text for text in redshift.statements if "$1" not in text}
         with SqlWarehouse(to_redshift(redshift)) as opened:
             list(opened.self_test(Storage(redshift.storage.s3), str(tmp_path_factory.mktemp("self_test"))))
@@ -255,7 +255,7 @@ def collected(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_every_place_that_makes_a_statement_was_reached(collected: Collected) -> None:
-    """A statement that no load here sends is one that nobody has read."""
+    """A statement that no load here sends would never be parsed."""
     missed = [
         f"{name}:{first}"
         for name, first, last in places()
@@ -265,12 +265,12 @@ def test_every_place_that_makes_a_statement_was_reached(collected: Collected) ->
 
 
 def sent(collected: Collected) -> list[str]:
-    """The texts, a NULL in the place of every value."""
+    """The texts, with NULL for every value."""
     return sorted(text.replace("?", "NULL") for text in collected.texts)
 
 
 def conversions() -> list[str]:
-    """How a column gets another type, for every pair of types between which there is a way."""
+    """The change of a column's type, for every pair of types that allows it."""
     kinds = ("BIGINT", "DECIMAL(12,2)", "DECIMAL(38,0)", "DOUBLE PRECISION", "BOOLEAN", "VARCHAR(9)", "VARCHAR(65535)")
     more = ("SUPER", "VARBYTE(64)", "TIMESTAMP", "TIMESTAMPTZ", "DATE")
     types = [SqlType.parse(kind) for kind in (*kinds, *more)]
@@ -292,7 +292,7 @@ def test_sqlglot_reads_them_as_redshift(collected: Collected, caplog: pytest.Log
 
 
 UNREAD = {"LOCK"}
-"""Statements that sqlglot knows the first word of and no more; LOCK: Redshift Database Developer Guide, "LOCK"."""
+"""Statements of which sqlglot knows only the first word. LOCK: Redshift Database Developer Guide, "LOCK"."""
 
 
 def test_sqlfluff_finds_nothing_that_it_cannot_parse(collected: Collected) -> None:

@@ -1,4 +1,4 @@
-"""What could not be read is not absent: such items keep the rows they had, marked, and too many of them are refused."""
+"""What could not be read is not absent: such items keep their rows, with a mark, and too many of them are refused."""
 
 import json
 from datetime import timedelta
@@ -95,7 +95,7 @@ def test_a_full_export_keeps_the_rows_of_what_it_could_not_read(warehouse: AnyEn
 
 
 def test_a_full_export_with_an_unknown_key_deletes_nothing(warehouse: AnyEngine, orders: Source) -> None:
-    """Which of the rows that it does not show are gone, and which one could not be read, nobody knows."""
+    """It is unknown which of the rows that the export does not have are deleted, and which one could not be read."""
     load(warehouse, orders.full(10))
     orders.put(13, "b", "second b", "z")
     orders.delete(14, "c")
@@ -108,7 +108,7 @@ def test_a_full_export_with_an_unknown_key_deletes_nothing(warehouse: AnyEngine,
 
 
 def test_a_key_that_no_row_can_have_hides_nothing(warehouse: AnyEngine, tmp_path: Path) -> None:
-    """Redshift equals `a` and `a `, and may cut a text at U+0000: such items are quarantined whatever they hold."""
+    """Redshift treats `a` and `a ` as equal, and may cut a text at U+0000. So items with such keys are always quarantined."""
     schemas = SchemaStore(Storage(), str(tmp_path / "schemas"))
     kept = [line(pk={"S": key}) for key in ("b", "a ", "a  ", "c\0d")]
     load(warehouse, flattened(tmp_path / "1", [line(pk={"S": "a"}), *kept], schemas=schemas), max_quarantined=LIMIT)
@@ -118,7 +118,7 @@ def test_a_key_that_no_row_can_have_hides_nothing(warehouse: AnyEngine, tmp_path
     assert select(warehouse, "SELECT pk FROM orders") == [("b",)]
     window = [json.dumps(change(key, NewImage={})).encode() for key in ("b ", "b\0")]
     late = flattened(tmp_path / "3", window, incremental=True, schemas=schemas)
-    assert load(warehouse, late, max_quarantined=LIMIT).quarantined == 2  # though nothing of it could be read
+    assert load(warehouse, late, max_quarantined=LIMIT).quarantined == 2  # although nothing in it could be read
     assert "_ddb_unread__orders" not in {name for _, name in tables(warehouse)}
     assert select(warehouse, "SELECT without_row, unkeyed FROM _ddb_loads ORDER BY sequence") == [
         (3, 0),
@@ -172,7 +172,7 @@ def test_every_order_gives_the_same_rows(warehouse: AnyEngine, orders: Source, *
 
 
 def _accepted(order: tuple[Report, ...]) -> list[Report]:
-    """The exports in this order, full ones before the windows that need one."""
+    """The exports in this order, with full exports before the windows that need one."""
     first = next(export for export in order if export.export_type == "FULL_EXPORT")
     return [first, *(export for export in order if export is not first)]
 
@@ -186,7 +186,7 @@ def test_what_an_incomplete_baseline_says_is_gone_stays_gone(warehouse: AnyEngin
 
 
 def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: AnyEngine, orders: Source) -> None:
-    """After an update of the software, say: the same exports, flattened again."""
+    """The same exports, flattened again, for example after an update of the software."""
     load(warehouse, orders.full(10))
     orders.put(12, "a", "second a")
     orders.put(13, "b", "second b")
@@ -199,7 +199,7 @@ def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: 
 def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_baseline(
     warehouse: AnyEngine, orders: Source
 ) -> None:
-    """The delete at 12 is forgotten, and the baseline at 20 does not say of every item whether it was there."""
+    """The tombstone of the delete at 12 is pruned, and the baseline at 20 does not say for every item whether it was there."""
     old = orders.full(5)
     load(warehouse, orders.full(10))
     orders.delete(12, "a")

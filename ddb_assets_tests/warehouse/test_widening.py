@@ -1,4 +1,4 @@
-"""Columns that get another type while the table is somebody's: its keys, its compression, views on it, columns in it."""
+"""Columns get another type in a table that others changed: its keys, its compression, views on it, columns in it."""
 
 from contextlib import suppress
 from decimal import Decimal
@@ -46,7 +46,7 @@ def numbered(
 
 
 def run(warehouse: AnyEngine, *texts: str) -> None:
-    """As somebody else would: DuckDB's own SQL in DuckDB."""
+    """Runs a statement as somebody else would, in DuckDB's own SQL on DuckDB."""
     for text in texts:
         if isinstance(warehouse, DuckDBEngine):
             warehouse.connection.execute(text)
@@ -86,7 +86,7 @@ def test_a_change_that_was_broken_off_is_finished_by_the_next_load(
     monkeypatch: pytest.MonkeyPatch,
     number: int,
 ) -> None:
-    """The process dies at each statement from where the keys are noted on; the keys are not lost."""
+    """The process crashes at each statement after the keys are noted. The keys are not lost."""
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     run(over_redshift, "ALTER TABLE orders ALTER SORTKEY (note, n)")
     execute, left = over_redshift.execute, [number]
@@ -124,7 +124,7 @@ def test_another_load_leaves_a_change_alone_that_is_still_running(
     *,
     dies: bool,
 ) -> None:
-    """Redshift takes minutes to let the distribution key of a large table go; loads go on meanwhile."""
+    """Redshift takes minutes to remove the distribution key of a large table. Loads continue in the meantime."""
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     meanwhile = numbered(tmp_path, 6, "BIGINT", 6) if name == "orders" else exported(tmp_path, name, 6, "a")
     execute, running = over_redshift.execute, list[str]()
@@ -197,7 +197,7 @@ def encodings(warehouse: RedshiftEngine) -> dict[str, str]:
 def test_compression_is_what_it_was(
     over_redshift: RedshiftEngine, tmp_path: Path, kind: str, encoding: str, then: str, kept: str
 ) -> None:
-    """Also one under which Redshift does not lengthen a VARCHAR."""
+    """Also a compression under which Redshift does not lengthen a VARCHAR."""
     run(
         over_redshift,
         f"CREATE TABLE orders (n BIGINT, c {kind} ENCODE {encoding}, _ddb_version BIGINT, _ddb_extra SUPER)",
@@ -210,7 +210,7 @@ def test_compression_is_what_it_was(
 def test_a_longer_text_is_no_new_column(
     over_redshift: RedshiftEngine, redshift: RedshiftServer, tmp_path: Path
 ) -> None:
-    """Unless the column has a default: of one without the catalog may say that it is empty."""
+    """The column is altered in place if it has no default. The catalog may call a missing default empty."""
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     redshift.statements.clear()
     longer = Column(name="note", path=("note",), type="VARCHAR(64)")
@@ -241,7 +241,7 @@ def test_a_view_that_holds_a_column_is_named_before_anything_is_touched(
 
 
 def test_a_column_that_somebody_added_is_left_alone(warehouse: AnyEngine, source: Source) -> None:
-    """Whatever its type; new rows have its default."""
+    """The column may have any type. New rows have its default."""
     source.put(1, "a", "x")
     load(warehouse, source.full(5))
     schema = warehouse.default_schema
@@ -319,7 +319,7 @@ def test_a_view_that_cannot_be_replaced_is_dropped_and_made_in_one_transaction(
 def test_only_its_own_columns_and_rows_make_a_view_the_one_that_is_wanted(
     over_redshift: RedshiftEngine, redshift: RedshiftServer, source: Source
 ) -> None:
-    """`is_view`: another column, another order, or none at all, and the view is made anew."""
+    """`is_view`: with another column, another order of columns, or without the view, the view is created again."""
     source.put(1, "a", "x")
     load(over_redshift, source.full(5), tables=WarehouseOptions(views="people"))
     view = TableName("people", "orders")
@@ -337,7 +337,7 @@ def test_only_its_own_columns_and_rows_make_a_view_the_one_that_is_wanted(
 
 
 def test_nobody_loads_while_ddl_runs(over_redshift: RedshiftEngine, redshift: RedshiftServer, tmp_path: Path) -> None:
-    """Every change of a table begins with the lock that loads take."""
+    """Every change of a table begins with the lock of loads."""
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     redshift.statements.clear()
     load(
@@ -362,7 +362,7 @@ def test_nobody_loads_while_ddl_runs(over_redshift: RedshiftEngine, redshift: Re
     ],
 )
 def test_a_column_that_grows_bit_by_bit_changes_seldom(present: str, kinds: list[str], changes: int) -> None:
-    """Redshift counts every column that ever was towards its 1,600. Room for more never turns numbers into texts."""
+    """Redshift counts dropped columns towards its 1,600. Headroom never turns numbers into texts."""
     table, have, taken = TableName("public", "t"), SqlType.parse(present), 0
     document = have
     for kind in map(SqlType.parse, kinds):
@@ -387,7 +387,7 @@ def test_numbers_with_more_and_more_digits_stay_numbers(warehouse: AnyEngine, tm
 
 
 def test_what_another_loader_is_changing_is_waited_for(over_redshift: RedshiftEngine, tmp_path: Path) -> None:
-    """It has let the keys go and given them back meanwhile, so the column cannot be dropped."""
+    """The other load has removed and restored the keys in the meantime, so the column cannot be dropped."""
     load(over_redshift, numbered(tmp_path, 5, "BIGINT", 5))
     with pytest.raises(InterruptedLoadError, match="because of another transaction: cannot drop column"):
         over_redshift.execute(Statement("ALTER TABLE orders DROP COLUMN n"))

@@ -1,4 +1,4 @@
-"""Windows in any order, late, twice and again after a crash: the tables end as the source was at the last window's end."""
+"""Windows in any order, late, twice and again after a crash: the tables end like the source at the last window's end."""
 
 import itertools
 from datetime import timedelta
@@ -34,7 +34,7 @@ def test_a_window_changes_what_it_names(warehouse: AnyEngine, source: Source) ->
         source.put(1, key, f"first {key}", "x", "y")
     load(warehouse, source.full(10))
     source.put(11, "a", "second a", "z")
-    source.put(12, "b", "second b")  # its list shrinks to none
+    source.put(12, "b", "second b")  # its list becomes empty
     source.delete(13, "c")
     source.put(14, "e", "new e", "w")
     result = load(warehouse, source.window(10, 20))
@@ -119,7 +119,7 @@ def test_a_baseline_keeps_what_is_newer(warehouse: AnyEngine, source: Source) ->
     result = load(warehouse, baseline)
     assert (result.rows_in, result.upserted, result.stale) == (2, 0, 2)
     assert read(warehouse) == items(source, 30) == {"a": Item("after T0", ("y", "z"))}
-    assert tombstones(warehouse) == {"b": 22}  # that of c is older than the baseline and needed no more
+    assert tombstones(warehouse) == {"b": 22}  # the tombstone of c is older than the baseline and no longer needed
 
 
 def test_an_older_baseline_does_not_turn_back_time(warehouse: AnyEngine, source: Source) -> None:
@@ -216,7 +216,7 @@ KEYS = "abc"
 def worlds(draw: st.DrawFn) -> tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]:
     """Writes, the times of the baselines, and a schedule of loads that names every window at least once.
 
-    A baseline stands at a window's boundary: in the middle of a window it could show an item that was put and deleted
+    A baseline is at the boundary of a window. In the middle of a window it could have an item that was put and deleted
     within, of which the window has no trace.
     """
     times = draw(st.lists(st.integers(1, WINDOW * WINDOWS - 1), unique=True, max_size=16))

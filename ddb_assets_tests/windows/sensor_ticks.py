@@ -1,4 +1,4 @@
-"""Fixtures of the sensor's tests; a module that imports them imports `sandboxed`, too."""
+"""Fixtures of the sensor's tests. A module that imports them must also import `sandboxed`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -81,13 +81,13 @@ def test_a_table_and_its_list_arrive_whole_and_say_what_they_are(
     items = sandboxed.dynamodb().describe_table(TableName="Orders")["Table"]["ItemCount"]
     result = run(definitions, instance, *chain("orders", "orders__items"))
     assert result.success
-    told = facts(result)
+    shown = facts(result)
     snapshot, parquet, child = (
-        told["exports/orders_full_export"],
-        told["parquet/orders_full_parquet"],
-        told["parquet/orders__items_full_parquet"],
+        shown["exports/orders_full_export"],
+        shown["parquet/orders_full_parquet"],
+        shown["parquet/orders__items_full_parquet"],
     )
-    warehouse, lines = told["loads/orders_initial_load"], told["loads/orders__items_initial_load"]
+    warehouse, lines = shown["loads/orders_initial_load"], shown["loads/orders__items_initial_load"]
 
     assert snapshot["items"] == parquet["items"] == warehouse["upserted"] == items
     assert snapshot["export_arn"].endswith(snapshot["export_id"])

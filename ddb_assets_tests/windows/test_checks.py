@@ -1,4 +1,4 @@
-"""The checks of a chain as a person presses them: each by itself, in every state of the table."""
+"""The checks of a chain, executed one by one in the UI, in every state of the table."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ ORDERS = asset("warehouse/orders")
 
 
 def executed(chain: Chain, *names: str) -> dict[str, dg.AssetCheckEvaluation]:
-    """Runs these checks alone, as *Execute* does, and gives what each says."""
+    """Runs these checks alone, as *Execute* does, and gives their results."""
     keys = {dg.AssetCheckKey(ORDERS, name) for name in names}
     job = dg.define_asset_job("pressed", dg.AssetSelection.checks(*keys)).resolve(
         asset_graph=chain.definitions.resolve_asset_graph()

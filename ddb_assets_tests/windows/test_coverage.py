@@ -1,4 +1,4 @@
-"""Coverage of time since the baseline: whatever is loaded in whatever order under whatever cadence, no gap stays."""
+"""Coverage of time since the baseline: no gap stays, for any loads in any order and with any cadence."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +26,7 @@ def hours(*bounds: tuple[int, int]) -> list[Span]:
 
 
 def loaded(coverage: Coverage, window: Window) -> Coverage:
-    """After a load, which refuses what the guards of the warehouse refuse: they are said once more here."""
+    """The coverage after a load. A load refuses what the warehouse's guards refuse, which are repeated here."""
     starts, ends = {s for s, _ in coverage.windows}, {e for _, e in coverage.windows} | {coverage.baseline}
     inner = {end for end in ends if window.start < end < window.end and end >= coverage.baseline}
     assert inner <= starts, f"{window} goes over the end of a loaded window"

@@ -1,4 +1,4 @@
-"""What is wrong with one table, or was done to it in Dagster, is that table's: the ticks of the others go on."""
+"""A fault of one table, or a change of it in Dagster, affects that table alone. The ticks of the others continue."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -78,7 +78,7 @@ def project(sandboxed: Sandbox, shared: dg.Definitions, tmp_path: Path) -> Itera
 
 
 def based(chain: Chain, name: str, table: str) -> None:
-    """Tells the instance that a baseline of this table is loaded under that name."""
+    """Records in the instance that a baseline of this table is loaded under that name."""
     exports = chain.exports(table)
     facts = {"export_id": "b", "table_arn": exports.arn, "table_id": exports.table_id}
     time = dg.MetadataValue.timestamp(hours_ago(20).start)
@@ -140,7 +140,7 @@ def test_every_schedule_has_its_tick(project: Chain, name: str) -> None:
         repository_def=project.definitions.get_repository_def(),
     ) as context:
         tick = project.definitions.resolve_schedule_def(f"{name}_windows").evaluate_tick(context)
-    assert f"{name} has no baseline yet: the warehouse has none" in str(tick.skip_message)  # its own, and no exception
+    assert f"{name} has no baseline yet: the warehouse has none" in str(tick.skip_message)  # no exception
 
 
 @pytest.mark.parametrize("stage", ["initial_load", "window_export", "window_parquet", "full_export"])
@@ -202,12 +202,12 @@ def test_the_error_of_one_table_is_told_on_its_page_once_and_the_others_go_on(
         assert {name for run in started(first) for name in run} == {
             asset_name(stage, name) for stage in WINDOWS[1:] for name in ("orders_masked", "customers")
         }
-        ((told, reason),) = observed(first)
-        assert told == "exports/orders_window_export"
+        ((named, reason),) = observed(first)
+        assert named == "exports/orders_window_export"
         assert str(error.args[0]) in reason
         second = ticks.tick()
         assert not second.asset_events
-        assert str(error.args[0]) in ticks.cursor  # it is still to be dealt with
+        assert str(error.args[0]) in ticks.cursor  # it is still pending
     assert frozenset({"parquet/orders_window_parquet", "warehouse/orders"}) in started(ticks.tick())
 
 
@@ -218,7 +218,7 @@ def test_what_is_not_a_window_of_one_contract_is_told_once_while_another_waits(
         chain.baseline(hours_ago(20).start, table_id="of a table that was dropped")
         chain.export(hours_ago(5))  # orders_masked has no baseline yet
         ticks = Ticks(chain)
-        assert [told for told, _ in observed(ticks.tick())] == ["exports/orders_window_export"]
+        assert [named for named, _ in observed(ticks.tick())] == ["exports/orders_window_export"]
         waiting = ticks.tick()
         assert not waiting.asset_events
         assert "orders_masked has no baseline" in str(waiting.skip_reason)

@@ -1,4 +1,4 @@
-"""What goes wrong outside the chain, and how a table becomes whole again: dropped, changed by hand, recreated."""
+"""Faults outside the chain, and how a table becomes complete again: dropped, changed by hand, recreated."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,7 +39,7 @@ WINDOW = (
     "warehouse/orders",
     "warehouse/orders__items",
 )
-FIRST, SECOND = 3, 2  # hours ago that the first baseline shows, and the second
+FIRST, SECOND = 3, 2  # hours ago that the first and the second baseline show
 RESTART = {"loads__orders_initial_load": {"config": {"restart": True}}}
 
 
@@ -63,7 +63,7 @@ def since(hours: int) -> list[str]:
 
 
 def failing(chain: Chain, now: datetime = BEGUN) -> dict[str, str]:
-    """What each failed check of the chain says."""
+    """The description of each failed check of the chain."""
     results = judged(chain.instance, ORDERS, ask(WarehouseTarget(), AWS(), ORDERS, counted=True), now)
     return {str(result.check_name): str(result.description) for result in results if not result.passed}
 

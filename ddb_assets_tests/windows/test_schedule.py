@@ -1,4 +1,4 @@
-"""Windows asked for by the clock: tick, outcome, next tick, on a real instance against the sandbox."""
+"""The schedule of windows: tick, outcome, next tick, on a real instance against the sandbox."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -43,7 +43,7 @@ AT_ONCE = timedelta(minutes=-1)
 
 
 def hang(_: Exporter, export: Export) -> None:
-    """An export that does not come to an end."""
+    """An export that never ends."""
     assert export.status == "IN_PROGRESS"
 
 
@@ -86,7 +86,7 @@ def test_after_downtime_the_oldest_windows_come_first_and_a_tick_does_its_share(
 
 
 def count_lookups(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What Dagster's log is asked for from now on."""
+    """Collects what Dagster's log is asked for from now on."""
     fetch, asked = dg.DagsterInstance.fetch_materializations, list[object]()
 
     def counting(instance: dg.DagsterInstance, wanted: dg.AssetRecordsFilter, **how: Any) -> Any:
@@ -109,7 +109,7 @@ def test_the_log_is_asked_for_no_window_that_was_never_exported(chain: Chain, mo
 
 
 def report_loaded(chain: Chain, window: Window) -> None:
-    """Dagster's log says that the window was exported and loaded, of which the ledger knows nothing."""
+    """Dagster's log says that the window was exported and loaded. The ledger does not have it."""
     times = {"from_time": window.start, "to_time": window.end}
     facts: dict[str, Any] = {name: dg.MetadataValue.timestamp(time) for name, time in times.items()}
     facts |= {"export_id": f"export-{key_of(window)}", "dagster/uri": "s3://somewhere"}
@@ -121,7 +121,7 @@ def report_loaded(chain: Chain, window: Window) -> None:
 
 
 def again(chain: Chain) -> list[str | None]:
-    """The windows that a tick has loaded again, by runs that are then started, as the daemon does it."""
+    """The windows that a tick loads again. Their runs are then started, as by the daemon."""
     requests = tick(chain, minute=0)
     if isinstance(requests, dg.SkipReason):
         return []
@@ -145,7 +145,7 @@ def test_windows_that_the_warehouse_lost_are_loaded_again_a_few_at_a_time_and_on
     keys = [key_of(window) for window in windows]
     assert [again(chain), again(chain), again(chain)] == [keys[:2], keys[2:], []]
     monkeypatch.setattr(schedule, "datetime", Tomorrow)
-    assert again(chain) == []  # they are running still
+    assert again(chain) == []  # they are still running
     for run in chain.instance.get_runs():
         chain.instance.report_run_failed(run)
     assert again(chain) == keys[:2]
@@ -162,7 +162,7 @@ class Tomorrow(datetime):
 def test_between_the_hours_a_warehouse_is_asked_only_while_the_newest_window_is_missing(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After `cadence` was shortened: the windows before have no exports of their own, the ledger covers them."""
+    """After `cadence` was shortened, earlier windows have no exports of their own, but the ledger covers them."""
     chain.baseline(hours_ago(4).start)
     shorter = Table(table="Orders", cadence="30 min")
     monkeypatch.setenv(WAREHOUSE, "nonsense://")
@@ -221,7 +221,7 @@ def test_exports_that_never_end_are_not_asked_for_for_ever(chain: Chain, monkeyp
 def test_a_clock_of_dynamodbs_that_lags_behind_what_it_told_us_is_given_time(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DescribeContinuousBackups says that the window is restorable, and ExportTableToPointInTime does not agree yet."""
+    """DescribeContinuousBackups says that the window is restorable, but ExportTableToPointInTime still refuses it."""
     chain.baseline(hours_ago(1).start)
     restorable = TableExports.restorable
     before = chain.exported()
@@ -280,7 +280,7 @@ def test_a_table_that_is_replaced_has_a_schedule_of_full_exports_and_no_windows(
 
 
 def test_a_longer_cadence_asks_for_the_hours_that_no_stored_window_has(chain: Chain) -> None:
-    """The partition of six hours was materialized once, with its first hour."""
+    """The partition of six hours was materialized, with its first hour only."""
     begin = Cadence.parse("6 h").window_at(BEGUN - timedelta(hours=18)).start
     chain.baseline(begin)
     first = Window(begin, begin + timedelta(hours=1))

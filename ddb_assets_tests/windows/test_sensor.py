@@ -110,7 +110,7 @@ def test_a_reset_cursor_reports_nothing_twice_and_repeats_no_run_key(chain: Chai
     ticks.cursor = ""
     again = ticks.tick()
     assert not again.asset_events
-    assert run_keys(again) == first  # Dagster starts no second run for a key it knows
+    assert run_keys(again) == first  # Dagster starts no second run for a run key that it knows
     ticks.cursor = "not what we wrote"
     assert not ticks.tick().asset_events
 
@@ -262,7 +262,7 @@ def test_a_manifest_with_far_off_times_or_too_large_stops_no_other_export(
     summaries = [
         json.dumps(whole | {"exportFromTime": EXTREMES[-1], "exportToTime": time}).encode() for time in EXTREMES
     ]
-    folder = f"{chain.folder}{good.id[:14]}-0000000"  # which sorts before the good one
+    folder = f"{chain.folder}{good.id[:14]}-0000000"  # it sorts before the good one
     for number, summary in enumerate([*summaries, b" " * MAX_SUMMARY_BYTES + summaries[0]]):
         chain.put({f"{folder}{number}/{SUMMARY}": summary})
     first = ticks.tick()
@@ -291,7 +291,7 @@ def test_an_export_that_cannot_even_be_read_is_tried_again_and_then_given_up(
 
 
 def test_no_manifest_fails_a_tick(chain: Chain, ticks: Ticks) -> None:
-    """A tick over exports whose manifests others have written: whatever they say, the good one arrives."""
+    """A tick over exports whose manifests others wrote: no matter what they say, the good one arrives."""
     good = chain.export(hours_ago(5))
     whole = json.loads(chain.objects(good)[chain.summary_key(good)])
 

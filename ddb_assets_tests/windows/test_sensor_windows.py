@@ -1,4 +1,4 @@
-"""What is made of an export that has arrived: whose it is, which window it is of, and who goes on with it."""
+"""What the sensor does with an export that has arrived: its table, its window, and the run that continues."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -72,7 +72,7 @@ def test_an_export_of_our_own_run_is_not_reported_twice(chain: Chain, ticks: Tic
     assert chain.run("exports/orders_window_export", partitions=[key_of(window)]).success
     result = ticks.tick()
     assert not result.asset_events
-    assert len(run_keys(result)) == 1  # that run went no further
+    assert len(run_keys(result)) == 1  # that run got no further
 
 
 def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain, ticks: Ticks) -> None:
@@ -150,7 +150,7 @@ def test_the_neighbours_of_a_bad_window_in_a_backfill_go_on_without_it(chain: Ch
     ).success
     assert not chain.materialized(
         "parquet/orders_window_parquet"
-    )  # Dagster does not go on with a part of a run's windows
+    )  # Dagster does not continue with only some of a run's windows
     requests = ticks.tick().run_requests or []
     assert {request.partition_key for request in requests} == {key_of(windows[0]), key_of(windows[2])}
     for request in requests:
@@ -160,8 +160,8 @@ def test_the_neighbours_of_a_bad_window_in_a_backfill_go_on_without_it(chain: Ch
     ticks.cursor = ""
     assert not ticks.tick().run_requests
     chain.put(files)
-    (mended,) = ticks.tick().run_requests or []
-    assert mended.partition_key == key_of(windows[1])
+    (repaired,) = ticks.tick().run_requests or []
+    assert repaired.partition_key == key_of(windows[1])
 
 
 def test_a_window_that_has_not_ended_by_our_clock_waits_for_it(
@@ -224,12 +224,12 @@ def test_exports_of_several_tables_in_one_place_go_to_their_own_assets(chain: Ch
     )
     ours, theirs = chain.export(window), chain.export(window, table="Customers")
     result = ticks.tick()
-    told = {
+    found = {
         event.asset_key.to_user_string(): event.metadata["export_id"].value
         for event in result.asset_events
         if isinstance(event, dg.AssetMaterialization)
     }
-    assert told == {"exports/orders_window_export": ours.id, "exports/customers_window_export": theirs.id}
+    assert found == {"exports/orders_window_export": ours.id, "exports/customers_window_export": theirs.id}
     chosen = [{key.path[-1] for key in run.asset_selection or ()} for run in result.run_requests or []]
     assert chosen == [
         {"orders", "orders__items", "orders_window_parquet", "orders__items_window_parquet"},
@@ -245,7 +245,7 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
         dg.Definitions(sensors=sensor.manifest_sensors(tables)),
     )
     repository = definitions.get_repository_def()
-    assert repository.get_all_jobs()  # which fails for a job of assets whose partitions differ
+    assert repository.get_all_jobs()  # fails for a job of assets whose partitions differ
     hour = hours_ago(5)
     half = Window(hour.start, hour.start + timedelta(minutes=30))
     chain.export(half)
@@ -264,7 +264,7 @@ def test_tables_of_different_cadence_and_start_share_a_sensor(chain: Chain) -> N
 
 
 def test_an_older_export_of_another_window_of_the_partition_is_loaded_too(chain: Chain) -> None:
-    """After the cadence was lengthened, what the stored hours leave of a partition of six hours are two windows."""
+    """After the cadence was lengthened, the stored hours split the rest of a partition of six hours into two windows."""
     table = Table(table="Orders", cadence="6 h")
     whole = table.windows.window_at(hours_ago(12).start)
     key = table.windows.key(whole)
@@ -322,7 +322,7 @@ def test_a_window_off_the_cadence_is_told_and_never_loaded(chain: Chain, ticks: 
 def test_the_window_that_the_baseline_lies_in_begins_with_it(chain: Chain, ticks: Ticks) -> None:
     hour = hours_ago(5)
     chain.baseline(hour.start + timedelta(minutes=20))
-    chain.export(hour)  # an item deleted since the baseline might leave no trace in it
+    chain.export(hour)  # an item that was deleted since the baseline may leave no trace in it
     (observation,) = ticks.tick().asset_events
     assert isinstance(observation, dg.AssetObservation)
     export = chain.export(Window(hour.start + timedelta(minutes=20), hour.end))
@@ -359,6 +359,6 @@ def test_a_damaged_export_fails_the_check_once_and_passes_when_it_is_mended(chai
     assert "is damaged" in str(damaged.skip_reason)
     assert not ticks.tick().asset_events
     chain.put(files)
-    mended = ticks.tick()
-    assert checks(mended) == [(key_of(window), True)]
-    assert len(run_keys(mended)) == 1
+    repaired = ticks.tick()
+    assert checks(repaired) == [(key_of(window), True)]
+    assert len(run_keys(repaired)) == 1

@@ -47,7 +47,7 @@ WHOLE = (
 )
 PARQUET = ("parquet/orders_window_parquet", "parquet/orders__items_window_parquet")
 TABLES = ("warehouse/orders", "warehouse/orders__items")
-FROM = 12  # hours ago that the baseline shows
+FROM = 12  # hours ago; the time that the baseline shows
 FORCE = {"warehouse__orders": {"config": {"force": True}}}
 
 
@@ -89,8 +89,8 @@ def verdicts(chain: Chain, now: datetime) -> list[dg.AssetCheckResult]:
 
 def failures(result: dg.ExecuteInProcessResult) -> str:
     assert not result.success
-    told = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    return "\n".join(str(data.user_failure_data.description) for data in told if data.user_failure_data)
+    failed = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return "\n".join(str(data.user_failure_data.description) for data in failed if data.user_failure_data)
 
 
 def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) -> None:
@@ -101,16 +101,18 @@ def test_a_range_of_windows_brings_the_table_to_what_dynamodb_has(based: Chain) 
     assert loaded_orders() == orders(based.sandbox)
     for stage in ("exports/orders_window_export", *PARQUET, *TABLES):
         assert based.materialized(stage) == set(partitions)
-    told = [facts(based, "warehouse/orders", key) for key in partitions]
+    loaded = [facts(based, "warehouse/orders", key) for key in partitions]
     assert (
-        sum(window["rows_in"] for window in told) == sum(window["upserted"] + window["deleted"] for window in told) > 0
+        sum(window["rows_in"] for window in loaded)
+        == sum(window["upserted"] + window["deleted"] for window in loaded)
+        > 0
     )
-    assert len({window["export_id"] for window in told}) == len(partitions)
-    assert {(window["stale"], window["quarantined"]) for window in told} == {(0, 0)}
-    assert all(window["seconds"] > 0 for window in told)
-    assert all(earlier["lag"] > later["lag"] > 0 for earlier, later in pairwise(told))
+    assert len({window["export_id"] for window in loaded}) == len(partitions)
+    assert {(window["stale"], window["quarantined"]) for window in loaded} == {(0, 0)}
+    assert all(window["seconds"] > 0 for window in loaded)
+    assert all(earlier["lag"] > later["lag"] > 0 for earlier, later in pairwise(loaded))
     assert [facts(based, "parquet/orders_window_parquet", k)["dagster/partition_row_count"] for k in partitions] == [
-        window["rows_in"] for window in told
+        window["rows_in"] for window in loaded
     ]
     evaluations = {(e.check_name, e.partition) for e in result.get_asset_check_evaluations() if e.passed}
     assert {("rows_reconcile", key) for key in partitions} | {
@@ -131,13 +133,13 @@ def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Cha
 
 
 def shown(chain: Chain, key: str) -> tuple[dict[str, str], int, str]:
-    """Columns, rows and name of the table, as its page shows them: from the newest materialization."""
+    """Columns, rows and name of the table on its page, which come from the newest materialization."""
     event = chain.instance.get_latest_materialization_event(asset(key))
     assert event
     assert event.asset_materialization
-    told = {name: value.value for name, value in event.asset_materialization.metadata.items()}
-    columns: Any = told["dagster/column_schema"]
-    return {c.name: c.type for c in columns.columns}, told["dagster/row_count"], told["dagster/table_name"]  # type: ignore[return-value]
+    shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    columns: Any = shown["dagster/column_schema"]
+    return {c.name: c.type for c in columns.columns}, shown["dagster/row_count"], shown["dagster/table_name"]  # type: ignore[return-value]
 
 
 def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain) -> None:
@@ -168,10 +170,10 @@ def test_a_window_exported_again_loads_its_new_export_and_knows_what_is_old(base
     before, first = query("FROM orders ORDER BY order_id"), facts(based, "warehouse/orders", partition[0])
     again = {"exports__orders_window_export": {"config": {"attempt": 1}}}
     assert based.run(*stages, partitions=partition, config=again).success
-    told = facts(based, "warehouse/orders", partition[0])
-    assert told["export_id"] != first["export_id"]
-    assert told["applied"] is True
-    assert told["rows_in"] == told["upserted"] + told["deleted"] + told["stale"] == first["rows_in"]
+    newer = facts(based, "warehouse/orders", partition[0])
+    assert newer["export_id"] != first["export_id"]
+    assert newer["applied"] is True
+    assert newer["rows_in"] == newer["upserted"] + newer["deleted"] + newer["stale"] == first["rows_in"]
     assert query("FROM orders ORDER BY order_id") == before
 
 
@@ -193,7 +195,7 @@ def test_the_checks_of_the_chain_name_what_is_missing_and_where_it_stopped(based
 def test_stamps_that_are_a_minute_off_the_windows_lose_no_write(
     based: Chain, monkeypatch: pytest.MonkeyPatch, skew: int
 ) -> None:
-    """The clock that stamps writes is not the one that cuts the windows."""
+    """The clock that stamps writes is not the clock that separates the windows."""
     changes = export_files.change_line
     monkeypatch.setattr(
         export_files,
@@ -232,8 +234,8 @@ def test_windows_that_the_baseline_covers_need_no_export(based: Chain) -> None:
 
 
 def test_without_a_baseline_it_is_said_what_to_press(chain: Chain) -> None:
-    told = failures(chain.run("exports/orders_window_export", partitions=keys(5, 4)))
-    assert told == (
+    message = failures(chain.run("exports/orders_window_export", partitions=keys(5, 4)))
+    assert message == (
         "orders has no baseline yet: materialize exports/orders_full_export, parquet/orders_full_parquet and "
         "loads/orders_initial_load, then its windows (a baseline that was only reported by hand holds nothing)"
     )
@@ -245,8 +247,8 @@ def test_without_a_baseline_it_is_said_what_to_press(chain: Chain) -> None:
 )
 def test_a_stage_without_the_one_before_says_so(based: Chain, stage: str, before: str) -> None:
     everything = PARQUET if stage in PARQUET else TABLES
-    told = failures(based.run(*everything, partitions=keys(5, 5)))
-    assert f"{before} has nothing for the window {key_of(hours_ago(5))} yet" in told
+    message = failures(based.run(*everything, partitions=keys(5, 5)))
+    assert f"{before} has nothing for the window {key_of(hours_ago(5))} yet" in message
 
 
 def test_a_window_that_fails_takes_no_neighbour_with_it(based: Chain) -> None:
@@ -254,10 +256,10 @@ def test_a_window_that_fails_takes_no_neighbour_with_it(based: Chain) -> None:
     export = based.export(hours_ago(5))
     files = {key: body for key, body in based.objects(export).items() if key.endswith("manifest-files.json")}
     based.put({key: body + b"\n" for key, body in files.items()})
-    told = failures(based.run("exports/orders_window_export", partitions=partitions))
-    assert told.startswith("1 of 3 windows failed, the others are done:")
-    assert f"\n{bad}: " in told
-    assert "is damaged" in told
+    message = failures(based.run("exports/orders_window_export", partitions=partitions))
+    assert message.startswith("1 of 3 windows failed, the others are done:")
+    assert f"\n{bad}: " in message
+    assert "is damaged" in message
     assert based.materialized() == set(partitions) - {bad}
     based.put(files)
     assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=partitions).success
@@ -290,16 +292,16 @@ def test_a_bad_parquet_window_leaves_the_checks_of_its_neighbours(based: Chain) 
 
 def test_a_table_made_again_needs_a_new_baseline(chain: Chain) -> None:
     chain.baseline(hours_ago(FROM).start, table_id="of-the-table-before")
-    told = failures(chain.run("exports/orders_window_export", partitions=keys(5, 5)))
-    assert "was dropped and created again" in told
-    assert "materialize exports/orders_full_export" in told
+    message = failures(chain.run("exports/orders_window_export", partitions=keys(5, 5)))
+    assert "was dropped and created again" in message
+    assert "materialize exports/orders_full_export" in message
 
 
 def test_a_window_before_the_tables_history_breaks_the_chain(chain: Chain) -> None:
     chain.baseline(hours_ago(60).start)
-    told = failures(chain.run("exports/orders_window_export", partitions=keys(55, 55)))
-    assert "the table's history begins at" in told
-    assert "full export again" in told
+    message = failures(chain.run("exports/orders_window_export", partitions=keys(55, 55)))
+    assert "the table's history begins at" in message
+    assert "full export again" in message
 
 
 def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
@@ -312,9 +314,9 @@ def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
     chain.ledger_baseline(hours_ago(FROM).start, "Customers")
     switch = chain.sandbox.dynamodb().update_continuous_backups
     switch(TableName="Customers", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False})
-    told = failures(chain.run("exports/customers_window_export", partitions=keys(5, 5)))
-    assert "has point-in-time recovery switched off" in told
-    assert "aws dynamodb update-continuous-backups" in told
+    message = failures(chain.run("exports/customers_window_export", partitions=keys(5, 5)))
+    assert "has point-in-time recovery switched off" in message
+    assert "aws dynamodb update-continuous-backups" in message
 
 
 def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None:
@@ -324,7 +326,7 @@ def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None
     }
     assert based.run(*WHOLE, config=config).success
     complete, fresh, _ = verdicts(based, BEGUN + timedelta(hours=1))
-    assert complete.metadata["missing"].value == 6  # the one that the baseline lies in, and those after it
+    assert complete.metadata["missing"].value == 6  # the window that contains the baseline, and those after it
     assert not fresh.passed
     exports = based.exported()
     result = based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM - 2, 1))

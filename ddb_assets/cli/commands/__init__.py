@@ -1,5 +1,5 @@
-"""The subcommands as click knows them: arguments, options and help.
+"""The click commands of the subcommands: arguments, options and help, in one module per subcommand.
 
-One module per subcommand. What a subcommand does is in the module of its name in `ddb_assets.cli`, which is loaded when it
-runs. So help is fast: no module here loads pydantic, polars, boto3, rich or Dagster when it is imported.
+The module of the same name in `ddb_assets.cli` does the work, and is loaded when the subcommand runs. No module here loads
+pydantic, polars, boto3, rich or Dagster when it is imported, so help is fast.
 """

@@ -13,13 +13,13 @@ from ddb_assets.settings import LAKE
     envvar=LAKE,
     show_envvar=True,
     metavar="URI",
-    help="Where to put test files for Redshift to copy, such as s3://my-bucket/dynamodb; they are deleted afterwards.",
+    help="Where to write test files that Redshift copies, such as s3://my-bucket/dynamodb. They are deleted afterwards.",
 )
 @json_option
 def command(warehouse: str, lake: str | None, as_json: bool) -> None:
     """Test what loads rely on in a warehouse (types, widening, the lock) and print what differs.
 
-    Everything happens in a new schema with a unique name, which is dropped at the end. Exit code 1 if anything differs.
+    The command works in a new schema with a unique name, which it drops at the end. Exit code 1 if anything differs.
     """
     from ddb_assets.cli.check_warehouse import run
 

@@ -16,12 +16,12 @@ from ddb_assets.cli.commands.shared import json_option, source_options, warehous
     help="Where the table's schema documents are kept between loads (folder or s3:// URI; default: in the lake, else beside "
     "the DuckDB file).",
 )
-@click.option("--force", is_flag=True, help="Load again although the warehouse has this export already.")
+@click.option("--force", is_flag=True, help="Load again, even if the warehouse has this export already.")
 @click.option(
     "--restart",
     is_flag=True,
-    help="Start the table over with this full export: delete all its rows and records of loads first. For a changed key, mask "
-    "or mask secret.",
+    help="Start the table over with this full export: first delete all its rows and records of loads. Needed after a change "
+    "of key, mask or mask secret.",
 )
 @json_option
 def command(
@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Flatten the export SOURCE and apply it to a warehouse in one transaction.
 
-    An export that was applied before is not applied again.
+    An export that the warehouse has already is not applied again.
     """
     from ddb_assets.cli.load import run
 

@@ -1,4 +1,4 @@
-"""Click options made from a pydantic model: name, bounds and meaning of a field are only in the model."""
+"""Click options made from the fields of a pydantic model, so that names, bounds and help are only in the model."""
 
 import types
 import typing
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ModelCommand(click.Command):
     """A command that has options of its own and options from models.
 
-    The models are loaded once somebody asks for the parameters: the list of commands and the help of the others stay fast.
+    The models are loaded when the parameters are needed, so that the list of commands and the help of other commands stay fast.
     """
 
     _params: list[click.Parameter]
@@ -41,9 +41,9 @@ class ModelCommand(click.Command):
 def options_of(
     model: "type[BaseModel]", names: Sequence[str] = (), *, prefix: str = "", defaults: bool = True
 ) -> Iterator[click.Option]:
-    """An option for each of these fields; without names, for all.
+    """An option for each of these fields; without names, for all fields.
 
-    Without `defaults` an option that is not given is None, for a command that then uses the value of a file.
+    Without `defaults` an option that is not given is None. The command can then use the value of a file.
     """
     for name in names or model.model_fields:
         field = model.model_fields[name]
@@ -65,7 +65,7 @@ def sentence(field: "FieldInfo", more: str = "") -> str:
 
 
 def _kind(field: "FieldInfo") -> dict[str, Any]:
-    """What click calls the values that the field takes; leaving the option out means None."""
+    """The click type of the field's values. A field that also takes None is None when the option is left out."""
     kinds = [field.annotation]
     if get_origin(field.annotation) in {typing.Union, types.UnionType}:
         kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
@@ -94,7 +94,7 @@ def _bounds(field: "FieldInfo") -> dict[str, Any]:
 
 
 def _checked_by(field: "FieldInfo") -> Callable[[click.Context, click.Parameter, object], object]:
-    """A callback that has the field's own rules check and convert the value."""
+    """A callback that checks and converts the value by the field's own rules."""
 
     def checked(ctx: click.Context, param: click.Parameter, value: object) -> object:  # noqa: ARG001 -- click's signature
         from pydantic import TypeAdapter, ValidationError

@@ -13,8 +13,8 @@ from ddb_assets.cli.commands.shared import json_option, source_options
 def command(source: str, config: Path | None, key: str | None, as_json: bool) -> None:
     """Show every attribute path of the export SOURCE and propose a defs.yaml for its table.
 
-    Per path: types with counts, how often it is absent or NULL, the largest value in bytes, digits before and after the
-    point, and, where the key is known (--key), an item that has it.
+    Each path has its types with counts, how often it is absent or NULL, the largest value in bytes, and the digits before
+    and after the point. If the key is known (--key), the path also has the key of an item that has it.
     """
     from ddb_assets.cli.profile import run
 

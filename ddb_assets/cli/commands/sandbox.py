@@ -10,15 +10,21 @@ from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
 
 @click.command("sandbox")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="a free one")
-@click.option("--items", type=click.IntRange(0), default=DEFAULT_ITEMS, show_default=True, help="In all demo tables.")
-@click.option("--state", type=FOLDER, help="Folder of the change log and of what earlier sandboxes exported.")
+@click.option(
+    "--items",
+    type=click.IntRange(0),
+    default=DEFAULT_ITEMS,
+    show_default=True,
+    help="Number of items in all demo tables.",
+)
+@click.option("--state", type=FOLDER, help="Folder for the change log and the exports of earlier sandboxes.")
 @click.option(
     "--lake",
     type=FOLDER,
-    help="With COMMAND: folder that restores the last content of the sandbox's lake and keeps it for the next run. It must "
-    "be new, empty or filled by this option.",
+    help="With COMMAND: folder from which the lake of the previous run is restored, and in which this run's lake is kept. It "
+    "must be new, empty or filled by this option.",
 )
-@click.option("--redshift", is_flag=True, help="Run a Redshift stand-in too, which starts empty.")
+@click.option("--redshift", is_flag=True, help="Also run a Redshift stand-in, which starts empty.")
 @json_option
 @click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -30,9 +36,9 @@ def command(
     as_json: bool,
     command_line: tuple[str, ...],
 ) -> None:
-    """Run DynamoDB and S3 with demo tables on 127.0.0.1, and print the environment that leads to them.
+    """Run DynamoDB and S3 with demo tables on 127.0.0.1, and print the environment variables that lead to them.
 
-    Runs until Ctrl-C, or runs COMMAND in that environment and ends with it.
+    Runs until Ctrl-C. With COMMAND, it runs COMMAND with these variables and ends with it.
     """
     from ddb_assets.cli.sandbox import run
 

@@ -1,4 +1,4 @@
-"""boto3's `Table.batch_writer()`, one per thread, as its documentation shows it; items are Python's, made before."""
+"""boto3's `Table.batch_writer()`, one per thread, as its documentation shows it, with items that are Python values."""
 
 import sys
 import threading
@@ -10,7 +10,7 @@ from ddb_assets_tests.bench.writing import TABLE, items, timed
 
 
 def main(endpoint: str, count: str, threads: str) -> None:
-    """Each thread has a session, which are not to be shared."""
+    """Each thread has its own session, because sessions must not be shared."""
     read = TypeDeserializer().deserialize
     found = [{name: read(value) for name, value in item.items()} for item in items(int(count))]
 

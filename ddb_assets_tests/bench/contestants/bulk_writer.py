@@ -1,4 +1,4 @@
-"""Our writer: the items of `orders` into the table at this endpoint. Prints seconds of wall and CPU of the writing."""
+"""Our writer: writes the items of `orders` to the table at this endpoint. Prints seconds of wall time and CPU."""
 
 import sys
 
@@ -9,7 +9,7 @@ from ddb_assets_tests.support.tables import client_of
 
 
 def main(endpoint: str, count: str, threads: str) -> None:
-    """Items are in DynamoDB JSON, as exports and our readers have them."""
+    """Items are DynamoDB JSON, as in exports and our readers."""
     found = items(int(count))
 
     def write() -> None:

@@ -1,4 +1,4 @@
-"""What one writes by hand with boto3: its TypeDeserializer item by item, flattened in Python, Parquet by pyarrow."""
+"""A program written by hand with boto3: its TypeDeserializer item by item, flattened in Python, Parquet by pyarrow."""
 
 import gzip
 import json

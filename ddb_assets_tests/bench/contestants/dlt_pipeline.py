@@ -1,6 +1,6 @@
 """dlt: items deserialized by boto3, as its own DynamoDB sources do, normalized and written to a folder as Parquet.
 
-dlt makes relations of every list, sets too, so only its counts and sums are compared with the others.
+dlt makes a relation of every list and every set, so only its counts and sums are compared with the others.
 """
 
 import gzip

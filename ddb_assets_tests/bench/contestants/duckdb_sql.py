@@ -1,6 +1,6 @@
-"""What one writes by hand who knows the table: DuckDB, two threads, the schema given, nothing checked.
+"""A program written by hand for a known table: DuckDB, two threads, the schema given, nothing checked.
 
-An attribute that the schema does not name is dropped, a NULL becomes an absent value, and nothing says so.
+An attribute that the schema does not name is dropped silently, and NULL becomes an absent value.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""A whole import: a CSV file into the table at this endpoint, types inferred, with checkpoint and progress."""
+"""A whole import of a CSV file into the table at this endpoint, with inferred types, checkpoint and progress."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """`flatten` itself, as the assets and the CLI call it: `python -m … EXPORT OUT SCHEMAS`.
 
-With an empty folder SCHEMAS it is the first run, which has to find the schema out; later ones know it.
+With an empty folder SCHEMAS it is the first run, which infers the schema. Later runs know it.
 """
 
 import sys

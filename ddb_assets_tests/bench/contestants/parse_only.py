@@ -1,6 +1,6 @@
-"""The floor: gunzip and JSON parsing of the same bytes, to columns of DynamoDB's types, and nothing more.
+"""The lower bound: gunzip and JSON parsing of the same bytes to columns of DynamoDB's types, and nothing more.
 
-`python -m … EXPORT polars|pyarrow`. Files one after another, so what counts of it is CPU time.
+`python -m … EXPORT polars|pyarrow`. It reads files one after another, so only its CPU time counts.
 """
 
 import sys
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.json
 from isal import igzip
 
-BLOCK_BYTES = 8 << 20  # as `flatten` has it: larger ones cost more, for their memory is new each time
+BLOCK_BYTES = 8 << 20  # the size that `flatten` uses; larger blocks cost more, because their memory is new each time
 TEXT, NUMBER = pa.struct([("S", pa.string())]), pa.struct([("N", pa.string())])
 
 

@@ -1,4 +1,4 @@
-"""PySpark on two threads, the schema given and nothing checked, as on a cluster but without its cost."""
+"""PySpark on two threads, with the schema given and nothing checked, as on a cluster but without the cluster's overhead."""
 
 import sys
 
@@ -60,7 +60,7 @@ def main(source: str, out: str) -> None:
     spark.stop()
     gateway.shutdown()
     gateway.proc.stdin.close()
-    gateway.proc.wait()  # a child that nobody waited for is not in this process's CPU time
+    gateway.proc.wait()  # the CPU time of a child counts only if this process waits for it
 
 
 if __name__ == "__main__":
