@@ -1,6 +1,6 @@
-"""The entry point of the Dagster code location: all that the YAML below `defs/` declares.
+"""The entry point of the Dagster code location: it loads everything that the YAML below `defs/` declares.
 
-A table is added as YAML in `defs/`, never here. `build_defs` takes another project folder or other resources in tests.
+Add tables as YAML in `defs/`, never here. Tests call `build_defs` with another project folder or other resources.
 """
 
 import gc
@@ -15,23 +15,27 @@ from dagster_shared.record import replace as record_replace
 
 
 def build_defs(project: Path | None = None, resources: Mapping[str, object] | None = None) -> dg.Definitions:
-    """Our own definitions, or those of the dg project that contains `project`; `resources` replace those of the same name."""
+    """The definitions of this package, or those of the dg project that contains `project`.
+
+    `resources` replace the declared resources of the same names.
+    """
     tree = dg.ComponentTree.for_project(path_within_project=project) if project else _own_tree()
     with warnings.catch_warnings(), _nothing_to_collect():
-        # Dagster's own code references are beta, and it says so for every file at every load
+        # Dagster marks its code references as beta and warns about them for every file at every load
         warnings.simplefilter("ignore", dg.BetaWarning)
         return replacing(tree.build_defs(), resources or {})
 
 
 def replacing(declared: dg.Definitions, resources: Mapping[str, object]) -> dg.Definitions:
-    """The definitions with these resources in the place of those of the same names, which merging refuses."""
+    """The definitions with these resources in place of those of the same names; `Definitions.merge` refuses that."""
     return record_replace(declared, resources={**(declared.resources or {}), **resources})
 
 
 def _own_tree() -> dg.ComponentTree:
-    """What is below `defs/` beside this file.
+    """The component tree of the `defs/` folder beside this file.
 
-    An installed package has no pyproject.toml, or has another project's above it, as when that project contains .venv.
+    The tree is not found by `pyproject.toml`: an installed package has none, or finds that of the project that contains
+    the virtual environment.
     """
     defs_module = importlib.import_module("ddb_assets.defs")
     return dg.ComponentTree.from_module(defs_module=defs_module, project_root=Path(__file__).parents[1])
@@ -39,7 +43,10 @@ def _own_tree() -> dg.ComponentTree:
 
 @contextmanager
 def _nothing_to_collect() -> Iterator[None]:
-    """Two hundred tables are a million objects that all stay; walking them for garbage takes a quarter of the time."""
+    """Pauses garbage collection: two hundred tables make a million objects that all stay alive.
+
+    Scanning them for garbage takes a quarter of the load time.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -51,5 +58,5 @@ def _nothing_to_collect() -> Iterator[None]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """What Dagster loads."""
+    """The definitions that Dagster loads."""
     return build_defs()

@@ -78,7 +78,7 @@ def _refuse_duplicates(line: str, names: int) -> None:
         found: dict[str, Any] = {}
         for name, value in pairs:
             if name in found:
-                raise AttributeValueError("the name {value} stands twice in one object", value=repr(name))
+                raise AttributeValueError("the name {value} occurs twice in one object", value=repr(name))
             found[name] = value
         return found
 

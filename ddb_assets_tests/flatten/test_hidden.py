@@ -225,4 +225,4 @@ def test_what_is_no_longer_excluded_has_a_column_at_once(flattening: Flattening)
 def test_reasons_have_no_values_and_no_names_below_what_is_hidden(flattening: Flattening) -> None:
     items: list[dict[str, Any]] = [{"m": {"M": {"it's": {"N": "o'clock"}}}}, {"n": {"N": "o'clock"}}]
     outcome = flattening(items, columns={"m": {"mask": "sha256"}})
-    assert [found["reason"] for found in outcome.quarantined] == ["m: N … is no number", "n: N … is no number"]
+    assert [found["reason"] for found in outcome.quarantined] == ["m: N … is not a number", "n: N … is not a number"]

@@ -57,7 +57,7 @@ def test_the_key_of_a_quarantined_item_is_kept(tmp_path: Path) -> None:
     assert report.unread
     assert [(c.name, c.role) for c in report.unread.columns] == [("pk", "key"), ("_ddb_version", "version")]
     assert report.reasons == (
-        "file0.json.gz line 101: n: N '3x' is no number",
+        "file0.json.gz line 101: n: N '3x' is not a number",
         "file0.json.gz line 102: new: unknown type descriptor 'X'",
     )
 
@@ -82,7 +82,7 @@ KEYED = {
     "S with a number",
     "N with a number",
     "S with null",
-    "N is no number",
+    "N is not a number",
     "N is NaN",
     "N is too long",
     "N is too large",

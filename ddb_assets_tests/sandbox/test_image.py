@@ -98,7 +98,7 @@ def test_key_attributes_come_first_and_text_is_raw_utf8() -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [({"S": "\ud800"}, "UTF-8"), ({"SS": []}, "set must not be empty"), ({"NS": ["1", "1.0"]}, "stands twice")],
+    [({"S": "\ud800"}, "UTF-8"), ({"SS": []}, "set must not be empty"), ({"NS": ["1", "1.0"]}, "occurs twice")],
 )
 def test_what_dynamodb_refuses_has_no_image(value: dict[str, Any], said: str) -> None:
     with pytest.raises(image.ImageError, match=said):
