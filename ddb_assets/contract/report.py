@@ -29,11 +29,11 @@ MODULUS = 1 << 64
 """The sums of measures are taken modulo this number."""
 
 
-class _Document(BaseModel):
+class _ReportModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Column(_Document):
+class Column(_ReportModel):
     """One column of a relation, in Parquet and in the warehouse.
 
     `path` is the attribute's path within the item or list element of the relation; it is `()` for a bookkeeping column
@@ -51,7 +51,7 @@ class Column(_Document):
     declared: bool = False
 
 
-class Measure(_Document):
+class Measure(_ReportModel):
     """Statistics of a column's values: how many are not NULL, the least, the greatest, and their sum modulo 2^64.
 
     Each value counts as a whole number: a BIGINT as it is, a time as microseconds since 1970, a date as days since
@@ -74,7 +74,7 @@ class Measure(_Document):
         )
 
 
-class Part(_Document):
+class Part(_ReportModel):
     """One Parquet file of a relation; `bytes` is its size, `md5` the base64 MD5 of its content.
 
     `measures` is by column name, until the relation adds them up (`with_parts`). `long` occurs only in reports of
@@ -89,7 +89,7 @@ class Part(_Document):
     measures: Annotated[dict[str, Measure], Field(exclude=True)] = {}
 
 
-class Relation(_Document):
+class Relation(_ReportModel):
     """A future table of the warehouse: the root relation (`path == ()`) or the child relation of a list.
 
     Every part has the `columns` in this order. Key columns identify a root row; key and index columns identify a child
@@ -130,7 +130,7 @@ class Relation(_Document):
         return next(c for c in self.columns if c.role == role)
 
 
-class Hidden(_Document):
+class Hidden(_ReportModel):
     """A path that the contract hides, and the columns, by relation, that may hold its values from earlier loads."""
 
     path: str
@@ -138,7 +138,7 @@ class Hidden(_Document):
     columns: dict[str, tuple[str, ...]]
 
 
-class Report(_Document):
+class Report(_ReportModel):
     """The result of flattening one export.
 
     `items_in_manifest == rows of the root relation + quarantined` always holds; otherwise `flatten` raises. The root

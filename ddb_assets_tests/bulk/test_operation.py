@@ -28,7 +28,7 @@ __all__ = ["sandbox"]
         ({"pk": {"S": "k"}, "v": {"N": "nan"}}, "is not a number"),
         ({"pk": {"S": "k"}, "v": {"NULL": False}}, "NULL cannot hold"),
         ({"pk": {"S": "k"}, "v": {"B": "é"}}, "is not base64"),
-        ({"pk": {"S": "k"}, "v": {"S": "\ud800"}}, "no Unicode"),
+        ({"pk": {"S": "k"}, "v": {"S": "\ud800"}}, "not valid Unicode"),
         ({"pk": {"S": "k"}, "v": {"X": "1"}}, "unknown type descriptor"),
         ({"pk": {"S": "k"}, "v": {"M": {"": {"S": "1"}}}}, "attribute name has 0 bytes"),
         ({"pk": {"S": "k"}, "index": {"N": "1"}}, "key attribute 'index' must be of type S"),

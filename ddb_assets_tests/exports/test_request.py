@@ -134,9 +134,9 @@ def test_a_window(sandbox: Sandbox, client: "DynamoDBClient", table: str, view: 
 def test_a_time(sandbox: Sandbox, client: "DynamoDBClient", table: str, storage: Storage) -> None:
     moment = now(sandbox) - timedelta(hours=5)
     done = finished(client, TableExports(client, table).request(Snapshot("x", moment), HERE).arn)
-    told = read_export(storage, done.summary_uri).export_time
-    assert told is not None
-    assert abs(told - moment) < timedelta(milliseconds=1)
+    exported = read_export(storage, done.summary_uri).export_time
+    assert exported is not None
+    assert abs(exported - moment) < timedelta(milliseconds=1)
 
 
 def test_a_table_by_its_arn(client: "DynamoDBClient", table: str) -> None:
