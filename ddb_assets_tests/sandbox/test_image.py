@@ -37,7 +37,7 @@ def test_number_texts(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1" * 39, "abc", "", "1_0_x", "0." + "1" * 39])
-def test_what_is_no_number_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_number_is_refused(text: str) -> None:
     with pytest.raises(image.ImageError):
         image.number_text(text)
 
