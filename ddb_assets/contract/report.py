@@ -143,13 +143,17 @@ class Report(_ReportModel):
 
     `items_in_manifest == rows of the root relation + quarantined` always holds; otherwise `flatten` raises. The root
     rows of an incremental export include the deletes. `lines_read` counts the lines of the data files, `extra_values`
-    the attribute values that fit no column and are kept in `_ddb_extra`, `bytes_raw` the decompressed bytes. `misfits`
-    counts the values without a fitting column, by what happened and by path: extra, frozen (kept in `_ddb_extra` too,
-    but the contract forbids the load), discarded, hidden, truncated, spilled. `reasons` says why the first items were
-    quarantined. `unread` is a relation of the keys of quarantined items, as far as they can be read and a row can have
-    them; `without_row` counts the quarantined items whose key no row can have. `unknown_members` counts unknown members
-    of lines, by name. `digest` identifies the export's content together with its `identity`, everything else that
-    decides the rows. Reports of earlier versions have no `identity`.
+    the attribute values that fit no column and are kept in `_ddb_extra`, `bytes_raw` the decompressed bytes.
+
+    `misfits` counts the values without a fitting column, by what happened and by path: extra, frozen (kept in
+    `_ddb_extra` too, but the contract forbids the load), discarded, hidden, truncated, spilled. `unknown_members` counts
+    the unknown members of lines, by name.
+
+    `reasons` says why the first items were quarantined. `unread` is a relation of the keys of quarantined items, as far
+    as they can be read and a row can have them; `without_row` counts the quarantined items whose key no row can have.
+
+    `digest` identifies the export's content together with its `identity`, which is everything else that decides the
+    rows. Reports of earlier versions have no `identity`.
     """
 
     table: str

@@ -127,11 +127,11 @@ Compression = Literal["zstd", "snappy"]
 
 
 class WarehouseOptions(ContractModel):
-    """The physical design of new tables in Redshift, by column name; DuckDB uses only `views`.
+    """The physical design of new tables in Redshift, by column name, and of the Parquet files. DuckDB has only `views`.
 
     diststyle: distribute rows by the partition key (`key`), evenly, to every node (`all`), or as Redshift chooses
-    (`auto`). encode: without the encodings that keep Redshift from lengthening a VARCHAR (Redshift Database Developer
-    Guide, ALTER TABLE). slices: how many files Redshift reads at once. compression: that of the Parquet files.
+    (`auto`). encode: the encodings with which Redshift cannot lengthen a VARCHAR are not allowed (Redshift Database
+    Developer Guide, ALTER TABLE). slices: how many files Redshift reads at once. compression: that of the Parquet files.
     """
 
     diststyle: Literal["key", "even", "all", "auto"] = "key"

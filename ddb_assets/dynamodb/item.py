@@ -1,8 +1,10 @@
 """Items in DynamoDB JSON: validity, size, key, and equality.
 
 Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`, binary as base64 text). `attribute_value.py` checks single
-values. Facts: DynamoDB Developer Guide, "Constraints" (400 KB, 32 levels, keys of 2,048 and 1,024 bytes, no empty sets,
-no empty keys, no member twice in a set) and "DynamoDB item sizes and formats" (how sizes are counted).
+values.
+
+Facts: DynamoDB Developer Guide, "Constraints" (400 KB, 32 levels, keys of 2,048 and 1,024 bytes, no empty sets, no
+empty keys, no member twice in a set) and "DynamoDB item sizes and formats" (how sizes are counted).
 """
 
 import base64
