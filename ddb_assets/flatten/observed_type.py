@@ -58,7 +58,7 @@ def scalar_of(seen: Seen, policy: Policy, holds: Mapping[str, tuple[Descriptor, 
 def time_form(seen: Seen, type_: SqlType | None, form: str | None) -> str | None:
     """The form in which a column's times are written: the present one, else the most frequent one of its type.
 
-    None when the texts have times of several types and no `type_` is given, or when `type_` is not a type of times.
+    None when `type_` is not a type of times. Without `type_`, None also if no texts are times or they are of several types.
     """
     if type_ is not None and type_.name not in _DEFAULT_FORMS:
         return None
