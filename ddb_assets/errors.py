@@ -1,7 +1,7 @@
-"""The one base class of every error a user can mend.
+"""The base class of every error that a user can fix.
 
-A message says what is wrong, where (file, line, key or setting) and what to do. The CLI prints it without a traceback and
-exits 1; in Dagster it is the failure's description. Anything that is not a `DdbAssetsError` is a defect of ours.
+A message says what is wrong, where (file, line, key or setting) and what to do. The CLI prints it without a traceback
+and exits with 1; in Dagster it is the failure's description. Any other exception is a bug in this package.
 """
 
 import errno
@@ -9,15 +9,15 @@ import os
 
 
 class DdbAssetsError(Exception):
-    """Something outside the code is wrong and the message says what to do about it."""
+    """Something outside the code is wrong; the message says what to do about it."""
 
 
 class RetryableError(DdbAssetsError):
-    """Something outside failed briefly: the same step may succeed a moment later by itself."""
+    """A temporary failure outside the code: the same step may succeed when it runs again."""
 
 
 class MachineError(DdbAssetsError):
-    """This machine has run out of a resource, or a disk fails."""
+    """This machine ran out of a resource, or its disk fails."""
 
 
 _MACHINE = {
@@ -33,7 +33,7 @@ _MACHINE = {
 
 
 def machine_error(error: BaseException) -> MachineError | None:
-    """Our error for one that any line may raise when the machine runs out of a resource; None for all others."""
+    """The MachineError for an exception that says that the machine ran out of a resource; None for any other one."""
     if isinstance(error, MemoryError):
         return MachineError(f"there is not enough memory: {_MACHINE[errno.ENOMEM]}")
     if isinstance(error, OSError) and error.errno in _MACHINE:

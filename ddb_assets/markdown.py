@@ -1,8 +1,8 @@
-"""Text from others in Dagster's pages, which render Markdown: names, keys, values, messages.
+"""Untrusted text (names, keys, values, messages) for Dagster's pages, which render Markdown.
 
-Pure. No such text becomes a link, a picture or markup: it is put into code spans, which Markdown does not interpret, and in
-which names and keys are easiest to read. Facts: GitHub Flavored Markdown, "Code spans", "Tables (extension)" and
-"Autolinks (extension)": a bare address becomes a link as well, but not within code.
+Pure. Such text must not become a link, an image or markup. It is put into code spans: Markdown does not interpret them,
+and names and keys are easy to read in them. Facts: GitHub Flavored Markdown, "Code spans", "Tables (extension)" and
+"Autolinks (extension)": a bare address becomes a link too, but not within code.
 """
 
 import re
@@ -16,25 +16,25 @@ _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _WORD = re.compile(r"\S+?(?=[,.;:]?(?:\s|$))")
 """A word without the punctuation after it."""
 _MARK = re.compile(r"[\\`*_{}\[\]<>#|~!&@]|://|www\.", re.IGNORECASE)
-"""What makes Markdown interpret a word."""
+"""Characters that make Markdown interpret a word."""
 _RULE = re.compile(r"[-+=\s]+|\s*\d+[.)]\s*")
-"""A line that Markdown takes for the underline of a heading, a rule or a list item."""
+"""A line that Markdown reads as the underline of a heading, as a rule or as a list item."""
 
 
 def code(text: str) -> str:
-    """The text in a code span, on one line; empty for an empty text."""
+    """The text in a code span, on one line; an empty string for an empty text."""
     shown = visible(text)
-    # in a table's cell a backslash before a bar cannot be written within one span
+    # a table cell cannot have a backslash before a bar within one span
     return " ".join(map(_span, re.split(r"(?<=\\)(?=\|)", shown))) if shown else ""
 
 
 def prose(text: str) -> str:
-    """A sentence that contains names and values from others: harmless words as they are, the rest in code spans."""
+    """A sentence with untrusted names and values: harmless words stay as they are, others go into code spans."""
     return "\n".join(_line(visible(line)) for line in text.splitlines())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> str:
-    """A table of cells that are Markdown, and a sentence below it."""
+    """A Markdown table, with `note` as a paragraph below it. The cells are Markdown already."""
     lines = [header, ["---"] * len(header), *rows]
     grid = "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return f"{grid}\n\n{note}".rstrip()

@@ -1,4 +1,4 @@
-"""Microseconds since 1970 UTC, as DynamoDB orders writes and `_ddb_version` counts them. Exact: no float is involved."""
+"""Microseconds since 1970 UTC, the unit of DynamoDB's write times and of `_ddb_version`. Exact: no floats are used."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,10 +6,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_micros(moment: datetime) -> int:
-    """An aware moment as microseconds since 1970."""
+    """An aware datetime as microseconds since 1970 UTC, rounded down."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def from_micros(micros: int) -> datetime:
-    """The aware moment in UTC, the inverse of `to_micros`."""
+    """Microseconds since 1970 as an aware datetime in UTC; the inverse of `to_micros`."""
     return EPOCH + timedelta(microseconds=micros)

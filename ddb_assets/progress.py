@@ -1,4 +1,4 @@
-"""The progress of a long step, logged often enough for a person and seldom enough for the log. Pure."""
+"""Logs the progress of a long step without filling the log. Pure."""
 
 import threading
 import time
@@ -8,13 +8,13 @@ EVERY = 30.0  # seconds
 
 
 class ProgressLog:
-    """Logs how far a step is, at most once in `EVERY` seconds over all threads; nothing for a short step."""
+    """Logs how far a step is, at most once every `EVERY` seconds over all threads; a short step logs nothing."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say, self._lock, self._last = say, threading.Lock(), time.monotonic()
 
     def __call__(self, text: Callable[[], str]) -> None:
-        """Calls `text` only when it is due."""
+        """Calls `text` and logs its result if a message is due."""
         with self._lock:
             now = time.monotonic()
             if now - self._last < EVERY:
@@ -24,7 +24,7 @@ class ProgressLog:
 
 
 def counted(say: Callable[[str], object], what: str, total: int) -> Callable[[int], None]:
-    """For work that reports each finished part of `total` items."""
+    """A function that takes the number of items just done and logs the sum out of `total`; safe from any thread."""
     log, lock, done = ProgressLog(say), threading.Lock(), 0
 
     def more(items: int) -> None:

@@ -1,7 +1,7 @@
-"""The settings that come from the environment: their names, and the error when one is missing.
+"""The settings that come from environment variables: their names, and the error when one is missing.
 
-A resource's field wins over the environment, so that one deployment can differ from another in Python or in the
-Launchpad; credentials and Region are boto3's own settings and not named here.
+A field of a resource takes precedence over the environment, so a deployment can set it in Python or in the Launchpad.
+boto3 reads credentials and the Region itself; they are not listed here.
 """
 
 import os
@@ -19,16 +19,16 @@ AS_OF = "DDB_ASSETS_AS_OF"
 
 
 class SettingError(DdbAssetsError):
-    """A setting is missing or cannot be what it says."""
+    """A setting is missing or has an invalid value."""
 
 
 def state_folder() -> Path:
-    """Where the embedded warehouse, the sandbox and the local Dagster instance keep their files; absolute."""
+    """The absolute path of the folder for the embedded warehouse, the sandbox and the local Dagster instance."""
     return Path(os.environ.get(STATE) or ".state").resolve()
 
 
 def setting(name: str, meaning: str) -> str:
-    """The environment variable's value. Raises SettingError saying what it is for."""
+    """The value of an environment variable. Raises SettingError with its `meaning` when it is not set."""
     if value := os.environ.get(name, "").strip():
         return value
     raise SettingError(f"{name} is not set: {meaning}")

@@ -92,8 +92,8 @@ def look(source: Source, *, silent: bool) -> Profile:
                 schema = batch.schema
                 profile.seen.merge(batch.seen)
                 profile.deletes += batch.deletes
-                profile.unreadable += len(batch.rejected)
-                profile.items += batch.lines - batch.deletes - len(batch.rejected)
+                profile.unreadable += len(batch.quarantined)
+                profile.items += batch.lines - batch.deletes - len(batch.quarantined)
                 lines += batch.lines
                 progress.update(progress.tasks[0].id, advance=batch.lines)
             check_lines(file, lines)

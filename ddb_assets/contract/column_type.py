@@ -1,9 +1,10 @@
-"""Column types: Redshift's names for them, their size, and how they widen.
+"""Column types: their names in Redshift, their sizes, and how they widen.
 
-The lattice is written here once: BIGINT -> DECIMAL -> VARCHAR, sizes grow, everything else meets only itself. Which type
-a path gets from what was seen in it is `flatten/infer.py`, what it is in a frame `flatten/polars_types.py`.
-Facts: Redshift Database Developer Guide, "Data types": VARCHAR is in bytes, at most 65,535; DECIMAL has at most 38 digits
-and 37 of scale; VARBYTE holds at most 16,777,216 bytes.
+The widening rules are only here: BIGINT -> DECIMAL -> VARCHAR, sizes grow, and any other type joins only with itself.
+`flatten/infer.py` chooses the type of a path; `flatten/polars_types.py` maps a type to polars.
+
+Facts: Redshift Database Developer Guide, "Data types": the size of VARCHAR is in bytes, at most 65,535; DECIMAL has at
+most 38 digits, at most 37 of them after the point; VARBYTE holds at most 16,777,216 bytes.
 """
 
 import re
@@ -33,7 +34,7 @@ _PARSED = re.compile(r"([A-Z]+(?: PRECISION)?)(?:\(([0-9]+)(?:, *([0-9]+))?\))?"
 
 @dataclass(frozen=True)
 class SqlType:
-    """A column type. `size` is bytes for VARCHAR and VARBYTE, digits for DECIMAL, else 0; `scale` is DECIMAL's."""
+    """A column type. `size`: bytes of VARCHAR and VARBYTE, digits of DECIMAL, else 0. Only DECIMAL has a `scale`."""
 
     name: Name
     size: int = 0
@@ -42,7 +43,7 @@ class SqlType:
     @classmethod
     @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> "SqlType":
-        """`DECIMAL(38,2)` -> SqlType("DECIMAL", 38, 2). Raises ValueError that lists the known types."""
+        """`DECIMAL(38,2)` -> SqlType("DECIMAL", 38, 2). Raises ValueError with the allowed types."""
         found = _PARSED.fullmatch(text.strip().upper())
         name = found[1] if found else ""
         size, scale = (int(found[2] or 0), int(found[3] or 0)) if found else (0, 0)
@@ -54,8 +55,8 @@ class SqlType:
         if name in get_args(Name) and name not in limits and not size:
             return cls(name)  # type: ignore[arg-type]
         raise ValueError(
-            f"{text!r} is no column type: one of BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(bytes), VARBYTE(bytes), "
-            "BOOLEAN, SUPER, TIMESTAMP, TIMESTAMPTZ, DATE"
+            f"{text!r} is not a column type: use BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(bytes), "
+            "VARBYTE(bytes), BOOLEAN, SUPER, TIMESTAMP, TIMESTAMPTZ or DATE"
         )
 
     def __str__(self) -> str:
@@ -65,12 +66,12 @@ class SqlType:
 
 
 def varchar(observed: int) -> SqlType:
-    """A VARCHAR that holds `observed` bytes with a quarter of headroom, in powers of two."""
+    """A VARCHAR for `observed` bytes plus 25 % headroom, rounded up to a power of two."""
     return SqlType("VARCHAR", _bucket(observed, 16, MAX_VARCHAR))
 
 
 def varbyte(observed: int) -> SqlType:
-    """A VARBYTE that holds `observed` bytes with a quarter of headroom, in powers of two."""
+    """A VARBYTE for `observed` bytes plus 25 % headroom, rounded up to a power of two."""
     return SqlType("VARBYTE", _bucket(observed, 64, MAX_VARBYTE))
 
 
@@ -80,9 +81,9 @@ def _bucket(observed: int, least: int, most: int) -> int:
 
 
 def numeric(integer_digits: int, scale: int, *, fits_bigint: bool) -> SqlType:
-    """The narrowest exact type for numbers of these sizes, with some headroom: BIGINT, DECIMAL, else VARCHAR.
+    """The narrowest exact type, with some headroom, for numbers of these sizes: BIGINT, else DECIMAL, else VARCHAR.
 
-    Scales grow in steps of two, so that prices that gain a digit do not change the column's type each time.
+    The scale grows in steps of two, so that one more digit in a price does not always change the column's type.
     """
     if fits_bigint and not scale:
         return SqlType("BIGINT")
@@ -96,7 +97,7 @@ def numeric(integer_digits: int, scale: int, *, fits_bigint: bool) -> SqlType:
 
 
 def join(a: SqlType, b: SqlType) -> SqlType | None:
-    """The narrowest type that holds every value of both without loss; None when there is none."""
+    """The narrowest type that holds every value of both types without loss; None if there is no such type."""
     if a == b:
         return a
     names = {a.name, b.name}
@@ -114,7 +115,7 @@ def join(a: SqlType, b: SqlType) -> SqlType | None:
 
 
 def storable(type_: SqlType) -> SqlType:
-    """DECIMAL(19,s) becomes DECIMAL(20,s): Redshift keeps 19 digits in 8 bytes, which end at 9223372036854775807."""
+    """DECIMAL(20,s) for DECIMAL(19,s): Redshift stores 19 digits in 8 bytes, whose maximum is 9223372036854775807."""
     if type_.name == "DECIMAL" and type_.size == BIGINT_DIGITS:
         return SqlType("DECIMAL", BIGINT_DIGITS + 1, type_.scale)
     return type_
@@ -125,5 +126,5 @@ def _integer_digits(type_: SqlType) -> int:
 
 
 def _text_width(type_: SqlType) -> int:
-    """Bytes that the longest text of the type takes, rounded up so that joining stays associative."""
+    """The bytes of the longest text of the type. They are rounded up so that `join` is associative."""
     return type_.size if type_.name == "VARCHAR" else 64

@@ -1,6 +1,6 @@
 """Reads a table's contract from its `defs.yaml` without Dagster, for the command line.
 
-The file is the one that the Dagster component reads; only its `attributes` matter here. What they may say is `table.py`.
+It is the same file that the Dagster component reads; only its `attributes` are used here. `table.py` defines them.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,25 +16,25 @@ from ddb_assets.errors import DdbAssetsError
 
 TYPE_SUFFIX = ".DynamoDBTable"
 TRANSLATION = "translation"
-"""The attribute of a table's YAML that says how Dagster shows its assets, and nothing of the table."""
+"""The attribute that configures how Dagster shows the assets. It is not part of the contract."""
 
 M = TypeVar("M", bound=BaseModel)
 
 
 class ConfigError(DdbAssetsError):
-    """The YAML file is not there, is not YAML, or says what a contract cannot say."""
+    """The file is missing, is not valid YAML, or does not declare a valid contract."""
 
 
 def read_tables(path: Path) -> list[Table]:
-    """Every table that the file declares, in its order; a file may hold several documents.
+    """Every table that the file declares, in order. A file may have several YAML documents.
 
-    Raises ConfigError naming file, line and what is allowed there.
+    Raises ConfigError with the file, the line and what is allowed there.
     """
     return [_table(path, document) for document in read_documents(path)]
 
 
 def read_documents(path: Path) -> list[yaml.Node]:
-    """The YAML documents of a file, those without content left out. Raises ConfigError."""
+    """The YAML documents of a file, without empty ones. Raises ConfigError."""
     try:
         text = path.read_text(encoding="utf-8")
         return [document for document in yaml.compose_all(text, Loader=yaml.SafeLoader) if document is not None]
@@ -49,7 +49,7 @@ def read_documents(path: Path) -> list[yaml.Node]:
 
 
 def read_table(path: Path, table: str | None = None) -> Table:
-    """The one table of the file or, of several, the one of this table name or ARN. Raises ConfigError."""
+    """The only table of the file, or the one with this name or ARN if there are several. Raises ConfigError."""
     tables = read_tables(path)
     named = [t for t in tables if table in {t.table, t.table.rpartition("/")[2], t.name}]
     if len(chosen := named or tables) == 1:
@@ -68,8 +68,10 @@ def _table(path: Path, document: yaml.Node) -> Table:
 
 
 def validated(path: Path, node: yaml.Node, model: type[M], whole: str) -> M:
-    """What a node says, as the model has it. Raises ConfigError with every mistake's line, and
-    TemplateError; `whole` names the node."""
+    """A node as an instance of the model, its templates filled in; `whole` names the node.
+
+    Raises ConfigError with the line of every mistake, and TemplateError.
+    """
     fill_in(path, node)
     try:
         return model.model_validate(yaml.SafeLoader("").construct_document(node))
@@ -108,7 +110,7 @@ def _child(node: yaml.Node | None, key: str | int) -> yaml.Node | None:
 
 
 def _closest(node: yaml.Node, location: Sequence[str | int]) -> yaml.Node:
-    """The node at the location or the last one on the way to it: a location may continue inside pydantic's types."""
+    """The node at the location, or the last one on the way: pydantic's locations may end inside its own types."""
     for key in location:
         node = _child(node, key) or node
     return node

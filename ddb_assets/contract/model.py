@@ -1,6 +1,4 @@
-"""What all parts of a contract share: they cannot be changed, and a key that they do not know is an error that lists those
-that they do.
-"""
+"""The base of all contract models: frozen, and an unknown key is an error that lists the allowed keys."""
 
 from typing import Any
 
@@ -9,7 +7,7 @@ from pydantic_core import InitErrorDetails
 
 
 def _name_keys(schema: dict[str, Any]) -> None:
-    """Lists the keys for JSON schema validators, whose own message only says that one is not allowed."""
+    """Adds the list of allowed keys to the JSON schema; a validator's own message would not name them."""
     schema["propertyNames"] = {"enum": list(schema["properties"])}
 
 
@@ -21,7 +19,7 @@ class ContractModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, data: object) -> object:
-        """Refuses unknown keys before pydantic does, because its own message does not say which ones there are."""
+        """Refuses unknown keys before pydantic does, because pydantic's message does not list the allowed ones."""
         unknown = [key for key in data if key not in cls.model_fields] if isinstance(data, dict) else []
         if unknown:
             allowed = ValueError(f"unknown key; allowed here: {', '.join(cls.model_fields)}")

@@ -1,7 +1,7 @@
-"""What a contract says about one attribute path, and what follows for every path below it and every type there.
+"""The policy of each attribute path: the contract's options for it, and what it inherits from the paths above it.
 
-Pure. A contract names few paths and items have many, so this is a tree of the named ones; paths below its leaves
-inherit. Its size does not depend on the data.
+Pure. A contract names few paths, items have many. So this is a tree of the named paths; all others inherit. Its size
+does not depend on the data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,17 @@ from ddb_assets.dynamodb.attribute_value import Step
 ContractMode = Literal["evolve", "freeze", "discard_value", "discard_row"]
 """What happens to an attribute or a type that the stored schema does not have.
 
-evolve: it becomes a column, or a wider one; a type that cannot be joined stays in `_ddb_extra`. freeze: nothing of the
-export is loaded. discard_value: the value is left out and counted. discard_row: the item goes to quarantine.
+evolve: a column is added or widened; a value of a type that cannot be joined is kept in `_ddb_extra`. freeze: the
+export is not loaded. discard_value: the value is dropped and counted. discard_row: the item is quarantined.
 """
 Oversize = Literal["extra", "truncate", "spill", "quarantine"]
-"""What happens to a text longer than its column or than SUPER allows (65,535 bytes): into `_ddb_extra` in pieces, cut and
-counted, written to a file of its own with its URI in the column, or the item goes to quarantine."""
+"""What happens to a text longer than its column or than SUPER allows (65,535 bytes).
+
+extra: it is kept in `_ddb_extra`, in pieces. truncate: it is cut and counted. spill: it is written to a file, and the
+column has the file's URI. quarantine: the item is quarantined.
+"""
 Mask = Literal["sha256", "hmac", "drop"]
-"""What stands in for a value that must not be written: its SHA-256, its HMAC-SHA-256 under a secret, or NULL."""
+"""What replaces a value that must not be written: its SHA-256, its HMAC-SHA-256 with a secret, or NULL."""
 
 
 def _sql_type(text: str) -> str:
@@ -32,7 +35,7 @@ def _sql_type(text: str) -> str:
 
 
 class ColumnOptions(ContractModel):
-    """What a contract says about one attribute path; `contract`, `oversize`, `mask` and `exclude` also hold below it."""
+    """The options for one attribute path; `contract`, `oversize`, `mask` and `exclude` also apply below it."""
 
     rename: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=127)] | None = None
     type: Annotated[str, AfterValidator(_sql_type)] | None = None
@@ -48,11 +51,11 @@ _STRICTEST = ("exclude", "drop", "hmac", "sha256")
 
 @dataclass(frozen=True)
 class Policy:
-    """What holds for one attribute path once everything above it is taken into account.
+    """What applies to one attribute path, including what it inherits.
 
-    `below` is the strictest way in which something below the path is hidden, `shapes` are the types in which it
-    can be found. `whole`: a value that is hidden as a whole, because it has none of these types.
-    `key`: a key attribute, which is written as it is or not at all, so that two keys never become one.
+    `below` is the strictest way in which a path below this one is hidden (`exclude` or a mask); `shapes` are the types
+    that can contain such a path. `whole`: the value is hidden as a whole, because it has none of these types. `key`: a
+    key attribute. It is written unchanged or not at all, so that two keys never become one.
     """
 
     contract: ContractMode = "evolve"
@@ -69,8 +72,9 @@ class Policy:
     def of(self, descriptor: str) -> "Policy":
         """The policy for a value of this type.
 
-        Where the contract hides `customer.email`, a customer that is a text or a list may hold an address as well: such a
-        value is left out whole if the contract leaves out anything below, else masked whole.
+        If the contract hides `customer.email`, a `customer` that is a string or a list may contain the address too.
+        Such a value is excluded as a whole if the contract excludes or drops anything below the path, else masked as a
+        whole.
         """
         if self.below is None or self.exclude or descriptor == "NULL" or descriptor in self.shapes:
             return self
@@ -82,7 +86,7 @@ class Policy:
 
 @dataclass
 class _Named:
-    """A path that the contract names, or one above it: its own policy, and the policy of unnamed paths below it."""
+    """A path that the contract names, or one above it: its own policy, and the one that unnamed paths below inherit."""
 
     policy: Policy
     inherited: Policy
@@ -90,13 +94,13 @@ class _Named:
 
 
 class Policies:
-    """The policy of every path. `top` holds where `options`, by path, say nothing else."""
+    """The policy of every path. `options` are the contract's, by path; `top` applies where they set nothing."""
 
     def __init__(self, options: Mapping[tuple[Step, ...], ColumnOptions], top: Policy) -> None:
         self._top = _named(options, (), top)
 
     def of(self, path: Sequence[Step | int]) -> Policy:
-        """The policy of a path; a list's element is None or its number."""
+        """The policy of a path. A step into a list is None or the element's position."""
         here = self._top
         for step in path:
             below = here.below.get(step if isinstance(step, str) else None)

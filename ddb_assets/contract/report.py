@@ -1,8 +1,9 @@
-"""What one flattened export is: its relations, their Parquet parts, and the counts that prove nothing is missing.
+"""The report of a flattened export: its relations, their Parquet parts, and the counts that prove that nothing is
+missing.
 
-`report.json` is written last, after every part, so a folder with a report is whole. The warehouse stage reads only the
-report and the parts it names; it never lists folders. How items become rows is `flatten.py`; how the columns came about
-is `schema.py`.
+`report.json` is written after every part, so a folder with a report is complete. The warehouse stage reads only the
+report and the files that it lists; it never lists folders. `flatten/flatten.py` makes the rows, `flatten/infer.py` the
+columns.
 """
 
 from collections.abc import Sequence
@@ -18,27 +19,28 @@ from ddb_assets.contract.identity import Identity
 Role = Literal["key", "index", "value", "version", "deleted", "extra"]
 """What a column is for.
 
-key: the item's partition or sort key, repeated in child relations; index: position in the list a child row comes from;
-value: an attribute; version: `_ddb_version`; deleted: `_ddb_deleted`, only in the root relation of an incremental export;
-extra: `_ddb_extra`.
+key: the item's partition or sort key, also in child relations; index: a child row's position in its list, from 0;
+value: an attribute; version: `_ddb_version`; deleted: `_ddb_deleted`, only in the root relation of an incremental
+export; extra: `_ddb_extra`.
 """
 
 
 MODULUS = 1 << 64
-"""Sums of measures are modulo this."""
+"""The sums of measures are taken modulo this number."""
 
 
-class _Document(BaseModel):
+class _ReportModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Column(_Document):
+class Column(_ReportModel):
     """One column of a relation, in Parquet and in the warehouse.
 
-    `path` leads to the attribute from the relation's item or list element, `()` for a bookkeeping column or the element
-    itself. `type` is a Redshift type: BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(n), VARBYTE(n), BOOLEAN, SUPER,
-    TIMESTAMP, TIMESTAMPTZ or DATE. SUPER is JSON text in Parquet. `empty`: nothing but NULL was ever seen in it, so its
-    type is only a beginning, and any other holds all its values. `declared`: the contract declares the type.
+    `path` is the attribute's path within the item or list element of the relation; it is `()` for a bookkeeping column
+    and for the element itself. `type` is a Redshift type: BIGINT, DECIMAL(p,s), DOUBLE PRECISION, VARCHAR(n),
+    VARBYTE(n), BOOLEAN, SUPER, TIMESTAMP, TIMESTAMPTZ or DATE. SUPER is JSON text in Parquet. `empty`: only NULL was
+    ever seen, so the type is provisional, and any other type holds all values. `declared`: the contract declares the
+    type.
     """
 
     name: str
@@ -49,11 +51,12 @@ class Column(_Document):
     declared: bool = False
 
 
-class Measure(_Document):
-    """What a column's values add up to: how many are not NULL, the least and the greatest, their sum modulo 2^64.
+class Measure(_ReportModel):
+    """Statistics of a column's values: how many are not NULL, the least, the greatest, and their sum modulo 2^64.
 
-    Of whole numbers: those of BIGINT, microseconds since 1970 of times and days of dates, DECIMAL without its point,
-    bytes of texts and of VARBYTE, 1 for TRUE. DOUBLE PRECISION has no sum, as it depends on the order.
+    Each value counts as a whole number: a BIGINT as it is, a time as microseconds since 1970, a date as days since
+    1970, a DECIMAL without its point, a text or VARBYTE as its length in bytes, TRUE as 1. DOUBLE PRECISION has a least
+    and a greatest value as floats; it has no sum, because a sum of floats depends on the order.
     """
 
     values: int
@@ -62,7 +65,7 @@ class Measure(_Document):
     sum: int = 0
 
     def __add__(self, other: "Measure") -> "Measure":
-        """The measure of the values of both."""
+        """The measure of both sets of values together."""
         return Measure(
             values=self.values + other.values,
             least=min((n for n in (self.least, other.least) if n is not None), default=None),
@@ -71,11 +74,11 @@ class Measure(_Document):
         )
 
 
-class Part(_Document):
+class Part(_ReportModel):
     """One Parquet file of a relation; `bytes` is its size, `md5` the base64 MD5 of its content.
 
-    `measures` has every column by name until the relation adds them up (`with_parts`). `long` is found only in reports of
-    earlier versions: the text columns with a value of more than 65,535 bytes. Neither is written.
+    `measures` is by column name, until the relation adds them up (`with_parts`). `long` occurs only in reports of
+    earlier versions: the text columns with a value of more than 65,535 bytes. Neither field is written.
     """
 
     uri: str
@@ -86,12 +89,12 @@ class Part(_Document):
     measures: Annotated[dict[str, Measure], Field(exclude=True)] = {}
 
 
-class Relation(_Document):
-    """A table to be: the root (`path == ()`) or the child of a list.
+class Relation(_ReportModel):
+    """A future table of the warehouse: the root relation (`path == ()`) or the child relation of a list.
 
-    `columns` are in the order in which they stand in every part. A root row is identified by its key columns, a child row
-    by its key and index columns. `measures` has every column by name, for all parts together; it is empty without parts and
-    in reports of earlier versions.
+    Every part has the `columns` in this order. Key columns identify a root row; key and index columns identify a child
+    row. `measures` is by column name, for all parts together; it is empty without parts and in reports of earlier
+    versions.
     """
 
     name: str
@@ -102,7 +105,7 @@ class Relation(_Document):
     measures: dict[str, Measure] = {}
 
     def with_parts(self, parts: Sequence[Part]) -> "Relation":
-        """The relation with these parts, their rows and measures added up."""
+        """The relation with these parts and the sums of their rows and measures."""
         names = [column.name for column in self.columns] if parts else []
         return self.model_copy(
             update={
@@ -119,35 +122,38 @@ class Relation(_Document):
 
     @property
     def identity(self) -> tuple[Column, ...]:
-        """The columns that tell one row from every other."""
+        """The columns that identify a row: key columns, then index columns."""
         return tuple(c for c in self.columns if c.role in {"key", "index"})
 
     def column(self, role: Role) -> Column:
-        """The one column of a bookkeeping role."""
+        """The column of a role that only one column has. Raises StopIteration when the relation has none."""
         return next(c for c in self.columns if c.role == role)
 
 
-class Hidden(_Document):
-    """What the contract hides at one path, and the columns, by relation, that may hold values from before it did."""
+class Hidden(_ReportModel):
+    """A path that the contract hides, and the columns, by relation, that may hold its values from earlier loads."""
 
     path: str
     how: str
     columns: dict[str, tuple[str, ...]]
 
 
-class Report(_Document):
-    """The outcome of flattening one export.
+class Report(_ReportModel):
+    """The result of flattening one export.
 
-    `items_in_manifest == rows of the root relation + quarantined` holds, or `flatten` raised; for an
-    incremental export the root's rows include the deletes. `lines_read` counts lines of data files, `extra_values` the
-    attribute values that fitted no column and stand in `_ddb_extra`, `bytes_raw` the decompressed input. `misfits` says
-    what happened to values without a fitting column, by path: extra, frozen (in `_ddb_extra` too, but the contract
-    forbids loading), discarded, truncated, spilled.
-    `reasons` are why the first items were quarantined. `unread` is a relation of the keys of quarantined items, of those
-    whose key can be read and is one that a row can have; `without_row` counts those whose key no row can have.
-    `unknown_members` counts members of lines that are not known, by name.
-    `digest` identifies the export's content and everything that decided the rows: `identity`, which is None in reports of
-    versions before it.
+    `items_in_manifest == rows of the root relation + quarantined` always holds; otherwise `flatten` raises. The root
+    rows of an incremental export include the deletes. `lines_read` counts the lines of the data files, `extra_values`
+    the attribute values that fit no column and are kept in `_ddb_extra`, `bytes_raw` the decompressed bytes.
+
+    `misfits` counts the values without a fitting column, by what happened and by path: extra, frozen (kept in
+    `_ddb_extra` too, but the contract forbids the load), discarded, hidden, truncated, spilled. `unknown_members` counts
+    the unknown members of lines, by name.
+
+    `reasons` says why the first items were quarantined. `unread` is a relation of the keys of quarantined items, as far
+    as they can be read and a row can have them; `without_row` counts the quarantined items whose key no row can have.
+
+    `digest` identifies the export's content together with its `identity`, which is everything else that decides the
+    rows. Reports of earlier versions have no `identity`.
     """
 
     table: str
@@ -186,14 +192,14 @@ class Report(_Document):
     @model_validator(mode="before")
     @classmethod
     def _of_earlier_versions(cls, document: object) -> object:
-        """Their reports have a count `filtered`, which was always 0."""
+        """Drops `filtered`, a count in the reports of earlier versions that was always 0."""
         if isinstance(document, dict):
             return {name: value for name, value in document.items() if name != "filtered"}
         return document
 
     @property
     def root(self) -> Relation:
-        """The relation of the items themselves."""
+        """The relation with one row per item."""
         return self.relations[0]
 
     @property
@@ -204,12 +210,12 @@ class Report(_Document):
 
     @property
     def missed(self) -> int:
-        """How many quarantined items may have a row in the warehouse that this export cannot update."""
+        """The number of quarantined items that may have a row in the warehouse, which this export cannot update."""
         return self.quarantined - self.without_row
 
     @property
     def unkeyed(self) -> int:
-        """How many quarantined items have no readable key, so that any row may be theirs."""
+        """The number of quarantined items without a readable key: any row of the warehouse may be theirs."""
         return self.missed - (self.unread.rows if self.unread else 0)
 
     @property

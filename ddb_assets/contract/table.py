@@ -1,7 +1,7 @@
-"""The contract of one table: what its `defs.yaml` may say, and what each default is.
+"""The contract of one table: the attributes that its `defs.yaml` may have, and their defaults.
 
-Pure: no dagster, no boto3. `table: Orders` alone is a whole contract. How a contract becomes assets is in
-`components/dynamodb_table.py`.
+Pure: no dagster, no boto3. `table: Orders` alone is a complete contract. `components/dynamodb_table.py` makes the
+assets of a contract.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, forma
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
 MAX_NAME = 100
-"""Leaves room for the suffixes of companion tables and of child relations; DynamoDB's own names have up to 255."""
+"""The longest name, which leaves room for the suffixes of companion tables and child relations. DynamoDB allows 255."""
 HASH_LENGTH = 8
 
 
 def snake_case(text: str) -> str:
-    """`userId` -> `user_id`, `HTTPCode` -> `http_code`, `a-b.c` -> `a_b_c`; letters of any script stay."""
+    """`userId` -> `user_id`, `HTTPCode` -> `http_code`, `a-b.c` -> `a_b_c`; letters of any script are kept."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text)
     return re.sub(r"_{2,}", "_", re.sub(r"\W", "_", words)).strip("_").lower()
 
 
 def default_name(table: str) -> str:
-    """The name of a table's assets and root relation when the contract gives none; `table` is a name or an ARN.
+    """The name of a table's assets and root relation when the contract has no `name`. `table` is a name or an ARN.
 
-    A name that is too long is cut, and one without any letter or digit is `table`; both end with a hash of the real name.
+    A name that is too long is cut; a name without letters and digits becomes `table`. Both get a hash of the real name.
     """
     own = table.rpartition("/")[2]
     name = snake_case(own)
@@ -54,7 +54,7 @@ def _path(text: str) -> str:
 
 
 AttributePath = Annotated[str, AfterValidator(_path)]
-"""`address.city`, `items[].sku`; a backslash before a dot or bracket that belongs to the name."""
+"""`address.city`, `items[].sku`; a dot or bracket that belongs to a name has a backslash before it."""
 
 
 def _owner(text: str) -> str:
@@ -72,14 +72,14 @@ def _cadence(text: str) -> str:
 
 
 class KeySchema(ContractModel):
-    """A table's partition key and, if it has one, its sort key, by attribute name."""
+    """The attribute names of a table's partition key and of its sort key, if it has one."""
 
     partition_key: Annotated[str, Field(min_length=1)]
     sort_key: Annotated[str, Field(min_length=1)] | None = None
 
     @classmethod
     def of(cls, attributes: Sequence[str]) -> "KeySchema":
-        """The key of one or two attributes."""
+        """The key schema of one or two attribute names."""
         return cls(partition_key=attributes[0], sort_key=attributes[1] if len(attributes) > 1 else None)
 
     @property
@@ -96,11 +96,11 @@ def _key_schema(value: object) -> object:
 
 
 KeyText = Annotated[KeySchema, BeforeValidator(_key_schema, json_schema_input_type=KeySchema | str)]
-"""A key schema, also as text: `PK` or `PK,SK`."""
+"""A key schema; may be written as the text `PK` or `PK,SK`."""
 
 
 class ExportTarget(ContractModel):
-    """Where a table's exports go when not to the project's bucket, and how they are encrypted."""
+    """Where a table's exports are written, if not to the project's bucket, and how they are encrypted."""
 
     bucket: Annotated[str, Field(min_length=3, max_length=255)]
     prefix: str = ""
@@ -118,20 +118,20 @@ class ExportTarget(ContractModel):
 
     @property
     def place(self) -> "ExportTarget":
-        """The bucket and prefix alone, which say where exports are found."""
+        """The bucket and prefix only: the place where exports are found."""
         return ExportTarget(bucket=self.bucket, prefix=self.prefix)
 
 
 Compression = Literal["zstd", "snappy"]
-"""The compression of Parquet parts. zstd makes smaller files; Snappy is for readers that do not support it."""
+"""The compression of Parquet parts. zstd makes smaller files; Snappy is for readers without zstd."""
 
 
 class WarehouseOptions(ContractModel):
-    """How a table's relations lie in Redshift once they are made, by their columns' names; DuckDB has only the views.
+    """The physical design of new tables in Redshift, by column name, and of the Parquet files. DuckDB has only `views`.
 
-    diststyle: rows lie where their partition key says, evenly, on every node, or where Redshift likes. Encodings under
-    which Redshift cannot lengthen a VARCHAR are not offered (Redshift, ALTER TABLE). slices: how many files it reads at
-    once; compression: how they are compressed.
+    diststyle: distribute rows by the partition key (`key`), evenly, to every node (`all`), or as Redshift chooses
+    (`auto`). encode: the encodings with which Redshift cannot lengthen a VARCHAR are not allowed (Redshift Database
+    Developer Guide, ALTER TABLE). slices: how many files Redshift reads at once. compression: that of the Parquet files.
     """
 
     diststyle: Literal["key", "even", "all", "auto"] = "key"
@@ -149,16 +149,16 @@ class WarehouseOptions(ContractModel):
 
 
 class Table(ContractModel):
-    """What the project knows of one DynamoDB table before it has looked at it."""
+    """The contract of one DynamoDB table."""
 
     table: Annotated[
         str, Field(min_length=1, description="the table's name or ARN; the ARN for another account or Region")
     ]
     name: Annotated[
-        str, Field(description="name of the assets and of the root relation; the table's in snake_case")
+        str, Field(description="name of the assets and of the root relation; by default the table's name in snake_case")
     ] = ""
-    key: Annotated[KeyText | None, Field(description="PK or PK,SK; asked of DynamoDB when it is not given")] = None
-    export: Annotated[ExportTarget | None, Field(description="where exports go; the project's bucket if absent")] = None
+    key: Annotated[KeyText | None, Field(description="PK or PK,SK; by default DynamoDB is asked")] = None
+    export: Annotated[ExportTarget | None, Field(description="where exports go; else the project's bucket")] = None
     nested: Annotated[
         dict[AttributePath, Literal["flatten", "json", "child"]],
         Field(description="per path: maps flatten or json; lists json or a child relation"),
@@ -231,7 +231,7 @@ class Table(ContractModel):
         return self
 
     def check_key(self, key: Sequence[str]) -> None:
-        """Raises ValueError when the contract leaves out a key attribute: rows need a key."""
+        """Raises ValueError when the contract excludes or drops an attribute of `key`: every row needs its key."""
         for name in key:
             policy = self.policy((name,))
             if policy.exclude or policy.mask == "drop":
@@ -242,32 +242,32 @@ class Table(ContractModel):
                 )
 
     def with_paths(self, paths: Mapping[tuple[Stage, str], tuple[str, ...]]) -> Self:
-        """The same table, whose assets have these paths, by stage and relation, where they are not the usual ones."""
+        """A copy of the table whose assets have these paths, by stage and relation; all others keep the usual paths."""
         renamed = self.model_copy()
         renamed._paths = paths
         return renamed
 
     def asset_path(self, stage: Stage, relation: str = "") -> tuple[str, ...]:
-        """The path of the asset of a relation, by default the root, in this stage."""
+        """The asset path of a relation in this stage; by default of the root relation."""
         name = relation or self.name
         return self._paths.get((stage, name)) or asset_path(stage, name)
 
     def asset_name(self, stage: Stage) -> str:
-        """The same of the root, as messages write it."""
+        """The asset path of the root relation, as messages show it: `exports/orders_full_export`."""
         return "/".join(self.asset_path(stage))
 
     @property
     def full_chain(self) -> str:
-        """What a person materializes for a new initial load, in words."""
+        """The names of the assets to materialize for a new initial load: `a, b and c`."""
         return listed(self.asset_name(stage) for stage in FULL_CHAIN)
 
     @property
     def windows(self) -> Cadence:
-        """The windows that the table's changes are exported in, or how often it is exported in full."""
+        """The cadence: the windows of the table's incremental exports, or how often it is exported in full."""
         return Cadence.parse(self.cadence)
 
     def nested_at(self, path: tuple[Step, ...]) -> str | None:
-        """What the contract declares for this path, if anything."""
+        """What the contract's `nested` declares for this path: `flatten`, `json`, `child` or None."""
         return self._nested.get(path)
 
     @cached_property
@@ -283,15 +283,15 @@ class Table(ContractModel):
 
     @property
     def hides(self) -> bool:
-        """Whether there are values that must not be written as they are, not even in quarantine."""
+        """Whether the contract masks or excludes anything: such values must not be written, not even to quarantine."""
         return any(options.mask or options.exclude for options in self.columns.values())
 
     def policy(self, path: Sequence[Step | int]) -> Policy:
-        """What the contract says of this path, directly or by what it says of the paths above it."""
+        """The policy of this path, with what it inherits from the paths above it."""
         return self._policies.of(path)
 
     def shown(self, path: Sequence[Step | int]) -> tuple[Step | int, ...]:
-        """The part of a path that may be shown: names below what is hidden are data as well."""
+        """The part of a path that may be shown: names below a hidden path are data too."""
         for length, step in enumerate(path):
             policy = self.policy(path[:length])
             hidden_below = policy.below and ("M" if isinstance(step, str) else "L") not in policy.shapes

@@ -1,8 +1,8 @@
 """The windows of an export chain: when each starts and ends, its partition key, and when the chain is broken.
 
-All times are aware and UTC; the local clock and zone are never asked: what can be exported follows from what AWS says
-is restorable. Which windows are missing is `coverage.py`'s work, asking AWS is `request.py`'s, partitions as Dagster sees
-them are made from `Cadence.cron` and `KEY_FORMAT` elsewhere.
+Pure. All times are aware and in UTC. The local clock and time zone are never used: what can be exported follows from
+the restorable period that AWS reports. `windows/coverage.py` finds missing windows, `exports/request.py` asks AWS for
+exports, `windows/partitions.py` makes Dagster's partitions from `Cadence.cron` and `KEY_FORMAT`.
 
 Facts: an incremental export covers 15 minutes to 24 hours, start inclusive, end exclusive, inside the table's
 point-in-time recovery period (DynamoDB Developer Guide, S3DataExport_Requesting).
@@ -16,10 +16,10 @@ from ddb_assets.errors import DdbAssetsError
 
 SHORTEST = timedelta(minutes=15)
 LONGEST = timedelta(hours=24)
-# Fit for an S3 key and a Hadoop path, which a colon is not; sorts by time; says that it is UTC.
+# Without a colon, which Hadoop paths cannot have; sorts by time; Z says that it is UTC.
 KEY_FORMAT = "%Y-%m-%dT%H%MZ"
 
-# Lengths that one cron line can repeat without a seam at the hour or at midnight.
+# Only lengths that divide an hour or a day: one cron line repeats them without a shorter window at the end.
 _MINUTES = (15, 20, 30)
 _HOURS = (1, 2, 3, 4, 6, 8, 12, 24)
 _NAMED = {"hourly": timedelta(hours=1), "daily": timedelta(hours=24)}
@@ -33,12 +33,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WindowError(DdbAssetsError):
-    """A cadence, partition key or window that cannot be."""
+    """A cadence, partition key or window is not valid."""
 
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """[start, end), 15 minutes to 24 hours, aware; kept in UTC. Raises WindowError."""
+    """The period [start, end) of 15 minutes to 24 hours; aware times, converted to UTC. Raises WindowError."""
 
     start: datetime
     end: datetime
@@ -52,7 +52,7 @@ class Window:
         except OverflowError as error:
             raise WindowError(f"the window {self.start} to {self.end} is outside the years 1 to 9999 in UTC") from error
         if not SHORTEST <= self.end - self.start <= LONGEST:
-            raise WindowError(f"the window {self} is not of 15 minutes to 24 hours, the lengths that AWS exports")
+            raise WindowError(f"the window {self} is not 15 minutes to 24 hours long, as AWS requires for an export")
 
     def __str__(self) -> str:
         return f"{_said(self.start)} to {_said(self.end)}"
@@ -60,7 +60,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Cadence:
-    """How often a table is exported: windows of `length`, laid end to end from midnight UTC. Raises WindowError."""
+    """How often a table is exported: in consecutive windows of `length` from midnight UTC. Raises WindowError."""
 
     length: timedelta
 
@@ -83,7 +83,7 @@ class Cadence:
         return _LENGTHS[self.length]
 
     def window_at(self, moment: datetime) -> Window:
-        """The window that contains this moment; a moment on a boundary belongs to the window it starts."""
+        """The window that contains this moment; a boundary belongs to the window that starts there."""
         start = _EPOCH + (moment - _EPOCH) // self.length * self.length
         try:
             return Window(start, start + self.length)
@@ -91,19 +91,19 @@ class Cadence:
             raise WindowError(f"the window that begins at {start} ends after the year 9999") from error
 
     def window(self, key: str) -> Window:
-        """The window of a partition key."""
+        """The window of a partition key. Raises WindowError for a key that this cadence does not have."""
         try:
             window = self.window_at(datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC))
         except (ValueError, WindowError) as error:
-            raise WindowError(f"{key!r} is no partition key: one looks like 2026-01-31T0015Z") from error
+            raise WindowError(f"{key!r} is not a partition key: write it like 2026-01-31T0015Z") from error
         if self.key(window) != key:
             raise WindowError(
-                f"{key!r} is no partition key of this cadence; the nearest before it is {self.key(window)!r}"
+                f"{key!r} is not a partition key of this cadence; the nearest one before it is {self.key(window)!r}"
             )
         return window
 
     def key(self, window: Window) -> str:
-        """The partition key of a window: its start. Raises WindowError for one that does not lie on the cadence."""
+        """The partition key of a window: its start. Raises WindowError for a window that is not one of this cadence."""
         whole = self.window_at(window.start)
         if window != whole:
             raise WindowError(f"the window {window} does not lie on the cadence, where it would be {whole}")
@@ -112,7 +112,7 @@ class Cadence:
 
 @dataclass(frozen=True)
 class Gap:
-    """Changes that can no longer be exported: the chain must stop, because it would lose them silently."""
+    """A window whose changes can no longer be exported: the chain must stop, or it would lose them silently."""
 
     window: Window
     earliest_restorable: datetime
@@ -120,29 +120,29 @@ class Gap:
     def __str__(self) -> str:
         return (
             f"the window {self.window} cannot be exported: the table's history begins at "
-            f"{_said(self.earliest_restorable)}, as point-in-time recovery was off or keeps less; "
-            "materialize the table's full export again, the chain goes on from there"
+            f"{_said(self.earliest_restorable)}, because point-in-time recovery was off or keeps a shorter period; "
+            "materialize the table's full export again: the chain continues from there"
         )
 
 
 def exportable(window: Window, latest_restorable: datetime) -> bool:
-    """Whether AWS has all of the window yet."""
+    """Whether AWS can export the whole window already."""
     return window.end <= latest_restorable
 
 
 def covered(window: Window, baseline: datetime) -> bool:
-    """Whether a snapshot taken at `baseline` already shows every change of the window."""
+    """Whether a snapshot taken at `baseline` already contains every change of the window."""
     return window.end <= baseline
 
 
 def exported_as(cadence: Cadence, whole: Window, baseline: datetime) -> Window | None:
-    """The window that is exported for a partition, or None when there is nothing to export for it.
+    """The window to export for the partition of `whole`; None when there is nothing to export for it.
 
-    The first one begins with the baseline, to the millisecond: an item that the baseline shows and that was deleted since
-    would be missing from a window that began before the item did (insert and delete in one window leave no trace), and so
-    stay for ever. Less than 15 minutes cannot be exported. When the baseline leaves less than that of its partition,
-    the next partition begins with the baseline, too, and this one has nothing; a daily one, which cannot be longer, is
-    exported for 15 minutes, and the next one that much later.
+    The first window begins at the baseline, to the millisecond. If it began earlier, an item could be inserted before
+    the baseline and deleted after it within the window: such an export does not mention the item, and its row would
+    stay. AWS exports at least 15 minutes. If less than that is left of the partition after the baseline, this partition
+    has nothing, and the next one begins at the baseline too. With daily windows the next one would be longer than AWS
+    allows; so this partition exports the 15 minutes after the baseline, and the next one begins after them.
     """
     if covered(whole, baseline):
         return None
@@ -160,7 +160,7 @@ def exported_as(cadence: Cadence, whole: Window, baseline: datetime) -> Window |
 
 
 def partition_of(cadence: Cadence, window: Window, baseline: datetime) -> str:
-    """The partition key of an exported window. Raises WindowError for one that is not of this chain."""
+    """The partition key of an exported window. Raises WindowError for a window that is not one of this chain."""
     if covered(window, baseline):
         return cadence.key(window)
     candidates = [cadence.window_at(window.start), cadence.window_at(window.end - timedelta(microseconds=1))]

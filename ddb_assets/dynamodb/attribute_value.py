@@ -1,8 +1,9 @@
-"""DynamoDB's type system as its JSON form spells it: descriptors, attribute paths, numbers, what each may hold.
+"""DynamoDB's types as DynamoDB JSON writes them: type descriptors, attribute paths, numbers, and what each may hold.
 
 Pure: no dagster, no boto3, no polars. `flatten/` decides what a value becomes in a warehouse.
-Facts: DynamoDB Developer Guide, "Naming rules and data types" and "Constraints"; the ten descriptors S, N, B, BOOL, NULL,
-SS, NS, BS, L, M; N is a JSON string of up to 38 significant digits, magnitude 1E-130 to 9.99…E+125.
+
+Facts: DynamoDB Developer Guide, "Naming rules and data types" and "Constraints": there are ten descriptors, S, N, B,
+BOOL, NULL, SS, NS, BS, L and M; N is a JSON string of up to 38 significant digits, of magnitude 1E-130 to 9.99…E+125.
 """
 
 import base64
@@ -22,19 +23,19 @@ Step = str | None
 """One step of an attribute path: an attribute's name, or None for "any element of this list"."""
 
 CANONICAL_NUMBER = r"0|-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])"
-"""The canonical text of a number: digits without an exponent or superfluous zeros."""
+"""The canonical text of a number: digits without an exponent and without needless zeros."""
 _CANONICAL_NUMBER = re.compile(CANONICAL_NUMBER, re.ASCII)
 _DYNAMODB_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?", re.ASCII)
 _TO_ESCAPE = re.compile(r"[\\.\[\0]|^\$")
 NUL = "\0"
-"""U+0000, which DynamoDB allows in texts and names and Redshift does not: COPY refuses it, or cuts the text there."""
+"""U+0000. DynamoDB allows it in texts and names, Redshift does not: COPY refuses such a text or cuts it there."""
 
 
 class AttributeValueError(ValueError):
     """A text or JSON value is not what DynamoDB JSON allows; the message says where and why.
 
-    `reason` is words of ours, in which `{path}` and `{value}` stand for what the data say: so that a table that hides
-    values can give the reason without them (`without_values`).
+    `reason` is a fixed text with the placeholders `{path}` and `{value}`, so that a table that hides values can give
+    the reason without them (`without_values`).
     """
 
     def __init__(self, reason: str, path: "Sequence[Step | int]" = (), value: object = "") -> None:
@@ -42,7 +43,7 @@ class AttributeValueError(ValueError):
         super().__init__(self._with(format_path(path), str(value)))
 
     def without_values(self, shown: "Sequence[Step | int]") -> str:
-        """The message with this much of its path and no value."""
+        """The message with `shown` in place of its path and without the value."""
         return self._with(format_path(shown), "…")
 
     def _with(self, path: str, value: str) -> str:
@@ -51,7 +52,7 @@ class AttributeValueError(ValueError):
 
 
 def split(value: object, path: Sequence[Step | int] = ()) -> tuple[Descriptor, Any]:
-    """`{"S": "x"}` -> `("S", "x")`. Raises AttributeValueError unless it is one object with one known descriptor."""
+    """`{"S": "x"}` -> `("S", "x")`. Raises AttributeValueError unless it is an object with one known descriptor."""
     if not isinstance(value, dict) or len(value) != 1:
         what, names = ("descriptors {value}", sorted(value)) if isinstance(value, dict) else (_kind(value), ())
         raise AttributeValueError(
@@ -68,7 +69,7 @@ def _kind(value: object) -> str:
 
 
 def check(descriptor: Descriptor, payload: object, path: Sequence[Step | int] = ()) -> None:
-    """Raises AttributeValueError unless the payload is of the form its descriptor demands; does not look below L and M."""
+    """Raises AttributeValueError unless the payload has its descriptor's form. Does not check the members of L and M."""
     match descriptor, payload:
         case ("S", str()) | ("BOOL", bool()) | ("NULL", True) | ("L", list()) | ("M", dict()):
             return
@@ -84,7 +85,7 @@ def check(descriptor: Descriptor, payload: object, path: Sequence[Step | int] = 
 
 
 def check_all(value: object, path: Sequence[Step | int] = ()) -> None:
-    """`check` for a value in DynamoDB JSON, `{"S": "x"}`, and everything below it."""
+    """`check` for a value in DynamoDB JSON, such as `{"S": "x"}`, and for everything in it."""
     descriptor, payload = split(value, path)
     check(descriptor, payload, path)
     if descriptor == "M":
@@ -96,13 +97,13 @@ def check_all(value: object, path: Sequence[Step | int] = ()) -> None:
 
 
 def number(text: str, path: Sequence[Step | int] = ()) -> Decimal:
-    """The exact value of an N. Raises AttributeValueError when it is no number or out of DynamoDB's range."""
+    """The exact value of an N. Raises AttributeValueError when it is not a number or not one that DynamoDB can hold."""
     try:
         if not _DYNAMODB_NUMBER.fullmatch(text):
             raise InvalidOperation
         value = Decimal(text)
     except InvalidOperation:
-        raise AttributeValueError("{path}: N {value} is no number", path, repr(text[:60])) from None
+        raise AttributeValueError("{path}: N {value} is not a number", path, repr(text[:60])) from None
     if value and not MIN_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
         raise AttributeValueError("{path}: N {value} is out of range 1E-130..9.9E+125", path, repr(text[:60]))
     if len("".join(map(str, value.as_tuple().digits)).strip("0")) > MAX_DIGITS:
@@ -113,13 +114,13 @@ def number(text: str, path: Sequence[Step | int] = ()) -> Decimal:
 
 
 def number_text(text: str, path: Sequence[Step | int] = ()) -> str:
-    """The canonical text of an N's value, which is also a JSON number: `5` for `5.00`, `100` for `1E+2`, `0` for `-0`.
+    """The canonical text of an N, which is also a JSON number: `5` for `5.00`, `100` for `1E+2`, `0` for `-0`.
 
-    DynamoDB itself returns this text. It is used wherever a number is written as text, so that equal numbers are equal
+    DynamoDB returns numbers in this form. All numbers that are written as text have it, so that equal numbers are equal
     texts. Raises AttributeValueError as `number` does.
     """
     if len(text) <= MAX_DIGITS and _CANONICAL_NUMBER.fullmatch(text):
-        return text  # most are: too short to have too many digits or to be out of range
+        return text  # most numbers are: too short to have too many digits or to be out of range
     value = number(text, path)
     plain = format(value, "f") if value else "0"  # 0E+999999 would be a million zeros
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
@@ -134,12 +135,12 @@ def binary(text: str, path: Sequence[Step | int] = ()) -> bytes:
 
 
 def binary_text(text: str, path: Sequence[Step | int] = ()) -> str:
-    """The canonical text of a B's bytes: base64 may end in unused bits, which are set to zero here."""
+    """The canonical base64 text of a B: base64 may end in unused bits, which are set to zero here."""
     return base64.b64encode(binary(text, path)).decode()
 
 
 def sorted_members(descriptor: Descriptor, members: Sequence[str]) -> list[str]:
-    """A set's members in canonical text and order: text by code point, numbers by value as a float."""
+    """The members of a set as canonical texts in canonical order: texts by code point, numbers by value as a float."""
     if descriptor == "NS":
         return sorted(map(number_text, members), key=lambda text: (float(text), text))
     return sorted(map(binary_text, members) if descriptor == "BS" else members)
@@ -148,8 +149,8 @@ def sorted_members(descriptor: Descriptor, members: Sequence[str]) -> list[str]:
 def format_path(path: Sequence[Step | int]) -> str:
     """`("items", 0, "a.b")` -> `items[0].a\\.b`; None is any element: `items[].sku`; `()` is `(item)`.
 
-    A backslash stands before `.`, `[` and `\\` of a name, and before a leading `$`, so that no two paths look alike;
-    U+0000 is `\\0`.
+    `.`, `[` and `\\` in a name, and a leading `$`, get a backslash, so that different paths have different texts.
+    U+0000 becomes `\\0`.
     """
     text = ""
     for position, step in enumerate(path):

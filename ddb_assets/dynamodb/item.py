@@ -1,9 +1,10 @@
-"""Whether DynamoDB will take an item, how large it is, which item of its table it is, and when two are equal.
+"""Items in DynamoDB JSON: validity, size, key, and equality.
 
-Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`, binary as base64 text). `attribute_value.py` says what a
-single value may be.
-Facts: DynamoDB Developer Guide, "Constraints" (400 KB, 32 levels, keys of 2,048 and 1,024 bytes, no empty sets, no empty
-keys, no member twice in a set) and "DynamoDB item sizes and formats" (how sizes are counted).
+Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`, binary as base64 text). `attribute_value.py` checks single
+values.
+
+Facts: DynamoDB Developer Guide, "Constraints" (400 KB, 32 levels, keys of 2,048 and 1,024 bytes, no empty sets, no
+empty keys, no member twice in a set) and "DynamoDB item sizes and formats" (how sizes are counted).
 """
 
 import base64
@@ -30,7 +31,7 @@ from ddb_assets.dynamodb.attribute_value import (
 Item = dict[str, Any]
 """Attributes by name, in DynamoDB JSON."""
 Key = tuple[object, ...]
-"""Which item of its table: the key attributes' values, equal exactly when DynamoDB takes them for one key (1 and 1.0)."""
+"""The values of the key attributes; two are equal exactly when DynamoDB treats them as one key, such as 1 and 1.0."""
 
 MAX_ITEM_BYTES = 400 * 1024
 MAX_NAME_BYTES = 64 * 1024 - 1
@@ -40,7 +41,7 @@ MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES = 2048, 1024
 
 @dataclass(frozen=True, slots=True)
 class KeyAttribute:
-    """A key attribute of a table or an index: its name, its type (S, N or B) and the most bytes it may have."""
+    """A key attribute of a table or an index: its name, its type (S, N or B) and its maximum size in bytes."""
 
     name: str
     type: str
@@ -48,7 +49,7 @@ class KeyAttribute:
 
 
 class _Refused(Exception):  # noqa: N818 -- never leaves this module
-    """What DynamoDB does not take; `path` is filled on the way up, so that good values pay nothing for it."""
+    """DynamoDB would refuse the value. Callers fill `path` on the way up, so that it costs nothing for good values."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -56,9 +57,9 @@ class _Refused(Exception):  # noqa: N818 -- never leaves this module
 
 
 def _value_size(value: Any, depth: int = 0) -> int:
-    """Bytes of a value without its name."""
+    """The size of a value in bytes, without its name."""
     if not isinstance(value, dict) or len(value) != 1:
-        split(value)  # says what is wrong
+        split(value)  # raises and says what is wrong
     ((descriptor, payload),) = value.items()
     if descriptor == "S" and isinstance(payload, str):
         return _text_size(payload)
@@ -74,7 +75,7 @@ def _value_size(value: Any, depth: int = 0) -> int:
         return _members_size(enumerate(payload), depth) + len(payload) + 3
     if descriptor in {"SS", "NS", "BS"} and isinstance(payload, list):
         return _set_size(descriptor[0], payload)
-    split(value)  # an unknown type
+    split(value)  # raises for an unknown descriptor
     raise _Refused(f"{descriptor} cannot hold {type(payload).__name__}")
 
 
@@ -97,14 +98,14 @@ def _within(step: str | int, error: Exception) -> _Refused:
 
 
 def _number_size(text: str) -> int:
-    """One byte per two significant digits, and one."""
+    """One byte for every two significant digits, plus one."""
     if not (len(text) <= MAX_DIGITS and _PLAIN_NUMBER.fullmatch(text)):
         text = "".join(map(str, number(text).as_tuple().digits))
     return (len(text.strip("-").replace(".", "").strip("0")) + 1) // 2 + 1
 
 
 def attribute_sizes(item: Mapping[str, object]) -> dict[str, int]:
-    """Bytes of every attribute with its name. Raises AttributeValueError naming what DynamoDB would refuse."""
+    """Each attribute's size in bytes, with its name. Raises AttributeValueError for what DynamoDB would refuse."""
     sizes = {}
     for name, value in item.items():
         try:
@@ -126,7 +127,7 @@ def item_key(item: Mapping[str, object], key: Sequence[KeyAttribute]) -> Key:
 
 
 def key_value(value: object, attribute: KeyAttribute) -> object:
-    """A key attribute's value such that equal keys are equal. Raises AttributeValueError as `item_key` does."""
+    """A key attribute's value in a form that is equal for equal keys. Raises AttributeValueError like `item_key`."""
     descriptor, payload = split(value, (attribute.name,))
     if descriptor != attribute.type:
         raise AttributeValueError(
@@ -155,7 +156,7 @@ def _text_size(text: str) -> int:
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:
-        raise _Refused(f"the text is no Unicode ({error.reason})") from None
+        raise _Refused(f"the text is not valid Unicode ({error.reason})") from None
 
 
 def _name_size(name: str) -> int:
@@ -171,14 +172,14 @@ def _set_size(descriptor: str, members: list[object]) -> int:
     size = _members_size(enumerate({descriptor: member} for member in members), 0)
     seen = {number(str(m)) if descriptor == "N" else binary(str(m)) if descriptor == "B" else m for m in members}
     if len(seen) < len(members):
-        raise _Refused("a member stands twice in a set")
+        raise _Refused("a member occurs twice in a set")
     return size
 
 
 def canonical(value: object) -> Item:
-    """A value in the one form of DynamoDB JSON that equal values have: 1 and 1.0 are one number, a set has no order.
+    """A value in a canonical form, the same for equal values: 1 and 1.0 are one number, and sets have no order.
 
-    Binary may be base64 text, as in DynamoDB JSON, or bytes, as botocore has it. Raises AttributeValueError.
+    Binary may be base64 text, as in DynamoDB JSON, or bytes, as botocore returns it. Raises AttributeValueError.
     """
     descriptor, payload = split(value)
     match descriptor:

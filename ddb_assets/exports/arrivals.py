@@ -1,8 +1,8 @@
-"""Which exports below a prefix are new to us, remembered from one look to the next in few bytes.
+"""The cursor of the export sensor: which exports below a prefix are new, remembered between ticks in few bytes.
 
-Pure. `sensor.py` reads the exports and acts on them. Facts: an export's folder is named after its id, which
-begins with its start in epoch milliseconds (14 digits); a later one may be written first, and each may take half an hour
-until its manifest is there (S3DataExport.Output in the DynamoDB Developer Guide).
+Pure. `windows/sensor.py` lists and reads the exports. Facts (DynamoDB Developer Guide, S3DataExport.Output): an export's
+folder is named after its id, which begins with its start time in epoch milliseconds (14 digits). A later export may be
+written first, and a manifest may take half an hour to appear.
 """
 
 import json
@@ -16,16 +16,16 @@ from ddb_assets.exports.follow import started_at
 
 EXPORT_ID = re.compile(r"[0-9]{14}-[A-Za-z0-9]+")
 OVERLAP = timedelta(hours=1)
-"""How much later than a folder another one may become visible that was begun before it."""
+"""A folder may become visible after the folder of an export that started up to this much later."""
 FUTURE = timedelta(days=2)
 
 
 class Cursor(BaseModel):
-    """What has been seen.
+    """The exports that were handled so far.
 
-    Every export up to `start_after` is dealt with, and those of `done` after it. `pending` are those that are not, with
-    the reason that was given last; an empty one means that the manifest was not there. `receipts` are the queue's messages
-    that can be deleted now that this cursor is stored.
+    Handled are all exports up to the id `start_after` and those in `done`, except the ones in `pending`. `pending` has the
+    latest reason for each; an empty reason means that there was no manifest. `receipts` are those of the queue's messages
+    that can be deleted once this cursor is stored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,14 +37,14 @@ class Cursor(BaseModel):
 
     @classmethod
     def parse(cls, text: str | None) -> "Cursor":
-        """The stored cursor; a new one for none and for one that cannot be read, as then everything is looked at again."""
+        """The stored cursor. Without one, or if it cannot be read, a new one: then all exports are examined again."""
         try:
             return cls.model_validate_json(text or "{}")
         except ValidationError:
             return cls()
 
     def text(self) -> str:
-        """As it is stored."""
+        """The cursor as JSON text, in the form in which Dagster stores it."""
         stored = self.model_dump(mode="json") | {"done": sorted(self.done)}
         return json.dumps(stored, separators=(",", ":"))
 
@@ -53,9 +53,9 @@ class Cursor(BaseModel):
         return self.announced((folder for folder in folders if folder > self.start_after), now)
 
     def announced(self, exports: Iterable[str], now: datetime) -> Iterator[str]:
-        """Those not seen yet, however old: a notification may come long after that of a later export.
+        """The exports not seen yet, of any age: a notification may come long after that of a later export.
 
-        One from the far future is left out: it would move `start_after` past exports to come.
+        An export from the far future is ignored: it would move `start_after` past exports to come.
         """
         for export in exports:
             if (
@@ -67,7 +67,7 @@ class Cursor(BaseModel):
                 yield export
 
     def after(self, looked_at: Iterable[str], pending: dict[str, str], *, receipts: tuple[str, ...] = ()) -> "Cursor":
-        """The cursor once these have been looked at, of which `pending` are not dealt with."""
+        """The cursor after these exports were examined; those in `pending` are not handled yet."""
         done = (self.done | set(looked_at)) - set(pending)
         newest = max([*done, *pending], default="")
         if not newest:

@@ -1,6 +1,6 @@
-"""`exports/<table>_full_export`: a full export, asked for, awaited and verified.
+"""The asset `exports/<table>_full_export`: requests a full export, waits for it and verifies its manifests.
 
-Asking twice for the same export finds the first one (`request.py`); what the files hold is the parquet stage's.
+A second request for the same export finds the first one (`request.py`). `flatten/` reads the data files.
 """
 
 import os
@@ -27,25 +27,25 @@ VERIFIED = "export_verified"
 
 
 class FullExportConfig(dg.Config):
-    """What can be said in the Launchpad when a full export is materialized."""
+    """The Launchpad's options for materializing a full export."""
 
     request: str = Field(
         default="",
-        description="a name for this export: asked for again by the same name, the same export is the answer; "
-        "by default the run, so that a re-executed run finds the export of the run it repeats",
+        description="a name for this export: a request with the same name finds the same export; "
+        "by default the run's id, so that a re-executed run finds the export of the original run",
     )
     as_of: str = Field(
         default="",
-        description="the moment to show, such as 2026-01-31T00:00Z, within point-in-time recovery; by default "
-        f"{AS_OF}, else the latest. The windows since then are exported and loaded",
+        description="export the table as of this time, such as 2026-01-31T00:00Z, within point-in-time recovery; by default "
+        f"{AS_OF}, else the latest time. The windows since then are exported and loaded",
     )
     timeout_minutes: int = Field(
-        default=360, gt=0, description="how long to wait; AWS takes 5 to 30 minutes, hours for TBs"
+        default=360, gt=0, description="how long to wait; an export takes 5 to 30 minutes, or hours for terabytes"
     )
 
 
 def source_spec(table: Table, writers: Sequence[dg.AssetKey] = ()) -> dg.AssetSpec:
-    """`dynamodb/<name>_table`: the table exists without us, so it is an external asset. `writers` are assets that fill it."""
+    """The external asset `dynamodb/<name>_table`, which Dagster does not make. `writers` are the assets that write to it."""
     return metadata.asset_spec(
         "dynamodb",
         table,
@@ -57,7 +57,7 @@ def source_spec(table: Table, writers: Sequence[dg.AssetKey] = ()) -> dg.AssetSp
 
 
 def full_export_asset(table: Table) -> dg.AssetsDefinition:
-    """The asset and its blocking check."""
+    """The asset of a table's full export, with its blocking check."""
     spec = metadata.asset_spec(
         "full_export",
         table,
@@ -70,7 +70,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
         VERIFIED,
         asset=spec.key,
         blocking=True,
-        description="The manifests are intact and count what DynamoDB says it exported.",
+        description="The manifests are intact and list as many items as DynamoDB says it exported.",
     )
 
     @dg.multi_asset(
@@ -108,7 +108,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
 
 
 def _moment(text: str) -> datetime | None:
-    """The moment of `as_of`, else of the setting; None for the latest. Raises RequestError."""
+    """The time that `as_of` names, else that of the setting; None for the latest. Raises RequestError."""
     name, chosen = ("as_of", text) if text else (AS_OF, os.environ.get(AS_OF, "").strip())
     try:
         return parse_moment(chosen) if chosen else None

@@ -1,16 +1,17 @@
-"""The bytes of an export's data files: decompressed and verified in one pass.
+"""Reads the data files of an export: decompresses and verifies them in one pass.
 
-`read_blocks` is how flattening reads items; `verify` checks the files of an export without decoding them.
-What the lines mean is not known here, nor where the files are listed (`manifest.py`).
+Flattening reads items with `read_blocks`; `verify` checks all files of an export without decompressing them. This module
+does not interpret the lines; `manifest.py` says where the files are.
 
-The MD5 in manifest-files.json is of the compressed object, so blocks are handed out before the file is proved: the
-consumer must throw its work away when reading ends with an error. isal and hashlib release the GIL, so files read in
-several threads overlap; one core inflates about 800 MB/s.
+The MD5 in manifest-files.json is that of the compressed object, so it is known only at the end of the file. Blocks are
+yielded before that: the caller must discard its work when reading ends with an error. isal and hashlib release the GIL, so
+several threads read in parallel; one core decompresses about 800 MB/s.
 """
 
 import base64
 import gzip
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,31 +22,32 @@ from isal import igzip, isal_zlib
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import DataFile, Export, ManifestError, some
 
-if TYPE_CHECKING:  # the storage module reaches botocore, which this module must work without
+if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
+
+logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 8 << 20
 MAX_LINE_BYTES = 16 << 20
-"""An item has at most 400 KB. Empty texts grow most when written as JSON, `{"S":""},` for one byte, so two images have at
-most 8 MB. A longer line cannot be from an export."""
+"""The longest line. An item has at most 400 KB (DynamoDB Developer Guide, "Constraints"). Empty texts grow most as JSON:
+`{"S":""},` for one byte. So two images have at most 8 MB; a line that is longer than this cannot be from an export."""
 BLANK_LINES = 1000
-"""A file may have this many blank lines, and one more for each item. Exports have none."""
+"""A file may have this many blank lines, plus one for each item. Exports by AWS have none."""
 CHUNK_BYTES = 1 << 20
 VERIFY_THREADS = 8
 
-# isal's own annotations are amiss: a constructor without types, an exception class declared as an exception
+# isal's type annotations are wrong: the constructor has no types, and the exception class is declared as an instance
 _gunzip = cast("Callable[..., BinaryIO]", igzip.IGzipFile)
 _InflateError = cast("type[Exception]", isal_zlib.error)
 
 
 def read_blocks(storage: "Storage", file: DataFile, *, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """The file's lines, decompressed, in blocks of about `block_bytes` that end with a line.
+    """Yields the file's decompressed lines in blocks of about `block_bytes`; each block ends at the end of a line.
 
-    The last line may lack its newline. Memory is a few blocks, or the longest line. Raises ManifestError, at the latest
-    after the last block, when the file is missing, cut short, damaged or not the one the manifest lists: what was
-    yielded before must not be used then. The same for a file with far more lines than the manifest lists: a few KB of
-    gzip can be any number of them, so it is not read to its end. `check_lines` compares the
-    exact number once the lines are decoded.
+    The last line may have no newline. Memory use is a few blocks, or the longest line. Raises ManifestError, at the latest
+    after the last block, when the file is missing, cut short, damaged or not the one that the manifest lists; then the
+    blocks yielded before must not be used. Also raises it early for a file with far more lines than the manifest lists: a
+    few KB of gzip can be millions of lines. `check_lines` compares the exact number once the lines are decoded.
     """
     with _opened(storage, file) as stream:
         left = 2 * file.item_count + BLANK_LINES
@@ -54,28 +56,31 @@ def read_blocks(storage: "Storage", file: DataFile, *, block_bytes: int = BLOCK_
                 for block, newlines in _whole_lines(lines, file, block_bytes):
                     left -= newlines
                     if left < 0:
-                        stream.check(file)  # the same here
+                        stream.check(file)  # as below: a wrong MD5 gives the better message
                         raise ManifestError(
-                            f"{file.uri}: the manifest lists {file.item_count} items, the file has more lines: the "
+                            f"{file.uri}: the manifest lists {file.item_count} items, but the file has more lines: the "
                             "manifest is of another export; fetch both again or export again"
                         )
                     yield block
         except (EOFError, gzip.BadGzipFile, _InflateError) as error:
-            stream.check(file)  # when the MD5 is wrong too, that is the better message
+            stream.check(file)  # if the MD5 is wrong too, its message is the better one
             raise ManifestError(
-                f"{file.uri} is as AWS listed it, but is no complete gzip file ({error}): export again"
+                f"{file.uri} has the MD5 that AWS listed, but is not a complete gzip file ({error}): export again"
             ) from error
         stream.check(file)
 
 
 def check_lines(file: DataFile, lines: int) -> None:
-    """Raises ManifestError unless the file has as many lines, without blank ones, as the manifest lists items."""
+    """Raises ManifestError unless `lines`, the number of lines that are not blank, is the manifest's number of items."""
     if lines != file.item_count:
-        raise ManifestError(f"{file.uri}: the manifest lists {file.item_count} items, the file has {lines} lines")
+        raise ManifestError(
+            f"{file.uri}: the manifest lists {file.item_count} items, but the file has {lines} lines: fetch both again or "
+            "export again"
+        )
 
 
 def verify(storage: "Storage", export: Export) -> None:
-    """Compares every data file's MD5 with the manifest's, without decompressing. ManifestError names the bad ones."""
+    """Compares the MD5 of every data file with the manifest's, without decompressing. ManifestError names bad files."""
 
     def problem(file: DataFile) -> str | None:
         try:
@@ -91,10 +96,11 @@ def verify(storage: "Storage", export: Export) -> None:
         raise ManifestError(
             f"{len(problems)} of {len(export.files)} data files of {export.uri} are bad: {some(problems)}"
         )
+    logger.info("export %s: all %d data files have the MD5 of the manifest", export.id, len(export.files))
 
 
 class _HashedStream:
-    """A stream that hashes what is read through it, by `read` or, as isal does, by `readinto`."""
+    """A stream that hashes all bytes that are read through it with `read` or, as isal does, with `readinto`."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -111,7 +117,7 @@ class _HashedStream:
         return len(data)
 
     def check(self, file: DataFile) -> None:
-        """Reads what is left and compares."""
+        """Reads the rest of the stream and compares the MD5. Raises ManifestError when it is not the manifest's."""
         while self.read(CHUNK_BYTES):
             pass
         actual = base64.b64encode(self._md5.digest()).decode()
@@ -136,8 +142,8 @@ def _opened(storage: "Storage", file: DataFile) -> Iterator[_HashedStream]:
 
 
 def _whole_lines(lines: BinaryIO, file: DataFile, block_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Blocks that end with a line, each with the number of its newlines."""
-    rest: list[bytes] = []  # the beginning of a line that the next blocks complete
+    """Blocks that end at the end of a line, each with its number of newlines. Raises ManifestError for too long a line."""
+    rest: list[bytes] = []  # the beginning of a line that continues in the next block
     number = 1
     while block := lines.read(block_bytes):
         newlines = block.count(b"\n")
@@ -151,7 +157,7 @@ def _whole_lines(lines: BinaryIO, file: DataFile, block_bytes: int) -> Iterator[
             if sum(map(len, rest)) > MAX_LINE_BYTES:
                 raise ManifestError(
                     f"{file.uri}: line {number} has more than {MAX_LINE_BYTES} bytes, which no item of DynamoDB can "
-                    "have: this is not as AWS wrote it; fetch the file again or export again"
+                    "have: AWS did not write it like this; fetch the file again or export again"
                 )
     if last := b"".join(rest):
         yield last, 0

@@ -1,4 +1,4 @@
-"""What Dagster shows of an export, and what the next stage reads of it."""
+"""The metadata of export assets: what Dagster shows, and what the next stage reads back."""
 
 from datetime import datetime
 
@@ -12,12 +12,12 @@ from ddb_assets.orchestration import metadata
 
 
 def full_export_facts(export: Export, key: KeySchema) -> metadata.Metadata:
-    """Of a full export; `upstream_export` reads it back."""
+    """The metadata of a full export; `upstream_export` reads it back."""
     return _export(export) | {metadata.KEY: dg.MetadataValue.json(key.model_dump())}
 
 
 def window_export_facts(export: Export, now: datetime) -> metadata.Metadata:
-    """Of the export of a window; `lag` is how many seconds its end was ago when it was there."""
+    """The metadata of a window's export. `now` is when the export was complete."""
     facts = _export(export)
     for name, time in (("from_time", export.from_time), ("to_time", export.to_time)):
         if time:
@@ -28,12 +28,12 @@ def window_export_facts(export: Export, now: datetime) -> metadata.Metadata:
 
 
 def lag(end: datetime, now: datetime) -> metadata.Metadata:
-    """How old the newest change of a window was when the materialization was made, in seconds."""
+    """`lag`: the seconds from the end of a window to `now`, the time of its materialization."""
     return {"lag": dg.MetadataValue.float(round((now - end).total_seconds(), 1))}
 
 
 def upstream_export(context: dg.AssetExecutionContext, table: Table) -> tuple[str, KeySchema]:
-    """The newest full export's manifest and key schema. Raises UpstreamError when there is none."""
+    """The manifest URI and the key schema of the newest full export. Raises UpstreamError when there is none."""
     facts = metadata.upstream(context, metadata.key_of(table, "full_export"), metadata.URI, metadata.KEY)
     return str(facts[metadata.URI].value), KeySchema.model_validate(facts[metadata.KEY].value)
 

@@ -1,8 +1,9 @@
-"""One export that DynamoDB was asked for: how it stands, and waiting for its end.
+"""The status of a requested export, and waiting until it ends.
 
-`request.py` asks for it, and `manifest.py` reads what it wrote.
+`request.py` requests exports; `manifest.py` reads what they wrote.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,24 +19,27 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
 
-FIRST_LOOK = 0.5  # seconds after which the export is looked at again
+logger = logging.getLogger(__name__)
+
+FIRST_LOOK = 0.5  # seconds between the first two calls of DescribeExport
 
 Status = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
 
 
 class ExportFailedError(DdbAssetsError):
-    """DynamoDB gave the export up."""
+    """The export failed; the message has DynamoDB's code and reason."""
 
 
 class ExportTimeoutError(DdbAssetsError):
-    """The export was still running when the time to wait was over."""
+    """The export was not complete within the time to wait."""
 
 
 @dataclass(frozen=True)
 class ExportRef:
     """An export as DynamoDB describes it. Once it is COMPLETED, its manifest is at `summary_uri`.
 
-    `failure` is AWS's code and reason when it FAILED, else empty.
+    `item_count` and `billed_bytes` are None while AWS does not report them. `failure` is AWS's code and reason if the export
+    FAILED, else empty.
     """
 
     arn: str
@@ -48,12 +52,12 @@ class ExportRef:
 
     @property
     def started(self) -> datetime:
-        """When AWS began with it."""
+        """When the export started (UTC)."""
         return started_at(self.arn)
 
     @classmethod
     def of(cls, description: "ExportDescriptionTypeDef") -> "ExportRef":
-        """From the answer of DescribeExport or ExportTableToPointInTime."""
+        """The export of an `ExportDescription`, as DescribeExport and ExportTableToPointInTime return it."""
         arn = description["ExportArn"]
         export_id = arn.rpartition("/")[2]
         prefix = description.get("S3Prefix", "").strip("/")
@@ -72,7 +76,7 @@ class ExportRef:
 
 
 def started_at(export: str) -> datetime:
-    """When an export, given by id or ARN, was started: its id says so; one of another form counts as new."""
+    """When an export started (UTC), by its id or ARN: the id begins with the time. An id of another form counts as new."""
     digits = export.rpartition("/")[2].partition("-")[0]
     try:
         return datetime.fromtimestamp(int(digits) / 1000, UTC)
@@ -86,16 +90,16 @@ def _failure(description: "ExportDescriptionTypeDef") -> str:
 
 
 def status(description: "ExportDescriptionTypeDef") -> Status:
-    """The export's status; any that the API does not list (the guide speaks of PENDING) means that it is not done."""
+    """The export's status. One that the API reference does not list, such as the guide's PENDING, means IN_PROGRESS."""
     state = description.get("ExportStatus")
     return state if state in ("COMPLETED", "FAILED") else "IN_PROGRESS"
 
 
 def describe(client: "DynamoDBClient", arn: str) -> "ExportDescriptionTypeDef":
-    """DescribeExport. Raises AwsError."""
+    """The answer of DescribeExport. Raises AwsError."""
     with explained("dynamodb:DescribeExport", arn):
         description = client.describe_export(ExportArn=arn)["ExportDescription"]
-        ExportRef.of(description)  # raises if a member that readers need is missing
+        ExportRef.of(description)  # raises here, where it is explained, if a member is missing
         return description
 
 
@@ -108,27 +112,30 @@ def wait(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ExportRef:
-    """The export, once it is COMPLETED; exports take 5 to 30 minutes, and AWS promises no limit.
+    """Waits until the export is COMPLETED and returns it. Exports take 5 to 30 minutes; AWS guarantees no limit.
 
-    `on_progress` gets the export after each look, and the time waited. If AWS is out of reach, that is waited for too. Raises
-    ExportFailedError with AWS's reason, ExportTimeoutError, AwsError.
+    `on_progress` gets the export and the time waited after each call of DescribeExport. While AWS cannot be reached, the
+    wait continues. Raises ExportFailedError with AWS's reason, ExportTimeoutError, AwsError.
     """
     begun = clock()
+    logger.info("waiting up to %.0f s for export %s", timeout.total_seconds(), arn)
     for pause in looks(FIRST_LOOK):
         waited = timedelta(seconds=clock() - begun)
         try:
             description = describe(client, arn)
         except AwsUnavailableError as error:
+            logger.warning("export %s: AWS cannot be reached after %.0f s: %s", arn, waited.total_seconds(), error)
             if waited >= timeout:
                 raise ExportTimeoutError(_timed_out(arn, waited, str(error))) from error
         else:
             export = ExportRef.of(description)
+            logger.info("export %s is %s after %.0f s", arn, export.status, waited.total_seconds())
             if export.status == "COMPLETED":
                 return export
             if export.status == "FAILED":
                 raise ExportFailedError(
                     f"DynamoDB could not make the export {arn}: {export.failure}. "
-                    "Mend that and run this again: a new export is asked for then"
+                    "Fix the cause and run this again: that requests a new export"
                 )
             if on_progress:
                 on_progress(export, waited)
@@ -140,6 +147,6 @@ def wait(
 
 def _timed_out(arn: str, waited: timedelta, why: str) -> str:
     return (
-        f"the export {arn} was not done after {waited.total_seconds():.0f} s: {why}. It goes on at AWS: "
-        "run this again later, the same export is found and no second one is paid for"
+        f"the export {arn} was not done after {waited.total_seconds():.0f} s: {why}. AWS continues with it: "
+        "run this again later; it finds the same export, so no second one is paid for"
     )

@@ -1,8 +1,8 @@
-"""What a DynamoDB export to S3 says about itself: its manifests, read and checked.
+"""Reads and checks the manifests of a DynamoDB export to S3.
 
-`read_export` takes an export as AWS wrote it, on S3 or in a folder, also one that was copied elsewhere, and returns an
-`Export`. The data files are only located here; `data_file.py` reads and verifies their bytes. `flatten/` decodes
-the items, and `request.py` asks AWS for exports.
+`read_export` reads an export as AWS wrote it, on S3 or in a folder, even if it was copied elsewhere, and returns an
+`Export`. It only locates the data files; `data_file.py` reads and verifies them, `flatten/` decodes the items, and
+`request.py` requests exports.
 
 Facts: S3DataExport.Output in the DynamoDB Developer Guide. The summary has version 2020-06-30 (full) or 2023-08-01
 (incremental); manifest-files.json is JSON Lines; keys are relative to the bucket; incremental exports share one
@@ -13,6 +13,7 @@ import base64
 import binascii
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -29,10 +30,12 @@ from ddb_assets.errors import DdbAssetsError
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
+logger = logging.getLogger(__name__)
+
 SUMMARY = "manifest-summary.json"
 FILES = "manifest-files.json"
 STARTED = "_started"
-OUTSIDE = "points outside the export's folder: not as AWS wrote it, fetch the manifest again"
+OUTSIDE = "points outside the export's folder: AWS did not write it like this; fetch the manifest again"
 VERSIONS = "2020-06-30 (full) and 2023-08-01 (incremental)"
 MAX_SUMMARY_BYTES = 1 << 20  # AWS's have about 1 KB
 MAX_FILES_BYTES = 256 << 20  # about a million files
@@ -49,12 +52,15 @@ _FILES_KEY = re.compile(rf"AWSDynamoDB/(?P<id>{_NAME})/{re.escape(FILES)}")
 
 
 class ManifestError(DdbAssetsError):
-    """The export is not there, not finished, damaged, or not the one that was asked for."""
+    """The export is missing, not finished, damaged, or not the expected one."""
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One gzip file of items: where it is now, the key AWS gave it, its items, base64 MD5 of the compressed bytes."""
+    """One gzip file of items: its present URI, its key in the manifest, its number of items, and its base64 MD5.
+
+    The MD5 is that of the compressed bytes.
+    """
 
     uri: str
     key: str
@@ -65,10 +71,10 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Export:
-    """A finished export, its times aware and in UTC.
+    """A finished export; its times are aware and in UTC.
 
-    A full one has `export_time`, an incremental one `from_time` (inclusive), `to_time` (exclusive) and `view`. `uri` is
-    the summary's, `billed_bytes` what AWS charged for.
+    A full export has `export_time`; an incremental one has `from_time` (inclusive), `to_time` (exclusive) and `view`. `uri`
+    is that of the manifest summary, `billed_bytes` the size that AWS bills.
     """
 
     id: str
@@ -88,7 +94,7 @@ class Export:
 
     @property
     def digest(self) -> str:
-        """Hex SHA-256 of what identifies the content (ARN, each file's MD5 and count): a moved copy has the same."""
+        """Hex SHA-256 of the export's content: its ARN, and the MD5 and count of each file. A copy has the same digest."""
         content = [self.arn, self.item_count, sorted((file.md5, file.item_count) for file in self.files)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -113,16 +119,16 @@ _Count = Annotated[int, Field(ge=0)]
 _Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
-class _Document(BaseModel):
-    """AWS may add fields, so unknown ones are ignored; those we rely on must be of their very type."""
+class _ManifestModel(BaseModel):
+    """AWS may add fields, so unknown ones are ignored. Known fields must have exactly the right type."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, alias_generator=to_camel)
 
 
-_D = TypeVar("_D", bound=_Document)
+_M = TypeVar("_M", bound=_ManifestModel)
 
 
-class _Summary(_Document):
+class _Summary(_ManifestModel):
     version: str
     export_arn: str = Field(pattern=rf"^{_TABLE_ARN}/export/{_NAME}$")
     table_arn: str = Field(pattern=rf"^{_TABLE_ARN}$")
@@ -139,7 +145,7 @@ class _Summary(_Document):
     output_view: View | None = None
 
 
-class _FileLine(_Document):
+class _FileLine(_ManifestModel):
     item_count: _Count
     md5_checksum: Annotated[str, AfterValidator(_md5_checked)]
     etag: str | None = None
@@ -147,12 +153,12 @@ class _FileLine(_Document):
 
 
 def read_export(storage: "Storage", source: str, *, expected_table: str | None = None) -> Export:
-    """The export that `source` names: a manifest-summary.json, its folder, or a prefix with exactly one export below.
+    """The export at `source`: a manifest-summary.json, its folder, or a prefix with exactly one export below it.
 
     `expected_table` is a table name or ARN; an export of another table is refused. Both manifests are verified against
-    their checksum files where those exist, and the files' item counts against the summary's. Data files are looked for
-    in the folder that was given, then by their key in the bucket; that every one of them exists shows when it is read.
-    Raises ManifestError, and StorageError when storage refuses us.
+    their checksum files, if there are any, and the item counts of the files against the summary's. Data files are located
+    in the given folder, else by their keys in the bucket; a missing file is noticed when it is read.
+    Raises ManifestError, and StorageError when the storage cannot be read.
     """
     uri = _summary_uri(storage, source)
     folder = os.path.dirname(uri)
@@ -166,9 +172,10 @@ def read_export(storage: "Storage", source: str, *, expected_table: str | None =
     files = _data_files(storage, folder, summary, ids)
     if (counted := sum(file.item_count for file in files)) != summary.item_count:
         raise ManifestError(
-            f"{uri} counts {summary.item_count} items, the files of {FILES} hold {counted}: "
+            f"{uri} counts {summary.item_count} items, but the files in {FILES} have {counted}: "
             "a manifest is incomplete or of another export; fetch both again or export again"
         )
+    logger.info("export %s of %s: %d items, %d files", export_id, summary.table_arn, counted, len(files))
     return Export(
         id=export_id,
         arn=summary.export_arn,
@@ -193,13 +200,13 @@ def _summary_uri(storage: "Storage", source: str) -> str:
     if storage.exists(f"{folder}/{SUMMARY}"):
         return f"{folder}/{SUMMARY}"
     below = [entry.uri.rpartition("/") for entry in storage.list(folder)]
-    if folder != root:  # a file was named, so exports further down are not meant
+    if folder != root:  # the source is a file, so exports further down do not count
         below = [parts for parts in below if parts[0] == folder]
     finished = [place for place, _, name in below if name == SUMMARY]
     if len(finished) == 1:
         return f"{finished[0]}/{SUMMARY}"
     if finished:
-        raise ManifestError(f"{folder} holds {len(finished)} exports, name one of them: {some(finished)}")
+        raise ManifestError(f"{folder} contains {len(finished)} exports, name one of them: {some(finished)}")
     if started := [place for place, _, name in below if name == STARTED]:
         raise ManifestError(
             f"the export in {some(started)} is not finished: it has {STARTED} and no {SUMMARY}; wait until "
@@ -211,7 +218,7 @@ def _summary_uri(storage: "Storage", source: str) -> str:
 def _verified(storage: "Storage", uri: str, most: int) -> bytes:
     """A manifest's bytes, checked against the `.md5` or `.checksum` file beside it if there is one."""
     if not storage.exists(uri):
-        raise ManifestError(f"the export lacks {uri}: fetch it again or export again")
+        raise ManifestError(f"the export has no {uri}: fetch it again or export again")
     content = _read(storage, uri, most)
     actual = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
     for suffix in (".md5", ".checksum"):
@@ -232,25 +239,28 @@ def _read(storage: "Storage", uri: str, most: int) -> bytes:
         raise ManifestError(str(error)) from error
 
 
-def _parsed(model: type[_D], content: bytes, where: str) -> _D:
+def _parsed(model: type[_M], content: bytes, where: str) -> _M:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise ManifestError(
-            f"{where}: {field + ': ' if field else ''}{first['msg']}; this is not as AWS writes it"
+            f"{where}: {field + ': ' if field else ''}{first['msg']}; AWS does not write it like this: fetch it again"
         ) from error
 
 
 def _check_summary(summary: _Summary, uri: str, expected_table: str | None) -> None:
     if summary.output_format != "DYNAMODB_JSON":
         raise ManifestError(
-            f"{uri}: the export's format is {summary.output_format}, only DYNAMODB_JSON can be read: "
+            f"{uri}: the export's format is {summary.output_format}, but only DYNAMODB_JSON can be read: "
             "export again with ExportFormat=DYNAMODB_JSON"
         )
     if not summary.export_arn.startswith(f"{summary.table_arn}/export/"):
-        raise ManifestError(f"{uri}: exportArn {summary.export_arn} is not of tableArn {summary.table_arn}")
+        raise ManifestError(
+            f"{uri}: exportArn {summary.export_arn} is not an export of tableArn {summary.table_arn}: fetch the manifest "
+            "again or export again"
+        )
     if expected_table is not None and expected_table not in (summary.table_arn, summary.table_arn.rpartition("/")[2]):
         raise ManifestError(
             f"{uri} is an export of {summary.table_arn}, not of table {expected_table}: name the right export"
@@ -260,22 +270,20 @@ def _check_summary(summary: _Summary, uri: str, expected_table: str | None) -> N
     if not complete:
         needed = "exportTime" if summary.export_type == "FULL_EXPORT" else "exportFromTime before exportToTime"
         raise ManifestError(
-            f"{uri}: a {summary.export_type} needs {needed}; its version is {summary.version}, known are {VERSIONS}"
+            f"{uri}: a {summary.export_type} needs {needed}; its version is {summary.version}, supported are {VERSIONS}"
         )
 
 
 def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str]) -> tuple[DataFile, ...]:
     uri = f"{folder}/{FILES}"
     files: dict[str, DataFile] = {}
-    chosen: dict[bool, int] = {}  # all files of a layout lie alike, so the first one's place tells the others'
+    chosen: dict[bool, int] = {}  # one look-up per layout: all its files are in the same place as its first one
     for number, line in enumerate(_verified(storage, uri, MAX_FILES_BYTES).splitlines(), start=1):
         if not line.strip():
             continue
         where = f"{uri} line {number}"
         if len(line) > MAX_LINE_BYTES:
-            raise ManifestError(
-                f"{where} has {len(line)} bytes, more than AWS ever writes; fetch it again or export again"
-            )
+            raise ManifestError(f"{where} has {len(line)} bytes, more than AWS writes: fetch it again or export again")
         entry = _parsed(_FileLine, line, where)
         key = entry.data_file_s3_key
         parts = _key_in_export(_DATA_KEY, key, summary.s3_prefix)
@@ -288,18 +296,18 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
         if shared not in chosen:
             found = [index for index, place in enumerate(places) if storage.exists(place)][:1]
             if not found:
-                raise ManifestError(f"the export lacks the data file {key} ({where}); looked for {', '.join(places)}")
+                raise ManifestError(
+                    f"the export has no data file {key} ({where}): looked for {', '.join(places)}; fetch it again or export "
+                    "again"
+                )
             chosen[shared] = found[0]
         files[key] = DataFile(places[chosen[shared]], key, entry.item_count, entry.md5_checksum, entry.etag)
     return tuple(files.values())
 
 
 def _places(folder: str, name: str, shared: bool, key: str, prefix: str | None) -> list[str]:
-    """Where a data file may be: beside the manifest, wherever that is now; else by its key, with and without the prefix.
-
-    The last place beside it is for files that were downloaded one by one into a single folder.
-    """
-    places = [f"{folder}/data/{name}", f"{folder}/{name}"]
+    """Where a data file may be: beside the manifest, else in the bucket by its key, with and without the prefix."""
+    places = [f"{folder}/data/{name}", f"{folder}/{name}"]  # the latter if all files were downloaded into one folder
     if shared:
         places.insert(0, f"{os.path.dirname(folder)}/data/{name}")
     if folder.startswith("s3://"):
@@ -309,7 +317,7 @@ def _places(folder: str, name: str, shared: bool, key: str, prefix: str | None) 
 
 
 def _key_in_export(pattern: re.Pattern[str], key: str, prefix: str | None) -> re.Match[str] | None:
-    """The key's parts if it lies where AWS puts it, with or without the prefix; None if it leads anywhere else."""
+    """The parts of a key in the place where AWS puts it, with or without the prefix; None for any other key."""
     if {".", ".."} & set(key.split("/")):
         return None
     folder = f"{(prefix or '').rstrip('/')}/"
@@ -318,7 +326,7 @@ def _key_in_export(pattern: re.Pattern[str], key: str, prefix: str | None) -> re
 
 
 def some(names: Iterable[str]) -> str:
-    """`a, b and 3 more`: the first names, sorted, for a message."""
+    """`a, b and 3 more`: the first `LISTED` names in order, for a message."""
     ordered = sorted(names)
     more = len(ordered) - LISTED
     return ", ".join(ordered[:LISTED]) + (f" and {more} more" if more > 0 else "")

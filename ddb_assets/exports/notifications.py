@@ -1,6 +1,6 @@
-"""Exports that S3 event notifications announce in an SQS queue, for buckets that are too big to list.
+"""Finds new exports by the S3 event notifications in an SQS queue, for buckets that are too large to list.
 
-`sensor.py` acts on the exports. A message is deleted only once the sensor has stored what it says.
+`windows/sensor.py` handles the exports. A message is deleted only after the sensor has stored its content.
 """
 
 import json
@@ -12,13 +12,13 @@ from ddb_assets.contract.table import ExportTarget
 from ddb_assets.exports.arrivals import EXPORT_ID
 from ddb_assets.exports.manifest import SUMMARY
 
-BATCH = 10  # the most that SQS hands out or deletes at a time
+BATCH = 10  # the most messages that SQS receives or deletes in one call
 
 
 class Notifications:
-    """The queue of one place that exports are written to; messages of other places in it are thrown away.
+    """The queue for one export destination; messages about other places are ignored and deleted.
 
-    Both methods raise AwsError, naming the permission that is missing.
+    Both methods raise AwsError, which names a missing permission.
     """
 
     def __init__(self, client: Any, url: str, place: ExportTarget) -> None:
@@ -27,7 +27,7 @@ class Notifications:
         self._prefix = "/".join([*filter(None, place.prefix.split("/")), "AWSDynamoDB"])
 
     def receive(self, at_most: int) -> tuple[list[str], tuple[str, ...]]:
-        """Ids of exports, and the receipts with which their messages are deleted."""
+        """The ids of announced exports, and the receipts for `delete`. Stops at `at_most` messages or an empty answer."""
         ids: list[str] = []
         receipts: list[str] = []
         while len(receipts) < at_most:
@@ -42,7 +42,7 @@ class Notifications:
         return list(dict.fromkeys(ids)), tuple(receipts)
 
     def delete(self, receipts: tuple[str, ...]) -> None:
-        """Deletes the messages of an earlier `receive`."""
+        """Deletes the messages that an earlier `receive` returned these receipts for."""
         for start in range(0, len(receipts), BATCH):
             batch = receipts[start : start + BATCH]
             entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(batch)]
@@ -51,10 +51,10 @@ class Notifications:
 
 
 def ids_of_notification(body: str, bucket: str, prefix: str) -> list[str]:
-    """The exports below `prefix` whose manifest an S3 event notification tells of; others, and other messages, give none.
+    """The ids of the exports below `prefix` whose manifest this S3 event notification announces; none for other messages.
 
-    Also for a notification that came by way of SNS or EventBridge. Facts: event message structure in the S3 User Guide;
-    keys are URL-encoded there, but not by EventBridge.
+    The notification may come directly, through SNS or through EventBridge. Facts: Amazon S3 User Guide, "Event message
+    structure": keys are URL-encoded; EventBridge does not encode them.
     """
     try:
         message = json.loads(body)

@@ -1,16 +1,17 @@
-"""Asks DynamoDB for exports, without ever asking twice for the same one, and waits for them.
+"""Requests exports from DynamoDB and never requests the same one twice.
 
-An export is found again by what it is (table, window or time, destination) or by its ClientToken, so a crashed or
-repeated run goes on with the export it started. `windows/` decides which windows to ask for,
-`manifest.py` reads what was written.
+An export is found again by its content (table, window or time, destination) or by its ClientToken. So a run that crashed
+or is repeated continues with the export that it started. `windows/` decides which windows to request, `follow.py` waits for
+an export, `manifest.py` reads what it wrote.
 
-Facts (API reference, ExportTableToPointInTime and ListExports): a ClientToken is remembered until 8 hours after its
-export completed; ListExports goes back 90 days, newest first, 25 a page; an export's id begins with its start in epoch
-milliseconds; a table dropped and created again keeps its ARN, but not its TableId.
+Facts (API reference, ExportTableToPointInTime and ListExports): a ClientToken is valid until 8 hours after its export
+completed; ListExports goes back 90 days, newest first, 25 per page; an export's id begins with its start in epoch
+milliseconds; a table that is dropped and created again keeps its ARN, but not its TableId.
 """
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,36 +29,38 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
 
-CLOCK_SKEW = timedelta(minutes=1)  # export periods follow a clock of DynamoDB's that may differ by as much
+logger = logging.getLogger(__name__)
+
+CLOCK_SKEW = timedelta(minutes=1)  # export periods follow a clock of DynamoDB that may differ by this much
 SAME_TIME = timedelta(milliseconds=1)  # the API gives times as floating-point seconds
 PAGE = 25
 
 
 class RequestError(DdbAssetsError):
-    """The export cannot be made as asked for."""
+    """DynamoDB cannot make the requested export."""
 
 
 class PitrDisabledError(RequestError):
-    """The table has no point-in-time recovery, which exports are made from."""
+    """The table's point-in-time recovery is off; exports need it."""
 
 
 class NotRestorableError(RequestError):
-    """The time or window is not, or not yet, in the table's point-in-time recovery period."""
+    """The time or window is not in the table's point-in-time recovery period, or not yet."""
 
 
 _REFUSALS: dict[str | None, tuple[type[RequestError], str]] = {
     "PointInTimeRecoveryUnavailableException": (PitrDisabledError, "Switch point-in-time recovery on, then try again"),
     "InvalidExportTimeException": (NotRestorableError, "Try again in a minute: DynamoDB's clock may differ by as much"),
-    "LimitExceededException": (RequestError, "300 exports, or 100 TB, may be under way at once: try again later"),
+    "LimitExceededException": (RequestError, "at most 300 exports, or 100 TB, may run at once: try again later"),
 }
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The whole table, at `time` or, if None, at the latest restorable one.
+    """A request for the whole table as of `time` or, if None, of the latest restorable time.
 
-    `request_id` names one wish for a snapshot: asked again with the same id, the same export is the answer. With a
-    time, any export of that time will do.
+    A request without a time finds only the export that was requested with the same `request_id`. A request with a time
+    finds any export of that time.
     """
 
     request_id: str
@@ -66,7 +69,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Increment:
-    """The changes of one window."""
+    """A request for the changes of one window."""
 
     window: Window
     view: View
@@ -74,9 +77,9 @@ class Increment:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where DynamoDB writes to; `""`, `a`, `a/` and `/a` are one prefix each way. Raises RequestError.
+    """Where DynamoDB writes an export. `prefix` is normalized: `a`, `a/` and `/a` are the same. Raises RequestError.
 
-    `bucket_owner` and `kms_key` are as in the contract's `export`.
+    `bucket_owner` and `kms_key` are those of the contract's `export`.
     """
 
     bucket: str
@@ -92,12 +95,12 @@ class Destination:
 
     @classmethod
     def of(cls, target: ExportTarget) -> "Destination":
-        """What the contract says."""
+        """The destination of a contract's `export`."""
         return cls(target.bucket, target.prefix, target.bucket_owner, target.kms_key)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """As ExportTableToPointInTime takes it."""
+        """The arguments for ExportTableToPointInTime."""
         named = {"S3Bucket": self.bucket, "S3Prefix": self.prefix, "S3BucketOwner": self.bucket_owner}
         kms = {"S3SseAlgorithm": "KMS" if self.kms_key else "AES256", "S3SseKmsKeyId": self.kms_key}
         return {name: value for name, value in (named | kms).items() if value}
@@ -105,7 +108,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Restorable:
-    """The first and the last moment that an export can show."""
+    """The restorable period of a table: the earliest and the latest time (UTC) that can be exported."""
 
     earliest: datetime
     latest: datetime
@@ -113,7 +116,7 @@ class Restorable:
 
 @dataclass(frozen=True)
 class Found:
-    """The export that runs or has completed, if any, and those of ours that failed, newest first."""
+    """The running or completed export of a request, if any, and the failed ones that we started, newest first."""
 
     export: ExportRef | None
     failed: tuple[ExportRef, ...]
@@ -122,8 +125,8 @@ class Found:
 class TableExports:
     """The exports of one table, given by name or ARN.
 
-    It remembers what AWS said of finished exports, so keep one for a run or a sensor's tick, not longer. Every method
-    raises AwsError, which names the IAM action when one is not allowed.
+    It caches the descriptions of finished exports, so use an instance for one run or one tick of a sensor, not longer.
+    Every method raises AwsError, which names the IAM action if a permission is missing.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
@@ -136,13 +139,13 @@ class TableExports:
         self.arn, self.table_id = described.arn, described.id
 
     def restorable(self) -> Restorable:
-        """The period that can be exported now. Raises PitrDisabledError when there is none."""
+        """The period that can be exported now. Raises PitrDisabledError, or NotRestorableError while it is just starting."""
         with explained("dynamodb:DescribeContinuousBackups", self._table):
             answer = self._client.describe_continuous_backups(TableName=self._table)["ContinuousBackupsDescription"]
         recovery = answer.get("PointInTimeRecoveryDescription", {})
         if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
             raise PitrDisabledError(
-                f"table {self._table} has point-in-time recovery switched off, and exports need it. Switch it on: "
+                f"table {self._table} has point-in-time recovery switched off, but exports need it. Switch it on: "
                 f"aws dynamodb update-continuous-backups --region {self._client.meta.region_name} --table-name "
                 f"{self._table} --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"
             )
@@ -152,18 +155,31 @@ class TableExports:
         return Restorable(earliest.astimezone(UTC), latest.astimezone(UTC))
 
     def request(self, what: Snapshot | Increment, destination: Destination, *, attempt: int = 0) -> ExportRef:
-        """The export of `what`: the one that runs or has completed, else a new one.
+        """The export of `what`: the one that is running or completed, else a new one.
 
-        One that failed is asked for again. Raise `attempt` to have it made again although there is one (its files were
-        lost, say). Raises PitrDisabledError and NotRestorableError.
+        If all earlier ones failed, a new one is requested. Increase `attempt` to request a new export although there is
+        one, for example because its files were lost. Raises RequestError: PitrDisabledError, NotRestorableError, or for too
+        many exports at once.
         """
         found = self.find(what, destination, attempt=attempt)
         if found.export is not None:
+            logger.info(
+                "table %s: found export %s of %s, %s", self._table, found.export.arn, _named(what), found.export.status
+            )
             return found.export
-        return self._start(what, destination, f"{self._token_stem(what, destination, attempt)}-{len(found.failed)}")
+        token = f"{self._token_stem(what, destination, attempt)}-{len(found.failed)}"
+        started = self._start(what, destination, token)
+        logger.info(
+            "table %s: requested export %s of %s, %d earlier ones failed",
+            self._table,
+            started.arn,
+            _named(what),
+            len(found.failed),
+        )
+        return started
 
     def find(self, what: Snapshot | Increment, destination: Destination, *, attempt: int = 0) -> Found:
-        """What AWS knows of this very wish, without asking for anything."""
+        """The exports of this request that AWS knows; requests nothing."""
         stem = self._token_stem(what, destination, attempt)
         failed: list[ExportRef] = []
         for found in self._exports(what):
@@ -203,33 +219,33 @@ class TableExports:
     def _check_restorable(self, what: Snapshot | Increment) -> None:
         restorable = self.restorable()
         if isinstance(what, Increment):
-            first, last, asked = what.window.start, what.window.end, f"the window {what.window}"
+            first, last = what.window.start, what.window.end
         elif what.time is not None:
-            first, last, asked = what.time, what.time, f"the time {what.time.isoformat()}"
+            first = last = what.time
         else:
             return
         if first < restorable.earliest:
             raise NotRestorableError(
-                f"table {self._table} cannot be exported for {asked}: its history begins at "
-                f"{restorable.earliest.isoformat()}; take a new snapshot and go on from there"
+                f"table {self._table} cannot be exported for {_named(what)}: its history begins at "
+                f"{restorable.earliest.isoformat()}; take a new snapshot and continue from there"
             )
         if last > restorable.latest:
             raise NotRestorableError(
-                f"table {self._table} cannot be exported for {asked} yet: restorable until "
-                f"{restorable.latest.isoformat()}, about 5 minutes behind; ask again later"
+                f"table {self._table} cannot be exported for {_named(what)} yet: it is restorable until "
+                f"{restorable.latest.isoformat()}, about 5 minutes behind now; try again later"
             )
 
     def _token_stem(self, what: Snapshot | Increment, destination: Destination, attempt: int) -> str:
-        """Hex, so without the `$` that a ClientToken must not have; equal wishes, and only they, give equal ones."""
+        """The start of the ClientToken: the same for the same request only. It is hex, because a token must not have a `$`."""
         if isinstance(what, Increment):
-            wish = ["INCREMENTAL", what.window.start.isoformat(), what.window.end.isoformat(), what.view]
+            request = ["INCREMENTAL", what.window.start.isoformat(), what.window.end.isoformat(), what.view]
         else:
-            wish = ["FULL", what.time.astimezone(UTC).isoformat() if what.time else what.request_id]
-        parts = [self.table_id, *wish, sorted(destination.arguments.items()), attempt]
+            request = ["FULL", what.time.astimezone(UTC).isoformat() if what.time else what.request_id]
+        parts = [self.table_id, *request, sorted(destination.arguments.items()), attempt]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def _exports(self, what: Snapshot | Increment) -> Iterator["ExportDescriptionTypeDef"]:
-        """This table's exports of that kind that AWS knows, newest first, back to when `what` was not yet possible."""
+        """The table's exports of the same kind, newest first, back to the time before which `what` was not possible."""
         kind = "INCREMENTAL_EXPORT" if isinstance(what, Increment) else "FULL_EXPORT"
         since = what.window.end if isinstance(what, Increment) else what.time
         arguments: dict[str, Any] = {"TableArn": self.arn, "MaxResults": PAGE}
@@ -251,9 +267,10 @@ class TableExports:
             arguments["NextToken"] = page["NextToken"]
 
     def _same(self, found: "ExportDescriptionTypeDef", what: Snapshot | Increment, destination: Destination) -> bool:
-        """Whether this export, whoever asked for it, is what would be asked for.
+        """Whether this export is what the request asks for, no matter who requested it.
 
-        A filtered one is not, because it lacks items; nor is one that no KMS key encrypts where the contract names one.
+        An export with a filter is not, because it lacks items. If the contract names a KMS key, an export without KMS
+        encryption is not either.
         """
         place = (found.get("S3Bucket"), "/".join(part for part in found.get("S3Prefix", "").split("/") if part))
         if (
@@ -274,12 +291,19 @@ class TableExports:
         )
 
 
+def _named(what: Snapshot | Increment) -> str:
+    """The request in words, for messages."""
+    if isinstance(what, Increment):
+        return f"the window {what.window}"
+    return f"the time {what.time.isoformat()}" if what.time else "the latest time"
+
+
 def _same_time(reported: datetime | None, wanted: datetime | None) -> bool:
     return reported is not None and wanted is not None and abs(reported - wanted) < SAME_TIME
 
 
 def key_schema(client: "DynamoDBClient", table: Table) -> KeySchema:
-    """The contract's key, else the table's own. Raises AwsError, naming the missing permission."""
+    """The key of the contract, else of the DynamoDB table. Raises AwsError, which names a missing permission."""
     if table.key is not None:
         return table.key
     return KeySchema.of(describe_table(client, table.table).key_names)

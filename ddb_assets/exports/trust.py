@@ -1,9 +1,10 @@
-"""Whether DynamoDB made an export: anyone who may write to the bucket can also write a manifest.
+"""Checks that DynamoDB made an export: anyone who may write to the bucket can also write a manifest.
 
-DescribeExport is asked, and what it says must be what the manifest says. With `trust: lake` in a table's contract
-DynamoDB is not asked, and anyone who may write below the exports' prefix can change the table.
+The manifest must agree with the answer of DescribeExport. With `trust: lake` in the contract DynamoDB is not asked; then
+anyone who may write below the exports' prefix can change the table in the warehouse.
 """
 
+import logging
 from typing import TYPE_CHECKING
 
 from ddb_assets.aws.errors import AwsError, meaning
@@ -15,37 +16,44 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
 
-SAME_TIME = 0.001  # seconds; the API gives times as floating-point numbers
+logger = logging.getLogger(__name__)
+
+SAME_TIME = 0.001  # seconds; the API returns times as floating-point numbers
 OPTION = "`trust: lake` in the table's contract"
 
 
 class UntrustedExportError(ManifestError):
-    """DynamoDB does not know the export, or not as its manifest has it."""
+    """DynamoDB does not know the export, or describes it differently from its manifest."""
 
 
 def confirm(client: "DynamoDBClient", table: Table, export: Export) -> None:
-    """Raises UntrustedExportError, and AwsError when DynamoDB cannot be asked."""
+    """Raises UntrustedExportError unless DynamoDB confirms the manifest, and AwsError when DynamoDB cannot be asked."""
     if table.trust == "lake":
+        logger.info("export %s is not checked with DynamoDB: its contract says `trust: lake`", export.arn)
         return
     try:
         described = describe(client, export.arn)
     except AwsError as error:
         if meaning(error.code) == "denied":
             raise AwsError(
-                f"{error}. An export whose account may not be asked is loaded only with {OPTION}", error.code
+                f"{error}. Allow it; without this permission the export is loaded only with {OPTION}", error.code
             ) from error
         if error.code in {"ExportNotFoundException", "ValidationException"}:
             raise UntrustedExportError(
                 f"{export.uri} says that it is export {export.arn}, which DynamoDB does not know: DynamoDB did not make it, "
-                f"or forgot it since (lists go back 90 days). If you know where it comes from: {OPTION}"
+                f"or no longer lists it (lists go back 90 days). If you know where it comes from, use {OPTION}"
             ) from error
         raise
     if wrong := differences(export, described):
-        raise UntrustedExportError(f"{export.uri} is not as DynamoDB made export {export.arn}: {'; '.join(wrong)}")
+        raise UntrustedExportError(
+            f"{export.uri} does not agree with DynamoDB about export {export.arn}: {'; '.join(wrong)}. Do not load it: "
+            "fetch its manifest again or export again"
+        )
+    logger.info("export %s: DynamoDB confirms its manifest", export.arn)
 
 
 def differences(export: Export, described: "ExportDescriptionTypeDef") -> list[str]:
-    """Where the manifest differs from DescribeExport, and what makes an export unfit for a copy of the table."""
+    """How the manifest differs from the answer of DescribeExport, and whether the export has a filter."""
     window = described.get("IncrementalExportSpecification", {})
     full = export.kind == "full"
     pairs: list[tuple[str, object, object]] = [

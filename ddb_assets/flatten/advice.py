@@ -1,4 +1,4 @@
-"""What to write into a contract when values fit no column: one stray text can turn a column of numbers into one of texts."""
+"""Advice for the contract when values fit no column: one stray text can turn a column of numbers into a text column."""
 
 from ddb_assets.contract.column_type import numeric
 from ddb_assets.dynamodb.attribute_value import format_path
@@ -9,7 +9,10 @@ MOST = 20
 
 
 def advice(flattened: Flattened) -> list[str]:
-    """For every column that holds no numbers because its first value was a text: what happened, and the YAML that fixes it."""
+    """For every text column whose path also has numbers, which are in `_ddb_extra`: what happened, and the YAML to add.
+
+    At most `MOST` entries.
+    """
     seen = dict(flattened.profile.walk())
     found = []
     for path, _, node in flattened.schema.columns():
@@ -18,7 +21,7 @@ def advice(flattened: Flattened) -> list[str]:
         if numbers and node.kind == "value" and (node.type or "").startswith("VARCHAR"):
             type_ = numeric(here.integer_digits, here.scale, fits_bigint=here.fits_bigint)
             found.append(
-                f"{name}: {numbers:,} values are not in the column {node.name} {node.type} but in _ddb_extra, and there are "
-                f"numbers among them. If it should hold numbers, add this under `columns`:  {name}: {{type: {type_}}}"
+                f"{name}: {numbers:,} values are in _ddb_extra, not in the column {node.name} {node.type}, and some of them "
+                f"are numbers. If the column should hold numbers, add this under `columns`:  {name}: {{type: {type_}}}"
             )
     return found[:MOST]

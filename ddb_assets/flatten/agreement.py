@@ -1,7 +1,7 @@
-"""Whether a run still agrees with the stored schema: in its identity, and in what its contract says of known columns.
+"""Checks that a run agrees with the stored schema: the same identity, and a contract that fits the known columns.
 
-Changes that can be applied honestly are applied while the schema grows (`infer.py`). A change that would leave rows of
-previous loads different from what the contract says is refused here, with what to do.
+`infer.py` applies the changes of a contract that are safe. A change that would make the rows of earlier loads disagree
+with the contract is refused here, with what to do.
 """
 
 from ddb_assets.contract.identity import RESTART, Identity
@@ -14,16 +14,16 @@ START_OVER = "or start the table over under another `name`"
 
 
 def check_table(stored: Schema, export: Export, table: Table) -> None:
-    """Raises SchemaError when the stored schema is of another DynamoDB table, which no restart may replace."""
+    """Raises SchemaError when the stored schema belongs to another DynamoDB table. A restart must not replace it."""
     if stored.table_arn not in {"", export.table_arn}:
         raise SchemaError(
-            f"the stored schema of {table.name!r} is of {stored.table_arn}, and this export is of {export.table_arn}: give "
+            f"the stored schema of {table.name!r} is of {stored.table_arn}, but this export is of {export.table_arn}: give "
             "one of the two tables another name"
         )
 
 
 def check_identity(stored: Schema, identity: Identity, table: Table) -> None:
-    """Raises SchemaError when rows of this export do not match those that the stored schema was made for."""
+    """Raises SchemaError when the rows of this export would not match the rows that the stored schema was made for."""
     if found := identity.differences(stored.identity) if stored.identity else []:
         raise SchemaError(
             f"the stored schema of {table.name!r} does not match this export: {'; '.join(found)}. Restore what it was before, "
@@ -32,9 +32,9 @@ def check_identity(stored: Schema, identity: Identity, table: Table) -> None:
 
 
 def check_agreement(schema: Schema, table: Table, *, full: bool) -> None:
-    """Raises SchemaError for a `rename`, `nested` or `type` of the contract that the stored schema contradicts.
+    """Raises SchemaError for a `rename`, `nested` or `type` of the contract that contradicts the stored schema.
 
-    A full export (`full`) brings every row again, so lists of a JSON column can become a child relation with it.
+    A full export (`full`) writes every row again, so it can turn the lists of a JSON column into a child relation.
     """
     former = {id(node.former) for _, node in walk(schema.root) if node.former}
     for path, node in walk(schema.root):
@@ -72,7 +72,7 @@ def _check_nested(path: tuple[Step, ...], node: Node, table: Table, *, full: boo
 
 
 def _check_type(path: tuple[Step, ...], node: Node, table: Table) -> None:
-    """A scalar cannot become JSON; JSON, columns and relations cannot become a scalar. A declared `nested` takes precedence."""
+    """A scalar cannot become JSON; JSON, columns and relations cannot become a scalar. `nested` takes precedence."""
     policy = table.policy(path)
     nowhere = node.is_empty or (node.kind == "json" and node.name is None)
     if policy.type is None or policy.mask or nowhere or table.nested_at(path):

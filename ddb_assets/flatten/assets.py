@@ -1,6 +1,6 @@
-"""`parquet/<relation>_full_parquet`: the newest full export as flat, typed Parquet.
+"""The assets `parquet/<relation>_full_parquet`: the newest full export as flat, typed Parquet.
 
-One step writes all relations, because they come from the same items. `flatten.py` does the flattening.
+One step writes all relations, because they come from the same items. `flatten.py` does the work.
 """
 
 from collections.abc import Iterator
@@ -26,16 +26,16 @@ from ddb_assets.resources.lake import Lake
 
 
 class FullParquetConfig(dg.Config):
-    """What the Launchpad offers when a full export is flattened."""
+    """The Launchpad's options for flattening a full export."""
 
     restart: bool = Field(
         default=False,
-        description="start new schema documents, after a change of the key, its masks or their secret; load with restart too",
+        description="start a new schema history, after a change of the key, its masks or the secret; then load with restart",
     )
 
 
 def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
-    """The assets of all relations and the blocking check on the root."""
+    """The assets of all relations, with the checks on the root relation."""
     named = relations(table)
     specs = {
         path: metadata.asset_spec(
@@ -88,4 +88,5 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
 def _description(table: Table, path: tuple[str, ...]) -> str:
     if not path:
         return f"The newest full export of `{table.table}` as Parquet: one flat, typed row per item."
-    return f"The elements of {code('.'.join(path))} of `{table.table}`: one row per element, with the item's key and its place."
+    elements = f"The elements of {code('.'.join(path))} of `{table.table}`"
+    return f"{elements}: one row per element, with the item's key and the element's position."

@@ -1,7 +1,7 @@
-"""One block of lines to one frame per relation: the fast path first, the exact path for what it hands back.
+"""Turns one block of lines into one frame per relation: with the fast path, and with the exact path for the other lines.
 
-A block is worked on with one schema. The rows that the fast path refuses are looked at; what is new in them makes the
-schema grow, and the block is decoded again, until nothing new is left. Reading blocks and writing parts is `flatten.py`.
+The fast path decodes the block with the present schema. The lines that it refuses are examined; if they contain something
+new, the schema grows and the block is decoded again, until nothing new is left. `flatten.py` reads blocks and writes parts.
 """
 
 from collections import Counter
@@ -15,29 +15,29 @@ import pyarrow as pa
 
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, check_all
 from ddb_assets.dynamodb.item import canonical
-from ddb_assets.flatten.exact import ExactPath, Row, rows_by_relation
+from ddb_assets.flatten.exact import ExactPath, FlatRow, rows_by_relation
 from ddb_assets.flatten.fast.decode import FastPath
 from ddb_assets.flatten.frames import assemble, dtypes
 from ddb_assets.flatten.level import Level
 from ddb_assets.flatten.parse import Lines, arrow_type, count_keys, parse
 from ddb_assets.flatten.profile import Seen, observe
-from ddb_assets.flatten.record import Change, check_key, full_change, incremental_change, key_text, load_line
+from ddb_assets.flatten.record import ItemChange, check_key, full_change, incremental_change, key_text, load_line
 from ddb_assets.flatten.rules import Misfits, Rules, add_misfits
 from ddb_assets.flatten.schema import DELETED, VERSION, Node, Schema
 from ddb_assets.flatten.unread import UnreadKey, unread_key
 
 MAX_ROUNDS = 8
 SAMPLE = 1000
-"""Refused rows looked at per round; the last round looks at all of them."""
+"""How many refused lines are examined per round; the last round examines all of them."""
 
 Grow = Callable[[Schema, Seen], Schema]
-"""Gives the schema grown by what was seen, or the same one when there was nothing new."""
+"""Returns the schema with what was seen added; the same object when there was nothing new."""
 _WRITE_TIME = pa.struct([("WriteTimestampMicros", pa.struct([("N", pa.string())]))])
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A line for quarantine; `text` is the line as it was, `line` its number in the file, from 1."""
+class Quarantined:
+    """A line that goes to quarantine: its number in the file (from 1), the reason, and its original text or bytes."""
 
     line: int
     reason: str
@@ -46,16 +46,16 @@ class Rejected:
 
 @dataclass
 class Batch:
-    """A block's outcome: a frame per relation with the relation's columns in order, and what did not become rows.
+    """The result of one block: a frame per relation with its columns in order, and the lines that did not become rows.
 
-    `unread` are the keys of rejected lines, as far as they can be read; `unknown` counts members that no line should have.
+    `unread` has the keys of quarantined lines, as far as they can be read; `unknown` counts unknown members of lines.
     """
 
     schema: Schema
     frames: dict[str, pl.DataFrame]
     seen: Seen
     lines: int
-    rejected: list[Rejected] = field(default_factory=list)
+    quarantined: list[Quarantined] = field(default_factory=list)
     deletes: int = 0
     misfits: Misfits = field(default_factory=Misfits)
     unread: list[UnreadKey] = field(default_factory=list)
@@ -64,13 +64,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class BlockReader:
-    """What all blocks of one export have in common; incremental ones' lines hold Keys and images rather than items.
+    """Turns blocks of one export into rows. The lines of an `incremental` export have Keys and images instead of an item.
 
-    `times` are the first and the last microsecond that its rows' versions can have (`record.times`). A write is in the
-    window by DynamoDB's clock, which may differ by a minute from the one that stamped it (DynamoDB Developer Guide,
-    S3DataExport_Requesting). So the window decides which of two writes is newer, and the stamp only within one window: a
-    stamp outside is moved to the nearer bound. Otherwise a write of the first seconds of a window could seem older than
-    the full export before it, and be dropped as stale.
+    `times` are the first and the last microsecond that a row's version can have (`record.times`). DynamoDB's clock decides
+    whether a write is in the window; that clock may differ by a minute from the write's timestamp (DynamoDB Developer Guide,
+    S3DataExport_Requesting). So the windows decide which of two writes is newer, and timestamps only within one window: a
+    timestamp outside the window is moved to the nearer bound. Otherwise a write in the first seconds of a window could look
+    older than the full export before it and be dropped as stale.
     """
 
     incremental: bool
@@ -85,12 +85,12 @@ class BlockReader:
 
     @cached_property
     def _masked(self) -> frozenset[str]:
-        """The key attributes of which rows have a digest."""
+        """The masked key attributes: rows have their digests."""
         return frozenset(name for name in self.key if self.rules.policy((name,)).mask)
 
     def read(self, lines: Lines, schema: Schema) -> Batch:
-        """Turns the lines into rows; the schema may be grown on the way (`Batch.schema`)."""
-        if not schema.root.fields:  # nothing is known, so nothing can be decoded yet
+        """The rows of the lines. The schema may grow (`Batch.schema`)."""
+        if not schema.root.fields:  # an empty schema decodes nothing
             schema, _ = self._grown(schema, lines.frame)
         for _ in range(MAX_ROUNDS):
             fast = self._fast(lines, schema)
@@ -103,7 +103,7 @@ class BlockReader:
             in_left = self._observed(fast.left)
         fast.seen.merge(in_left)
         batch = Batch(schema, fast.frames, fast.seen, lines.read, deletes=fast.deletes, misfits=fast.misfits)
-        batch.rejected += [Rejected(number, "not UTF-8", raw) for number, raw in lines.unreadable]
+        batch.quarantined += [Quarantined(number, "not UTF-8", raw) for number, raw in lines.unreadable]
         if fast.left.height:
             self._exact(fast.left, batch)
         return batch
@@ -141,9 +141,8 @@ class BlockReader:
         for attribute in self.key:
             node = schema.root.fields.get(attribute)
             if node is None or node.name is None or node.accepts not in {("S",), ("N",), ("B",)}:
-                level.refuse(
-                    pl.Series([True]).new_from_index(0, level.height)
-                )  # nothing known of the key yet, so nothing can be keyed
+                # the schema does not know the key yet, so no row can have one
+                level.refuse(pl.Series([True]).new_from_index(0, level.height))
                 continue
             column = level.columns[node.name]
             level.refuse(column.is_null())
@@ -152,14 +151,14 @@ class BlockReader:
         return level, seen
 
     def _refuse_keys(self, node: Node, column: pl.Series, level: Level) -> None:
-        """Leaves keys that are empty or end in a blank to the exact path, which gives the reason."""
+        """Leaves keys that are empty or end with a space to the exact path, which states the reason."""
         if node.accepts == ("S",):
             level.refuse((column.str.len_bytes() == 0) | column.str.ends_with(" "))
         elif node.accepts == ("B",):
             level.refuse(column.bin.size() == 0)
 
     def _decode_change(self, decoded: pl.DataFrame, schema: Schema, level: Level, seen: Seen) -> None:
-        """An incremental record: the new image gives the columns, Keys the key; the old image only counts."""
+        """Decodes incremental records: columns from the new image, the key from Keys; the old image is only counted."""
         FastPath(schema.root, self.rules, decoded, "NewImage").items(level, seen)
         before = Level(decoded.height)
         FastPath(schema.root, self.rules, decoded, "OldImage", counting=True).items(before, Seen())
@@ -176,7 +175,10 @@ class BlockReader:
         level.count(before.keys, keys.keys, 3 * micros.is_not_null().cast(pl.Int64))
 
     def _grown(self, schema: Schema, left: pl.DataFrame) -> tuple[Schema, Seen]:
-        """The schema after a look at the refused rows: at some, and at all once some show nothing new; and what was seen."""
+        """The schema grown by what the refused lines contain, and what was seen in them.
+
+        First a sample is examined; all lines are examined if the sample contains nothing new.
+        """
         if left.height > SAMPLE:
             seen = self._observed(left.gather_every(-(-left.height // SAMPLE)))
             grown = self.grow(schema, seen)
@@ -186,7 +188,7 @@ class BlockReader:
         return self.grow(schema, seen) if left.height else schema, seen
 
     def _observed(self, lines: pl.DataFrame) -> Seen:
-        """What stands in these lines; a line that is no item leaves no trace."""
+        """What these lines contain; lines that are not valid items are skipped."""
         seen = Seen()
         for line in lines["line"]:
             try:
@@ -199,11 +201,11 @@ class BlockReader:
         return seen
 
     def _example(self, keys: dict[str, Any] | None) -> str | None:
-        """The key that names an item in profile and schema; none when it must not be seen."""
+        """The key that names an example item in profile and schema; None if the contract masks it."""
         return None if self._masked else key_text(keys, self.key)
 
     def _exact(self, left: pl.DataFrame, batch: Batch) -> None:
-        """Adds the rows of lines that the fast path refused, or rejects them with the reason."""
+        """Adds the rows of the lines that the fast path refused; bad lines go to quarantine with the reason."""
         relations = batch.schema.relations(incremental=self.incremental)
         rows: dict[str, list[dict[str, Any]]] = {relation.name: [] for relation in relations}
         exact = ExactPath(batch.schema.root, self.rules)
@@ -213,7 +215,7 @@ class BlockReader:
                 change = self._change(line)
                 row = self._row(change, exact, batch)
             except AttributeValueError as error:
-                batch.rejected.append(Rejected(line_number, self.rules.said(error), line))
+                batch.quarantined.append(Quarantined(line_number, self.rules.said(error), line))
                 unread = unread_key(line, self.key, self.times, incremental=self.incremental)
                 batch.unread += [unread] if unread else []
                 continue
@@ -223,12 +225,12 @@ class BlockReader:
             for name, columns in rows_by_relation(row, batch.schema.table, inherited):
                 rows[name].append(columns)
             batch.deletes += change.image is None
-            add_misfits(batch.misfits, exact.misfits)  # only of items that are loaded
+            add_misfits(batch.misfits, exact.misfits)  # counted only for items that become rows
         for relation in relations:
             frame = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
             batch.frames[relation.name] = pl.concat([batch.frames[relation.name], frame])
 
-    def _change(self, line: str) -> Change:
+    def _change(self, line: str) -> ItemChange:
         record = load_line(line)
         first, last = self.times
         if not self.incremental:
@@ -236,8 +238,8 @@ class BlockReader:
         change = incremental_change(record)
         return replace(change, version=min(max(change.version, first), last))
 
-    def _row(self, change: Change, exact: ExactPath, batch: Batch) -> Row:
-        """The item's row, key columns filled and checked; a delete has only those."""
+    def _row(self, change: ItemChange, exact: ExactPath, batch: Batch) -> FlatRow:
+        """The item's row, with its key checked; a delete has only the key columns. Raises AttributeValueError."""
         keys = change.keys or change.image or {}
         check_key(keys, self.key, self._masked)
         if change.keys is not None and len(change.keys) != len(self.key):
@@ -258,18 +260,18 @@ class BlockReader:
 
 
 def conserved(level: Level, lines: pl.Series) -> pl.Series:
-    """The rows of which every key was decoded: the proof that nothing of them was lost. Never to be skipped."""
+    """Which rows had every one of their JSON keys decoded: the proof that nothing was lost. Never skip this check."""
     return level.keys == count_keys(lines)
 
 
 def may_hold_nul(lines: pl.Series) -> pl.Series:
-    """The lines with a text or name that may hold U+0000, which JSON can only write so. The exact path handles them."""
+    """Which lines have a text or name that may contain U+0000; JSON must escape it. The exact path handles them."""
     return lines.str.contains(r"\u0000", literal=True)
 
 
 @dataclass(frozen=True)
 class _Fast:
-    """What the fast path made of a block, and the lines it hands back."""
+    """The fast path's result for a block, and the lines that it refused (`left`)."""
 
     frames: dict[str, pl.DataFrame]
     seen: Seen

@@ -1,7 +1,7 @@
-"""What must hold of a flattened export before anything is loaded from it, and what people should know about it.
+"""The asset checks of a flattened export: what must hold before it is loaded, and warnings for people.
 
-The blocking laws raise inside `flatten` or `load` too; here they are reported, for people and for the assets
-downstream. All of them are partition-aware: they are about the export that was flattened, not the newest.
+`flatten` or `load` also raise when a blocking condition does not hold; the checks report it to people and stop downstream
+assets. They belong to the partition: each is about the export that was flattened, not about the newest one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +21,12 @@ CHANGED = "schema_unchanged"
 MEMBERS = "no_unknown_members"
 
 DESCRIPTIONS = {
-    RECONCILED: "Items in the manifest = rows + quarantined.",
-    CONTRACT: "No attribute or type that a frozen contract does not know.",
-    QUARANTINED: "No item in quarantine; an export with more than the contract's max_quarantined is not loaded.",
-    CONFLICTS: "No value that fits no column, so that it stands in _ddb_extra.",
-    CHANGED: "No column came or widened with this export.",
-    MEMBERS: "Lines have only the members that DynamoDB's guide lists; others are left out.",
+    RECONCILED: "Items in the manifest = rows + quarantined items.",
+    CONTRACT: "No attribute or type is new to a frozen contract.",
+    QUARANTINED: "No item is quarantined; an export with more than the contract's max_quarantined is not loaded.",
+    CONFLICTS: "Every value fits its column; none is kept in _ddb_extra.",
+    CHANGED: "This export added or widened no column.",
+    MEMBERS: "Lines have only the members that DynamoDB's guide lists; other members are not loaded.",
 }
 BLOCKING = frozenset({RECONCILED, CONTRACT})
 
@@ -34,7 +34,7 @@ BLOCKING = frozenset({RECONCILED, CONTRACT})
 def check_specs(
     asset: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str] | None = None
 ) -> list[dg.AssetCheckSpec]:
-    """The checks of a table's root relation."""
+    """The specs of the checks on a table's root relation."""
     return [
         dg.AssetCheckSpec(name, asset=asset, description=text, blocking=name in BLOCKING, partitions_def=partitions_def)
         for name, text in DESCRIPTIONS.items()
@@ -42,7 +42,7 @@ def check_specs(
 
 
 def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-    """The results of the checks for an export."""
+    """The results of all checks for a flattened export."""
     report = flattened.report
     rows, in_parts = report.root.rows, sum(part.rows for part in report.root.parts)
     yield dg.AssetCheckResult(
@@ -71,7 +71,7 @@ def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Ite
         },
     )
     extra = report.misfits.get("extra", {})
-    what = "fits no column and stands in _ddb_extra"
+    what = "fits no column and is kept in _ddb_extra"
     yield _by_path(asset, CONFLICTS, extra, dg.AssetCheckSeverity.WARN, what, advice(flattened))
     yield dg.AssetCheckResult(
         passed=not flattened.changes,

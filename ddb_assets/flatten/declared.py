@@ -1,4 +1,4 @@
-"""Which columns have a type that the contract declares: in the warehouse they may still have a previous one."""
+"""Marks the columns whose type the contract declares: in the warehouse such a column may still have its previous type."""
 
 from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import Table
@@ -6,7 +6,7 @@ from ddb_assets.flatten.schema import Schema
 
 
 def with_declared(schema: Schema, table: Table, *, incremental: bool) -> tuple[Relation, ...]:
-    """The schema's relations with declared columns marked. A masked column has the type of its mask."""
+    """The schema's relations with declared columns marked. Masked columns are not: their type is that of the mask."""
     declared = {
         (relation, node.name)
         for path, relation, node in schema.columns()

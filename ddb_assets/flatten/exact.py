@@ -1,7 +1,7 @@
-"""The exact path: one item at a time, every value to its column, to `_ddb_extra`, or the whole line to quarantine.
+"""The exact path: flattens one item at a time; each value goes to its column or to `_ddb_extra`, or the item to quarantine.
 
-It gives for an ordinary item what `decode.py` gives, and for every other what the contract says. It is a few times slower
-and is meant for the rows that the fast path hands back.
+For an ordinary item the result is that of the fast path (`fast/decode.py`); for any other item it is what the contract
+says. It is several times slower and handles the lines that the fast path refuses.
 """
 
 from collections.abc import Iterator
@@ -37,42 +37,44 @@ from ddb_assets.flatten.schema import ARRAYS, EXTRA, STRINGS, Node, index_name
 from ddb_assets.flatten.super_value import plain_map, plain_scalar, plain_text
 
 TYPES = "$types"
-"""The member of `_ddb_extra` that names types which plain JSON and the schema do not tell: path -> descriptor."""
+"""The member of `_ddb_extra` with the types that neither plain JSON nor the schema shows: path -> descriptor."""
 INT64 = range(-(1 << 63), 1 << 63)
 WIDE = Context(prec=200)
-"""Python's own precision of 28 digits would refuse numbers that DynamoDB and DECIMAL(38,s) hold."""
+"""Python's default precision of 28 digits is too small for numbers of DynamoDB and DECIMAL(38,s)."""
 UNKNOWN = Node(kind="json", accepts=())
 
 
 class DoesNotFitError(Exception):
-    """A value is fine but its column cannot hold it."""
+    """A valid value does not fit its column."""
 
 
 class TooLongError(DoesNotFitError):
-    """A text is longer than its column can be; the argument is the limit in bytes."""
+    """A text is longer than the maximum of its column; the argument is the limit in bytes."""
 
 
 @dataclass
-class Row:
-    """One row in the making: its columns, what fits none of them, and the rows of its lists by relation name.
+class FlatRow:
+    """A row while it is built: its columns, the values that fit no column, and the child rows by relation name.
 
-    `where` is the path of its relation's items or elements in the whole item.
+    `where` is the path in the whole item of the relation's elements; `()` for the root.
     """
 
     where: tuple[Step, ...] = ()
     columns: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
-    children: "dict[str, list[Row]]" = field(default_factory=dict)
+    children: "dict[str, list[FlatRow]]" = field(default_factory=dict)
 
     def finish(self) -> dict[str, Any]:
-        """The row as a dict of columns, `_ddb_extra` included."""
+        """The row as a dict of columns, with `_ddb_extra`."""
         extra = {**self.extra, TYPES: self.types} if self.types else self.extra
         return {**self.columns, EXTRA: orjson.dumps(extra, option=orjson.OPT_SORT_KEYS).decode() if extra else None}
 
 
-def rows_by_relation(row: Row, name: str, keys: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(relation, columns) for the row itself and all the rows of its lists; `keys` are the columns each of them gets."""
+def rows_by_relation(
+    row: FlatRow, name: str, keys: dict[str, Any], depth: int = 0
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(relation, columns) of the row and of all its child rows; every one of them gets the columns in `keys`."""
     yield name, {**row.finish(), **keys}
     outer = {**keys, index_name(depth): row.columns[index_name(0)]} if depth else keys
     for relation, rows in row.children.items():
@@ -82,21 +84,21 @@ def rows_by_relation(row: Row, name: str, keys: dict[str, Any], depth: int = 0) 
 
 @dataclass
 class ExactPath:
-    """Flattens items one by one and counts in `misfits` what did not go where the schema has a place for it."""
+    """Flattens items one by one. `misfits` counts the values that the schema has no place for."""
 
     root: Node
     rules: Rules
     misfits: Misfits = field(default_factory=Misfits)
 
-    def item(self, attributes: dict[str, Any]) -> Row:
-        """An item (attributes in DynamoDB JSON) as a row. Raises AttributeValueError when it belongs in quarantine."""
-        row = Row()
+    def item(self, attributes: dict[str, Any]) -> FlatRow:
+        """The row of an item (attributes in DynamoDB JSON). Raises AttributeValueError when it must be quarantined."""
+        row = FlatRow()
         self._fields(self.root, attributes, (), row)
         return row
 
     def json_text(self, node: Node, value: object, path: tuple[Step, ...]) -> str | None:
-        """A value of a JSON column of the root; None when its row needs more than this value, which `item` then does."""
-        row, before = Row(), self.misfits.copy()
+        """The JSON text of a value in a JSON column of the root; None when only `item` can handle its row."""
+        row, before = FlatRow(), self.misfits.copy()
         if isinstance(value, dict) and any(self.rules.policy(path).of(descriptor).whole for descriptor in value):
             return None
         try:
@@ -108,12 +110,12 @@ class ExactPath:
             return None
         return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS).decode()
 
-    def _fields(self, node: Node, members: dict[str, Any], path: tuple[Step, ...], row: Row) -> None:
+    def _fields(self, node: Node, members: dict[str, Any], path: tuple[Step, ...], row: FlatRow) -> None:
         for name, value in members.items():
             self._place(node.fields.get(name), value, (*path, name), row)
 
-    def _place(self, node: Node | None, value: object, path: tuple[Step, ...], row: Row) -> None:
-        """Puts one value where it belongs; `path` is its place in the row, without list elements."""
+    def _place(self, node: Node | None, value: object, path: tuple[Step, ...], row: FlatRow) -> None:
+        """Puts one value into the row. `path` is its path within the row, so it has no list elements."""
         descriptor, payload = split(value, path)
         check(descriptor, payload, path)
         policy = self.rules.policy((*row.where, *path)).of(descriptor)
@@ -125,7 +127,9 @@ class ExactPath:
         elif node is None or (node.kind == "json" and node.name is None):
             self._misfit(value, path, row, policy, "has no column")
         elif policy.whole and node.kind != "json":
-            self._misfit(value, path, row, policy, f"is of type {descriptor}, and something below it is hidden")
+            self._misfit(
+                value, path, row, policy, f"is of type {descriptor}, and the contract hides something below it"
+            )
         elif node.kind == "json":
             text = self._plain(value, path, node, row, (*row.where, *path))
             row.columns[node.name or ""] = orjson.dumps(text, option=orjson.OPT_SORT_KEYS).decode()
@@ -134,7 +138,7 @@ class ExactPath:
         elif node.kind == "value" and is_beside(node, descriptor, policy):
             self._scalar(node, descriptor, payload, path, row, policy)
         elif descriptor not in node.accepts:
-            self._misfit(value, path, row, policy, f"is of type {descriptor}, its column is not")
+            self._misfit(value, path, row, policy, f"is of type {descriptor}, but its column is not")
         elif node.kind == "map":
             if payload:
                 self._fields(node, payload, path, row)
@@ -146,7 +150,7 @@ class ExactPath:
             self._scalar(node, descriptor, payload, path, row, policy)
 
     def _scalar(
-        self, node: Node, descriptor: str, payload: Any, path: tuple[Step, ...], row: Row, policy: Policy
+        self, node: Node, descriptor: str, payload: Any, path: tuple[Step, ...], row: FlatRow, policy: Policy
     ) -> None:
         type_ = SqlType.parse(node.type or "")
         if policy.mask:
@@ -163,29 +167,29 @@ class ExactPath:
             self._misfit({descriptor: payload}, path, row, policy, f"does not fit {type_}")
         else:
             if not _tells(node, descriptor, payload, value):
-                row.extra[extra_path(path)] = plain_scalar(descriptor, payload, path, row.types)  # as it was written
+                row.extra[extra_path(path)] = plain_scalar(descriptor, payload, path, row.types)  # the original text
 
-    def _list(self, node: Node, descriptor: str, payload: list[Any], path: tuple[Step, ...], row: Row) -> None:
+    def _list(self, node: Node, descriptor: str, payload: list[Any], path: tuple[Step, ...], row: FlatRow) -> None:
         if not payload:
             row.extra[extra_path(path)] = []
             return
         members = payload if descriptor == "L" else [{descriptor[0]: member} for member in payload]
         rows = row.children.setdefault(node.name or "", [])
         for index, member in enumerate(members):
-            child = Row((*row.where, *path, None), {index_name(0): index})
+            child = FlatRow((*row.where, *path, None), {index_name(0): index})
             self._place(node.element, member, (), child)
             rows.append(child)
 
     def _count_hidden(self, policy: Policy, where: tuple[Step, ...]) -> None:
-        """Counts a value that was left out because the contract does not expect its type."""
+        """Counts a value that is hidden as a whole, because the contract does not expect its type."""
         if policy.whole:
             self.misfits["hidden", format_path(where)] += 1
 
-    def _misfit(self, value: object, path: tuple[Step, ...], row: Row, policy: Policy, why: str) -> None:
-        """A value for which the schema has no place, by the contract."""
+    def _misfit(self, value: object, path: tuple[Step, ...], row: FlatRow, policy: Policy, why: str) -> None:
+        """Treats a value that the schema has no place for as the contract says."""
         where = (*row.where, *path)
         if policy.contract == "discard_row":
-            raise AttributeValueError(f"{{path}} {why}, and the contract is discard_row", where)
+            raise AttributeValueError(f"{{path}} {why}, and the contract says discard_row", where)
         what = WHAT_HAPPENS[policy.contract]
         if what == DISCARDED:
             check_all(value, path)
@@ -193,12 +197,14 @@ class ExactPath:
             row.extra[extra_path(path)] = self._plain(value, path, UNKNOWN, row, where, in_extra=True)
         self.misfits[what, format_path(where)] += 1
 
-    def _too_long(self, text: str, path: tuple[Step | int, ...], row: Row, policy: Policy, limit: int) -> str | None:
-        """What stands in the place of a text that is too long, by the contract."""
+    def _too_long(
+        self, text: str, path: tuple[Step | int, ...], row: FlatRow, policy: Policy, limit: int
+    ) -> str | None:
+        """The column's value for a text that is too long, by the contract's `oversize`."""
         where = format_path((*row.where, *path))
         match policy.oversize:
             case "quarantine":
-                reason = f"{{path}} has {len(text.encode())} bytes, its column can have {limit}"
+                reason = f"{{path}} has {len(text.encode())} bytes, but its column can have at most {limit}"
                 raise AttributeValueError(reason, (*row.where, *path))
             case "truncate":
                 self.misfits["truncated", where] += 1
@@ -215,12 +221,12 @@ class ExactPath:
         value: object,
         path: tuple[Step | int, ...],
         node: Node,
-        row: Row,
+        row: FlatRow,
         where: tuple[Step, ...],
         *,
         in_extra: bool = False,
     ) -> Any:
-        """A value as plain JSON; types that a reader could not tell are noted in `row.types`."""
+        """A value as plain JSON; `row.types` gets the types that a reader could not tell from it."""
         descriptor, payload = split(value, path)
         check(descriptor, payload, path)
         policy = self.rules.policy(where).of(descriptor)
@@ -248,14 +254,14 @@ class ExactPath:
                     check_all(member, (*path, step))
                     self._count_hidden(hides, inner)
                     if hides.whole and descriptor == "L":
-                        kept[step] = None  # the others keep their places
+                        kept[step] = None  # so that the other elements keep their positions
                 else:
                     kept[step] = self._plain(member, (*path, step), below, row, inner, in_extra=in_extra)
             return plain_map(kept, path, row.types) if descriptor == "M" else list(kept.values())
         return plain_scalar(descriptor, payload, path, row.types)
 
     def _hidden_set(self, descriptor: Descriptor, payload: list[str], policy: Policy, where: tuple[Step, ...]) -> Any:
-        """A set of which each member is hidden."""
+        """A set whose members are hidden one by one."""
         if policy.exclude or policy.mask is None:
             self._count_hidden(policy, (*where, None))
             return []
@@ -263,14 +269,14 @@ class ExactPath:
 
 
 def _below(node: Node, step: Step | int, where: tuple[Step, ...]) -> tuple[Node, tuple[Step, ...]]:
-    """The node and the path of a map's member or a list's element."""
+    """The node and the path of a member of a map or an element of a list."""
     if isinstance(step, str):
         return node.fields.get(step, UNKNOWN), (*where, step)
     return node.element or UNKNOWN, (*where, None)
 
 
 def is_beside(node: Node, descriptor: str, policy: Policy) -> bool:
-    """Whether a declared column takes a value whose type differs from that of its other values."""
+    """Whether a declared column takes a value of this type although its other values have another type."""
     return bool(
         policy.type
         and not policy.mask
@@ -281,7 +287,7 @@ def is_beside(node: Node, descriptor: str, policy: Policy) -> bool:
 
 
 def _tells(node: Node, descriptor: str, payload: Any, value: Any) -> bool:
-    """Whether the column's value shows how it was written; if not, the original is kept in `_ddb_extra`."""
+    """Whether the original text follows from the column's value; if not, the original is kept in `_ddb_extra`."""
     if descriptor not in node.accepts:
         return False
     if isinstance(value, float):
@@ -296,7 +302,7 @@ def _tells(node: Node, descriptor: str, payload: Any, value: Any) -> bool:
 
 
 def mask_text(descriptor: str, payload: Any) -> str:
-    """The text that is hashed for a value: a string itself, a number's or binary's text, else its JSON."""
+    """The text that a mask hashes: a string as it is, the canonical text of a number or binary, else the JSON."""
     if descriptor == "N":
         return number_text(payload)
     if descriptor == "B":
@@ -307,8 +313,8 @@ def mask_text(descriptor: str, payload: Any) -> str:
 
 
 def scalar(descriptor: str, payload: Any, type_: SqlType, limit: int, *, declared: bool = False) -> Any:
-    """A payload in its column's type. Raises DoesNotFitError when the column would not hold it exactly."""
-    if descriptor not in HOLDS.get(type_.name, ()):  # as in a text column that had masks of it before
+    """A payload as a value of its column's type. Raises DoesNotFitError when the column cannot hold it exactly."""
+    if descriptor not in HOLDS.get(type_.name, ()):  # possible in a text column that had masks before
         raise DoesNotFitError
     match descriptor:
         case "S" | "N" if type_.name in {"TIMESTAMP", "TIMESTAMPTZ", "DATE"}:

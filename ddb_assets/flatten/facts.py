@@ -1,4 +1,4 @@
-"""What Dagster shows of a flattened relation, and where the next stage finds it."""
+"""The metadata of flattened relations: what Dagster shows, and what the next stage reads back."""
 
 import dagster as dg
 
@@ -13,7 +13,7 @@ from ddb_assets.orchestration import metadata
 
 
 def flattened_facts(flattened: Flattened, relation: Relation, folder: str) -> metadata.Metadata:
-    """Of one relation of an export flattened into `folder`; `upstream_folder` reads that back."""
+    """The metadata of one relation of an export that was flattened into `folder`; `upstream_folder` reads it back."""
     report = flattened.report
     facts: metadata.Metadata = {
         metadata.COLUMNS: dg.MetadataValue.table_schema(dg.TableSchema(columns=metadata.columns(relation))),
@@ -39,7 +39,7 @@ def flattened_facts(flattened: Flattened, relation: Relation, folder: str) -> me
                 ],
                 f"{report.items_in_manifest:,} items in the manifest = {report.root.rows:,} rows + "
                 f"{report.quarantined:,} quarantined; "
-                f"{report.extra_values:,} values fitted no column and stand in `_ddb_extra`.",
+                f"{report.extra_values:,} values fit no column and are kept in `_ddb_extra`.",
             ),
             "profile": _profile(flattened),
         }
@@ -61,7 +61,7 @@ def flattened_facts(flattened: Flattened, relation: Relation, folder: str) -> me
 
 
 def _profile(flattened: Flattened) -> dg.MetadataValue:
-    """What stood at every path, as a Markdown table; the whole of it is in profile.json."""
+    """What was seen at each path, as a Markdown table of the first paths; profile.json has all of them."""
     rows = [
         (
             code(str(row["path"])),

@@ -1,8 +1,8 @@
-"""An export to typed, flat Parquet: blocks in parallel, parts per relation, quarantine, and the report last.
+"""Flattens an export to typed Parquet: reads blocks in parallel, writes parts and quarantined lines, and the report last.
 
-This module moves the data: which files, which threads, where parts go, what the counts must add up to. How a block's
-lines become rows is `block.py`, rows parts `part_writer.py`; what the columns are is `schema.py`. No dagster, no boto3:
-files are reached through the storage handed in. Memory is a few blocks and a part per relation, whatever the export's size.
+This module moves the data: files, threads, the output folder, and the counts that must agree. `block.py` turns the lines of
+a block into rows, `part_writer.py` writes rows as parts, `infer.py` decides on columns. No dagster, no boto3: a `Storage`
+gives access to files. Memory use is a few blocks and one part per relation; it does not depend on the size of the export.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ from ddb_assets.flatten.profile import Seen, profile_document
 from ddb_assets.flatten.quarantine import quarantine_line
 from ddb_assets.flatten.record import times
 from ddb_assets.flatten.rules import Misfits, Rules, add_misfits
-from ddb_assets.flatten.schema import Change, Schema
+from ddb_assets.flatten.schema import Schema, SchemaChange
 from ddb_assets.flatten.schema_store import SchemaStore, begin, next_version
 from ddb_assets.flatten.unread import MAX_UNREAD, UnreadKey, has_no_row, write_unread
 from ddb_assets.flatten.visible import visible
@@ -51,20 +51,20 @@ logger = logging.getLogger(__name__)
 BLOCK_BYTES = 6 << 20
 MAX_ATTEMPTS = 5
 REASONS, REASON_LENGTH = 3, 300
-MAX_UNKNOWN, OTHERS = 50, "others"  # names of unknown members that are counted separately
+MAX_UNKNOWN, OTHERS = 50, "others"  # so many names of unknown members are counted separately
 
 
 @dataclass(frozen=True)
 class Flattened:
-    """The report as written, the schema version it was written with, and what was seen in the items."""
+    """The report, the schema version that the rows were written with, and what was seen in the items."""
 
     report: Report
     schema: Schema
     profile: Seen
 
     @property
-    def changes(self) -> tuple[Change, ...]:
-        """What this export changed in the schema; none when it was written with a version that was there before."""
+    def changes(self) -> tuple[SchemaChange, ...]:
+        """What this export changed in the schema; empty if an earlier version of the schema was enough."""
         return tuple(change for change in self.schema.changes if change.export_id == self.report.export_id)
 
 
@@ -80,17 +80,18 @@ def flatten(
     workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Flattened:
-    """Flattens an export into the folder `out` (local or s3://), replacing what an earlier run of ours left there.
+    """Flattens an export into the folder `out` (local or s3://) and replaces the result of an earlier run there.
 
-    Writes `<relation>/part-*.parquet` and `_quarantine/*.jsonl`, and when all of it is there and adds up `report.json`;
-    then `schema.json` and `profile.json`, and the previous content is deleted. A run that fails before its report leaves the
-    folder as it was; after that the new content is valid, and the next run clears up. The table's schema comes from `schemas`
-    and goes back there when it has grown; without a store it is inferred. `restart` starts a new history of schema documents,
-    whatever the stored one says about key, masks and columns. `on_progress` gets the number of lines just done, from any
-    thread.
+    Writes `<relation>/part-*.parquet` and `_quarantine/*.jsonl`. Once they are complete and all counts agree, it writes
+    `report.json`, then `schema.json` and `profile.json`, and deletes the previous content. A run that fails before its
+    report leaves the folder as it was. After the report the new content is valid; the next run deletes what is left over.
 
-    Raises FolderError for a folder that is not ours to fill, SchemaError for a stored schema that does not match this run,
-    FlattenError for counts that do not add up, ManifestError for a damaged data file.
+    The schema comes from `schemas` and is stored there when it has grown; without a store it is inferred. `restart` starts a
+    new history of schema documents and ignores the stored key, masks and columns. `on_progress` gets the number of lines
+    just done, from any thread.
+
+    Raises FolderError for a folder with files of others, SchemaError for a stored schema that does not match this run,
+    FlattenError for counts that do not agree, ManifestError for a damaged data file.
     """
     started = time.monotonic()
     out = normalized(out, {export.uri, *(file.uri.rpartition("/")[0] for file in export.files)})
@@ -99,7 +100,7 @@ def flatten(
     for _ in range(MAX_ATTEMPTS):
         stored = schemas.latest(table.name) if schemas else None
         if stored != before:
-            start = None  # another run has stored a version meanwhile: its columns count too
+            start = None  # another run has stored a version in the meantime: start from that
         before = stored
         with output.attempt(storage, out) as folder:
             run = _Run(storage, export, table, key, folder, stored, start, on_progress, restart=restart)
@@ -123,14 +124,17 @@ def flatten(
                     )
                     return Flattened(report, run.schema, seen)
             else:
-                start = run.schema  # a column that no run has stored yet turned out to have another type
+                start = run.schema  # a new column, not stored yet, turned out to have another type
             folder.give_up()
-            logger.info("table %s: its schema changed meanwhile, flattening export %s again", table.name, export.id)
-    raise FlattenError(f"table {table.table}: its schema did not settle in {MAX_ATTEMPTS} attempts; run again")
+            logger.info("table %s: its schema has changed, flattening export %s again", table.name, export.id)
+    raise FlattenError(
+        f"table {table.table}: its schema still changed after {MAX_ATTEMPTS} attempts, because other runs store versions of "
+        "it or types change within the export: run this again"
+    )
 
 
 class _Run:
-    """One call of `flatten`: what its threads share. The lock guards everything that changes."""
+    """The state of one attempt of `flatten`, shared by its threads. The lock guards everything that changes."""
 
     def __init__(
         self,
@@ -173,13 +177,13 @@ class _Run:
         self.unknown: dict[str, int] = {}
         self.seen, self.looked_at = Seen(), Seen()
         self.misfits = Misfits()
-        self.lines = self.deletes = self.rejected = self.bytes_raw = 0
+        self.lines = self.deletes = self.quarantined = self.bytes_raw = 0
 
     def work(self, workers: int) -> bool:
-        """Reads all files and flattens all blocks, with as many readers as workers: no core waits for gunzip.
+        """Reads all files and flattens all blocks. There are as many readers as workers, so no core waits for gunzip.
 
-        There are never more than two blocks per worker: one being flattened, and one being read or waiting for a slot.
-        False when parts were written with columns that the schema has given up since: then all must be done again.
+        There are at most two blocks per worker: one that is being flattened, and one that is being read or waits for a slot.
+        Returns False when parts have columns that the schema no longer has: then everything must be done again.
         """
         slots = threading.BoundedSemaphore(workers)
         with ThreadPoolExecutor(workers) as flatteners, ThreadPoolExecutor(workers) as readers:
@@ -191,7 +195,7 @@ class _Run:
                 future.result()
         self.key_check.finish()
         self.seen.name_examples(self.looked_at)
-        grown = extend(self.schema, self.seen, self.table, self.export.id)  # sizes of all values, not of samples
+        grown = extend(self.schema, self.seen, self.table, self.export.id)  # by all values, not only by samples
         self.schema = decided(grown, self.start, self.table)
         if not self._align(workers):
             return False
@@ -202,7 +206,7 @@ class _Run:
         return True
 
     def _align(self, workers: int) -> bool:
-        """Gives all parts the columns of the final schema, one at a time per worker; False when that cannot be."""
+        """Gives all parts the columns of the final schema, one part at a time per worker; False when that is impossible."""
         final = {relation.name: relation for relation in self.schema.relations(incremental=self.incremental)}
         compression = self.table.warehouse.compression
 
@@ -250,10 +254,10 @@ class _Run:
 
     def _flattened(self, block: bytes, first: int, file: DataFile, name: str) -> int:
         batch = self.reader.read(split_lines(block, first), self.schema)
-        self.key_check.look((rejected.text for rejected in batch.rejected), batch.lines)
+        self.key_check.look((line.text for line in batch.quarantined), batch.lines)
         relations = batch.schema.relations(incremental=self.incremental)
         self.parts.add(relations, batch.frames, batch.lines, name)
-        lines = [quarantine_line(file, rejected, self.table) for rejected in batch.rejected]
+        lines = [quarantine_line(file, line, self.table) for line in batch.quarantined]
         if lines:
             uri = self.folder.new(QUARANTINE, f"{name}.jsonl")
             self.storage.write(uri, b"".join(lines))
@@ -268,7 +272,7 @@ class _Run:
     def _count(self, batch: Batch, size: int) -> None:
         self.lines += batch.lines
         self.deletes += batch.deletes
-        self.rejected += len(batch.rejected)
+        self.quarantined += len(batch.quarantined)
         self.unread += batch.unread[: MAX_UNREAD - len(self.unread)]
         for member, times_seen in batch.unknown.items():
             name = member if member in self.unknown or len(self.unknown) < MAX_UNKNOWN else OTHERS
@@ -278,14 +282,14 @@ class _Run:
         self.seen.merge(batch.seen)
 
     def _grow(self, schema: Schema, seen: Seen) -> Schema:
-        """Grows the run's schema by what a block has seen; gives the block's own back when that had it all."""
+        """Grows the run's schema by what was seen in a block; returns `schema` itself if it already has everything."""
         with self.lock:
             self.looked_at.merge(seen)
             self.schema = extend(self.schema, seen, self.table, self.export.id)
             return schema if self.schema.root == schema.root else self.schema
 
     def _spill(self, text: str) -> str:
-        """Keeps a text in a file of its own; gives `<uri>#<sha256>`."""
+        """Writes a text to a separate file, once, and returns `<uri>#<sha256>`."""
         data = text.encode()
         name = hashlib.sha256(data).hexdigest()
         uri = self.folder.named(f"{SPILL}/{name}.txt")
@@ -295,12 +299,12 @@ class _Run:
         return f"{uri}#{name}"
 
     def _unread(self, root: Relation, found: list[UnreadKey]) -> Relation | None:
-        """These keys of quarantined items, in a part of their own."""
+        """Writes the keys of quarantined items as a relation with one part; None when there are none."""
         uri = self.folder.new(UNREAD, "keys.parquet")
         return write_unread(self.storage, uri, root, self.schema.root, self.reader.rules, found)
 
     def report(self, started: float) -> Report:
-        """The report; raises FlattenError when items, rows and quarantined lines do not add up."""
+        """The report. Raises FlattenError when the numbers of items, lines, rows and quarantined lines do not agree."""
         parts: dict[str, list[Part]] = {}
         for written in sorted(self.parts.written, key=lambda w: w.part.uri):
             parts.setdefault(written.relation.name, []).append(written.part)
@@ -309,10 +313,11 @@ class _Run:
             for relation in with_declared(self.schema, self.table, incremental=self.incremental)
         )
         rows = relations[0].rows
-        if not self.export.item_count == self.lines == rows + self.rejected:
+        if not self.export.item_count == self.lines == rows + self.quarantined:
             raise FlattenError(
                 f"export {self.export.id}: {self.export.item_count} items in the manifest, {self.lines} lines read, "
-                f"{rows} rows and {self.rejected} quarantined: these must agree"
+                f"{rows} rows and {self.quarantined} quarantined: these must agree, so nothing was replaced; "
+                "export again, and report it if it happens again"
             )
         unread = [key for key in self.unread if not has_no_row(key, self.reader.rules)]
         return Report(
@@ -333,7 +338,7 @@ class _Run:
             lines_read=self.lines,
             rows={relation.name: relation.rows for relation in relations},
             deletes=self.deletes,
-            quarantined=self.rejected,
+            quarantined=self.quarantined,
             extra_values=sum(times for (what, _), times in self.misfits.items() if what in {"extra", "frozen"}),
             misfits=_by_kind(self.misfits),
             hidden=hidden_columns(self.schema, self.table),
@@ -350,7 +355,7 @@ class _Run:
 
 
 def _reasons(name: str, file: DataFile, lines: list[bytes]) -> list[tuple[str, int, str]]:
-    """(block, line, text) of quarantine lines: the reasons to show first, without values that the contract hides."""
+    """(block, line, text) of quarantine lines, for the reasons in the report. They have no values that the contract hides."""
     entries = [orjson.loads(line) for line in lines]
     found = file.uri.rpartition("/")[2]
     return [(name, one["line"], f"{found} line {one['line']}: {one['reason'][:REASON_LENGTH]}") for one in entries]

@@ -1,4 +1,4 @@
-"""Decoded levels to frames, one per relation, with the relation's columns in its order and in its types."""
+"""Turns decoded levels into frames, one per relation, with the relation's columns in their order and types."""
 
 import polars as pl
 
@@ -10,14 +10,14 @@ from ddb_assets.flatten.schema import EXTRA, index_name
 
 
 def dtypes(relation: Relation) -> dict[str, pl.DataType]:
-    """Column name -> polars type, in the relation's order."""
+    """Column name -> polars type, in the order of the relation."""
     return {column.name: polars_type(SqlType.parse(column.type)) for column in relation.columns}
 
 
 def assemble(root: Level, relations: tuple[Relation, ...]) -> dict[str, pl.DataFrame]:
     """The frames of the root and of every list below it, by relation name.
 
-    Child rows get the columns of their item's key and version, and the places of the list elements they come from.
+    Child rows also get their item's key and version, and the positions of the list elements that contain them.
     """
     by_name = {relation.name: relation for relation in relations}
     frames = {relations[0].name: _frame(root, relations[0])}
@@ -25,7 +25,7 @@ def assemble(root: Level, relations: tuple[Relation, ...]) -> dict[str, pl.DataF
         column.name: root.columns[column.name] for column in relations[0].columns if column.role in {"key", "version"}
     }
     _children(root, inherited, by_name, frames, 1)
-    for relation in relations:  # a list whose name Arrow cannot pass on has rows from the exact path only
+    for relation in relations:  # Arrow cannot have U+0000 in names; such a list has rows from the exact path only
         if relation.name not in frames:
             frames[relation.name] = pl.DataFrame(schema=dtypes(relation))
     return frames
@@ -56,7 +56,7 @@ def _frame(level: Level, relation: Relation) -> pl.DataFrame:
 
 
 def _extra(level: Level) -> pl.Series:
-    """`_ddb_extra`: values that fit no column, and what NULLs in columns cannot tell."""
+    """`_ddb_extra`: the values that fit no column, and marks for what a NULL in a column does not show."""
     if not level.extra:
         return pl.repeat(None, level.height, dtype=pl.String, eager=True)
     joined = pl.select(pl.concat_str(level.extra, separator=",", ignore_nulls=True)).to_series()

@@ -1,4 +1,4 @@
-"""Which columns a contract's masks and exclusions affect: the warehouse must hide what was loaded before them."""
+"""The columns that a contract's masks and exclusions affect: the warehouse must hide values from earlier loads there."""
 
 from ddb_assets.contract.report import Hidden
 from ddb_assets.contract.table import Table
@@ -7,10 +7,10 @@ from ddb_assets.flatten.schema import EXTRA, Schema, walk
 
 
 def hidden_columns(schema: Schema, table: Table) -> tuple[Hidden, ...]:
-    """For every path that the contract hides, the columns that can hold its values.
+    """For every path that the contract hides, the columns that can contain its values.
 
-    These are the columns at the path and below it, JSON columns above it, columns of values above it that have another shape
-    and so are hidden whole, and `_ddb_extra` of every relation whose rows can hold them.
+    These are: the columns at the path and below it; JSON columns above it; columns above it whose values have another shape
+    and are hidden as a whole; and `_ddb_extra` of every relation whose rows can contain the values.
     """
     places: list[tuple[tuple[Step, ...], str, str]] = [((), schema.table, EXTRA)]
     places += [((*path, None), node.name or "", EXTRA) for path, node in walk(schema.root) if node.kind == "list"]
@@ -35,6 +35,6 @@ def _keys(schema: Schema) -> set[tuple[Step, ...]]:
 
 
 def _may_hold(place: tuple[Step, ...], path: tuple[Step, ...]) -> bool:
-    """Whether one path is a prefix of the other, or they diverge where one has a list and the other a map."""
+    """Whether one path is a prefix of the other, or they part where one has a list and the other has a map."""
     parted = next(((a, b) for a, b in zip(place, path, strict=False) if a != b), None)
     return parted is None or None in parted

@@ -1,8 +1,8 @@
-"""How a schema grows by what was seen: the only place that decides what an attribute path becomes.
+"""Grows a schema by what was seen. Only this module decides what an attribute path becomes.
 
-Growing never takes anything stored away: a column is added or widened, a descriptor is accepted in addition. A value of a
-type that its column cannot widen to is left out of the schema on purpose; flattening keeps it in `_ddb_extra`.
-The result depends on what was seen, not on the order in which it was seen within one call.
+Growing never removes anything that is stored: columns are added or widened, and more descriptors are accepted. A value of a
+type that its column cannot widen to does not change the column; flattening keeps the value in `_ddb_extra`.
+The result depends on what was seen, not on the order within one call.
 """
 
 from collections import Counter
@@ -37,9 +37,9 @@ from ddb_assets.flatten.schema import (
     PLAIN,
     STRINGS,
     VERSION,
-    Change,
     Node,
     Schema,
+    SchemaChange,
     SchemaError,
     index_name,
     walk,
@@ -48,20 +48,21 @@ from ddb_assets.flatten.visible import visible
 
 DYNAMIC_KEYS = 16
 DYNAMIC_KEYS_FILL = 0.1
-"""A map with at least this many names, each in fewer than a tenth of the maps, has dynamic keys: user ids, dates."""
+"""A map has dynamic keys (user ids, dates) if it has at least this many names and fewer than a tenth are in each map."""
 MAX_COLUMNS = 1590
-"""Of one relation: a Redshift table can have 1,600 (Redshift, "Quotas and limits"), and widening one takes another."""
+"""The most columns of one relation: a Redshift table can have 1,600 (Redshift, "Quotas and limits"), and
+widening a column needs another one."""
 
 MAX_JSON_PATHS = 1000
-"""Below one JSON column: decoding one path takes as long per block as reading some hundred values one by one."""
+"""The most paths below one JSON column: decoding one path of a block takes as long as parsing some hundred values."""
 
 
 def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = None) -> Schema:
-    """The schema with everything in `seen` that it can take up; the same object when there is nothing new.
+    """The schema with everything in `seen` that it can hold; the same object when there is nothing new.
 
-    `version` stays (storing gives the next one); `changes` gains one entry per path, with the key of an item that had it.
-    A column gets the type that the contract declares, whatever type it had. Raises SchemaError when that changes a stored
-    key, KeyTypeError for a key of a type that no key may have, or that holds none of its values.
+    `version` does not change (`next_version` does that). `changes` gets an entry per changed path, with the key of an item
+    that showed it. A column gets the type that the contract declares, even if it had another type. Raises SchemaError when
+    that changes a stored key, and KeyTypeError for a key type that is not allowed or holds none of the key's values.
     """
     check_declared_keys(schema, table, seen)
     growth = _Growth(schema, table, export_id)
@@ -72,10 +73,10 @@ def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = Non
 
 
 def agreed(schema: Schema, table: Table, export_id: str | None = None) -> Schema:
-    """The schema adapted to the present contract: masked and declared columns in their types, declared lists and maps as such.
+    """The schema adapted to the present contract: the types of masks and declarations, and the declared lists and maps.
 
-    A list or map that was not seen yet waits for its first value (`extend`). Masks and types hold under every contract.
-    The same object when there is nothing to change.
+    A list or map that was not seen yet is added with its first value (`extend`). Masks and types apply under every contract
+    mode. Returns the same object when there is nothing to change.
     """
     growth = _Growth(schema, table, export_id)
     root = growth.agreed(schema.root, ())
@@ -85,10 +86,10 @@ def agreed(schema: Schema, table: Table, export_id: str | None = None) -> Schema
 
 
 def decided(schema: Schema, stored: Schema, table: Table) -> Schema:
-    """The schema in which every column that `stored` had values for is read again, and so does not count as empty.
+    """The schema in which every column that had values in `stored` reads some type again, so that it is not empty.
 
-    A column whose kind of type the contract has changed waits for values of that kind (`agreed`). If there were none, it
-    reads those that its type holds first.
+    If the contract changes the kind of a column's type, the next values decide what the column reads (`agreed`). If the
+    export had no such values, the column reads the first descriptor that its type holds.
     """
     read = {path for path, _, node in stored.columns() if not node.is_empty}
     root = _Growth(schema, table, None).decided(schema.root, (), read)
@@ -96,14 +97,14 @@ def decided(schema: Schema, stored: Schema, table: Table) -> Schema:
 
 
 class _Growth:
-    """One walk over schema and sightings; holds the names given so far.
+    """One walk over the schema and what was seen. It keeps the names that are in use.
 
-    `path` is the place in the item, `local` the names since the last list: what a column is named by.
+    `path` is the path in the item; `local` are its names after the last list, from which a column's name is made.
     """
 
     def __init__(self, schema: Schema, table: Table, export_id: str | None) -> None:
         self.schema, self.table, self.export_id = schema, table, export_id
-        self.changes: list[Change] = []
+        self.changes: list[SchemaChange] = []
         self.relations = {schema.table} | {n.name for _, n in walk(schema.root) if n.kind == "list" and n.name}
         self.order = 1 + max((n.order or 0 for _, n in walk(schema.root)), default=0)
         self.names: dict[tuple[str, ...], set[str]] = {}
@@ -111,14 +112,14 @@ class _Growth:
             self.taken(path).add(node.name or "")
 
     def taken(self, path: tuple[Step, ...]) -> set[str]:
-        """The column names in use in the relation that a column at this path belongs to."""
+        """The column names in use in the relation of this path."""
         lists = [position for position, step in enumerate(path) if step is None]
         key_names = {n.name for a in self.schema.key if (n := self.schema.root.fields.get(a)) and n.name}
         start = {VERSION, DELETED, EXTRA, *(index_name(depth) for depth in range(len(lists) + 1)), *key_names}
         return self.names.setdefault(tuple(s or "" for s in path[: lists[-1] + 1]) if lists else (), set(start))
 
     def grow(self, node: Node | None, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node | None:
-        """The node after seeing `seen`; None when the path is not to have one."""
+        """The node with `seen` added; None when the path gets no node."""
         policy = self.table.policy(path)
         if not seen.total:
             return node
@@ -149,7 +150,7 @@ class _Growth:
                 return self.column_of_json(node, seen, path)
 
     def beside(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """The node with the shape of what stands at its path and fits no column, as far as plain JSON tells its type."""
+        """The node with the shape (`other`) of the values at its path that fit no column, as far as plain JSON shows types."""
         here = PLAIN - {*node.accepts, *(node.former.accepts if node.former else ()), "NULL"}
         left = replace(seen, counts=Counter({d: count for d, count in seen.counts.items() if d in here}))
         if node.kind == "json" or not left.total:
@@ -158,17 +159,17 @@ class _Growth:
         left.element = seen.element if left.counts["L"] else None
         other = self.json(node.other or Node(kind="json", accepts=()), left, path, among=PLAIN)
         if node.other is None:
-            self.note(path, f"{', '.join(other.accepts)} fits no column, and stands in {EXTRA}", seen)
+            self.note(path, f"{', '.join(other.accepts)} fits no column and is kept in {EXTRA}", seen)
         return node.model_copy(update={"other": other})
 
     def is_open(self, node: Node, seen: Seen, policy: Policy) -> bool:
-        """Whether a path is as good as new: it was excluded, or held nothing but NULL, which any column can hold."""
+        """Whether a path counts as new: it was excluded, or it had only NULL, which any column can hold."""
         if node.kind == "json" and node.name is None:
             return not policy.exclude
         return node.is_empty and policy.type in {None, "SUPER"} and seen.total > seen.counts["NULL"]
 
     def agreed(self, node: Node, path: tuple[Step, ...]) -> Node:
-        """The node, and all below it, as `agreed` says."""
+        """The node and everything below it, adapted as the function `agreed` says."""
         if node.name and node.kind != "list":
             descriptor = self.redeclares(node, Counter(dict.fromkeys(node.readers, 1)), path)
             column = self.retyped(node, path)
@@ -179,20 +180,20 @@ class _Growth:
         return node.model_copy(update={"fields": fields, "element": element, "former": former})
 
     def retyped(self, node: Node, path: tuple[Step, ...]) -> Node:
-        """A stored column in the type of its mask or its declaration.
+        """A stored column with the type of its mask or its declaration.
 
-        When the kind of type changes, the next values decide what the column reads, unless the contract lets nothing grow.
+        If the kind of type changes, the next values decide what the column reads, unless the contract does not allow growth.
         """
         policy = self.table.policy(path)
         if node.kind != "value" or not _column_type(policy):
-            return node.model_copy(update={"other": None}) if node.is_empty else node  # as good as new (`is_open`)
+            return node.model_copy(update={"other": None}) if node.is_empty else node  # it counts as new (`is_open`)
         if policy.contract == "evolve":
             return self.value(node, Seen(), path, policy)
         column = self.value(node, Seen(counts=Counter(node.accepts)), path, policy)
         return column if node.is_empty else self.decided(column, path, {path})
 
     def decided(self, node: Node, path: tuple[Step, ...], read: Collection[tuple[Step, ...]]) -> Node:
-        """The node, and all below it, as the function of this name says."""
+        """The node and everything below it, changed as the function `decided` says."""
         if node.kind == "value" and node.is_empty and path in read:
             type_, keyed = SqlType.parse(node.type or ""), len(path) == 1 and path[0] in self.schema.key
             found = (KEY_HOLDS if keyed else HOLDS)[type_.name][0]
@@ -204,7 +205,7 @@ class _Growth:
         return node.model_copy(update={"fields": fields, "element": element, "former": former})
 
     def redeclares(self, node: Node, counts: Counter[Descriptor], path: tuple[Step, ...]) -> Descriptor | None:
-        """The most frequent type of values that, by the contract, no longer belong in this column."""
+        """The most frequent type of values that no longer belong in this column by the contract's `nested`; None if none."""
         if node.kind not in {"value", "json"} or node.name is None:
             return None
         match self.table.nested_at(path):
@@ -215,7 +216,7 @@ class _Growth:
         return None
 
     def redeclared(self, node: Node, descriptor: Descriptor, path: tuple[Step, ...], seen: Seen) -> Node:
-        """A list or map, as the contract says, beside the path's present column, which keeps its values."""
+        """A list or map, as the contract says. The present column stays as its `former` node and keeps its values."""
         if descriptor == "M":
             self.note(path, f"maps are columns from now on, other values stay in {node.name}", seen)
             return Node(kind="map", accepts=("M",), former=node)
@@ -225,14 +226,14 @@ class _Growth:
         return Node(kind="list", accepts=(descriptor,), name=name, former=node)
 
     def nullable(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """A node that may not grow still takes up NULL, which every column can hold."""
+        """The node with NULL accepted, which every column can hold, even if the contract does not allow growth."""
         if node.kind == "json":
             return node
         accepts = self.with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen, path)
         return node.model_copy(update={"accepts": accepts})
 
     def new(self, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...], policy: Policy) -> Node | None:
-        """A path seen for the first time; None when its relation has as many columns as a table can have."""
+        """The node of a new path; None when its relation already has the most columns that a table can have."""
         kind = self.kind(seen, path, policy)
         if kind == "map":
             return self.fields(Node(kind="map", accepts=self.with_null(("M",), None, seen, path)), seen, path, local)
@@ -259,7 +260,7 @@ class _Growth:
         return self.value(Node(kind="value", accepts=(), name=name, order=self.order - 1), seen, path, policy)
 
     def kind(self, seen: Seen, path: tuple[Step, ...], policy: Policy) -> str:
-        """What a new path becomes: the contract's word first, then the type that is seen most."""
+        """The kind of node for a new path: what the contract declares, else by the type that was seen most often."""
         declared, found = self.table.nested_at(path), primary(seen)
         if policy.exclude or declared == "json" or policy.type == "SUPER":
             return "json"
@@ -272,20 +273,20 @@ class _Growth:
         return "value" if found in SCALARS or found == "NULL" else "json"
 
     def is_flat(self, seen: Seen, path: tuple[Step, ...]) -> bool:
-        """Whether a map is one of attributes, and not too deep or wide, or with dynamic keys, to be columns."""
+        """Whether the members of a map become columns: it is declared so, or not too deep, too wide or with dynamic keys."""
         if self.table.nested_at(path) == "flatten":
             return True
         depth = len(path) - max((i + 1 for i, s in enumerate(path) if s is None), default=0)
         return depth <= self.table.max_depth and not self.is_crowded(seen)
 
     def is_crowded(self, seen: Seen) -> bool:
-        """Whether a map has more names than columns are wanted for, or dynamic keys."""
+        """Whether a map has dynamic keys or more names than `max_width`."""
         fill = sum(field.total for field in seen.fields.values()) / max(1, len(seen.fields) * seen.counts["M"])
         dynamic_keys = len(seen.fields) >= DYNAMIC_KEYS and fill < DYNAMIC_KEYS_FILL
         return dynamic_keys or len(seen.fields) > self.table.max_width
 
     def value(self, node: Node, seen: Seen, path: tuple[Step, ...], policy: Policy) -> Node:
-        """A scalar: its first type stays; sizes grow; NULL is taken up beside it."""
+        """A column of scalars: the first type stays, sizes grow, NULL is accepted in addition."""
         found: Descriptor | None = next((d for d in node.accepts if d != "NULL"), None)
         keyed = len(path) == 1 and path[0] in self.schema.key
         holds = KEY_HOLDS if keyed else HOLDS
@@ -310,7 +311,7 @@ class _Growth:
     def declared(
         self, node: Node, stored: SqlType | None, wanted: SqlType, path: tuple[Step, ...], *, keyed: bool
     ) -> SqlType:
-        """The contract's type; a mask stays in a text column that is wider than needed."""
+        """The type that the contract gives a column. A mask stays in an existing text column, even a wider one."""
         joined = join(stored, wanted) if stored else wanted
         if stored is None or (node.order or 0) > self.schema.settled or joined == wanted:
             return wanted
@@ -322,14 +323,14 @@ class _Growth:
         return joined if joined and wanted == MASKED and stored.name == "VARCHAR" else wanted
 
     def observed(self, node: Node, found: Descriptor, seen: Seen, *, may_be_time: bool) -> tuple[SqlType, str | None]:
-        """The type that holds what the column held and what was seen, and the form of its times."""
+        """The type that holds the column's values and what was seen, and the form of its times, if it has times."""
         stored = SqlType.parse(node.type) if node.type else None
         if found == "S" and (node.form or (may_be_time and stored is None)):
             form = time_form(seen, stored, node.form)
             settled = node.form and (node.order or 0) <= self.schema.settled
             if form and (settled or not seen.forms[""]):
                 return observed_type("S", seen, form), form
-            stored = None  # nothing is stored yet: not all are times after all
+            stored = None  # not all texts are times, and no value of the column is stored yet
         if stored and fits(stored, found, seen):
             return stored, None
         wanted = observed_type(found, seen, None)
@@ -337,7 +338,7 @@ class _Growth:
         return storable(joined or stored or wanted), None
 
     def map(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
-        """A flattened map: known fields grow and new ones are added, unless it turns out to have dynamic keys."""
+        """A flattened map: its fields grow and new ones are added. A new map that is too wide becomes JSON instead."""
         names = node.fields.keys() | seen.fields.keys()
         stored = any((n.order or 0) <= self.schema.settled for _, n in walk(node) if n.order)
         if len(names) > self.table.max_width and not stored and self.table.nested_at(path) != "flatten":
@@ -345,7 +346,7 @@ class _Growth:
         return self.fields(node, seen, path, local)
 
     def fields(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
-        """The fields of a flattened map, or of the item itself; keys come first, the others by name."""
+        """A flattened map, or the item itself, with its fields grown: key attributes first, then the others by name."""
         fields = dict(node.fields)
         keys = self.schema.key if not path else ()
         limit = self.table.max_width if path and self.table.nested_at(path) != "flatten" else None
@@ -359,7 +360,7 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "fields": fields})
 
     def list(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """A child relation: its elements have a relation of their own, so names start again."""
+        """A child relation with its elements grown. Column names there are independent of those above it."""
         accepts = self.with_null(tuple(d for d in node.accepts if d != "NULL"), node, seen, path)
         element = node.element
         if seen.element and any(seen.counts[d] for d in node.accepts):
@@ -367,7 +368,7 @@ class _Growth:
         return node.model_copy(update={"accepts": accepts, "element": element})
 
     def column_of_json(self, node: Node, seen: Seen, path: tuple[Step, ...]) -> Node:
-        """A JSON column; opaque once it has names without end, very many paths, or paths that must not be known."""
+        """A JSON column, grown. It becomes opaque if it has dynamic keys, very many paths, or excluded paths."""
         if node.opaque:
             return node
         grown = self.json(node, seen, path)
@@ -376,11 +377,11 @@ class _Growth:
         secret = self.table.policy(path).exclude and bool(seen.counts["M"] + seen.counts["L"])
         opaque = (
             (crowded and node.name is not None) or secret
-        ) and None not in path  # elements have no line of their own
+        ) and None not in path  # list elements share the line of their item
         return grown.model_copy(update={"opaque": opaque})
 
     def json(self, node: Node, seen: Seen, path: tuple[Step, ...], among: Collection[Descriptor] = ORDER) -> Node:
-        """A JSON column or a node below one: takes every type that plain JSON can tell from those it takes already."""
+        """A JSON column or a node below one. It accepts every type that plain JSON distinguishes from the accepted ones."""
         accepts = set(node.accepts)
         for descriptor in sorted(seen.counts, key=lambda d: (-seen.counts[d], ORDER.index(d))):
             alike = next((group for group in (STRINGS, ARRAYS) if descriptor in group), frozenset())
@@ -401,7 +402,7 @@ class _Growth:
     def with_null(
         self, accepts: tuple[Descriptor, ...], node: Node | None, seen: Seen, path: tuple[Step, ...]
     ) -> tuple[Descriptor, ...]:
-        """The descriptors and NULL, if it was accepted or seen."""
+        """The descriptors, with NULL if it was accepted before or was seen."""
         if node is not None and "NULL" in node.accepts:
             return (*accepts, "NULL")
         if not seen.counts["NULL"]:
@@ -411,12 +412,14 @@ class _Growth:
         return (*accepts, "NULL")
 
     def note(self, path: tuple[Step, ...], what: str, seen: Seen) -> None:
-        """Keeps what changed and the item that showed it."""
-        self.changes.append(Change(path=format_path(path), what=what, example=seen.example, export_id=self.export_id))
+        """Records a change with the key of the item that showed it."""
+        self.changes.append(
+            SchemaChange(path=format_path(path), what=what, example=seen.example, export_id=self.export_id)
+        )
 
 
 def _column_type(policy: Policy) -> SqlType | None:
-    """The type that the contract gives a column of scalars: the mask's, the declared one, or none."""
+    """The type that the contract gives a column of scalars: that of the mask, else the declared one, else None."""
     if policy.mask:
         return MASKED
     return storable(SqlType.parse(policy.type)) if policy.type and policy.type != "SUPER" else None

@@ -1,8 +1,8 @@
-"""Whether the key that a run was given can be the table's, by what the items themselves say.
+"""Checks by the items themselves that the given key can be the table's key.
 
-Every item of a table has its key, and every record of an incremental export names it. So a run was given the wrong key when
-most of its lines lack it, or very many do. The latter is reported at once, before all other lines go to quarantine.
-The outcome depends on how many lines lack the key, never on the order in which blocks are done.
+Every item of a table has the key, and every record of an incremental export names it. So the key is wrong if most lines do
+not have it, or very many do not. The latter is reported at once, before all other lines are quarantined.
+The result depends on how many lines lack the key, not on the order of the blocks.
 """
 
 import threading
@@ -20,11 +20,11 @@ _KEY_TYPES = {"S": "string", "N": "number", "B": "binary"}
 
 
 class WrongKeyError(DdbAssetsError):
-    """The key is not that of the export's items."""
+    """The given key is not the key of the export's items."""
 
 
 class KeyCheck:
-    """Counts the lines of an export that lack the key, and keeps what the message needs."""
+    """Counts the lines of an export without the key, and keeps what the message needs. Safe from several threads."""
 
     def __init__(self, export: str, key: Sequence[str], *, incremental: bool) -> None:
         self._export, self._key, self._incremental = export, key, incremental
@@ -34,9 +34,9 @@ class KeyCheck:
         self._lacking: set[str] = set()
         self._candidates: dict[str, str] | None = None
 
-    def look(self, rejected: Iterable[str | bytes], lines: int) -> None:
-        """Takes a block with `lines` lines, of which `rejected` became no row. Raises WrongKeyError once many lack the key."""
-        found = [attributes for line in rejected if (attributes := _attributes(line, incremental=self._incremental))]
+    def look(self, quarantined: Iterable[str | bytes], lines: int) -> None:
+        """Counts a block of `lines` lines, some of them quarantined. Raises WrongKeyError once many lack the key."""
+        found = [attributes for line in quarantined if (attributes := _attributes(line, incremental=self._incremental))]
         with self._lock:
             self._lines += lines
             for attributes in found:
@@ -45,7 +45,7 @@ class KeyCheck:
                 raise self._error()
 
     def finish(self) -> None:
-        """Raises WrongKeyError when most lines lack the key."""
+        """Raises WrongKeyError when most lines of the export lack the key."""
         if 2 * self._wrong > self._lines:
             raise self._error()
 
@@ -65,21 +65,21 @@ class KeyCheck:
         if self._incremental:
             ((named, times),) = self._named.most_common(1)
             return WrongKeyError(
-                f"{self._export}: the key given is {given}, but {times:,} of {self._lines:,} records read name "
-                f"{', '.join(named)} as their key: give that (--key PK[,SK], or `key:` in the table's contract)"
+                f"{self._export}: the given key is {given}, but {times:,} of the {self._lines:,} records read so far have "
+                f"the key {', '.join(named)}: use that (--key PK[,SK], or `key:` in the table's contract)"
             )
         lacking = ", ".join(repr(name) for name in self._key if name in self._lacking) or given
         named_types = [f"{name!r} ({type_})" for name, type_ in (self._candidates or {}).items()]
         more = [f"and {len(named_types) - NAMED} more"] if len(named_types) > NAMED else []
         return WrongKeyError(
-            f"{self._export}: {self._wrong:,} of {self._lines:,} items read have no key attribute {lacking}. Attributes "
-            f"that all of those have and that can be a key: {', '.join([*named_types[:NAMED], *more]) or 'none'}. Give the "
-            "table's key (--key PK[,SK], or `key:` in its contract); names are case-sensitive"
+            f"{self._export}: {self._wrong:,} of the {self._lines:,} items read so far have no key attribute {lacking}. "
+            f"Attributes that all of those have and that can be a key: {', '.join([*named_types[:NAMED], *more]) or 'none'}. "
+            "Give the table's key (--key PK[,SK], or `key:` in its contract); names are case-sensitive"
         )
 
 
 def _attributes(line: str | bytes, *, incremental: bool) -> dict[str, Any] | None:
-    """The attributes in which the key must be: those of the item, or the record's keys."""
+    """The attributes that must contain the key: those of the item, or of the record's Keys; None for a bad line."""
     try:
         found = load_line(line if isinstance(line, str) else line.decode()).get("Keys" if incremental else "Item")
     except (AttributeValueError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""Whether a key is declared as a type that keeps its values apart, and holds them at all."""
+"""Checks that the declared type of a key keeps different keys apart and can hold the key's values."""
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.table import Table
@@ -10,13 +10,13 @@ from ddb_assets.flatten.schema import Schema
 
 
 class KeyTypeError(DdbAssetsError):
-    """A key is declared as a type in which different keys become one, or that holds none of its values."""
+    """A key has a declared type in which different keys could become one, or which holds none of its values."""
 
 
 def check_declared_keys(schema: Schema, table: Table, seen: Seen) -> None:
-    """Raises KeyTypeError that names the attribute and what it may be.
+    """Raises KeyTypeError, which names the attribute and the types it may have.
 
-    Once a key column has a type, a line with a key of another type is quarantined instead.
+    Once a key column has values, a line whose key does not fit is quarantined instead.
     """
     for attribute in schema.key:
         policy, node = table.policy((attribute,)), schema.root.fields.get(attribute)
@@ -25,13 +25,13 @@ def check_declared_keys(schema: Schema, table: Table, seen: Seen) -> None:
         holds = KEY_HOLDS.get(SqlType.parse(policy.type).name)
         if holds is None:
             raise KeyTypeError(
-                f"{format_path((attribute,))} is a key attribute, and {policy.type} does not distinguish all texts or numbers: "
-                f"declare one of {', '.join(KEY_HOLDS)}, or nothing"
+                f"{format_path((attribute,))} is a key attribute, but {policy.type} does not keep all keys apart: declare "
+                f"one of {', '.join(KEY_HOLDS)}, or no type"
             )
         counts = seen.fields[attribute].counts if attribute in seen.fields else {}
         found = [descriptor for descriptor in SCALARS if counts.get(descriptor)]
         if found and (node is None or node.is_empty) and not policy.mask and not {*holds} & {*found}:
             raise KeyTypeError(
-                f"{format_path((attribute,))} is a key attribute of type {found[0]} in DynamoDB, and {policy.type} as a key "
-                f"takes {' or '.join(holds)} only: declare one that takes {found[0]}, or nothing"
+                f"{format_path((attribute,))} is a key attribute of type {found[0]} in DynamoDB, but a key of type "
+                f"{policy.type} takes only {' or '.join(holds)}: declare a type that takes {found[0]}, or no type"
             )

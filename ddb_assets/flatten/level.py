@@ -1,6 +1,6 @@
-"""The rows of one relation while they are decoded: columns, counted keys, and which rows may not stay.
+"""The rows of one relation while the fast path decodes them: columns, counts of keys, and the refused rows.
 
-What is decoded is `decode.py`; how levels become frames is `frames.py`.
+`fast/decode.py` fills levels; `frames.py` turns them into frames.
 """
 
 import orjson
@@ -11,9 +11,9 @@ from ddb_assets.flatten.rules import DISCARDED, Misfits
 
 
 class Level:
-    """The rows of one relation, or the elements of one JSON list: what was decoded of each and whether it may stay.
+    """The rows of one relation, or the elements of one JSON list: what was decoded of each, and whether it was refused.
 
-    `row` is each element's row in `parent`, `lengths` how many elements each row of `parent` has (null: no list).
+    `row` is each element's row in `parent`; `lengths` is the number of elements of each row of `parent` (null: no list).
     """
 
     def __init__(self, height: int, parent: "Level | None" = None, lengths: pl.Series | None = None) -> None:
@@ -27,35 +27,35 @@ class Level:
         self.children: dict[str, Level] = {}
 
     def count(self, *keys: pl.Series) -> None:
-        """Notes keys that were decoded: masks of the rows that have one more, or numbers of keys."""
+        """Adds decoded JSON keys to the rows' counts: Boolean masks of rows with one more key, or numbers of keys."""
         self._counts += keys
 
     @property
     def keys(self) -> pl.Series:
-        """How many keys of each row were decoded; added up in one go, because a wide item has hundreds of masks."""
+        """How many JSON keys of each row were decoded. All masks are added at once: a wide item has hundreds of them."""
         none = pl.Series([0], dtype=pl.Int64).new_from_index(0, self.height)
         columns = {str(number): counts for number, counts in enumerate([none, *self._counts])}
         return pl.DataFrame(columns).select(pl.sum_horizontal(pl.all())).to_series().cast(pl.Int64)
 
     def refuse(self, rows: pl.Series) -> None:
-        """Marks rows for the exact path; null is no mark."""
-        if rows.any():  # hardly ever, and asking costs a tenth of merging
+        """Marks rows for the exact path; null does not mark."""
+        if rows.any():  # rarely true, and the check costs a tenth of merging
             self.bad = self.bad | rows.fill_null(False)
 
     def mark(self, path: tuple[Step, ...], literal: str, rows: pl.Series) -> None:
-        """Notes in `_ddb_extra` what a NULL in a column cannot tell: NULL, an empty map, an empty list."""
+        """Adds `literal` to `_ddb_extra` of these rows, where a NULL in a column stands for NULL, an empty map or list."""
         if rows.any():
             self.extra.append(pl.select(pl.when(rows).then(pl.lit(_member(path) + literal))).to_series())
 
     def misfit(self, path: tuple[Step, ...], texts: pl.Series, what: tuple[str, str]) -> None:
-        """Puts values that fit no column, as JSON texts, into `_ddb_extra`, unless discarded, and counts them as `what`."""
+        """Counts values that fit no column as `what`, and adds their JSON texts to `_ddb_extra` unless they are discarded."""
         if found := len(texts) - texts.null_count():
             self.misfits[what] += found
         if found and what[0] != DISCARDED:
             self.extra.append(pl.select(pl.concat_str([pl.lit(_member(path)), texts])).to_series())
 
     def beside(self, path: tuple[Step, ...], texts: pl.Series) -> None:
-        """Puts the original text of values that are in their column into `_ddb_extra`, as JSON."""
+        """Adds the original texts, as JSON, of values in a column to `_ddb_extra`."""
         if texts.null_count() < len(texts):
             self.extra.append(pl.select(pl.concat_str([pl.lit(_member(path)), texts])).to_series())
 
@@ -67,12 +67,12 @@ class Level:
 
     @property
     def index(self) -> pl.Series:
-        """The place of each element in its list, from 0."""
+        """The position of each element in its list, from 0."""
         starts = (self.lengths.cum_sum() - self.lengths).gather(self.row)
         return pl.int_range(self.height, eager=True) - starts
 
     def give_to_parent(self) -> None:
-        """Adds the elements' key counts to their rows' and their misfits, and refuses the rows of refused elements."""
+        """Adds the elements' counts and misfits to the parent's rows, and refuses the rows of refused elements."""
         if self.parent is None:
             raise ValueError("a root level has no parent")
         self.parent.count(self._per_row(self.keys))
@@ -87,10 +87,10 @@ class Level:
 
 
 def _member(path: tuple[Step, ...]) -> str:
-    """The beginning of a path's member in `_ddb_extra`."""
+    """The name of a path's member in `_ddb_extra`, as JSON with a colon."""
     return f"{orjson.dumps(extra_path(path)).decode()}:"
 
 
 def extra_path(path: tuple[Step | int, ...]) -> str:
-    """A value's key in `_ddb_extra`: its path in the item or element, `$value` for the element itself."""
+    """The name of a value in `_ddb_extra`: its path in the item or element; `$value` for the element itself."""
     return format_path(path) if path else "$value"

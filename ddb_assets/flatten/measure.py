@@ -1,6 +1,6 @@
-"""What the values of columns add up to, to be compared with what a warehouse has after it copied them.
+"""Measures the values of columns, for a comparison with what a warehouse has after it copied them.
 
-`warehouse/sql/staged_values.py` asks the warehouse; `report.Measure` says what the numbers mean.
+`warehouse/sql/staged_values.py` asks the warehouse for the same numbers; `report.Measure` defines them.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ def measures(columns: Iterable[pl.Series]) -> dict[str, Measure]:
 
 def _measure(column: pl.Series) -> Measure:
     numbers = _numbers(column)
-    total = 0 if column.dtype.is_float() else cast("int", numbers.sum() or 0)  # wraps around, as a sum modulo 2^64 may
+    total = 0 if column.dtype.is_float() else cast("int", numbers.sum() or 0)  # overflow is fine: sums are modulo 2^64
     return Measure(
         values=len(column) - column.null_count(),
         least=cast("int | float | None", numbers.min()),

@@ -1,8 +1,8 @@
-"""Column and relation names: the same every time, valid and distinct in Redshift, as close to the attribute as can be.
+"""Names of columns and relations: reproducible, valid and distinct in Redshift, and close to the attribute's name.
 
-Facts: Redshift Database Developer Guide, "Names and identifiers": 1 to 127 bytes (longer ones are cut silently), ASCII
-letters fold to lower case even when quoted, and seven system column names are refused. Reserved words need no care,
-because every identifier is quoted.
+Facts (Redshift Database Developer Guide, "Names and identifiers"): a name has 1 to 127 bytes, and longer ones are cut
+silently; ASCII letters fold to lower case even when quoted; seven system column names are refused. Reserved words need no
+care, because every identifier is quoted.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ HASH_LENGTH = 8
 def column_name(path: Sequence[str], taken: Container[str]) -> str:
     """`("address", "zipCode")` -> `address__zip_code`.
 
-    A name that is taken, too long, forbidden or of the bookkeeping's `_ddb_` gets a hash of the path at its end, so the
-    outcome depends on the path and on who came first, never on chance.
+    A name that is taken, too long, forbidden or begins with `_ddb_` gets a hash of the path at its end. So the result depends
+    only on the path and on the names that are taken.
     """
     name = "__".join(snake_case(step) or "attribute" for step in path)
     if name[0].isdigit():
@@ -35,7 +35,7 @@ def column_name(path: Sequence[str], taken: Container[str]) -> str:
 
 
 def relation_name(table: str, path: Sequence[str], taken: Container[str]) -> str:
-    """`orders`, `("items",)` -> `orders__items`; collisions and long names as in `column_name`."""
+    """`orders`, `("items",)` -> `orders__items`; a name that is taken or too long gets a hash, as in `column_name`."""
     name = "__".join([table, *(snake_case(step) or "list" for step in path)])
     if len(name.encode()) > MAX_RELATION_BYTES or name in taken:
         name = _with_hash(name, path, MAX_RELATION_BYTES, taken)
@@ -53,7 +53,7 @@ def _with_hash(name: str, path: Sequence[str], limit: int, taken: Container[str]
 
 
 def relations(table: Table) -> dict[tuple[str, ...], str]:
-    """tuple[str, ...] and name of every relation that the contract declares, the root first."""
+    """Path -> name of every relation that the contract declares, the root first."""
     named: dict[tuple[str, ...], str] = {(): table.name}
     for text, kind in table.nested.items():
         if kind == "child":
@@ -63,7 +63,7 @@ def relations(table: Table) -> dict[tuple[str, ...], str]:
 
 
 def reported(table: Table, report: Report) -> dict[tuple[str, ...], Relation]:
-    """The same relations as an export has them, by path; without columns and rows where the export has none."""
+    """Path -> relation of an export, for every relation that the contract declares; empty if the export has none."""
     made = {relation.path: relation for relation in report.relations}
     return {
         path: made.get(path) or Relation(name=name, path=path, columns=()) for path, name in relations(table).items()

@@ -1,6 +1,6 @@
-"""The column type that a path's sightings ask for: which DynamoDB type it takes, and how large the column must be.
+"""The column type for what was seen at one path: which DynamoDB type the column takes, and how large it must be.
 
-What a whole schema makes of it, and what the contract says, is `infer.py`.
+`infer.py` applies this to a whole schema and its contract.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from ddb_assets.flatten import timestamps
 from ddb_assets.flatten.profile import Seen
 
 ORDER: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B", "M", "L", "SS", "NS", "BS", "NULL")
-"""Which type a path takes when several were seen equally often."""
+"""The order of preference when several types were seen equally often."""
 SCALARS: tuple[Descriptor, ...] = ("S", "N", "BOOL", "B")
 HOLDS: Mapping[str, tuple[Descriptor, ...]] = {
     "BIGINT": ("N", "S"),
@@ -25,25 +25,27 @@ HOLDS: Mapping[str, tuple[Descriptor, ...]] = {
     "TIMESTAMPTZ": ("S", "N"),
     "DATE": ("S",),
 }
-"""Types whose values a declared column takes, if they are in its range; other ways to write them are kept in `_ddb_extra`."""
+"""The descriptors that a declared column takes, for values in its range. If the original text differs from what the column
+shows, it is kept in `_ddb_extra`."""
 KEY_HOLDS: Mapping[str, tuple[Descriptor, ...]] = {
     "BIGINT": ("N",),
     "DECIMAL": ("N",),
     "VARCHAR": ("S", "N"),
     "VARBYTE": ("B",),
 }
-"""What a key may be declared as, and which values it then takes: the texts `7` and `007` are two keys, but one number."""
+"""The types that a key may have, with the descriptors that they take. Texts must not become numbers: `7` and `007` are two
+keys, but one number."""
 _DEFAULT_FORMS = {"TIMESTAMP": "T.0", "TIMESTAMPTZ": "T.0Z", "DATE": timestamps.DATE_FORM}
 
 
 def primary(seen: Seen) -> Descriptor:
-    """The type seen most often, NULL only if nothing else was."""
+    """The type that was seen most often; NULL only if nothing else was seen."""
     found = [d for d in ORDER if seen.counts[d]]
     return min(found, key=lambda d: (d == "NULL", -seen.counts[d], ORDER.index(d)), default="NULL")
 
 
 def scalar_of(seen: Seen, policy: Policy, holds: Mapping[str, tuple[Descriptor, ...]]) -> Descriptor | None:
-    """The scalar type that a column takes: seen most often among those that its declared type can hold."""
+    """The scalar type that a column takes: the most frequent one that its declared type, if any, can hold."""
     among = SCALARS
     if policy.type and not policy.mask:
         among = holds.get(SqlType.parse(policy.type).name, ())
@@ -54,9 +56,9 @@ def scalar_of(seen: Seen, policy: Policy, holds: Mapping[str, tuple[Descriptor, 
 
 
 def time_form(seen: Seen, type_: SqlType | None, form: str | None) -> str | None:
-    """The form in which a column's times are written: the one it has, else the most frequent one of its type.
+    """The form in which a column's times are written: the present one, else the most frequent one of its type.
 
-    None when the strings are not all times of one type (unless the type is given and is one of time).
+    None when `type_` is not a type of times. Without `type_`, None also if no texts are times or they are of several types.
     """
     if type_ is not None and type_.name not in _DEFAULT_FORMS:
         return None
@@ -70,14 +72,14 @@ def time_form(seen: Seen, type_: SqlType | None, form: str | None) -> str | None
 
 
 def declared_form(seen: Seen, found: Descriptor | None, type_: SqlType, form: str | None) -> str | None:
-    """The form of a column that the contract gives a type: of texts as seen, of numbers by their magnitude."""
+    """The form of a column with a declared type: for texts by what was seen, for numbers by their magnitude."""
     if found == "N" and type_.name in {"TIMESTAMP", "TIMESTAMPTZ"}:
         return form or timestamps.epoch_form(seen.integer_digits)
     return time_form(seen, type_, form) if found == "S" else None
 
 
 def observed_type(descriptor: Descriptor, seen: Seen, form: str | None) -> SqlType:
-    """The narrowest type, with headroom, for all that was seen of a scalar type."""
+    """The narrowest type, with headroom, for all values of a scalar type that were seen."""
     match descriptor:
         case "N":
             exact = numeric(seen.integer_digits, seen.scale, fits_bigint=seen.fits_bigint)
@@ -91,7 +93,7 @@ def observed_type(descriptor: Descriptor, seen: Seen, form: str | None) -> SqlTy
 
 
 def fits(type_: SqlType, descriptor: Descriptor, seen: Seen) -> bool:
-    """Whether the column already holds all that was seen, so that headroom is not added on top of headroom."""
+    """Whether the column can hold all values seen. Then it does not grow, so that headroom is not added twice."""
     if type_.name == "BIGINT":
         return seen.fits_bigint
     if type_.name == "DECIMAL":

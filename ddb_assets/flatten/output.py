@@ -1,7 +1,7 @@
-"""The folder of a flattened export: what its files are called, which of them are its content, and how it is replaced.
+"""The output folder of a flattened export: its file names, its content, and how the content is replaced.
 
-Parts and quarantined lines are written first, then the report that lists them: a folder without a report is not
-complete, and one with a report has all that the report lists. The schema and the profile describe it, so they follow.
+Parts and quarantined lines are written first, then the report that lists them. So a folder without a report is incomplete,
+and a folder with a report has everything that the report lists. The schema and the profile are written last.
 """
 
 import re
@@ -26,7 +26,7 @@ QUARANTINE, SPILL, UNREAD = "_quarantine", "_spill", "_unread"
 
 
 class FlattenError(DdbAssetsError):
-    """An export cannot be flattened, or what came out does not add up to what went in."""
+    """An export cannot be flattened, or the counts of its result do not agree."""
 
 
 def read_report(storage: "Storage", out: str) -> Report:
@@ -41,9 +41,9 @@ def read_report(storage: "Storage", out: str) -> Report:
 
 @contextmanager
 def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
-    """The folder of one attempt to flatten; when the attempt fails before its report, what it wrote is deleted again.
+    """The output folder for one attempt. If the attempt fails before its report, the files that it wrote are deleted.
 
-    Raises FolderError when the folder holds files that are not ours.
+    Raises FolderError when the folder has files that no run of this package wrote.
     """
     folder = OwnedFolder(storage, out, _former(storage, out), permanent=partial(_is_spilled, out))
     try:
@@ -55,7 +55,7 @@ def attempt(storage: "Storage", out: str) -> Iterator[OwnedFolder]:
 
 
 def finish(folder: OwnedFolder, report: Report, schema: Schema, profile: bytes, spilled: Iterable[str]) -> None:
-    """Writes the report, which makes the new content valid, then its descriptions, and deletes the previous content."""
+    """Writes the report, which makes the new content valid, then schema and profile, and deletes the previous content."""
     folder.switch(REPORT, report.model_dump_json(indent=1).encode())
     folder.storage.write(folder.named(SCHEMA), schema.model_dump_json(indent=1).encode())
     folder.storage.write(folder.named(PROFILE), profile)
@@ -78,7 +78,7 @@ def _former(storage: "Storage", out: str) -> tuple[str, ...]:
     except MissingFileError:
         return ()
     except FlattenError as error:
-        raise FolderError(f"{out} cannot be replaced, because its report is not one of ours: {error}") from None
+        raise FolderError(f"{out} cannot be replaced, because ddb-assets did not write its report: {error}") from None
 
 
 def _is_spilled(out: str, uri: str) -> bool:
@@ -86,5 +86,5 @@ def _is_spilled(out: str, uri: str) -> bool:
 
 
 def _listed(out: str, report: Report) -> tuple[str, ...]:
-    """The files of a flattened export, as its report lists them; spilled texts stay, because rows refer to them."""
+    """The files of a flattened export by its report. Spilled texts are not listed: rows refer to them, so they stay."""
     return (*report.files, *(f"{out}/{name}" for name in (REPORT, SCHEMA, PROFILE)))

@@ -1,9 +1,9 @@
-"""Bytes of a data file to decoded columns: lines, the Arrow parser with a known type, and the count of keys in a line.
+"""Turns the bytes of a data file into decoded columns: splits lines, parses them with Arrow, and counts their JSON keys.
 
-pyarrow's JSON reader is about three times as fast as polars' `json_decode` and stricter: it refuses a number where a
-string should be, a name that stands twice and half a surrogate pair, all of which polars lets pass or alters. It stops at
-the first such line, so a block that holds one is halved until the bad lines are alone. It silently ignores
-names that are not in the schema; `count_keys` finds them.
+pyarrow's JSON reader is about three times as fast as polars' `json_decode` and stricter: it refuses a number in place of a
+string, a duplicate name and half a surrogate pair; polars accepts or alters them. It stops at the first such line, so a
+block with bad lines is halved until they are separate. It silently ignores names that are not in the schema; `count_keys`
+finds those.
 """
 
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ import pyarrow.json
 from ddb_assets.flatten.schema import Node
 
 NOTHING = "\0"
-"""The one field of a struct about which nothing is known yet: no attribute has this name alone, so it is never filled."""
+"""The placeholder field of a struct without known members. No attribute has only this name, so it is never filled."""
 ALONE = 32
-"""Blocks of at most this many lines are not halved further; all of their lines take the exact path."""
+"""A part of at most this many lines is not halved further; all of its lines take the exact path."""
 
 
 @dataclass(frozen=True)
 class Lines:
-    """The lines of one block, without blank ones: `number` counts from 1 in the data file, blank lines included."""
+    """The lines of one block without blank ones. `number` counts all lines of the data file, from 1, also blank ones."""
 
     frame: pl.DataFrame  # number: UInt32, line: String
     unreadable: list[tuple[int, bytes]]  # lines that are not UTF-8
-    block: bytes | None  # the bytes they came in, when the frame has every line of them
+    block: bytes | None  # the original bytes, if the frame has all their lines
 
     @property
     def read(self) -> int:
-        """How many lines the block has that are not blank."""
+        """The number of lines that are not blank."""
         return self.frame.height + len(self.unreadable)
 
 
 def split_lines(block: bytes, first: int) -> Lines:
-    """A block of whole lines, the first of which is line `first` of its file."""
+    """Splits a block of whole lines. Its first line is line `first` of the file."""
     unreadable: list[tuple[int, bytes]] = []
     try:
         lines = pl.read_lines(block).to_series()
@@ -58,9 +58,9 @@ def split_lines(block: bytes, first: int) -> Lines:
 
 
 def arrow_type(node: Node, *, image: bool = False) -> pa.DataType:
-    """The type that a node's JSON decodes to: a struct of its descriptors, or (`image`) of its attributes alone."""
+    """The Arrow type of a node's JSON: a struct of its descriptors, or with `image` of its attributes."""
     if node.opaque:
-        return _struct([])  # so that it is seen where there is something
+        return _struct([])  # shows only where there is a value
     if image:
         return _struct([(name, arrow_type(field)) for name, field in node.columnar.items()])
     return _struct([(descriptor, _payload(reader, descriptor)) for descriptor, reader in node.readers.items()])
@@ -83,10 +83,10 @@ def _struct(fields: list[tuple[str, pa.DataType]]) -> pa.DataType:
 
 
 def parse(given: Lines, schema: pa.Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(decoded, refused): rows with `number`, `line` and the schema's columns; and those lines that do not parse.
+    """(decoded, refused): rows with `number`, `line` and the schema's columns; and the lines that do not parse.
 
-    A line must be one JSON object. Lines that do not begin and end like one are refused first, because two of them could
-    make one object, or one of them two, and so shift all that follows.
+    A line must be one JSON object. Lines that do not begin and end like an object are refused first: the parser could join
+    two of them into one object, and all rows after that would be shifted.
     """
     lines, block = given.frame, given.block
     text = lines["line"]
@@ -119,7 +119,7 @@ def parse(given: Lines, schema: pa.Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _joined(lines: pl.DataFrame) -> bytes:
-    """The lines as bytes again: copying them takes a tenth as long as parsing them, so a whole block is not joined."""
+    """The lines as bytes. That takes a tenth as long as parsing them, so it is avoided for whole blocks."""
     data: bytes = lines["line"].str.join("\n").cast(pl.Binary).item()
     return data
 
@@ -136,15 +136,15 @@ def _parse_all(lines: pl.DataFrame, schema: pa.Schema, data: bytes) -> pl.DataFr
 
 
 def count_keys(lines: pl.Series) -> pl.Series:
-    """How many object keys each line holds; -1 where only the exact path can tell. The lines are JSON.
+    """How many object keys each line has; -1 where only the exact path can count them. The lines are valid JSON.
 
-    A key is a string with a colon behind it. Inside a string a quote has a backslash before it, so `":` without one is
-    the end of a key. There are two exceptions, neither of which DynamoDB writes often: a name that ends in a backslash
-    looks the same as a quote inside a string, and blanks may stand between a name and its colon. Hence the -1.
+    A key is a string followed by a colon. A quote inside a string has a backslash before it, so `":` without a backslash
+    ends a key. There are two rare exceptions, for which the result is -1: a name that ends with a backslash looks like a
+    quote inside a string, and there may be blanks between a name and its colon.
     """
     counts = lines.str.count_matches('":', literal=True).cast(pl.Int64)
     if lines.str.contains('\\":', literal=True).any():
         counts = counts - lines.str.count_matches('\\":', literal=True).cast(pl.Int64)
         counts = counts.set(lines.str.contains('\\\\":', literal=True), -1)
-    # a name, one blank, a colon; or two blanks, which may have more before them: ten times as fast as a `+`
+    # one blank between name and colon, or at least two: ten times as fast as a pattern with `+`
     return counts.set(lines.str.contains(r'[" \t\r][ \t\r]:'), -1)

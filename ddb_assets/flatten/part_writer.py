@@ -1,7 +1,8 @@
-"""The rows of many blocks as few Parquet parts of about one size, which a warehouse copies side by side.
+"""Collects the rows of many blocks into few Parquet parts of similar size, which a warehouse copies in parallel.
 
-Blocks come from several threads, in any order. How one part is written is `parts.py`; which rows there are is `block.py`.
-Facts: Redshift Database Developer Guide, "Loading data files": 1 MB to 1 GB each, and as many as the slices or a multiple.
+Blocks come from several threads, in any order. `block.py` makes the rows; `parts.py` writes one part.
+Facts (Redshift Database Developer Guide, "Loading data files"): files should have 1 MB to 1 GB, and their number should be a
+multiple of the number of slices.
 """
 
 import threading
@@ -21,13 +22,13 @@ from ddb_assets.flatten.parts import write_part
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
-PART_BYTES = 16 << 20  # in memory; a fourth to an eighth of it in the file
-LEAST_BYTES = 8 << 20  # in memory, so that a file is not much below 1 MB
+PART_BYTES = 16 << 20  # in memory; the file has a fourth to an eighth of that
+LEAST_BYTES = 8 << 20  # in memory; so a file is not much smaller than 1 MB
 
 
 @dataclass
 class Written:
-    """A part and the relation as it was when the part was written."""
+    """A part, and its relation as it was when the part was written."""
 
     part: Part
     relation: Relation
@@ -35,7 +36,7 @@ class Written:
 
 @dataclass
 class _Held:
-    """Frames of one relation that wait for more; `name` is that of the first block they are from."""
+    """Frames of one relation that wait until they are enough for a part; `name` is that of their first block."""
 
     relation: Relation
     name: str
@@ -44,10 +45,10 @@ class _Held:
 
 
 class PartWriter:
-    """Writes the parts of every relation; it holds at most one part of each in memory.
+    """Writes the parts of every relation; it keeps at most one part of each relation in memory.
 
-    `new` gives the URI of a file from its folder and name. `items` is the number in the whole export: with it the
-    first blocks show how large each relation will be.
+    `new` returns the URI of a new file for its folder and name. `items` is the number of items in the whole export: it serves
+    to estimate the size of each relation from the first blocks.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class PartWriter:
         self.written: list[Written] = []
 
     def add(self, relations: tuple[Relation, ...], frames: Mapping[str, pl.DataFrame], items: int, name: str) -> None:
-        """Takes the rows of a block of `items` items. Writes rows that are enough for a part, or that have other columns."""
+        """Takes the rows of a block with `items` items. Writes a part when the rows are enough or the columns change."""
         due = []
         with self._lock:
             self._seen += items
@@ -73,7 +74,7 @@ class PartWriter:
             self._write(whole)
 
     def _hold(self, relation: Relation, frame: pl.DataFrame, name: str) -> list[_Held]:
-        """Adds a frame to those that wait; what need wait no longer."""
+        """Adds a frame to the waiting ones; returns those that are ready to be written."""
         due = []
         held = self._held.get(relation.name)
         if held and list(dtypes(held.relation).items()) != list(dtypes(relation).items()):
@@ -88,7 +89,7 @@ class PartWriter:
         return due
 
     def finish(self) -> list[Written]:
-        """Writes what is still held, and gives all parts."""
+        """Writes the remaining rows and returns all parts."""
         for held in self._held.values():
             self._write(held)
         self._held.clear()
@@ -102,9 +103,9 @@ class PartWriter:
 
 
 def part_bytes(total: float, slices: int) -> float:
-    """How much (in memory) makes a part when there are `total` bytes: then a multiple of the slices are made of it.
+    """The size of a part (bytes in memory) of a relation with `total` bytes, so that the parts are a multiple of the slices.
 
-    Fewer when they would be too small.
+    There are fewer parts if they would be too small.
     """
     files = slices * ceil(total / (slices * PART_BYTES))
     return max(LEAST_BYTES, total / max(1, files))

@@ -1,4 +1,4 @@
-"""Parquet parts: written whole, and rewritten when the schema grew after they were written."""
+"""Writes Parquet parts, and rewrites them when the schema has grown after they were written."""
 
 import base64
 import hashlib
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
 _WIDENS = {(pl.Int64, pl.Decimal), (pl.Int64, pl.String), (pl.Decimal, pl.Decimal), (pl.Decimal, pl.String)}
-"""Casts that keep every value: the steps of the lattice in `column_type.py`."""
+"""The casts that keep every value: the same steps as in `contract/column_type.py`."""
 
 
 def write_part(storage: "Storage", uri: str, frame: pl.DataFrame, compression: Compression) -> Part:
-    """Writes one Parquet file, whole."""
+    """Writes one Parquet file in one piece and returns its description."""
     data = _parquet(frame, compression)
     storage.write(uri, data)
     md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
@@ -31,11 +31,11 @@ def write_part(storage: "Storage", uri: str, frame: pl.DataFrame, compression: C
 
 
 def _parquet(frame: pl.DataFrame, compression: Compression) -> bytes:
-    """The frame as Parquet; DECIMAL in the fewest bytes that hold it, the only form that COPY is known to read.
+    """The frame as Parquet, with DECIMAL in the fewest bytes that hold it: the only form that COPY is known to read.
 
-    Polars writes short ones as integers, pyarrow does not. Pyarrow takes twice the time, so it writes only such frames.
+    polars writes short DECIMALs as integers, pyarrow does not. pyarrow is half as fast, so it writes only such frames.
     """
-    level = 1 if compression == "zstd" else None  # as small as level 3 here, a third faster
+    level = 1 if compression == "zstd" else None  # as small as level 3 for such data, and a third faster
     buffer = io.BytesIO()
     if any(isinstance(kind, pl.Decimal) and kind.precision <= SHORT_PRECISION for kind in frame.dtypes):
         pq.write_table(
@@ -54,12 +54,12 @@ def _parquet(frame: pl.DataFrame, compression: Compression) -> bytes:
 def align(
     storage: "Storage", part: Part, written: Relation, final: Relation | None, compression: Compression
 ) -> Part | None:
-    """The part with the columns of the final relation, rewritten if it has others.
+    """The part with the columns of the final relation; it is rewritten if its columns differ.
 
-    None when that cannot be: a column with values is gone, or its type is one that they cannot be cast to.
+    None when that is impossible: a column with values no longer exists, or its values cannot be cast to its new type.
     """
     wanted = dtypes(final) if final else {}
-    if list(dtypes(written).items()) == list(wanted.items()):  # the order counts too: parts are loaded by position
+    if list(dtypes(written).items()) == list(wanted.items()):  # the order too: COPY loads by position
         return part
     frame = pl.read_parquet(io.BytesIO(storage.read(part.uri)))
     columns: dict[str, pl.Series] = {}

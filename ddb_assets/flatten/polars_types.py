@@ -1,4 +1,4 @@
-"""What a column type is in a polars frame, and so in Parquet."""
+"""Maps column types to polars types, and so to Parquet."""
 
 from collections.abc import Mapping
 

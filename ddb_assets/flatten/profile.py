@@ -1,7 +1,7 @@
-"""What was seen at every attribute path: types with counts, sizes, digits, an example. Inference and people read it.
+"""What was seen at every attribute path: types with counts, sizes, digits, an example. For inference and for people.
 
-A `Seen` is filled from single items here and from whole decoded columns in `decode.py`; two of them merge, so that files
-can be read in any order and in parallel. What a path becomes is decided in `infer.py`.
+A `Seen` is filled from single items here, and from whole decoded columns in `fast/decode.py`. Two of them can be merged, so
+files can be read in any order and in parallel. `infer.py` decides what a path becomes.
 """
 
 from collections import Counter
@@ -17,15 +17,15 @@ from ddb_assets.flatten.timestamps import form
 
 INT64 = range(-(1 << 63), 1 << 63)
 MAX_NAMES = 5000
-"""Names distinguished in one map; maps with dynamic keys have any number. All further names share a `Seen`."""
+"""The most names of a map that are distinguished, because maps with dynamic keys have any number. The others share a `Seen`."""
 
 
 @dataclass
 class Seen:
-    """One path: how often each type stood there, and how large it was. Sizes are maxima, bytes are UTF-8.
+    """One path: how often each type was seen, and the largest sizes. `max_bytes` is in bytes of UTF-8 or binary.
 
-    `forms` are the forms of ISO 8601 in which strings were written, "" for any other string. `example` is the key of the
-    first item that had the path, as plain text. `rest` is what stood at names beyond the first 5,000.
+    `forms` counts the forms of ISO 8601 in which strings were written, "" for any other string. `example` is the key of the
+    first item that had the path, as plain text. `rest` is what was seen at names beyond the first `MAX_NAMES`.
     """
 
     counts: Counter[Descriptor] = field(default_factory=Counter)
@@ -41,28 +41,28 @@ class Seen:
 
     @property
     def total(self) -> int:
-        """How many values stood here, of any type."""
+        """The number of values of any type."""
         return self.counts.total()
 
     def at(self, name: str) -> "Seen":
-        """The path of a map's field, made when it is new and the map has not too many."""
+        """The `Seen` of a map's member: a new one, or `rest` if the map has too many names."""
         found = self.fields.get(name)
         if found is None and len(self.fields) < MAX_NAMES:
             found = self.fields[name] = Seen()
         return found or self.others()
 
     def others(self) -> "Seen":
-        """What all further names, which are not distinguished, have in common."""
+        """The shared `Seen` of all names that are not distinguished."""
         self.rest = self.rest or Seen()
         return self.rest
 
     def elements(self) -> "Seen":
-        """The path of a list's elements, made when it is new."""
+        """The `Seen` of a list's elements."""
         self.element = self.element or Seen()
         return self.element
 
     def add_number(self, value: Decimal) -> None:
-        """Widens the digits by one number."""
+        """Widens digits and scale to hold this number."""
         _, digits, exponent = value.as_tuple()
         exponent = int(exponent)
         while len(digits) > 1 and digits[-1] == 0 and exponent < 0:  # 1.50 needs one digit of scale
@@ -74,7 +74,7 @@ class Seen:
             self.fits_bigint = False
 
     def merge(self, other: "Seen") -> None:
-        """Takes over what the other has seen."""
+        """Adds what the other has seen."""
         self.counts.update(other.counts)
         self.forms.update(other.forms)
         self.max_bytes = max(self.max_bytes, other.max_bytes)
@@ -90,7 +90,7 @@ class Seen:
             self.others().merge(other.rest)
 
     def name_examples(self, other: "Seen") -> None:
-        """Takes over the examples that the other has and this has not: whole columns know no single item."""
+        """Copies the examples that are missing here from the other: whole columns do not name single items."""
         if self.example is None:
             self.example = other.example
         for name, seen in self.fields.items():
@@ -136,9 +136,9 @@ def observe(seen: Seen, value: Mapping[str, Any], example: str | None = None) ->
 
 
 def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:
-    """One row per path, parents first: shares are of the maps that could have had it, so None for list elements.
+    """One row per path, parents first. `absent` is the share of the maps without it, so it is None for list elements.
 
-    `unnamed` are the values at further names of a map with too many names.
+    `unnamed` counts the values at the names of a map that are not distinguished.
     """
     maps = {path: here.counts["M"] for path, here in seen.walk()}
     for path, here in seen.walk():
@@ -160,5 +160,5 @@ def path_rows(seen: Seen) -> Iterator[dict[str, Any]]:
 
 
 def profile_document(export_id: str, seen: Seen) -> bytes:
-    """What `profile.json` says of an export: a row per path."""
+    """The content of `profile.json`: an export's id and a row per path."""
     return orjson.dumps({"export_id": export_id, "paths": list(path_rows(seen))}, option=orjson.OPT_INDENT_2)

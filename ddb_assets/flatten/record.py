@@ -1,8 +1,8 @@
-"""One line of a data file as a record: JSON, key, images and write time. What its values become is `exact.py`.
+"""Reads one line of a data file: JSON, key, images and write time. `exact.py` flattens the values.
 
-Facts: DynamoDB Developer Guide, "DynamoDB table export output format". A full export's line is `{"Item": {...}}`; an
-incremental one's is Metadata, Keys and, by view and kind of change, NewImage and OldImage. Without a NewImage it is a
-delete. The guide shows `WriteTimestampMicros` as a bare string, AWS's own loader reads `{"N": "..."}`: both are taken.
+Facts: DynamoDB Developer Guide, "DynamoDB table export output format". A line of a full export is `{"Item": {...}}`. A line
+of an incremental one has Metadata, Keys and, by view and kind of change, NewImage and OldImage; without a NewImage it is a
+delete. The guide shows `WriteTimestampMicros` as a plain string, AWS's own loader reads `{"N": "..."}`: both are accepted.
 """
 
 import json
@@ -21,15 +21,16 @@ Image = dict[str, Any]
 """Attributes by name, in DynamoDB JSON."""
 IMAGES = ("Keys", "NewImage", "OldImage")
 MAX_LEVELS = 2 + 2 * MAX_DEPTH + 3
-"""The levels of JSON in a line: record, image, a descriptor and its M or L at each depth, and the members of a set."""
+"""The most levels of JSON in a line: record, image, a descriptor and its M or L at each depth, the members of a set."""
 TOO_DEEP = f"nested deeper than the {MAX_DEPTH} levels that DynamoDB has"
 
 
 @dataclass(frozen=True)
-class Change:
-    """An item as it stands (`image`) or, without one, its deletion; `version` is microseconds, `keys` only incremental.
+class ItemChange:
+    """An item after a change (`image`), or its deletion if there is no image.
 
-    `unknown` are members of the line, or of its Metadata, that the guide does not list: they are no part of the item.
+    `version` is in microseconds since 1970. Only incremental exports have `keys`. `unknown` has the members of the line, or
+    of its Metadata, that AWS's guide does not list; they are not part of the item.
     """
 
     image: Image | None
@@ -39,10 +40,10 @@ class Change:
 
 
 def times(export: Export) -> tuple[int, int]:
-    """The first and the last microsecond since 1970 that its versions can have; of a full export both are its time.
+    """The first and the last version of the export's rows, in microseconds since 1970; both are the time of a full export.
 
-    A window's versions begin a microsecond after the window: a write at the exact time of a full export is not in that
-    export, so it belongs to the window that starts there, and must be newer than the item in the export.
+    The versions of a window begin a microsecond after its start: a write at the exact time of a full export is not in that
+    export. It belongs to the window that starts there, and must be newer than the item in the full export.
     """
     if export.kind == "full":
         return (_micros(export.export_time),) * 2
@@ -50,11 +51,11 @@ def times(export: Export) -> tuple[int, int]:
 
 
 def _micros(time: datetime | None) -> int:
-    return to_micros(cast("datetime", time))  # a manifest without it is refused
+    return to_micros(cast("datetime", time))  # `read_export` refuses a manifest without the time
 
 
 def load_line(line: str) -> dict[str, Any]:
-    """A line as JSON. Raises AttributeValueError when it is not JSON, is nested too deep, or has a name twice in one object."""
+    """A line as a JSON object. Raises AttributeValueError for invalid JSON, too deep nesting, or a duplicate name."""
     try:
         loaded = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -66,9 +67,10 @@ def load_line(line: str) -> dict[str, Any]:
 
 
 def _refuse_duplicates(line: str, names: int) -> None:
-    """orjson silently keeps the last of two equal names. Counting keys is cheap; only odd lines are parsed again.
+    """Raises AttributeValueError for a duplicate name; orjson silently keeps the last one.
 
-    The count is exact where no blank stands before a colon and no name ends in a backslash (`parse.count_keys`).
+    Counting the keys is cheap; only lines with doubtful counts are parsed again. The count is exact if there is no blank
+    before a colon and no name ends with a backslash (`parse.count_keys`).
     """
     odd = any(doubt in line for doubt in ('\\\\":', " :", "\t:", "\r:", "\n:"))
     if not odd and line.count('":') - line.count('\\":') == names:
@@ -78,20 +80,20 @@ def _refuse_duplicates(line: str, names: int) -> None:
         found: dict[str, Any] = {}
         for name, value in pairs:
             if name in found:
-                raise AttributeValueError("the name {value} stands twice in one object", value=repr(name))
+                raise AttributeValueError("the name {value} occurs twice in one object", value=repr(name))
             found[name] = value
         return found
 
     try:
         json.loads(line, object_pairs_hook=unique)
-    except RecursionError:  # below the first of two equal names, which orjson dropped
+    except RecursionError:  # in the first of two members with the same name, which orjson dropped
         raise AttributeValueError(TOO_DEEP) from None
 
 
 def count_names(value: Any) -> int:
-    """How many names the objects in a JSON value have. Raises AttributeValueError when it is nested too deep.
+    """The number of names in all objects of a JSON value. Raises AttributeValueError when it is nested too deep.
 
-    It works level by level, not by recursion as all later steps do, so any line can be counted.
+    It works level by level: the later steps are recursive, so this check must not be.
     """
     names = 0
     level = [value]
@@ -109,17 +111,17 @@ def count_names(value: Any) -> int:
     raise AttributeValueError(TOO_DEEP)
 
 
-def full_change(record: Image, version: int) -> Change:
-    """A line of a full export. Raises AttributeValueError when it is none."""
+def full_change(record: Image, version: int) -> ItemChange:
+    """The item of a full export's line. Raises AttributeValueError when the line has no object `Item`."""
     if not isinstance(record.get("Item"), dict):
         raise AttributeValueError("expected one object 'Item', found {value}", value=sorted(record))
-    return Change(record["Item"], None, version, tuple(name for name in record if name != "Item"))
+    return ItemChange(record["Item"], None, version, tuple(name for name in record if name != "Item"))
 
 
-def incremental_change(record: Image) -> Change:
-    """A line of an incremental export. Raises AttributeValueError when it is none.
+def incremental_change(record: Image) -> ItemChange:
+    """The change of an incremental export's line. Raises AttributeValueError when the line is not such a record.
 
-    Without a NewImage it is a delete, unless it has an unknown member that may be an image: then it is rejected.
+    A line without a NewImage is a delete. If it has an unknown member that may be an image, it is refused instead.
     """
     unknown = [name for name in record if name not in {"Metadata", *IMAGES}]
     doubtful = "NewImage" not in record and any(_may_be_image(record[name]) for name in unknown)
@@ -127,10 +129,10 @@ def incremental_change(record: Image) -> Change:
         raise AttributeValueError("expected Metadata, Keys and images, found {value}", value=sorted(record))
     for name in IMAGES:
         if name in record and not isinstance(record[name], dict):
-            raise AttributeValueError(f"{name} is no object")
+            raise AttributeValueError(f"{name} is not an object")
     version = write_time(record["Metadata"])
     unknown += [f"Metadata.{name}" for name in record["Metadata"] if name != "WriteTimestampMicros"]
-    return Change(record.get("NewImage"), record["Keys"], version, tuple(unknown))
+    return ItemChange(record.get("NewImage"), record["Keys"], version, tuple(unknown))
 
 
 def _may_be_image(value: object) -> bool:
@@ -138,7 +140,7 @@ def _may_be_image(value: object) -> bool:
 
 
 def write_time(metadata: object) -> int:
-    """The microseconds of a record's Metadata. Raises AttributeValueError when it has none."""
+    """The write time in a record's Metadata, in microseconds since 1970. Raises AttributeValueError if it has none."""
     stamp = metadata.get("WriteTimestampMicros") if isinstance(metadata, dict) else None
     if isinstance(stamp, dict):
         stamp = stamp.get("N") if set(stamp) == {"N"} else None
@@ -150,16 +152,16 @@ def write_time(metadata: object) -> int:
 
 
 def check_key(keys: Image, names: tuple[str, ...], masked: Collection[str] = ()) -> None:
-    """Raises AttributeValueError unless every key attribute is there, not empty, and distinct from all others in Redshift.
+    """Raises AttributeValueError for a key attribute that is missing, empty, or that Redshift could take for another key.
 
-    Of `masked` attributes Redshift gets a digest, which is distinct for every text.
+    Redshift gets a digest of `masked` attributes, so those are always distinct.
     """
     for name in names:
         if name not in keys:
             raise AttributeValueError(f"key attribute {name!r} is missing")
         descriptor, payload = split(keys[name], (name,))
         if descriptor not in {"S", "N", "B"} or payload == "":
-            raise AttributeValueError(f"key attribute {name!r} must be a string, number or binary that is not empty")
+            raise AttributeValueError(f"key attribute {name!r} must be a non-empty string, number or binary")
         if descriptor == "S" and name not in masked and (why := ambiguous(str(payload))):
             raise AttributeValueError(f"key attribute {name!r} {why}")
         if descriptor == "N":
@@ -167,15 +169,15 @@ def check_key(keys: Image, names: tuple[str, ...], masked: Collection[str] = ())
 
 
 def ambiguous(text: str) -> str:
-    """Why Redshift could take this text of a key for another one, so that no row gets it; empty for most."""
+    """Why Redshift could take this key text for another one, so that no row can have it; empty for most texts."""
     if text.endswith(" "):
-        return "ends in a blank: Redshift takes it for equal to the key without"
+        return "ends with a space: Redshift treats it as equal to the key without the space"
     if NUL in text:
-        return "holds U+0000: Redshift refuses such a text or cuts it there, so that two keys would be one"
+        return "contains U+0000: Redshift refuses such a text or cuts it there, so two keys could become one"
     return ""
 
 
 def key_text(keys: Image | None, names: tuple[str, ...]) -> str:
-    """The key as people read it, to name an item in a message: `o-17` or `device-3, 2024-05-14`."""
+    """The key as text, to name an item in messages: `o-17` or `device-3, 2024-05-14`."""
     values = [(keys or {}).get(name) for name in names]
     return ", ".join(str(next(iter(value.values()))) for value in values if isinstance(value, dict) and value)

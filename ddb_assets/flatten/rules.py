@@ -1,6 +1,7 @@
-"""What a contract does to single values while they are flattened: masks, texts that are too long, values that fit nowhere.
+"""Applies a contract to single values: masks, texts that are too long, values that fit no column.
 
-The contract itself is `table.py`; both paths (`decode.py`, `exact.py`) ask here, so that they do the same.
+`contract/table.py` defines the contract. The fast path (`fast/decode.py`) and the exact path (`exact.py`) both use these
+rules, so they give the same result.
 """
 
 import hashlib
@@ -23,22 +24,22 @@ PIECE_BYTES = 65_000
 MASKED = SqlType("VARCHAR", 64)
 """A mask is 64 hexadecimal digits."""
 Misfits = Counter[tuple[str, str]]
-"""(what happened, path) -> how often; what: extra, discarded, frozen, hidden, truncated, spilled."""
+"""(what happened, path) -> count. What happened: extra, discarded, frozen, hidden, truncated or spilled."""
 MAX_PATHS = 1000
-"""At most this many paths are counted separately; an export can have millions, which would fill the report."""
+"""The most entries that are counted separately: an export can have millions of paths, too many for the report."""
 OTHER_PATHS = "(other paths)"
 DISCARDED = "discarded"
 WHAT_HAPPENS: Mapping[ContractMode, str] = {"evolve": "extra", "freeze": "frozen", "discard_value": DISCARDED}
-"""To a value that fits no column, by the contract; `discard_row` takes its whole item away."""
+"""What happens to a value that fits no column, by contract mode; `discard_row` quarantines its whole item."""
 
 
 class MaskError(DdbAssetsError):
-    """A contract asks for a mask that cannot be made."""
+    """A mask or exclusion of the contract cannot be applied."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """A table's contract with what it takes to carry it out: its key, where long texts go, and the secret of its masks."""
+    """A table's contract with what is needed to apply it: its key, a function that stores long texts, the masks' secret."""
 
     table: Table
     key: tuple[str, ...]
@@ -47,9 +48,9 @@ class Rules:
 
     @classmethod
     def of(cls, table: Table, key: tuple[str, ...], spill: Callable[[str], str]) -> "Rules":
-        """The rules of a contract.
+        """The rules of a contract; `spill` stores a text and returns its URI.
 
-        Raises MaskError when it leaves out an attribute of the key, or needs the secret and the environment has none.
+        Raises MaskError when the contract excludes or drops a key attribute, or needs a secret that is not set.
         """
         try:
             table.check_key(key)
@@ -58,23 +59,23 @@ class Rules:
         secret = os.environ.get(MASK_SECRET, "").encode() or None
         if secret is None and any(options.mask == "hmac" for options in table.columns.values()):
             raise MaskError(
-                f"table {table.table} has a column with `mask: hmac`, and {MASK_SECRET} is not set: set it to a secret"
+                f"table {table.table} has a column with `mask: hmac`, but {MASK_SECRET} is not set: set it to a secret"
             )
         return cls(table, key, spill, secret)
 
     def said(self, error: AttributeValueError) -> str:
-        """What is wrong with an item; without values when the contract hides any."""
+        """The reason why an item is bad; without values if the contract hides any."""
         return error.without_values(self.table.shown(error.path)) if self.table.hides else str(error)
 
     def policy(self, where: tuple[Step, ...]) -> Policy:
-        """What the contract says of a path; a key that is too long for its column is always quarantined."""
+        """The policy of a path. An item whose key is too long for its column is always quarantined."""
         policy = self.table.policy(where)
         if len(where) == 1 and where[0] in self.key:
             return replace(policy, oversize="quarantine", key=True)
         return policy
 
     def masked(self, mask: Mask, text: str) -> str | None:
-        """What is written in a text's place."""
+        """What is written in place of a text."""
         if mask == "drop":
             return None
         if mask == "sha256":
@@ -88,20 +89,20 @@ class Rules:
         return texts.replace_strict(distinct, masks, default=None, return_dtype=pl.String)
 
     def limit(self, policy: Policy, type_: SqlType) -> int:
-        """How many bytes a text or a binary may have in a column: a column that may not grow keeps its length."""
+        """The most bytes of a text or binary in a column; a column that must not grow keeps its length."""
         fixed = type_.size if policy.type is not None or policy.contract != "evolve" else 0
         return fixed or (MAX_VARBYTE if type_.name == "VARBYTE" else MAX_VARCHAR)
 
 
 def add_misfits(total: Misfits, more: Misfits) -> None:
-    """Adds counts to a total; paths beyond the first thousand share one entry for each thing that can happen."""
+    """Adds counts to a total. Paths beyond the first `MAX_PATHS` share one entry per kind."""
     for (what, path), count in more.items():
         separate = (what, path) in total or len(total) < MAX_PATHS
         total[what, path if separate else OTHER_PATHS] += count
 
 
 def pieces(text: str) -> list[str]:
-    """A text cut into parts that SUPER can hold, to be joined again."""
+    """A text cut into pieces that SUPER can hold; joined, they are the text."""
     parts = []
     rest = text.encode()
     while rest:
@@ -112,5 +113,5 @@ def pieces(text: str) -> list[str]:
 
 
 def cut(text: str, limit: int) -> str:
-    """The longest beginning of a text that has at most `limit` bytes."""
+    """The longest start of a text with at most `limit` bytes of UTF-8."""
     return text.encode()[:limit].decode(errors="ignore")

@@ -1,7 +1,7 @@
-"""The schema document of a table: for every attribute path, what it decodes from and which column it becomes.
+"""The schema document of a table: for every attribute path, the types that it accepts and the column that it becomes.
 
-A schema is a tree of nodes, one per path. The same tree drives the vectorised decoder (`decode.py`), the exact one
-(`exact.py`) and the relations that the warehouse sees. It is only ever grown (`infer.py`) and stored (`schema_store.py`).
+A schema is a tree of nodes, one per path. The same tree drives the fast path (`fast/decode.py`), the exact path (`exact.py`)
+and the relations that the warehouse gets. `infer.py` grows it, `schema_store.py` stores it; nothing else changes it.
 """
 
 from collections.abc import Iterator
@@ -24,33 +24,33 @@ INDEX = f"{RESERVED_PREFIX}index"
 
 STRINGS: frozenset[Descriptor] = frozenset({"S", "B"})
 ARRAYS: frozenset[Descriptor] = frozenset({"L", "SS", "NS", "BS"})
-"""Descriptors that look alike in plain JSON; a JSON node takes at most one of each group, so that JSON can be read back."""
+"""Groups of descriptors that look alike in plain JSON. A JSON node accepts one of each, so that its JSON can be read back."""
 PLAIN: frozenset[Descriptor] = frozenset({"S", "N", "BOOL", "NULL", "M", "L"})
-"""Descriptors that plain JSON tells by itself."""
+"""The descriptors that plain JSON shows by itself."""
 
 
 class SchemaError(DdbAssetsError):
-    """The stored schema of a table does not match a run: its identity, or what its contract asks for."""
+    """The stored schema of a table does not match the identity or the contract of a run."""
 
 
-class _Document(BaseModel):
+class _SchemaModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Node(_Document):
-    """What stands at one attribute path.
+class Node(_SchemaModel):
+    """One attribute path.
 
-    kind value: a scalar column `name` of `type`; map: a map whose `fields` are columns of the same relation; list: a
-    list (or set) whose elements are rows of the child relation `name`, each as `element` says; json: anything, as plain
-    JSON in the SUPER column `name` (the nodes below a JSON column have neither name nor type).
-    `accepts` are the descriptors the vectorised decoder reads here; any other makes its row take the exact path, but for
-    those of `other`, a JSON node without a name: values that fit no column, which go to `_ddb_extra`.
-    `opaque` is a JSON column of the root with maps that have dynamic keys: Arrow cannot know them all, so its values
-    are read one by one, and the rest of the row is not; `fields` are those known before.
-    `former` is the column that a path had before the contract's `nested` applied: values that are not the declared list or
+    kind value: a scalar column `name` of `type`. map: a map whose `fields` are columns of the same relation. list: a list or
+    set whose elements are rows of the child relation `name`; `element` describes them. json: any value, as plain JSON in the
+    SUPER column `name`; nodes below a JSON column have no name and no type.
+    `accepts` has the descriptors that the fast path reads here. A value of another type goes to `_ddb_extra`; the fast path
+    knows the shape of such values from `other`, a JSON node without a name. Without that, the row takes the exact path.
+    `opaque`: a JSON column of the root whose maps have dynamic keys. Arrow cannot know all of them, so only the values of
+    this column are parsed one by one. Its `fields` are those known before.
+    `former`: the column that the path had before the contract's `nested` applied. Values that are not the declared list or
     map still go there.
-    `order` is the place of the column among all of the table, by when it was first seen. `form` is how the texts of a
-    time column are written (`timestamps.py`).
+    `order` numbers the columns of the table by when they were first seen. `form` is the form in which the texts of a time
+    column are written (`timestamps.py`).
     """
 
     kind: Literal["value", "map", "list", "json"]
@@ -67,23 +67,23 @@ class Node(_Document):
 
     @property
     def is_empty(self) -> bool:
-        """Whether this is a column in which there was never anything but NULL: its type is yet to be found."""
+        """Whether this is a column that had only NULL so far, so that its type is provisional."""
         return self.kind == "value" and self.accepts in {(), ("NULL",)}
 
     @property
     def readers(self) -> "dict[Descriptor, Node]":
-        """Every descriptor that the vectorised decoder reads here, and the node for what is below it."""
+        """Every descriptor that the fast path reads here, with the node for what is below it."""
         beside = dict.fromkeys(self.other.accepts, self.other) if self.other else {}
         return {**dict.fromkeys(self.accepts, self), **beside}
 
     @property
     def columnar(self) -> dict[str, "Node"]:
-        """The fields that can be struct fields: Arrow hands names over as C strings, so none with a NUL in it."""
+        """The fields that Arrow can have: it passes names as C strings, so they must not contain U+0000."""
         return {name: field for name, field in self.fields.items() if "\0" not in name}
 
 
-class Change(_Document):
-    """Why a version came to be: what changed at which path, and the item and export that showed it."""
+class SchemaChange(_SchemaModel):
+    """One change of a schema version: what changed at which path, and the item and export that showed it."""
 
     path: str
     what: str
@@ -91,12 +91,11 @@ class Change(_Document):
     export_id: str | None = None
 
 
-class Schema(_Document):
+class Schema(_SchemaModel):
     """One version of a table's schema; version 0 is the empty schema, which is not stored.
 
-    Columns of order up to `settled` stand in a stored version, so there may be data in them. `id` is that of the history
-    that grew from one first version; `table_arn` is the table's, `identity` that of the rows that were written
-    with this version.
+    Columns with an `order` up to `settled` are in a stored version, so they may contain data. `id` identifies the history:
+    all versions that grew from the same first one. `identity` is that of the rows written with this version.
     """
 
     table: str
@@ -107,7 +106,7 @@ class Schema(_Document):
     settled: Annotated[int, Field(ge=0)] = 0
     key: tuple[str, ...]
     root: Node = Node(kind="map", accepts=("M",))
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SchemaChange, ...] = ()
     created_at: datetime | None = None
 
     @model_validator(mode="after")
@@ -116,9 +115,10 @@ class Schema(_Document):
         return self
 
     def relations(self, *, incremental: bool = False) -> tuple[Relation, ...]:
-        """Root first, then the child relations in tree order; columns as they stand in Parquet.
+        """The relations, root first, then the child relations in tree order, with their columns as in Parquet.
 
-        Order: key, index, values by first sight, `_ddb_version`, `_ddb_deleted` (root of an incremental export), `_ddb_extra`.
+        Order of columns: key, index, values by `order`, `_ddb_version`, `_ddb_deleted` (only in the root relation of an
+        incremental export), `_ddb_extra`.
         """
         keys = tuple(
             Column(name=node.name or "", path=(attribute,), type=node.type or "", role="key")
@@ -132,7 +132,7 @@ class Schema(_Document):
         return (root, *_children(self.root, (), keys, ()))
 
     def columns(self) -> Iterator[tuple[tuple[str | None, ...], str, Node]]:
-        """Every node that is a column, with its full path and its relation."""
+        """(path, relation, node) of every node that is a column."""
         return _columns(self.root, (), self.table)
 
 
@@ -152,7 +152,7 @@ def _columns(
 
 
 def walk(node: Node, path: tuple[str | None, ...] = ()) -> Iterator[tuple[tuple[str | None, ...], Node]]:
-    """Every node with its path, parents first."""
+    """Every node with its path, parents first; former columns after the node that replaced them."""
     yield path, node
     if node.former:
         yield path, node.former
@@ -163,12 +163,12 @@ def walk(node: Node, path: tuple[str | None, ...] = ()) -> Iterator[tuple[tuple[
 
 
 def index_name(depth: int) -> str:
-    """`_ddb_index` is the place in the list itself; `_ddb_index_1` that of the row's ancestor in the outermost list."""
+    """`_ddb_index`: the position in the row's own list; `_ddb_index_1`: that of its ancestor in the outermost list."""
     return INDEX if depth == 0 else f"{INDEX}_{depth}"
 
 
 def columns_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
-    """The columns that one item or element gives its own relation: values and JSON, through maps but not into lists."""
+    """The columns of a relation below its item or element node: values and JSON, through maps but not into lists."""
     if node.former:
         yield path, node.former
     if node.kind in {"value", "json"}:
@@ -180,7 +180,7 @@ def columns_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
 
 
 def lists_below(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
-    """The lists directly below an item or element that are child relations."""
+    """The child relations below an item or element node: lists, through maps but not into other lists."""
     if node.kind == "list":
         yield path, node
     elif node.kind == "map":

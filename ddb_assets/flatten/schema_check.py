@@ -1,7 +1,6 @@
-"""Whether a schema document is one that flattening can have written, so that no other code has to check.
+"""Checks that a schema document is one that flattening can have written, so that no other code has to.
 
-`schema.py` says what the fields mean. A document that was edited or damaged is refused here, with the path
-at which it is wrong.
+`schema.py` defines the fields. A document that was edited or damaged is refused, with the path that is wrong.
 """
 
 import re
@@ -28,11 +27,11 @@ _OF_TYPES = {
     "TIMESTAMP": {"S", "N"},
     "TIMESTAMPTZ": {"S", "N"},
 }
-"""The descriptors that a column of a type can read; text columns read any."""
+"""The descriptors that a column of a type can read; text columns can read any scalar."""
 
 
 def check(schema: "Schema") -> None:
-    """Raises ValueError that names the path."""
+    """Raises ValueError, which names the path, when the document is not consistent."""
     if len(set(schema.key)) < len(schema.key) or not all(schema.key) or len(schema.key) > 2:
         raise ValueError(f"the key is {schema.key}: one attribute or two different ones")
     if schema.root.kind != "map":

@@ -1,7 +1,7 @@
-"""The stored versions of a table's schema: `<root>/<table>/000003.json`, written once each, never changed.
+"""The stored versions of a table's schema: `<root>/<table>/000003.json`, each written once and never changed.
 
-Two writers cannot both make version 4: `publish` is a conditional put, and the second one starts again from the first
-one's version. What a schema says is `schema.py`.
+Two writers cannot both store version 4: `publish` is a conditional put, and the second writer starts again from the version
+of the first. `schema.py` defines the document.
 """
 
 import re
@@ -26,7 +26,7 @@ VERSION_FILE = re.compile(r"/([0-9]{6})\.json$")
 
 
 class SchemaStoreError(DdbAssetsError):
-    """A schema document cannot be read, is not of the table whose folder it is in, or another run stored it first."""
+    """A schema document cannot be read, is in the folder of another table, or another run stored this version first."""
 
 
 class SchemaStore:
@@ -36,7 +36,7 @@ class SchemaStore:
         self.storage, self.root = storage, root.rstrip("/")
 
     def latest(self, table: str) -> Schema | None:
-        """The newest version, or None when the table has none. Raises SchemaStoreError when it belongs to another."""
+        """The newest version; None when the table has none. Raises SchemaStoreError when it belongs to another table."""
         found = {
             int(m[1]): e.uri for e in self.storage.list(join(self.root, table)) if (m := VERSION_FILE.search(e.uri))
         }
@@ -47,38 +47,38 @@ class SchemaStore:
         if (schema.table, schema.version) != (table, version):
             raise SchemaStoreError(
                 f"{found[version]} is version {schema.version} of {schema.table!r}, but has the name of version {version} of "
-                f"{table!r}: put the document of that table back"
+                f"{table!r}: restore the document of that table"
             )
         return schema
 
     def publish(self, schema: Schema) -> bool:
-        """Stores a version made by `next_version`; False when another writer has stored that number first."""
+        """Stores a version that `next_version` made; False when another writer has stored this version first."""
         return self.storage.create(self.uri(schema), schema.model_dump_json(indent=1).encode())
 
     def keep_profile(self, table: str, profile: bytes) -> None:
-        """Keeps what the newest flattened export showed, path by path, beside the schema."""
+        """Stores the profile of the newest flattened export beside the schema."""
         self.storage.write(join(self.root, table, "profile.json"), profile)
 
     def uri(self, schema: Schema) -> str:
-        """Where this version stands."""
+        """The URI of this version."""
         return join(self.root, schema.table, f"{schema.version:06d}.json")
 
 
 def read_schema(uri: str, document: bytes) -> Schema:
-    """A schema document. Raises SchemaStoreError when it is damaged, or a later version of this package wrote it."""
+    """Reads a schema document. Raises SchemaStoreError when it is damaged or of a later version of this package."""
     try:
         return Schema.model_validate_json(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise SchemaStoreError(
-            f"the schema document {uri} cannot be read: {where}: {first['msg']}. If a newer ddb-assets wrote it, use that; "
-            "if it is damaged, restore it from a backup: without it columns would change their names"
+            f"the schema document {uri} cannot be read: {where}: {first['msg']}. If a newer ddb-assets wrote it, use that "
+            "version; if it is damaged, restore it from a backup: without it columns would change their names"
         ) from None
 
 
 class HeldSchemas(SchemaStore):
-    """A store that holds what it is given until `release`: nothing is published before it is loaded."""
+    """A store that publishes nothing before `release`, so that a schema is stored only after its rows are loaded."""
 
     def __init__(self, storage: "Storage", root: str) -> None:
         super().__init__(storage, root)
@@ -86,16 +86,16 @@ class HeldSchemas(SchemaStore):
         self._profile: tuple[str, bytes] | None = None
 
     def publish(self, schema: Schema) -> bool:
-        """Holds the version; `release` finds out whether another writer was first."""
+        """Keeps the version for `release`, which notices if another writer was first."""
         self._schema = schema
         return True
 
     def keep_profile(self, table: str, profile: bytes) -> None:
-        """Holds the profile."""
+        """Keeps the profile for `release`."""
         self._profile = table, profile
 
     def release(self) -> None:
-        """Stores what was held. Raises SchemaStoreError when another writer has stored that version first."""
+        """Stores what was kept. Raises SchemaStoreError when another writer has stored this version first."""
         if self._schema and not super().publish(self._schema):
             raise SchemaStoreError(
                 f"{self.uri(self._schema)} was stored by another run at the same time: run this again"
@@ -111,6 +111,6 @@ def begin(table: "Table", key: "KeySchema", export: "Export") -> Schema:
 
 
 def next_version(schema: Schema, last: int) -> Schema:
-    """The schema as the version after the last one stored; all its columns count as stored from now on."""
+    """The schema as the version after `last`, the newest stored one. All its columns count as stored from now on."""
     settled = max((node.order or 0 for _, node in walk(schema.root)), default=0)
     return schema.model_copy(update={"version": last + 1, "settled": settled, "created_at": datetime.now(UTC)})

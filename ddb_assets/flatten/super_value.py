@@ -1,6 +1,7 @@
-"""Values as they can stand in JSON that SUPER keeps exactly; what plain JSON cannot show goes to `$types`.
+"""Writes values as JSON that SUPER keeps exactly; types that plain JSON cannot show are noted in `$types`.
 
-SUPER holds no text over 65,535 bytes, perhaps none with U+0000 (reports differ), and numbers like DECIMAL, of 38 digits.
+SUPER cannot hold texts of more than 65,535 bytes and possibly none with U+0000 (reports differ). It holds numbers as DECIMAL
+does, with at most 38 digits (Redshift Database Developer Guide, "SUPER type").
 """
 
 import base64
@@ -15,19 +16,19 @@ from ddb_assets.flatten.level import extra_path
 from ddb_assets.flatten.rules import pieces
 
 Types = dict[str, str]
-"""What is noted in `$types`: path -> type."""
+"""The content of `$types`: path -> type."""
 Path = tuple[Step | int, ...]
 PIECES = "[]"
-"""At the end of a type in `$types`: the text is too long for SUPER and stands in `_ddb_extra` as an array of its pieces."""
+"""The end of a type in `$types` for a text that is too long for SUPER: `_ddb_extra` has it as an array of its pieces."""
 ENCODED = "S64"
-"""The type, in `$types`, of a text that holds U+0000 and stands as base64 of its UTF-8."""
+"""The type in `$types` of a text with U+0000, which is written as base64 of its UTF-8."""
 ESCAPED = "M0"
-"""The type, in `$types`, of a map whose names are escaped, because one holds U+0000: that is `\\0`, a backslash `\\\\`."""
+"""The type in `$types` of a map with U+0000 in a name. All its names are escaped: U+0000 as `\\0`, a backslash as `\\\\`."""
 _WIDE = Context(prec=200)
 
 
 def plain_scalar(descriptor: str, payload: Any, path: Path, types: Types) -> Any:
-    """The JSON for the payload of a value that is not a map, list or text."""
+    """The JSON value of a payload that is not a map, list or string."""
     match descriptor:
         case "N":
             return _number(payload, path, types)
@@ -47,7 +48,7 @@ def plain_scalar(descriptor: str, payload: Any, path: Path, types: Types) -> Any
 
 
 def plain_text(text: str, path: Path, types: Types) -> str | list[str]:
-    """A text as it can stand in SUPER: without U+0000, which SUPER may not take, and in pieces if it is too long."""
+    """A text as SUPER can hold it: base64 if it has U+0000, and in pieces if it is too long."""
     type_ = ""
     if NUL in text:
         text, type_ = base64.b64encode(text.encode()).decode(), ENCODED
@@ -60,7 +61,7 @@ def plain_text(text: str, path: Path, types: Types) -> str | list[str]:
 
 
 def _binary(text: str, path: Path, types: Types) -> str | list[str]:
-    """Base64 as it can stand in SUPER: in pieces if it is too long."""
+    """Base64 text as SUPER can hold it: in pieces if it is too long."""
     if len(text) <= MAX_VARCHAR:
         return text
     types[extra_path(path)] = "B" + PIECES
@@ -68,7 +69,7 @@ def _binary(text: str, path: Path, types: Types) -> str | list[str]:
 
 
 def plain_map(members: dict[str | int, Any], path: Path, types: Types) -> dict[str, Any]:
-    """A map's members, their names escaped if one of them holds U+0000."""
+    """The members of a map, with escaped names if one of them contains U+0000."""
     names = [str(name) for name in members]
     if any(NUL in name for name in names):
         types[extra_path(path)] = ESCAPED
@@ -77,7 +78,7 @@ def plain_map(members: dict[str | int, Any], path: Path, types: Types) -> dict[s
 
 
 def _number(payload: str, path: Path, types: Types) -> Any:
-    """A number as JSON has it; as a text, with its type noted, when SUPER's DECIMAL would not hold all its digits."""
+    """A JSON number; a text, with its type noted, if SUPER cannot hold all its digits."""
     text = number_text(payload)
     if len(text) <= MAX_PRECISION and not {"e", "E"} & set(text):
         return orjson.Fragment(text)

@@ -1,7 +1,7 @@
-"""ISO 8601 texts as timestamps, and the one textual form a column keeps, so that the text can be had back from the time.
+"""Parses ISO 8601 texts and epoch numbers as times, and records their form, so that the text follows from the time.
 
-`2024-05-14T11:14:20.608Z` has the form `T.3Z`: date and time joined by T, three digits of a second, Z. A value of another
-form in the same column is loaded as well; its own text then stands in `_ddb_extra` (`exact.py`).
+`2024-05-14T11:14:20.608Z` has the form `T.3Z`: date and time joined by T, three digits after the second, Z. A column has one
+form. A value of another form is loaded as well; its original text is then kept in `_ddb_extra` (`exact.py`).
 """
 
 import re
@@ -27,16 +27,16 @@ _LOOSE = (
     r"(?P<seconds>:[0-5][0-9])?(?:[.,](?P<fraction>[0-9]{1,12}))?"
     r"(?P<zone>Z|z|(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3])(?::?(?P<minutes>[0-5][0-9]))?)?$"
 )
-"""Other ways to write a time in ISO 8601: offsets, minutes only, more digits than microseconds."""
+"""Other forms of ISO 8601: offsets, no seconds, more digits than microseconds."""
 _LOOSE_TEXT = re.compile(_LOOSE.removeprefix("^").removesuffix("$"), re.ASCII)
 EPOCH_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
-"""Forms of numbers that are times since 1970 UTC, and the microseconds of one."""
+"""The units of numbers that are times since 1970 UTC, and how many microseconds one unit has."""
 _EPOCHS = {"s": (10**8, 10**11), "ms": (10**11, 10**14), "us": (10**14, 10**17)}
-"""The magnitudes of each unit: all of them are the years 1973 to 5138. Smaller and larger numbers are not times."""
+"""The range of numbers for each unit: the years 1973 to 5138. Smaller and larger numbers are not times."""
 
 
 def form(text: str) -> str | None:
-    """The form of an ISO 8601 date or UTC time, None for any other text: `date`, `T.3Z`, ` .0`, `T.6+00:00`."""
+    """The form of an ISO 8601 date or UTC time: `date`, `T.3Z`, ` .0`, `T.6+00:00`; None for any other text."""
     found = _TEXT.fullmatch(text)
     if not found or _value(found) is None:
         return None
@@ -46,7 +46,7 @@ def form(text: str) -> str | None:
 
 
 def parse(text: str, type_: SqlType) -> datetime | date | None:
-    """The text in the column's type, None when it is not of that kind: a zone fits only TIMESTAMPTZ."""
+    """The text as a value of the column's type; None when it is of another type. Only TIMESTAMPTZ has a time zone."""
     found = _TEXT.fullmatch(text)
     value = _value(found) if found else None
     if value is None or found is None:
@@ -56,10 +56,10 @@ def parse(text: str, type_: SqlType) -> datetime | date | None:
 
 
 def parse_loosely(text: str, type_: SqlType, *, epochs: bool) -> datetime | date | None:
-    """The instant of a text in any form, in the column's type; None when that needs a guess.
+    """A text in any of the forms as a value of the column's type; None when that would be a guess.
 
-    `epochs`: numbers since 1970 are times as well, as in a column that the contract declares a time. Digits beyond
-    microseconds are cut, which is why the text is kept as well. A TIMESTAMP has the time in UTC when the text has a zone.
+    `epochs`: numbers since 1970 count as times too, as in a column that the contract declares as a time. Digits beyond
+    microseconds are cut; the caller keeps the original text. A TIMESTAMP gets the time in UTC if the text has a time zone.
     """
     exact = parse(text, type_)
     if exact is not None:
@@ -76,7 +76,7 @@ def _instant(found: "re.Match[str] | None", type_: SqlType) -> datetime | None:
     if found is None or type_.name == "DATE" or (found["fraction"] and not found["seconds"]):
         return None
     if not found["zone"] and type_.name == "TIMESTAMPTZ":
-        return None  # its instant is unknown
+        return None  # without a time zone the instant is unknown
     micros = int((found["fraction"] or "")[:6].ljust(6, "0"))
     local = datetime.fromisoformat(f"{found['day']}T{found['clock']}{found['seconds'] or ':00'}")
     offset = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
@@ -85,7 +85,7 @@ def _instant(found: "re.Match[str] | None", type_: SqlType) -> datetime | None:
 
 
 def epoch(number: Decimal, type_: SqlType) -> datetime | None:
-    """A number of seconds, milliseconds or microseconds since 1970, distinguished by magnitude; None for any other."""
+    """The time of a number of seconds, milliseconds or microseconds since 1970, by its magnitude; None for others."""
     if type_.name == "DATE":
         return None
     for unit, (least, most) in _EPOCHS.items():
@@ -96,12 +96,12 @@ def epoch(number: Decimal, type_: SqlType) -> datetime | None:
 
 
 def epoch_form(digits: int) -> str:
-    """The unit of numbers with this many digits before the point."""
+    """The unit (`EPOCH_UNITS`) of numbers with this many digits before the point."""
     return next((unit for unit, (_, most) in _EPOCHS.items() if 10 ** (digits - 1) < most), "us") if digits else "s"
 
 
 def loose_column(texts: pl.Series, type_: SqlType, *, epochs: bool) -> pl.Series:
-    """`parse_loosely` for a column of texts in other forms than ISO 8601 in UTC; null for what is left to the exact path."""
+    """`parse_loosely` for a column of texts in other forms than `form` knows; null for what is left to the exact path."""
     if type_.name == "DATE":
         return pl.repeat(None, len(texts), dtype=polars_type(type_), eager=True)
     found = texts.str.extract_groups(_LOOSE).struct.unnest()
@@ -121,7 +121,7 @@ def loose_column(texts: pl.Series, type_: SqlType, *, epochs: bool) -> pl.Series
 
 
 def epoch_column(texts: pl.Series, type_: SqlType, unit: str) -> pl.Series:
-    """Whole numbers of one unit as times; null for any other."""
+    """Texts of whole numbers of one unit as times; null for any other text."""
     least, most = _EPOCHS[unit]
     numbers = texts.set(~texts.str.contains(r"^[1-9][0-9]*$"), None).cast(pl.Int64, strict=False)
     micros = numbers.set((numbers < least) | (numbers >= most), None) * EPOCH_UNITS[unit]
@@ -150,7 +150,7 @@ def type_of(form_: str) -> SqlType:
 
 
 def write(value: datetime | date, form_: str) -> str:
-    """The text of a value in a form: the inverse of `parse` for texts of that form."""
+    """The text of a value in a form; the inverse of `parse` for texts of that form."""
     if not isinstance(value, datetime):
         return value.isoformat()
     if form_ in EPOCH_UNITS:
@@ -162,7 +162,7 @@ def write(value: datetime | date, form_: str) -> str:
 
 
 def pattern(form_: str) -> str:
-    """A regular expression in polars' syntax that matches the texts of a form."""
+    """A regular expression (polars syntax) that matches the texts of a form."""
     day = "[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
     if form_ == DATE_FORM:
         return f"^{day}$"

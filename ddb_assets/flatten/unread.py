@@ -1,7 +1,7 @@
-"""The keys of lines that could not become rows: their items exist, so their previous rows must not be deleted.
+"""The keys of quarantined lines: the items exist, so a load must not delete their previous rows.
 
-A line is quarantined for a bad value more often than for a bad key. What can still be read of it is the key and, in an
-incremental export, the time of the write. What the load does with them is `warehouse/sql/unread.py`.
+Most lines are quarantined for a bad value, not for a bad key. So the key can still be read and, in an incremental export,
+the time of the write. `warehouse/sql/unread.py` uses them during a load.
 """
 
 import json
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
 MAX_UNREAD = 100_000
-"""Keys kept of one export. Further ones count as unreadable; then a full export deletes no row that it lacks."""
+"""The most keys that are kept per export. Further ones count as unreadable; then a full export deletes no missing rows."""
 
 
 @dataclass(frozen=True)
 class UnreadKey:
-    """The key attributes of an item that could not be read, in DynamoDB JSON, and the time of the write."""
+    """The key attributes of a quarantined item, in DynamoDB JSON, and the time of its write (microseconds since 1970)."""
 
     keys: Image
     version: int
 
 
 def unread_key(line: str, names: Sequence[str], times: tuple[int, int], *, incremental: bool) -> UnreadKey | None:
-    """The key of a quarantined line, or None when it is in doubt. `times` are those of the export's versions.
+    """The key of a quarantined line; None when it is doubtful. `times` are the export's first and last version.
 
-    A name that occurs twice in an object is ignored. A write without a readable time counts as the window's last.
+    A name that occurs twice in an object is ignored. A write without a readable time counts as the last of the window.
     """
     try:
         record = json.loads(line, object_pairs_hook=_unambiguous)
@@ -65,7 +65,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def has_no_row(unread: UnreadKey, rules: Rules) -> bool:
-    """Whether no row can have this key, whatever the item: Redshift could take it for another one. A mask has no such text."""
+    """Whether no row can have this key, because Redshift could take it for another one. Masked keys are never ambiguous."""
     return any(
         value.keys() == {"S"} and isinstance(value["S"], str) and ambiguous(value["S"])
         for name, value in unread.keys.items()
@@ -76,9 +76,9 @@ def has_no_row(unread: UnreadKey, rules: Rules) -> bool:
 def write_unread(
     storage: "Storage", uri: str, root: Relation, node: Node, rules: Rules, found: Iterable[UnreadKey]
 ) -> Relation | None:
-    """Writes the keys that rows of the root relation can have, each once; None when there are none.
+    """Writes each key that a row of the root relation can have once, and returns their relation; None if there are none.
 
-    `node` is the schema's root. A key that does not fit its column is left out, and its item counts as one without a key.
+    `node` is the root of the schema. A key that does not fit its column is left out; its item counts as one without a key.
     """
     columns = (*root.keys, *(c for c in root.columns if c.role == "version"))
     relation = Relation(name=f"_ddb_unread__{root.name}", path=(), columns=columns)
@@ -98,7 +98,7 @@ def _key_values(keys: Image, root: Relation, node: Node, rules: Rules) -> tuple[
         row = ExactPath(node, rules).item(keys)
         values = tuple(row.columns.get(column.name) for column in root.keys)
         fits = all(_fits(value, SqlType.parse(column.type)) for value, column in zip(values, root.keys, strict=True))
-    except (AttributeValueError, UnicodeEncodeError):  # half a surrogate pair is no text
+    except (AttributeValueError, UnicodeEncodeError):  # half a surrogate pair is not a valid text
         return None
     return values if values and fits else None
 

@@ -1,6 +1,6 @@
-"""What was seen, without what a contract hides: schemas and profiles may know no more.
+"""Removes what a contract hides from what was seen. Schemas and profiles get only the rest.
 
-Below an excluded path, and in a value that is hidden as a whole, names are data too: a map may have addresses for names.
+Below an excluded path, and in a value that is hidden as a whole, names are data too: the names of a map may be addresses.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What an operation answered in front of moto gives back: a document, or an error as AWS names it."""
+"""The results of operations that the sandbox answers itself, in front of moto: an answer, or an error with AWS's code."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ Answer = dict[str, Any]
 
 
 class ApiError(Exception):
-    """An error answer: `code` as the API reference names it, and AWS's message where it is known."""
+    """An error answer: `code` is that of the API reference, the message is AWS's where it is known."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""DynamoDB's control plane for moto: tables in the change log, transactions, and point-in-time recovery settings.
+"""moto's DynamoDB backend with tables in the change log: writes, transactions, and point-in-time recovery settings.
 
-moto is changed by overriding it here and in `tables`, never by patching. Exports and restores do not pass through it
+The sandbox changes moto by subclassing it, here and in `tables`, not by patching. Exports and restores do not reach moto
 (`export_api`, `restore_api`).
 """
 
@@ -24,14 +24,14 @@ RECOVERY_PERIOD_DAYS = 35
 
 @dataclass
 class Recovery:
-    """Point-in-time recovery of one table: since when (microseconds) and how far back it reaches."""
+    """Point-in-time recovery of one table: when it was switched on (microseconds) and how many days it reaches back."""
 
     since: int
     days: int = RECOVERY_PERIOD_DAYS
 
 
 class SandboxBackend(DynamoDBBackend):
-    """moto's DynamoDB of one account and Region on a change log. `latest_lag` is how far recovery trails behind now."""
+    """DynamoDB of one account and Region on a change log. The latest restorable time is `latest_lag` before now."""
 
     def __init__(self, region_name: str, account_id: str, *, log: ChangeLog, latest_lag: timedelta) -> None:
         super().__init__(region_name, account_id)
@@ -44,7 +44,7 @@ class SandboxBackend(DynamoDBBackend):
         self.__init__(self.region_name, self.account_id, log=self.log, latest_lag=self.latest_lag)  # type: ignore[misc]
 
     @property
-    def _url_module(self) -> Any:  # moto derives the module from the name of the class's own module
+    def _url_module(self) -> Any:  # moto would derive it from the name of this module
         return urls
 
     def create_table(self, name: str, **kwargs: Any) -> SandboxTable:  # type: ignore[override]
@@ -58,7 +58,7 @@ class SandboxBackend(DynamoDBBackend):
             return table
 
     def sandbox_table(self, name: str) -> SandboxTable:
-        """The table of this name or ARN; moto's ResourceNotFoundException if there is none."""
+        """The table of this name or ARN. Raises moto's ResourceNotFoundException if there is none."""
         table = self.get_table(name)
         assert isinstance(table, SandboxTable)  # noqa: S101 - this backend makes no others
         return table
@@ -68,7 +68,7 @@ class SandboxBackend(DynamoDBBackend):
             return super().put_item(*args, **kwargs)
 
     def update_item(self, table_name: str, *args: Any, **kwargs: Any) -> Item:
-        """moto changes the item it read; the change reaches the log here, in one write even for a new item."""
+        """moto changes the item that it has read; the changed item is logged here, in one write even for a new item."""
         with self.log.transaction():
             item = super().update_item(table_name, *args, **kwargs)
             return self.sandbox_table(table_name).store(item)
@@ -82,7 +82,7 @@ class SandboxBackend(DynamoDBBackend):
             super().transact_write_items(transact_items)
 
     def execute_statement(self, statement: str, parameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """moto hands PartiQL the items of every table; this one leaves out those the statement cannot mean."""
+        """moto passes the items of all tables to its PartiQL parser; this limits them to tables that the statement names."""
         scope = copy.copy(self)
         scope.tables = {name: table for name, table in self.tables.items() if name in statement}
         with self.log.transaction():
@@ -93,7 +93,7 @@ class SandboxBackend(DynamoDBBackend):
             return super().execute_transaction(statements)
 
     def restorable(self, table: SandboxTable) -> tuple[int, int] | None:
-        """Earliest and latest restorable time in microseconds; None while point-in-time recovery is off."""
+        """The earliest and latest restorable time in microseconds; None while point-in-time recovery is off."""
         recovery = self.recovery.get(table.table_id)
         if recovery is None:
             return None
@@ -118,7 +118,7 @@ class SandboxBackend(DynamoDBBackend):
         return {"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": status}
 
     def update_continuous_backups(self, table_name: str, point_in_time_spec: dict[str, Any]) -> dict[str, Any]:
-        """Switching recovery off forgets its start: on again, the earliest restorable time is that moment."""
+        """Switching recovery off forgets its start. Switching it on again starts a new restorable period."""
         if table_name not in self.tables:
             raise TableNotFoundException(table_name)
         table = self.sandbox_table(table_name)
@@ -136,5 +136,5 @@ class SandboxBackend(DynamoDBBackend):
 def _unsupported(operation: str) -> JsonRESTError:
     return JsonRESTError(
         ERROR_TYPE_PREFIX + "UnknownOperationException",
-        f"The sandbox does not implement {operation}: its tables keep a change log, from which exports are made",
+        f"The sandbox does not implement {operation}: use exports or RestoreTableToPointInTime",
     )

@@ -1,9 +1,8 @@
-"""The change log: every write that reached a table, on disk, and what can be read from it.
+"""The change log: all writes to the sandbox's tables, on disk.
 
-One SQLite file holds, per table and key, the image after each write with its time in microseconds; an item's present
-state is its newest image, its old image the one before. So tables, full exports at any time and windows of changes come
-from one place, and none of them is held in memory. It knows bytes and times, not DynamoDB's types (`image`) nor its API
-(`tables`).
+One SQLite file has, per table and key, the image after each write and its time in microseconds. The newest image is the
+item's present state. So tables, full exports at any time and windows of changes are read from one place, and none of them
+is kept in memory. The log knows bytes and times; DynamoDB's types are in `image`, its API in `tables`.
 """
 
 import sqlite3
@@ -27,7 +26,7 @@ CREATE TABLE write (
 CREATE UNIQUE INDEX write_by_key ON write (number, key, micros);
 CREATE INDEX write_by_time ON write (number, micros, key);
 """
-# The table itself only grows at its end and the indexes are narrow: a million writes in random key order stay fast.
+# The table only grows at its end and the indexes are narrow, so a million writes in random key order are fast.
 
 STATE = """
 SELECT key, image, bytes FROM write AS w
@@ -54,7 +53,7 @@ LOAD_BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An item as it is kept: storage key, image, size in bytes by DynamoDB's rules."""
+    """A stored item: storage key, image, and size in bytes by DynamoDB's rules."""
 
     key: bytes
     image: bytes
@@ -63,7 +62,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class LoggedWrite:
-    """One backdated write: when, which key, and the image after it (None: deleted)."""
+    """One backdated write: its time (microseconds), its storage key, and the image after it (None: deleted)."""
 
     micros: int
     key: bytes
@@ -73,7 +72,7 @@ class LoggedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a window did to one key: its last write in the window, the image after it, the image before the window."""
+    """The change of one key in a window: the time of its last write, the image after it, the image before the window."""
 
     key: bytes
     micros: int
@@ -83,7 +82,7 @@ class Change:
 
 
 class ChangeLog:
-    """The log of all tables of a sandbox, in one file. Safe to use from several threads; `close` it at the end."""
+    """The log of all tables of a sandbox, in one file. Safe for several threads; call `close` at the end."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
@@ -94,7 +93,7 @@ class ChangeLog:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = OFF")  # a sandbox outlives no power cut
+        self._db.execute("PRAGMA synchronous = OFF")  # a sandbox need not survive a power cut
         self._db.execute("PRAGMA cache_size = -32768")
         self._db.executescript(SCHEMA)
 
@@ -104,7 +103,7 @@ class ChangeLog:
             self._db.close()
 
     def add_table(self, table_id: str) -> int:
-        """Opens the log of a new table and returns its number in this file; a recreated table gets another."""
+        """Adds a table and returns its number in this file. A recreated table has another id, so it gets another number."""
         with self._lock:
             number = self._db.execute(
                 "INSERT INTO ddb_table (id, items, bytes) VALUES (?, 0, 0)", (table_id,)
@@ -114,7 +113,7 @@ class ChangeLog:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Writes inside carry one time, become visible together, and are undone if the block raises. May be nested."""
+        """A block whose writes have the same time, become visible together, and are undone if it raises. May be nested."""
         with self._lock:
             if self._micros is not None:
                 yield
@@ -131,13 +130,13 @@ class ChangeLog:
                 self._micros = None
 
     def append(self, number: int, key: bytes, image: bytes | None, size: int) -> None:
-        """Logs one write now. Within a transaction the last write to a key is the one that counts."""
+        """Logs one write with the present time. Within a transaction the last write to a key replaces earlier ones."""
         with self.transaction():
             assert self._micros is not None  # noqa: S101 - set by the transaction around this line
             self._db.execute(GROW, (*self._append(number, LoggedWrite(self._micros, key, image, size)), number))
 
     def load(self, number: int, writes: Iterable[LoggedWrite]) -> int:
-        """Logs a backdated history, lazily and in batches; returns how many writes it had."""
+        """Logs a backdated history, read lazily in batches; returns the number of writes."""
         count = 0
         rows = iter(writes)
         while True:
@@ -150,7 +149,7 @@ class ChangeLog:
             count += len(batch)
 
     def _append(self, number: int, write: LoggedWrite) -> tuple[int, int]:
-        """Inserts the row; says by how many items and bytes the table's present state grows."""
+        """Inserts the row; returns by how many items and bytes the present state of the table grows."""
         newest = self._db.execute(NEWEST, (number, write.key)).fetchone()
         self._db.execute(APPEND, (number, write.key, write.micros, write.size, write.image))
         if newest is None:
@@ -161,28 +160,28 @@ class ChangeLog:
         return (write.image is not None) - (image is not None), write.size - size
 
     def newest(self, number: int, key: bytes) -> bytes | None:
-        """The item's present image, None when there is no item of this key."""
+        """The present image of an item; None when there is no item with this key."""
         with self._lock:
             row = self._db.execute(NEWEST, (number, key)).fetchone()
         return row[1] if row else None
 
     def page(self, number: int, low: bytes, high: bytes, limit: int) -> list[Stored]:
-        """At most `limit` present items with `low <= key < high`, in key order."""
+        """The first `limit` present items with `low <= key < high`, in key order."""
         where = {"number": number, "low": low, "high": high, "before": FOREVER, "limit": limit}
         with self._lock:
             return [Stored(*row) for row in self._db.execute(STATE + "LIMIT :limit", where)]
 
     def totals(self, number: int) -> tuple[int, int]:
-        """How many items the table has now, and their size in bytes."""
+        """The present number of items of the table, and their size in bytes."""
         with self._lock:
             row = self._db.execute("SELECT items, bytes FROM ddb_table WHERE number = ?", (number,)).fetchone()
         return row[0], row[1]
 
     @contextmanager
     def reader(self) -> Iterator["LogReader"]:
-        """A connection of its own that sees one state of the log throughout and holds up no writer.
+        """A separate connection that sees one state of the log and does not block writers.
 
-        It holds every write timed before now: one that has its time but is not committed yet is waited for.
+        It sees every write with an earlier time: it waits for a write that has its time but is not committed yet.
         """
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
@@ -195,18 +194,18 @@ class ChangeLog:
 
 
 class LogReader:
-    """Streams for exports, in key order, one row in memory at a time."""
+    """Reads rows for exports in key order, one at a time."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
     def items_at(self, number: int, before: int) -> Iterator[Stored]:
-        """The table's items as all writes before this time (microseconds, exclusive) had left them."""
+        """The items of the table at a time (microseconds): after all writes before it, without those at it."""
         for row in self._db.execute(STATE, {"number": number, "low": b"", "high": KEY_END, "before": before}):
             yield Stored(*row)
 
     def changes(self, number: int, start: int, end: int) -> Iterator[Change]:
-        """One change per key written in `[start, end)`; nothing for a key absent at the start and at the end."""
+        """One change per key that was written in `[start, end)`; none for a key that exists neither before nor after."""
         for key, micros, new, new_size, old, old_size in self._db.execute(
             CHANGES, {"number": number, "start": start, "end": end}
         ):

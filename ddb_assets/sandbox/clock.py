@@ -1,7 +1,7 @@
-"""The sandbox's clock: microseconds since 1970, and a way to move it forward.
+"""The clock of the sandbox: microseconds since 1970, and a way to move it forward.
 
-A window of changes lasts at least 15 minutes and ends before the latest restorable time, so whoever tests with live
-writes moves the clock instead of waiting. Nothing else in the sandbox asks the machine for the time.
+A window of changes has at least 15 minutes and ends before the latest restorable time. So tests with live writes move the
+clock instead of waiting. Nothing else in the sandbox uses the time of the machine.
 """
 
 import threading
@@ -10,7 +10,7 @@ from datetime import timedelta
 
 
 class Clock:
-    """Real time plus what it was advanced by; strictly increasing `tick`s order the writes of a table."""
+    """Real time plus the time by which it was advanced. `tick` is strictly increasing, so it orders writes."""
 
     def __init__(self) -> None:
         self._ahead = 0
@@ -18,22 +18,22 @@ class Clock:
         self._lock = threading.Lock()
 
     def micros(self) -> int:
-        """Now, in microseconds since 1970."""
+        """The present time in microseconds since 1970."""
         return time.time_ns() // 1000 + self._ahead
 
     def tick(self) -> int:
-        """Now, but later than every tick before it: two writes never share a timestamp."""
+        """The present time, but later than every earlier tick: two writes never have the same timestamp."""
         with self._lock:
             self._last_tick = max(self.micros(), self._last_tick + 1)
             return self._last_tick
 
     def wait_until(self, micros: int) -> None:
-        """Returns once this time has come."""
+        """Waits until this time."""
         while (left := micros - self.micros()) > 0:
             time.sleep(left / 1_000_000)
 
     def advance(self, by: timedelta) -> None:
-        """Moves the clock forward; `ValueError` for a negative step, which would reorder writes."""
+        """Moves the clock forward. Raises ValueError for a negative step, which would reorder writes."""
         if by < timedelta(0):
             raise ValueError(f"the sandbox's clock only moves forward, not by {by}")
         with self._lock:

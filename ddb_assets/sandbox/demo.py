@@ -1,9 +1,8 @@
 """The demo tables of the sandbox and their history: a load two days ago, then a day of inserts, updates and deletes.
 
-`load` makes the bucket and the tables `Orders`, `Customers` and `Events`, their point-in-time recovery reaching back
-before the load, so that full exports and every hourly window of the last day have content; `Orders-copy`, empty, to copy
-into; and `Products`, empty too, with a file to import into it. What is in an item is in `demo_items`, what in the file in
-`demo_files`.
+`load` creates the bucket; the tables `Orders`, `Customers` and `Events`, with recovery since before their load, so that
+full exports and every hourly window of the last day have content; the empty table `Orders-copy` as a target for copies; and
+the empty table `Products` with a file to import. `demo_items` makes the items, `demo_files` the file.
 """
 
 import itertools
@@ -28,7 +27,7 @@ CHANGES_LAST = timedelta(hours=24)
 SHOWN_BEFORE = timedelta(hours=6)
 """How long before the start the initial load of a demo shows the tables, so that there are windows to load."""
 CHANGED_SHARE = 10  # one change for every ten items
-STRIDE, OTHER_STRIDE = 7919, 7907  # primes: the second is for tables whose size is a multiple of the first
+STRIDE, OTHER_STRIDE = 7919, 7907  # primes; the second is for tables whose size is a multiple of the first
 
 Key = tuple[tuple[str, "ScalarAttributeTypeType"], ...]
 """Name and type of the partition key, and of the sort key if there is one."""
@@ -36,7 +35,7 @@ Key = tuple[tuple[str, "ScalarAttributeTypeType"], ...]
 
 @dataclass(frozen=True)
 class DemoTable:
-    """A table: its key schema, its share of all items, and what in `demo_items` makes its items and keys."""
+    """A demo table: its key schema, its share of all items, and the functions that make its items and keys."""
 
     name: str
     key: Key
@@ -51,16 +50,16 @@ TABLES = (
     DemoTable("Events", (("deviceId", "S"), ("at", "N")), 0.7, demo_items.event, demo_items.event_key),
 )
 COPY = "Orders-copy"
-"""Has the key of the first of TABLES and nothing in it."""
+"""An empty table with the key of the first of TABLES."""
 PRODUCTS, PRICE_LIST = "Products", "files/price-list.csv"
 PRODUCTS_KEY: Key = (("sku", "S"),)
-"""The table that a file is imported into, and the file's place in BUCKET."""
+"""The table for an import, and the place of its file in BUCKET."""
 
 
 def load(sandbox: Sandbox, items: int = DEFAULT_ITEMS, cancelled: Callable[[], bool] = lambda: False) -> None:
-    """Makes the bucket and the tables, `items` in all, and gives them their history; stops early once `cancelled`."""
+    """Creates the bucket and the tables with their history, `items` in total; stops early when `cancelled` is true."""
     sandbox.s3().create_bucket(Bucket=BUCKET)
-    # Whole hours: everyone who starts within the hour gets the same, and windows of an hour hold equal shares of it.
+    # A whole hour: every start within the hour gives the same data, and every hourly window gets an equal share of it.
     now = from_micros(sandbox.clock.micros()).replace(minute=0, second=0, microsecond=0)
     loaded = now - LOADED_BEFORE
     for table in TABLES:
@@ -92,10 +91,10 @@ def create(sandbox: Sandbox, name: str, key: Key) -> None:
 
 
 def history(table: DemoTable, items: int, loaded: datetime, now: datetime) -> Iterator[Write]:
-    """The table's writes in the order of time: every item once, then the changes of the day before `now`.
+    """The writes of a table in order of time: every item once, then the changes of the day before `now`.
 
-    Of five changes three update an item, one inserts and one deletes, so there are `items` after them too. The changes
-    meet every item once before any twice: what is deleted stays deleted.
+    Of five changes three update an item, one inserts and one deletes an item, so the number of items stays the same. The
+    changes visit every item once before any item twice, so a deleted item stays deleted.
     """
     for number in range(items):
         at = loaded + LOAD_LASTS * number / items

@@ -1,6 +1,6 @@
-"""The file that the sandbox has to import: a price list as a supplier would send it, of the articles that orders name.
+"""The sandbox's file to import: a supplier's price list of the articles that orders name.
 
-Pure: the same text every time. `demo` says where it is and which table it is for.
+Pure: the text is the same every time. `demo` stores it and names its table.
 """
 
 import csv
@@ -14,7 +14,7 @@ COLUMNS = ("sku", "name", "price", "in_stock", "width", "height", "colours")
 
 
 def price_list() -> str:
-    """Semicolons between fields, empty ones where nothing is known, quotes and line breaks within."""
+    """CSV text with semicolons between fields, empty fields for unknown values, quotes, and line breaks within fields."""
     random = Random("price list")  # noqa: S311 - reproducible, not secret
     text = io.StringIO()
     writer = csv.writer(text, delimiter=";")

@@ -1,9 +1,9 @@
-"""The items of the demo tables, made up one at a time from a number: the same number, the same item.
+"""Makes the items of the demo tables. The same arguments always give the same item.
 
-Pure. An item is made from its number, its version (0, then one more per update), when it is written and when the table
-was loaded. Each table has what real ones have and flattening must survive: orders have lists of maps and nested maps,
-customers sparse and ill-matched attributes and every type, events are small and many. When an item is written, updated
-and deleted is in `demo`.
+Pure. An item is made from its number, its version (0, plus one per update), the time of its write and the time of the
+table's load. The tables have the difficulties of real tables: orders have lists of maps and nested maps; customers have
+sparse attributes, attributes with several types, and every type; events are small and many. `demo` decides when items are
+written, updated and deleted.
 """
 
 import base64
@@ -50,7 +50,7 @@ def order_key(number: int, _loaded: datetime) -> Attributes:
 
 
 def order(number: int, version: int, at: datetime, loaded: datetime) -> Attributes:
-    """An order of 1 to 5 lines; a later version has moved on in its life and may have been refunded."""
+    """An order of 1 to 5 lines; later versions have a later status and may have a refund."""
     random = Random(f"order {number} {version}")  # noqa: S311 - reproducible, not secret
     lines: list[Value] = []
     total = 0
@@ -99,7 +99,7 @@ def customer_key(number: int, _loaded: datetime) -> Attributes:
 
 
 def customer(number: int, version: int, at: datetime, loaded: datetime) -> Attributes:
-    """A customer: few attributes in common, several that differ in type or are named awkwardly, all ten types."""
+    """A customer: few common attributes, attributes with several types or unusual names, and all ten types."""
     random = Random(f"customer {number} {version}")  # noqa: S311 - reproducible, not secret
     first, last = random.choice(FIRST_NAMES), random.choice(LAST_NAMES)
     item = customer_key(number, loaded) | {"name": {"M": {"first": _text(first), "last": _text(last)}}}
@@ -150,7 +150,7 @@ def event_key(number: int, loaded: datetime) -> Attributes:
 
 
 def event(number: int, version: int, at: datetime, loaded: datetime) -> Attributes:
-    """A reading of a device: small, many, under a composite key (a string and milliseconds)."""
+    """A reading of a device: a small item with a composite key (a string and milliseconds)."""
     random = Random(number * 64 + version)  # noqa: S311 - reproducible, not secret
     kind = KINDS[random.getrandbits(8) % len(KINDS)]
     item = event_key(number, loaded) | {

@@ -1,8 +1,8 @@
-"""The export operations of DynamoDB's API, answered in front of moto: requests checked as AWS does, with its errors.
+"""The export operations of DynamoDB's API, answered in front of moto with the checks and errors of AWS.
 
-A WSGI layer: ExportTableToPointInTime, DescribeExport and ListExports end here, restoring in `restore_api`, and every other
-request goes on to moto. Facts: API reference of these operations, and the AWS page S3DataExport_Requesting. What an export
-then does is in `exporter`.
+A WSGI layer. It answers ExportTableToPointInTime, DescribeExport and ListExports, passes RestoreTableToPointInTime to
+`restore_api` and every other request to moto. `exporter` runs the exports. Facts: API reference of these operations, and the
+AWS page S3DataExport_Requesting.
 """
 
 import functools
@@ -18,7 +18,7 @@ from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX
 from ddb_assets.sandbox.api_error import Answer, ApiError
 from ddb_assets.sandbox.backend import MICROS, SandboxBackend
 from ddb_assets.sandbox.clock import Clock
-from ddb_assets.sandbox.exporter import Export, Exporter, Window
+from ddb_assets.sandbox.exporter import Exporter, ExportPeriod, ExportTask
 from ddb_assets.sandbox.restore_api import Restores
 from ddb_assets.sandbox.tables import SandboxTable
 
@@ -36,9 +36,9 @@ VIEWS = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
 class ExportApi:
-    """Wraps the WSGI application `moto`; `backend_of` finds DynamoDB's backend by account and Region.
+    """Wraps the WSGI application `moto`. `backend_of` finds the DynamoDB backend of an account and Region.
 
-    `former` are descriptions of exports of earlier sandboxes, by ARN.
+    `former` has the descriptions of the exports of earlier sandboxes, by ARN.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ExportApi:
         self._clock = clock
         self._backend_of = backend_of
         self._lock = threading.Lock()
-        self._by_token: dict[str, Export] = {}
+        self._by_token: dict[str, ExportTask] = {}
         self._restores = restores
         self._operations: dict[str, Callable[[Answer], Answer]] = {
             "ExportTableToPointInTime": self._export,
@@ -67,7 +67,7 @@ class ExportApi:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         name = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix(TARGET)
         operation = self._operations.get(name)
-        if name == "RestoreTableToPointInTime":  # names its table without the Region, as the exports do not
+        if name == "RestoreTableToPointInTime":  # unlike an export, it may name its table without the Region
             operation = functools.partial(self._restores.restore, _region(environ))
         if operation is None:
             return self._moto(environ, start_response)
@@ -99,12 +99,12 @@ class ExportApi:
         self._exporter.start(export)
         return {"ExportDescription": _description(export)}
 
-    def _expired(self, export: Export) -> bool:
-        """A token holds for 8 hours after the first request that used it has completed."""
+    def _expired(self, export: ExportTask) -> bool:
+        """Whether the export's token is no longer valid: it is valid until 8 hours after the export has ended."""
         return export.ended is not None and self._clock.micros() > export.ended + TOKEN_LIFETIME
 
-    def _checked(self, request: Answer) -> Export:
-        """The export of a valid request; `ApiError` for what AWS refuses and for what the sandbox cannot do."""
+    def _checked(self, request: Answer) -> ExportTask:
+        """The export of a valid request. Raises ApiError for what AWS refuses and for what the sandbox cannot do."""
         kind = request.get("ExportType", "FULL_EXPORT")
         if kind not in ("FULL_EXPORT", "INCREMENTAL_EXPORT"):
             raise ApiError(
@@ -116,7 +116,7 @@ class ExportApi:
         if "FilterSpecification" in request:
             raise ApiError("ValidationException", "The sandbox does not filter exports: leave FilterSpecification out")
         table, (earliest, latest) = self._table(request["TableArn"])
-        # Exports carry their times in whole milliseconds; rounding up keeps every write answered before this request.
+        # Export times are whole milliseconds; rounding up includes every write that was answered before this request.
         now = math.ceil(self._clock.micros() / 1000) * 1000
         if kind == "FULL_EXPORT":
             moment = _micros(request["ExportTime"]) if "ExportTime" in request else now
@@ -125,12 +125,12 @@ class ExportApi:
                     "InvalidExportTimeException",
                     "The specified ExportTime is outside of the point in time recovery window",
                 )
-            return Export(table, request, now, moment, None)
+            return ExportTask(table, request, now, moment, None)
         window = _window(request.get("IncrementalExportSpecification") or {}, earliest, latest)
-        return Export(table, request, now, now, window)
+        return ExportTask(table, request, now, now, window)
 
     def _table(self, arn: str) -> tuple[SandboxTable, tuple[int, int]]:
-        """The table and its restorable times (microseconds)."""
+        """The table, and its earliest and latest restorable time (microseconds). Raises ApiError."""
         region, account, name = (arn.split(":", 5) + [""] * 6)[3:6]
         backend = self._backend_of(account, region)
         table = backend.tables.get(name.removeprefix("table/")) if backend else None
@@ -154,12 +154,12 @@ class ExportApi:
         return {"ExportDescription": _description(export)}
 
     def completed(self) -> dict[str, Answer]:
-        """The descriptions of all exports that were made, by ARN."""
+        """The descriptions of all completed exports, also of earlier sandboxes, by ARN."""
         made = {arn: _description(e) for arn, e in self._exporter.exports.items() if e.status == "COMPLETED"}
         return {**self._former, **made}
 
     def _list(self, request: Answer) -> Answer:
-        """Reverse order of ARNs, at most 25 a page; the token is the last ARN of the page before."""
+        """The exports in reverse order of their ARNs, at most 25 per page; the token is the last ARN of a page."""
         size = request.get("MaxResults", PAGE_SIZE)
         if not 1 <= size <= PAGE_SIZE:
             raise ApiError(
@@ -188,7 +188,7 @@ def _region(environ: "WSGIEnvironment") -> str:
 
 
 def _check_place(request: Answer) -> None:
-    """Refuses a bucket's owner, an algorithm or a key that the API does not allow."""
+    """Raises ApiError for a bucket owner, an algorithm or a KMS key id that the API does not allow."""
     owner, algorithm = request.get("S3BucketOwner", "0" * 12), request.get("S3SseAlgorithm", "AES256")
     wrong = None
     if not re.fullmatch("[0-9]{12}", owner):
@@ -203,8 +203,8 @@ def _check_place(request: Answer) -> None:
         raise ApiError("ValidationException", f"1 validation error detected: {wrong}")
 
 
-def _window(specification: Answer, earliest: int, latest: int) -> Window:
-    """The window of an incremental export, checked against its limits and the restorable times (microseconds)."""
+def _window(specification: Answer, earliest: int, latest: int) -> ExportPeriod:
+    """The period of an incremental export. Raises ApiError for one beyond the limits or the restorable times."""
     if "ExportFromTime" not in specification:
         raise ApiError(
             "ValidationException", "An incremental export needs IncrementalExportSpecification.ExportFromTime"
@@ -225,15 +225,15 @@ def _window(specification: Answer, earliest: int, latest: int) -> Window:
         refusal = "Incremental export period must be at least 15 minutes and at most 24 hours"
     if refusal:
         raise ApiError("InvalidExportTimeException", refusal)
-    return Window(start, end, view)
+    return ExportPeriod(start, end, view)
 
 
 def _micros(seconds: float) -> int:
     return round(seconds * 1000) * 1000
 
 
-def _description(export: Export) -> Answer:
-    """ExportDescription: what is known of the export now, absent fields left out."""
+def _description(export: ExportTask) -> Answer:
+    """The ExportDescription of the export in its present state, without empty fields."""
     request, window = export.request, export.window
     done = export.status == "COMPLETED"
     code, message = (export.status == "FAILED" and export.failure) or (None, None)

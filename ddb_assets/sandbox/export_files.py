@@ -1,7 +1,7 @@
-"""What an export writes, byte for byte: data lines, gzip members, both manifests.
+"""The bytes of an export's files: data lines, gzip members, both manifests.
 
-Pure: it knows no S3 and no tables. Forms are those of exports written by AWS (compact JSON in raw UTF-8, a newline
-after every object, a gzip header without time and name), else those of the AWS page S3DataExport.Output.
+Pure: no S3, no tables. The form is that of exports written by AWS (compact JSON in raw UTF-8, a newline after every object,
+a gzip header without time and name); the rest follows the AWS page S3DataExport.Output.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ THIN_PARTITION = HASH_SPACE >> 20
 
 
 def partition_bounds(table_bytes: int) -> list[int]:
-    """Where each partition of a table ends in the space of hashes, in order; the last one ends with the space.
+    """The upper bound of each partition in the space of hashes, in order; the last one is the end of the space.
 
-    A large table has more of them. The last is so thin that it hardly ever holds an item, like one split off for a hot
-    key that is gone: exports of real tables have empty files too.
+    A large table has more partitions. The last partition is so thin that it rarely has an item, because exports of real
+    tables have empty files too.
     """
     count = min(max(LEAST_PARTITIONS, -(-table_bytes // BYTES_PER_PARTITION)), MOST_PARTITIONS)
     thick = HASH_SPACE - THIN_PARTITION
@@ -36,12 +36,12 @@ def partition_bounds(table_bytes: int) -> list[int]:
 
 
 def full_line(stored: bytes) -> bytes:
-    """An item of a full export: `{"Item":{...}}`."""
+    """The line of an item in a full export: `{"Item":{...}}`."""
     return b'{"Item":' + stored + b"}\n"
 
 
 def change_line(change: Change, key_names: list[str], old_image: bool) -> bytes:
-    """A changed key of an incremental export: Metadata, Keys, then OldImage (if asked for) and NewImage, if any."""
+    """The line of a changed key in an incremental export: Metadata, Keys, OldImage (if requested) and NewImage, if any."""
     attributes = image.decode(change.new or change.old or b"")
     keys = orjson.dumps({name: attributes[name] for name in key_names})
     line = b'{"Metadata":{"WriteTimestampMicros":{"N":"%d"}},"Keys":%b' % (change.micros, keys)
@@ -53,7 +53,7 @@ def change_line(change: Change, key_names: list[str], old_image: bool) -> bytes:
 
 
 class GzipLines:
-    """Writes lines as one gzip member into a binary file and counts them; `finish` returns the member's base64 MD5."""
+    """Writes lines into a binary file as one gzip member, and counts them."""
 
     def __init__(self, target: BinaryIO) -> None:
         self.count = 0
@@ -65,14 +65,14 @@ class GzipLines:
         self._put(GZIP_HEADER)
 
     def write(self, line: bytes) -> None:
-        """Adds one line, its newline included."""
+        """Adds one line, with its newline."""
         self.count += 1
         self._crc = zlib.crc32(line, self._crc)
         self._length += len(line)
         self._put(self._deflate.compress(line))
 
     def finish(self) -> str:
-        """Ends the member; nothing may be written after."""
+        """Ends the member and returns its base64 MD5. Nothing may be written after that."""
         trailer = self._crc.to_bytes(4, "little") + (self._length & 0xFFFFFFFF).to_bytes(4, "little")
         self._put(self._deflate.flush() + trailer)
         return b64encode(self._md5.digest()).decode()
@@ -83,7 +83,7 @@ class GzipLines:
 
 
 def split(lines: Iterator[tuple[bytes, bytes]], bounds: list[int]) -> Iterator[Iterator[bytes]]:
-    """Lines with their storage keys, in key order, as one iterator per partition, each used up before the next."""
+    """One iterator of lines per partition, from (storage key, line) pairs in key order. Use up each one before the next."""
     ahead: list[tuple[bytes, bytes]] = []
 
     def until(bound: int) -> Iterator[bytes]:
@@ -114,5 +114,5 @@ def base64_md5(data: bytes) -> bytes:
 
 
 def iso_time(moment: datetime) -> str:
-    """A time as manifests have it: `2024-05-14T11:14:20.608Z`."""
+    """A time in the form of manifests: `2024-05-14T11:14:20.608Z`."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,7 +1,7 @@
-"""Runs exports: from the change log to the objects AWS writes, each in a thread of its own.
+"""Runs exports, each in a separate thread: reads the change log and writes the same objects as AWS.
 
-`export_api` checks requests and asks for exports here; the bytes come from `export_files`. Objects are put through the
-S3 API like any client's. Facts: S3 layout and manifests, AWS pages S3DataExport.Output and S3DataExport_Requesting.
+`export_api` checks requests and starts exports; `export_files` makes the bytes. Objects are written through the S3 API.
+Facts: AWS pages S3DataExport.Output (layout and manifests) and S3DataExport_Requesting.
 """
 
 import secrets
@@ -24,14 +24,14 @@ from ddb_assets.sandbox.tables import SandboxTable
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PARALLEL = 2  # exports that read the log at the same time; the others wait, still IN_PROGRESS
+PARALLEL = 2  # exports that run at the same time; the others wait and are IN_PROGRESS
 SPOOL_BYTES = 1 << 20
 LEAST_BILLED_INCREMENTAL = 10 << 20
 
 
 @dataclass(frozen=True)
-class Window:
-    """The changes `[start, end)` in microseconds, with or without the images before the window."""
+class ExportPeriod:
+    """The period `[start, end)` of an incremental export, in microseconds, and its view."""
 
     start: int
     end: int
@@ -39,17 +39,17 @@ class Window:
 
 
 @dataclass
-class Export:
-    """One export task; times in microseconds.
+class ExportTask:
+    """One export; its times are in microseconds.
 
-    A full export has no window and holds what was written before `export_time`. An incremental one holds its window.
+    A full export has no window; it has all items as of `export_time`. An incremental one has the changes of its window.
     """
 
     table: SandboxTable
     request: dict[str, Any]
     started: int
     export_time: int
-    window: Window | None
+    window: ExportPeriod | None
     id: str = field(init=False)
     status: str = "IN_PROGRESS"
     ended: int | None = None
@@ -83,7 +83,7 @@ class Export:
 
 
 class Exporter:
-    """Starts exports and remembers them. `stop` lets none begin that has not, and waits for the rest."""
+    """Starts exports and remembers them. `stop` cancels waiting exports and waits for running ones."""
 
     def __init__(self, log: ChangeLog, s3: "S3Client", delay: timedelta) -> None:
         self._log = log
@@ -92,9 +92,9 @@ class Exporter:
         self._slots = threading.Semaphore(PARALLEL)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self.exports: dict[str, Export] = {}  # by ARN
+        self.exports: dict[str, ExportTask] = {}  # by ARN
 
-    def start(self, export: Export) -> None:
+    def start(self, export: ExportTask) -> None:
         """Registers the export and runs it after the delay."""
         self.exports[export.arn] = export
         thread = threading.Thread(target=self._run, args=(export,), name=f"export {export.id}", daemon=True)
@@ -106,7 +106,7 @@ class Exporter:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, export: Export) -> None:
+    def _run(self, export: ExportTask) -> None:
         if self._stopping.wait(self._delay.total_seconds()):
             return
         with self._slots:
@@ -118,23 +118,23 @@ class Exporter:
                 code = error.response["Error"]["Code"]
                 fail = "S3NoSuchBucket" if code == "NoSuchBucket" else f"S3{code}"
                 export.failure = (fail, error.response["Error"].get("Message", code))
-            except Exception as error:  # a defect must end the export as FAILED, not hang whoever polls it
+            except Exception as error:  # a bug must end the export as FAILED, so that nobody polls it forever
                 export.failure = ("UNKNOWN", f"{type(error).__name__}: {error}")
             if export.failure:
                 export.ended = self._log.clock.micros()
                 export.status = "FAILED"
 
-    def _check_owner(self, export: Export) -> None:
-        """Raises what S3 answers when the bucket is not of the account that the request names, by default the table's."""
+    def _check_owner(self, export: ExportTask) -> None:
+        """Raises AccessDenied, as S3 does, unless the bucket is of the account in the request, by default the table's."""
         _, account = s3_backends.bucket_accounts.get(export.request["S3Bucket"], ("", None))
         expected = export.request.get("S3BucketOwner", export.table.table_arn.split(":")[4])
         if account not in (None, expected):
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, "PutObject")
 
-    def _write(self, export: Export) -> None:
+    def _write(self, export: ExportTask) -> None:
         self._check_owner(export)
         self._put(export, export.key(export.id, "_started"), b"")
-        self._log.clock.wait_until(export.export_time)  # it was rounded up to a whole millisecond
+        self._log.clock.wait_until(export.export_time)  # it may be in the future: it was rounded up to a millisecond
         with self._log.reader() as reader:
             bounds = export_files.partition_bounds(self._log.totals(export.table.number)[1])
             partitions = export_files.split(_lines(export, reader), bounds)
@@ -146,8 +146,8 @@ class Exporter:
         self._put_with_md5(export, export.summary_key, export_files.manifest_text(_summary(export)))
         export.status = "COMPLETED"
 
-    def _data_file(self, export: Export, lines: Iterator[bytes]) -> bytes:
-        """Writes one data file and returns its line of manifest-files.json."""
+    def _data_file(self, export: ExportTask, lines: Iterator[bytes]) -> bytes:
+        """Writes one data file and returns its line for manifest-files.json."""
         name = b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower() + ".json.gz"
         key = export.key("data", name) if export.window else export.key(export.id, "data", name)
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
@@ -160,8 +160,8 @@ class Exporter:
         export.item_count += target.count
         return export_files.file_entry(target.count, md5, etag, key)
 
-    def _upload(self, export: Export, key: str, body: BinaryIO) -> str:
-        """A multipart upload of one part, as AWS's exporter makes for every data file: its etag ends in "-1"."""
+    def _upload(self, export: ExportTask, key: str, body: BinaryIO) -> str:
+        """Uploads a data file as AWS's exporter does: a multipart upload of one part, whose etag ends with "-1"."""
         encryption: Any = self._encryption(export)
         place: Any = {"Bucket": export.request["S3Bucket"], "Key": key}
         place["UploadId"] = self._s3.create_multipart_upload(**place, **encryption)["UploadId"]
@@ -169,25 +169,25 @@ class Exporter:
         parts: Any = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
         return self._s3.complete_multipart_upload(**place, MultipartUpload=parts)["ETag"].strip('"')
 
-    def _put_with_md5(self, export: Export, key: str, data: bytes) -> None:
-        """The object and its checksum beside it: `manifest-files.json` and `manifest-files.md5`, the checksum first."""
+    def _put_with_md5(self, export: ExportTask, key: str, data: bytes) -> None:
+        """Writes an object and its checksum, the checksum first: `manifest-files.md5`, then `manifest-files.json`."""
         self._put(export, key.removesuffix(".json") + ".md5", export_files.base64_md5(data))
         self._put(export, key, data)
 
-    def _put(self, export: Export, key: str, data: bytes) -> None:
+    def _put(self, export: ExportTask, key: str, data: bytes) -> None:
         encryption: Any = self._encryption(export)
         self._s3.put_object(Bucket=export.request["S3Bucket"], Key=key, Body=data, **encryption)
 
     @staticmethod
-    def _encryption(export: Export) -> dict[str, str]:
+    def _encryption(export: ExportTask) -> dict[str, str]:
         if export.sse == "AES256":
             return {"ServerSideEncryption": "AES256"}
         key_id = export.request.get("S3SseKmsKeyId")
         return {"ServerSideEncryption": "aws:kms"} | ({"SSEKMSKeyId": key_id} if key_id else {})
 
 
-def _lines(export: Export, reader: LogReader) -> Iterator[tuple[bytes, bytes]]:
-    """Storage key and line of everything the export holds, in key order; adds up the billed bytes on the way."""
+def _lines(export: ExportTask, reader: LogReader) -> Iterator[tuple[bytes, bytes]]:
+    """(storage key, line) of all content of the export, in key order. Adds to `billed_bytes` on the way."""
     number = export.table.number
     if export.window is None:
         for stored in reader.items_at(number, export.export_time):
@@ -200,8 +200,8 @@ def _lines(export: Export, reader: LogReader) -> Iterator[tuple[bytes, bytes]]:
         yield change.key, export_files.change_line(change, export.table.table_key_attrs, old_images)
 
 
-def _summary(export: Export) -> dict[str, Any]:
-    """manifest-summary.json, its fields in AWS's order for the version."""
+def _summary(export: ExportTask) -> dict[str, Any]:
+    """The content of manifest-summary.json, with its fields in AWS's order for the version."""
     window = export.window
     if window:
         span = {"exportFromTime": _iso(window.start), "exportToTime": _iso(window.end)}

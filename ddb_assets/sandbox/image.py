@@ -1,7 +1,7 @@
-"""The image of an item: how DynamoDB JSON is kept and ordered on disk.
+"""The image of an item: how the sandbox stores DynamoDB JSON on disk and orders it.
 
-Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`). No moto, no SQLite: those are `tables` and `change_log`.
-`dynamodb/item.py` knows how large an item is and what it may be. Facts: AWS page HowItWorks.NamingRulesDataTypes.
+Pure functions over DynamoDB JSON (`{"id": {"S": "a"}}`), without moto (`tables`) and SQLite (`change_log`).
+`dynamodb/item.py` checks items and computes their size. Facts: AWS page HowItWorks.NamingRulesDataTypes.
 """
 
 import base64
@@ -16,18 +16,18 @@ from ddb_assets.dynamodb.item import attribute_sizes
 
 Attributes = dict[str, dict[str, Any]]
 
-HASH_BYTES = 4  # the head of a storage key that says which partition the item is in
-KEY_END = b"\xff" * 1025  # sorts after every storage key and every sort key, which has at most 1,024 bytes
+HASH_BYTES = 4  # the first bytes of a storage key, which decide on the item's partition
+KEY_END = b"\xff" * 1025  # sorts after every storage key and every sort key (at most 1,024 bytes)
 MAX_DIGITS = 38
 _EXACT = Context(prec=200, Emin=-1000, Emax=1000)
 
 
 class ImageError(ValueError):
-    """An item DynamoDB would refuse; the message is DynamoDB's own where it is known."""
+    """DynamoDB would refuse the item; the message is DynamoDB's own where it is known."""
 
 
 def number_text(text: str) -> str:
-    """The number as DynamoDB returns it: plain digits without needless zeros ("1.50" -> "1.5", "1E2" -> "100")."""
+    """A number as DynamoDB returns it: `1.50` -> `1.5`, `1E2` -> `100`. Raises ImageError if it is not a valid number."""
     if len(text) <= MAX_DIGITS and text.isascii() and text.isdigit() and text[0] != "0":
         return text
     try:
@@ -43,7 +43,7 @@ def number_text(text: str) -> str:
 
 
 def normalise(attribute: dict[str, Any]) -> dict[str, Any]:
-    """One attribute value with its numbers in canonical text."""
+    """An attribute value with its numbers as canonical texts."""
     ((kind, value),) = attribute.items()
     match kind:
         case "N":
@@ -58,9 +58,9 @@ def normalise(attribute: dict[str, Any]) -> dict[str, Any]:
 
 
 def encode(attributes: Attributes, key_names: list[str]) -> tuple[bytes, int]:
-    """The image as compact JSON in raw UTF-8, key attributes first as exports have it, and the item's size in bytes.
+    """The image (compact JSON in raw UTF-8, key attributes first, as in exports) and the item's size in bytes.
 
-    Raises `ImageError` for what DynamoDB refuses: a number out of range, a string that is no Unicode text, an empty set.
+    Raises ImageError for what DynamoDB refuses: a number out of range, a string that is not valid Unicode, an empty set.
     """
     ordered = {name: attributes[name] for name in key_names} | attributes
     normal = {name: normalise(attribute) for name, attribute in ordered.items()}
@@ -79,22 +79,22 @@ def decode(image: bytes) -> Attributes:
 
 
 def storage_key(partition_key: dict[str, Any], sort_key: dict[str, Any] | None) -> bytes:
-    """Where an item stands in its table: MD5 of the partition key, then the sort key in an order-preserving form.
+    """The position of an item in its table: MD5 of the partition key, then the sort key in a form that keeps its order.
 
-    Bytes compare as DynamoDB scans: by hash of the partition key, then by sort key (UTF-8 bytes, raw binary, number).
+    The bytes sort in DynamoDB's scan order: by hash of the partition key, then by sort key (UTF-8 bytes, binary, number).
     """
     head = hashlib.md5(_sortable(partition_key), usedforsecurity=False).digest()
     return head if sort_key is None else head + _sortable(sort_key)
 
 
 def partition_range(partition_key: dict[str, Any]) -> tuple[bytes, bytes]:
-    """Storage keys of one partition key: every `k` with `low <= k < high`."""
+    """(low, high): the storage keys `k` of one partition key are those with `low <= k < high`."""
     head = storage_key(partition_key, None)
     return head, head + KEY_END
 
 
 def segment_range(segment: int, total: int) -> tuple[bytes, bytes]:
-    """Storage keys of one segment of a parallel scan: every `k` with `low <= k < high`."""
+    """(low, high): the storage keys `k` of one segment of a parallel scan are those with `low <= k < high`."""
     space = 1 << 8 * HASH_BYTES
     low = (space * segment // total).to_bytes(HASH_BYTES)
     return low, KEY_END if segment + 1 == total else (space * (segment + 1) // total).to_bytes(HASH_BYTES)
@@ -113,7 +113,7 @@ def _sortable(attribute: dict[str, Any]) -> bytes:
 
 
 def _sortable_number(number: Decimal) -> bytes:
-    """Sign, exponent, digits; all complemented for a negative number, so that bytes compare as the numbers do."""
+    """Sign, exponent and digits, complemented for negative numbers, so that the bytes sort like the numbers."""
     if not number:
         return b"\x01"
     exponent = number.adjusted() + 1000

@@ -1,6 +1,6 @@
-"""The sandbox as a process of its own, with the demo tables in it: what `ddb-assets sandbox` runs.
+"""Runs the sandbox with the demo tables as a separate process, for `ddb-assets sandbox`.
 
-How to announce it (printing the environment, writing a file) is up to the caller's `ready`; the server is in `server`.
+The caller's `ready` announces it, for example by printing the environment. The server is in `server`.
 """
 
 import signal
@@ -14,10 +14,10 @@ from ddb_assets.sandbox.server import Sandbox
 
 
 def serve(port: int, items: int, folder: Path | None, ready: Callable[[Sandbox], None]) -> None:
-    """Runs a sandbox until SIGINT or SIGTERM, then stops it; to be called from the main thread.
+    """Runs a sandbox until SIGINT or SIGTERM, then stops it. Call it from the main thread.
 
-    `items` is the size of all demo tables together (0: none), `port` 0 takes a free one, `folder` is where the change
-    log is. `ready` is called once, when everything is loaded. Raises `SandboxError` if the port is taken.
+    `items` is the number of items of all demo tables together (0: no tables). `port` 0 takes a free port. `folder` is for
+    the change log. `ready` is called once, when everything is loaded. Raises SandboxError if the port is taken.
     """
     stop = threading.Event()
 

@@ -1,7 +1,7 @@
-"""RestoreTableToPointInTime: a table as it was, created again from the change log; requests are checked as AWS does.
+"""RestoreTableToPointInTime: creates a table from the change log as it was, with the checks and errors of AWS.
 
-`export_api` answers the request with it. Facts: API reference of the operation, and the AWS page on restoring a table to a
-point in time: indexes and capacity are restored; tags, streams, time to live and recovery settings are not.
+`export_api` passes the requests on. Facts: API reference of the operation, and the AWS page on restoring a table to a point
+in time: indexes and capacity are restored; tags, streams, time to live and recovery settings are not.
 """
 
 import copy
@@ -17,7 +17,7 @@ from ddb_assets.sandbox.tables import Restored, SandboxTable
 
 
 class Restores:
-    """Restores tables of `backend_of(region)`; a restored table is CREATING for `delay`, its items are there at once."""
+    """Restores tables of `backend_of(region)`. A restored table is CREATING for `delay`; it has its items at once."""
 
     def __init__(self, log: ChangeLog, delay: timedelta, backend_of: Callable[[str], SandboxBackend]) -> None:
         self._log = log
@@ -43,7 +43,7 @@ class Restores:
         return answer
 
     def _checked(self, backend: SandboxBackend, request: Answer) -> tuple[SandboxTable, int]:
-        """The source and the time (microseconds) before which its writes are restored."""
+        """The source table, and the time (microseconds) before which its writes are restored. Raises ApiError."""
         name = str(request.get("SourceTableArn") or request.get("SourceTableName") or "").rpartition("/")[2]
         source = backend.tables.get(name)
         if not isinstance(source, SandboxTable):
@@ -59,7 +59,7 @@ class Restores:
             return source, latest
         if "RestoreDateTime" not in request:
             raise ApiError("ValidationException", "Either RestoreDateTime or UseLatestRestorableTime is needed")
-        # the API takes whole seconds, so the second in which recovery began is one that can be asked for
+        # the API takes whole seconds, so the second in which recovery began is allowed
         moment = round(request["RestoreDateTime"] * 1_000_000)
         if not math.floor(earliest / 1_000_000) * 1_000_000 <= moment <= latest:
             raise ApiError("InvalidRestoreTimeException", "The specified RestoreDateTime is outside of the PITR window")

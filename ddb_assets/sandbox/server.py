@@ -1,7 +1,7 @@
-"""The sandbox: AWS on this machine. moto's server with DynamoDB's tables on disk and exports as AWS makes them.
+"""The sandbox: an AWS emulator on this machine. It is moto's server with DynamoDB tables on disk and exports like AWS's.
 
-It runs in threads of this process (`with Sandbox() as sandbox:`; as a process of its own: `process`); other processes
-reach it with the variables of `environment()`. It starts empty: the demo tables are in `demo`.
+It runs in threads of this process (`with Sandbox() as sandbox:`); `process` runs it as a separate process. Other processes
+reach it with the variables of `environment()`. It starts empty; `demo` makes the demo tables.
 """
 
 import functools
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 EXPORTS = "exports.json"
 REGION = "us-east-1"
-ONCE = Config(retries={"total_max_attempts": 1})  # what a server on this machine refuses, it refuses again
-ACCESS_KEY = "sandbox"  # and the secret too: moto accepts any
-OBJECT_IN_MEMORY = 64 << 10  # bytes; larger S3 objects lie in temporary files, each of them an open file
+ONCE = Config(retries={"total_max_attempts": 1})  # a server on this machine would refuse a retry too
+ACCESS_KEY = "sandbox"  # also the secret: moto accepts any
+OBJECT_IN_MEMORY = 64 << 10  # bytes; a larger S3 object is in a temporary file, which stays open
 OPEN_FILES = 65_536
 
 _one_per_process = threading.Lock()
@@ -61,7 +61,7 @@ class SandboxError(DdbAssetsError):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of a table's history, in DynamoDB JSON: the whole item after it, or the key of the item it deletes."""
+    """One write of a table's history: the whole item after it, or the key of the deleted item, in DynamoDB JSON."""
 
     at: datetime
     item: Attributes
@@ -69,20 +69,19 @@ class Write:
 
 
 def _former_exports(folder: Path) -> dict[str, dict[str, object]]:
-    """What earlier sandboxes of this folder exported: DescribeExport's answers by ARN."""
+    """The exports of earlier sandboxes in this folder: the answers of DescribeExport, by ARN."""
     file = folder / EXPORTS
     found: dict[str, dict[str, object]] = json.loads(file.read_text()) if file.is_file() else {}
     return found
 
 
 class Sandbox:
-    """DynamoDB and S3 on a loopback port, as a context manager; one at a time in a process, as moto's state is global.
+    """DynamoDB and S3 on a loopback port, as a context manager. moto's state is global, so a process can run only one.
 
-    `folder` is where the change log is kept (default: a temporary folder); it starts empty each time. Only the exports that
-    sandboxes of this folder have made are remembered there, so that their files can be used again. `latest_lag` is how
-    far the latest restorable time trails behind now, `export_delay` how long an export stays IN_PROGRESS before its
-    work begins, and a restored table CREATING. Raises `SandboxError` if the port is taken or a sandbox runs in this
-    process already.
+    `folder` is for the change log (default: a temporary folder), which starts empty each time. The folder keeps only the
+    descriptions of completed exports, so that their files can be used again. The latest restorable time is `latest_lag`
+    before now. An export is IN_PROGRESS for `export_delay` before its work begins; a restored table is CREATING for as long.
+    Raises SandboxError if the port is taken or a sandbox is already running in this process.
     """
 
     def __init__(
@@ -103,8 +102,8 @@ class Sandbox:
     def __enter__(self) -> Self:
         if not _one_per_process.acquire(blocking=False):
             raise SandboxError(
-                "A sandbox is already running in this process: use its endpoint, or start the second one as a process "
-                "of its own with `ddb-assets sandbox`."
+                "A sandbox is already running in this process: use its endpoint, or start another one as a separate "
+                "process with `ddb-assets sandbox`."
             )
         with ExitStack() as stack:
             stack.callback(_one_per_process.release)
@@ -133,7 +132,7 @@ class Sandbox:
         self._stack.close()
 
     def environment(self) -> dict[str, str]:
-        """Environment variables with which boto3, the AWS CLI and this project reach the sandbox instead of AWS."""
+        """The environment variables with which boto3, the AWS CLI and this project use the sandbox instead of AWS."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -157,9 +156,9 @@ class Sandbox:
         return boto3_session(core)
 
     def seed(self, table_name: str, history: Iterable[Write]) -> int:
-        """Gives a table backdated writes, read lazily, and returns how many; a key's writes need no particular order.
+        """Adds backdated writes to a table and returns their number. They are read lazily and may be in any order.
 
-        They are as if written through the API at their times: seen by reads, and by exports once recovery covers them.
+        They have the same effect as writes through the API at their times, in reads, exports and restores.
         """
         table = _home().sandbox_table(table_name)
 
@@ -174,7 +173,7 @@ class Sandbox:
         return self._log.load(table.number, logged())
 
     def enable_recovery(self, table_name: str, since: datetime) -> None:
-        """Point-in-time recovery as if it had been switched on at that time: the earliest restorable time."""
+        """Switches on point-in-time recovery as of `since`, which becomes the earliest restorable time."""
         backend = _home()
         backend.recovery[backend.sandbox_table(table_name).table_id] = Recovery(to_micros(since))
 
@@ -199,18 +198,18 @@ def _listen(port: int) -> socket.socket:
         return socket.create_server((HOST, port), backlog=128)
     except OSError as error:
         raise SandboxError(
-            f"Port {port} of {HOST} cannot be used ({error.strerror}): stop what runs there or choose another port."
+            f"Port {port} of {HOST} cannot be used ({error.strerror}): stop the program that uses it or choose another port."
         ) from None
 
 
 class _QuietHandler(MotoRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """No line per request: a demo makes thousands."""
+        """Logs nothing: a demo makes thousands of requests."""
 
 
 @contextmanager
 def _served(app: Any, listening: socket.socket) -> Iterator[None]:
-    """The application served in a thread, one more thread per request, until the block ends."""
+    """Serves the application in a thread, with one more thread per request, until the block ends."""
     host, port = listening.getsockname()
     server = make_server(host, port, app, threaded=True, request_handler=_QuietHandler, fd=listening.fileno())
     thread = threading.Thread(target=server.serve_forever, name="sandbox", daemon=True)
@@ -224,7 +223,7 @@ def _served(app: Any, listening: socket.socket) -> Iterator[None]:
 
 
 class _Forgetful(list[Any]):
-    """moto keeps a list of every object it has made, for a dashboard. Every item and every S3 object would stay in memory."""
+    """An empty list. moto lists every object that it makes, for a dashboard; all items and S3 objects would stay in memory."""
 
     def append(self, _: Any) -> None:
         pass
@@ -232,7 +231,7 @@ class _Forgetful(list[Any]):
 
 @contextmanager
 def _moto(backend: Any) -> Iterator[None]:
-    """moto's global state set up for a sandbox, and emptied and put back at the end."""
+    """Sets up moto's global state for a sandbox, and empties and restores it at the end."""
     before = dynamodb_backends.backend
     buffer = "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"
     buffer_before = os.environ.get(buffer)

@@ -1,9 +1,9 @@
-"""DynamoDB's tables for moto, kept in the change log instead of in memory.
+"""DynamoDB tables for moto, stored in the change log instead of in memory.
 
-moto serves the API (expressions, conditions, errors) from `Table.items`, a dict in memory. Here that dict is a view of
-the change log: whatever moto writes is logged, whichever call it came through, and memory does not grow with the
-table, except in calls that moto answers from the whole table at once: on secondary indexes and in PartiQL. What moto
-does across tables (transactions, PartiQL, recovery settings) is in `backend`; exports are in `exporter`.
+moto serves the API (expressions, conditions, errors) from `Table.items`, a dict in memory. Here that dict is a view of the
+change log. So every write is logged, no matter which call it came through, and memory does not grow with the table; the
+exceptions are calls that moto answers from the whole table at once, for secondary indexes and PartiQL. `backend` has what
+concerns several tables (transactions, PartiQL, recovery settings); `exporter` runs exports.
 """
 
 import base64
@@ -26,7 +26,7 @@ WHOLE_TABLE = (b"", image.KEY_END)
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Where a restored table comes from and when it becomes ACTIVE; times in microseconds."""
+    """The source of a restored table, its restore time, and when it becomes ACTIVE; times are in microseconds."""
 
     source_arn: str
     moment: int
@@ -38,7 +38,7 @@ class StoredItem(Item):
 
     @classmethod
     def of(cls, attributes: dict[str, DynamoType], hash_key: DynamoType, range_key: DynamoType | None) -> "StoredItem":
-        """moto's constructor checks sizes for every attribute, which takes quadratic time."""
+        """Makes an item without moto's constructor, which checks sizes for every attribute in quadratic time."""
         item = object.__new__(cls)
         item.attrs = LimitedSizeDict()
         for name, attribute in attributes.items():
@@ -47,7 +47,7 @@ class StoredItem(Item):
         return item
 
     def project(self, projection_expressions: list[list[str]]) -> Item:
-        """Whole attributes as they are: moto's own way through boto3's deserializer loses some of DynamoDB's numbers."""
+        """Copies whole attributes unchanged. moto uses boto3's deserializer, which cannot represent some numbers."""
         if any(len(path) > 1 for path in projection_expressions):
             return super().project(projection_expressions)
         names = {path[0] for path in projection_expressions}
@@ -56,7 +56,7 @@ class StoredItem(Item):
 
 
 class SandboxTable(Table):
-    """A moto table whose items lie in the change log under the table's id."""
+    """A moto table whose items are in the change log, under the table's number there."""
 
     def __init__(self, *args: Any, log: ChangeLog, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,14 +68,14 @@ class SandboxTable(Table):
         self.restored: Restored | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SandboxTable":
-        # moto copies a table to undo a failed transaction; here the log's transaction undoes it, at no cost.
+        # moto copies a table to undo a failed transaction. Here the transaction of the log undoes it, without a copy.
         return self
 
     def __len__(self) -> int:
         return self.log.totals(self.number)[0]
 
     def describe(self, base_key: str = "TableDescription") -> dict[str, Any]:
-        """DescribeTable's answer; the item count and size are exact, where AWS updates them every six hours."""
+        """The answer of DescribeTable. Item count and size are exact; AWS updates them about every six hours."""
         description = super().describe(base_key)
         items, size = self.log.totals(self.number)
         description[base_key] |= {"TableId": self.table_id, "ItemCount": items, "TableSizeBytes": size}
@@ -91,42 +91,42 @@ class SandboxTable(Table):
         return description
 
     def encode(self, attributes: image.Attributes) -> tuple[bytes, bytes, int]:
-        """Storage key, image and size of an item in DynamoDB JSON; a ValidationException for what DynamoDB refuses."""
+        """Storage key, image and size of an item in DynamoDB JSON. Raises moto's validation error for a bad item."""
         try:
             return (self.storage_key(attributes), *image.encode(attributes, self.table_key_attrs))
         except image.ImageError as error:
             raise MockValidationException(str(error)) from None
 
     def storage_key(self, attributes: image.Attributes) -> bytes:
-        """Where the item with these key attributes stands in the log."""
+        """The storage key of the item with these key attributes."""
         sort_key = attributes[self.range_key_attr] if self.range_key_attr else None
         return image.storage_key(attributes[self.hash_key_attr], sort_key)
 
     def to_item(self, stored: bytes) -> Item:
-        """moto's item of an image."""
+        """An image as moto's item."""
         attributes = {name: DynamoType(_to_moto(attribute)) for name, attribute in image.decode(stored).items()}
         range_key = attributes[self.range_key_attr] if self.range_key_attr else None
         return StoredItem.of(attributes, attributes[self.hash_key_attr], range_key)
 
     def store(self, item: Item) -> Item:
-        """Logs the item as it is now and returns it as it is stored, its numbers in their canonical text."""
+        """Logs an item and returns it as stored, with its numbers as canonical texts."""
         key, stored, size = self.encode({name: _to_json(value) for name, value in item.attrs.items()})
         self.log.append(self.number, key, stored, size)
         return self.to_item(stored)
 
     def stored_items(self, low: bytes, high: bytes) -> Iterator[tuple[Item, int]]:
-        """Items with `low <= storage key < high` and their sizes, in key order, read from the log page by page."""
+        """The items with `low <= storage key < high` and their sizes, in key order, read page by page."""
         while page := self.log.page(self.number, low, high, PAGE_ITEMS):
             for stored in page:
                 yield self.to_item(stored.image), stored.size
             low = page[-1].key + b"\x00"
 
     def all_items(self) -> list[Item]:
-        """All items for moto to look through: of the table, or of one partition within `query`."""
+        """All items of the table, or of one partition within `query`; moto searches them."""
         return [item for item, _ in self.stored_items(*self._span)]
 
     def has_idx_items(self, index_name: str) -> list[Item]:
-        """The items an index holds: those with all of its key attributes."""
+        """The items of an index: those with all of its key attributes."""
         names = {key["AttributeName"] for key in self.get_index(index_name).schema}
         return [item for item in self.all_items() if names <= item.attrs.keys()]
 
@@ -143,7 +143,7 @@ class SandboxTable(Table):
         *args: Any,
         **kwargs: Any,
     ) -> tuple[list[Item], int, dict[str, Any] | None]:
-        """moto's own query; unless it is about an index, it looks through one partition instead of the whole table."""
+        """moto's query. Unless it is on an index, it searches one partition instead of the whole table."""
         scope = copy.copy(self)
         if hash_key and not index_name:
             scope._span = image.partition_range(_to_json(hash_key))
@@ -171,7 +171,7 @@ class SandboxTable(Table):
         projection_expression: list[list[str]] | None = None,
         segments: tuple[None, None] | tuple[int, int] = (None, None),
     ) -> tuple[list[Item], int, dict[str, Any] | None]:
-        """One page of a scan in key order: at most `limit` items and 1 MB before any filter, whole or one segment."""
+        """One page of a scan in key order, of the whole table or one segment: at most `limit` items and 1 MB unfiltered."""
         if index_name:
             options = (filter_expression, index_name, consistent_read, projection_expression, segments)
             return super().scan(filters, limit, exclusive_start_key, *options)
@@ -197,7 +197,7 @@ class SandboxTable(Table):
 
 
 def _passes(item: Item, filters: dict[str, Any]) -> bool:
-    """The legacy ScanFilter parameter: every named attribute compares as asked, an absent one only passes NULL."""
+    """Whether an item passes the legacy ScanFilter: every named attribute must match; a missing one passes only NULL."""
     for name, (operator, operands) in filters.items():
         attribute = item.attrs.get(name)
         if not (attribute.compare(operator, operands) if attribute else operator == "NULL"):
@@ -206,7 +206,7 @@ def _passes(item: Item, filters: dict[str, Any]) -> bool:
 
 
 def _to_moto(attribute: dict[str, Any]) -> dict[str, Any]:
-    """DynamoDB JSON as moto has it in memory: binary as bytes instead of base64 text."""
+    """DynamoDB JSON in moto's form: binary as bytes instead of base64 text."""
     ((kind, value),) = attribute.items()
     match kind:
         case "B":
@@ -221,7 +221,7 @@ def _to_moto(attribute: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_json(value: DynamoType) -> dict[str, Any]:
-    """The inverse: a value of moto's in DynamoDB JSON."""
+    """The inverse of `_to_moto`: a value of moto in DynamoDB JSON."""
     match value.type:
         case "B":
             return {"B": base64.b64encode(value.value).decode()}
@@ -238,7 +238,7 @@ def _to_json(value: DynamoType) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Partition:
-    """The items of one hash key for moto: sort key -> item, or the one item of a table without a sort key."""
+    """The items of one partition key, as moto expects them: sort key -> item, or the only item without a sort key."""
 
     table: SandboxTable
     hash_key: DynamoType
@@ -264,7 +264,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class StoredItems:
-    """What moto takes for its dict of items: hash key -> sort key -> item, or hash key -> item."""
+    """The items in place of moto's dict: partition key -> sort key -> item, or partition key -> item."""
 
     table: SandboxTable
 
@@ -273,7 +273,7 @@ class StoredItems:
         return partition if self.table.has_range_key else partition[None]
 
     def __contains__(self, hash_key: DynamoType) -> bool:
-        # moto asks before it reads, and catches the KeyError of a read that finds nothing.
+        # moto checks this before it reads, and catches the KeyError of a read that finds nothing
         return True
 
     def __setitem__(self, hash_key: DynamoType, item: Item) -> None:

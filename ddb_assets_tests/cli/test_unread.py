@@ -74,7 +74,7 @@ def test_a_bad_item_is_refused_and_its_good_row_stays(tmp_path: Path, shell: She
     before = shell.rows()
     said = shell.load(exports / "second", "--key", "id", code=1).output
     assert "of the 5 items of export 01700000000009-aaaabbbb 1 could not be read: nothing was loaded" in said
-    assert "line 4: n: N '3x' is no number" in said
+    assert "line 4: n: N '3x' is not a number" in said
     assert "max_quarantined: 1" in said
     assert shell.rows() == before
     (quarantine,) = (tmp_path / "state").rglob("_quarantine/*.jsonl")

@@ -1,4 +1,4 @@
-"""Reading a defs.yaml without Dagster: every mistake is told with its file, line and what is allowed."""
+"""Reading a `defs.yaml` without Dagster: the error names file, line and what is allowed, for every mistake."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_a_mistake_names_file_and_line(tmp_path: Path, text: str, line: int, mes
     assert message in str(refused.value)
 
 
-def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     path = written(tmp_path, HEAD + "  owners: [nobody]\n  nested:\n    items: rows\n")
     with pytest.raises(ConfigError) as refused:
         read_tables(path)

@@ -1,4 +1,4 @@
-"""Times in configs and options: a zone is always said, and what is wrong says how to write it."""
+"""Times in configuration and options: a time zone is required, and the error says how to write the time."""
 
 from datetime import UTC, datetime
 
@@ -20,15 +20,15 @@ def test_one_moment_however_it_is_written(text: str) -> None:
     [
         ("2026-01-31T12:00", "write 2026-01-31T12:00:00Z for UTC, or an offset like 2026-01-31T12:00:00+01:00"),
         ("2026-01-31", "write 2026-01-31T00:00:00Z for UTC"),
-        ("yesterday", "'yesterday' is no ISO 8601 time: write it like 2026-01-31T12:00:00Z"),
+        ("yesterday", "'yesterday' is not an ISO 8601 time: write it like 2026-01-31T12:00:00Z"),
         ("0001-01-01T00:00:00+01:00", "outside the years 1 to 9999"),
     ],
 )
-def test_what_is_no_moment_says_how_to_write_one(text: str, said: str) -> None:
+def test_an_invalid_time_is_refused_with_how_to_write_it(text: str, said: str) -> None:
     with pytest.raises(ValueError, match="'") as refused:
         parse_moment(text)
     assert said in str(refused.value)
 
 
-def test_what_it_proposes_is_taken() -> None:
+def test_the_proposed_form_is_accepted() -> None:
     assert parse_moment("2026-01-31T00:00:00Z") == datetime(2026, 1, 31, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The names of what each stage makes: lineage shows their last part, and dbt finds the warehouse's tables by their key."""
+"""The names of the assets of each stage: lineage shows their last part, and dbt finds the warehouse's tables by their key."""
 
 import re
 from itertools import combinations
@@ -18,7 +18,7 @@ def test_the_last_part_of_a_key_says_which_stage_it_is() -> None:
     assert asset_name("window_parquet", "orders__items") == "parquet/orders__items_window_parquet"
 
 
-def test_no_two_stages_make_the_same_key_whatever_tables_are_called() -> None:
+def test_no_two_stages_make_the_same_key_for_any_table_names() -> None:
     names = ["orders", *(asset_path(stage, "orders")[-1] for stage in STAGES)]
     paths = {(stage, name): asset_path(stage, name) for stage in STAGES for name in names}
     same = [pair for pair in combinations(paths, 2) if paths[pair[0]] == paths[pair[1]]]
@@ -32,20 +32,20 @@ def test_the_warehouse_has_the_key_that_dbt_gives_to_a_source() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_path_says_whose_it_is(stage: Stage) -> None:
+def test_a_path_names_its_table(stage: Stage) -> None:
     assert name_of(stage, asset_path(stage, "orders")) == "orders"
     assert name_of(stage, ("elsewhere", asset_path(stage, "orders")[-1])) is None
     assert name_of(stage, ("orders",)) is None
 
 
 def test_names_are_made_in_one_place(pytestconfig: pytest.Config) -> None:
-    """Any other module that spells a stage's folder or makes a key of parts would not follow a change."""
+    """A module that writes a stage's folder or builds a key itself would miss a change of the names."""
     spelled = re.compile(r"AssetKey\(\[|(?:exports|loads|parquet|warehouse|dynamodb)/\{")
     package = pytestconfig.rootpath / "ddb_assets"
     assert [path.name for path in package.rglob("*.py") if spelled.search(path.read_text())] == []
 
 
-def test_a_new_initial_load_is_said_by_its_three_assets() -> None:
+def test_a_new_initial_load_names_its_three_assets() -> None:
     assert full_chain("orders") == (
         "exports/orders_full_export, parquet/orders_full_parquet and loads/orders_initial_load"
     )

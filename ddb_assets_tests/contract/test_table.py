@@ -1,4 +1,4 @@
-"""The contract of a table: what may be said, what is refused, and what the defaults are."""
+"""The contract of a table: what is allowed, what is refused, and the defaults."""
 
 import string
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ddb_assets.contract.table import KeySchema, Table
 
 TABLE_NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=3, max_size=255)
-"""What DynamoDB takes."""
+"""The table names that DynamoDB allows."""
 
 
 @given(TABLE_NAMES)
@@ -23,7 +23,7 @@ def test_the_name_of_any_dynamodb_table_is_a_contract_by_itself(name: str) -> No
 
 
 def test_long_names_and_names_without_letters_stay_apart() -> None:
-    """The hash at their end is of the whole name: it is what the tables of a warehouse are called."""
+    """The names end with a hash of the whole table name. They are also the names of the tables in the warehouse."""
     long = "Orders" * 42
     names = {Table(table=table).name for table in (f"{long}a", f"{long}b", "---", "...", "._-", "table")}
     assert len(names) == 6

@@ -1,3 +1,5 @@
+"""The windows of an export chain: boundaries, partition keys, and the first window after a full export."""
+
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -69,8 +71,8 @@ def test_every_window_has_a_partition_of_its_own(cadence: Cadence, baseline: dat
 def test_a_clock_that_is_a_minute_off_only_delays(
     cadence: Cadence, baseline: datetime, gap: timedelta, skew: timedelta
 ) -> None:
-    told, skewed = due(cadence, baseline, baseline + gap), due(cadence, baseline, baseline + gap + skew)
-    shorter, longer = sorted([told, skewed], key=len)
+    exact, skewed = due(cadence, baseline, baseline + gap), due(cadence, baseline, baseline + gap + skew)
+    shorter, longer = sorted([exact, skewed], key=len)
     assert longer[: len(shorter)] == shorter
     assert len(longer) - len(shorter) <= 1
 
@@ -112,11 +114,11 @@ def test_the_zone_of_the_machine_does_not_matter() -> None:
 
 
 @given(cadences, moments, gaps, ZONES)
-def test_the_zone_a_time_is_told_in_does_not_matter(
-    cadence: Cadence, baseline: datetime, gap: timedelta, told_in: timezone
+def test_the_zone_of_a_time_does_not_matter(
+    cadence: Cadence, baseline: datetime, gap: timedelta, zone: timezone
 ) -> None:
     latest = baseline + gap
-    assert due(cadence, baseline.astimezone(told_in), latest.astimezone(told_in)) == due(cadence, baseline, latest)
+    assert due(cadence, baseline.astimezone(zone), latest.astimezone(zone)) == due(cadence, baseline, latest)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ def test_other_cadences_are_refused_with_the_list_of_those_that_work(text: str) 
     ],
 )
 def test_other_keys_are_refused(key: str) -> None:
-    with pytest.raises(WindowError, match="is no partition key"):
+    with pytest.raises(WindowError, match="is not a partition key"):
         Cadence.parse("hourly").window(key)
 
 

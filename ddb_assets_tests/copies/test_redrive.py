@@ -63,7 +63,7 @@ def test_an_item_with_a_name_twice_is_not_redriven_before_one_of_them_is_gone(wo
     assert copy(world.table(ID, [item]), destination, *how).exit_code == 1
     done = redrive(file, destination)
     assert done.exit_code == 1
-    assert "'b' stands twice" in done.output
+    assert "'b' occurs twice" in done.output
     assert world.items(destination) == set()
     file.write_text(file.read_text().replace(r"\"b\":{\"L\"", r"\"c\":{\"L\""))
     done = redrive(file, destination)

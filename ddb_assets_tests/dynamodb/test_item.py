@@ -11,7 +11,7 @@ from ddb_assets_tests.flatten.items import attributes
 
 
 def unique(item: Item) -> bool:
-    """No set has two texts for one number, which DynamoDB refuses."""
+    """Whether no set has two texts for the same number; DynamoDB refuses such a set."""
     try:
         attribute_sizes(item)
     except AttributeValueError:
@@ -46,10 +46,10 @@ def test_sizes_by_awss_rules(item: Item, size: int) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({"M": {"x.y": {"L": [{"S": "ok"}, {"N": "abc"}]}}}, r"a\.x\\\.y\[1\]: N 'abc' is no number"),
+        ({"M": {"x.y": {"L": [{"S": "ok"}, {"N": "abc"}]}}}, r"a\.x\\\.y\[1\]: N 'abc' is not a number"),
         ({"L": [{"S": 5}]}, r"a\[0\]: S cannot hold int"),
         ({"M": {"b": {"S": "x", "N": "1"}}}, r"a\.b: expected one object with one type descriptor"),
-        ({"NS": ["1", "x"]}, r"a\[1\]: N 'x' is no number"),
+        ({"NS": ["1", "x"]}, r"a\[1\]: N 'x' is not a number"),
         ("text", "a: expected one object"),
     ],
 )

@@ -1,3 +1,5 @@
+"""Reading data files: blocks, damage, and limits on memory."""
+
 import gzip
 import threading
 import zlib
@@ -14,7 +16,7 @@ from ddb_assets.exports.manifest import DataFile, ManifestError, read_export
 from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.support.written_export import alter, alter_entry, md5, write_export
 
-ITEMS = 10_000  # what manifests list here, unless a test is about it
+ITEMS = 10_000  # in the manifest, unless a test sets another number
 LINE = b'{"Item":{"id":{"S":"a"}}}\n'
 
 
@@ -70,9 +72,9 @@ GOOD = gzip.compress(LINE * 1000)
         "not gz",
     ],
 )
-def test_what_is_no_complete_gzip(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_complete_gzip(tmp_path: Path, data: bytes) -> None:
     as_listed = written(tmp_path / "f.gz", data)
-    with pytest.raises(ManifestError, match=r"f\.gz is as AWS listed it, but is no complete gzip file"):
+    with pytest.raises(ManifestError, match=r"f\.gz has the MD5 that AWS listed, but is not a complete gzip file"):
         list(read_blocks(Storage(), as_listed))
     damaged = DataFile(as_listed.uri, as_listed.key, ITEMS, md5(GOOD), None)
     with pytest.raises(ManifestError, match=r"f\.gz is damaged: its MD5 is .*, the manifest says .*"):
@@ -88,7 +90,7 @@ def test_sound_gzip_of_other_content(tmp_path: Path, data: bytes) -> None:
     assert md5(GOOD) in str(caught.value)
 
 
-def test_damage_shows_though_the_good_part_was_yielded(place: Place) -> None:
+def test_damage_is_found_after_the_good_part_was_yielded(place: Place) -> None:
     home = write_export(place.storage, place.root, lines=([LINE.strip()] * 1000,))
     (file,) = read_export(place.storage, home).files
     alter(place.storage, file.uri, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
@@ -121,10 +123,10 @@ def test_a_file_with_more_lines_than_its_manifest_lists_is_not_read_to_its_end(
     data = gzip.compress(line * 1_000_000, 1)
     file = replace(written(tmp_path / "f.gz", data), item_count=listed)
     read: list[int] = []
-    with pytest.raises(ManifestError, match=rf"f\.gz: the manifest lists {listed} items, the file has more lines"):
+    with pytest.raises(ManifestError, match=rf"f\.gz: the manifest lists {listed} items, but the file has more lines"):
         read.extend(map(len, read_blocks(Storage(), file, block_bytes=10_000)))
     assert sum(read) <= (2 * listed + BLANK_LINES) * len(line)
-    with pytest.raises(ManifestError, match="is damaged"):  # which is what it is, if it is another file
+    with pytest.raises(ManifestError, match="is damaged"):  # a wrong MD5 gives the better message
         list(read_blocks(Storage(), replace(file, md5=md5(b""))))
 
 
@@ -133,7 +135,7 @@ def test_abandoned_reading_closes_the_file(place: Place) -> None:
     (file,) = read_export(place.storage, home).files
     blocks = read_blocks(place.storage, file, block_bytes=100)
     next(blocks)
-    blocks.close()  # type: ignore[attr-defined] # an unclosed one would be reported as unraisable, which fails the test
+    blocks.close()  # type: ignore[attr-defined] # pytest fails the test for an unclosed file
 
 
 def test_many_threads_read_at_once(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""Waiting for an export: pauses, time-outs, and what ends the wait."""
+
 from datetime import timedelta
 from typing import Any
 
@@ -21,12 +23,12 @@ CLIENT = boto3.client(
 
 
 class Waiting:
-    """A clock that only sleeping moves, and a client that answers as told: statuses, or error codes."""
+    """A clock that only `sleep` moves, and a client with prepared answers: statuses or error codes."""
 
     def __init__(self, *answers: str, forever: str = "") -> None:
         self.now = 0.0
         self.sleeps: list[float] = []
-        self.told: list[tuple[ExportRef, timedelta]] = []
+        self.seen: list[tuple[ExportRef, timedelta]] = []
         self._stub = Stubber(CLIENT)
         for answer in (*answers, *[forever] * (400 if forever else 0)):
             if answer.isupper():
@@ -48,7 +50,7 @@ class Waiting:
                 CLIENT,
                 ARN,
                 timeout=timeout,
-                on_progress=lambda ref, waited: self.told.append((ref, waited)),
+                on_progress=lambda ref, waited: self.seen.append((ref, waited)),
                 clock=lambda: self.now,
                 sleep=self.sleep,
             )
@@ -60,16 +62,25 @@ def test_the_delays_grow_and_are_jittered() -> None:
     bare = [min(0.5 * 1.5**n, LONGEST_LOOK) for n in range(20)]
     assert all(abs(slept / want - 1) <= JITTER for slept, want in zip(waiting.sleeps, bare, strict=True))
     assert len({slept / want for slept, want in zip(waiting.sleeps, bare, strict=True)}) > 1
-    assert [waited.total_seconds() for _, waited in waiting.told] == pytest.approx(
+    assert [waited.total_seconds() for _, waited in waiting.seen] == pytest.approx(
         [sum(waiting.sleeps[:n]) for n in range(20)], abs=1e-3
     )
 
 
-def test_the_time_runs_out_and_the_export_goes_on() -> None:
+def test_the_wait_ends_while_the_export_continues() -> None:
     waiting = Waiting(forever="IN_PROGRESS")
-    with pytest.raises(ExportTimeoutError, match=f"{ARN} was not done after 600 s.*goes on at AWS.*no second one"):
+    with pytest.raises(ExportTimeoutError, match=f"{ARN} was not done after 600 s.*AWS continues.*no second one"):
         waiting.run(timedelta(minutes=10))
     assert sum(waiting.sleeps) == pytest.approx(600)
+
+
+def test_the_log_says_when_the_export_changes_and_ends(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "ddb_assets.exports"):
+        Waiting("IN_PROGRESS", "COMPLETED").run(timedelta(hours=1))
+    begun, running, ended = (record.getMessage() for record in caplog.records)
+    assert begun == f"waiting up to 3600 s for export {ARN}"
+    assert running == f"export {ARN} is IN_PROGRESS after 0 s"
+    assert ended.startswith(f"export {ARN} is COMPLETED after")
 
 
 def test_an_unknown_status_is_waited_for() -> None:
@@ -79,12 +90,12 @@ def test_an_unknown_status_is_waited_for() -> None:
 def test_aws_out_of_reach_is_waited_for() -> None:
     waiting = Waiting("ThrottlingException", "IN_PROGRESS", "ThrottlingException", "COMPLETED")
     assert waiting.run(timedelta(minutes=1)).status == "COMPLETED"
-    assert len(waiting.told) == 1
+    assert len(waiting.seen) == 1
     with pytest.raises(ExportTimeoutError, match="AWS is busy"):
         Waiting(forever="ThrottlingException").run(timedelta(minutes=1))
 
 
-def test_what_waiting_does_not_mend_is_raised_at_once() -> None:
+def test_an_error_that_waiting_does_not_solve_is_raised_at_once() -> None:
     waiting = Waiting("AccessDeniedException")
     with pytest.raises(AwsError, match=f"AWS refuses dynamodb:DescribeExport on {ARN}"):
         waiting.run(timedelta(minutes=1))

@@ -1,3 +1,5 @@
+"""Reading the manifests of exports: the forms that AWS writes, copies, damage and forgeries."""
+
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -210,7 +212,7 @@ def test_an_export_of_another_table(folder: Place, table: str) -> None:
     ("changes", "said"),
     [
         ({"outputFormat": "ION"}, "format is ION"),
-        ({"itemCount": 4}, "counts 4 items.*hold 3"),
+        ({"itemCount": 4}, "counts 4 items.*have 3"),
         ({"itemCount": "3"}, "itemCount: .*integer"),
         ({"itemCount": -1}, "itemCount"),
         ({"itemCount": 3.5}, "itemCount"),
@@ -220,10 +222,13 @@ def test_an_export_of_another_table(folder: Place, table: str) -> None:
         ({"exportTime": "yesterday"}, "exportTime"),
         ({"exportType": "PARTIAL"}, "exportType"),
         ({"exportType": "INCREMENTAL_EXPORT"}, "needs exportFromTime before exportToTime"),
-        ({"exportType": "INCREMENTAL_EXPORT", "version": "2031-01-01"}, "version is 2031-01-01, known are 2020-06-30"),
+        (
+            {"exportType": "INCREMENTAL_EXPORT", "version": "2031-01-01"},
+            "version is 2031-01-01, supported are 2020-06-30",
+        ),
         ({"outputView": "OLD_IMAGE"}, "outputView"),
         ({"tableId": ...}, "tableId: Field required"),
-        ({"tableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/Other"}, "is not of tableArn"),
+        ({"tableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/Other"}, "is not an export of tableArn"),
         ({"tableArn": "Orders"}, "tableArn"),
         ({"exportArn": f"{TABLE_ARN}/export/../../x"}, "exportArn"),
         ({"manifestFilesS3Key": "elsewhere/AWSDynamoDB/x/manifest-files.json"}, "points outside"),
@@ -320,7 +325,7 @@ def test_a_damaged_manifest(place: Place, name: str, checksums: str) -> None:
 def test_a_missing_files_manifest(place: Place) -> None:
     home = write_export(place.storage, place.root)
     place.storage.delete([f"{home}/manifest-files.json"])
-    with pytest.raises(ManifestError, match=r"lacks .*manifest-files\.json"):
+    with pytest.raises(ManifestError, match=r"has no .*manifest-files\.json"):
         read_export(place.storage, home)
 
 
@@ -331,7 +336,7 @@ def test_missing_data(place: Place) -> None:
     with pytest.raises(ManifestError, match=r"file2.json.gz .*cannot be read: there is no file"):
         content(place.storage, read_export(place.storage, home))
     place.storage.delete([file.uri for file in export.files])
-    with pytest.raises(ManifestError, match=r"lacks the data file exports/AWSDynamoDB/.*file0.json.gz"):
+    with pytest.raises(ManifestError, match=r"has no data file exports/AWSDynamoDB/.*file0.json.gz"):
         read_export(place.storage, home)
 
 
@@ -354,7 +359,7 @@ def test_a_manifest_that_is_too_large_is_not_read_whole(
 def test_a_line_of_a_manifest_that_is_too_long(place: Place) -> None:
     home = write_export(place.storage, place.root)
     alter_entry(place.storage, home, 1, dataFileS3Key="x" * manifest.MAX_LINE_BYTES)
-    with pytest.raises(ManifestError, match=r"line 2 has \d+ bytes, more than AWS ever writes") as refused:
+    with pytest.raises(ManifestError, match=r"line 2 has \d+ bytes, more than AWS writes") as refused:
         read_export(place.storage, home)
     assert len(str(refused.value)) < 1000
 
@@ -365,5 +370,5 @@ def test_an_export_of_nothing(place: Place) -> None:
     assert (export.item_count, content(place.storage, export)) == (0, [])
 
 
-def test_every_refusal_can_be_mended_by_the_user() -> None:
+def test_the_user_can_fix_the_cause_of_every_refusal() -> None:
     assert issubclass(ManifestError, DdbAssetsError)

@@ -1,4 +1,4 @@
-"""Which exports an S3 event notification tells of, in each of the forms that it comes in; and what it does not tell."""
+"""Which exports an S3 event notification announces, in each of its forms, and which messages announce none."""
 
 import json
 from typing import Any
@@ -14,12 +14,12 @@ KEY = f"{PREFIX}/{ID}/manifest-summary.json"
 
 
 def s3(key: str = KEY, bucket: str = BUCKET) -> dict[str, Any]:
-    """As S3 sends it: keys are URL-encoded."""
+    """A notification as S3 sends it: keys are URL-encoded."""
     return {"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket}, "object": {"key": key}}}]}
 
 
 def event_bridge(key: str = KEY, bucket: str = BUCKET) -> dict[str, Any]:
-    """As EventBridge sends it: keys are as they are."""
+    """A notification as EventBridge sends it: keys are not encoded."""
     detail = {"bucket": {"name": bucket}, "object": {"key": key}}
     return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
 
@@ -33,7 +33,7 @@ def sns(message: dict[str, Any]) -> dict[str, Any]:
     [s3(KEY.replace(" ", "+")), s3(KEY.replace(" ", "%20")), sns(s3(KEY.replace(" ", "+"))), event_bridge()],
     ids=["S3", "S3, percent-encoded", "S3 by SNS", "EventBridge"],
 )
-def test_a_manifest_is_made_known_in_any_form(message: dict[str, Any]) -> None:
+def test_every_form_announces_a_manifest(message: dict[str, Any]) -> None:
     assert ids_of_notification(json.dumps(message), BUCKET, PREFIX) == [ID]
 
 
@@ -48,12 +48,12 @@ def test_a_manifest_is_made_known_in_any_form(message: dict[str, Any]) -> None:
         f"{PREFIX}/deeper/{ID}/manifest-summary.json",
     ],
 )
-def test_other_objects_are_no_exports(form: Any, key: str) -> None:
+def test_other_objects_are_not_exports(form: Any, key: str) -> None:
     assert ids_of_notification(json.dumps(form(key)), BUCKET, PREFIX) == []
 
 
 @pytest.mark.parametrize("form", [s3, event_bridge])
-def test_another_bucket_is_none_of_ours(form: Any) -> None:
+def test_another_bucket_is_ignored(form: Any) -> None:
     assert ids_of_notification(json.dumps(form(bucket="another")), BUCKET, PREFIX) == []
 
 
@@ -70,5 +70,5 @@ _json = st.recursive(
 
 @pytest.mark.slow
 @given(st.text() | _json.map(json.dumps))
-def test_what_is_no_notification_does_no_harm(body: str) -> None:
+def test_other_messages_do_no_harm(body: str) -> None:
     assert ids_of_notification(body, BUCKET, PREFIX) == []

@@ -1,3 +1,5 @@
+"""Requesting exports from the sandbox: a request finds its export again, and errors say what to do."""
+
 import threading
 import time
 import uuid
@@ -55,7 +57,7 @@ def storage(sandbox: Sandbox) -> Storage:
 
 @pytest.fixture(scope="module")
 def stubbed() -> "DynamoDBClient":
-    """Without a server, for what the sandbox does not do: it knows no permissions and no limits."""
+    """A client without a server, for answers that the sandbox does not give: missing permissions and limits."""
     return boto3.client("dynamodb", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
 
 
@@ -132,18 +134,18 @@ def test_a_window(sandbox: Sandbox, client: "DynamoDBClient", table: str, view: 
 def test_a_time(sandbox: Sandbox, client: "DynamoDBClient", table: str, storage: Storage) -> None:
     moment = now(sandbox) - timedelta(hours=5)
     done = finished(client, TableExports(client, table).request(Snapshot("x", moment), HERE).arn)
-    told = read_export(storage, done.summary_uri).export_time
-    assert told is not None
-    assert abs(told - moment) < timedelta(milliseconds=1)
+    exported = read_export(storage, done.summary_uri).export_time
+    assert exported is not None
+    assert abs(exported - moment) < timedelta(milliseconds=1)
 
 
 def test_a_table_by_its_arn(client: "DynamoDBClient", table: str) -> None:
     arn = client.describe_table(TableName=table)["Table"]["TableArn"]
-    wish = snapshot()
-    assert TableExports(client, table).request(wish, HERE).arn == TableExports(client, arn).request(wish, HERE).arn
+    what = snapshot()
+    assert TableExports(client, table).request(what, HERE).arn == TableExports(client, arn).request(what, HERE).arn
 
 
-def wishes(sandbox: Sandbox) -> list[Snapshot | Increment]:
+def each_kind(sandbox: Sandbox) -> list[Snapshot | Increment]:
     return [
         Snapshot("run-1"),
         Snapshot("run-1", now(sandbox) - timedelta(hours=5)),
@@ -156,23 +158,35 @@ def wishes(sandbox: Sandbox) -> list[Snapshot | Increment]:
 def test_asked_again_the_same_export_is_the_answer(
     sandbox: Sandbox, client: "DynamoDBClient", table: str, kind: int, later: timedelta
 ) -> None:
-    wish = wishes(sandbox)[kind]
-    first = TableExports(client, table).request(wish, HERE)
-    running = TableExports(client, table).request(wish, HERE)
+    what = each_kind(sandbox)[kind]
+    first = TableExports(client, table).request(what, HERE)
+    running = TableExports(client, table).request(what, HERE)
     done = finished(client, first.arn)
     sandbox.clock.advance(later)  # DynamoDB forgets ClientTokens after 8 hours
     exports = TableExports(client, table)
-    completed = exports.request(wish, HERE)
+    completed = exports.request(what, HERE)
     assert running.arn == completed.arn == first.arn
-    assert completed == exports.request(wish, HERE) == done
+    assert completed == exports.request(what, HERE) == done
     assert len(client.list_exports(TableArn=exports.arn)["ExportSummaries"]) == 1
 
 
+def test_the_log_says_whether_an_export_was_requested_or_found(
+    client: "DynamoDBClient", table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    exports = TableExports(client, table)
+    with caplog.at_level("INFO", "ddb_assets.exports"):
+        arn = exports.request(Snapshot("run-1"), HERE).arn
+        exports.request(Snapshot("run-1"), HERE)
+    requested, found = (record.getMessage() for record in caplog.records)
+    assert requested == f"table {table}: requested export {arn} of the latest time, 0 earlier ones failed"
+    assert found.startswith(f"table {table}: found export {arn} of the latest time, ")
+
+
 def test_asked_by_many_at_once_there_is_one_export(sandbox: Sandbox, client: "DynamoDBClient", table: str) -> None:
-    wish = Increment(window_of_change(sandbox), "NEW_IMAGE")
+    what = Increment(window_of_change(sandbox), "NEW_IMAGE")
     arns: list[str] = []
     threads = [
-        threading.Thread(target=lambda: arns.append(TableExports(client, table).request(wish, HERE).arn))
+        threading.Thread(target=lambda: arns.append(TableExports(client, table).request(what, HERE).arn))
         for _ in range(6)
     ]
     for thread in threads:
@@ -187,21 +201,21 @@ def test_asked_by_many_at_once_there_is_one_export(sandbox: Sandbox, client: "Dy
 def test_an_export_that_somebody_else_made_is_found(
     sandbox: Sandbox, client: "DynamoDBClient", table: str, kind: int
 ) -> None:
-    wish = wishes(sandbox)[kind]
+    what = each_kind(sandbox)[kind]
     exports = TableExports(client, table)
     arguments: dict[str, Any] = {"TableArn": exports.arn, "S3Bucket": BUCKET, "S3Prefix": "daily/"}
-    if isinstance(wish, Increment):
+    if isinstance(what, Increment):
         arguments["ExportType"] = "INCREMENTAL_EXPORT"
         arguments["IncrementalExportSpecification"] = {
-            "ExportFromTime": wish.window.start,
-            "ExportToTime": wish.window.end,
+            "ExportFromTime": what.window.start,
+            "ExportToTime": what.window.end,
             "ExportViewType": "NEW_IMAGE",
         }
     else:
-        arguments["ExportTime"] = wish.time
+        arguments["ExportTime"] = what.time
     theirs = client.export_table_to_point_in_time(**arguments)["ExportDescription"]["ExportArn"]
-    assert exports.request(wish, HERE).arn == theirs
-    assert exports.request(wish, HERE, attempt=1).arn != theirs
+    assert exports.request(what, HERE).arn == theirs
+    assert exports.request(what, HERE, attempt=1).arn != theirs
 
 
 def test_a_snapshot_of_now_is_not_somebody_elses(client: "DynamoDBClient", table: str) -> None:
@@ -209,7 +223,7 @@ def test_a_snapshot_of_now_is_not_somebody_elses(client: "DynamoDBClient", table
     assert exports.request(Snapshot("run-1"), HERE).arn != exports.request(Snapshot("run-2"), HERE).arn
 
 
-def test_other_wishes_are_other_exports(sandbox: Sandbox, client: "DynamoDBClient", table: str) -> None:
+def test_other_requests_are_other_exports(sandbox: Sandbox, client: "DynamoDBClient", table: str) -> None:
     window = window_of_change(sandbox)
     earlier = Cadence.parse("hourly").window_at(window.start - timedelta(minutes=1))
     exports = TableExports(client, table)
@@ -227,7 +241,7 @@ def test_other_wishes_are_other_exports(sandbox: Sandbox, client: "DynamoDBClien
     assert exports.request(Increment(window, "NEW_IMAGE"), HERE, attempt=1).arn == requests[6].arn
 
 
-def test_a_table_made_anew_has_no_exports_yet(sandbox: Sandbox, client: "DynamoDBClient", table: str) -> None:
+def test_a_recreated_table_has_no_exports_yet(sandbox: Sandbox, client: "DynamoDBClient", table: str) -> None:
     moment = now(sandbox) - timedelta(hours=5)
     before = TableExports(client, table)
     old = before.request(Snapshot("x", moment), HERE)
@@ -267,15 +281,15 @@ def test_exports_older_than_the_window_are_not_looked_into(
 def test_a_failed_export_says_why_and_is_asked_for_again(
     sandbox: Sandbox, client: "DynamoDBClient", table: str, storage: Storage
 ) -> None:
-    wish, there = snapshot(), Destination(f"not-yet-{uuid.uuid4().hex}")
-    failed = TableExports(client, table).request(wish, there)
-    with pytest.raises(ExportFailedError, match=f"{failed.arn}: S3NoSuchBucket: .*a new export is asked for"):
+    what, there = snapshot(), Destination(f"not-yet-{uuid.uuid4().hex}")
+    failed = TableExports(client, table).request(what, there)
+    with pytest.raises(ExportFailedError, match=f"{failed.arn}: S3NoSuchBucket: .*requests a new export"):
         finished(client, failed.arn)
-    failed_too = TableExports(client, table).request(wish, there)
+    failed_too = TableExports(client, table).request(what, there)
     with pytest.raises(ExportFailedError):
         finished(client, failed_too.arn)
     sandbox.s3().create_bucket(Bucket=there.bucket)
-    again = TableExports(client, table).request(wish, there)
+    again = TableExports(client, table).request(what, there)
     assert len({failed.arn, failed_too.arn, again.arn}) == 3
     assert items(storage, finished(client, again.arn)) == 3
 
@@ -295,11 +309,11 @@ def test_recovery_switched_off(client: "DynamoDBClient") -> None:
 def test_an_export_made_before_recovery_was_switched_off_is_still_found(
     sandbox: Sandbox, client: "DynamoDBClient", table: str
 ) -> None:
-    wish = Increment(window_of_change(sandbox), "NEW_IMAGE")
-    made = finished(client, TableExports(client, table).request(wish, HERE).arn)
+    what = Increment(window_of_change(sandbox), "NEW_IMAGE")
+    made = finished(client, TableExports(client, table).request(what, HERE).arn)
     off = {"PointInTimeRecoveryEnabled": False}
     client.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=off)  # type: ignore[arg-type]
-    assert TableExports(client, table).request(wish, HERE) == made
+    assert TableExports(client, table).request(what, HERE) == made
 
 
 def test_the_restorable_period(client: "DynamoDBClient", table: str) -> None:
@@ -314,13 +328,13 @@ def test_windows_and_times_outside_the_period(client: "DynamoDBClient", table: s
     period = exports.restorable()
     hour, second = timedelta(hours=1), timedelta(seconds=1)
     too_old = Window(period.earliest - second, period.earliest + hour)
-    for wish in (Increment(too_old, "NEW_IMAGE"), Snapshot("x", period.earliest - second)):
+    for what in (Increment(too_old, "NEW_IMAGE"), Snapshot("x", period.earliest - second)):
         with pytest.raises(NotRestorableError, match=r"history begins at .* take a new snapshot"):
-            exports.request(wish, HERE)
+            exports.request(what, HERE)
     too_new = Window(period.latest - hour, period.latest + timedelta(minutes=1))
-    for wish in (Increment(too_new, "NEW_IMAGE"), Snapshot("x", period.latest + timedelta(minutes=1))):
-        with pytest.raises(NotRestorableError, match=r"yet: restorable until .* ask again later"):
-            exports.request(wish, HERE)
+    for what in (Increment(too_new, "NEW_IMAGE"), Snapshot("x", period.latest + timedelta(minutes=1))):
+        with pytest.raises(NotRestorableError, match=r"yet: it is restorable until .* try again later"):
+            exports.request(what, HERE)
     assert client.list_exports(TableArn=exports.arn)["ExportSummaries"] == []
 
 
@@ -366,7 +380,7 @@ def test_encryption_and_owner_are_passed_on() -> None:
 
 
 def test_an_export_is_encrypted_with_the_key_of_the_contract(client: "DynamoDBClient", table: str) -> None:
-    """One that is there and that no KMS key encrypts is not taken for it, though it is of the same time and place."""
+    """An existing export without KMS encryption is not used, although it is of the same time and place."""
     exports = TableExports(client, table)
     when = exports.restorable().latest
     plain = finished(client, exports.request(Snapshot("plain", when), HERE).arn)
@@ -427,7 +441,7 @@ def test_a_missing_permission_is_named(stubbed: "DynamoDBClient", denied: int) -
     [
         ("PointInTimeRecoveryUnavailableException", PitrDisabledError, "Switch point-in-time recovery on"),
         ("InvalidExportTimeException", NotRestorableError, "Try again in a minute"),
-        ("LimitExceededException", RequestError, "may be under way at once"),
+        ("LimitExceededException", RequestError, "may run at once"),
         ("ExportConflictException", AwsError, "ExportConflictException"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Exports that DynamoDB did not make, or not as their manifest has it, are never loaded."""
+"""Exports that DynamoDB did not make, or describes differently from their manifest, are never loaded."""
 
 import json
 import re
@@ -35,7 +35,7 @@ __all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
 
 def forged(chain: Chain) -> tuple[str, dict[str, bytes]]:
-    """A copy of a real export under an id that DynamoDB never gave, with the real ARN and id of the table."""
+    """A copy of a real export under an id that DynamoDB never assigned, with the real ARN and id of the table."""
     real = chain.export(hours_ago(5))
     other = real.id[:-8] + ("0" * 8 if real.id[-8:] != "0" * 8 else "1" * 8)
     objects = {
@@ -65,27 +65,27 @@ def test_a_forged_export_with_the_real_arn_fails_the_check_and_is_not_loaded(cha
 def test_a_manifest_that_was_changed_is_not_believed(chain: Chain, ticks: Ticks) -> None:
     real = chain.export(hours_ago(5))
     summary = chain.summary_key(real)
-    told = json.loads(chain.objects(real)[summary])
+    original = json.loads(chain.objects(real)[summary])
     chain.delete(summary.replace(".json", ".md5"))
-    chain.put({summary: json.dumps(told | {"billedSizeBytes": told["billedSizeBytes"] + 1}).encode()})
+    chain.put({summary: json.dumps(original | {"billedSizeBytes": original["billedSizeBytes"] + 1}).encode()})
     result = ticks.tick()
     assert checks(result) == [(key_of(hours_ago(5)), False)]
     assert not result.run_requests
 
 
-def test_a_run_believes_no_manifest_that_was_changed_after_the_export(chain: Chain) -> None:
+def test_a_run_does_not_believe_a_manifest_that_was_changed_after_the_export(chain: Chain) -> None:
     window = hours_ago(5)
     real = chain.export(window)
     summary = chain.summary_key(real)
-    told = json.loads(chain.objects(real)[summary])
+    original = json.loads(chain.objects(real)[summary])
     chain.delete(summary.replace(".json", ".md5"))
-    chain.put({summary: json.dumps(told | {"tableId": "11111111-2222-3333-4444-555555555555"}).encode()})
+    chain.put({summary: json.dumps(original | {"tableId": "11111111-2222-3333-4444-555555555555"}).encode()})
     assert not chain.run("exports/orders_window_export", partitions=[key_of(window)]).success
     assert not chain.instance.get_materialized_partitions(asset("exports/orders_window_export"))
 
 
 def test_an_export_with_a_filter_is_not_loaded(chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its manifest says nothing of the filter, and a botocore before 1.43.106 drops it from DynamoDB's answer."""
+    """The manifest does not mention the filter, and a botocore before 1.43.106 drops it from DynamoDB's answer."""
     window = hours_ago(5)
     chain.export(window)
     described = export_api._description
@@ -101,8 +101,8 @@ def test_an_export_with_a_filter_is_not_loaded(chain: Chain, ticks: Ticks, monke
 def test_every_member_is_compared(chain: Chain) -> None:
     real = chain.export(hours_ago(5))
     export = read_export(AWS().storage(), real.summary_uri)
-    told: Any = describe(chain.sandbox.dynamodb(), real.arn)
-    assert differences(export, told) == []
+    original: Any = describe(chain.sandbox.dynamodb(), real.arn)
+    assert differences(export, original) == []
     for name, value in {
         "ExportStatus": "FAILED",
         "TableArn": "other",
@@ -116,8 +116,8 @@ def test_every_member_is_compared(chain: Chain) -> None:
         "IncrementalExportSpecification": {},
         "FilterSpecification": {"FilterExpression": "a = :b"},
     }.items():
-        assert differences(export, told | {name: value}), name
-    assert differences(replace(export, to_time=hours_ago(4).end), told)
+        assert differences(export, original | {name: value}), name
+    assert differences(replace(export, to_time=hours_ago(4).end), original)
 
 
 def test_an_old_export_is_not_forgotten_while_dynamodb_cannot_be_asked(

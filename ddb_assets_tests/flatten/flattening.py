@@ -1,4 +1,4 @@
-"""Flattens items that a test names, through an export on disk, and reads what came of them."""
+"""Flattens the items of a test through an export on disk, and reads the result."""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ STORAGE = Storage()
 
 @dataclass
 class Outcome:
-    """A flattened export, its rows by relation and by key."""
+    """A flattened export, with its rows by relation and by key."""
 
     flattened: Flattened
 
@@ -35,7 +35,7 @@ class Outcome:
 
     @property
     def types(self) -> dict[str, str]:
-        """Column -> type of the root's attributes."""
+        """Column -> type, for the attributes of the root relation."""
         return {c.name: c.type for c in self.report.root.columns if c.role in {"key", "value"}}
 
     def rows(self, relation: str = "orders") -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ class Flattening:
         self.exports = 0
 
     def __call__(self, *files: list[dict[str, Any]], **contract: Any) -> Outcome:
-        """Each file a list of items, as attributes in DynamoDB JSON; a `pk` is added where there is none: k0, k1, …"""
+        """Flattens files of items in DynamoDB JSON; an item without a `pk` gets one: k0, k1, …"""
         self.exports += 1
         numbered = 0
         lines: list[list[bytes]] = []

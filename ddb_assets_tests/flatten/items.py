@@ -1,4 +1,4 @@
-"""Hypothesis strategies for DynamoDB items, and what boto3 makes of them: the oracle of the flattening."""
+"""Hypothesis strategies for DynamoDB items, and how boto3 reads them: the oracle for flattening."""
 
 import base64
 import json
@@ -93,7 +93,7 @@ binaries = st.binary(max_size=6).map(lambda raw: base64.b64encode(raw).decode())
 def scalars(
     texts: st.SearchStrategy[str], numbers: st.SearchStrategy[str], binaries: st.SearchStrategy[str], most: int = 3
 ) -> st.SearchStrategy[dict[str, Any]]:
-    """Values of these payloads without members of their own, and sets of up to `most` of them."""
+    """Scalar values of these payloads, and sets of up to `most` of them."""
 
     def members(descriptor: str, payloads: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
         return st.lists(payloads, min_size=1, max_size=most, unique=True).map(lambda found: {descriptor: found})
@@ -122,11 +122,11 @@ attributes = st.dictionaries(names.filter(lambda n: n != "pk"), values, max_size
 similar = st.lists(attributes, min_size=1, max_size=3).flatmap(
     lambda shapes: st.lists(st.sampled_from(shapes) | attributes, min_size=1, max_size=16)
 )
-"""Attribute maps of which several are alike, so that the fast path has something to do."""
+"""Attribute maps, several of them alike, so that the fast path can decode them."""
 
 
 def line_writers() -> st.SearchStrategy[Any]:
-    """Ways to write the same JSON: compact as AWS does, with blanks, in ASCII."""
+    """Ways to write the same JSON: compact like AWS, with blanks, or in ASCII."""
     return st.sampled_from(
         [
             lambda v: json.dumps(v, separators=(",", ":"), ensure_ascii=False),
@@ -138,14 +138,14 @@ def line_writers() -> st.SearchStrategy[Any]:
 
 
 class _Exact(TypeDeserializer):
-    """boto3's, but for numbers its decimal context refuses although DynamoDB has them (boto3 issue 2500)."""
+    """boto3's deserializer, also for numbers of DynamoDB that its decimal context refuses (boto3 issue 2500)."""
 
     def _deserialize_n(self, value: str) -> Decimal:
         return Decimal(value)
 
 
 def decoded(value: Any) -> Any:
-    """boto3's reading of a value in DynamoDB JSON; binary is bytes."""
+    """A value in DynamoDB JSON as boto3 reads it; binary is bytes."""
     return _plain(_Exact().deserialize(_with_bytes(value)))
 
 

@@ -1,8 +1,8 @@
-"""Lines of a full export with all the freedom that JSON gives: a grammar, and what must become of each line.
+"""Random lines of a full export that use all the freedom of JSON, each with its expected result.
 
-Blanks wherever they may stand, escapes in names and texts, any order, every form of a number, a name twice in one object
-in whatever writing, nesting to the limit and beyond it. A line is made as a tree of pairs, so what must become of it is
-known from the tree, and never read back from the text.
+Blanks wherever JSON allows them, escapes in names and texts, any order, every form of a number, duplicate names in any
+spelling, nesting up to the limit and beyond. A line is made as a tree of pairs. The expected result comes from the tree, not
+from the text.
 """
 
 import random
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Object(list[tuple[str, Any]]):
-    """The names and values of an object, in order; a list of values is a list."""
+    """The names and values of an object, in order; a JSON list is a list."""
 
 
 SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "/": "\\/"}
@@ -37,7 +37,7 @@ NAMES = [
     "A",
 ]
 INNER = ["a", "S", "back\\", '":', ' :"']
-"""Names in maps: few, because every path takes time in every block."""
+"""The names in maps: few, because every path costs time in every block."""
 TEXTS = [
     "",
     "x",
@@ -78,27 +78,27 @@ DEEPEST = 32
 
 @dataclass(frozen=True)
 class Line:
-    """A line as written; `item` in DynamoDB JSON, None where it belongs in quarantine."""
+    """A line of text; `item` is in DynamoDB JSON, or None if the line must be quarantined."""
 
     text: str
     item: dict[str, Any] | None
 
 
 class Lines:
-    """Makes lines, the same for the same seed; `own_names` is the share of lines with a name that no other line has."""
+    """Makes lines, the same ones for the same seed; `own_names` is the share of lines with a name of no other line."""
 
     def __init__(self, seed: int, own_names: float) -> None:
         self._random = random.Random(seed)
         self._own_names = own_names
 
     def line(self, key: str) -> Line:
-        """The next line, with this key."""
+        """A new line with this key."""
         chance = self._random.random
         attributes = Object([("pk", Object([("S", key)])), *self._fields(self._random.randint(0, 5))])
         good = True
-        if chance() < self._own_names:  # so that only the count shows it
+        if chance() < self._own_names:  # only the count of keys shows it
             attributes.append((f"only {key}", self._value(1)))
-        if chance() < 0.03:  # just allowed, or just not
+        if chance() < 0.03:  # at the limit, or just beyond it
             depth = self._random.choice([DEEPEST, DEEPEST + 1, 60, 100])
             attributes.append(("deep", self._nested(depth)))
             good = depth <= DEEPEST
@@ -145,15 +145,15 @@ class Lines:
         return value
 
     def _repeat(self, found: Object) -> None:
-        """Repeats one of the object's names, with its value or another, before or after the first."""
+        """Repeats one of the object's names, with the same or another value, before or after it."""
         name, value = self._random.choice(found)
         other = self._random.choice([value, self._value(1), None, "x"])
         found.insert(self._random.randint(0, len(found)), (name, other))
 
     def _written(self, value: Any, blanks: float, escapes: float) -> str:
-        """The value's text, with blanks around a member and everywhere in it, or nowhere.
+        """The text of a value. A member has blanks around it and everywhere inside it, or nowhere.
 
-        So as many keys are hidden from a count of `":` as are unknown to the schema.
+        So a count of `":` can miss as many keys as the schema does not know.
         """
 
         def write(value: Any, blank: str) -> str:
@@ -187,7 +187,7 @@ class Lines:
 
 
 def _objects(value: Any) -> Any:
-    """Every object in a line that has a name."""
+    """Every object in a line that is not empty."""
     if isinstance(value, Object):
         if value:
             yield value

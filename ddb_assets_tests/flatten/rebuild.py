@@ -1,4 +1,4 @@
-"""Rebuilds the items from a flattened export, from nothing but its report, its schema document and its Parquet."""
+"""Rebuilds the items of a flattened export, only from its report, its schema document and its Parquet."""
 
 import base64
 import io
@@ -19,9 +19,9 @@ ABSENT = object()
 
 
 def rebuild(out: str, *, texts: bool = False) -> list[dict[str, Any]]:
-    """Every item as Python values: str, Decimal, bytes, bool, None, set, list, dict. Deleted rows give their key only.
+    """Every item as Python values: str, Decimal, bytes, bool, None, set, list, dict. A deleted row gives only its key.
 
-    With `texts` a number is an `N` with the text in which it was found.
+    With `texts`, a number is an `N` with its text in the Parquet.
     """
     storage = Storage()
     report = Report.model_validate_json(storage.read(f"{out}/report.json"))
@@ -33,14 +33,14 @@ def rebuild(out: str, *, texts: bool = False) -> list[dict[str, Any]]:
 def items_in(
     schema: Schema, root: Relation, tables: dict[str, list[dict[str, Any]]], *, texts: bool = False
 ) -> list[dict[str, Any]]:
-    """The items of rows by relation name, wherever the rows were read."""
+    """The items of rows by relation name; the rows may come from Parquet or from a warehouse."""
     keys = [column.name for column in root.keys]
     items = [_item(schema.root, row, tables, {k: row[k] for k in keys}, 0, EXTRA) for row in tables[root.name]]
     return items if texts else [by_value(item) for item in items]
 
 
 def by_value(value: Any) -> Any:
-    """Items that were rebuilt with texts, with numbers as Decimals."""
+    """Items that were rebuilt with `texts`, with their numbers as Decimals."""
     match value:
         case N():
             return Decimal(value.text)
@@ -53,7 +53,7 @@ def by_value(value: Any) -> Any:
 
 
 def _as_found(value: Any) -> N:
-    """A number of a column: its text if the column holds texts, else the text of its value."""
+    """A number of a column: its text in a text column, else the text of its value."""
     return N(value if isinstance(value, str) else number_text(str(value)))
 
 
@@ -140,7 +140,7 @@ def _scalar(node: Node, value: Any) -> Any:
 
 
 def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dict[str, str], base: str | None) -> Any:
-    """A plain JSON value with its DynamoDB type: from `$types`, else as the schema's node says."""
+    """A plain JSON value with its DynamoDB type: from `$types`, else from the schema's node."""
     from ddb_assets.dynamodb.attribute_value import format_path
 
     if base is not None:
@@ -149,21 +149,21 @@ def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dic
             key = format_path(path)
     else:
         key = format_path(path) if path else "$value"
-    told = types.get(key)
+    noted = types.get(key)
     if isinstance(plain, str):
-        if told == "S64":
+        if noted == "S64":
             return base64.b64decode(plain).decode()
-        if told == "N":
+        if noted == "N":
             return _as_found(plain)
-        kind = told or ("B" if "B" in node.accepts and "S" not in node.accepts else "S")
+        kind = noted or ("B" if "B" in node.accepts and "S" not in node.accepts else "S")
         return base64.b64decode(plain) if kind == "B" else plain
     if isinstance(plain, list):
-        if told in {"S[]", "S64[]"}:
+        if noted in {"S[]", "S64[]"}:
             whole = "".join(plain)
-            return whole if told == "S[]" else base64.b64decode(whole).decode()
-        if told == "B[]":
+            return whole if noted == "S[]" else base64.b64decode(whole).decode()
+        if noted == "B[]":
             return base64.b64decode("".join(plain))
-        kind = told or next((d for d in node.accepts if d in {"L", "SS", "NS", "BS"}), "L")
+        kind = noted or next((d for d in node.accepts if d in {"L", "SS", "NS", "BS"}), "L")
         unknown = Node(kind="json", accepts=())
         if kind != "L":  # members of a set can have types as well
             member = Node(kind="json", accepts=("B",)) if kind == "BS" else unknown
@@ -171,7 +171,7 @@ def _unplain(plain: Any, path: tuple[Any, ...], node: Node, row: Any, types: dic
         return [_unplain(p, (*path, i), node.element or unknown, row, types, base) for i, p in enumerate(plain)]
     if isinstance(plain, dict):
         unknown = Node(kind="json", accepts=())
-        if told == "M0":
+        if noted == "M0":
             plain = {re.sub(r"\\(.)", _unescaped, name, flags=re.DOTALL): p for name, p in plain.items()}
         return {n: _unplain(p, (*path, n), node.fields.get(n, unknown), row, types, base) for n, p in plain.items()}
     return plain

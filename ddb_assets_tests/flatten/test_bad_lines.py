@@ -1,4 +1,4 @@
-"""What is no item ends in quarantine with its reason and original text; the rest of the file is loaded; counts add up."""
+"""A line that is not an item is quarantined with its reason and text; all other lines are loaded; the counts agree."""
 
 import base64
 import gzip
@@ -62,21 +62,21 @@ BAD_LINES = {
     "S with a number": (b'{"Item":{"pk":{"S":"z"},"a":{"S":7}}}', "a: S cannot hold int"),
     "N with a number": (b'{"Item":{"pk":{"S":"z"},"n":{"N":7}}}', "n: N cannot hold int"),
     "S with null": (b'{"Item":{"pk":{"S":"z"},"a":{"S":null}}}', "a: S cannot hold NoneType"),
-    "N is no number": (b'{"Item":{"pk":{"S":"z"},"n":{"N":"12a"}}}', "n: N '12a' is no number"),
-    "N is NaN": (b'{"Item":{"pk":{"S":"z"},"n":{"N":"NaN"}}}', "n: N 'NaN' is no number"),
+    "N is not a number": (b'{"Item":{"pk":{"S":"z"},"n":{"N":"12a"}}}', "n: N '12a' is not a number"),
+    "N is NaN": (b'{"Item":{"pk":{"S":"z"},"n":{"N":"NaN"}}}', "n: N 'NaN' is not a number"),
     "N is too long": (b'{"Item":{"pk":{"S":"z"},"n":{"N":"%s"}}}' % (b"1" * 39), "more than 38 significant digits"),
     "N is too large": (b'{"Item":{"pk":{"S":"z"},"n":{"N":"1E126"}}}', "n: N '1E126' is out of range"),
     "bad base64": (b'{"Item":{"pk":{"S":"z"},"b":{"B":"***"}}}', "b: B '***' is not base64"),
     "NULL false": (b'{"Item":{"pk":{"S":"z"},"a":{"NULL":false}}}', "a: NULL cannot hold bool"),
     "BOOL text": (b'{"Item":{"pk":{"S":"z"},"a":{"BOOL":"true"}}}', "a: BOOL cannot hold str"),
     "set with a number": (b'{"Item":{"pk":{"S":"z"},"s":{"SS":["a",1]}}}', "s[1]: S cannot hold int"),
-    "a name twice": (b'{"Item":{"pk":{"S":"z"},"a":{"S":"1"},"a":{"S":"2"}}}', "the name 'a' stands twice"),
-    "an unknown name twice": (b'{"Item":{"pk":{"S":"z"},"u":{"S":"1"},"u":{"S":"2"}}}', "the name 'u' stands twice"),
+    "a name twice": (b'{"Item":{"pk":{"S":"z"},"a":{"S":"1"},"a":{"S":"2"}}}', "the name 'a' occurs twice"),
+    "an unknown name twice": (b'{"Item":{"pk":{"S":"z"},"u":{"S":"1"},"u":{"S":"2"}}}', "the name 'u' occurs twice"),
     "key missing": (b'{"Item":{"a":{"S":"x"}}}', "key attribute 'pk' is missing"),
     "key empty": (b'{"Item":{"pk":{"S":""}}}', "key attribute 'pk' must be"),
     "key of a wrong type": (b'{"Item":{"pk":{"BOOL":true}}}', "key attribute 'pk' must be"),
     "key of another type": (b'{"Item":{"pk":{"N":"1"}}}', "key attribute 'pk' cannot be kept in its column"),
-    "key with a trailing blank": (b'{"Item":{"pk":{"S":"g1 "}}}', "key attribute 'pk' ends in a blank"),
+    "key with a trailing blank": (b'{"Item":{"pk":{"S":"g1 "}}}', "key attribute 'pk' ends with a space"),
     "half a surrogate pair": (b'{"Item":{"pk":{"S":"z"},"a":{"S":"\\ud800"}}}', "not JSON"),
     "not UTF-8": (b'{"Item":{"pk":{"S":"z"},"a":{"S":"\xff"}}}', "not UTF-8"),
     "a NUL byte": (b'{"Item":{"pk":{"S":"z"}}}\0', "not JSON"),
@@ -97,7 +97,7 @@ def test_one_bad_line_among_good_ones(name: str, tmp_path: Path) -> None:
     assert keys(report) == {f"g{number}" for number in range(100)}
 
 
-def test_bad_lines_teach_the_schema_nothing(tmp_path: Path) -> None:
+def test_bad_lines_do_not_change_the_schema(tmp_path: Path) -> None:
     bad = b'{"Item":{"pk":{"S":"z"},"new":{"S":"x"},"worse":{"N":"x"}}}'
     report = flattened(tmp_path, [[*GOOD, bad]])
     assert "new" not in {column.name for column in report.root.columns}
@@ -111,7 +111,7 @@ def test_all_bad_lines_at_once_in_many_files(tmp_path: Path) -> None:
     assert report.quarantined == len(quarantined(report)) == 100 + len(bad)
 
 
-def test_a_file_of_nothing_but_bad_lines(tmp_path: Path) -> None:
+def test_a_file_with_only_bad_lines(tmp_path: Path) -> None:
     report = flattened(tmp_path, [[b"{bad}"] * 5])
     assert (report.rows["orders"], report.quarantined) == (0, 5)
 
@@ -122,7 +122,7 @@ def test_a_byte_order_mark(tmp_path: Path) -> None:
     assert report.quarantined == 1
 
 
-def test_blank_lines_and_crlf_are_no_items(tmp_path: Path) -> None:
+def test_blank_lines_and_crlf_are_not_items(tmp_path: Path) -> None:
     source = write_export(STORAGE, str(tmp_path / "bucket"), lines=[GOOD[:2]])
     data = gzip.compress(GOOD[0] + b"\r\n\n" + GOOD[1])
     STORAGE.write(f"{source}/data/file0.json.gz", data)
@@ -162,23 +162,25 @@ def test_a_file_with_other_counts_than_the_manifest_says(tmp_path: Path, listed:
     source = write_export(STORAGE, str(tmp_path / "bucket"), lines=[GOOD[:2], GOOD[2:4]])
     alter_entry(STORAGE, source, 0, itemCount=listed)
     alter_summary(STORAGE, source, itemCount=listed + 2)
-    with pytest.raises(ManifestError, match=rf"the manifest lists {listed} items, the file has 2 lines"):
+    with pytest.raises(ManifestError, match=rf"the manifest lists {listed} items, but the file has 2 lines"):
         run(tmp_path, source)
     assert "the file has 2 lines" in call("profile", source, code=1).stderr
 
 
-def test_a_file_with_more_lines_than_the_manifest_says_is_flattened_no_further(tmp_path: Path) -> None:
-    """A few KB of gzip can be any number of lines, and each could be a line of quarantine."""
+def test_a_file_with_more_lines_than_the_manifest_says_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """A few KB of gzip can be millions of lines, and each of them could be quarantined."""
     source = write_export(STORAGE, str(tmp_path / "bucket"), lines=[GOOD])
     data = gzip.compress(b"{}\n" * 5_000_000)
     STORAGE.write(f"{source}/data/file0.json.gz", data)
     alter_entry(STORAGE, source, 0, md5Checksum=md5(data))
-    with pytest.raises(ManifestError, match=r"file0\.json\.gz: the manifest lists 100 items, the file has more lines"):
+    with pytest.raises(
+        ManifestError, match=r"file0\.json\.gz: the manifest lists 100 items, but the file has more lines"
+    ):
         run(tmp_path, source)
     assert list(STORAGE.list(str(tmp_path / "out"))) == []
 
 
-def test_a_report_of_another_make(tmp_path: Path) -> None:
+def test_a_report_that_another_program_wrote(tmp_path: Path) -> None:
     STORAGE.write(f"{tmp_path}/report.json", b'{"table": "Orders"}')
     with pytest.raises(FlattenError, match=r"report\.json: name: Field required; flatten the export again"):
         read_report(STORAGE, str(tmp_path))

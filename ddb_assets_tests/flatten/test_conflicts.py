@@ -1,4 +1,4 @@
-"""Values of types that their column does not take: kept beside it, by whole columns, just as one by one."""
+"""Values of types that their column does not take: the fast path keeps them in `_ddb_extra`, like the exact path."""
 
 import json
 from functools import partial
@@ -24,16 +24,16 @@ VALUES: dict[str, dict[str, Any]] = {
 
 
 def mixed(usual: dict[str, Any]) -> list[dict[str, Any]]:
-    """Items most of which have the usual value at `a`; the others have every other."""
+    """Items with the usual value at `a` in most of them, and every other value in the rest."""
     odd = [value for value in VALUES.values() if value != usual]
     return with_keys([{"a": usual}] * 5 + [{"a": value} for value in odd] + [{"a": usual}])
 
 
 def paths_agree(items: list[dict[str, Any]], folder: Path, monkeypatch: pytest.MonkeyPatch, **contract: Any) -> None:
-    """The exact path, which a blank before a colon asks for, writes what the fast one writes all by itself."""
+    """Both paths write the same; a blank before a colon makes a line take the exact path."""
     exact = rows_written(items, partial(json.dumps, separators=(",", " : ")), str(folder / "exact"), **contract)
     with monkeypatch.context() as patch:
-        patch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed an item back"))
+        patch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path refused an item"))
         fast = rows_written(items, partial(json.dumps, separators=(",", ":")), str(folder / "fast"), **contract)
     assert fast == exact
 
@@ -57,8 +57,8 @@ def test_the_contract_decides_by_columns_too(
 ) -> None:
     first = flattening(mixed(VALUES["N"]))
     assert first.report.misfits == {"extra": {"a": 5}}
-    assert "S, BOOL, M, L fits no column, and stands in _ddb_extra" in {c.what for c in first.schema.changes}
-    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed an item back"))
+    assert "S, BOOL, M, L fits no column and is kept in _ddb_extra" in {c.what for c in first.schema.changes}
+    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path refused an item"))
     second = flattening(mixed(VALUES["N"]), contract=contract)
     what = {"evolve": "extra", "freeze": "frozen", "discard_value": "discarded"}[contract]
     assert second.report.misfits == {what: {"a": 5}}

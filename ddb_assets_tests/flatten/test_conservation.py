@@ -1,4 +1,4 @@
-"""The count of keys is what keeps values from getting lost: without it they do, with it they do not."""
+"""The count of keys prevents the loss of values: a value is lost without the count and kept with it."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ PLANTED: list[dict[str, Any]] = [{"a": {"S": "x"}}] * 500 + [{"a": {"S": "x"}, "
 
 
 def found(flattening: Flattening) -> bool:
-    """Whether the value planted in the second export is anywhere in its rows."""
+    """Whether the value that was added to the second export is anywhere in its rows."""
     flattening(PLANTED[:1])
     return any("needle" in str(row) for row in flattening(PLANTED).rows())
 
@@ -24,7 +24,7 @@ def test_a_planted_value_is_kept(flattening: Flattening) -> None:
     assert found(flattening)
 
 
-def test_a_planted_value_is_lost_when_nobody_counts(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_value_is_lost_without_the_count(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
     def always(level: Level, lines: pl.Series) -> pl.Series:
         return level.keys >= 0
 

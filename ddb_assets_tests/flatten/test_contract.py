@@ -1,4 +1,4 @@
-"""What a contract makes of values: modes for what is new, masks, exclusion, renaming, types, texts that are too long."""
+"""What a contract does to values: modes for new attributes, masks, exclusion, renaming, types, texts that are too long."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ LONG = "é" * 40_000
 
 
 def everything_written(folder: Path) -> bytes:
-    """All bytes below the output and schema folders, Parquet decoded."""
+    """All bytes below the output and schema folders, with Parquet decoded."""
     import polars as pl
 
     texts = []
@@ -50,7 +50,7 @@ NEW: list[dict[str, Any]] = [
 NEW_PATHS = {"new": 1, "a": 1, "m.c": 1, "m.b": 1}
 
 
-def test_evolve_takes_everything_up(flattening: Flattening) -> None:
+def test_evolve_adds_everything(flattening: Flattening) -> None:
     outcome = learnt(flattening)(NEW)
     assert {"new", "m__c"} <= outcome.types.keys()
     assert outcome.report.misfits == {"extra": {"a": 1}}
@@ -78,8 +78,8 @@ def test_discard_row_quarantines(flattening: Flattening) -> None:
     assert {row["pk"] for row in outcome.rows()} == {"k0", "k5"}
     assert outcome.report.quarantined == 4
     reasons = [found["reason"] for found in outcome.quarantined]
-    assert reasons[0] == "new has no column, and the contract is discard_row"
-    assert reasons[1] == "a is of type N, its column is not, and the contract is discard_row"
+    assert reasons[0] == "new has no column, and the contract says discard_row"
+    assert reasons[1] == "a is of type N, but its column is not, and the contract says discard_row"
     assert outcome.report.misfits == {}
 
 
@@ -127,7 +127,7 @@ SECRETS = {"s": {"S": "s3cret"}, "n": {"N": "4242424242"}, "b": {"B": "czNjcmV0"
 def test_masks_of_every_type_by_both_paths(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MASK_SECRET, "pepper")
     item = {**SECRETS, "l": {"L": [{"S": "s3cret"}]}, "m": {"M": {"x": {"S": "s3cret"}}}}
-    odd = {**item, "pk": {"S": "odd"}, "new": {"S": "z"}}  # a new attribute: the exact path, at first
+    odd = {**item, "pk": {"S": "odd"}, "new": {"S": "z"}}  # a new attribute takes the exact path at first
     conflict = {"pk": {"S": "conflict"}, "s": {"M": {"y": {"S": "s3cret"}}}, "new": {"N": "1"}}
     bad = {"pk": {"S": "bad"}, "s": {"S": "s3cret"}, "n": {"N": "s3cret"}}
     columns = {path: {"mask": "hmac"} for path in ("s", "n", "b", "t", "l", "m")}
@@ -175,7 +175,7 @@ def test_long_texts_go_to_extra_in_pieces(flattening: Flattening) -> None:
 
 
 def test_long_binary_goes_where_json_can_hold_it(flattening: Flattening, tmp_path: Path) -> None:
-    """SUPER takes no text of more than 65,535 bytes, so base64 is cut into pieces."""
+    """SUPER cannot hold a text of more than 65,535 bytes, so base64 is cut into pieces."""
     long, short = ({"B": base64.b64encode(bytes(range(256)) * times).decode()} for times in (200, 1))
     both = {"BS": [long["B"], short["B"]]}
     item = {"declared": long, "list": {"L": [long, short]}, "set": both, "short": {"L": [short]}}
@@ -205,7 +205,7 @@ def test_long_texts_spilled(flattening: Flattening) -> None:
 def test_long_texts_quarantined(flattening: Flattening) -> None:
     outcome = flattening([{"a": {"S": LONG}}, {"a": {"S": "x"}}], oversize="quarantine")
     assert outcome.report.quarantined == 1
-    assert outcome.quarantined[0]["reason"] == "a has 80000 bytes, its column can have 65535"
+    assert outcome.quarantined[0]["reason"] == "a has 80000 bytes, but its column can have at most 65535"
 
 
 def test_a_declared_length_is_a_limit(flattening: Flattening) -> None:
@@ -222,7 +222,7 @@ def test_a_key_that_is_too_long_is_quarantined_whatever_happens_to_other_texts(
     columns = {"pk": {"type": "VARCHAR(10)"}}
     outcome = flattening([{"pk": {"S": key}} for key in keys], oversize=oversize, columns=columns)
     assert [row["pk"] for row in outcome.rows()] == ["abcdefghij"]
-    assert {found["reason"] for found in outcome.quarantined} == {"pk has 11 bytes, its column can have 10"}
+    assert {found["reason"] for found in outcome.quarantined} == {"pk has 11 bytes, but its column can have at most 10"}
     assert (outcome.report.unkeyed, outcome.report.misfits) == (2, {})
 
 
@@ -231,7 +231,7 @@ def test_a_key_that_outgrows_a_column_that_may_not_grow_is_quarantined(flattenin
     learnt(flattening)
     outcome = flattening([{"pk": {"S": "x" * 17}}, {"a": {"S": "y" * 17}}], contract=contract, oversize="truncate")
     assert [(row["pk"], row["a"]) for row in outcome.rows()] == [("k1", "y" * 16)]
-    assert outcome.quarantined[0]["reason"] == "pk has 17 bytes, its column can have 16"
+    assert outcome.quarantined[0]["reason"] == "pk has 17 bytes, but its column can have at most 16"
 
 
 def test_a_declared_length_is_a_limit_of_binaries_too(flattening: Flattening) -> None:
@@ -245,15 +245,17 @@ def test_a_declared_length_is_a_limit_of_binaries_too(flattening: Flattening) ->
 
 
 @pytest.mark.parametrize("declared", ["TIMESTAMPTZ", "DATE", "SUPER", "BOOLEAN", "DOUBLE PRECISION"])
-def test_a_key_is_declared_as_what_keeps_keys_apart(flattening: Flattening, declared: str) -> None:
+def test_a_key_cannot_have_a_type_that_does_not_keep_keys_apart(flattening: Flattening, declared: str) -> None:
     with pytest.raises(KeyTypeError, match=r"pk is a key attribute, .* declare one of"):
         flattening([{"pk": {"S": "2026-01-01T00:00:00Z"}}], columns={"pk": {"type": declared}})
 
 
 @pytest.mark.parametrize("declared", ["BIGINT", "DECIMAL(18,2)", "VARBYTE(16)"])
-def test_a_key_of_texts_is_not_declared_as_what_holds_no_text(flattening: Flattening, declared: str) -> None:
-    """The texts 7 and 007 are two keys, and one number."""
-    with pytest.raises(KeyTypeError, match=r"pk is a key attribute of type S in DynamoDB, .* declare one that takes S"):
+def test_a_key_of_texts_cannot_have_a_type_that_holds_no_texts(flattening: Flattening, declared: str) -> None:
+    """The texts `7` and `007` are two keys, but one number."""
+    with pytest.raises(
+        KeyTypeError, match=r"pk is a key attribute of type S in DynamoDB, .* declare a type that takes S"
+    ):
         flattening([{"pk": {"S": "7"}}, {"pk": {"S": "007"}}], columns={"pk": {"type": declared}})
 
 
@@ -267,10 +269,10 @@ def test_a_text_among_keys_that_are_numbers_is_quarantined(flattening: Flattenin
 
 @pytest.mark.parametrize("contract", ["evolve", "freeze", "discard_value", "discard_row"])
 @pytest.mark.parametrize("value", [{"BOOL": True}, {"N": "1"}, {"S": "2020-10-27T09:27:26Z"}], ids=str)
-def test_a_mask_that_is_said_later_holds_under_every_contract(
+def test_a_mask_that_is_added_later_applies_under_every_contract(
     flattening: Flattening, contract: str, value: dict[str, Any]
 ) -> None:
-    """For rows of the fast path, and of the exact one beside them."""
+    """It applies to rows of both paths."""
     flattening([{"a": value}])
     items = [{"a": value}, {"a": value, "new": {"N": "1E+40"}}]
     outcome = flattening(items, columns={"a": {"mask": "sha256"}}, contract=contract)

@@ -1,4 +1,4 @@
-"""Declared types: the value is in the column, and any other way it was written in `_ddb_extra`."""
+"""Declared types: the column has the value; if the original text differs, `_ddb_extra` keeps it."""
 
 import json
 from datetime import UTC, datetime
@@ -87,7 +87,7 @@ def test_forms_of_times(flattening: Flattening, value: dict[str, Any], time: dat
     assert outcome.report.extra_values == (time is None)
 
 
-def test_a_column_of_epochs_needs_nothing_beside(flattening: Flattening, tmp_path: Path) -> None:
+def test_a_column_of_epochs_needs_no_original_text(flattening: Flattening, tmp_path: Path) -> None:
     outcome = declared(flattening, "TIMESTAMP", N("1603758446"), N("1603758447"), N("1603758447.5"))
     assert in_column(outcome)[0] == NOON.replace(tzinfo=None)
     assert beside(outcome) == [None, None, 1603758447.5]
@@ -99,7 +99,7 @@ def test_texts_of_numbers_since_1970_do_not_need_the_exact_path(
     flattening: Flattening, monkeypatch: pytest.MonkeyPatch, type_: str
 ) -> None:
     written = [S("2020-10-27T00:27:26Z"), S("1603758446"), S("1603758446000"), S("1603758446000000")]
-    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed an item back"))
+    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path refused an item"))
     outcome = declared(flattening, type_, *written)
     assert in_column(outcome) == [NOON if type_ == "TIMESTAMPTZ" else NOON.replace(tzinfo=None)] * 4
     assert beside(outcome)[1:] == ["1603758446", "1603758446000", "1603758446000000"]

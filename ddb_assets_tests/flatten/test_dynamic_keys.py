@@ -1,4 +1,4 @@
-"""Maps whose names are data (user ids, dates): one JSON column, for which a row need not take the exact path."""
+"""Maps with dynamic keys (user ids, dates) become one JSON column; their rows take the fast path."""
 
 import json
 from functools import partial
@@ -20,7 +20,7 @@ SPACED = partial(json.dumps, separators=(",", " : "))
 
 
 def visits(numbers: range) -> list[dict[str, Any]]:
-    """Two values of every type that plain JSON tells, under names that no other item has."""
+    """Two values of every type that plain JSON shows, under names that no other item has."""
     return [
         {
             "M": {
@@ -47,7 +47,7 @@ def test_a_line_is_parsed_once_for_all_columns_with_dynamic_keys(
 
 
 def no_exact_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed an item back"))
+    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path refused an item"))
 
 
 @pytest.mark.parametrize("nest", [lambda v: v, lambda v: {"M": {"inner": v, "more": {"S": "x"}}}])
@@ -72,15 +72,15 @@ def test_new_names_neither_grow_the_schema_nor_need_the_exact_path(
     assert second.report.misfits == {}
 
 
-def test_what_json_cannot_tell_is_told_beside_it(tmp_path: Path) -> None:
-    """Sets and binary below such names, double names and texts too long for SUPER: for the exact path after all."""
+def test_types_that_json_cannot_show_are_in_extra(tmp_path: Path) -> None:
+    """Sets, binary and texts too long for SUPER below such names take the exact path."""
     odd = [{"M": {"s": {"SS": ["b", "a"]}}}, {"M": {"b": {"B": "AQ=="}}}, {"M": {"t": {"S": "x" * 70_000}}}]
     items = with_keys([{"v": value} for value in [*visits(range(60)), *odd]])
     flattened(items, COMPACT, str(tmp_path))
     assert_rebuilt(items, str(tmp_path))
 
 
-def test_a_name_that_stands_twice_is_no_item(tmp_path: Path) -> None:
+def test_an_item_with_a_name_twice_is_quarantined(tmp_path: Path) -> None:
     items = with_keys([{"v": value} for value in visits(range(60))])
 
     def write(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Whatever an item holds, it can be rebuilt from the Parquet: equal to what boto3 reads in the export itself."""
+"""Every item can be rebuilt from the Parquet, equal to what boto3 reads from the export itself."""
 
 import json
 import tempfile
@@ -29,7 +29,7 @@ Item = dict[str, Any]
 
 
 def flattened(items: list[Item], write: Callable[[Any], str], folder: str, **contract: Any) -> Report:
-    """The items through an export in two files, flattened into `folder`/out."""
+    """Flattens the items through an export of two files into `folder`/out."""
     storage = Storage()
     lines = [write({"Item": item}).encode() for item in items]
     source = write_export(storage, f"{folder}/bucket", lines=[lines[::2], lines[1::2]])
@@ -73,7 +73,7 @@ def test_child_relations_are_rebuilt_exactly(lists: list[list[Item]], write: Cal
 
 
 def rows_written(items: list[Item], write: Callable[[Any], str], folder: str, **contract: Any) -> list[Item]:
-    """Every row of every relation, with `_ddb_extra` as an object, in the order of keys and places."""
+    """Every row of every relation, ordered by key and position, with `_ddb_extra` as an object."""
     report = flattened(items, write, folder, **contract)
     rows = [
         {**row, EXTRA: json.loads(row[EXTRA] or "{}"), "relation": relation.name}
@@ -89,7 +89,7 @@ def rows_written(items: list[Item], write: Callable[[Any], str], folder: str, **
 @settings(thorough, max_examples=examples(15, 1 / 8))
 @given(similar)
 def test_fast_and_exact_path_write_the_same_rows(attributes: list[Item]) -> None:
-    """JSON as AWS writes it takes the fast path; a blank before a colon makes a line take the exact one."""
+    """JSON as AWS writes it takes the fast path; a blank before a colon makes a line take the exact path."""
     items = with_keys(attributes)
     with tempfile.TemporaryDirectory() as folder:
         fast = rows_written(items, partial(json.dumps, separators=(",", ":"), ensure_ascii=False), f"{folder}/1")

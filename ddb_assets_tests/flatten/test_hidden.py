@@ -1,4 +1,4 @@
-"""What a contract hides is written nowhere: each hidden value has a marker, and all that is written is searched for it."""
+"""Hidden values are written nowhere: each one contains a marker, and all files are searched for it."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ MARKED: list[dict[str, Any]] = [
     {"M": {"inner": {"S": MARKER}}},
     {"M": {"l": {"L": [{"N": DIGITS}]}}},
     {"M": {MARKER: {"S": MARKER}}},
-    {"N": MARKER},  # the rest belongs in quarantine
+    {"N": MARKER},  # the others are quarantined
     {"B": MARKER},
     {MARKER: {"S": "x"}},
     {"SS": [{"S": MARKER}]},
@@ -55,18 +55,18 @@ def needles() -> list[bytes]:
 
 
 def wrapped(value: dict[str, Any], path: str, where: int) -> dict[str, Any]:
-    """The attribute `a` with the value at the path, or at one of the places above it where the contract has no value."""
+    """The attribute `a` with the value at the path, or above it where the contract does not expect a value."""
     steps = path.replace("[]", ".[]").split(".")[1:]
     above = steps[: len(steps) - where % (len(steps) + 1)]
     if above != steps and {"L", "SS", "NS"} & value.keys() if steps[len(above) :][:1] == ["[]"] else "M" in value:
-        above = steps  # above, it would have the shape that the contract expects, and not be hidden
+        above = steps  # above the path it would have the expected shape and not be hidden
     for step in reversed(above):
         value = {"L": [value, {"NULL": True}]} if step == "[]" else {"M": {step: value}}
     return value
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """The bytes of every file below the folder except the exports; Parquet also decoded."""
+    """The bytes of every file below the folder, except the exports; Parquet is also decoded."""
     found = {}
     for path in (p for p in folder.rglob("*") if p.is_file() and "bucket" not in p.parts):
         found[str(path)] = str(path).encode() + path.read_bytes()
@@ -115,7 +115,7 @@ def test_a_hidden_value_is_nowhere(
 ) -> None:
     path, attributes = contract
     masked = any("mask" in options for options in attributes["columns"].values())
-    # below a mask, names are columns, as documented; below anything else they are data
+    # below a mask, names become columns, as documented; elsewhere they are data
     values = [(v, where) for v, where in hidden if not (masked and MARKER in str(v.get("M", {}).keys()))]
     items: list[dict[str, Any]] = [{"a": wrapped(value, path, where)} for value, where in values]
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
@@ -133,7 +133,7 @@ def test_a_hidden_value_is_nowhere(
 
 
 def commands(folder: Path, attributes: dict[str, Any], items: list[dict[str, Any]]) -> bytes:
-    """What profile and load print."""
+    """The output of the commands profile and load."""
     lines = [json.dumps({"Item": {"pk": {"S": f"k{n}"}, **item}}).encode() for n, item in enumerate(items)]
     source = write_export(STORAGE, str(folder / "bucket2"), lines=[lines])
     config = folder / "bucket" / "defs.yaml"
@@ -181,7 +181,7 @@ def hidden_later(flattening: Flattening, *exports: list[dict[str, Any]], hide: s
     return dict(outcome.report.hidden[0].columns)
 
 
-def test_what_is_hidden_later_is_so_in_the_column_that_a_list_was_before(flattening: Flattening) -> None:
+def test_later_hiding_covers_the_column_that_a_list_was_before(flattening: Flattening) -> None:
     first: list[dict[str, Any]] = [{"tags": {"S": "s3cret"}}]
     then: list[dict[str, Any]] = [{"tags": {"L": [{"S": "s3cret"}]}}]
     assert hidden_later(flattening, first, then, hide="tags", nested={"tags": "child"}) == {
@@ -190,7 +190,7 @@ def test_what_is_hidden_later_is_so_in_the_column_that_a_list_was_before(flatten
     }
 
 
-def test_what_is_hidden_later_is_so_in_elements_that_have_no_column_for_it(flattening: Flattening) -> None:
+def test_later_hiding_covers_elements_that_have_no_column_for_it(flattening: Flattening) -> None:
     wide: list[dict[str, Any]] = [{"l": {"L": [{"M": {"a": {"S": "x"}, "z": {"S": "s3cret"}}}]}}]
     contract: dict[str, Any] = {"nested": {"l": "child"}, "max_width": 1}
     first: list[dict[str, Any]] = [{"l": {"L": [{"M": {"a": {"S": "x"}}}]}}]
@@ -200,7 +200,7 @@ def test_what_is_hidden_later_is_so_in_elements_that_have_no_column_for_it(flatt
     }
 
 
-def test_what_is_hidden_later_is_so_in_values_of_another_shape(flattening: Flattening) -> None:
+def test_later_hiding_covers_values_of_another_shape(flattening: Flattening) -> None:
     items: list[dict[str, Any]] = [{"c": {"L": [{"M": {"e": {"S": "s3cret"}}}]}, "d": {"S": "x"}}]
     assert hidden_later(flattening, items, hide="c.e", nested={"c": "child"}) == {
         "orders": ("_ddb_extra",),
@@ -209,7 +209,7 @@ def test_what_is_hidden_later_is_so_in_values_of_another_shape(flattening: Flatt
 
 
 @pytest.mark.parametrize("hidden", [{"mask": "drop"}, {"exclude": True}])
-def test_a_key_is_not_left_out(flattening: Flattening, hidden: dict[str, Any]) -> None:
+def test_a_key_cannot_be_hidden(flattening: Flattening, hidden: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="without a key: use `mask: sha256`"):
         Table.model_validate({"table": "Orders", "key": "pk", "columns": {"pk": hidden}})
     with pytest.raises(MaskError, match="pk is a key attribute of Orders"):
@@ -225,4 +225,4 @@ def test_what_is_no_longer_excluded_has_a_column_at_once(flattening: Flattening)
 def test_reasons_have_no_values_and_no_names_below_what_is_hidden(flattening: Flattening) -> None:
     items: list[dict[str, Any]] = [{"m": {"M": {"it's": {"N": "o'clock"}}}}, {"n": {"N": "o'clock"}}]
     outcome = flattening(items, columns={"m": {"mask": "sha256"}})
-    assert [found["reason"] for found in outcome.quarantined] == ["m: N … is no number", "n: N … is no number"]
+    assert [found["reason"] for found in outcome.quarantined] == ["m: N … is not a number", "n: N … is not a number"]

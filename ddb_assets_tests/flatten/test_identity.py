@@ -70,11 +70,11 @@ def test_the_secret_and_the_format_are_in_the_digest(tmp_path: Path, monkeypatch
     assert made(tmp_path, columns=HMAC, restart=True).report.digest != first.report.digest
 
 
-def test_who_owns_a_table_is_not(tmp_path: Path) -> None:
+def test_the_owner_is_not_in_the_digest(tmp_path: Path) -> None:
     assert made(tmp_path).report.digest == made(tmp_path, owners=["team:a"], cadence="daily").report.digest
 
 
-def test_the_fingerprint_does_not_tell_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_does_not_reveal_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SECRET, "correct horse")
     shown = made(tmp_path, columns=HMAC).report.model_dump_json()
     assert "correct horse" not in shown
@@ -90,9 +90,7 @@ def test_the_fingerprint_does_not_tell_the_secret(tmp_path: Path, monkeypatch: p
     ],
     ids=str,
 )
-def test_a_change_of_identity_is_refused_until_it_is_asked_for(
-    tmp_path: Path, change: dict[str, Any], said: str
-) -> None:
+def test_a_change_of_identity_is_refused_without_restart(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     made(tmp_path)
     document = tmp_path / "schemas" / "orders" / "000001.json"
     with pytest.raises(SchemaError, match=said) as refused:
@@ -105,11 +103,11 @@ def test_a_change_of_identity_is_refused_until_it_is_asked_for(
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_another_dynamodb_table_is_refused_whether_it_is_asked_for_or_not(tmp_path: Path, *, restart: bool) -> None:
+def test_another_dynamodb_table_is_refused_with_and_without_restart(tmp_path: Path, *, restart: bool) -> None:
     made(tmp_path)
     document = tmp_path / "schemas" / "orders" / "000001.json"
     document.write_text(json.dumps({**json.loads(document.read_text()), "table_arn": "other"}))
-    with pytest.raises(SchemaError, match=r"is of other, and this export is of arn:aws.* another name$"):
+    with pytest.raises(SchemaError, match=r"is of other, but this export is of arn:aws.* another name$"):
         made(tmp_path, restart=restart)
 
 
@@ -119,10 +117,10 @@ def test_a_rotated_secret_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(SECRET, "two")
     with pytest.raises(SchemaError, match="the secret of mask: hmac has changed"):
         made(tmp_path, columns=HMAC)
-    made(tmp_path)  # without such a column the secret decides nothing
+    made(tmp_path)  # without an hmac column the secret has no effect
 
 
-def test_a_first_hmac_column_is_noted_with_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_hmac_column_records_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path)
     monkeypatch.setenv(SECRET, "one")
     made(tmp_path, columns=HMAC)
@@ -143,9 +141,7 @@ def test_a_first_hmac_column_is_noted_with_its_secret(tmp_path: Path, monkeypatc
     ],
     ids=str,
 )
-def test_a_document_that_is_not_the_tables_is_not_believed(
-    tmp_path: Path, change: dict[str, Any] | bytes, said: str
-) -> None:
+def test_a_document_of_another_table_is_refused(tmp_path: Path, change: dict[str, Any] | bytes, said: str) -> None:
     made(tmp_path)
     document = tmp_path / "schemas" / "orders" / "000001.json"
     content = document.read_text()

@@ -1,4 +1,4 @@
-"""Incremental exports: keys, images and write times become rows and deletes, by the fast path as by the exact one."""
+"""Incremental exports: keys, images and write times become rows and deletes, by both paths."""
 
 import json
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def test_inserts_updates_and_deletes(tmp_path: Path, write: Write) -> None:
     assert (outcome.report.deletes, outcome.report.rows["orders"], outcome.report.quarantined) == (2, 4, 0)
 
 
-def test_an_old_image_teaches_the_schema_nothing(tmp_path: Path) -> None:
+def test_an_old_image_does_not_change_the_schema(tmp_path: Path) -> None:
     assert "gone" not in flattened(tmp_path, CHANGES).types
 
 
@@ -83,8 +83,8 @@ def test_every_form_of_the_write_time(tmp_path: Path, micros: Any) -> None:
 
 
 @pytest.mark.parametrize("write", [compact, spaced])
-@pytest.mark.parametrize("form", [lambda micros: {"N": str(micros)}, str])  # the fast path and the exact one
-def test_a_stamp_that_is_a_minute_off_the_window_is_taken_for_its_bound(
+@pytest.mark.parametrize("form", [lambda micros: {"N": str(micros)}, str])  # the fast path, then the exact path
+def test_a_timestamp_a_minute_outside_the_window_becomes_its_bound(
     tmp_path: Path, write: Write, form: Callable[[int], Any]
 ) -> None:
     minute = 60_000_000
@@ -109,7 +109,7 @@ BAD = {
     "no keys": ({"Metadata": CHANGES[0]["Metadata"]}, "expected Metadata, Keys and images, found ['Metadata']"),
     "an item": ({"Item": {"pk": {"S": "k"}}}, "expected Metadata, Keys and images, found ['Item']"),
     "an unknown image": ({**change("k"), "NextImage": {}}, "expected Metadata, Keys and images"),
-    "an image that is none": ({**change("k"), "NewImage": 5}, "NewImage is no object"),
+    "an image that is not an object": ({**change("k"), "NewImage": 5}, "NewImage is not an object"),
     "keys and image apart": ({**change("k"), "NewImage": {"pk": {"S": "other"}}}, "Keys and NewImage disagree"),
     "an image without key": ({**change("k"), "NewImage": {"a": {"S": "x"}}}, "Keys and NewImage disagree"),
     "a delete without key": ({**change("k"), "Keys": {"other": {"S": "k"}}}, "key attribute 'pk' is missing"),
@@ -127,7 +127,7 @@ def test_bad_records_are_quarantined_among_good_ones(tmp_path: Path, name: str, 
     assert json.loads(found["text"]) == record
 
 
-def test_a_window_of_nothing_but_deletes(tmp_path: Path) -> None:
+def test_a_window_with_only_deletes(tmp_path: Path) -> None:
     outcome = flattened(tmp_path, CHANGES[2:])
     assert {row["pk"] for row in outcome.rows()} == {"deleted", "deleted unseen"}
     assert outcome.types == {"pk": "VARCHAR(32)"}

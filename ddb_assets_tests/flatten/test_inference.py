@@ -1,4 +1,4 @@
-"""What attribute paths become: types, sizes, names, maps and lists, and how that grows from export to export."""
+"""What attribute paths become (types, sizes, names, maps, lists), and how that grows from export to export."""
 
 import os
 import threading
@@ -82,7 +82,7 @@ def test_times_can_be_switched_off_and_keys_are_never_times(flattening: Flatteni
     assert Flattening(flattening.folder / "keys")([{"pk": {"S": "2024-05-14"}}]).types["pk"] == "VARCHAR(16)"
 
 
-def test_a_column_of_times_that_meets_soon_in_a_later_file_was_none(flattening: Flattening) -> None:
+def test_a_column_of_times_becomes_text_if_a_later_file_has_other_texts(flattening: Flattening) -> None:
     outcome = flattening(s(*["2024-05-14"] * 3000), s("soon"))
     assert outcome.types["a"] == "VARCHAR(16)"
     assert {row["a"] for row in outcome.rows()} == {"2024-05-14", "soon"}
@@ -114,10 +114,10 @@ def test_columns_widen_from_export_to_export(flattening: Flattening) -> None:
         ({"M": {"b": {"S": "x"}}}, {"a__b": "VARCHAR(16)"}),
     ],
 )
-def test_a_column_of_nothing_but_null_becomes_what_its_first_value_is(
+def test_a_column_with_only_null_gets_the_type_of_its_first_value(
     flattening: Flattening, value: dict[str, Any], columns: dict[str, str]
 ) -> None:
-    """However late that comes, and for good: NULL in a stored column says nothing of its type."""
+    """This holds however late the value comes: NULL in a stored column does not decide its type."""
     null = [{"a": {"NULL": True}}]
     first = flattening(null)
     assert [(c.type, c.empty) for c in first.report.root.columns if c.role == "value"] == [("VARCHAR(16)", True)]
@@ -125,7 +125,7 @@ def test_a_column_of_nothing_but_null_becomes_what_its_first_value_is(
     assert {c.name: c.type for c in second.report.root.columns if c.role == "value" and not c.empty} == columns
     assert second.report.extra_values == 0
     assert second.row("k1")[next(iter(columns))] is not None
-    for key in ("k0", "k2"):  # NULL, and not absent
+    for key in ("k0", "k2"):  # NULL, not absent
         assert second.extra(key) == {"a": None} or second.row(key)["a"] == "null"
     third = flattening([{"a": value}], null)
     assert third.schema == second.schema
@@ -251,7 +251,7 @@ def test_lists_as_child_relations_to_any_declared_depth(flattening: Flattening) 
 
 
 TURNS_OUT: list[list[dict[str, Any]]] = [[{"t": {"S": "2024-05-14T11:14:21Z"}}], [*s("x"), {"t": {"S": "no time"}}]]
-"""One block after the other: the first one's part has a time column that the second one makes one of texts."""
+"""Two blocks, one after the other: the first one has a time column, which the second one turns into a text column."""
 
 
 def test_columns_that_another_run_stores_between_two_attempts_stay(
@@ -287,14 +287,14 @@ def test_a_second_attempt_still_says_what_changed(flattening: Flattening, monkey
     assert (said[0], said[-1]) == ("new column t TIMESTAMPTZ", "t VARCHAR(16) -> VARCHAR(32)")
 
 
-def test_what_the_contract_changes_is_said_too(flattening: Flattening) -> None:
+def test_changes_by_the_contract_are_recorded_too(flattening: Flattening) -> None:
     flattening(s("x"))
     outcome = flattening(s("x"), columns={"a": {"mask": "sha256"}})
     assert [change.what for change in outcome.flattened.changes] == ["a VARCHAR(16) -> VARCHAR(64)"]
     assert not flattening(s("x"), columns={"a": {"mask": "sha256"}}).flattened.changes
 
 
-def test_a_type_that_cannot_widen_stays_beside_its_column(flattening: Flattening) -> None:
+def test_a_type_that_cannot_widen_is_kept_in_extra(flattening: Flattening) -> None:
     outcome = flattening([*s("x", "y"), *n("42"), {"a": {"M": {"b": {"BS": ["eA=="]}}}}])
     assert outcome.types["a"] == "VARCHAR(16)"
     assert outcome.extra("k2") == {"a": 42}
@@ -302,7 +302,7 @@ def test_a_type_that_cannot_widen_stays_beside_its_column(flattening: Flattening
     assert outcome.report.extra_values == 2
 
 
-def test_a_declared_type_that_a_stored_key_cannot_take_on(flattening: Flattening) -> None:
+def test_a_stored_key_cannot_get_another_declared_type(flattening: Flattening) -> None:
     flattening(s("x"))
     with pytest.raises(
         SchemaError, match=r"pk: key column pk is VARCHAR.* in the stored schema and cannot become BIGINT"
@@ -310,10 +310,10 @@ def test_a_declared_type_that_a_stored_key_cannot_take_on(flattening: Flattening
         flattening(s("y"), columns={"pk": {"type": "BIGINT"}})
 
 
-def test_what_to_write_when_a_stray_text_came_first(flattening: Flattening) -> None:
+def test_the_advice_when_a_stray_text_came_first(flattening: Flattening) -> None:
     outcome = flattening([*s("none", "none"), *n("1.5")])
     (said,) = advice(outcome.flattened)
-    assert "1 values are not in the column a VARCHAR(16)" in said
+    assert "1 values are in _ddb_extra, not in the column a VARCHAR(16)" in said
     assert said.endswith("a: {type: DECIMAL(18,2)}")
     mended = flattening([*s("none", "none"), *n("1.5")], columns={"a": {"type": "DECIMAL(18,2)"}})
     assert mended.row("k2")["a"] == Decimal("1.50")
@@ -383,7 +383,7 @@ def test_names_are_valid_distinct_and_the_same_each_time(paths: list[tuple[str, 
         assert name.isprintable()
 
 
-def test_names_people_expect() -> None:
+def test_usual_names() -> None:
     assert column_name(("userId",), set()) == "user_id"
     assert column_name(("address", "zipCode"), set()) == "address__zip_code"
     assert column_name(("timestamp",), set()) == "timestamp"

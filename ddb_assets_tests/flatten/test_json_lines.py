@@ -1,4 +1,4 @@
-"""However a line is written as JSON, its item is kept whole or the line is in quarantine: nothing is lost."""
+"""For every way to write a line as JSON, the item is kept whole or the line is quarantined: nothing is lost."""
 
 from pathlib import Path
 
@@ -22,11 +22,11 @@ LINES = examples(1000)
 AT_ONCE = 500
 BATCHES = -(-LINES // AT_ONCE)
 OWN_NAMES = 40
-"""Names in a batch that only one line has; each is a column."""
+"""The number of names per batch that only one line has; each becomes a column."""
 
 
 def one_after_the_other(folder: Path, *exports: list[list[bytes]]) -> Report:
-    """Flattens exports with one schema store; gives the last one's report. What stands in `out` is the last one's."""
+    """Flattens exports with one schema store into `out`, and returns the report of the last one."""
     store = SchemaStore(STORAGE, f"{folder}/schemas")
     for number, lines in enumerate(exports):
         source = write_export(STORAGE, f"{folder}/bucket", lines=lines, export_id=f"0169509721800{number}-d6299cbd")
@@ -44,7 +44,7 @@ def one_after_the_other(folder: Path, *exports: list[list[bytes]]) -> Report:
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_every_line_is_kept_whole_or_put_aside(batch: int, tmp_path: Path) -> None:
+def test_every_line_is_kept_whole_or_quarantined(batch: int, tmp_path: Path) -> None:
     grammar = Lines(batch, OWN_NAMES / AT_ONCE)
     known = [grammar.line(f"first{number}").text.encode() for number in range(AT_ONCE // 20)]
     lines = {f"k{number}": grammar.line(f"k{number}") for number in range(AT_ONCE)}
@@ -68,7 +68,7 @@ def test_every_line_is_kept_whole_or_put_aside(batch: int, tmp_path: Path) -> No
         b'{"Item":{"pk":{"S":"z"},"\\u006eew" : {"\\u0053" : "LOST"}}}',
     ],
 )
-def test_a_name_that_nobody_knew_is_not_lost_behind_blanks(line: bytes, tmp_path: Path) -> None:
+def test_an_unknown_name_before_blanks_is_not_lost(line: bytes, tmp_path: Path) -> None:
     known = [b'{"Item":{"pk":{"S":"k"},"a":{"S":"x"}}}']
     one_after_the_other(tmp_path, [known], [[line]])
     (item,) = [item for item in rebuild(f"{tmp_path}/out") if item["pk"] == "z"]
@@ -86,25 +86,25 @@ def test_a_name_that_nobody_knew_is_not_lost_behind_blanks(line: bytes, tmp_path
         b'"y":%s,"y":{"S":"1"}' % (b'{"L":[' * 400 + b"]}" * 400),
     ],
 )
-def test_a_name_that_stands_twice_is_found_however_it_is_hidden(twice: bytes, tmp_path: Path) -> None:
+def test_a_duplicate_name_is_found_in_every_spelling(twice: bytes, tmp_path: Path) -> None:
     bad = b'{"Item":{"pk":{"S":"z"},%s}}' % twice
     report = flattened(tmp_path, [[b'{"Item":{"pk":{"S":"k"},"y":{"S":"x"}}}', bad]])
     (found,) = quarantined(report)
-    assert "stands twice" in found["reason"] or "nested deeper" in found["reason"]
+    assert "occurs twice" in found["reason"] or "nested deeper" in found["reason"]
 
 
-def test_two_names_that_end_in_a_backslash_hide_no_name_that_stands_twice(tmp_path: Path) -> None:
+def test_two_names_that_end_in_a_backslash_do_not_hide_a_duplicate_name(tmp_path: Path) -> None:
     report = run(tmp_path, str(CASES / "name_twice_hidden_by_backslash_names" / "export"))
     (found,) = quarantined(report)
-    assert "the name 'y' stands twice" in found["reason"]
+    assert "the name 'y' occurs twice" in found["reason"]
 
 
 @pytest.mark.parametrize("depth", [33, 60, 150, 500, 5000, 100_000])
 @pytest.mark.parametrize(("left", "right"), [('{"L":[', "]}"), ('{"M":{"a":', "}}")])
-def test_a_line_that_is_nested_too_deep_is_put_aside_and_teaches_nothing(
+def test_a_line_that_is_nested_too_deep_is_quarantined_and_not_in_the_schema(
     depth: int, left: str, right: str, tmp_path: Path
 ) -> None:
-    """The schema has no node for it: otherwise each level would cost more than the one before."""
+    """The schema gets no node for it: otherwise each level would cost more than the one before."""
     deep = f'{{"Item":{{"pk":{{"S":"z"}},"deep":{left * depth}{{"S":"x"}}{right * depth}}}}}'.encode()
     report = flattened(tmp_path, [[b'{"Item":{"pk":{"S":"k"}}}', deep]])
     (found,) = quarantined(report)

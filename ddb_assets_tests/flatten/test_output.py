@@ -1,4 +1,4 @@
-"""Where a flattened export goes: beside what is there, switched by the report, and nothing else in the folder is touched."""
+"""The output folder: new files are written beside the old ones, the report switches, and other files are not touched."""
 
 import json
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def assert_holds_what_is_listed(out: Path, report: Report) -> None:
-    """Nothing is missing, nothing is left over."""
+    """Checks that no file is missing and none is left over."""
     described = {out / name for name in ("report.json", "schema.json", "profile.json")}
     assert {path for path in out.rglob("*") if path.is_file()} == {Path(uri) for uri in report.files} | described
 
@@ -47,7 +47,7 @@ def test_a_folder_holds_what_the_report_lists_and_nothing_more(tmp_path: Path) -
     assert read_report(STORAGE, str(out)) == report
 
 
-def test_another_export_takes_the_place_of_the_first(tmp_path: Path) -> None:
+def test_another_export_replaces_the_first(tmp_path: Path) -> None:
     first = run(tmp_path, tmp_path / "out")
     second = run(tmp_path, tmp_path / "out", "01695097218001-d6299cbd")
     assert not set(first.files) & set(second.files)
@@ -64,10 +64,10 @@ def test_a_folder_with_files_of_others_is_left_as_it_is(tmp_path: Path, name: st
     assert files(out) == {name: b"mine"}
 
 
-def test_a_report_that_is_not_ours_is_a_file_of_others(tmp_path: Path) -> None:
+def test_a_report_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.json").write_text('{"quarter": 3}')
-    with pytest.raises(FolderError, match="its report is not one of ours"):
+    with pytest.raises(FolderError, match="ddb-assets did not write its report"):
         run(tmp_path, tmp_path / "out")
     assert files(tmp_path / "out") == {"report.json": b'{"quarter": 3}'}
 
@@ -142,7 +142,7 @@ def test_a_run_that_cannot_delete_the_content_before_it_keeps_its_own(
 def test_a_report_whose_writing_seemed_to_fail_keeps_its_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """For example because the answer of S3 is lost."""
+    """For example because the answer of S3 was lost."""
     out, write = tmp_path / "out", Storage.write
 
     def answer_lost(self: Storage, uri: str, data: bytes) -> None:
@@ -169,13 +169,13 @@ def test_texts_that_rows_refer_to_stay(tmp_path: Path) -> None:
 
 
 class Killed(BaseException):
-    """The process dies here."""
+    """Simulates the end of the process."""
 
 
 @pytest.mark.parametrize("name", ["schema.json", "profile.json", "report.json", ".parquet", ".jsonl"])
 @pytest.mark.parametrize("error", [Killed, StorageError])
 @pytest.mark.parametrize("before", [False, True])
-def test_a_run_that_ends_at_any_file_keeps_nobody_out(
+def test_a_run_that_ends_at_any_file_does_not_block_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[BaseException], before: bool
 ) -> None:
     out, write = tmp_path / "out", Storage.write

@@ -1,4 +1,4 @@
-"""Rows of many blocks in few files: as many as COPY reads at once, none too small, and every row once."""
+"""The rows of many blocks in few files: as many as COPY reads at once, none too small, and each row once."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ def read(writer: PartWriter) -> list[int]:
     return sorted(n for written in writer.written for n in pl.read_parquet(written.part.uri)["n"])
 
 
-def test_what_is_little_is_one_part_named_after_its_first_block(tmp_path: Path) -> None:
+def test_few_rows_are_one_part_named_after_its_first_block(tmp_path: Path) -> None:
     writer = PartWriter(Storage(), named_below(tmp_path), WarehouseOptions(slices=16), 500)
     for number in range(50):
         writer.add((NARROW,), numbers(number * 10, 10), 10, f"{number:05d}-00000")

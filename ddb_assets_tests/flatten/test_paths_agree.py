@@ -1,4 +1,4 @@
-"""Whatever a contract says, the fast and the exact path write the same: rows, counts, quarantine, or the same refusal."""
+"""Under any contract, both paths give the same rows, counts and quarantine, or refuse the export with the same error."""
 
 import json
 import tempfile
@@ -73,7 +73,7 @@ contracts = st.fixed_dictionaries(
 
 
 def outcome(folder: str, colon: str, exports: list[tuple[list[Item], Item]]) -> Any:
-    """What is written of the last of these exports, each with its contract, or why one was refused.
+    """The output for the last of these exports, each with its contract; or the error, if one was refused.
 
     A blank before a colon makes a line take the exact path.
     """
@@ -113,7 +113,7 @@ SHAPES: list[tuple[str, bool, Callable[[Item], Item]]] = [
     ("{}[]", False, lambda v: {f"{descriptor}S": [v[descriptor]] for descriptor in v}),
     ("{}[]", True, lambda v: {f"{descriptor}S": [v[descriptor]] for descriptor in v}),
 ]
-"""How a value can stand in an attribute: its path, whether the attribute is a child relation, the attribute."""
+"""Ways to place a value in an attribute: its path, whether the attribute is a child relation, and the attribute."""
 TWO: list[list[Item]] = [
     [{"S": "12"}, {"S": "x"}],
     [{"S": "2020-10-27T00:27:26Z"}, {"S": "2020-10-27"}],
@@ -128,13 +128,15 @@ SAID += [{"type": name} for name in ("BIGINT", "DECIMAL(12,2)", "VARCHAR(4)", "V
 @pytest.mark.slow
 @pytest.mark.parametrize("stored", [False, True])
 def test_both_paths_write_the_same_for_every_option_of_every_value(tmp_path: Path, stored: bool) -> None:
-    """Each value in an item of its own, so that no other sends it down the exact path."""
+    """Each value is in a separate item, so that no other value sends it to the exact path."""
     found: list[Item] = []
     columns: dict[str, Item] = {}
     nested: dict[str, str] = {}
     for number, (option, two, (path, child, shaped)) in enumerate(product(SAID, TWO, SHAPES)):
         name, shapes = f"a{number}", [shaped(value) for value in two]
-        if "BOOLS" in shapes[0] or (stored and "SUPER" in option.values()):  # there is none; refused on a stored column
+        if "BOOLS" in shapes[0] or (
+            stored and "SUPER" in option.values()
+        ):  # there is no such type; a stored column refuses it
             continue
         columns[path.format(name)] = option
         nested |= {name: "child"} if child else {}

@@ -1,4 +1,4 @@
-"""What a contract says about a path that is already a column: applied where possible, else refused with what to do."""
+"""A contract that changes an existing column: applied if possible, else refused with what to do."""
 
 import json
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def test_a_declared_child_is_one_although_the_path_was_first_a_text(
     outcome = flatten(LATER, nested={"lines": "child"})
     assert [r.name for r in outcome.report.relations] == ["orders", "orders__lines"]
     assert len(outcome.rows("orders__lines")) == 2
-    assert outcome.row("k1")["lines"] == LATER[1]["lines"]["S"]  # where texts were, and wider
+    assert outcome.row("k1")["lines"] == LATER[1]["lines"]["S"]  # in the former text column, widened
     assert outcome.types["lines"] == "VARCHAR(128)"
     assert_rebuilt(outcome, LATER)
     again = flatten(LATER[::-1], first, nested={"lines": "child"})
@@ -74,7 +74,7 @@ def test_a_declared_map_is_flattened_although_the_path_was_first_a_number(tmp_pa
 
 
 def test_a_list_that_was_json_becomes_a_child_with_a_full_export(tmp_path: Path) -> None:
-    """A full export brings every row again; the JSON column stays, and no other path gets its name."""
+    """A full export writes every row again; the JSON column stays, and no other path gets its name."""
     flatten = Flattening(tmp_path)
     flatten(LATER)
     outcome = flatten(LATER, nested={"lines": "child"})
@@ -90,7 +90,7 @@ def test_a_list_that_was_json_becomes_a_child_with_a_full_export(tmp_path: Path)
 
 
 def test_lists_that_went_to_extra_become_a_child_too(tmp_path: Path) -> None:
-    """The contract says `child` only now, and the schema knows what lists there look like."""
+    """The schema already knows the shape of the lists when the contract begins to say `child`."""
     flatten = Flattening(tmp_path)
     items: list[dict[str, Any]] = [{"lines": {"S": "a"}}, {"lines": {"S": "b"}}, {"lines": {"L": [{"S": "x"}]}}]
     assert flatten(items).extra("k2") == {"lines": ["x"]}
@@ -105,7 +105,7 @@ def test_a_declared_map_is_flattened_although_lists_are_seen_more_often(flatteni
     assert [(row["a"], row["a__b"]) for row in outcome.rows()] == [(None, "x"), ("[]", None), ("[]", None)]
 
 
-def test_in_a_window_it_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_window_refuses_it_with_what_to_do(tmp_path: Path) -> None:
     schema = Flattening(tmp_path)(LATER).schema
     contract = Table.model_validate({"table": "Orders", "nested": {"lines": "child"}})
     check_agreement(schema, contract, full=True)
@@ -137,7 +137,7 @@ def test_in_a_window_it_is_refused_with_what_to_do(tmp_path: Path) -> None:
         ({"nested": {"l": "child"}}, {"columns": {"l": {"type": "SUPER"}}}, "l: its values are in child relation"),
     ],
 )
-def test_what_would_be_half_true_is_refused(
+def test_a_change_that_old_rows_would_contradict_is_refused(
     tmp_path: Path, before: dict[str, Any], after: dict[str, Any], message: str
 ) -> None:
     flatten = Flattening(tmp_path)
@@ -149,7 +149,7 @@ def test_what_would_be_half_true_is_refused(
 
 
 @pytest.mark.parametrize("later", [{"S": "x"}, {"L": [{"N": "1"}]}], ids=str)
-def test_a_column_of_nothing_but_null_can_be_declared_json(flattening: Flattening, later: dict[str, Any]) -> None:
+def test_a_column_with_only_null_can_be_declared_json(flattening: Flattening, later: dict[str, Any]) -> None:
     columns = {"a": {"type": "SUPER"}}
     flattening([{"a": {"NULL": True}}])
     assert flattening([{"a": {"NULL": True}}], columns=columns).types["a"].startswith("VARCHAR")
@@ -158,7 +158,7 @@ def test_a_column_of_nothing_but_null_can_be_declared_json(flattening: Flattenin
     assert outcome.row("k1")["a"] == "null"
 
 
-def test_a_column_that_took_nothing_is_as_good_as_new_without_its_type(flattening: Flattening) -> None:
+def test_a_column_without_values_counts_as_new_without_its_declared_type(flattening: Flattening) -> None:
     flattening([{"a": {"L": []}}], columns={"a": {"type": "BIGINT"}})
     outcome = flattening([{"a": {"L": []}}])
     assert (outcome.types["a"], outcome.row("k0")["a"], outcome.extra("k0")) == ("SUPER", "[]", None)
@@ -176,10 +176,10 @@ VALUES = [{"N": "7"}, {"BOOL": True}, {"S": "2020-10-27T09:27:26Z"}, {"B": "eA==
 
 @pytest.mark.parametrize("value", VALUES, ids=str)
 @pytest.mark.parametrize("contract", ["evolve", "discard_value"])
-def test_a_mask_that_is_said_later_is_the_type_of_every_part(
+def test_a_mask_that_is_added_later_is_the_type_of_every_part(
     flattening: Flattening, value: dict[str, Any], contract: str
 ) -> None:
-    """Also of rows by the exact path without the attribute, and of an export in which no item has it."""
+    """Also for rows of the exact path without the attribute, and for an export in which no item has it."""
     flattening([{"a": value}])
     masked: dict[str, Any] = {"columns": {"a": {"mask": "sha256"}}, "contract": contract}
     some = flattening([{"a": value}, {"new": {"N": "1E+40"}}], **masked)
@@ -215,7 +215,7 @@ def test_a_mask_also_hides_what_stays_in_the_column_that_a_list_was_before(
 
 @pytest.mark.parametrize("value", [{"S": "7"}, {"N": "7"}], ids=str)
 @pytest.mark.parametrize("contract", ["evolve", "freeze"])
-def test_a_type_that_is_declared_later_holds_from_the_first_block_on(
+def test_a_type_that_is_declared_later_applies_from_the_first_block(
     flattening: Flattening, monkeypatch: pytest.MonkeyPatch, value: dict[str, Any], contract: str
 ) -> None:
     flattening([{"a": {"S": "stray"}}, {"a": {"N": "1"}}])
@@ -234,7 +234,7 @@ def test_a_type_that_is_declared_later_holds_from_the_first_block_on(
 def test_a_column_of_times_whose_stored_form_is_not_known(
     flattening: Flattening, value: dict[str, str], columns: dict[str, Any]
 ) -> None:
-    """Earlier versions stored none for numbers."""
+    """Earlier versions stored no form for numbers."""
     schema = flattening([{"a": value}], columns={"a": {"type": "TIMESTAMPTZ"}}).schema
     formless = schema.root.fields["a"].model_copy(update={"form": None})
     root = schema.root.model_copy(update={"fields": {**schema.root.fields, "a": formless}})
@@ -266,7 +266,7 @@ def test_a_type_of_another_kind_is_loaded_under_every_contract(
     assert [outcome.row(key)[EXTRA] for key in ("k0", "k1")] == [None] * 2
     assert [column.empty for column in outcome.report.root.columns if column.name == "a"] == [
         False
-    ]  # else loaded as NULL
+    ]  # otherwise they would be loaded as NULL
     assert_typed(outcome)
 
 
@@ -286,7 +286,7 @@ def test_a_type_whose_values_were_not_seen_yet_leaves_the_column_in_use(
     assert flattening([{"a": {"M": {"q": {"S": "1"}}}}]).row("k0")[EXTRA] == '{"a":{"q":"1"}}'
 
 
-def test_a_type_holds_for_the_column_that_a_list_was_before(flattening: Flattening) -> None:
+def test_a_type_applies_to_the_column_that_a_list_was_before(flattening: Flattening) -> None:
     flattening([{"a": {"S": "x"}}], nested={"a": "child"})
     declared: dict[str, Any] = {"columns": {"a": {"type": "VARCHAR(32)"}}, "nested": {"a": "child"}}
     outcome = flattening([{"a": {"L": [{"S": "x"}]}}], **declared)
@@ -310,14 +310,14 @@ def test_a_document_with_a_damaged_column_from_before_a_list_is_refused(
 
 
 def assert_typed(outcome: Outcome) -> None:
-    """Every part has the columns and the types that the report says."""
+    """Checks that every part has the columns and types of the report."""
     for relation in outcome.report.relations:
         for part in relation.parts:
             assert dict(pl.read_parquet(part.uri).schema) == dtypes(relation)
 
 
 def test_19_declared_digits_are_20(tmp_path: Path) -> None:
-    """Redshift keeps 19 in 8 bytes, which end at 9223372036854775807."""
+    """Redshift stores 19 digits in 8 bytes, whose maximum is 9223372036854775807."""
     contract = {"columns": {"a": {"type": "DECIMAL(19,2)"}}}
     outcome = Flattening(tmp_path)([{"a": {"N": "99999999999999999.99"}}], **contract)
     assert outcome.types["a"] == "DECIMAL(20,2)"

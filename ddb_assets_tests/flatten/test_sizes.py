@@ -1,4 +1,4 @@
-"""The work for an item or a document is bounded: it grows with the size, not with its square."""
+"""The work for an item or a document grows linearly with its size, not with the square."""
 
 import cProfile
 import json
@@ -27,7 +27,7 @@ TABLE = Table(table="Orders")
 
 
 def read(items: list[dict[str, Any]]) -> tuple[Batch, int]:
-    """The block of these items, and how many functions were called for it."""
+    """The batch of these items, and the number of function calls that it took."""
     grown = Schema(table="orders", key=("pk",))
 
     def grow(schema: Schema, seen: Seen) -> Schema:
@@ -49,7 +49,7 @@ def item(key: int, names: int) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_work_grows_with_the_attributes_of_an_item_and_no_faster() -> None:
+def test_work_grows_linearly_with_the_attributes_of_an_item() -> None:
     _, some = read([item(0, 5000)])
     batch, twice = read([item(0, 10_000)])
     assert batch.frames["orders"].height == 1
@@ -57,7 +57,7 @@ def test_work_grows_with_the_attributes_of_an_item_and_no_faster() -> None:
 
 
 @pytest.mark.slow
-def test_work_grows_with_the_names_of_all_items_and_no_faster() -> None:
+def test_work_grows_linearly_with_the_names_of_all_items() -> None:
     _, some = read([item(key, 100) for key in range(40)])
     batch, twice = read([item(key, 100) for key in range(80)])
     assert batch.frames["orders"].height == 80
@@ -65,14 +65,14 @@ def test_work_grows_with_the_names_of_all_items_and_no_faster() -> None:
 
 
 @pytest.mark.slow
-def test_paths_that_fit_nowhere_are_counted_by_themselves_up_to_a_bound() -> None:
+def test_misfit_paths_are_counted_separately_up_to_a_limit() -> None:
     batch, _ = read([item(key, 100) for key in range(40)])
     assert len(batch.misfits) <= MAX_PATHS + 1
     assert batch.misfits.total() == 40 * 100 - (batch.frames["orders"].width - 3)
     assert batch.misfits["extra", OTHER_PATHS] == batch.misfits.total() - MAX_PATHS
 
 
-def test_what_is_counted_by_itself_goes_on_being_so() -> None:
+def test_a_path_that_is_counted_separately_stays_so() -> None:
     total = Misfits({("extra", f"a{number}"): 1 for number in range(MAX_PATHS)})
     add_misfits(total, Misfits({("extra", "a0"): 2, ("extra", "new"): 3, ("frozen", "new"): 4}))
     assert total["extra", "a0"] == 3

@@ -1,4 +1,4 @@
-"""One value, one text: in keys, columns, JSON, sets and masks, in early and late parts, by the fast and the exact path."""
+"""Equal values have equal texts: in keys, columns, JSON, sets and masks, in all parts, by both paths."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ WIDE = ["0.12345678901234567890123456789012345678", "1E+60", "1E-130", "9" * 38]
 
 
 @given(numbers)
-def test_the_text_of_a_number_is_the_one_that_the_oracle_has(text: str) -> None:
+def test_the_text_of_a_number_is_that_of_the_oracle(text: str) -> None:
     expected = oracle.number_text(text)
     assert number_text(text) == expected == number_text(expected)
     assert Decimal(expected) == Decimal(text)
@@ -42,7 +42,7 @@ def test_the_text_of_a_number_is_the_one_that_the_oracle_has(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-", "1e", "NaN", "1_0", " 1", "1\n", "٣", "1E126", "1E-131", "1" * 39, "0x1"])
-def test_what_is_no_number_has_no_text(text: str) -> None:
+def test_a_text_that_is_not_a_number_is_refused(text: str) -> None:
     with pytest.raises(AttributeValueError):
         number_text(text)
     assert number_texts(pl.Series([text])).to_list() == [None]
@@ -63,12 +63,12 @@ def test_a_decimal_column_has_the_texts_of_its_numbers(digits: int, scale: int) 
 def test_binary_has_one_text_although_base64_has_more(raw: bytes) -> None:
     text = base64.b64encode(raw).decode()
     body = text.rstrip("=")
-    spare = {0: 0, 1: 2, 2: 4}[len(text) - len(body)]  # bits of the last character that belong to no byte
+    spare = {0: 0, 1: 2, 2: 4}[len(text) - len(body)]  # unused bits of the last character
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     last = alphabet[alphabet.index(body[-1]) | (1 << spare) - 1] if spare else body[-1:]
     other = body[:-1] + last + text[len(body) :]
     assert sorted_members("BS", [other]) == [text]
-    assert binary_texts(pl.Series([other])).to_list() in ([text], [None])  # None: the exact path writes it
+    assert binary_texts(pl.Series([other])).to_list() in ([text], [None])  # None: left to the exact path
 
 
 def item(key: str, text: str) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def item(key: str, text: str) -> dict[str, Any]:
 
 
 def key_files() -> st.SearchStrategy[list[list[str]]]:
-    """Keys of data files in any form, each number once; the later files make the column wider."""
+    """The keys of data files, in any form, each number once; later files widen the column."""
     some = st.lists(st.sampled_from(FORMS), max_size=5)
     return st.tuples(some, some, st.lists(st.sampled_from(FORMS + WIDE), min_size=1, max_size=8)).map(_distinct)
 

@@ -1,4 +1,4 @@
-"""What flattening reports about lines that it could not read: their keys, the reasons, and a wrong key."""
+"""What flattening reports about bad lines: their keys, the reasons, unknown members, and a wrong key."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_the_key_of_a_quarantined_item_is_kept(tmp_path: Path) -> None:
     assert report.unread
     assert [(c.name, c.role) for c in report.unread.columns] == [("pk", "key"), ("_ddb_version", "version")]
     assert report.reasons == (
-        "file0.json.gz line 101: n: N '3x' is no number",
+        "file0.json.gz line 101: n: N '3x' is not a number",
         "file0.json.gz line 102: new: unknown type descriptor 'X'",
     )
 
@@ -82,7 +82,7 @@ KEYED = {
     "S with a number",
     "N with a number",
     "S with null",
-    "N is no number",
+    "N is not a number",
     "N is NaN",
     "N is too long",
     "N is too large",
@@ -97,7 +97,7 @@ KEYED = {
 
 
 @pytest.mark.parametrize("name", BAD_LINES)
-def test_a_key_is_read_where_it_can_be_told(tmp_path: Path, name: str) -> None:
+def test_the_key_of_a_bad_line_is_read_if_possible(tmp_path: Path, name: str) -> None:
     bad, _ = BAD_LINES[name]
     report = flattened(tmp_path, [*GOOD, bad])
     expected = ["z"] if name in KEYED else []
@@ -107,7 +107,7 @@ def test_a_key_is_read_where_it_can_be_told(tmp_path: Path, name: str) -> None:
 
 
 def test_a_key_that_no_row_can_have_is_neither_unread_nor_unknown(tmp_path: Path) -> None:
-    """Whatever else is wrong with its item; a masked key has no blank, and a row."""
+    """This holds for any other fault of the item. A masked key ends with no space, so it can have a row."""
     texts = ("k ", "k  ", "a\0b", "\0")
     lines = [line(pk={"S": text}, **more) for text in texts for more in ({}, {"n": BAD})]
     report = flattened(tmp_path / "1", [*GOOD, *lines, line(pk={"S": "z"}, n=BAD)])
@@ -135,7 +135,7 @@ def test_a_masked_key_has_a_row_by_both_paths(tmp_path: Path) -> None:
         b'{"Item":{"pk":{"S":"a"},"n":' + b'{"L":[' * 3000 + b"]}" * 3000 + b"}}",
     ],
 )
-def test_a_key_that_is_doubtful_is_none(tmp_path: Path, text: bytes) -> None:
+def test_a_doubtful_key_is_not_used(tmp_path: Path, text: bytes) -> None:
     report = flattened(tmp_path, [*GOOD, text])
     assert (report.quarantined, report.unkeyed, report.unread) == (1, 1, None)
 
@@ -167,7 +167,7 @@ def test_in_a_window_the_time_of_the_write_is_kept(tmp_path: Path) -> None:
     assert sorted(keys(report)) == [("x", FIRST), ("y", WRITTEN), ("z", LAST)]
 
 
-def test_so_many_keys_and_no_more_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_kept_keys_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ddb_assets.flatten.flatten.MAX_UNREAD", 3)
     report = flattened(tmp_path, [*GOOD, *(line(pk={"S": f"k{n}"}, n=BAD) for n in range(5))])
     assert (report.quarantined, report.unkeyed, len(keys(report))) == (5, 2, 3)
@@ -193,7 +193,7 @@ def test_unknown_members_are_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_an_unknown_member_hides_no_lost_key(tmp_path: Path) -> None:
-    """Its keys count in the text and are not decoded, so such a line is always read exactly."""
+    """Its keys are counted but not decoded, so such a line always takes the exact path."""
     text = b'{"Item":{"pk":{"S":"k"},"a":{"S":"x"},"fresh":{"S":"kept"}},"Item2":{"a":{"S":"x"}}}'
     report = flattened(tmp_path, [*GOOD, text])
     rows = [row for part in report.root.parts for row in pl.read_parquet(part.uri).to_dicts() if row["pk"] == "k"]
@@ -209,14 +209,14 @@ def test_unknown_members_of_a_window(tmp_path: Path) -> None:
     assert report.unknown_members == {"Metadata.Region": 1, "Cause": 1}
 
 
-def test_a_record_whose_image_may_have_another_name_is_no_delete(tmp_path: Path) -> None:
+def test_a_record_whose_image_may_have_another_name_is_not_a_delete(tmp_path: Path) -> None:
     records = [*(change(f"g{n}") for n in range(3)), {**change("z"), "NewImageV2": {"pk": {"S": "z"}, "a": {"N": "1"}}}]
     report = flattened(tmp_path, [json.dumps(r).encode() for r in records], incremental=True)
     assert (report.deletes, report.quarantined) == (3, 1)
     assert [key for key, _ in keys(report)] == ["z"]
 
 
-def test_names_of_unknown_members_do_not_pile_up(tmp_path: Path) -> None:
+def test_the_number_of_names_of_unknown_members_is_limited(tmp_path: Path) -> None:
     new = [b'{"Item":{"pk":{"S":"n%d"}},"m%d":1}' % (n, n) for n in range(200)]
     report = flattened(tmp_path, [*GOOD, *new])
     assert len(report.unknown_members) == 51
@@ -226,7 +226,7 @@ def test_names_of_unknown_members_do_not_pile_up(tmp_path: Path) -> None:
 # A wrong key
 
 
-def test_a_mistyped_key_is_refused_before_anything_is_put_aside(tmp_path: Path) -> None:
+def test_a_mistyped_key_is_refused_before_anything_is_quarantined(tmp_path: Path) -> None:
     lines = [
         line(id={"S": f"k{n}"}, at={"N": "1"}, ok={"BOOL": True}, **({"v": {"S": "x"}} if n else {})) for n in range(50)
     ]
@@ -237,7 +237,7 @@ def test_a_mistyped_key_is_refused_before_anything_is_put_aside(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_large_export_with_a_wrong_key_is_given_up_at_its_first_blocks(tmp_path: Path) -> None:
+def test_a_large_export_with_a_wrong_key_fails_after_its_first_blocks(tmp_path: Path) -> None:
     lines = [b'{"Item":{"id":{"S":"k%d"},"v":{"S":"%s"}}}' % (n, b"x" * 1000) for n in range(60_000)]
     read: list[int] = []
     source = write_export(STORAGE, str(tmp_path / "bucket"), lines=[lines])
@@ -254,7 +254,7 @@ def test_a_large_export_with_a_wrong_key_is_given_up_at_its_first_blocks(tmp_pat
     assert sum(read) == 0
 
 
-def test_an_attribute_that_only_some_items_have_is_no_key(tmp_path: Path) -> None:
+def test_an_attribute_that_only_some_items_have_cannot_be_the_key(tmp_path: Path) -> None:
     lines = [line(id={"S": f"k{n}"}, **({"city": {"S": "x"}} if n % 3 == 0 else {})) for n in range(30)]
     with pytest.raises(WrongKeyError, match=r"no key attribute 'city'.*'id'"):
         flattened(tmp_path, lines, "city")
@@ -269,7 +269,7 @@ def test_a_bad_line_that_is_alone_in_its_file_does_not_make_the_key_wrong(tmp_pa
         assert (report.root.rows, report.quarantined) == (len(GOOD), 1)
 
 
-def test_a_key_that_is_no_scalar_is_refused(tmp_path: Path) -> None:
+def test_a_key_that_is_not_a_scalar_is_refused(tmp_path: Path) -> None:
     lines = [line(id={"S": f"k{n}"}, tags={"L": []}) for n in range(3)]
     with pytest.raises(WrongKeyError, match=r"'id' \(string\)\. Give"):
         flattened(tmp_path, lines, "tags")
@@ -283,9 +283,9 @@ def both(key: str, sort: str) -> bytes:
 @pytest.mark.parametrize(
     ("key", "records", "message"),
     [
-        ("pk", [both("a", "1"), both("a", "2")], "the key given is pk, but 2 of 2 .* name pk, sk as their key"),
-        ("pk,sk", [json.dumps(change("a")).encode()], "the key given is pk, sk, but 1 of 1 .* name pk as their key"),
-        ("id", [json.dumps(change("a")).encode()], "the key given is id, but 1 of 1 .* name pk as their key"),
+        ("pk", [both("a", "1"), both("a", "2")], "the given key is pk, but 2 of the 2 .* have the key pk, sk:"),
+        ("pk,sk", [json.dumps(change("a")).encode()], "the given key is pk, sk, but 1 of the 1 .* have the key pk:"),
+        ("id", [json.dumps(change("a")).encode()], "the given key is id, but 1 of the 1 .* have the key pk:"),
     ],
 )
 def test_the_records_of_a_window_say_what_the_key_is(
@@ -302,11 +302,11 @@ def test_one_record_with_other_keys_goes_to_quarantine(tmp_path: Path) -> None:
     assert report.reasons[0].endswith("Keys has pk, sk, the key is pk")
 
 
-def test_the_refusals_are_errors_of_ours() -> None:
+def test_the_errors_are_for_users() -> None:
     assert issubclass(WrongKeyError, DdbAssetsError)
 
 
-# What did not go into its column, of items that are not loaded
+# Misfits of items that are not loaded
 
 
 def test_values_of_an_item_that_is_not_loaded_are_not_counted(tmp_path: Path) -> None:

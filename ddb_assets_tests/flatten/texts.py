@@ -1,6 +1,6 @@
-"""The one text that a number must have wherever it is written as text: an oracle that shares nothing with the flattening.
+"""The canonical text of a number, as an oracle that shares no code with flattening.
 
-It moves the point in the text that came in; the flattening works with Decimal and with Arrow's and polars' casts.
+It moves the point within the original text; flattening uses Decimal and the casts of Arrow and polars.
 """
 
 import base64
@@ -13,13 +13,13 @@ _PARTS = re.compile(r"([+-]?)([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?")
 
 @dataclass(frozen=True)
 class N:
-    """A number by its text, so that `3` and `3.00` are two."""
+    """A number as its text, so that `3` and `3.00` differ."""
 
     text: str
 
 
 def number_text(text: str) -> str:
-    """The digits of a number without an exponent and without zeros that can be left out."""
+    """The digits of a number, without an exponent and needless zeros."""
     parts = _PARTS.fullmatch(text)
     assert parts, text
     sign, whole, fraction, exponent = parts.groups()
@@ -33,7 +33,7 @@ def number_text(text: str) -> str:
 
 
 def with_texts(value: Any) -> Any:
-    """A value in DynamoDB JSON as Python values, numbers by their texts."""
+    """A value in DynamoDB JSON as Python values, with numbers as their texts."""
     ((descriptor, payload),) = value.items()
     match descriptor:
         case "N":

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ddb_assets.contract.policy import ColumnOptions
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.sandbox.exporter import Export
+from ddb_assets.sandbox.exporter import ExportTask
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.items import decoded
 from ddb_assets_tests.flatten.rebuild import by_value
@@ -149,7 +149,7 @@ class Player:
     def __init__(self, world: World, schedule: Schedule) -> None:
         self.world = world
         self.applied: set[tuple[int | None, int]] = set()
-        self.exports: dict[tuple[int | None, int], Export] = {}
+        self.exports: dict[tuple[int | None, int], ExportTask] = {}
         whole = any(sk == NO_KEY for _, _, sk, _ in schedule.writes)
         world.begin(WHOLE_KEYS if whole else CONTRACT, soft_delete=schedule.soft_delete)
         for write in schedule.writes:

@@ -24,7 +24,7 @@ from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import Clock
-from ddb_assets.sandbox.exporter import Export, Exporter, Window
+from ddb_assets.sandbox.exporter import Exporter, ExportPeriod, ExportTask
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.results import LoadResult
@@ -236,10 +236,10 @@ class World:
                 state[pk, sk] = {"pk": {"S": pk}, "sk": {"N": str(sk)}, **rest}
         return state
 
-    def export(self, start: int | None, end: int, view: str = "NEW_AND_OLD_IMAGES") -> Export:
+    def export(self, start: int | None, end: int, view: str = "NEW_AND_OLD_IMAGES") -> ExportTask:
         """A finished export of the window `[start, end)`, or a full one as of `end`."""
-        window = None if start is None else Window(start, end, view)
-        made = Export(self._source, {"S3Bucket": BUCKET}, self.log.clock.micros(), end, window)
+        window = None if start is None else ExportPeriod(start, end, view)
+        made = ExportTask(self._source, {"S3Bucket": BUCKET}, self.log.clock.micros(), end, window)
         self._exporter.start(made)
         while made.status == "IN_PROGRESS":
             time.sleep(0.0002)
@@ -247,7 +247,7 @@ class World:
         return made
 
     def run(
-        self, export: Export, *, force: bool, again: bool, crash: int | None, fault: ServerFault | None = None
+        self, export: ExportTask, *, force: bool, again: bool, crash: int | None, fault: ServerFault | None = None
     ) -> LoadResult:
         """From the export to the warehouse; `again` makes new Parquet. Raises Crash at that step, if any."""
         out = str(self.folder / "lake" / export.id)

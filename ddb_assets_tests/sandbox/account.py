@@ -1,4 +1,4 @@
-"""What a user of the sandbox does again and again: make a table, mark a moment, export, read the export back."""
+"""Common actions of tests with the sandbox: create a table, mark a moment, export, read the export back."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished export: its description, the objects it wrote and the two manifests as text."""
+    """A finished export: its description, its objects, and both manifests as text."""
 
     description: dict[str, Any]
     objects: dict[str, bytes]
@@ -34,7 +34,7 @@ class Exported:
 
     @property
     def lines(self) -> list[bytes]:
-        """The data lines of all files the manifest names, each with its newline."""
+        """The data lines of all files in the manifest, each with its newline."""
         return [line for file in self.files for line in self.data(file).splitlines(keepends=True)]
 
     @property
@@ -46,7 +46,7 @@ class Exported:
 
 
 class Account:
-    """The sandbox through boto3 clients, as any user has them."""
+    """An account in the sandbox, with ordinary boto3 clients."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -56,7 +56,7 @@ class Account:
         self.s3.create_bucket(Bucket=self.bucket)
 
     def table(self, *keys: tuple[str, str], recovery: bool = True) -> str:
-        """A new table with these (name, type) keys, by default `id` S; recovery reaches back 30 days."""
+        """Creates a table with these (name, type) keys, by default `id` S; recovery reaches back 30 days."""
         name = f"T-{uuid.uuid4().hex[:8]}"
         keys = keys or (("id", "S"),)
         self.dynamodb.create_table(
@@ -79,7 +79,7 @@ class Account:
         return from_micros(self.sandbox.clock.micros())
 
     def mark(self) -> datetime:
-        """A moment in whole seconds (boto3 sends no fractions) between all writes before and all writes after this call."""
+        """A time between the writes before and after this call, in whole seconds, because boto3 sends no fractions."""
         self.sandbox.clock.advance(timedelta(minutes=10))
         moment = self.now().replace(microsecond=0)
         self.sandbox.clock.advance(timedelta(minutes=10))
@@ -90,7 +90,7 @@ class Account:
         return [item for page in pages for item in page["Items"]]
 
     def export(self, table: str, *, prefix: str | None = None, **options: Any) -> Exported:
-        """Exports to this account's bucket (full unless the options say otherwise), waits, and reads what was written."""
+        """Exports to this account's bucket (in full by default), waits, and reads the files."""
         options |= {"S3Prefix": prefix} if prefix is not None else {}
         started = self.dynamodb.export_table_to_point_in_time(
             TableArn=self.arn(table), S3Bucket=self.bucket, **options
@@ -100,7 +100,7 @@ class Account:
         return self.read(description)
 
     def window(self, table: str, start: datetime, end: datetime, view: str = "NEW_AND_OLD_IMAGES") -> Exported:
-        """An incremental export of `[start, end)`."""
+        """Makes an incremental export of `[start, end)`."""
         specification = {"ExportFromTime": start, "ExportToTime": end, "ExportViewType": view}
         return self.export(table, ExportType="INCREMENTAL_EXPORT", IncrementalExportSpecification=specification)
 

@@ -1,4 +1,4 @@
-"""One sandbox per test module; tests keep apart by using tables and buckets of their own."""
+"""One sandbox per test module. Each test uses its own tables and buckets."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What exports say after writes through every write call, and after any history at all."""
+"""The content of exports after every kind of write call, and after random histories."""
 
 import uuid
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def put_transaction(account: Account, table: str, key: str, value: int) -> None:
 
 
 def put_partiql(account: Account, table: str, key: str, value: int) -> None:
-    """In the spellings moto's parser knows: literals in INSERT and DELETE, parameters in UPDATE."""
+    """Statements as moto's parser accepts them: literals in INSERT and DELETE, parameters in UPDATE."""
     run = account.dynamodb.execute_statement
     if run(Statement=f'SELECT * FROM "{table}" WHERE id = ?', Parameters=[{"S": key}])["Items"]:
         run(Statement=f'UPDATE "{table}" SET v = ? WHERE id = ?', Parameters=[{"N": str(value)}, {"S": key}])
@@ -82,7 +82,7 @@ DELETES = [delete, delete_batch, delete_transaction, delete_partiql]
 
 
 def changes(export: Exported) -> dict[str, tuple[Item | None, Item | None]]:
-    """(old, new) image by key; one record a key, and its Keys are the key."""
+    """Key -> (old, new) image. Checks that each key has one record and that its Keys are this key."""
     found = {}
     for record in export.records:
         key = record["Keys"]["id"]["S"]
@@ -144,7 +144,7 @@ def test_a_refused_write_is_not_logged(account: Account) -> None:
                 {"Put": {"TableName": table, "Item": item("a", 3), **absent}},
             ]
         )
-    with pytest.raises(ClientError):  # an update that makes a new item and then fails
+    with pytest.raises(ClientError):  # an update that creates an item and then fails
         account.dynamodb.update_item(
             TableName=table,
             Key={"id": {"S": "c"}},
@@ -157,7 +157,7 @@ def test_a_refused_write_is_not_logged(account: Account) -> None:
     assert account.scan(table) == [item("a", 1)]
 
 
-def test_a_recreated_table_starts_anew(account: Account) -> None:
+def test_a_recreated_table_starts_empty(account: Account) -> None:
     table = account.table()
     put(account, table, "old", 1)
     before = account.dynamodb.describe_table(TableName=table)["Table"]

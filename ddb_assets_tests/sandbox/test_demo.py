@@ -116,7 +116,7 @@ def test_the_demo_tables_are_there_with_items_in_every_recent_hour(loaded: Accou
 
 @contextmanager
 def child(items: int, folder: str) -> Iterator[tuple[dict[str, str], list[int]]]:
-    """A sandbox in a process of its own: its environment, and after the block its peak memory in MiB."""
+    """A sandbox in a separate process: its environment, and after the block its peak memory in MiB."""
     process = subprocess.Popen([sys.executable, "-c", CHILD, str(items), folder], stdout=subprocess.PIPE, text=True)
     peak: list[int] = []
     try:
@@ -131,7 +131,7 @@ def child(items: int, folder: str) -> Iterator[tuple[dict[str, str], list[int]]]
 
 
 def clients(environment: dict[str, str]) -> tuple[Any, Any]:
-    """Clients configured by the environment alone, as in any other process."""
+    """Clients that are configured only by the environment, as in any other process."""
     session = boto3.session.Session(
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
@@ -142,7 +142,7 @@ def clients(environment: dict[str, str]) -> tuple[Any, Any]:
 
 
 @pytest.mark.slow
-def test_it_runs_as_a_process_until_it_is_told_to_stop(tmp_path: Any) -> None:
+def test_it_runs_as_a_process_until_a_signal(tmp_path: Any) -> None:
     with child(60, str(tmp_path)) as (environment, _):
         assert environment["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
         dynamodb, s3 = clients(environment)
@@ -162,5 +162,5 @@ def test_memory_does_not_grow_with_the_tables(tmp_path: Any) -> None:
             waiter.wait(ExportArn=export["ExportArn"], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
         return peak[0]
 
-    # moto's own tables take about 10 KB an item: 400 MB for the larger size
+    # moto's own tables need about 10 KB per item: 400 MB for the larger size
     assert peak_of(40_000) - peak_of(1_000) < 120

@@ -1,4 +1,4 @@
-"""The three export operations through boto3: states, refusals with AWS's codes, idempotency, lists."""
+"""The three export operations through boto3: states, AWS's error codes, idempotency, lists."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ HOUR = timedelta(hours=1)
 
 
 def refused(call: Any, **arguments: Any) -> tuple[str, str]:
-    """The code and message of the error this call ends with."""
+    """The code and message of the error that this call raises."""
     with pytest.raises(ClientError) as error:
         call(**arguments)
     return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]

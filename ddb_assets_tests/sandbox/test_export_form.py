@@ -1,4 +1,4 @@
-"""The sandbox's exports against one that AWS wrote: field by field, and byte form by byte form."""
+"""Compares the sandbox's exports with one that AWS wrote: fields, and the form of the bytes."""
 
 import gzip
 import hashlib
@@ -71,7 +71,7 @@ def ours(account: Account, real: Exported) -> Exported:
 
 
 def with_bytes(value: Any) -> Any:
-    """Export JSON as boto3 takes it: binary as bytes."""
+    """Export JSON in boto3's form: binary as bytes."""
     if isinstance(value, dict):
         if list(value) == ["B"]:
             return {"B": b64decode(value["B"])}
@@ -94,7 +94,7 @@ def assert_form(fields: dict[str, Any], form: dict[str, str | type | None]) -> N
 
 
 def assert_compact(text: str) -> None:
-    """Every line is compact JSON in raw UTF-8, the last one ends with a newline."""
+    """Checks that every line is compact JSON in raw UTF-8 and that the last one ends with a newline."""
     assert text.endswith("\n")
     for line in text.splitlines():
         assert json.dumps(json.loads(line), separators=(",", ":"), ensure_ascii=False) == line
@@ -102,7 +102,7 @@ def assert_compact(text: str) -> None:
 
 def test_the_summary_has_the_real_ones_fields_in_their_order(real: Exported, ours: Exported) -> None:
     assert_form(real.summary, SUMMARY)
-    # AWS adds exportType today (page S3DataExport.Output); the real export is older.
+    # AWS now adds exportType (page S3DataExport.Output); the real export is older
     assert_form(ours.summary, SUMMARY | {"exportType": "FULL_EXPORT"})
     for text in (real.summary_text, ours.summary_text):
         assert_compact(text)

@@ -37,7 +37,7 @@ def test_number_texts(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1" * 39, "abc", "", "1_0_x", "0." + "1" * 39])
-def test_what_is_no_number_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_number_is_refused(text: str) -> None:
     with pytest.raises(image.ImageError):
         image.number_text(text)
 
@@ -98,7 +98,7 @@ def test_key_attributes_come_first_and_text_is_raw_utf8() -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [({"S": "\ud800"}, "UTF-8"), ({"SS": []}, "set must not be empty"), ({"NS": ["1", "1.0"]}, "stands twice")],
+    [({"S": "\ud800"}, "UTF-8"), ({"SS": []}, "set must not be empty"), ({"NS": ["1", "1.0"]}, "occurs twice")],
 )
 def test_what_dynamodb_refuses_has_no_image(value: dict[str, Any], said: str) -> None:
     with pytest.raises(image.ImageError, match=said):

@@ -1,4 +1,4 @@
-"""A table restored to a point in time, as AWS restores it."""
+"""Restoring a table to a point in time, as AWS does."""
 
 import time
 from datetime import timedelta
@@ -42,7 +42,7 @@ def test_the_items_of_that_time_come_back_and_the_source_stays(account: Account)
     assert summary["RestoreDateTime"] == moment
 
 
-def test_it_is_creating_first_and_a_table_of_its_own_afterwards(account: Account) -> None:
+def test_it_is_creating_first_and_then_a_separate_table(account: Account) -> None:
     table = account.table()
     account.dynamodb.put_item(TableName=table, Item={"id": {"S": "a"}})
     account.mark()

@@ -1,4 +1,4 @@
-"""Starting and stopping a sandbox, and what it leaves behind in its process: nothing."""
+"""Starting and stopping a sandbox. It leaves nothing behind in its process."""
 
 import os
 import resource
@@ -50,7 +50,7 @@ def test_a_taken_port_is_named_and_the_next_start_works() -> None:
         assert sandbox.endpoint_url.endswith(f":{port}")
 
 
-def test_an_export_that_has_not_begun_does_not_hold_up_the_end() -> None:
+def test_an_export_that_has_not_begun_does_not_delay_the_end() -> None:
     with Sandbox(export_delay=timedelta(hours=1)) as sandbox:
         dynamodb = sandbox.dynamodb()
         table = dynamodb.create_table(
@@ -75,7 +75,7 @@ def test_the_clock_only_moves_forward() -> None:
         clock.advance(timedelta(seconds=-1))
 
 
-def test_the_next_sandbox_of_a_folder_knows_its_exports_and_nobody_elses(tmp_path: Path) -> None:
+def test_the_next_sandbox_of_a_folder_knows_its_exports_and_no_others(tmp_path: Path) -> None:
     with Sandbox(tmp_path, latest_lag=timedelta(0), export_delay=timedelta(0)) as sandbox:
         account = Account(sandbox)
         made = account.export(account.table(("id", "S"))).description

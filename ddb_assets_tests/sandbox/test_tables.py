@@ -1,4 +1,4 @@
-"""Tables on the change log, through the API: what moto answers must not depend on where items lie."""
+"""Tables on the change log, through the API: moto's answers must not depend on where the items are stored."""
 
 import random
 from typing import Any
@@ -67,7 +67,7 @@ def test_scans_come_in_pages_and_segments(account: Account) -> None:
     assert all(segments)
     assert numbers([item for segment in segments for item in segment]) == list(range(200))
     partitions = [{item["id"]["S"] for item in segment} for segment in segments]
-    assert sum(map(len, partitions)) == 40  # a partition key lies in one segment
+    assert sum(map(len, partitions)) == 40  # a partition key is in one segment
     filtered = account.dynamodb.scan(
         TableName=table,
         Limit=50,
@@ -80,7 +80,7 @@ def test_scans_come_in_pages_and_segments(account: Account) -> None:
     assert all(list(item) == ["n"] for item in filtered["Items"])
 
 
-def test_a_scan_goes_on_after_keys_of_every_type(account: Account) -> None:
+def test_a_scan_continues_after_keys_of_every_type(account: Account) -> None:
     for kind, values in (("S", ["a", "é", "c"]), ("N", ["1", "2.5", "-3"]), ("B", [b"28", b"\xff", b"abc"])):
         table = account.table(("id", kind), ("sort", kind))
         for value in values:

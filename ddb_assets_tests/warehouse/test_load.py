@@ -315,7 +315,7 @@ REFUSED: dict[str, Callable[[Report], Report]] = {
     "column 'note' of part .* (is VARCHAR, 'orders' has BIGINT|not fit 'orders', where it is BIGINT)": lambda made: (
         retyped(made, "BIGINT")
     ),
-    "'TEXT\\); DROP' is no column type": lambda made: retyped(made, "TEXT); DROP"),
+    "'TEXT\\); DROP' is not a column type": lambda made: retyped(made, "TEXT); DROP"),
     "another _ddb_version than the export's time": lambda made: edited(made, export_time=at(11)),
     "a time with its zone is needed": lambda made: edited(made, export_time=at(1).replace(tzinfo=None)),
     "name of the bookkeeping": lambda made: edited(

@@ -16,7 +16,7 @@ from ddb_assets.microseconds import to_micros
 from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.backend import SandboxBackend
-from ddb_assets.sandbox.exporter import Export, Exporter
+from ddb_assets.sandbox.exporter import Exporter, ExportTask
 from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.windows import schedule
 from ddb_assets.windows.chain import ChainBrokenError
@@ -42,7 +42,7 @@ __all__ = ["chain", "definitions", "sandboxed"]
 AT_ONCE = timedelta(minutes=-1)
 
 
-def hang(_: Exporter, export: Export) -> None:
+def hang(_: Exporter, export: ExportTask) -> None:
     """An export that never ends."""
     assert export.status == "IN_PROGRESS"
 

@@ -1,6 +1,6 @@
-"""Columns of texts to columns of numbers and times: exact or null, never nearly.
+"""Converts columns of texts into columns of numbers and times: exactly, or to null.
 
-A null where there was a text means that the row takes the exact path. Pure polars; nothing here knows of schema nodes.
+A null in place of a text means that the row takes the exact path. Pure polars, independent of schema nodes.
 """
 
 from typing import cast
@@ -16,11 +16,11 @@ from ddb_assets.flatten.profile import Seen
 CANONICAL = f"^(?:{CANONICAL_NUMBER})$"
 SUPER_NUMBER = r"^-?[0-9]{1,37}(?:\.[0-9]+)?$"
 FLOAT_DIGITS = 15
-"""Every double keeps this many significant digits."""
+"""A double keeps any number of this many significant digits."""
 
 
 def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
-    """N payloads in their column's type; the digits of what fits go to `seen`."""
+    """N payloads as values of their column's type; `seen` gets the digits of those that fit."""
     if type_.name == "BIGINT":
         column = texts.cast(pl.Int64, strict=False)
         for bound in (column.min(), column.max()):
@@ -43,7 +43,7 @@ def number_column(texts: pl.Series, type_: SqlType, seen: Seen) -> pl.Series:
 
 
 def add_digits(seen: Seen, texts: pl.Series) -> None:
-    """Integer digits and scale of numbers in plain text; zeros at the end make them an upper bound."""
+    """Adds integer digits and scale of numbers in plain notation to `seen`; trailing zeros may make them too large."""
     if not len(texts):
         return
     seen.fits_bigint = False
@@ -56,7 +56,7 @@ def add_digits(seen: Seen, texts: pl.Series) -> None:
 
 
 def number_texts(texts: pl.Series) -> pl.Series:
-    """Each N payload in its one text (`attribute_value.number_text`); null where DynamoDB has no such number."""
+    """The canonical text of each N payload (`attribute_value.number_text`); null where it is not a number of DynamoDB."""
     other = ~(texts.str.contains(CANONICAL) & (texts.str.len_bytes() <= MAX_DIGITS)).fill_null(True)
     if not other.any():
         return texts
@@ -74,24 +74,24 @@ def _number_text(text: str) -> str | None:
 
 
 def binary_texts(texts: pl.Series) -> pl.Series:
-    """Each B payload in its one text (`attribute_value.binary_text`); null where it is not base64."""
+    """The canonical text of each B payload (`attribute_value.binary_text`); null where it is not base64."""
     return texts.str.decode("base64", strict=False).bin.encode("base64")
 
 
 def decimal_texts(column: pl.Series) -> pl.Series:
-    """The one text of each number of a DECIMAL column: 3.00 was 3 in DynamoDB, and is 3 wherever it is read as text."""
+    """The canonical text of each number of a DECIMAL column: a 3.00 is `3`, as in DynamoDB."""
     texts = column.cast(pl.String)
     fraction = isinstance(column.dtype, pl.Decimal) and column.dtype.scale
     return texts.str.strip_chars_end("0").str.strip_chars_end(".") if fraction else texts
 
 
 def is_super_number(texts: pl.Series) -> pl.Series:
-    """Where SUPER surely keeps every digit of a number: it has at most 38 of them."""
+    """Where SUPER certainly keeps every digit of a number, because it has at most 38."""
     return (texts.str.len_bytes() <= MAX_DIGITS) & texts.str.contains(SUPER_NUMBER)
 
 
 def time_column(texts: pl.Series, type_: SqlType, form: str) -> pl.Series:
-    """ISO 8601 texts of just this form as times; any other text gives null."""
+    """ISO 8601 texts of exactly this form as times; null for any other text."""
     of_form = texts.set(~texts.str.contains(timestamps.pattern(form)), None)
     if type_.name == "DATE":
         return of_form.str.to_date("%Y-%m-%d", strict=False)
@@ -101,5 +101,5 @@ def time_column(texts: pl.Series, type_: SqlType, form: str) -> pl.Series:
 
 
 def largest(sizes: pl.Series) -> int:
-    """The maximum, 0 of nothing."""
+    """The maximum; 0 if there are no values."""
     return int(cast("int", sizes.max()) or 0) if len(sizes) else 0

@@ -1,11 +1,11 @@
-"""The fast path: whole columns of DynamoDB JSON become the columns of the relations, or rows are handed back.
+"""The fast path: decodes whole columns of DynamoDB JSON into the columns of the relations, and refuses unusual rows.
 
-Nothing is decided here that `exact.py` would decide otherwise: a row in which anything is out of the ordinary (a key the
-schema does not know, a type it does not accept, a number that does not fit) is marked and left to the exact path.
+The result is always that of the exact path. A row with anything unusual (a name that the schema does not know, a type that
+it does not accept, a number that does not fit) is marked and left to the exact path (`exact.py`).
 
-The proof that nothing was lost is a count, row by row. Every key that was decoded is counted: the attribute's name and
-its descriptor for each value, the descriptor alone for a list's element. A line's text tells how many keys it has
-(`parse.count_keys`). What is decoded is always a part of what is there, so equal counts mean all of it.
+The proof that nothing was lost is a count per row. Every decoded JSON key is counted: name and descriptor of each value, or
+only the descriptor of a list's element. The text of the line shows how many keys it has (`parse.count_keys`). Decoding never
+adds keys, so equal counts mean that every key was decoded.
 """
 
 from collections import Counter
@@ -46,7 +46,7 @@ UNKNOWN = Node(kind="json", accepts=())
 
 @dataclass
 class _Opaque:
-    """What the lines have in one opaque column: the JSON texts, how many keys each value has, and the values' types."""
+    """The values of one opaque column: their JSON texts, the number of keys of each, and the counts of their types."""
 
     texts: list[str | None] = field(default_factory=list)
     names: list[int] = field(default_factory=list)
@@ -55,9 +55,9 @@ class _Opaque:
 
 @dataclass(frozen=True)
 class FastPath:
-    """Decodes one column of whole items (structs of attributes) as a schema's root says and a contract allows.
+    """Decodes one column of whole items (structs of attributes) by a schema's root and a contract's rules.
 
-    `decoded` has that column, `image`, and the lines it was parsed from as `line`. `counting`: only the keys matter, because
+    `decoded` has this column, named `image`, and the original lines as `line`. `counting`: only count the keys, because
     nothing of the image is kept.
     """
 
@@ -68,7 +68,7 @@ class FastPath:
     counting: bool = False
 
     def items(self, level: Level, seen: Seen) -> None:
-        """Decodes the items into the level's columns; null images give nulls."""
+        """Decodes the items into the columns of the level; a null image gives nulls."""
         image = self.decoded[self.image]
         seen.counts["M"] += len(image) - image.null_count()
         level.count(image.is_not_null())
@@ -76,13 +76,13 @@ class FastPath:
             self._field(node, values, At(level, (name,), (name,), seen.at(name), counting=self.counting))
 
     def _field(self, node: Node, values: pl.Series, at: At) -> None:
-        """`_node` for what must have a column: a path that was excluded until now has none yet."""
+        """`_node` for a path that needs a column. A path that was excluded until now has none, so its rows are refused."""
         if node.kind == "json" and node.name is None and not at.counting and not self.rules.policy(at.where).exclude:
             at.level.refuse(values.is_not_null())
         self._node(node, values, at)
 
     def _node(self, node: Node, values: pl.Series, at: At) -> pl.Series | None:
-        """Walks one path; gives the JSON texts of a JSON node whose values are kept."""
+        """Decodes one path; returns the JSON texts of a JSON node whose values are kept, else None."""
         policy = self.rules.policy(at.where)
         if node.opaque:
             self._opaque(node, values.is_not_null(), at)
@@ -90,7 +90,7 @@ class FastPath:
         payloads = count(node, values, at)
         _refuse_hidden(payloads, at, policy)
         if "NULL" in payloads.series:
-            at.level.refuse(~payloads.series["NULL"])  # {"NULL": false} is nothing DynamoDB has
+            at.level.refuse(~payloads.series["NULL"])  # DynamoDB has no {"NULL": false}
         if at.counting or policy.exclude:
             self._count_below(node, payloads, At(at.level, at.path, at.where, at.seen, counting=True))
             return None
@@ -113,7 +113,7 @@ class FastPath:
         return None
 
     def _opaque(self, node: Node, present: pl.Series, at: At) -> None:
-        """An opaque column, or the count of its keys where it is not kept."""
+        """Adds an opaque column, or only counts its keys if it is not kept."""
         read = self._opaques[at.where]
         text = pl.Series(read.texts, dtype=pl.String)
         at.level.count(pl.Series(read.names, dtype=pl.Int64))
@@ -127,9 +127,9 @@ class FastPath:
 
     @cached_property
     def _opaques(self) -> "dict[tuple[Step, ...], _Opaque]":
-        """What stands in all opaque columns, by path, read from the lines one by one; each line is parsed once."""
+        """The values of all opaque columns, by path. Each line is parsed once."""
         exact = ExactPath(self.root, self.rules)
-        former = {id(node.former) for _, node in walk(self.root) if node.former}  # the exact path reads these
+        former = {id(node.former) for _, node in walk(self.root) if node.former}  # only the exact path reads these
         columns = [
             (path, node, self._only_counts(path), _Opaque())
             for path, node in walk(self.root)
@@ -148,7 +148,7 @@ class FastPath:
         return {path: read for path, _, _, read in columns}
 
     def _misfit(self, node: Node, other: Node, payloads: Payloads, at: At, policy: Policy) -> None:
-        """Values of types that the column does not take, by the contract."""
+        """Treats values of types that the column does not take as the contract says."""
         for descriptor in other.accepts:
             if node.kind == "value" and is_beside(node, descriptor, policy):
                 at.level.refuse(payloads.there[descriptor])
@@ -159,7 +159,7 @@ class FastPath:
             at.level.misfit(at.path, texts, (WHAT_HAPPENS[policy.contract], format_path(at.where)))
 
     def _count_below(self, node: Node, payloads: Payloads, at: At) -> None:
-        """Goes on counting below a value of which nothing is kept."""
+        """Counts the keys below a value of which nothing is kept."""
         readers = node.readers
         if "M" in payloads.series:
             for name, below, values in _fields(readers["M"], payloads.series["M"]):
@@ -183,10 +183,11 @@ class FastPath:
     def _scalar(
         self, node: Node, descriptor: str, payload: pl.Series, type_: SqlType, at: At, policy: Policy
     ) -> pl.Series:
-        """One column of payloads in its type; rows that do not fit are refused, sizes go to `seen`."""
+        """A column of payloads as values of its type. Rows that do not fit are refused; `seen` gets the sizes."""
         if policy.mask:
             return self._masked(descriptor, payload, at, policy)
-        formless = polars_type(type_).is_temporal() and not node.form  # earlier versions stored no form for numbers
+        # schemas of earlier versions have no form for numbers
+        formless = polars_type(type_).is_temporal() and not node.form
         if formless or descriptor not in HOLDS.get(type_.name, ()):
             at.level.refuse(payload.is_not_null())
             return pl.repeat(None, len(payload), dtype=polars_type(type_), eager=True)
@@ -219,7 +220,7 @@ class FastPath:
                 return payload
 
     def _times(self, form: str, payload: pl.Series, type_: SqlType, at: At, policy: Policy) -> pl.Series:
-        """Times in their column's form; a declared column also takes other forms, with the original text in `_ddb_extra`."""
+        """Times in the form of their column. Declared columns take other forms too; `_ddb_extra` gets the original text."""
         if form in EPOCH_UNITS:
             return epoch_column(payload, type_, form)
         column = time_column(payload, type_, form)
@@ -231,7 +232,7 @@ class FastPath:
         return pl.select(pl.coalesce(column, loose)).to_series()
 
     def _numbers(self, payload: pl.Series, type_: SqlType, at: At) -> pl.Series:
-        """Texts of a column that is declared a number; a text that the column would write otherwise is kept in `_ddb_extra`."""
+        """Numbers from texts of a declared column. `_ddb_extra` gets each text that differs from the number's own text."""
         column = number_column(payload, type_, Seen())
         at.level.refuse(column.is_null() & payload.is_not_null())
         same = column.cast(pl.String) == payload if type_.name != "DOUBLE PRECISION" else column.is_null()
@@ -247,7 +248,7 @@ class FastPath:
 
     def _masked(self, descriptor: str, payload: pl.Series, at: At, policy: Policy) -> pl.Series:
         if policy.mask is None:
-            raise ValueError("no mask asked for")
+            raise ValueError("the policy has no mask")
         texts = payload.cast(pl.String)
         if descriptor in {"N", "B"}:
             texts = number_texts(texts) if descriptor == "N" else binary_texts(texts)
@@ -257,7 +258,7 @@ class FastPath:
     def _map(self, node: Node, payloads: Payloads, at: At) -> None:
         filled = falses(at.level.height)
         for name, below, values in _fields(node, payloads.series["M"]):
-            filled = filled | values.is_not_null()  # also by an excluded member
+            filled = filled | values.is_not_null()  # excluded members count too
             self._field(below, values, at.below(name))
         at.level.mark(at.path, "{}", payloads.there["M"] & ~filled)
 
@@ -281,7 +282,7 @@ class FastPath:
         at.level.children[node.name or ""] = child
 
     def _members(self, element: Node, descriptor: str, members: pl.Series, at: At) -> None:
-        """The members of sets as rows of a child relation."""
+        """Decodes the members of sets as rows of a child relation."""
         at.level.refuse(members.is_null())
         at.seen.counts[descriptor] += len(members)  # type: ignore[index]
         policy = self.rules.policy(at.where).of(descriptor)
@@ -294,7 +295,7 @@ class FastPath:
             at.level.columns[element.name] = self._scalar(element, descriptor, members, type_, at, policy)
 
     def _json(self, node: Node, payloads: Payloads, at: At, policy: Policy) -> pl.Series:
-        """The JSON text of each value; refuses what JSON could not say exactly."""
+        """The JSON text of each value; rows that JSON cannot represent exactly are refused."""
         texts = [self._json_payload(node, d, payloads.series[d], at, policy) for d in node.accepts]
         if not texts:
             return pl.repeat(None, at.level.height, dtype=pl.String, eager=True)
@@ -328,7 +329,7 @@ class FastPath:
                 child = Level(len(members), at.level, series.list.len())
                 text = self._node(node.element or UNKNOWN, members, at.into(child, at.path))
                 child.give_to_parent()
-                if text is None:  # its elements are excluded: an empty list is left
+                if text is None:  # the elements are excluded, so the list is empty
                     return json_text.array(pl.Series(dtype=pl.String), series.list.len() * 0)
                 return json_text.array(text, series.list.len())
             case _:
@@ -353,7 +354,7 @@ class FastPath:
         if descriptor in {"NS", "BS"}:
             members = number_texts(members) if descriptor == "NS" else binary_texts(members)
             child.refuse(members.is_null())
-        # one sort of all members by (row, member): polars sorts list by list thirty times slower
+        # sorting all members at once by (row, member) is thirty times as fast as sorting list by list
         order = (
             [child.row, members.cast(pl.Float64, strict=False), members] if descriptor == "NS" else [child.row, members]
         )
@@ -366,14 +367,14 @@ class FastPath:
 
 
 def _fields(node: Node, structs: pl.Series) -> Iterator[tuple[str, Node, pl.Series]]:
-    """The name, node and values of every field; the series has no name, because polars takes one such as `*` for a pattern."""
-    columns = structs.struct.unnest()  # not `struct.field`, which takes patterns too
+    """The name, node and values of every field. The series has no name: polars would read a name such as `*` as a pattern."""
+    columns = structs.struct.unnest()  # `struct.field` would read names as patterns too
     for name, below in node.columnar.items():
         yield name, below, columns.get_column(name).alias("")
 
 
 def _image(line: str, name: str) -> Any:
-    """The image of a line as JSON; None if there is none, or if it is nested too deeply, which the exact path then reports."""
+    """The image of a line as JSON; None if there is none or the line is nested too deep, which the exact path reports."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -382,7 +383,7 @@ def _image(line: str, name: str) -> Any:
 
 
 def _names(value: Any) -> int:
-    """How many keys a value has, with its name; 0 where there is no value, or none that DynamoDB has."""
+    """The number of JSON keys of a value, with its name; 0 for no value or an invalid one."""
     if value is None:
         return 0
     try:
@@ -394,14 +395,14 @@ def _names(value: Any) -> int:
 
 
 def _refuse_hidden(payloads: Payloads, at: At, policy: Policy) -> None:
-    """Leaves values that are hidden as a whole to the exact path."""
+    """Refuses rows with values that are hidden as a whole; the exact path handles them."""
     for descriptor, there in payloads.there.items():
         if not at.counting and policy.of(descriptor).whole:
             at.level.refuse(there)
 
 
 def _value_at(image: Any, path: tuple[Step, ...]) -> Any:
-    """The attribute value at a path of names; None where there is none."""
+    """The attribute value at a path of names; None if there is none."""
     value: Any = {"M": image}
     for name in path:
         members = value.get("M") if isinstance(value, dict) else None

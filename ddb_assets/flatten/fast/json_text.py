@@ -1,7 +1,7 @@
-"""Plain JSON text written column by column: strings escaped, lists joined, objects put together.
+"""Writes plain JSON text column by column: escapes strings, joins lists, builds objects.
 
-Every function takes and gives polars Series of text, null where there is no value. What is written is valid JSON with
-numbers as they came in; `exact.py` writes the same for single items.
+Every function takes and returns polars Series of text, null where there is no value. The result is valid JSON; numbers keep
+their text. `exact.py` writes the same text for single items.
 """
 
 import orjson
@@ -13,7 +13,7 @@ _ESCAPES = {char: orjson.dumps(char).decode()[1:-1] for char in [*map(chr, range
 
 
 def quoted(text: pl.Series) -> pl.Series:
-    """JSON strings of texts."""
+    """Texts as JSON strings."""
     if text.str.contains(_TO_ESCAPE).any():
         text = text.str.replace_many(_ESCAPES)
     return between('"', text, '"')
@@ -25,12 +25,12 @@ def between(left: str, text: pl.Series, right: str) -> pl.Series:
 
 
 def array(members: pl.Series, lengths: pl.Series) -> pl.Series:
-    """JSON arrays of JSON texts: the first array has the first `lengths[0]` members, and so on; null lengths give null."""
+    """JSON arrays of JSON texts: the first array gets the first `lengths[0]` members, and so on; null for a null length."""
     return between("[", regroup(members, lengths).list.join(","), "]")
 
 
 def regroup(members: pl.Series, lengths: pl.Series) -> pl.Series:
-    """A flat Series cut into lists of these lengths, null where the length is null."""
+    """A flat Series cut into lists of these lengths; null where the length is null."""
     ends = lengths.fill_null(0).cast(pl.Int64).cum_sum()
     offsets = (
         pa.array([0], pa.int64()) if not len(ends) else pl.concat([pl.Series([0], dtype=pl.Int64), ends]).to_arrow()
@@ -44,7 +44,7 @@ def regroup(members: pl.Series, lengths: pl.Series) -> pl.Series:
 
 
 def members(fields: list[tuple[str, pl.Series]], height: int) -> pl.Series:
-    """`"name":text` of every field that is not null, with commas between; "" where all are null."""
+    """`"name":text` of every field that is not null, separated by commas; "" where all are null."""
     if not fields:
         return pl.repeat("", height, dtype=pl.String, eager=True)
     named = [pl.concat_str([pl.lit(orjson.dumps(name).decode() + ":"), text]) for name, text in fields]

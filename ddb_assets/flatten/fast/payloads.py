@@ -1,6 +1,6 @@
-"""One column of DynamoDB JSON values, split by type descriptor, each of its keys counted.
+"""Splits one column of DynamoDB JSON values by type descriptor and counts their keys.
 
-`At` is the place that the walk over the columns has reached. `decode.py` decides what payloads become.
+`At` is the position of the walk over the columns. `decode.py` decides what payloads become.
 """
 
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ from ddb_assets.flatten.schema import Node
 
 @dataclass(frozen=True)
 class At:
-    """Where the walk is: the level, the path in its rows and in the whole item, what was seen there.
+    """The position of the walk: the level, the `path` within its rows, the path in the whole item, and what was seen.
 
-    `named` unless the values are a list's elements; `counting` when only the keys matter.
+    `named` is False for the elements of a list. `counting`: only count the keys.
     """
 
     level: Level
@@ -38,19 +38,19 @@ class At:
 
 @dataclass
 class Payloads:
-    """The descriptors of one column of values, each a Series, with a mask of where it is."""
+    """One column of values by descriptor: a Series of payloads, and a mask of the rows that have one."""
 
     series: dict[str, pl.Series] = field(default_factory=dict)
     there: dict[str, pl.Series] = field(default_factory=dict)
 
     def anywhere(self, height: int) -> pl.Series:
-        """Where there is a value of any type."""
+        """The rows with a value of any type."""
         masks = list(self.there.values())
         return reduce(or_, masks) if masks else falses(height)
 
 
 def count(node: Node, values: pl.Series, at: At) -> Payloads:
-    """Counts the keys at this path and refuses what has not one descriptor where it must have one."""
+    """Splits the values at this path and counts their keys. Refuses values with several descriptors, elements without one."""
     payloads = Payloads()
     by_descriptor = values.struct.unnest()
     for descriptor in node.readers:
@@ -59,7 +59,7 @@ def count(node: Node, values: pl.Series, at: At) -> Payloads:
         at.seen.counts[descriptor] += len(series) - series.null_count()
     masks = list(payloads.there.values())
     at.level.count(*masks)
-    if at.named:  # a value has two keys, its name and its descriptor; an element of a list only the latter
+    if at.named:  # a member has two keys, its name and its descriptor; an element of a list has only the descriptor
         at.level.count(payloads.anywhere(at.level.height))
     if len(masks) > 1 or not at.named:
         total = reduce(add, (there.cast(pl.UInt8) for there in masks), pl.Series([0], dtype=pl.UInt8))

@@ -1,6 +1,6 @@
-"""One connection to the PostgreSQL behind the stand-in.
+"""One connection to the PostgreSQL behind the emulator.
 
-Messages of the client pass through `send` and `receive`; the stand-in's own statements are `query` and `copy_in`.
+The client's messages pass through `send` and `receive`; `query` and `copy_in` run statements of the emulator itself.
 """
 
 import socket
@@ -24,12 +24,12 @@ Row = tuple[str | None, ...]
 
 
 def literal(text: str) -> str:
-    """A string constant of PostgreSQL."""
+    """A text as a string literal of PostgreSQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
 class Backend:
-    """A connection, which rolls back its transaction when it is closed. Raises ServerError for what PostgreSQL refuses."""
+    """A connection; closing it rolls back its transaction. Methods raise ServerError for what PostgreSQL refuses."""
 
     def __init__(self, path: Path, user: str, database: str, **settings: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -73,7 +73,7 @@ class Backend:
             raise ConnectionLostError from error
 
     def receive(self) -> tuple[bytes, bytes]:
-        """The next message that is not a notice; keeps the transaction's status up to date."""
+        """The next message that is not a notice. Updates the status of the transaction."""
         while True:
             try:
                 kind, body = read_message(self._stream)
@@ -85,7 +85,7 @@ class Backend:
                 return kind, body
 
     def query(self, sql: str) -> list[Row]:
-        """Runs statements of PostgreSQL; the rows of all of them, as text."""
+        """Runs statements in PostgreSQL and returns the rows of all of them, as text."""
         self.send(message(b"Q", sql.encode() + b"\0"))
         rows: list[Row] = []
         for kind, body in self._until_ready():
@@ -94,7 +94,7 @@ class Backend:
         return rows
 
     def copy_in(self, sql: str, chunks: Iterable[bytes]) -> int:
-        """Runs a COPY FROM STDIN; how many rows it took. What `chunks` raises ends the COPY and is raised again."""
+        """Runs a COPY FROM STDIN and returns the number of rows. An exception of `chunks` ends the COPY and is raised again."""
         self.send(message(b"Q", sql.encode() + b"\0"))
         kind, body = self.receive()
         if kind == b"E":
@@ -107,7 +107,7 @@ class Backend:
             self.send(message(b"c"))
         except ConnectionLostError:
             raise
-        except Exception as error:  # whatever it is, the COPY has to be ended first
+        except Exception as error:  # after any exception the COPY must be ended first
             failure = error
             self.send(message(b"f", b"failed\0"))
         count = 0
@@ -123,7 +123,7 @@ class Backend:
         return count
 
     def _until_ready(self) -> Iterable[tuple[bytes, bytes]]:
-        """The answers up to ReadyForQuery; raises the error among them after it."""
+        """The answers up to ReadyForQuery. If there is an error among them, raises it after that."""
         failure: ServerError | None = None
         while True:
             kind, body = self.receive()

@@ -1,12 +1,12 @@
--- What PostgreSQL needs to behave as Redshift: types and functions. Installed into the database before anybody connects,
--- into pg_catalog, so that no search_path hides it. Catalog and system views are `system_views.sql`.
+-- The types and functions that make PostgreSQL behave like Redshift. They are installed into pg_catalog before clients
+-- connect, so that no search_path hides them. `system_views.sql` has the catalog and the system views.
 -- Facts: Redshift Database Developer Guide, "Character types", "SUPER type", "VARBYTE type", JSON_PARSE, JSON_SERIALIZE.
 SET allow_system_table_mods = on;
 SET check_function_bodies = off;
 CREATE SCHEMA redshift;
 GRANT USAGE ON SCHEMA redshift TO PUBLIC;
 
--- VARCHAR: length in bytes, trailing blanks kept but not compared (which is what PostgreSQL's bpchar functions do).
+-- VARCHAR: length in bytes; trailing blanks are kept but not compared, as in PostgreSQL's bpchar functions.
 CREATE TYPE pg_catalog.rs_varchar;
 CREATE FUNCTION pg_catalog.rs_varchar_in(cstring) RETURNS pg_catalog.rs_varchar
     LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'textin';
@@ -40,7 +40,7 @@ BEGIN
     WHILE octet_length(taken) > size LOOP taken := left(taken, -1); END LOOP;
     RETURN taken;
 END $$;
--- An overlong value is an error unless all that hangs over is blanks; an explicit cast cuts.
+-- A value that is too long is an error, unless the excess is only blanks; an explicit cast cuts it.
 CREATE FUNCTION pg_catalog.rs_varchar(pg_catalog.rs_varchar, integer, boolean) RETURNS pg_catalog.rs_varchar
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT CASE WHEN $2 < 0 OR octet_length($1::text) <= $2 THEN $1
@@ -55,7 +55,7 @@ CREATE FUNCTION redshift.joined(pg_catalog.rs_varchar, pg_catalog.rs_varchar) RE
     LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'textcat';
 CREATE OPERATOR pg_catalog.|| (FUNCTION = redshift.joined,
     LEFTARG = pg_catalog.rs_varchar, RIGHTARG = pg_catalog.rs_varchar);
--- VARBYTE: bytes with a largest size.
+-- VARBYTE: bytes with a maximum size.
 CREATE TYPE pg_catalog.varbyte;
 CREATE FUNCTION pg_catalog.varbyte_in(cstring) RETURNS pg_catalog.varbyte
     LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteain';
@@ -90,7 +90,7 @@ BEGIN
 END $$;
 CREATE CAST (pg_catalog.varbyte AS pg_catalog.varbyte)
     WITH FUNCTION redshift.sized(pg_catalog.varbyte, integer, boolean) AS IMPLICIT;
--- SUPER: jsonb, with Redshift's limits where text becomes SUPER and back.
+-- SUPER: jsonb, with Redshift's limits for conversions from and to text.
 CREATE TYPE pg_catalog.super;
 CREATE FUNCTION pg_catalog.super_in(cstring) RETURNS pg_catalog.super
     LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'jsonb_in';
@@ -99,7 +99,7 @@ CREATE FUNCTION pg_catalog.super_out(pg_catalog.super) RETURNS cstring
 CREATE TYPE pg_catalog.super (INPUT = pg_catalog.super_in, OUTPUT = pg_catalog.super_out, LIKE = jsonb);
 CREATE CAST (pg_catalog.super AS jsonb) WITHOUT FUNCTION AS IMPLICIT;
 CREATE CAST (jsonb AS pg_catalog.super) WITHOUT FUNCTION AS ASSIGNMENT;
--- without JSON_PARSE a text is one SUPER string
+-- without JSON_PARSE a text becomes one SUPER string
 CREATE FUNCTION redshift.to_super(pg_catalog.rs_varchar) RETURNS pg_catalog.super LANGUAGE sql IMMUTABLE STRICT AS
     $$ SELECT to_jsonb($1::text)::pg_catalog.super $$;
 CREATE CAST (pg_catalog.rs_varchar AS pg_catalog.super)
@@ -122,7 +122,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Comparisons of all three, by functions that PostgreSQL has under these names for bpchar, bytea and jsonb.
+-- Comparisons of these three types, with PostgreSQL's functions for bpchar, bytea and jsonb.
 DO $$
 DECLARE kind record; one record; known text;
 BEGIN
@@ -167,7 +167,7 @@ CREATE AGGREGATE pg_catalog.max(pg_catalog.rs_varchar)
     (SFUNC = redshift.larger, STYPE = pg_catalog.rs_varchar, SORTOP = OPERATOR(pg_catalog.>));
 
 
--- Navigation: what is not there is NULL.
+-- Navigation: missing members are NULL.
 CREATE FUNCTION redshift.attribute(pg_catalog.super, text) RETURNS pg_catalog.super
     LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'jsonb_object_field';
 CREATE FUNCTION redshift.element(pg_catalog.super, integer) RETURNS pg_catalog.super

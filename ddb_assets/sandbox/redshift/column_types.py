@@ -1,4 +1,4 @@
-"""Redshift's types as those of PostgreSQL and `catalog.sql`.
+"""Translates Redshift's types into types of PostgreSQL and `catalog.sql`.
 
 Facts: Redshift Database Developer Guide, "Data types", "Character types", "Numeric types", "VARBYTE type".
 """
@@ -35,7 +35,7 @@ _VARCHAR = {_T.VARCHAR, _T.NVARCHAR, _T.TEXT}
 
 
 def translated(node: exp.DataType, *, in_column: bool) -> exp.DataType:
-    """PostgreSQL's type. A size that is not given is the default in a column and unlimited in an expression.
+    """The type in PostgreSQL. Without a size it has the default size in a column, and no limit in an expression.
 
     Raises ServerError for a type that Redshift does not have or a size beyond its limits.
     """
@@ -74,7 +74,7 @@ def _limited(sizes: list[int], name: str, limit: int, default: int | None) -> st
 
 
 def size_of(parameter: exp.Expr) -> int:
-    """The number of a type's size; MAX is that of VARCHAR."""
+    """The size of a type as a number; MAX is the maximum of VARCHAR."""
     text = parameter.name
     if text.upper() == "MAX":
         return MAX_VARCHAR

@@ -1,6 +1,6 @@
-"""The statements that are not left to PostgreSQL: transactions, COPY, TRUNCATE, ALTER COLUMN TYPE, VACUUM; and faults.
+"""Runs the statements that PostgreSQL cannot run as they are: transactions, COPY, TRUNCATE, ALTER COLUMN TYPE, VACUUM.
 
-Which statement is which is `dialect.py`.
+It also applies the faults. `dialect.py` classifies statements.
 """
 
 import re
@@ -17,15 +17,15 @@ from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError
 _TAGS = {"begin": "BEGIN", "truncate": "TRUNCATE TABLE", "lengthen": "ALTER TABLE", "copy": "COPY", "set": "SET"}
 
 
-class Commands:
-    """Runs them on a session's connection. Raises ServerError, or ConnectionLostError where a fault breaks it off."""
+class SessionCommands:
+    """Runs these statements on a session's connection. Raises ServerError, or ConnectionLostError for a fault."""
 
     def __init__(self, backend: Backend, shared: Shared) -> None:
         self._backend = backend
         self._shared = shared
 
     def run(self, plan: Plan, ran: Ran) -> str:
-        """Runs what is not PostgreSQL's; the command's tag."""
+        """Runs a plan that is not plain PostgreSQL and returns the command tag."""
         if plan.kind == "commit":
             return self._commit()
         if plan.kind == "rollback":
@@ -93,7 +93,7 @@ class Commands:
             raise ServerError(f'cannot make column "{plan.column}" smaller: it may hold longer values', "0A000")
 
     def misbehave(self) -> None:
-        """What the faults have for the next statement. Raises ServerError, or ConnectionLostError to break off."""
+        """Applies the faults for the next statement. Raises ServerError, or ConnectionLostError to break the connection."""
         faults = self._shared.faults
         if faults.delay:
             time.sleep(faults.delay)
@@ -108,7 +108,7 @@ _KINDS = re.compile(r"^(must be owner of|permission denied for) (table|view|sequ
 
 
 def as_redshift(error: ServerError) -> ServerError:
-    """Redshift's words for what PostgreSQL says in others."""
+    """The error as Redshift words it, if PostgreSQL's words differ."""
     if error.code == "42501":
         return ServerError(_KINDS.sub(r"\1 relation ", error.message), error.code, error.detail)
     if error.code == "40001":

@@ -1,8 +1,8 @@
-"""COPY of Parquet from S3: which files, whether they fit the table, and their rows as PostgreSQL's COPY takes them.
+"""Runs a COPY of Parquet from S3: finds the files, checks that they fit the table, and copies their rows to PostgreSQL.
 
 Facts: Redshift Database Developer Guide, "COPY from columnar data formats", "Using a manifest to specify data files";
-error texts as published in issues of awswrangler, rudder-server and redshift_connector. All or nothing: the first error
-fails the statement.
+error texts are those in issues of awswrangler, rudder-server and redshift_connector. The first error fails the statement,
+and nothing is loaded.
 """
 
 import json
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ddb_assets.aws.storage import MissingFileError, Storage, StorageError, split_s3
 from ddb_assets.sandbox.redshift.backend import Backend, literal
-from ddb_assets.sandbox.redshift.copy_statement import Copy
+from ddb_assets.sandbox.redshift.copy_statement import CopyStatement
 from ddb_assets.sandbox.redshift.dialect import Plan
 from ddb_assets.sandbox.redshift.faults import Faults
 from ddb_assets.sandbox.redshift.journal import Journal, LoadedFile, LoadFailure
@@ -34,17 +34,25 @@ _COMPRESSED = (".gz", ".gzip", ".bz2", ".lzo", ".zst", ".zstd", ".snappy")
 
 
 class CopyRun:
-    """One COPY on a session's connection. `run` returns how many rows it loaded, or raises ServerError."""
+    """One COPY on a session's connection."""
 
     def __init__(
-        self, plan: Plan, copy: Copy, ran: Ran, *, backend: Backend, storage: Storage, journal: Journal, faults: Faults
+        self,
+        plan: Plan,
+        copy: CopyStatement,
+        ran: Ran,
+        *,
+        backend: Backend,
+        storage: Storage,
+        journal: Journal,
+        faults: Faults,
     ) -> None:
         self._plan, self._copy, self._ran = plan, copy, ran
         self._backend, self._storage, self._journal, self._faults = backend, storage, journal, faults
         self._failure: LoadFailure | None = None
 
     def run(self) -> int:
-        """Loads everything, or nothing."""
+        """Loads all files and returns the number of rows. Raises ServerError and loads nothing if a file is bad."""
         columns = self._table_columns()
         files: list[LoadedFile] = []
         try:
@@ -189,7 +197,7 @@ class CopyRun:
             )
 
     def _text(self, values: pl.Series, column: TableColumn, file: LoadedFile, before: int) -> pl.Series:
-        """The values as PostgreSQL's COPY reads them in text. Raises ServerError for one that is too long."""
+        """The values as texts for PostgreSQL's COPY. Raises ServerError for a value that is too long."""
         values = _misread(values, column, self._faults.deviations)
         if column.type in {"rs_varchar", "bpchar", "varbyte"}:
             binary = column.type == "varbyte"
@@ -227,7 +235,7 @@ class CopyRun:
     def _scan_error(
         self, code: int, context: str, uri: str, column: TableColumn | None = None, line: int = 0
     ) -> ServerError:
-        """The error, noted for the system views too."""
+        """The error, which is also written to the system views."""
         if not context.startswith("File '"):
             context += f", File name: {_https(uri)}"
         self._failure = LoadFailure(
@@ -248,9 +256,9 @@ class CopyRun:
 
 
 def _misread(values: pl.Series, column: TableColumn, deviations: set[str]) -> pl.Series:
-    """The values as a Redshift that deviates from our assumptions would read them; no row gets lost.
+    """The values as a Redshift that differs from our assumptions would read them; no row is lost.
 
-    milliseconds: times have no more. decimals: those of up to 18 digits lose their last. texts: they end at U+0000.
+    milliseconds: times are cut to milliseconds. decimals: numbers of up to 18 digits lose the last one. texts: cut at U+0000.
     """
     if "milliseconds" in deviations and column.type in {"timestamp", "timestamptz"}:
         return values.dt.truncate("1ms")

@@ -1,6 +1,6 @@
-"""The text of a COPY: which table, which columns, from where, how.
+"""Parses the text of a COPY: its table, columns, source and options.
 
-Only what a COPY of Parquet may have; what it then does is `copy_run.py`.
+Only COPY of Parquet; `copy_run.py` runs it.
 Facts: Redshift Database Developer Guide, "COPY from columnar data formats".
 """
 
@@ -24,14 +24,14 @@ _REFUSED = {
     "NULL": "NULL argument is not supported for PARQUET based COPY",
     "GZIP": "GZIP argument is not supported for PARQUET based COPY",
     "COMPUPDATE": "COMPUPDATE argument is not supported for PARQUET based COPY",
-    "JSON": "the stand-in copies Parquet only",
-    "CSV": "the stand-in copies Parquet only",
+    "JSON": "the emulator copies Parquet only",
+    "CSV": "the emulator copies Parquet only",
 }
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A COPY of Parquet: `columns` is empty without a column list."""
+class CopyStatement:
+    """A parsed COPY of Parquet; `columns` is empty without a column list."""
 
     table: exp.Table
     columns: tuple[str, ...]
@@ -39,8 +39,8 @@ class Copy:
     flags: frozenset[str]
 
 
-def parse_copy(text: str) -> Copy:
-    """Reads the statement. Raises ServerError for what Redshift refuses in it."""
+def parse_copy(text: str) -> CopyStatement:
+    """Parses the statement. Raises ServerError for what Redshift refuses."""
     try:
         tokens = _Tokens(sqlglot.tokenize(text, read="redshift"))
     except SqlglotError as error:
@@ -58,15 +58,15 @@ def parse_copy(text: str) -> Copy:
     tokens.word("FROM")
     source = tokens.text()
     if not source.startswith("s3://"):
-        raise ServerError(f"the stand-in copies from S3 only, not from {source!r}", "0A000")
+        raise ServerError(f"the emulator copies from S3 only, not from {source!r}", "0A000")
     flags = _options(tokens)
     parts = [exp.to_identifier(name, quoted=True) for name in reversed(names)]
     table = exp.Table(**dict(zip(("this", "db", "catalog"), parts, strict=False)))
-    return Copy(table, tuple(columns), source, flags)
+    return CopyStatement(table, tuple(columns), source, flags)
 
 
 def _options(tokens: "_Tokens") -> frozenset[str]:
-    """Reads up to the end; the flags among the options."""
+    """Reads the rest of the statement and returns the flags among its options."""
     flags: set[str] = set()
     while not tokens.at_end():
         option = tokens.option()
@@ -84,9 +84,9 @@ def _options(tokens: "_Tokens") -> frozenset[str]:
             raise ServerError(f'syntax error at or near "{option}"', "42601")
         flags.add(option)
     if "IAM_ROLE" not in flags:
-        raise ServerError("COPY needs IAM_ROLE: keys in SQL are not for this stand-in", "42601")
+        raise ServerError("COPY needs IAM_ROLE: this emulator does not take keys in SQL", "42601")
     if "PARQUET" not in flags:
-        raise ServerError("the stand-in copies Parquet only", "0A000")
+        raise ServerError("the emulator copies Parquet only", "0A000")
     return frozenset(flags)
 
 
@@ -97,7 +97,7 @@ def _check_role(text: str) -> None:
 
 
 class _Tokens:
-    """Reads from front to back; raises ServerError at what does not belong there."""
+    """Reads tokens in order. Raises ServerError for an unexpected one."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self._left = [t for t in reversed(tokens) if t.token_type != TokenType.SEMICOLON]

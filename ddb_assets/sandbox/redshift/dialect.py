@@ -1,7 +1,6 @@
-"""One statement of Redshift's SQL into PostgreSQL's, on the types and functions of `catalog.sql`.
+"""Translates one statement of Redshift's SQL into PostgreSQL's, with the types and functions of `catalog.sql`.
 
-What Redshift does not accept is `refusals.py`; COPY is `copy_statement.py`; what a plan means to a session is
-`session.py`.
+`refusals.py` refuses what Redshift does not accept; `copy_statement.py` parses COPY; `session.py` carries out plans.
 """
 
 import re
@@ -14,7 +13,7 @@ from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import SqlglotError
 
 from ddb_assets.sandbox.redshift import column_types, refusals, rights, table_design
-from ddb_assets.sandbox.redshift.copy_statement import Copy, parse_copy
+from ddb_assets.sandbox.redshift.copy_statement import CopyStatement, parse_copy
 from ddb_assets.sandbox.redshift.late_views import LateViews
 from ddb_assets.sandbox.redshift.names import Names, fold
 from ddb_assets.sandbox.redshift.navigation import navigate
@@ -40,25 +39,25 @@ _ANALYZE = re.compile(r"\s+(PREDICATE|ALL)\s+COLUMNS\s*;?\s*$", re.IGNORECASE)
 _NO_COMMENT = re.compile(r"\s+IS\s+NULL\s*;?\s*$", re.IGNORECASE)
 _CATALOG = re.compile(r"(pg|svv|svl|sys|stl|stv|svcs)_", re.IGNORECASE)
 _RENAMED = {"pg_class", "pg_namespace", "pg_attribute", "pg_views"}  # see system_views.sql
-_FUNCTIONS = {"JSON_SERIALIZE", "JSON_SERIALIZE_TO_VARBYTE"}  # PostgreSQL's grammar has the first one for itself
+_FUNCTIONS = {"JSON_SERIALIZE", "JSON_SERIALIZE_TO_VARBYTE"}  # PostgreSQL's grammar uses the first name itself
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to do for one statement.
 
-    plain: PostgreSQL runs `sql`. begin, commit, rollback, truncate: so too, but the session looks. copy: see `copy`;
-    `table` and `column` (all of them) are in PostgreSQL's names. lengthen: ALTER COLUMN TYPE of `column` of `table` to a
-    VARCHAR of `size` bytes. outside: refused in a transaction, else nothing is done and `sql` is the command's tag.
-    user: PostgreSQL runs it, and `setting`, a name and password, may log in from then on.
-    define: PostgreSQL runs all of `sql`, and the client hears `tag`. set: PostgreSQL runs it, the session looks at
-    `setting`, name and value. `on_nodes` when the statement reads or writes what the compute nodes hold.
+    plain: PostgreSQL runs `sql`. begin, commit, rollback, truncate: so too, and the session takes note. copy: runs `copy`;
+    `table` and `column` (all columns) are PostgreSQL's names. lengthen: ALTER COLUMN TYPE of `column` of `table` to a VARCHAR
+    of `size` bytes. outside: refused in a transaction, otherwise nothing is done and `sql` is the command tag.
+    user: PostgreSQL runs it, and the user in `setting` (name, password) may log in from then on.
+    define: PostgreSQL runs all of `sql`, and the client gets `tag`. set: PostgreSQL runs it, and the session evaluates
+    `setting` (name, value). `on_nodes`: whether the statement reads or writes data of the compute nodes.
     """
 
     kind: Kind
     sql: str
     text: str
-    copy: Copy | None = None
+    copy: CopyStatement | None = None
     table: str = ""
     column: str = ""
     size: int = 0
@@ -68,7 +67,7 @@ class Plan:
 
 
 def translate(text: str, names: Names, late: LateViews) -> Plan:
-    """The plan for one statement. Raises ServerError as Redshift would."""
+    """The plan for one statement. Raises ServerError for what Redshift refuses."""
     found = _FIRST_WORD.match(text)
     word = found[1].upper() if found else ""
     if kind := _TRANSACTION.get(word):
@@ -81,7 +80,7 @@ def translate(text: str, names: Names, late: LateViews) -> Plan:
     if word == "VACUUM":
         return Plan("outside", "VACUUM", text)
     if word in _NOT_HERE:
-        raise ServerError(f"the stand-in does not know {word}", "0A000")
+        raise ServerError(f"the emulator does not know {word}", "0A000")
     if word == "EXPLAIN":
         return Plan("plain", "EXPLAIN " + translate(text[found.end() :] if found else "", names, late).sql, text)
     if word == "LOCK":
@@ -93,16 +92,16 @@ def translate(text: str, names: Names, late: LateViews) -> Plan:
         return Plan("user" if user[0] else "define", sql, text, tag=tag, setting=user)
     if word == "COMMENT" and _NO_COMMENT.search(text):
         commented = _parsed(_NO_COMMENT.sub(" IS ''", text), names, late)
-        return Plan("plain", commented.sql, text)  # to PostgreSQL an empty comment is none
+        return Plan("plain", commented.sql, text)  # an empty comment removes the comment in PostgreSQL
     return _parsed(text, names, late)
 
 
 def _parsed(text: str, names: Names, late: LateViews) -> Plan:
     if "bytea" in text.lower() and any(t.text.lower() == "bytea" for t in sqlglot.tokenize(text, read=_Dialect)):
-        raise ServerError('type "bytea" does not exist', "42704")  # sqlglot takes it for VARBYTE
+        raise ServerError('type "bytea" does not exist', "42704")  # sqlglot reads it as VARBYTE
     for unknown in _UNKNOWN:
         if re.search(unknown, text, re.IGNORECASE | re.DOTALL):
-            raise ServerError(f"the stand-in does not know {text.split()[0]} of this form", "0A000")
+            raise ServerError(f"the emulator does not know {text.split()[0]} of this form", "0A000")
     statement = _tree(text)
     if statement is None:
         return Plan("plain", "", text)
@@ -124,7 +123,7 @@ def _parsed(text: str, names: Names, late: LateViews) -> Plan:
 
 
 def _on_nodes(statement: exp.Expr) -> bool:
-    """Whether more than the catalog is read or written."""
+    """Whether the statement reads or writes more than the catalog."""
     if not isinstance(statement, exp.Query | exp.DML | exp.Merge):
         return False
     return any(not _CATALOG.match(t.name) and t.db != "information_schema" for t in statement.find_all(exp.Table))
@@ -158,7 +157,7 @@ def _alter(alter: exp.Alter, text: str, names: Names) -> Plan:
 
 
 class _Dialect(Redshift):
-    """sqlglot's, with all that a table's design can be."""
+    """sqlglot's dialect, with all attributes of a table's design."""
 
     class Parser(table_design.Grammar):
         pass
@@ -181,7 +180,7 @@ def _tree(text: str) -> exp.Expr | None:
 
 
 def _prepared(statement: exp.Expr, names: Names) -> exp.Expr:
-    """The tree with PostgreSQL's types, functions and names."""
+    """The syntax tree with PostgreSQL's types, functions and names."""
     tree = statement.copy()
     if isinstance(tree, exp.Query | exp.DML | exp.Merge) or (isinstance(tree, exp.Create) and tree.expression):
         tree = navigate(tree)
@@ -210,14 +209,14 @@ def _set(statement: exp.Set, text: str) -> Plan:
     item = statement.expressions[0].this
     name, value = fold(item.this.name), item.expression
     if name == "enable_case_sensitive_identifier" and fold(value.name) not in {"false", "off"}:
-        raise ServerError("the stand-in folds all names: it has no enable_case_sensitive_identifier", "0A000")
+        raise ServerError("the emulator folds all names: it has no enable_case_sensitive_identifier", "0A000")
     to = exp.Literal.string(value.name).sql(dialect="postgres")
     setting = name if name in _SETTINGS else f'redshift."{name}"'
     return Plan("set", f"SET {setting} = {to}", text, setting=(name, value.name))
 
 
 def _analyze(text: str, names: Names) -> str:
-    """Redshift's takes one table, or one and columns of it, or all."""
+    """The plan for ANALYZE; Redshift's takes one table, one table with columns, or no table."""
     found = re.fullmatch(r"\s*ANALYZE(\s+VERBOSE)?(\s+[^(]+?)?\s*(\([^)]*\))?\s*;?\s*", text, re.IGNORECASE)
     if not found or (found[3] and not found[2]):
         raise ServerError('syntax error at or near "ANALYZE"', "42601")

@@ -1,6 +1,6 @@
-"""How a client gets in: encryption, cancelling, and its password.
+"""How a client connects: encryption, cancel requests, and the password.
 
-Redshift asks for a hash of the password; here it comes in clear, or over TLS, as it never leaves this machine.
+Redshift asks for a hash of the password. Here it is sent in plain text, or over TLS, because it does not leave this machine.
 """
 
 import hmac
@@ -15,7 +15,7 @@ _CLEAR_TEXT = 3
 
 
 class Connection:
-    """A client's socket, and the stream to read from it; both change when encryption begins."""
+    """A client's socket and its stream; both are replaced when encryption begins."""
 
     def __init__(self, client: socket.socket) -> None:
         self.socket = client
@@ -28,7 +28,7 @@ class Connection:
 
 
 def enter(connection: Connection, shared: Shared) -> str | None:
-    """Reads up to the password; the user, or None for a connection that ends here."""
+    """Reads the messages up to the password. Returns the user, or None if the connection ends there."""
     while True:
         code, body = wire.read_startup(connection.stream)
         if code == wire.SSL_REQUEST and shared.tls is not None:

@@ -1,4 +1,4 @@
-"""Misbehaviour on demand: what a test arms here, the next session that comes along runs into. Each fault happens once."""
+"""Faults on demand: a test arms one, and the next session has it. Each fault happens once."""
 
 import threading
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ CONFLICT = ServerError(
     "XX000",
     "Serializable isolation violation on table - 100167, transactions forming the cycle are: 55705701, 55705754 (pid:16606)",
 )
-"""What Redshift says to a transaction that must be run again."""
+"""Redshift's error for a transaction that must be run again."""
 
 
 @dataclass
 class _Statement:
-    """Counts down to a statement."""
+    """A fault at a later statement, with a count of the statements until then."""
 
     left: int
     error: ServerError | None
 
 
 class Faults:
-    """What will go wrong. Numbers count from 1, from the moment the fault is armed, over all sessions.
+    """The armed faults. Numbers count from 1, from the moment the fault is armed, over all sessions.
 
-    With `early_snapshots` a transaction's snapshot is as old as its BEGIN, so that LOCK may wait beyond it.
+    With `early_snapshots` a transaction takes its snapshot at BEGIN, so that its LOCK may wait until the snapshot is outdated.
     """
 
     def __init__(self) -> None:
@@ -38,19 +38,19 @@ class Faults:
 
     @property
     def deviations(self) -> set[str]:
-        """How COPY deviates until `clear`: milliseconds, decimals, texts (see `copy_run.py`)."""
+        """How COPY misreads values until `clear`: milliseconds, decimals, texts (see `copy_run.py`)."""
         return self._deviations
 
     def drop_before_commit(self) -> None:
-        """The connection breaks when COMMIT arrives, and the transaction is rolled back."""
+        """The connection breaks when COMMIT arrives; the transaction is rolled back."""
         self._commit = "before"
 
     def drop_after_commit(self) -> None:
-        """The connection breaks after COMMIT was done and before the client hears of it."""
+        """The connection breaks after COMMIT was done, before the client gets the answer."""
         self._commit = "after"
 
     def fail_statement(self, number: int, error: ServerError) -> None:
-        """The n-th statement is refused with this error."""
+        """The n-th statement fails with this error."""
         with self._lock:
             self._statements.append(_Statement(number, error))
 
@@ -64,7 +64,7 @@ class Faults:
         self._delay = seconds
 
     def fail_copy(self, file: int) -> None:
-        """The next COPY fails when it comes to its n-th file."""
+        """The next COPY fails at its n-th file."""
         self._file = file
 
     def clear(self) -> None:
@@ -77,7 +77,7 @@ class Faults:
 
     @property
     def armed(self) -> bool:
-        """Whether something that was armed has not happened yet."""
+        """Whether an armed fault has not happened yet."""
         with self._lock:
             return bool(self._statements or self._commit or self._file is not None)
 
@@ -87,7 +87,7 @@ class Faults:
         return self._delay
 
     def statement(self) -> ServerError | bool:
-        """What becomes of the next statement: an error, True for a broken connection, False for nothing."""
+        """The fault of the next statement: an error, True for a broken connection, False for none."""
         found: ServerError | bool = False
         with self._lock:
             for one in list(self._statements):
@@ -98,13 +98,13 @@ class Faults:
         return found
 
     def commit(self) -> str:
-        """`before`, `after` or nothing: what happens to the next COMMIT."""
+        """The fault of the next COMMIT: `before`, `after` or none."""
         with self._lock:
             found, self._commit = self._commit, ""
         return found
 
     def file(self, number: int) -> None:
-        """Raises ServerError for the file that shall fail."""
+        """Raises ServerError for the file that must fail."""
         with self._lock:
             due = self._file == number
             if due:

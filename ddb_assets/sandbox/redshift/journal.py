@@ -1,6 +1,6 @@
-"""What outlives a transaction that is rolled back: statements, the history of loads and their errors, long names.
+"""Records that survive the rollback of a transaction: statements, the history of loads and their errors, long names.
 
-Written on a connection of its own.
+They are written on a separate connection.
 """
 
 import threading
@@ -26,7 +26,7 @@ class LoadFailure:
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """A file that a COPY read, and how many rows it had; None of one that was not read to its end."""
+    """A file that a COPY read, and its number of rows; None if it was not read to its end."""
 
     uri: str
     size: int
@@ -34,14 +34,14 @@ class LoadedFile:
 
 
 class Journal:
-    """The stand-in's own notes, shared by all sessions."""
+    """The records of the emulator, shared by all sessions."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._lock = threading.Lock()
 
     def remember(self, short: str, long: str) -> None:
-        """Notes a name that PostgreSQL knows by another."""
+        """Records a long name, for which PostgreSQL has a shorter one."""
         self._write(
             f"INSERT INTO redshift.long_names VALUES ({literal(short)}, {literal(long)}) ON CONFLICT DO NOTHING"  # noqa: S608
         )
@@ -74,7 +74,7 @@ class Journal:
             self._write(f"INSERT INTO redshift.loaded_files VALUES {', '.join(read)}")  # noqa: S608
 
     def failed(self, ran: Ran, table: int, failure: LoadFailure) -> None:
-        """Adds a row to SYS_LOAD_ERROR_DETAIL; `table` is its number."""
+        """Adds a row to SYS_LOAD_ERROR_DETAIL; `table` is the table's number."""
         texts = (failure.column[:127], failure.type[:10], failure.length[:10])
         self._write(
             f"INSERT INTO redshift.load_errors VALUES ({ran.query}, {ran.transaction}, {ran.session}, {table}, "  # noqa: S608

@@ -1,8 +1,8 @@
-"""Late-binding views (WITH NO SCHEMA BINDING): the query is put in the view's place whenever it is read.
+"""Late-binding views (WITH NO SCHEMA BINDING): a statement that reads such a view gets its query in place of the view.
 
-To PostgreSQL such a view is one without anything in it, so that names clash, DROP and ROLLBACK work as for any; its
-query is kept as Redshift's text, so that it survives tables that are dropped, changed and made again.
-Facts: Redshift Database Developer Guide, "CREATE VIEW"; the refusal of names without a schema as quoted in issues of dbt.
+PostgreSQL has an empty view of this name, so that name clashes, DROP and ROLLBACK work as usual. The query is stored as
+Redshift's text, so that the view survives when its tables are dropped, changed or created again.
+Facts: Redshift Database Developer Guide, "CREATE VIEW"; the error for names without a schema is quoted in issues of dbt.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,19 @@ from ddb_assets.sandbox.redshift.wire import ServerError
 
 
 class LateViews:
-    """A session's view of them. `known` are the names of all that any session ever made, which spares most look-ups."""
+    """The late-binding views for one session. `known` has the names of all that were ever made, which avoids most look-ups."""
 
     def __init__(self, backend: Backend, known: set[str]) -> None:
         self._backend = backend
         self._known = known
 
     def created(self, create: exp.Create, view: str) -> str:
-        """PostgreSQL's statements that make the view, whose name there is `view`.
+        """The PostgreSQL statements that create the view; `view` is its name in PostgreSQL.
 
         Raises ServerError for a query in which a table has no schema.
         """
         if isinstance(create.this, exp.Schema):
-            raise ServerError("the stand-in knows no column list for a view WITH NO SCHEMA BINDING", "0A000")
+            raise ServerError("the emulator knows no column list for a view WITH NO SCHEMA BINDING", "0A000")
         query = create.expression
         own = {fold(cte.alias) for cte in query.find_all(exp.CTE)}
         for table in query.find_all(exp.Table):
@@ -45,7 +45,7 @@ class LateViews:
         )
 
     def expanded(self, tree: exp.Expr, text: Callable[[exp.Table], str]) -> exp.Expr:
-        """The tree with every late-binding view that it reads replaced by its query, to any depth."""
+        """The syntax tree with every late-binding view replaced by its query, to any depth."""
         own = {fold(cte.alias) for cte in tree.find_all(exp.CTE)}
         for table in list(tree.find_all(exp.Table)) if self._known else ():
             query = None if not table.db and fold(table.name) in own else self._query(table, text)

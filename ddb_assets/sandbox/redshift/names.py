@@ -1,6 +1,6 @@
 """Identifiers: Redshift folds them to lower case even when they are quoted, and allows 127 bytes where PostgreSQL has 63.
 
-Redshift cuts longer names without a word; here they are refused, as nothing should depend on being cut.
+Redshift cuts longer names silently. Here they are refused, because nothing should depend on that.
 Facts: Redshift Database Developer Guide, "Names and identifiers".
 """
 
@@ -17,14 +17,14 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class Names:
-    """The names PostgreSQL knows, and what they stand for. `remember` gets every long name once."""
+    """Maps names to PostgreSQL's names and back. `remember` gets every long name once."""
 
     def __init__(self, remember: Callable[[str, str], None]) -> None:
         self._remember = remember
         self._long: dict[str, str] = {}
 
     def short(self, name: str) -> str:
-        """The name PostgreSQL gets. Raises ServerError for one that is empty or over 127 bytes."""
+        """The name in PostgreSQL. Raises ServerError for a name that is empty or has more than 127 bytes."""
         folded = fold(name)
         size = len(folded.encode())
         if not folded:
@@ -41,10 +41,10 @@ class Names:
         return short
 
     def long(self, name: str) -> str:
-        """What a name of PostgreSQL stands for."""
+        """The full name for a name of PostgreSQL."""
         return self._long.get(name, name)
 
 
 def fold(name: str) -> str:
-    """ASCII letters in lower case; others stay as they are."""
+    """The name with ASCII letters in lower case; other letters are kept."""
     return name.translate(_LOWER)

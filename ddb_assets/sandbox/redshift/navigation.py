@@ -1,8 +1,8 @@
-"""Dotted and indexed access into SUPER (`t.payload.address.zip`, `t.payload.lines[0]`) as function calls.
+"""Translates dotted and indexed access to SUPER (`t.payload.address.zip`, `t.payload.lines[0]`) into function calls.
 
-A dotted name is a column if its first part is a table of the statement, else its first part is the column.
-Facts: Redshift Database Developer Guide, "Querying semistructured data": attribute names are folded to lower case, what
-is missing is NULL.
+If the first part of a dotted name is a table of the statement, the second part is the column; else the first part is.
+Facts: Redshift Database Developer Guide, "Querying semistructured data": attribute names are folded to lower case;
+missing members are NULL.
 """
 
 from sqlglot import exp
@@ -15,11 +15,11 @@ _ELEMENT = "redshift.element"
 
 
 def navigate(tree: exp.Expr) -> exp.Expr:
-    """The tree with every access replaced."""
+    """The syntax tree with every access replaced."""
     sources = _sources(tree)
     for node in list(tree.find_all(exp.Dot, exp.Bracket, exp.Column)):
         if isinstance(node.parent, exp.Dot | exp.Bracket) and node.arg_key == "this":
-            continue  # the chain is taken from its top
+            continue  # the outermost node handles the whole chain
         replaced = _access(node, sources)
         if replaced is None:
             continue
@@ -74,7 +74,7 @@ def _access(node: exp.Expr, sources: set[tuple[str, ...]]) -> exp.Expr | None:
 
 
 def _compare(access: exp.Expr) -> None:
-    """A constant that SUPER is compared with is SUPER too: a string as it is, not as JSON."""
+    """Makes a constant that SUPER is compared with SUPER too: a string stays a string and is not parsed as JSON."""
     parent = access.parent
     if not isinstance(parent, _COMPARISONS):
         return

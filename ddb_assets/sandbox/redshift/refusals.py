@@ -1,8 +1,8 @@
-"""What Redshift refuses although PostgreSQL would run it.
+"""Refuses statements that PostgreSQL would run but Redshift does not accept.
 
-Only statements are looked at; what depends on data, the catalog or the transaction is refused by the session.
+This depends only on the statement; the session refuses what depends on data, the catalog or the transaction.
 Facts: Redshift Database Developer Guide, pages MERGE, ALTER TABLE, INSERT, "Unsupported PostgreSQL features", "Names and
-identifiers". Where no page gives the words, they are those of its grammar: `syntax error at or near`.
+identifiers". If no page shows the error, it is that of the grammar: `syntax error at or near`.
 """
 
 from sqlglot import exp
@@ -32,7 +32,7 @@ _NOT_MADE = {"INDEX", "SEQUENCE", "TRIGGER"}
 
 
 def check(statement: exp.Expr) -> None:
-    """Raises ServerError for a statement that Redshift does not take."""
+    """Raises ServerError for a statement that Redshift does not accept."""
     if isinstance(statement, exp.Merge):
         _merge(statement)
     elif isinstance(statement, exp.Alter):
@@ -66,7 +66,7 @@ def _merge(merge: exp.Merge) -> None:
 
 
 def _branches(merge: exp.Merge) -> None:
-    """One for rows that match, which updates or deletes, and then one for the others."""
+    """Checks the branches of MERGE: first one for matching rows, which updates or deletes, then one for the others."""
     whens = merge.args["whens"].expressions
     for when in whens:
         if when.args.get("condition") is not None:
@@ -132,7 +132,7 @@ def _column(column: exp.ColumnDef) -> None:
 
 
 def lengthened(statement: exp.Expr) -> tuple[str, int] | None:
-    """Column and bytes of an ALTER COLUMN TYPE. Raises ServerError for one that does not make it a VARCHAR."""
+    """The column and the bytes of an ALTER COLUMN TYPE. Raises ServerError if the new type is not VARCHAR."""
     if not isinstance(statement, exp.Alter):
         return None
     for action in statement.args["actions"]:

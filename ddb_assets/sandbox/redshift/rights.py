@@ -1,7 +1,7 @@
-"""Users, owners and grants: statements that PostgreSQL has too, but sqlglot does not read.
+"""Users, owners and grants: statements that PostgreSQL has too, but that sqlglot does not parse.
 
-What they mean is PostgreSQL's business, which is as strict as Redshift: CREATE SCHEMA needs CREATE on the database even
-with IF NOT EXISTS and the schema there, ALTER and DROP need the owner, temporary tables TEMP. Names are folded.
+PostgreSQL carries them out and is as strict as Redshift: CREATE SCHEMA needs CREATE on the database, even with IF NOT EXISTS
+and an existing schema; ALTER and DROP need the owner; temporary tables need TEMP. Names are folded.
 Facts: Redshift Database Developer Guide, CREATE USER, CREATE SCHEMA, GRANT, REVOKE, ALTER DEFAULT PRIVILEGES.
 """
 
@@ -20,7 +20,7 @@ _RIGHTS = re.compile(
 
 
 def planned(text: str, names: Names) -> tuple[str, str, tuple[str, str]] | None:
-    """PostgreSQL's statement, the command's tag, and the user it makes with its password; None for other statements."""
+    """PostgreSQL's statement, the command tag, and the new user with its password, if any; None for other statements."""
     if found := _USER.fullmatch(text):
         user = fold(found[1].strip('"'))
         return f"CREATE ROLE {_folded(found[1], names)} LOGIN", "CREATE USER", (user, found[2])

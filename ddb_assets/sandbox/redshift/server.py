@@ -1,7 +1,7 @@
-"""A Redshift stand-in on a loopback port: PostgreSQL behind a proxy that speaks, accepts and refuses what Redshift does.
+"""A Redshift emulator on a loopback port: PostgreSQL behind a proxy that accepts and refuses what Redshift does.
 
-Real clients connect, redshift_connector among them; COPY reads from the S3 that its storage leads to. Where it differs
-from Redshift is said in the module of each part. It is neither fast nor durable.
+Real clients such as redshift_connector can connect. COPY reads from S3 through the given storage. The modules of its parts
+say where it differs from Redshift. It is neither fast nor durable.
 """
 
 import socket
@@ -26,20 +26,20 @@ from ddb_assets.sandbox.redshift.shared import SUPER, VARBYTE, VARCHAR, Shared
 
 HOST = "127.0.0.1"
 DATABASE = "dev"
-USER, PASSWORD = "awsuser", "sandbox"  # of a server that only this machine reaches
+USER, PASSWORD = "awsuser", "sandbox"  # only this machine can reach the server
 STATEMENTS = 10_000
 _ISOLATION = {"snapshot": "repeatable read", "serializable": "serializable"}
 _TYPES = {"rs_varchar": VARCHAR, "super": SUPER, "varbyte": VARBYTE}
 
 
 class RedshiftServer:
-    """A Redshift stand-in, as a context manager; starts empty and leaves nothing behind.
+    """A Redshift emulator, as a context manager. It starts empty and leaves nothing behind.
 
-    `storage` is where COPY reads, `folder` where it keeps its files. `isolation` is that of the database: snapshot for
-    new ones, serializable for older. With a `tls` context clients may encrypt, as Redshift's do by default. `faults`
-    makes it misbehave, `statements` are the texts of the latest statements it was sent.
+    COPY reads from `storage`; the server keeps its files in `folder`. `isolation` is that of the database: snapshot for new
+    databases, serializable for older ones. With a `tls` context clients may encrypt, as Redshift's clients do by default.
+    `faults` makes it misbehave. `statements` has the texts of the latest statements that it received.
 
-    Raises PostgresError when it cannot start, OSError for a port that is taken.
+    Raises PostgresError when it cannot start, OSError when the port is taken.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class RedshiftServer:
 
     @property
     def url(self) -> str:
-        """Where it is, in the form of a warehouse URL, without the password."""
+        """Its warehouse URL, without the password."""
         return f"redshift://{self.user}@{self.host}:{self.port}/{self.database}"
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Within the block the server does not answer, like a cluster that restarts: sessions end, committed data stay."""
+        """In this block the server does not answer, like a cluster that restarts: sessions end, committed data is kept."""
         self._close_listener()
         try:
             yield
@@ -132,7 +132,9 @@ class RedshiftServer:
             for name in ("catalog.sql", "system_views.sql"):
                 backend.query(Path(__file__).with_name(name).read_text())
             backend.query(f"CREATE ROLE {USER} LOGIN SUPERUSER")
-            backend.query("GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC")  # newer PostgreSQLs do not grant it
+            backend.query(
+                "GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC"
+            )  # newer versions of PostgreSQL do not grant this
         with Backend(path, SUPERUSER, "template1") as backend:
             backend.query(f"ALTER DATABASE postgres RENAME TO {DATABASE}")
 

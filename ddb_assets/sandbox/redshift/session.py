@@ -1,8 +1,8 @@
-"""One client's connection: reads its messages, has PostgreSQL run what they mean, answers as Redshift would.
+"""One client's connection: reads its messages, runs their statements in PostgreSQL, and answers like Redshift.
 
-The protocol's extended queries are answered message by message; what the client asks of PostgreSQL itself is passed
-through, COMMIT, COPY, TRUNCATE and their like are `commands.py`. Redshift's SQL is `dialect.py`, its errors
-`refusals.py`; how a client gets in is `entrance.py`.
+Extended queries of the protocol are answered message by message. Other messages are passed on to PostgreSQL; `commands.py`
+runs COMMIT, COPY, TRUNCATE and similar statements. `dialect.py` translates Redshift's SQL, `refusals.py` has its errors,
+`entrance.py` lets clients connect.
 """
 
 import contextlib
@@ -12,27 +12,27 @@ from dataclasses import dataclass, field, replace
 
 from ddb_assets.sandbox.redshift import entrance, wire
 from ddb_assets.sandbox.redshift.backend import Backend
-from ddb_assets.sandbox.redshift.commands import Commands, as_redshift
+from ddb_assets.sandbox.redshift.commands import SessionCommands, as_redshift
 from ddb_assets.sandbox.redshift.dialect import Plan, translate
 from ddb_assets.sandbox.redshift.late_views import LateViews
 from ddb_assets.sandbox.redshift.shared import VARBYTE, VARCHAR, Shared
 from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError, message
 
-SERVER_VERSION = "8.0.2"  # the PostgreSQL that Redshift says it is
+SERVER_VERSION = "8.0.2"  # the version of PostgreSQL that Redshift reports
 SEND_AT = 1 << 16
 TEXT_PARAMETERS = {25, 705, 1043}
 
 
 @dataclass
 class _Prepared:
-    """A statement that was parsed; `varbytes` are the places of VARBYTE values in its rows."""
+    """A prepared statement; `varbytes` are the positions of VARBYTE values in its rows."""
 
     plan: Plan
     varbytes: frozenset[int] = field(default_factory=frozenset)
 
 
 class Session:
-    """Serves one client until it leaves, or until a fault breaks the connection."""
+    """Serves one client until it disconnects or a fault breaks the connection."""
 
     def __init__(self, client: socket.socket, shared: Shared) -> None:
         self._connection = entrance.Connection(client)
@@ -41,7 +41,7 @@ class Session:
         self._statements: dict[str, _Prepared] = {}
         self._portals: dict[str, _Prepared] = {}
         self._skipping = False
-        self._rows = 0  # that the last query returned
+        self._rows = 0  # the number of rows that the last query returned
 
     def run(self) -> None:
         """Returns when the connection is over."""
@@ -55,7 +55,7 @@ class Session:
                 self._shared.database,
                 default_transaction_isolation=self._shared.isolation,
             ) as self._backend:
-                self._commands = Commands(self._backend, self._shared)
+                self._commands = SessionCommands(self._backend, self._shared)
                 self._late = LateViews(self._backend, self._shared.late_views)
                 self._log = self._shared.log.session(struct.unpack_from("!I", self._backend.key)[0])
                 self._greet()
@@ -67,7 +67,7 @@ class Session:
             self._connection.close()
 
     def stop(self) -> None:
-        """Breaks the connection, so that `run` returns; for another thread."""
+        """Breaks the connection, so that `run` returns. Called by another thread."""
         with contextlib.suppress(OSError):
             self._connection.socket.shutdown(socket.SHUT_RDWR)
 
@@ -79,7 +79,7 @@ class Session:
         self._ready()
 
     def _serve(self, kind: bytes, body: bytes) -> bool:
-        """Handles one message; False after the last."""
+        """Handles one message. Returns False after the last one."""
         if kind == b"X":
             return False
         if kind == b"S":
@@ -108,7 +108,7 @@ class Session:
         elif kind == b"C":
             self._close(body)
         else:
-            raise ServerError(f"the stand-in does not know the message {kind!r}", "08P01")
+            raise ServerError(f"the emulator does not know the message {kind!r}", "08P01")
 
     def _parse(self, body: bytes) -> None:
         name, place = wire.string(body, 0)
@@ -119,7 +119,7 @@ class Session:
         if plan.kind == "plain":
             count = struct.unpack_from("!H", body, place)[0]
             oids = struct.unpack_from(f"!{count}I", body, place + 2)
-            # texts are left to PostgreSQL to type, as it does not know that its varchar is not Redshift's
+            # PostgreSQL decides on the type of texts: it does not know that Redshift's VARCHAR is another type than its own
             oids = tuple(0 if oid in TEXT_PARAMETERS else oid for oid in oids)
             head = f"{name}\0{plan.sql}\0".encode()
             self._ask(b"P", head + struct.pack(f"!H{count}I", count, *oids), until=b"1")
@@ -157,7 +157,7 @@ class Session:
                 self._out += wire.complete(self._commands.run(prepared.plan, ran))
 
     def _tell(self, plan: Plan) -> None:
-        """Brings to PostgreSQL what a statement asks about statements."""
+        """Writes the log to PostgreSQL if a statement reads it."""
         if "sys_query_history" in plan.text.lower():
             self._shared.journal.ran(self._shared.log.taken())
         if "pg_last_query_id" in plan.text.lower() and self._backend.status != b"E":
@@ -178,7 +178,7 @@ class Session:
         return known[name]
 
     def _ask(self, kind: bytes, body: bytes, *, until: bytes, prepared: _Prepared | None = None) -> None:
-        """Passes a message on, and the answers back up to one of the types in `until`."""
+        """Passes a message on to PostgreSQL, and its answers to the client, up to a type in `until`."""
         self._backend.send(message(kind, body) + message(b"H"))
         while True:
             answer, data = self._backend.receive()
@@ -187,7 +187,7 @@ class Session:
                 return
 
     def _answer(self, kind: bytes, body: bytes, prepared: _Prepared | None) -> None:
-        """One answer of PostgreSQL's as one of Redshift's. Raises ServerError for an error."""
+        """An answer of PostgreSQL in Redshift's form. Raises ServerError for an error."""
         if kind == b"E":
             raise wire.parsed_error(body)
         if kind == b"T":
@@ -196,7 +196,7 @@ class Session:
             values = wire.values(body)
             for place in prepared.varbytes:
                 value = values[place]
-                values[place] = value and value.removeprefix(b"\\x")  # Redshift has no prefix
+                values[place] = value and value.removeprefix(b"\\x")  # Redshift writes no prefix
             self._out += wire.data_row(values)
         else:
             if kind == b"C":
@@ -229,7 +229,7 @@ class Session:
         self._ready()
 
     def _abort(self) -> None:
-        """After an error of ours, PostgreSQL's transaction has failed too."""
+        """Makes PostgreSQL's transaction fail too after an error of the emulator."""
         if self._backend.status == b"T":
             with contextlib.suppress(ServerError):
                 self._backend.query("DO $$ BEGIN RAISE EXCEPTION 'refused'; END $$")

@@ -1,4 +1,4 @@
-"""What all sessions of a server have in common."""
+"""The state that all sessions of a server share."""
 
 import ssl
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from ddb_assets.sandbox.redshift.names import Names
 from ddb_assets.sandbox.redshift.query_log import QueryLog
 
 VARCHAR, SUPER, VARBYTE = 1043, 4000, 6551
-"""The type oids that Redshift's clients know."""
+"""The type oids of Redshift's clients."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """One server's state. `oids` leads from PostgreSQL's types to Redshift's; `note` gets every statement.
+    """The state of one server. `oids` maps PostgreSQL's types to Redshift's; `note` is called with every statement.
 
-    `late_views` are the names of all views without a binding that were ever made.
+    `late_views` has the names of all late-binding views that were ever made.
     """
 
     socket_path: Path

@@ -1,11 +1,11 @@
--- Redshift's catalog and system views, and what the stand-in notes down for them. Run after `catalog.sql`.
+-- Redshift's catalog and system views, and the tables in which the emulator records their data. Runs after `catalog.sql`.
 -- Facts: Redshift Database Developer Guide, SVV_REDSHIFT_COLUMNS, PG_TABLE_DEF, SVV_TABLE_INFO, SYS_QUERY_HISTORY,
 -- SYS_LOAD_HISTORY, SYS_LOAD_ERROR_DETAIL, STL_LOAD_ERRORS, STL_LOAD_COMMITS, PG_LAST_QUERY_ID, PG_LAST_COPY_ID,
 -- "CREATE TABLE", "ALTER TABLE", "CREATE VIEW".
 SET allow_system_table_mods = on;
 SET check_function_bodies = off;
 
--- Names of 64 to 127 bytes, which PostgreSQL would cut: it knows them by a shorter one.
+-- Names of 64 to 127 bytes: PostgreSQL would cut them, so it has a shorter name for each.
 CREATE TABLE redshift.long_names (short text PRIMARY KEY, long text NOT NULL);
 GRANT SELECT ON redshift.long_names TO PUBLIC;
 CREATE FUNCTION redshift.name_of(short name) RETURNS text LANGUAGE sql STABLE STRICT AS
@@ -17,7 +17,7 @@ CREATE FUNCTION redshift.type_name(type oid, modifier integer) RETURNS text LANG
         WHEN 'pg_catalog.varbyte'::regtype THEN 'binary varying' || CASE WHEN modifier > 0 THEN '(' || modifier || ')' ELSE '' END
         ELSE format_type(type, modifier) END $$;
 
--- Functions that write what the stand-in notes do so with its own rights, so they look who asks.
+-- Functions that write records do so with the rights of the emulator, so they check the caller.
 CREATE FUNCTION redshift.check_owner(relation regclass) RETURNS void LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF NOT pg_has_role(session_user, (SELECT relowner FROM pg_class WHERE oid = $1), 'USAGE') THEN
@@ -26,8 +26,8 @@ BEGIN
     END IF;
 END $$;
 
--- What is noted of tables and views lies in a catalog of PostgreSQL's own, as Redshift's does: those take no part in
--- conflicts of serializable transactions. `kind` is 1 for designs, 2 for encodings, 3 for late-binding views.
+-- The records about tables and views are in a catalog of PostgreSQL itself, because catalogs do not take part in
+-- conflicts of serializable transactions. In Redshift it is the same. `kind` is 1 for designs, 2 for encodings, 3 for late-binding views.
 CREATE FUNCTION redshift.note(kind integer, object oid, part integer, value text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE pg_catalog.pg_description SET description = $4 WHERE objoid = $2 AND classoid = $1::oid AND objsubid = $3;
@@ -36,7 +36,7 @@ BEGIN
     END IF;
 END $$;
 
--- Late-binding views: to PostgreSQL a view without the columns; sessions put the query in its place.
+-- Late-binding views: in PostgreSQL they are views without columns; sessions replace them with their query.
 CREATE VIEW redshift.late_views AS
 SELECT objoid AS view, description AS query FROM pg_catalog.pg_description WHERE classoid = 3::oid;
 GRANT SELECT ON redshift.late_views TO PUBLIC;
@@ -44,8 +44,8 @@ CREATE FUNCTION redshift.bind_late(view regclass, query text) RETURNS void LANGU
     SELECT redshift.check_owner($1);
     SELECT redshift.note(3, $1, 0, $2) $$;
 
--- How a table is distributed, sorted and encoded, by number of the column, as columns can be renamed. Tables without a
--- row are as Redshift makes them: all AUTO.
+-- How a table is distributed, sorted and encoded. Columns are stored by number, because they can be renamed. A table
+-- without a row has Redshift's defaults: everything AUTO.
 CREATE VIEW redshift.designs AS
 SELECT d.objoid AS relation, noted.* FROM pg_catalog.pg_description d, jsonb_to_record(d.description::jsonb)
     AS noted (style text, distkey smallint, sortkeys smallint[], interleaved boolean, sorted_by_itself boolean)
@@ -95,7 +95,7 @@ CREATE FUNCTION redshift.encode(relation regclass, name text, encoding text) RET
 LANGUAGE sql SECURITY DEFINER AS $$
     SELECT redshift.check_owner($1);
     SELECT redshift.note(2, $1, attnum, $3) FROM pg_attribute WHERE attrelid = $1 AND attname = $2 $$;
--- AUTO keeps the key that a table has: its rows stay where they are.
+-- AUTO keeps the key of a table, because its rows stay where they are.
 CREATE FUNCTION redshift.alter_distribution(relation regclass, style text, name text) RETURNS void
 LANGUAGE sql SECURITY DEFINER AS $$
     SELECT redshift.check_owner($1);
@@ -153,7 +153,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift', 'pg_toast');
 GRANT SELECT ON pg_catalog.pg_table_def TO PUBLIC;  -- SVV_TABLE_INFO is the superusers'
 
--- PG_CLASS and its like with names of more than 63 bytes; statements that name them get these.
+-- PG_CLASS and similar catalogs with names of more than 63 bytes; statements use these views instead.
 CREATE VIEW redshift.pg_namespace AS
 SELECT oid, redshift.name_of(nspname) AS nspname, nspowner, nspacl::text AS nspacl FROM pg_catalog.pg_namespace;
 CREATE VIEW redshift.pg_class AS
@@ -167,7 +167,7 @@ SELECT redshift.name_of(v.schemaname) AS schemaname, redshift.name_of(v.viewname
 FROM pg_catalog.pg_views v JOIN pg_catalog.pg_namespace n ON n.nspname = v.schemaname
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.viewname
     LEFT JOIN redshift.late_views l ON l.view = c.oid;
--- a regular user sees its own tables only
+-- a regular user sees only its own tables
 CREATE VIEW pg_catalog.pg_class_info AS
 SELECT c.oid AS reloid, redshift.name_of(c.relname) AS relname, c.relnamespace, c.relowner, c.relkind::text AS relkind,
     CASE WHEN coalesce(d.style, 'AUTO') = 'EVEN' THEN 0 WHEN d.style = 'KEY' THEN 1 WHEN d.style = 'ALL' THEN 8
@@ -204,7 +204,7 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v')
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift', 'pg_toast');
 GRANT SELECT ON pg_catalog.svv_redshift_columns TO PUBLIC;
 
--- The last query and the last COPY of a session, and what became of every one.
+-- The last query and the last COPY of a session, and the result of every COPY.
 CREATE FUNCTION pg_catalog.pg_last_query_id() RETURNS integer LANGUAGE sql STABLE AS
     $$ SELECT coalesce(nullif(current_setting('redshift.last_query_id', true), ''), '-1')::integer $$;
 CREATE FUNCTION pg_catalog.pg_last_copy_id() RETURNS bigint LANGUAGE sql STABLE AS

@@ -1,9 +1,9 @@
-"""CREATE TABLE beyond names and types: keys, distribution, sorting, compression.
+"""The design of a table in CREATE and ALTER TABLE: keys, distribution, sorting, compression.
 
-Keys are informational: dropped, but a primary key's columns are NOT NULL. The rest means nothing to PostgreSQL; it is
-checked and noted, for PG_TABLE_DEF and SVV_TABLE_INFO and because Redshift refuses to drop such columns.
-Facts: Redshift Database Developer Guide, "CREATE TABLE", "ALTER TABLE", "Compression encodings"; the words of refusals
-are ours where no page gives any.
+Keys are informational: they are removed, but the columns of a primary key become NOT NULL. PostgreSQL has nothing like the
+rest; it is checked and recorded, for PG_TABLE_DEF and SVV_TABLE_INFO and because Redshift refuses to drop such columns.
+Facts: Redshift Database Developer Guide, "CREATE TABLE", "ALTER TABLE", "Compression encodings"; errors have our words if
+no page shows Redshift's.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,17 +40,17 @@ ENCODINGS: dict[str, frozenset[exp.DType] | None] = {
     "text255": _TEXTS,
     "text32k": _TEXTS,
 }
-"""Which types an encoding is for; None: for all."""
+"""The types that an encoding is for; None means all types."""
 
 FIXED_ENCODINGS = ("bytedict", "runlength", "text255", "text32k")
-"""A VARCHAR of these encodings cannot be lengthened."""
+"""A VARCHAR with one of these encodings cannot be lengthened."""
 
 _WITHOUT_MEANING = {"SORTKEY", "ENCODE", "BACKUP"}  # AUTO, AUTO, YES or NO
 
 
 @dataclass(frozen=True)
-class Design:
-    """The physical design of a table; names are folded. An empty style is none that was given."""
+class TableDesign:
+    """The physical design of a table; names are folded. An empty style means that none was given."""
 
     style: str = ""
     distkeys: tuple[str, ...] = ()
@@ -61,9 +61,9 @@ class Design:
 
 
 class Grammar(RedshiftParser):
-    """sqlglot's, and what it does not know of a table's design."""
+    """sqlglot's grammar, plus the attributes of a table's design that it does not know."""
 
-    CONSTRAINT_PARSERS = {  # noqa: RUF012 -- sqlglot's way
+    CONSTRAINT_PARSERS = {  # noqa: RUF012 -- sqlglot declares it like this
         **RedshiftParser.CONSTRAINT_PARSERS,
         "DISTKEY": lambda self: self.expression(exp.EncodeColumnConstraint(this=exp.var("DISTKEY"))),
         "SORTKEY": lambda self: self.expression(exp.EncodeColumnConstraint(this=exp.var("SORTKEY"))),
@@ -86,8 +86,8 @@ class Grammar(RedshiftParser):
         return self.expression(exp.Property(this=exp.var("INTERLEAVED"), value=columns))
 
 
-def taken_from(create: exp.Create) -> Design:
-    """Takes the design, and keys, out of a CREATE TABLE. Raises ServerError for a design that Redshift refuses."""
+def taken_from(create: exp.Create) -> TableDesign:
+    """Removes the design and the keys from a CREATE TABLE and returns the design. Raises ServerError for an invalid one."""
     style, distkeys, sortkeys, interleaved = "", [], [], False
     properties = create.args.get("properties")
     for one in properties.expressions if properties is not None else ():
@@ -116,7 +116,7 @@ def taken_from(create: exp.Create) -> Design:
                 distkeys += [name] if "distkey" in given else []
                 sortkeys += [name] if "sortkey" in given else []
                 encodings += [(name, e) for e in given - {"distkey", "sortkey"}]
-    design = Design(style, tuple(distkeys), tuple(sortkeys), interleaved, tuple(encodings), parent)
+    design = TableDesign(style, tuple(distkeys), tuple(sortkeys), interleaved, tuple(encodings), parent)
     _check(design)
     return design
 
@@ -145,7 +145,7 @@ def _check_encoding(column: exp.ColumnDef, encoding: str) -> None:
         raise ServerError(f'invalid encoding type {encoding} specified for column "{column.name}" of {kind}', "42601")
 
 
-def _check(design: Design) -> None:
+def _check(design: TableDesign) -> None:
     given = design.style or design.distkeys or design.sortkeys
     if design.parent is not None and given:
         raise ServerError("CREATE TABLE LIKE takes distribution and sorting from the parent table", "42601")
@@ -166,7 +166,7 @@ def _check(design: Design) -> None:
 
 
 def _drop_table_constraints(schema: exp.Schema) -> None:
-    """Keys are not enforced; a primary key's columns are NOT NULL."""
+    """Removes keys, which are not enforced; the columns of a primary key become NOT NULL."""
     keys: set[str] = set()
     columns = []
     for one in schema.expressions:
@@ -188,14 +188,14 @@ def _drop_table_constraints(schema: exp.Schema) -> None:
     schema.set("expressions", columns)
 
 
-def noted(design: Design, table: str, short: Callable[[str], str], parent: str = "") -> str:
-    """The statement that notes the design of a table that was just made; empty when it has none.
+def noted(design: TableDesign, table: str, short: Callable[[str], str], parent: str = "") -> str:
+    """The statement that records the design of a new table; empty if it has none.
 
-    `table` and `parent` are PostgreSQL's text of them, `short` makes its name of a column's.
+    `table` and `parent` are PostgreSQL's texts for the tables; `short` maps a column's name to PostgreSQL's name.
     """
     if parent:
         return f"SELECT redshift.design_like({literal(table)}, {literal(parent)})"
-    if design == Design():
+    if design == TableDesign():
         return ""
     distkey = literal(short(design.distkeys[0])) if design.distkeys else "NULL"
     style = design.style or ("KEY" if design.distkeys else "AUTO")
@@ -211,9 +211,9 @@ def _array(texts: Iterable[str]) -> str:
 
 
 def altered(alter: exp.Alter, table: str, short: Callable[[str], str]) -> tuple[list[str], list[str]]:
-    """What an ALTER TABLE means for the design: PostgreSQL's statements to run before and after it.
+    """The PostgreSQL statements to run before and after an ALTER TABLE, for its changes of the design.
 
-    Takes out of it what PostgreSQL is not to know; nothing may be left. Raises ServerError for an encoding that cannot be.
+    Removes these changes from it; nothing may be left. Raises ServerError for an invalid encoding.
     """
     before, after, kept = [], [], []
     for action in alter.args["actions"]:

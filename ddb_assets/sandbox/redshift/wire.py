@@ -1,6 +1,6 @@
-"""Messages of the PostgreSQL protocol, version 3, which Redshift speaks too: framing, and those that the proxy makes.
+"""Messages of the PostgreSQL protocol, version 3, which Redshift uses too: framing, and the messages of the proxy.
 
-What they mean to a session is `session.py`.
+`session.py` handles the messages.
 """
 
 import struct
@@ -16,7 +16,7 @@ MAX_MESSAGE = 1 << 30
 
 @dataclass
 class ServerError(Exception):
-    """An ErrorResponse: SQLSTATE, message, and the detail that may come with it."""
+    """An ErrorResponse: SQLSTATE, message, and an optional detail."""
 
     message: str
     code: str = "XX000"
@@ -24,7 +24,7 @@ class ServerError(Exception):
     severity: str = field(default="ERROR")
 
     def response(self) -> bytes:
-        """The message that says so."""
+        """The error as an ErrorResponse message."""
         parts = {"S": self.severity, "C": self.code, "M": self.message, "D": self.detail}
         body = b"".join(k.encode() + v.encode() + b"\0" for k, v in parts.items() if v)
         return message(b"E", body + b"\0")
@@ -46,7 +46,7 @@ def read_message(stream: BinaryIO) -> tuple[bytes, bytes]:
 
 
 def read_startup(stream: BinaryIO) -> tuple[int, bytes]:
-    """The first message, which has a code in place of a type."""
+    """Reads the first message of a connection, which has a code in place of a type."""
     body = _exactly(stream, _body_length(_exactly(stream, 4)))
     return struct.unpack_from("!I", body)[0], body[4:]
 
@@ -83,7 +83,7 @@ def string(body: bytes, start: int) -> tuple[str, int]:
 
 
 def parsed_error(body: bytes) -> ServerError:
-    """The ErrorResponse of the server behind us."""
+    """The error in an ErrorResponse of PostgreSQL."""
     fields = {part[:1]: part[1:] for part in strings(body) if part}
     return ServerError(fields.get("M", ""), fields.get("C", "XX000"), fields.get("D", ""), fields.get("S", "ERROR"))
 
@@ -105,7 +105,7 @@ def parameter_status(name: str, value: str) -> bytes:
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a RowDescription: its name, its type's oid, and all that comes after that."""
+    """One column of a RowDescription: its name, the oid of its type, and the bytes after that."""
 
     name: str
     origin: bytes

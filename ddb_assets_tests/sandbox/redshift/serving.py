@@ -1,4 +1,4 @@
-"""A Redshift stand-in and the bucket it copies from, shared by all tests of a session; connections to it.
+"""A Redshift emulator and its bucket, shared by all tests of a session, and connections to it.
 
 A conftest.py imports the fixtures that its folder's tests use.
 """
@@ -50,7 +50,7 @@ def connect(server: RedshiftServer, *, autocommit: bool = True, **more: Any) -> 
 
 @dataclass
 class Database:
-    """A connection with a schema of its own; every statement commits unless it is told otherwise."""
+    """A connection with its own schema; by default every statement commits."""
 
     server: RedshiftServer
     connection: Connection
@@ -74,12 +74,12 @@ class Database:
         return found
 
     def user(self) -> "Database":
-        """A connection of a user that has no rights yet, whose name is that of the schema with a u."""
+        """A connection of a new user without rights; its name is that of the schema with a `u`."""
         self.run(f"CREATE USER u{self.schema} PASSWORD 'Secret1'")
         return self.other(user=f"u{self.schema}", password="Secret1")
 
     def refused(self, message: str, sql: str, *values: object) -> dict[str, str]:
-        """Runs what must fail; the error's fields."""
+        """Runs a statement that must fail and returns the fields of the error."""
         with pytest.raises(ProgrammingError) as caught:
             self.run(sql, *values)
         fields: dict[str, str] = caught.value.args[0]
@@ -96,12 +96,12 @@ def db(redshift: RedshiftServer) -> Iterator[Database]:
     yield made
     redshift.faults.clear()
     for connection in (made.connection, *made.others):
-        with suppress(Error, OSError):  # a test may have broken it
+        with suppress(Error, OSError):  # a test may have broken the connection
             connection.close()
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
-    """As flattening writes it; polars would write short decimals as integers."""
+    """Writes Parquet as flattening does; polars would write short decimals as integers."""
     buffer = io.BytesIO()
     pq.write_table(frame.to_arrow(), buffer, store_schema=False)
     return buffer.getvalue()
@@ -109,7 +109,7 @@ def parquet(frame: pl.DataFrame) -> bytes:
 
 @dataclass
 class Lake:
-    """Parquet files in the lake and manifests of them."""
+    """Writes Parquet files and their manifests to the lake."""
 
     place: Place
     files: int = 0
@@ -128,7 +128,7 @@ class Lake:
         return self.put(json.dumps({"entries": entries}).encode(), f"manifest-{self.files}")
 
     def copy(self, table: str, *frames: pl.DataFrame, options: str = "") -> str:
-        """The COPY statement for frames that it writes."""
+        """Writes frames and returns the COPY statement for them."""
         manifest = self.manifest(*(self.entry(self.put(frame)) for frame in frames))
         return f"COPY {table} FROM '{manifest}' IAM_ROLE '{ROLE}' FORMAT AS PARQUET MANIFEST {options}"
 

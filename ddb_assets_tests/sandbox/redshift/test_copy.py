@@ -37,7 +37,7 @@ MAPPING: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", MAPPING)
-def test_every_type_of_ours_arrives_exactly(db: Database, files: Lake, kind: str) -> None:
+def test_every_type_that_we_write_arrives_exactly(db: Database, files: Lake, kind: str) -> None:
     db.run(f"CREATE TABLE t (n BIGINT, v {kind})")
     frame = pl.DataFrame(
         {"n": [1, 2], "v": [MAPPING[kind], None]}, schema={"n": pl.Int64, "v": polars_type(SqlType.parse(kind))}
@@ -118,7 +118,7 @@ def test_types_must_match_exactly(db: Database, files: Lake, what: str) -> None:
 
 
 def test_a_decimal_that_is_an_integer_or_longer_than_need_be_is_refused(db: Database, files: Lake) -> None:
-    """Of the first nobody says that it works; of the second there is an error message."""
+    """No source says that the first works; for the second there is a published error message."""
     db.run("CREATE TABLE t (v DECIMAL(18,2))")
     short = written(pa.table({"v": pa.array([Decimal("1.50")], pa.decimal128(18, 2))}), store_decimal_as_integer=True)
     uri = files.put(short)
@@ -150,7 +150,7 @@ def test_old_timestamps_are_read(db: Database, files: Lake) -> None:
     assert db.run("SELECT v FROM t") == [[when]]
 
 
-def test_a_value_that_is_too_long_fails_it_all(db: Database, files: Lake) -> None:
+def test_a_value_that_is_too_long_fails_the_whole_copy(db: Database, files: Lake) -> None:
     db.run("CREATE TABLE t (a VARCHAR(4), b VARBYTE(2))")
     good = pl.DataFrame({"a": ["ää"], "b": [b"xx"]})
     bad = pl.DataFrame({"a": ["a", "äää"], "b": [b"", b""]})
@@ -207,7 +207,7 @@ def test_a_manifest_must_say_sizes_and_be_right(db: Database, files: Lake) -> No
     db.refused("NoSuchKey", f"COPY t FROM '{gone}' IAM_ROLE '{ROLE}' FORMAT AS PARQUET MANIFEST")
 
 
-def test_a_prefix_takes_all_that_begins_with_it(db: Database, files: Lake) -> None:
+def test_a_prefix_takes_all_keys_that_begin_with_it(db: Database, files: Lake) -> None:
     db.run("CREATE TABLE t (a BIGINT)")
     for name in ("custfolder/1", "custfolder_1/1"):
         files.put(pl.DataFrame({"a": [1]}), name)

@@ -1,4 +1,4 @@
-"""What Redshift does where PostgreSQL does otherwise."""
+"""Where Redshift behaves differently from PostgreSQL."""
 
 import datetime as dt
 from decimal import Decimal
@@ -58,7 +58,7 @@ def test_trailing_blanks_are_kept_and_not_compared(db: Database) -> None:
 def test_a_length_is_in_bytes(db: Database) -> None:
     db.run("CREATE TABLE t (k VARCHAR(4))")
     db.run("INSERT INTO t VALUES (%s)", "ääx"[:2])
-    db.run("INSERT INTO t VALUES (%s)", "ää  ")  # only blanks hang over
+    db.run("INSERT INTO t VALUES (%s)", "ää  ")  # the excess is only blanks
     assert db.run("SELECT k FROM t") == [["ää"], ["ää"]]
     db.refused(r"too long for type character varying\(4\)", "INSERT INTO t VALUES (%s)", "äää")
     db.refused(r"too long for type character varying\(4\)", "INSERT INTO t VALUES ('äää')")

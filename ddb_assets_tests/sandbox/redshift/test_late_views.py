@@ -1,9 +1,9 @@
-"""Views WITH NO SCHEMA BINDING: made without the tables, alive after them, never stale."""
+"""Views WITH NO SCHEMA BINDING: they are created without their tables, outlive them, and are never stale."""
 
 from ddb_assets_tests.sandbox.redshift.serving import Database
 
 
-def test_a_view_is_made_before_its_table_and_outlives_it(db: Database) -> None:
+def test_a_view_is_created_before_its_table_and_outlives_it(db: Database) -> None:
     db.run(f"CREATE VIEW {db.schema}.v AS SELECT a FROM {db.schema}.t WITH NO SCHEMA BINDING")
     db.refused("does not exist", "SELECT * FROM v")
     db.run("CREATE TABLE t (a INT)")
@@ -16,7 +16,7 @@ def test_a_view_is_made_before_its_table_and_outlives_it(db: Database) -> None:
     assert db.run(f'SELECT v.a FROM "{db.schema.upper()}"."V" AS v') == [["x"]]
 
 
-def test_an_ordinary_view_holds_its_table(db: Database) -> None:
+def test_an_ordinary_view_keeps_its_table_from_being_dropped(db: Database) -> None:
     db.run("CREATE TABLE t (a INT)")
     db.run("CREATE VIEW v AS SELECT a FROM t")
     db.refused("depend", "DROP TABLE t")

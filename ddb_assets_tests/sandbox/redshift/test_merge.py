@@ -1,4 +1,4 @@
-"""MERGE as Redshift has it, which is less than PostgreSQL's."""
+"""MERGE as in Redshift, which supports less than PostgreSQL."""
 
 import pytest
 
@@ -68,7 +68,7 @@ def test_merge_refuses_two_matches(db: Database) -> None:
     fields = db.refused("Found multiple matches to update the same tuple", MERGE.format(**GOOD))
     assert fields["M"] == "Found multiple matches to update the same tuple."
     db.run("DELETE FROM t")
-    db.run(MERGE.format(**GOOD))  # keys that are new are not compared with each other
+    db.run(MERGE.format(**GOOD))  # new keys are not compared with each other
     assert db.one("SELECT COUNT(*) FROM t") == 2
 
 

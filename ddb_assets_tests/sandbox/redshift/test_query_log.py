@@ -1,4 +1,4 @@
-"""What a session and an administrator can ask about statements and loads."""
+"""What a session and an administrator can query about statements and loads."""
 
 import polars as pl
 
@@ -11,7 +11,7 @@ def test_the_last_query_is_the_last_that_compute_nodes_ran(db: Database) -> None
     db.run("CREATE TABLE t (a INT)")
     db.run("INSERT INTO t VALUES (1)")
     first = db.one("SELECT pg_last_query_id()")
-    assert first == db.one("SELECT pg_last_query_id()") > 0  # asking is no query of its own
+    assert first == db.one("SELECT pg_last_query_id()") > 0  # this question does not count as a query
     db.run("SET query_group TO 'x'")
     db.run("SELECT COUNT(*) FROM svv_redshift_columns")
     assert db.one("SELECT pg_last_query_id()") == first
@@ -72,7 +72,7 @@ def test_loads_and_their_files(db: Database, files: Lake) -> None:
     ) == [[f"{files.place.root}/part-{n}.parquet", rows, "Parquet"] for n, rows in ((1, 2), (2, 1))]
 
 
-def test_a_load_that_fails_counts_nothing_but_is_there(db: Database, files: Lake) -> None:
+def test_a_failed_load_is_listed_without_rows(db: Database, files: Lake) -> None:
     db.run("CREATE TABLE t (a BIGINT)")
     good, bad = pl.DataFrame({"a": [1]}), pl.DataFrame({"a": ["x"]})
     copy = files.copy("t", good, bad)

@@ -1,12 +1,12 @@
-"""Users, owners and grants: what a user without rights is refused, and what each grant is for."""
+"""Users, owners and grants: what is refused without rights, and what each grant allows."""
 
 import pytest
 
 from ddb_assets_tests.sandbox.redshift.serving import Database
 
 
-def test_a_schema_that_is_there_is_not_asked_for_without_a_right(db: Database) -> None:
-    """IF NOT EXISTS does not help: the right on the database is looked at first."""
+def test_an_existing_schema_cannot_be_created_without_the_right(db: Database) -> None:
+    """IF NOT EXISTS does not help: the right on the database is checked first."""
     user = db.user()
     user.refused("permission denied for database dev", f"CREATE SCHEMA IF NOT EXISTS {db.schema}")
     db.run(f"GRANT CREATE ON DATABASE dev TO u{db.schema}")
@@ -37,7 +37,7 @@ def test_a_schema_of_another_is_closed(db: Database) -> None:
     user.run("ALTER TABLE t ALTER SORTKEY (a)")
 
 
-def test_a_schema_of_ones_own_is_enough(db: Database) -> None:
+def test_a_user_needs_only_its_own_schema(db: Database) -> None:
     user = db.user()
     db.run(f'CREATE SCHEMA "o{db.schema}" AUTHORIZATION "u{db.schema}"')
     user.run(f"CREATE TABLE o{db.schema}.t (a INT, b INT) DISTKEY (a) SORTKEY (b)")

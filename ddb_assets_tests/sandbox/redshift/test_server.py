@@ -1,4 +1,4 @@
-"""The server itself: who gets in, what it leaves behind, and how it misbehaves when told to."""
+"""The server itself: connections, what it leaves behind, and faults on demand."""
 
 import datetime as dt
 import os
@@ -46,7 +46,7 @@ def test_two_run_side_by_side(redshift: RedshiftServer, db: Database) -> None:
             assert cursor.fetchone() == [0]
 
 
-def test_a_port_that_is_taken_is_said(redshift: RedshiftServer) -> None:
+def test_a_taken_port_is_reported(redshift: RedshiftServer) -> None:
     with pytest.raises(OSError, match="in use"):
         RedshiftServer(Storage(), port=redshift.port).__enter__()
 
@@ -60,7 +60,7 @@ def test_a_wrong_password_is_refused(redshift: RedshiftServer, user: str, passwo
 
 
 def certificate(folder: Path) -> Path:
-    """A self-signed certificate for this host, with its key."""
+    """Makes a self-signed certificate for this host, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
@@ -96,7 +96,7 @@ def test_clients_may_encrypt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             assert cursor.fetchone() == [1]
 
 
-def test_without_tls_a_client_that_wants_it_is_told(redshift: RedshiftServer) -> None:
+def test_without_tls_a_client_that_requires_it_gets_an_error(redshift: RedshiftServer) -> None:
     with pytest.raises(InterfaceError, match="refuses SSL"):
         connect(redshift, ssl=True)
 
@@ -117,7 +117,7 @@ def test_it_runs_for_a_user_who_is_not_root() -> None:
     assert done.stdout.startswith("65534 redshift://awsuser@127.0.0.1:")
 
 
-def test_postgresql_ends_with_us_even_if_we_are_killed() -> None:
+def test_postgresql_stops_even_if_our_process_is_killed() -> None:
     code = (
         "import time\n"
         "from ddb_assets.aws.storage import Storage\n"
@@ -155,7 +155,7 @@ def test_a_connection_dropped_before_commit_has_changed_nothing(db: Database) ->
     assert db.one("SELECT COUNT(*) FROM t") == 0
 
 
-def test_a_connection_dropped_after_commit_has(db: Database) -> None:
+def test_a_connection_dropped_after_commit_has_changed_the_data(db: Database) -> None:
     db.run("CREATE TABLE t (a INT)")
     other = db.other(autocommit=False)
     other.run("INSERT INTO t VALUES (1)")
@@ -163,7 +163,7 @@ def test_a_connection_dropped_after_commit_has(db: Database) -> None:
     with pytest.raises(InterfaceError, match="socket closed"):
         other.connection.commit()
     assert db.one("SELECT COUNT(*) FROM t") == 1
-    other = db.other(autocommit=False)  # and that was that
+    other = db.other(autocommit=False)  # the fault happens only once
     other.run("INSERT INTO t VALUES (2)")
     other.connection.commit()
 

@@ -94,7 +94,7 @@ def test_dates_are_not_super(db: Database) -> None:
         db.refused("is of type", f"INSERT INTO t SELECT {value}")
 
 
-def test_can_json_parse_tells_beforehand(db: Database) -> None:
+def test_can_json_parse_checks_beforehand(db: Database) -> None:
     assert db.run("SELECT CAN_JSON_PARSE('[1]'), CAN_JSON_PARSE('['), JSON_TYPEOF(JSON_PARSE('[1]'))") == [
         [True, False, "array"]
     ]
@@ -118,6 +118,6 @@ def test_super_values_are_compared_and_grouped(db: Database) -> None:
 
 @pytest.mark.parametrize("number", ["1" * 39, "1E+38", "0." + "1" * 38, '[1, {"a": -1e-40}]'])
 def test_numbers_beyond_38_digits_are_refused(db: Database, number: str) -> None:
-    """No page says what becomes of them."""
+    """No page says what happens to them."""
     db.refused("more digits than DECIMAL", "SELECT JSON_PARSE(%s)", number)
     db.run("SELECT JSON_PARSE(%s)", "[" + "1" * 38 + ', 1.5e3, "' + "1" * 60 + '"]')

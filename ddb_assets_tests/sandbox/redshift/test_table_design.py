@@ -1,4 +1,4 @@
-"""Distribution, sorting and compression: what CREATE and ALTER TABLE take, and what of it is in the catalog."""
+"""Distribution, sorting and compression: what CREATE and ALTER TABLE accept, and what the catalog shows."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_attributes_of_columns(db: Database) -> None:
 def test_attributes_of_the_table(db: Database) -> None:
     db.run('CREATE TABLE IF NOT EXISTS t ("A" INT, b INT, c INT) DISTSTYLE KEY DISTKEY ("A") COMPOUND SORTKEY (c, "A")')
     assert design(db, "t") == [["a", "none", True, 2], ["b", "az64", False, 0], ["c", "none", False, 1]]
-    db.run("CREATE TABLE IF NOT EXISTS t (b INT) DISTSTYLE ALL")  # it is there
+    db.run("CREATE TABLE IF NOT EXISTS t (b INT) DISTSTYLE ALL")  # it exists
     assert style(db, "t") == ["KEY(a)", "c", 2]
 
 
@@ -127,7 +127,7 @@ def test_keys_can_be_moved(db: Database) -> None:
 
 
 def test_auto_keeps_the_keys_that_a_table_has(db: Database) -> None:
-    """So such a column cannot be dropped, whoever chose it."""
+    """So such a column cannot be dropped, no matter whether a user or Redshift chose it."""
     db.run("CREATE TABLE t (a INT, b INT) DISTKEY (a) SORTKEY (b)")
     db.run("ALTER TABLE t ALTER DISTSTYLE AUTO")
     db.run("ALTER TABLE t ALTER SORTKEY AUTO")

@@ -1,4 +1,4 @@
-"""Transactions: isolation, conflicts, locks, and what ends one."""
+"""Transactions: isolation, conflicts, locks, and what ends a transaction."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ def test_two_writers_of_one_row_conflict(db: Database) -> None:
 
 @pytest.fixture
 def serializable() -> Iterator[Database]:
-    """A database as older clusters have it."""
+    """A database with the isolation of older clusters."""
     with RedshiftServer(Storage(), isolation="serializable") as server:
         made = Database(server, connect(server), "public")
         yield made
@@ -45,7 +45,7 @@ def serializable() -> Iterator[Database]:
 
 
 def write_skew(db: Database) -> tuple[Database, Database]:
-    """Two transactions, each of which has read what the other is about to write; the first has committed."""
+    """Two transactions, each of which has read what the other one will write; the first one has committed."""
     db.run("CREATE TABLE a (n INT)")
     db.run("CREATE TABLE b (n INT)")
     first, second = db.other(autocommit=False), db.other(autocommit=False)
@@ -96,7 +96,7 @@ def test_ddl_belongs_to_its_transaction(db: Database) -> None:
     db.run("CREATE TABLE u (a INT)")
     other = db.other()
     other.run("SET statement_timeout TO 100")
-    other.refused("timeout", "SELECT * FROM t")  # ALTER TABLE locks readers out until the end
+    other.refused("timeout", "SELECT * FROM t")  # ALTER TABLE blocks readers until the end
     db.run("ROLLBACK")
     db.refused("does not exist", "SELECT b FROM t")
     db.refused("does not exist", "SELECT * FROM u")
