@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from ddb_assets.contract.table import Table
+from ddb_assets.settings import is_automated
 from ddb_assets.windows.table_assets import all_keys, stage_assets
 
 IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
@@ -38,6 +39,16 @@ def as_parquet_passes(table: Table) -> dg.AutomationCondition[Any]:
     ).with_label("as_parquet_passes")
 
 
+def schedule_status() -> dg.DefaultScheduleStatus:
+    """Of a schedule that nobody has switched in the UI."""
+    return dg.DefaultScheduleStatus.RUNNING if is_automated() else dg.DefaultScheduleStatus.STOPPED
+
+
+def sensor_status() -> dg.DefaultSensorStatus:
+    """Of a sensor that nobody has switched in the UI."""
+    return dg.DefaultSensorStatus.RUNNING if is_automated() else dg.DefaultSensorStatus.STOPPED
+
+
 def automation(tables: Sequence[Table]) -> dg.AutomationConditionSensorDefinition:
     """Evaluates the conditions of all assets and checks of these tables, and of no others."""
     keys = [key for table in tables for key in all_keys(table)]
@@ -45,5 +56,6 @@ def automation(tables: Sequence[Table]) -> dg.AutomationConditionSensorDefinitio
         "ddb_assets_automation",
         # their checks too, as every selection of assets has; one that names checks the UI cannot put into words
         target=dg.AssetSelection.assets(*keys),
+        default_status=sensor_status(),
         description="Loads windows that were flattened outside of a run that loads them, and asks hourly what is missing.",
     )
