@@ -247,7 +247,8 @@ def test_what_is_wrong_with_two_files_together_is_one_message_too(load: Loader) 
 
 def switches(definitions: dg.Definitions) -> dict[str, str]:
     repository = definitions.get_repository_def()
-    return {made.name: made.default_status.value for made in (*repository.schedule_defs, *repository.sensor_defs)}
+    found = {made.name: made.default_status.value for made in repository.schedule_defs}
+    return found | {made.name: made.default_status.value for made in repository.sensor_defs}
 
 
 def test_nothing_runs_by_itself_until_somebody_says_so(load: Loader) -> None:
