@@ -16,6 +16,7 @@ STATE = "DDB_ASSETS_STATE"
 MASK_SECRET = "DDB_ASSETS_MASK_SECRET"  # noqa: S105 -- the setting's name
 EXPORT_EVENTS = "DDB_ASSETS_EXPORT_EVENTS"
 AS_OF = "DDB_ASSETS_AS_OF"
+AUTOMATION = "DDB_ASSETS_AUTOMATION"
 
 
 class SettingError(DdbAssetsError):
@@ -25,6 +26,14 @@ class SettingError(DdbAssetsError):
 def state_folder() -> Path:
     """The absolute path of the folder for the embedded warehouse, the sandbox and the local Dagster instance."""
     return Path(os.environ.get(STATE) or ".state").resolve()
+
+
+def is_automated() -> bool:
+    """Whether schedules and sensors run that nobody has switched on or off in the UI. Raises SettingError."""
+    said = os.environ.get(AUTOMATION, "").strip() or "off"
+    if said not in {"on", "off"}:
+        raise SettingError(f"{AUTOMATION} is {said!r}: write on, or off")
+    return said == "on"
 
 
 def setting(name: str, meaning: str) -> str:

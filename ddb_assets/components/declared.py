@@ -90,11 +90,11 @@ def _template(written: Mapping[str, Any], location: tuple[str | int, ...]) -> st
     """What to look at when the value at this place was made of a template."""
     found: Any = written
     for key in location:
-        if not isinstance(found, dict | list) or (isinstance(found, list) and not isinstance(key, int)):
-            break
+        if isinstance(found, str):
+            break  # a location may continue inside pydantic's types
         try:
             found = found[key]
-        except LookupError:
+        except (LookupError, TypeError):
             return ""
     return f" (from {found}: is the environment variable set?)" if isinstance(found, str) and "{{" in found else ""
 

@@ -21,8 +21,7 @@ from ddb_assets.contract.contract_yaml import TRANSLATION
 from ddb_assets.contract.table import Table, default_name
 from ddb_assets.exports.assets import full_export_asset, source_spec
 from ddb_assets.flatten.assets import full_parquet_assets
-from ddb_assets.resources.shared import RESOURCES
-from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.windows.checks import chain_checks
 from ddb_assets.windows.export_assets import window_export_assets
@@ -145,7 +144,7 @@ def _translation(declared: TableYaml, context: dg.ComponentLoadContext) -> Trans
 
 
 def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions:
-    address = WarehouseTarget().address
+    address = WAREHOUSE.address
     whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
         source_spec(table, writers),
         full_export_asset(table),

@@ -89,7 +89,7 @@ def declared_tables(project: Path) -> list[Table]:
             f"its folder by --project ({error})"
         ) from error
     try:
-        tables = [found.table for found in tree.get_all_components(of_type=TableDeclaration)]
+        tables = [found.table for found in tree.get_all_components(of_type=TableDeclaration)]  # type: ignore[type-abstract]
     except DdbAssetsError:
         raise
     except Exception as error:

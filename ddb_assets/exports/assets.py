@@ -21,6 +21,7 @@ from ddb_assets.orchestration.pools import EXPORTS_POOL
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.shared import LAKE
 from ddb_assets.settings import AS_OF
 
 VERIFIED = "export_verified"
@@ -64,7 +65,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
         table.name,
         description=f"Full point-in-time export of `{table.table}` to S3, verified against its manifests.",
         upstream=metadata.key_of(table, "dynamodb"),
-        facts=metadata.uri(lambda: Lake().exports_uri(table)),
+        facts=metadata.uri(lambda: LAKE.exports_uri(table)),
     )
     check = dg.AssetCheckSpec(
         VERIFIED,

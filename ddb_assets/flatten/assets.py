@@ -23,6 +23,7 @@ from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.shared import LAKE
 
 
 class FullParquetConfig(dg.Config):
@@ -44,7 +45,7 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
             name,
             description=_description(table, path),
             upstream=metadata.key_of(table, "full_export"),
-            facts=metadata.uri(lambda: Lake().parquet_uri(table)),
+            facts=metadata.uri(lambda: LAKE.parquet_uri(table)),
         )
         for path, name in named.items()
     }

@@ -12,10 +12,11 @@ import os
 import dagster as dg
 from pydantic import Field
 
-from ddb_assets.aws.storage import join, split_s3
+from ddb_assets.aws.storage import StorageError, join, split_s3
 from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.settings import EXPORT_EVENTS, LAKE, setting
 
+SHORTEST_BUCKET = 3
 FULL = "full"
 """Stands in the place of a window's start for the Parquet of a full export."""
 
@@ -42,7 +43,9 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         uri = self.uri or setting(
             LAKE, "the S3 URI below which exports and Parquet go, such as s3://my-bucket/dynamodb"
         )
-        split_s3(uri)
+        bucket, _ = split_s3(uri)
+        if len(bucket) < SHORTEST_BUCKET:
+            raise StorageError(f"{uri!r} names no bucket, as a bucket's name has at least {SHORTEST_BUCKET} characters")
         return uri.rstrip("/")
 
     def exports_of(self, table: Table) -> ExportTarget:

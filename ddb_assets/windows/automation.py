@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from ddb_assets.contract.table import Table
+from ddb_assets.settings import is_automated
 from ddb_assets.windows.table_assets import all_keys, stage_assets
 
 IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
@@ -18,7 +19,7 @@ PITR = timedelta(days=35)
 A = dg.AutomationCondition
 _the_hour: dg.AutomationCondition[Any] = dg.AutomationCondition.cron_tick_passed("0 * * * *", "UTC")
 # the daemon of Dagster 1.13 was seen to overlook the last window of a run that failed, so what is missing is looked for, too
-_forgotten = A.missing() & _the_hour
+_forgotten = (A.missing() & _the_hour).with_label("missing_on_the_hour")
 EVERY_HOUR: dg.AutomationCondition[Any] = (_the_hour & ~A.in_progress()).with_label("every_hour")
 """Checks that find out what did not happen, so they cannot wait for something to happen."""
 
@@ -29,8 +30,8 @@ def as_parquet_passes(table: Table) -> dg.AutomationCondition[Any]:
     loads = stage_assets(table, "initial_load")
     news = A.newly_missing() | A.any_deps_updated().ignore(loads).with_label("any_parquet_updated")
     return (
-        A.in_latest_time_window(PITR)
-        & (news.since_last_handled() | _forgotten)
+        A.in_latest_time_window(PITR).with_label("of_the_last_35_days")
+        & (news.since_last_handled().with_label("parquet_is_new") | _forgotten)
         & ~A.any_deps_missing()
         & ~A.any_deps_in_progress()
         & ~A.in_progress()
@@ -38,11 +39,23 @@ def as_parquet_passes(table: Table) -> dg.AutomationCondition[Any]:
     ).with_label("as_parquet_passes")
 
 
+def schedule_status() -> dg.DefaultScheduleStatus:
+    """Of a schedule that nobody has switched in the UI."""
+    return dg.DefaultScheduleStatus.RUNNING if is_automated() else dg.DefaultScheduleStatus.STOPPED
+
+
+def sensor_status() -> dg.DefaultSensorStatus:
+    """Of a sensor that nobody has switched in the UI."""
+    return dg.DefaultSensorStatus.RUNNING if is_automated() else dg.DefaultSensorStatus.STOPPED
+
+
 def automation(tables: Sequence[Table]) -> dg.AutomationConditionSensorDefinition:
     """Evaluates the conditions of all assets and checks of these tables, and of no others."""
     keys = [key for table in tables for key in all_keys(table)]
     return dg.AutomationConditionSensorDefinition(
         "ddb_assets_automation",
-        target=dg.AssetSelection.assets(*keys) | dg.AssetSelection.checks_for_assets(*keys),
+        # their checks too, as every selection of assets has; one that names checks the UI cannot put into words
+        target=dg.AssetSelection.assets(*keys),
+        default_status=sensor_status(),
         description="Loads windows that were flattened outside of a run that loads them, and asks hourly what is missing.",
     )

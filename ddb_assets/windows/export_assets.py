@@ -27,6 +27,7 @@ from ddb_assets.orchestration.pools import EXPORTS_POOL
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.shared import LAKE
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.chain import check_obtainable, check_same_table, loaded_baseline
 from ddb_assets.windows.coverage import planned
@@ -61,7 +62,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         table.name,
         description=f"The changes of `{table.table}` in one window after another: incremental exports to S3, verified.",
         upstream=metadata.key_of(table, "dynamodb"),
-        facts=metadata.uri(lambda: Lake().exports_uri(table)),
+        facts=metadata.uri(lambda: LAKE.exports_uri(table)),
     ).merge_attributes(deps=[metadata.key_of(table, "initial_load")])
     check = verified_spec(spec.key)
 

@@ -21,6 +21,7 @@ from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
+from ddb_assets.resources.shared import LAKE
 from ddb_assets.windows.chain import needed_facts
 from ddb_assets.windows.export_assets import read_window
 from ddb_assets.windows.facts import of_window, standing
@@ -46,7 +47,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             name,
             description=f"The changed {'items' if not path else 'elements'} of each window, flat and typed.",
             upstream=metadata.key_of(table, "window_export"),
-            facts=metadata.uri(lambda: Lake().parquet_uri(table)),
+            facts=metadata.uri(lambda: LAKE.parquet_uri(table)),
         )
         for path, name in named.items()
     }

@@ -20,7 +20,7 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.windows.automation import IN_PROCESS
+from ddb_assets.windows.automation import IN_PROCESS, schedule_status
 from ddb_assets.windows.chain import (
     UNFINISHED,
     ChainBrokenError,
@@ -57,6 +57,7 @@ def full_export_schedule(table: Table) -> dg.ScheduleDefinition:
         target=whole_assets(table),
         cron_schedule=table.windows.cron,
         execution_timezone="UTC",
+        default_status=schedule_status(),
         description=f"Exports {table.table} in full, {table.cadence}, and replaces it in the warehouse.",
     )
 
@@ -69,6 +70,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         target=stage_assets(table, "window_export", "window_parquet", "warehouse"),
         cron_schedule=EVERY_5_MINUTES,
         execution_timezone="UTC",
+        default_status=schedule_status(),
         description=f"Asks DynamoDB for the export of each window of {table.table} as soon as it can be had.",
     )
     def windows(

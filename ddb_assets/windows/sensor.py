@@ -38,7 +38,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.errors import WarehouseError
-from ddb_assets.windows.automation import IN_PROCESS
+from ddb_assets.windows.automation import IN_PROCESS, sensor_status
 from ddb_assets.windows.chain import (
     UNFINISHED,
     Baseline,
@@ -88,6 +88,7 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
         # a `target` would be one job, and tables differ in cadence and start
         asset_selection=dg.AssetSelection.assets(*(key for table in tables for key in stage_keys(table, *FOLLOW_UP))),
         minimum_interval_seconds=INTERVAL,
+        default_status=sensor_status(),
         description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
     )
     def arrived(

@@ -55,7 +55,8 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             facts=known_name(address, name),
         ).replace_attributes(
             deps=[metadata.key_of(table, stage, name) for stage in SOURCES],
-            automation_condition=as_parquet_passes(table),
+            # the root's alone: Dagster asks for the others with it, because one step makes all of them
+            automation_condition=None if path else as_parquet_passes(table),
         )
         for path, name in named.items()
     }

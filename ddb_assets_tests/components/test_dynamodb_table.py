@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._utils.error import serializable_error_info_from_exc_info
 from pydantic import BaseModel
 
@@ -242,6 +243,56 @@ def test_what_is_wrong_with_two_files_together_is_one_message_too(load: Loader) 
     with pytest.raises(ConfigError, match="would be one table of the warehouse, orders") as refused:
         load({"orders": declared("Orders"), "others": declared("Others", "  name: orders\n")})
     assert refused.value.__cause__ is None
+
+
+def switches(definitions: dg.Definitions) -> dict[str, str]:
+    repository = definitions.get_repository_def()
+    found = {made.name: made.default_status.value for made in repository.schedule_defs}
+    return found | {made.name: made.default_status.value for made in repository.sensor_defs}
+
+
+def test_nothing_runs_by_itself_until_somebody_says_so(load: Loader) -> None:
+    files = {"orders": declared("Orders"), "events": declared("Events"), "rates": declared("Rates", REPLACE)}
+    names = {"orders_windows", "events_windows", "rates_full_exports", "ddb_assets_exports", "ddb_assets_automation"}
+    assert switches(load(files)) == dict.fromkeys(names, "STOPPED")
+
+
+def test_one_setting_switches_on_what_all_tables_have(load: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DDB_ASSETS_AUTOMATION", "on")
+    files = {"orders": declared("Orders"), "events": declared("Events"), "rates": declared("Rates", REPLACE)}
+    on = switches(load(files))
+    assert len(on) == 5
+    assert set(on.values()) == {"RUNNING"}
+
+
+def test_a_setting_that_is_neither_is_an_error(load: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DDB_ASSETS_AUTOMATION", "yes")
+    with pytest.raises(ConfigError, match="DDB_ASSETS_AUTOMATION is 'yes': write on, or off"):
+        load({"orders": declared("Orders")})
+
+
+def test_the_ui_shows_selections_and_conditions_in_words(load: Loader) -> None:
+    """A selection that cannot be written as Dagster's selection syntax is shown as Python there."""
+    files = {"orders": declared("Orders", "  nested: {items: child}\n"), "rates": declared("Rates", REPLACE)}
+    repository = load(files).get_repository_def()
+    for sensor in repository.sensor_defs:
+        assert sensor.asset_selection
+        assert str(sensor.asset_selection & dg.AssetSelection.all()).startswith('(key:"')
+    (job,) = [job for job in repository.get_all_jobs() if job.name == "ddb_assets_initial_load"]
+    assert job.description
+    for schedule in repository.schedule_defs:
+        assert isinstance(schedule.target.resolvable_to_job, UnresolvedAssetJobDefinition)
+        assert 'key:"' in str(schedule.target.resolvable_to_job.selection)
+    automated = repository.get_sensor_def("ddb_assets_automation").asset_selection
+    assert automated
+    graph = repository.asset_graph
+    assert automated.resolve(graph) == graph.materializable_asset_keys
+    assert automated.resolve_checks(graph) == graph.asset_check_keys
+    condition = graph.get(asset_key("warehouse", "orders")).automation_condition
+    assert condition
+    assert condition.get_label() == "as_parquet_passes"
+    assert {part.get_label() for part in condition.children[:1]} == {"of_the_last_35_days"}
+    assert graph.get(asset_key("warehouse", "orders__items")).automation_condition is None
 
 
 @pytest.mark.slow

@@ -37,3 +37,5 @@ def test_no_root_and_no_s3_uri_are_said(monkeypatch: pytest.MonkeyPatch) -> None
         _ = Lake().root
     with pytest.raises(StorageError, match="write s3://bucket/key"):
         _ = Lake(uri="bucket/prefix").root
+    with pytest.raises(StorageError, match=r"'s3://b/prefix' names no bucket"):
+        Lake(uri="s3://b/prefix").exports_of(ORDERS)
