@@ -156,7 +156,7 @@ class Storage:
         if is_s3(uri):
             self._on_s3.write(uri, data)
             return
-        with _explained(uri, writing=True), _new_file(local_path(uri)) as new:
+        with _explained(uri, writing=True), new_file(local_path(uri)) as new:
             new.write_bytes(data)
             os.replace(new, uri)
 
@@ -164,7 +164,7 @@ class Storage:
         """Writes the file only if there is none (S3: `If-None-Match: *`); False when another one was first."""
         if is_s3(uri):
             return self._on_s3.create(uri, data)
-        with _explained(uri, writing=True), _new_file(local_path(uri)) as new:
+        with _explained(uri, writing=True), new_file(local_path(uri)) as new:
             new.write_bytes(data)
             try:
                 os.link(new, uri)  # atomic, and fails when the name is taken
@@ -177,7 +177,7 @@ class Storage:
         if is_s3(uri):
             self._on_s3.upload(path, uri)
             return
-        with _explained(uri, writing=True), _new_file(local_path(uri)) as new:
+        with _explained(uri, writing=True), new_file(local_path(uri)) as new:
             shutil.copyfile(path, new)
             os.replace(new, uri)
 
@@ -227,7 +227,7 @@ def _s3_files(client: "S3Client") -> "S3Files":
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[Path]:
+def new_file(path: Path) -> Iterator[Path]:
     """A name beside `path`, in a folder that exists, for a file to be moved into its place; gone afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".new-{uuid.uuid4().hex}")

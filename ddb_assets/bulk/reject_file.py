@@ -14,11 +14,17 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ddb_assets.aws.storage import new_file
 from ddb_assets.bulk.outcome import Fate
 from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError, dump, original
 from ddb_assets.dynamodb.attribute_value import Descriptor
+from ddb_assets.errors import DdbAssetsError
 
 HEADING_BYTES = 16 << 20
+
+
+class RejectFileError(DdbAssetsError):
+    """The reject file cannot be written, or something else is in its place; nothing was changed."""
 
 
 class Heading(BaseModel):
@@ -67,28 +73,59 @@ class RejectFile:
                 self._file = None
 
 
-def keep_settled(path: Path, settled: Mapping[str, int]) -> int:
+def check_replaceable(path: Path, table: str) -> None:
+    """Raises RejectFileError unless the file can be written, and is missing, empty or a reject file of this table."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = not path.exists()
+        with path.open("ab+") as stream:
+            stream.seek(0)
+            heading = read_heading(stream, str(path)) if path.stat().st_size else None
+        if made:
+            path.unlink()
+    except OSError as error:
+        raise RejectFileError(f"{path} cannot be written ({error.strerror}): name another reject file") from error
+    except SourceError as error:
+        raise RejectFileError(f"{error}: it is left as it is, name another reject file") from error
+    if heading and heading.table != table:
+        raise RejectFileError(
+            f"{path} has rejected rows of table {heading.table}, and this job writes into {table}: name another reject file"
+        )
+
+
+def keep_settled(path: Path, settled: Mapping[str, int], table: str) -> int:
     """Of an earlier run's file, keeps the rejected rows before each input's settled position; returns how many.
 
-    All others will be read again. Nothing is kept of inputs that are not named.
+    All others will be read again. Nothing is kept of inputs that are not named. Raises RejectFileError, and then leaves the
+    file as it is, for one that no run for this table wrote.
     """
+    check_replaceable(path, table)
     if not path.exists():
         return 0
     kept = 0
-    new = path.with_name(f"{path.name}.new")
-    with path.open("rb") as lines, new.open("wb") as out:
-        out.write(next(lines, b""))
-        for line in lines:
-            if not line.endswith(b"\n"):
-                break  # the end of a killed job's file: that row is not settled
-            entry = json.loads(line)
-            if entry["fate"] == "rejected" and entry["number"] < settled.get(entry["file"], 0):
-                out.write(line)
-                kept += 1
-    new.replace(path)
+    with new_file(path) as new:
+        with path.open("rb") as lines, new.open("wb") as out:
+            out.write(next(lines, b""))
+            for number, line in enumerate(lines, 2):
+                if not line.endswith(b"\n"):
+                    break  # the end of a killed job's file: that row is not settled
+                if _is_settled(line, settled, f"{path}:{number}"):
+                    out.write(line)
+                    kept += 1
+        new.replace(path)
     if not kept:
         path.unlink()
     return kept
+
+
+def _is_settled(line: bytes, settled: Mapping[str, int], place: str) -> bool:
+    try:
+        entry = json.loads(line)
+        return bool(entry["fate"] == "rejected" and entry["number"] < settled.get(entry["file"], 0))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RejectFileError(
+            f"{place}: no line of a reject file, so none is replaced: move the file away, or name another reject file"
+        ) from error
 
 
 def read_heading(stream: BinaryIO, uri: str) -> Heading:

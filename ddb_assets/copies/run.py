@@ -15,7 +15,7 @@ from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.raw_call import BULK_CLIENT
-from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled, read_heading
+from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
 from ddb_assets.copies import restore
 from ddb_assets.copies.attribute_mapping import AttributeMapping, CopyRefusedError, key_mapping
 from ddb_assets.copies.copy_config import CopyConfig
@@ -169,8 +169,8 @@ def _copied(
         stack.enter_context(only_run(folder / f"{plan.job}.lock", "copy"))
         checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.job)
         progress = CopyProgress(checkpoint, plan.segments, first_phase(plan))
-        _check_replaceable(path)
-        keep_settled(path, {plan.source.arn: progress.state.rejected})  # the rest is read, or compared, again
+        settled = {plan.source.arn: progress.state.rejected}  # the rest is read, or compared, again
+        keep_settled(path, settled, plan.destination.name)
         heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
         rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn)
         collisions = None if plan.key.one_to_one else _collisions(folder, plan, new=not progress.resumed)
@@ -203,22 +203,6 @@ def _collisions(folder: Path, plan: CopyPlan, *, new: bool) -> Collisions:
     if new:
         path.unlink(missing_ok=True)
     return Collisions(path)
-
-
-def _check_replaceable(path: Path) -> None:
-    """Raises SourceError for a file that is there and no reject file, CopyRefusedError where none can be made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = not path.exists()
-        with path.open("ab+") as stream:
-            stream.seek(0)
-            if stream.read(1):
-                stream.seek(0)
-                read_heading(stream, str(path))
-        if made:
-            path.unlink()
-    except OSError as error:
-        raise CopyRefusedError(f"{path} cannot be written ({error.strerror}): name another reject file") from error
 
 
 def _kept(opened: Opened) -> str:

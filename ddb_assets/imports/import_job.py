@@ -19,7 +19,7 @@ from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
+from ddb_assets.bulk.reject_file import Heading, RejectFile, check_replaceable, keep_settled
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.errors import DdbAssetsError
@@ -85,6 +85,11 @@ class ImportJob:
         self._sample = Sample(0 if self._options.dry_run else self._options.verify)
         if any(Path(file.uri).absolute() == self._reject_path.absolute() for file in source.inputs):
             raise SourceError(f"the rows of {source.uri} cannot be rejected into the same file: give another one")
+        if source.redriven and source.redriven.table != target.name:
+            raise SourceError(
+                f"{source.uri}:1: these rows were rejected by table {source.redriven.table}, not {target.name}: name that "
+                f"table, or write {target.name} into the file's first line if they belong there"
+            )
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
@@ -109,6 +114,8 @@ class ImportJob:
     def _run(self) -> ImportReport:
         began = time.monotonic()
         options = self._options
+        if not options.dry_run:
+            check_replaceable(self._reject_path, self._target.name)
         if not (options.dry_run or options.restart or self._new_table):
             self._done.resume()
         types = self._types() if self._done.types is None else self._done.types
@@ -160,7 +167,7 @@ class ImportJob:
         options = self._options
         if options.dry_run:
             return
-        before = keep_settled(self._reject_path, self._done.settled)
+        before = keep_settled(self._reject_path, self._done.settled, self._target.name)
         heading = Heading(table=self._target.name, format=self._source.format, types=types)
         self._reject_file = RejectFile(self._reject_path, heading)
         self._rejects = Rejects(self._reject_file, options.max_rejects, before, self.interrupt)

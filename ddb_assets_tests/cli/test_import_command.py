@@ -182,6 +182,36 @@ def test_what_a_user_can_mend_is_one_message(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize("text", ["mine\n", "mine\nand more\n"])
+def test_a_file_of_others_is_not_replaced_by_rejects(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path, text: str
+) -> None:
+    """And nothing is written: the file is looked at first."""
+    target, notes = new_table(sandbox), tmp_path / "notes.txt"
+    notes.write_text(text)
+    (tmp_path / "rows.jsonl").write_text('{"pk": "a"}\n')
+    done = call(str(tmp_path / "rows.jsonl"), "--table", target.name, "--rejects", str(notes), code=1)
+    assert f"{notes}:1: no reject file" in done.stderr
+    assert notes.read_text() == text
+    assert not items_of(sandbox, target)
+    assert not list(tmp_path.glob("*.new*"))
+
+
+def test_rows_that_one_table_rejected_are_not_redriven_into_another(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
+) -> None:
+    target, other = new_table(sandbox), new_table(sandbox)
+    rows, rejects = tmp_path / "rows.jsonl", tmp_path / "rejects.jsonl"
+    rows.write_text('{"n": 1}\n')
+    call(str(rows), "--table", target.name, "--rejects", str(rejects), code=1)
+    rejects.write_text(rejects.read_text().replace(r"{\"n", r"{\"pk\": \"a\", \"n"))
+    done = call("--redrive", str(rejects), "--table", other.name, code=1)
+    assert f"{rejects}:1: these rows were rejected by table {target.name}, not {other.name}" in done.stderr
+    assert not items_of(sandbox, other)
+    call("--redrive", str(rejects), "--table", target.name)
+    assert len(items_of(sandbox, target)) == 1
+
+
 @pytest.mark.slow
 def test_an_export_by_aws_imported_exported_again_and_flattened_is_the_same(
     sandbox: Sandbox,

@@ -89,7 +89,7 @@ def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyRep
     """Runs the plan, or goes on with it; the folder keeps the checkpoint, the keys and the reject file."""
     progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.job), plan.segments, first_phase(plan))
     path = folder / "rejects.jsonl"
-    keep_settled(path, {plan.source.arn: progress.state.rejected})
+    keep_settled(path, {plan.source.arn: progress.state.rejected}, plan.destination.name)
     heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
     with closing(RejectFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
         rejects = CopyRejects(file, plan.source.arn)
