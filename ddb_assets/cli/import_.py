@@ -179,4 +179,4 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         some = "".join(f"\n  {json.dumps(key)}" for key in report.only_in_table.sample)
         say(f"{report.only_in_table.count:,} items of the table are in none of these rows{some}")
     if report.verified:
-        say(f"{report.verified.read:,} items read back, {len(report.verified.different):,} differ")
+        say(f"{report.verified.read:,} items read back, {report.verified.different_count:,} differ")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
+from ddb_assets.bulk.limits import SHOWN_KEYS
 from ddb_assets.bulk.options import Filter, Verify
 from ddb_assets.bulk.scan import TableReader
 from ddb_assets.copies.attribute_mapping import AttributeMapping, CollisionError, KeyMapping
@@ -21,7 +22,6 @@ OnDifference = Callable[[Item, str], object]
 
 SAMPLE = 1000
 """How many items are compared where the copy must be compared and nothing else is declared."""
-MAX_KEYS_TOLD = 100
 BUCKETS = 4096
 MODULUS = 1 << 128
 
@@ -66,7 +66,7 @@ class Verification:
 
     `compared` items of the source: `missing` and `different` are keys in the destination's form.
 
-    At most MAX_KEYS_TOLD keys are named; the counts are of all. `skipped` items could not be mapped, so they are not
+    At most SHOWN_KEYS keys are named; the counts are of all. `skipped` items could not be mapped, so they are not
     expected. `surplus`: how many items more the destination has than the source explains. Not `whole`: only keys were
     compared, as several items of the source may have one key in the destination.
     """
@@ -231,8 +231,8 @@ class Verifier:
             skipped=skipped,
             surplus=surplus,
             whole=self.key.one_to_one,
-            missing=found.missing_keys[:MAX_KEYS_TOLD],
-            different=found.different_keys[:MAX_KEYS_TOLD],
+            missing=found.missing_keys[:SHOWN_KEYS],
+            different=found.different_keys[:SHOWN_KEYS],
         )
 
     def scan(
@@ -284,5 +284,5 @@ class _Compared:
         self.different += other.different
         self.compared += other.compared
         self.skipped += other.skipped
-        self.missing_keys = [*self.missing_keys, *other.missing_keys][:MAX_KEYS_TOLD]
-        self.different_keys = [*self.different_keys, *other.different_keys][:MAX_KEYS_TOLD]
+        self.missing_keys = [*self.missing_keys, *other.missing_keys][:SHOWN_KEYS]
+        self.different_keys = [*self.different_keys, *other.different_keys][:SHOWN_KEYS]

@@ -39,9 +39,10 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class Verified:
-    """Items read back after the import: how many, and the keys of those that are not as they were written."""
+    """Items read back after the import: how many, how many of them are not as they were written, and some of their keys."""
 
     read: int
+    different_count: int
     different: list[dict[str, Any]]
 
 
@@ -59,7 +60,8 @@ class ImportReport:
     """`rows` were read in this run, `rows_before` were settled by the runs that it resumes; only `rejected_before`
     counts those. `consumed_wcu` is of the table and its indexes; in a dry run it is expected, not consumed, and
     `expected_seconds` is how long it would take at the rate that is set. `complete`: every row was read and is in the table
-    or rejected; `too_many_rejected`: there are more of the latter than are allowed."""
+    or rejected; `too_many_rejected`: there are more of the latter than are allowed; `unread`: why the table could not be
+    read afterwards."""
 
     source: str
     table: str
@@ -88,6 +90,7 @@ class ImportReport:
     only_in_table: OnlyInTable | None = None
     complete: bool = True
     too_many_rejected: bool = False
+    unread: str | None = None
     problem: str | None = None
 
 

@@ -82,7 +82,7 @@ class ImportJob:
         self._keys = KeySet() if self._options.report_extra else None
         self._stopped = threading.Event()
         self._progress = Progress(sum(file.size for file in source.inputs))
-        self._sample = Sample(0 if self._options.dry_run else self._options.verify)
+        self._sample = Sample(0 if self._options.dry_run else self._options.verify, target.key_names)
         if any(Path(file.uri).absolute() == self._reject_path.absolute() for file in source.inputs):
             raise SourceError(f"the rows of {source.uri} cannot be rejected into the same file: give another one")
         if source.redriven and source.redriven.table != target.name:
@@ -129,7 +129,7 @@ class ImportJob:
         finally:
             self._finish(types, complete=complete)
         rejects = self._rejects.problem()
-        found = self._look_back() if complete else Afterwards(problem=problem)
+        found = self._look_back() if complete else Afterwards()
         path = self._reject_path
         return ImportReport(
             source=self._source.uri,
@@ -150,7 +150,8 @@ class ImportJob:
             expected_seconds=(self._writer.seconds_at(self._rate()) if isinstance(self._writer, DryWriter) else None),
             complete=complete,
             too_many_rejected=rejects is not None,
-            problem=found.problem or rejects,
+            unread=found.unread,
+            problem=problem or found.problem or rejects,
             **counted(self._writer.totals),
         )
 
