@@ -11,7 +11,7 @@ import dagster as dg
 
 from ddb_assets.contract.stages import asset_name
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
+from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress, Verified
 from ddb_assets.imports.import_config import ImportConfig, ImportOptions, JobOptions
 from ddb_assets.imports.prepare import prepare_import
 from ddb_assets.markdown import code
@@ -25,7 +25,7 @@ NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "sample_equal"
 CHECKS = {
     NO_REJECTS: "The table took every row, but for as many as are allowed.",
     COUNTS: "Every row that was read was written, deleted, there before, superseded by a later row, or rejected.",
-    EQUAL: "The items that were read back are as they were written.",
+    EQUAL: "The table could be read afterwards, as far as that was asked for, and what was read is as it was written.",
 }
 COUNTED = ("rows", "rows_before", "written", "deleted", "existed", "superseded", "rejected", "requests", "retried")
 
@@ -112,6 +112,8 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
     }
     if report.types:
         facts["types"] = dg.MetadataValue.json(report.types)
+    if report.problem:
+        facts["problem"] = dg.MetadataValue.text(report.problem)
     if report.only_in_table:
         facts["only_in_table"] = dg.MetadataValue.int(report.only_in_table.count)
         facts["only_in_table_sample"] = dg.MetadataValue.json(report.only_in_table.sample)
@@ -124,12 +126,17 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
 def _checks(key: dg.AssetKey, report: ImportReport) -> Iterator[dg.AssetCheckResult]:
     rejected = report.rejected + report.rejected_before
     ended = report.written + report.deleted + report.existed + report.superseded + report.rejected
-    verified = report.verified
-    read, different = (verified.read, verified.different) if verified else (0, [])
+    found = report.verified or Verified(0, 0, [])
+    equal: dict[str, dg.MetadataValue | int] = {
+        "compared": found.read,
+        "different": dg.MetadataValue.json(found.different),
+    }
+    if report.unread:
+        equal["problem"] = dg.MetadataValue.text(report.unread)
     results: list[tuple[str, bool, dict[str, dg.MetadataValue | int]]] = [
         (NO_REJECTS, not report.too_many_rejected, {"rejected": rejected}),
         (COUNTS, ended == report.rows, {"rows": report.rows, "accounted_for": ended}),
-        (EQUAL, not different, {"compared": read, "different": dg.MetadataValue.json(different)}),
+        (EQUAL, not (found.different_count or report.unread), equal),
     ]
     for check, passed, facts in results:
         yield dg.AssetCheckResult(passed=passed, asset_key=key, check_name=check, metadata=facts)

@@ -18,6 +18,7 @@ from ddb_assets.orchestration.pools import write_pool
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
+from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
 from ddb_assets_tests.support.tables import client_of, items_of, new_table, target_of
 
 KEY = dg.AssetKey(["imports", "orders_import"])
@@ -127,6 +128,22 @@ def test_it_shows_what_only_the_table_has_when_it_is_asked_to(sandbox: Sandbox, 
     assert "only_in_table" not in facts(materialize(declared(table, rows)))
     told = facts(materialize(declared(table, rows, report_extra=True)))
     assert (told["only_in_table"], told["only_in_table_sample"]) == (1, [{"id": {"S": "own"}}])
+
+
+@pytest.mark.parametrize(("asked", "read"), [({"verify": 10}, "BatchGetItem"), ({"report_extra": True}, "Scan")])
+def test_a_table_that_cannot_be_read_afterwards_fails_the_check(
+    sandbox: Sandbox, table: str, rows: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], read: str
+) -> None:
+    with fault_proxy(sandbox.endpoint_url) as proxy:
+        proxy.schedule = Schedule(rate=1.0, faults=frozenset({Fault.THROTTLED}), operations=frozenset({read}))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint_url)
+        result = materialize(declared(table, rows, deadline=0.2, **asked))
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "sample_equal": False}
+    problem = f"everything is written, but the table could not be read afterwards: dynamodb:{read} on {table}"
+    assert problem in facts(result)["problem"]
+    (failed,) = (found for found in result.get_asset_check_evaluations() if not found.passed)
+    assert problem in str(failed.metadata["problem"].value)
+    assert len(items_of(sandbox, target_of(sandbox, table))) == 30
 
 
 def test_the_demos_import_takes_the_sandboxs_price_list(sandbox: Sandbox, table: str) -> None:
