@@ -29,7 +29,7 @@ _CODES: dict[Meaning, tuple[str, ...]] = {
     ),
     "failing": (
         *("InternalError", "InternalServerError", "ServiceUnavailable", "RequestTimeout"),
-        "ReplicatedWriteConflictException",
+        *("ReplicatedWriteConflictException", "TransactionConflictException"),
     ),
     "expired": ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"),
     "clock": ("RequestTimeTooSkewed", "RequestInTheFuture"),
@@ -61,6 +61,10 @@ class WebPageError(BotoCoreError):
     """The answer is not from AWS."""
 
     fmt = "the answer (HTTP {status}) is a web page, not from AWS: look for a proxy or a login page on the way"
+
+
+UNREACHABLE = (NoConnectionError, HTTPClientError, WebPageError)
+"""No answer came, or one of another server: the same request may work a moment later."""
 
 
 def only_aws_answers(events: Any) -> None:
@@ -124,7 +128,7 @@ def explained(action: str, subject: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _answered(action, subject, error) from error
-    except (NoConnectionError, HTTPClientError, WebPageError) as error:
+    except UNREACHABLE as error:
         raise AwsUnavailableError(f"{action} on {subject}: AWS cannot be reached: {error}") from error
     except BotoCoreError as error:
         raise AwsError(f"{action} on {subject}: {error}; check the AWS credentials and the Region") from error

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from ddb_assets.aws.errors import ODD_ANSWER, code_and_message, meaning, only_aws_answers, remedy
+from ddb_assets.aws.errors import ODD_ANSWER, code_and_message, http_status, meaning, only_aws_answers, remedy
 from ddb_assets.aws.storage import BrokenOffError, Entry, FileTakenError, MissingFileError, StorageError, split_s3
 
 if TYPE_CHECKING:
@@ -205,6 +205,7 @@ def _explained(uri: str) -> Iterator[None]:
 
 def _translated(error: ClientError, uri: str) -> StorageError:
     code, message = code_and_message(error)
+    meant = meaning(code, http_status(error))
     bucket = split_s3(uri)[0]
     said = f"{code}: {message}"
     if advice := remedy(code, message):
@@ -219,11 +220,11 @@ def _translated(error: ClientError, uri: str) -> StorageError:
         home = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
         region = f" to {home}" if home else ""
         return StorageError(f"{bucket!r} (from {uri}) is in another Region: set AWS_DEFAULT_REGION{region} ({said})")
-    if meaning(code) == "denied" or code in {"403", "AllAccessDisabled"}:
+    if meant == "denied" or code in {"403", "AllAccessDisabled"}:
         return StorageError(f"AWS refuses access to {uri}: {_denial(message)} ({said})")
     if code == "InvalidObjectState":
         return StorageError(f"{uri} is archived (S3 Glacier): restore it first ({said})")
-    if meaning(code) in ("throttled", "failing"):
+    if meant in ("throttled", "failing"):
         return BrokenOffError(f"S3 is busy, {uri} is out of reach: try again later ({said})")
     return StorageError(f"{uri}: {error}")
 

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from ddb_assets.aws.errors import code_and_message, http_status, meaning, remedy
+from ddb_assets.aws.errors import ODD_ANSWER, UNREACHABLE, code_and_message, http_status, meaning, remedy
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -90,8 +89,10 @@ class RawClient:
             answer: Document = orjson.loads(_CALL.answer)
         except ClientError as error:
             raise _classified(error) from error
-        except (NoConnectionError, HTTPClientError, ResponseParserError, orjson.JSONDecodeError) as error:
+        except UNREACHABLE as error:
             raise RetryableRequestError(f"DynamoDB cannot be reached: {error}") from error
+        except (ResponseParserError, orjson.JSONDecodeError) as error:
+            raise RetryableRequestError(f"the answer {ODD_ANSWER} ({error})") from error
         except BotoCoreError as error:
             raise FatalRequestError(f"{error}; check the AWS credentials and the Region") from error
         finally:
