@@ -96,7 +96,7 @@ class CopyJob:
         plan, started = self._plan, time.monotonic()
         report = CopyReport(plan.source.arn, plan.destination.arn, self._progress.resumed, datetime.now(UTC))
         writer = BulkWriter(
-            plan.destination.client,
+            plan.destination.bulk,
             plan.destination.description,
             rate=plan.write_rate(),
             in_flight=plan.options.in_flight,

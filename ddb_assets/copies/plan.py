@@ -93,9 +93,9 @@ class CopyPlan:
 
 
 def plan_copy(source: Side, destination: Side, options: CopyOptions, clean: Clean = "no") -> CopyPlan:
-    """Checks everything that can be checked without writing. Raises CopyRefusedError, ReadError."""
+    """Checks everything that can be checked without writing. Raises CopyRefusedError, UnfitTableError, ReadError."""
     for side in (source, destination):
-        side.check_active()
+        side.description.check_active()
     check_different(source, destination)
     mapping = AttributeMapping(options.rename, frozenset(options.exclude))
     key = key_mapping(source.description, destination.description, mapping, rekey=options.rekey)
@@ -107,7 +107,7 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions, clean: Clea
     stopped = threading.Event()
     readers = []
     for side, consistent in ((source, options.consistent), (destination, True)):
-        calls = ReadCalls(side.client, stopped, deadline=options.deadline)
+        calls = ReadCalls(side.bulk, stopped, deadline=options.deadline)
         rate = ReadRate(side.description, options.max_rcu)
         readers.append(
             TableReader(calls, side.description, rate, stopped, consistent=consistent, workers=options.workers)

@@ -10,17 +10,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING
 
-from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
+from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained, meaning
 from ddb_assets.aws.pauses import looks
 from ddb_assets.contract.moment import parse_moment
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.sides import Side
 from ddb_assets.errors import DdbAssetsError
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 FIRST_LOOK = 0.1  # seconds
 LOOKS = 15  # for a table that must be there, about 90 seconds
@@ -67,9 +63,9 @@ def check_restorable(source: Side, moment: datetime) -> None:
 def existing(source: Side, moment: datetime) -> Side | None:
     """The temporary table that an earlier run has made, in whatever state. Raises CopyRefusedError for a stranger's."""
     try:
-        side = Side.of(source.client, temporary_name(source, moment))
+        side = Side.of(source.client, source.bulk, temporary_name(source, moment))
     except AwsError as error:
-        if error.code != "ResourceNotFoundException":
+        if meaning(error.code) != "missing":
             raise
         return None
     _check_ours(side, source)
@@ -108,14 +104,14 @@ def restored(
 
 
 def _active(source: Side, name: str, wait: Callable[[float], object], on_wait: Callable[[str], object]) -> Side:
-    side = _described(source.client, name)
+    side = _described(source, name)
     _check_ours(side, source)
     pauses = looks(FIRST_LOOK)
     while side.description.status == "CREATING":
         on_wait(f"{name} is being restored")
         wait(next(pauses))
-        side = _described(source.client, name)
-    side.check_active()
+        side = _described(source, name)
+    side.description.check_active()
     return side
 
 
@@ -132,13 +128,13 @@ def _check_ours(side: Side, source: Side) -> None:
         raise CopyRefusedError(f"{side.name} exists and is no restored copy of {source.arn}: rename or delete it first")
 
 
-def _described(client: "DynamoDBClient", name: str) -> Side:
+def _described(source: Side, name: str) -> Side:
     """Describes a table that exists; AWS may need a moment to know a new one, or be busy during a long wait."""
     for pause in islice(looks(FIRST_LOOK), LOOKS):
         try:
-            return Side.of(client, name)
+            return Side.of(source.client, source.bulk, name)
         except AwsError as error:
-            if error.code != "ResourceNotFoundException" and not isinstance(error, AwsUnavailableError):
+            if meaning(error.code) != "missing" and not isinstance(error, AwsUnavailableError):
                 raise
             time.sleep(pause)
-    return Side.of(client, name)
+    return Side.of(source.client, source.bulk, name)

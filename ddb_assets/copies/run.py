@@ -82,7 +82,7 @@ def _sides(config: CopyConfig) -> tuple[Side, Side]:
     for name, at in (("source", config.source), ("destination", config.destination)):
         aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
         try:
-            found.append(Side.of(aws.dynamodb(at.table, BULK_CLIENT), at.table))
+            found.append(Side.of(aws.dynamodb(at.table), aws.dynamodb(at.table, BULK_CLIENT), at.table))
         except DdbAssetsError as error:
             raise CopyRefusedError(f"{name}: {error}") from error
     return found[0], found[1]
@@ -91,7 +91,7 @@ def _sides(config: CopyConfig) -> tuple[Side, Side]:
 def open_tables(config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object]) -> Opened:
     """Finds both tables and, for a point in time (whole seconds), restores the source to it.
 
-    Raises CopyRefusedError, before anything is restored, when the destination cannot take the items.
+    Raises CopyRefusedError or UnfitTableError, before anything is restored, when the destination cannot take the items.
     """
     source, destination = _sides(config)
     if moment is None:
@@ -152,7 +152,7 @@ def run_copy(
 
 
 def _check_fit(source: Side, destination: Side, config: CopyConfig) -> None:
-    destination.check_active()
+    destination.description.check_active()
     mapping = AttributeMapping(config.rename, frozenset(config.exclude))
     key_mapping(source.description, destination.description, mapping, rekey=config.rekey)
 

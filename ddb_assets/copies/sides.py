@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.errors import AwsError, explained
-from ddb_assets.aws.table import TableDescription
+from ddb_assets.aws.table import TableDescription, describe
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 
 if TYPE_CHECKING:
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two tables: the client that reaches it and DescribeTable's answer.
+    """One of the two tables: the clients that reach it and DescribeTable's answer.
 
-    `address` is what requests call it: an ARN if that was given, because the name alone could be another account's table.
+    `client` tries again by itself; `bulk`, made with BULK_CLIENT, is for items. `address` is what requests call the table:
+    an ARN if that was given, because the name alone could be another account's table.
     """
 
     client: "DynamoDBClient"
+    bulk: "DynamoDBClient"
     table: Mapping[str, Any]
     address: str
 
     @classmethod
-    def of(cls, client: "DynamoDBClient", table: str) -> "Side":
+    def of(cls, client: "DynamoDBClient", bulk: "DynamoDBClient", table: str) -> "Side":
         """Describes the table of this name or ARN. Raises AwsError when there is none or it may not be seen."""
-        with explained("dynamodb:DescribeTable", table):
-            return cls(client, client.describe_table(TableName=table)["Table"], table)
+        return cls(client, bulk, describe(client, table), table)
 
     @cached_property
     def description(self) -> TableDescription:
@@ -50,22 +51,9 @@ class Side:
         return self.description.arn
 
     @property
-    def place(self) -> str:
-        """Account and Region, for people."""
-        _, _, _, region, account, *_ = [*self.arn.split(":"), *[""] * 6]
-        return f"{account} {region}"
-
-    @property
     def identity(self) -> str:
         """Which table it is, and not merely which name: another table of the same name has another."""
         return f"{self.arn} {self.description.id or self.client.meta.endpoint_url}"
-
-    def check_active(self) -> None:
-        """Raises CopyRefusedError unless the table can be read and written."""
-        if not self.description.active:
-            raise CopyRefusedError(
-                f"table {self.name} ({self.place}) is {self.description.status}: wait until it is ACTIVE"
-            )
 
 
 def check_different(source: Side, destination: Side) -> None:

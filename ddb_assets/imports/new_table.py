@@ -13,9 +13,9 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
-from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
+from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained, meaning
 from ddb_assets.aws.pauses import looks
 from ddb_assets.aws.storage import Storage, join, split_s3
 from ddb_assets.aws.table import TableDescription, UnfitTableError, describe_table
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PART_BYTES = 256 << 20  # of JSON in one object; ImportTable reads objects side by side
 FIRST_LOOK = 5.0  # seconds after which the import is looked at again
 UNANSWERED_SECONDS = 600.0  # for which it may be unknown how the import is doing
+ATTEMPTS = 4  # to have the import begun, each of which the client tries again by itself
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
@@ -53,7 +54,7 @@ def check_absent(client: "DynamoDBClient", name: str) -> None:
     try:
         describe_table(client, name)
     except AwsError as error:
-        if error.code == "ResourceNotFoundException":
+        if meaning(error.code) == "missing":
             return
         raise
     raise UnfitTableError(f"table {name} exists already: leave --new-table out to write into it")
@@ -149,28 +150,48 @@ class NewTableWriter:
             )
 
     def _import(self) -> None:
-        bucket, prefix = split_s3(self._folder)
-        key = self._target.key
-        kinds = ("HASH", "RANGE")
-        parameters: Any = {
-            "TableName": self._target.name,
-            "KeySchema": [{"AttributeName": a.name, "KeyType": k} for a, k in zip(key, kinds, strict=False)],
-            "AttributeDefinitions": [{"AttributeName": a.name, "AttributeType": a.type} for a in key],
-            "BillingMode": "PAY_PER_REQUEST",
-        }
-        with explained("dynamodb:ImportTable", self._target.name):
-            found: Any = self._client.import_table(
-                ClientToken=self._folder[-32:],
-                S3BucketSource={"S3Bucket": bucket, "S3KeyPrefix": f"{prefix}/"},
-                InputFormat="DYNAMODB_JSON",
-                InputCompressionType="GZIP",
-                TableCreationParameters=parameters,
-            )["ImportTableDescription"]
-        arn = found["ImportArn"]
-        staged, self._staged = self._staged, []  # AWS reads them until the import has ended
-        found = self._waited_for(arn, found)
+        staged, self._staged = self._staged, []  # AWS may read them from the first request until the import has ended
+        try:
+            found = self._begun()
+        except AwsError:  # refused: nothing reads them
+            self._staged = staged
+            raise
+        found = self._waited_for(found["ImportArn"], found)
         self._staged = staged
-        self._judge(arn, found)
+        self._judge(found["ImportArn"], found)
+
+    def _begun(self) -> Any:
+        """The description of the import. A request without an answer is made again: the token makes it the same import."""
+        attempts, pauses = 0, looks(FIRST_LOOK)
+        while True:
+            try:
+                with explained("dynamodb:ImportTable", self._target.name):
+                    return self._client.import_table(**self._request())["ImportTableDescription"]
+            except AwsUnavailableError as error:
+                attempts += 1
+                if attempts == ATTEMPTS or self._stop.event.wait(next(pauses)):
+                    self._fail(
+                        f"{self._stop.error or error}; AWS may have begun the import all the same, so its files stay in "
+                        f"{self._folder}. If there is a table {self._target.name} in some minutes, wait until it is ACTIVE; "
+                        "otherwise delete the files and import again"
+                    )
+
+    def _request(self) -> Any:
+        bucket, prefix = split_s3(self._folder)
+        kinds = ("HASH", "RANGE")
+        key = self._target.key
+        return {
+            "ClientToken": self._folder[-32:],
+            "S3BucketSource": {"S3Bucket": bucket, "S3KeyPrefix": f"{prefix}/"},
+            "InputFormat": "DYNAMODB_JSON",
+            "InputCompressionType": "GZIP",
+            "TableCreationParameters": {
+                "TableName": self._target.name,
+                "KeySchema": [{"AttributeName": a.name, "KeyType": k} for a, k in zip(key, kinds, strict=False)],
+                "AttributeDefinitions": [{"AttributeName": a.name, "AttributeType": a.type} for a in key],
+                "BillingMode": "PAY_PER_REQUEST",
+            },
+        }
 
     def _waited_for(self, arn: str, found: Any) -> Any:
         """The import's description when it has ended. An answer that does not come is asked for again."""
@@ -204,10 +225,11 @@ class NewTableWriter:
         logged = f". Of {errors:,} errors: {logged_errors(self._logs(), arn)}" if errors else ""
         self._fail(f"the import {arn} ended {found['ImportStatus']} ({why}); {there}{logged}")
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str) -> NoReturn:
+        error = WriterStoppedError(reason)
         self._stop = Stop()
-        self._stop.set(WriterStoppedError(reason))
-        self._stop.check()
+        self._stop.set(error)
+        raise error
 
 
 LOG_GROUP = "/aws-dynamodb/imports"

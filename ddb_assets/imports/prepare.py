@@ -40,7 +40,7 @@ def prepare_import(
 
     Checkpoint and reject file are kept in the state folder. Raises AwsError, UnfitTableError and SourceError.
     """
-    client = aws.dynamodb(table, BULK_CLIENT)
+    client = aws.dynamodb(table)
     storage = aws.storage() if new_table or is_s3(source) else Storage()
     writer = None
     if new_table is None:
@@ -51,7 +51,7 @@ def prepare_import(
         target = planned(table, new_table.key)
         writer = NewTableWriter(client, storage, target, new_table.staging, aws.logs)
     return ImportJob(
-        client,
+        aws.dynamodb(table, BULK_CLIENT),
         storage,
         target,
         open_source(storage, source, config, redrive=redrive),

@@ -20,6 +20,7 @@ import pytest
 from ddb_assets.cli import main
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
+from ddb_assets_tests.support.faults import BusyAtFirst
 from ddb_assets_tests.support.tables import items_of, new_table, sandbox
 
 __all__ = ["sandbox"]
@@ -255,6 +256,17 @@ def test_an_export_by_aws_imported_exported_again_and_flattened_is_the_same(
         )
     for before, after in zip(*frames, strict=True):
         assert before.rows(named=True) == after.rows(named=True)
+
+
+def test_a_throttled_description_of_the_table_is_asked_for_again(
+    sandbox: Sandbox, proxy: FaultProxy, environment: dict[str, str], tmp_path: Path
+) -> None:
+    target = new_table(sandbox)
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"pk": "a"}\n')
+    proxy.schedule = busy = BusyAtFirst()
+    assert json.loads(call(str(path), "--table", target.name, "--json").stdout)["written"] == 1
+    assert "DescribeTable" in busy.seen
 
 
 def test_compressed_standard_files_need_no_option(

@@ -80,7 +80,7 @@ class World:
         return {canonical_json(item) for page in pages for item in page["Items"]}
 
     def plan(self, source: str, destination: str, **options: Any) -> CopyPlan:
-        sides = (Side.of(self.client, source), Side.of(self.client, destination))
+        sides = (Side.of(self.client, self.client, source), Side.of(self.client, self.client, destination))
         clean = options.pop("clean", "no")
         return plan_copy(*sides, CopyOptions(**{"workers": 3, "in_flight": 3, "segments": 4, **options}), clean)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.aws.table import UnfitTableError
 from ddb_assets.bulk.scan import ReadError
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_config import CopyOptions, FilterText
@@ -55,26 +56,29 @@ def test_a_table_of_the_same_name_in_another_region_is_another_table(world: Worl
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
-    plan = plan_copy(Side.of(world.client, table), Side.of(far, table), CopyOptions())
+    plan = plan_copy(Side.of(world.client, world.client, table), Side.of(far, far, table), CopyOptions())
     assert run(plan, tmp_path).written == 10
     assert far.scan(TableName=table)["Count"] == 10
 
 
 @pytest.mark.parametrize("status", ["CREATING", "DELETING", "ARCHIVED", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"])
 def test_a_table_that_is_not_active_is_refused(world: World, status: str) -> None:
-    whole = Side.of(world.client, world.table(ID, some(3))), Side.of(world.client, world.table())
+    whole = (
+        Side.of(world.client, world.client, world.table(ID, some(3))),
+        Side.of(world.client, world.client, world.table()),
+    )
     for number in (0, 1):
         sides = [replace(side, table={**side.table, "TableStatus": status}) for side in whole]
         sides[1 - number] = whole[1 - number]
         with pytest.raises(
-            CopyRefusedError, match=f"table {sides[number].name} .* is {status}: wait until it is ACTIVE"
+            UnfitTableError, match=f"table {sides[number].name} .* is {status}: wait until it is ACTIVE"
         ):
             plan_copy(sides[0], sides[1], CopyOptions())
 
 
 def test_a_table_of_the_same_arn_at_another_endpoint_is_another_table(world: World) -> None:
     """As on two machines' sandboxes; where no TableId tells them apart it is taken for the same."""
-    here = Side.of(world.client, world.table())
+    here = Side.of(world.client, world.client, world.table())
     check_different(here, replace(here, table={**here.table, "TableId": "another"}))
     nameless = replace(here, table={name: value for name, value in here.table.items() if name != "TableId"})
     with pytest.raises(CopyRefusedError, match="are the same table"):
@@ -82,7 +86,7 @@ def test_a_table_of_the_same_arn_at_another_endpoint_is_another_table(world: Wor
 
 
 def test_replicas_of_a_global_table_are_one_table(world: World) -> None:
-    here = Side.of(world.client, world.table())
+    here = Side.of(world.client, world.client, world.table())
     there_arn = here.arn.replace("us-east-1", "eu-west-1")
     there = replace(here, table={**here.table, "TableArn": there_arn, "TableId": "another"})
     check_different(here, there)

@@ -102,7 +102,7 @@ def test_one_table_under_two_names_is_refused(world: World) -> None:
                 world.plan(source, destination, clean=clean)
     assert world.client.meta.endpoint_url != world.direct.meta.endpoint_url
     with pytest.raises(CopyRefusedError, match="are the same table"):
-        check_different(Side.of(world.client, table), Side.of(world.direct, arn))
+        check_different(Side.of(world.client, world.client, table), Side.of(world.direct, world.direct, arn))
     assert len(world.items(table)) == 3
 
 

@@ -15,6 +15,7 @@ from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.copies.commands import copy, environment
 from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
+from ddb_assets_tests.support.faults import BusyAtFirst
 
 __all__ = ["environment", "no_faults"]
 
@@ -101,10 +102,23 @@ def test_a_time_that_cannot_be_restored_says_which_can(world: World, time_: str,
     assert message in done.output
 
 
+def test_a_request_about_a_table_that_is_throttled_is_made_again(world: World) -> None:
+    table = protected(world, some())
+    before, then = world.items(table), moment(world)
+    other = world.table()
+    world.proxy.schedule = busy = BusyAtFirst()
+    done = copy(table, other, "--from-point-in-time", then)
+    assert done.exit_code == 0, done.output
+    assert {"DescribeTable", "DescribeContinuousBackups", "RestoreTableToPointInTime", "DeleteTable"} <= busy.seen
+    assert "not known" not in done.output
+    assert world.items(other) == before
+    assert not temporary(world, table)
+
+
 def test_a_table_that_only_has_the_temporary_name_is_neither_copied_nor_deleted(world: World) -> None:
     table = protected(world, some())
     then = moment(world)
-    name = temporary_name(Side.of(world.direct, table), datetime.fromisoformat(then))
+    name = temporary_name(Side.of(world.direct, world.direct, table), datetime.fromisoformat(then))
     world.direct.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
@@ -181,7 +195,7 @@ def test_ctrl_c_while_it_is_restored_says_how_to_go_on(world: World) -> None:
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    source = Side.of(world.client, table)
+    source = Side.of(world.client, world.client, table)
     with pytest.raises(KeptTableError, match=r"interrupted.*run the same copy again, which waits for it"):
         restored(source, datetime.fromisoformat(then), interrupt, on_wait=print)
     assert len(temporary(world, table)) == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.table import UnfitTableError
@@ -167,6 +167,62 @@ def test_what_aws_still_reads_is_not_deleted_when_the_job_ends(
     assert f"ended by SIGINT; AWS continues the import {ARN}, whose files are in {staging}/Partly-" in report.problem
     assert (report.written, report.unprocessed) == (0, 2)
     assert len(staged(sandbox, staging)) == 1
+
+
+@pytest.fixture
+def unanswered(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The tokens of the requests to import, none of which is answered unless it is taken out of `left`."""
+    client: Any = boto3.client("dynamodb", config=client_of(sandbox.endpoint_url).meta.config)
+    tokens: list[str] = []
+    lost = [True] * 100
+
+    def answer(params: Any, **_: Any) -> Any:
+        tokens.append(json.loads(params["body"])["ClientToken"])
+        if lost:
+            lost.pop()
+            raise ReadTimeoutError(endpoint_url="https://dynamodb")
+        found = {"ImportArn": ARN, "ImportStatus": "COMPLETED", "ImportedItemCount": 2, "ErrorCount": 0}
+        return Answered(), {"ImportTableDescription": found}
+
+    client.meta.events.register("before-call.dynamodb.ImportTable", answer)
+    monkeypatch.setattr(AWS, "dynamodb", lambda *_: client)
+    return tokens, lost
+
+
+def test_an_import_whose_answer_is_lost_is_asked_for_again_as_the_same_one(
+    sandbox: Sandbox, staging: str, two_rows: Path, unanswered: Any
+) -> None:
+    tokens, lost = unanswered
+    lost[:] = [True] * 2
+    assert run("Lost", two_rows, staging).problem is None
+    assert len(tokens) == 3
+    assert len(set(tokens)) == 1
+    assert not staged(sandbox, staging)
+
+
+def test_files_that_aws_may_be_reading_are_not_deleted_when_no_answer_comes(
+    sandbox: Sandbox, staging: str, two_rows: Path, unanswered: Any
+) -> None:
+    report = run("Lost", two_rows, staging)
+    assert report.problem
+    assert "dynamodb:ImportTable on Lost: AWS cannot be reached" in report.problem
+    assert f"AWS may have begun the import all the same, so its files stay in {staging}/Lost-" in report.problem
+    assert (report.written, report.unprocessed, len(set(unanswered[0]))) == (0, 2, 1)
+    assert len(staged(sandbox, staging)) == 1
+
+
+def test_files_of_an_import_that_aws_refuses_are_deleted(
+    sandbox: Sandbox, staging: str, two_rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client: Any = boto3.client("dynamodb", config=client_of(sandbox.endpoint_url).meta.config)
+
+    def refuse(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "ImportTable")
+
+    client.meta.events.register("before-call.dynamodb.ImportTable", refuse)
+    monkeypatch.setattr(AWS, "dynamodb", lambda *_: client)
+    assert "allow this action in IAM" in str(run("Refused", two_rows, staging).problem)
+    assert not staged(sandbox, staging)
 
 
 class Answered:
