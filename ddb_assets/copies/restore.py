@@ -16,7 +16,7 @@ from ddb_assets.aws.pauses import looks
 from ddb_assets.contract.moment import parse_moment
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.sides import Side
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, RetryableError
 
 FIRST_LOOK = 0.1  # seconds
 LOOKS = 15  # for a table that must be there, about 90 seconds
@@ -26,6 +26,10 @@ MARK = "-restored-"
 
 class KeptTableError(DdbAssetsError):
     """A copy from a point in time did not get to its end; the temporary table is still there, and the message says so."""
+
+
+class UnansweredRestoreError(KeptTableError, RetryableError):
+    """AWS did not say how the restore is doing: the same copy may find the table a moment later."""
 
 
 def restorable_moment(text: str) -> datetime:
@@ -97,7 +101,8 @@ def restored(
         return _active(source, name, wait, on_wait)
     except (AwsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        raise KeptTableError(
+        kind = UnansweredRestoreError if isinstance(error, AwsUnavailableError) else KeptTableError
+        raise kind(
             f"{said}. {name} may still be in the making: run the same copy again, which waits for it; delete it if it is no "
             "longer needed"
         ) from error

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.options import Verify
@@ -77,12 +78,14 @@ class CopyOutcome:
 
 
 def _sides(config: CopyConfig) -> tuple[Side, Side]:
-    """Reaches both tables. Raises CopyRefusedError, which says of which of them."""
+    """Reaches both tables. Raises CopyRefusedError, and AwsUnavailableError while AWS is out of reach; both name the side."""
     found = []
     for name, at in (("source", config.source), ("destination", config.destination)):
         aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
         try:
             found.append(Side.of(aws.dynamodb(at.table), aws.dynamodb(at.table, BULK_CLIENT), at.table))
+        except AwsUnavailableError as error:
+            raise AwsUnavailableError(f"{name}: {error}", error.code) from error
         except DdbAssetsError as error:
             raise CopyRefusedError(f"{name}: {error}") from error
     return found[0], found[1]

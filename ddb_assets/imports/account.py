@@ -15,7 +15,7 @@ from ddb_assets.bulk.outcome import Totals
 from ddb_assets.bulk.reject_file import RejectFile
 from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.dynamodb.attribute_value import Descriptor
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.source import ImportSource
 
 SAMPLE_REJECTS = 10
@@ -26,6 +26,10 @@ COUNTED = (
 
 class ImportFailedError(DdbAssetsError):
     """Not every row is in the table; the message says which are not and how to continue."""
+
+
+class InterruptedImportError(ImportFailedError, RetryableError):
+    """What stopped the import may pass by itself: the same import may succeed a moment later."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class ImportReport:
     counts those. `consumed_wcu` is of the table and its indexes; in a dry run it is expected, not consumed, and
     `expected_seconds` is how long it would take at the rate that is set. `complete`: every row was read and is in the table
     or rejected; `too_many_rejected`: there are more of the latter than are allowed; `unread`: why the table could not be
-    read afterwards."""
+    read afterwards; `retryable`: it is not complete, and what stopped it may pass by itself."""
 
     source: str
     table: str
@@ -89,6 +93,7 @@ class ImportReport:
     verified: Verified | None = None
     only_in_table: OnlyInTable | None = None
     complete: bool = True
+    retryable: bool = False
     too_many_rejected: bool = False
     unread: str | None = None
     problem: str | None = None

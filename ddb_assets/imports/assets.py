@@ -11,7 +11,7 @@ import dagster as dg
 
 from ddb_assets.contract.stages import asset_name
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress, Verified
+from ddb_assets.imports.account import ImportFailedError, ImportReport, InterruptedImportError, Progress, Verified
 from ddb_assets.imports.import_config import ImportConfig, ImportOptions, JobOptions
 from ddb_assets.imports.prepare import prepare_import
 from ddb_assets.markdown import code
@@ -94,7 +94,8 @@ def import_asset(
         report = prepare_import(aws.clients, table, source, wanted, chosen, on_progress=progress).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
         if not report.complete:
-            raise ImportFailedError(f"{report.problem}; run it again to continue")
+            failure = InterruptedImportError if report.retryable else ImportFailedError
+            raise failure(f"{report.problem}; run it again to continue")
         return report
 
     return imports

@@ -22,7 +22,7 @@ from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, check_replaceable, keep_settled
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
 from ddb_assets.imports.csv_rows import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
@@ -124,8 +124,8 @@ class ImportJob:
         self._start(types)
         complete = False
         try:
-            problem = self._go_through(mapping, types)
-            complete = problem is None
+            failure = self._go_through(mapping, types)
+            complete = failure is None
         finally:
             self._finish(types, complete=complete)
         rejects = self._rejects.problem()
@@ -149,9 +149,10 @@ class ImportJob:
             only_in_table=found.only_in_table,
             expected_seconds=(self._writer.seconds_at(self._rate()) if isinstance(self._writer, DryWriter) else None),
             complete=complete,
+            retryable=isinstance(failure, RetryableError),
             too_many_rejected=rejects is not None,
             unread=found.unread,
-            problem=problem or found.problem or rejects,
+            problem=str(failure) if failure else found.problem or rejects,
             **counted(self._writer.totals),
         )
 
@@ -199,8 +200,8 @@ class ImportJob:
                 raise WriterStoppedError(self._interrupted)
             yield row
 
-    def _go_through(self, mapping: ItemMapping, types: Types) -> str | None:
-        """Every row of every file; a problem that ended it early."""
+    def _go_through(self, mapping: ItemMapping, types: Types) -> DdbAssetsError | None:
+        """Every row of every file; the error that ended it early."""
         saved = shown = time.monotonic()
         try:
             for file in self._source.inputs:
@@ -226,7 +227,7 @@ class ImportJob:
                 self._done.ended(file.uri, rows)
             self._writer.close()
         except DdbAssetsError as error:
-            return str(error)
+            return error
         totals = self._writer.totals
         ended = totals.written + totals.deleted + totals.existed + totals.superseded + self._rejects.count
         if ended != self._progress.rows:

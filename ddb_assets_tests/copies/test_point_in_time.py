@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.copies.restore import KeptTableError, restored, temporary_name
 from ddb_assets.copies.sides import Side
+from ddb_assets.errors import RetryableError
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.copies.commands import copy, environment
@@ -186,6 +188,19 @@ def test_machines_get_the_report_of_what_failed(world: World) -> None:
     assert "1 rejected" in told["error"]
     assert "ddb-assets import --redrive" in told["error"]
     assert len(temporary(world, table)) == 1
+
+
+def test_a_restore_that_aws_does_not_answer_for_may_be_tried_again(world: World) -> None:
+    table = protected(world, some())
+    then = moment(world)
+
+    def unanswered(_: float) -> None:
+        raise AwsUnavailableError("AWS is busy")
+
+    source = Side.of(world.client, world.client, table)
+    with pytest.raises(KeptTableError, match=r"AWS is busy.*run the same copy again, which waits for it") as caught:
+        restored(source, datetime.fromisoformat(then), unanswered, on_wait=print)
+    assert isinstance(caught.value, RetryableError)
 
 
 def test_ctrl_c_while_it_is_restored_says_how_to_go_on(world: World) -> None:

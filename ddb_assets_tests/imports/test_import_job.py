@@ -23,6 +23,8 @@ from ddb_assets.imports.account import Progress
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
+from ddb_assets_tests.support.http_answers import answering
+from ddb_assets_tests.support.places import s3_client
 from ddb_assets_tests.support.tables import client_of, items_of, new_table, sandbox
 from ddb_assets_tests.support.written_export import write_export
 
@@ -244,6 +246,30 @@ def test_a_run_that_is_cancelled_from_outside_goes_on_where_it_was(
     assert report.rows_before
     assert report.rows_before + report.rows == 400
     assert len(items_of(sandbox, target)) == 400
+
+
+def test_a_file_that_is_out_of_reach_for_a_moment_may_be_tried_again(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second reading of a CSV file, after the one for its types."""
+    body, served = b"pk,n\na,1\n", [0]
+
+    def answer(_: str) -> Any:
+        served[0] += 1
+        if served[0] > 3:
+            return 503, b"", {}
+        return 200, body, {"ETag": '"a"', "x-amz-request-id": "R"}
+
+    with answering(answer) as url:
+        storage = Storage(s3_client(url))
+        report = job(sandbox.endpoint_url, new_table(sandbox), "s3://bucket/a.csv", storage=storage).run()
+    assert "S3 is busy" in str(report.problem)
+    assert report.retryable
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"pk,n\n,1\n")
+    rejected = job(sandbox.endpoint_url, new_table(sandbox), path, max_rejects=0).run()
+    assert rejected.problem
+    assert not rejected.retryable
 
 
 class Stuck(Schedule):
