@@ -206,9 +206,20 @@ class Rejects:
         if self._file is None:
             return
         self._file.add(row, uri, "rejected", reason)
-        most = STOP_AFTER if self._most is None else self._most
-        if total == most + 1:
-            self._stop(f"more than {most:,} rows were rejected, the last one because of this: {reason}")
+        if total > self._allowed:
+            self._stop(f"more than {self._allowed:,} rows were rejected, the last one because of this: {reason}")
+
+    def check_before(self) -> None:
+        """Calls `stop` when the runs before have rejected too many already."""
+        if self._file is not None and self.before > self._allowed:
+            self._stop(
+                f"more than {self._allowed:,} rows were rejected by earlier runs: see {self._file.path}; mend the files or the "
+                "mapping, allow more rejected rows, or restart the import"
+            )
+
+    @property
+    def _allowed(self) -> int:
+        return STOP_AFTER if self._most is None else self._most
 
     def unprocessed(self, row: Row, uri: str, reason: str) -> None:
         """The row was not written when the job stopped."""

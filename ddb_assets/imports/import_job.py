@@ -97,7 +97,7 @@ class ImportJob:
 
     def interrupt(self, reason: str) -> None:
         """Ends the job in order: what is in flight is finished, the checkpoint saved. A signal handler may call it."""
-        self._interrupted = reason
+        self._interrupted = self._interrupted or reason
         self._stopped.set()
         self._writer.stop(reason)
 
@@ -182,6 +182,7 @@ class ImportJob:
             on_unwritten=self._on_unwritten,
             on_settled=self._on_settled,
         )
+        self._rejects.check_before()
 
     def _types(self) -> Types:
         """Of CSV columns, from a first reading of everything."""

@@ -102,6 +102,28 @@ def test_so_many_rejects_are_allowed_and_no_more(sandbox: Sandbox, tmp_path: Pat
     assert stopped.rows < 20
 
 
+def test_a_resumed_import_stops_at_the_same_number_of_rejects(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that earlier runs rejected count, before anything more is written."""
+    monkeypatch.setattr(import_job, "SAVE_SECONDS", 0.0)
+    path, folder = tmp_path / "a.jsonl", tmp_path / "state"
+    path.write_text("".join(f'{{"n": {n}}}\n' for n in range(8)) + "".join(f'{{"pk": "k{n}"}}\n' for n in range(50)))
+    target = new_table(sandbox)
+    first = job(sandbox.endpoint_url, target, path, folder=folder, max_rejects=4).run()
+    assert "more than 4 rows were rejected, the last one because" in str(first.problem)
+    assert first.rejected == 5
+    for _ in range(2):
+        again = job(sandbox.endpoint_url, target, path, folder=folder, max_rejects=4).run()
+        assert "more than 4 rows were rejected by earlier runs" in str(again.problem)
+        assert (again.rows, again.rejected_before, again.complete) == (0, 5, False)
+    more = job(sandbox.endpoint_url, target, path, folder=folder, max_rejects=6).run()
+    assert "more than 6 rows were rejected, the last one because" in str(more.problem)
+    assert not items_of(sandbox, target)
+    assert job(sandbox.endpoint_url, target, path, folder=folder, max_rejects=8).run().problem is None
+    assert len(items_of(sandbox, target)) == 50
+
+
 def test_a_dry_run_reads_and_checks_everything_and_writes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     target = new_table(sandbox)
     path = tmp_path / "a.jsonl"
