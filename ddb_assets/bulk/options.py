@@ -15,7 +15,7 @@ from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 class WriteOptions(BaseModel):
     """`max_wcu` as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_wcu: float | None = Field(default=None, gt=0, description="write capacity units per second, indexes included")
     in_flight: int = Field(default=IN_FLIGHT, ge=1, le=64, description="batches written at once")

@@ -5,7 +5,7 @@ and the confirmation.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 import orjson
-from pydantic import ValidationError
 from rich.progress import Progress
 
+from ddb_assets.cli.commands.model_options import model_of, option_of
 from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, progress
 from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.cli.printable import printable
@@ -71,26 +71,18 @@ def config_of(source: str, dest: str, where: dict[str, Any] | None, options: dic
     renamed = dict(text.partition("=")[::2] for text in rename)
     if len(renamed) < len(rename):
         raise click.BadParameter("one attribute is renamed twice", param_hint="--rename")
-    try:
-        return CopyConfig.model_validate(
-            {"source": sides["source"], "destination": sides["dest"], "filter": where, "rename": renamed, **options}
-        )
-    except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        said = found["msg"].removeprefix("Value error, ")
-        raise click.BadParameter(said, param_hint=_asked_by([str(part) for part in found["loc"]])) from error
+    values = {"source": sides["source"], "destination": sides["dest"], "filter": where, "rename": renamed, **options}
+    return model_of(CopyConfig, values, _asked_by)
 
 
-def _asked_by(place: list[str]) -> str:
+def _asked_by(place: Sequence[str]) -> str:
     """The option or argument that this place in a CopyConfig comes from; a filter's values have no place of their own."""
     match place:
         case ["source" | "destination" as side, "TableAt", "table"] | ["source" | "destination" as side, "table"]:
             return "SOURCE_TABLE" if side == "source" else "DEST_TABLE"
         case ["filter", "names" | "values" as part, *inner]:
             return f"--filter-{part}" + (f" {inner[0]}" if inner else "")
-        case [name, *_]:
-            return f"--{name.replace('_', '-')}"
-    return "options"
+    return option_of(place)
 
 
 def filter_of(expression: str | None, names: str | None, values: str | None) -> dict[str, Any] | None:

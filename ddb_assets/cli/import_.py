@@ -17,6 +17,7 @@ from rich.progress import Progress as Bar
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import join
+from ddb_assets.cli.commands.model_options import model_of
 from ddb_assets.cli.output import print_grid, print_json, progress_console, say
 from ddb_assets.cli.printable import printable
 from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
@@ -51,7 +52,7 @@ def run(
             table,
             source,
             _config(config, changed),
-            JobOptions(**options),
+            model_of(JobOptions, options),
             redrive=redrive,
             reject_file=rejects,
             on_progress=on_progress,

@@ -2,14 +2,16 @@
 
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
+
+Model = TypeVar("Model", bound="BaseModel")
 
 
 class ModelCommand(click.Command):
@@ -29,8 +31,8 @@ class ModelCommand(click.Command):
     def params(self) -> list[click.Parameter]:
         """All parameters, the command's own first."""
         if not self._complete:
-            self._complete = True
-            self._params.extend(self.from_models())
+            self._params.extend(list(self.from_models()))
+            self._complete = True  # not before: a model that cannot be imported must not leave a shorter list
         return self._params
 
     @params.setter
@@ -62,6 +64,28 @@ def sentence(field: "FieldInfo", more: str = "") -> str:
     """The field's description as help text."""
     said = field.description or ""
     return f"{said[:1].upper()}{said[1:]}{more}."
+
+
+def option_of(place: Sequence[str]) -> str:
+    """The option that a model's field at this place comes from."""
+    return f"--{place[0].replace('_', '-')}" if place else "options"
+
+
+def model_of(
+    model: "type[Model]", values: Mapping[str, Any], asked_by: Callable[[Sequence[str]], str] = option_of
+) -> "Model":
+    """The model with these values. Raises click's error, which names the option that `asked_by` has for a field's place."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        raise click.BadParameter(_message(found), param_hint=asked_by([str(part) for part in found["loc"]])) from error
+
+
+def _message(found: Mapping[str, Any]) -> str:
+    return str(found["msg"]).removeprefix("Value error, ")
 
 
 def _kind(field: "FieldInfo") -> dict[str, Any]:
@@ -103,6 +127,6 @@ def _checked_by(field: "FieldInfo") -> Callable[[click.Context, click.Parameter,
         try:
             return rules.validate_python(value)
         except ValidationError as error:
-            raise click.BadParameter(error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")) from error
+            raise click.BadParameter(_message(error.errors(include_url=False)[0])) from error
 
     return checked
