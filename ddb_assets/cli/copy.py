@@ -80,6 +80,8 @@ def _asked_by(place: Sequence[str]) -> str:
     match place:
         case ["source" | "destination" as side, "TableAt", "table"] | ["source" | "destination" as side, "table"]:
             return "SOURCE_TABLE" if side == "source" else "DEST_TABLE"
+        case ["source" | "destination" as side] | ["source" | "destination" as side, "TableAt"]:  # the two do not agree
+            return "--source-region" if side == "source" else "--dest-region"
         case ["filter", "names" | "values" as part, *inner]:
             return f"--filter-{part}" + (f" {inner[0]}" if inner else "")
     return option_of(place)

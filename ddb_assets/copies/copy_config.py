@@ -4,9 +4,9 @@ What a copy deletes is never declared here, but given with each run. `plan.py` c
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ddb_assets.bulk.options import Filter, Verify, WriteOptions
 
@@ -34,6 +34,15 @@ class TableAt(BaseModel):
                 f"{table!r} is no ARN of a table, such as arn:aws:dynamodb:eu-west-1:123456789012:table/Orders"
             )
         return table
+
+    @model_validator(mode="after")
+    def _one_region(self) -> Self:
+        if self.region and self.table.startswith("arn:") and self.table.split(":")[3] != self.region:
+            raise ValueError(
+                f"the Region is {self.region}, but the ARN says {self.table.split(':')[3]}: leave the Region out, or name the "
+                "table by its name"
+            )
+        return self
 
 
 class FilterText(BaseModel):

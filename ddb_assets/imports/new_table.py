@@ -35,7 +35,9 @@ ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
 def planned(name: str, key: Sequence[tuple[str, str]]) -> TableDescription:
-    """The table that is to be: on demand, with this key, (attribute, S | N | B) each."""
+    """The table that is to be: on demand, with this key, (attribute, S | N | B) each. Raises UnfitTableError for an ARN."""
+    if name.startswith("arn:"):
+        raise UnfitTableError(f"{name} is an ARN: name a new table by its name; it is made in the configured Region")
     kinds = ("HASH", "RANGE")
     return TableDescription.of(
         {

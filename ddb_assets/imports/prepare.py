@@ -47,8 +47,8 @@ def prepare_import(
         target = describe_table(client, table)
         target.check_active()
     else:
-        check_absent(client, table)
         target = planned(table, new_table.key)
+        check_absent(client, table)
         writer = NewTableWriter(client, storage, target, new_table.staging, aws.logs)
     return ImportJob(
         aws.dynamodb(table, BULK_CLIENT),

@@ -166,6 +166,30 @@ def test_the_command_prints_what_happened_and_fails_on_rejects(
     ("arguments", "code", "said"),
     [
         (["--table", "T"], 2, "give either SOURCE or --redrive FILE"),
+        (
+            ["a.csv", "--table", "T", "--staging", "s3://b/x"],
+            2,
+            "--staging says where items are staged for --new-table",
+        ),
+        (["a.csv", "--table", "T", "--price", "1"], 2, "--price is for what --dry-run says"),
+        (["--redrive", "CONFIG", "--table", "T", "--format", "csv"], 2, "--format does nothing with --redrive"),
+        *(
+            (["a.csv", "--table", "T", "--new-table", "pk:S", *words], 2, f"{words[0]} does nothing with --new-table")
+            for words in (["--restart"], ["--max-wcu", "8"], ["--share", "1"], ["--in-flight", "8"], ["--price", "1"])
+        ),
+        (
+            [
+                "a.csv",
+                "--table",
+                "arn:aws:dynamodb:us-east-1:123456789012:table/T",
+                "--new-table",
+                "pk:S",
+                "--staging",
+                "s3://b",
+            ],
+            1,
+            "is an ARN: name a new table by its name",
+        ),
         (["nothing.csv", "--table", "NoSuchTable"], 1, "there is no NoSuchTable"),
         (["nothing.csv", "--table", "TABLE"], 1, "no file with content at nothing.csv"),
         (["nothing.csv", "--table", "TABLE", "--config", "CONFIG"], 1, "import.yaml:3: attributes.a"),

@@ -121,6 +121,14 @@ def test_what_is_no_tables_arn_is_a_wrong_call(tables: tuple[str, str]) -> None:
     assert ("SOURCE_TABLE" if tables[0].startswith("arn:") else "DEST_TABLE") in done.output
 
 
+@pytest.mark.parametrize("side", ["source", "dest"])
+def test_a_region_that_the_arn_contradicts_is_a_wrong_call(side: str) -> None:
+    arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders"
+    done = copy(*((arn, "Orders") if side == "source" else ("Orders", arn)), f"--{side}-region", "us-east-1")
+    assert done.exit_code == 2
+    assert f"--{side}-region: the Region is us-east-1, but the ARN says eu-west-1: leave the Region out" in done.output
+
+
 def test_folders_that_cannot_be_written_are_told_before_anything_is(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
