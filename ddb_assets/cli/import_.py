@@ -62,7 +62,8 @@ def run(
             report = job.run()
     cost = report.consumed_wcu * price / 1e6
     if as_json:
-        print_json({**asdict(report), **({"expected_cost": cost, "price": price} if report.dry_run else {})})
+        expected = {} if report.expected_seconds is None else {"expected_cost": cost, "price": price}
+        print_json(asdict(report) | expected)
     else:
         _print(report, cost, price)
     if report.problem:

@@ -61,11 +61,14 @@ class OnlyInTable:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """`rows` were read in this run, `rows_before` were settled by the runs that it resumes; only `rejected_before`
-    counts those. `consumed_wcu` is of the table and its indexes; in a dry run it is expected, not consumed, and
-    `expected_seconds` is how long it would take at the rate that is set. `complete`: every row was read and is in the table
-    or rejected; `too_many_rejected`: there are more of the latter than are allowed; `unread`: why the table could not be
-    read afterwards; `retryable`: it is not complete, and what stopped it may pass by itself."""
+    """What became of every row, and what it took.
+
+    `rows` were read in this run. `rows_before` were settled by the runs that it resumes; only `rejected_before` counts those.
+    `consumed_wcu` is of the table and its indexes. In a dry run it is what is expected, and `expected_seconds` is how long
+    writing would take at the rate that is set, None for a new table. `complete`: every row was read and is in the table or
+    rejected. `retryable`: it is not complete, and what stopped it may pass by itself. `too_many_rejected`: more rows were
+    rejected than are allowed. `unread`: why the table could not be read afterwards.
+    """
 
     source: str
     table: str

@@ -168,6 +168,7 @@ class ImportJob:
         """Opens what is written to."""
         options = self._options
         if options.dry_run:
+            self._writer = self._new_table or self._writer
             return
         before = keep_settled(self._reject_path, self._done.settled, self._target.name)
         heading = Heading(table=self._target.name, format=self._source.format, types=types)

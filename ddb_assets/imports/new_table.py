@@ -66,7 +66,7 @@ class NewTableWriter:
     """Has the methods of `BulkWriter` that a job uses. `staging` is a folder on S3; what is staged is deleted when AWS has
     read it. `logs` makes a client for CloudWatch Logs.
 
-    Memory is 8 bytes an item, by which two items with one key are found.
+    Memory is 8 bytes an item, by which two items with one key are found. `dry`: everything is checked, nothing is staged.
     """
 
     def __init__(
@@ -76,11 +76,14 @@ class NewTableWriter:
         target: TableDescription,
         staging: str,
         logs: Callable[[], Any],
+        *,
+        dry: bool = False,
     ) -> None:
         self.totals = Totals()
         self._client = client
         self._storage = storage
         self._logs = logs
+        self._dry = dry
         self._target = target
         self._folder = join(staging, f"{target.name}-{uuid.uuid4().hex}")
         self._staged: list[str] = []
@@ -97,12 +100,14 @@ class NewTableWriter:
         if operation.kind != "put":
             self.stop(f"a new table can only be made of items, and here is a {operation.kind}: leave --new-table out")
             self._stop.check()
+        self._items += 1
+        self._keys.add(operation.key)
+        if self._dry:
+            return
         if self._part is None:
             self._part = cast("BinaryIO", gzip.open(self._part_path, "wb", compresslevel=1))  # noqa: SIM115 -- `flush` or `close` closes it
         self._part.write(b'{"Item":%b}\n' % operation.body)
         self._part_bytes += len(operation.body)
-        self._items += 1
-        self._keys.add(operation.key)
         if self._part_bytes >= PART_BYTES:
             self.flush()
 
@@ -122,7 +127,9 @@ class NewTableWriter:
         try:
             self.flush()
             self._check_keys()
-            if self._staged:
+            if self._dry:
+                self.totals.written = self._items
+            elif self._staged:
                 self._import()
         except BaseException:
             self.totals.unprocessed = self._items - self.totals.written

@@ -49,7 +49,7 @@ def prepare_import(
     else:
         target = planned(table, new_table.key)
         check_absent(client, table)
-        writer = NewTableWriter(client, storage, target, new_table.staging, aws.logs)
+        writer = NewTableWriter(client, storage, target, new_table.staging, aws.logs, dry=options.dry_run)
     return ImportJob(
         aws.dynamodb(table, BULK_CLIENT),
         storage,

@@ -293,6 +293,16 @@ def test_a_throttled_description_of_the_table_is_asked_for_again(
     assert "DescribeTable" in busy.seen
 
 
+def test_a_new_table_has_no_price(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"pk": "a"}\n')
+    words = (str(path), "--table", "New", "--new-table", "pk:S", "--staging", "s3://bucket/staging", "--dry-run")
+    assert "$" not in call(*words).stdout
+    assert not {"price", "expected_cost"} & json.loads(call(*words, "--json").stdout).keys()
+
+
 def test_compressed_standard_files_need_no_option(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.table import UnfitTableError
 from ddb_assets.imports import new_table
 from ddb_assets.imports.account import ImportReport
-from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.import_config import ImportConfig, JobOptions, Mode
 from ddb_assets.imports.new_table import LOG_GROUP
 from ddb_assets.imports.prepare import NewTable, prepare_import
 from ddb_assets.sandbox.server import Sandbox
@@ -37,9 +37,9 @@ def staging(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return f"s3://{bucket}/staging"
 
 
-def run(table: str, path: Path, staging: str, **options: Any) -> ImportReport:
+def run(table: str, path: Path, staging: str, config: ImportConfig | None = None, **options: Any) -> ImportReport:
     job = prepare_import(
-        AWS(), table, str(path), ImportConfig(), JobOptions(**options), new_table=NewTable(KEY, staging)
+        AWS(), table, str(path), config or ImportConfig(), JobOptions(**options), new_table=NewTable(KEY, staging)
     )
     return job.run()
 
@@ -84,11 +84,34 @@ def test_two_items_with_one_key_are_found_before_the_table_is_made(
     assert not staged(sandbox, staging)
 
 
-def test_a_dry_run_makes_nothing(sandbox: Sandbox, staging: str, tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"id": "a", "n": 1}\n')
-    assert run("Dry", path, staging, dry_run=True).written == 1
+def test_a_dry_run_makes_nothing_and_costs_no_wcus(sandbox: Sandbox, staging: str, two_rows: Path) -> None:
+    report = run("Dry", two_rows, staging, dry_run=True)
+    assert (report.problem, report.written, report.consumed_wcu, report.expected_seconds) == (None, 2, 0, None)
     assert "Dry" not in sandbox.dynamodb().list_tables()["TableNames"]
+
+
+DELETION = '{"Metadata":{"WriteTimestampMicros":{"N":"1"}},"Keys":{"id":{"S":"a"},"n":{"N":"1"}}}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [
+        ('{"id": "a", "n": 1}\n{"id": "a", "n": 1.0}\n', "put", "1 items have a key that another one has"),
+        (DELETION, "put", "can only be made of items, and here is a delete"),
+        ('{"id": "a", "n": 1}\n', "delete", "can only be made of items, and here is a delete"),
+        ('{"id": "a", "n": 1}\n', "if-not-exists", "can only be made of items, and here is a put_if_absent"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_dry_run_refuses_what_the_import_refuses(
+    sandbox: Sandbox, staging: str, tmp_path: Path, text: str, mode: Mode, said: str, dry_run: bool
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    report = run("Refused", path, staging, ImportConfig(mode=mode), dry_run=dry_run)
+    assert said in str(report.problem)
+    assert "Refused" not in sandbox.dynamodb().list_tables()["TableNames"]
+    assert not staged(sandbox, staging)
 
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/Partly/import/01700000000000-abcdef01"

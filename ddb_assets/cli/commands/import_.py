@@ -99,8 +99,8 @@ def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool) -> None:
     for name in NOT_FOR_NEW_TABLE:
         if name in given and new_table:
             raise click.UsageError(
-                f"{option_of([name])} does nothing with --new-table: AWS makes the table at its own rate, without WCUs, and such "
-                "an import always begins at the beginning; leave it out"
+                f"{option_of([name])} does nothing with --new-table, which writes at AWS's own rate, without WCUs, and always "
+                "begins at the beginning: leave it out"
             )
     if "price" in given and not dry_run:
         raise click.UsageError("--price is for what --dry-run says: give that too, or leave it out")
