@@ -92,6 +92,6 @@ def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
 
 
 def _rejected(reject: dict[str, Any]) -> str:
-    """One line, however large the item is."""
-    text = orjson.dumps(reject["item"]).decode()
+    """One line, however long the key is."""
+    text = orjson.dumps(reject["key"]).decode()
     return f"rejected: {reject['reason']}: {text if len(text) <= WIDE else text[:WIDE] + '…'}"

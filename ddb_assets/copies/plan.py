@@ -23,7 +23,7 @@ from ddb_assets.copies.attribute_mapping import (
     key_mapping,
 )
 from ddb_assets.copies.copy_config import CopyOptions
-from ddb_assets.copies.rejects import SAMPLE
+from ddb_assets.copies.rejects import SAMPLE, shown_reject
 from ddb_assets.copies.sides import Side, check_different, not_copied
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.dynamodb.item import Item
@@ -65,6 +65,11 @@ class CopyPlan:
         ]
         digest = hashlib.blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
         return f"copy-{self.source.name}-to-{self.destination.name}-{digest}"
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The names of both tables' key attributes, by which a rejected item is shown."""
+        return tuple(dict.fromkeys((*self.destination.description.key_names, *self.source.description.key_names)))
 
     @cached_property
     def verifier(self) -> Verifier:
@@ -171,7 +176,7 @@ def dry_run(plan: CopyPlan) -> DryRun:
             try:
                 operation = put(target, plan.mapping.apply(item), None)
             except (RejectedItemError, CollisionError) as error:
-                rejected.append({"item": item, "reason": str(error)})
+                rejected.append(shown_reject(item, str(error), plan.key_names))
             else:
                 spent = [one + more for one, more in zip(spent, operation.units, strict=True)]
         with lock:

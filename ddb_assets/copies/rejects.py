@@ -6,7 +6,7 @@ or DynamoDB says what is wrong with one; `bulk/reject_file.py` is the file.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 import orjson
@@ -19,6 +19,19 @@ from ddb_assets.dynamodb.item import Item
 
 SAMPLE = 5
 """Rejected items that a report shows; all of them are in the file."""
+
+
+SHOWN_CHARACTERS = 4096
+"""More than any key has. An attribute that should be one and is larger is left out: the reason says so."""
+
+
+def shown_reject(item: Item, reason: str, key_names: Iterable[str]) -> dict[str, Any]:
+    """A rejected item as reports show it: those of the key attributes that it has, and the reason."""
+    found = {name: item[name] for name in key_names if name in item}
+    return {
+        "key": {name: value for name, value in found.items() if len(orjson.dumps(value)) <= SHOWN_CHARACTERS},
+        "reason": reason,
+    }
 
 
 class RejectedItem(NamedTuple):
@@ -41,11 +54,15 @@ def deletion(key: Item) -> str:
 
 
 class CopyRejects:
-    """What one copy could not write. Thread-safe. The caller closes the file. `source` is the source table's ARN."""
+    """What one copy could not write. Thread-safe. The caller closes the file.
 
-    def __init__(self, file: RejectFile, source: str) -> None:
+    `source` is the source table's ARN, `key_names` the attributes by which a report names an item.
+    """
+
+    def __init__(self, file: RejectFile, source: str, key_names: Sequence[str]) -> None:
         self._file = file
         self._source = source
+        self._key_names = key_names
         self._lock = threading.Lock()
         self._line = 0
         self.sample: list[dict[str, Any]] = []
@@ -58,7 +75,7 @@ class CopyRejects:
         for offset, one in enumerate(items):
             self._add(one.item, "rejected", one.reason, number=number + offset, text=one.text)
             if len(self.sample) < SAMPLE:
-                self.sample.append({"item": one.item, "reason": one.reason})
+                self.sample.append(shown_reject(one.item, one.reason, self._key_names))
         self._file.sync()
 
     def unprocessed(self, item: Item, reason: str, text: str | None = None) -> None:

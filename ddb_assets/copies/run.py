@@ -175,7 +175,7 @@ def _copied(
         settled = {plan.source.arn: progress.state.rejected}  # the rest is read, or compared, again
         keep_settled(path, settled, plan.destination.name)
         heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-        rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn)
+        rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn, plan.key_names)
         collisions = None if plan.key.one_to_one else _collisions(folder, plan, new=not progress.resumed)
         if collisions:
             stack.enter_context(collisions)

@@ -22,6 +22,8 @@ OnDifference = Callable[[Item, str], object]
 
 SAMPLE = 1000
 """How many items are compared where the copy must be compared and nothing else is declared."""
+PIECE = 1000
+"""Items of a sample that are in memory at once; each may have 400 KB."""
 BUCKETS = 4096
 MODULUS = 1 << 128
 
@@ -134,7 +136,9 @@ class Verifier:
                         chosen[place] = key
 
         self.scan(self.source, see, where=self.where, keys_only=True)
-        found = self._compare(self.source.get(chosen), on_difference)
+        found = _Compared()
+        for start in range(0, len(chosen), PIECE):
+            found.add(self._compare(self.source.get(chosen[start : start + PIECE]), on_difference))
         destination = self.count_destination()
         surplus = destination - seen if self.key.one_to_one else 0
         return self._result(size, seen, destination, found, found.skipped, surplus)

@@ -92,7 +92,7 @@ def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyRep
     keep_settled(path, {plan.source.arn: progress.state.rejected}, plan.destination.name)
     heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
     with closing(RejectFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
-        rejects = CopyRejects(file, plan.source.arn)
+        rejects = CopyRejects(file, plan.source.arn, plan.key_names)
         return CopyJob(plan, progress, rejects, None if plan.key.one_to_one else collisions, on_page).run()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ddb_assets.aws.table import UnfitTableError
-from ddb_assets.bulk.scan import ReadError
+from ddb_assets.bulk.scan import ReadError, TableReader
+from ddb_assets.copies import verify
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_config import CopyOptions, FilterText
 from ddb_assets.copies.plan import dry_run, plan_copy
@@ -194,7 +195,7 @@ def test_an_item_with_two_attributes_of_one_new_name_is_rejected_whole(world: Wo
     destination = world.table()
     report = run(world.plan(source, destination, rename={"a": "b"}), tmp_path)
     assert (report.read, report.written, report.rejected) == (2, 1, 1)
-    assert report.rejected_sample[0]["item"]["id"] == {"S": "both"}
+    assert report.rejected_sample[0]["key"] == {"id": {"S": "both"}}
     [line] = (tmp_path / "rejects.jsonl").read_text().splitlines()[1:]
     told = json.loads(line)
     assert told["text"] == '{"Item":{"id":{"S":"both"},"b":{"N":"1"},"b":{"N":"2"}}}'
@@ -237,6 +238,38 @@ def test_items_that_an_index_of_the_destination_refuses_are_rejected_alone(world
     found = plan.verifier.verify("all")
     assert not found.passed(exact=False)
     assert found.missing == [{"id": {"S": "text"}}]
+
+
+def test_reports_show_the_keys_of_rejected_items_and_not_the_items(world: World, tmp_path: Path) -> None:
+    """They go into Dagster's event log, and an item may have 400 KB; the reject file has all of it."""
+    large = {"S": "x" * 300_000}
+    source = world.table(ID, [*named("no key", a=large), *named("bad key", mail=large)])
+    destination = world.table((("mail", "S"),))
+    plan = world.plan(source, destination, rekey=True)
+    looked, report = dry_run(plan), run(plan, tmp_path)
+    for sample in (looked.rejected_sample, report.rejected_sample):
+        assert sorted((one["key"]["id"]["S"], one["reason"]) for one in sample) == [
+            ("bad key", "key attribute 'mail' has 300000 bytes, DynamoDB takes 2048"),
+            ("no key", "key attribute 'mail' is missing"),
+        ]
+        assert len(json.dumps(sample)) < 1000
+    assert (tmp_path / "rejects.jsonl").stat().st_size > 600_000
+
+
+def test_a_sample_is_read_in_pieces(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [{"id": {"S": f"i{n}"}} for n in range(70)]
+    plan = world.plan(world.table(ID, items), world.table(ID, items[5:]))
+    monkeypatch.setattr(verify, "PIECE", 20)
+    get, asked = TableReader.get, []
+
+    def counted(reader: TableReader, keys: Any, **more: Any) -> Any:
+        asked.append(len(keys))
+        return get(reader, keys, **more)
+
+    monkeypatch.setattr(TableReader, "get", counted)
+    found = plan.verifier.verify(1000)
+    assert max(asked) == 20
+    assert (found.compared, found.missing_count, len(found.missing)) == (70, 5, 5)
 
 
 def test_a_dry_run_counts_everything_and_writes_nothing(world: World) -> None:
