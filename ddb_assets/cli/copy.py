@@ -40,22 +40,23 @@ def run(
     config: CopyConfig, moment: datetime | None, clean: Clean, rejects: Path | None, *, yes: bool, as_json: bool
 ) -> None:
     """Copies and prints what was done. Exits with 1 unless everything is there and agrees."""
-    opened = open_tables(config, moment, lambda said: progress_console.print(printable(said)))
-    with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar, _term_interrupts():
-        try:
-            outcome = run_copy(
-                opened,
-                config,
-                clean,
-                state_folder() / "copies",
-                reject_file=rejects,
-                confirm=lambda plan: _confirm(plan, bar, yes=yes),
-                on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
-            )
-        except (CopyFailedError, UnfinishedCopyError) as error:
-            if as_json and error.report:
-                print_json({"error": str(error), "report": asdict(error.report)})
-            raise
+    with _term_interrupts():
+        opened = open_tables(config, moment, lambda said: progress_console.print(printable(said)))
+        with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar:
+            try:
+                outcome = run_copy(
+                    opened,
+                    config,
+                    clean,
+                    state_folder() / "copies",
+                    reject_file=rejects,
+                    confirm=lambda plan: _confirm(plan, bar, yes=yes),
+                    on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
+                )
+            except (CopyFailedError, UnfinishedCopyError) as error:
+                if as_json and error.report:
+                    print_json({"error": str(error), "report": asdict(error.report)})
+                raise
     print_outcome(outcome, as_json=as_json)
     if not outcome.succeeded:
         raise click.exceptions.Exit(1)

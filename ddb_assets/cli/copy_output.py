@@ -87,6 +87,8 @@ def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
                 say(f"{what}: {orjson.dumps(key).decode()}")
     if outcome.dropped:
         say(f"the restored table {outcome.dropped} is deleted again")
+    if outcome.not_dropped:
+        say(outcome.not_dropped, err=True)
     if outcome.advice:
         say(outcome.advice, err=True)
 

@@ -133,6 +133,8 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
         facts["redrive"] = dg.MetadataValue.text(outcome.advice)
     if outcome.dropped:
         facts["restored_and_dropped"] = dg.MetadataValue.text(outcome.dropped)
+    if outcome.not_dropped:
+        facts["restored_and_not_dropped"] = dg.MetadataValue.text(outcome.not_dropped)
     return facts
 
 

@@ -49,8 +49,9 @@ class Opened:
 
 @dataclass(frozen=True)
 class CopyOutcome:
-    """What happened. `exact`: the destination was to hold nothing but the source. `dropped` is the restored table.
+    """What happened. `exact`: the destination was to hold nothing but the source.
 
+    `dropped` is the restored table that was deleted; `not_dropped` says why one is still there, and what to do.
     `reject_file` has what was rejected or found missing or different; None when there is none.
     """
 
@@ -59,6 +60,7 @@ class CopyOutcome:
     exact: bool
     dropped: str | None
     reject_file: Path | None
+    not_dropped: str | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -150,7 +152,13 @@ def run_copy(
     if not outcome.succeeded:
         found = [str(outcome.verification), f"{outcome.report.rejected:,} rejected", outcome.advice]
         raise UnfinishedCopyError(f"{'; '.join(filter(None, found))}. {_kept(opened)}", outcome.report)
-    restore.drop(opened.source, opened.original)
+    try:
+        restore.drop(opened.source, opened.original)
+    except (DdbAssetsError, KeyboardInterrupt) as error:  # the copy is done all the same
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        return replace(
+            outcome, not_dropped=f"the restored table {opened.source.name} could not be deleted ({said}): delete it"
+        )
     return replace(outcome, dropped=opened.source.name)
 
 

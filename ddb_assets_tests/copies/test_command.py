@@ -5,8 +5,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from ddb_assets.bulk.lock import only_run
 from ddb_assets.cli.commands.copy import command
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.settings import STATE
-from ddb_assets_tests.copies.commands import copy, environment
+from ddb_assets_tests.copies.commands import copy, environment, start
 from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items, world
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
@@ -246,18 +244,6 @@ def test_every_option_is_explained() -> None:
     help_text = copy("--help").output
     for parameter in command.params:
         assert all(option in help_text for option in parameter.opts if option.startswith("--")), parameter.name
-
-
-def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
-    """As from a terminal: a shell that runs the tests in the background makes its children ignore SIGINT."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "ddb_assets.cli", "copy", *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
 
 
 def wait_for_items(world: World, table: str, count: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from ddb_assets.copies.sides import Side
 from ddb_assets.errors import RetryableError
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.copies.commands import copy, environment
+from ddb_assets_tests.copies.commands import copy, environment, start
 from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
 from ddb_assets_tests.support.faults import BusyAtFirst
@@ -201,6 +202,56 @@ def test_a_restore_that_aws_does_not_answer_for_may_be_tried_again(world: World)
     with pytest.raises(KeptTableError, match=r"AWS is busy.*run the same copy again, which waits for it") as caught:
         restored(source, datetime.fromisoformat(then), unanswered, on_wait=print)
     assert isinstance(caught.value, RetryableError)
+
+
+def test_a_restored_table_that_cannot_be_deleted_is_named_and_the_copy_has_succeeded(world: World) -> None:
+    table, other = protected(world, some()), world.table()
+    before, then = world.items(table), moment(world)
+
+    class Protecting(Schedule):
+        """Somebody protects the restored table while it is copied."""
+
+        def draw(self, operation: str) -> Fault | None:
+            if operation == "BatchWriteItem":
+                [name] = temporary(world, table)
+                world.direct.update_table(TableName=name, DeletionProtectionEnabled=True)
+            return None
+
+    world.proxy.schedule = Protecting()
+    done = copy(table, other, "--from-point-in-time", then, "--json")
+    assert done.exit_code == 0, done.output
+    [name] = temporary(world, table)
+    told = json.loads(done.stdout)
+    assert (told["succeeded"], told["dropped"], told["report"]["written"]) == (True, None, 20)
+    assert f"the restored table {name} could not be deleted (dynamodb:DeleteTable on {name}" in told["not_dropped"]
+    assert world.items(other) == before
+    world.proxy.schedule = Schedule()
+    assert f"the restored table {name} could not be deleted" in copy(table, other, "--from-point-in-time", then).stderr
+
+
+@pytest.mark.slow
+def test_sigterm_while_it_is_restored_says_how_to_continue(world: World, environment: dict[str, str]) -> None:
+    table, other = protected(world, some()), world.table()
+    then = moment(world)
+    waits = threading.Event()
+
+    class Slow(Schedule):
+        """What is asked about the restored table is answered late."""
+
+        def draw(self, operation: str) -> Fault | None:
+            if operation == "DescribeTable" and temporary(world, table):
+                waits.set()
+                return Fault.SLOW
+            return None
+
+    world.proxy.schedule = Slow(delay=20.0)
+    running = start(environment, table, other, "--from-point-in-time", then)
+    assert waits.wait(60)
+    running.terminate()
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "interrupted" in said
+    assert "run the same copy again, which waits for it" in said
 
 
 def test_ctrl_c_while_it_is_restored_says_how_to_go_on(world: World) -> None:
