@@ -38,7 +38,8 @@ METHODS = {
     "BatchWriteItem": "batch_write_item",
     "PutItem": "put_item",
 }
-LOGIN_ATTEMPTS = 4  # botocore fetches new credentials shortly before the old ones expire: give it a few seconds
+LOGIN_ATTEMPTS, LOGIN_SECONDS = 4, 1.5
+"""How often credentials may be refused, and the pause in between: botocore needs seconds to fetch new ones."""
 CREDENTIALS = ("expired", "unknown key", "wrong secret")
 _CALL = threading.local()
 

@@ -21,6 +21,7 @@ from ddb_assets.bulk.options import Filter
 from ddb_assets.bulk.rate import Bucket
 from ddb_assets.bulk.raw_call import (
     LOGIN_ATTEMPTS,
+    LOGIN_SECONDS,
     Document,
     FatalBatchError,
     FatalRequestError,
@@ -75,16 +76,18 @@ class ReadCalls:
                 logins += error.login
                 with self._lock:
                     self.throttles.update(error.reasons)
-                if time.monotonic() >= until or logins >= LOGIN_ATTEMPTS:
+                if logins >= LOGIN_ATTEMPTS:
+                    raise ReadError(f"dynamodb:{operation} on {subject}: {error}") from error
+                if time.monotonic() >= until:
                     raise ReadError(
                         f"dynamodb:{operation} on {subject} did not succeed in {self.deadline:g} s: {error}"
                     ) from error
-                if not self.pause(attempt):
+                if not self.pause(attempt, LOGIN_SECONDS if error.login else 0.0):
                     raise ReadError(f"dynamodb:{operation} on {subject} was stopped: {error}") from error
 
-    def pause(self, attempt: int) -> bool:
-        """Waits before the next attempt, longer after each; False if the job was stopped meanwhile."""
-        return not self._stopped.wait(backoff(attempt))
+    def pause(self, attempt: int, least: float = 0.0) -> bool:
+        """Waits before the next attempt, longer after each, but `least` seconds; False if the job was stopped meanwhile."""
+        return not self._stopped.wait(max(least, backoff(attempt)))
 
 
 @dataclass(frozen=True, slots=True)

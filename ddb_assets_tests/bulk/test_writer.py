@@ -37,6 +37,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses: what is tested is that there are some, and an end."""
     monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(delivery, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "LOGIN_SECONDS", 0.05)
 
 
 @dataclass
