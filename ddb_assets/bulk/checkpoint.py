@@ -7,12 +7,15 @@ those may be written too. They are all written again in the same order, so the t
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.storage import MissingFileError, Storage
 from ddb_assets.errors import DdbAssetsError
+
+State = TypeVar("State", bound=BaseModel)
 
 
 class CheckpointError(DdbAssetsError):
@@ -46,6 +49,15 @@ class Watermark:
                 self._position += 1
 
 
+class _Document(BaseModel):
+    """What is in the file. The job's own form of `state` is for the job to check."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: str
+    state: dict[str, Any]
+
+
 class Checkpoint:
     """A document in a local file, replaced whole. `job` names what the job does: another one does not resume it."""
 
@@ -59,22 +71,24 @@ class Checkpoint:
         """Where it is kept."""
         return self._path
 
-    def load(self) -> dict[str, Any] | None:
-        """What was last saved; None without a checkpoint. Raises CheckpointError for one of another job."""
+    def load(self, form: type[State]) -> State | None:
+        """What was last saved; None without a checkpoint. Raises CheckpointError for one of another job or form."""
         try:
-            document: dict[str, Any] = orjson.loads(self._storage.read(str(self._path)))
+            document = _Document.model_validate_json(self._storage.read(str(self._path)))
+            if document.job != self._job:
+                raise CheckpointError(f"{self._path} is of another job ({document.job}): delete it to start again")
+            return form.model_validate(document.state)
         except MissingFileError:
             return None
-        except orjson.JSONDecodeError as error:
-            raise CheckpointError(f"{self._path} is no checkpoint ({error}): delete it to start again") from error
-        if document.get("job") != self._job:
-            raise CheckpointError(f"{self._path} is of another job ({document.get('job')}): delete it to start again")
-        state: dict[str, Any] = document["state"]
-        return state
+        except ValidationError as error:
+            raise CheckpointError(
+                f"{self._path} is no checkpoint, or another version wrote it: delete it to start again"
+            ) from error
 
-    def save(self, state: dict[str, Any]) -> None:
+    def save(self, state: BaseModel) -> None:
         """Replaces it. What the state vouches for must be durable by now."""
-        self._storage.write(str(self._path), orjson.dumps({"job": self._job, "state": state}))
+        document = _Document(job=self._job, state=state.model_dump(mode="json"))
+        self._storage.write(str(self._path), orjson.dumps(document.model_dump()))
 
     def remove(self) -> None:
         """The job is done, or is to start again."""

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError
+from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.dynamodb.item import Item, item_digest
 
 Phase = Literal["clean", "copy", "extra", "verify"]
@@ -48,12 +48,9 @@ class CopyProgress:
     def __init__(self, checkpoint: Checkpoint, segments: int, first: Phase) -> None:
         self.checkpoint = checkpoint
         self._lock = threading.Lock()
-        saved = checkpoint.load()
+        saved = checkpoint.load(State)
         self.resumed = saved is not None
-        try:
-            self.state = State.model_validate(saved) if saved is not None else State(segments=segments, phase=first)
-        except ValidationError as error:
-            raise CheckpointError(f"{checkpoint.path} is no checkpoint of a copy: delete it to start again") from error
+        self.state = saved or State(segments=segments, phase=first)
 
     def starts(self) -> list[tuple[int, Item | None]]:
         """The segments of this phase that are not finished, each with the key to continue after."""
@@ -79,7 +76,7 @@ class CopyProgress:
             self._save()
 
     def _save(self) -> None:
-        self.checkpoint.save(self.state.model_dump(mode="json"))
+        self.checkpoint.save(self.state)
 
 
 SAMPLE = 5

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
 from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError, Watermark
 from ddb_assets.bulk.outcome import Totals
 from ddb_assets.bulk.reject_file import RejectFile
@@ -121,6 +123,16 @@ class Progress:
 Types = dict[str, Descriptor]
 
 
+class State(BaseModel):
+    """What is saved: the files with their sizes in bytes, how many rows of each are settled, and the columns' types."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: list[tuple[str, int]]
+    settled: dict[str, NonNegativeInt]
+    types: Types
+
+
 class ImportProgress:
     """`settled` is how many rows of each file were settled by earlier runs; `watermarks` count this run's too.
 
@@ -144,14 +156,14 @@ class ImportProgress:
 
     def resume(self) -> None:
         """Begins where the checkpoint says, if there is one. Raises CheckpointError when it is of other files."""
-        saved = self._checkpoint.load()
+        saved = self._checkpoint.load(State)
         if saved is None:
             return
-        if saved["inputs"] != self._listed():
+        if saved.inputs != self._listed():
             raise CheckpointError(
                 f"an import of {self._source.uri} was begun, but its files have changed since: restart it"
             )
-        self.settled, self.types = saved["settled"], saved["types"]
+        self.settled, self.types = saved.settled, saved.types
         self.begin()
 
     def ended(self, uri: str, rows: int) -> None:
@@ -170,14 +182,14 @@ class ImportProgress:
 
     def save(self, positions: dict[str, int], types: Types) -> None:
         """Keeps these positions. What they vouch for must be durable by now."""
-        self._checkpoint.save({"inputs": self._listed(), "settled": positions, "types": types})
+        self._checkpoint.save(State(inputs=self._listed(), settled=positions, types=types))
 
     def remove(self) -> None:
         """The import is done."""
         self._checkpoint.remove()
 
-    def _listed(self) -> list[Any]:
-        return [[file.uri, file.size] for file in self._source.inputs]
+    def _listed(self) -> list[tuple[str, int]]:
+        return [(file.uri, file.size) for file in self._source.inputs]
 
 
 STOP_AFTER = 1000  # without max_rejects: a wrong mapping rejects every row

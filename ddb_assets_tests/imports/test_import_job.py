@@ -15,6 +15,7 @@ import pytest
 from ddb_assets.aws import pauses
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk import delivery
+from ddb_assets.bulk.checkpoint import CheckpointError
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.rows import SourceError
 from ddb_assets.errors import DdbAssetsError
@@ -292,6 +293,23 @@ def test_a_file_that_is_out_of_reach_for_a_moment_may_be_tried_again(
     rejected = job(sandbox.endpoint_url, new_table(sandbox), path, max_rejects=0).run()
     assert rejected.problem
     assert not rejected.retryable
+
+
+@pytest.mark.parametrize("change", ["inputs", "settled", "types"])
+def test_a_checkpoint_of_another_form_is_refused(sandbox: Sandbox, tmp_path: Path, change: str) -> None:
+    """As a version before or after this one may have written it."""
+    path, folder = tmp_path / "a.jsonl", tmp_path / "state"
+    path.write_text('{"n": 1}\n' * 3)
+    again = job(sandbox.endpoint_url, new_table(sandbox), path, folder=folder, max_rejects=1)
+    assert again.run().problem
+    saved = json.loads(again.checkpoint.path.read_text())
+    again.checkpoint.path.write_text(json.dumps({**saved, "state": {**saved["state"], change: 7}}))
+    with pytest.raises(CheckpointError, match="another version wrote it: delete it to start again"):
+        again.run()
+    del saved["state"][change]
+    again.checkpoint.path.write_text(json.dumps(saved))
+    with pytest.raises(CheckpointError, match="another version wrote it"):
+        again.run()
 
 
 class Stuck(Schedule):
