@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ddb_assets.bulk.operation import RejectedItemError, put
+from ddb_assets.bulk.operation import RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Totals, Unwritten
 from ddb_assets.bulk.scan import Page, TableReader
 from ddb_assets.bulk.writer import BulkWriter
@@ -201,7 +201,7 @@ class CopyJob:
         def write(items: Sequence[Item], ticket: Ticket) -> None:
             for key in items:
                 ticket.opened()
-                writer.delete(key, ticket)
+                writer.write(delete(self._plan.destination.description, key, ticket))
 
         return write
 

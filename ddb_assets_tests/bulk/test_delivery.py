@@ -8,6 +8,7 @@ import pytest
 
 from ddb_assets.aws import pauses
 from ddb_assets.bulk import delivery, raw_call, scan
+from ddb_assets.bulk.operation import put
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.scan import ReadCalls, ReadError, ReadRate, TableReader
 from ddb_assets.bulk.writer import BulkWriter
@@ -43,9 +44,9 @@ def test_keys_that_are_throttled_hold_up_no_other_key(sandbox: Sandbox) -> None:
 
     with answering(answer) as endpoint, BulkWriter(client_of(endpoint), target, in_flight=4, deadline=30.0) as writer:
         for number in range(90):
-            writer.put({"pk": {"S": f"hot{number % 30}"}, "n": {"N": str(number)}})
+            writer.write(put(target, {"pk": {"S": f"hot{number % 30}"}, "n": {"N": str(number)}}, None))
         for number in range(600):
-            writer.put({"pk": {"S": f"k{number}"}, "n": {"N": "0"}})
+            writer.write(put(target, {"pk": {"S": f"k{number}"}, "n": {"N": "0"}}, None))
     assert len(taken) == 630
     assert {taken[f"hot{key}"] for key in range(30)} == {str(number) for number in range(60, 90)}
     totals = writer.totals
@@ -65,7 +66,7 @@ def test_a_throttled_key_in_each_batch_holds_up_no_batch(sandbox: Sandbox) -> No
 
     with answering(answer) as endpoint, BulkWriter(client_of(endpoint), target, in_flight=4, deadline=5.0) as writer:
         for number in range(500):
-            writer.put({"pk": {"S": f"{'k' if number % 25 else 'hot'}{number}"}})
+            writer.write(put(target, {"pk": {"S": f"{'k' if number % 25 else 'hot'}{number}"}}, None))
     assert len(taken) == writer.totals.written == 500
 
 
@@ -75,7 +76,7 @@ def test_the_rate_is_kept_in_write_capacity_units(sandbox: Sandbox) -> None:
         began = time.monotonic()
         with BulkWriter(client_of(endpoint), target, rate=WriteRate(target, max_wcu=300)) as writer:
             for number in range(600):
-                writer.put({"pk": {"S": f"k{number}"}, "v": {"S": "x" * 900}})
+                writer.write(put(target, {"pk": {"S": f"k{number}"}, "v": {"S": "x" * 900}}, None))
         seconds = time.monotonic() - began
     assert writer.totals.consumed == 600
     assert 0.8 <= seconds <= 2.5  # a second's worth at once, the other 300 in a second
@@ -89,7 +90,7 @@ def test_no_answer_of_the_wrong_items_is_believed(sandbox: Sandbox) -> None:
         answering(lambda *told: (200, next(answers, None) or accept(*told)[1])) as endpoint,
         BulkWriter(client_of(endpoint), target) as writer,
     ):
-        writer.put({"pk": {"S": "k"}})
+        writer.write(put(target, {"pk": {"S": "k"}}, None))
     assert (writer.totals.written, writer.totals.requests) == (1, 2)
 
 
@@ -108,7 +109,7 @@ def test_credentials_that_are_renewed_in_time_stop_nothing(sandbox: Sandbox) -> 
 
     with answering(answer) as endpoint, BulkWriter(client_of(endpoint), target, in_flight=1) as writer:
         for number in range(60):
-            writer.put({"pk": {"S": f"k{number}"}})
+            writer.write(put(target, {"pk": {"S": f"k{number}"}}, None))
     assert (writer.totals.written, writer.totals.retried) == (60, raw_call.LOGIN_ATTEMPTS - 1)
     assert time.monotonic() - began >= 0.2 * (raw_call.LOGIN_ATTEMPTS - 1)
 
