@@ -1,7 +1,7 @@
 """How far a job has come, so that it can be killed at any moment and resumed without losing anything.
 
-A checkpoint says of each input how many of its leading rows are settled (written, or in the reject file). Rows after
-those may be written too. They are all written again in the same order, so the table ends the same.
+A checkpoint says for each input how many of its leading rows are settled (written, or in the reject file). Later rows may
+be written too. They are all written again, in the same order, so the table ends the same.
 """
 
 import threading
@@ -23,7 +23,7 @@ class CheckpointError(DdbAssetsError):
 
 
 class Watermark:
-    """Of rows numbered from 0, how many leading ones are settled. Thread-safe; rows settle in any order, once each."""
+    """How many leading rows are settled. Rows are numbered from 0 and settle in any order, once each. Thread-safe."""
 
     def __init__(self, position: int = 0) -> None:
         self._lock = threading.Lock()
@@ -41,7 +41,7 @@ class Watermark:
         return len(self._ahead)
 
     def settle(self, numbers: Iterable[int]) -> None:
-        """These rows need not be read again."""
+        """Marks rows that need not be read again."""
         with self._lock:
             self._ahead.update(numbers)
             while self._position in self._ahead:
@@ -59,7 +59,7 @@ class _Document(BaseModel):
 
 
 class Checkpoint:
-    """A document in a local file, replaced whole. `job` names what the job does: another one does not resume it."""
+    """A document in a local file, always replaced as a whole. `job` identifies the job: no other one resumes from it."""
 
     def __init__(self, path: Path, job: str) -> None:
         self._path = path
@@ -86,10 +86,10 @@ class Checkpoint:
             ) from error
 
     def save(self, state: BaseModel) -> None:
-        """Replaces it. What the state vouches for must be durable by now."""
+        """Replaces it. All rows that the state counts as settled must be durable by now."""
         document = _Document(job=self._job, state=state.model_dump(mode="json"))
         self._storage.write(str(self._path), orjson.dumps(document.model_dump()))
 
     def remove(self) -> None:
-        """The job is done, or is to start again."""
+        """Deletes it: the job is done, or starts again."""
         self._path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Brings one batch into the table: rate, retries until the deadline, and the search for the operation that is refused.
+"""Delivers one batch to the table: rate, retries until the deadline, and the search for a refused operation.
 
-`writer.py` decides which operations make a batch, and how many batches are under way.
+`writer.py` decides which operations form a batch, and how many batches are under way.
 """
 
 import time
@@ -29,10 +29,11 @@ GRACE_SECONDS = 20.0  # for what is in flight when the writer stops
 
 @dataclass(frozen=True)
 class Delivery:
-    """How batches of one writer are delivered. `deadline`: seconds for which a batch is tried without anything written.
+    """How the batches of one writer are delivered.
 
-    `resting` is entered while a batch waits of which a part is written: its other keys are throttled and no reason for the
-    writer not to send more. A batch of which nothing is written keeps its place, so that a busy table is left alone.
+    `deadline`: for how many seconds a batch is tried while nothing of it is written. `resting` is entered while a partly
+    written batch waits: only its other keys are throttled, so the writer may send more. A batch of which nothing is written
+    keeps its place, so that a busy table is left alone.
     """
 
     target: TableDescription
@@ -44,9 +45,9 @@ class Delivery:
     resting: Callable[[], AbstractContextManager[None]]
 
     def deliver(self, batch: list[Operation]) -> None:
-        """Everything in it is written, rejected or unprocessed afterwards; in the last case the writer stops.
+        """Afterwards every operation is written, rejected or unprocessed; in the last case the writer stops.
 
-        A batch that DynamoDB refuses is halved until the culprit is alone.
+        A batch that DynamoDB refuses is halved until the refused operation is alone.
         """
         until = time.monotonic() + self.deadline
         parts = [batch]
@@ -110,7 +111,7 @@ class Delivery:
         return answer.unwritten, "DynamoDB throttled them (UnprocessedItems)"
 
     def _pause(self, seconds: float, until: float, *, partly: bool) -> bool:
-        """Waits so long, or until the time is up; False when it was up before."""
+        """Waits so many seconds, or until the time is up; False if it was up before."""
         now = time.monotonic()
         end = min(until, self.stop.at + GRACE_SECONDS) if self.stop.event.is_set() else until
         if now >= end:

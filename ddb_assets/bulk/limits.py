@@ -3,6 +3,6 @@
 IN_FLIGHT = 8
 DEADLINE_SECONDS = 300.0
 PROVISIONED_SHARE = 0.5
-"""Of a provisioned table's capacity: the other half is the application's."""
+"""The share of a provisioned table's capacity that is used. The application keeps the other half."""
 SHOWN_KEYS = 100
 """How many keys a report names of the items that are missing or different; its counts are of all."""

@@ -114,6 +114,6 @@ class Stop:
             raise self.error
 
     def check_defect(self) -> None:
-        """Raises the reason when it is a defect, of ours or of a callback's, and no `WriterStoppedError`."""
+        """Raises the reason when it is a defect, ours or a callback's, and not a `WriterStoppedError`."""
         if not isinstance(self.error, WriterStoppedError):
             self.check()

@@ -30,7 +30,7 @@ BULK_CLIENT = Config(
     max_pool_connections=64,
     tcp_keepalive=True,
 )
-"""What a client must be made with that is used here."""
+"""The configuration of every client that is used here."""
 
 METHODS = {
     "Scan": "scan",
@@ -45,7 +45,10 @@ _CALL = threading.local()
 
 
 class RetryableRequestError(Exception):
-    """Nothing is known to be done, and the same request may work later. `reasons` is empty unless it was throttled."""
+    """The request may or may not have been carried out, and may work later.
+
+    `reasons` is empty unless it was throttled. `login`: the credentials were refused.
+    """
 
     def __init__(self, message: str, reasons: Sequence[str] = (), *, login: bool = False) -> None:
         super().__init__(message)
@@ -54,7 +57,7 @@ class RetryableRequestError(Exception):
 
 
 class FatalBatchError(Exception):
-    """DynamoDB refuses what the request says, such as a batch because of one operation in it."""
+    """DynamoDB refuses the content of the request, for example a batch because of one operation in it."""
 
 
 class FatalRequestError(Exception):
@@ -62,7 +65,7 @@ class FatalRequestError(Exception):
 
 
 class ConditionFailedError(Exception):
-    """The condition of a write does not hold; `item` is the one that is there, as botocore reads it."""
+    """The condition of a write does not hold. `item` is the existing item, as botocore reads it."""
 
     def __init__(self, item: Mapping[str, Any] | None) -> None:
         super().__init__("the condition does not hold")
@@ -70,7 +73,7 @@ class ConditionFailedError(Exception):
 
 
 class RawClient:
-    """A client, made with BULK_CLIENT, for requests that are given as JSON. Thread-safe."""
+    """Makes requests that are given as JSON, with a client made with BULK_CLIENT. Thread-safe."""
 
     def __init__(self, client: "DynamoDBClient") -> None:
         self._client = client

@@ -1,8 +1,8 @@
-"""The reject file: every row that is not in the table, with its reason, as JSON Lines; and the way back from it.
+"""The reject file: every row that is not in the table, with the reason, as JSON Lines.
 
-The first line is a `Heading`. Every other has `fate` (rejected, or unprocessed when the job stopped before), `reason`,
-`file`, `line` and `number` in it, and the row as it was: `text`, or `row` by column. Mended, the file is read again by
-`--redrive`.
+The first line is a `Heading`. Every other line has `fate` (rejected, or unprocessed when the job stopped before the row),
+`reason`, `file`, `line`, `number`, and the row as it was: `text`, or `row` by column. When the rows are mended, `--redrive`
+reads the file again.
 """
 
 import json
@@ -38,7 +38,7 @@ class Heading(BaseModel):
 
 
 class RejectFile:
-    """Written as the job goes; made when the first row is. Thread-safe."""
+    """Written while the job runs, and created with its first row. Thread-safe."""
 
     def __init__(self, path: Path, heading: Heading) -> None:
         self.path = path
@@ -59,14 +59,14 @@ class RejectFile:
             self._file.write(line)
 
     def sync(self) -> None:
-        """Returns when all that was added is on the disk: a checkpoint may vouch for it."""
+        """Returns when all added rows are on the disk, so that a checkpoint may count them as settled."""
         with self._lock:
             if self._file is not None:
                 self._file.flush()
                 os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """No more rows."""
+        """Closes the file. No row may follow."""
         with self._lock:
             if self._file is not None:
                 self._file.close()
@@ -94,10 +94,10 @@ def check_replaceable(path: Path, table: str) -> None:
 
 
 def keep_settled(path: Path, settled: Mapping[str, int], table: str) -> int:
-    """Of an earlier run's file, keeps the rejected rows before each input's settled position; returns how many.
+    """Keeps the rejected rows of an earlier run that are before their input's settled position; returns how many.
 
-    All others will be read again. Nothing is kept of inputs that are not named. Raises RejectFileError, and then leaves the
-    file as it is, for one that no run for this table wrote.
+    All other rows will be read again. No rows of inputs that are not named are kept. Raises RejectFileError for a file that
+    no run for this table wrote, and leaves that file as it is.
     """
     check_replaceable(path, table)
     if not path.exists():
@@ -124,13 +124,15 @@ def _is_settled(line: bytes, settled: Mapping[str, int], place: str) -> bool:
         return bool(entry["fate"] == "rejected" and entry["number"] < settled.get(entry["file"], 0))
     except (ValueError, KeyError, TypeError) as error:
         raise RejectFileError(
-            f"{place}: no line of a reject file, so none is replaced: move the file away, or name another reject file"
+            f"{place}: this is not a line of a reject file: move the file away, or name another reject file"
         ) from error
 
 
 def read_heading(stream: BinaryIO, uri: str) -> Heading:
-    """Raises SourceError when it is no reject file."""
+    """Raises SourceError when it is not a reject file."""
     try:
         return Heading.model_validate_json(stream.readline(HEADING_BYTES))
     except ValidationError as error:
-        raise SourceError(f"{uri}:1: no reject file of an import, whose first line has its format and types") from error
+        raise SourceError(
+            f"{uri}:1: this is not a reject file, whose first line has a table, a format and types"
+        ) from error

@@ -71,7 +71,9 @@ class BulkWriter:
             self._resting,
         )
         self._pool = ThreadPoolExecutor(BATCHES_PER_PLACE * in_flight, thread_name_prefix="writer")
-        self._changed = threading.Condition()  # guards what is below; reentrant, so `stop` may be a signal handler's
+        self._changed = (
+            threading.Condition()
+        )  # guards what is below; reentrant, so that a signal handler may call `stop`
         self._waiting = Waiting()
         self._batches = self._at_rest = self._returning = 0  # of the batches, those that rest, or wait for their place
         self._abandoned: list[Operation] = []
@@ -97,7 +99,7 @@ class BulkWriter:
         self._stop.check()
 
     def close(self) -> Totals:
-        """`flush`, then the end. Raises WriterStoppedError when not everything could be written; see `totals`."""
+        """Flushes, and ends the writer. Raises WriterStoppedError when not everything could be written; see `totals`."""
         try:
             self._drain()
         finally:
@@ -176,7 +178,7 @@ class BulkWriter:
 
     @contextmanager
     def _resting(self) -> Iterator[None]:
-        """In a thread of the pool, whose batch is not in flight until the block ends and there is a place again."""
+        """In a thread of the pool: its batch is not in flight until the block ends and a place is free."""
         with self._changed:
             self._at_rest += 1
             self._changed.notify_all()

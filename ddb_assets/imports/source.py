@@ -216,7 +216,9 @@ def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> I
                 continue
             text = entry["text"]
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise SourceError(f"{uri}:{line}: no line of a reject file, which has `row` or `text`") from error
+            raise SourceError(
+                f"{uri}:{line}: this is not a line of a reject file, which has `row` or `text`"
+            ) from error
         if format_ == "csv":
             yield csv_record(str(text), tuple(entry.get("columns") or ()), number, line, csv)
         else:

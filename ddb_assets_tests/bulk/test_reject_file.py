@@ -27,7 +27,7 @@ def written(path: Path, rows: int) -> None:
 def test_a_file_of_others_is_refused_and_left_as_it_is(tmp_path: Path, text: str) -> None:
     path = tmp_path / "notes.txt"
     path.write_text(text)
-    with pytest.raises(RejectFileError, match=r"notes.txt:1: no reject file of an import.*name another reject file"):
+    with pytest.raises(RejectFileError, match=r"notes.txt:1: this is not a reject file.*name another reject file"):
         keep_settled(path, {}, "Orders")
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("notes.txt", text)]
 
@@ -40,7 +40,9 @@ def test_a_file_with_a_line_of_others_is_left_as_it_is(tmp_path: Path, line: str
     written(path, 2)
     before = path.read_text() + line + "\n"
     path.write_text(before)
-    with pytest.raises(RejectFileError, match=r"rejects.jsonl:4: no line of a reject file.*move the file away"):
+    with pytest.raises(
+        RejectFileError, match=r"rejects.jsonl:4: this is not a line of a reject file.*move the file away"
+    ):
         keep_settled(path, {"a.jsonl": 1}, "Orders")
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("rejects.jsonl", before)]
 

@@ -193,7 +193,7 @@ def test_the_command_prints_what_happened_and_fails_on_rejects(
         (["nothing.csv", "--table", "NoSuchTable"], 1, "there is no NoSuchTable"),
         (["nothing.csv", "--table", "TABLE"], 1, "no file with content at nothing.csv"),
         (["nothing.csv", "--table", "TABLE", "--config", "CONFIG"], 1, "import.yaml:3: attributes.a"),
-        (["--redrive", "CONFIG", "--table", "TABLE"], 1, "import.yaml:1: no reject file"),
+        (["--redrive", "CONFIG", "--table", "TABLE"], 1, "import.yaml:1: this is not a reject file"),
     ],
 )
 def test_what_a_user_can_mend_is_one_message(
@@ -216,7 +216,7 @@ def test_a_file_of_others_is_not_replaced_by_rejects(
     notes.write_text(text)
     (tmp_path / "rows.jsonl").write_text('{"pk": "a"}\n')
     done = call(str(tmp_path / "rows.jsonl"), "--table", target.name, "--rejects", str(notes), code=1)
-    assert f"{notes}:1: no reject file" in done.stderr
+    assert f"{notes}:1: this is not a reject file" in done.stderr
     assert notes.read_text() == text
     assert not items_of(sandbox, target)
     assert not list(tmp_path.glob("*.new*"))

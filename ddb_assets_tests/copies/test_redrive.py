@@ -126,5 +126,5 @@ def test_a_file_that_is_something_else_is_not_replaced(world: World, tmp_path: P
     notes.write_text("mine\n")
     done = copy(world.table(ID, some(3)), world.table(), "--rejects", str(notes))
     assert done.exit_code == 1
-    assert f"{notes}:1: no reject file" in done.output
+    assert f"{notes}:1: this is not a reject file" in done.output
     assert notes.read_text() == "mine\n"
