@@ -42,7 +42,7 @@ _CODES: dict[Meaning, tuple[str, ...]] = {
 _MEANINGS = {code: meaning for meaning, codes in _CODES.items() for code in codes}
 _SKEWED = re.compile(r"Signature expired|Signature not yet current|time.*too (large|skewed)", re.IGNORECASE)
 _KMS = re.compile(r"\bkms:\w+|^KMS\.", re.IGNORECASE)
-ODD_ANSWER = "is not as AWS answers: look for a proxy on the way, and check AWS_ENDPOINT_URL"
+ODD_ANSWER = "does not come from AWS: look for a proxy on the way, and check AWS_ENDPOINT_URL"
 
 
 class AwsError(DdbAssetsError):
@@ -86,7 +86,7 @@ def code_and_message(error: ClientError) -> tuple[str, str]:
 
 
 def meaning(code: str | None, status: int = 0) -> Meaning | None:
-    """What AWS means by this code; with another one and an HTTP status of 500 or more, AWS is failing."""
+    """What AWS means by this code. With an unknown code and an HTTP status of 500 or more, AWS is failing."""
     return _MEANINGS.get(code or "") or ("failing" if status >= 500 else None)
 
 

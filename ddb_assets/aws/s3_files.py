@@ -1,7 +1,4 @@
-"""Files on S3, as `storage.py` asks for them: every call's errors translated into ours, naming the URI.
-
-Which of a program's files are on S3 is not known here.
-"""
+"""Files on S3, for `storage.py`. The errors of every call are translated into ours, which name the URI."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 8 << 20
 DELETE_BATCH = 1000  # DeleteObjects takes at most 1,000 keys a call
-RESUMES = 5  # how often a download that breaks off is taken up again
+RESUMES = 5  # how often a download that breaks off is resumed
 _OTHER_REGION = {"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _REQUESTER_PAYS = re.compile(r"requester[ -]pays?", re.IGNORECASE)
 
@@ -91,7 +88,7 @@ class S3Files:
                         yield Entry(f"s3://{bucket}/{found['Key']}", found["Size"])
 
     def region(self, bucket: str) -> str:
-        """The Region of a bucket; empty when S3 does not tell us."""
+        """The Region of a bucket; empty when S3 does not say."""
         try:
             return self.client.head_bucket(Bucket=bucket).get("BucketRegion", "")
         except (ClientError, BotoCoreError):

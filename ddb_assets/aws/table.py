@@ -34,7 +34,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class TableDescription:
-    """A table, which requests name by its `address`: its name, or its ARN as another account's must be named.
+    """A table. Requests call it by its `address`: its name, or its ARN, which a table of another account needs.
 
     `id` is None where none is given. `wcu` is its provisioned write capacity (for on-demand tables the maximum that was
     set), `rcu` its provisioned read capacity; both are None without one. DynamoDB updates `size_bytes` and `items` about

@@ -19,7 +19,7 @@ class LockError(DdbAssetsError):
 
 @contextmanager
 def only_run(path: Path, what: str) -> Iterator[None]:
-    """Holds the lock on this file, which ends with the process in any case. Raises LockError; `what` is the job's name in it."""
+    """Holds the lock on this file, which ends with the process in any case. Raises LockError, which names the job `what`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")

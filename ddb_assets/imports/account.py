@@ -1,8 +1,8 @@
-"""Where every row of an import is: how far each file has come, which rows were rejected, and the report at the end.
+"""Where every row of an import is: the position in each file, the rejected rows, and the report at the end.
 
-The checkpoint keeps the position in each file, and the column types that the first reading of all files decided, so that a
-resumed job decides nothing again. The report's `problem` is None exactly when every row is in the table or, up to the number
-that was allowed, in the reject file, and what was read back is as it was written.
+The checkpoint keeps the position in each file, and the column types that the first reading of all files found, so that a
+resumed job uses the same types. The report's `problem` is None exactly when every row is in the table, or in the reject file
+up to the number that is allowed, and the items that were read back are as they were written.
 """
 
 import threading
@@ -27,7 +27,7 @@ COUNTED = (
 
 
 class ImportFailedError(DdbAssetsError):
-    """Not every row is in the table; the message says which are not and how to continue."""
+    """Not every row is in the table. The message says which are missing and how to continue."""
 
 
 class InterruptedImportError(ImportFailedError, RetryableError):
@@ -36,7 +36,7 @@ class InterruptedImportError(ImportFailedError, RetryableError):
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """One row that the table will not take."""
+    """One row that the table does not take."""
 
     file: str
     line: int
@@ -54,7 +54,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class OnlyInTable:
-    """Items that no row was for: how many, the keys of some, and what it took in RCUs to find them."""
+    """Items without a row: how many, the keys of some, and the RCUs that finding them consumed."""
 
     count: int
     sample: list[dict[str, Any]]
@@ -105,14 +105,14 @@ class ImportReport:
 
 
 def counted(totals: Totals) -> dict[str, Any]:
-    """What the writer counted, as the report's fields."""
+    """What the writer counted, as fields of the report."""
     found = {**vars(totals), "throttles": dict(totals.throttles), "consumed_wcu": totals.consumed}
     return {name: found[name] for name in COUNTED}
 
 
 @dataclass
 class Progress:
-    """Stored bytes read of those there are, rows read in this run, and what the writer has done."""
+    """All stored bytes, those that are read, the rows read in this run, and what the writer has done."""
 
     bytes_total: int
     bytes_read: int = 0
@@ -136,9 +136,8 @@ class State(BaseModel):
 class ImportProgress:
     """`settled` is how many rows of each file were settled by earlier runs; `watermarks` count this run's too.
 
-    A key can stand in several files. A resumed run writes the rows of an earlier file again that were not settled; a later
-    row of the same key must then be written again after them. So rows of a file count only once every earlier file is settled
-    to its end.
+    A key can occur in several files. A resumed run writes the unsettled rows of an earlier file again, and then must also
+    write later rows of the same key again. So the rows of a file count only when every earlier file is settled to its end.
     """
 
     def __init__(self, checkpoint: Checkpoint, source: ImportSource) -> None:
@@ -150,24 +149,24 @@ class ImportProgress:
         self.begin()
 
     def begin(self) -> None:
-        """At the beginning of every file."""
+        """Starts at the saved position of every file, or at its beginning."""
         self._ends: dict[str, int] = {}
         self.watermarks = {file.uri: Watermark(self.settled.get(file.uri, 0)) for file in self._source.inputs}
 
     def resume(self) -> None:
-        """Begins where the checkpoint says, if there is one. Raises CheckpointError when it is of other files."""
+        """Takes the positions from the checkpoint, if there is one. Raises CheckpointError when the files have changed."""
         saved = self._checkpoint.load(State)
         if saved is None:
             return
         if saved.inputs != self._listed():
             raise CheckpointError(
-                f"an import of {self._source.uri} was begun, but its files have changed since: restart it"
+                f"an import of {self._source.uri} was begun, but its files have changed since: restart the import"
             )
         self.settled, self.types = saved.settled, saved.types
         self.begin()
 
     def ended(self, uri: str, rows: int) -> None:
-        """The file has been read to its end and has this many rows."""
+        """Notes that the file has been read to its end and has this many rows."""
         self._ends[uri] = rows
 
     def positions(self) -> dict[str, int]:
@@ -181,11 +180,11 @@ class ImportProgress:
         return found
 
     def save(self, positions: dict[str, int], types: Types) -> None:
-        """Keeps these positions. What they vouch for must be durable by now."""
+        """Saves these positions. All rows before them must be durable by now."""
         self._checkpoint.save(State(inputs=self._listed(), settled=positions, types=types))
 
     def remove(self) -> None:
-        """The import is done."""
+        """Deletes the checkpoint: the import is done."""
         self._checkpoint.remove()
 
     def _listed(self) -> list[tuple[str, int]]:
@@ -196,10 +195,10 @@ STOP_AFTER = 1000  # without max_rejects: a wrong mapping rejects every row
 
 
 class Rejects:
-    """`most` rejected rows are no failure; one more calls `stop`. None: each is a failure, 1,000 call `stop`.
+    """Counts rejected rows and writes them into the reject file. Thread-safe.
 
-    `before` were rejected by the runs that this one resumes. Without a file (a dry run) they are only counted, and nothing
-    is stopped. Thread-safe.
+    `most` rejected rows are allowed, and one more calls `stop`. None: each one is a failure, and more than 1,000 call `stop`.
+    `before` rows were rejected by the runs that this one resumes. Without a file (a dry run) rows are only counted.
     """
 
     def __init__(self, file: RejectFile | None, most: int | None, before: int, stop: Callable[[str], object]) -> None:
@@ -212,7 +211,7 @@ class Rejects:
         self.sample: list[RejectedRow] = []
 
     def reject(self, row: Row | BadRow, uri: str, reason: str) -> None:
-        """The table will never take this row."""
+        """Notes a row that the table will never take."""
         with self._lock:
             self.count += 1
             total = self.before + self.count
@@ -237,12 +236,12 @@ class Rejects:
         return STOP_AFTER if self._most is None else self._most
 
     def unprocessed(self, row: Row, uri: str, reason: str) -> None:
-        """The row was not written when the job stopped."""
+        """Notes a row that was not written when the job stopped."""
         if self._file is not None:
             self._file.add(row, uri, "unprocessed", reason)
 
     def problem(self) -> str | None:
-        """What is wrong at the end of a job that came to its end."""
+        """What is wrong when the job has read everything; None when nothing is."""
         total = self.before + self.count
         if total <= (self._most or 0):
             return None

@@ -1,6 +1,6 @@
 """A declared import as Dagster sees it: `imports/<name>` with its checks.
 
-What deletes is only in the run's config and never in YAML, so that no schedule and no *Materialize all* can do it.
+Deleting can only be asked for in the run's config, never in YAML, so that no schedule and no *Materialize all* can do it.
 `import_job.py` does the import.
 """
 
@@ -23,7 +23,7 @@ from ddb_assets.resources.aws import AWSResource
 
 NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "sample_equal"
 CHECKS = {
-    NO_REJECTS: "The table took every row, but for as many as are allowed.",
+    NO_REJECTS: "The table took every row, except for as many as are allowed.",
     COUNTS: "Every row that was read was written, deleted, there before, superseded by a later row, or rejected.",
     EQUAL: "The table could be read afterwards, as far as that was asked for, and what was read is as it was written.",
 }
@@ -31,13 +31,13 @@ COUNTED = ("rows", "rows_before", "written", "deleted", "existed", "superseded",
 
 
 class ImportRefusedError(DdbAssetsError):
-    """The run's config does not allow what it asks for."""
+    """The run's config does not allow the import."""
 
 
 class ImportRunConfig(dg.Config):
-    """What can be said in the Launchpad. Nothing is written unless `write` says so, because *Materialize all* and
-    automation run this too. `delete` takes the files' keys out of the table, and needs `confirm`, the table's
-    name. `restart` begins again where an earlier run was not finished."""
+    """What can be set in the Launchpad. Nothing is written unless `write` is true, because *Materialize all* and automation
+    run this too. `delete` deletes the keys of the files' rows, and needs `confirm`, the table's name. `restart` begins again
+    although an earlier run was not finished."""
 
     write: bool = False
     delete: bool = False

@@ -1,6 +1,6 @@
-"""What an `import.yaml` says (how files are read, which attribute comes from where), and what its caller says (how it runs).
+"""The settings of an import: those of an `import.yaml` (how files are read, which attribute comes from where), and its options.
 
-Pure. `item_mapping.py` carries the rules out.
+Pure. `item_mapping.py` applies the rules.
 """
 
 from pathlib import Path
@@ -28,11 +28,11 @@ Type = Annotated[Descriptor, BeforeValidator(_null_type)]
 
 
 class Rule(BaseModel):
-    """Where one attribute's value comes from. As plain text it is a column's name.
+    """Where the value of one attribute comes from. Plain text is the name of a column.
 
     Exactly one of `column`, `template` ("${first} ${last}", "$$" for a dollar), `constant`, `map` (rules by name) and
-    `list` (rules). `type` is the attribute's; by default the value's own. `separator` divides a text into members of a
-    set or list. A row without a value for it gets `default`; with `required` and no default it is rejected.
+    `list` (rules). `type` is the attribute's type; by default the value keeps its own. `separator` divides a text into members
+    of a set or list. A row without a value for it gets `default`; with `required` and no default it is rejected.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +53,7 @@ class Rule(BaseModel):
         if len(given) != 1:
             raise ValueError(f"give exactly one of {', '.join(SOURCES)}; here are {', '.join(given) or 'none'}")
         if self.type is not None and given[0] in {"map", "list"}:
-            raise ValueError(f"a {given[0]} has no other type: leave `type` out")
+            raise ValueError(f"a {given[0]} cannot have another type: leave `type` out")
         return self
 
 
@@ -65,7 +65,7 @@ RuleText = Annotated[Rule, BeforeValidator(_rule, json_schema_input_type=Rule | 
 
 
 class ImportConfig(BaseModel):
-    """One import. Empty, it takes every column as an attribute of the same name."""
+    """One import. Without any settings every column becomes an attribute of the same name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,7 +74,7 @@ class ImportConfig(BaseModel):
     ] = None
     csv: Annotated[CsvFormat, Field(description="delimiter, quote, columns, no_value, encoding")] = CsvFormat()
     types: Annotated[
-        dict[str, Type], Field(description="per column; of a CSV column else what all its cells allow")
+        dict[str, Type], Field(description="per column; a CSV column otherwise has the type that all its cells allow")
     ] = {}
     attributes: Annotated[
         dict[str, RuleText], Field(description="per attribute: a column, template, constant, map or list")
@@ -96,7 +96,10 @@ class ImportConfig(BaseModel):
 
 
 class ImportOptions(WriteOptions):
-    """How an import may be declared to run. Without `max_rejects` each rejected row is a failure, and 1,000 stop the job."""
+    """How an import runs, as YAML may declare it.
+
+    Without `max_rejects` each rejected row is a failure, and more than 1,000 stop the import.
+    """
 
     share: float | None = Field(
         default=None,
@@ -115,7 +118,7 @@ class ImportOptions(WriteOptions):
 
 
 class JobOptions(ImportOptions):
-    """What each run adds. A job that was killed or failed is resumed, unless `restart`."""
+    """What a single run adds. A job that was killed or failed is resumed, unless `restart` is set."""
 
     dry_run: bool = Field(default=False, description="read and check everything, write nothing")
     restart: bool = Field(

@@ -1,7 +1,7 @@
-"""An import from beginning to end: rows into items, items into the table, and an account of every row.
+"""An import from beginning to end: rows become items, items are written, and every row is accounted for.
 
 `source.py` reads rows, `item_mapping.py` makes items of them, and `bulk/writer.py` writes them. The job keeps the checkpoint
-and the reject file, counts, and stops when it must. It never asks anybody anything.
+and the reject file, counts, and stops when it must. It never asks the user.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 SAVE_SECONDS = 2.0
-TELL_SECONDS = 0.2
+PROGRESS_SECONDS = 0.2
 MAX_AHEAD = 200_000  # rows remembered behind one that is not written yet
 
 
@@ -49,9 +49,9 @@ class _Place(NamedTuple):
 
 
 class ImportJob:
-    """One import into one table. Checkpoint and reject file are kept in `folder`; `on_progress` is called often.
+    """One import into one table. `folder` has the checkpoint and the reject file. `on_progress` is called a few times a second.
 
-    With `new_table` the table is made by the import; such a job begins at the beginning each time.
+    With `new_table` the import makes the table; such a job always begins at the beginning.
     """
 
     def __init__(
@@ -96,15 +96,16 @@ class ImportJob:
         self._writer: BulkWriter | DryWriter | NewTableWriter = DryWriter()
 
     def interrupt(self, reason: str) -> None:
-        """Ends the job in order: what is in flight is finished, the checkpoint saved. A signal handler may call it."""
+        """Ends the job: finishes what is in flight and saves the checkpoint. A signal handler may call it."""
         self._interrupted = self._interrupted or reason
         self._stopped.set()
         self._writer.stop(reason)
 
     def run(self) -> ImportReport:
-        """The account of the job; `problem` says why it failed, if it did. Raises what is wrong before the first write.
+        """The report; its `problem` says why the job failed, if it did.
 
-        That is: MappingError, SourceError, CheckpointError; LockError while another process runs the same job.
+        Raises, before the first write, MappingError, SourceError, CheckpointError or RejectFileError; LockError while another
+        process runs the same job.
         """
         if self._options.dry_run:
             return self._run()
@@ -165,7 +166,7 @@ class ImportJob:
         return WriteRate(self._target, max_wcu=self._options.max_wcu, share=self._options.share)
 
     def _start(self, types: Types) -> None:
-        """Opens what is written to."""
+        """Opens what the job writes to."""
         options = self._options
         if options.dry_run:
             self._writer = self._new_table or self._writer
@@ -186,7 +187,7 @@ class ImportJob:
         self._rejects.check_before()
 
     def _types(self) -> Types:
-        """Of CSV columns, from a first reading of everything."""
+        """The types of CSV columns, from a first reading of all files."""
         if self._source.redriven:
             return self._source.redriven.types
         if self._source.format != "csv":
@@ -203,7 +204,7 @@ class ImportJob:
             yield row
 
     def _go_through(self, mapping: ItemMapping, types: Types) -> DdbAssetsError | None:
-        """Every row of every file; the error that ended it early."""
+        """Reads every row of every file; returns the error that ended this early."""
         saved = shown = time.monotonic()
         try:
             for file in self._source.inputs:
@@ -216,10 +217,12 @@ class ImportJob:
                         self._see_again(row, file, watermark, mapping)
                         continue
                     self._take(row, file, watermark, mapping)
-                    self._progress.rows += 1  # not before: one that a stopped writer did not accept is not read
+                    self._progress.rows += (
+                        1  # not before: a row that a stopped writer did not accept counts as not read
+                    )
                     now = time.monotonic()
-                    if now - shown > TELL_SECONDS:
-                        self._tell()
+                    if now - shown > PROGRESS_SECONDS:
+                        self._report_progress()
                         shown = now
                     if now - saved > SAVE_SECONDS:
                         self._save(types)
@@ -253,7 +256,7 @@ class ImportJob:
             self._keys.add(operation.key)
 
     def _see_again(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
-        """A row that an earlier run settled: only its key counts, and only if it is asked what else the table has."""
+        """A row that an earlier run settled: its key is still needed to find items without a row."""
         if self._keys is not None and isinstance(row, Row):
             with suppress(RejectedItemError):
                 self._keys.add(self._operation(row, _Place(watermark, row, file.uri), mapping).key)
@@ -269,38 +272,38 @@ class ImportJob:
     def _on_unwritten(self, unwritten: Unwritten) -> None:
         place: Any = unwritten.operation.token
         self._sample.forget(unwritten.operation)
-        tell = self._rejects.reject if unwritten.fate == "rejected" else self._rejects.unprocessed
-        tell(place.row, place.uri, unwritten.reason)
+        note = self._rejects.reject if unwritten.fate == "rejected" else self._rejects.unprocessed
+        note(place.row, place.uri, unwritten.reason)
 
     def _on_settled(self, tokens: Sequence[Any]) -> None:
         for token in tokens:
             token.watermark.settle([token.row.number])
 
     def _finish(self, types: Types, *, complete: bool) -> None:
-        """Closes everything, also after an error, and leaves behind what a resumed job needs."""
+        """Closes everything, also after an error, and saves what a resumed job needs."""
         if self._reject_file is None:
             return
         if complete:
             self._done.remove()
         else:
-            with suppress(WriterStoppedError):  # the caller knows
+            with suppress(WriterStoppedError):  # the caller has the reason already
                 self._writer.stop("the job has ended")
                 self._writer.close()
             self._save(types)
         self._reject_file.close()
-        self._tell()
+        self._report_progress()
 
     def _save(self, types: Types) -> None:
         if self._reject_file is None or self._new_table:
             return
         positions = self._done.positions()
-        self._reject_file.sync()  # after the positions were taken, which vouch for what is in it
+        self._reject_file.sync()  # after the positions were taken: the rows rejected before them must be durable
         self._done.save(positions, types)
 
     def _count_bytes(self, count: int) -> None:
         self._progress.bytes_read += count
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         if self._on_progress:
             self._progress.totals = self._writer.totals
             self._on_progress(self._progress)

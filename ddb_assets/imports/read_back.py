@@ -1,7 +1,7 @@
-"""What the table holds when everything is written: some items read back, and the items that no row was for.
+"""What the table holds when everything is written: some items are read back, and items without a row are found.
 
 The items to read back are drawn while the job writes, each row with the same chance. To find items without a row, the job
-remembers the keys it has seen and reads the table's keys. Nothing is done to such items: a second import leaves them too.
+remembers the keys it has seen and reads the table's keys. Such items are only reported, never deleted.
 Both read at half of a provisioned table's capacity at most, and are tried again as other reads are.
 Facts: API reference, BatchGetItem (ConsistentRead sees every write that was answered before).
 """
@@ -33,25 +33,25 @@ CHUNK = 1 << 16
 
 
 class KeySet:
-    """Grows by `add`; every question sorts what was added since the last one."""
+    """A set of keys, at 8 bytes each. Every question sorts the keys that were added since the last one."""
 
     def __init__(self) -> None:
         self._recent: list[int] = []
         self._chunks: list[pl.Series] = []
 
     def add(self, key: Key) -> None:
-        """Remembers it."""
+        """Adds a key."""
         self._recent.append(hash(key))
         if len(self._recent) == CHUNK:
             self._pack()
 
     def repeated(self) -> int:
-        """How many keys came after an equal one."""
+        """How many keys were added after an equal one."""
         seen = self._sorted()
         return len(seen) - seen.n_unique()
 
     def lacks(self, keys: Sequence[Key]) -> list[bool]:
-        """Of each of these keys, whether it was never added."""
+        """For each of these keys, whether it was never added."""
         seen, asked = self._sorted(), pl.Series([hash(key) for key in keys], dtype=pl.Int64)
         if not len(seen):
             return [True] * len(keys)
@@ -173,7 +173,7 @@ def look_back(
     stopped: threading.Event,
     deadline: float,
 ) -> Afterwards:
-    """Reads the sample back, and the table's keys to find those that were not `seen`; None: not asked for.
+    """Reads the sample back, and scans the table for keys that were not `seen`. None: not asked for.
 
     `client` is made with BULK_CLIENT.
     """

@@ -1,8 +1,8 @@
 """What an import reads: which files, in which order, of which format, and their rows.
 
-The source is one file, all files of a folder, those of a glob (in which `*` also stands for slashes), a mended reject file,
-or one or more exports of AWS, old to new. Files are read one after the other, so that later records win over earlier ones.
-A file's first bytes say how it is compressed, not its name: tools that write gzip without `.gz` are common.
+The source is one file, all files of a folder, those of a glob (in which `*` also matches slashes), a mended reject file, or
+one or more exports of AWS, old to new. Files are read one after the other, so that later records win over earlier ones. The
+first bytes of a file say how it is compressed, not its name: many tools write gzip without `.gz`.
 """
 
 import fnmatch
@@ -45,7 +45,7 @@ class Input:
 
 @dataclass(frozen=True)
 class ImportSource:
-    """The files of one import. `redriven`: the one file is a reject file, which begins with this."""
+    """The files of one import. `redriven` is the heading of the reject file, if the source is one."""
 
     uri: str
     format: Format
@@ -126,14 +126,14 @@ def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> ImportSourc
 
 
 def _end(export: Export) -> datetime:
-    """Until when the export shows the table."""
+    """The time to which the export shows the table."""
     end = export.export_time or export.to_time
     assert end is not None  # noqa: S101 -- read_export has checked it
     return end
 
 
 def _format(storage: Storage, uri: str) -> Format:
-    """By the name; for JSON and names that say nothing, by the first line."""
+    """The format, by the file's name; for JSON and unknown names by the first line."""
     name = uri.lower()
     for ending in COMPRESSIONS:
         name = name.removesuffix(ending)
@@ -157,13 +157,13 @@ def _json_format(stream: BinaryIO, uri: str, *, known: bool) -> Format:
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BUFFER_BYTES = 1 << 20
 
-# isal's own annotations are amiss: a constructor without types, an exception class declared as an exception
+# isal's annotations are wrong: a constructor without types, an exception class declared as an exception
 _gunzip = cast("Callable[..., BinaryIO]", igzip.IGzipFile)
 _InflateError = cast("type[Exception]", isal_zlib.error)
 
 
 class _Bytes(io.RawIOBase):
-    """A stream that only has `read` as one that `io` can buffer."""
+    """Makes a stream that only has `read` one that `io` can buffer."""
 
     def __init__(self, stream: BinaryIO, on_bytes: Callable[[int], object] | None = None) -> None:
         self._stream = stream
@@ -182,7 +182,7 @@ class _Bytes(io.RawIOBase):
 
 @contextmanager
 def opened(storage: Storage, uri: str, on_bytes: Callable[[int], object] | None = None) -> Iterator[BinaryIO]:
-    """The file's plain bytes; `on_bytes` hears of the stored ones.
+    """The file's bytes, decompressed. `on_bytes` gets the number of stored bytes whenever some were read.
 
     Raises SourceError, while it is read, for a file that is damaged or cut short.
     """
@@ -198,15 +198,15 @@ def opened(storage: Storage, uri: str, on_bytes: Callable[[int], object] | None 
             else:
                 yield buffered
     except (EOFError, _InflateError, igzip.BadGzipFile) as error:
-        raise SourceError(f"{uri} is no complete gzip file ({error}): fetch it again") from error
+        raise SourceError(f"{uri} is not a complete gzip file ({error}): fetch it again") from error
     except OSError as error:  # Arrow's errors about the content have no errno
         if error.errno is not None:
             raise
-        raise SourceError(f"{uri} is no complete zstd file ({error}): fetch it again") from error
+        raise SourceError(f"{uri} is not a complete zstd file ({error}): fetch it again") from error
 
 
 def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> Iterator[Row | BadRow]:
-    """The rows of a reject file that was mended. Raises SourceError for a line that is none of ours."""
+    """The rows of a mended reject file. Raises SourceError for any other line."""
     read_heading(stream, uri)
     for number, line, data in json_lines(stream, uri, first_line=2):
         try:

@@ -50,7 +50,7 @@ def test_rejects_are_kept_whole_with_file_line_and_reason_and_can_be_redriven(sa
     assert [(r.line, r.reason.partition(":")[0]) for r in report.rejects] == [
         (3, "key attribute 'pk' is missing"),
         (4, "3 fields, but there are 2 columns"),
-        (5, "no CSV"),
+        (5, "not CSV"),
         (7, "key attribute 'pk' has 3000 bytes, DynamoDB takes 2048"),
     ]
     assert report.reject_file
@@ -207,7 +207,7 @@ def test_files_on_s3(sandbox: Sandbox) -> None:
     [
         ("a.csv", b"a,a\n1,2\n", "the header has the name 'a' 2 times"),
         ("a.csv", b'pk\n"never closed\n', None),
-        ("a.json.gz", gzip.compress(b'{"Item":{"pk":{"S":"a"}}}\n' * 999)[:-9], "no complete gzip file"),
+        ("a.json.gz", gzip.compress(b'{"Item":{"pk":{"S":"a"}}}\n' * 999)[:-9], "not a complete gzip file"),
         ("a.parquet", b"PAR1 and then nothing", "cannot be read as Parquet"),
         ("a.bin", b"what is this?", "give --format"),
     ],
@@ -253,7 +253,7 @@ def test_a_run_that_is_cancelled_from_outside_goes_on_where_it_was(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Dagster does it: by an exception in the middle of whatever is done."""
-    monkeypatch.setattr(import_job, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(import_job, "PROGRESS_SECONDS", 0.0)
     target = new_table(sandbox)
     path, folder = tmp_path / "a.jsonl", tmp_path / "state"
     path.write_text("".join(json.dumps({"pk": f"k{n}"}) + "\n" for n in range(400)))

@@ -79,7 +79,7 @@ def test_two_items_with_one_key_are_found_before_the_table_is_made(
     path.write_text('{"id": "a", "n": 1, "v": 1}\n{"id": "a", "n": 2}\n{"id": "a", "n": 1.0, "v": 2}\n')
     report = run("Twice", path, staging)
     assert report.problem
-    assert "1 items have a key that another one has" in report.problem
+    assert "1 items have a key that another item has" in report.problem
     assert "Twice" not in sandbox.dynamodb().list_tables()["TableNames"]
     assert not staged(sandbox, staging)
 
@@ -96,10 +96,14 @@ DELETION = '{"Metadata":{"WriteTimestampMicros":{"N":"1"}},"Keys":{"id":{"S":"a"
 @pytest.mark.parametrize(
     ("text", "mode", "said"),
     [
-        ('{"id": "a", "n": 1}\n{"id": "a", "n": 1.0}\n', "put", "1 items have a key that another one has"),
-        (DELETION, "put", "can only be made of items, and here is a delete"),
-        ('{"id": "a", "n": 1}\n', "delete", "can only be made of items, and here is a delete"),
-        ('{"id": "a", "n": 1}\n', "if-not-exists", "can only be made of items, and here is a put_if_absent"),
+        ('{"id": "a", "n": 1}\n{"id": "a", "n": 1.0}\n', "put", "1 items have a key that another item has"),
+        (DELETION, "put", "can only be made of items that are put, and this is a delete"),
+        ('{"id": "a", "n": 1}\n', "delete", "can only be made of items that are put, and this is a delete"),
+        (
+            '{"id": "a", "n": 1}\n',
+            "if-not-exists",
+            "can only be made of items that are put, and this is a put_if_absent",
+        ),
     ],
 )
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -175,7 +179,7 @@ def test_a_log_that_is_not_there_is_named_all_the_same(staging: str, two_rows: P
     problem = run("Partly", two_rows, staging).problem
     assert problem
     assert "Of 1 errors: the log cannot be read (logs:GetLogEvents" in problem
-    assert f"look into CloudWatch log group /aws-dynamodb/imports, stream {STREAM}" in problem
+    assert f"see CloudWatch log group /aws-dynamodb/imports, stream {STREAM}" in problem
 
 
 def test_what_aws_still_reads_is_not_deleted_when_the_job_ends(
@@ -229,7 +233,7 @@ def test_files_that_aws_may_be_reading_are_not_deleted_when_no_answer_comes(
     report = run("Lost", two_rows, staging)
     assert report.problem
     assert "dynamodb:ImportTable on Lost: AWS cannot be reached" in report.problem
-    assert f"AWS may have begun the import all the same, so its files stay in {staging}/Lost-" in report.problem
+    assert f"AWS may still have begun the import, so its files stay in {staging}/Lost-" in report.problem
     assert (report.written, report.unprocessed, len(set(unanswered[0]))) == (0, 2, 1)
     assert len(staged(sandbox, staging)) == 1
 
