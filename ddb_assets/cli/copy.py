@@ -1,7 +1,7 @@
 """`ddb-assets copy`: one DynamoDB table into another, by the code that the asset runs.
 
-What a copy does is in `ddb_assets.copies`, what is printed in `copy_output.py`; here are the config made of the options,
-and the confirmation.
+`ddb_assets.copies` does the copy, and `copy_output.py` prints. This module makes the config from the options and asks for
+confirmation.
 """
 
 import signal
@@ -39,7 +39,7 @@ def try_out(config: CopyConfig, moment: datetime | None, clean: Clean, *, as_jso
 def run(
     config: CopyConfig, moment: datetime | None, clean: Clean, rejects: Path | None, *, yes: bool, as_json: bool
 ) -> None:
-    """Copies and prints what was done. Exits with 1 unless everything is there and agrees."""
+    """Copies, and prints what was done. Exits with 1 unless everything is copied and agrees."""
     with _term_interrupts():
         opened = open_tables(config, moment, lambda said: progress_console.print(printable(said)))
         with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar:
@@ -77,7 +77,7 @@ def config_of(source: str, dest: str, where: dict[str, Any] | None, options: dic
 
 
 def _asked_by(place: Sequence[str]) -> str:
-    """The option or argument that this place in a CopyConfig comes from; a filter's values have no place of their own."""
+    """The option or argument from which this part of a CopyConfig comes."""
     match place:
         case ["source" | "destination" as side, "TableAt", "table"] | ["source" | "destination" as side, "table"]:
             return "SOURCE_TABLE" if side == "source" else "DEST_TABLE"
@@ -89,7 +89,7 @@ def _asked_by(place: Sequence[str]) -> str:
 
 
 def filter_of(expression: str | None, names: str | None, values: str | None) -> dict[str, Any] | None:
-    """The filter that the options say, as CopyConfig takes it; None without."""
+    """The filter of the options, as CopyConfig takes it; None without one."""
     if expression is None:
         if names or values:
             raise click.UsageError("--filter-names and --filter-values are for a --filter")
@@ -104,7 +104,7 @@ def filter_of(expression: str | None, names: str | None, values: str | None) -> 
 
 
 def moment_of(text: str | None) -> datetime | None:
-    """The time of --from-point-in-time; None without."""
+    """The time of --from-point-in-time; None without it."""
     if text is None:
         return None
     try:
@@ -114,12 +114,12 @@ def moment_of(text: str | None) -> datetime | None:
 
 
 def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
-    """Nothing is asked of a copy that deletes nothing; otherwise the table's name has to be typed."""
+    """Asks for the table's name if the copy deletes anything."""
     if plan.clean == "no" or yes:
         return
     bar.stop()
     there = plan.verifier.count_destination()
-    what = f"all {there:,} items" if plan.clean == "all" else f"of {there:,} items those that the source has not"
+    what = f"all {there:,} items" if plan.clean == "all" else f"of {there:,} items those that the source does not have"
     say(
         f"source       {plan.source.arn}, {plan.verifier.count_source():,} items\n"
         f"destination  {plan.destination.arn}, {there:,} items\n"

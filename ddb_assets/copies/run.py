@@ -1,7 +1,7 @@
-"""One copy from its beginning to its end, as the command and the asset run it: restore, guards, copy, compare, tidy up.
+"""One copy from beginning to end, as the command and the asset run it: restore, guards, copy, compare, tidy up.
 
-Each step is another module's. Whatever fails leaves a checkpoint and, if there is one, the restored table, and the message
-says how to continue.
+Other modules do the steps. After a failure the checkpoint and the restored table are still there, and the message says how
+to continue.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from ddb_assets.errors import DdbAssetsError
 
 
 class UnfinishedCopyError(KeptTableError):
-    """A copy from a point in time failed; what it did is in `report`, None when it was refused."""
+    """A copy from a point in time failed. `report` says what it did; None when it was refused."""
 
     def __init__(self, message: str, report: CopyReport | None) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class UnfinishedCopyError(KeptTableError):
 
 @dataclass(frozen=True)
 class Opened:
-    """Both tables, found. `original` is the table that `source` was restored from, None without a point in time."""
+    """Both tables. `original` is the table from which `source` was restored; None without a point in time."""
 
     source: Side
     destination: Side
@@ -49,7 +49,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class CopyOutcome:
-    """What happened. `exact`: the destination was to hold nothing but the source.
+    """What happened. `exact`: the destination should have the items of the source and no others.
 
     `dropped` is the restored table that was deleted; `not_dropped` says why one is still there, and what to do.
     `reject_file` has what was rejected or found missing or different; None when there is none.
@@ -64,23 +64,23 @@ class CopyOutcome:
 
     @property
     def succeeded(self) -> bool:
-        """Every item was taken, and what was compared is as it should be."""
+        """Every item was taken, and everything that was compared agrees."""
         agrees = self.verification is None or self.verification.passed(exact=self.exact)
         return agrees and not self.report.rejected
 
     @property
     def advice(self) -> str:
-        """How what is in the reject file gets into the destination; empty without any."""
+        """How to get the items of the reject file into the destination; empty without a file."""
         if self.reject_file is None:
             return ""
         return (
-            f"what is not in {self.report.destination} as it should be is in {self.reject_file}: mend what was rejected, then "
-            f"ddb-assets import --redrive {self.reject_file} --table {self.report.destination}"
+            f"items that are missing or different in {self.report.destination} are in {self.reject_file}: mend those that were "
+            f"rejected, then ddb-assets import --redrive {self.reject_file} --table {self.report.destination}"
         )
 
 
 def _sides(config: CopyConfig) -> tuple[Side, Side]:
-    """Reaches both tables. Raises CopyRefusedError, and AwsUnavailableError while AWS is out of reach; both name the side."""
+    """Describes both tables. Raises CopyRefusedError, or AwsUnavailableError while AWS is out of reach; both name the side."""
     found = []
     for name, at in (("source", config.source), ("destination", config.destination)):
         aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
@@ -94,7 +94,7 @@ def _sides(config: CopyConfig) -> tuple[Side, Side]:
 
 
 def open_tables(config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object]) -> Opened:
-    """Finds both tables and, for a point in time (whole seconds), restores the source to it.
+    """Finds both tables. For a point in time (in whole seconds) the source is restored.
 
     Raises CopyRefusedError or UnfitTableError, before anything is restored, when the destination cannot take the items.
     """
@@ -154,7 +154,7 @@ def run_copy(
         raise UnfinishedCopyError(f"{'; '.join(filter(None, found))}. {_kept(opened)}", outcome.report)
     try:
         restore.drop(opened.source, opened.original)
-    except (DdbAssetsError, KeyboardInterrupt) as error:  # the copy is done all the same
+    except (DdbAssetsError, KeyboardInterrupt) as error:  # the copy is done in spite of it
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         return replace(
             outcome, not_dropped=f"the restored table {opened.source.name} could not be deleted ({said}): delete it"
@@ -180,7 +180,7 @@ def _copied(
         stack.enter_context(only_run(folder / f"{plan.job}.lock", "copy"))
         checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.job)
         progress = CopyProgress(checkpoint, plan.segments, first_phase(plan))
-        settled = {plan.source.arn: progress.state.rejected}  # the rest is read, or compared, again
+        settled = {plan.source.arn: progress.state.rejected}  # all other items are read or compared again
         keep_settled(path, settled, plan.destination.name)
         heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
         rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn, plan.key_names)
@@ -198,13 +198,13 @@ def _copied(
 
 
 def _compared(plan: CopyPlan, verify: Verify, rejects: CopyRejects, report: CopyReport) -> Verification:
-    """Raises CopyFailedError when the tables cannot be read to their ends."""
+    """Raises CopyFailedError when the tables cannot be read completely."""
     try:
         return plan.verifier.verify(verify, on_difference=rejects.unprocessed)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise CopyFailedError(
-            f"{said}; {plan.source.name} is copied, but not compared: run the same copy again, which only compares",
+            f"{said}; {plan.source.name} is copied, but not compared: run the same copy again, which then only compares",
             report,
         ) from error
 

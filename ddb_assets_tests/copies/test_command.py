@@ -115,7 +115,7 @@ def test_a_wrong_call_says_what_is_wrong(world: World, arguments: list[str], mes
 def test_what_is_no_tables_arn_is_a_wrong_call(tables: tuple[str, str]) -> None:
     done = copy(*tables)
     assert done.exit_code == 2
-    assert "is no ARN of a table" in done.output
+    assert "is not the ARN of a table" in done.output
     assert ("SOURCE_TABLE" if tables[0].startswith("arn:") else "DEST_TABLE") in done.output
 
 

@@ -113,11 +113,11 @@ def test_a_table_given_by_its_arn_is_called_so_in_every_request(world: World, tm
 @pytest.mark.parametrize("clean", ["all", "extra"])
 def test_cleaning_is_refused_when_there_is_nothing_to_copy(world: World, clean: str) -> None:
     destination = world.table(ID, some(5))
-    with pytest.raises(CopyRefusedError, match="has no item: cleaning"):
+    with pytest.raises(CopyRefusedError, match="has no items: cleaning"):
         world.plan(world.table(), destination, clean=clean)
     nothing = FilterText(expression="attribute_exists(#a)", names={"#a": "not-there"}, values={})
     if clean == "all":
-        with pytest.raises(CopyRefusedError, match="that passes the filter"):
+        with pytest.raises(CopyRefusedError, match="that pass the filter"):
             world.plan(world.table(ID, some(5, 2)), destination, clean=clean, filter=nothing)
     assert len(world.items(destination)) == 5
 

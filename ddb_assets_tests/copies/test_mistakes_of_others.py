@@ -126,7 +126,7 @@ def test_a_source_that_is_not_there_or_empty_leaves_the_destination_as_it_is(wor
     assert f"there is no {table}x in this account and Region" in mistyped.output
     empty = copy(world.table(), table, how, "--yes")
     assert empty.exit_code == 1
-    assert "has no item: cleaning" in empty.output
+    assert "has no items: cleaning" in empty.output
     assert copy(table, f"{table}x", how, "--yes").exit_code == 1
     assert (world.items(table), world.proxy.requests["BatchWriteItem"]) == (before, writes)
 

@@ -131,7 +131,7 @@ def test_a_table_that_only_has_the_temporary_name_is_neither_copied_nor_deleted(
     world.put(name, [{"id": {"S": "somebody's"}}])
     done = copy(table, world.table(), "--from-point-in-time", then)
     assert done.exit_code == 1
-    assert f"{name} exists and is no restored copy of" in done.output
+    assert f"{name} exists and is not a restored copy of" in done.output
     assert len(world.items(name)) == 1
 
 

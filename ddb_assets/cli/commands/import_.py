@@ -16,7 +16,7 @@ PRICE = 0.625
 
 
 class ImportCommand(ModelCommand):
-    """Has the options of a job, and those of an import.yaml that are often changed from call to call."""
+    """Has the options of a job, and those of an import.yaml that often change from call to call."""
 
     def from_models(self) -> Iterator[click.Option]:
         """From JobOptions and ImportConfig."""
@@ -33,7 +33,7 @@ class ImportCommand(ModelCommand):
     "--config", type=FILE, help="import.yaml: how files are read, and which attribute comes from which column."
 )
 @rejects_option
-@click.option("--redrive", type=FILE, help="Instead of SOURCE: a reject file whose rows were mended.")
+@click.option("--redrive", type=FILE, help="Instead of SOURCE: a reject file with mended rows.")
 @click.option(
     "--new-table",
     "new_key",

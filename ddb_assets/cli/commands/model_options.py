@@ -1,4 +1,7 @@
-"""Click options made from a pydantic model: name, bounds and meaning of a field are only in the model."""
+"""Click options made from a pydantic model, and the model made from their values.
+
+Only the model has the name, the bounds and the meaning of a field.
+"""
 
 import types
 import typing
@@ -17,7 +20,7 @@ Model = TypeVar("Model", bound="BaseModel")
 class ModelCommand(click.Command):
     """A command that has options of its own and options from models.
 
-    The models are loaded once somebody asks for the parameters: the list of commands and the help of the others stay fast.
+    The models are loaded when the parameters are needed, so that the list of commands and other commands stay fast.
     """
 
     _params: list[click.Parameter]
@@ -43,9 +46,9 @@ class ModelCommand(click.Command):
 def options_of(
     model: "type[BaseModel]", names: Sequence[str] = (), *, prefix: str = "", defaults: bool = True
 ) -> Iterator[click.Option]:
-    """An option for each of these fields; without names, for all.
+    """An option for each of these fields; without names, for all fields.
 
-    Without `defaults` an option that is not given is None, for a command that then uses the value of a file.
+    Without `defaults` an option that is not given is None: the command then uses the value of a file.
     """
     for name in names or model.model_fields:
         field = model.model_fields[name]
@@ -89,7 +92,7 @@ def _message(found: Mapping[str, Any]) -> str:
 
 
 def _kind(field: "FieldInfo") -> dict[str, Any]:
-    """What click calls the values that the field takes; leaving the option out means None."""
+    """The parameters of a click option for the values that the field takes. Leaving the option out means None."""
     kinds = [field.annotation]
     if get_origin(field.annotation) in {typing.Union, types.UnionType}:
         kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
