@@ -1,4 +1,4 @@
-"""How far a job has come, and what a checkpoint will not vouch for."""
+"""How far a job has come, and which checkpoints are refused."""
 
 from pathlib import Path
 

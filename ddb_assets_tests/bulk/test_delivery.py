@@ -1,4 +1,4 @@
-"""How batches come into the table, with servers that answer what they are told to."""
+"""How batches get into the table, with servers whose answers the test decides."""
 
 import threading
 import time

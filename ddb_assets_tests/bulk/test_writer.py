@@ -42,7 +42,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Heard:
-    """What a writer told."""
+    """What a writer reported."""
 
     settled: list[Any] = field(default_factory=list)
     unwritten: list[Unwritten] = field(default_factory=list)

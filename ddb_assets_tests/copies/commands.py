@@ -1,4 +1,4 @@
-"""The commands as people call them, led to the world's sandbox through its proxy."""
+"""The commands as a user calls them, against the sandbox of the world, through its proxy."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from ddb_assets_tests.copies.copying import World
 
 @pytest.fixture(autouse=True)
 def environment(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The variables that lead to the proxy, set here and given to who starts a process."""
+    """The variables that lead to the proxy: set here, and returned for processes that a test starts."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)
     variables = {

@@ -86,7 +86,7 @@ class World:
 
 
 def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyReport:
-    """Runs the plan, or goes on with it; the folder keeps the checkpoint, the keys and the reject file."""
+    """Runs the plan, or continues it; the folder keeps the checkpoint, the keys and the reject file."""
     progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.job), plan.segments, first_phase(plan))
     path = folder / "rejects.jsonl"
     keep_settled(path, {plan.source.arn: progress.state.rejected}, plan.destination.name)

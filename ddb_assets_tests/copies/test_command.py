@@ -1,4 +1,4 @@
-"""`ddb-assets copy` as people call it: what it prints, asks, refuses, and how it goes on after kill -9 and Ctrl-C."""
+"""`ddb-assets copy` as a user calls it: what it prints, asks, refuses, and how it continues after kill -9 and Ctrl-C."""
 
 import errno
 import json

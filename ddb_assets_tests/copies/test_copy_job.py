@@ -78,7 +78,7 @@ def test_a_table_that_is_not_active_is_refused(world: World, status: str) -> Non
 
 
 def test_a_table_of_the_same_arn_at_another_endpoint_is_another_table(world: World) -> None:
-    """As on two machines' sandboxes; where no TableId tells them apart it is taken for the same."""
+    """As on two machines' sandboxes; without a TableId both count as the same table."""
     here = Side.of(world.client, world.client, world.table())
     check_different(here, replace(here, table={**here.table, "TableId": "another"}))
     nameless = replace(here, table={name: value for name, value in here.table.items() if name != "TableId"})

@@ -1,4 +1,4 @@
-"""What copies by other people's scripts got wrong, one test each; its docstring tells how this one behaves instead.
+"""What other copying scripts get wrong, one test each; its docstring says how this one behaves instead.
 
 How fast it is and how long it tries is in `test_pace.py`, that writes behind the scan are found in `test_redrive.py`, that the
 documentation is true in `test_docs.py`.
@@ -134,7 +134,7 @@ def test_a_source_that_is_not_there_or_empty_leaves_the_destination_as_it_is(wor
 def test_a_copy_killed_at_sixty_percent_reads_at_most_a_page_of_each_segment_again(
     world: World, tmp_path: Path
 ) -> None:
-    """It goes on where each segment was, instead of from the beginning."""
+    """It continues where each segment was, instead of at the beginning."""
     items, segments = some(200, 9), 4
     source = world.table(ID, items)
     world.proxy.schedule = Schedule(page_limit=10)
@@ -192,7 +192,7 @@ def test_the_report_says_what_is_not_copied(world: World, tmp_path: Path) -> Non
 def test_items_that_share_a_new_key_are_no_failure_and_are_counted(world: World, tmp_path: Path) -> None:
     """No batch has a key twice; the report says exactly how many items are not there, and for which keys.
 
-    Killed and gone on with, none of them is counted twice.
+    When the copy is killed and continued, none of them is counted twice.
     """
     items = [{"id": {"S": f"i{n}"}, "mail": {"S": f"m{n % 7 % 5}"}} for n in range(60)]
     source, destination = world.table(ID, [*items, *named("none")]), world.table((("mail", "S"),))

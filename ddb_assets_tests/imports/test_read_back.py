@@ -102,6 +102,30 @@ def test_a_throttled_read_back_is_tried_again(sandbox: Sandbox, tmp_path: Path) 
     assert report.verified == Verified(250, 0, [])
 
 
+def test_an_interrupt_ends_the_reading_back(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As a signal does while the table is read."""
+    target = new_table(sandbox, ("pk", "S"), ("sk", "N"))
+    path = tmp_path / "rows.jsonl"
+    rows(path, range(250))
+
+    class Interrupting(Schedule):
+        """Interrupts the job at the first read, which is throttled."""
+
+        def draw(self, operation: str) -> Fault | None:
+            if operation != "BatchGetItem":
+                return None
+            running.interrupt("ended by SIGTERM")
+            return Fault.THROTTLED
+
+    with fault_proxy(sandbox.endpoint_url) as proxy:
+        proxy.schedule = Interrupting()
+        running = job(proxy.endpoint_url, target, path, verify="all")
+        report = running.run()
+        assert proxy.requests["BatchGetItem"] == 1
+    assert (report.complete, report.written, report.verified) == (True, 250, None)
+    assert f"dynamodb:BatchGetItem on {target.name} was stopped" in str(report.unread)
+
+
 def test_of_the_items_that_differ_all_are_counted_and_some_are_named(sandbox: Sandbox, tmp_path: Path) -> None:
     """The table changes between the write and the reading: as if another writer had emptied it."""
     target = new_table(sandbox, ("pk", "S"), ("sk", "N"))
