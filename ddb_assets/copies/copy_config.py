@@ -70,7 +70,7 @@ class CopyOptions(WriteOptions):
 
     filter: FilterText | None = Field(default=None, description="which items are copied; all are read")
     exclude: tuple[str, ...] = Field(default=(), description="attributes that are left out")
-    rename: dict[str, str] = Field(default_factory=dict, description="attributes that get another name, old: new")
+    rename: dict[str, str] = Field(default_factory=dict, description="attributes that get a new name, old: new")
     rekey: bool = Field(default=False, description="the destination's key is made of ordinary attributes of the source")
     consistent: bool = Field(default=False, description="strongly consistent reads, at twice the RCUs")
     workers: int = Field(default=WORKERS, ge=1, le=64, description="segments read at once")

@@ -70,7 +70,7 @@ class ImportConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Annotated[
-        Format | None, Field(description="how the files are written; by default their names and first lines say")
+        Format | None, Field(description="how the files are written; by default by their names and first lines")
     ] = None
     csv: Annotated[CsvFormat, Field(description="delimiter, quote, columns, no_value, encoding")] = CsvFormat()
     types: Annotated[
@@ -81,13 +81,21 @@ class ImportConfig(BaseModel):
     ] = {}
     rest: Annotated[
         bool | None,
-        Field(description="whether columns that no rule uses become attributes too; by default without rules only"),
+        Field(description="whether columns that no rule uses become attributes too; by default only without rules"),
     ] = None
-    exclude: Annotated[tuple[str, ...], Field(description="columns that never become attributes by themselves")] = ()
+    exclude: Annotated[
+        tuple[str, ...], Field(description="columns that become no attributes unless a rule uses them")
+    ] = ()
     write_nulls: Annotated[
-        bool, Field(description="whether no value becomes an attribute of type NULL; by default there is no attribute")
+        bool,
+        Field(
+            description="whether a missing value becomes an attribute of type NULL; by default there is no attribute"
+        ),
     ] = False
-    mode: Annotated[Mode, Field(description="put replaces items, if-not-exists does not, delete takes keys")] = "put"
+    mode: Annotated[
+        Mode,
+        Field(description="put replaces items, if-not-exists keeps existing ones, delete deletes the keys of the rows"),
+    ] = "put"
 
     @property
     def takes_rest(self) -> bool:
@@ -105,15 +113,15 @@ class ImportOptions(WriteOptions):
         default=None,
         gt=0,
         le=1,
-        description="share of the table's capacity, and of each index's; "
+        description="share of the capacity of the table and of each index; "
         f"by default {PROVISIONED_SHARE} when it is provisioned, all when on demand",
     )
     max_rejects: int | None = Field(
-        default=None, ge=0, description="this many rejected rows are no failure; one more stops the import"
+        default=None, ge=0, description="this many rejected rows are allowed; one more stops the import"
     )
     verify: Verify = 0
     report_extra: bool = Field(
-        default=False, description="read the table's keys afterwards, and report the items that no row was for"
+        default=False, description="read the keys of the table afterwards, and report the items without a row"
     )
 
 
