@@ -20,7 +20,7 @@ from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, check_replaceable, keep_settled
-from ddb_assets.bulk.rows import BadRow, Row, SourceError
+from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
@@ -33,7 +33,6 @@ from ddb_assets.imports.source import ImportSource, Input
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
 
 SAVE_SECONDS = 2.0
 PROGRESS_SECONDS = 0.2
@@ -69,8 +68,7 @@ class ImportJob:
         new_table: NewTableWriter | None = None,
     ) -> None:
         self._client, self._storage, self._target, self._source = client, storage, target, source
-        self._config = config
-        self._options = options or JobOptions()
+        self._config, self._options = config, options or JobOptions()
         self._on_progress = on_progress
         self._new_table = new_table
         job = hashlib.sha256(
@@ -83,13 +81,7 @@ class ImportJob:
         self._stopped = threading.Event()
         self._progress = Progress(sum(file.size for file in source.inputs))
         self._sample = Sample(0 if self._options.dry_run else self._options.verify, target.key_names)
-        if any(Path(file.uri).absolute() == self._reject_path.absolute() for file in source.inputs):
-            raise SourceError(f"the rows of {source.uri} cannot be rejected into the same file: give another one")
-        if source.redriven and source.redriven.table != target.name:
-            raise SourceError(
-                f"{source.uri}:1: these rows were rejected by table {source.redriven.table}, not {target.name}: name that "
-                f"table, or write {target.name} into the file's first line if they belong there"
-            )
+        source.check_fit(target.name, self._reject_path)
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
@@ -120,8 +112,7 @@ class ImportJob:
         if not (options.dry_run or options.restart or self._new_table):
             self._done.resume()
         types = self._types() if self._done.types is None else self._done.types
-        exact = self._source.format == "dynamodb-json"
-        mapping = ItemMapping(self._config, self._target.key, types, exact=exact)
+        mapping = ItemMapping(self._config, self._target.key, types, exact=self._source.format == "dynamodb-json")
         self._start(types)
         complete = False
         try:

@@ -31,6 +31,8 @@ PART_BYTES = 256 << 20  # of JSON in one object; ImportTable reads objects side 
 FIRST_LOOK = 5.0  # seconds after which the import is looked at again
 UNANSWERED_SECONDS = 600.0  # for which the state of the import may be unknown
 ATTEMPTS = 4  # to have the import begun, each of which the client tries again by itself
+BEGUN_ALREADY = {"ImportConflictException", "ResourceInUseException"}
+"""Refusals that an attempt gets when an earlier one, whose answer was lost, has begun the import."""
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
@@ -165,7 +167,7 @@ class NewTableWriter:
         staged, self._staged = self._staged, []  # AWS may read them from the first request until the import has ended
         try:
             found = self._begun()
-        except AwsError:  # refused: nothing reads them
+        except AwsError:  # nothing reads them
             self._staged = staged
             raise
         found = self._waited_for(found["ImportArn"], found)
@@ -173,15 +175,21 @@ class NewTableWriter:
         self._judge(found["ImportArn"], found)
 
     def _begun(self) -> Any:
-        """The description of the import. A request without an answer is made again: the token makes it the same import."""
+        """The description of the import. A request without an answer is made again: the token makes it the same import.
+
+        Raises AwsError only if no attempt can have begun the import.
+        """
         attempts, pauses = 0, looks(FIRST_LOOK)
         while True:
             try:
                 with explained("dynamodb:ImportTable", self._target.name):
                     return self._client.import_table(**self._request())["ImportTableDescription"]
-            except AwsUnavailableError as error:
+            except AwsError as error:
                 attempts += 1
-                if attempts == ATTEMPTS or self._stop.event.wait(next(pauses)):
+                busy = isinstance(error, AwsUnavailableError)
+                if not busy and attempts == 1 and error.code not in BEGUN_ALREADY:
+                    raise
+                if not busy or attempts == ATTEMPTS or self._stop.event.wait(next(pauses)):
                     self._fail(
                         f"{self._stop.error or error}; AWS may still have begun the import, so its files stay in "
                         f"{self._folder}. If there is a table {self._target.name} in some minutes, wait until it is ACTIVE; "

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -51,6 +52,16 @@ class ImportSource:
     format: Format
     inputs: tuple[Input, ...]
     redriven: Heading | None = None
+
+    def check_fit(self, table: str, rejects: Path) -> None:
+        """Raises SourceError for rows that another table has rejected, and when `rejects` is one of the files."""
+        if self.redriven and self.redriven.table != table:
+            raise SourceError(
+                f"{self.uri}:1: these rows were rejected by table {self.redriven.table}, not {table}: name that table, or "
+                f"write {table} into the file's first line if they belong there"
+            )
+        if any(Path(file.uri).absolute() == rejects.absolute() for file in self.inputs):
+            raise SourceError(f"the rows of {self.uri} cannot be rejected into the same file: give another one")
 
     def rows(
         self, storage: Storage, file: Input, config: ImportConfig, on_bytes: Callable[[int], object]

@@ -238,18 +238,30 @@ def test_files_that_aws_may_be_reading_are_not_deleted_when_no_answer_comes(
     assert len(staged(sandbox, staging)) == 1
 
 
-def test_files_of_an_import_that_aws_refuses_are_deleted(
-    sandbox: Sandbox, staging: str, two_rows: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("codes", "kept"),
+    [
+        (["AccessDeniedException"], False),
+        (["ResourceInUseException"], True),
+        (["ImportConflictException"], True),
+        (["InternalServerError", "AccessDeniedException"], True),
+    ],
+)
+def test_files_are_deleted_only_if_no_attempt_can_have_begun_the_import(
+    sandbox: Sandbox, staging: str, two_rows: Path, monkeypatch: pytest.MonkeyPatch, codes: list[str], kept: bool
 ) -> None:
     client: Any = boto3.client("dynamodb", config=client_of(sandbox.endpoint_url).meta.config)
+    left = list(codes)
 
     def refuse(**_: Any) -> Any:
-        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "ImportTable")
+        raise ClientError({"Error": {"Code": left.pop(0), "Message": "no"}}, "ImportTable")
 
     client.meta.events.register("before-call.dynamodb.ImportTable", refuse)
     monkeypatch.setattr(AWS, "dynamodb", lambda *_: client)
-    assert "allow this action in IAM" in str(run("Refused", two_rows, staging).problem)
-    assert not staged(sandbox, staging)
+    problem = str(run("Refused", two_rows, staging).problem)
+    assert codes[-1] in problem or "allow this action in IAM" in problem
+    assert ("so its files stay in" in problem) == kept
+    assert len(staged(sandbox, staging)) == kept
 
 
 class Answered:
