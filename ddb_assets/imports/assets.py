@@ -130,6 +130,7 @@ def _checks(key: dg.AssetKey, report: ImportReport) -> Iterator[dg.AssetCheckRes
     found = report.verified or Verified(0, 0, [])
     equal: dict[str, dg.MetadataValue | int] = {
         "compared": found.read,
+        "different_count": found.different_count,
         "different": dg.MetadataValue.json(found.different),
     }
     if report.unread:
