@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CLIENT = Config(
-    retries={"mode": "standard", "max_attempts": 8},  # these back off to 20 s each, so a throttled minute is outlasted
+    retries={"mode": "standard", "max_attempts": 8},  # the pauses grow to 20 s each, which outlasts a throttled minute
     max_pool_connections=32,  # data files are read and parts written by several threads of one client
 )
 
@@ -34,8 +34,7 @@ CLIENT = Config(
 class AWS:
     """Clients for DynamoDB, S3 and other services.
 
-    An empty argument leaves the matter to boto3; without `role_arn` the setting counts. The methods raise SettingError for
-    what is missing.
+    boto3 finds what is not given; without `role_arn` the setting counts. The methods raise SettingError for what is missing.
     """
 
     def __init__(self, region: str = "", profile: str = "", endpoint: str = "", role_arn: str = "") -> None:

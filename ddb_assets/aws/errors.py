@@ -29,7 +29,7 @@ _CODES: dict[Meaning, tuple[str, ...]] = {
     ),
     "failing": (
         *("InternalError", "InternalServerError", "ServiceUnavailable", "RequestTimeout"),
-        "ReplicatedWriteConflictException",
+        *("ReplicatedWriteConflictException", "TransactionConflictException"),
     ),
     "expired": ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"),
     "clock": ("RequestTimeTooSkewed", "RequestInTheFuture"),
@@ -42,7 +42,7 @@ _CODES: dict[Meaning, tuple[str, ...]] = {
 _MEANINGS = {code: meaning for meaning, codes in _CODES.items() for code in codes}
 _SKEWED = re.compile(r"Signature expired|Signature not yet current|time.*too (large|skewed)", re.IGNORECASE)
 _KMS = re.compile(r"\bkms:\w+|^KMS\.", re.IGNORECASE)
-ODD_ANSWER = "is not as AWS answers: look for a proxy on the way, and check AWS_ENDPOINT_URL"
+ODD_ANSWER = "does not come from AWS: look for a proxy on the way, and check AWS_ENDPOINT_URL"
 
 
 class AwsError(DdbAssetsError):
@@ -61,6 +61,10 @@ class WebPageError(BotoCoreError):
     """The answer is not from AWS."""
 
     fmt = "the answer (HTTP {status}) is a web page, not from AWS: look for a proxy or a login page on the way"
+
+
+UNREACHABLE = (NoConnectionError, HTTPClientError, WebPageError)
+"""No answer came, or one of another server: the same request may work a moment later."""
 
 
 def only_aws_answers(events: Any) -> None:
@@ -82,7 +86,7 @@ def code_and_message(error: ClientError) -> tuple[str, str]:
 
 
 def meaning(code: str | None, status: int = 0) -> Meaning | None:
-    """What AWS means by this code; with another one and an HTTP status of 500 or more, AWS is failing."""
+    """What AWS means by this code. With an unknown code and an HTTP status of 500 or more, AWS is failing."""
     return _MEANINGS.get(code or "") or ("failing" if status >= 500 else None)
 
 
@@ -124,7 +128,7 @@ def explained(action: str, subject: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _answered(action, subject, error) from error
-    except (NoConnectionError, HTTPClientError, WebPageError) as error:
+    except UNREACHABLE as error:
         raise AwsUnavailableError(f"{action} on {subject}: AWS cannot be reached: {error}") from error
     except BotoCoreError as error:
         raise AwsError(f"{action} on {subject}: {error}; check the AWS credentials and the Region") from error

@@ -1,8 +1,8 @@
-"""Folders that the project fills: refused when they hold anything else, and only its own files are ever deleted.
+"""Folders that the project fills. A folder with other files is refused, and only the project's own files are deleted.
 
 A folder is written beside what is there, under names that carry a run's id, and then switched by one file that lists the
 new content. Then the files of the previous content are deleted. A file is ours when such a list names it, or when it carries
-the id of a run whose claim is in the folder: a run that was killed leaves its claim, and the next run that ends clears up
+the id of a run whose claim is in the folder: a run that was killed leaves its claim, and the next run that ends cleans up
 after it. Everything that replaces or deletes the content of a folder goes through here.
 """
 
@@ -93,7 +93,7 @@ class OwnedFolder:
     """One folder and the run that fills it. `listed` are the URIs that its present list names, and that of the list.
 
     Raises FolderError, before anything is touched, for a file that neither the list names nor a claimed run has written.
-    `permanent` says which files of ours stay whatever happens, because others refer to them.
+    `permanent` says which of our files are never deleted, because others refer to them.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class OwnedFolder:
     def give_up(self) -> None:
         """Deletes what this run wrote, so that the folder is as it was. Once the list may name these files, it does nothing.
 
-        Then the claim stays, and the next run that ends clears up.
+        Then the claim stays, and the next run that ends cleans up.
         """
         if not self._switched:
             self.storage.delete([*self._written, self._claim])

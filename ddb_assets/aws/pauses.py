@@ -19,7 +19,7 @@ def backoff(attempt: int) -> float:
 def looks(first: float) -> Iterator[float]:
     """Seconds between two looks at something that takes a while, without end: half as long again each time, up to a bound.
 
-    Each is up to JITTER shorter or longer, so that many jobs do not ask in step.
+    Each is up to JITTER shorter or longer, so that many jobs do not ask at the same moments.
     """
     pause = first
     while True:

@@ -1,7 +1,4 @@
-"""Files on S3, as `storage.py` asks for them: every call's errors translated into ours, naming the URI.
-
-Which of a program's files are on S3 is not known here.
-"""
+"""Files on S3, for `storage.py`. The errors of every call are translated into ours, which name the URI."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from ddb_assets.aws.errors import ODD_ANSWER, code_and_message, meaning, only_aws_answers, remedy
+from ddb_assets.aws.errors import ODD_ANSWER, code_and_message, http_status, meaning, only_aws_answers, remedy
 from ddb_assets.aws.storage import BrokenOffError, Entry, FileTakenError, MissingFileError, StorageError, split_s3
 
 if TYPE_CHECKING:
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 8 << 20
 DELETE_BATCH = 1000  # DeleteObjects takes at most 1,000 keys a call
-RESUMES = 5  # how often a download that breaks off is taken up again
+RESUMES = 5  # how often a download that breaks off is resumed
 _OTHER_REGION = {"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _REQUESTER_PAYS = re.compile(r"requester[ -]pays?", re.IGNORECASE)
 
@@ -91,7 +88,7 @@ class S3Files:
                         yield Entry(f"s3://{bucket}/{found['Key']}", found["Size"])
 
     def region(self, bucket: str) -> str:
-        """The Region of a bucket; empty when S3 does not tell us."""
+        """The Region of a bucket; empty when S3 does not say."""
         try:
             return self.client.head_bucket(Bucket=bucket).get("BucketRegion", "")
         except (ClientError, BotoCoreError):
@@ -205,6 +202,7 @@ def _explained(uri: str) -> Iterator[None]:
 
 def _translated(error: ClientError, uri: str) -> StorageError:
     code, message = code_and_message(error)
+    meant = meaning(code, http_status(error))
     bucket = split_s3(uri)[0]
     said = f"{code}: {message}"
     if advice := remedy(code, message):
@@ -219,11 +217,11 @@ def _translated(error: ClientError, uri: str) -> StorageError:
         home = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
         region = f" to {home}" if home else ""
         return StorageError(f"{bucket!r} (from {uri}) is in another Region: set AWS_DEFAULT_REGION{region} ({said})")
-    if meaning(code) == "denied" or code in {"403", "AllAccessDisabled"}:
+    if meant == "denied" or code in {"403", "AllAccessDisabled"}:
         return StorageError(f"AWS refuses access to {uri}: {_denial(message)} ({said})")
     if code == "InvalidObjectState":
         return StorageError(f"{uri} is archived (S3 Glacier): restore it first ({said})")
-    if meaning(code) in ("throttled", "failing"):
+    if meant in ("throttled", "failing"):
         return BrokenOffError(f"S3 is busy, {uri} is out of reach: try again later ({said})")
     return StorageError(f"{uri}: {error}")
 

@@ -27,7 +27,7 @@ READ_BYTES = 1 << 20
 
 
 PARTIAL = re.compile(r"/\.new-[0-9a-f]{32}$")
-"""The name of a local file that was being written when its process was killed."""
+"""The name of a local file whose process was killed while it wrote the file."""
 
 
 class StorageError(DdbAssetsError):
@@ -72,7 +72,7 @@ def split_s3(uri: str) -> tuple[str, str]:
 
 
 def is_s3(uri: str) -> bool:
-    """True for `s3://…`; anything else is a local path or out of reach (`local_path`)."""
+    """True for `s3://…`; anything else is a local path, or refused by `local_path`."""
     return uri.startswith("s3://")
 
 
@@ -81,7 +81,7 @@ def local_path(uri: str) -> Path:
     if found := _SCHEME.match(uri):
         raise StorageError(f"{uri!r}: files of {found[0]} cannot be reached: write s3://bucket/key or a local path")
     if "\0" in uri or not uri:
-        raise StorageError(f"{uri!r} is no path of a file")
+        raise StorageError(f"{uri!r} is not the path of a file")
     return Path(uri)
 
 
@@ -156,7 +156,7 @@ class Storage:
         if is_s3(uri):
             self._on_s3.write(uri, data)
             return
-        with _explained(uri, writing=True), _new_file(local_path(uri)) as new:
+        with _explained(uri, writing=True), new_file(local_path(uri)) as new:
             new.write_bytes(data)
             os.replace(new, uri)
 
@@ -164,7 +164,7 @@ class Storage:
         """Writes the file only if there is none (S3: `If-None-Match: *`); False when another one was first."""
         if is_s3(uri):
             return self._on_s3.create(uri, data)
-        with _explained(uri, writing=True), _new_file(local_path(uri)) as new:
+        with _explained(uri, writing=True), new_file(local_path(uri)) as new:
             new.write_bytes(data)
             try:
                 os.link(new, uri)  # atomic, and fails when the name is taken
@@ -177,7 +177,7 @@ class Storage:
         if is_s3(uri):
             self._on_s3.upload(path, uri)
             return
-        with _explained(uri, writing=True), _new_file(local_path(uri)) as new:
+        with _explained(uri, writing=True), new_file(local_path(uri)) as new:
             shutil.copyfile(path, new)
             os.replace(new, uri)
 
@@ -191,13 +191,13 @@ class Storage:
         yield from (Entry(str(path), size) for path, size in found)
 
     def region(self, bucket: str) -> str:
-        """The Region of a bucket on S3; empty when S3 does not tell us."""
+        """The Region of a bucket on S3; empty when S3 does not say."""
         return self._on_s3.region(bucket)
 
     def folders(self, uri: str, after: str = "") -> Iterator[str]:
-        """The names of the folders right below a folder URI, sorted as `name/`, those up to and with `after` left out.
+        """The names of the folders right below a folder URI, sorted as `name/`, without those up to and including `after`.
 
-        On S3 the cost is that of the folders listed, not of the files in them, nor of what sorts before `after`.
+        S3 lists only these folders: neither the files in them nor the names before `after` cost anything.
         """
         if is_s3(uri):
             yield from self._on_s3.folders(uri, after)
@@ -208,7 +208,7 @@ class Storage:
         yield from (name.rstrip("/") for name in names if not after or name > f"{after}/")
 
     def delete(self, uris: Iterable[str]) -> None:
-        """Deletes these files; those that are not there do not matter."""
+        """Deletes these files. Missing ones are skipped."""
         on_s3: list[str] = []
         for uri in uris:
             if is_s3(uri):
@@ -221,14 +221,14 @@ class Storage:
 
 
 def _s3_files(client: "S3Client") -> "S3Files":
-    from ddb_assets.aws.s3_files import S3Files  # whoever has a client has imported boto3 already
+    from ddb_assets.aws.s3_files import S3Files  # where there is a client, boto3 is imported already
 
     return S3Files(client)
 
 
 @contextmanager
-def _new_file(path: Path) -> Iterator[Path]:
-    """A name beside `path`, in a folder that exists, for a file to be moved into its place; gone afterwards."""
+def new_file(path: Path) -> Iterator[Path]:
+    """A name for a new file beside `path`, to be moved there. The folder is made; a file that was not moved is deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".new-{uuid.uuid4().hex}")
     try:
@@ -268,4 +268,4 @@ def _explained(path: str, *, writing: bool = False) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}: check the permissions and the space left") from error
     except ValueError as error:
-        raise StorageError(f"{path!r} is no path of a file: {error}") from error
+        raise StorageError(f"{path!r} is not the path of a file: {error}") from error

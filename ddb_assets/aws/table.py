@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class UnfitTableError(DdbAssetsError):
-    """The table cannot be written to as it is."""
+    """The table cannot be read or written as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class TableDescription:
-    """A table, which requests name by its `address`: its name, or its ARN as another account's must be named.
+    """A table. Requests call it by its `address`: its name, or its ARN, which a table of another account needs.
 
     `id` is None where none is given. `wcu` is its provisioned write capacity (for on-demand tables the maximum that was
     set), `rcu` its provisioned read capacity; both are None without one. DynamoDB updates `size_bytes` and `items` about
@@ -97,15 +97,22 @@ class TableDescription:
         return self.status in {"ACTIVE", "UPDATING"}
 
     def check_active(self) -> None:
-        """Raises UnfitTableError unless items can be written."""
+        """Raises UnfitTableError unless items can be read and written."""
         if not self.active:
-            raise UnfitTableError(f"table {self.name} is {self.status}: wait until it is ACTIVE")
+            raise UnfitTableError(f"table {self.name} ({self.arn}) is {self.status}: wait until it is ACTIVE")
+
+
+def describe(client: "DynamoDBClient", table: str) -> Mapping[str, Any]:
+    """The `Table` of DescribeTable, for a name or an ARN. Raises AwsError."""
+    with explained("dynamodb:DescribeTable", table):
+        return client.describe_table(TableName=table)["Table"]
 
 
 def describe_table(client: "DynamoDBClient", table: str) -> TableDescription:
     """Asks for the table of this name or ARN. Raises AwsError."""
+    found = describe(client, table)
     with explained("dynamodb:DescribeTable", table):
-        return TableDescription.of(client.describe_table(TableName=table)["Table"], table)
+        return TableDescription.of(found, table)
 
 
 def _key(schema: list[dict[str, str]], types: Mapping[str, str]) -> tuple[KeyAttribute, ...]:

@@ -1,18 +1,21 @@
 """How far a job has come, so that it can be killed at any moment and resumed without losing anything.
 
-A checkpoint says of each input how many of its leading rows are settled (written, or in the reject file). Rows after
-those may be written too. They are all written again in the same order, so the table ends the same.
+A checkpoint says for each input how many of its leading rows are settled (written, or in the reject file). Later rows may
+be written too. They are all written again, in the same order, so the table ends the same.
 """
 
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.storage import MissingFileError, Storage
 from ddb_assets.errors import DdbAssetsError
+
+State = TypeVar("State", bound=BaseModel)
 
 
 class CheckpointError(DdbAssetsError):
@@ -20,7 +23,7 @@ class CheckpointError(DdbAssetsError):
 
 
 class Watermark:
-    """Of rows numbered from 0, how many leading ones are settled. Thread-safe; rows settle in any order, once each."""
+    """How many leading rows are settled. Rows are numbered from 0 and settle in any order, once each. Thread-safe."""
 
     def __init__(self, position: int = 0) -> None:
         self._lock = threading.Lock()
@@ -38,7 +41,7 @@ class Watermark:
         return len(self._ahead)
 
     def settle(self, numbers: Iterable[int]) -> None:
-        """These rows need not be read again."""
+        """Marks rows that need not be read again."""
         with self._lock:
             self._ahead.update(numbers)
             while self._position in self._ahead:
@@ -46,8 +49,17 @@ class Watermark:
                 self._position += 1
 
 
+class _Document(BaseModel):
+    """What is in the file. The job's own form of `state` is for the job to check."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: str
+    state: dict[str, Any]
+
+
 class Checkpoint:
-    """A document in a local file, replaced whole. `job` names what the job does: another one does not resume it."""
+    """A document in a local file, always replaced as a whole. `job` identifies the job: no other one resumes from it."""
 
     def __init__(self, path: Path, job: str) -> None:
         self._path = path
@@ -59,23 +71,25 @@ class Checkpoint:
         """Where it is kept."""
         return self._path
 
-    def load(self) -> dict[str, Any] | None:
-        """What was last saved; None without a checkpoint. Raises CheckpointError for one of another job."""
+    def load(self, form: type[State]) -> State | None:
+        """What was last saved; None without a checkpoint. Raises CheckpointError for one of another job or form."""
         try:
-            document: dict[str, Any] = orjson.loads(self._storage.read(str(self._path)))
+            document = _Document.model_validate_json(self._storage.read(str(self._path)))
+            if document.job != self._job:
+                raise CheckpointError(f"{self._path} is of another job ({document.job}): delete it to start again")
+            return form.model_validate(document.state)
         except MissingFileError:
             return None
-        except orjson.JSONDecodeError as error:
-            raise CheckpointError(f"{self._path} is no checkpoint ({error}): delete it to start again") from error
-        if document.get("job") != self._job:
-            raise CheckpointError(f"{self._path} is of another job ({document.get('job')}): delete it to start again")
-        state: dict[str, Any] = document["state"]
-        return state
+        except ValidationError as error:
+            raise CheckpointError(
+                f"{self._path} is no checkpoint, or another version wrote it: delete it to start again"
+            ) from error
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Replaces it. What the state vouches for must be durable by now."""
-        self._storage.write(str(self._path), orjson.dumps({"job": self._job, "state": state}))
+    def save(self, state: BaseModel) -> None:
+        """Replaces it. All rows that the state counts as settled must be durable by now."""
+        document = _Document(job=self._job, state=state.model_dump(mode="json"))
+        self._storage.write(str(self._path), orjson.dumps(document.model_dump()))
 
     def remove(self) -> None:
-        """The job is done, or is to start again."""
+        """Deletes it: the job is done, or starts again."""
         self._path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Brings one batch into the table: rate, retries until the deadline, and the search for the operation that is refused.
+"""Delivers one batch to the table: rate, retries until the deadline, and the search for a refused operation.
 
-`writer.py` decides which operations make a batch, and how many batches are under way.
+`writer.py` decides which operations form a batch, and how many batches are under way.
 """
 
 import time
@@ -15,7 +15,13 @@ from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Outcome, Stop, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.raw_call import LOGIN_ATTEMPTS, FatalBatchError, FatalRequestError, RetryableRequestError
+from ddb_assets.bulk.raw_call import (
+    LOGIN_ATTEMPTS,
+    LOGIN_SECONDS,
+    FatalBatchError,
+    FatalRequestError,
+    RetryableRequestError,
+)
 from ddb_assets.bulk.transport import Transport
 
 GRACE_SECONDS = 20.0  # for what is in flight when the writer stops
@@ -23,10 +29,11 @@ GRACE_SECONDS = 20.0  # for what is in flight when the writer stops
 
 @dataclass(frozen=True)
 class Delivery:
-    """How batches of one writer are delivered. `deadline`: seconds for which a batch is tried without anything written.
+    """How the batches of one writer are delivered.
 
-    `resting` is entered while a batch waits of which a part is written: its other keys are throttled and no reason for the
-    writer not to send more. A batch of which nothing is written keeps its place, so that a busy table is left alone.
+    `deadline`: for how many seconds a batch is tried while nothing of it is written. `resting` is entered while a partly
+    written batch waits: only its other keys are throttled, so the writer may send more. A batch of which nothing is written
+    keeps its place, so that a busy table is left alone.
     """
 
     target: TableDescription
@@ -38,16 +45,16 @@ class Delivery:
     resting: Callable[[], AbstractContextManager[None]]
 
     def deliver(self, batch: list[Operation]) -> None:
-        """Everything in it is written, rejected or unprocessed afterwards; in the last case the writer stops.
+        """Afterwards every operation is written, rejected or unprocessed; in the last case the writer stops.
 
-        A batch that DynamoDB refuses is halved until the culprit is alone.
+        A batch that DynamoDB refuses is halved until the refused operation is alone.
         """
         until = time.monotonic() + self.deadline
         parts = [batch]
         attempt = logins = 0
         partly = False
         while parts:
-            part = parts.pop()
+            part, least = parts.pop(), 0.0
             try:
                 left, said = self._send(part, again=attempt > 0)
             except FatalBatchError as error:
@@ -58,13 +65,12 @@ class Delivery:
                     self.outcome.rejected(part[0], str(error))
                 continue
             except FatalRequestError as error:
-                self._give_up(
-                    [*part, *chain.from_iterable(parts)], f"writing to {self.target.name} cannot go on: {error}"
-                )
+                self._give_up([*part, *chain.from_iterable(parts)], f"writing to {self.target.name} failed: {error}")
                 return
             except RetryableRequestError as error:
                 left, said = part, str(error)
                 logins += error.login
+                least = LOGIN_SECONDS if error.login else 0.0
                 self.outcome.count(throttles=Counter(error.reasons))
             if len(left) < len(part):
                 partly, until = True, time.monotonic() + self.deadline
@@ -74,9 +80,9 @@ class Delivery:
             self.outcome.count(retried=1)
             parts.append(left)
             if logins == LOGIN_ATTEMPTS:
-                self._give_up(list(chain.from_iterable(parts)), f"writing to {self.target.name} cannot go on: {said}")
+                self._give_up(list(chain.from_iterable(parts)), f"writing to {self.target.name} failed: {said}")
                 return
-            if not self._pause(attempt, until, partly=partly):
+            if not self._pause(max(least, backoff(attempt)), until, partly=partly):
                 remaining = list(chain.from_iterable(parts))
                 count = f"{len(remaining)} operations on {self.target.name}"
                 self._give_up(remaining, f"{count} could not be written within {self.deadline:g} s: {said}")
@@ -104,14 +110,14 @@ class Delivery:
         self.outcome.settled(done)
         return answer.unwritten, "DynamoDB throttled them (UnprocessedItems)"
 
-    def _pause(self, attempt: int, until: float, *, partly: bool) -> bool:
-        """False when the time is up."""
+    def _pause(self, seconds: float, until: float, *, partly: bool) -> bool:
+        """Waits so many seconds, or until the time is up; False if it was up before."""
         now = time.monotonic()
         end = min(until, self.stop.at + GRACE_SECONDS) if self.stop.event.is_set() else until
         if now >= end:
             return False
         with self.resting() if partly else nullcontext():
-            time.sleep(min(backoff(attempt), end - now))
+            time.sleep(min(seconds, end - now))
         return True
 
     def _give_up(self, operations: list[Operation], reason: str) -> None:

@@ -1,7 +1,7 @@
-"""One run of a copy or of an import at a time on this machine: two would clean what the other one writes, or keep one
-checkpoint.
+"""Allows one run of a copy or import at a time on this machine.
 
-A Dagster pool keeps apart the other jobs that write into the table (`orchestration/pools.py`).
+Two runs would delete what the other writes, or share one checkpoint. A Dagster pool keeps apart the other jobs that write
+into the same table (`orchestration/pools.py`).
 """
 
 import fcntl
@@ -14,12 +14,12 @@ from ddb_assets.settings import STATE
 
 
 class LockError(DdbAssetsError):
-    """The same job runs already, or the folder of its lock cannot be written; nothing was begun."""
+    """The same job is running, or its lock cannot be written. Nothing was begun."""
 
 
 @contextmanager
 def only_run(path: Path, what: str) -> Iterator[None]:
-    """Holds this file's lock, which ends with the process however it ends. Raises LockError, which calls the job `what`."""
+    """Holds the lock on this file, which ends with the process in any case. Raises LockError, which names the job `what`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")
@@ -31,5 +31,5 @@ def only_run(path: Path, what: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise LockError(f"another run of this {what} is under way ({path} is locked): wait for its end") from None
+            raise LockError(f"another run of this {what} is under way ({path} is locked): wait until it ends") from None
         yield

@@ -1,7 +1,7 @@
 """One write, checked and ready to be sent: a put or a delete with its key, its JSON, its size and its cost.
 
-Pure. Everything DynamoDB would refuse a whole batch for is found here, before anything is sent.
-Facts: DynamoDB Developer Guide, "Write capacity units" (1 per KB begun, also to delete; every index that holds the item
+Pure. Whatever would make DynamoDB refuse a whole batch is found here, before anything is sent.
+Facts: DynamoDB Developer Guide, "Write capacity units" (1 per started KB, for deletes too; every index that holds the item
 is written too) and "Constraints".
 """
 
@@ -25,7 +25,7 @@ class RejectedItemError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`body` is the item (to delete: its key) as JSON; `units` the expected WCUs of the table and of each index."""
+    """`body` is the item as JSON, or for a delete its key. `units` are the expected WCUs of the table and of each index."""
 
     kind: Kind
     key: Key
@@ -58,7 +58,7 @@ def put(target: TableDescription, item: Mapping[str, Any], token: object, *, if_
 
 
 def delete(target: TableDescription, key: Mapping[str, Any], token: object) -> Operation:
-    """`key` may be a whole item; only its key attributes are sent. Raises RejectedItemError when they are no key."""
+    """`key` may be a whole item; only its key attributes are sent. Raises RejectedItemError when they are not a key."""
     try:
         found = item_key(key, target.key)
         only = {attribute.name: key[attribute.name] for attribute in target.key}

@@ -15,12 +15,12 @@ from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 class WriteOptions(BaseModel):
     """`max_wcu` as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_wcu: float | None = Field(default=None, gt=0, description="write capacity units per second, indexes included")
     in_flight: int = Field(default=IN_FLIGHT, ge=1, le=64, description="batches written at once")
     deadline: float = Field(
-        default=DEADLINE_SECONDS, gt=0, description="seconds for which one request is tried again before the job stops"
+        default=DEADLINE_SECONDS, gt=0, description="for how many seconds a request is tried again before the job stops"
     )
 
 
@@ -35,7 +35,7 @@ def _number_or_all(value: object) -> object:
 Verify = Annotated[
     int | Literal["all"],
     BeforeValidator(_number_or_all, json_schema_input_type=int | Literal["all"]),
-    Field(description="how many of the items, drawn at random, are read again afterwards and compared; or all"),
+    Field(description="how many items, drawn at random, are read again afterwards and compared; or all"),
 ]
 
 

@@ -1,6 +1,6 @@
-"""What became of the operations that a writer accepted. They are counted and reported to the job.
+"""What became of the operations that a writer accepted: counted, and reported to the job.
 
-`writer.py` says what each word means. Thread-safe: batches end in several threads.
+`writer.py` defines the words. Thread-safe: batches end in several threads.
 """
 
 import threading
@@ -17,7 +17,7 @@ Fate = Literal["rejected", "unprocessed"]
 
 
 class WriterStoppedError(DdbAssetsError):
-    """The writer gave up, or was told to stop; what it had accepted and not written is unprocessed."""
+    """The writer gave up or was stopped. What it had accepted and not written is unprocessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Totals:
 
 
 class Outcome:
-    """Counts, and calls the job back one call at a time."""
+    """Counts, and calls the job's callbacks one at a time."""
 
     def __init__(
         self, on_unwritten: Callable[[Unwritten], object], on_settled: Callable[[Sequence[object]], object]
@@ -59,7 +59,7 @@ class Outcome:
         self._on_unwritten = on_unwritten
         self._on_settled = on_settled
         self._counting = threading.Lock()
-        self._telling = threading.Lock()
+        self._reporting = threading.Lock()
         self._totals = Totals()
 
     @property
@@ -74,21 +74,21 @@ class Outcome:
             self._totals.add(Totals(**more))
 
     def settled(self, operations: Sequence[Operation]) -> None:
-        """They need not be done again."""
-        with self._telling:
+        """These operations need not be done again."""
+        with self._reporting:
             self._on_settled([operation.token for operation in operations])
 
     def rejected(self, operation: Operation, reason: str) -> None:
-        """DynamoDB will never take it."""
-        with self._telling:
+        """DynamoDB will never take this operation."""
+        with self._reporting:
             self._on_unwritten(Unwritten(operation, "rejected", reason))
         self.count(rejected=1)
         self.settled([operation])
 
     def unprocessed(self, operations: Iterable[Operation], reason: str) -> None:
-        """They were not written, and not settled."""
+        """These operations were not written, and are not settled."""
         left = list(operations)
-        with self._telling:
+        with self._reporting:
             for operation in left:
                 self._on_unwritten(Unwritten(operation, "unprocessed", reason))
         self.count(unprocessed=len(left))
@@ -114,6 +114,6 @@ class Stop:
             raise self.error
 
     def check_defect(self) -> None:
-        """Raises the reason when it is a defect, of ours or of a callback's, and no `WriterStoppedError`."""
+        """Raises the reason when it is a defect, ours or a callback's, and not a `WriterStoppedError`."""
         if not isinstance(self.error, WriterStoppedError):
             self.check()

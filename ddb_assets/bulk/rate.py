@@ -1,7 +1,7 @@
 """The rate of writing: token buckets in write capacity units, for the whole job and for each resource of the table.
 
-Pure but for the clock. Units are those of `Operation.units`: the table first, then its indexes in `TableDescription.indexes`'
-order; a local index spends the table's capacity, a global one its own.
+Pure except for the clock. Units are in the order of `Operation.units`: the table, then the indexes of `TableDescription`.
+A local index spends the table's capacity, a global one its own.
 Facts: DynamoDB Developer Guide, "Provisioned capacity mode" and "Best practices for global secondary indexes" (an index
 that is throttled throttles the table's writes); API reference, ConsumedCapacity.
 """
@@ -15,13 +15,13 @@ from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.limits import PROVISIONED_SHARE
 
 BURST_SECONDS = 1.0
-ROUNDING = 1e-6  # units; a wait for less than that may be too short to be one
+ROUNDING = 1e-6  # units; the wait for less could be too short to be measured
 NEW_TABLE_WCU = 4000
-"""What an on-demand table that was never busy serves at once: Developer Guide, "On-demand capacity mode"."""
+"""What a new on-demand table serves at once: Developer Guide, "On-demand capacity mode"."""
 
 
 class Bucket:
-    """Fills with `rate` units a second up to one second's worth; may be overdrawn, and then lets none pass until full."""
+    """Fills with `rate` units a second, up to one second's worth. While it is overdrawn, nothing passes."""
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
         self.rate = rate
@@ -44,8 +44,8 @@ class Bucket:
 class WriteRate:
     """The buckets of one job. Thread-safe.
 
-    `max_wcu` bounds table and indexes together; `share` (0 to 1) bounds each of them by its own capacity, and does nothing
-    where there is none. Neither: `PROVISIONED_SHARE` of a provisioned table, no bound on an on-demand one.
+    `max_wcu` bounds table and indexes together. `share` (0 to 1) bounds each of them by its own capacity, if it has one.
+    Without both, a provisioned table is bounded by `PROVISIONED_SHARE` and an on-demand table is not bounded.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class WriteRate:
 
     @property
     def units_per_second(self) -> float | None:
-        """The tightest bound; None when there is none."""
+        """The tightest bound, in units; None without a bound."""
         return min((bucket.rate for bucket, _ in self._buckets), default=None)
 
     def seconds_for(self, units: Sequence[float]) -> float:
-        """How long writing this many units in all takes at least; without a bound, at what a new table serves."""
+        """The least seconds that writing these units takes. Without a bound: at the rate that a new table serves."""
         if not self._buckets:
             return max(units) / NEW_TABLE_WCU
         return max(sum(units[i] for i in members) / bucket.rate for bucket, members in self._buckets)
@@ -102,7 +102,7 @@ class WriteRate:
 
 
 def consumed_units(target: TableDescription, capacity: Mapping[str, Any]) -> list[float]:
-    """A ConsumedCapacity with its INDEXES as units in `Operation.units`' order."""
+    """The units of a ConsumedCapacity (with INDEXES), in the order of `Operation.units`."""
     by_index = {
         name: float(found.get("CapacityUnits", 0))
         for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")

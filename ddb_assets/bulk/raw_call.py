@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from ddb_assets.aws.errors import code_and_message, http_status, meaning, remedy
+from ddb_assets.aws.errors import ODD_ANSWER, UNREACHABLE, code_and_message, http_status, meaning, remedy
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,7 +30,7 @@ BULK_CLIENT = Config(
     max_pool_connections=64,
     tcp_keepalive=True,
 )
-"""What a client must be made with that is used here."""
+"""The configuration of every client that is used here."""
 
 METHODS = {
     "Scan": "scan",
@@ -39,13 +38,17 @@ METHODS = {
     "BatchWriteItem": "batch_write_item",
     "PutItem": "put_item",
 }
-LOGIN_ATTEMPTS = 4  # botocore fetches new credentials shortly before the old ones expire: give it a few seconds
+LOGIN_ATTEMPTS, LOGIN_SECONDS = 4, 1.5
+"""How often credentials may be refused, and the pause in between: botocore needs seconds to fetch new ones."""
 CREDENTIALS = ("expired", "unknown key", "wrong secret")
 _CALL = threading.local()
 
 
 class RetryableRequestError(Exception):
-    """Nothing is known to be done, and the same request may work later. `reasons` is empty unless it was throttled."""
+    """The request may or may not have been carried out, and may work later.
+
+    `reasons` is empty unless it was throttled. `login`: the credentials were refused.
+    """
 
     def __init__(self, message: str, reasons: Sequence[str] = (), *, login: bool = False) -> None:
         super().__init__(message)
@@ -54,7 +57,7 @@ class RetryableRequestError(Exception):
 
 
 class FatalBatchError(Exception):
-    """DynamoDB refuses what the request says, such as a batch because of one operation in it."""
+    """DynamoDB refuses the content of the request, for example a batch because of one operation in it."""
 
 
 class FatalRequestError(Exception):
@@ -62,7 +65,7 @@ class FatalRequestError(Exception):
 
 
 class ConditionFailedError(Exception):
-    """The condition of a write does not hold; `item` is the one that is there, as botocore reads it."""
+    """The condition of a write does not hold. `item` is the existing item, as botocore reads it."""
 
     def __init__(self, item: Mapping[str, Any] | None) -> None:
         super().__init__("the condition does not hold")
@@ -70,7 +73,7 @@ class ConditionFailedError(Exception):
 
 
 class RawClient:
-    """A client, made with BULK_CLIENT, for requests that are given as JSON. Thread-safe."""
+    """Makes requests that are given as JSON, with a client made with BULK_CLIENT. Thread-safe."""
 
     def __init__(self, client: "DynamoDBClient") -> None:
         self._client = client
@@ -90,8 +93,10 @@ class RawClient:
             answer: Document = orjson.loads(_CALL.answer)
         except ClientError as error:
             raise _classified(error) from error
-        except (NoConnectionError, HTTPClientError, ResponseParserError, orjson.JSONDecodeError) as error:
+        except UNREACHABLE as error:
             raise RetryableRequestError(f"DynamoDB cannot be reached: {error}") from error
+        except (ResponseParserError, orjson.JSONDecodeError) as error:
+            raise RetryableRequestError(f"the answer {ODD_ANSWER} ({error})") from error
         except BotoCoreError as error:
             raise FatalRequestError(f"{error}; check the AWS credentials and the Region") from error
         finally:

@@ -1,6 +1,6 @@
-"""What every reader of input files gives: rows, and what could not be read as one.
+"""What the readers of input files produce: rows, and records that cannot be read.
 
-Pure. A reader knows its format. `imports/item_mapping.py` makes items of rows.
+Pure. `imports/item_mapping.py` makes items of rows.
 """
 
 import json
@@ -26,7 +26,7 @@ class SourceError(DdbAssetsError):
 class Row:
     """One record. `number` counts the file's records from 0, `line` its lines from 1 (Parquet: rows).
 
-    `text` is the record as it stood in the file; None where `cells` say it all. `deleted`: the cells are the key of an
+    `text` is the record as it stood in the file; None where `cells` is all there is. `deleted`: the cells are the key of an
     item that was deleted.
     """
 
@@ -49,14 +49,14 @@ class BadRow:
 
 
 def original(row: Row | BadRow) -> dict[str, Any]:
-    """What a reject file keeps of it: `text`, else `row`; and `columns` where the text needs them."""
+    """What a reject file keeps of a row: `text`, or else `row`; and `columns` where the text needs them."""
     if isinstance(row, BadRow):
         return {"text": row.text} | ({"columns": row.columns} if row.columns else {})
     return {"row": row.cells} if row.text is None else {"text": row.text}
 
 
 def dump(document: dict[str, Any]) -> bytes:
-    """One line of JSON; text that is no Unicode keeps its broken parts as escapes."""
+    """One line of JSON. Parts of a text that are not valid Unicode are kept as escapes."""
     try:
         return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:

@@ -1,8 +1,8 @@
-"""Reads a table in DynamoDB JSON: pages of a parallel scan, items by their keys, and no faster than was said.
+"""Reads a table as DynamoDB JSON, at a bounded rate: pages of a parallel scan, and items by their keys.
 
-What is done with the items is the job's. Facts: API reference, Scan (a page ends at 1 MB before any filter, and only a
-missing LastEvaluatedKey ends a segment: empty pages are normal) and BatchGetItem (100 keys, 16 MB, the rest comes back in
-UnprocessedKeys); Developer Guide, "Read capacity units" (4 KB each, half of that when eventually consistent).
+Facts: API reference, Scan (a page ends at 1 MB before any filter, and only a missing LastEvaluatedKey ends a segment: empty
+pages are normal) and BatchGetItem (100 keys, 16 MB, the rest comes back in UnprocessedKeys); Developer Guide, "Read capacity
+units" (4 KB each, half of that when eventually consistent).
 """
 
 import threading
@@ -21,6 +21,7 @@ from ddb_assets.bulk.options import Filter
 from ddb_assets.bulk.rate import Bucket
 from ddb_assets.bulk.raw_call import (
     LOGIN_ATTEMPTS,
+    LOGIN_SECONDS,
     Document,
     FatalBatchError,
     FatalRequestError,
@@ -38,7 +39,7 @@ MAX_KEYS = 100
 SEGMENT_BYTES = 128 << 20
 MAX_SEGMENTS = 10_000
 PAGE_SECONDS = 2
-"""Of a bounded rate, how many seconds' worth the pages read at once may be: 1 MB would empty a small table's capacity."""
+"""At a bounded rate, all pages that are read at once cost at most so many seconds of it: 1 MB is much for a small table."""
 READER_RCU = 64
 """RCUs per second that keep one reader busy, roughly: it waits for its page to be written before it reads the next."""
 
@@ -48,7 +49,7 @@ class ReadError(DdbAssetsError):
 
 
 class ReadCalls:
-    """Requests of one job that read, tried again until they succeed or their time is up. Thread-safe.
+    """The read requests of one job, tried again until they succeed or their time is up. Thread-safe.
 
     `client` is made with BULK_CLIENT. `throttles` counts reasons. `stopped` ends a wait between two attempts: the call then
     raises ReadError.
@@ -62,7 +63,7 @@ class ReadCalls:
         self.throttles: Counter[str] = Counter()
 
     def call(self, operation: str, table: str, request: Document, subject: str) -> Document:
-        """The answer; `table` is the name or ARN that is asked, `subject` the name for the message. Raises ReadError."""
+        """The answer. `table` is the name or ARN in the request, `subject` the name in messages. Raises ReadError."""
         until = time.monotonic() + self.deadline
         attempt = logins = 0
         while True:
@@ -75,16 +76,18 @@ class ReadCalls:
                 logins += error.login
                 with self._lock:
                     self.throttles.update(error.reasons)
-                if time.monotonic() >= until or logins >= LOGIN_ATTEMPTS:
+                if logins >= LOGIN_ATTEMPTS:
+                    raise ReadError(f"dynamodb:{operation} on {subject}: {error}") from error
+                if time.monotonic() >= until:
                     raise ReadError(
                         f"dynamodb:{operation} on {subject} did not succeed in {self.deadline:g} s: {error}"
                     ) from error
-                if not self.pause(attempt):
+                if not self.pause(attempt, LOGIN_SECONDS if error.login else 0.0):
                     raise ReadError(f"dynamodb:{operation} on {subject} was stopped: {error}") from error
 
-    def pause(self, attempt: int) -> bool:
-        """Waits before the next attempt, longer after each; False if the job was stopped meanwhile."""
-        return not self._stopped.wait(backoff(attempt))
+    def pause(self, attempt: int, least: float = 0.0) -> bool:
+        """Waits for at least `least` seconds, longer after each attempt; False if the job was stopped meanwhile."""
+        return not self._stopped.wait(max(least, backoff(attempt)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ class ReadRate:
 
 
 class TableReader:
-    """A table as it is read by one job. Thread-safe.
+    """Reads one table for one job. Thread-safe.
 
     `workers`: how many may read at once; `readers`: how many the rate can feed. Every method raises ReadError, also after
     `stopped` was set while it waited.
@@ -188,7 +191,7 @@ class TableReader:
         return Page(answer.get("Items", []), answer.get("Count", 0), answer.get("LastEvaluatedKey"))
 
     def get(self, keys: Sequence[Item], *, keys_only: bool = False) -> list[Item]:
-        """The items of these keys that there are, in any order, read consistently."""
+        """The items that exist under these keys, in any order, read consistently."""
         found: list[Item] = []
         for start in range(0, len(keys), MAX_KEYS):
             wanted: Document = {"Keys": list(keys[start : start + MAX_KEYS]), "ConsistentRead": True}
@@ -220,7 +223,7 @@ class TableReader:
                 )
 
     def stop(self) -> None:
-        """Ends all reading of the job that this reader is of: what waits or is called from now on raises ReadError."""
+        """Ends all reading of this job: calls that wait, and later calls, raise ReadError."""
         self._stopped.set()
 
     @property
@@ -244,7 +247,7 @@ class TableReader:
 
 
 def readers_for(rate: ReadRate, workers: int) -> int:
-    """How many segments are read at once: as many as was said, but of a bounded rate no more than it can feed, or two."""
+    """How many segments are read at once: `workers`, but at a bounded rate about as many as it can feed."""
     return workers if rate.units_per_second is None else min(workers, 2 + int(rate.units_per_second // READER_RCU))
 
 
@@ -254,7 +257,7 @@ def segments_for(table: TableDescription, readers: int) -> int:
 
 
 def _page_limit(table: TableDescription, rate: ReadRate, readers: int, *, consistent: bool) -> int | None:
-    """Items of a page that fit in a reader's part of the rate, by the table's mean item; None when a full page does."""
+    """How many items of mean size fit in a reader's part of the rate; None when a full page fits."""
     if rate.units_per_second is None:
         return None
     mean = table.size_bytes / max(1, table.items) or RCU_BYTES

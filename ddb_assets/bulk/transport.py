@@ -63,7 +63,7 @@ class Transport:
         )
 
     def _unwritten(self, operations: Sequence[Operation], unprocessed: Mapping[str, Any]) -> list[Operation]:
-        """The operations that came back. Should one come back that was not sent, none is taken for written."""
+        """The operations that came back. If one of them was not sent, none of the batch counts as written."""
         if not unprocessed:
             return []
         sent = {operation.key: operation for operation in operations}

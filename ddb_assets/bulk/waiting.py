@@ -1,7 +1,7 @@
 """Operations that a writer has accepted and not sent: which may go next, and which wait for an earlier one on their key.
 
-Pure, and not thread-safe: `writer.py` holds its lock. An operation waits aside while another on its key is ready or under
-way, so that a key that is written again and again holds up neither its order nor any other key.
+Pure, and not thread-safe: `writer.py` holds its lock. An operation is held while another one on its key is ready or under
+way. So the order for each key is kept, and a key that is written again and again delays no other key.
 """
 
 from collections import deque
@@ -11,13 +11,13 @@ from ddb_assets.bulk.operation import Operation
 from ddb_assets.dynamodb.item import Key
 
 BATCH_OPERATIONS = 25
-BATCH_BYTES = 15_000_000  # DynamoDB takes 16 MB; the rest is for what stands around the items
+BATCH_BYTES = 15_000_000  # DynamoDB takes 16 MB; the rest is for the JSON around the items
 HELD_OPERATIONS = 1000
 HELD_BYTES = 32_000_000
 
 
 class Waiting:
-    """`ready` are at most one of a key and none of a key that is under way; the others are held, in order by key."""
+    """At most one operation of a key is ready, and none while the key is under way. The others are held, by key, in order."""
 
     def __init__(self) -> None:
         self._ready: dict[Key, Operation] = {}
@@ -38,9 +38,9 @@ class Waiting:
         )
 
     def add(self, operation: Operation) -> Operation | None:
-        """Takes it in; returns the waiting one whose place it took: of two plain writes only the later one counts.
+        """Accepts it. Returns the waiting operation whose place it took: of two plain writes only the later one counts.
 
-        Of a conditional put and another write on its key both are sent: which of them wins, the table decides.
+        A conditional put and another write on its key are both sent, because the table decides which one wins.
         """
         key = operation.key
         if key in self._held:
@@ -81,7 +81,7 @@ class Waiting:
         return batch
 
     def ended(self, batch: Iterable[Operation]) -> None:
-        """It is no longer under way: of each of its keys the next one is ready."""
+        """The batch is no longer under way: the next operation on each of its keys becomes ready."""
         for operation in batch:
             self._under_way.discard(operation.key)
             if held := self._held.get(operation.key):

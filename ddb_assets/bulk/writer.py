@@ -1,27 +1,25 @@
 """The one writer into DynamoDB: bounded, rate-limited, never silent about what it did not write.
 
-`transport.py` sends batches and reads answers, `delivery.py` retries, `waiting.py` keeps the order. Where items come from,
-and where those go that could not be written, is up to the job.
+`transport.py` sends batches and reads answers, `delivery.py` retries, `waiting.py` keeps the order. The job decides where
+items come from, and where those go that could not be written.
 
-Every operation that `put` or `delete` accepted ends as exactly one of: written, deleted, existed (a conditional put found
-an item), superseded (a later operation on its key took its place before it was sent), rejected (DynamoDB refuses it) or
-unprocessed (not written when the writer stopped). The last two are handed to `on_unwritten`, whole; every one but
-unprocessed is `settled`, so that what was settled need not be done again after a crash, and what was not must be.
+Every operation that `write` accepted ends as exactly one of: written, deleted, existed (a conditional put found an item),
+superseded (a later operation on its key took its place before it was sent), rejected (DynamoDB refuses it) or unprocessed
+(not written when the writer stopped). The last two are handed to `on_unwritten`, whole. All but unprocessed operations are
+settled: after a crash they need not be done again, and all others must be.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.delivery import Delivery
 from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 from ddb_assets.bulk.operation import Operation
-from ddb_assets.bulk.operation import delete as delete_operation
-from ddb_assets.bulk.operation import put as put_operation
 from ddb_assets.bulk.outcome import Outcome, Stop, Totals, Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.transport import Transport
@@ -35,17 +33,16 @@ BATCHES_PER_PLACE = 4
 
 
 def _ignore(_: object) -> None:
-    """For a caller whom it does not concern."""
+    """For a caller that needs no callback."""
 
 
 class BulkWriter:
     """Writes operations in batches, several at a time, in the order of the calls for each key.
 
-    `client` is made with `raw_call.BULK_CLIENT`. `put` and `delete` are called from one thread and block while
-    `in_flight` batches are under way. `deadline` is for how many seconds a batch is retried while none of it is written,
-    before its operations are unprocessed and the writer stops. `on_unwritten` and `on_settled` are called in the writer's
-    threads, one call at a time, an operation's `on_unwritten` before its `on_settled`; `on_settled` gets the tokens of
-    `put` and `delete`.
+    `client` is made with `raw_call.BULK_CLIENT`. `write` is called from one thread and blocks while `in_flight` batches are
+    under way. `deadline`: for how many seconds a batch is retried while none of it is written; then its operations are
+    unprocessed and the writer stops. `on_unwritten` and `on_settled` are called in the writer's threads, one call at a time,
+    an operation's `on_unwritten` before its `on_settled`. `on_settled` gets the tokens of the operations.
 
     As a context manager it is closed at the end; after an exception it stops, finishing what is in flight.
     """
@@ -61,7 +58,6 @@ class BulkWriter:
         on_unwritten: Callable[[Unwritten], object] = _ignore,
         on_settled: Callable[[Sequence[object]], object] = _ignore,
     ) -> None:
-        self._target = target
         self._in_flight = in_flight
         self._outcome = Outcome(on_unwritten, on_settled)
         self._stop = Stop()
@@ -75,31 +71,24 @@ class BulkWriter:
             self._resting,
         )
         self._pool = ThreadPoolExecutor(BATCHES_PER_PLACE * in_flight, thread_name_prefix="writer")
-        self._changed = threading.Condition()  # guards what is below; reentrant, so `stop` may be a signal handler's
+        self._changed = (
+            threading.Condition()
+        )  # guards what is below; reentrant, so that a signal handler may call `stop`
         self._waiting = Waiting()
         self._batches = self._at_rest = self._returning = 0  # of the batches, those that rest, or wait for their place
         self._abandoned: list[Operation] = []
 
-    def put(self, item: Mapping[str, Any], token: object = None, *, if_absent: bool = False) -> None:
-        """Accepts an item in DynamoDB JSON (binary as base64 text); `if_absent`: leave an item that is there as it is.
-
-        Raises RejectedItemError, before anything is sent, for what DynamoDB would refuse: that item is not accepted.
-        Raises WriterStoppedError when the writer has stopped: that item is not accepted either.
-        """
-        self.write(put_operation(self._target, item, token, if_absent=if_absent))
-
-    def delete(self, key: Mapping[str, Any], token: object = None) -> None:
-        """Accepts the deletion of an item, given its key or the whole of it. Raises as `put` does."""
-        self.write(delete_operation(self._target, key, token))
-
     def write(self, operation: Operation) -> None:
-        """Accepts an operation made by `operation.py` for this table. Raises WriterStoppedError as `put` does."""
+        """Accepts an operation made by `operation.py` for this table.
+
+        Raises WriterStoppedError when the writer has stopped; this operation is not accepted then.
+        """
         with self._changed:
             self._stop.check()
             superseded = self._waiting.add(operation)
             while self._waiting.full:
                 self._dispatch_or_wait()
-        self._tell_abandoned()
+        self._report_abandoned()
         if superseded:
             self._outcome.count(superseded=1)
             self._outcome.settled([superseded])
@@ -110,7 +99,7 @@ class BulkWriter:
         self._stop.check()
 
     def close(self) -> Totals:
-        """`flush`, then the end. Raises WriterStoppedError when not everything could be written; see `totals`."""
+        """Flushes, and ends the writer. Raises WriterStoppedError when not everything could be written; see `totals`."""
         try:
             self._drain()
         finally:
@@ -119,7 +108,7 @@ class BulkWriter:
         return self.totals
 
     def stop(self, reason: str) -> None:
-        """Takes nothing more; what is in flight gets some seconds, the rest is unprocessed. `close` then raises."""
+        """Takes nothing more. What is in flight gets some seconds, the rest is unprocessed. `close` then raises."""
         self._stop_for(WriterStoppedError(reason))
 
     @property
@@ -148,11 +137,11 @@ class BulkWriter:
                 self._dispatch_or_wait()
             while self._batches:
                 self._changed.wait()
-        self._tell_abandoned()
+        self._report_abandoned()
         self._stop.check_defect()
 
-    def _tell_abandoned(self) -> None:
-        """Not while the lock is held: what the job does when it hears of it may need the lock in another thread."""
+    def _report_abandoned(self) -> None:
+        """Not while the lock is held: the job's callback may wait for a thread that needs the lock."""
         with self._changed:
             left, self._abandoned = self._abandoned, []
         if left:
@@ -189,7 +178,7 @@ class BulkWriter:
 
     @contextmanager
     def _resting(self) -> Iterator[None]:
-        """In a thread of the pool, whose batch is not in flight until the block ends and there is a place again."""
+        """In a thread of the pool: its batch is not in flight until the block ends and a place is free."""
         with self._changed:
             self._at_rest += 1
             self._changed.notify_all()

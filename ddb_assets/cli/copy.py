@@ -1,11 +1,11 @@
 """`ddb-assets copy`: one DynamoDB table into another, by the code that the asset runs.
 
-What a copy does is in `ddb_assets.copies`, what is printed in `copy_output.py`; here are the config made of the options,
-and the confirmation.
+`ddb_assets.copies` does the copy, and `copy_output.py` prints. This module makes the config from the options and asks for
+confirmation.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 import orjson
-from pydantic import ValidationError
 from rich.progress import Progress
 
+from ddb_assets.cli.commands.model_options import model_of, option_of
 from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, progress
 from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.cli.printable import printable
@@ -39,23 +39,24 @@ def try_out(config: CopyConfig, moment: datetime | None, clean: Clean, *, as_jso
 def run(
     config: CopyConfig, moment: datetime | None, clean: Clean, rejects: Path | None, *, yes: bool, as_json: bool
 ) -> None:
-    """Copies and prints what was done. Exits with 1 unless everything is there and agrees."""
-    opened = open_tables(config, moment, lambda said: progress_console.print(printable(said)))
-    with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar, _term_interrupts():
-        try:
-            outcome = run_copy(
-                opened,
-                config,
-                clean,
-                state_folder() / "copies",
-                reject_file=rejects,
-                confirm=lambda plan: _confirm(plan, bar, yes=yes),
-                on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
-            )
-        except (CopyFailedError, UnfinishedCopyError) as error:
-            if as_json and error.report:
-                print_json({"error": str(error), "report": asdict(error.report)})
-            raise
+    """Copies, and prints what was done. Exits with 1 unless everything is copied and agrees."""
+    with _term_interrupts():
+        opened = open_tables(config, moment, lambda said: progress_console.print(printable(said)))
+        with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar:
+            try:
+                outcome = run_copy(
+                    opened,
+                    config,
+                    clean,
+                    state_folder() / "copies",
+                    reject_file=rejects,
+                    confirm=lambda plan: _confirm(plan, bar, yes=yes),
+                    on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
+                )
+            except (CopyFailedError, UnfinishedCopyError) as error:
+                if as_json and error.report:
+                    print_json({"error": str(error), "report": asdict(error.report)})
+                raise
     print_outcome(outcome, as_json=as_json)
     if not outcome.succeeded:
         raise click.exceptions.Exit(1)
@@ -71,30 +72,24 @@ def config_of(source: str, dest: str, where: dict[str, Any] | None, options: dic
     renamed = dict(text.partition("=")[::2] for text in rename)
     if len(renamed) < len(rename):
         raise click.BadParameter("one attribute is renamed twice", param_hint="--rename")
-    try:
-        return CopyConfig.model_validate(
-            {"source": sides["source"], "destination": sides["dest"], "filter": where, "rename": renamed, **options}
-        )
-    except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        said = found["msg"].removeprefix("Value error, ")
-        raise click.BadParameter(said, param_hint=_asked_by([str(part) for part in found["loc"]])) from error
+    values = {"source": sides["source"], "destination": sides["dest"], "filter": where, "rename": renamed, **options}
+    return model_of(CopyConfig, values, _asked_by)
 
 
-def _asked_by(place: list[str]) -> str:
-    """The option or argument that this place in a CopyConfig comes from; a filter's values have no place of their own."""
+def _asked_by(place: Sequence[str]) -> str:
+    """The option or argument from which this part of a CopyConfig comes."""
     match place:
         case ["source" | "destination" as side, "TableAt", "table"] | ["source" | "destination" as side, "table"]:
             return "SOURCE_TABLE" if side == "source" else "DEST_TABLE"
+        case ["source" | "destination" as side] | ["source" | "destination" as side, "TableAt"]:  # the two do not agree
+            return "--source-region" if side == "source" else "--dest-region"
         case ["filter", "names" | "values" as part, *inner]:
             return f"--filter-{part}" + (f" {inner[0]}" if inner else "")
-        case [name, *_]:
-            return f"--{name.replace('_', '-')}"
-    return "options"
+    return option_of(place)
 
 
 def filter_of(expression: str | None, names: str | None, values: str | None) -> dict[str, Any] | None:
-    """The filter that the options say, as CopyConfig takes it; None without."""
+    """The filter of the options, as CopyConfig takes it; None without one."""
     if expression is None:
         if names or values:
             raise click.UsageError("--filter-names and --filter-values are for a --filter")
@@ -109,7 +104,7 @@ def filter_of(expression: str | None, names: str | None, values: str | None) -> 
 
 
 def moment_of(text: str | None) -> datetime | None:
-    """The time of --from-point-in-time; None without."""
+    """The time of --from-point-in-time; None without it."""
     if text is None:
         return None
     try:
@@ -119,12 +114,12 @@ def moment_of(text: str | None) -> datetime | None:
 
 
 def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
-    """Nothing is asked of a copy that deletes nothing; otherwise the table's name has to be typed."""
+    """Asks for the table's name if the copy deletes anything."""
     if plan.clean == "no" or yes:
         return
     bar.stop()
     there = plan.verifier.count_destination()
-    what = f"all {there:,} items" if plan.clean == "all" else f"of {there:,} items those that the source has not"
+    what = f"all {there:,} items" if plan.clean == "all" else f"of {there:,} items those that the source does not have"
     say(
         f"source       {plan.source.arn}, {plan.verifier.count_source():,} items\n"
         f"destination  {plan.destination.arn}, {there:,} items\n"

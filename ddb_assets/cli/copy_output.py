@@ -18,7 +18,7 @@ from ddb_assets.copies.run import CopyOutcome
 
 @contextmanager
 def progress(table: str, items: int, *, silent: bool) -> Iterator[Progress]:
-    """A bar of the items read, against DynamoDB's own count, with what the writer does beside it."""
+    """A bar of the items read, against DynamoDB's own count, beside what the writer does."""
     columns = (
         TextColumn("copying {task.description}", markup=False),
         BarColumn(),
@@ -33,25 +33,25 @@ def progress(table: str, items: int, *, silent: bool) -> Iterator[Progress]:
 
 
 def advance(bar: Progress, phase: Phase, items: int, totals: Totals) -> None:
-    """A page is settled; `totals` is what the writer has done so far."""
+    """Shows a settled page; `totals` is what the writer has done so far."""
     task = bar.tasks[0]
     done = totals.written + totals.deleted
     rate = done / task.elapsed if task.elapsed else 0.0
     throttled = sum(totals.throttles.values())
-    doing = {"clean": "deleting, ", "extra": "deleting what is over, "}.get(phase, "")
+    doing = {"clean": "deleting, ", "extra": "deleting extra items, "}.get(phase, "")
     writing = f"{doing}{rate:,.0f} items/s, {totals.consumed:,.0f} WCU, {throttled:,} throttles"
     bar.update(task.id, advance=items if phase == "copy" else 0, writing=writing)
 
 
 def print_dry_run(found: DryRun, *, as_json: bool) -> None:
-    """What would be done."""
+    """Prints what would be done."""
     if as_json:
         print_json(asdict(found))
         return
     say(f"{found.source} -> {found.destination}")
     if found.restores:
         say(
-            f"the source would first be restored as {found.restores}: what is in it then cannot be counted before; "
+            f"the source would first be restored as {found.restores}: its items cannot be counted before that; "
             "nothing was restored or written"
         )
         return
@@ -64,7 +64,7 @@ def print_dry_run(found: DryRun, *, as_json: bool) -> None:
 
 
 def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
-    """What was done, and what is left to do."""
+    """Prints what was done, and what is left to do."""
     report, verification = outcome.report, outcome.verification
     if as_json:
         print_json(asdict(outcome) | {"succeeded": outcome.succeeded})
@@ -86,12 +86,14 @@ def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:
             for key in keys:
                 say(f"{what}: {orjson.dumps(key).decode()}")
     if outcome.dropped:
-        say(f"the restored table {outcome.dropped} is deleted again")
+        say(f"the restored table {outcome.dropped} was deleted")
+    if outcome.not_dropped:
+        say(outcome.not_dropped, err=True)
     if outcome.advice:
         say(outcome.advice, err=True)
 
 
 def _rejected(reject: dict[str, Any]) -> str:
-    """One line, however large the item is."""
-    text = orjson.dumps(reject["item"]).decode()
+    """One line, however long the key is."""
+    text = orjson.dumps(reject["key"]).decode()
     return f"rejected: {reject['reason']}: {text if len(text) <= WIDE else text[:WIDE] + '…'}"

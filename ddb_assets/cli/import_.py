@@ -1,6 +1,6 @@
 """`ddb-assets import`: files into a DynamoDB table, by the code that the asset runs.
 
-What an import does is `ddb_assets.imports`' matter; here are the signals that end it and what is printed.
+`ddb_assets.imports` does the import. This module has the signals that end it, and what is printed.
 """
 
 import json
@@ -17,6 +17,7 @@ from rich.progress import Progress as Bar
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import join
+from ddb_assets.cli.commands.model_options import model_of
 from ddb_assets.cli.output import print_grid, print_json, progress_console, say
 from ddb_assets.cli.printable import printable
 from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
@@ -41,7 +42,7 @@ def run(
     price: float,
     as_json: bool,
 ) -> None:
-    """Imports and prints what became of every row. `changed` overrides the config, `options` are the job's.
+    """Imports, and prints what became of every row. `changed` overrides the config, `options` are those of the job.
 
     Raises ImportFailedError unless every row is in the table.
     """
@@ -51,7 +52,7 @@ def run(
             table,
             source,
             _config(config, changed),
-            JobOptions(**options),
+            model_of(JobOptions, options),
             redrive=redrive,
             reject_file=rejects,
             on_progress=on_progress,
@@ -61,7 +62,8 @@ def run(
             report = job.run()
     cost = report.consumed_wcu * price / 1e6
     if as_json:
-        print_json({**asdict(report), **({"expected_cost": cost, "price": price} if report.dry_run else {})})
+        expected = {} if report.expected_seconds is None else {"expected_cost": cost, "price": price}
+        print_json(asdict(report) | expected)
     else:
         _print(report, cost, price)
     if report.problem:
@@ -70,7 +72,7 @@ def run(
 
 
 def new_table_of(key: str | None, staging: str | None) -> NewTable | None:
-    """The table that --new-table and --staging ask for; None without."""
+    """The table that --new-table and --staging ask for; None without them."""
     if key is None:
         return None
     parts = tuple(tuple(part.strip().rsplit(":", 1)) for part in key.split(","))
@@ -83,14 +85,14 @@ def new_table_of(key: str | None, staging: str | None) -> NewTable | None:
 
 
 def _config(path: Path | None, changed: dict[str, Any]) -> ImportConfig:
-    """The file's, with what the options say instead."""
+    """The config in the file, overridden by the options."""
     config = read_import_config(path) if path else ImportConfig()
     return config.model_copy(update={name: value for name, value in changed.items() if value is not None})
 
 
 @contextmanager
 def _ended_by_signals(job: ImportJob) -> Iterator[None]:
-    """The first signal lets the job finish what is in flight and save its checkpoint, the second one ends it at once."""
+    """The first signal lets the job finish what is in flight and save its checkpoint. The second one ends it at once."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def end(number: int, _: object) -> None:
@@ -109,7 +111,7 @@ def _ended_by_signals(job: ImportJob) -> Iterator[None]:
 
 @contextmanager
 def _progress(table: str, *, silent: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar of the bytes read, with what the writer does beside it."""
+    """A bar of the bytes read, beside what the writer does."""
     columns = (
         TextColumn("import into {task.description}", markup=False),
         BarColumn(),
@@ -134,7 +136,7 @@ def _progress(table: str, *, silent: bool) -> Iterator[Callable[[Progress], None
 
 
 def _print(report: ImportReport, cost: float, price: float) -> None:
-    """For people."""
+    """Prints the report for people."""
     done = "would be " if report.dry_run else ""
     print_grid(
         f"{report.source} ({report.format}) -> {report.table}",
@@ -164,7 +166,7 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         ],
     )
     if report.rows_before:
-        say(f"{report.rows_before:,} rows before these were done by an earlier run")
+        say(f"{report.rows_before:,} rows before these were settled by an earlier run")
     if report.types:
         say("types: " + ", ".join(f"{column} {type_}" for column, type_ in report.types.items()))
     if report.expected_seconds is not None:
@@ -177,6 +179,6 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         say(f"rows that are not in the table are listed in {report.reject_file}")
     if report.only_in_table:
         some = "".join(f"\n  {json.dumps(key)}" for key in report.only_in_table.sample)
-        say(f"{report.only_in_table.count:,} items of the table are in none of these rows{some}")
+        say(f"{report.only_in_table.count:,} items of the table have no row in these files{some}")
     if report.verified:
-        say(f"{report.verified.read:,} items read back, {len(report.verified.different):,} differ")
+        say(f"{report.verified.read:,} items read back, {report.verified.different_count:,} differ")

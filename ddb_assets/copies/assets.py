@@ -1,6 +1,6 @@
 """A declared table copy as Dagster sees it: `copies/<name>` with its checks.
 
-What is deleted, and the time to copy from, are only in the run's config and never in YAML, so that no schedule and no
+Deleting, and the time to copy from, can only be asked for in the run's config, never in YAML, so that no schedule and no
 *Materialize all* can do it. `run.py` does the copy.
 """
 
@@ -28,14 +28,14 @@ from ddb_assets.settings import state_folder
 NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "items_equal"
 CHECKS = {
     NO_REJECTS: "DynamoDB took every item of the source.",
-    COUNTS: "The destination has as many items as the source; more only if nothing was cleaned.",
+    COUNTS: "The destination has as many items as the source, or more if nothing was cleaned.",
     EQUAL: "Every item that was compared is the same in both tables.",
 }
 
 
 class CopyRunConfig(dg.Config):
-    """What can be said in the Launchpad. Nothing is written unless `write` says so, because *Materialize all* and
-    automation run this too. `confirm` repeats the destination's name when anything is to be deleted."""
+    """What can be set in the Launchpad. Nothing is written unless `write` is true, because *Materialize all* and automation
+    run this too. `confirm` repeats the destination's name if anything is deleted."""
 
     write: bool = False
     clean: Literal["no", "all", "extra"] = "no"
@@ -133,6 +133,8 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
         facts["redrive"] = dg.MetadataValue.text(outcome.advice)
     if outcome.dropped:
         facts["restored_and_dropped"] = dg.MetadataValue.text(outcome.dropped)
+    if outcome.not_dropped:
+        facts["restored_and_not_dropped"] = dg.MetadataValue.text(outcome.not_dropped)
     return facts
 
 

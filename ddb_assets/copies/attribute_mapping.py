@@ -1,4 +1,4 @@
-"""What a copy makes of an item: attributes renamed and left out, and how the two tables' keys fit together.
+"""How a copy changes items: attributes are renamed or left out, and the keys of the two tables are matched.
 
 Pure. This is decided from the tables' descriptions (`sides.py`) before anything is read.
 """
@@ -13,11 +13,11 @@ from ddb_assets.errors import DdbAssetsError
 
 
 class CopyRefusedError(DdbAssetsError):
-    """The copy is refused as it was asked for; nothing has been written or deleted."""
+    """The copy is refused. Nothing was written or deleted."""
 
 
 class CollisionError(ValueError):
-    """An item has two attributes that would get the same name; `pairs` is the item with that name twice."""
+    """Two attributes of an item would get the same name. `pairs` is the item with that name twice."""
 
     def __init__(self, name: str, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(f"two attributes of the item would be called {name!r}: exclude or rename the other")
@@ -26,7 +26,7 @@ class CollisionError(ValueError):
 
 @dataclass(frozen=True)
 class AttributeMapping:
-    """Of top-level attributes: `rename` is old -> new name, `exclude` the source's names that are left out.
+    """Changes top-level attributes: `rename` is old -> new name, `exclude` has the source's names that are left out.
 
     Raises CopyRefusedError for a mapping that contradicts itself.
     """
@@ -52,7 +52,7 @@ class AttributeMapping:
         return mapped
 
     def source_of(self, name: str) -> str | None:
-        """Which of the source's attributes becomes the destination's `name`; None when none can."""
+        """The attribute of the source that becomes the destination's `name`; None if there can be none."""
         found = next((old for old, new in self.rename.items() if new == name), name)
         return None if found in self.exclude or (found == name and name in self.rename) else found
 
@@ -61,7 +61,7 @@ class AttributeMapping:
 class KeyMapping:
     """The destination's key attributes in terms of the source: `sources` is destination name -> source name.
 
-    `one_to_one`: different source items have different destination keys, as the source's key is part of theirs.
+    `one_to_one`: different items have different keys in the destination, because these contain the source's key.
     """
 
     sources: Mapping[str, str]
@@ -69,7 +69,7 @@ class KeyMapping:
     source_key: tuple[str, ...]
 
     def to_source(self, key: Item) -> Item:
-        """The source's key of a destination key; only of a one-to-one mapping."""
+        """The source's key for a destination's key. The mapping must be one-to-one."""
         names = {source: name for name, source in self.sources.items()}
         return {source: key[names[source]] for source in self.source_key}
 
@@ -77,9 +77,9 @@ class KeyMapping:
 def key_mapping(
     source: TableDescription, destination: TableDescription, mapping: AttributeMapping, *, rekey: bool
 ) -> KeyMapping:
-    """How the keys fit. Raises CopyRefusedError, naming the attribute, when they do not.
+    """How the keys match. Raises CopyRefusedError, naming the attribute, when they do not.
 
-    `rekey` allows for a destination whose key is made of ordinary attributes of the source.
+    `rekey` allows a destination whose key is made of ordinary attributes of the source.
     """
     types, source_key = source.attribute_types, source.key_names
     sources: dict[str, str] = {}
@@ -88,7 +88,7 @@ def key_mapping(
         origin = mapping.source_of(name)
         if origin is None:
             raise CopyRefusedError(
-                f"the destination's key attribute {name!r} would be missing in every item: it is excluded or renamed"
+                f"the destination's key attribute {name!r} would be missing in every item: do not exclude or rename it"
             )
         if types.get(origin, kind) != kind:
             raise CopyRefusedError(
@@ -98,8 +98,8 @@ def key_mapping(
     if set(sources.values()) != set(source_key) and not rekey:
         raise CopyRefusedError(
             f"the key of {source.name} is {_said(source)}, that of {destination.name} is "
-            f"{_said(destination)}: name the attributes that correspond with --rename OLD=NEW, or say --rekey if the "
-            "destination's key is made of ordinary attributes; items without them are then rejected, and of items that "
+            f"{_said(destination)}: rename the key's attributes with --rename OLD=NEW, or give --rekey if the "
+            "destination's key is made of ordinary attributes: items without them are then rejected, and of items that "
             "share a key only one remains"
         )
     return KeyMapping(sources, set(source_key) <= set(sources.values()), source_key)

@@ -1,12 +1,12 @@
-"""A table copy as it is declared: on the command line, or in a `defs.yaml`.
+"""The settings of a table copy, on the command line or in a `defs.yaml`.
 
-What a copy deletes is never declared here, but given with each run. `plan.py` checks what it may do.
+What a copy deletes is never declared here, but given with each run. `plan.py` checks what the copy may do.
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ddb_assets.bulk.options import Filter, Verify, WriteOptions
 
@@ -16,7 +16,7 @@ ARN = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table/[\w.-]+", re.ASCII)
 
 
 class TableAt(BaseModel):
-    """A table and how it is reached; an empty field leaves the matter to boto3."""
+    """A table and how it is reached. boto3 finds what is left empty."""
 
     model_config = STRICT
 
@@ -31,9 +31,18 @@ class TableAt(BaseModel):
     def _name_or_arn(cls, table: str) -> str:
         if table.startswith("arn:") and not ARN.fullmatch(table):
             raise ValueError(
-                f"{table!r} is no ARN of a table, such as arn:aws:dynamodb:eu-west-1:123456789012:table/Orders"
+                f"{table!r} is not the ARN of a table, such as arn:aws:dynamodb:eu-west-1:123456789012:table/Orders"
             )
         return table
+
+    @model_validator(mode="after")
+    def _one_region(self) -> Self:
+        if self.region and self.table.startswith("arn:") and self.table.split(":")[3] != self.region:
+            raise ValueError(
+                f"the Region is {self.region}, but the ARN says {self.table.split(':')[3]}: leave the Region out, or name the "
+                "table by its name"
+            )
+        return self
 
 
 class FilterText(BaseModel):
@@ -54,14 +63,14 @@ TableText = Annotated[TableAt, BeforeValidator(_table, json_schema_input_type=st
 
 
 class CopyOptions(WriteOptions):
-    """Which items are copied, what becomes of them, and how fast.
+    """Which items are copied, how they are changed, and how fast.
 
-    Without a rate a copy is careful on provisioned tables and unbounded on on-demand ones.
+    Without a rate a copy takes half of a provisioned table's capacity; on an on-demand table it has no bound.
     """
 
     filter: FilterText | None = Field(default=None, description="which items are copied; all are read")
     exclude: tuple[str, ...] = Field(default=(), description="attributes that are left out")
-    rename: dict[str, str] = Field(default_factory=dict, description="attributes that get another name, old: new")
+    rename: dict[str, str] = Field(default_factory=dict, description="attributes that get a new name, old: new")
     rekey: bool = Field(default=False, description="the destination's key is made of ordinary attributes of the source")
     consistent: bool = Field(default=False, description="strongly consistent reads, at twice the RCUs")
     workers: int = Field(default=WORKERS, ge=1, le=64, description="segments read at once")
@@ -74,12 +83,12 @@ class CopyOptions(WriteOptions):
     @classmethod
     def _named(cls, rename: dict[str, str]) -> dict[str, str]:
         if not all(new and old for old, new in rename.items()):
-            raise ValueError("an attribute's name is never empty")
+            raise ValueError("the name of an attribute is never empty")
         return rename
 
     @property
     def where(self) -> Filter | None:
-        """The filter as a scan takes it."""
+        """The filter, as a scan takes it."""
         said = self.filter
         return Filter(said.expression, said.names, said.values) if said else None
 

@@ -1,7 +1,7 @@
-"""Copies a table into another: clean, copy, remove what is over, each resumable, and a report of it.
+"""Copies a table into another in phases that can be resumed: clean, copy, delete extra items; and reports it.
 
-`plan.py` has decided what may be done; `pump.py` reads and writes in step. A scan is no snapshot: of the items written to
-the source meanwhile some are copied and some are not, which `verify.py` finds out.
+`plan.py` has decided what may be done; `pump.py` reads and writes in step. A scan is not a snapshot: of the items that are
+written to the source meanwhile some are copied and some are not. `verify.py` finds those.
 """
 
 import threading
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ddb_assets.bulk.operation import RejectedItemError, put
+from ddb_assets.bulk.operation import RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Totals, Unwritten
 from ddb_assets.bulk.scan import Page, TableReader
 from ddb_assets.bulk.writer import BulkWriter
@@ -28,7 +28,7 @@ OnPage = Callable[[Phase, int, Totals], object]
 
 
 class CopyFailedError(DdbAssetsError):
-    """The copy did not get to its end; what it did is in `report`."""
+    """The copy ended early. `report` says what it did."""
 
     def __init__(self, message: str, report: "CopyReport") -> None:
         super().__init__(message)
@@ -39,8 +39,8 @@ class CopyFailedError(DdbAssetsError):
 class CopyReport:
     """What a copy did. `read`, `rejected`, `deleted` and `collisions` count earlier runs of a resumed copy too.
 
-    The others count this run. `collisions`: items that are not there as another one has their destination key;
-    `superseded`: those of them that were not even sent. `not_copied`: what the source has besides items.
+    The others count this run. `collisions`: items that are missing because another item has their key in the destination;
+    `superseded`: those of them that were not sent. `not_copied`: what the source has besides items.
     """
 
     source: str
@@ -67,9 +67,9 @@ class CopyReport:
 class CopyJob:
     """One run of a copy.
 
-    Items that were rejected, or not processed when it stopped, go to `rejects`, whole. The caller closes it.
-    `collisions` is there if source and destination have different keys. `on_page` gets of every settled page the phase,
-    its number of items and what has been written so far, in any thread.
+    Items that were rejected, or not processed when it stopped, go to `rejects`, whole. The caller closes it. `collisions` is
+    given if source and destination have different keys. `on_page` is called for every settled page, in any thread, with the
+    phase, the number of items and what has been written so far.
     """
 
     def __init__(
@@ -85,18 +85,18 @@ class CopyJob:
         self._rejects = rejects
         self._collisions = collisions
         self._on_page = on_page
-        self._vouching = threading.Lock()
+        self._saving = threading.Lock()
         self._unsaved = False
 
     def run(self) -> CopyReport:
-        """Does what is left to do and leaves the checkpoint in phase `verify`. The caller removes it.
+        """Does what is left to do, and leaves the checkpoint in phase `verify`. The caller deletes it.
 
-        Raises CopyFailedError, also for Ctrl-C and a full disk: the same copy can be run again and continues.
+        Raises CopyFailedError, also for Ctrl-C and a full disk. The same copy, run again, continues.
         """
         plan, started = self._plan, time.monotonic()
         report = CopyReport(plan.source.arn, plan.destination.arn, self._progress.resumed, datetime.now(UTC))
         writer = BulkWriter(
-            plan.destination.client,
+            plan.destination.bulk,
             plan.destination.description,
             rate=plan.write_rate(),
             in_flight=plan.options.in_flight,
@@ -107,12 +107,12 @@ class CopyJob:
         try:
             with writer:
                 self._phases(writer)
-        except (DdbAssetsError, KeyboardInterrupt, OSError) as error:  # the last: of checkpoint and reject file
+        except (DdbAssetsError, KeyboardInterrupt, OSError) as error:  # OSError: of checkpoint and reject file
             self._complete(report, writer.totals, started)
             said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-            left = f", {report.unprocessed:,} of others were not written" if report.unprocessed else ""
+            left = f", {report.unprocessed:,} others were not written" if report.unprocessed else ""
             raise CopyFailedError(
-                f"{said}; {report.read:,} items of {plan.source.name} are done with{left}: run the same copy again to "
+                f"{said}; {report.read:,} items of {plan.source.name} are done{left}: run the same copy again to "
                 f"continue from {self._progress.checkpoint.path}",
                 report,
             ) from error
@@ -144,11 +144,11 @@ class CopyJob:
         def advance(ticket: Ticket) -> None:
             number, rejects = ticket.page.count, ticket.rejected
             copied = phase == "copy"
-            with self._vouching:
+            with self._saving:
                 if self._unsaved:
-                    return  # after a page that could not be saved, whose rejected items the file has already
+                    return  # an earlier page could not be saved, and the file has its rejected items already
                 self._unsaved = True
-                if rejects:  # durable before the checkpoint vouches for them, and in its order
+                if rejects:  # durable before the checkpoint counts them, and in the same order
                     self._rejects.reject(rejects, self._progress.state.rejected)
                 self._progress.advance(
                     ticket.segment,
@@ -201,12 +201,12 @@ class CopyJob:
         def write(items: Sequence[Item], ticket: Ticket) -> None:
             for key in items:
                 ticket.opened()
-                writer.delete(key, ticket)
+                writer.write(delete(self._plan.destination.description, key, ticket))
 
         return write
 
     def _unwritten(self, found: Unwritten) -> None:
-        """The writer's callback."""
+        """The callback of the writer."""
         ticket, item = found.operation.token, found.operation.attributes
         text = deletion(item) if found.operation.kind == "delete" else None
         if found.fate == "rejected" and isinstance(ticket, Ticket):
@@ -229,5 +229,5 @@ class CopyJob:
 
 
 def first_phase(plan: CopyPlan) -> Phase:
-    """What a copy that nothing is known of begins with."""
+    """The phase in which a copy without a checkpoint begins."""
     return "clean" if plan.clean == "all" else "copy"

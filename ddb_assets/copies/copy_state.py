@@ -1,9 +1,9 @@
 """What a copy keeps on disk while it runs: how far it has come, and which keys it has seen.
 
-The checkpoint holds the phase, and the key after which each segment continues. A page counts only when all of its items are
+The checkpoint has the phase, and the key after which each segment continues. A page counts only when all of its items are
 settled, so after a crash at most one page per segment is read again; writing an item twice changes nothing.
-When the destination has another key, several items may share one: they are counted exactly. The keys are in SQLite, so that
-memory stays flat and a resumed copy, which reads some items twice, counts none twice.
+If the destination has another key, several items may share one: they are counted exactly. The keys are in SQLite, so memory
+stays flat, and a resumed copy, which reads some items twice, counts no item twice.
 """
 
 import sqlite3
@@ -14,19 +14,19 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError
+from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.dynamodb.item import Item, item_digest
 
 Phase = Literal["clean", "copy", "extra", "verify"]
-"""Empty the destination; copy; delete what the source has not; compare. Those not asked for are never entered."""
+"""Empty the destination; copy; delete what the source does not have; compare. Phases that are not asked for are left out."""
 
 
 class State(BaseModel):
     """What is saved. `places` has the segments of the phase that were begun: the key to continue after, None when finished.
 
-    The counts are of all phases and runs.
+    The counts include all phases and runs.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,20 +40,17 @@ class State(BaseModel):
 
 
 class CopyProgress:
-    """The progress of one copy, saved at every step. Thread-safe. `resumed`: an earlier run had left it.
+    """The progress of one copy, saved at every step. Thread-safe. `resumed`: an earlier run had begun it.
 
-    `segments` and `first` are what a copy begins with. Raises CheckpointError for a file that is another job's.
+    `segments` and `first` are used if there is no checkpoint. Raises CheckpointError for a file of another job.
     """
 
     def __init__(self, checkpoint: Checkpoint, segments: int, first: Phase) -> None:
         self.checkpoint = checkpoint
         self._lock = threading.Lock()
-        saved = checkpoint.load()
+        saved = checkpoint.load(State)
         self.resumed = saved is not None
-        try:
-            self.state = State.model_validate(saved) if saved is not None else State(segments=segments, phase=first)
-        except ValidationError as error:
-            raise CheckpointError(f"{checkpoint.path} is no checkpoint of a copy: delete it to start again") from error
+        self.state = saved or State(segments=segments, phase=first)
 
     def starts(self) -> list[tuple[int, Item | None]]:
         """The segments of this phase that are not finished, each with the key to continue after."""
@@ -63,7 +60,7 @@ class CopyProgress:
     def advance(
         self, segment: int, next_key: Item | None, *, read: int = 0, rejected: int = 0, deleted: int = 0
     ) -> None:
-        """A page is settled: the segment continues after this key, or is finished."""
+        """Notes a settled page: the segment continues after this key; None: it is finished."""
         with self._lock:
             self.state.places[segment] = next_key
             self.state.read += read
@@ -72,14 +69,14 @@ class CopyProgress:
             self._save()
 
     def enter(self, phase: Phase) -> None:
-        """The phase before is finished."""
+        """Begins a phase: the one before is finished."""
         with self._lock:
             self.state.phase = phase
             self.state.places = {}
             self._save()
 
     def _save(self) -> None:
-        self.checkpoint.save(self.state.model_dump(mode="json"))
+        self.checkpoint.save(self.state)
 
 
 SAMPLE = 5
@@ -87,7 +84,7 @@ SAMPLE = 5
 
 
 class Collisions:
-    """The keys a copy has seen, in a file of this path. To be used by one thread; a context manager, which closes it."""
+    """The keys that a copy has seen, in the file at this path. For one thread; a context manager, which closes the file."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,19 +96,19 @@ class Collisions:
         )
 
     def see(self, pairs: Iterable[tuple[Item, Item]]) -> None:
-        """Source key and destination key of each item of a page; durable on return."""
+        """Adds the source key and the destination key of each item of a page. They are durable on return."""
         rows = [(item_digest(there), item_digest(here), orjson.dumps(there).decode()) for here, there in pairs]
         with self._rows:
             self._rows.execute("BEGIN")
             self._rows.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
 
     def count(self) -> int:
-        """Items that are not there because another one has their key."""
+        """How many items are missing because another one has their key."""
         (count,) = self._rows.execute("SELECT count(*) - count(DISTINCT destination) FROM seen").fetchone()
         return int(count)
 
     def sample(self) -> list[dict[str, Any]]:
-        """Some of the keys that several items have, and how many have them, the most shared ones first."""
+        """Some of the keys that several items share, and how many items share them, the most shared keys first."""
         found = self._rows.execute(
             "SELECT min(key), count(*) FROM seen GROUP BY destination HAVING count(*) > 1 ORDER BY 2 DESC, 1 LIMIT ?",
             (SAMPLE,),
@@ -119,7 +116,7 @@ class Collisions:
         return [{"key": orjson.loads(key), "items": count} for key, count in found]
 
     def remove(self) -> None:
-        """The copy is done; also closes it."""
+        """Closes and deletes the file: the copy is done."""
         self._rows.close()
         self.path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""What a copy was asked to do, and the plan that passed all checks.
+"""Checks what a copy is asked to do, and makes a plan of it.
 
 Everything here happens before anything is written; `copy_job.py` carries the plan out. A dry run counts what the plan would
 do: it reads and checks everything, and writes and deletes nothing.
@@ -23,18 +23,18 @@ from ddb_assets.copies.attribute_mapping import (
     key_mapping,
 )
 from ddb_assets.copies.copy_config import CopyOptions
-from ddb_assets.copies.rejects import SAMPLE
+from ddb_assets.copies.rejects import SAMPLE, shown_reject
 from ddb_assets.copies.sides import Side, check_different, not_copied
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.dynamodb.item import Item
 
 Clean = Literal["no", "all", "extra"]
-"""What is deleted from the destination: nothing; all items, before the copy; those the source has not, after it."""
+"""What is deleted from the destination: nothing; all items before the copy; after it, those that the source does not have."""
 
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """A copy that may be done. `stopped` ends its reading, in whatever thread."""
+    """A copy that has passed all checks. `stopped` ends its reading in all threads."""
 
     source: Side
     destination: Side
@@ -53,7 +53,7 @@ class CopyPlan:
 
     @property
     def job(self) -> str:
-        """Names this copy, so that a checkpoint of another one is not taken for its own."""
+        """The name of this copy, which no other copy has: the checkpoint of another one is not used."""
         asked = [
             self.source.identity,
             self.destination.identity,
@@ -65,6 +65,11 @@ class CopyPlan:
         ]
         digest = hashlib.blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
         return f"copy-{self.source.name}-to-{self.destination.name}-{digest}"
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The names of both tables' key attributes, by which a rejected item is shown."""
+        return tuple(dict.fromkeys((*self.destination.description.key_names, *self.source.description.key_names)))
 
     @cached_property
     def verifier(self) -> Verifier:
@@ -83,48 +88,48 @@ class CopyPlan:
         return WriteRate(self.destination.description, max_wcu=self.options.max_wcu)
 
     def absent_in_source(self, keys: list[Item]) -> list[Item]:
-        """Of these destination keys, those whose items the source has not."""
+        """Those of these keys of the destination whose items the source does not have."""
         wanted = [self.key.to_source(key) for key in keys]
         there = {self._known(key) for key in self.source_reader.get(wanted, keys_only=True)}
         return [key for key, origin in zip(keys, wanted, strict=True) if self._known(origin) not in there]
 
     def _known(self, key: Item) -> bytes:
-        return orjson.dumps(key, option=orjson.OPT_SORT_KEYS)  # DynamoDB writes a key's number in one way only
+        return orjson.dumps(key, option=orjson.OPT_SORT_KEYS)  # DynamoDB writes the number of a key in one way only
 
 
 def plan_copy(source: Side, destination: Side, options: CopyOptions, clean: Clean = "no") -> CopyPlan:
-    """Checks everything that can be checked without writing. Raises CopyRefusedError, ReadError."""
+    """Checks everything that can be checked without writing. Raises CopyRefusedError, UnfitTableError, ReadError."""
     for side in (source, destination):
-        side.check_active()
+        side.description.check_active()
     check_different(source, destination)
     mapping = AttributeMapping(options.rename, frozenset(options.exclude))
     key = key_mapping(source.description, destination.description, mapping, rekey=options.rekey)
     if clean == "extra" and (options.where or not key.one_to_one):
         raise CopyRefusedError(
-            "--clean=extra deletes what the source has not, and the source is asked by its key: this cannot be said with a "
-            "filter, nor when the destination's key does not contain the source's"
+            "--clean=extra looks every key of the destination up in the source: this needs a copy without a filter, and a "
+            "destination whose key contains the source's key"
         )
     stopped = threading.Event()
     readers = []
     for side, consistent in ((source, options.consistent), (destination, True)):
-        calls = ReadCalls(side.client, stopped, deadline=options.deadline)
+        calls = ReadCalls(side.bulk, stopped, deadline=options.deadline)
         rate = ReadRate(side.description, options.max_rcu)
         readers.append(
             TableReader(calls, side.description, rate, stopped, consistent=consistent, workers=options.workers)
         )
     plan = CopyPlan(source, destination, options, clean, mapping, key, readers[0], readers[1], stopped)
-    if options.where:  # a mistake in it is found before anything is begun
+    if options.where:  # finds a mistake in it before anything is begun
         plan.source_reader.scan(0, 1, None, where=options.where, count_only=True, limit=1)
     if clean != "no" and not _has_items(plan):
         raise CopyRefusedError(
-            f"{source.arn} has no item{' that passes the filter' if options.where else ''}: cleaning "
+            f"{source.arn} has no items{' that pass the filter' if options.where else ''}: cleaning "
             f"{destination.name} would leave it empty"
         )
     return plan
 
 
 def _has_items(plan: CopyPlan) -> bool:
-    """Whether the source can be read and has anything to copy."""
+    """Whether the source has anything to copy."""
     start: Item | None = None
     while True:
         page = plan.source_reader.scan(0, 1, start, where=plan.options.where, keys_only=True, limit=1000)
@@ -137,10 +142,10 @@ def _has_items(plan: CopyPlan) -> bool:
 
 @dataclass
 class DryRun:
-    """Counts of items. `restores`: the table that would be made first; what will be in it cannot be counted before.
+    """Counts of items. `restores`: the table that would be restored first; its items cannot be counted before.
 
-    `wcu` is what writing them as new items costs, the deletions at 1 per table and index.
-    `seconds` is how long the writing takes at least; `rcu` was spent on this look.
+    `wcu` is the cost of writing new items, with deletions at 1 per table and index. `seconds` is the least time that the
+    writing takes. `rcu` is what the dry run itself consumed.
     """
 
     source: str
@@ -158,7 +163,7 @@ class DryRun:
 
 
 def dry_run(plan: CopyPlan) -> DryRun:
-    """Looks at every item of both tables. Raises ReadError."""
+    """Reads every item of both tables. Raises ReadError."""
     found = DryRun(plan.source.arn, plan.destination.arn)
     target = plan.destination.description
     units = [0] * (1 + len(target.indexes))
@@ -171,7 +176,7 @@ def dry_run(plan: CopyPlan) -> DryRun:
             try:
                 operation = put(target, plan.mapping.apply(item), None)
             except (RejectedItemError, CollisionError) as error:
-                rejected.append({"item": item, "reason": str(error)})
+                rejected.append(shown_reject(item, str(error), plan.key_names))
             else:
                 spent = [one + more for one, more in zip(spent, operation.units, strict=True)]
         with lock:

@@ -1,7 +1,7 @@
-"""Drives a parallel scan into the writer: segments are read by several threads, each page is settled before the next.
+"""Feeds a parallel scan to the writer: several threads read segments, and each page is settled before the next is read.
 
-So a segment never has more than one page that a crash would make it read again, memory holds one page per thread, and
-where a segment stands is known at any time. The caller says what a page becomes, and `bulk/writer.py` writes it.
+So after a crash at most one page per segment is read again, memory holds one page per thread, and the position in each
+segment is always known. The caller decides what is done with a page, and `bulk/writer.py` writes.
 """
 
 import queue
@@ -15,9 +15,9 @@ from ddb_assets.copies.rejects import RejectedItem
 from ddb_assets.dynamodb.item import Item
 
 IDLE_SECONDS = 0.02
-"""So long without a page, what the writer holds back for a full batch is sent: pages wait for it."""
+"""After so long without a page the writer sends what it holds back for a full batch, because pages wait for it."""
 STOP_SECONDS = 0.2
-"""How often a thread that waits for its page looks whether all has stopped."""
+"""How often a thread that waits for its page checks whether the copy has stopped."""
 
 
 @dataclass(eq=False)
@@ -26,18 +26,18 @@ class Ticket:
 
     segment: int
     page: Page
-    rejected: list[RejectedItem] = field(default_factory=list)  # of its items, by the caller
+    rejected: list[RejectedItem] = field(default_factory=list)  # items of the page; filled by the caller
     settled: threading.Event = field(default_factory=threading.Event)
-    _open: int = 1  # the page itself, until all of its operations are handed over
+    _open: int = 1  # 1 for the page itself, until all of its operations are handed over
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def opened(self) -> None:
-        """One more operation, before the writer gets it."""
+        """Counts one more operation, before the writer gets it."""
         with self._lock:
             self._open += 1
 
     def closed(self) -> None:
-        """One fewer; also called once when all were handed over."""
+        """Counts one operation less; also called once when all were handed over."""
         with self._lock:
             self._open -= 1
             if not self._open:
@@ -45,7 +45,7 @@ class Ticket:
 
 
 def on_settled(tokens: Sequence[object]) -> None:
-    """The writer's callback: its tokens are tickets."""
+    """The callback of the writer, whose tokens are tickets."""
     for ticket in tokens:
         assert isinstance(ticket, Ticket)  # noqa: S101 - `write` gets no other tokens
         ticket.closed()
@@ -73,9 +73,9 @@ class Pump:
         self._failing = threading.Lock()
 
     def run(self, starts: Sequence[tuple[int, Item | None]], workers: int, writer: BulkWriter) -> None:
-        """Reads these segments, each from its key on (None: its beginning), to their ends.
+        """Reads these segments to their ends, each from after its key (None: from its beginning).
 
-        Raises what reading, writing or advancing raised first; the threads have ended then.
+        Raises the first error of reading, writing or advancing; all threads have ended by then.
         """
         todo: queue.SimpleQueue[tuple[int, Item | None]] = queue.SimpleQueue()
         for start in starts:
@@ -118,7 +118,7 @@ class Pump:
                 except queue.Empty:
                     return
                 self._scan_segment(segment, start, pages)
-        except BaseException as error:  # raised again in the caller's thread by `run`
+        except BaseException as error:  # `run` raises it again in the caller's thread
             with self._failing:
                 self._failure = self._failure or error
             self._stopped.set()

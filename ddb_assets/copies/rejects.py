@@ -1,12 +1,12 @@
-"""What a copy could not write, as lines of a reject file that `ddb-assets import --redrive` takes as they are.
+"""What a copy could not write, as lines of a reject file that `ddb-assets import --redrive` can read.
 
-Items stand there as the destination should have got them: renamed, and without what is left out. `bulk/operation.py`
-or DynamoDB says what is wrong with one; `bulk/reject_file.py` is the file.
+Items are there as the destination should have them: renamed, and without the excluded attributes. `bulk/operation.py` or
+DynamoDB says what is wrong with an item. `bulk/reject_file.py` writes the file.
 """
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
 import orjson
@@ -18,11 +18,24 @@ from ddb_assets.copies.attribute_mapping import CollisionError
 from ddb_assets.dynamodb.item import Item
 
 SAMPLE = 5
-"""Rejected items that a report shows; all of them are in the file."""
+"""How many rejected items a report shows. All of them are in the file."""
+
+
+SHOWN_CHARACTERS = 4096
+"""More than any key has. A key attribute that is larger is left out: it is the reason for the reject."""
+
+
+def shown_reject(item: Item, reason: str, key_names: Iterable[str]) -> dict[str, Any]:
+    """A rejected item as reports show it: the key attributes that it has, and the reason."""
+    found = {name: item[name] for name in key_names if name in item}
+    return {
+        "key": {name: value for name, value in found.items() if len(orjson.dumps(value)) <= SHOWN_CHARACTERS},
+        "reason": reason,
+    }
 
 
 class RejectedItem(NamedTuple):
-    """An item that DynamoDB, or the mapping, refuses. `text`: its line where the item alone does not say it."""
+    """An item that DynamoDB or the mapping refuses. `text`: its line, if the item alone does not say everything."""
 
     item: Item
     reason: str
@@ -30,7 +43,7 @@ class RejectedItem(NamedTuple):
 
     @classmethod
     def of(cls, item: Item, error: ValueError) -> Self:
-        """Not accepted. Two attributes of one name are both kept, so that the item cannot be redriven as it is."""
+        """For an item that was not accepted. Two attributes of one name are both kept: it cannot be redriven as it is."""
         return cls(item, str(error), _twice(error.pairs) if isinstance(error, CollisionError) else None)
 
 
@@ -41,28 +54,32 @@ def deletion(key: Item) -> str:
 
 
 class CopyRejects:
-    """What one copy could not write. Thread-safe. The caller closes the file. `source` is the source table's ARN."""
+    """What one copy could not write. Thread-safe. The caller closes the file.
 
-    def __init__(self, file: RejectFile, source: str) -> None:
+    `source` is the source table's ARN, `key_names` the attributes by which a report names an item.
+    """
+
+    def __init__(self, file: RejectFile, source: str, key_names: Sequence[str]) -> None:
         self._file = file
         self._source = source
+        self._key_names = key_names
         self._lock = threading.Lock()
         self._line = 0
         self.sample: list[dict[str, Any]] = []
 
     def reject(self, items: Sequence[RejectedItem], number: int) -> None:
-        """Of one page; durable on return. `number` of rejected items are in the file before them, by the checkpoint.
+        """Writes the rejected items of one page, durable on return. `number`: how many the checkpoint counts before them.
 
-        So a resumed run knows which lines its checkpoint vouches for (`keep_settled`).
+        By these numbers a resumed run knows which lines the checkpoint includes (`keep_settled`).
         """
         for offset, one in enumerate(items):
             self._add(one.item, "rejected", one.reason, number=number + offset, text=one.text)
             if len(self.sample) < SAMPLE:
-                self.sample.append({"item": one.item, "reason": one.reason})
+                self.sample.append(shown_reject(one.item, one.reason, self._key_names))
         self._file.sync()
 
     def unprocessed(self, item: Item, reason: str, text: str | None = None) -> None:
-        """Not written when the copy stopped, or not there when it was compared; `text` as in `RejectedItem`."""
+        """Writes an item that was not written when the copy stopped, or that differs. `text` as in `RejectedItem`."""
         self._add(item, "unprocessed", reason, text=text)
 
     def _add(self, item: Item, fate: Fate, reason: str, *, number: int = 0, text: str | None = None) -> None:
@@ -72,6 +89,6 @@ class CopyRejects:
 
 
 def _twice(pairs: Sequence[tuple[str, Any]]) -> str:
-    """The line of an export with a name twice: valid JSON that no reader of ours accepts before one of them is gone."""
+    """The line of an export with a name twice: valid JSON that our readers refuse until one of the two is gone."""
     members = ",".join(f"{orjson.dumps(name).decode()}:{orjson.dumps(value).decode()}" for name, value in pairs)
     return f'{{"Item":{{{members}}}}}'

@@ -1,7 +1,7 @@
-"""One copy from its beginning to its end, as the command and the asset run it: restore, guards, copy, compare, tidy up.
+"""One copy from beginning to end, as the command and the asset run it: restore, guards, copy, compare, tidy up.
 
-Each step is another module's. Whatever fails leaves a checkpoint and, if there is one, the restored table, and the message
-says how to continue.
+Other modules do the steps. After a failure the checkpoint and the restored table are still there, and the message says how
+to continue.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,12 @@ from datetime import datetime
 from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.raw_call import BULK_CLIENT
-from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled, read_heading
+from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
 from ddb_assets.copies import restore
 from ddb_assets.copies.attribute_mapping import AttributeMapping, CopyRefusedError, key_mapping
 from ddb_assets.copies.copy_config import CopyConfig
@@ -30,7 +31,7 @@ from ddb_assets.errors import DdbAssetsError
 
 
 class UnfinishedCopyError(KeptTableError):
-    """A copy from a point in time failed; what it did is in `report`, None when it was refused."""
+    """A copy from a point in time failed. `report` says what it did; None when it was refused."""
 
     def __init__(self, message: str, report: CopyReport | None) -> None:
         super().__init__(message)
@@ -39,7 +40,7 @@ class UnfinishedCopyError(KeptTableError):
 
 @dataclass(frozen=True)
 class Opened:
-    """Both tables, found. `original` is the table that `source` was restored from, None without a point in time."""
+    """Both tables. `original` is the table from which `source` was restored; None without a point in time."""
 
     source: Side
     destination: Side
@@ -48,8 +49,9 @@ class Opened:
 
 @dataclass(frozen=True)
 class CopyOutcome:
-    """What happened. `exact`: the destination was to hold nothing but the source. `dropped` is the restored table.
+    """What happened. `exact`: the destination should have the items of the source and no others.
 
+    `dropped` is the restored table that was deleted; `not_dropped` says why one is still there, and what to do.
     `reject_file` has what was rejected or found missing or different; None when there is none.
     """
 
@@ -58,40 +60,43 @@ class CopyOutcome:
     exact: bool
     dropped: str | None
     reject_file: Path | None
+    not_dropped: str | None = None
 
     @property
     def succeeded(self) -> bool:
-        """Every item was taken, and what was compared is as it should be."""
+        """Every item was taken, and everything that was compared agrees."""
         agrees = self.verification is None or self.verification.passed(exact=self.exact)
         return agrees and not self.report.rejected
 
     @property
     def advice(self) -> str:
-        """How what is in the reject file gets into the destination; empty without any."""
+        """How to get the items of the reject file into the destination; empty without a file."""
         if self.reject_file is None:
             return ""
         return (
-            f"what is not in {self.report.destination} as it should be is in {self.reject_file}: mend what was rejected, then "
-            f"ddb-assets import --redrive {self.reject_file} --table {self.report.destination}"
+            f"items that are missing or different in {self.report.destination} are in {self.reject_file}: mend those that were "
+            f"rejected, then ddb-assets import --redrive {self.reject_file} --table {self.report.destination}"
         )
 
 
 def _sides(config: CopyConfig) -> tuple[Side, Side]:
-    """Reaches both tables. Raises CopyRefusedError, which says of which of them."""
+    """Describes both tables. Raises CopyRefusedError, or AwsUnavailableError while AWS is out of reach; both name the side."""
     found = []
     for name, at in (("source", config.source), ("destination", config.destination)):
         aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
         try:
-            found.append(Side.of(aws.dynamodb(at.table, BULK_CLIENT), at.table))
+            found.append(Side.of(aws.dynamodb(at.table), aws.dynamodb(at.table, BULK_CLIENT), at.table))
+        except AwsUnavailableError as error:
+            raise AwsUnavailableError(f"{name}: {error}", error.code) from error
         except DdbAssetsError as error:
             raise CopyRefusedError(f"{name}: {error}") from error
     return found[0], found[1]
 
 
 def open_tables(config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object]) -> Opened:
-    """Finds both tables and, for a point in time (whole seconds), restores the source to it.
+    """Finds both tables. For a point in time (in whole seconds) the source is restored.
 
-    Raises CopyRefusedError, before anything is restored, when the destination cannot take the items.
+    Raises CopyRefusedError or UnfitTableError, before anything is restored, when the destination cannot take the items.
     """
     source, destination = _sides(config)
     if moment is None:
@@ -147,12 +152,18 @@ def run_copy(
     if not outcome.succeeded:
         found = [str(outcome.verification), f"{outcome.report.rejected:,} rejected", outcome.advice]
         raise UnfinishedCopyError(f"{'; '.join(filter(None, found))}. {_kept(opened)}", outcome.report)
-    restore.drop(opened.source, opened.original)
+    try:
+        restore.drop(opened.source, opened.original)
+    except (DdbAssetsError, KeyboardInterrupt) as error:  # the copy is done in spite of it
+        said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        return replace(
+            outcome, not_dropped=f"the restored table {opened.source.name} could not be deleted ({said}): delete it"
+        )
     return replace(outcome, dropped=opened.source.name)
 
 
 def _check_fit(source: Side, destination: Side, config: CopyConfig) -> None:
-    destination.check_active()
+    destination.description.check_active()
     mapping = AttributeMapping(config.rename, frozenset(config.exclude))
     key_mapping(source.description, destination.description, mapping, rekey=config.rekey)
 
@@ -169,10 +180,10 @@ def _copied(
         stack.enter_context(only_run(folder / f"{plan.job}.lock", "copy"))
         checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.job)
         progress = CopyProgress(checkpoint, plan.segments, first_phase(plan))
-        _check_replaceable(path)
-        keep_settled(path, {plan.source.arn: progress.state.rejected})  # the rest is read, or compared, again
+        settled = {plan.source.arn: progress.state.rejected}  # all other items are read or compared again
+        keep_settled(path, settled, plan.destination.name)
         heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-        rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn)
+        rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn, plan.key_names)
         collisions = None if plan.key.one_to_one else _collisions(folder, plan, new=not progress.resumed)
         if collisions:
             stack.enter_context(collisions)
@@ -187,13 +198,13 @@ def _copied(
 
 
 def _compared(plan: CopyPlan, verify: Verify, rejects: CopyRejects, report: CopyReport) -> Verification:
-    """Raises CopyFailedError when the tables cannot be read to their ends."""
+    """Raises CopyFailedError when the tables cannot be read completely."""
     try:
         return plan.verifier.verify(verify, on_difference=rejects.unprocessed)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise CopyFailedError(
-            f"{said}; {plan.source.name} is copied, but not compared: run the same copy again, which only compares",
+            f"{said}; {plan.source.name} is copied, but not compared: run the same copy again, which then only compares",
             report,
         ) from error
 
@@ -203,22 +214,6 @@ def _collisions(folder: Path, plan: CopyPlan, *, new: bool) -> Collisions:
     if new:
         path.unlink(missing_ok=True)
     return Collisions(path)
-
-
-def _check_replaceable(path: Path) -> None:
-    """Raises SourceError for a file that is there and no reject file, CopyRefusedError where none can be made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = not path.exists()
-        with path.open("ab+") as stream:
-            stream.seek(0)
-            if stream.read(1):
-                stream.seek(0)
-                read_heading(stream, str(path))
-        if made:
-            path.unlink()
-    except OSError as error:
-        raise CopyRefusedError(f"{path} cannot be written ({error.strerror}): name another reject file") from error
 
 
 def _kept(opened: Opened) -> str:

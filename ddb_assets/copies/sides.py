@@ -1,7 +1,7 @@
 """The two tables of a copy: what they are, when one must not be copied into the other, and what is not copied.
 
-`attribute_mapping.py` says how their keys fit. Facts: API reference, DescribeTable (TableId is
-unique to a table, an ARN is only within an account of one endpoint; Replicas are the other Regions of a global table).
+`attribute_mapping.py` says how their keys match. Facts: API reference, DescribeTable (TableId is unique to a table, an ARN only
+within one account at one endpoint; Replicas are the other Regions of a global table).
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.errors import AwsError, explained
-from ddb_assets.aws.table import TableDescription
+from ddb_assets.aws.table import TableDescription, describe
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 
 if TYPE_CHECKING:
@@ -19,24 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two tables: the client that reaches it and DescribeTable's answer.
+    """One of the two tables: the clients that reach it and DescribeTable's answer.
 
-    `address` is what requests call it: an ARN if that was given, because the name alone could be another account's table.
+    `client` tries again by itself; `bulk`, made with BULK_CLIENT, is for items. `address` is what requests call the table:
+    an ARN if that was given, because the name alone could be another account's table.
     """
 
     client: "DynamoDBClient"
+    bulk: "DynamoDBClient"
     table: Mapping[str, Any]
     address: str
 
     @classmethod
-    def of(cls, client: "DynamoDBClient", table: str) -> "Side":
-        """Describes the table of this name or ARN. Raises AwsError when there is none or it may not be seen."""
-        with explained("dynamodb:DescribeTable", table):
-            return cls(client, client.describe_table(TableName=table)["Table"], table)
+    def of(cls, client: "DynamoDBClient", bulk: "DynamoDBClient", table: str) -> "Side":
+        """Describes the table of this name or ARN. Raises AwsError when it does not exist or may not be described."""
+        return cls(client, bulk, describe(client, table), table)
 
     @cached_property
     def description(self) -> TableDescription:
-        """The table as readers and writers know it."""
+        """The table as readers and writers use it."""
         return TableDescription.of(self.table, self.address)
 
     @property
@@ -50,26 +51,13 @@ class Side:
         return self.description.arn
 
     @property
-    def place(self) -> str:
-        """Account and Region, for people."""
-        _, _, _, region, account, *_ = [*self.arn.split(":"), *[""] * 6]
-        return f"{account} {region}"
-
-    @property
     def identity(self) -> str:
-        """Which table it is, and not merely which name: another table of the same name has another."""
+        """Identifies the table: another table with the same name has another identity."""
         return f"{self.arn} {self.description.id or self.client.meta.endpoint_url}"
-
-    def check_active(self) -> None:
-        """Raises CopyRefusedError unless the table can be read and written."""
-        if not self.description.active:
-            raise CopyRefusedError(
-                f"table {self.name} ({self.place}) is {self.description.status}: wait until it is ACTIVE"
-            )
 
 
 def check_different(source: Side, destination: Side) -> None:
-    """Raises CopyRefusedError when both are one table, under whatever name, or replicas of one global table."""
+    """Raises CopyRefusedError when both are the same table, or replicas of one global table."""
     ids = [side.description.id for side in (source, destination)]
     if source.arn == destination.arn and (ids[0] == ids[1] or None in ids):
         raise CopyRefusedError(
@@ -89,7 +77,7 @@ def _replicated(one: Side, other: Side) -> bool:
 
 
 def not_copied(source: Side, destination: Side) -> list[str]:
-    """What the source has besides items and the destination has not, one line each; for people."""
+    """What the source has besides items and the destination does not have, one line each, for people."""
     lines = []
     for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
         there = {index["IndexName"] for index in destination.table.get(kind) or ()}

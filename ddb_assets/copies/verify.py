@@ -1,8 +1,8 @@
-"""Whether a copy is what it should be: both tables counted, and a sample or everything compared.
+"""Checks a copy: both tables are counted, and a sample of the items, or all of them, are compared.
 
-Everything: one scan of each side gives order-free checksums per bucket of keys; only where these differ are items compared
-one by one, by their keys. So memory stays flat, and the answer names keys. The tables may change meanwhile: what was
-written to the source after the copy had passed by shows up here. Mending what is found is not done here.
+To compare all, one scan of each side makes checksums per bucket of keys, which do not depend on the order. Only in buckets
+that differ are items compared one by one, by their keys. So memory stays flat, and the result names keys. The tables may
+change meanwhile: an item that was written to the source after the copy had read its place is found here. Nothing is mended.
 """
 
 import random
@@ -11,23 +11,25 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
+from ddb_assets.bulk.limits import SHOWN_KEYS
 from ddb_assets.bulk.options import Filter, Verify
 from ddb_assets.bulk.scan import TableReader
 from ddb_assets.copies.attribute_mapping import AttributeMapping, CollisionError, KeyMapping
 from ddb_assets.dynamodb.item import Item, item_digest
 
 OnDifference = Callable[[Item, str], object]
-"""Gets an item as the destination should have it, and what is wrong there; in any thread."""
+"""Gets an item as the destination should have it, and what is wrong there. It is called in any thread."""
 
 SAMPLE = 1000
-"""How many items are compared where the copy must be compared and nothing else is declared."""
-MAX_KEYS_TOLD = 100
+"""How many items are compared if a copy must be compared and no number is given."""
+PIECE = 1000
+"""How many items of a sample are in memory at once. Each may have 400 KB."""
 BUCKETS = 4096
 MODULUS = 1 << 128
 
 
 class Checksums:
-    """Per bucket of keys the number of items and the sum of their digests. Not thread-safe: one per thread, then `add`."""
+    """The number of items and the sum of their digests, per bucket of keys. Not thread-safe: use one per thread, then `add`."""
 
     def __init__(self) -> None:
         self.counts = [0] * BUCKETS
@@ -50,25 +52,24 @@ class Checksums:
         return sum(self.counts)
 
     def differing(self, other: "Checksums") -> set[int]:
-        """The buckets in which the two do not have the same items."""
+        """The buckets in which the items differ."""
         mine, theirs = (zip(one.counts, one.sums, strict=True) for one in (self, other))
         return {bucket for bucket, (left, right) in enumerate(zip(mine, theirs, strict=True)) if left != right}
 
 
 def bucket_of(item: Item, key_names: tuple[str, ...]) -> int:
-    """The bucket of the item with this key."""
+    """The bucket of this item's key."""
     return int.from_bytes(item_digest({name: item[name] for name in key_names})[:2]) % BUCKETS
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found, by a sample of as many items as `asked` says, or by all.
+    """The result of comparing a sample of `asked` items, or all.
 
-    `compared` items of the source: `missing` and `different` are keys in the destination's form.
-
-    At most MAX_KEYS_TOLD keys are named; the counts are of all. `skipped` items could not be mapped, so they are not
-    expected. `surplus`: how many items more the destination has than the source explains. Not `whole`: only keys were
-    compared, as several items of the source may have one key in the destination.
+    `compared` counts items of the source. `missing` and `different` are keys in the destination's form, at most SHOWN_KEYS of
+    them; the counts include all. `skipped` items could not be mapped, so the destination should not have them. `surplus`: how
+    many items the destination has that the source does not explain. Not `whole`: only keys were compared, because several
+    items of the source may have the same key in the destination.
     """
 
     asked: Verify
@@ -84,14 +85,14 @@ class Verification:
     different: list[Item] = field(default_factory=list)
 
     def passed(self, *, exact: bool) -> bool:
-        """Nothing is missing or different and, when the destination should be `exact`ly the source, nothing is over."""
+        """Nothing is missing or different. With `exact` the destination must not have other items either."""
         return not (self.missing_count or self.different_count) and self.surplus >= 0 and not (exact and self.surplus)
 
     def __str__(self) -> str:
         return (
             f"{self.source_items:,} items in the source, {self.destination_items:,} in the destination, "
             f"{self.compared:,} compared{'' if self.whole else ' by their keys alone'}: "
-            f"{self.missing_count:,} missing, {self.different_count:,} different, {self.surplus:,} over"
+            f"{self.missing_count:,} missing, {self.different_count:,} different, {self.surplus:,} more than in the source"
         )
 
 
@@ -99,7 +100,7 @@ class Verification:
 class Verifier:
     """Compares two tables, each read in `segments` parts.
 
-    Raises ReadError, after which nothing more can be read by this copy.
+    Raises ReadError; after that this copy cannot read any more.
     """
 
     source: TableReader
@@ -112,13 +113,13 @@ class Verifier:
     def verify(
         self, asked: Verify, *, seed: int | None = None, on_difference: OnDifference = lambda *_: None
     ) -> Verification:
-        """Compares all items or a sample of `verify` items; `seed` makes a sample repeatable."""
+        """Compares all items, or a sample of `asked` items. `seed` makes a sample repeatable."""
         if asked == "all":
             return self._everything(on_difference)
         return self._sample(asked, random.Random(seed), on_difference)  # noqa: S311 -- no secret
 
     def _sample(self, size: int, rng: random.Random, on_difference: OnDifference) -> Verification:
-        """Reservoir sampling over the keys of the scan that counts the source."""
+        """Draws keys during the scan that counts the source (reservoir sampling)."""
         chosen: list[Item] = []
         seen = 0
         lock = threading.Lock()
@@ -134,7 +135,9 @@ class Verifier:
                         chosen[place] = key
 
         self.scan(self.source, see, where=self.where, keys_only=True)
-        found = self._compare(self.source.get(chosen), on_difference)
+        found = _Compared()
+        for start in range(0, len(chosen), PIECE):
+            found.add(self._compare(self.source.get(chosen[start : start + PIECE]), on_difference))
         destination = self.count_destination()
         surplus = destination - seen if self.key.one_to_one else 0
         return self._result(size, seen, destination, found, found.skipped, surplus)
@@ -166,7 +169,7 @@ class Verifier:
         return self._result("all", mine.count + skipped, theirs.count, found, skipped, surplus)
 
     def _checksums(self, reader: TableReader, where: Filter | None, *, mapped: bool) -> tuple[Checksums, int]:
-        """Checksums under the destination's keys, and how many items cannot be mapped."""
+        """Checksums by the destination's keys, and how many items cannot be mapped."""
         total, skipped = Checksums(), 0
         lock = threading.Lock()
 
@@ -192,7 +195,7 @@ class Verifier:
         return None if expected is None else bucket_of(expected, self.destination.key_names)
 
     def _mapped(self, item: Item) -> Item | None:
-        """What the destination should hold for it; None for an item that the copy rejects."""
+        """The item as the destination should have it; None for an item that the copy rejects."""
         try:
             mapped = self.mapping.apply(item)
         except CollisionError:
@@ -200,7 +203,7 @@ class Verifier:
         return mapped if all(name in mapped for name in self.destination.key_names) else None
 
     def _compare(self, items: list[Item], on_difference: OnDifference) -> "_Compared":
-        """Looks the items' counterparts up and notes what is not as it should be."""
+        """Looks the items up in the destination and notes what is missing or different."""
         expected = [self._mapped(item) for item in items]
         found = _Compared(skipped=expected.count(None))
         wanted = {item_digest(self.destination.key(item)): item for item in expected if item is not None}
@@ -231,8 +234,8 @@ class Verifier:
             skipped=skipped,
             surplus=surplus,
             whole=self.key.one_to_one,
-            missing=found.missing_keys[:MAX_KEYS_TOLD],
-            different=found.different_keys[:MAX_KEYS_TOLD],
+            missing=found.missing_keys[:SHOWN_KEYS],
+            different=found.different_keys[:SHOWN_KEYS],
         )
 
     def scan(
@@ -244,7 +247,7 @@ class Verifier:
         keys_only: bool = False,
         count_only: bool = False,
     ) -> int:
-        """Shows the items of every page to `see`, in several threads; how many there were."""
+        """Calls `see` with the items of every page, in several threads; returns how many there were."""
 
         def segment(number: int) -> int:
             start, count = None, 0
@@ -262,14 +265,14 @@ class Verifier:
             parts = [pool.submit(segment, number) for number in range(self.segments)]
             try:
                 return sum(part.result() for part in as_completed(parts))
-            except BaseException:  # the pool waits for its threads: what failed or was interrupted ends them
+            except BaseException:  # the pool waits for its threads, so they must end
                 reader.stop()
                 raise
 
 
 @dataclass
 class _Compared:
-    """What comparing has found so far. The keys have the destination's form; only as many are kept as are shown."""
+    """What has been found so far. The keys have the destination's form; only as many are kept as are shown."""
 
     missing: int = 0
     different: int = 0
@@ -279,10 +282,10 @@ class _Compared:
     different_keys: list[Item] = field(default_factory=list)
 
     def add(self, other: "_Compared") -> None:
-        """Adds what another page has shown."""
+        """Adds the result of another page."""
         self.missing += other.missing
         self.different += other.different
         self.compared += other.compared
         self.skipped += other.skipped
-        self.missing_keys = [*self.missing_keys, *other.missing_keys][:MAX_KEYS_TOLD]
-        self.different_keys = [*self.different_keys, *other.different_keys][:MAX_KEYS_TOLD]
+        self.missing_keys = [*self.missing_keys, *other.missing_keys][:SHOWN_KEYS]
+        self.different_keys = [*self.different_keys, *other.different_keys][:SHOWN_KEYS]

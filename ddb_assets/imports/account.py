@@ -1,8 +1,8 @@
-"""Where every row of an import is: how far each file has come, which rows were rejected, and the report at the end.
+"""Where every row of an import is: the position in each file, the rejected rows, and the report at the end.
 
-The checkpoint keeps the position in each file, and the column types that the first reading of all files decided, so that a
-resumed job decides nothing again. The report's `problem` is None exactly when every row is in the table or, up to the number
-that was allowed, in the reject file, and what was read back is as it was written.
+The checkpoint keeps the position in each file, and the column types that the first reading of all files found, so that a
+resumed job uses the same types. The report's `problem` is None exactly when every row is in the table, or in the reject file
+up to the number that is allowed, and the items that were read back are as they were written.
 """
 
 import threading
@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
 from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError, Watermark
 from ddb_assets.bulk.outcome import Totals
 from ddb_assets.bulk.reject_file import RejectFile
 from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.dynamodb.attribute_value import Descriptor
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.source import ImportSource
 
 SAMPLE_REJECTS = 10
@@ -25,12 +27,16 @@ COUNTED = (
 
 
 class ImportFailedError(DdbAssetsError):
-    """Not every row is in the table; the message says which are not and how to continue."""
+    """Not every row is in the table. The message says which are missing and how to continue."""
+
+
+class InterruptedImportError(ImportFailedError, RetryableError):
+    """What stopped the import may pass by itself: the same import may succeed a moment later."""
 
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """One row that the table will not take."""
+    """One row that the table does not take."""
 
     file: str
     line: int
@@ -39,15 +45,16 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class Verified:
-    """Items read back after the import: how many, and the keys of those that are not as they were written."""
+    """Items read back after the import: how many, how many of them are not as they were written, and some of their keys."""
 
     read: int
+    different_count: int
     different: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class OnlyInTable:
-    """Items that no row was for: how many, the keys of some, and what it took in RCUs to find them."""
+    """Items without a row: how many, the keys of some, and the RCUs that finding them consumed."""
 
     count: int
     sample: list[dict[str, Any]]
@@ -56,10 +63,14 @@ class OnlyInTable:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """`rows` were read in this run, `rows_before` were settled by the runs that it resumes; only `rejected_before`
-    counts those. `consumed_wcu` is of the table and its indexes; in a dry run it is expected, not consumed, and
-    `expected_seconds` is how long it would take at the rate that is set. `complete`: every row was read and is in the table
-    or rejected; `too_many_rejected`: there are more of the latter than are allowed."""
+    """What became of every row, and what it took.
+
+    `rows` were read in this run. `rows_before` were settled by the runs that it resumes; only `rejected_before` counts those.
+    `consumed_wcu` is of the table and its indexes. In a dry run it is what is expected, and `expected_seconds` is how long
+    writing would take at the rate that is set, None for a new table. `complete`: every row was read and is in the table or
+    rejected. `retryable`: it is not complete, and what stopped it may pass by itself. `too_many_rejected`: more rows were
+    rejected than are allowed. `unread`: why the table could not be read afterwards.
+    """
 
     source: str
     table: str
@@ -87,19 +98,21 @@ class ImportReport:
     verified: Verified | None = None
     only_in_table: OnlyInTable | None = None
     complete: bool = True
+    retryable: bool = False
     too_many_rejected: bool = False
+    unread: str | None = None
     problem: str | None = None
 
 
 def counted(totals: Totals) -> dict[str, Any]:
-    """What the writer counted, as the report's fields."""
+    """What the writer counted, as fields of the report."""
     found = {**vars(totals), "throttles": dict(totals.throttles), "consumed_wcu": totals.consumed}
     return {name: found[name] for name in COUNTED}
 
 
 @dataclass
 class Progress:
-    """Stored bytes read of those there are, rows read in this run, and what the writer has done."""
+    """All stored bytes, those that are read, the rows read in this run, and what the writer has done."""
 
     bytes_total: int
     bytes_read: int = 0
@@ -110,12 +123,21 @@ class Progress:
 Types = dict[str, Descriptor]
 
 
+class State(BaseModel):
+    """What is saved: the files with their sizes in bytes, how many rows of each are settled, and the columns' types."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    inputs: list[tuple[str, int]]
+    settled: dict[str, NonNegativeInt]
+    types: Types
+
+
 class ImportProgress:
     """`settled` is how many rows of each file were settled by earlier runs; `watermarks` count this run's too.
 
-    A key can stand in several files. A resumed run writes the rows of an earlier file again that were not settled; a later
-    row of the same key must then be written again after them. So rows of a file count only once every earlier file is settled
-    to its end.
+    A key can occur in several files. A resumed run writes the unsettled rows of an earlier file again, and then must also
+    write later rows of the same key again. So the rows of a file count only when every earlier file is settled to its end.
     """
 
     def __init__(self, checkpoint: Checkpoint, source: ImportSource) -> None:
@@ -127,24 +149,24 @@ class ImportProgress:
         self.begin()
 
     def begin(self) -> None:
-        """At the beginning of every file."""
+        """Starts at the saved position of every file, or at its beginning."""
         self._ends: dict[str, int] = {}
         self.watermarks = {file.uri: Watermark(self.settled.get(file.uri, 0)) for file in self._source.inputs}
 
     def resume(self) -> None:
-        """Begins where the checkpoint says, if there is one. Raises CheckpointError when it is of other files."""
-        saved = self._checkpoint.load()
+        """Takes the positions from the checkpoint, if there is one. Raises CheckpointError when the files have changed."""
+        saved = self._checkpoint.load(State)
         if saved is None:
             return
-        if saved["inputs"] != self._listed():
+        if saved.inputs != self._listed():
             raise CheckpointError(
-                f"an import of {self._source.uri} was begun, but its files have changed since: restart it"
+                f"an import of {self._source.uri} was begun, but its files have changed since: restart the import"
             )
-        self.settled, self.types = saved["settled"], saved["types"]
+        self.settled, self.types = saved.settled, saved.types
         self.begin()
 
     def ended(self, uri: str, rows: int) -> None:
-        """The file has been read to its end and has this many rows."""
+        """Notes that the file has been read to its end and has this many rows."""
         self._ends[uri] = rows
 
     def positions(self) -> dict[str, int]:
@@ -158,25 +180,25 @@ class ImportProgress:
         return found
 
     def save(self, positions: dict[str, int], types: Types) -> None:
-        """Keeps these positions. What they vouch for must be durable by now."""
-        self._checkpoint.save({"inputs": self._listed(), "settled": positions, "types": types})
+        """Saves these positions. All rows before them must be durable by now."""
+        self._checkpoint.save(State(inputs=self._listed(), settled=positions, types=types))
 
     def remove(self) -> None:
-        """The import is done."""
+        """Deletes the checkpoint: the import is done."""
         self._checkpoint.remove()
 
-    def _listed(self) -> list[Any]:
-        return [[file.uri, file.size] for file in self._source.inputs]
+    def _listed(self) -> list[tuple[str, int]]:
+        return [(file.uri, file.size) for file in self._source.inputs]
 
 
 STOP_AFTER = 1000  # without max_rejects: a wrong mapping rejects every row
 
 
 class Rejects:
-    """`most` rejected rows are no failure; one more calls `stop`. None: each is a failure, 1,000 call `stop`.
+    """Counts rejected rows and writes them into the reject file. Thread-safe.
 
-    `before` were rejected by the runs that this one resumes. Without a file (a dry run) they are only counted, and nothing
-    is stopped. Thread-safe.
+    `most` rejected rows are allowed, and one more calls `stop`. None: each one is a failure, and more than 1,000 call `stop`.
+    `before` rows were rejected by the runs that this one resumes. Without a file (a dry run) rows are only counted.
     """
 
     def __init__(self, file: RejectFile | None, most: int | None, before: int, stop: Callable[[str], object]) -> None:
@@ -189,7 +211,7 @@ class Rejects:
         self.sample: list[RejectedRow] = []
 
     def reject(self, row: Row | BadRow, uri: str, reason: str) -> None:
-        """The table will never take this row."""
+        """Notes a row that the table will never take."""
         with self._lock:
             self.count += 1
             total = self.before + self.count
@@ -198,17 +220,28 @@ class Rejects:
         if self._file is None:
             return
         self._file.add(row, uri, "rejected", reason)
-        most = STOP_AFTER if self._most is None else self._most
-        if total == most + 1:
-            self._stop(f"more than {most:,} rows were rejected, the last one because of this: {reason}")
+        if total > self._allowed:
+            self._stop(f"more than {self._allowed:,} rows were rejected, the last one because of this: {reason}")
+
+    def check_before(self) -> None:
+        """Calls `stop` when the runs before have rejected too many already."""
+        if self._file is not None and self.before > self._allowed:
+            self._stop(
+                f"more than {self._allowed:,} rows were rejected by earlier runs: see {self._file.path}; mend the files or the "
+                "mapping, allow more rejected rows, or restart the import"
+            )
+
+    @property
+    def _allowed(self) -> int:
+        return STOP_AFTER if self._most is None else self._most
 
     def unprocessed(self, row: Row, uri: str, reason: str) -> None:
-        """The row was not written when the job stopped."""
+        """Notes a row that was not written when the job stopped."""
         if self._file is not None:
             self._file.add(row, uri, "unprocessed", reason)
 
     def problem(self) -> str | None:
-        """What is wrong at the end of a job that came to its end."""
+        """What is wrong when the job has read everything; None when nothing is."""
         total = self.before + self.count
         if total <= (self._most or 0):
             return None

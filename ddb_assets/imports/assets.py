@@ -1,6 +1,6 @@
 """A declared import as Dagster sees it: `imports/<name>` with its checks.
 
-What deletes is only in the run's config and never in YAML, so that no schedule and no *Materialize all* can do it.
+Deleting can only be asked for in the run's config, never in YAML, so that no schedule and no *Materialize all* can do it.
 `import_job.py` does the import.
 """
 
@@ -11,7 +11,7 @@ import dagster as dg
 
 from ddb_assets.contract.stages import asset_name
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
+from ddb_assets.imports.account import ImportFailedError, ImportReport, InterruptedImportError, Progress, Verified
 from ddb_assets.imports.import_config import ImportConfig, ImportOptions, JobOptions
 from ddb_assets.imports.prepare import prepare_import
 from ddb_assets.markdown import code
@@ -23,21 +23,21 @@ from ddb_assets.resources.aws import AWSResource
 
 NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "sample_equal"
 CHECKS = {
-    NO_REJECTS: "The table took every row, but for as many as are allowed.",
+    NO_REJECTS: "The table took every row, except for as many as are allowed.",
     COUNTS: "Every row that was read was written, deleted, there before, superseded by a later row, or rejected.",
-    EQUAL: "The items that were read back are as they were written.",
+    EQUAL: "The table could be read afterwards, as far as that was asked for, and what was read is as it was written.",
 }
 COUNTED = ("rows", "rows_before", "written", "deleted", "existed", "superseded", "rejected", "requests", "retried")
 
 
 class ImportRefusedError(DdbAssetsError):
-    """The run's config does not allow what it asks for."""
+    """The run's config does not allow the import."""
 
 
 class ImportRunConfig(dg.Config):
-    """What can be said in the Launchpad. Nothing is written unless `write` says so, because *Materialize all* and
-    automation run this too. `delete` takes the files' keys out of the table, and needs `confirm`, the table's
-    name. `restart` begins again where an earlier run was not finished."""
+    """What can be set in the Launchpad. Nothing is written unless `write` is true, because *Materialize all* and automation
+    run this too. `delete` deletes the keys of the files' rows, and needs `confirm`, the table's name. `restart` begins again
+    although an earlier run was not finished."""
 
     write: bool = False
     delete: bool = False
@@ -94,7 +94,8 @@ def import_asset(
         report = prepare_import(aws.clients, table, source, wanted, chosen, on_progress=progress).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
         if not report.complete:
-            raise ImportFailedError(f"{report.problem}; run it again to continue")
+            failure = InterruptedImportError if report.retryable else ImportFailedError
+            raise failure(f"{report.problem}; run it again to continue")
         return report
 
     return imports
@@ -112,6 +113,8 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
     }
     if report.types:
         facts["types"] = dg.MetadataValue.json(report.types)
+    if report.problem:
+        facts["problem"] = dg.MetadataValue.text(report.problem)
     if report.only_in_table:
         facts["only_in_table"] = dg.MetadataValue.int(report.only_in_table.count)
         facts["only_in_table_sample"] = dg.MetadataValue.json(report.only_in_table.sample)
@@ -124,12 +127,18 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
 def _checks(key: dg.AssetKey, report: ImportReport) -> Iterator[dg.AssetCheckResult]:
     rejected = report.rejected + report.rejected_before
     ended = report.written + report.deleted + report.existed + report.superseded + report.rejected
-    verified = report.verified
-    read, different = (verified.read, verified.different) if verified else (0, [])
+    found = report.verified or Verified(0, 0, [])
+    equal: dict[str, dg.MetadataValue | int] = {
+        "compared": found.read,
+        "different_count": found.different_count,
+        "different": dg.MetadataValue.json(found.different),
+    }
+    if report.unread:
+        equal["problem"] = dg.MetadataValue.text(report.unread)
     results: list[tuple[str, bool, dict[str, dg.MetadataValue | int]]] = [
         (NO_REJECTS, not report.too_many_rejected, {"rejected": rejected}),
         (COUNTS, ended == report.rows, {"rows": report.rows, "accounted_for": ended}),
-        (EQUAL, not different, {"compared": read, "different": dg.MetadataValue.json(different)}),
+        (EQUAL, not (found.different_count or report.unread), equal),
     ]
     for check, passed, facts in results:
         yield dg.AssetCheckResult(passed=passed, asset_key=key, check_name=check, metadata=facts)

@@ -1,8 +1,8 @@
 """CSV files as rows of text cells, and the type of each column that has no declared one.
 
-Facts: RFC 4180 (quotes are doubled, a quoted field may hold line breaks). A column is N or BOOL if every cell of every file
-is written that way, else S. All cells are looked at, not a sample, so that no type depends on the order of the rows. A text
-becomes N only when it is written as a number is: `007`, `+1` and `1E5` are codes until somebody declares otherwise.
+A column is N or BOOL if every cell of every file is written that way, otherwise S. All cells are read, not a sample, so that
+no type depends on the order of the rows. A text becomes N only if it is a plain number: `007`, `+1` and `1E5` stay texts
+unless the column's type is declared. Facts: RFC 4180 (quotes are doubled, a quoted field may hold line breaks).
 """
 
 import csv
@@ -27,7 +27,7 @@ def _encoding(name: str) -> str:
 
 
 class CsvFormat(BaseModel):
-    """How the files are written. `columns`: their names when the first line is data. `no_value`: texts that are no value."""
+    """How the files are written. `columns`: their names if the first line is data. `no_value`: texts that mean no value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,7 +39,7 @@ class CsvFormat(BaseModel):
 
 
 class _Lines:
-    """Hands out lines and remembers those of the record that is being read, in case it is a bad one."""
+    """Hands out lines and remembers those of the current record, in case it cannot be read."""
 
     def __init__(self, text: Iterator[str]) -> None:
         self._text = text
@@ -55,9 +55,9 @@ class _Lines:
 
 
 def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRow]:
-    """The file's records. Raises SourceError for a header that is none.
+    """The file's records. Raises SourceError for a header that cannot be read or used.
 
-    Bytes that are no text in the encoding become lone surrogates, which the check of the item then refuses.
+    Bytes that are not valid in the encoding become lone surrogates, which the check of the item then refuses.
     """
     csv.field_size_limit(MAX_FIELD)
     lines = _Lines(io.TextIOWrapper(stream, encoding=how.encoding, errors="surrogateescape", newline=""))
@@ -75,7 +75,7 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
         except csv.Error as error:
             if columns is None:
                 raise SourceError(f"{uri}:{line}: the header cannot be read: {error}") from error
-            yield BadRow(number, line, "".join(lines.seen), f"no CSV: {error}", columns)
+            yield BadRow(number, line, "".join(lines.seen), f"not CSV: {error}", columns)
             number += 1
             continue
         if columns is None:
@@ -86,14 +86,14 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
 
 
 def csv_record(text: str, columns: tuple[str, ...], number: int, line: int, how: CsvFormat) -> Row | BadRow:
-    """One record by itself, as a reject file has it."""
+    """A single record, as a reject file has it."""
     csv.field_size_limit(MAX_FIELD)
     try:
         records = list(csv.reader([text], delimiter=how.delimiter, quotechar=how.quote, strict=True))
     except csv.Error as error:
-        return BadRow(number, line, text, f"no CSV: {error}", columns)
+        return BadRow(number, line, text, f"not CSV: {error}", columns)
     if len(records) != 1:
-        return BadRow(number, line, text, "no single CSV record", columns)
+        return BadRow(number, line, text, "not one CSV record", columns)
     return _row(columns, records[0], number, line, [text], dict.fromkeys(how.no_value))
 
 
@@ -128,14 +128,14 @@ MAX_DIGITS = 38
 
 
 class ColumnTypes:
-    """Collects what the cells allow, row by row."""
+    """Finds the types that all cells of a column allow, row by row."""
 
     def __init__(self) -> None:
-        self._open: dict[str, ColumnType] = {}  # columns that are still more than text, by what they would be
+        self._open: dict[str, ColumnType] = {}  # columns that may still be more than text
         self._closed: dict[str, ColumnType] = {}
 
     def see(self, rows: Iterable[Row | BadRow]) -> None:
-        """Takes these rows into account; those that cannot be read are rejected later and say nothing."""
+        """Looks at these rows. Those that cannot be read are rejected later and do not count."""
         for row in rows:
             if isinstance(row, Row):
                 if row.cells.keys() - self._open.keys() - self._closed.keys():
@@ -146,7 +146,7 @@ class ColumnTypes:
                         self._narrow(column, str(cell))
 
     def _begin(self, row: Row) -> None:
-        """A column's first value says what it may be; without one it stays unseen."""
+        """The first value of a column decides what it may be; a column without values has no type."""
         for column, cell in row.cells.items():
             if cell is not None and column not in self._open and column not in self._closed:
                 self._open[column] = "BOOL" if cell in _BOOLEANS else "N"

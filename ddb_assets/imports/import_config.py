@@ -1,6 +1,6 @@
-"""What an `import.yaml` says (how files are read, which attribute comes from where), and what its caller says (how it runs).
+"""The settings of an import: those of an `import.yaml` (how files are read, which attribute comes from where), and its options.
 
-Pure. `item_mapping.py` carries the rules out.
+Pure. `item_mapping.py` applies the rules.
 """
 
 from pathlib import Path
@@ -28,11 +28,11 @@ Type = Annotated[Descriptor, BeforeValidator(_null_type)]
 
 
 class Rule(BaseModel):
-    """Where one attribute's value comes from. As plain text it is a column's name.
+    """Where the value of one attribute comes from. Plain text is the name of a column.
 
     Exactly one of `column`, `template` ("${first} ${last}", "$$" for a dollar), `constant`, `map` (rules by name) and
-    `list` (rules). `type` is the attribute's; by default the value's own. `separator` divides a text into members of a
-    set or list. A row without a value for it gets `default`; with `required` and no default it is rejected.
+    `list` (rules). `type` is the attribute's type; by default the value keeps its own. `separator` divides a text into members
+    of a set or list. A row without a value for it gets `default`; with `required` and no default it is rejected.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +53,7 @@ class Rule(BaseModel):
         if len(given) != 1:
             raise ValueError(f"give exactly one of {', '.join(SOURCES)}; here are {', '.join(given) or 'none'}")
         if self.type is not None and given[0] in {"map", "list"}:
-            raise ValueError(f"a {given[0]} has no other type: leave `type` out")
+            raise ValueError(f"a {given[0]} cannot have another type: leave `type` out")
         return self
 
 
@@ -65,29 +65,37 @@ RuleText = Annotated[Rule, BeforeValidator(_rule, json_schema_input_type=Rule | 
 
 
 class ImportConfig(BaseModel):
-    """One import. Empty, it takes every column as an attribute of the same name."""
+    """One import. Without any settings every column becomes an attribute of the same name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Annotated[
-        Format | None, Field(description="how the files are written; by default their names and first lines say")
+        Format | None, Field(description="how the files are written; by default by their names and first lines")
     ] = None
     csv: Annotated[CsvFormat, Field(description="delimiter, quote, columns, no_value, encoding")] = CsvFormat()
     types: Annotated[
-        dict[str, Type], Field(description="per column; of a CSV column else what all its cells allow")
+        dict[str, Type], Field(description="per column; a CSV column otherwise has the type that all its cells allow")
     ] = {}
     attributes: Annotated[
         dict[str, RuleText], Field(description="per attribute: a column, template, constant, map or list")
     ] = {}
     rest: Annotated[
         bool | None,
-        Field(description="whether columns that no rule uses become attributes too; by default without rules only"),
+        Field(description="whether columns that no rule uses become attributes too; by default only without rules"),
     ] = None
-    exclude: Annotated[tuple[str, ...], Field(description="columns that never become attributes by themselves")] = ()
+    exclude: Annotated[
+        tuple[str, ...], Field(description="columns that become no attributes unless a rule uses them")
+    ] = ()
     write_nulls: Annotated[
-        bool, Field(description="whether no value becomes an attribute of type NULL; by default there is no attribute")
+        bool,
+        Field(
+            description="whether a missing value becomes an attribute of type NULL; by default there is no attribute"
+        ),
     ] = False
-    mode: Annotated[Mode, Field(description="put replaces items, if-not-exists does not, delete takes keys")] = "put"
+    mode: Annotated[
+        Mode,
+        Field(description="put replaces items, if-not-exists keeps existing ones, delete deletes the keys of the rows"),
+    ] = "put"
 
     @property
     def takes_rest(self) -> bool:
@@ -96,26 +104,29 @@ class ImportConfig(BaseModel):
 
 
 class ImportOptions(WriteOptions):
-    """How an import may be declared to run. Without `max_rejects` each rejected row is a failure, and 1,000 stop the job."""
+    """How an import runs, as YAML may declare it.
+
+    Without `max_rejects` each rejected row is a failure, and more than 1,000 stop the import.
+    """
 
     share: float | None = Field(
         default=None,
         gt=0,
         le=1,
-        description="share of the table's capacity, and of each index's; "
+        description="share of the capacity of the table and of each index; "
         f"by default {PROVISIONED_SHARE} when it is provisioned, all when on demand",
     )
     max_rejects: int | None = Field(
-        default=None, ge=0, description="this many rejected rows are no failure; one more stops the import"
+        default=None, ge=0, description="this many rejected rows are allowed; one more stops the import"
     )
     verify: Verify = 0
     report_extra: bool = Field(
-        default=False, description="read the table's keys afterwards, and report the items that no row was for"
+        default=False, description="read the keys of the table afterwards, and report the items without a row"
     )
 
 
 class JobOptions(ImportOptions):
-    """What each run adds. A job that was killed or failed is resumed, unless `restart`."""
+    """What a single run adds. A job that was killed or failed is resumed, unless `restart` is set."""
 
     dry_run: bool = Field(default=False, description="read and check everything, write nothing")
     restart: bool = Field(

@@ -1,7 +1,7 @@
-"""An import from beginning to end: rows into items, items into the table, and an account of every row.
+"""An import from beginning to end: rows become items, items are written, and every row is accounted for.
 
 `source.py` reads rows, `item_mapping.py` makes items of them, and `bulk/writer.py` writes them. The job keeps the checkpoint
-and the reject file, counts, and stops when it must. It never asks anybody anything.
+and the reject file, counts, and stops when it must. It never asks the user.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
-from ddb_assets.bulk.rows import BadRow, Row, SourceError
+from ddb_assets.bulk.reject_file import Heading, RejectFile, check_replaceable, keep_settled
+from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
-from ddb_assets.errors import DdbAssetsError
+from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
 from ddb_assets.imports.csv_rows import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
@@ -34,9 +34,8 @@ from ddb_assets.imports.source import ImportSource, Input
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-
 SAVE_SECONDS = 2.0
-TELL_SECONDS = 0.2
+PROGRESS_SECONDS = 0.2
 MAX_AHEAD = 200_000  # rows remembered behind one that is not written yet
 
 
@@ -49,9 +48,9 @@ class _Place(NamedTuple):
 
 
 class ImportJob:
-    """One import into one table. Checkpoint and reject file are kept in `folder`; `on_progress` is called often.
+    """One import into one table. `folder` has the checkpoint and the reject file. `on_progress` is called a few times a second.
 
-    With `new_table` the table is made by the import; such a job begins at the beginning each time.
+    With `new_table` the import makes the table; such a job always begins at the beginning.
     """
 
     def __init__(
@@ -69,8 +68,7 @@ class ImportJob:
         new_table: NewTableWriter | None = None,
     ) -> None:
         self._client, self._storage, self._target, self._source = client, storage, target, source
-        self._config = config
-        self._options = options or JobOptions()
+        self._config, self._options = config, options or JobOptions()
         self._on_progress = on_progress
         self._new_table = new_table
         job = hashlib.sha256(
@@ -82,24 +80,24 @@ class ImportJob:
         self._keys = KeySet() if self._options.report_extra else None
         self._stopped = threading.Event()
         self._progress = Progress(sum(file.size for file in source.inputs))
-        self._sample = Sample(0 if self._options.dry_run else self._options.verify)
-        if any(Path(file.uri).absolute() == self._reject_path.absolute() for file in source.inputs):
-            raise SourceError(f"the rows of {source.uri} cannot be rejected into the same file: give another one")
+        self._sample = Sample(0 if self._options.dry_run else self._options.verify, target.key_names)
+        source.check_fit(target.name, self._reject_path)
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
         self._writer: BulkWriter | DryWriter | NewTableWriter = DryWriter()
 
     def interrupt(self, reason: str) -> None:
-        """Ends the job in order: what is in flight is finished, the checkpoint saved. A signal handler may call it."""
-        self._interrupted = reason
+        """Ends the job: finishes what is in flight and saves the checkpoint. A signal handler may call it."""
+        self._interrupted = self._interrupted or reason
         self._stopped.set()
         self._writer.stop(reason)
 
     def run(self) -> ImportReport:
-        """The account of the job; `problem` says why it failed, if it did. Raises what is wrong before the first write.
+        """The report; its `problem` says why the job failed, if it did.
 
-        That is: MappingError, SourceError, CheckpointError; LockError while another process runs the same job.
+        Raises, before the first write, MappingError, SourceError, CheckpointError or RejectFileError; LockError while another
+        process runs the same job.
         """
         if self._options.dry_run:
             return self._run()
@@ -109,20 +107,21 @@ class ImportJob:
     def _run(self) -> ImportReport:
         began = time.monotonic()
         options = self._options
+        if not options.dry_run:
+            check_replaceable(self._reject_path, self._target.name)
         if not (options.dry_run or options.restart or self._new_table):
             self._done.resume()
         types = self._types() if self._done.types is None else self._done.types
-        exact = self._source.format == "dynamodb-json"
-        mapping = ItemMapping(self._config, self._target.key, types, exact=exact)
+        mapping = ItemMapping(self._config, self._target.key, types, exact=self._source.format == "dynamodb-json")
         self._start(types)
         complete = False
         try:
-            problem = self._go_through(mapping, types)
-            complete = problem is None
+            failure = self._go_through(mapping, types)
+            complete = failure is None
         finally:
             self._finish(types, complete=complete)
         rejects = self._rejects.problem()
-        found = self._look_back() if complete else Afterwards(problem=problem)
+        found = self._look_back() if complete else Afterwards()
         path = self._reject_path
         return ImportReport(
             source=self._source.uri,
@@ -142,8 +141,10 @@ class ImportJob:
             only_in_table=found.only_in_table,
             expected_seconds=(self._writer.seconds_at(self._rate()) if isinstance(self._writer, DryWriter) else None),
             complete=complete,
+            retryable=isinstance(failure, RetryableError),
             too_many_rejected=rejects is not None,
-            problem=found.problem or rejects,
+            unread=found.unread,
+            problem=str(failure) if failure else found.problem or rejects,
             **counted(self._writer.totals),
         )
 
@@ -156,11 +157,12 @@ class ImportJob:
         return WriteRate(self._target, max_wcu=self._options.max_wcu, share=self._options.share)
 
     def _start(self, types: Types) -> None:
-        """Opens what is written to."""
+        """Opens what the job writes to."""
         options = self._options
         if options.dry_run:
+            self._writer = self._new_table or self._writer
             return
-        before = keep_settled(self._reject_path, self._done.settled)
+        before = keep_settled(self._reject_path, self._done.settled, self._target.name)
         heading = Heading(table=self._target.name, format=self._source.format, types=types)
         self._reject_file = RejectFile(self._reject_path, heading)
         self._rejects = Rejects(self._reject_file, options.max_rejects, before, self.interrupt)
@@ -173,9 +175,10 @@ class ImportJob:
             on_unwritten=self._on_unwritten,
             on_settled=self._on_settled,
         )
+        self._rejects.check_before()
 
     def _types(self) -> Types:
-        """Of CSV columns, from a first reading of everything."""
+        """The types of CSV columns, from a first reading of all files."""
         if self._source.redriven:
             return self._source.redriven.types
         if self._source.format != "csv":
@@ -191,8 +194,8 @@ class ImportJob:
                 raise WriterStoppedError(self._interrupted)
             yield row
 
-    def _go_through(self, mapping: ItemMapping, types: Types) -> str | None:
-        """Every row of every file; a problem that ended it early."""
+    def _go_through(self, mapping: ItemMapping, types: Types) -> DdbAssetsError | None:
+        """Reads every row of every file; returns the error that ended this early."""
         saved = shown = time.monotonic()
         try:
             for file in self._source.inputs:
@@ -205,10 +208,12 @@ class ImportJob:
                         self._see_again(row, file, watermark, mapping)
                         continue
                     self._take(row, file, watermark, mapping)
-                    self._progress.rows += 1  # not before: one that a stopped writer did not accept is not read
+                    self._progress.rows += (
+                        1  # not before: a row that a stopped writer did not accept counts as not read
+                    )
                     now = time.monotonic()
-                    if now - shown > TELL_SECONDS:
-                        self._tell()
+                    if now - shown > PROGRESS_SECONDS:
+                        self._report_progress()
                         shown = now
                     if now - saved > SAVE_SECONDS:
                         self._save(types)
@@ -218,7 +223,7 @@ class ImportJob:
                 self._done.ended(file.uri, rows)
             self._writer.close()
         except DdbAssetsError as error:
-            return str(error)
+            return error
         totals = self._writer.totals
         ended = totals.written + totals.deleted + totals.existed + totals.superseded + self._rejects.count
         if ended != self._progress.rows:
@@ -242,7 +247,7 @@ class ImportJob:
             self._keys.add(operation.key)
 
     def _see_again(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
-        """A row that an earlier run settled: only its key counts, and only if it is asked what else the table has."""
+        """A row that an earlier run settled: its key is still needed to find items without a row."""
         if self._keys is not None and isinstance(row, Row):
             with suppress(RejectedItemError):
                 self._keys.add(self._operation(row, _Place(watermark, row, file.uri), mapping).key)
@@ -258,38 +263,38 @@ class ImportJob:
     def _on_unwritten(self, unwritten: Unwritten) -> None:
         place: Any = unwritten.operation.token
         self._sample.forget(unwritten.operation)
-        tell = self._rejects.reject if unwritten.fate == "rejected" else self._rejects.unprocessed
-        tell(place.row, place.uri, unwritten.reason)
+        note = self._rejects.reject if unwritten.fate == "rejected" else self._rejects.unprocessed
+        note(place.row, place.uri, unwritten.reason)
 
     def _on_settled(self, tokens: Sequence[Any]) -> None:
         for token in tokens:
             token.watermark.settle([token.row.number])
 
     def _finish(self, types: Types, *, complete: bool) -> None:
-        """Closes everything, also after an error, and leaves behind what a resumed job needs."""
+        """Closes everything, also after an error, and saves what a resumed job needs."""
         if self._reject_file is None:
             return
         if complete:
             self._done.remove()
         else:
-            with suppress(WriterStoppedError):  # the caller knows
+            with suppress(WriterStoppedError):  # the caller has the reason already
                 self._writer.stop("the job has ended")
                 self._writer.close()
             self._save(types)
         self._reject_file.close()
-        self._tell()
+        self._report_progress()
 
     def _save(self, types: Types) -> None:
         if self._reject_file is None or self._new_table:
             return
         positions = self._done.positions()
-        self._reject_file.sync()  # after the positions were taken, which vouch for what is in it
+        self._reject_file.sync()  # after the positions were taken: the rows rejected before them must be durable
         self._done.save(positions, types)
 
     def _count_bytes(self, count: int) -> None:
         self._progress.bytes_read += count
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         if self._on_progress:
             self._progress.totals = self._writer.totals
             self._on_progress(self._progress)

@@ -1,6 +1,6 @@
-"""Makes items of rows by the rules of an `ImportConfig`: which attribute comes from where, and its value in the declared type.
+"""Makes items of rows by the rules of an `ImportConfig`, with every value in its declared type.
 
-Pure. No type is guessed here. `bulk/operation.py` checks afterwards whether DynamoDB takes an item.
+Pure. No type is guessed here. `bulk/operation.py` checks afterwards whether DynamoDB takes the item.
 """
 
 import base64
@@ -24,15 +24,16 @@ Value = dict[str, Any]
 
 
 class ConversionError(ValueError):
-    """A cell cannot be of the type that its attribute has."""
+    """A cell cannot be converted to the type of its attribute."""
 
 
 def as_type(cell: Cell, type_: Descriptor | None, separator: str | None = None) -> Value:
-    """A cell that is a value, in this type (None: the one it has; a text is S). Raises ConversionError.
+    """A cell with a value, converted to this type. Raises ConversionError.
 
-    `separator` divides a text into the members of a set or list, which else is a JSON array.
+    Without a type the value keeps its own; a text is S. `separator` divides a text into the members of a set or list; without
+    it the text is a JSON array.
     """
-    assert cell is not None  # noqa: S101 -- what no value becomes is the mapping's
+    assert cell is not None  # noqa: S101 -- the mapping decides what a cell without a value becomes
     if isinstance(cell, str):
         return {"S": cell} if type_ is None else _from_text(cell, type_, separator)
     ((found, payload),) = cell.items()
@@ -87,11 +88,11 @@ def _collection(text: str, type_: Descriptor, separator: str | None) -> Value:
         try:
             found = parse_json(text)
         except ValueError as error:
-            raise ConversionError(f"{text[:60]!r} is no JSON for {type_}: {error}") from None
+            raise ConversionError(f"{text[:60]!r} is not JSON for {type_}: {error}") from None
         if type_ in found:
             return found
         if type_ == "M" or "L" not in found:
-            raise ConversionError(f"{text[:60]!r} is no JSON {'object' if type_ == 'M' else 'array'} for {type_}")
+            raise ConversionError(f"{text[:60]!r} is not a JSON {'object' if type_ == 'M' else 'array'} for {type_}")
         members = found["L"]
     return {"L": members} if type_ == "L" else {type_: [_member(member, type_[0]) for member in members]}
 
@@ -119,11 +120,10 @@ def used_columns(rule: Rule) -> set[str]:
 
 
 class ItemMapping:
-    """`types` of columns are declared or, for CSV, inferred ones; key attributes have the table's.
+    """Makes items of rows. `types` of columns are declared or, for CSV, inferred; key attributes have the table's types.
 
-    `exact`: the cells are whole attributes, which change only by a rule, and a key of another type is not converted.
-
-    Raises MappingError when a key attribute cannot come about.
+    `exact`: the cells are whole attributes. Only rules change them, and a key of another type is not converted.
+    Raises MappingError when no rule makes a key attribute.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class ItemMapping:
         return item
 
     def _compiled(self, rule: Rule, name: str, key_type: str | None) -> Callable[[Cells], Value | None]:
-        """The rule as a function of a row; None is no attribute."""
+        """The rule as a function of a row. None: there is no attribute."""
         make = self._source(rule, name, key_type)
         default = None if rule.default is None else _constant(rule.default, rule.type, name)
 
@@ -218,7 +218,7 @@ def _template(
 
 
 class _NoValueError(Exception):
-    """A column that a template names has no value in this row: then the template has none."""
+    """A column that a template names has no value in this row, so the template has none."""
 
 
 def _text(cell: Cell, name: str) -> str:
@@ -236,7 +236,7 @@ def _converted(cell: Cell, type_: Descriptor | None, separator: str | None, name
 
 
 def _constant(value: object, type_: Descriptor | None, name: str) -> Value:
-    """A value of the YAML file. Raises MappingError when it cannot be of the type."""
+    """A value of the YAML file. Raises MappingError when it cannot be converted to the type."""
     try:
         found = parse_json(orjson.dumps(value, default=_exact).decode())
         if type_ == "NULL":

@@ -16,20 +16,20 @@ INCREMENTAL = {"Metadata", "Keys"}
 
 
 class _Number(str):
-    """A number as it stands in the file."""
+    """A number as it is written in the file."""
 
     __slots__ = ()
 
 
 def json_lines(stream: BinaryIO, uri: str, first_line: int = 1) -> Iterator[tuple[int, int, bytes]]:
-    """Number, line and text of every line that is not blank. Raises SourceError for a line without end."""
+    """Number, line and text of every line that is not blank. Raises SourceError for a line that is too long."""
     number = 0
     line = first_line - 1
     while text := stream.readline(MAX_LINE_BYTES + 1):
         line += 1
         if len(text) > MAX_LINE_BYTES:
             raise SourceError(
-                f"{uri}:{line}: a line of more than {MAX_LINE_BYTES} bytes: this is not a JSON Lines file"
+                f"{uri}:{line}: this line has more than {MAX_LINE_BYTES} bytes: this is not a JSON Lines file"
             )
         if text := text.strip():
             yield number, line, text
@@ -43,7 +43,7 @@ def json_rows(stream: BinaryIO, uri: str, record: Callable[[str, int, int], Row 
         yield (
             record(text, number, line)
             if text.isprintable() or _is_text(text)
-            else BadRow(number, line, text, "the line is no UTF-8 text")
+            else BadRow(number, line, text, "the line is not UTF-8 text")
         )
 
 
@@ -56,7 +56,7 @@ def dynamodb_record(text: str, number: int, line: int) -> Row | BadRow:
     try:
         loaded = load_line(text)
         change = incremental_change(loaded) if loaded.keys() >= INCREMENTAL else full_change(loaded, 0)
-        if unknown := loaded.keys() - {"Item", "Metadata", *IMAGES}:  # what is imported must be all of the line
+        if unknown := loaded.keys() - {"Item", "Metadata", *IMAGES}:  # nothing of the line may get lost
             return BadRow(number, line, text, f"unknown members: {', '.join(sorted(unknown))}")
         if change.image is None:
             return Row(number, line, change.keys or {}, text, deleted=True)
@@ -115,7 +115,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 _decode = json.JSONDecoder(

@@ -1,6 +1,6 @@
-"""A writer into a table that does not exist yet: items are staged on S3, and DynamoDB's ImportTable makes the table of them.
+"""A writer into a table that does not exist yet: items are staged on S3, and ImportTable of DynamoDB makes the table of them.
 
-It costs no WCUs and takes any rate. Items are staged as DynamoDB JSON, so every type survives; `close` returns when the
+It costs no WCUs and has no limit of rate. Items are staged as DynamoDB JSON, so every type survives; `close` returns when the
 table is there. Facts: API reference, ImportTable and DescribeImport; Developer Guide, "DynamoDB data import from Amazon S3"
 (of two items with one key either may win; items that are refused are only logged, and the import then ends FAILED) and
 "Validating your import" (CloudWatch log group `/aws-dynamodb/imports`, stream `<import id>/error`, one JSON message per item).
@@ -13,9 +13,9 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
-from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained
+from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained, meaning
 from ddb_assets.aws.pauses import looks
 from ddb_assets.aws.storage import Storage, join, split_s3
 from ddb_assets.aws.table import TableDescription, UnfitTableError, describe_table
@@ -29,12 +29,17 @@ if TYPE_CHECKING:
 
 PART_BYTES = 256 << 20  # of JSON in one object; ImportTable reads objects side by side
 FIRST_LOOK = 5.0  # seconds after which the import is looked at again
-UNANSWERED_SECONDS = 600.0  # for which it may be unknown how the import is doing
+UNANSWERED_SECONDS = 600.0  # for which the state of the import may be unknown
+ATTEMPTS = 4  # to have the import begun, each of which the client tries again by itself
+BEGUN_ALREADY = {"ImportConflictException", "ResourceInUseException"}
+"""Refusals that an attempt gets when an earlier one, whose answer was lost, has begun the import."""
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
 def planned(name: str, key: Sequence[tuple[str, str]]) -> TableDescription:
-    """The table that is to be: on demand, with this key, (attribute, S | N | B) each."""
+    """The table that will be made: on demand, with this key, (attribute, S | N | B) each. Raises UnfitTableError for an ARN."""
+    if name.startswith("arn:"):
+        raise UnfitTableError(f"{name} is an ARN: name a new table by its name; it is made in the configured Region")
     kinds = ("HASH", "RANGE")
     return TableDescription.of(
         {
@@ -49,21 +54,22 @@ def planned(name: str, key: Sequence[tuple[str, str]]) -> TableDescription:
 
 
 def check_absent(client: "DynamoDBClient", name: str) -> None:
-    """Raises UnfitTableError when there is such a table."""
+    """Raises UnfitTableError when the table exists."""
     try:
         describe_table(client, name)
     except AwsError as error:
-        if error.code == "ResourceNotFoundException":
+        if meaning(error.code) == "missing":
             return
         raise
     raise UnfitTableError(f"table {name} exists already: leave --new-table out to write into it")
 
 
 class NewTableWriter:
-    """Has the methods of `BulkWriter` that a job uses. `staging` is a folder on S3; what is staged is deleted when AWS has
-    read it. `logs` makes a client for CloudWatch Logs.
+    """Has the methods of `BulkWriter` that a job uses.
 
-    Memory is 8 bytes an item, by which two items with one key are found.
+    `client` tries again by itself. `staging` is a folder on S3; the staged files are deleted when AWS has read them. `logs`
+    makes a client for CloudWatch Logs. `dry`: everything is checked, nothing is staged. It keeps 8 bytes of each item in
+    memory, to find two items with one key.
     """
 
     def __init__(
@@ -73,11 +79,14 @@ class NewTableWriter:
         target: TableDescription,
         staging: str,
         logs: Callable[[], Any],
+        *,
+        dry: bool = False,
     ) -> None:
         self.totals = Totals()
         self._client = client
         self._storage = storage
         self._logs = logs
+        self._dry = dry
         self._target = target
         self._folder = join(staging, f"{target.name}-{uuid.uuid4().hex}")
         self._staged: list[str] = []
@@ -89,22 +98,26 @@ class NewTableWriter:
         self._part_bytes = 0
 
     def write(self, operation: Operation) -> None:
-        """Stages an item. Raises WriterStoppedError for anything but a put."""
+        """Stages an item. Raises WriterStoppedError for all operations that are not puts."""
         self._stop.check()
         if operation.kind != "put":
-            self.stop(f"a new table can only be made of items, and here is a {operation.kind}: leave --new-table out")
+            self.stop(
+                f"a new table can only be made of items that are put, and this is a {operation.kind}: leave --new-table out"
+            )
             self._stop.check()
+        self._items += 1
+        self._keys.add(operation.key)
+        if self._dry:
+            return
         if self._part is None:
             self._part = cast("BinaryIO", gzip.open(self._part_path, "wb", compresslevel=1))  # noqa: SIM115 -- `flush` or `close` closes it
         self._part.write(b'{"Item":%b}\n' % operation.body)
         self._part_bytes += len(operation.body)
-        self._items += 1
-        self._keys.add(operation.key)
         if self._part_bytes >= PART_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Uploads the part that was begun."""
+        """Uploads the current part."""
         self._stop.check()
         if self._part is None:
             return
@@ -115,11 +128,13 @@ class NewTableWriter:
         self._staged.append(uri)
 
     def close(self) -> Totals:
-        """Has the table made and waits for it. Raises WriterStoppedError, which explains what is there when it failed."""
+        """Has AWS make the table and waits for it. Raises WriterStoppedError, which says what exists when the import failed."""
         try:
             self.flush()
             self._check_keys()
-            if self._staged:
+            if self._dry:
+                self.totals.written = self._items
+            elif self._staged:
                 self._import()
         except BaseException:
             self.totals.unprocessed = self._items - self.totals.written
@@ -144,52 +159,78 @@ class NewTableWriter:
     def _check_keys(self) -> None:
         if twice := self._keys.repeated():
             self._fail(
-                f"{twice:,} items have a key that another one has, and DynamoDB would keep either of them: make the table "
+                f"{twice:,} items have a key that another item has, and DynamoDB would keep any of them: make the table "
                 "and import into it, where the last one wins"
             )
 
     def _import(self) -> None:
-        bucket, prefix = split_s3(self._folder)
-        key = self._target.key
-        kinds = ("HASH", "RANGE")
-        parameters: Any = {
-            "TableName": self._target.name,
-            "KeySchema": [{"AttributeName": a.name, "KeyType": k} for a, k in zip(key, kinds, strict=False)],
-            "AttributeDefinitions": [{"AttributeName": a.name, "AttributeType": a.type} for a in key],
-            "BillingMode": "PAY_PER_REQUEST",
-        }
-        with explained("dynamodb:ImportTable", self._target.name):
-            found: Any = self._client.import_table(
-                ClientToken=self._folder[-32:],
-                S3BucketSource={"S3Bucket": bucket, "S3KeyPrefix": f"{prefix}/"},
-                InputFormat="DYNAMODB_JSON",
-                InputCompressionType="GZIP",
-                TableCreationParameters=parameters,
-            )["ImportTableDescription"]
-        arn = found["ImportArn"]
-        staged, self._staged = self._staged, []  # AWS reads them until the import has ended
-        found = self._waited_for(arn, found)
+        staged, self._staged = self._staged, []  # AWS may read them from the first request until the import has ended
+        try:
+            found = self._begun()
+        except AwsError:  # nothing reads them
+            self._staged = staged
+            raise
+        found = self._waited_for(found["ImportArn"], found)
         self._staged = staged
-        self._judge(arn, found)
+        self._judge(found["ImportArn"], found)
+
+    def _begun(self) -> Any:
+        """The description of the import. A request without an answer is made again: the token makes it the same import.
+
+        Raises AwsError only if no attempt can have begun the import.
+        """
+        attempts, pauses = 0, looks(FIRST_LOOK)
+        while True:
+            try:
+                with explained("dynamodb:ImportTable", self._target.name):
+                    return self._client.import_table(**self._request())["ImportTableDescription"]
+            except AwsError as error:
+                attempts += 1
+                busy = isinstance(error, AwsUnavailableError)
+                if not busy and attempts == 1 and error.code not in BEGUN_ALREADY:
+                    raise
+                if not busy or attempts == ATTEMPTS or self._stop.event.wait(next(pauses)):
+                    self._fail(
+                        f"{self._stop.error or error}; AWS may still have begun the import, so its files stay in "
+                        f"{self._folder}. If there is a table {self._target.name} in some minutes, wait until it is ACTIVE; "
+                        "otherwise delete the files and import again"
+                    )
+
+    def _request(self) -> Any:
+        bucket, prefix = split_s3(self._folder)
+        kinds = ("HASH", "RANGE")
+        key = self._target.key
+        return {
+            "ClientToken": self._folder[-32:],
+            "S3BucketSource": {"S3Bucket": bucket, "S3KeyPrefix": f"{prefix}/"},
+            "InputFormat": "DYNAMODB_JSON",
+            "InputCompressionType": "GZIP",
+            "TableCreationParameters": {
+                "TableName": self._target.name,
+                "KeySchema": [{"AttributeName": a.name, "KeyType": k} for a, k in zip(key, kinds, strict=False)],
+                "AttributeDefinitions": [{"AttributeName": a.name, "AttributeType": a.type} for a in key],
+                "BillingMode": "PAY_PER_REQUEST",
+            },
+        }
 
     def _waited_for(self, arn: str, found: Any) -> Any:
-        """The import's description when it has ended. An answer that does not come is asked for again."""
+        """The description of the import when it has ended. Requests without an answer are made again."""
         answered, pauses = time.monotonic(), looks(FIRST_LOOK)
-        goes_on = f"AWS continues the import {arn}, whose files are in {self._folder}: delete them when it has ended"
+        continues = f"AWS continues the import {arn}, whose files are in {self._folder}: delete them when it has ended"
         while found["ImportStatus"] not in ENDED:
             if self._stop.event.wait(next(pauses)):
-                self._fail(f"{self._stop.error}; {goes_on}")
+                self._fail(f"{self._stop.error}; {continues}")
             try:
                 with explained("dynamodb:DescribeImport", arn):
                     found = self._client.describe_import(ImportArn=arn)["ImportTableDescription"]
                 answered = time.monotonic()
             except AwsError as error:
                 if not isinstance(error, AwsUnavailableError) or time.monotonic() - answered > UNANSWERED_SECONDS:
-                    self._fail(f"{error}; {goes_on}")
+                    self._fail(f"{error}; {continues}")
         return found
 
     def _judge(self, arn: str, found: Any) -> None:
-        """A FAILED import has most often made the table, with all items but a few."""
+        """Most often a FAILED import has made the table, with all items but a few."""
         imported, errors = found.get("ImportedItemCount", 0), found.get("ErrorCount", 0)
         self.totals.written = imported
         if found["ImportStatus"] == "COMPLETED" and imported == self._items and not errors:
@@ -204,10 +245,11 @@ class NewTableWriter:
         logged = f". Of {errors:,} errors: {logged_errors(self._logs(), arn)}" if errors else ""
         self._fail(f"the import {arn} ended {found['ImportStatus']} ({why}); {there}{logged}")
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str) -> NoReturn:
+        error = WriterStoppedError(reason)
         self._stop = Stop()
-        self._stop.set(WriterStoppedError(reason))
-        self._stop.check()
+        self._stop.set(error)
+        raise error
 
 
 LOG_GROUP = "/aws-dynamodb/imports"
@@ -220,7 +262,7 @@ def log_stream(arn: str) -> str:
 
 
 def logged_errors(logs: Any, arn: str) -> str:
-    """The first errors in words, with a boto3 client for CloudWatch Logs; or where they are and why they cannot be read."""
+    """The first errors in words, or where they are and why they cannot be read. `logs` is a client for CloudWatch Logs."""
     stream = log_stream(arn)
     where = f"CloudWatch log group {LOG_GROUP}, stream {stream}"
     try:
@@ -229,9 +271,9 @@ def logged_errors(logs: Any, arn: str) -> str:
                 logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True, limit=SHOWN + 1
             )["events"]
     except AwsError as error:
-        return f"the log cannot be read ({error}); look into {where}"
+        return f"the log cannot be read ({error}); see {where}"
     if not found:
-        return f"nothing is logged; look into {where}"
+        return f"nothing is logged; see {where}"
     shown = "; ".join(_said(event["message"]) for event in found[:SHOWN])
     return f"{shown}{'; …' if len(found) > SHOWN else ''} ({where})"
 

@@ -23,7 +23,7 @@ BATCH_ROWS = 2000
 
 
 def parquet_rows(storage: Storage, uri: str) -> Iterator[Row]:
-    """The file's rows. Raises SourceError when it is no Parquet, or has types that no attribute can have."""
+    """The file's rows. Raises SourceError when it is not Parquet, or has types that no attribute can have."""
     with ExitStack() as stack:
         path = uri
         if is_s3(uri):
@@ -48,7 +48,7 @@ def parquet_rows(storage: Storage, uri: str) -> Iterator[Row]:
 
 
 def _table(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Rows as Python has them; nanoseconds, which Python has not, as text."""
+    """The rows as Python values. Times with nanoseconds, which Python does not have, are texts."""
     columns = [
         column.cast(pa.string()) if pa.types.is_timestamp(column.type) and column.type.unit == "ns" else column
         for column in batch.columns

@@ -1,4 +1,4 @@
-"""Makes an `ImportJob` of names: the table is asked what it is like, the files are found. For the command and the asset."""
+"""Makes an `ImportJob` for the command and the asset: describes the table and finds the files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ddb_assets.settings import state_folder
 
 @dataclass(frozen=True)
 class NewTable:
-    """A table that the import is to make: its key, (attribute, S | N | B) each, and the S3 folder to stage items in."""
+    """A table that the import makes: its key, (attribute, S | N | B) each, and the S3 folder for staged items."""
 
     key: tuple[tuple[str, str], ...]
     staging: str
@@ -36,22 +36,22 @@ def prepare_import(
     on_progress: Callable[[Progress], object] | None = None,
     new_table: NewTable | None = None,
 ) -> ImportJob:
-    """`table` is a name or an ARN, `source` a URI, with `redrive` a reject file's.
+    """`table` is a name or an ARN. `source` is a URI; with `redrive`, that of a reject file.
 
     Checkpoint and reject file are kept in the state folder. Raises AwsError, UnfitTableError and SourceError.
     """
-    client = aws.dynamodb(table, BULK_CLIENT)
+    client = aws.dynamodb(table)
     storage = aws.storage() if new_table or is_s3(source) else Storage()
     writer = None
     if new_table is None:
         target = describe_table(client, table)
         target.check_active()
     else:
-        check_absent(client, table)
         target = planned(table, new_table.key)
-        writer = NewTableWriter(client, storage, target, new_table.staging, aws.logs)
+        check_absent(client, table)
+        writer = NewTableWriter(client, storage, target, new_table.staging, aws.logs, dry=options.dry_run)
     return ImportJob(
-        client,
+        aws.dynamodb(table, BULK_CLIENT),
         storage,
         target,
         open_source(storage, source, config, redrive=redrive),

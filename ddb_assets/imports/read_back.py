@@ -1,26 +1,27 @@
-"""What the table holds when everything is written: some items read back, and the items that no row was for.
+"""What the table holds when everything is written: some items are read back, and items without a row are found.
 
 The items to read back are drawn while the job writes, each row with the same chance. To find items without a row, the job
-remembers the keys it has seen and reads the table's keys. Nothing is done to such items: a second import leaves them too.
-Facts: API reference, GetItem (ConsistentRead sees every write that was answered before).
+remembers the keys it has seen and reads the table's keys. Such items are only reported, never deleted.
+Both read at half of a provisioned table's capacity at most, and are tried again as other reads are.
+Facts: API reference, BatchGetItem (ConsistentRead sees every write that was answered before).
 """
 
-import base64
 import random
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
 import polars as pl
 
-from ddb_assets.aws.errors import explained
-from ddb_assets.aws.table import TableDescription, describe_table
+from ddb_assets.aws.table import TableDescription
+from ddb_assets.bulk.limits import SHOWN_KEYS
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.options import Verify
-from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
-from ddb_assets.dynamodb.item import Item, Key, canonical, item_key
+from ddb_assets.bulk.scan import MAX_KEYS, ReadCalls, ReadRate, TableReader
+from ddb_assets.dynamodb.item import Item, Key, item_digest, item_key
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.account import OnlyInTable, Verified
 
@@ -32,25 +33,25 @@ CHUNK = 1 << 16
 
 
 class KeySet:
-    """Grows by `add`; every question sorts what was added since the last one."""
+    """A set of keys, at 8 bytes each. Every question sorts the keys that were added since the last one."""
 
     def __init__(self) -> None:
         self._recent: list[int] = []
         self._chunks: list[pl.Series] = []
 
     def add(self, key: Key) -> None:
-        """Remembers it."""
+        """Adds a key."""
         self._recent.append(hash(key))
         if len(self._recent) == CHUNK:
             self._pack()
 
     def repeated(self) -> int:
-        """How many keys came after an equal one."""
+        """How many keys were added after an equal one."""
         seen = self._sorted()
         return len(seen) - seen.n_unique()
 
     def lacks(self, keys: Sequence[Key]) -> list[bool]:
-        """Of each of these keys, whether it was never added."""
+        """For each of these keys, whether it was never added."""
         seen, asked = self._sorted(), pl.Series([hash(key) for key in keys], dtype=pl.Int64)
         if not len(seen):
             return [True] * len(keys)
@@ -68,56 +69,78 @@ class KeySet:
         return self._chunks[0]
 
 
-class Sample:
-    """At most `size` operations, drawn from all that it sees (reservoir sampling). They are kept in memory."""
+class _Drawn(NamedTuple):
+    """What an operation should leave in the table, in little memory: `attributes` is its key as JSON.
 
-    def __init__(self, size: Verify) -> None:
+    `digest` is the item's; None: there must be no item; empty: any item will do.
+    """
+
+    key: Key
+    attributes: bytes
+    digest: bytes | None
+
+
+class Sample:
+    """At most `size` operations, drawn from all that it sees (reservoir sampling). Thread-safe."""
+
+    def __init__(self, size: Verify, key_names: Sequence[str]) -> None:
         self._size = sys.maxsize if size == "all" else size
+        self._key_names = key_names
         self._seen = 0
-        self._drawn: dict[Key, Operation] = {}
+        self._drawn: list[_Drawn] = []
+        self._places: dict[Key, int] = {}
+        self._lock = threading.Lock()
 
     def see(self, operation: Operation) -> None:
         """Before the operation is written."""
         if not self._size:
             return
-        self._seen += 1
-        if operation.key in self._drawn or len(self._drawn) < self._size:
-            self._drawn[operation.key] = operation
-        elif random.randrange(self._seen) < self._size:  # noqa: S311 -- no secret
-            del self._drawn[random.choice(list(self._drawn))]  # noqa: S311
-            self._drawn[operation.key] = operation
+        with self._lock:
+            self._seen += 1
+            place = self._places.get(operation.key)
+            if place is not None:
+                self._drawn[place] = self._expected(operation)
+            elif len(self._drawn) < self._size:
+                self._places[operation.key] = len(self._drawn)
+                self._drawn.append(self._expected(operation))
+            elif (place := random.randrange(self._seen)) < self._size:  # noqa: S311 -- no secret
+                del self._places[self._drawn[place].key]
+                self._places[operation.key] = place
+                self._drawn[place] = self._expected(operation)
 
     def forget(self, operation: Operation) -> None:
         """It was not written."""
-        if self._drawn.get(operation.key) is operation:
-            del self._drawn[operation.key]
+        with self._lock:
+            place = self._places.get(operation.key)
+            if place is None or self._drawn[place] != self._expected(operation):
+                return
+            del self._places[operation.key]
+            last = self._drawn.pop()
+            if place < len(self._drawn):
+                self._drawn[place] = last
+                self._places[last.key] = place
 
-    def verify(self, client: "DynamoDBClient", target: TableDescription) -> Verified:
-        """Raises AwsError when an item cannot be read."""
-        different = []
-        for operation in self._drawn.values():
-            expected = operation.attributes
-            key = {attribute.name: expected[attribute.name] for attribute in target.key}
-            with explained("dynamodb:GetItem", target.name):
-                there = client.get_item(TableName=target.address, Key=_for_botocore(key), ConsistentRead=True).get(
-                    "Item"
-                )
-            if not _agrees(operation, expected, there):
-                different.append(key)
-        return Verified(len(self._drawn), different)
+    def verify(self, reader: TableReader) -> Verified:
+        """Reads them back. Raises ReadError."""
+        count = 0
+        different: list[Item] = []
+        for start in range(0, len(self._drawn), MAX_KEYS):
+            drawn = self._drawn[start : start + MAX_KEYS]
+            keys: list[Item] = [orjson.loads(one.attributes) for one in drawn]
+            there = {item_digest(reader.key(item)): item_digest(item) for item in reader.get(keys)}
+            for key, one in zip(keys, drawn, strict=True):
+                found = there.get(item_digest(key))
+                if not (found is not None if one.digest == b"" else found == one.digest):
+                    count += 1
+                    different += [key] if count <= SHOWN_KEYS else []
+        return Verified(len(self._drawn), count, different)
 
-
-def _agrees(operation: Operation, expected: Item, there: Mapping[str, Any] | None) -> bool:
-    if operation.kind == "delete":
-        return there is None
-    if there is None:
-        return False
-    return operation.kind == "put_if_absent" or canonical({"M": there}) == canonical({"M": expected})
-
-
-def _for_botocore(key: Item) -> Any:
-    """botocore takes binary as bytes."""
-    return {n: {"B": base64.b64decode(v["B"])} if "B" in v else v for n, v in key.items()}
+    def _expected(self, operation: Operation) -> _Drawn:
+        item = operation.attributes
+        key = orjson.dumps({name: item[name] for name in self._key_names})
+        if operation.kind == "put_if_absent":
+            return _Drawn(operation.key, key, b"")
+        return _Drawn(operation.key, key, None if operation.kind == "delete" else item_digest(item))
 
 
 SAMPLE = 10
@@ -125,11 +148,21 @@ SAMPLE = 10
 
 @dataclass(frozen=True)
 class Afterwards:
-    """What was found, as far as it was asked for, and what is wrong with it."""
+    """What was found, as far as it was asked for. `unread`: why the table could not be read to the end."""
 
     verified: Verified | None = None
     only_in_table: OnlyInTable | None = None
-    problem: str | None = None
+    unread: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong; None when nothing is."""
+        verified = self.verified
+        if verified and verified.different_count:
+            count = f"{verified.different_count:,} of {verified.read:,}"
+            differ = f"{count} items read back are not as they were written"
+            return f"{differ}; {self.unread}" if self.unread else differ
+        return self.unread
 
 
 def look_back(
@@ -140,27 +173,25 @@ def look_back(
     stopped: threading.Event,
     deadline: float,
 ) -> Afterwards:
-    """Reads the sample back, and the table's keys to find those that were not `seen`; None: not asked for."""
+    """Reads the sample back, and scans the table for keys that were not `seen`. None: not asked for.
+
+    `client` is made with BULK_CLIENT.
+    """
+    calls = ReadCalls(client, stopped, deadline=deadline)
+    reader = TableReader(calls, target, ReadRate(target, None), stopped, consistent=True, workers=1)
+    verified = extra = None
     try:
-        verified = sample.verify(client, target) if sample else None
-        extra = _only_in_table(client, target, seen, stopped, deadline) if seen else None
+        verified = sample.verify(reader) if sample else None
+        extra = _only_in_table(reader, target, seen) if seen else None
     except DdbAssetsError as error:
-        return Afterwards(problem=f"everything is written, but the table could not be read afterwards: {error}")
-    if verified and verified.different:
-        count = f"{len(verified.different)} of {verified.read}"
-        return Afterwards(verified, extra, f"{count} items read back are not as they were written")
+        unread = f"everything is written, but the table could not be read afterwards: {error}"
+        return Afterwards(verified, unread=unread)
     return Afterwards(verified, extra)
 
 
-def _only_in_table(
-    client: "DynamoDBClient", target: TableDescription, seen: KeySet, stopped: threading.Event, deadline: float
-) -> OnlyInTable:
-    """Scans the table, at half its provisioned read capacity at most. Raises ReadError, AwsError."""
-    table = describe_table(client, target.address)
-    rate = ReadRate(table, None)
-    reader = TableReader(
-        ReadCalls(client, stopped, deadline=deadline), table, rate, stopped, consistent=True, workers=1
-    )
+def _only_in_table(reader: TableReader, target: TableDescription, seen: KeySet) -> OnlyInTable:
+    """Scans the table's keys. Raises ReadError."""
+    before = reader.rate.consumed
     count = 0
     sample: list[Item] = []
     start = None
@@ -172,4 +203,4 @@ def _only_in_table(
         sample += found[: SAMPLE - len(sample)]
         start = page.next_key
         if start is None:
-            return OnlyInTable(count, sample, rate.consumed)
+            return OnlyInTable(count, sample, reader.rate.consumed - before)

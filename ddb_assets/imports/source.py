@@ -1,8 +1,8 @@
 """What an import reads: which files, in which order, of which format, and their rows.
 
-The source is one file, all files of a folder, those of a glob (in which `*` also stands for slashes), a mended reject file,
-or one or more exports of AWS, old to new. Files are read one after the other, so that later records win over earlier ones.
-A file's first bytes say how it is compressed, not its name: tools that write gzip without `.gz` are common.
+The source is one file, all files of a folder, those of a glob (in which `*` also matches slashes), a mended reject file, or
+one or more exports of AWS, old to new. Files are read one after the other, so that later records win over earlier ones. The
+first bytes of a file say how it is compressed, not its name: many tools write gzip without `.gz`.
 """
 
 import fnmatch
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -45,12 +46,22 @@ class Input:
 
 @dataclass(frozen=True)
 class ImportSource:
-    """The files of one import. `redriven`: the one file is a reject file, which begins with this."""
+    """The files of one import. `redriven` is the heading of the reject file, if the source is one."""
 
     uri: str
     format: Format
     inputs: tuple[Input, ...]
     redriven: Heading | None = None
+
+    def check_fit(self, table: str, rejects: Path) -> None:
+        """Raises SourceError for rows that another table has rejected, and when `rejects` is one of the files."""
+        if self.redriven and self.redriven.table != table:
+            raise SourceError(
+                f"{self.uri}:1: these rows were rejected by table {self.redriven.table}, not {table}: name that table, or "
+                f"write {table} into the file's first line if they belong there"
+            )
+        if any(Path(file.uri).absolute() == rejects.absolute() for file in self.inputs):
+            raise SourceError(f"the rows of {self.uri} cannot be rejected into the same file: give another one")
 
     def rows(
         self, storage: Storage, file: Input, config: ImportConfig, on_bytes: Callable[[int], object]
@@ -126,14 +137,14 @@ def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> ImportSourc
 
 
 def _end(export: Export) -> datetime:
-    """Until when the export shows the table."""
+    """The time to which the export shows the table."""
     end = export.export_time or export.to_time
     assert end is not None  # noqa: S101 -- read_export has checked it
     return end
 
 
 def _format(storage: Storage, uri: str) -> Format:
-    """By the name; for JSON and names that say nothing, by the first line."""
+    """The format, by the file's name; for JSON and unknown names by the first line."""
     name = uri.lower()
     for ending in COMPRESSIONS:
         name = name.removesuffix(ending)
@@ -157,13 +168,13 @@ def _json_format(stream: BinaryIO, uri: str, *, known: bool) -> Format:
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BUFFER_BYTES = 1 << 20
 
-# isal's own annotations are amiss: a constructor without types, an exception class declared as an exception
+# isal's annotations are wrong: a constructor without types, an exception class declared as an exception
 _gunzip = cast("Callable[..., BinaryIO]", igzip.IGzipFile)
 _InflateError = cast("type[Exception]", isal_zlib.error)
 
 
 class _Bytes(io.RawIOBase):
-    """A stream that only has `read` as one that `io` can buffer."""
+    """Makes a stream that only has `read` one that `io` can buffer."""
 
     def __init__(self, stream: BinaryIO, on_bytes: Callable[[int], object] | None = None) -> None:
         self._stream = stream
@@ -182,7 +193,7 @@ class _Bytes(io.RawIOBase):
 
 @contextmanager
 def opened(storage: Storage, uri: str, on_bytes: Callable[[int], object] | None = None) -> Iterator[BinaryIO]:
-    """The file's plain bytes; `on_bytes` hears of the stored ones.
+    """The file's bytes, decompressed. `on_bytes` gets the number of stored bytes whenever some were read.
 
     Raises SourceError, while it is read, for a file that is damaged or cut short.
     """
@@ -198,15 +209,15 @@ def opened(storage: Storage, uri: str, on_bytes: Callable[[int], object] | None 
             else:
                 yield buffered
     except (EOFError, _InflateError, igzip.BadGzipFile) as error:
-        raise SourceError(f"{uri} is no complete gzip file ({error}): fetch it again") from error
+        raise SourceError(f"{uri} is not a complete gzip file ({error}): fetch it again") from error
     except OSError as error:  # Arrow's errors about the content have no errno
         if error.errno is not None:
             raise
-        raise SourceError(f"{uri} is no complete zstd file ({error}): fetch it again") from error
+        raise SourceError(f"{uri} is not a complete zstd file ({error}): fetch it again") from error
 
 
 def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> Iterator[Row | BadRow]:
-    """The rows of a reject file that was mended. Raises SourceError for a line that is none of ours."""
+    """The rows of a mended reject file. Raises SourceError for any other line."""
     read_heading(stream, uri)
     for number, line, data in json_lines(stream, uri, first_line=2):
         try:
@@ -216,7 +227,9 @@ def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> I
                 continue
             text = entry["text"]
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise SourceError(f"{uri}:{line}: no line of a reject file, which has `row` or `text`") from error
+            raise SourceError(
+                f"{uri}:{line}: this is not a line of a reject file, which has `row` or `text`"
+            ) from error
         if format_ == "csv":
             yield csv_record(str(text), tuple(entry.get("columns") or ()), number, line, csv)
         else:

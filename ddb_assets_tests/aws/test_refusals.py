@@ -13,6 +13,7 @@ from ddb_assets.aws import clients
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError
 from ddb_assets.aws.storage import BrokenOffError, FileTakenError, MissingFileError, Storage, StorageError
+from ddb_assets.bulk.raw_call import BULK_CLIENT, RawClient, RetryableRequestError
 from ddb_assets.contract.table import ExportTarget
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import describe
@@ -92,6 +93,18 @@ def test_s3s_reason_and_what_to_do_reach_the_user_whatever_was_asked(
             assert said in str(caught.value)
             assert "bucket" in str(caught.value)
             assert not isinstance(caught.value, MissingFileError | FileTakenError)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(500, "Whatever"), (502, "BadGateway"), (503, "ServiceUnavailableException")]
+)
+def test_an_error_of_s3s_own_may_be_tried_again(status: int, code: str, tmp_path: Path) -> None:
+    """Also one whose code nobody has listed."""
+    (tmp_path / "file").write_bytes(b"x")
+    with s3_says(status, code, "Something went wrong on our side.") as storage:
+        for ask in asked(storage, tmp_path / "file"):
+            with pytest.raises(BrokenOffError, match="try again later"):
+                ask()
 
 
 def test_a_file_that_is_not_there_is_no_refusal() -> None:
@@ -202,6 +215,24 @@ def test_what_is_no_answer_of_awss_is_said_to_be_none(logged_in: Callable[[str],
         queue = Notifications(aws.sqs(), f"{url}/queue", ExportTarget(bucket="bucket"))
         with contextlib.suppress(DdbAssetsError):
             assert queue.receive(10) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, LOGIN_PAGE, "text/html"),
+        (200, b"not json", "text/plain"),
+        (502, LOGIN_PAGE, "text/html"),
+        (400, b'{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":"no"}', ""),
+    ],
+)
+def test_an_item_is_written_again_after_what_may_pass(
+    logged_in: Callable[[str], AWS], status: int, body: bytes, kind: str
+) -> None:
+    with answering(lambda _: (status, body, {"Content-Type": kind} if kind else BY_DYNAMODB)) as url:
+        client = RawClient(logged_in(url).dynamodb("", BULK_CLIENT))
+        with pytest.raises(RetryableRequestError):
+            client.call("PutItem", "T", b"{}")
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ import pytest
 
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.operation import RejectedItemError, put
-from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.support.tables import client_of, new_table, sandbox
+from ddb_assets_tests.support.tables import new_table, sandbox
 
 __all__ = ["sandbox"]
 
@@ -41,8 +40,8 @@ def test_what_dynamodb_would_refuse_a_batch_for_is_found_before(sandbox: Sandbox
         "Projection": {"ProjectionType": "KEYS_ONLY"},
     }
     target = new_table(sandbox, definitions=[("index", "S")], GlobalSecondaryIndexes=[index])
-    with BulkWriter(client_of(sandbox.endpoint_url), target) as writer, pytest.raises(RejectedItemError, match=said):
-        writer.put(item)
+    with pytest.raises(RejectedItemError, match=said):
+        put(target, item, None)
 
 
 def test_nesting_is_allowed_to_32_levels() -> None:

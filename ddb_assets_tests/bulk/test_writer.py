@@ -11,7 +11,7 @@ import pytest
 from ddb_assets.aws import pauses
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk import delivery
-from ddb_assets.bulk.operation import Operation
+from ddb_assets.bulk.operation import Operation, delete, put
 from ddb_assets.bulk.outcome import Totals, Unwritten, WriterStoppedError
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.dynamodb.item import canonical_json
@@ -37,11 +37,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses: what is tested is that there are some, and an end."""
     monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(delivery, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "LOGIN_SECONDS", 0.05)
 
 
 @dataclass
 class Heard:
-    """What a writer told."""
+    """What a writer reported."""
 
     settled: list[Any] = field(default_factory=list)
     unwritten: list[Unwritten] = field(default_factory=list)
@@ -89,10 +90,10 @@ def test_on_any_schedule_of_faults_nothing_is_lost_and_the_last_write_wins(sandb
                 item = some_item(chance, number, keys)
                 if chance.random() < 0.25:
                     expected.pop(item["pk"]["S"], None)
-                    writer.delete(item, number)
+                    writer.write(delete(target, item, number))
                 else:
                     expected[item["pk"]["S"]] = item
-                    writer.put(item, number)
+                    writer.write(put(target, item, number))
         assert state(items_of(sandbox, target)) == state(list(expected.values())), seed
         assert sorted(heard.settled) == list(range(count)), seed
         assert not heard.unwritten, seed
@@ -115,7 +116,7 @@ def test_what_is_still_unwritten_at_the_deadline_stops_the_writer_and_is_handed_
     accepted = 0
     with pytest.raises(WriterStoppedError, match="could not be written within"):  # noqa: PT012 -- wherever it stops
         for number, item in enumerate(items):
-            writer.put(item, number)
+            writer.write(put(target, item, number))
             accepted += 1
         writer.close()
     with pytest.raises(WriterStoppedError):
@@ -136,10 +137,10 @@ def test_two_operations_on_one_key_never_meet_in_a_batch(sandbox: Sandbox, proxy
     before = len(proxy.refused)
     target = new_table(sandbox, ("pk", "S"), ("sk", "N"))
     with BulkWriter(client_of(proxy.endpoint_url), target) as writer:
-        writer.put({"pk": {"S": "a"}, "sk": {"N": "1"}, "v": {"S": "first"}})
-        writer.put({"pk": {"S": "a"}, "sk": {"N": "1.0"}, "v": {"S": "second"}})
-        writer.put({"pk": {"S": "a"}, "sk": {"N": "10E-1"}, "v": {"S": "third"}})
-        writer.put({"pk": {"S": "b"}, "sk": {"N": "1"}, "v": {"S": "other"}})
+        writer.write(put(target, {"pk": {"S": "a"}, "sk": {"N": "1"}, "v": {"S": "first"}}, None))
+        writer.write(put(target, {"pk": {"S": "a"}, "sk": {"N": "1.0"}, "v": {"S": "second"}}, None))
+        writer.write(put(target, {"pk": {"S": "a"}, "sk": {"N": "10E-1"}, "v": {"S": "third"}}, None))
+        writer.write(put(target, {"pk": {"S": "b"}, "sk": {"N": "1"}, "v": {"S": "other"}}, None))
     assert (writer.totals.written, writer.totals.superseded) == (2, 2)
     assert {item["v"]["S"] for item in items_of(sandbox, target)} == {"third", "other"}
     assert len(proxy.refused) == before
@@ -150,7 +151,9 @@ def test_a_key_that_is_written_again_and_again_ends_with_its_last_write(sandbox:
     target = new_table(sandbox)
     with BulkWriter(client_of(proxy.endpoint_url), target, in_flight=8) as writer:
         for number in range(1000):
-            writer.put({"pk": {"S": "hot" if number % 30 == 0 else f"k{number}"}, "n": {"N": str(number)}})
+            writer.write(
+                put(target, {"pk": {"S": "hot" if number % 30 == 0 else f"k{number}"}, "n": {"N": str(number)}}, None)
+            )
     (hot,) = [item for item in items_of(sandbox, target) if item["pk"]["S"] == "hot"]
     assert hot["n"] == {"N": "990"}
 
@@ -159,11 +162,11 @@ def test_a_conditional_put_leaves_what_is_there(sandbox: Sandbox, proxy: FaultPr
     target = new_table(sandbox)
     proxy.schedule = Schedule()
     with BulkWriter(client_of(proxy.endpoint_url), target) as writer:
-        writer.put({"pk": {"S": "old"}, "v": {"S": "before"}})
+        writer.write(put(target, {"pk": {"S": "old"}, "v": {"S": "before"}}, None))
     proxy.schedule = Schedule(seed=1, rate=0.5, budget=10)
     with BulkWriter(client_of(proxy.endpoint_url), target) as writer:
         for name in ("old", *(f"k{i}" for i in range(30)), "k1"):
-            writer.put({"pk": {"S": name}, "v": {"S": "after"}}, if_absent=True)
+            writer.write(put(target, {"pk": {"S": name}, "v": {"S": "after"}}, None, if_absent=True))
     assert (writer.totals.written, writer.totals.existed) == (30, 2)  # also when an answer got lost after the write
     assert {item["v"]["S"] for item in items_of(sandbox, target) if item["pk"]["S"] == "old"} == {"before"}
 
@@ -173,7 +176,7 @@ def test_one_operation_that_dynamodb_refuses_does_not_take_its_batch_along(sandb
     heard = Heard()
     with heard.writer(sandbox.endpoint_url, target) as writer:
         for number in range(60):
-            writer.put({"pk": {"S": f"k{number}"}}, number)
+            writer.write(put(target, {"pk": {"S": f"k{number}"}}, number))
             if number % 20 == 7:  # what our own checks would have found
                 writer.write(Operation("put", (f"bad{number}",), b'{"pk":{"N":"1"}}', (1,), f"bad{number}"))
     assert writer.totals.rejected == 3
@@ -191,7 +194,7 @@ def test_a_table_that_is_not_there_stops_the_writer(sandbox: Sandbox) -> None:
     sandbox.dynamodb().delete_table(TableName=target.name)
     heard = Heard()
     writer = heard.writer(sandbox.endpoint_url, target)
-    writer.put({"pk": {"S": "k"}}, 1)
+    writer.write(put(target, {"pk": {"S": "k"}}, 1))
     with pytest.raises(WriterStoppedError, match="there is no such table"):
         writer.close()
     assert (writer.totals.unprocessed, heard.settled) == (1, [])
@@ -204,7 +207,7 @@ def test_expired_credentials_stop_the_writer_cleanly(sandbox: Sandbox) -> None:
     with answering(lambda *_: (400, error)) as endpoint:
         writer = heard.writer(endpoint, target)
         for number in range(60):
-            writer.put({"pk": {"S": f"k{number}"}}, number)
+            writer.write(put(target, {"pk": {"S": f"k{number}"}}, number))
         with pytest.raises(WriterStoppedError, match="log in again"):
             writer.close()
     assert (writer.totals.unprocessed, heard.settled) == (60, [])
@@ -216,10 +219,10 @@ def test_a_stopped_writer_finishes_what_is_in_flight(sandbox: Sandbox, proxy: Fa
     heard = Heard()
     writer = heard.writer(proxy.endpoint_url, target, in_flight=2)
     for number in range(60):
-        writer.put({"pk": {"S": f"k{number}"}}, number)
+        writer.write(put(target, {"pk": {"S": f"k{number}"}}, number))
     writer.stop("somebody said so")
     with pytest.raises(WriterStoppedError, match="somebody said so"):
-        writer.put({"pk": {"S": "late"}})
+        writer.write(put(target, {"pk": {"S": "late"}}, None))
     with pytest.raises(WriterStoppedError, match="somebody said so"):
         writer.close()
     assert (writer.totals.written, writer.totals.unprocessed) == (50, 10)
@@ -233,6 +236,6 @@ def test_an_error_of_the_callers_is_not_swallowed(sandbox: Sandbox) -> None:
         raise LookupError("of the caller's")
 
     writer = BulkWriter(client_of(sandbox.endpoint_url), target, on_settled=broken)
-    writer.put({"pk": {"S": "k"}})
+    writer.write(put(target, {"pk": {"S": "k"}}, None))
     with pytest.raises(LookupError, match="of the caller's"):
         writer.close()

@@ -20,6 +20,7 @@ import pytest
 from ddb_assets.cli import main
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
+from ddb_assets_tests.support.faults import BusyAtFirst
 from ddb_assets_tests.support.tables import items_of, new_table, sandbox
 
 __all__ = ["sandbox"]
@@ -165,10 +166,34 @@ def test_the_command_prints_what_happened_and_fails_on_rejects(
     ("arguments", "code", "said"),
     [
         (["--table", "T"], 2, "give either SOURCE or --redrive FILE"),
+        (
+            ["a.csv", "--table", "T", "--staging", "s3://b/x"],
+            2,
+            "--staging says where items are staged for --new-table",
+        ),
+        (["a.csv", "--table", "T", "--price", "1"], 2, "--price is for what --dry-run says"),
+        (["--redrive", "CONFIG", "--table", "T", "--format", "csv"], 2, "--format does nothing with --redrive"),
+        *(
+            (["a.csv", "--table", "T", "--new-table", "pk:S", *words], 2, f"{words[0]} does nothing with --new-table")
+            for words in (["--restart"], ["--max-wcu", "8"], ["--share", "1"], ["--in-flight", "8"], ["--price", "1"])
+        ),
+        (
+            [
+                "a.csv",
+                "--table",
+                "arn:aws:dynamodb:us-east-1:123456789012:table/T",
+                "--new-table",
+                "pk:S",
+                "--staging",
+                "s3://b",
+            ],
+            1,
+            "is an ARN: name a new table by its name",
+        ),
         (["nothing.csv", "--table", "NoSuchTable"], 1, "there is no NoSuchTable"),
         (["nothing.csv", "--table", "TABLE"], 1, "no file with content at nothing.csv"),
         (["nothing.csv", "--table", "TABLE", "--config", "CONFIG"], 1, "import.yaml:3: attributes.a"),
-        (["--redrive", "CONFIG", "--table", "TABLE"], 1, "import.yaml:1: no reject file"),
+        (["--redrive", "CONFIG", "--table", "TABLE"], 1, "import.yaml:1: this is not a reject file"),
     ],
 )
 def test_what_a_user_can_mend_is_one_message(
@@ -180,6 +205,36 @@ def test_what_a_user_can_mend_is_one_message(
     result = call(*(words.get(word, word) for word in arguments), code=code)
     assert said in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("text", ["mine\n", "mine\nand more\n"])
+def test_a_file_of_others_is_not_replaced_by_rejects(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path, text: str
+) -> None:
+    """And nothing is written: the file is looked at first."""
+    target, notes = new_table(sandbox), tmp_path / "notes.txt"
+    notes.write_text(text)
+    (tmp_path / "rows.jsonl").write_text('{"pk": "a"}\n')
+    done = call(str(tmp_path / "rows.jsonl"), "--table", target.name, "--rejects", str(notes), code=1)
+    assert f"{notes}:1: this is not a reject file" in done.stderr
+    assert notes.read_text() == text
+    assert not items_of(sandbox, target)
+    assert not list(tmp_path.glob("*.new*"))
+
+
+def test_rows_that_one_table_rejected_are_not_redriven_into_another(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path
+) -> None:
+    target, other = new_table(sandbox), new_table(sandbox)
+    rows, rejects = tmp_path / "rows.jsonl", tmp_path / "rejects.jsonl"
+    rows.write_text('{"n": 1}\n')
+    call(str(rows), "--table", target.name, "--rejects", str(rejects), code=1)
+    rejects.write_text(rejects.read_text().replace(r"{\"n", r"{\"pk\": \"a\", \"n"))
+    done = call("--redrive", str(rejects), "--table", other.name, code=1)
+    assert f"{rejects}:1: these rows were rejected by table {target.name}, not {other.name}" in done.stderr
+    assert not items_of(sandbox, other)
+    call("--redrive", str(rejects), "--table", target.name)
+    assert len(items_of(sandbox, target)) == 1
 
 
 @pytest.mark.slow
@@ -225,6 +280,27 @@ def test_an_export_by_aws_imported_exported_again_and_flattened_is_the_same(
         )
     for before, after in zip(*frames, strict=True):
         assert before.rows(named=True) == after.rows(named=True)
+
+
+def test_a_throttled_description_of_the_table_is_asked_for_again(
+    sandbox: Sandbox, proxy: FaultProxy, environment: dict[str, str], tmp_path: Path
+) -> None:
+    target = new_table(sandbox)
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"pk": "a"}\n')
+    proxy.schedule = busy = BusyAtFirst()
+    assert json.loads(call(str(path), "--table", target.name, "--json").stdout)["written"] == 1
+    assert "DescribeTable" in busy.seen
+
+
+def test_a_new_table_has_no_price(
+    sandbox: Sandbox, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"pk": "a"}\n')
+    words = (str(path), "--table", "New", "--new-table", "pk:S", "--staging", "s3://bucket/staging", "--dry-run")
+    assert "$" not in call(*words).stdout
+    assert not {"price", "expected_cost"} & json.loads(call(*words, "--json").stdout).keys()
 
 
 def test_compressed_standard_files_need_no_option(

@@ -14,10 +14,13 @@ from pydantic import BaseModel
 from ddb_assets.components import DynamoDBImport
 from ddb_assets.components.dynamodb_import import COMMENTED_YAML, Import, ImportScaffolder
 from ddb_assets.definitions import build_defs
+from ddb_assets.imports import assets
 from ddb_assets.orchestration.pools import write_pool
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
+from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
+from ddb_assets_tests.support.http_answers import answering
 from ddb_assets_tests.support.tables import client_of, items_of, new_table, target_of
 
 KEY = dg.AssetKey(["imports", "orders_import"])
@@ -49,7 +52,7 @@ def rows(tmp_path: Path) -> Path:
     return path
 
 
-def declared(table: str, source: Path, **more: Any) -> dg.AssetsDefinition:
+def declared(table: str, source: Path | str, **more: Any) -> dg.AssetsDefinition:
     attributes = {"name": "orders_import", "table": table, "source": str(source), **more}
     component = DynamoDBImport.from_attributes_dict(attributes=attributes)
     return dg.build_defs_for_component(component).resolve_assets_def(KEY)
@@ -127,6 +130,45 @@ def test_it_shows_what_only_the_table_has_when_it_is_asked_to(sandbox: Sandbox, 
     assert "only_in_table" not in facts(materialize(declared(table, rows)))
     metadata = facts(materialize(declared(table, rows, report_extra=True)))
     assert (metadata["only_in_table"], metadata["only_in_table_sample"]) == (1, [{"id": {"S": "own"}}])
+
+
+@pytest.mark.parametrize(("asked", "read"), [({"verify": 10}, "BatchGetItem"), ({"report_extra": True}, "Scan")])
+def test_a_table_that_cannot_be_read_afterwards_fails_the_check(
+    sandbox: Sandbox, table: str, rows: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], read: str
+) -> None:
+    with fault_proxy(sandbox.endpoint_url) as proxy:
+        proxy.schedule = Schedule(rate=1.0, faults=frozenset({Fault.THROTTLED}), operations=frozenset({read}))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint_url)
+        result = materialize(declared(table, rows, deadline=0.2, **asked))
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "sample_equal": False}
+    problem = f"everything is written, but the table could not be read afterwards: dynamodb:{read} on {table}"
+    assert problem in facts(result)["problem"]
+    (failed,) = (found for found in result.get_asset_check_evaluations() if not found.passed)
+    assert problem in str(failed.metadata["problem"].value)
+    assert len(items_of(sandbox, target_of(sandbox, table))) == 30
+
+
+def test_a_step_whose_file_broke_off_is_tried_again(
+    sandbox: Sandbox, table: str, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is read for its types and then for its rows; the second reading meets a proxy's page, once."""
+    requests = 0
+
+    def answer(_: str) -> Any:
+        nonlocal requests
+        requests += 1
+        if requests == 4:
+            return 200, b"<html>Log in</html>", {"Content-Type": "text/html"}
+        return 200, rows.read_bytes(), {"ETag": '"a"', "x-amz-request-id": "R"}
+
+    monkeypatch.setattr(assets, "RETRIES", dg.RetryPolicy(max_retries=1, delay=0))
+    with answering(answer) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        result = materialize(declared(table, "s3://bucket/rows.csv"))
+    assert result.success
+    assert len(result.get_step_success_events()) == 1
+    assert [event for event in result.all_events if event.is_step_up_for_retry]
+    assert len(items_of(sandbox, target_of(sandbox, table))) == 30
 
 
 def test_the_demos_import_takes_the_sandboxs_price_list(sandbox: Sandbox, table: str) -> None:

@@ -23,11 +23,13 @@ class Copied:
 
 
 def run(endpoint: str, source: str, destination: str, options: Mapping[str, Any], folder: Path) -> Copied:
-    """Runs the copy, or goes on with it; `folder` is as `copying.run` has it."""
+    """Runs the copy, or continues it; `folder` is as `copying.run` has it."""
     pauses.FIRST_PAUSE, pauses.LONGEST_PAUSE = 0.002, 0.05
     client = client_of(endpoint)
     asked = CopyOptions(**{name: value for name, value in options.items() if name != "clean"})
-    plan = plan_copy(Side.of(client, source), Side.of(client, destination), asked, options.get("clean", "no"))
+    plan = plan_copy(
+        Side.of(client, client, source), Side.of(client, client, destination), asked, options.get("clean", "no")
+    )
     try:
         return Copied(copying.run(plan, folder), None)
     except CopyFailedError as error:

@@ -1,6 +1,9 @@
-"""The commands as people call them, led to the world's sandbox through its proxy."""
+"""The commands as a user calls them, against the sandbox of the world, through its proxy."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from ddb_assets_tests.copies.copying import World
 
 @pytest.fixture(autouse=True)
 def environment(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The variables that lead to the proxy, set here and given to who starts a process."""
+    """The variables that lead to the proxy: set here, and returned for processes that a test starts."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)
     variables = {
@@ -34,3 +37,15 @@ def copy(*arguments: str, typed: str | None = None) -> Result:
 def redrive(file: Path, table: str) -> Result:
     """`ddb-assets import --redrive`."""
     return CliRunner().invoke(main, ["import", "--redrive", str(file), "--table", table])
+
+
+def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
+    """As from a terminal: a shell that runs the tests in the background makes its children ignore SIGINT."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ddb_assets.cli", "copy", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )

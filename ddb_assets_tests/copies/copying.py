@@ -80,19 +80,19 @@ class World:
         return {canonical_json(item) for page in pages for item in page["Items"]}
 
     def plan(self, source: str, destination: str, **options: Any) -> CopyPlan:
-        sides = (Side.of(self.client, source), Side.of(self.client, destination))
+        sides = (Side.of(self.client, self.client, source), Side.of(self.client, self.client, destination))
         clean = options.pop("clean", "no")
         return plan_copy(*sides, CopyOptions(**{"workers": 3, "in_flight": 3, "segments": 4, **options}), clean)
 
 
 def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyReport:
-    """Runs the plan, or goes on with it; the folder keeps the checkpoint, the keys and the reject file."""
+    """Runs the plan, or continues it; the folder keeps the checkpoint, the keys and the reject file."""
     progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.job), plan.segments, first_phase(plan))
     path = folder / "rejects.jsonl"
-    keep_settled(path, {plan.source.arn: progress.state.rejected})
+    keep_settled(path, {plan.source.arn: progress.state.rejected}, plan.destination.name)
     heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
     with closing(RejectFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
-        rejects = CopyRejects(file, plan.source.arn)
+        rejects = CopyRejects(file, plan.source.arn, plan.key_names)
         return CopyJob(plan, progress, rejects, None if plan.key.one_to_one else collisions, on_page).run()
 
 

@@ -7,8 +7,13 @@ from typing import Any
 import boto3
 import pytest
 
+from ddb_assets.aws.errors import AwsUnavailableError
+from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.copy_config import CopyConfig
+from ddb_assets.copies.run import open_tables
 from ddb_assets_tests.copies.commands import copy, environment
 from ddb_assets_tests.copies.copying import ID, Item, World, no_faults, random_items, world
+from ddb_assets_tests.support.http_answers import answering
 
 __all__ = ["environment", "no_faults", "world"]
 
@@ -53,6 +58,24 @@ def make(client: Any, table: str) -> None:
 
 def count(client: Any, table: str) -> int:
     return int(client.scan(TableName=table, Select="COUNT")["Count"])
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_aws_that_is_out_of_reach_is_no_refusal(world: World, side: str) -> None:
+    """Dagster tries the step again; a table that is not there is for a person to mend."""
+    there = {"table": world.table(), "endpoint": world.sandbox.endpoint_url}
+    with answering(lambda _: (200, b"<html>Log in</html>", {"Content-Type": "text/html"})) as url:
+        config = CopyConfig.model_validate(
+            {"source": there, "destination": there} | {side: {"table": "T", "endpoint": url}}
+        )
+        with pytest.raises(AwsUnavailableError, match=f"^{side}: dynamodb:DescribeTable on T"):
+            open_tables(config, None, print)
+    with pytest.raises(CopyRefusedError, match=f"^{side}: .*there is no T in this account and Region"):
+        open_tables(
+            CopyConfig.model_validate({"source": there, "destination": there} | {side: {**there, "table": "T"}}),
+            None,
+            print,
+        )
 
 
 @pytest.mark.slow

@@ -1,12 +1,10 @@
-"""`ddb-assets copy` as people call it: what it prints, asks, refuses, and how it goes on after kill -9 and Ctrl-C."""
+"""`ddb-assets copy` as a user calls it: what it prints, asks, refuses, and how it continues after kill -9 and Ctrl-C."""
 
 import errno
 import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from ddb_assets.bulk.lock import only_run
 from ddb_assets.cli.commands.copy import command
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.settings import STATE
-from ddb_assets_tests.copies.commands import copy, environment
+from ddb_assets_tests.copies.commands import copy, environment, start
 from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items, world
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
@@ -117,8 +115,16 @@ def test_a_wrong_call_says_what_is_wrong(world: World, arguments: list[str], mes
 def test_what_is_no_tables_arn_is_a_wrong_call(tables: tuple[str, str]) -> None:
     done = copy(*tables)
     assert done.exit_code == 2
-    assert "is no ARN of a table" in done.output
+    assert "is not the ARN of a table" in done.output
     assert ("SOURCE_TABLE" if tables[0].startswith("arn:") else "DEST_TABLE") in done.output
+
+
+@pytest.mark.parametrize("side", ["source", "dest"])
+def test_a_region_that_the_arn_contradicts_is_a_wrong_call(side: str) -> None:
+    arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders"
+    done = copy(*((arn, "Orders") if side == "source" else ("Orders", arn)), f"--{side}-region", "us-east-1")
+    assert done.exit_code == 2
+    assert f"--{side}-region: the Region is us-east-1, but the ARN says eu-west-1: leave the Region out" in done.output
 
 
 def test_folders_that_cannot_be_written_are_told_before_anything_is(
@@ -238,18 +244,6 @@ def test_every_option_is_explained() -> None:
     help_text = copy("--help").output
     for parameter in command.params:
         assert all(option in help_text for option in parameter.opts if option.startswith("--")), parameter.name
-
-
-def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
-    """As from a terminal: a shell that runs the tests in the background makes its children ignore SIGINT."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "ddb_assets.cli", "copy", *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
 
 
 def wait_for_items(world: World, table: str, count: int) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.bulk.scan import ReadError
+from ddb_assets.aws.table import UnfitTableError
+from ddb_assets.bulk.scan import ReadError, TableReader
+from ddb_assets.copies import verify
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_config import CopyOptions, FilterText
 from ddb_assets.copies.plan import dry_run, plan_copy
@@ -55,26 +57,29 @@ def test_a_table_of_the_same_name_in_another_region_is_another_table(world: Worl
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
-    plan = plan_copy(Side.of(world.client, table), Side.of(far, table), CopyOptions())
+    plan = plan_copy(Side.of(world.client, world.client, table), Side.of(far, far, table), CopyOptions())
     assert run(plan, tmp_path).written == 10
     assert far.scan(TableName=table)["Count"] == 10
 
 
 @pytest.mark.parametrize("status", ["CREATING", "DELETING", "ARCHIVED", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"])
 def test_a_table_that_is_not_active_is_refused(world: World, status: str) -> None:
-    whole = Side.of(world.client, world.table(ID, some(3))), Side.of(world.client, world.table())
+    whole = (
+        Side.of(world.client, world.client, world.table(ID, some(3))),
+        Side.of(world.client, world.client, world.table()),
+    )
     for number in (0, 1):
         sides = [replace(side, table={**side.table, "TableStatus": status}) for side in whole]
         sides[1 - number] = whole[1 - number]
         with pytest.raises(
-            CopyRefusedError, match=f"table {sides[number].name} .* is {status}: wait until it is ACTIVE"
+            UnfitTableError, match=f"table {sides[number].name} .* is {status}: wait until it is ACTIVE"
         ):
             plan_copy(sides[0], sides[1], CopyOptions())
 
 
 def test_a_table_of_the_same_arn_at_another_endpoint_is_another_table(world: World) -> None:
-    """As on two machines' sandboxes; where no TableId tells them apart it is taken for the same."""
-    here = Side.of(world.client, world.table())
+    """As on two machines' sandboxes; without a TableId both count as the same table."""
+    here = Side.of(world.client, world.client, world.table())
     check_different(here, replace(here, table={**here.table, "TableId": "another"}))
     nameless = replace(here, table={name: value for name, value in here.table.items() if name != "TableId"})
     with pytest.raises(CopyRefusedError, match="are the same table"):
@@ -82,7 +87,7 @@ def test_a_table_of_the_same_arn_at_another_endpoint_is_another_table(world: Wor
 
 
 def test_replicas_of_a_global_table_are_one_table(world: World) -> None:
-    here = Side.of(world.client, world.table())
+    here = Side.of(world.client, world.client, world.table())
     there_arn = here.arn.replace("us-east-1", "eu-west-1")
     there = replace(here, table={**here.table, "TableArn": there_arn, "TableId": "another"})
     check_different(here, there)
@@ -108,11 +113,11 @@ def test_a_table_given_by_its_arn_is_called_so_in_every_request(world: World, tm
 @pytest.mark.parametrize("clean", ["all", "extra"])
 def test_cleaning_is_refused_when_there_is_nothing_to_copy(world: World, clean: str) -> None:
     destination = world.table(ID, some(5))
-    with pytest.raises(CopyRefusedError, match="has no item: cleaning"):
+    with pytest.raises(CopyRefusedError, match="has no items: cleaning"):
         world.plan(world.table(), destination, clean=clean)
     nothing = FilterText(expression="attribute_exists(#a)", names={"#a": "not-there"}, values={})
     if clean == "all":
-        with pytest.raises(CopyRefusedError, match="that passes the filter"):
+        with pytest.raises(CopyRefusedError, match="that pass the filter"):
             world.plan(world.table(ID, some(5, 2)), destination, clean=clean, filter=nothing)
     assert len(world.items(destination)) == 5
 
@@ -190,7 +195,7 @@ def test_an_item_with_two_attributes_of_one_new_name_is_rejected_whole(world: Wo
     destination = world.table()
     report = run(world.plan(source, destination, rename={"a": "b"}), tmp_path)
     assert (report.read, report.written, report.rejected) == (2, 1, 1)
-    assert report.rejected_sample[0]["item"]["id"] == {"S": "both"}
+    assert report.rejected_sample[0]["key"] == {"id": {"S": "both"}}
     [line] = (tmp_path / "rejects.jsonl").read_text().splitlines()[1:]
     told = json.loads(line)
     assert told["text"] == '{"Item":{"id":{"S":"both"},"b":{"N":"1"},"b":{"N":"2"}}}'
@@ -233,6 +238,38 @@ def test_items_that_an_index_of_the_destination_refuses_are_rejected_alone(world
     found = plan.verifier.verify("all")
     assert not found.passed(exact=False)
     assert found.missing == [{"id": {"S": "text"}}]
+
+
+def test_reports_show_the_keys_of_rejected_items_and_not_the_items(world: World, tmp_path: Path) -> None:
+    """They go into Dagster's event log, and an item may have 400 KB; the reject file has all of it."""
+    large = {"S": "x" * 300_000}
+    source = world.table(ID, [*named("no key", a=large), *named("bad key", mail=large)])
+    destination = world.table((("mail", "S"),))
+    plan = world.plan(source, destination, rekey=True)
+    looked, report = dry_run(plan), run(plan, tmp_path)
+    for sample in (looked.rejected_sample, report.rejected_sample):
+        assert sorted((one["key"]["id"]["S"], one["reason"]) for one in sample) == [
+            ("bad key", "key attribute 'mail' has 300000 bytes, DynamoDB takes 2048"),
+            ("no key", "key attribute 'mail' is missing"),
+        ]
+        assert len(json.dumps(sample)) < 1000
+    assert (tmp_path / "rejects.jsonl").stat().st_size > 600_000
+
+
+def test_a_sample_is_read_in_pieces(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [{"id": {"S": f"i{n}"}} for n in range(70)]
+    plan = world.plan(world.table(ID, items), world.table(ID, items[5:]))
+    monkeypatch.setattr(verify, "PIECE", 20)
+    get, asked = TableReader.get, []
+
+    def counted(reader: TableReader, keys: Any, **more: Any) -> Any:
+        asked.append(len(keys))
+        return get(reader, keys, **more)
+
+    monkeypatch.setattr(TableReader, "get", counted)
+    found = plan.verifier.verify(1000)
+    assert max(asked) == 20
+    assert (found.compared, found.missing_count, len(found.missing)) == (70, 5, 5)
 
 
 def test_a_dry_run_counts_everything_and_writes_nothing(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What copies by other people's scripts got wrong, one test each; its docstring tells how this one behaves instead.
+"""What other copying scripts get wrong, one test each; its docstring says how this one behaves instead.
 
 How fast it is and how long it tries is in `test_pace.py`, that writes behind the scan are found in `test_redrive.py`, that the
 documentation is true in `test_docs.py`.
@@ -102,7 +102,7 @@ def test_one_table_under_two_names_is_refused(world: World) -> None:
                 world.plan(source, destination, clean=clean)
     assert world.client.meta.endpoint_url != world.direct.meta.endpoint_url
     with pytest.raises(CopyRefusedError, match="are the same table"):
-        check_different(Side.of(world.client, table), Side.of(world.direct, arn))
+        check_different(Side.of(world.client, world.client, table), Side.of(world.direct, world.direct, arn))
     assert len(world.items(table)) == 3
 
 
@@ -126,7 +126,7 @@ def test_a_source_that_is_not_there_or_empty_leaves_the_destination_as_it_is(wor
     assert f"there is no {table}x in this account and Region" in mistyped.output
     empty = copy(world.table(), table, how, "--yes")
     assert empty.exit_code == 1
-    assert "has no item: cleaning" in empty.output
+    assert "has no items: cleaning" in empty.output
     assert copy(table, f"{table}x", how, "--yes").exit_code == 1
     assert (world.items(table), world.proxy.requests["BatchWriteItem"]) == (before, writes)
 
@@ -135,7 +135,7 @@ def test_a_source_that_is_not_there_or_empty_leaves_the_destination_as_it_is(wor
 def test_a_copy_killed_at_sixty_percent_reads_at_most_a_page_of_each_segment_again(
     world: World, tmp_path: Path
 ) -> None:
-    """It goes on where each segment was, instead of from the beginning."""
+    """It continues where each segment was, instead of at the beginning."""
     items, segments = some(200, 9), 4
     source = world.table(ID, items)
     world.proxy.schedule = Schedule(page_limit=10)
@@ -193,7 +193,7 @@ def test_the_report_says_what_is_not_copied(world: World, tmp_path: Path) -> Non
 def test_items_that_share_a_new_key_are_no_failure_and_are_counted(world: World, tmp_path: Path) -> None:
     """No batch has a key twice; the report says exactly how many items are not there, and for which keys.
 
-    Killed and gone on with, none of them is counted twice.
+    When the copy is killed and continued, none of them is counted twice.
     """
     items = [{"id": {"S": f"i{n}"}, "mail": {"S": f"m{n % 7 % 5}"}} for n in range(60)]
     source, destination = world.table(ID, [*items, *named("none")]), world.table((("mail", "S"),))

@@ -2,19 +2,23 @@
 
 import json
 import random
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.copies.restore import KeptTableError, restored, temporary_name
 from ddb_assets.copies.sides import Side
+from ddb_assets.errors import RetryableError
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.copies.commands import copy, environment
+from ddb_assets_tests.copies.commands import copy, environment, start
 from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
+from ddb_assets_tests.support.faults import BusyAtFirst
 
 __all__ = ["environment", "no_faults"]
 
@@ -101,10 +105,23 @@ def test_a_time_that_cannot_be_restored_says_which_can(world: World, time_: str,
     assert message in done.output
 
 
+def test_a_request_about_a_table_that_is_throttled_is_made_again(world: World) -> None:
+    table = protected(world, some())
+    before, then = world.items(table), moment(world)
+    other = world.table()
+    world.proxy.schedule = busy = BusyAtFirst()
+    done = copy(table, other, "--from-point-in-time", then)
+    assert done.exit_code == 0, done.output
+    assert {"DescribeTable", "DescribeContinuousBackups", "RestoreTableToPointInTime", "DeleteTable"} <= busy.seen
+    assert "not known" not in done.output
+    assert world.items(other) == before
+    assert not temporary(world, table)
+
+
 def test_a_table_that_only_has_the_temporary_name_is_neither_copied_nor_deleted(world: World) -> None:
     table = protected(world, some())
     then = moment(world)
-    name = temporary_name(Side.of(world.direct, table), datetime.fromisoformat(then))
+    name = temporary_name(Side.of(world.direct, world.direct, table), datetime.fromisoformat(then))
     world.direct.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
@@ -114,7 +131,7 @@ def test_a_table_that_only_has_the_temporary_name_is_neither_copied_nor_deleted(
     world.put(name, [{"id": {"S": "somebody's"}}])
     done = copy(table, world.table(), "--from-point-in-time", then)
     assert done.exit_code == 1
-    assert f"{name} exists and is no restored copy of" in done.output
+    assert f"{name} exists and is not a restored copy of" in done.output
     assert len(world.items(name)) == 1
 
 
@@ -174,6 +191,69 @@ def test_machines_get_the_report_of_what_failed(world: World) -> None:
     assert len(temporary(world, table)) == 1
 
 
+def test_a_restore_that_aws_does_not_answer_for_may_be_tried_again(world: World) -> None:
+    table = protected(world, some())
+    then = moment(world)
+
+    def unanswered(_: float) -> None:
+        raise AwsUnavailableError("AWS is busy")
+
+    source = Side.of(world.client, world.client, table)
+    with pytest.raises(KeptTableError, match=r"AWS is busy.*run the same copy again, which waits for it") as caught:
+        restored(source, datetime.fromisoformat(then), unanswered, on_wait=print)
+    assert isinstance(caught.value, RetryableError)
+
+
+def test_a_restored_table_that_cannot_be_deleted_is_named_and_the_copy_has_succeeded(world: World) -> None:
+    table, other = protected(world, some()), world.table()
+    before, then = world.items(table), moment(world)
+
+    class Protecting(Schedule):
+        """Somebody protects the restored table while it is copied."""
+
+        def draw(self, operation: str) -> Fault | None:
+            if operation == "BatchWriteItem":
+                [name] = temporary(world, table)
+                world.direct.update_table(TableName=name, DeletionProtectionEnabled=True)
+            return None
+
+    world.proxy.schedule = Protecting()
+    done = copy(table, other, "--from-point-in-time", then, "--json")
+    assert done.exit_code == 0, done.output
+    [name] = temporary(world, table)
+    told = json.loads(done.stdout)
+    assert (told["succeeded"], told["dropped"], told["report"]["written"]) == (True, None, 20)
+    assert f"the restored table {name} could not be deleted (dynamodb:DeleteTable on {name}" in told["not_dropped"]
+    assert world.items(other) == before
+    world.proxy.schedule = Schedule()
+    assert f"the restored table {name} could not be deleted" in copy(table, other, "--from-point-in-time", then).stderr
+
+
+@pytest.mark.slow
+def test_sigterm_while_it_is_restored_says_how_to_continue(world: World, environment: dict[str, str]) -> None:
+    table, other = protected(world, some()), world.table()
+    then = moment(world)
+    waits = threading.Event()
+
+    class Slow(Schedule):
+        """What is asked about the restored table is answered late."""
+
+        def draw(self, operation: str) -> Fault | None:
+            if operation == "DescribeTable" and temporary(world, table):
+                waits.set()
+                return Fault.SLOW
+            return None
+
+    world.proxy.schedule = Slow(delay=20.0)
+    running = start(environment, table, other, "--from-point-in-time", then)
+    assert waits.wait(60)
+    running.terminate()
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "interrupted" in said
+    assert "run the same copy again, which waits for it" in said
+
+
 def test_ctrl_c_while_it_is_restored_says_how_to_go_on(world: World) -> None:
     table, other = protected(world, some()), world.table()
     before, then = world.items(table), moment(world)
@@ -181,7 +261,7 @@ def test_ctrl_c_while_it_is_restored_says_how_to_go_on(world: World) -> None:
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    source = Side.of(world.client, table)
+    source = Side.of(world.client, world.client, table)
     with pytest.raises(KeptTableError, match=r"interrupted.*run the same copy again, which waits for it"):
         restored(source, datetime.fromisoformat(then), interrupt, on_wait=print)
     assert len(temporary(world, table)) == 1

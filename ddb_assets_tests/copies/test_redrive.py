@@ -77,7 +77,7 @@ def test_what_was_not_written_in_time_is_redriven_as_it_is(world: World, file: P
     world.proxy.schedule = Schedule(rate=1.0, faults=frozenset({Fault.UNPROCESSED_SOME}), operations=WRITES)
     failed = copy(source, destination, "--deadline", "0.05", "--rejects", str(file), "--segments", "1")
     assert failed.exit_code == 1
-    assert f"{len(lines(file))} of others were not written" in failed.output
+    assert f"{len(lines(file))} others were not written" in failed.output
     world.proxy.schedule = Schedule()
     done = redrive(file, destination)
     assert done.exit_code == 0, done.output
@@ -126,5 +126,5 @@ def test_a_file_that_is_something_else_is_not_replaced(world: World, tmp_path: P
     notes.write_text("mine\n")
     done = copy(world.table(ID, some(3)), world.table(), "--rejects", str(notes))
     assert done.exit_code == 1
-    assert f"{notes}:1: no reject file" in done.output
+    assert f"{notes}:1: this is not a reject file" in done.output
     assert notes.read_text() == "mine\n"

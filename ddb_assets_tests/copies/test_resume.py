@@ -1,4 +1,4 @@
-"""Copies that are cut off, and how they go on; what happens on random schedules is in `test_schedules.py`."""
+"""Copies that are cut off, and how they continue. Random schedules are in `test_schedules.py`."""
 
 import json
 import random

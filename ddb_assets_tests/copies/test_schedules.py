@@ -1,4 +1,4 @@
-"""Copies through everything that AWS and networks do, on random schedules, killed at random moments and gone on with.
+"""Copies through everything that AWS and networks do, on random schedules, killed at random moments and continued.
 
 In the end the destination is the source, and until then what the copy vouches for is true. SOAK says how many schedules; a
 failure names its seed.
@@ -93,7 +93,7 @@ class Played:
         return Forked(run, self.world.proxy.endpoint_url, self.source, self.destination, options, self.folder)
 
     def check_checkpoint(self) -> None:
-        """Every item before the places where the checkpoint goes on is in the destination, or rejected."""
+        """Every item before the places where the checkpoint continues is in the destination, or rejected."""
         schedule, self.world.proxy.schedule = self.world.proxy.schedule, Schedule()
         plan = self.world.plan(self.source, self.destination, **self.options)
         progress = CopyProgress(Checkpoint(self.folder / "checkpoint.json", plan.job), plan.segments, "clean")

@@ -16,7 +16,7 @@ OPTIONS: dict[str, Any] = {"in_flight": 3, "max_rejects": 10_000}
 def run(
     endpoint: str, target: TableDescription, source: Path, config: dict[str, Any], folder: Path, deadline: float
 ) -> ImportReport:
-    """Runs the import, or goes on with it."""
+    """Runs the import, or continues it."""
     pauses.FIRST_PAUSE, pauses.LONGEST_PAUSE, delivery.GRACE_SECONDS = 0.002, 0.05, 0.2
     import_job.SAVE_SECONDS = 0.005
     return job(endpoint, target, source, config, folder=folder, deadline=deadline, **OPTIONS).run()

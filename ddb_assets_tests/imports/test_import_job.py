@@ -15,6 +15,7 @@ import pytest
 from ddb_assets.aws import pauses
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk import delivery
+from ddb_assets.bulk.checkpoint import CheckpointError
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.rows import SourceError
 from ddb_assets.errors import DdbAssetsError
@@ -23,6 +24,8 @@ from ddb_assets.imports.account import Progress
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
+from ddb_assets_tests.support.http_answers import answering
+from ddb_assets_tests.support.places import s3_client
 from ddb_assets_tests.support.tables import client_of, items_of, new_table, sandbox
 from ddb_assets_tests.support.written_export import write_export
 
@@ -47,7 +50,7 @@ def test_rejects_are_kept_whole_with_file_line_and_reason_and_can_be_redriven(sa
     assert [(r.line, r.reason.partition(":")[0]) for r in report.rejects] == [
         (3, "key attribute 'pk' is missing"),
         (4, "3 fields, but there are 2 columns"),
-        (5, "no CSV"),
+        (5, "not CSV"),
         (7, "key attribute 'pk' has 3000 bytes, DynamoDB takes 2048"),
     ]
     assert report.reject_file
@@ -98,6 +101,28 @@ def test_so_many_rejects_are_allowed_and_no_more(sandbox: Sandbox, tmp_path: Pat
     assert stopped.problem
     assert "more than 4 rows were rejected" in stopped.problem
     assert stopped.rows < 20
+
+
+def test_a_resumed_import_stops_at_the_same_number_of_rejects(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that earlier runs rejected count, before anything more is written."""
+    monkeypatch.setattr(import_job, "SAVE_SECONDS", 0.0)
+    path, folder = tmp_path / "a.jsonl", tmp_path / "state"
+    path.write_text("".join(f'{{"n": {n}}}\n' for n in range(8)) + "".join(f'{{"pk": "k{n}"}}\n' for n in range(50)))
+    target = new_table(sandbox)
+    first = job(sandbox.endpoint_url, target, path, folder=folder, max_rejects=4).run()
+    assert "more than 4 rows were rejected, the last one because" in str(first.problem)
+    assert first.rejected == 5
+    for _ in range(2):
+        again = job(sandbox.endpoint_url, target, path, folder=folder, max_rejects=4).run()
+        assert "more than 4 rows were rejected by earlier runs" in str(again.problem)
+        assert (again.rows, again.rejected_before, again.complete) == (0, 5, False)
+    more = job(sandbox.endpoint_url, target, path, folder=folder, max_rejects=6).run()
+    assert "more than 6 rows were rejected, the last one because" in str(more.problem)
+    assert not items_of(sandbox, target)
+    assert job(sandbox.endpoint_url, target, path, folder=folder, max_rejects=8).run().problem is None
+    assert len(items_of(sandbox, target)) == 50
 
 
 def test_a_dry_run_reads_and_checks_everything_and_writes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -182,7 +207,7 @@ def test_files_on_s3(sandbox: Sandbox) -> None:
     [
         ("a.csv", b"a,a\n1,2\n", "the header has the name 'a' 2 times"),
         ("a.csv", b'pk\n"never closed\n', None),
-        ("a.json.gz", gzip.compress(b'{"Item":{"pk":{"S":"a"}}}\n' * 999)[:-9], "no complete gzip file"),
+        ("a.json.gz", gzip.compress(b'{"Item":{"pk":{"S":"a"}}}\n' * 999)[:-9], "not a complete gzip file"),
         ("a.parquet", b"PAR1 and then nothing", "cannot be read as Parquet"),
         ("a.bin", b"what is this?", "give --format"),
     ],
@@ -228,7 +253,7 @@ def test_a_run_that_is_cancelled_from_outside_goes_on_where_it_was(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Dagster does it: by an exception in the middle of whatever is done."""
-    monkeypatch.setattr(import_job, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(import_job, "PROGRESS_SECONDS", 0.0)
     target = new_table(sandbox)
     path, folder = tmp_path / "a.jsonl", tmp_path / "state"
     path.write_text("".join(json.dumps({"pk": f"k{n}"}) + "\n" for n in range(400)))
@@ -244,6 +269,47 @@ def test_a_run_that_is_cancelled_from_outside_goes_on_where_it_was(
     assert report.rows_before
     assert report.rows_before + report.rows == 400
     assert len(items_of(sandbox, target)) == 400
+
+
+def test_a_file_that_is_out_of_reach_for_a_moment_may_be_tried_again(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second reading of a CSV file, after the one for its types."""
+    body, served = b"pk,n\na,1\n", [0]
+
+    def answer(_: str) -> Any:
+        served[0] += 1
+        if served[0] > 3:
+            return 503, b"", {}
+        return 200, body, {"ETag": '"a"', "x-amz-request-id": "R"}
+
+    with answering(answer) as url:
+        storage = Storage(s3_client(url))
+        report = job(sandbox.endpoint_url, new_table(sandbox), "s3://bucket/a.csv", storage=storage).run()
+    assert "S3 is busy" in str(report.problem)
+    assert report.retryable
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"pk,n\n,1\n")
+    rejected = job(sandbox.endpoint_url, new_table(sandbox), path, max_rejects=0).run()
+    assert rejected.problem
+    assert not rejected.retryable
+
+
+@pytest.mark.parametrize("change", ["inputs", "settled", "types"])
+def test_a_checkpoint_of_another_form_is_refused(sandbox: Sandbox, tmp_path: Path, change: str) -> None:
+    """As a version before or after this one may have written it."""
+    path, folder = tmp_path / "a.jsonl", tmp_path / "state"
+    path.write_text('{"n": 1}\n' * 3)
+    again = job(sandbox.endpoint_url, new_table(sandbox), path, folder=folder, max_rejects=1)
+    assert again.run().problem
+    saved = json.loads(again.checkpoint.path.read_text())
+    again.checkpoint.path.write_text(json.dumps({**saved, "state": {**saved["state"], change: 7}}))
+    with pytest.raises(CheckpointError, match="another version wrote it: delete it to start again"):
+        again.run()
+    del saved["state"][change]
+    again.checkpoint.path.write_text(json.dumps(saved))
+    with pytest.raises(CheckpointError, match="another version wrote it"):
+        again.run()
 
 
 class Stuck(Schedule):

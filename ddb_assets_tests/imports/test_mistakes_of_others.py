@@ -1,6 +1,6 @@
-"""What importers by other people got wrong, one test each; its docstring tells how this one behaves instead.
+"""What other importers get wrong, one test each; its docstring says how this one behaves instead.
 
-That a second import says which items only the table has is in `test_afterwards.py`, that a reject makes the run fail in
+That a second import says which items only the table has is in `test_read_back.py`, that a reject makes the run fail in
 `components/test_dynamodb_import.py`, that the documentation is true in `test_docs.py`.
 """
 

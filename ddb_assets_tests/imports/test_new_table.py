@@ -9,13 +9,13 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.table import UnfitTableError
 from ddb_assets.imports import new_table
 from ddb_assets.imports.account import ImportReport
-from ddb_assets.imports.import_config import ImportConfig, JobOptions
+from ddb_assets.imports.import_config import ImportConfig, JobOptions, Mode
 from ddb_assets.imports.new_table import LOG_GROUP
 from ddb_assets.imports.prepare import NewTable, prepare_import
 from ddb_assets.sandbox.server import Sandbox
@@ -37,9 +37,9 @@ def staging(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return f"s3://{bucket}/staging"
 
 
-def run(table: str, path: Path, staging: str, **options: Any) -> ImportReport:
+def run(table: str, path: Path, staging: str, config: ImportConfig | None = None, **options: Any) -> ImportReport:
     job = prepare_import(
-        AWS(), table, str(path), ImportConfig(), JobOptions(**options), new_table=NewTable(KEY, staging)
+        AWS(), table, str(path), config or ImportConfig(), JobOptions(**options), new_table=NewTable(KEY, staging)
     )
     return job.run()
 
@@ -79,16 +79,43 @@ def test_two_items_with_one_key_are_found_before_the_table_is_made(
     path.write_text('{"id": "a", "n": 1, "v": 1}\n{"id": "a", "n": 2}\n{"id": "a", "n": 1.0, "v": 2}\n')
     report = run("Twice", path, staging)
     assert report.problem
-    assert "1 items have a key that another one has" in report.problem
+    assert "1 items have a key that another item has" in report.problem
     assert "Twice" not in sandbox.dynamodb().list_tables()["TableNames"]
     assert not staged(sandbox, staging)
 
 
-def test_a_dry_run_makes_nothing(sandbox: Sandbox, staging: str, tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"id": "a", "n": 1}\n')
-    assert run("Dry", path, staging, dry_run=True).written == 1
+def test_a_dry_run_makes_nothing_and_costs_no_wcus(sandbox: Sandbox, staging: str, two_rows: Path) -> None:
+    report = run("Dry", two_rows, staging, dry_run=True)
+    assert (report.problem, report.written, report.consumed_wcu, report.expected_seconds) == (None, 2, 0, None)
     assert "Dry" not in sandbox.dynamodb().list_tables()["TableNames"]
+
+
+DELETION = '{"Metadata":{"WriteTimestampMicros":{"N":"1"}},"Keys":{"id":{"S":"a"},"n":{"N":"1"}}}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "said"),
+    [
+        ('{"id": "a", "n": 1}\n{"id": "a", "n": 1.0}\n', "put", "1 items have a key that another item has"),
+        (DELETION, "put", "can only be made of items that are put, and this is a delete"),
+        ('{"id": "a", "n": 1}\n', "delete", "can only be made of items that are put, and this is a delete"),
+        (
+            '{"id": "a", "n": 1}\n',
+            "if-not-exists",
+            "can only be made of items that are put, and this is a put_if_absent",
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_dry_run_refuses_what_the_import_refuses(
+    sandbox: Sandbox, staging: str, tmp_path: Path, text: str, mode: Mode, said: str, dry_run: bool
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    report = run("Refused", path, staging, ImportConfig(mode=mode), dry_run=dry_run)
+    assert said in str(report.problem)
+    assert "Refused" not in sandbox.dynamodb().list_tables()["TableNames"]
+    assert not staged(sandbox, staging)
 
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/Partly/import/01700000000000-abcdef01"
@@ -152,7 +179,7 @@ def test_a_log_that_is_not_there_is_named_all_the_same(staging: str, two_rows: P
     problem = run("Partly", two_rows, staging).problem
     assert problem
     assert "Of 1 errors: the log cannot be read (logs:GetLogEvents" in problem
-    assert f"look into CloudWatch log group /aws-dynamodb/imports, stream {STREAM}" in problem
+    assert f"see CloudWatch log group /aws-dynamodb/imports, stream {STREAM}" in problem
 
 
 def test_what_aws_still_reads_is_not_deleted_when_the_job_ends(
@@ -167,6 +194,74 @@ def test_what_aws_still_reads_is_not_deleted_when_the_job_ends(
     assert f"ended by SIGINT; AWS continues the import {ARN}, whose files are in {staging}/Partly-" in report.problem
     assert (report.written, report.unprocessed) == (0, 2)
     assert len(staged(sandbox, staging)) == 1
+
+
+@pytest.fixture
+def unanswered(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The tokens of the requests to import, none of which is answered unless it is taken out of `left`."""
+    client: Any = boto3.client("dynamodb", config=client_of(sandbox.endpoint_url).meta.config)
+    tokens: list[str] = []
+    lost = [True] * 100
+
+    def answer(params: Any, **_: Any) -> Any:
+        tokens.append(json.loads(params["body"])["ClientToken"])
+        if lost:
+            lost.pop()
+            raise ReadTimeoutError(endpoint_url="https://dynamodb")
+        found = {"ImportArn": ARN, "ImportStatus": "COMPLETED", "ImportedItemCount": 2, "ErrorCount": 0}
+        return Answered(), {"ImportTableDescription": found}
+
+    client.meta.events.register("before-call.dynamodb.ImportTable", answer)
+    monkeypatch.setattr(AWS, "dynamodb", lambda *_: client)
+    return tokens, lost
+
+
+def test_an_import_whose_answer_is_lost_is_asked_for_again_as_the_same_one(
+    sandbox: Sandbox, staging: str, two_rows: Path, unanswered: Any
+) -> None:
+    tokens, lost = unanswered
+    lost[:] = [True] * 2
+    assert run("Lost", two_rows, staging).problem is None
+    assert len(tokens) == 3
+    assert len(set(tokens)) == 1
+    assert not staged(sandbox, staging)
+
+
+def test_files_that_aws_may_be_reading_are_not_deleted_when_no_answer_comes(
+    sandbox: Sandbox, staging: str, two_rows: Path, unanswered: Any
+) -> None:
+    report = run("Lost", two_rows, staging)
+    assert report.problem
+    assert "dynamodb:ImportTable on Lost: AWS cannot be reached" in report.problem
+    assert f"AWS may still have begun the import, so its files stay in {staging}/Lost-" in report.problem
+    assert (report.written, report.unprocessed, len(set(unanswered[0]))) == (0, 2, 1)
+    assert len(staged(sandbox, staging)) == 1
+
+
+@pytest.mark.parametrize(
+    ("codes", "kept"),
+    [
+        (["AccessDeniedException"], False),
+        (["ResourceInUseException"], True),
+        (["ImportConflictException"], True),
+        (["InternalServerError", "AccessDeniedException"], True),
+    ],
+)
+def test_files_are_deleted_only_if_no_attempt_can_have_begun_the_import(
+    sandbox: Sandbox, staging: str, two_rows: Path, monkeypatch: pytest.MonkeyPatch, codes: list[str], kept: bool
+) -> None:
+    client: Any = boto3.client("dynamodb", config=client_of(sandbox.endpoint_url).meta.config)
+    left = list(codes)
+
+    def refuse(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": left.pop(0), "Message": "no"}}, "ImportTable")
+
+    client.meta.events.register("before-call.dynamodb.ImportTable", refuse)
+    monkeypatch.setattr(AWS, "dynamodb", lambda *_: client)
+    problem = str(run("Refused", two_rows, staging).problem)
+    assert codes[-1] in problem or "allow this action in IAM" in problem
+    assert ("so its files stay in" in problem) == kept
+    assert len(staged(sandbox, staging)) == kept
 
 
 class Answered:

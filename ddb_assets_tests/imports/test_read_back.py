@@ -1,14 +1,22 @@
 """What an import says of the table when it is done, as other loaders do not."""
 
 import json
+import random
+import threading
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.bulk import delivery
-from ddb_assets.imports.read_back import KeySet
+from ddb_assets.bulk.operation import put
+from ddb_assets.bulk.raw_call import RawClient
+from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
+from ddb_assets.dynamodb.item import Item
+from ddb_assets.imports.account import Verified
+from ddb_assets.imports.read_back import KeySet, Sample
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
@@ -79,3 +87,89 @@ def test_what_was_written_stays_written_when_the_table_cannot_be_read_afterwards
     assert report.written == 30
     assert report.problem
     assert "everything is written, but the table could not be read afterwards: dynamodb:Scan" in report.problem
+
+
+def test_a_throttled_read_back_is_tried_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    target = new_table(sandbox, ("pk", "S"), ("sk", "N"))
+    path = tmp_path / "rows.jsonl"
+    rows(path, range(250))
+    reads = frozenset({"GetItem", "BatchGetItem"})
+    with fault_proxy(sandbox.endpoint_url) as proxy:
+        proxy.schedule = Schedule(rate=0.6, budget=9, faults=frozenset(Fault) - {Fault.SLOW}, operations=reads)
+        report = job(proxy.endpoint_url, target, path, verify="all").run()
+        assert proxy.met.total()
+    assert report.problem is None
+    assert report.verified == Verified(250, 0, [])
+
+
+def test_an_interrupt_ends_the_reading_back(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As a signal does while the table is read."""
+    target = new_table(sandbox, ("pk", "S"), ("sk", "N"))
+    path = tmp_path / "rows.jsonl"
+    rows(path, range(250))
+
+    class Interrupting(Schedule):
+        """Interrupts the job at the first read, which is throttled."""
+
+        def draw(self, operation: str) -> Fault | None:
+            if operation != "BatchGetItem":
+                return None
+            running.interrupt("ended by SIGTERM")
+            return Fault.THROTTLED
+
+    with fault_proxy(sandbox.endpoint_url) as proxy:
+        proxy.schedule = Interrupting()
+        running = job(proxy.endpoint_url, target, path, verify="all")
+        report = running.run()
+        assert proxy.requests["BatchGetItem"] == 1
+    assert (report.complete, report.written, report.verified) == (True, 250, None)
+    assert f"dynamodb:BatchGetItem on {target.name} was stopped" in str(report.unread)
+
+
+def test_of_the_items_that_differ_all_are_counted_and_some_are_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The table changes between the write and the reading: as if another writer had emptied it."""
+    target = new_table(sandbox, ("pk", "S"), ("sk", "N"))
+    path = tmp_path / "rows.jsonl"
+    rows(path, range(130))
+
+    class Emptied(Schedule):
+        """Empties the table when it is read for the first time."""
+
+        def draw(self, operation: str) -> Fault | None:
+            if operation == "BatchGetItem":
+                for item in items_of(sandbox, target):
+                    client_of(sandbox.endpoint_url).delete_item(TableName=target.name, Key=key_of(item))
+            return None
+
+    def key_of(item: Item) -> Item:
+        return {name: item[name] for name in target.key_names}
+
+    with fault_proxy(sandbox.endpoint_url) as proxy:
+        proxy.schedule = Emptied()
+        report = job(proxy.endpoint_url, target, path, verify="all").run()
+    assert report.verified
+    assert (report.verified.read, report.verified.different_count, len(report.verified.different)) == (130, 130, 100)
+    assert report.problem == "130 of 130 items read back are not as they were written"
+
+
+def test_a_sample_keeps_of_each_key_what_was_written_last(sandbox: Sandbox) -> None:
+    """Whatever is drawn, replaced and forgotten: what is read back is what the operations leave in the table."""
+    target = new_table(sandbox)
+    chance = random.Random(3)
+    sample, written = Sample(20, target.key_names), {}
+    reader = TableReader(
+        ReadCalls(client_of(sandbox.endpoint_url), threading.Event(), deadline=5),
+        target, ReadRate(target, None), threading.Event(), consistent=True, workers=1,
+    )  # fmt: skip
+    for number in range(400):
+        operation = put(target, {"pk": {"S": f"k{chance.randrange(60)}"}, "n": {"N": str(number)}}, None)
+        sample.see(operation)
+        if chance.random() < 0.1:
+            sample.forget(operation)
+        else:
+            written[operation.key] = operation
+    client = RawClient(client_of(sandbox.endpoint_url))
+    for operation in written.values():
+        client.call("PutItem", target.name, orjson.dumps({"TableName": target.name, "Item": operation.attributes}))
+    assert 15 <= sample.verify(reader).read <= 20
+    assert sample.verify(reader).different == []

@@ -1,7 +1,8 @@
-"""Imports through everything that AWS and networks do, on random schedules, killed at random moments and gone on with.
+"""Imports through everything that AWS and networks do, on random schedules, killed at random moments and continued.
 
-Any items, in any format, in one file or several, keys that stand in several rows, rows that no table takes. In the end the
-table has what the files say, and until then what the import vouches for is true. SOAK says how many schedules.
+Any items, in any format, in one file or several, keys that occur in several rows, rows that no table takes. In the end the
+table has what the files say, and until then everything that the import counts as settled is in the table or rejected.
+SOAK says how many schedules.
 """
 
 import json
@@ -171,7 +172,7 @@ class Played:
         self.check_written(done)
 
     def check_failure(self, report: ImportReport, before: dict[str, int]) -> None:
-        """Every row that was read is written or in the reject file, and all others are read when it goes on."""
+        """Every row that was read is written or in the reject file, and all others are read when it continues."""
         assert report.rows == report.written + report.deleted + report.existed + report.superseded + (
             report.rejected + report.unprocessed
         )

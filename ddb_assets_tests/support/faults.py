@@ -78,3 +78,17 @@ class Schedule:
         """At least one of them and, if there are more, not all."""
         with self._lock:
             return self._random.sample(members, self._random.randint(1, max(1, len(members) - 1)))
+
+
+@dataclass
+class BusyAtFirst(Schedule):
+    """The first request of every operation, whatever it is, is throttled, and no other. `seen` are the operations."""
+
+    seen: set[str] = field(default_factory=set)
+
+    def draw(self, operation: str) -> Fault | None:
+        """What happens to the next request of this operation."""
+        with self._lock:
+            first = operation not in self.seen
+            self.seen.add(operation)
+        return Fault.THROTTLING if first else None

@@ -16,13 +16,13 @@ CLEAN = ("all", "extra")
 
 
 class CopyCommand(ModelCommand):
-    """Has the options of a copy, and for each of the tables how it is reached.
+    """Has the options of a copy, and for each table those of how it is reached.
 
-    `--clean` without a value means all of it, also before the tables' names, which click would take for its value.
+    `--clean` without a value means all, also before the names of the tables, which click would take for its value.
     """
 
     def from_models(self) -> Iterator[click.Option]:
-        """From CopyConfig and, with the side before its name, TableAt."""
+        """From CopyConfig, and from TableAt with the side before the name."""
         from ddb_assets.copies.copy_config import CopyConfig, TableAt
 
         access = [name for name in TableAt.model_fields if name != "table"]
@@ -34,7 +34,7 @@ class CopyCommand(ModelCommand):
         yield from options_of(CopyConfig, [name for name in CopyConfig.model_fields if name not in apart])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Says the value of --clean where there is none."""
+        """Adds the value of --clean where it is missing."""
         said = [
             f"{word}=all" if word == "--clean" and following not in CLEAN else word
             for word, following in zip(args, [*args[1:], ""], strict=True)
@@ -51,7 +51,7 @@ class CopyCommand(ModelCommand):
 @click.option(
     "--clean",
     type=click.Choice(CLEAN),
-    help="Delete the destination's items first; --clean=extra: afterwards, those that the source has not.",
+    help="Delete the destination's items first; --clean=extra: afterwards, those that the source does not have.",
 )
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option("--dry-run", "dry", is_flag=True, help="Read and check everything, write nothing.")
@@ -79,8 +79,8 @@ def command(
 ) -> None:
     """Copy the items of SOURCE_TABLE into DEST_TABLE; both are names or ARNs.
 
-    If it was killed or failed, the same command continues where it stopped. A scan is no snapshot: writes to the source
-    meanwhile may be missed, --verify finds them.
+    If it was killed or failed, the same command continues where it stopped. A scan is not a snapshot: writes to the source
+    in the meantime may be missed, and --verify finds them.
     """
     from ddb_assets.cli import copy
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from ddb_assets.cli.commands.model_options import ModelCommand, options_of
+from ddb_assets.cli.commands.model_options import ModelCommand, option_of, options_of
 from ddb_assets.cli.commands.shared import FILE, json_option, rejects_option
 from ddb_assets.settings import LAKE
 
@@ -15,7 +16,7 @@ PRICE = 0.625
 
 
 class ImportCommand(ModelCommand):
-    """Has the options of a job, and those of an import.yaml that are often changed from call to call."""
+    """Has the options of a job, and those of an import.yaml that often change from call to call."""
 
     def from_models(self) -> Iterator[click.Option]:
         """From JobOptions and ImportConfig."""
@@ -32,7 +33,7 @@ class ImportCommand(ModelCommand):
     "--config", type=FILE, help="import.yaml: how files are read, and which attribute comes from which column."
 )
 @rejects_option
-@click.option("--redrive", type=FILE, help="Instead of SOURCE: a reject file whose rows were mended.")
+@click.option("--redrive", type=FILE, help="Instead of SOURCE: a reject file with mended rows.")
 @click.option(
     "--new-table",
     "new_key",
@@ -41,7 +42,11 @@ class ImportCommand(ModelCommand):
 )
 @click.option("--staging", metavar="URI", help=f"Where on S3, for --new-table; default: imports below {LAKE}.")
 @click.option(
-    "--price", type=float, default=PRICE, show_default=True, help="US dollars per million WCUs, for --dry-run."
+    "--price",
+    type=click.FloatRange(min=0),
+    default=PRICE,
+    show_default=True,
+    help="US dollars per million WCUs, for --dry-run.",
 )
 @json_option
 def command(
@@ -63,6 +68,7 @@ def command(
     """
     if (source is None) == (redrive is None):
         raise click.UsageError("give either SOURCE or --redrive FILE")
+    _refuse_idle(redrive=redrive is not None, new_table=new_key is not None, dry_run=options["dry_run"])
     from ddb_assets.cli.import_ import new_table_of, run
 
     run(
@@ -77,3 +83,24 @@ def command(
         price=price,
         as_json=as_json,
     )
+
+
+NOT_FOR_NEW_TABLE = ("restart", "max_wcu", "share", "in_flight", "price")
+
+
+def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool) -> None:
+    """Raises UsageError for an option that would do nothing beside the others."""
+    context = click.get_current_context()
+    given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if "staging" in given and not new_table:
+        raise click.UsageError("--staging says where items are staged for --new-table: give that too, or leave it out")
+    if "format" in given and redrive:
+        raise click.UsageError("--format does nothing with --redrive: the reject file says its format; leave it out")
+    for name in NOT_FOR_NEW_TABLE:
+        if name in given and new_table:
+            raise click.UsageError(
+                f"{option_of([name])} does nothing with --new-table, which writes at AWS's own rate, without WCUs, and always "
+                "begins at the beginning: leave it out"
+            )
+    if "price" in given and not dry_run:
+        raise click.UsageError("--price is for what --dry-run says: give that too, or leave it out")

@@ -1,9 +1,12 @@
-"""Click options made from the fields of a pydantic model, so that names, bounds and help are only in the model."""
+"""Click options made from a pydantic model, and the model made from their values.
+
+Only the model has the name, the bounds and the meaning of a field.
+"""
 
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
@@ -11,11 +14,13 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
+Model = TypeVar("Model", bound="BaseModel")
+
 
 class ModelCommand(click.Command):
     """A command that has options of its own and options from models.
 
-    The models are loaded when the parameters are needed, so that the list of commands and the help of other commands stay fast.
+    The models are loaded when the parameters are needed, so that the list of commands and other commands stay fast.
     """
 
     _params: list[click.Parameter]
@@ -29,8 +34,8 @@ class ModelCommand(click.Command):
     def params(self) -> list[click.Parameter]:
         """All parameters, the command's own first."""
         if not self._complete:
-            self._complete = True
-            self._params.extend(self.from_models())
+            self._params.extend(list(self.from_models()))
+            self._complete = True  # not before: a model that cannot be imported must not leave a shorter list
         return self._params
 
     @params.setter
@@ -43,7 +48,7 @@ def options_of(
 ) -> Iterator[click.Option]:
     """An option for each of these fields; without names, for all fields.
 
-    Without `defaults` an option that is not given is None. The command can then use the value of a file.
+    Without `defaults` an option that is not given is None: the command then uses the value of a file.
     """
     for name in names or model.model_fields:
         field = model.model_fields[name]
@@ -64,8 +69,30 @@ def sentence(field: "FieldInfo", more: str = "") -> str:
     return f"{said[:1].upper()}{said[1:]}{more}."
 
 
+def option_of(place: Sequence[str]) -> str:
+    """The option that a model's field at this place comes from."""
+    return f"--{place[0].replace('_', '-')}" if place else "options"
+
+
+def model_of(
+    model: "type[Model]", values: Mapping[str, Any], asked_by: Callable[[Sequence[str]], str] = option_of
+) -> "Model":
+    """The model with these values. Raises click's error, which names the option that `asked_by` has for a field's place."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        raise click.BadParameter(_message(found), param_hint=asked_by([str(part) for part in found["loc"]])) from error
+
+
+def _message(found: Mapping[str, Any]) -> str:
+    return str(found["msg"]).removeprefix("Value error, ")
+
+
 def _kind(field: "FieldInfo") -> dict[str, Any]:
-    """The click type of the field's values. A field that also takes None is None when the option is left out."""
+    """The parameters of a click option for the values that the field takes. Leaving the option out means None."""
     kinds = [field.annotation]
     if get_origin(field.annotation) in {typing.Union, types.UnionType}:
         kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
@@ -103,6 +130,6 @@ def _checked_by(field: "FieldInfo") -> Callable[[click.Context, click.Parameter,
         try:
             return rules.validate_python(value)
         except ValidationError as error:
-            raise click.BadParameter(error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")) from error
+            raise click.BadParameter(_message(error.errors(include_url=False)[0])) from error
 
     return checked

@@ -3,6 +3,7 @@
 import sys
 
 from ddb_assets.aws.table import TableDescription
+from ddb_assets.bulk.operation import put
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets_tests.bench.writing import TABLE, items, timed
 from ddb_assets_tests.support.tables import client_of
@@ -10,12 +11,12 @@ from ddb_assets_tests.support.tables import client_of
 
 def main(endpoint: str, count: str, threads: str) -> None:
     """Items are DynamoDB JSON, as in exports and our readers."""
-    found = items(int(count))
+    found, target = items(int(count)), TableDescription.of(TABLE)
 
     def write() -> None:
-        with BulkWriter(client_of(endpoint), TableDescription.of(TABLE), in_flight=int(threads)) as writer:
+        with BulkWriter(client_of(endpoint), target, in_flight=int(threads)) as writer:
             for item in found:
-                writer.put(item)
+                writer.write(put(target, item, None))
 
     timed(write)
 
