@@ -9,7 +9,6 @@ from typing import Literal
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import SqlglotError
 
 from ddb_assets.sandbox.redshift import column_types, refusals, rights, table_design
@@ -97,12 +96,13 @@ def translate(text: str, names: Names, late: LateViews) -> Plan:
 
 
 def _parsed(text: str, names: Names, late: LateViews) -> Plan:
-    if "bytea" in text.lower() and any(t.text.lower() == "bytea" for t in sqlglot.tokenize(text, read=_Dialect)):
+    if "bytea" in text.lower() and any(t.text.lower() == "bytea" for t in sqlglot.tokenize(text, read="redshift")):
         raise ServerError('type "bytea" does not exist', "42704")  # sqlglot reads it as VARBYTE
     for unknown in _UNKNOWN:
         if re.search(unknown, text, re.IGNORECASE | re.DOTALL):
             raise ServerError(f"the emulator does not know {text.split()[0]} of this form", "0A000")
-    statement = _tree(text)
+    known, interleaved = table_design.in_known_words(text)
+    statement = _tree(known)
     if statement is None:
         return Plan("plain", "", text)
     refusals.check(statement)
@@ -114,7 +114,7 @@ def _parsed(text: str, names: Names, late: LateViews) -> Plan:
         view = _generated(_prepared(statement.this, names))
         return Plan("define", late.created(statement, view), text, tag="CREATE VIEW")
     if isinstance(statement, exp.Create) and statement.kind == "TABLE":
-        return _create_table(statement, text, names, late)
+        return _create_table(statement, text, names, late, interleaved=interleaved)
     if isinstance(statement, exp.Alter):
         return _alter(statement, text, names)
     if isinstance(statement, exp.Query | exp.DML | exp.Merge | exp.Create):
@@ -129,8 +129,8 @@ def _on_nodes(statement: exp.Expr) -> bool:
     return any(not _CATALOG.match(t.name) and t.db != "information_schema" for t in statement.find_all(exp.Table))
 
 
-def _create_table(create: exp.Create, text: str, names: Names, late: LateViews) -> Plan:
-    design = table_design.taken_from(create)
+def _create_table(create: exp.Create, text: str, names: Names, late: LateViews, *, interleaved: bool) -> Plan:
+    design = table_design.taken_from(create, interleaved=interleaved)
     if create.expression is not None:
         late.expanded(create, lambda table: _generated(_prepared(table, names)))
     sql = _generated(_prepared(create, names))
@@ -156,16 +156,9 @@ def _alter(alter: exp.Alter, text: str, names: Names) -> Plan:
     return Plan("plain", own[0], text)
 
 
-class _Dialect(Redshift):
-    """sqlglot's dialect, with all attributes of a table's design."""
-
-    class Parser(table_design.Grammar):
-        pass
-
-
 def _tree(text: str) -> exp.Expr | None:
     try:
-        found = [one for one in sqlglot.parse(text, read=_Dialect) if one is not None]
+        found = [one for one in sqlglot.parse(text, read="redshift") if one is not None]
     except SqlglotError as error:
         at = getattr(error, "errors", None)
         near = at[0].get("highlight") if at else ""

@@ -6,11 +6,13 @@ Facts: Redshift Database Developer Guide, "CREATE TABLE", "ALTER TABLE", "Compre
 no page shows Redshift's.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import sqlglot
 from sqlglot import exp
-from sqlglot.parsers.redshift import RedshiftParser
+from sqlglot.tokens import TokenType
 
 from ddb_assets.sandbox.redshift.backend import literal
 from ddb_assets.sandbox.redshift.names import fold
@@ -45,7 +47,8 @@ ENCODINGS: dict[str, frozenset[exp.DType] | None] = {
 FIXED_ENCODINGS = ("bytedict", "runlength", "text255", "text32k")
 """A VARCHAR with one of these encodings cannot be lengthened."""
 
-_WITHOUT_MEANING = {"SORTKEY", "ENCODE", "BACKUP"}  # AUTO, AUTO, YES or NO
+_WITHOUT_MEANING = {"BACKUP"}  # YES or NO
+_DESIGN = re.compile(r"\b(?:DISTKEY|SORTKEY|ENCODE)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -60,35 +63,37 @@ class TableDesign:
     parent: exp.Table | None = None
 
 
-class Grammar(RedshiftParser):
-    """sqlglot's grammar, plus the attributes of a table's design that it does not know."""
+def in_known_words(text: str) -> tuple[str, bool]:
+    """A CREATE or ALTER TABLE without the attributes that sqlglot's grammar lacks, and whether it said INTERLEAVED.
 
-    CONSTRAINT_PARSERS = {  # noqa: RUF012 -- sqlglot declares it like this
-        **RedshiftParser.CONSTRAINT_PARSERS,
-        "DISTKEY": lambda self: self.expression(exp.EncodeColumnConstraint(this=exp.var("DISTKEY"))),
-        "SORTKEY": lambda self: self.expression(exp.EncodeColumnConstraint(this=exp.var("SORTKEY"))),
-    }
-    PROPERTY_PARSERS = {  # noqa: RUF012
-        **RedshiftParser.PROPERTY_PARSERS,
-        "SORTKEY": lambda self: self._auto("SORTKEY") or self._parse_sortkey(),
-        "INTERLEAVED": lambda self: self._interleaved(),
-        "ENCODE": lambda self: self._auto("ENCODE"),
-    }
+    DISTKEY and SORTKEY of a column become encodings of these names; SORTKEY AUTO and ENCODE AUTO of a table mean nothing.
+    The text is rewritten because sqlglot's parser cannot be extended where it is compiled (`sqlglot[c]`).
+    """
+    if not _DESIGN.search(text):
+        return text, False
+    tokens = sqlglot.tokenize(text, read="redshift")
+    words = ["" if token.token_type == TokenType.IDENTIFIER else token.text.upper() for token in tokens]
+    pieces, done, depth, interleaved = [], 0, 0, False
+    for place, (token, word) in enumerate(zip(tokens, words, strict=True)):
+        before, after = (words[place - 1] if place else ""), (words[place + 1] if place + 1 < len(words) else "")
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        of_column = word in {"DISTKEY", "SORTKEY"} and after not in {"(", "AUTO"} and before not in {"", "(", ","}
+        if of_column and (depth or "ADD" in words[:place]):
+            pieces += [text[done : token.start], f"ENCODE {word}"]
+        elif depth == 0 and word == "AUTO" and before in {"SORTKEY", "ENCODE"} and words[0] == "CREATE":
+            pieces.append(text[done : tokens[place - 1].start])
+        elif word == "INTERLEAVED" and after == "SORTKEY" and depth == 0:
+            pieces.append(text[done : token.start])
+            interleaved = True
+        else:
+            continue
+        done = token.end + 1
+    return "".join([*pieces, text[done:]]), interleaved
 
-    def _auto(self, name: str) -> exp.Property | None:
-        if not self._match_text_seq("AUTO"):
-            return None
-        return self.expression(exp.Property(this=exp.var(name), value=exp.var("AUTO")))
 
-    def _interleaved(self) -> exp.Property:
-        self._match_text_seq("SORTKEY")
-        columns = exp.Tuple(expressions=self._parse_wrapped_id_vars())
-        return self.expression(exp.Property(this=exp.var("INTERLEAVED"), value=columns))
-
-
-def taken_from(create: exp.Create) -> TableDesign:
+def taken_from(create: exp.Create, *, interleaved: bool) -> TableDesign:
     """Removes the design and the keys from a CREATE TABLE and returns the design. Raises ServerError for an invalid one."""
-    style, distkeys, sortkeys, interleaved = "", [], [], False
+    style, distkeys, sortkeys = "", [], []
     properties = create.args.get("properties")
     for one in properties.expressions if properties is not None else ():
         if isinstance(one, exp.DistStyleProperty):
@@ -97,8 +102,6 @@ def taken_from(create: exp.Create) -> TableDesign:
             distkeys.append(fold(one.this.name))
         elif isinstance(one, exp.SortKeyProperty):
             sortkeys += [fold(c.name) for c in one.this]
-        elif one.name == "INTERLEAVED":
-            sortkeys, interleaved = [fold(c.name) for c in one.args["value"].expressions], True
         elif not isinstance(one, exp.TemporaryProperty) and one.name.upper() not in _WITHOUT_MEANING:
             raise ServerError(f'syntax error at or near "{one.sql(dialect="redshift")}"', "42601")
     temporary = [p for p in properties.expressions if isinstance(p, exp.TemporaryProperty)] if properties else []
