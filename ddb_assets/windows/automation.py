@@ -9,9 +9,6 @@ import dagster as dg
 from ddb_assets.contract.table import Table
 from ddb_assets.windows.table_assets import all_keys, stage_assets
 
-IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
-"""A run of a window has a few short steps, one after another: a process for each would take longer than they do."""
-
 PITR = timedelta(days=35)
 """As far back as DynamoDB can export changes from, and so as late as a window can arrive."""
 

@@ -17,10 +17,10 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import ExportRef
 from ddb_assets.exports.request import Destination, Increment, NotRestorableError, TableExports
 from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.executor import in_process
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.windows.automation import IN_PROCESS
 from ddb_assets.windows.chain import (
     UNFINISHED,
     ChainBrokenError,
@@ -138,7 +138,7 @@ def _loaded_again(
                 run_key=f"{key}/{export_id}/again/{now:%Y-%m-%d}",
                 partition_key=key,
                 asset_selection=stage_keys(table, "warehouse"),
-                run_config=IN_PROCESS,
+                run_config=in_process(context.repository_def),
                 tags={LOADED_AGAIN: table.name},
             )
         )
@@ -187,7 +187,13 @@ class _TickExports:
             elif found.status == "COMPLETED":
                 self._complete += 1
                 if self._now - found.started > OVERLOOKED:
-                    runs.append(dg.RunRequest(run_key=f"{key}/{found.id}", partition_key=key, run_config=IN_PROCESS))
+                    runs.append(
+                        dg.RunRequest(
+                            run_key=f"{key}/{found.id}",
+                            partition_key=key,
+                            run_config=in_process(self._context.repository_def),
+                        )
+                    )
             else:
                 self._running += 1
         return runs

@@ -34,11 +34,11 @@ from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.trust import UntrustedExportError, confirm
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.executor import in_process
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.errors import WarehouseError
-from ddb_assets.windows.automation import IN_PROCESS
 from ddb_assets.windows.chain import (
     UNFINISHED,
     Baseline,
@@ -261,7 +261,7 @@ class _Tick:
                 run_key=f"{table.name}/{key}/{export.id}",
                 partition_key=key,
                 asset_selection=stage_keys(table, *FOLLOW_UP),
-                run_config=IN_PROCESS,
+                run_config=in_process(self.context.repository_def),
                 tags={"ddb_assets/export": export.id},
             )
         return None

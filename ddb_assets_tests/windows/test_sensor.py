@@ -8,6 +8,7 @@ from pathlib import Path
 import boto3
 import dagster as dg
 import pytest
+from dagster_shared.record import replace as record_replace
 
 from ddb_assets.aws.storage import Storage, StorageError
 from ddb_assets.exports.arrivals import Cursor
@@ -187,9 +188,20 @@ def test_exports_are_learned_of_from_a_queue(chain: Chain, sandboxed: Sandbox) -
     assert int(left["ApproximateNumberOfMessages"]) + int(left["ApproximateNumberOfMessagesNotVisible"]) == 0
 
 
-def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
+@pytest.mark.parametrize(
+    ("executor", "config"),
+    [
+        (None, {"execution": {"config": {"in_process": {}}}}),
+        (dg.in_process_executor, {}),
+        (dg.multiprocess_executor.configured({"max_concurrent": 1}), {}),
+    ],
+)
+def test_a_run_request_is_one_that_the_daemon_can_launch(
+    chain: Chain, executor: dg.ExecutorDefinition | None, config: dict[str, object]
+) -> None:
     chain.export(hours_ago(5))
-    repository = chain.definitions.get_repository_def()
+    declared = record_replace(chain.definitions, executor=executor)
+    repository = declared.get_repository_def()
     target = repository.get_sensor_def("ddb_assets_exports")
     with dg.build_sensor_context(
         instance=chain.instance,
@@ -200,6 +212,8 @@ def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
     (run,) = tick.run_requests or []
     assert run.tags["dagster/partition"] == key_of(hours_ago(5))
     assert run.asset_selection
+    assert run.run_config == config
+    assert dg.validate_run_config(repository.get_implicit_global_asset_job_def(), run.run_config)
 
 
 def test_a_manifest_with_far_off_times_or_too_large_stops_no_other_export(
