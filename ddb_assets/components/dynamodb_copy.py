@@ -15,6 +15,7 @@ from ddb_assets.components.project import CopyDeclaration, Project
 from ddb_assets.copies.assets import copy_asset
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.verify import SAMPLE
+from ddb_assets.resources.shared import RESOURCES
 
 COMMENTED_YAML = """\
 type: {type}
@@ -92,4 +93,6 @@ class DynamoDBCopy(CopyDeclaration):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset and its checks."""
         sources = Project.of(context, self).edges.sources[self.name]
-        return dg.Definitions(assets=[copy_asset(self.name, self.config, self.declared.owners, sources)])
+        return dg.Definitions(
+            assets=[copy_asset(self.name, self.config, self.declared.owners, sources)], resources=RESOURCES
+        )

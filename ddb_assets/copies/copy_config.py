@@ -16,7 +16,7 @@ ARN = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table/[\w.-]+", re.ASCII)
 
 
 class TableAt(BaseModel):
-    """A table and how it is reached; an empty field leaves the matter to boto3."""
+    """A table and how it is reached; an empty field is that of the resource `ddb_aws`, or else boto3's."""
 
     model_config = STRICT
 

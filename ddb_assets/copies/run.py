@@ -76,11 +76,19 @@ class CopyOutcome:
         )
 
 
-def _sides(config: CopyConfig) -> tuple[Side, Side]:
-    """Reaches both tables. Raises CopyRefusedError, which says of which of them."""
-    found = []
+def _sides(config: CopyConfig, default: AWS | None = None) -> tuple[Side, Side]:
+    """Reaches both tables; `default` has the settings that they leave empty.
+
+    Raises CopyRefusedError, which says which of the tables could not be reached.
+    """
+    found, rest = [], default or AWS()
     for name, at in (("source", config.source), ("destination", config.destination)):
-        aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
+        aws = AWS(
+            region=at.region or rest.region,
+            profile=at.profile or rest.profile,
+            endpoint=at.endpoint or rest.endpoint,
+            role_arn=at.role or rest.role_arn,
+        )
         try:
             found.append(Side.of(aws.dynamodb(at.table, BULK_CLIENT), at.table))
         except DdbAssetsError as error:
@@ -88,12 +96,15 @@ def _sides(config: CopyConfig) -> tuple[Side, Side]:
     return found[0], found[1]
 
 
-def open_tables(config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object]) -> Opened:
+def open_tables(
+    config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object], default: AWS | None = None
+) -> Opened:
     """Finds both tables and, for a point in time (whole seconds), restores the source to it.
 
+    `default` has the settings of AWS that the two tables leave empty.
     Raises CopyRefusedError, before anything is restored, when the destination cannot take the items.
     """
-    source, destination = _sides(config)
+    source, destination = _sides(config, default)
     if moment is None:
         return Opened(source, destination, None)
     _check_fit(source, destination, config)
