@@ -20,10 +20,6 @@ FORMAT = 1
 DECIDES_ROWS = {"nested", "columns", "contract", "oversize", "timestamps", "max_depth", "max_width"}
 """The fields of a contract that change what an export is flattened to; others, such as owners, do not."""
 FINGERPRINT_DIGITS = 16
-RESTART = (
-    "materialize its full export, its full Parquet and its initial load with `restart: true` in the Launchpad, or run "
-    "`ddb-assets load --restart`; then load every window since that export again"
-)
 
 
 class Identity(BaseModel):

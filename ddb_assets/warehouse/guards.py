@@ -7,9 +7,9 @@ staged (`sql/`).
 from datetime import UTC, datetime
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.contract.identity import RESTART, Identity
+from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.stages import asset_name
+from ddb_assets.contract.stages import FullChain
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.times import end, start
@@ -94,8 +94,8 @@ def check_quarantine(report: Report, allowed: int) -> None:
     )
 
 
-def refuse(report: Report, known: History) -> None:
-    """Raises LoadError for an export that cannot be merged with the tables."""
+def refuse(report: Report, known: History, chain: FullChain) -> None:
+    """Raises LoadError for an export that cannot be merged with the tables; it names `chain` as the way to a full export."""
     name, full = report.root.name, report.export_type == "FULL_EXPORT"
     # guard: another DynamoDB table
     if known.table_arn not in {None, report.table_arn}:
@@ -107,20 +107,20 @@ def refuse(report: Report, known: History) -> None:
     if known.identity and (found := _identity(report).differences(known.identity)):
         raise LoadError(
             f"export {report.export_id} does not go with the rows of {name!r}: {'; '.join(found)}. Put back what it was, or "
-            f"start the table over with a full export: {RESTART}"
+            f"start the table over with a full export: {chain.restart}"
         )
     # guard: window without a baseline
     if not full and known.baseline is None:
         raise LoadError(
             f"{name!r} has no baseline yet, and a window alone would be a table with holes: load a full export first "
-            f"(materialize {asset_name('full_export', report.name)}), then this window"
+            f"(materialize {chain}), then this window"
         )
     # guard: table dropped and made again
     if not full and known.baseline_table_id != report.table_id:
         raise LoadError(
             f"window {report.export_id} belongs to table id {report.table_id}, the baseline of {name!r} to "
             f"{known.baseline_table_id}: the table was dropped and created again; load a full export of the new one "
-            f"(materialize {asset_name('full_export', report.name)}) and only windows that follow it"
+            f"(materialize {chain}) and only windows that follow it"
         )
     # guard: window around a baseline or an end
     if known.inner_end is not None:
@@ -129,7 +129,7 @@ def refuse(report: Report, known: History) -> None:
             f"window {report.export_id} begins before {inner} and ends after it, and that is the time of the newest full "
             f"export of {name!r} or the end of another window: items that were there at that time and deleted in the "
             f"rest of the window are not in it. Export the window that begins at {inner}, or take a new baseline at this "
-            f"window's end or later (materialize {asset_name('full_export', report.name)})"
+            f"window's end or later (materialize {chain})"
         )
     # guard: export that ends inside a window
     if known.spanned_by is not None:
@@ -137,7 +137,7 @@ def refuse(report: Report, known: History) -> None:
         raise LoadError(
             f"export {report.export_id} ends inside the window {begin} to {end}, which {name!r} has already: items that it "
             f"shows and that were deleted in the rest of that window are not in that window, so they would stay for ever. "
-            f"Take a new baseline at {end} or later (materialize {asset_name('full_export', report.name)}), or load the window "
+            f"Take a new baseline at {end} or later (materialize {chain}), or load the window "
             f"that begins where this export ends first"
         )
     # guard: forgotten deletes, incomplete baseline
@@ -147,16 +147,16 @@ def refuse(report: Report, known: History) -> None:
         raise LoadError(
             f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "
             f"forgotten, so it could bring deleted rows back: load a newer full export "
-            f"(materialize {asset_name('full_export', report.name)})"
+            f"(materialize {chain})"
         )
 
 
-def check_restart(report: Report) -> None:
+def check_restart(report: Report, chain: FullChain) -> None:
     """Raises LoadError when a table would be started over with an export that does not have all of its items."""
     if report.export_type != "FULL_EXPORT":
         raise LoadError(
             f"{report.root.name!r} can only be started over with a full export, and {report.export_id} is of a window: "
-            f"{RESTART}"
+            f"{chain.restart}"
         )
 
 

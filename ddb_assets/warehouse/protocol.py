@@ -13,6 +13,7 @@ from typing import Protocol, Self
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
+from ddb_assets.contract.stages import FullChain
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.warehouse.results import Finding, Inspection, LoadResult, Recorded
 
@@ -35,6 +36,7 @@ class LoadOptions:
     `restart` too. With `soft_delete` the rows of deleted items stay, marked. An export with more quarantined items than
     `max_quarantined` is refused; with fewer, their rows are kept and marked. `tables` says how missing tables are created.
     Deletes older than `tombstone_retention` before the window's end are forgotten, with `soft_delete` none.
+    `full_chain` are the assets by which messages say how a full export is loaded; without it, those of the usual names.
     `before_commit` is called at the end, when all checks have passed; an exception from it undoes the load.
     """
 
@@ -44,6 +46,7 @@ class LoadOptions:
     max_quarantined: int = 0
     tables: WarehouseOptions = DEFAULTS
     tombstone_retention: timedelta = TOMBSTONE_RETENTION
+    full_chain: FullChain | None = None
     before_commit: Callable[[], None] = _nothing
 
     @classmethod
@@ -57,8 +60,13 @@ class LoadOptions:
             soft_delete=table.soft_delete,
             max_quarantined=table.max_quarantined,
             tables=table.warehouse,
+            full_chain=table.full_chain,
             before_commit=before_commit,
         )
+
+    def chain_of(self, name: str) -> FullChain:
+        """What a person materializes to load a full export of the table of this name."""
+        return self.full_chain or FullChain.usual(name)
 
 
 PLAIN = LoadOptions()

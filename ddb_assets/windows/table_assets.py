@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ddb_assets.contract.stages import FULL_CHAIN, Stage
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
 from ddb_assets.orchestration import metadata
@@ -36,11 +36,10 @@ def all_keys(table: Table) -> list[dg.AssetKey]:
 def stages(table: Table) -> tuple[Stage, ...]:
     """The stages that a table of this contract has."""
     if table.load == "replace":
-        return ("dynamodb", "full_export", "full_parquet", "warehouse")
-    return ("dynamodb", *FULL_CHAIN, "window_export", "window_parquet", "warehouse")
+        return ("dynamodb", *table.full_stages)
+    return ("dynamodb", *table.full_stages, "window_export", "window_parquet", "warehouse")
 
 
 def whole_assets(table: Table) -> dg.AssetSelection:
     """What a full export of the table passes through, from the export to the warehouse."""
-    loaded: Stage = "warehouse" if table.load == "replace" else "initial_load"
-    return stage_assets(table, "full_export", "full_parquet", loaded)
+    return stage_assets(table, *table.full_stages)

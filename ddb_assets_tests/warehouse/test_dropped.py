@@ -1,8 +1,12 @@
 """What somebody dropped from the warehouse is missed by the next load, and a new baseline brings it back."""
 
+import re
+
 import pytest
 
+from ddb_assets.contract.table import Table
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.sql.ledger import loads, newest_rows
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.support.loading import load
@@ -63,6 +67,25 @@ def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(
     warehouse.execute(Statement("DROP TABLE orders__lines"))
     assert load(warehouse, source.full(30), restart=True).applied
     assert read(warehouse) == {key: item for key, (_, item) in source.state(30).items()}
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        (Table(table="Orders", load="replace"), "parquet/orders_full_parquet and warehouse/orders)"),
+        (Table(table="Orders").with_paths({("initial_load", "orders"): ("shop", "orders")}), " and shop/orders)"),
+    ],
+)
+def test_a_refusal_names_the_assets_that_the_table_has(
+    warehouse: AnyEngine, source: Source, table: Table, named: str
+) -> None:
+    filled(warehouse, source)
+    warehouse.execute(Statement("ALTER TABLE orders DROP COLUMN note"))
+    known = {"full_chain": LoadOptions.of(table).full_chain}
+    with pytest.raises(LoadError, match=re.escape(named)):
+        load(warehouse, source.window(20, 30), **known)
+    with pytest.raises(LoadError, match=re.escape(f"then {table.full_chain.parquet}")):
+        load(warehouse, source.window(20, 30), restart=True, **known)
 
 
 def test_a_column_that_only_this_export_has_is_made(warehouse: AnyEngine, source: Source) -> None:

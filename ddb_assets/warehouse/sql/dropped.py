@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import cast
 
-from ddb_assets.contract.identity import RESTART
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.stages import full_chain
+from ddb_assets.contract.stages import FullChain
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
@@ -21,7 +20,12 @@ LISTED = 5
 
 
 def refuse_dropped(
-    engine: SqlEngine, ledger: TableName, report: Report, known: History, there: Mapping[str, Layout]
+    engine: SqlEngine,
+    ledger: TableName,
+    report: Report,
+    known: History,
+    there: Mapping[str, Layout],
+    chain: FullChain,
 ) -> None:
     """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
 
@@ -32,16 +36,16 @@ def refuse_dropped(
     if not gone or (not useless and _replaces_all(engine, ledger, report)):
         return
     what = ", ".join(gone[:LISTED]) + (f" and {len(gone) - LISTED} more" if len(gone) > LISTED else "")
-    press = f"materialize {full_chain(report.name)}"
     if useless:
         todo = (
             f"rows cannot be matched without it. Restore it from a backup, or drop {', '.join(useless)} and start the table "
-            f"over with a full export: {RESTART}"
+            f"over with a full export: {chain.restart}"
         )
     else:
         todo = (
             "creating it again would leave it empty for every row that this export does not bring. Load a full export that "
-            f"is newer than all that is loaded and has no item that cannot be read ({press}), or restore it from a backup"
+            f"is newer than all that is loaded and has no item that cannot be read (materialize {chain}), or restore it from "
+            "a backup"
         )
     raise LoadError(f"earlier loads filled {what}, which has been dropped since: {todo}")
 

@@ -24,8 +24,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
 
-from ddb_assets.contract.identity import RESTART
 from ddb_assets.contract.report import Report
+from ddb_assets.contract.stages import FullChain
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
 from ddb_assets.warehouse.history import History
@@ -84,22 +84,23 @@ def _load(
     how: LoadOptions,
 ) -> LoadResult:
     started = time.monotonic()
+    chain = how.chain_of(report.name)
     # guard: a table starts over with all its items
     if how.restart:
-        check_restart(report)
+        check_restart(report, chain)
     check_report(report)
     provide_schema(engine, schema)
     ledgers.provide(engine, schema, report.root.name)
     known = _known(engine, schema, report, how)
     there = look(engine, schema, report, known)
     if not how.restart:
-        _check_present(there, TableName(schema, report.root.name), known)
+        _check_present(there, TableName(schema, report.root.name), known, chain)
     if _is_applied(report, known, how.force):
         return _unchanged(engine, schema, report, known)
     check_owned(engine, schema, report, known, there)
     if not how.restart:
         # guard: what somebody dropped
-        refuse_dropped(engine, ledger(schema, report.root.name), report, known, there)
+        refuse_dropped(engine, ledger(schema, report.root.name), report, known, there, chain)
     tables = prepare(engine, schema, report, known, there, soft_delete=how.soft_delete, options=how.tables)
     prepare_hiding(engine, tables.root.table, report, there)
     with engine.transaction(tables.tombstones):
@@ -135,7 +136,7 @@ def _known(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> 
     known = read_history(engine, schema, report)
     if how.restart:
         known = known.started_over()
-    refuse(report, known)
+    refuse(report, known, how.chain_of(report.name))
     return known
 
 
@@ -150,12 +151,12 @@ def _start_over(engine: SqlEngine, schema: str, report: Report, tables: Tables) 
     engine.execute(forget(schema, report))
 
 
-def _check_present(there: Mapping[str, Layout], root: TableName, known: History) -> None:
+def _check_present(there: Mapping[str, Layout], root: TableName, known: History, chain: FullChain) -> None:
     # guard: the table is gone
     if known.sequence and root.name not in there:
         raise LoadError(
             f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: restore it from a backup, or "
-            f"start the table over with a full export: {RESTART}"
+            f"start the table over with a full export: {chain.restart}"
         )
 
 
