@@ -1,6 +1,6 @@
 """What Dagster shows of a window, and what a table's page keeps showing whichever window came last."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -8,6 +8,7 @@ import dagster as dg
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.reported import newest_of
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
 
 
 def covered(baseline_id: str, baseline_time: datetime, by: str = "baseline") -> metadata.Metadata:
@@ -38,3 +39,18 @@ def standing(
     """
     facts = newest_of(instance, (before[asset], asset), metadata.COLUMNS)
     return {name: facts[name] for name in shown if name in facts}
+
+
+def standing_table(
+    instance: dg.DagsterInstance,
+    before: Mapping[dg.AssetKey, dg.AssetKey],
+    sources: Mapping[dg.AssetKey, Sequence[dg.AssetKey]],
+    asset: dg.AssetKey,
+) -> metadata.Metadata:
+    """What the page of a warehouse table keeps; its columns come from `sources`, whichever asset the facts are from."""
+    kept = standing(instance, before, (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME), asset)
+    columns = kept.get(metadata.COLUMNS)
+    if not isinstance(columns, dg.TableSchemaMetadataValue):
+        return kept
+    names = [column.name for column in columns.schema.columns if column.name not in (DELETED_AT, STALE_SINCE)]
+    return kept | {metadata.LINEAGE: metadata.column_lineage(names, sources[asset])}

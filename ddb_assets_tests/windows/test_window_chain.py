@@ -117,14 +117,25 @@ def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Cha
     assert facts(based, "warehouse/orders", partitions[0])["applied"] is False
 
 
-def shown(chain: Chain, key: str) -> tuple[dict[str, str], int, str]:
-    """Columns, rows and name of the table, as its page shows them: from the newest materialization."""
+def page(chain: Chain, key: str) -> dict[str, Any]:
+    """What an asset's page shows: the facts of the newest materialization."""
     event = chain.instance.get_latest_materialization_event(asset(key))
     assert event
     assert event.asset_materialization
-    told = {name: value.value for name, value in event.asset_materialization.metadata.items()}
-    columns: Any = told["dagster/column_schema"]
-    return {c.name: c.type for c in columns.columns}, told["dagster/row_count"], told["dagster/table_name"]  # type: ignore[return-value]
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def shown(chain: Chain, key: str) -> tuple[dict[str, str], int, str]:
+    """Columns, rows and name of the table, as its page shows them."""
+    told = page(chain, key)
+    columns = told["dagster/column_schema"].columns
+    return {c.name: c.type for c in columns}, told["dagster/row_count"], told["dagster/table_name"]
+
+
+def sources(chain: Chain, key: str) -> set[str]:
+    """The assets that the columns of a table come from, as its page shows it."""
+    columns = page(chain, key)["dagster/column_lineage"].deps_by_column.values()
+    return {source.asset_key.to_user_string() for found in columns for source in found}
 
 
 def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain) -> None:
@@ -132,8 +143,9 @@ def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain
     before = {name: shown(based, f"loads/{name}_initial_load") for name in ("orders", "orders__items")}
     covered = key_of(hours_ago(FROM + 2))
     assert based.run(*stages, partitions=[covered]).success
-    for name, page in before.items():
-        assert shown(based, f"warehouse/{name}") == page
+    for name, first in before.items():
+        assert shown(based, f"warehouse/{name}") == first
+        assert sources(based, f"warehouse/{name}") == {f"parquet/{name}_window_parquet", f"loads/{name}_initial_load"}
     kinds = {row[0] for row in query("SELECT column_name FROM duckdb_columns() WHERE table_name = 'orders'")}
     assert based.run(*stages, partitions=keys(FROM, FROM)).success
     for at in (keys(FROM, FROM)[0], covered):  # of a window, and again of one that is covered
