@@ -8,6 +8,7 @@ export (`restart`).
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -95,13 +96,17 @@ class Identity(BaseModel):
         return found
 
 
-def code_version(table: Table) -> str:
-    """What changes whenever this code or the contract would make other rows of the same export."""
-    return f"{FORMAT}-{_contract_digest(table)[:FINGERPRINT_DIGITS]}"
+def code_version(table: Table, *, loaded: bool) -> str:
+    """What changes whenever this code or the contract would make other rows of the same export.
+
+    `loaded` asks for that of the table in the warehouse, where `soft_delete` decides which rows stay.
+    """
+    fields = {*DECIDES_ROWS, "key", *({"soft_delete"} if loaded else ())}
+    return f"{FORMAT}-{_contract_digest(table, fields)[:FINGERPRINT_DIGITS]}"
 
 
-def _contract_digest(table: Table) -> str:
-    return hashlib.sha256(table.model_dump_json(include=DECIDES_ROWS).encode()).hexdigest()
+def _contract_digest(table: Table, fields: Collection[str] = DECIDES_ROWS) -> str:
+    return hashlib.sha256(table.model_dump_json(include=set(fields)).encode()).hexdigest()
 
 
 def _fingerprint(secret: bytes) -> str:

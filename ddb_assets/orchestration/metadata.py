@@ -32,7 +32,9 @@ KINDS: Mapping[Stage, frozenset[str]] = {
     "import": frozenset({"dynamodb"}),
     "copy": frozenset({"dynamodb"}),
 }
-OF_ROWS: frozenset[Stage] = frozenset({"full_parquet", "window_parquet", "initial_load", "warehouse"})
+LOADED: frozenset[Stage] = frozenset({"initial_load", "warehouse"})
+"""The stages that are tables of the warehouse."""
+OF_ROWS: frozenset[Stage] = LOADED | {"full_parquet", "window_parquet"}
 """The stages that would make other rows under another contract."""
 ALLOWED: Mapping[str, timedelta] = {"upsert": timedelta(hours=1), "replace": timedelta(hours=6)}
 """How long an export and its load may take, by the way a table is loaded: a full export may take hours."""
@@ -89,7 +91,7 @@ def asset_spec(
         owners=table.owners,
         tags={LOAD_TAG: table.load},
         metadata={"table": table.table, **(facts or {})},
-        code_version=code_version(table) if stage in OF_ROWS else None,
+        code_version=code_version(table, loaded=stage in LOADED) if stage in OF_ROWS else None,
         freshness_policy=_freshness(table) if stage == "warehouse" else None,
     )
 

@@ -155,8 +155,13 @@ def test_the_code_version_follows_what_decides_the_rows(load: Loader) -> None:
         specs = load({"orders": declared("Orders", more)}).resolve_all_asset_specs()
         return next(spec.code_version for spec in specs if spec.key == asset_key(stage, "orders"))
 
-    assert version("") == version("  owners: [team:sales]\n") == version("", "window_parquet")
-    assert version("") != version("  timestamps: false\n")
+    stages: tuple[Stage, ...] = ("full_parquet", "window_parquet", "initial_load", "warehouse")
+    for stage in stages:
+        assert version("", stage) == version("  owners: [team:sales]\n", stage)
+        assert version("", stage) != version("  timestamps: false\n", stage)
+        assert version("", stage) != version("  key: id\n", stage)
+        changed = version("", stage) != version("  soft_delete: true\n", stage)
+        assert changed == (stage in {"initial_load", "warehouse"})
     assert version("", "full_export") is None
 
 
