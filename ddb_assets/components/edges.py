@@ -31,12 +31,15 @@ def edges(tables: Sequence[Table], imports: Mapping[str, str], copies: Mapping[s
         table.name: [metadata.asset_key("import", name) for name, into in imports.items() if _same(into, table.table)]
         for table in tables
     }
+    declared = {metadata.key_of(table, "dynamodb") for table in tables}
     sources: dict[str, Sequence[dg.AssetKey]] = {}
     feeds: dict[str, set[str]] = {}
     for name, copy in sorted(copies.items()):
         read = _named(copy.source, tables)
-        unknown = [metadata.asset_key("dynamodb", default_name(copy.source.table))] if _ours(copy.source) else []
-        sources[name] = [metadata.key_of(table, "dynamodb") for table in tables if table.name in read] or unknown
+        sources[name] = [metadata.key_of(table, "dynamodb") for table in tables if table.name in read]
+        usual = metadata.asset_key("dynamodb", default_name(copy.source.table))
+        if not read and _ours(copy.source) and usual not in declared:  # a declared table of that key is another one
+            sources[name] = [usual]
         for into in _named(copy.destination, tables):
             if not any(source in _reached(feeds, into) for source in read):
                 writers[into].append(metadata.asset_key("copy", name))
@@ -55,7 +58,7 @@ def _ours(place: TableAt) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names or ARNs may mean one table; a name is that of a table in our own account and Region."""
+    """Whether two names or ARNs may mean one table: a name may be of any account and Region, an ARN is of one."""
     if one.startswith("arn:") and other.startswith("arn:"):
         return one == other
     return one.rpartition("/")[2] == other.rpartition("/")[2]
