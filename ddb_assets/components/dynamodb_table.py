@@ -130,8 +130,7 @@ class DynamoDBTable(TableDeclaration):
         project, table = Project.of(context, self), self.table
         own = _definitions(table, project.edges.writers[table.name])
         own = translated(own, table, self.translate) if self.translate else own
-        first = project.whole and project.tables[0] == table
-        return dg.Definitions.merge(own, shared(project.tables)) if first else own
+        return dg.Definitions.merge(own, shared(project.tables)) if project.first is self else own
 
 
 def _translation(declared: TableYaml, context: dg.ComponentLoadContext) -> Translation | None:

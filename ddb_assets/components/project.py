@@ -41,12 +41,13 @@ class CopyDeclaration(dg.Component):
 class Project:
     """The tables of a project in the order of their folders, and the edges between all that it declares.
 
-    `whole` is False for a component that is loaded by itself, in Python: what all tables share is then up to its project.
+    `first` is the component of the first table. It is None for a component that is loaded by itself, in Python: what all
+    tables share is then up to its project.
     """
 
     tables: Sequence[Table]
     edges: Edges
-    whole: bool
+    first: TableDeclaration | None
 
     @classmethod
     def of(cls, context: dg.ComponentLoadContext, own: dg.Component) -> "Project":
@@ -63,10 +64,11 @@ class Project:
 
     @classmethod
     def _made(cls, found: Sequence[dg.Component], *, whole: bool) -> "Project":
-        tables = [component.table for component in found if isinstance(component, TableDeclaration)]
+        declared = [component for component in found if isinstance(component, TableDeclaration)]
+        tables = [component.table for component in declared]
         imports = {component.name: component.into for component in found if isinstance(component, ImportDeclaration)}
         copies = {component.name: component.config for component in found if isinstance(component, CopyDeclaration)}
-        return cls(tables, edges(tables, imports, copies), whole)
+        return cls(tables, edges(tables, imports, copies), declared[0] if whole and declared else None)
 
 
 _KNOWN: WeakKeyDictionary[ComponentTreeStateTracker, Project] = WeakKeyDictionary()

@@ -40,7 +40,7 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
         for name, description in said.items()
     ]
 
-    @dg.multi_asset_check(name=f"chain_{table.name}", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=f"checks__{metadata.op_name('warehouse', table)}", specs=specs, can_subset=True)
     def checks(
         context: dg.AssetCheckExecutionContext, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
     ) -> Iterator[dg.AssetCheckResult]:

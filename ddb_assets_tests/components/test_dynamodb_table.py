@@ -90,6 +90,15 @@ def test_a_table_that_is_only_replaced_has_no_windows(load: Loader) -> None:
     }
 
 
+def test_no_step_has_a_name_that_an_asset_of_others_may_have(load: Loader) -> None:
+    @dg.asset
+    def chain_orders() -> None: ...
+
+    both = dg.Definitions.merge(load({"orders": declared("Orders")}), dg.Definitions(assets=[chain_orders]))
+    names = {node.name for node in both.resolve_implicit_global_asset_job_def().graph.nodes}
+    assert {name for name in names if "__" not in name} == {"chain_orders"}
+
+
 def test_a_declared_list_becomes_relations_of_its_own(load: Loader) -> None:
     nested = REPLACE + "  nested:\n    lineItems: child\n    lineItems[].serials: child\n    tags: json\n"
     graph = load({"orders": declared("Orders", nested)}).resolve_asset_graph()
