@@ -37,7 +37,7 @@ from ddb_assets.windows.chain import (
 from ddb_assets.windows.coverage import missing
 from ddb_assets.windows.export_assets import VIEW, destination
 from ddb_assets.windows.loaded import A_TICKS_PATIENCE, Loaded, ask
-from ddb_assets.windows.table_assets import stage_assets, stage_keys, whole_assets
+from ddb_assets.windows.table_assets import WINDOW_STAGES, stage_assets, stage_keys, whole_assets
 
 EVERY_5_MINUTES = "*/5 * * * *"
 A_TICK = timedelta(seconds=30)  # then the rest waits for the next one
@@ -66,7 +66,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=f"{table.name}_windows",
-        target=stage_assets(table, "window_export", "window_parquet", "warehouse"),
+        target=stage_assets(table, *WINDOW_STAGES),
         cron_schedule=EVERY_5_MINUTES,
         execution_timezone="UTC",
         description=f"Asks DynamoDB for the export of each window of {table.table} as soon as it can be had.",
@@ -191,6 +191,8 @@ class _TickExports:
                         dg.RunRequest(
                             run_key=f"{key}/{found.id}",
                             partition_key=key,
+                            # named, so that the sensor sees which windows the run makes
+                            asset_selection=stage_keys(self._table, *WINDOW_STAGES),
                             run_config=in_process(self._context.repository_def),
                         )
                     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -284,14 +285,16 @@ class _Tick:
     def _running(self, stage: Stage, table: Table, key: str) -> str | None:
         """The run that is making this window of a stage, or will make it later; no second run is needed."""
         asset = metadata.key_of(table, stage)
-        for run in self._unfinished():
+        for run in self.unfinished:
             first = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")
             last = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end", "")
             if asset in (run.asset_selection or ()) and first <= key <= last:
                 return str(run.run_id)
         return None
 
-    def _unfinished(self) -> Sequence[dg.DagsterRun]:
+    @cached_property
+    def unfinished(self) -> Sequence[dg.DagsterRun]:
+        """The runs that have not ended, as of the first question in this tick."""
         return self.context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
     def _observe(self, table: Table, export: Export, what: str, reason: str, said: str) -> str:

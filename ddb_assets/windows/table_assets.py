@@ -11,6 +11,8 @@ INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
 OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "window_export"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
+WINDOW_STAGES: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
+"""What a window passes."""
 
 
 def stage_keys(table: Table, *stages: Stage) -> list[dg.AssetKey]:
@@ -37,7 +39,7 @@ def stages(table: Table) -> tuple[Stage, ...]:
     """The stages that a table of this contract has."""
     if table.load == "replace":
         return ("dynamodb", *table.full_stages)
-    return ("dynamodb", *table.full_stages, "window_export", "window_parquet", "warehouse")
+    return ("dynamodb", *table.full_stages, *WINDOW_STAGES)
 
 
 def whole_assets(table: Table) -> dg.AssetSelection:

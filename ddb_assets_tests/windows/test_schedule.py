@@ -249,6 +249,15 @@ def test_an_export_that_nobody_reported_gets_a_run(chain: Chain, monkeypatch: py
         (key_of(hours_ago(hours)), f"{key_of(hours_ago(hours))}/{export.id}")
         for hours, export in zip((2, 1), exports, strict=True)
     ]
+    started = chain.instance.create_run_for_job(
+        chain.definitions.resolve_implicit_global_asset_job_def(),
+        status=dg.DagsterRunStatus.STARTED,
+        asset_selection=frozenset(runs[0].asset_selection or ()) or None,
+        tags={"dagster/partition": str(runs[0].partition_key)},
+    )
+    beside = Ticks(chain).tick()
+    assert f"run {started.run_id} is working on it" in beside.cursor
+    assert {key for key, _ in materializations(beside)} == {key_of(hours_ago(1))}
 
 
 @pytest.mark.parametrize("executor", [None, dg.in_process_executor, dg.multiprocess_executor])

@@ -4,6 +4,7 @@ import json
 import random
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 import dagster as dg
@@ -157,6 +158,20 @@ def test_a_tick_does_a_bounded_amount_of_work_and_the_next_goes_on(
     assert not ticks.tick().asset_events
     monkeypatch.setattr(sensor, "A_TICK", timedelta(seconds=30))
     assert materializations(ticks.tick()) == [(key_of(hours_ago(4)), late.id)]
+
+
+def test_a_tick_asks_for_the_unfinished_runs_once(chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
+    for hours in (4, 3, 2):
+        chain.export(hours_ago(hours))
+    runs, asked = dg.DagsterInstance.get_runs, list[object]()
+
+    def counting(instance: dg.DagsterInstance, *which: Any, **how: Any) -> Any:
+        asked.append(which)
+        return runs(instance, *which, **how)
+
+    monkeypatch.setattr(dg.DagsterInstance, "get_runs", counting)
+    assert len(materializations(ticks.tick())) == 3
+    assert len(asked) == 1
 
 
 def test_a_folder_that_claims_to_be_of_the_future_hides_no_export(chain: Chain, ticks: Ticks) -> None:
