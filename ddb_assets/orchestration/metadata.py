@@ -44,7 +44,7 @@ URI, KEY, FOLDER = "dagster/uri", "key_schema", "export_folder"
 COLUMNS, ROWS, TABLE_NAME = "dagster/column_schema", "dagster/row_count", "dagster/table_name"
 LINEAGE = "dagster/column_lineage"
 EXPORT_ID, TABLE_ARN, TABLE_ID = "export_id", "table_arn", "table_id"
-BASELINE_TIME, COVERED, WINDOW = "baseline_time", "covered", "window"
+BASELINE_TIME, COVERED, WINDOW, SUMMARY = "baseline_time", "covered", "window", "summary"
 LOAD_TAG = "ddb_assets/load"
 """Says of an asset how its table is loaded: upsert or replace."""
 

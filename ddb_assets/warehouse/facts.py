@@ -55,7 +55,7 @@ def load_facts(
         }
         facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
         facts["seconds"] = dg.MetadataValue.float(result.seconds)
-        facts["summary"] = metadata.markdown(
+        facts[metadata.SUMMARY] = metadata.markdown(
             ("Table", "Rows now", "Loaded from this export"),
             [(code(name), f"{rows:,}", f"{result.rows.get(name, 0):,}") for name, rows in result.table_rows.items()],
             f"Export {code(result.export_id)} {'applied' if result.applied else 'was already applied'} "

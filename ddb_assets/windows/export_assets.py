@@ -92,7 +92,9 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
 
         def made(key: str) -> Iterator[Result]:
             if asking.window(key) is None:
-                yield from covered_window([spec.key], [check], covered(*known.covers(table.windows.window(key))))
+                yield from covered_window(
+                    [spec.key], [check], covered(known.baseline, known.shown_until(table.windows.window(key)))
+                )
                 return
             asked = asking.ask(key)
             context.log.info(f"window {key}: export {asked.arn} is {asked.status}")

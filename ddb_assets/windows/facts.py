@@ -9,20 +9,28 @@ from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.reported import newest_of
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
+from ddb_assets.windows.chain import Baseline
 
 
-def covered(baseline_id: str, baseline_time: datetime, by: str = "baseline") -> metadata.Metadata:
-    """The facts of a window that needs nothing done: the baseline, or what `by` names, already has its changes."""
-    return {
+def covered(baseline: Baseline, until: datetime | None) -> metadata.Metadata:
+    """The facts of a window that needs nothing done, because the baseline has its changes.
+
+    With `until` loaded windows have them: since the baseline no change is missing until then.
+    """
+    name = f"baseline {code(baseline.export_id)} of {baseline.time.isoformat(timespec='seconds')}"
+    by = (
+        f"windows loaded since the {name}, which leave no gap until {until.isoformat(timespec='seconds')}"
+        if until
+        else name
+    )
+    facts: metadata.Metadata = {
         metadata.COVERED: dg.MetadataValue.bool(True),
-        "covered_by": dg.MetadataValue.text(baseline_id),
-        metadata.BASELINE_TIME: dg.MetadataValue.timestamp(baseline_time),
+        "covered_by": dg.MetadataValue.text(baseline.export_id),
+        metadata.BASELINE_TIME: dg.MetadataValue.timestamp(baseline.time),
         "dagster/partition_row_count": dg.MetadataValue.int(0),
-        "summary": dg.MetadataValue.md(
-            f"Covered by the {by} {code(baseline_id)} of {baseline_time.isoformat(timespec='seconds')}: there is nothing "
-            "to export or to load."
-        ),
+        metadata.SUMMARY: dg.MetadataValue.md(f"Covered by the {by}: there is nothing to export or to load."),
     }
+    return facts | ({"shows_until": dg.MetadataValue.timestamp(until)} if until else {})
 
 
 def of_window(facts: metadata.Metadata, rows: int) -> metadata.Metadata:

@@ -32,11 +32,9 @@ class Loaded:
     exports: frozenset[str]
     differing: dict[str, tuple[int, int | None]]
 
-    def covers(self, window: Window) -> tuple[str, datetime, str]:
-        """What covers a window that need not be exported: an export's id, a time, and what it is in a few words."""
-        if window.start < self.baseline.time:
-            return self.baseline.export_id, self.baseline.time, "baseline"
-        return self.baseline.export_id, self.coverage.until, "windows loaded since the baseline"
+    def shown_until(self, window: Window) -> datetime | None:
+        """Until when no change is missing, if loaded windows cover this one; None if the baseline covers it."""
+        return None if window.start < self.baseline.time else self.coverage.until
 
 
 def ask(

@@ -60,7 +60,7 @@ def covered_window(
     facts: metadata.Metadata,
     standing: Callable[[dg.AssetKey], metadata.Metadata] = lambda _: {},
 ) -> Iterator[Result]:
-    """The results of a step that has nothing to do for a window, because the baseline covers it.
+    """The results of a step that has nothing to do for a window, because what is loaded covers it, as `facts` say.
 
     `standing` is what stays true of each asset: Dagster's page shows the newest materialization's columns and rows.
     """
@@ -69,7 +69,7 @@ def covered_window(
             passed=True,
             asset_key=check.asset_key,
             check_name=check.name,
-            description="The baseline covers this window.",
+            description=str(facts[metadata.SUMMARY].value),
         )
         for check in checks
     ]

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes
@@ -225,9 +226,30 @@ def test_windows_that_the_baseline_covers_need_no_export(based: Chain) -> None:
     exports, partitions = based.exported(), keys(FROM + 3, FROM + 1)
     assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=partitions).success
     assert based.exported() == exports
-    assert facts(based, "exports/orders_window_export", partitions[0])["covered"] is True
+    told = facts(based, "exports/orders_window_export", partitions[0])
+    assert told["covered"] is True
+    assert told["summary"].startswith("Covered by the baseline `")
+    assert "shows_until" not in told
     assert facts(based, "warehouse/orders__items", partitions[-1])["covered"] is True
     assert based.run("exports/orders_window_export", partitions=partitions[:1]).success
+
+
+def test_a_window_that_other_windows_cover_says_so(based: Chain) -> None:
+    based.ledger_window(Window(hours_ago(FROM).start, hours_ago(FROM - 3).end))  # under a longer cadence
+    inner, stages = keys(FROM - 1, FROM - 1), ("exports/orders_window_export", *PARQUET, *TABLES)
+    before = based.exported()
+    result = based.run(*stages, partitions=inner)
+    assert result.success
+    assert based.exported() == before
+    for stage in stages:
+        told = facts(based, stage, inner[0])
+        assert told["baseline_time"] == hours_ago(FROM).start.timestamp()
+        assert told["shows_until"] == hours_ago(FROM - 3).end.timestamp()
+        assert told["summary"].startswith("Covered by the windows loaded since the baseline `")
+        assert f"no gap until {hours_ago(FROM - 3).end.isoformat()}" in told["summary"]
+    said = {check.check_name: check.description for check in result.get_asset_check_evaluations()}
+    for name in ("export_verified", "rows_reconcile", "ledger_explains_rows"):
+        assert said[name] == told["summary"]
 
 
 def test_without_a_baseline_it_is_said_what_to_press(chain: Chain) -> None:
