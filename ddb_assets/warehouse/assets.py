@@ -145,19 +145,12 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             done = loaded(
                 context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, restart=config.restart
             )
+        newest = baseline_facts(*done.baseline) if done.baseline else {}
         for path, relation in reported(table, report).items():
             yield dg.MaterializeResult(
                 asset_key=specs[path].key,
-                metadata=done.facts(table, relation, "full_parquet") | _baseline(report, done.baseline),
+                metadata=done.facts(table, relation, "full_parquet") | newest,
                 check_results=[] if path else check_results(done.result, done.seen, relation.name, specs[path].key),
             )
 
     return warehouse
-
-
-def _baseline(report: Report, newest: tuple[datetime, Load] | None) -> metadata.Metadata:
-    """What windows start from now."""
-    if newest is None:
-        return {}
-    time, load = newest
-    return baseline_facts(report, time, load.table_id)

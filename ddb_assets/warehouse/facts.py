@@ -6,12 +6,12 @@ from datetime import datetime
 import dagster as dg
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.contract.report import Relation, Report
+from ddb_assets.contract.report import Relation
 from ddb_assets.flatten.schema import DELETED
 from ddb_assets.markdown import code, prose
 from ddb_assets.orchestration import metadata
 from ddb_assets.warehouse.bookkeeping import DELETED_AT
-from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.results import Load, LoadResult
 
 
 def load_facts(
@@ -64,12 +64,13 @@ def load_facts(
     return facts
 
 
-def baseline_facts(report: Report, time: datetime, table_id: str) -> metadata.Metadata:
-    """What the windows of a table start from, once it is loaded."""
+def baseline_facts(time: datetime, load: Load) -> metadata.Metadata:
+    """What the windows of a table start from: the newest full export, its time and its table."""
     return {
         metadata.BASELINE_TIME: dg.MetadataValue.timestamp(time),
-        metadata.TABLE_ARN: dg.MetadataValue.text(report.table_arn),
-        metadata.TABLE_ID: dg.MetadataValue.text(table_id),
+        metadata.BASELINE_EXPORT_ID: dg.MetadataValue.text(load.export_id),
+        metadata.TABLE_ARN: dg.MetadataValue.text(load.table_arn),
+        metadata.TABLE_ID: dg.MetadataValue.text(load.table_id),
     }
 
 

@@ -53,7 +53,8 @@ def find_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline | None
         return None
     return Baseline(
         time=_moment(facts[metadata.BASELINE_TIME]),
-        export_id=str(facts[metadata.EXPORT_ID].value),
+        # the newest baseline is another export than the one just loaded, if that one is older and came late
+        export_id=str(facts.get(metadata.BASELINE_EXPORT_ID, facts[metadata.EXPORT_ID]).value),
         table_arn=str(facts[metadata.TABLE_ARN].value),
         table_id=str(facts[metadata.TABLE_ID].value),
     )
