@@ -4,7 +4,7 @@ The settings of each are documented where it is defined (`duckdb/`, `redshift/se
 """
 
 import re
-from pathlib import PurePath
+from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
@@ -16,6 +16,7 @@ from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets.warehouse.url import DUCKDB, DUCKDB_FORM, FORMS, REDSHIFT
 
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
+_TAKEN = {"main", "temp", "system"}  # names that DuckDB has for itself
 DUCKDB_SCHEMA = "main"
 PATIENCE = 300.0
 
@@ -42,15 +43,7 @@ def open_warehouse(
             raise WarehouseError("Redshift needs its driver: install ddb-assets[redshift]") from error
         engine = RedshiftEngine(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
         return SqlWarehouse(engine)
-    path = url.removeprefix(DUCKDB)
-    if not url.startswith(DUCKDB) or not path.strip():
-        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write {FORMS}")
-    if found := _ELSEWHERE.match(path):
-        raise WarehouseError(
-            f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write "
-            f"{DUCKDB_FORM}, with the file's path"
-        )
-    return SqlWarehouse(DuckDBEngine(path, storage=storage, timeout=patience))
+    return SqlWarehouse(DuckDBEngine(_duckdb_file(url), storage=storage, timeout=patience))
 
 
 def table_name(url: str, relation: str, schema: str = "") -> str:
@@ -61,4 +54,23 @@ def table_name(url: str, relation: str, schema: str = "") -> str:
     if url.startswith(REDSHIFT):
         settings = RedshiftSettings.parse(url)
         return f"{settings.database}.{schema or settings.schema}.{relation}"
-    return f"{PurePath(url).stem}.{schema or DUCKDB_SCHEMA}.{relation}"
+    return f"{_duckdb_database(Path(_duckdb_file(url)))}.{schema or DUCKDB_SCHEMA}.{relation}"
+
+
+def _duckdb_file(url: str) -> str:
+    """The path in the URL of a DuckDB file. Raises WarehouseError for any other URL."""
+    path = url.removeprefix(DUCKDB)
+    if not url.startswith(DUCKDB) or not path.strip():
+        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write {FORMS}")
+    if found := _ELSEWHERE.match(path):
+        raise WarehouseError(
+            f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write "
+            f"{DUCKDB_FORM}, with the file's path"
+        )
+    return path
+
+
+def _duckdb_database(path: Path) -> str:
+    """The name that DuckDB gives to the database in a file: the file's name up to the first dot."""
+    name = next((part for part in path.resolve().name.split(".") if part), "")
+    return f"{name}_db" if name in _TAKEN else name

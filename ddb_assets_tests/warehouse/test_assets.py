@@ -212,6 +212,7 @@ def test_what_a_load_leaves_behind_is_found(world: World, over_redshift: Redshif
         ("redshift://me@main.eu-west-1.aws:5439/dev?schema=a", "warehouse_main_eu_west_1_aws_dev"),
         ("redshift:///dev?workgroup=my-group", "warehouse_my_group_dev"),
         ("redshift://me@/dev?cluster=main", "warehouse_main_dev"),
+        ("redshift://me@[x/dev", "warehouse"),
     ],
 )  # fmt: skip
 def test_loads_into_one_warehouse_share_a_pool(url: str, pool: str) -> None:

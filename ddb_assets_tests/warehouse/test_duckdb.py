@@ -11,7 +11,7 @@ import pytest
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.connect import open_warehouse, table_name
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.duckdb.dialect import to_duckdb
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
@@ -46,6 +46,22 @@ def test_a_url_names_a_file(tmp_path: Path, source: Source, monkeypatch: pytest.
 def test_another_url_is_refused_without_its_secrets(url: str) -> None:
     with pytest.raises(WarehouseError, match="write duckdb:///FILE") as caught:
         open_warehouse(url)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "file", ["sales.duckdb", "sales.2026.duckdb", "sales", ".hidden.duckdb", "we ird.db", "main.duckdb", "system.db"]
+)
+def test_a_tables_name_begins_with_the_database_that_duckdb_makes_of_the_file(tmp_path: Path, file: str) -> None:
+    with DuckDBEngine(tmp_path / file) as warehouse:
+        ((database,),) = warehouse.fetch(Statement("SELECT current_database()"))
+    assert table_name(f"duckdb:///{tmp_path}/{file}", "orders") == f"{database}.main.orders"
+
+
+@pytest.mark.parametrize("url", ["postgres://user:geheim@host/dev", "duckdb:///:memory:", "duckdb:///", "x.duckdb", ""])
+def test_a_table_in_no_warehouse_has_no_name(url: str) -> None:
+    with pytest.raises(WarehouseError, match="write duckdb:///FILE") as caught:
+        table_name(url, "orders")
     assert "geheim" not in str(caught.value)
 
 
