@@ -69,6 +69,21 @@ def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(
     assert read(warehouse) == {key: item for key, (_, item) in source.state(30).items()}
 
 
+def test_a_child_table_that_was_dropped_is_missed_by_an_export_that_is_applied_already(
+    warehouse: AnyEngine, source: Source
+) -> None:
+    filled(warehouse, source)
+    applied, newest = source.window(10, 20), source.full(20)
+    warehouse.execute(Statement("DROP TABLE orders__lines"))
+    with pytest.raises(LoadError, match=r"orders__lines.*has been dropped since"):
+        load(warehouse, applied)
+    load(warehouse, newest)
+    warehouse.execute(Statement("DROP TABLE orders__lines"))
+    assert load(warehouse, newest).applied
+    assert not load(warehouse, newest).applied
+    assert read(warehouse) == {key: item for key, (_, item) in source.state(20).items()}
+
+
 @pytest.mark.parametrize(
     ("table", "named"),
     [

@@ -26,15 +26,18 @@ def refuse_dropped(
     known: History,
     there: Mapping[str, Layout],
     chain: FullChain,
-) -> None:
+) -> bool:
     """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
 
+    Returns whether something is gone, so that the export is loaded again even if it is applied already.
     Only a full export does so that is newer than all loads and could read every item. It replaces every row, except those of
     deleted items that soft delete keeps, and needs the rows' keys and versions for it.
     """
     gone, useless = _gone(ledger.schema, report, known, there)
-    if not gone or (not useless and _replaces_all(engine, ledger, report)):
-        return
+    if not gone:
+        return False
+    if not useless and _replaces_all(engine, ledger, report):
+        return True
     what = ", ".join(gone[:LISTED]) + (f" and {len(gone) - LISTED} more" if len(gone) > LISTED else "")
     if useless:
         todo = (

@@ -93,14 +93,14 @@ def _load(
     ledgers.provide(engine, schema, report.root.name)
     known = _known(engine, schema, report, how)
     there = look(engine, schema, report, known)
+    again = how.force
     if not how.restart:
         _check_present(there, TableName(schema, report.root.name), known, chain)
-    if _is_applied(report, known, how.force):
+        # guard: what somebody dropped
+        again |= refuse_dropped(engine, ledger(schema, report.root.name), report, known, there, chain)
+    if _is_applied(report, known, again):
         return _unchanged(engine, schema, report, known)
     check_owned(engine, schema, report, known, there)
-    if not how.restart:
-        # guard: what somebody dropped
-        refuse_dropped(engine, ledger(schema, report.root.name), report, known, there, chain)
     tables = prepare(engine, schema, report, known, there, soft_delete=how.soft_delete, options=how.tables)
     prepare_hiding(engine, tables.root.table, report, there)
     with engine.transaction(tables.tombstones):
@@ -108,7 +108,7 @@ def _load(
         ledgers.claim(engine, schema, report.root.name)
         # guard: ledger asked again under the lock
         known = _known(engine, schema, report, how)  # again: another load may have committed while DDL ran
-        if _is_applied(report, known, how.force):
+        if _is_applied(report, known, again):
             return _unchanged(engine, schema, report, known)
         check_unchanged(engine, tables, report, known)
         if how.restart:
@@ -160,10 +160,10 @@ def _check_present(there: Mapping[str, Layout], root: TableName, known: History,
         )
 
 
-def _is_applied(report: Report, known: History, force: bool) -> bool:
+def _is_applied(report: Report, known: History, again: bool) -> bool:
     # guard: digest
     # guard: an export is applied once
-    return known.applied is not None and known.digest == report.digest and not force
+    return known.applied is not None and known.digest == report.digest and not again
 
 
 def _unchanged(engine: SqlEngine, schema: str, report: Report, known: History) -> LoadResult:
