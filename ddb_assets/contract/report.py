@@ -192,6 +192,11 @@ class Report(_Document):
         return document
 
     @property
+    def is_full(self) -> bool:
+        """Whether it is of a full export; else it is of a window."""
+        return self.export_type == "FULL_EXPORT"
+
+    @property
     def root(self) -> Relation:
         """The relation of the items themselves."""
         return self.relations[0]

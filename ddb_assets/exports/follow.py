@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
 
 FIRST_LOOK = 0.5  # seconds after which the export is looked at again
+_ROUNDED = timedelta(milliseconds=1)  # the API gives times as floating-point seconds
 
 Status = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
 
@@ -143,3 +144,8 @@ def _timed_out(arn: str, waited: timedelta, why: str) -> str:
         f"the export {arn} was not done after {waited.total_seconds():.0f} s: {why}. It goes on at AWS: "
         "run this again later, the same export is found and no second one is paid for"
     )
+
+
+def same_time(one: datetime | None, other: datetime | None) -> bool:
+    """Whether two times of exports are the same as far as DynamoDB's API says them; an absent one is like no other."""
+    return one is not None and other is not None and abs(one - other) <= _ROUNDED

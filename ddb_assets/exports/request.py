@@ -21,7 +21,7 @@ from ddb_assets.aws.table import describe_table
 from ddb_assets.contract.table import ExportTarget, KeySchema, Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.exports.follow import ExportRef, describe, started_at, status
+from ddb_assets.exports.follow import ExportRef, describe, same_time, started_at, status
 from ddb_assets.exports.manifest import View
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
 
 CLOCK_SKEW = timedelta(minutes=1)  # export periods follow a clock of DynamoDB's that may differ by as much
-SAME_TIME = timedelta(milliseconds=1)  # the API gives times as floating-point seconds
 PAGE = 25
 
 
@@ -265,17 +264,13 @@ class TableExports:
         ):
             return False
         if isinstance(what, Snapshot):
-            return _same_time(found.get("ExportTime"), what.time)
+            return same_time(found.get("ExportTime"), what.time)
         window = found.get("IncrementalExportSpecification", {})
         return (
-            _same_time(window.get("ExportFromTime"), what.window.start)
-            and _same_time(window.get("ExportToTime"), what.window.end)
+            same_time(window.get("ExportFromTime"), what.window.start)
+            and same_time(window.get("ExportToTime"), what.window.end)
             and window.get("ExportViewType", "NEW_AND_OLD_IMAGES") == what.view
         )
-
-
-def _same_time(reported: datetime | None, wanted: datetime | None) -> bool:
-    return reported is not None and wanted is not None and abs(reported - wanted) < SAME_TIME
 
 
 def key_schema(client: "DynamoDBClient", table: Table) -> KeySchema:

@@ -86,7 +86,7 @@ def loaded(
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
     with open_warehouse(warehouse.address, storage=aws.clients.storage(), aws=aws.clients, label=label) as target:
         result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
-        baseline = target.recorded(report.root.name).baseline if report.export_type == "FULL_EXPORT" else None
+        baseline = target.recorded(report.root.name).baseline if report.is_full else None
         columns = target.columns(result.table_rows)
         found = Loaded(result, target.inspect(report), baseline, warehouse.address, target.schema, columns)
     if result.applied:

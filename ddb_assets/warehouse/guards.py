@@ -24,7 +24,7 @@ def check_report(report: Report) -> None:
             f"know, at {', '.join(sorted(frozen)[:5])}: nothing was loaded; add them to the contract (`contract: evolve` for "
             "the path) and flatten again"
         )
-    root, full = report.root, report.export_type == "FULL_EXPORT"
+    root, full = report.root, report.is_full
     flagged = any(c.role == "deleted" for c in root.columns)
     explained = root.rows + report.quarantined
     # guard: items = rows + quarantined
@@ -71,7 +71,7 @@ def check_quarantine(report: Report, allowed: int) -> None:
             f"export {report.export_id} has {report.quarantined} quarantined items and the keys of {unread.rows}, "
             f"{sum(part.rows for part in unread.parts)} of them in parts: flatten it again"
         )
-    doubtful = report.quarantined if report.export_type == "FULL_EXPORT" else report.missed
+    doubtful = report.quarantined if report.is_full else report.missed
     hopeless = doubtful and not report.root.rows
     # guard: something could be read
     # guard: quarantined items within the limit
@@ -96,7 +96,7 @@ def check_quarantine(report: Report, allowed: int) -> None:
 
 def refuse(report: Report, known: History, chain: FullChain) -> None:
     """Raises LoadError for an export that cannot be merged with the tables; it names `chain` as the way to a full export."""
-    name, full = report.root.name, report.export_type == "FULL_EXPORT"
+    name, full = report.root.name, report.is_full
     # guard: another DynamoDB table
     if known.table_arn not in {None, report.table_arn}:
         raise LoadError(
@@ -153,7 +153,7 @@ def refuse(report: Report, known: History, chain: FullChain) -> None:
 
 def check_restart(report: Report, chain: FullChain) -> None:
     """Raises LoadError when a table would be started over with an export that does not have all of its items."""
-    if report.export_type != "FULL_EXPORT":
+    if not report.is_full:
         raise LoadError(
             f"{report.root.name!r} can only be started over with a full export, and {report.export_id} is of a window: "
             f"{chain.restart}"

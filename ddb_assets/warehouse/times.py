@@ -10,14 +10,14 @@ from ddb_assets.warehouse.errors import LoadError
 
 def start(report: Report) -> int:
     """The start of the time that the export covers. Raises LoadError when the report does not say it."""
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         return _micros(report.export_time, "export_time")
     return _micros(report.from_time, "from_time")
 
 
 def end(report: Report) -> int:
     """The end of the time that the export covers. Raises LoadError when the report does not say it."""
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         return _micros(report.export_time, "export_time")
     return _micros(report.to_time, "to_time")
 

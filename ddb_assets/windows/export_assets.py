@@ -16,7 +16,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window, WindowError
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.exports.assets import VERIFIED
+from ddb_assets.exports.checks import verified, verified_spec
 from ddb_assets.exports.facts import window_export_facts
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import Export, View, read_export
@@ -123,31 +123,6 @@ def read_window(storage: Storage, uri: str, table: Table, client: "DynamoDBClien
     export = read_export(storage, uri, expected_table=table.table)
     confirm(client, table, export)
     return export
-
-
-def verified_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
-    """Blocking: nothing is made of an export that lacks something.
-
-    Not by partition: the sensor reports it outside of any run, and Dagster 1.13 stores only one such result per
-    partition; a second one fails the tick for ever. The window stands in the result's metadata.
-    """
-    return dg.AssetCheckSpec(
-        VERIFIED,
-        asset=asset,
-        blocking=True,
-        description="The manifests are intact and count what DynamoDB says it exported.",
-    )
-
-
-def verified(export: Export, asset: dg.AssetKey, counted: int | None) -> dg.AssetCheckResult:
-    """Of an export whose manifests could be read; `counted` is what DynamoDB says, if it was asked."""
-    counts = {"items_in_manifest": export.item_count}
-    return dg.AssetCheckResult(
-        passed=counted in (None, export.item_count),
-        asset_key=asset,
-        check_name=VERIFIED,
-        metadata=counts if counted is None else {**counts, "items_by_dynamodb": counted},
-    )
 
 
 def destination(lake: Lake, table: Table) -> Destination:

@@ -27,7 +27,7 @@ from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.contract.windows import Window, WindowError, partition_of
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
-from ddb_assets.exports.assets import VERIFIED
+from ddb_assets.exports.checks import VERIFIED
 from ddb_assets.exports.facts import window_export_facts
 from ddb_assets.exports.follow import started_at
 from ddb_assets.exports.manifest import MAX_SUMMARY_BYTES, SUMMARY, Export, ManifestError, read_export

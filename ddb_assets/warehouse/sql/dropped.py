@@ -77,7 +77,7 @@ def _gone(
 
 def _replaces_all(engine: SqlEngine, ledger: TableName, report: Report) -> bool:
     # guard: and a complete one
-    if report.export_type != "FULL_EXPORT" or report.export_time is None or report.missed:
+    if not report.is_full or report.export_time is None or report.missed:
         return False
     newest = engine.fetch(
         Statement(f"SELECT MAX(COALESCE(to_time, export_time)) FROM {ledger} WHERE relation = ?", (report.root.name,))

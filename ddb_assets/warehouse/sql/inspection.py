@@ -43,7 +43,7 @@ def _twice(schema: str, report: Report) -> Statement:
     table, keys = TableName(schema, report.root.name), [c.name for c in report.root.keys]
     names = ", ".join(map(table.column, keys))
     recent, values = "", cast("tuple[object, ...]", ())
-    if report.export_type == "INCREMENTAL_EXPORT":
+    if not report.is_full:
         version = table.column(report.root.column("version").name)
         own = ", ".join(map(quoted, keys))
         same = " AND ".join(f"{table.column(key)} = {quoted('recent')}.{quoted(key)}" for key in keys)

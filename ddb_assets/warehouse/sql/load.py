@@ -209,7 +209,7 @@ def _finish(engine: SqlEngine, tables: Tables, report: Report, known: History) -
 
 def _forget_deletes(engine: SqlEngine, tables: Tables, report: Report, retention: timedelta) -> int | None:
     """Deletes old tombstones; returns the time before which deletes are no longer known, or None if none was deleted."""
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         return None  # older ones are deleted already, and no longer needed
     horizon = end(report) - retention // timedelta(microseconds=1)
     if not number(engine, statements.count_until(tables.tombstones, tables.version, horizon - 1)):

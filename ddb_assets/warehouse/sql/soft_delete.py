@@ -35,7 +35,7 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
 
     An old put is stale only when a newer one is known: a put that is older than a delete still has the kept row's values.
     """
-    root, full = tables.root, report.export_type == "FULL_EXPORT"
+    root, full = tables.root, report.is_full
     newer = [time for time in known.baselines if time > start(report)]
     later = [time for time in newer if time not in known.unread]
     remember(engine, tables, report)

@@ -101,7 +101,7 @@ def mark_stale(engine: SqlEngine, tables: Tables, report: Report, known: History
     if (unread := tables.unread) is None:
         return 0
     blind = {time for time in known.blind if time > (known.clean or 0)}
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         blind = blind | {start(report)} if report.unkeyed else blind - {start(report)}
     engine.execute(_mark(tables, unread, sorted(blind)))
     return number(engine, _count_kept(tables, unread, report))
@@ -149,7 +149,7 @@ def _mark(tables: Tables, unread: LoadTarget, blind: Sequence[int]) -> Statement
 def _count_kept(tables: Tables, unread: LoadTarget, report: Report) -> Statement:
     """How many rows are kept because the export has their items, or may have them, but could not read them."""
     root = tables.root
-    if report.export_type == "FULL_EXPORT" and report.unkeyed:
+    if report.is_full and report.unkeyed:
         older = f"{root.table.column(tables.version)} < ?{_live(root)}"
         return Statement(f"SELECT COUNT(*) FROM {root.table} WHERE {older}", (start(report),))
     return Statement(
