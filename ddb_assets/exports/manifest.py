@@ -60,7 +60,6 @@ class DataFile:
     key: str
     item_count: int
     md5: str
-    etag: str | None
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,6 @@ class _Summary(_Document):
 class _FileLine(_Document):
     item_count: _Count
     md5_checksum: Annotated[str, AfterValidator(_md5_checked)]
-    etag: str | None = None
     data_file_s3_key: str
 
 
@@ -290,7 +288,7 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
             if not found:
                 raise ManifestError(f"the export lacks the data file {key} ({where}); looked for {', '.join(places)}")
             chosen[shared] = found[0]
-        files[key] = DataFile(places[chosen[shared]], key, entry.item_count, entry.md5_checksum, entry.etag)
+        files[key] = DataFile(places[chosen[shared]], key, entry.item_count, entry.md5_checksum)
     return tuple(files.values())
 
 

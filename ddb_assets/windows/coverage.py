@@ -43,10 +43,6 @@ class Coverage:
             reached = max(reached, end)
         yield reached, None
 
-    def covers(self, start: datetime, end: datetime) -> bool:
-        """Whether no change in [start, end) is missing."""
-        return not any(begin < end and (close is None or start < close) for begin, close in self.gaps())
-
 
 def missing(cadence: Cadence, coverage: Coverage, until: datetime) -> list[tuple[str, Window]]:
     """The windows that are missing and end by then, oldest first, each with its partition key.

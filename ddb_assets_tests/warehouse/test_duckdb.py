@@ -203,14 +203,6 @@ def test_what_is_no_duckdb_file_is_said(tmp_path: Path) -> None:
     assert file.read_text() == "hello " * 1000
 
 
-def test_a_wrong_memory_limit_is_said(tmp_path: Path) -> None:
-    with (
-        pytest.raises(WarehouseError, match="memory_limit 'lots' is none for DuckDB"),
-        DuckDBEngine(tmp_path / "wh.duckdb", memory_limit="lots"),
-    ):
-        pass
-
-
 def test_a_closed_warehouse_says_so(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="use the warehouse in a with statement"):
         _ = DuckDBEngine(tmp_path / "wh.duckdb").connection

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import duckdb
-from sqlglot import exp
 
 from ddb_assets.aws.storage import Storage, is_s3
 from ddb_assets.contract.column_type import SqlType
@@ -46,8 +45,7 @@ class DuckDBEngine:
     """A DuckDB file, open and locked while it is entered as a context manager.
 
     `path` is a file, created with its folder if it does not exist, or `:memory:`. Waits up to `timeout` seconds for a file
-    that another process holds. `memory_limit` is DuckDB's setting, such as `2GB`. `storage` reads parts on S3, which are
-    copied to a temporary folder one by one.
+    that another process holds. `storage` reads parts on S3, which are copied to a temporary folder one by one.
 
     Raises WarehouseError when the file cannot be opened.
     """
@@ -60,12 +58,10 @@ class DuckDBEngine:
         path: str | Path,
         *,
         storage: Storage | None = None,
-        memory_limit: str | None = None,
         timeout: float = 300.0,
     ) -> None:
         self._path = str(path)
         self._storage = storage or Storage()
-        self._memory_limit = memory_limit
         self._timeout = timeout
         self._open: duckdb.DuckDBPyConnection | None = None
         self._database = ""
@@ -129,14 +125,6 @@ class DuckDBEngine:
     def _configure(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET preserve_insertion_order = false")  # rows have no order, and keeping one costs memory
-        if self._memory_limit:
-            limit = exp.Literal.string(self._memory_limit).sql(dialect="duckdb")
-            try:
-                connection.execute(f"SET memory_limit = {limit}")
-            except duckdb.Error as error:
-                raise WarehouseError(
-                    f"memory_limit {self._memory_limit!r} is none for DuckDB: write 2GB or 800MB"
-                ) from error
         connection.execute(MACROS)
         row = connection.execute("SELECT current_database()").fetchone()
         self._database = str(row[0]) if row else ""
