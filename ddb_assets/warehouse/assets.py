@@ -48,7 +48,7 @@ class BaselineLoadConfig(LoadConfig):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedTables:
     """What a load did, and what is in the tables after it: `address` and `schema` are theirs, `columns` are by table.
 
     `baseline` is the newest full export and its time, after a full export, which need not be the one just loaded.
@@ -79,7 +79,7 @@ def loaded(
     force: bool,
     restart: bool = False,
     window: str = "",
-) -> Loaded:
+) -> LoadedTables:
     """Loads an export, under a label by which an administrator of the warehouse finds our queries, and inspects it."""
     label = f"ddb_assets {table.name} {window}".rstrip()
     rows = sum(relation.rows for relation in report.relations)
@@ -88,7 +88,7 @@ def loaded(
         result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
         baseline = target.recorded(report.root.name).baseline if report.is_full else None
         columns = target.columns(result.table_rows)
-        found = Loaded(result, target.inspect(report), baseline, warehouse.address, target.schema, columns)
+        found = LoadedTables(result, target.inspect(report), baseline, warehouse.address, target.schema, columns)
     if result.applied:
         context.log.info(
             f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "

@@ -16,7 +16,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.request import TableExports
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.reported import newest
-from ddb_assets.windows.coverage import TICK
+from ddb_assets.windows.coverage import MICROSECOND
 
 UNFINISHED = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
 
@@ -134,7 +134,7 @@ def newest_is_exported(table: Table, baseline: Baseline, done: set[str], now: da
 
     Older windows are not looked at: after `cadence` was shortened, most of them never have an export of their own.
     """
-    newest = table.windows.window_at(table.windows.window_at(now).start - TICK)
+    newest = table.windows.window_at(table.windows.window_at(now).start - MICROSECOND)
     return table.windows.key(newest) in done or exported_as(table.windows, newest, baseline.time) is None
 
 

@@ -18,8 +18,8 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.automation import EVERY_HOUR
 from ddb_assets.windows.chain import NoBaselineError, called_loaded, find_baseline, materialized
-from ddb_assets.windows.coverage import TICK, missing, too_short
-from ddb_assets.windows.loaded import Loaded, ask
+from ddb_assets.windows.coverage import MICROSECOND, missing, too_short
+from ddb_assets.windows.loaded import LoadedChain, ask
 
 COMPLETE, FRESH, AGREE = "windows_complete", "fresh", "records_agree"
 ALLOWED = metadata.ALLOWED["upsert"]
@@ -80,7 +80,9 @@ def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> li
     ]
 
 
-def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datetime) -> Iterator[dg.AssetCheckResult]:
+def judged(
+    instance: dg.DagsterInstance, table: Table, known: LoadedChain, now: datetime
+) -> Iterator[dg.AssetCheckResult]:
     """The results at that time, from what the warehouse has."""
     asset = metadata.key_of(table, "warehouse")
     lacking = dict(reversed(missing(table.windows, known.coverage, now - ALLOWED)))
@@ -121,13 +123,13 @@ def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datet
 
 
 def _agreed(
-    instance: dg.DagsterInstance, table: Table, known: Loaded, seen: set[str], again: list[str]
+    instance: dg.DagsterInstance, table: Table, known: LoadedChain, seen: set[str], again: list[str]
 ) -> dg.AssetCheckResult:
     baseline = find_baseline(instance, table)
     others = [
         f"{start.isoformat()} to {end.isoformat()}"
         for start, end in known.coverage.windows
-        if seen.isdisjoint(table.windows.key(table.windows.window_at(time)) for time in (start, end - TICK))
+        if seen.isdisjoint(table.windows.key(table.windows.window_at(time)) for time in (start, end - MICROSECOND))
     ]
     reasons = []
     if baseline is not None and baseline.export_id not in known.exports:
@@ -159,7 +161,7 @@ def _agreed(
     )
 
 
-def _start(table: Table, known: Loaded) -> str:
+def _start(table: Table, known: LoadedChain) -> str:
     """What the contract's `start` means for the windows."""
     begin = datetime.combine(table.start, time(), UTC)
     first = table.windows.window_at(known.baseline.time).start

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from ddb_assets.contract.windows import LONGEST, SHORTEST, Cadence, Window
 
-TICK = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 Span = tuple[datetime, datetime]
 
 
@@ -67,7 +67,7 @@ def too_short(coverage: Coverage) -> list[Span]:
 
 def partition(cadence: Cadence, window: Window) -> str:
     """The key of the partition that a window belongs to: the one it ends with, else the one it begins in."""
-    last = cadence.window_at(window.end - TICK)
+    last = cadence.window_at(window.end - MICROSECOND)
     return cadence.key(last if last.end == window.end else cadence.window_at(window.start))
 
 
@@ -84,7 +84,7 @@ def planned(cadence: Cadence, coverage: Coverage, key: str) -> Window | None:
     return loaded[0] if len(loaded) == 1 else None
 
 
-def key_of(cadence: Cadence, coverage: Coverage, window: Window) -> str | None:
+def known_partition(cadence: Cadence, coverage: Coverage, window: Window) -> str | None:
     """The partition of a window that is missing or loaded; None for any other."""
     key = partition(cadence, window)
     known = (window.start, window.end) in coverage.windows or (key, window) in missing(cadence, coverage, window.end)

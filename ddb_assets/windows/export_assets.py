@@ -31,7 +31,7 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.chain import check_obtainable, check_same_table, loaded_baseline
 from ddb_assets.windows.coverage import planned
 from ddb_assets.windows.facts import covered
-from ddb_assets.windows.loaded import Loaded, ask
+from ddb_assets.windows.loaded import LoadedChain, ask
 from ddb_assets.windows.partitions import Event, Result, covered_window, each_window, window_partitions, window_policy
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ def destination(lake: Lake, table: Table) -> Destination:
 class _RunExports:
     """The exports that one run asks for. Reaches AWS only when a window needs it: covered ones do not."""
 
-    def __init__(self, client: "DynamoDBClient", lake: Lake, table: Table, known: Loaded, config: WindowConfig) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", lake: Lake, table: Table, known: LoadedChain, config: WindowConfig
+    ) -> None:
         self._client, self._lake, self._table = client, lake, table
         self._known, self._attempt = known, config.attempt
         self._exports: TableExports | None = None

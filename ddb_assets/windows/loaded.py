@@ -20,7 +20,7 @@ A_TICKS_PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedChain:
     """The newest baseline and the windows since. `exports` are the ids of all exports that the ledger has.
 
     `differing` has, for each table whose row count is not the one that its newest load left, both counts, the second None
@@ -39,7 +39,7 @@ class Loaded:
 
 def ask(
     target: WarehouseTarget, aws: AWS, table: Table, *, patience: float = PATIENCE, counted: bool = False
-) -> Loaded:
+) -> LoadedChain:
     """Asks the warehouse, as of one moment. Raises NoBaselineError, WarehouseError when it cannot be asked."""
     label = f"ddb_assets {table.name} ledger"
     with open_warehouse(target.address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse:
@@ -54,4 +54,4 @@ def ask(
     windows = [(load.from_time, load.to_time) for load in known.loads if load.table_id == newest.table_id]
     spans = [(start, end) for start, end in windows if start and end]
     exports = frozenset(load.export_id for load in known.loads)
-    return Loaded(baseline, Coverage.of(baseline.time, spans), exports, known.differing)
+    return LoadedChain(baseline, Coverage.of(baseline.time, spans), exports, known.differing)

@@ -36,7 +36,7 @@ from ddb_assets.windows.chain import (
 )
 from ddb_assets.windows.coverage import missing
 from ddb_assets.windows.export_assets import VIEW, destination
-from ddb_assets.windows.loaded import A_TICKS_PATIENCE, Loaded, ask
+from ddb_assets.windows.loaded import A_TICKS_PATIENCE, LoadedChain, ask
 from ddb_assets.windows.table_assets import WINDOW_STAGES, stage_assets, stage_keys, whole_assets
 
 EVERY_5_MINUTES = "*/5 * * * *"
@@ -96,7 +96,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         exported: dict[str, str] = {}
         wanted: dict[str, Window] = {}
         for key, window in due.items():
-            if key in done and (export_id := _exported_as(context.instance, table, key, window)):
+            if key in done and (export_id := _export_of(context.instance, table, key, window)):
                 exported[key] = export_id
                 continue
             check_obtainable(window, restorable.earliest)
@@ -110,7 +110,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
     return windows
 
 
-def _exported_as(instance: dg.DagsterInstance, table: Table, key: str, window: Window) -> str:
+def _export_of(instance: dg.DagsterInstance, table: Table, key: str, window: Window) -> str:
     """The id of Dagster's export of exactly this window, not of one from before `cadence` changed; empty for none."""
     facts = window_facts(instance, "window_export", table, key) or {}
     known = metadata.EXPORT_ID in facts and same_window(facts, window.start, window.end)
@@ -118,7 +118,7 @@ def _exported_as(instance: dg.DagsterInstance, table: Table, key: str, window: W
 
 
 def _loaded_again(
-    context: dg.ScheduleEvaluationContext, table: Table, exported: Mapping[str, str], known: Loaded, now: datetime
+    context: dg.ScheduleEvaluationContext, table: Table, exported: Mapping[str, str], known: LoadedChain, now: datetime
 ) -> list[dg.RunRequest]:
     """Runs for windows that Dagster calls loaded and the warehouse lost: `AT_MOST` a tick, each window once a day."""
     loaded = exported.keys() & materialized(context.instance, "warehouse", table)

@@ -50,7 +50,7 @@ from ddb_assets.windows.chain import (
     window_facts,
 )
 from ddb_assets.windows.claim import Claim
-from ddb_assets.windows.coverage import key_of
+from ddb_assets.windows.coverage import known_partition
 from ddb_assets.windows.loaded import A_TICKS_PATIENCE, ask
 from ddb_assets.windows.partitions import window_partitions
 from ddb_assets.windows.table_assets import stage_keys
@@ -234,7 +234,7 @@ class _Tick:
             except NoBaselineError:
                 known = None
             window = Window(export.from_time, export.to_time)
-            key = key_of(table.windows, known.coverage, window) if known else None
+            key = known_partition(table.windows, known.coverage, window) if known else None
             if key is None or not window_partitions(table).has_partition_key(key):
                 raise
             return key

@@ -20,7 +20,7 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.warehouse.assets import LoadConfig, Loaded, known_name, loaded
+from ddb_assets.warehouse.assets import LoadConfig, LoadedTables, known_name, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.url import warehouse_kind, warehouse_pool
 from ddb_assets.windows.automation import as_parquet_passes
@@ -101,7 +101,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     return warehouse
 
 
-def _facts(table: Table, report: Report, done: Loaded, relation: Relation) -> metadata.Metadata:
+def _facts(table: Table, report: Report, done: LoadedTables, relation: Relation) -> metadata.Metadata:
     facts = done.facts(table, relation, *SOURCES)
     if report.to_time and not relation.path:
         facts |= lag(report.to_time, datetime.now(UTC))

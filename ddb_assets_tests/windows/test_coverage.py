@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ddb_assets.contract.windows import LONGEST, SHORTEST, Cadence, Window, exported_as
-from ddb_assets.windows.coverage import Coverage, Span, key_of, missing, planned, too_short
+from ddb_assets.windows.coverage import Coverage, Span, known_partition, missing, planned, too_short
 
 TEXTS = ("15 min", "20 min", "30 min", "1 h", "2 h", "3 h", "4 h", "6 h", "8 h", "12 h", "24 h")
 cadences = st.sampled_from(TEXTS).map(Cadence.parse)
@@ -64,7 +64,7 @@ def test_loaded_in_any_order_and_under_changing_cadences_no_gap_stays(
         for _ in range(data.draw(st.integers(0, 4))):
             if due := missing(cadence, coverage, until):
                 key, window = data.draw(st.sampled_from(due))
-                assert key_of(cadence, coverage, window) == key
+                assert known_partition(cadence, coverage, window) == key
                 coverage = loaded(coverage, window)
     due = missing(several[-1], coverage, until)
     if due:
@@ -118,7 +118,7 @@ def test_a_shorter_cadence_asks_for_nothing_that_is_loaded() -> None:
 def test_a_gap_of_less_than_15_minutes_is_filled_with_what_follows_it() -> None:
     (first, second) = hours((1, 2), (4, 5))
     coverage = Coverage.of(first[0] - timedelta(minutes=10), [first, second])
-    assert (key_of(HOURLY, coverage, Window(first[0] - timedelta(minutes=10), first[1]))) == "2026-01-20T0100Z"
+    assert (known_partition(HOURLY, coverage, Window(first[0] - timedelta(minutes=10), first[1]))) == "2026-01-20T0100Z"
     assert not too_short(coverage)
     daily = Coverage.of(at("2026-01-19T23:50"), hours((0, 24)))
     assert too_short(daily) == [(at("2026-01-19T23:50"), at("2026-01-20T00:00"))]
@@ -128,5 +128,5 @@ def test_a_gap_of_less_than_15_minutes_is_filled_with_what_follows_it() -> None:
 @pytest.mark.parametrize("window", [(0, 6), (1, 2), (2, 6)])
 def test_a_window_that_is_neither_missing_nor_loaded_is_of_no_partition(window: tuple[int, int]) -> None:
     coverage = Coverage.of(at("2026-01-20T00:00"), hours((0, 1)))
-    assert key_of(SIX, coverage, Window(*hours(window)[0])) is None
-    assert key_of(SIX, coverage, Window(*hours((1, 6))[0])) == "2026-01-20T0000Z"
+    assert known_partition(SIX, coverage, Window(*hours(window)[0])) is None
+    assert known_partition(SIX, coverage, Window(*hours((1, 6))[0])) == "2026-01-20T0000Z"
