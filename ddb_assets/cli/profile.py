@@ -1,6 +1,6 @@
 """`ddb-assets profile`: what is in an export, path by path, and the YAML to begin with.
 
-Every item is read, nothing is written. What counts as seen is `flatten/profile.py`; what a path becomes, `infer.py`.
+Every item is read, nothing is written. What counts as seen is `flatten/profile.py`; what a path becomes, `flatten/infer.py`.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """`DynamoDBCopy`: a few lines of YAML become an asset that copies one DynamoDB table into another.
 
-What the YAML may say is `ddb_assets.copies.copy_config`'s; what it may not say, because it deletes, is in the run's
-config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
+`copies/copy_config.py` has what the YAML may say of the copy. What deletes is never in YAML, but in the run's config.
+No request is sent to AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
 from typing import Self, cast

@@ -1,7 +1,7 @@
 """`DynamoDBTable`: a few lines of YAML become one table's assets and checks, from DynamoDB to the warehouse.
 
-What the YAML may say is `table.py`; what the assets do is in the stages. Nothing is asked of AWS while definitions load.
-Concept: Dagster documentation, "Components".
+`contract/table.py` has what the YAML may say, each stage what its assets do. No request is sent to AWS while definitions
+load. Concept: Dagster documentation, "Components".
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """Dagster's metadata keys, and what all stages say alike: asset keys, groups, kinds, owners, columns.
 
-The only module that makes asset keys and spells metadata keys. What a materialization shows is in each stage's `facts.py`.
+The only module that makes asset keys and spells metadata keys. The module `facts` of each stage has what its
+materializations show.
 Facts: metadata keys with a meaning for the UI, Dagster API reference "Metadata".
 """
 

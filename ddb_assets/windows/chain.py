@@ -1,6 +1,6 @@
 """What Dagster knows of a table's chain of windows: the baseline it starts from, and what has been exported since.
 
-The arithmetic of windows is `windows.py`, AWS's side of it `request.py`. Nothing is changed here.
+Nothing is changed here. `contract/windows.py` has the arithmetic of windows, `exports/request.py` the requests to AWS.
 """
 
 from collections.abc import Mapping, Set

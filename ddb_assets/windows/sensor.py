@@ -1,7 +1,7 @@
 """The exports of windows as they arrive, whoever asked for them: one sensor per place that exports are written to.
 
 A tick finds the manifests that are new, verifies them, completes the partition of `exports/<table>_window_export` that each
-belongs to and starts one run from Parquet to warehouse for it. `arrivals.py` remembers what it has seen. Facts: a
+belongs to and starts one run from Parquet to warehouse for it. `exports/arrivals.py` remembers what it has seen. Facts: a
 tick may take 60 s; events of one tick are stored before its runs are started, and a run key is never used twice.
 """
 
