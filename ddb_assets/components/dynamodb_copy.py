@@ -23,7 +23,7 @@ type: {type}
 attributes:
   name: {name}  # of the asset, copies/{name}
   source: Orders  # name or ARN; or a mapping with table, region, profile, role, endpoint
-  destination: Orders-copy  # likewise
+  destination: Orders-copy  # name, ARN or mapping
 
   # owners: [team:data, someone@example.com]
   # verify: 1000  # how many items are compared after each copy; or all

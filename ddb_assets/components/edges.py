@@ -12,7 +12,7 @@ from ddb_assets.orchestration import metadata
 
 @dataclass(frozen=True)
 class Edges:
-    """What the definitions of one project say about each other.
+    """How the definitions of one project depend on each other.
 
     `writers` has, by the `name` of a table's contract, the assets that write into that table; `sources` has, by the name of
     a copy, the tables that it reads.
@@ -25,7 +25,7 @@ class Edges:
 def edges(tables: Sequence[Table], imports: Mapping[str, str], copies: Mapping[str, CopyConfig]) -> Edges:
     """The edges between tables, imports (the DynamoDB table by name of the import) and copies.
 
-    A copy that closes a circle does not show up as a writer of its destination, because Dagster refuses circles.
+    A copy that would close a cycle is not shown as a writer of its destination, because Dagster refuses cycles.
     """
     writers = {
         table.name: [metadata.asset_key("import", name) for name, into in imports.items() if _same(into, table.table)]
@@ -49,7 +49,7 @@ def edges(tables: Sequence[Table], imports: Mapping[str, str], copies: Mapping[s
 
 
 def _named(place: TableAt, tables: Iterable[Table]) -> list[str]:
-    """The names of the contracts of this table; none for a table that other settings than ours lead to."""
+    """The names of the contracts of this table; none if the copy reaches it with settings of its own."""
     return [table.name for table in tables if _same(place.table, table.table)] if _ours(place) else []
 
 
