@@ -1,4 +1,4 @@
-"""When windows are loaded and checks are run by themselves."""
+"""The conditions under which Dagster loads windows and runs checks by itself."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,19 +10,19 @@ from ddb_assets.contract.table import Table
 from ddb_assets.windows.table_assets import all_keys, stage_assets
 
 PITR = timedelta(days=35)
-"""As far back as DynamoDB can export changes from, and so as late as a window can arrive."""
+"""How far back DynamoDB can export changes, and so how late a window can arrive."""
 
 A = dg.AutomationCondition
 _the_hour: dg.AutomationCondition[Any] = dg.AutomationCondition.cron_tick_passed("0 * * * *", "UTC")
-# the daemon of Dagster 1.13 was seen to overlook the last window of a run that failed, so what is missing is looked for, too
+# the daemon of Dagster 1.13 was seen to overlook the last window of a failed run, so missing windows are looked for, too
 _forgotten = A.missing() & _the_hour
 EVERY_HOUR: dg.AutomationCondition[Any] = (_the_hour & ~A.in_progress()).with_label("every_hour")
-"""Checks that find out what did not happen, so they cannot wait for something to happen."""
+"""For checks that look for what did not happen: no event can start them."""
 
 
 def as_parquet_passes(table: Table) -> dg.AutomationCondition[Any]:
-    """A window is loaded when its Parquet is new and passes, late or not; one that fails is held until it is made again."""
-    # a new initial load is no news for a window: those it does not cover are exported, and arrive as Parquet
+    """A window is loaded once its Parquet is new and passes its checks, however late. One that fails waits for new Parquet."""
+    # a new initial load alone starts no window: those that it does not cover are exported, and arrive as Parquet
     loads = stage_assets(table, "initial_load")
     news = A.newly_missing() | A.any_deps_updated().ignore(loads).with_label("any_parquet_updated")
     return (
@@ -41,5 +41,5 @@ def automation(tables: Sequence[Table]) -> dg.AutomationConditionSensorDefinitio
     return dg.AutomationConditionSensorDefinition(
         "ddb_assets_automation",
         target=dg.AssetSelection.assets(*keys) | dg.AssetSelection.checks_for_assets(*keys),
-        description="Loads windows that were flattened outside of a run that loads them, and asks hourly what is missing.",
+        description="Loads windows that were flattened by a run that did not load them, and looks hourly for missing ones.",
     )

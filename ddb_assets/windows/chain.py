@@ -1,4 +1,4 @@
-"""What Dagster knows of a table's chain of windows: the baseline it starts from, and what has been exported since.
+"""What Dagster knows about a table's chain of windows: the baseline it starts from, and what was exported since.
 
 Nothing is changed here. `contract/windows.py` has the arithmetic of windows, `exports/request.py` the requests to AWS.
 """
@@ -22,7 +22,7 @@ UNFINISHED = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILU
 
 
 class ChainBrokenError(DdbAssetsError):
-    """Changes can no longer be exported, or would be another table's: only a new baseline helps."""
+    """Changes can no longer be exported, or belong to another table: only a new baseline helps."""
 
 
 class NoBaselineError(DdbAssetsError):
@@ -31,7 +31,7 @@ class NoBaselineError(DdbAssetsError):
 
 @dataclass(frozen=True)
 class Baseline:
-    """The full export that is loaded: the moment it shows, and which table it is of."""
+    """The loaded full export: the time of its data, and the table that it is from."""
 
     time: datetime
     export_id: str
@@ -61,7 +61,7 @@ def find_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline | None
 
 
 def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
-    """The same. Raises NoBaselineError saying what to materialize."""
+    """The table's loaded baseline. Raises NoBaselineError, which says what to materialize."""
     if found := find_baseline(instance, table):
         return found
     raise NoBaselineError(no_baseline(table))
@@ -76,7 +76,7 @@ def no_baseline(table: Table) -> str:
 
 
 def materialized(instance: dg.DagsterInstance, stage: Stage, table: Table) -> set[str]:
-    """The partition keys that this stage has."""
+    """The partition keys that are materialized in this stage."""
     return instance.get_materialized_partitions(metadata.key_of(table, stage))
 
 
@@ -90,7 +90,7 @@ def window_facts(
 
 
 def same_window(facts: Mapping[str, dg.MetadataValue], start: datetime | None, end: datetime | None) -> bool:
-    """Whether these facts of an export are of just this window: a partition has several after `cadence` has changed."""
+    """Whether these facts are of an export of exactly this window; a partition has several once `cadence` has changed."""
     times = [facts[name].value for name in ("from_time", "to_time") if name in facts]
     return times == [time.timestamp() for time in (start, end) if time]
 
@@ -105,7 +105,7 @@ def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, in_ledge
 def needed_facts(
     context: dg.AssetExecutionContext, stage: Stage, table: Table, key: str
 ) -> Mapping[str, dg.MetadataValue]:
-    """The metadata of a window that the next stage works on. Raises UpstreamError when there is none."""
+    """The metadata of a window that the next stage needs. Raises UpstreamError if there is none."""
     if found := window_facts(context.instance, stage, table, key):
         return found
     raise metadata.UpstreamError(
@@ -141,5 +141,5 @@ def newest_is_exported(table: Table, baseline: Baseline, done: set[str], now: da
 def _moment(value: dg.MetadataValue) -> datetime:
     seconds = value.value
     if not isinstance(seconds, int | float):
-        raise ChainBrokenError(f"the baseline's time is {seconds!r}, which is none: load the baseline again")
+        raise ChainBrokenError(f"the baseline's time is {seconds!r}, which is not a time: load the baseline again")
     return datetime.fromtimestamp(seconds, UTC)

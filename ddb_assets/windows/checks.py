@@ -1,7 +1,7 @@
 """Whether a table's chain of windows is whole and up to date, and whether all records agree on what was loaded.
 
-The warehouse's ledger is asked for what is loaded, Dagster's log only for where the rest stands. The checks look for what
-did not happen, so they run by the clock. What must hold of one export is checked by its asset.
+The warehouse's ledger says what is loaded, Dagster's log only how far the other windows have come. The checks look for
+what did not happen, so they run by the clock. The asset of an export has the checks of that export.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
     """`windows_complete`, `fresh` and `records_agree` of the warehouse table, every hour and on request."""
     asset = metadata.key_of(table, "warehouse")
     said = {
-        COMPLETE: f"Every window that ended more than {_said(ALLOWED)} ago is loaded, as the warehouse's ledger has it.",
+        COMPLETE: f"Every window that ended more than {_said(ALLOWED)} ago is loaded, according to the warehouse's ledger.",
         FRESH: f"The table shows everything that was written more than {_said(table.windows.length + ALLOWED)} ago.",
         AGREE: "Dagster, the ledger and the tables agree on what was loaded: nothing was dropped, restored or changed.",
     }
@@ -54,7 +54,7 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
 def _results(
     instance: dg.DagsterInstance, aws: AWS, warehouse: WarehouseTarget, table: Table, *, counted: bool
 ) -> list[dg.AssetCheckResult]:
-    """A result for each check in every state: a check that raises fails the run of the table that it looks at."""
+    """A result for each check in every case: a check that raised would fail the run that loads the table."""
     try:
         known = ask(warehouse, aws, table, counted=counted)
         return list(judged(instance, table, known, datetime.now(UTC)))
@@ -63,7 +63,7 @@ def _results(
             return _undecided(table, str(error), dg.AssetCheckSeverity.ERROR)
         return _undecided(table, str(error), dg.AssetCheckSeverity.WARN)  # the table was never loaded
     except DdbAssetsError as error:  # what could not be read is not absent, and it is not complete either
-        return _undecided(table, f"cannot be found out: {error}", dg.AssetCheckSeverity.ERROR)
+        return _undecided(table, f"could not be checked: {error}", dg.AssetCheckSeverity.ERROR)
 
 
 def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> list[dg.AssetCheckResult]:

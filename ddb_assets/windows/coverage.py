@@ -1,9 +1,9 @@
 """What a table in the warehouse shows of its table's history, and which windows are still to be exported for it.
 
-Interval arithmetic only. The truth it works on is the ledger's: the newest baseline and the windows loaded since
-(`loaded.py`). A window that was loaded under another cadence counts for the time that it covers, no more and no less.
-Nothing is planned that a load would refuse: a window never begins before the gap that it fills, and ends inside a loaded
-window only where another one begins (`warehouse/guards.py`).
+Interval arithmetic only, on what the ledger has: the newest baseline and the windows loaded since (`loaded.py`). A window
+that was loaded under another cadence counts for exactly the time that it covers. No window is planned that a load would
+refuse (`warehouse/guards.py`): it never begins before the gap that it fills, and it ends inside a loaded window only where
+another one begins.
 """
 
 from collections.abc import Iterable, Iterator
@@ -74,7 +74,7 @@ def partition(cadence: Cadence, window: Window) -> str:
 def planned(cadence: Cadence, coverage: Coverage, key: str) -> Window | None:
     """What is exported for a partition; None when all of it is covered.
 
-    The first window that it lacks; if it lacks none, the one that is loaded, so that it can be exported again.
+    The first missing window; if none is missing, the loaded one, so that it can be exported again.
     """
     whole = cadence.window(key)
     lacking = (window for found, window in missing(cadence, coverage, whole.end + LONGEST) if found == key)

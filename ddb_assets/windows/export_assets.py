@@ -1,6 +1,6 @@
-"""`exports/<table>_window_export`: the changes of one window per partition, asked for, awaited and verified.
+"""`exports/<table>_window_export`: the changes of one window per partition, requested, awaited and verified.
 
-`schedule.py` asks in time and without waiting; `sensor.py` takes exports that others made. Facts: an
+`schedule.py` requests exports in time and does not wait for them; `sensor.py` takes exports that others made. Facts: an
 incremental export takes 5 to 30 minutes.
 """
 
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 VIEW: View = "NEW_IMAGE"
-"""What an export of ours has of each item: its last state. The one before the window is of no use to a load."""
+"""Our exports have the last image of each item. A load has no use for the image from before the window."""
 
 
 class WindowConfig(dg.Config):
-    """What can be said in the Launchpad when windows are exported."""
+    """The Launchpad's options for exporting windows."""
 
     attempt: int = Field(
         default=0,
         ge=0,
-        description="raise it to have a window exported again although there is an export of it, as when its files are lost",
+        description="raise it to export a window again although it has an export, for example if its files are lost",
     )
     timeout_minutes: int = Field(default=120, gt=0, description="how long to wait for each export")
 
@@ -131,7 +131,7 @@ def destination(lake: Lake, table: Table) -> Destination:
 
 
 class _RunExports:
-    """The exports that one run asks for. Reaches AWS only when a window needs it: covered ones do not."""
+    """The exports that one run requests. Windows that are covered need no request to AWS."""
 
     def __init__(
         self, client: "DynamoDBClient", lake: Lake, table: Table, known: LoadedChain, config: WindowConfig
@@ -142,7 +142,7 @@ class _RunExports:
         self._asked: dict[str, ExportRef] = {}
 
     def ask_all(self, keys: list[str]) -> None:
-        """Asks for every window that is not covered, so that AWS works on all of them while the first is awaited."""
+        """Requests every window that is not covered, so that AWS works on all of them while the first is awaited."""
         for key in keys:
             if self.window(key):
                 self.ask(key)

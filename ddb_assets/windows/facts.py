@@ -1,4 +1,4 @@
-"""What Dagster shows of a window, and what a table's page keeps showing whichever window came last."""
+"""What Dagster shows of a window, and what stays on a table's page after a window that changed nothing."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -55,7 +55,7 @@ def standing_table(
     sources: Mapping[dg.AssetKey, Sequence[dg.AssetKey]],
     asset: dg.AssetKey,
 ) -> metadata.Metadata:
-    """What the page of a warehouse table keeps; its columns come from `sources`, whichever asset the facts are from."""
+    """What the page of a warehouse table keeps; its columns come from `sources`, whatever asset has the facts."""
     kept = standing(instance, before, (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME), asset)
     columns = kept.get(metadata.COLUMNS)
     if not isinstance(columns, dg.TableSchemaMetadataValue):

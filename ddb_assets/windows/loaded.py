@@ -1,7 +1,7 @@
 """What the warehouse's ledger says about a table's chain: its baseline and the windows since.
 
-Dagster's log says what was loaded once. Whether it is there still, after a table was dropped or a backup was restored,
-only the ledger knows.
+Dagster's log says what was loaded at some time. Only the ledger knows whether it is still there after a table was dropped
+or a backup was restored.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class LoadedChain:
 def ask(
     target: WarehouseTarget, aws: AWS, table: Table, *, patience: float = PATIENCE, counted: bool = False
 ) -> LoadedChain:
-    """Asks the warehouse, as of one moment. Raises NoBaselineError, WarehouseError when it cannot be asked."""
+    """Reads the ledger at one moment. Raises NoBaselineError, and WarehouseError if the warehouse gives no answer."""
     label = f"ddb_assets {table.name} ledger"
     with open_warehouse(target.address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse:
         known = warehouse.recorded(table.name, counted=counted)

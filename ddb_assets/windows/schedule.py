@@ -1,7 +1,7 @@
-"""When exports are asked for: each window as soon as DynamoDB can export it, a table that is replaced by its cadence.
+"""When exports are requested: each window as soon as DynamoDB can export it, a table that is replaced at its cadence.
 
-A tick asks and returns; it does not hold a worker while AWS works. `sensor.py` sees the manifest when it is there and
-completes the partition. Facts: AWS can export up to about 5 minutes ago; a tick may take 60 s.
+A tick requests exports and returns; it does not hold a worker while AWS works. `sensor.py` finds the manifest once it is
+written, and completes the partition. Facts: AWS can export up to about 5 minutes ago; a tick may take 60 s.
 """
 
 import time
@@ -40,11 +40,11 @@ from ddb_assets.windows.loaded import A_TICKS_PATIENCE, LoadedChain, ask
 from ddb_assets.windows.table_assets import WINDOW_STAGES, stage_assets, stage_keys, whole_assets
 
 EVERY_5_MINUTES = "*/5 * * * *"
-A_TICK = timedelta(seconds=30)  # then the rest waits for the next one
-AT_MOST = 50  # windows a tick asks for, and loads again; AWS runs 300 exports at once, of all tables
+A_TICK = timedelta(seconds=30)  # then the other windows wait for the next tick
+AT_MOST = 50  # windows that a tick requests, and that it has loaded again; AWS runs 300 exports at once, of all tables
 STALLED = timedelta(hours=24)  # no export of a window takes that long
-OVERLOOKED = timedelta(hours=2)  # the sensor has had that long since the export was begun
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=5), timedelta(hours=6)  # before a failed export is asked for again
+OVERLOOKED = timedelta(hours=2)  # so long after its start an export should have been reported by the sensor
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=5), timedelta(hours=6)  # before a failed export is requested again
 ATTEMPTS = 4
 LOADED_AGAIN = "ddb_assets/loaded_again"
 """The tag, with a table's name, of runs that load its windows again."""
@@ -62,14 +62,14 @@ def full_export_schedule(table: Table) -> dg.ScheduleDefinition:
 
 
 def window_schedule(table: Table) -> dg.ScheduleDefinition:
-    """Asks for every window that is due and not exported, oldest first; after downtime too."""
+    """Requests every window that is due and not exported, oldest first; after downtime too."""
 
     @dg.schedule(
         name=f"{table.name}_windows",
         target=stage_assets(table, *WINDOW_STAGES),
         cron_schedule=EVERY_5_MINUTES,
         execution_timezone="UTC",
-        description=f"Asks DynamoDB for the export of each window of {table.table} as soon as it can be had.",
+        description=f"Requests the export of each window of {table.table} as soon as DynamoDB can make it.",
     )
     def windows(
         context: dg.ScheduleEvaluationContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget
@@ -80,13 +80,11 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         now, done = datetime.now(UTC), materialized(context.instance, "window_export", table)
         hourly = context.scheduled_execution_time.minute < 5  # so that a paused warehouse is not woken every 5 minutes
         if not hourly and newest_is_exported(table, baseline, done, now):
-            return dg.SkipReason(
-                "the newest window needs no export; whether an older one is missing is looked up every hour"
-            )
+            return dg.SkipReason("the newest window needs no export; older windows are checked every hour")
         try:
             known = ask(ddb_warehouse, ddb_aws.clients, table, patience=A_TICKS_PATIENCE)
         except DdbAssetsError as error:
-            return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is asked for: {error}")
+            return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is requested: {error}")
         exports = TableExports(ddb_aws.clients.dynamodb(table.table), table.table)
         check_same_table(exports, table, known.baseline)
         restorable = exports.restorable()
@@ -131,7 +129,7 @@ def _loaded_again(
     runs = []
     for key, export_id in islice(lost, AT_MOST):
         context.log.warning(
-            f"window {key}: export {export_id} was loaded, and the warehouse does not have it: it is loaded again"
+            f"window {key}: export {export_id} was loaded and is not in the warehouse any more: it is loaded again"
         )
         runs.append(
             dg.RunRequest(
@@ -154,7 +152,7 @@ def _asked_again(instance: dg.DagsterInstance, table: Table, now: datetime) -> s
 
 
 class _TickExports:
-    """The exports that one tick asks for, of one table."""
+    """The exports that one tick requests for one table."""
 
     def __init__(
         self,
@@ -169,7 +167,7 @@ class _TickExports:
         self._running = self._complete = self._paused = 0
 
     def ask(self, windows: Mapping[str, Window]) -> list[dg.RunRequest]:
-        """Asks for them, within a tick's time; returns runs for completed exports that the sensor has not reported."""
+        """Requests them within the time of a tick; returns runs for completed exports that the sensor has not reported."""
         runs = []
         until = time.monotonic() + A_TICK.total_seconds()
         for key, window in islice(windows.items(), AT_MOST):
@@ -205,11 +203,11 @@ class _TickExports:
         waiting = due - self._running - self._complete - self._paused
         return (
             f"{due} windows are due: {self._running} being exported, {self._complete} exported and to be reported by the "
-            f"sensor, {self._paused} to be tried again later, {waiting} to be asked for in the next ticks"
+            f"sensor, {self._paused} to be tried again later, {waiting} to be requested in the next ticks"
         )
 
     def _export(self, window: Window) -> ExportRef | None:
-        """The window's export, asked for if there is none; None while a failed one is not to be repeated yet."""
+        """The window's export, requested if there is none; None while it is too early to repeat a failed one."""
         what = Increment(window, VIEW)
         for attempt in range(ATTEMPTS):
             known = self._exports.find(what, self._target, attempt=attempt)
@@ -217,23 +215,23 @@ class _TickExports:
                 if known.failed and not self._again(window, known.failed):
                     return None
                 asked = self._exports.request(what, self._target, attempt=attempt)
-                self._context.log.info(f"window {window}: asked for export {asked.id}")
+                self._context.log.info(f"window {window}: requested export {asked.id}")
                 return asked
             if known.export.status == "COMPLETED" or self._now - known.export.started < STALLED:
                 return known.export
             self._context.log.error(
-                f"window {window}: export {known.export.id} has not come to an end in {STALLED}: asking for another"
+                f"window {window}: export {known.export.id} has not ended in {STALLED}: requesting another"
             )
         raise ChainBrokenError(
             f"window {window}: {ATTEMPTS} exports have been running for more than {STALLED} each: ask AWS support why"
         )
 
     def _again(self, window: Window, failed: tuple[ExportRef, ...]) -> bool:
-        """Whether the time has come; each failure is reported, and doubles the pause after it."""
+        """Whether the pause after the last failure is over; each failure is logged and doubles the pause."""
         newest = failed[0]
         pause: timedelta = min(FIRST_PAUSE * 2 ** (len(failed) - 1), LONGEST_PAUSE)
         self._context.log.error(
             f"window {window}: export {newest.id} failed ({newest.failure}); {len(failed)} so far, "
-            f"the next is asked for at {(newest.started + pause).isoformat(timespec='minutes')}"
+            f"the next is requested at {(newest.started + pause).isoformat(timespec='minutes')}"
         )
         return self._now - newest.started >= pause

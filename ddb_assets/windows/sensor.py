@@ -1,4 +1,4 @@
-"""The exports of windows as they arrive, whoever asked for them: one sensor per place that exports are written to.
+"""Finds the exports of windows when they arrive, whoever requested them: one sensor for each place of exports.
 
 A tick finds the manifests that are new, verifies them, completes the partition of `exports/<table>_window_export` that each
 belongs to and starts one run from Parquet to warehouse for it. `exports/arrivals.py` remembers what it has seen. Facts: a
@@ -62,11 +62,11 @@ FOLLOW_UP: tuple[Stage, ...] = ("window_parquet", "warehouse")
 INTERVAL = 60  # seconds from one look to the next
 A_TICK = timedelta(seconds=30)
 AT_MOST = 100  # exports looked at in one tick
-GIVEN_UP = timedelta(hours=48)  # no export takes that long; the schedule asks for its window again
+GIVEN_UP = timedelta(hours=48)  # no export takes that long; the schedule requests its window again
 
 
 def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
-    """One for the lake, and one for each place of their own that tables are exported to."""
+    """One sensor for the lake, and one for each other place that tables are exported to."""
     places: dict[ExportTarget | None, list[Table]] = {}
     for table in tables:
         if table.load == "upsert":
@@ -76,7 +76,7 @@ def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
 
 
 def _name(place: ExportTarget | None, *, distinct: bool = False) -> str:
-    """The name of a place's sensor; `distinct` distinguishes places whose names differ only in punctuation."""
+    """The name of a place's sensor; `distinct` adds a hash, for places whose names differ only in punctuation."""
     if place is None:
         return "ddb_assets_exports"
     words = re.sub(r"[^A-Za-z0-9]+", "_", f"ddb_assets_exports_in_{place.bucket}_{place.prefix}").strip("_")
@@ -89,7 +89,7 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
         # a `target` would be one job, and tables differ in cadence and start
         asset_selection=dg.AssetSelection.assets(*(key for table in tables for key in stage_keys(table, *FOLLOW_UP))),
         minimum_interval_seconds=INTERVAL,
-        description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
+        description="Completes the windows whose exports have arrived, and starts the runs that flatten and load them.",
     )
     def arrived(
         context: dg.SensorEvaluationContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget
@@ -136,7 +136,7 @@ class _Tick:
     clients: dict[str, "DynamoDBClient"] = field(default_factory=dict)
 
     def look(self, pending: dict[str, str], found: Iterable[str]) -> set[str]:
-        """Looks at pending exports and new ones, oldest first, as long as a tick's time allows; gives those looked at."""
+        """Looks at pending exports and new ones, oldest first, as long as a tick's time allows; returns what it looked at."""
         until = time.monotonic() + A_TICK.total_seconds()
         waiting = list(pending)[: AT_MOST // 2]
         for export in sorted([*waiting, *islice(found, AT_MOST - len(waiting))]):
@@ -155,10 +155,10 @@ class _Tick:
     def said(self, pending: int) -> str:
         """Why a tick starts no run."""
         reasons = sorted({reason for reason in self.left.values() if reason})
-        return "; ".join([f"{len(self.looked) - len(self.left)} exports dealt with, {pending} pending", *reasons])
+        return "; ".join([f"{len(self.looked) - len(self.left)} exports done, {pending} pending", *reasons])
 
     def _look_at(self, export_id: str, said: str) -> str | None:
-        """None when the export is dealt with; else why it is not yet."""
+        """None once the export is done; otherwise the reason why it is not."""
         uri = join(self.root, export_id, SUMMARY)
         old = self.now - started_at(export_id) > GIVEN_UP
         try:
@@ -176,7 +176,7 @@ class _Tick:
         except Exception as error:  # one export must not stop the others
             self.context.log.exception(f"export {export_id}")
             return None if old else repr(error)
-        if export.kind == "full":  # the run that asks for a full export waits for it, too
+        if export.kind == "full":  # the run that requests a full export also waits for it
             return None
         return self._offer(export, said, old=old)
 
@@ -204,10 +204,10 @@ class _Tick:
         baseline = find_baseline(self.context.instance, table)
         named = any(other.table == export.table_arn for other in self.tables)
         if named and table.table != export.table_arn and not (baseline and baseline.table_arn == export.table_arn):
-            return None  # of a table that has the same name in another account or Region, and a contract of its own
+            return None  # a table of the same name in another account or Region, which has a contract of its own
         if baseline is None:
             return None if old else no_baseline(table)
-        if export.to_time and export.to_time > self.now:  # its partition exists once our clock says so, too
+        if export.to_time and export.to_time > self.now:  # its partition exists only once our clock has passed its end
             end = export.to_time.isoformat()
             if old:
                 raise WindowError(f"its window ends at {end}, which is too late for an export that began so long ago")
@@ -244,7 +244,7 @@ class _Tick:
         known_id = _export_id(known)
         other = bool(known) and not same_window(known, export.from_time, export.to_time)
         if known_id > export.id and not other:
-            return None  # a newer export of the same window has all of this one
+            return None  # a newer export of the same window has everything of this one
         window = (export.from_time, export.to_time)
         if self.windows.setdefault((table.name, key), window) != window:
             return f"{table.name} {key}: another window of this partition is loaded first"
@@ -307,7 +307,7 @@ class _Tick:
         return reason
 
     def _damaged(self, export_id: str, uri: str, error: ManifestError) -> None:
-        """Fails the check of the window that the damaged export says it is of, as far as it can be made out."""
+        """Fails the check of the window that the damaged export claims, if its summary can be read."""
         self._warn(export_id, str(error))
         try:
             summary = Claim.of(self.storage.read(uri, most=MAX_SUMMARY_BYTES))
@@ -349,7 +349,7 @@ def _partition(table: Table, export: Export, baseline: Baseline) -> str:
             f"{baseline.table_id}: if the table was created again, materialize {table.full_chain}"
         )
     if export.from_time is None or export.to_time is None:
-        raise ManifestError("it does not say which window it is of")
+        raise ManifestError("it does not name its window")
     key = partition_of(table.windows, Window(export.from_time, export.to_time), baseline.time)
     if not window_partitions(table).has_partition_key(key):
         raise WindowError(f"its window {key} is before the contract's start {table.start}, or has not ended")

@@ -1,4 +1,4 @@
-"""Which assets a table has, by their keys, because `post_processing` may change groups, tags and kinds."""
+"""The assets of a table, by their keys, because `post_processing` may change groups, tags and kinds."""
 
 import dagster as dg
 
@@ -12,7 +12,7 @@ INITIAL_LOAD = "ddb_assets_initial_load"
 OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "window_export"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
 WINDOW_STAGES: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
-"""What a window passes."""
+"""The stages that a window passes."""
 
 
 def stage_keys(table: Table, *stages: Stage) -> list[dg.AssetKey]:
@@ -26,12 +26,12 @@ def stage_keys(table: Table, *stages: Stage) -> list[dg.AssetKey]:
 
 
 def stage_assets(table: Table, *stages: Stage) -> dg.AssetSelection:
-    """The same as a selection."""
+    """These assets as a selection."""
     return dg.AssetSelection.assets(*stage_keys(table, *stages))
 
 
 def all_keys(table: Table) -> list[dg.AssetKey]:
-    """Every asset of the table that a run can make."""
+    """Every asset of the table that a run can materialize."""
     return stage_keys(table, *(stage for stage in stages(table) if stage != "dynamodb"))
 
 

@@ -78,7 +78,7 @@ def test_after_downtime_the_oldest_windows_come_first_and_a_tick_does_its_share(
 ) -> None:
     chain.baseline(hours_ago(8).start)
     monkeypatch.setattr(schedule, "AT_MOST", 3)
-    assert said(tick(chain)).endswith("5 to be asked for in the next ticks")
+    assert said(tick(chain)).endswith("5 to be requested in the next ticks")
     ticks = Ticks(chain)
     while len(chain.materialized()) < 3:
         ticks.tick()
