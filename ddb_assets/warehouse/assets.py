@@ -1,7 +1,7 @@
 """A full export into the warehouse: `loads/<table>_initial_load`, or `warehouse/<table>` where only those are loaded.
 
-All relations of a table are loaded in one transaction, so they are one step. `protocol.py` says what a load
-is, and `windows/warehouse_assets.py` applies the windows afterwards.
+All relations of a table are loaded in one transaction, so they are one step. `protocol.py` says what a load is.
+`windows/warehouse_assets.py` applies the windows afterwards.
 """
 
 from collections.abc import Iterator, Mapping
@@ -102,7 +102,7 @@ def loaded(
 
 
 def known_name(url: str, relation: str) -> dict[str, str]:
-    """The table's name for a definition, which loads whatever the URL is."""
+    """The table's name for a definition; empty for a wrong URL, with which definitions load too."""
     with suppress(DdbAssetsError):
         return {metadata.TABLE_NAME: table_name(url, relation)}
     return {}

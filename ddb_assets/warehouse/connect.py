@@ -1,6 +1,6 @@
 """Opens the warehouse of a URL.
 
-The settings of each are documented where it is defined (`duckdb/`, `redshift/settings.py`).
+`duckdb/` and `redshift/settings.py` document the settings of each.
 """
 
 import re
@@ -32,8 +32,8 @@ def open_warehouse(
     """The warehouse of a URL, to be entered with `with`: `duckdb:///FILE` or `redshift://USER@HOST:5439/DATABASE?…`.
 
     FILE is taken as it is, so an absolute path makes four slashes (`duckdb:////data/x.duckdb`). `storage` reads parts,
-    `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. A DuckDB file that
-    another process holds is waited for as many seconds as `patience` says. Raises WarehouseError for any other URL.
+    `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. `patience` is how many
+    seconds to wait for a DuckDB file that another process holds. Raises WarehouseError for any other URL.
     """
     if url.startswith(REDSHIFT):
         settings = RedshiftSettings.parse(url)
@@ -47,7 +47,7 @@ def open_warehouse(
 
 
 def table_name(url: str, relation: str, schema: str = "") -> str:
-    """`database.schema.table` in the warehouse of this URL. Raises WarehouseError for a URL that is none.
+    """`database.schema.table` in the warehouse of this URL. Raises WarehouseError for any other URL.
 
     Without `schema` it is the one that the URL names, so the name is known before anything is connected.
     """
@@ -61,10 +61,10 @@ def _duckdb_file(url: str) -> str:
     """The path in the URL of a DuckDB file. Raises WarehouseError for any other URL."""
     path = url.removeprefix(DUCKDB)
     if not url.startswith(DUCKDB) or not path.strip():
-        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write {FORMS}")
+        raise WarehouseError(f"{url.split('@')[-1]!r} is not the URL of a warehouse: write {FORMS}")
     if found := _ELSEWHERE.match(path):
         raise WarehouseError(
-            f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write "
+            f"{found[0]!r} in the warehouse's URL is not a local file, and nothing would be kept there: write "
             f"{DUCKDB_FORM}, with the file's path"
         )
     return path

@@ -17,7 +17,7 @@ from ddb_assets.warehouse.results import Load, LoadResult
 def load_facts(
     result: LoadResult, relation: Relation, table_name: str, sources: Sequence[dg.AssetKey], *, soft_delete: bool
 ) -> metadata.Metadata:
-    """Of one warehouse table after a load, or after one that found the export already applied.
+    """The facts of one table after a load, or after a load that found the export already applied.
 
     `sources` are the assets with columns of the same names.
     """

@@ -1,7 +1,6 @@
 """What must hold before an export is loaded: its own numbers, and its place in the table's history.
 
-These guards look only at the report and the ledger; those that need the staged rows are where the rows are
-staged (`sql/`).
+These guards look only at the report and the ledger. Guards that need the staged rows are in `sql/`, where rows are staged.
 """
 
 from datetime import UTC, datetime
@@ -106,8 +105,8 @@ def refuse(report: Report, known: History, chain: FullChain) -> None:
     # guard: rows of one identity
     if known.identity and (found := _identity(report).differences(known.identity)):
         raise LoadError(
-            f"export {report.export_id} does not go with the rows of {name!r}: {'; '.join(found)}. Put back what it was, or "
-            f"start the table over with a full export: {chain.restart}"
+            f"export {report.export_id} does not match the rows of {name!r}: {'; '.join(found)}. Restore what it was before, "
+            f"or start the table over with a full export: {chain.restart}"
         )
     # guard: window without a baseline
     if not full and known.baseline is None:
@@ -136,7 +135,7 @@ def refuse(report: Report, known: History, chain: FullChain) -> None:
         begin, end = map(_iso, known.spanned_by)
         raise LoadError(
             f"export {report.export_id} ends inside the window {begin} to {end}, which {name!r} has already: items that it "
-            f"shows and that were deleted in the rest of that window are not in that window, so they would stay for ever. "
+            f"shows and that were deleted in the rest of that window are not in that window, so they would never be deleted. "
             f"Take a new baseline at {end} or later (materialize {chain}), or load the window "
             f"that begins where this export ends first"
         )
@@ -163,7 +162,7 @@ def check_restart(report: Report, chain: FullChain) -> None:
 def _identity(report: Report) -> Identity:
     if report.identity is None:
         raise LoadError(
-            f"export {report.export_id} was flattened by a version that did not say its key: flatten it again"
+            f"export {report.export_id} was flattened by a version that did not record its key: flatten it again"
         )
     return report.identity
 

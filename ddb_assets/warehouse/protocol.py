@@ -1,7 +1,7 @@
-"""What a warehouse is for everybody outside this room: it loads exports, each once, and says what it has.
+"""What a warehouse offers to the rest of the package: it loads each export once, and says what it has.
 
-How it does so is its own matter. Redshift and DuckDB share one way, a transaction of SQL statements (`sql/`). A warehouse
-without transactions does it otherwise and keeps the same promises. `connect.py` opens the one that a URL names.
+How it does so is up to the warehouse. Redshift and DuckDB do it in a transaction of SQL statements (`sql/`). A warehouse
+without transactions does it in another way and keeps the same promises. `connect.py` opens the one that a URL names.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -31,13 +31,14 @@ class LoadOptions:
     """How an export is loaded.
 
     `force` loads an export again although the ledger has it. `restart` first deletes all that is in the tables and in the
-    ledger of this table, as part of the load: a full export of the same DynamoDB table takes its place, whatever key or
-    masks the previous rows had. Columns are changed before that, so a type that would lose previous values is refused with
-    `restart` too. With `soft_delete` the rows of deleted items stay, marked. An export with more quarantined items than
-    `max_quarantined` is refused; with fewer, their rows are kept and marked. `tables` says how missing tables are created.
-    Deletes older than `tombstone_retention` before the window's end are forgotten, with `soft_delete` none.
-    `full_chain` are the assets by which messages say how a full export is loaded; without it, those of the usual names.
-    `before_commit` is called at the end, when all checks have passed; an exception from it undoes the load.
+    ledger of this table, as part of the load: a full export of the same DynamoDB table takes its place, even if the
+    previous rows had another key or other masks. Columns are changed before that, so a type that would lose previous values
+    is refused with `restart` too. With `soft_delete` the rows of deleted items stay, marked. An export with more
+    quarantined items than `max_quarantined` is refused; with fewer, their rows are kept and marked. `tables` says how
+    missing tables are created. Deletes older than `tombstone_retention` before the window's end are forgotten, with
+    `soft_delete` none. `full_chain` has the assets that messages name for the load of a full export; without it they have
+    their usual names. `before_commit` is called at the end, when all checks have passed; an exception from it undoes the
+    load.
     """
 
     force: bool = False
@@ -90,7 +91,7 @@ class Warehouse(Protocol):
 
     @property
     def schema(self) -> str:
-        """Where the tables are, to name them to people: a schema, or whatever has that place in this warehouse."""
+        """Where the tables are, to name them to people: a schema, or what this warehouse has instead of one."""
         ...
 
     def load(self, report: Report, options: LoadOptions = PLAIN) -> LoadResult:

@@ -44,5 +44,5 @@ def stored_micros(stored: object) -> int | None:
 def _micros(time: datetime | None, field: str) -> int:
     # guard: times have zones
     if time is None or time.tzinfo is None:
-        raise LoadError(f"the report's {field} is {time}: a time with its zone is needed; flatten the export again")
+        raise LoadError(f"the report's {field} is {time}: it must be a time with a zone; flatten the export again")
     return to_micros(time)

@@ -1,7 +1,7 @@
 """What a warehouse's URL says before it is opened.
 
-Here, in `connect.py` and in the warehouses' own rooms it matters which warehouse it is; nowhere else. Help texts need this
-module, so it loads nothing heavy.
+Only this module, `connect.py` and the warehouses' own folders distinguish warehouses. Help texts need this module, so it
+imports nothing heavy.
 """
 
 import re

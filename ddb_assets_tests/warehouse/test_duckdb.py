@@ -91,7 +91,7 @@ def test_a_warehouse_that_is_no_local_file_is_refused(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WarehouseError, match="no local file, and nothing would be kept there"):
+    with pytest.raises(WarehouseError, match="not a local file, and nothing would be kept there"):
         open_warehouse(f"duckdb:///{path}")
     assert list(tmp_path.iterdir()) == []
 

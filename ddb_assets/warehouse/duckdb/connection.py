@@ -90,7 +90,7 @@ class DuckDBEngine:
             _locks[self._path].release()
 
     def another(self) -> None:
-        """None: the file is open once."""
+        """None, because the file is open only once."""
 
     def _prepared(self) -> str:
         """The absolute path of the file, whose folder exists."""
@@ -119,7 +119,7 @@ class DuckDBEngine:
     def _held(self, holder: str) -> WarehouseError:
         return WarehouseError(
             f"{self._path} is in use, still after {self._timeout:g} seconds: DuckDB lets one process write at a time. "
-            f"Close whatever has it open and try again ({holder})"
+            f"Close the program that has it open and try again ({holder})"
         )
 
     def _configure(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -180,7 +180,7 @@ class DuckDBEngine:
         return catalog.has_schema(self._rows, self._database, schema)
 
     def tables(self, schema: str, prefix: str) -> list[str]:
-        """The schema's tables whose names begin like this."""
+        """The schema's tables whose names begin with the prefix."""
         return catalog.tables(self._rows, self._database, schema, prefix)
 
     def standing(self, name: TableName) -> Standing | None:
@@ -200,7 +200,7 @@ class DuckDBEngine:
         return dict(self.layout(table).types)
 
     def keys(self, table: TableName) -> Keys:  # noqa: ARG002 -- rows lie as they come
-        """None."""
+        """No keys, because DuckDB has none."""
         return Keys()
 
     def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:  # noqa: ARG002 -- DuckDB binds none
@@ -262,7 +262,7 @@ class DuckDBEngine:
 
     @contextmanager
     def _local(self, part: Part) -> Iterator[Path]:
-        """The part under a path of our own, because DuckDB reads `*` and `[` in a path as a pattern."""
+        """The part under a path without such letters, because DuckDB reads `*` and `[` in a path as a pattern."""
         with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
             path = Path(folder) / "part.parquet"
             size = self._storage.size(part.uri)
@@ -281,7 +281,9 @@ class DuckDBEngine:
                         copy.write(block)
             # guard: DuckDB: part's MD5
             if base64.b64encode(digest.digest()).decode() != part.md5:
-                raise LoadError(f"part {part.uri} is damaged, its MD5 is not the report's: flatten the export again")
+                raise LoadError(
+                    f"part {part.uri} is damaged, its MD5 is not that of the report: flatten the export again"
+                )
             if not is_s3(part.uri):
                 os.symlink(Path(part.uri).resolve(), path)
             yield path

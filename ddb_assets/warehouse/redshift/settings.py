@@ -143,7 +143,7 @@ class RedshiftSettings:
         return f"{self.host or self.cluster or self.workgroup}/{self.database}"
 
     def arguments(self, aws: AWS) -> dict[str, Any]:
-        """The driver's arguments, secrets among them. Raises WarehouseError when there are none to be had."""
+        """The driver's arguments, secrets among them. Raises WarehouseError if there are no credentials."""
         given: dict[str, Any] = {
             "database": self.database,
             "application_name": "ddb_assets",

@@ -106,7 +106,7 @@ class SqlEngine(Protocol):
         ...
 
     def has_schema(self, schema: str) -> bool:
-        """Whether there is a schema of this name, whatever we may do in it."""
+        """Whether there is a schema of this name, even if we have no rights in it."""
         ...
 
     def tables(self, schema: str, prefix: str) -> list[str]:

@@ -3,7 +3,7 @@
 An item that could not be read is not absent. An export says one of three things about an item: what its last write was,
 that it was gone at the time of a full export, or only that something was there. Items of the third kind are kept in a
 table beside the tombstones (`statements.unread`): the key, the time of the write, and the export. The table is made when it is
-first needed. The newest write that could be read decides the row, whatever the order in which exports come.
+first needed. The newest write that could be read decides the row, in whatever order exports are loaded.
 `_ddb_stale_since` of a row is the first time after its version at which its item was there and not readable.
 
 If not even the key can be read, the item may belong to any row. A full export with such an item is `blind`: it does not
