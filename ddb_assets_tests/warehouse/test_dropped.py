@@ -96,11 +96,11 @@ def test_a_refusal_names_the_assets_that_the_table_has(
 ) -> None:
     filled(warehouse, source)
     warehouse.execute(Statement("ALTER TABLE orders DROP COLUMN note"))
-    known = {"full_chain": LoadOptions.of(table).full_chain}
+    chain = LoadOptions.of(table).full_chain
     with pytest.raises(LoadError, match=re.escape(named)):
-        load(warehouse, source.window(20, 30), **known)
+        load(warehouse, source.window(20, 30), full_chain=chain)
     with pytest.raises(LoadError, match=re.escape(f"then {table.full_chain.parquet}")):
-        load(warehouse, source.window(20, 30), restart=True, **known)
+        load(warehouse, source.window(20, 30), restart=True, full_chain=chain)
 
 
 def test_a_column_that_only_this_export_has_is_made(warehouse: AnyEngine, source: Source) -> None:

@@ -256,7 +256,7 @@ def test_an_export_that_nobody_reported_gets_a_run(chain: Chain, monkeypatch: py
         tags={"dagster/partition": str(runs[0].partition_key)},
     )
     beside = Ticks(chain).tick()
-    assert f"run {started.run_id} is working on it" in beside.cursor
+    assert f"run {started.run_id} is working on it" in str(beside.cursor)
     assert {key for key, _ in materializations(beside)} == {key_of(hours_ago(1))}
 
 
