@@ -1,4 +1,4 @@
-"""What decides which rows an export becomes, and under which keys; it is compared wherever rows of two exports meet.
+"""The inputs that decide which rows an export becomes, and with which keys; compared wherever rows of two exports meet.
 
 The schema document, the report and the warehouse's ledger record the identity. A flattening compares its own with that of
 the stored schema, a load with that of the newest load. Rows of two identities in one table would name one item twice, or

@@ -1,4 +1,4 @@
-"""The stages that a table passes, and the name of what each stage makes of it.
+"""The stages that a table passes, and the names of the assets of each stage.
 
 Dagster's lineage shows only the last part of an asset key, and cuts its middle out where there is no room. So the end of
 that part says which stage it is: `orders_full_export`, `orders_window_parquet`. Only the table that people query is called

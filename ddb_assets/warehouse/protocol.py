@@ -98,7 +98,7 @@ class Warehouse(Protocol):
         """Applies an export to its tables, or does nothing when the ledger says that this is done.
 
         A full export replaces older rows, an incremental one changes the rows it names. For every key the newest write is
-        kept, whatever the order of the loads. All of the export becomes valid at once, with its row in the ledger. Missing
+        kept, in any order of the loads. All of the export becomes valid at once, with its row in the ledger. Missing
         tables and columns are created before. A load that is interrupted by a lost connection or by another load is tried
         again a few times; the ledger prevents it from being applied twice.
 

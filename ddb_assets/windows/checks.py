@@ -151,8 +151,7 @@ def _agreed(
         severity=dg.AssetCheckSeverity.ERROR if reasons else dg.AssetCheckSeverity.WARN,
         asset_key=metadata.key_of(table, "warehouse"),
         check_name=AGREE,
-        description="; ".join(reasons)
-        or (f"{len(others)} windows were loaded by others than Dagster" if others else None),
+        description="; ".join(reasons) or (f"{len(others)} windows were not loaded by Dagster" if others else None),
         metadata={
             "only_in_dagster": _some(again),
             "only_in_ledger": _some(others),

@@ -55,7 +55,7 @@ def standing_table(
     sources: Mapping[dg.AssetKey, Sequence[dg.AssetKey]],
     asset: dg.AssetKey,
 ) -> metadata.Metadata:
-    """What the page of a warehouse table keeps; its columns come from `sources`, whatever asset has the facts."""
+    """What the page of a warehouse table keeps; its columns come from `sources`, even if `before` has the facts."""
     kept = standing(instance, before, (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME), asset)
     columns = kept.get(metadata.COLUMNS)
     if not isinstance(columns, dg.TableSchemaMetadataValue):

@@ -87,7 +87,7 @@ def _check_columns(part: Part, relation: Relation, parquet: pq.ParquetFile) -> N
 
 
 class _Tail(io.RawIOBase):
-    """An object on S3 to read from at any place, in ranges; its end, where Parquet says what it is, in one request."""
+    """An object on S3, read in ranges. Its end, where Parquet has its footer, takes one request."""
 
     def __init__(self, storage: Storage, part: Part) -> None:
         self._s3 = storage.s3

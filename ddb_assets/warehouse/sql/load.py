@@ -5,8 +5,8 @@ loads in `ledger.py`, the inspection afterwards in `inspection.py`, connections 
 
 For every key the tables hold the newest known write. Each row and each tombstone carries its version, the time of the
 write, and a newer version always wins. A full export of time T0 gives the state of every key at T0, present or absent; a
-window gives the last write of each key that it names. Taking the newest of both gives the same tables, whatever the order
-of the exports and however often they are loaded. No write of a window has the version T0 (`flatten/record.py`): only rows
+window gives the last write of each key that it names. Taking the newest of both gives the same tables, in any order of the
+exports and however often they are loaded. No write of a window has the version T0 (`flatten/record.py`): only rows
 of the full export have it.
 
 An item that was put and deleted within a window is not in its export. A full export from inside the window, or another
