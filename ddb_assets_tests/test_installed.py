@@ -41,7 +41,7 @@ def defs() -> dg.Definitions:
 LISTED = """
 import json
 import dagster as dg
-from ddb_assets.orchestration.executor import in_process
+from ddb_assets.orchestration.run_config import in_process
 from shop.definitions import defs
 loaded = defs()
 dg.Definitions.validate_loadable(loaded)

@@ -17,7 +17,7 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import ExportRef
 from ddb_assets.exports.request import Destination, Increment, NotRestorableError, TableExports
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.executor import in_process
+from ddb_assets.orchestration.run_config import in_process
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget

@@ -35,7 +35,7 @@ from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.trust import UntrustedExportError, confirm
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
-from ddb_assets.orchestration.executor import in_process
+from ddb_assets.orchestration.run_config import in_process
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget

@@ -1,4 +1,4 @@
-"""In which process the steps of a requested run are executed."""
+"""The run config of requested runs, which must fit the executor of any project."""
 
 from collections.abc import Mapping
 from typing import Any
