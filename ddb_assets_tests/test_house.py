@@ -1,5 +1,6 @@
 """The layout: a room imports only rooms below it, the core loads no Dagster, and help is fast."""
 
+import re
 import resource
 import shutil
 import subprocess
@@ -50,6 +51,22 @@ def test_an_import_that_leads_elsewhere_is_found(root: Path, tmp_path: Path, mod
     done = lint(tmp_path)
     assert done.returncode == 1
     assert f"ddb_assets.{module} -> ddb_assets.{imported}" in done.stdout
+
+
+def test_a_module_that_is_named_in_a_text_is_there(root: Path) -> None:
+    """`x.py` is in the folder or the room of the module that names it, `room/x.py` is in that room."""
+    package = root / "ddb_assets"
+    named = [
+        (path.relative_to(package), name)
+        for path in package.rglob("*.py")
+        for name in re.findall(r"`([\w/]+\.py)`", path.read_text())
+    ]
+    assert len(named) > 50
+    assert not [
+        f"{path}: {name}"
+        for path, name in named
+        if not any((package / place / name).is_file() for place in (path.parent, path.parts[0], ""))
+    ]
 
 
 def modules(root: Path, *places: str) -> list[str]:

@@ -34,19 +34,24 @@ def defs() -> dg.Definitions:
         assets=[report],
         jobs=[dg.define_asset_job("baseline", selection=[report])],
         resources={"aws": "own", "lake": "own", "warehouse": "own"},
+        executor=dg.multiprocess_executor.configured({"max_concurrent": 2}),
     )
     return dg.Definitions.merge(dg.load_from_defs_folder(path_within_project=Path(__file__).parent), own)
 '''
 LISTED = """
 import json
 import dagster as dg
+from ddb_assets.orchestration.run_config import in_process
 from shop.definitions import defs
 loaded = defs()
 dg.Definitions.validate_loadable(loaded)
 repository = loaded.get_repository_def()
 graph = repository.asset_graph
 sensor = repository.get_sensor_def("ddb_assets_automation")
+config = in_process(repository)
+dg.validate_run_config(repository.get_implicit_global_asset_job_def(), config)
 print(json.dumps({
+    "run_config": config,
     "jobs": [job.name for job in loaded.jobs],
     "sensors": sorted(sensor.name for sensor in repository.sensor_defs),
     "resources": sorted(loaded.resources),
@@ -159,6 +164,7 @@ def test_a_project_of_others_loads_a_table_beside_its_own_definitions(installed:
     )
     assert "warehouse/orders" in found["automated"]
     assert "report" not in found["automated"]
+    assert found["run_config"] == {}  # its executor knows no entry `in_process`
     assert found["groups"]["exports/orders_window_export"] == found["groups"]["warehouse/orders"] == "sales"
     assert found["parents"] == ["warehouse/orders"]
 

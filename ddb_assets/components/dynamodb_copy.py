@@ -1,7 +1,7 @@
 """`DynamoDBCopy`: a few lines of YAML become an asset that copies one DynamoDB table into another.
 
-What the YAML may say is `ddb_assets.copies.copy_config`'s; what it may not say, because it deletes, is in the run's
-config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
+`copies/copy_config.py` has what the YAML may say of the copy. What deletes is never in YAML, but in the run's config.
+No request is sent to AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
 from typing import Self
@@ -15,6 +15,7 @@ from ddb_assets.components.project import CopyDeclaration, Project
 from ddb_assets.copies.assets import copy_asset
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.verify import SAMPLE
+from ddb_assets.resources.shared import RESOURCES
 
 COMMENTED_YAML = """\
 type: {type}
@@ -22,7 +23,7 @@ type: {type}
 attributes:
   name: {name}  # of the asset, copies/{name}
   source: Orders  # name or ARN; or a mapping with table, region, profile, role, endpoint
-  destination: Orders-copy  # likewise
+  destination: Orders-copy  # name, ARN or mapping
 
   # owners: [team:data, someone@example.com]
   # verify: 1000  # how many items are compared after each copy; or all
@@ -93,4 +94,6 @@ class DynamoDBCopy(CopyDeclaration):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset and its checks."""
         sources = Project.of(context, self).edges.sources[self.name]
-        return dg.Definitions(assets=[copy_asset(self.name, self.config, self.declared.owners, sources)])
+        return dg.Definitions(
+            assets=[copy_asset(self.name, self.config, self.declared.owners, sources)], resources=RESOURCES
+        )

@@ -1,7 +1,7 @@
 """`DynamoDBImport`: a few lines of YAML become an asset that writes files into a DynamoDB table.
 
-`imports/import_config.py` has what the YAML may say of the files. What deletes is never in YAML, but in the
-run's config. Nothing is asked of AWS while definitions load. Concept: Dagster documentation, "Components".
+`imports/import_config.py` has what the YAML may say of the files. What deletes is never in YAML, but in the run's config.
+No request is sent to AWS while definitions load. Concept: Dagster documentation, "Components".
 """
 
 from typing import Literal, Self

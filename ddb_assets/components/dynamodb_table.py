@@ -1,7 +1,7 @@
 """`DynamoDBTable`: a few lines of YAML become one table's assets and checks, from DynamoDB to the warehouse.
 
-What the YAML may say is `table.py`; what the assets do is in the stages. Nothing is asked of AWS while definitions load.
-Concept: Dagster documentation, "Components".
+`contract/table.py` has what the YAML may say, each stage what its assets do. No request is sent to AWS while definitions
+load. Concept: Dagster documentation, "Components".
 """
 
 from collections.abc import Sequence
@@ -132,8 +132,7 @@ class DynamoDBTable(TableDeclaration):
         project, table = Project.of(context, self), self.table
         own = _definitions(table, project.edges.writers[table.name])
         own = translated(own, table, self.translate) if self.translate else own
-        first = project.whole and project.tables[0] == table
-        return dg.Definitions.merge(own, shared(project.tables)) if first else own
+        return dg.Definitions.merge(own, shared(project.tables)) if project.first is self else own
 
 
 def _translation(declared: TableYaml, context: dg.ComponentLoadContext) -> Translation | None:

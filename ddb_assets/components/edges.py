@@ -12,7 +12,7 @@ from ddb_assets.orchestration import metadata
 
 @dataclass(frozen=True)
 class Edges:
-    """What the definitions of one project say about each other.
+    """How the definitions of one project depend on each other.
 
     `writers` has, by the `name` of a table's contract, the assets that write into that table; `sources` has, by the name of
     a copy, the tables that it reads.
@@ -25,18 +25,21 @@ class Edges:
 def edges(tables: Sequence[Table], imports: Mapping[str, str], copies: Mapping[str, CopyConfig]) -> Edges:
     """The edges between tables, imports (the DynamoDB table by name of the import) and copies.
 
-    A copy that closes a circle does not show up as a writer of its destination, because Dagster refuses circles.
+    A copy that would close a cycle is not shown as a writer of its destination, because Dagster refuses cycles.
     """
     writers = {
         table.name: [metadata.asset_key("import", name) for name, into in imports.items() if _same(into, table.table)]
         for table in tables
     }
+    declared = {metadata.key_of(table, "dynamodb") for table in tables}
     sources: dict[str, Sequence[dg.AssetKey]] = {}
     feeds: dict[str, set[str]] = {}
     for name, copy in sorted(copies.items()):
         read = _named(copy.source, tables)
-        unknown = [metadata.asset_key("dynamodb", default_name(copy.source.table))] if _ours(copy.source) else []
-        sources[name] = [metadata.key_of(table, "dynamodb") for table in tables if table.name in read] or unknown
+        sources[name] = [metadata.key_of(table, "dynamodb") for table in tables if table.name in read]
+        usual = metadata.asset_key("dynamodb", default_name(copy.source.table))
+        if not read and _ours(copy.source) and usual not in declared:  # a declared table of that key is another one
+            sources[name] = [usual]
         for into in _named(copy.destination, tables):
             if not any(source in _reached(feeds, into) for source in read):
                 writers[into].append(metadata.asset_key("copy", name))
@@ -46,7 +49,7 @@ def edges(tables: Sequence[Table], imports: Mapping[str, str], copies: Mapping[s
 
 
 def _named(place: TableAt, tables: Iterable[Table]) -> list[str]:
-    """The names of the contracts of this table; none for a table that other settings than ours lead to."""
+    """The names of the contracts of this table; none if the copy reaches it with settings of its own."""
     return [table.name for table in tables if _same(place.table, table.table)] if _ours(place) else []
 
 
@@ -55,7 +58,7 @@ def _ours(place: TableAt) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names or ARNs may mean one table; a name is that of a table in our own account and Region."""
+    """Whether two names or ARNs may mean one table: a name may be of any account and Region, an ARN is of one."""
     if one.startswith("arn:") and other.startswith("arn:"):
         return one == other
     return one.rpartition("/")[2] == other.rpartition("/")[2]

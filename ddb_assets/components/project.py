@@ -1,7 +1,8 @@
-"""What all the YAML of one project declares, as its components need it of each other.
+"""All that the YAML of one project declares, for components that need to know of each other.
 
-Dagster asks each component for its own definitions. Some are of all tables together: the job of the initial load, the
-sensors, the edges between tables, imports and copies. The first table's component gives those that exist once.
+Dagster asks each component for its own definitions. Some belong to all tables: the job of the initial load, the
+sensors, the edges between tables, imports and copies. The component of the first table returns those that
+exist once.
 """
 
 from collections.abc import Sequence
@@ -44,12 +45,13 @@ class CopyDeclaration(dg.Component):
 class Project:
     """The tables of a project in the order of their folders, and the edges between all that it declares.
 
-    `whole` is False for a component that is loaded by itself, in Python: what all tables share is then up to its project.
+    `first` is the component of the first table. It is None for a component that is loaded by itself, in Python: what all
+    tables share is then up to its project.
     """
 
     tables: Sequence[Table]
     edges: Edges
-    whole: bool
+    first: TableDeclaration | None
 
     @classmethod
     def of(cls, context: dg.ComponentLoadContext, own: dg.Component) -> "Project":
@@ -66,14 +68,15 @@ class Project:
 
     @classmethod
     def _made(cls, found: Sequence[dg.Component], *, whole: bool) -> "Project":
-        tables = [component.table for component in found if isinstance(component, TableDeclaration)]
+        declared = [component for component in found if isinstance(component, TableDeclaration)]
+        tables = [component.table for component in declared]
         imports = {component.name: component.into for component in found if isinstance(component, ImportDeclaration)}
         copies = {component.name: component.config for component in found if isinstance(component, CopyDeclaration)}
-        return cls(tables, edges(tables, imports, copies), whole)
+        return cls(tables, edges(tables, imports, copies), declared[0] if whole and declared else None)
 
 
 _KNOWN: WeakKeyDictionary[ComponentTreeStateTracker, Project] = WeakKeyDictionary()
-"""By an object that each load of a project has for itself. Looked up for each of 100 tables, it took a tenth of a load."""
+"""The project by an object that each load creates. To find it again for each of 100 tables took a tenth of a load."""
 
 
 def declared_tables(project: Path) -> list[Table]:

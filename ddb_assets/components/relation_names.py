@@ -1,6 +1,6 @@
-"""The names of relations over all contracts: no two may share a table of the warehouse.
+"""Checks the names of relations across all contracts: no two may be loaded into one table of the warehouse.
 
-Only what the contracts declare is known while definitions load; the load looks again (`warehouse/sql/ownership.py`).
+Only what the contracts declare is known while definitions load; each load checks again (`warehouse/sql/ownership.py`).
 """
 
 from collections.abc import Iterable

@@ -14,7 +14,7 @@ from ddb_assets.windows.table_assets import INITIAL_LOAD, whole_assets
 
 
 def shared(tables: Sequence[Table]) -> dg.Definitions:
-    """Of at least one table. Raises ConfigError when two tables would have the same tables in the warehouse."""
+    """The definitions for at least one table. Raises ConfigError when two would be loaded into one table of the warehouse."""
     check_relation_names(tables)
     job = dg.define_asset_job(
         INITIAL_LOAD,

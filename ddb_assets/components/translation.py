@@ -1,6 +1,6 @@
-"""`translation` in a table's YAML: how an existing project wants the keys, groups, tags and the rest of its assets.
+"""`translation` in a table's YAML: the keys, groups, tags and other attributes that a project gives to the table's assets.
 
-It is Dagster's own, as other integrations have it: a mapping of an asset's attributes, or a template that gives one, with the
+It works as in other integrations of Dagster: a mapping of an asset's attributes, or a template that returns one, with the
 asset as `spec` and its stage as `stage`. Concept: Dagster documentation, "Customizing component behavior".
 """
 
@@ -19,7 +19,7 @@ Translation = Callable[[dg.AssetSpec, Stage], dg.AssetSpec]
 
 
 def renamed(table: Table, translate: Translation) -> Table:
-    """The table with the keys that its assets have from now on. Raises ConfigError when two would have one key."""
+    """The table with the new keys of its assets. Raises ConfigError when two would have one key."""
     paths: dict[tuple[Stage, str], tuple[str, ...]] = {}
     for stage, name in _assets(table):
         path = tuple(translate(_usual(table, stage, name), stage).key.path)

@@ -1,4 +1,4 @@
-"""What decides which rows an export becomes, and under which keys; it is compared wherever rows of two exports meet.
+"""The inputs that decide which rows an export becomes, and with which keys; compared wherever rows of two exports meet.
 
 The schema document, the report and the warehouse's ledger record the identity. A flattening compares its own with that of
 the stored schema, a load with that of the newest load. Rows of two identities in one table would name one item twice, or
@@ -8,6 +8,7 @@ export (`restart`).
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -20,10 +21,6 @@ FORMAT = 1
 DECIDES_ROWS = {"nested", "columns", "contract", "oversize", "timestamps", "max_depth", "max_width"}
 """The fields of a contract that change what an export is flattened to; others, such as owners, do not."""
 FINGERPRINT_DIGITS = 16
-RESTART = (
-    "materialize its full export, its full Parquet and its initial load with `restart: true` in the Launchpad, or run "
-    "`ddb-assets load --restart`; then load every window since that export again"
-)
 
 
 class Identity(BaseModel):
@@ -66,46 +63,50 @@ class Identity(BaseModel):
         """Hex SHA-256 of an export's content and of all that decides its rows: equal digests mean equal rows."""
         return hashlib.sha256(f"{export_digest} {self.model_dump_json()}".encode()).hexdigest()
 
-    def matches(self, former: "Identity | None") -> bool:
+    def matches(self, previous: "Identity | None") -> bool:
         """Whether a stored identity equals this one, apart from the contract."""
-        return former is not None and former.model_copy(update={"contract": self.contract}) == self
+        return previous is not None and previous.model_copy(update={"contract": self.contract}) == self
 
-    def differences(self, former: "Identity") -> list[str]:
+    def differences(self, previous: "Identity") -> list[str]:
         """Why rows of the two do not match, in words; a contract may change, the rest may not."""
         found = []
-        if self.format != former.format:
+        if self.format != previous.format:
             found.append(
-                f"its rows were written in format {former.format}, this version of ddb_assets writes {self.format}"
+                f"its rows were written in format {previous.format}, this version of ddb_assets writes {self.format}"
             )
-        if self.key != former.key:
-            found.append(f"its key was {', '.join(former.key)}, now it is {', '.join(self.key)}")
-        elif self.key_masks != former.key_masks:
-            masks = zip(self.key, former.key_masks, self.key_masks, strict=True)
+        if self.key != previous.key:
+            found.append(f"its key was {', '.join(previous.key)}, now it is {', '.join(self.key)}")
+        elif self.key_masks != previous.key_masks:
+            masks = zip(self.key, previous.key_masks, self.key_masks, strict=True)
             found += [
                 f"key attribute {name!r} had {_mask(before)}, now it has {_mask(now)}: one item would have two keys"
                 for name, before, now in masks
                 if before != now
             ]
-        if self.mask_secret and former.mask_secret and self.mask_secret != former.mask_secret:
+        if self.mask_secret and previous.mask_secret and self.mask_secret != previous.mask_secret:
             found.append(
-                f"the secret of mask: hmac has changed (fingerprint {former.mask_secret}, now {self.mask_secret}): "
+                f"the secret of mask: hmac has changed (fingerprint {previous.mask_secret}, now {self.mask_secret}): "
                 "one value would have two masks"
             )
-        if self.schema_id != former.schema_id:
+        if self.schema_id != previous.schema_id:
             found.append(
-                f"its columns are those of the schema documents {former.schema_id or 'without an id'}, this export was "
+                f"its columns are those of the schema documents {previous.schema_id or 'without an id'}, this export was "
                 f"flattened by {self.schema_id or 'some without an id'}: one column could get two attributes"
             )
         return found
 
 
-def code_version(table: Table) -> str:
-    """What changes whenever this code or the contract would make other rows of the same export."""
-    return f"{FORMAT}-{_contract_digest(table)[:FINGERPRINT_DIGITS]}"
+def code_version(table: Table, *, loaded: bool) -> str:
+    """What changes whenever this code or the contract would make other rows of the same export.
+
+    `loaded` asks for that of the table in the warehouse, where `soft_delete` decides which rows stay.
+    """
+    fields = {*DECIDES_ROWS, "key", *({"soft_delete"} if loaded else ())}
+    return f"{FORMAT}-{_contract_digest(table, fields)[:FINGERPRINT_DIGITS]}"
 
 
-def _contract_digest(table: Table) -> str:
-    return hashlib.sha256(table.model_dump_json(include=DECIDES_ROWS).encode()).hexdigest()
+def _contract_digest(table: Table, fields: Collection[str] = DECIDES_ROWS) -> str:
+    return hashlib.sha256(table.model_dump_json(include=set(fields)).encode()).hexdigest()
 
 
 def _fingerprint(secret: bytes) -> str:

@@ -198,6 +198,11 @@ class Report(_ReportModel):
         return document
 
     @property
+    def is_full(self) -> bool:
+        """Whether it is of a full export; else it is of a window."""
+        return self.export_type == "FULL_EXPORT"
+
+    @property
     def root(self) -> Relation:
         """The relation with one row per item."""
         return self.relations[0]

@@ -1,4 +1,4 @@
-"""The stages that a table passes, and the name of what each stage makes of it.
+"""The stages that a table passes, and the names of the assets of each stage.
 
 Dagster's lineage shows only the last part of an asset key, and cuts its middle out where there is no room. So the end of
 that part says which stage it is: `orders_full_export`, `orders_window_parquet`. Only the table that people query is called
@@ -7,7 +7,8 @@ that part says which stage it is: `orders_full_export`, `orders_window_parquet`.
 This is the only place that knows how names are made. Dagster's keys are made of them in `orchestration/metadata.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 Stage = Literal[
@@ -33,8 +34,11 @@ _NAMING: Mapping[Stage, tuple[str, str]] = {
     "import": ("imports", ""),  # whoever declares an import or a copy gives it its name
     "copy": ("copies", ""),
 }
-FULL_CHAIN: tuple[Stage, ...] = ("full_export", "full_parquet", "initial_load")
-"""The stages that a full export of a table passes; of a table that is only ever replaced the last is `warehouse`."""
+FullStages = tuple[Stage, Stage, Stage]
+FULL_CHAIN: FullStages = ("full_export", "full_parquet", "initial_load")
+"""The stages that a full export of a table passes."""
+REPLACED: FullStages = ("full_export", "full_parquet", "warehouse")
+"""The same of a table that is replaced as a whole (`load: replace`), which has no windows."""
 
 
 def asset_path(stage: Stage, name: str) -> tuple[str, str]:
@@ -56,12 +60,29 @@ def name_of(stage: Stage, path: Sequence[str]) -> str | None:
     return path[1].removesuffix(ending)
 
 
-def full_chain(name: str) -> str:
-    """What a person materializes for a new initial load, in words."""
-    return listed(asset_name(stage, name) for stage in FULL_CHAIN)
+@dataclass(frozen=True)
+class FullChain:
+    """The assets that a full export of one table passes, as messages name them; `windows`: it has windows, too."""
 
+    export: str
+    parquet: str
+    load: str
+    windows: bool = True
 
-def listed(names: Iterable[str]) -> str:
-    """`a, b and c`."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}"
+    @classmethod
+    def usual(cls, name: str) -> "FullChain":
+        """The assets of a table of which only the name is known."""
+        export, parquet, load = (asset_name(stage, name) for stage in FULL_CHAIN)
+        return cls(export, parquet, load)
+
+    def __str__(self) -> str:
+        return f"{self.export}, {self.parquet} and {self.load}"
+
+    @property
+    def restart(self) -> str:
+        """How a person starts the table over, in words."""
+        again = "; then load every window since that export again" if self.windows else ""
+        return (
+            f"materialize {self.export}, then {self.parquet} and {self.load} with `restart: true` in the Launchpad, or run "
+            f"`ddb-assets load --restart`{again}"
+        )

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 
 from ddb_assets.contract.model import ContractModel
 from ddb_assets.contract.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
-from ddb_assets.contract.stages import FULL_CHAIN, Stage, asset_path, listed
+from ddb_assets.contract.stages import FULL_CHAIN, REPLACED, FullChain, FullStages, Stage, asset_path
 from ddb_assets.contract.windows import Cadence, WindowError
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path, parse_path
 
@@ -257,9 +257,15 @@ class Table(ContractModel):
         return "/".join(self.asset_path(stage))
 
     @property
-    def full_chain(self) -> str:
-        """The names of the assets to materialize for a new initial load: `a, b and c`."""
-        return listed(self.asset_name(stage) for stage in FULL_CHAIN)
+    def full_stages(self) -> FullStages:
+        """The stages that a full export of the table passes."""
+        return REPLACED if self.load == "replace" else FULL_CHAIN
+
+    @property
+    def full_chain(self) -> FullChain:
+        """The root's assets in these stages, which a person materializes for a new initial load."""
+        export, parquet, load = map(self.asset_name, self.full_stages)
+        return FullChain(export, parquet, load, windows=self.load != "replace")
 
     @property
     def windows(self) -> Cadence:

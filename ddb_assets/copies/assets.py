@@ -23,6 +23,7 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.pools import only_writer, write_pool
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.progress import ProgressLog
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.settings import state_folder
 
 NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "items_equal"
@@ -64,12 +65,14 @@ def copy_asset(
         pool=write_pool(destination),
         retry_policy=RETRIES,
     )
-    def copies(context: dg.AssetExecutionContext, config: CopyRunConfig) -> Iterator[dg.MaterializeResult[None]]:
+    def copies(
+        context: dg.AssetExecutionContext, config: CopyRunConfig, ddb_aws: AWSResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
             _allowed(name, destination, config)
         log = ProgressLog(context.log.info)
         with explained_failure(), only_writer(context, destination):
-            opened = open_tables(declared, _moment(config.from_point_in_time), context.log.info)
+            opened = open_tables(declared, _moment(config.from_point_in_time), context.log.info, ddb_aws.clients)
             outcome = run_copy(
                 opened,
                 declared,

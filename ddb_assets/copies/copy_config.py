@@ -16,7 +16,7 @@ ARN = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table/[\w.-]+", re.ASCII)
 
 
 class TableAt(BaseModel):
-    """A table and how it is reached. boto3 finds what is left empty."""
+    """A table and how it is reached. The resource `ddb_aws`, and then boto3, decides what is left empty."""
 
     model_config = STRICT
 

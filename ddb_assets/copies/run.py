@@ -79,11 +79,19 @@ class CopyOutcome:
         )
 
 
-def _sides(config: CopyConfig) -> tuple[Side, Side]:
-    """Describes both tables. Raises CopyRefusedError, or AwsUnavailableError while AWS is out of reach; both name the side."""
-    found = []
+def _sides(config: CopyConfig, default: AWS | None = None) -> tuple[Side, Side]:
+    """Describes both tables. `default` has the settings that they leave empty.
+
+    Raises CopyRefusedError, or AwsUnavailableError while AWS is out of reach; both name the side.
+    """
+    found, rest = [], default or AWS()
     for name, at in (("source", config.source), ("destination", config.destination)):
-        aws = AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
+        aws = AWS(
+            region=at.region or rest.region,
+            profile=at.profile or rest.profile,
+            endpoint=at.endpoint or rest.endpoint,
+            role_arn=at.role or rest.role_arn,
+        )
         try:
             found.append(Side.of(aws.dynamodb(at.table), aws.dynamodb(at.table, BULK_CLIENT), at.table))
         except AwsUnavailableError as error:
@@ -93,12 +101,15 @@ def _sides(config: CopyConfig) -> tuple[Side, Side]:
     return found[0], found[1]
 
 
-def open_tables(config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object]) -> Opened:
+def open_tables(
+    config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object], default: AWS | None = None
+) -> Opened:
     """Finds both tables. For a point in time (in whole seconds) the source is restored.
 
-    Raises CopyRefusedError or UnfitTableError, before anything is restored, when the destination cannot take the items.
+    `default` has the settings of AWS that the two tables leave empty. Raises CopyRefusedError or UnfitTableError, before
+    anything is restored, when the destination cannot take the items.
     """
-    source, destination = _sides(config)
+    source, destination = _sides(config, default)
     if moment is None:
         return Opened(source, destination, None)
     _check_fit(source, destination, config)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ddb_assets.contract.moment import parse_moment
 from ddb_assets.contract.table import Table
+from ddb_assets.exports.checks import verified, verified_spec
 from ddb_assets.exports.facts import full_export_facts
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import read_export
@@ -23,8 +24,6 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.shared import LAKE
 from ddb_assets.settings import AS_OF
-
-VERIFIED = "export_verified"
 
 
 class FullExportConfig(dg.Config):
@@ -67,17 +66,11 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
         upstream=metadata.key_of(table, "dynamodb"),
         facts=metadata.uri(lambda: LAKE.exports_uri(table)),
     )
-    check = dg.AssetCheckSpec(
-        VERIFIED,
-        asset=spec.key,
-        blocking=True,
-        description="The manifests are intact and list as many items as DynamoDB says it exported.",
-    )
 
     @dg.multi_asset(
         name=metadata.op_name("full_export", table),
         specs=[spec],
-        check_specs=[check],
+        check_specs=[verified_spec(spec.key)],
         pool=EXPORTS_POOL,
         retry_policy=RETRIES,
     )
@@ -98,11 +91,9 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
 
             done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
             export = read_export(ddb_aws.clients.storage(), done.summary_uri, expected_table=table.table)
-        counts = {"items_in_manifest": export.item_count, "items_by_dynamodb": done.item_count}
-        verified = done.item_count in (None, export.item_count)
         yield dg.MaterializeResult(
             metadata=full_export_facts(export, key),
-            check_results=[dg.AssetCheckResult(passed=verified, check_name=VERIFIED, metadata=counts)],
+            check_results=[verified(export, spec.key, done.item_count)],
         )
 
     return full_export

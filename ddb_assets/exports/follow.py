@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIRST_LOOK = 0.5  # seconds between the first two calls of DescribeExport
+_ROUNDED = timedelta(milliseconds=1)  # the API gives times as floating-point seconds
 
 Status = Literal["IN_PROGRESS", "COMPLETED", "FAILED"]
 
@@ -150,3 +151,8 @@ def _timed_out(arn: str, waited: timedelta, why: str) -> str:
         f"the export {arn} was not done after {waited.total_seconds():.0f} s: {why}. AWS continues with it: "
         "run this again later; it finds the same export, so no second one is paid for"
     )
+
+
+def same_time(one: datetime | None, other: datetime | None) -> bool:
+    """Whether two times of exports are the same as far as DynamoDB's API says them; an absent one is like no other."""
+    return one is not None and other is not None and abs(one - other) <= _ROUNDED

@@ -66,7 +66,6 @@ class DataFile:
     key: str
     item_count: int
     md5: str
-    etag: str | None
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,6 @@ class _Summary(_ManifestModel):
 class _FileLine(_ManifestModel):
     item_count: _Count
     md5_checksum: Annotated[str, AfterValidator(_md5_checked)]
-    etag: str | None = None
     data_file_s3_key: str
 
 
@@ -301,7 +299,7 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
                     "again"
                 )
             chosen[shared] = found[0]
-        files[key] = DataFile(places[chosen[shared]], key, entry.item_count, entry.md5_checksum, entry.etag)
+        files[key] = DataFile(places[chosen[shared]], key, entry.item_count, entry.md5_checksum)
     return tuple(files.values())
 
 

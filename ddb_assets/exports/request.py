@@ -22,7 +22,7 @@ from ddb_assets.aws.table import describe_table
 from ddb_assets.contract.table import ExportTarget, KeySchema, Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.exports.follow import ExportRef, describe, started_at, status
+from ddb_assets.exports.follow import ExportRef, describe, same_time, started_at, status
 from ddb_assets.exports.manifest import View
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLOCK_SKEW = timedelta(minutes=1)  # export periods follow a clock of DynamoDB that may differ by this much
-SAME_TIME = timedelta(milliseconds=1)  # the API gives times as floating-point seconds
 PAGE = 25
 
 
@@ -282,11 +281,11 @@ class TableExports:
         ):
             return False
         if isinstance(what, Snapshot):
-            return _same_time(found.get("ExportTime"), what.time)
+            return same_time(found.get("ExportTime"), what.time)
         window = found.get("IncrementalExportSpecification", {})
         return (
-            _same_time(window.get("ExportFromTime"), what.window.start)
-            and _same_time(window.get("ExportToTime"), what.window.end)
+            same_time(window.get("ExportFromTime"), what.window.start)
+            and same_time(window.get("ExportToTime"), what.window.end)
             and window.get("ExportViewType", "NEW_AND_OLD_IMAGES") == what.view
         )
 
@@ -296,10 +295,6 @@ def _named(what: Snapshot | Increment) -> str:
     if isinstance(what, Increment):
         return f"the window {what.window}"
     return f"the time {what.time.isoformat()}" if what.time else "the latest time"
-
-
-def _same_time(reported: datetime | None, wanted: datetime | None) -> bool:
-    return reported is not None and wanted is not None and abs(reported - wanted) < SAME_TIME
 
 
 def key_schema(client: "DynamoDBClient", table: Table) -> KeySchema:

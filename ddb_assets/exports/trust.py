@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ddb_assets.aws.errors import AwsError, meaning
 from ddb_assets.contract.table import Table
-from ddb_assets.exports.follow import ExportRef, describe, status
+from ddb_assets.exports.follow import ExportRef, describe, same_time, status
 from ddb_assets.exports.manifest import Export, ManifestError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SAME_TIME = 0.001  # seconds; the API returns times as floating-point numbers
 OPTION = "`trust: lake` in the table's contract"
 
 
@@ -78,7 +77,7 @@ def differences(export: Export, described: "ExportDescriptionTypeDef") -> list[s
         ]
     )
     for what, said_time, known_time in times:
-        if not said_time or not known_time or abs((said_time - known_time).total_seconds()) > SAME_TIME:
+        if not same_time(said_time, known_time):
             wrong.append(f"{what} is {said_time}, DynamoDB says {known_time}")
     if described.get("FilterSpecification"):
         wrong.append("it was made with a filter, so it lacks items")

@@ -4,7 +4,7 @@
 with the contract is refused here, with what to do.
 """
 
-from ddb_assets.contract.identity import RESTART, Identity
+from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.table import Table
 from ddb_assets.dynamodb.attribute_value import Step, format_path
 from ddb_assets.exports.manifest import Export
@@ -27,7 +27,7 @@ def check_identity(stored: Schema, identity: Identity, table: Table) -> None:
     if found := identity.differences(stored.identity) if stored.identity else []:
         raise SchemaError(
             f"the stored schema of {table.name!r} does not match this export: {'; '.join(found)}. Restore what it was before, "
-            f"give the table another name in its contract, or start it over with a full export: {RESTART}"
+            f"give the table another name in its contract, or start it over with a full export: {table.full_chain.restart}"
         )
 
 

@@ -1,6 +1,7 @@
-"""Dagster's metadata keys, and what all stages say alike: asset keys, groups, kinds, owners, columns.
+"""Dagster's metadata keys, and what all stages share: asset keys, groups, kinds, owners, columns.
 
-The only module that makes asset keys and spells metadata keys. What a materialization shows is in each stage's `facts.py`.
+Only this module makes asset keys and spells metadata keys. The module `facts` of each stage has what its
+materializations show.
 Facts: metadata keys with a meaning for the UI, Dagster API reference "Metadata".
 """
 
@@ -32,23 +33,26 @@ KINDS: Mapping[Stage, frozenset[str]] = {
     "import": frozenset({"dynamodb"}),
     "copy": frozenset({"dynamodb"}),
 }
-OF_ROWS: frozenset[Stage] = frozenset({"full_parquet", "window_parquet", "initial_load", "warehouse"})
-"""The stages that would make other rows under another contract."""
+LOADED: frozenset[Stage] = frozenset({"initial_load", "warehouse"})
+"""The stages that are tables of the warehouse."""
+OF_ROWS: frozenset[Stage] = LOADED | {"full_parquet", "window_parquet"}
+"""The stages whose rows depend on the contract."""
 ALLOWED: Mapping[str, timedelta] = {"upsert": timedelta(hours=1), "replace": timedelta(hours=6)}
-"""How long an export and its load may take, by the way a table is loaded: a full export may take hours."""
+"""How long an export and its load may take, for each value of `load`. A full export may take hours."""
 MAX_ROWS = 200
 """Rows of a Markdown table: definitions and events must stay small."""
 URI, KEY, FOLDER = "dagster/uri", "key_schema", "export_folder"
 COLUMNS, ROWS, TABLE_NAME = "dagster/column_schema", "dagster/row_count", "dagster/table_name"
 LINEAGE = "dagster/column_lineage"
 EXPORT_ID, TABLE_ARN, TABLE_ID = "export_id", "table_arn", "table_id"
-BASELINE_TIME, COVERED, WINDOW = "baseline_time", "covered", "window"
+BASELINE_TIME, BASELINE_EXPORT_ID = "baseline_time", "baseline_export_id"
+COVERED, WINDOW, SUMMARY = "covered", "window", "summary"
 LOAD_TAG = "ddb_assets/load"
-"""Says of an asset how its table is loaded: upsert or replace."""
+"""The tag that says how an asset's table is loaded: upsert or replace."""
 
 
 class UpstreamError(DdbAssetsError):
-    """An asset needs what another one has not made yet."""
+    """An asset needs the result of another one that has not been materialized yet."""
 
 
 def asset_key(stage: Stage, name: str) -> dg.AssetKey:
@@ -62,7 +66,7 @@ def key_of(table: Table, stage: Stage, relation: str = "") -> dg.AssetKey:
 
 
 def op_name(stage: Stage, table: Table) -> str:
-    """The name of the step that makes a stage of a table: its usual asset key as a name, so that no other project has it."""
+    """The name of a stage's step: the usual key of its asset as an identifier, so that no other project has it."""
     return asset_key(stage, table.name).to_python_identifier()
 
 
@@ -78,7 +82,7 @@ def asset_spec(
 ) -> dg.AssetSpec:
     """The spec of one relation of a table in one stage; all of a table's assets are one group.
 
-    `facts` is what is known of the asset before it is made, by the keys that its materializations use too.
+    `facts` is the metadata that is known before the asset is materialized, under the keys of its materializations.
     """
     return dg.AssetSpec(
         key_of(table, stage, relation),
@@ -89,7 +93,7 @@ def asset_spec(
         owners=table.owners,
         tags={LOAD_TAG: table.load},
         metadata={"table": table.table, **(facts or {})},
-        code_version=code_version(table) if stage in OF_ROWS else None,
+        code_version=code_version(table, loaded=stage in LOADED) if stage in OF_ROWS else None,
         freshness_policy=_freshness(table) if stage == "warehouse" else None,
     )
 
@@ -126,7 +130,7 @@ def column_lineage(names: Iterable[str], sources: Sequence[dg.AssetKey]) -> dg.M
 
 
 def uri(where: Callable[[], str]) -> dict[str, str]:
-    """Where an asset's files lie; nothing while a setting that says so is missing or wrong."""
+    """The location of an asset's files; empty if a setting for it is missing or wrong."""
     with suppress(DdbAssetsError):
         return {URI: where()}
     return {}
@@ -142,7 +146,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[object]], note: str 
 
 
 def upstream(context: dg.AssetExecutionContext, key: dg.AssetKey, *needed: str) -> Mapping[str, dg.MetadataValue]:
-    """The metadata of the newest materialization of an asset, which has all of `needed`. Raises UpstreamError."""
+    """The metadata of an asset's newest materialization with all keys of `needed`. Raises UpstreamError if there is none."""
     if facts := newest(context.instance, key, *needed):
         return facts
     raise UpstreamError(

@@ -1,7 +1,7 @@
-"""Which assets exclude each other: of all that write into one table, one runs at a time, on whatever Dagster instance.
+"""Steps that write into one DynamoDB table run one at a time, on any Dagster instance.
 
-An asset's pool has the limit that the instance gives to all pools, and code
-cannot declare another; so each writer first sets its pool's limit to 1, and makes sure that no other writer has a slot.
+An instance gives one limit to all pools, and code cannot declare another one. So each writer first sets the limit of its
+pool to 1, and makes sure that no other writer has a slot.
 Concept: Dagster documentation, "Managing concurrency of Dagster assets, jobs, and Dagster instances".
 """
 
@@ -13,16 +13,16 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-ASK_SECONDS = 2.0  # between two looks at a pool that another writer is in
-ENDED_SECONDS = 60.0  # a run that ended so long ago writes no more, though its slot was never given back
+ASK_SECONDS = 2.0  # between two looks at a pool that another writer occupies
+ENDED_SECONDS = 60.0  # a run that ended this long ago no longer writes, even if it never released its slot
 
 
 EXPORTS_POOL = "dynamodb_exports"
-"""Running export requests; AWS allows 300 exports at once in an account and Region."""
+"""The pool of running exports. AWS allows 300 at once for an account and Region."""
 
 
 def write_pool(table: str) -> str:
-    """The Dagster pool of everything that writes into the table of this name or ARN, in whatever account and Region."""
+    """The pool of all steps that write into the table of this name or ARN; account and Region make no difference."""
     return "dynamodb_write_" + re.sub(r"\W", "_", table.rpartition("/")[2], flags=re.ASCII)
 
 
@@ -31,8 +31,8 @@ def only_writer(context: dg.AssetExecutionContext, table: str) -> Iterator[None]
     """Waits until no other step writes into the table, and keeps others out until the block ends.
 
     Slots belong to the instance, so other runs and machines count. A step continues only when it holds a slot and sees no
-    other holder. So there are never two writers, even if the executor let several in before the limit was 1. An instance
-    that keeps nothing (a script's) has no pools, and then there is nothing to wait for.
+    other holder. So there are never two writers, even if the executor let several in before the limit was 1. The instance
+    of a script keeps nothing and has no pools; then there is nothing to wait for.
     """
     storage = context.instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
@@ -52,7 +52,7 @@ def only_writer(context: dg.AssetExecutionContext, table: str) -> Iterator[None]
             if others - named:
                 context.log.info(f"waiting: {table} is being written by run {', '.join(sorted(others))}")
                 named |= others
-            if claimed:  # somebody who is in too may be looking for the same reason: one of us comes back first
+            if claimed:  # another holder may do the same: both release their slots, and one is back first
                 storage.free_concurrency_slot_for_step(run, step)
             for other in others - {run}:
                 _free_if_ended(context.instance, other)
@@ -63,7 +63,7 @@ def only_writer(context: dg.AssetExecutionContext, table: str) -> Iterator[None]
 
 
 def _free_if_ended(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Frees the slots of a run that crashed or was deleted, which else would be kept for ever."""
+    """Frees the slots of a run that crashed or was deleted; nothing else would ever free them."""
     record = instance.get_run_record_by_id(run_id)
     ended = record is None or (record.dagster_run.is_finished and (record.end_time or 0) < time.time() - ENDED_SECONDS)
     if ended:

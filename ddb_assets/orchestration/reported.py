@@ -1,7 +1,7 @@
-"""Materializations as Dagster's log has them, of which only some are ours.
+"""Finds the newest materialization of an asset that one of our steps or sensors made.
 
-Anyone can report one, in the UI or by the API: it has none of our metadata, and nothing was exported, flattened or loaded
-for it. So the state of an asset of ours is the newest materialization that one of our steps or sensors made.
+Anyone can report a materialization, in the UI or through the API. It has none of our metadata, and nothing was exported,
+flattened or loaded for it. So it says nothing about the state of an asset.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What happens to a step that fails: which errors are retried, and what Dagster says of the others."""
+"""What happens to a step that fails: which errors are retried, and how Dagster shows the others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ import dagster as dg
 from ddb_assets.errors import DdbAssetsError, RetryableError, machine_error
 
 RETRIES = dg.RetryPolicy(max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""The retries of every step. What only a person can repair fails at once (`explained_failure`)."""
+"""The retries of every step. An error that only a person can repair fails at once (`explained_failure`)."""
 
 
 @contextmanager
 def explained_failure() -> Iterator[None]:
-    """Makes an error that a user can mend the failure's own description, without our stack trace around it."""
+    """Makes the message of an error that a user can repair the description of the failure, without a stack trace."""
     try:
         yield
     except DdbAssetsError as error:

@@ -4,7 +4,7 @@
     <root>/parquet/<table>/full/<export id>/<relation>/part-….parquet, report.json
     <root>/schemas/<table>/000001.json
 
-No file is read or written here; that is `storage.py`.
+No file is read or written here; that is `aws/storage.py`.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A full export into the warehouse: `loads/<table>_initial_load`, or `warehouse/<table>` where only those are loaded.
 
-All relations of a table are loaded in one transaction, so they are one step. `protocol.py` says what a load
-is, and `windows/warehouse_assets.py` applies the windows afterwards.
+All relations of a table are loaded in one transaction, so they are one step. `protocol.py` says what a load is.
+`windows/warehouse_assets.py` applies the windows afterwards.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,7 +48,7 @@ class BaselineLoadConfig(LoadConfig):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedTables:
     """What a load did, and what is in the tables after it: `address` and `schema` are theirs, `columns` are by table.
 
     `baseline` is the newest full export and its time, after a full export, which need not be the one just loaded.
@@ -79,16 +79,16 @@ def loaded(
     force: bool,
     restart: bool = False,
     window: str = "",
-) -> Loaded:
+) -> LoadedTables:
     """Loads an export, under a label by which an administrator of the warehouse finds our queries, and inspects it."""
     label = f"ddb_assets {table.name} {window}".rstrip()
     rows = sum(relation.rows for relation in report.relations)
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
     with open_warehouse(warehouse.address, storage=aws.clients.storage(), aws=aws.clients, label=label) as target:
         result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
-        baseline = target.recorded(report.root.name).baseline if report.export_type == "FULL_EXPORT" else None
+        baseline = target.recorded(report.root.name).baseline if report.is_full else None
         columns = target.columns(result.table_rows)
-        found = Loaded(result, target.inspect(report), baseline, warehouse.address, target.schema, columns)
+        found = LoadedTables(result, target.inspect(report), baseline, warehouse.address, target.schema, columns)
     if result.applied:
         context.log.info(
             f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "
@@ -102,7 +102,7 @@ def loaded(
 
 
 def known_name(url: str, relation: str) -> dict[str, str]:
-    """The table's name for a definition, which loads whatever the URL is."""
+    """The table's name for a definition; empty for a wrong URL, with which definitions load too."""
     with suppress(DdbAssetsError):
         return {metadata.TABLE_NAME: table_name(url, relation)}
     return {}
@@ -112,7 +112,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     """The assets of all relations and the checks on the root; `address` is the warehouse's URL."""
     named = relations(table)
     replaced = table.load == "replace"
-    stage: Stage = "warehouse" if replaced else "initial_load"
+    stage = table.full_stages[-1]
     specs = {
         path: metadata.asset_spec(
             stage,
@@ -145,19 +145,12 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             done = loaded(
                 context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, restart=config.restart
             )
+        newest = baseline_facts(*done.baseline) if done.baseline else {}
         for path, relation in reported(table, report).items():
             yield dg.MaterializeResult(
                 asset_key=specs[path].key,
-                metadata=done.facts(table, relation, "full_parquet") | _baseline(report, done.baseline),
+                metadata=done.facts(table, relation, "full_parquet") | newest,
                 check_results=[] if path else check_results(done.result, done.seen, relation.name, specs[path].key),
             )
 
     return warehouse
-
-
-def _baseline(report: Report, newest: tuple[datetime, Load] | None) -> metadata.Metadata:
-    """What windows start from now."""
-    if newest is None:
-        return {}
-    time, load = newest
-    return baseline_facts(report, time, load.table_id)

@@ -1,4 +1,4 @@
-"""What must hold after a load has committed. The load itself refuses numbers that do not add up; this checks again.
+"""What must hold after a load has committed. The load itself refuses numbers that do not add up; these checks look again.
 
 `Warehouse.inspect` asks the warehouse.
 """

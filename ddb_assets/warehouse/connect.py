@@ -1,10 +1,10 @@
 """Opens the warehouse of a URL.
 
-The settings of each are documented where it is defined (`duckdb/`, `redshift/settings.py`).
+`duckdb/` and `redshift/settings.py` document the settings of each.
 """
 
 import re
-from pathlib import PurePath
+from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
@@ -16,6 +16,7 @@ from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets.warehouse.url import DUCKDB, DUCKDB_FORM, FORMS, REDSHIFT
 
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
+_TAKEN = {"main", "temp", "system"}  # names that DuckDB has for itself
 DUCKDB_SCHEMA = "main"
 PATIENCE = 300.0
 
@@ -31,8 +32,8 @@ def open_warehouse(
     """The warehouse of a URL, to be entered with `with`: `duckdb:///FILE` or `redshift://USER@HOST:5439/DATABASE?…`.
 
     FILE is taken as it is, so an absolute path makes four slashes (`duckdb:////data/x.duckdb`). `storage` reads parts,
-    `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. A DuckDB file that
-    another process holds is waited for as many seconds as `patience` says. Raises WarehouseError for any other URL.
+    `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. `patience` is how many
+    seconds to wait for a DuckDB file that another process holds. Raises WarehouseError for any other URL.
     """
     if url.startswith(REDSHIFT):
         settings = RedshiftSettings.parse(url)
@@ -42,23 +43,34 @@ def open_warehouse(
             raise WarehouseError("Redshift needs its driver: install ddb-assets[redshift]") from error
         engine = RedshiftEngine(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
         return SqlWarehouse(engine)
-    path = url.removeprefix(DUCKDB)
-    if not url.startswith(DUCKDB) or not path.strip():
-        raise WarehouseError(f"{url.split('@')[-1]!r} is no warehouse: write {FORMS}")
-    if found := _ELSEWHERE.match(path):
-        raise WarehouseError(
-            f"{found[0]!r} in the warehouse's URL is no local file, and nothing would be kept there: write "
-            f"{DUCKDB_FORM}, with the file's path"
-        )
-    return SqlWarehouse(DuckDBEngine(path, storage=storage, timeout=patience))
+    return SqlWarehouse(DuckDBEngine(_duckdb_file(url), storage=storage, timeout=patience))
 
 
 def table_name(url: str, relation: str, schema: str = "") -> str:
-    """`database.schema.table` in the warehouse of this URL. Raises WarehouseError for a URL that is none.
+    """`database.schema.table` in the warehouse of this URL. Raises WarehouseError for any other URL.
 
     Without `schema` it is the one that the URL names, so the name is known before anything is connected.
     """
     if url.startswith(REDSHIFT):
         settings = RedshiftSettings.parse(url)
         return f"{settings.database}.{schema or settings.schema}.{relation}"
-    return f"{PurePath(url).stem}.{schema or DUCKDB_SCHEMA}.{relation}"
+    return f"{_duckdb_database(Path(_duckdb_file(url)))}.{schema or DUCKDB_SCHEMA}.{relation}"
+
+
+def _duckdb_file(url: str) -> str:
+    """The path in the URL of a DuckDB file. Raises WarehouseError for any other URL."""
+    path = url.removeprefix(DUCKDB)
+    if not url.startswith(DUCKDB) or not path.strip():
+        raise WarehouseError(f"{url.split('@')[-1]!r} is not the URL of a warehouse: write {FORMS}")
+    if found := _ELSEWHERE.match(path):
+        raise WarehouseError(
+            f"{found[0]!r} in the warehouse's URL is not a local file, and nothing would be kept there: write "
+            f"{DUCKDB_FORM}, with the file's path"
+        )
+    return path
+
+
+def _duckdb_database(path: Path) -> str:
+    """The name that DuckDB gives to the database in a file: the file's name up to the first dot."""
+    name = next((part for part in path.resolve().name.split(".") if part), "")
+    return f"{name}_db" if name in _TAKEN else name

@@ -1,4 +1,4 @@
-"""The errors that a warehouse raises, whichever it is."""
+"""The errors that every warehouse raises."""
 
 from ddb_assets.errors import DdbAssetsError, RetryableError
 

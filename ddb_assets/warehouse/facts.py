@@ -6,18 +6,18 @@ from datetime import datetime
 import dagster as dg
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.contract.report import Relation, Report
+from ddb_assets.contract.report import Relation
 from ddb_assets.flatten.schema import DELETED
 from ddb_assets.markdown import code, prose
 from ddb_assets.orchestration import metadata
 from ddb_assets.warehouse.bookkeeping import DELETED_AT
-from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.results import Load, LoadResult
 
 
 def load_facts(
     result: LoadResult, relation: Relation, table_name: str, sources: Sequence[dg.AssetKey], *, soft_delete: bool
 ) -> metadata.Metadata:
-    """Of one warehouse table after a load, or after one that found the export already applied.
+    """The facts of one table after a load, or after a load that found the export already applied.
 
     `sources` are the assets with columns of the same names.
     """
@@ -55,7 +55,7 @@ def load_facts(
         }
         facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
         facts["seconds"] = dg.MetadataValue.float(result.seconds)
-        facts["summary"] = metadata.markdown(
+        facts[metadata.SUMMARY] = metadata.markdown(
             ("Table", "Rows now", "Loaded from this export"),
             [(code(name), f"{rows:,}", f"{result.rows.get(name, 0):,}") for name, rows in result.table_rows.items()],
             f"Export {code(result.export_id)} {'applied' if result.applied else 'was already applied'} "
@@ -64,12 +64,13 @@ def load_facts(
     return facts
 
 
-def baseline_facts(report: Report, time: datetime, table_id: str) -> metadata.Metadata:
-    """What the windows of a table start from, once it is loaded."""
+def baseline_facts(time: datetime, load: Load) -> metadata.Metadata:
+    """What the windows of a table start from: the newest full export, its time and its table."""
     return {
         metadata.BASELINE_TIME: dg.MetadataValue.timestamp(time),
-        metadata.TABLE_ARN: dg.MetadataValue.text(report.table_arn),
-        metadata.TABLE_ID: dg.MetadataValue.text(table_id),
+        metadata.BASELINE_EXPORT_ID: dg.MetadataValue.text(load.export_id),
+        metadata.TABLE_ARN: dg.MetadataValue.text(load.table_arn),
+        metadata.TABLE_ID: dg.MetadataValue.text(load.table_id),
     }
 
 

@@ -1,15 +1,14 @@
 """What must hold before an export is loaded: its own numbers, and its place in the table's history.
 
-These guards look only at the report and the ledger; those that need the staged rows are where the rows are
-staged (`sql/`).
+These guards look only at the report and the ledger. Guards that need the staged rows are in `sql/`, where rows are staged.
 """
 
 from datetime import UTC, datetime
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.contract.identity import RESTART, Identity
+from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.stages import asset_name
+from ddb_assets.contract.stages import FullChain
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.times import end, start
@@ -24,7 +23,7 @@ def check_report(report: Report) -> None:
             f"know, at {', '.join(sorted(frozen)[:5])}: nothing was loaded; add them to the contract (`contract: evolve` for "
             "the path) and flatten again"
         )
-    root, full = report.root, report.export_type == "FULL_EXPORT"
+    root, full = report.root, report.is_full
     flagged = any(c.role == "deleted" for c in root.columns)
     explained = root.rows + report.quarantined
     # guard: items = rows + quarantined
@@ -71,7 +70,7 @@ def check_quarantine(report: Report, allowed: int) -> None:
             f"export {report.export_id} has {report.quarantined} quarantined items and the keys of {unread.rows}, "
             f"{sum(part.rows for part in unread.parts)} of them in parts: flatten it again"
         )
-    doubtful = report.quarantined if report.export_type == "FULL_EXPORT" else report.missed
+    doubtful = report.quarantined if report.is_full else report.missed
     hopeless = doubtful and not report.root.rows
     # guard: something could be read
     # guard: quarantined items within the limit
@@ -94,9 +93,9 @@ def check_quarantine(report: Report, allowed: int) -> None:
     )
 
 
-def refuse(report: Report, known: History) -> None:
-    """Raises LoadError for an export that cannot be merged with the tables."""
-    name, full = report.root.name, report.export_type == "FULL_EXPORT"
+def refuse(report: Report, known: History, chain: FullChain) -> None:
+    """Raises LoadError for an export that cannot be merged with the tables; it names `chain` as the way to a full export."""
+    name, full = report.root.name, report.is_full
     # guard: another DynamoDB table
     if known.table_arn not in {None, report.table_arn}:
         raise LoadError(
@@ -106,21 +105,21 @@ def refuse(report: Report, known: History) -> None:
     # guard: rows of one identity
     if known.identity and (found := _identity(report).differences(known.identity)):
         raise LoadError(
-            f"export {report.export_id} does not go with the rows of {name!r}: {'; '.join(found)}. Put back what it was, or "
-            f"start the table over with a full export: {RESTART}"
+            f"export {report.export_id} does not match the rows of {name!r}: {'; '.join(found)}. Restore what it was before, "
+            f"or start the table over with a full export: {chain.restart}"
         )
     # guard: window without a baseline
     if not full and known.baseline is None:
         raise LoadError(
             f"{name!r} has no baseline yet, and a window alone would be a table with holes: load a full export first "
-            f"(materialize {asset_name('full_export', report.name)}), then this window"
+            f"(materialize {chain}), then this window"
         )
     # guard: table dropped and made again
     if not full and known.baseline_table_id != report.table_id:
         raise LoadError(
             f"window {report.export_id} belongs to table id {report.table_id}, the baseline of {name!r} to "
             f"{known.baseline_table_id}: the table was dropped and created again; load a full export of the new one "
-            f"(materialize {asset_name('full_export', report.name)}) and only windows that follow it"
+            f"(materialize {chain}) and only windows that follow it"
         )
     # guard: window around a baseline or an end
     if known.inner_end is not None:
@@ -129,15 +128,15 @@ def refuse(report: Report, known: History) -> None:
             f"window {report.export_id} begins before {inner} and ends after it, and that is the time of the newest full "
             f"export of {name!r} or the end of another window: items that were there at that time and deleted in the "
             f"rest of the window are not in it. Export the window that begins at {inner}, or take a new baseline at this "
-            f"window's end or later (materialize {asset_name('full_export', report.name)})"
+            f"window's end or later (materialize {chain})"
         )
     # guard: export that ends inside a window
     if known.spanned_by is not None:
         begin, end = map(_iso, known.spanned_by)
         raise LoadError(
             f"export {report.export_id} ends inside the window {begin} to {end}, which {name!r} has already: items that it "
-            f"shows and that were deleted in the rest of that window are not in that window, so they would stay for ever. "
-            f"Take a new baseline at {end} or later (materialize {asset_name('full_export', report.name)}), or load the window "
+            f"shows and that were deleted in the rest of that window are not in that window, so they would never be deleted. "
+            f"Take a new baseline at {end} or later (materialize {chain}), or load the window "
             f"that begins where this export ends first"
         )
     # guard: forgotten deletes, incomplete baseline
@@ -147,23 +146,23 @@ def refuse(report: Report, known: History) -> None:
         raise LoadError(
             f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "
             f"forgotten, so it could bring deleted rows back: load a newer full export "
-            f"(materialize {asset_name('full_export', report.name)})"
+            f"(materialize {chain})"
         )
 
 
-def check_restart(report: Report) -> None:
+def check_restart(report: Report, chain: FullChain) -> None:
     """Raises LoadError when a table would be started over with an export that does not have all of its items."""
-    if report.export_type != "FULL_EXPORT":
+    if not report.is_full:
         raise LoadError(
             f"{report.root.name!r} can only be started over with a full export, and {report.export_id} is of a window: "
-            f"{RESTART}"
+            f"{chain.restart}"
         )
 
 
 def _identity(report: Report) -> Identity:
     if report.identity is None:
         raise LoadError(
-            f"export {report.export_id} was flattened by a version that did not say its key: flatten it again"
+            f"export {report.export_id} was flattened by a version that did not record its key: flatten it again"
         )
     return report.identity
 

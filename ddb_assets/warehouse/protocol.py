@@ -1,7 +1,7 @@
-"""What a warehouse is for everybody outside this room: it loads exports, each once, and says what it has.
+"""What a warehouse offers to the rest of the package: it loads each export once, and says what it has.
 
-How it does so is its own matter. Redshift and DuckDB share one way, a transaction of SQL statements (`sql/`). A warehouse
-without transactions does it otherwise and keeps the same promises. `connect.py` opens the one that a URL names.
+How it does so is up to the warehouse. Redshift and DuckDB do it in a transaction of SQL statements (`sql/`). A warehouse
+without transactions does it in another way and keeps the same promises. `connect.py` opens the one that a URL names.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -13,6 +13,7 @@ from typing import Protocol, Self
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
+from ddb_assets.contract.stages import FullChain
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded
 
@@ -30,12 +31,14 @@ class LoadOptions:
     """How an export is loaded.
 
     `force` loads an export again although the ledger has it. `restart` first deletes all that is in the tables and in the
-    ledger of this table, as part of the load: a full export of the same DynamoDB table takes its place, whatever key or
-    masks the previous rows had. Columns are changed before that, so a type that would lose previous values is refused with
-    `restart` too. With `soft_delete` the rows of deleted items stay, marked. An export with more quarantined items than
-    `max_quarantined` is refused; with fewer, their rows are kept and marked. `tables` says how missing tables are created.
-    Deletes older than `tombstone_retention` before the window's end are forgotten, with `soft_delete` none.
-    `before_commit` is called at the end, when all checks have passed; an exception from it undoes the load.
+    ledger of this table, as part of the load: a full export of the same DynamoDB table takes its place, even if the
+    previous rows had another key or other masks. Columns are changed before that, so a type that would lose previous values
+    is refused with `restart` too. With `soft_delete` the rows of deleted items stay, marked. An export with more
+    quarantined items than `max_quarantined` is refused; with fewer, their rows are kept and marked. `tables` says how
+    missing tables are created. Deletes older than `tombstone_retention` before the window's end are forgotten, with
+    `soft_delete` none. `full_chain` has the assets that messages name for the load of a full export; without it they have
+    their usual names. `before_commit` is called at the end, when all checks have passed; an exception from it undoes the
+    load.
     """
 
     force: bool = False
@@ -44,6 +47,7 @@ class LoadOptions:
     max_quarantined: int = 0
     tables: WarehouseOptions = DEFAULTS
     tombstone_retention: timedelta = TOMBSTONE_RETENTION
+    full_chain: FullChain | None = None
     before_commit: Callable[[], None] = _nothing
 
     @classmethod
@@ -57,8 +61,13 @@ class LoadOptions:
             soft_delete=table.soft_delete,
             max_quarantined=table.max_quarantined,
             tables=table.warehouse,
+            full_chain=table.full_chain,
             before_commit=before_commit,
         )
+
+    def chain_of(self, name: str) -> FullChain:
+        """What a person materializes to load a full export of the table of this name."""
+        return self.full_chain or FullChain.usual(name)
 
 
 PLAIN = LoadOptions()
@@ -82,14 +91,14 @@ class Warehouse(Protocol):
 
     @property
     def schema(self) -> str:
-        """Where the tables are, to name them to people: a schema, or whatever has that place in this warehouse."""
+        """Where the tables are, to name them to people: a schema, or what this warehouse has instead of one."""
         ...
 
     def load(self, report: Report, options: LoadOptions = PLAIN) -> LoadResult:
         """Applies an export to its tables, or does nothing when the ledger says that this is done.
 
         A full export replaces older rows, an incremental one changes the rows it names. For every key the newest write is
-        kept, whatever the order of the loads. All of the export becomes valid at once, with its row in the ledger. Missing
+        kept, in any order of the loads. All of the export becomes valid at once, with its row in the ledger. Missing
         tables and columns are created before. A load that is interrupted by a lost connection or by another load is tried
         again a few times; the ledger prevents it from being applied twice.
 

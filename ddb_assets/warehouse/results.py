@@ -57,6 +57,11 @@ class Load:
     from_time: datetime | None = None
     to_time: datetime | None = None
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it was of a full export; else it was of a window."""
+        return self.export_type == "FULL_EXPORT"
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -72,7 +77,7 @@ class Recorded:
     @property
     def baseline(self) -> tuple[datetime, Load] | None:
         """The newest full export, with its time."""
-        full = [(load.export_time, load) for load in self.loads if load.export_type == "FULL_EXPORT"]
+        full = [(load.export_time, load) for load in self.loads if load.is_full]
         dated = [(time, load) for time, load in full if time]
         return max(dated, key=lambda one: (one[0], one[1].sequence), default=None)
 

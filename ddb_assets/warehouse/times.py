@@ -10,14 +10,14 @@ from ddb_assets.warehouse.errors import LoadError
 
 def start(report: Report) -> int:
     """The start of the time that the export covers. Raises LoadError when the report does not say it."""
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         return _micros(report.export_time, "export_time")
     return _micros(report.from_time, "from_time")
 
 
 def end(report: Report) -> int:
     """The end of the time that the export covers. Raises LoadError when the report does not say it."""
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         return _micros(report.export_time, "export_time")
     return _micros(report.to_time, "to_time")
 
@@ -44,5 +44,5 @@ def stored_micros(stored: object) -> int | None:
 def _micros(time: datetime | None, field: str) -> int:
     # guard: times have zones
     if time is None or time.tzinfo is None:
-        raise LoadError(f"the report's {field} is {time}: a time with its zone is needed; flatten the export again")
+        raise LoadError(f"the report's {field} is {time}: it must be a time with a zone; flatten the export again")
     return to_micros(time)

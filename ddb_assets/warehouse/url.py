@@ -1,7 +1,7 @@
 """What a warehouse's URL says before it is opened.
 
-Here, in `connect.py` and in the warehouses' own rooms it matters which warehouse it is; nowhere else. Help texts need this
-module, so it loads nothing heavy.
+Only this module, `connect.py` and the warehouses' own folders distinguish warehouses. Help texts need this module, so it
+imports nothing heavy.
 """
 
 import re
@@ -34,10 +34,14 @@ def warehouse_kind(url: str) -> str:
 def warehouse_pool(address: str) -> str:
     """The pool of loads into the warehouse of this URL, across runs and code locations of one Dagster instance.
 
-    `warehouse` for embedded ones, which let one load in at a time anyway.
+    `warehouse` for embedded ones, which let one load in at a time anyway, and for an address that is no URL: definitions
+    load with it, and each load reports it.
     """
-    parts = urlsplit(address)
-    options = dict(parse_qsl(parts.query))
+    try:
+        parts = urlsplit(address)
+        options = dict(parse_qsl(parts.query))
+    except ValueError:
+        return "warehouse"
     server = parts.hostname or options.get("cluster") or options.get("workgroup") or ""
     place = re.sub(r"\W+", "_", f"{server}{parts.path}", flags=re.ASCII).strip("_")
     return "warehouse" if parts.scheme == "duckdb" else f"warehouse_{place}"

@@ -1,4 +1,4 @@
-"""When windows are loaded and checks are run by themselves."""
+"""The conditions under which Dagster loads windows and runs checks by itself."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,23 +10,20 @@ from ddb_assets.contract.table import Table
 from ddb_assets.settings import is_automated
 from ddb_assets.windows.table_assets import all_keys, stage_assets
 
-IN_PROCESS: dict[str, Any] = {"execution": {"config": {"in_process": {}}}}
-"""A run of a window has a few short steps, one after another: a process for each would take longer than they do."""
-
 PITR = timedelta(days=35)
-"""As far back as DynamoDB can export changes from, and so as late as a window can arrive."""
+"""How far back DynamoDB can export changes, and so how late a window can arrive."""
 
 A = dg.AutomationCondition
 _the_hour: dg.AutomationCondition[Any] = dg.AutomationCondition.cron_tick_passed("0 * * * *", "UTC")
-# the daemon of Dagster 1.13 was seen to overlook the last window of a run that failed, so what is missing is looked for, too
+# the daemon of Dagster 1.13 was seen to overlook the last window of a failed run, so missing windows are looked for, too
 _forgotten = (A.missing() & _the_hour).with_label("missing_on_the_hour")
 EVERY_HOUR: dg.AutomationCondition[Any] = (_the_hour & ~A.in_progress()).with_label("every_hour")
-"""Checks that find out what did not happen, so they cannot wait for something to happen."""
+"""For checks that look for what did not happen: no event can start them."""
 
 
 def as_parquet_passes(table: Table) -> dg.AutomationCondition[Any]:
-    """A window is loaded when its Parquet is new and passes, late or not; one that fails is held until it is made again."""
-    # a new initial load is no news for a window: those it does not cover are exported, and arrive as Parquet
+    """A window is loaded once its Parquet is new and passes its checks, however late. One that fails waits for new Parquet."""
+    # a new initial load alone starts no window: those that it does not cover are exported, and arrive as Parquet
     loads = stage_assets(table, "initial_load")
     news = A.newly_missing() | A.any_deps_updated().ignore(loads).with_label("any_parquet_updated")
     return (
@@ -57,5 +54,5 @@ def automation(tables: Sequence[Table]) -> dg.AutomationConditionSensorDefinitio
         # their checks too, as every selection of assets has; one that names checks the UI cannot put into words
         target=dg.AssetSelection.assets(*keys),
         default_status=sensor_status(),
-        description="Loads windows that were flattened outside of a run that loads them, and asks hourly what is missing.",
+        description="Loads windows that were flattened by a run that did not load them, and looks hourly for missing ones.",
     )

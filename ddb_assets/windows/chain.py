@@ -1,6 +1,6 @@
-"""What Dagster knows of a table's chain of windows: the baseline it starts from, and what has been exported since.
+"""What Dagster knows about a table's chain of windows: the baseline it starts from, and what was exported since.
 
-The arithmetic of windows is `windows.py`, AWS's side of it `request.py`. Nothing is changed here.
+Nothing is changed here. `contract/windows.py` has the arithmetic of windows, `exports/request.py` the requests to AWS.
 """
 
 from collections.abc import Mapping, Set
@@ -16,13 +16,13 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.request import TableExports
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.reported import newest
-from ddb_assets.windows.coverage import TICK
+from ddb_assets.windows.coverage import MICROSECOND
 
 UNFINISHED = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}]
 
 
 class ChainBrokenError(DdbAssetsError):
-    """Changes can no longer be exported, or would be another table's: only a new baseline helps."""
+    """Changes can no longer be exported, or belong to another table: only a new baseline helps."""
 
 
 class NoBaselineError(DdbAssetsError):
@@ -31,7 +31,7 @@ class NoBaselineError(DdbAssetsError):
 
 @dataclass(frozen=True)
 class Baseline:
-    """The full export that is loaded: the moment it shows, and which table it is of."""
+    """The loaded full export: the time of its data, and the table that it is from."""
 
     time: datetime
     export_id: str
@@ -53,14 +53,15 @@ def find_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline | None
         return None
     return Baseline(
         time=_moment(facts[metadata.BASELINE_TIME]),
-        export_id=str(facts[metadata.EXPORT_ID].value),
+        # the newest baseline is another export than the one just loaded, if that one is older and came late
+        export_id=str(facts.get(metadata.BASELINE_EXPORT_ID, facts[metadata.EXPORT_ID]).value),
         table_arn=str(facts[metadata.TABLE_ARN].value),
         table_id=str(facts[metadata.TABLE_ID].value),
     )
 
 
 def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
-    """The same. Raises NoBaselineError saying what to materialize."""
+    """The table's loaded baseline. Raises NoBaselineError, which says what to materialize."""
     if found := find_baseline(instance, table):
         return found
     raise NoBaselineError(no_baseline(table))
@@ -75,7 +76,7 @@ def no_baseline(table: Table) -> str:
 
 
 def materialized(instance: dg.DagsterInstance, stage: Stage, table: Table) -> set[str]:
-    """The partition keys that this stage has."""
+    """The partition keys that are materialized in this stage."""
     return instance.get_materialized_partitions(metadata.key_of(table, stage))
 
 
@@ -89,7 +90,7 @@ def window_facts(
 
 
 def same_window(facts: Mapping[str, dg.MetadataValue], start: datetime | None, end: datetime | None) -> bool:
-    """Whether these facts of an export are of just this window: a partition has several after `cadence` has changed."""
+    """Whether these facts are of an export of exactly this window; a partition has several once `cadence` has changed."""
     times = [facts[name].value for name in ("from_time", "to_time") if name in facts]
     return times == [time.timestamp() for time in (start, end) if time]
 
@@ -104,7 +105,7 @@ def called_loaded(instance: dg.DagsterInstance, table: Table, key: str, in_ledge
 def needed_facts(
     context: dg.AssetExecutionContext, stage: Stage, table: Table, key: str
 ) -> Mapping[str, dg.MetadataValue]:
-    """The metadata of a window that the next stage works on. Raises UpstreamError when there is none."""
+    """The metadata of a window that the next stage needs. Raises UpstreamError if there is none."""
     if found := window_facts(context.instance, stage, table, key):
         return found
     raise metadata.UpstreamError(
@@ -133,12 +134,12 @@ def newest_is_exported(table: Table, baseline: Baseline, done: set[str], now: da
 
     Older windows are not looked at: after `cadence` was shortened, most of them never have an export of their own.
     """
-    newest = table.windows.window_at(table.windows.window_at(now).start - TICK)
+    newest = table.windows.window_at(table.windows.window_at(now).start - MICROSECOND)
     return table.windows.key(newest) in done or exported_as(table.windows, newest, baseline.time) is None
 
 
 def _moment(value: dg.MetadataValue) -> datetime:
     seconds = value.value
     if not isinstance(seconds, int | float):
-        raise ChainBrokenError(f"the baseline's time is {seconds!r}, which is none: load the baseline again")
+        raise ChainBrokenError(f"the baseline's time is {seconds!r}, which is not a time: load the baseline again")
     return datetime.fromtimestamp(seconds, UTC)

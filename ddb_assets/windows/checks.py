@@ -1,7 +1,7 @@
 """Whether a table's chain of windows is whole and up to date, and whether all records agree on what was loaded.
 
-The warehouse's ledger is asked for what is loaded, Dagster's log only for where the rest stands. The checks look for what
-did not happen, so they run by the clock. What must hold of one export is checked by its asset.
+The warehouse's ledger says what is loaded, Dagster's log only how far the other windows have come. The checks look for
+what did not happen, so they run by the clock. The asset of an export has the checks of that export.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.automation import EVERY_HOUR
 from ddb_assets.windows.chain import NoBaselineError, called_loaded, find_baseline, materialized
-from ddb_assets.windows.coverage import TICK, missing, too_short
-from ddb_assets.windows.loaded import Loaded, ask
+from ddb_assets.windows.coverage import MICROSECOND, missing, too_short
+from ddb_assets.windows.loaded import LoadedChain, ask
 
 COMPLETE, FRESH, AGREE = "windows_complete", "fresh", "records_agree"
 ALLOWED = metadata.ALLOWED["upsert"]
@@ -31,7 +31,7 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
     """`windows_complete`, `fresh` and `records_agree` of the warehouse table, every hour and on request."""
     asset = metadata.key_of(table, "warehouse")
     said = {
-        COMPLETE: f"Every window that ended more than {_said(ALLOWED)} ago is loaded, as the warehouse's ledger has it.",
+        COMPLETE: f"Every window that ended more than {_said(ALLOWED)} ago is loaded, according to the warehouse's ledger.",
         FRESH: f"The table shows everything that was written more than {_said(table.windows.length + ALLOWED)} ago.",
         AGREE: "Dagster, the ledger and the tables agree on what was loaded: nothing was dropped, restored or changed.",
     }
@@ -40,7 +40,7 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
         for name, description in said.items()
     ]
 
-    @dg.multi_asset_check(name=f"chain_{table.name}", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=f"checks__{metadata.op_name('warehouse', table)}", specs=specs, can_subset=True)
     def checks(
         context: dg.AssetCheckExecutionContext, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
     ) -> Iterator[dg.AssetCheckResult]:
@@ -54,7 +54,7 @@ def chain_checks(table: Table) -> dg.AssetChecksDefinition:
 def _results(
     instance: dg.DagsterInstance, aws: AWS, warehouse: WarehouseTarget, table: Table, *, counted: bool
 ) -> list[dg.AssetCheckResult]:
-    """A result for each check in every state: a check that raises fails the run of the table that it looks at."""
+    """A result for each check in every case: a check that raised would fail the run that loads the table."""
     try:
         known = ask(warehouse, aws, table, counted=counted)
         return list(judged(instance, table, known, datetime.now(UTC)))
@@ -63,7 +63,7 @@ def _results(
             return _undecided(table, str(error), dg.AssetCheckSeverity.ERROR)
         return _undecided(table, str(error), dg.AssetCheckSeverity.WARN)  # the table was never loaded
     except DdbAssetsError as error:  # what could not be read is not absent, and it is not complete either
-        return _undecided(table, f"cannot be found out: {error}", dg.AssetCheckSeverity.ERROR)
+        return _undecided(table, f"could not be checked: {error}", dg.AssetCheckSeverity.ERROR)
 
 
 def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> list[dg.AssetCheckResult]:
@@ -80,7 +80,9 @@ def _undecided(table: Table, reason: str, severity: dg.AssetCheckSeverity) -> li
     ]
 
 
-def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datetime) -> Iterator[dg.AssetCheckResult]:
+def judged(
+    instance: dg.DagsterInstance, table: Table, known: LoadedChain, now: datetime
+) -> Iterator[dg.AssetCheckResult]:
     """The results at that time, from what the warehouse has."""
     asset = metadata.key_of(table, "warehouse")
     lacking = dict(reversed(missing(table.windows, known.coverage, now - ALLOWED)))
@@ -121,13 +123,13 @@ def judged(instance: dg.DagsterInstance, table: Table, known: Loaded, now: datet
 
 
 def _agreed(
-    instance: dg.DagsterInstance, table: Table, known: Loaded, seen: set[str], again: list[str]
+    instance: dg.DagsterInstance, table: Table, known: LoadedChain, seen: set[str], again: list[str]
 ) -> dg.AssetCheckResult:
     baseline = find_baseline(instance, table)
     others = [
         f"{start.isoformat()} to {end.isoformat()}"
         for start, end in known.coverage.windows
-        if seen.isdisjoint(table.windows.key(table.windows.window_at(time)) for time in (start, end - TICK))
+        if seen.isdisjoint(table.windows.key(table.windows.window_at(time)) for time in (start, end - MICROSECOND))
     ]
     reasons = []
     if baseline is not None and baseline.export_id not in known.exports:
@@ -149,8 +151,7 @@ def _agreed(
         severity=dg.AssetCheckSeverity.ERROR if reasons else dg.AssetCheckSeverity.WARN,
         asset_key=metadata.key_of(table, "warehouse"),
         check_name=AGREE,
-        description="; ".join(reasons)
-        or (f"{len(others)} windows were loaded by others than Dagster" if others else None),
+        description="; ".join(reasons) or (f"{len(others)} windows were not loaded by Dagster" if others else None),
         metadata={
             "only_in_dagster": _some(again),
             "only_in_ledger": _some(others),
@@ -159,7 +160,7 @@ def _agreed(
     )
 
 
-def _start(table: Table, known: Loaded) -> str:
+def _start(table: Table, known: LoadedChain) -> str:
     """What the contract's `start` means for the windows."""
     begin = datetime.combine(table.start, time(), UTC)
     first = table.windows.window_at(known.baseline.time).start

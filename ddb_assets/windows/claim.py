@@ -1,4 +1,4 @@
-"""What the summary of a damaged export claims, so that the damage can be reported on its table's page. Pure."""
+"""What the summary of a damaged export claims, so that the damage is reported on its table's page. Pure."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 
 class Claim(BaseModel):
-    """What the summary of an export says of itself, true or not."""
+    """What the summary of an export says about itself, true or not."""
 
     tableArn: str  # noqa: N815 -- AWS's names
     exportFromTime: datetime  # noqa: N815

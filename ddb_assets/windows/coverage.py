@@ -1,9 +1,9 @@
 """What a table in the warehouse shows of its table's history, and which windows are still to be exported for it.
 
-Interval arithmetic only. The truth it works on is the ledger's: the newest baseline and the windows loaded since
-(`loaded.py`). A window that was loaded under another cadence counts for the time that it covers, no more and no less.
-Nothing is planned that a load would refuse: a window never begins before the gap that it fills, and ends inside a loaded
-window only where another one begins (`warehouse/guards.py`).
+Interval arithmetic only, on what the ledger has: the newest baseline and the windows loaded since (`loaded.py`). A window
+that was loaded under another cadence counts for exactly the time that it covers. No window is planned that a load would
+refuse (`warehouse/guards.py`): it never begins before the gap that it fills, and it ends inside a loaded window only where
+another one begins.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from ddb_assets.contract.windows import LONGEST, SHORTEST, Cadence, Window
 
-TICK = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 Span = tuple[datetime, datetime]
 
 
@@ -43,10 +43,6 @@ class Coverage:
             reached = max(reached, end)
         yield reached, None
 
-    def covers(self, start: datetime, end: datetime) -> bool:
-        """Whether no change in [start, end) is missing."""
-        return not any(begin < end and (close is None or start < close) for begin, close in self.gaps())
-
 
 def missing(cadence: Cadence, coverage: Coverage, until: datetime) -> list[tuple[str, Window]]:
     """The windows that are missing and end by then, oldest first, each with its partition key.
@@ -71,14 +67,14 @@ def too_short(coverage: Coverage) -> list[Span]:
 
 def partition(cadence: Cadence, window: Window) -> str:
     """The key of the partition that a window belongs to: the one it ends with, else the one it begins in."""
-    last = cadence.window_at(window.end - TICK)
+    last = cadence.window_at(window.end - MICROSECOND)
     return cadence.key(last if last.end == window.end else cadence.window_at(window.start))
 
 
 def planned(cadence: Cadence, coverage: Coverage, key: str) -> Window | None:
     """What is exported for a partition; None when all of it is covered.
 
-    The first window that it lacks; if it lacks none, the one that is loaded, so that it can be exported again.
+    The first missing window; if none is missing, the loaded one, so that it can be exported again.
     """
     whole = cadence.window(key)
     lacking = (window for found, window in missing(cadence, coverage, whole.end + LONGEST) if found == key)
@@ -88,7 +84,7 @@ def planned(cadence: Cadence, coverage: Coverage, key: str) -> Window | None:
     return loaded[0] if len(loaded) == 1 else None
 
 
-def key_of(cadence: Cadence, coverage: Coverage, window: Window) -> str | None:
+def known_partition(cadence: Cadence, coverage: Coverage, window: Window) -> str | None:
     """The partition of a window that is missing or loaded; None for any other."""
     key = partition(cadence, window)
     known = (window.start, window.end) in coverage.windows or (key, window) in missing(cadence, coverage, window.end)

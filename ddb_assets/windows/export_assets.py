@@ -1,6 +1,6 @@
-"""`exports/<table>_window_export`: the changes of one window per partition, asked for, awaited and verified.
+"""`exports/<table>_window_export`: the changes of one window per partition, requested, awaited and verified.
 
-`schedule.py` asks in time and without waiting; `sensor.py` takes exports that others made. Facts: an
+`schedule.py` requests exports in time and does not wait for them; `sensor.py` takes exports that others made. Facts: an
 incremental export takes 5 to 30 minutes.
 """
 
@@ -16,7 +16,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window, WindowError
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.exports.assets import VERIFIED
+from ddb_assets.exports.checks import verified, verified_spec
 from ddb_assets.exports.facts import window_export_facts
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import Export, View, read_export
@@ -32,23 +32,23 @@ from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.chain import check_obtainable, check_same_table, loaded_baseline
 from ddb_assets.windows.coverage import planned
 from ddb_assets.windows.facts import covered
-from ddb_assets.windows.loaded import Loaded, ask
+from ddb_assets.windows.loaded import LoadedChain, ask
 from ddb_assets.windows.partitions import Event, Result, covered_window, each_window, window_partitions, window_policy
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 VIEW: View = "NEW_IMAGE"
-"""What an export of ours has of each item: its last state. The one before the window is of no use to a load."""
+"""Our exports have the last image of each item. A load has no use for the image from before the window."""
 
 
 class WindowConfig(dg.Config):
-    """What can be said in the Launchpad when windows are exported."""
+    """The Launchpad's options for exporting windows."""
 
     attempt: int = Field(
         default=0,
         ge=0,
-        description="raise it to have a window exported again although there is an export of it, as when its files are lost",
+        description="raise it to export a window again although it has an export, for example if its files are lost",
     )
     timeout_minutes: int = Field(default=120, gt=0, description="how long to wait for each export")
 
@@ -93,7 +93,9 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
 
         def made(key: str) -> Iterator[Result]:
             if asking.window(key) is None:
-                yield from covered_window([spec.key], [check], covered(*known.covers(table.windows.window(key))))
+                yield from covered_window(
+                    [spec.key], [check], covered(known.baseline, known.shown_until(table.windows.window(key)))
+                )
                 return
             asked = asking.ask(key)
             context.log.info(f"window {key}: export {asked.arn} is {asked.status}")
@@ -124,47 +126,24 @@ def read_window(storage: Storage, uri: str, table: Table, client: "DynamoDBClien
     return export
 
 
-def verified_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
-    """Blocking: nothing is made of an export that lacks something.
-
-    Not by partition: the sensor reports it outside of any run, and Dagster 1.13 stores only one such result per
-    partition; a second one fails the tick for ever. The window stands in the result's metadata.
-    """
-    return dg.AssetCheckSpec(
-        VERIFIED,
-        asset=asset,
-        blocking=True,
-        description="The manifests are intact and count what DynamoDB says it exported.",
-    )
-
-
-def verified(export: Export, asset: dg.AssetKey, counted: int | None) -> dg.AssetCheckResult:
-    """Of an export whose manifests could be read; `counted` is what DynamoDB says, if it was asked."""
-    counts = {"items_in_manifest": export.item_count}
-    return dg.AssetCheckResult(
-        passed=counted in (None, export.item_count),
-        asset_key=asset,
-        check_name=VERIFIED,
-        metadata=counts if counted is None else {**counts, "items_by_dynamodb": counted},
-    )
-
-
 def destination(lake: Lake, table: Table) -> Destination:
     """Where this table's windows are exported to."""
     return Destination.of(lake.exports_of(table))
 
 
 class _RunExports:
-    """The exports that one run asks for. Reaches AWS only when a window needs it: covered ones do not."""
+    """The exports that one run requests. Windows that are covered need no request to AWS."""
 
-    def __init__(self, client: "DynamoDBClient", lake: Lake, table: Table, known: Loaded, config: WindowConfig) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", lake: Lake, table: Table, known: LoadedChain, config: WindowConfig
+    ) -> None:
         self._client, self._lake, self._table = client, lake, table
         self._known, self._attempt = known, config.attempt
         self._exports: TableExports | None = None
         self._asked: dict[str, ExportRef] = {}
 
     def ask_all(self, keys: list[str]) -> None:
-        """Asks for every window that is not covered, so that AWS works on all of them while the first is awaited."""
+        """Requests every window that is not covered, so that AWS works on all of them while the first is awaited."""
         for key in keys:
             if self.window(key):
                 self.ask(key)

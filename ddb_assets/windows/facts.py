@@ -1,6 +1,6 @@
-"""What Dagster shows of a window, and what a table's page keeps showing whichever window came last."""
+"""What Dagster shows of a window, and what stays on a table's page after a window that changed nothing."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -8,20 +8,29 @@ import dagster as dg
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.reported import newest_of
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
+from ddb_assets.windows.chain import Baseline
 
 
-def covered(baseline_id: str, baseline_time: datetime, by: str = "baseline") -> metadata.Metadata:
-    """The facts of a window that needs nothing done: the baseline, or what `by` names, already has its changes."""
-    return {
+def covered(baseline: Baseline, until: datetime | None) -> metadata.Metadata:
+    """The facts of a window that needs nothing done, because the baseline has its changes.
+
+    With `until` loaded windows have them: since the baseline no change is missing until then.
+    """
+    name = f"baseline {code(baseline.export_id)} of {baseline.time.isoformat(timespec='seconds')}"
+    by = (
+        f"windows loaded since the {name}, which leave no gap until {until.isoformat(timespec='seconds')}"
+        if until
+        else name
+    )
+    facts: metadata.Metadata = {
         metadata.COVERED: dg.MetadataValue.bool(True),
-        "covered_by": dg.MetadataValue.text(baseline_id),
-        metadata.BASELINE_TIME: dg.MetadataValue.timestamp(baseline_time),
+        "covered_by": dg.MetadataValue.text(baseline.export_id),
+        metadata.BASELINE_TIME: dg.MetadataValue.timestamp(baseline.time),
         "dagster/partition_row_count": dg.MetadataValue.int(0),
-        "summary": dg.MetadataValue.md(
-            f"Covered by the {by} {code(baseline_id)} of {baseline_time.isoformat(timespec='seconds')}: there is nothing "
-            "to export or to load."
-        ),
+        metadata.SUMMARY: dg.MetadataValue.md(f"Covered by the {by}: there is nothing to export or to load."),
     }
+    return facts | ({"shows_until": dg.MetadataValue.timestamp(until)} if until else {})
 
 
 def of_window(facts: metadata.Metadata, rows: int) -> metadata.Metadata:
@@ -38,3 +47,18 @@ def standing(
     """
     facts = newest_of(instance, (before[asset], asset), metadata.COLUMNS)
     return {name: facts[name] for name in shown if name in facts}
+
+
+def standing_table(
+    instance: dg.DagsterInstance,
+    before: Mapping[dg.AssetKey, dg.AssetKey],
+    sources: Mapping[dg.AssetKey, Sequence[dg.AssetKey]],
+    asset: dg.AssetKey,
+) -> metadata.Metadata:
+    """What the page of a warehouse table keeps; its columns come from `sources`, even if `before` has the facts."""
+    kept = standing(instance, before, (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME), asset)
+    columns = kept.get(metadata.COLUMNS)
+    if not isinstance(columns, dg.TableSchemaMetadataValue):
+        return kept
+    names = [column.name for column in columns.schema.columns if column.name not in (DELETED_AT, STALE_SINCE)]
+    return kept | {metadata.LINEAGE: metadata.column_lineage(names, sources[asset])}

@@ -1,7 +1,7 @@
 """What the warehouse's ledger says about a table's chain: its baseline and the windows since.
 
-Dagster's log says what was loaded once. Whether it is there still, after a table was dropped or a backup was restored,
-only the ledger knows.
+Dagster's log says what was loaded at some time. Only the ledger knows whether it is still there after a table was dropped
+or a backup was restored.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ A_TICKS_PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedChain:
     """The newest baseline and the windows since. `exports` are the ids of all exports that the ledger has.
 
     `differing` has, for each table whose row count is not the one that its newest load left, both counts, the second None
@@ -32,17 +32,15 @@ class Loaded:
     exports: frozenset[str]
     differing: dict[str, tuple[int, int | None]]
 
-    def covers(self, window: Window) -> tuple[str, datetime, str]:
-        """What covers a window that need not be exported: an export's id, a time, and what it is in a few words."""
-        if window.start < self.baseline.time:
-            return self.baseline.export_id, self.baseline.time, "baseline"
-        return self.baseline.export_id, self.coverage.until, "windows loaded since the baseline"
+    def shown_until(self, window: Window) -> datetime | None:
+        """Until when no change is missing, if loaded windows cover this one; None if the baseline covers it."""
+        return None if window.start < self.baseline.time else self.coverage.until
 
 
 def ask(
     target: WarehouseTarget, aws: AWS, table: Table, *, patience: float = PATIENCE, counted: bool = False
-) -> Loaded:
-    """Asks the warehouse, as of one moment. Raises NoBaselineError, WarehouseError when it cannot be asked."""
+) -> LoadedChain:
+    """Reads the ledger at one moment. Raises NoBaselineError, and WarehouseError if the warehouse gives no answer."""
     label = f"ddb_assets {table.name} ledger"
     with open_warehouse(target.address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse:
         known = warehouse.recorded(table.name, counted=counted)
@@ -56,4 +54,4 @@ def ask(
     windows = [(load.from_time, load.to_time) for load in known.loads if load.table_id == newest.table_id]
     spans = [(start, end) for start, end in windows if start and end]
     exports = frozenset(load.export_id for load in known.loads)
-    return Loaded(baseline, Coverage.of(baseline.time, spans), exports, known.differing)
+    return LoadedChain(baseline, Coverage.of(baseline.time, spans), exports, known.differing)

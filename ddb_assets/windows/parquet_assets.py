@@ -1,7 +1,7 @@
 """`parquet/<relation>_window_parquet`: the changes of one window per partition as flat, typed Parquet.
 
-One step writes all relations, because they come from the same items. `flatten.py` does the flattening; what a full
-export becomes is `assets.py`.
+One step writes all relations, because they come from the same items. `flatten/flatten.py` does the flattening, and
+`flatten/assets.py` has the assets of full exports.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Windows as Dagster's partitions, and how one step works through several of them.
 
-When a window starts and ends is `contract/windows.py`; what is done with one is in the stages. Facts: in a run of several
-partitions only events that name their partition are kept apart, and a step that fails would lose all of them (Dagster
+`contract/windows.py` says when a window starts and ends, and the stages what is done with it. Facts: in a run of several
+partitions only events that name their partition are stored for it, and a step that fails would lose all of them (Dagster
 documentation, "Backfill strategies" and "Partitioned asset checks").
 """
 
@@ -12,7 +12,7 @@ from itertools import chain
 
 import dagster as dg
 
-# Not exported by dagster itself, and without it a check does not count for the materialization that it looked at.
+# Dagster does not export it. Without it a check does not count for the materialization that it checked.
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from ddb_assets.contract.table import Table
@@ -42,9 +42,9 @@ def window_policy() -> dg.BackfillPolicy:
 
 
 def window_check(check: dg.AssetCheckSpec, partitions: dg.PartitionsDefinition[str]) -> dg.AssetCheckSpec:
-    """The check, passed or failed by each window for itself."""
+    """The check with a result for each window."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)  # said once for every check at every load otherwise
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # otherwise Dagster shows it for every check at every load
         return dg.AssetCheckSpec(
             check.name,
             asset=check.asset_key,
@@ -60,16 +60,16 @@ def covered_window(
     facts: metadata.Metadata,
     standing: Callable[[dg.AssetKey], metadata.Metadata] = lambda _: {},
 ) -> Iterator[Result]:
-    """The results of a step that has nothing to do for a window, because the baseline covers it.
+    """The results of a step that has nothing to do for a window, because what is loaded covers it, as `facts` say.
 
-    `standing` is what stays true of each asset: Dagster's page shows the newest materialization's columns and rows.
+    `standing` returns what each asset's page keeps, as Dagster shows the columns and rows of the newest materialization.
     """
     passed = [
         dg.AssetCheckResult(
             passed=True,
             asset_key=check.asset_key,
             check_name=check.name,
-            description="The baseline covers this window.",
+            description=str(facts[metadata.SUMMARY].value),
         )
         for check in checks
     ]
@@ -84,10 +84,10 @@ def covered_window(
 def each_window(
     context: dg.AssetExecutionContext, made: Callable[[str], Iterable[Result]], checks: Sequence[dg.AssetCheckSpec]
 ) -> Iterator[Event]:
-    """What `made` gives for every partition key of the run, oldest first; `checks` are those that it gives results of.
+    """The results of `made` for every partition key of the run, oldest first; `checks` are those that it has results for.
 
-    A window that fails, or fails a blocking check, does not take its neighbours with it: their results are recorded
-    before the step fails, and the failure names the windows that it is about.
+    A window that fails, or fails a blocking check, does not affect the others: their results are recorded before the step
+    fails, and the failure names the windows that failed.
     """
     blocking = {check.name for check in checks if check.blocking}
     keys = context.partition_keys
@@ -130,7 +130,7 @@ def each_window(
     for result in last:
         yield dg.MaterializeResult(asset_key=result.asset_key)
     yield from _evaluations(context, done, checks)
-    for check in checks:  # Dagster asks for a word on the run as a whole, too
+    for check in checks:  # Dagster needs a result for the whole run, too
         yield dg.AssetCheckResult(
             passed=not any(
                 _fails(result) for result in _checks(chain.from_iterable(done.values())) if _is(result, check)
@@ -154,7 +154,7 @@ def _recorded(
 def _evaluations(
     context: dg.AssetExecutionContext, done: dict[str, list[Result]], checks: Sequence[dg.AssetCheckSpec]
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The checks of windows whose materializations are recorded already, of each window for itself."""
+    """The check results of each window, after its materializations were recorded."""
     for key, results in done.items():
         for result in _checks(results):
             for check in checks:
@@ -166,7 +166,7 @@ def _evaluations(
                         metadata=result.metadata,
                         severity=result.severity,
                         description=result.description,
-                        blocking=False,  # it blocks by our failure, which says why
+                        blocking=False,  # the failure of the step blocks, and says why
                         partition=key,
                         target_materialization_data=_target(context, check.asset_key, key),
                     )

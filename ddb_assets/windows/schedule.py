@@ -1,7 +1,7 @@
-"""When exports are asked for: each window as soon as DynamoDB can export it, a table that is replaced by its cadence.
+"""When exports are requested: each window as soon as DynamoDB can export it, a table that is replaced at its cadence.
 
-A tick asks and returns; it does not hold a worker while AWS works. `sensor.py` sees the manifest when it is there and
-completes the partition. Facts: AWS can export up to about 5 minutes ago; a tick may take 60 s.
+A tick requests exports and returns; it does not hold a worker while AWS works. `sensor.py` finds the manifest once it is
+written, and completes the partition. Facts: AWS can export up to about 5 minutes ago; a tick may take 60 s.
 """
 
 import time
@@ -17,10 +17,11 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.follow import ExportRef
 from ddb_assets.exports.request import Destination, Increment, NotRestorableError, TableExports
 from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.run_config import in_process
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.windows.automation import IN_PROCESS, schedule_status
+from ddb_assets.windows.automation import schedule_status
 from ddb_assets.windows.chain import (
     UNFINISHED,
     ChainBrokenError,
@@ -36,15 +37,15 @@ from ddb_assets.windows.chain import (
 )
 from ddb_assets.windows.coverage import missing
 from ddb_assets.windows.export_assets import VIEW, destination
-from ddb_assets.windows.loaded import A_TICKS_PATIENCE, Loaded, ask
-from ddb_assets.windows.table_assets import stage_assets, stage_keys, whole_assets
+from ddb_assets.windows.loaded import A_TICKS_PATIENCE, LoadedChain, ask
+from ddb_assets.windows.table_assets import WINDOW_STAGES, stage_assets, stage_keys, whole_assets
 
 EVERY_5_MINUTES = "*/5 * * * *"
-A_TICK = timedelta(seconds=30)  # then the rest waits for the next one
-AT_MOST = 50  # windows a tick asks for, and loads again; AWS runs 300 exports at once, of all tables
+A_TICK = timedelta(seconds=30)  # then the other windows wait for the next tick
+AT_MOST = 50  # windows that a tick requests, and that it has loaded again; AWS runs 300 exports at once, of all tables
 STALLED = timedelta(hours=24)  # no export of a window takes that long
-OVERLOOKED = timedelta(hours=2)  # the sensor has had that long since the export was begun
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=5), timedelta(hours=6)  # before a failed export is asked for again
+OVERLOOKED = timedelta(hours=2)  # so long after its start an export should have been reported by the sensor
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=5), timedelta(hours=6)  # before a failed export is requested again
 ATTEMPTS = 4
 LOADED_AGAIN = "ddb_assets/loaded_again"
 """The tag, with a table's name, of runs that load its windows again."""
@@ -63,15 +64,15 @@ def full_export_schedule(table: Table) -> dg.ScheduleDefinition:
 
 
 def window_schedule(table: Table) -> dg.ScheduleDefinition:
-    """Asks for every window that is due and not exported, oldest first; after downtime too."""
+    """Requests every window that is due and not exported, oldest first; after downtime too."""
 
     @dg.schedule(
         name=f"{table.name}_windows",
-        target=stage_assets(table, "window_export", "window_parquet", "warehouse"),
+        target=stage_assets(table, *WINDOW_STAGES),
         cron_schedule=EVERY_5_MINUTES,
         execution_timezone="UTC",
         default_status=schedule_status(),
-        description=f"Asks DynamoDB for the export of each window of {table.table} as soon as it can be had.",
+        description=f"Requests the export of each window of {table.table} as soon as DynamoDB can make it.",
     )
     def windows(
         context: dg.ScheduleEvaluationContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget
@@ -82,13 +83,11 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         now, done = datetime.now(UTC), materialized(context.instance, "window_export", table)
         hourly = context.scheduled_execution_time.minute < 5  # so that a paused warehouse is not woken every 5 minutes
         if not hourly and newest_is_exported(table, baseline, done, now):
-            return dg.SkipReason(
-                "the newest window needs no export; whether an older one is missing is looked up every hour"
-            )
+            return dg.SkipReason("the newest window needs no export; older windows are checked every hour")
         try:
             known = ask(ddb_warehouse, ddb_aws.clients, table, patience=A_TICKS_PATIENCE)
         except DdbAssetsError as error:
-            return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is asked for: {error}")
+            return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is requested: {error}")
         exports = TableExports(ddb_aws.clients.dynamodb(table.table), table.table)
         check_same_table(exports, table, known.baseline)
         restorable = exports.restorable()
@@ -98,7 +97,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
         exported: dict[str, str] = {}
         wanted: dict[str, Window] = {}
         for key, window in due.items():
-            if key in done and (export_id := _exported_as(context.instance, table, key, window)):
+            if key in done and (export_id := _export_of(context.instance, table, key, window)):
                 exported[key] = export_id
                 continue
             check_obtainable(window, restorable.earliest)
@@ -112,7 +111,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
     return windows
 
 
-def _exported_as(instance: dg.DagsterInstance, table: Table, key: str, window: Window) -> str:
+def _export_of(instance: dg.DagsterInstance, table: Table, key: str, window: Window) -> str:
     """The id of Dagster's export of exactly this window, not of one from before `cadence` changed; empty for none."""
     facts = window_facts(instance, "window_export", table, key) or {}
     known = metadata.EXPORT_ID in facts and same_window(facts, window.start, window.end)
@@ -120,7 +119,7 @@ def _exported_as(instance: dg.DagsterInstance, table: Table, key: str, window: W
 
 
 def _loaded_again(
-    context: dg.ScheduleEvaluationContext, table: Table, exported: Mapping[str, str], known: Loaded, now: datetime
+    context: dg.ScheduleEvaluationContext, table: Table, exported: Mapping[str, str], known: LoadedChain, now: datetime
 ) -> list[dg.RunRequest]:
     """Runs for windows that Dagster calls loaded and the warehouse lost: `AT_MOST` a tick, each window once a day."""
     loaded = exported.keys() & materialized(context.instance, "warehouse", table)
@@ -133,14 +132,14 @@ def _loaded_again(
     runs = []
     for key, export_id in islice(lost, AT_MOST):
         context.log.warning(
-            f"window {key}: export {export_id} was loaded, and the warehouse does not have it: it is loaded again"
+            f"window {key}: export {export_id} was loaded and is not in the warehouse any more: it is loaded again"
         )
         runs.append(
             dg.RunRequest(
                 run_key=f"{key}/{export_id}/again/{now:%Y-%m-%d}",
                 partition_key=key,
                 asset_selection=stage_keys(table, "warehouse"),
-                run_config=IN_PROCESS,
+                run_config=in_process(context.repository_def),
                 tags={LOADED_AGAIN: table.name},
             )
         )
@@ -156,7 +155,7 @@ def _asked_again(instance: dg.DagsterInstance, table: Table, now: datetime) -> s
 
 
 class _TickExports:
-    """The exports that one tick asks for, of one table."""
+    """The exports that one tick requests for one table."""
 
     def __init__(
         self,
@@ -171,7 +170,7 @@ class _TickExports:
         self._running = self._complete = self._paused = 0
 
     def ask(self, windows: Mapping[str, Window]) -> list[dg.RunRequest]:
-        """Asks for them, within a tick's time; returns runs for completed exports that the sensor has not reported."""
+        """Requests them within the time of a tick; returns runs for completed exports that the sensor has not reported."""
         runs = []
         until = time.monotonic() + A_TICK.total_seconds()
         for key, window in islice(windows.items(), AT_MOST):
@@ -189,7 +188,15 @@ class _TickExports:
             elif found.status == "COMPLETED":
                 self._complete += 1
                 if self._now - found.started > OVERLOOKED:
-                    runs.append(dg.RunRequest(run_key=f"{key}/{found.id}", partition_key=key, run_config=IN_PROCESS))
+                    runs.append(
+                        dg.RunRequest(
+                            run_key=f"{key}/{found.id}",
+                            partition_key=key,
+                            # named, so that the sensor sees which windows the run makes
+                            asset_selection=stage_keys(self._table, *WINDOW_STAGES),
+                            run_config=in_process(self._context.repository_def),
+                        )
+                    )
             else:
                 self._running += 1
         return runs
@@ -199,11 +206,11 @@ class _TickExports:
         waiting = due - self._running - self._complete - self._paused
         return (
             f"{due} windows are due: {self._running} being exported, {self._complete} exported and to be reported by the "
-            f"sensor, {self._paused} to be tried again later, {waiting} to be asked for in the next ticks"
+            f"sensor, {self._paused} to be tried again later, {waiting} to be requested in the next ticks"
         )
 
     def _export(self, window: Window) -> ExportRef | None:
-        """The window's export, asked for if there is none; None while a failed one is not to be repeated yet."""
+        """The window's export, requested if there is none; None while it is too early to repeat a failed one."""
         what = Increment(window, VIEW)
         for attempt in range(ATTEMPTS):
             known = self._exports.find(what, self._target, attempt=attempt)
@@ -211,23 +218,23 @@ class _TickExports:
                 if known.failed and not self._again(window, known.failed):
                     return None
                 asked = self._exports.request(what, self._target, attempt=attempt)
-                self._context.log.info(f"window {window}: asked for export {asked.id}")
+                self._context.log.info(f"window {window}: requested export {asked.id}")
                 return asked
             if known.export.status == "COMPLETED" or self._now - known.export.started < STALLED:
                 return known.export
             self._context.log.error(
-                f"window {window}: export {known.export.id} has not come to an end in {STALLED}: asking for another"
+                f"window {window}: export {known.export.id} has not ended in {STALLED}: requesting another"
             )
         raise ChainBrokenError(
             f"window {window}: {ATTEMPTS} exports have been running for more than {STALLED} each: ask AWS support why"
         )
 
     def _again(self, window: Window, failed: tuple[ExportRef, ...]) -> bool:
-        """Whether the time has come; each failure is reported, and doubles the pause after it."""
+        """Whether the pause after the last failure is over; each failure is logged and doubles the pause."""
         newest = failed[0]
         pause: timedelta = min(FIRST_PAUSE * 2 ** (len(failed) - 1), LONGEST_PAUSE)
         self._context.log.error(
             f"window {window}: export {newest.id} failed ({newest.failure}); {len(failed)} so far, "
-            f"the next is asked for at {(newest.started + pause).isoformat(timespec='minutes')}"
+            f"the next is requested at {(newest.started + pause).isoformat(timespec='minutes')}"
         )
         return self._now - newest.started >= pause

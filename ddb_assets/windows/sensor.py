@@ -1,7 +1,7 @@
-"""The exports of windows as they arrive, whoever asked for them: one sensor per place that exports are written to.
+"""Finds the exports of windows when they arrive, whoever requested them: one sensor for each place of exports.
 
 A tick finds the manifests that are new, verifies them, completes the partition of `exports/<table>_window_export` that each
-belongs to and starts one run from Parquet to warehouse for it. `arrivals.py` remembers what it has seen. Facts: a
+belongs to and starts one run from Parquet to warehouse for it. `exports/arrivals.py` remembers what it has seen. Facts: a
 tick may take 60 s; events of one tick are stored before its runs are started, and a run key is never used twice.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from ddb_assets.contract.table import ExportTarget, Table
 from ddb_assets.contract.windows import Window, WindowError, partition_of
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.arrivals import Cursor
-from ddb_assets.exports.assets import VERIFIED
+from ddb_assets.exports.checks import VERIFIED
 from ddb_assets.exports.facts import window_export_facts
 from ddb_assets.exports.follow import started_at
 from ddb_assets.exports.manifest import MAX_SUMMARY_BYTES, SUMMARY, Export, ManifestError, read_export
@@ -34,11 +35,12 @@ from ddb_assets.exports.notifications import Notifications
 from ddb_assets.exports.trust import UntrustedExportError, confirm
 from ddb_assets.markdown import prose
 from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.run_config import in_process
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.errors import WarehouseError
-from ddb_assets.windows.automation import IN_PROCESS, sensor_status
+from ddb_assets.windows.automation import sensor_status
 from ddb_assets.windows.chain import (
     UNFINISHED,
     Baseline,
@@ -49,7 +51,7 @@ from ddb_assets.windows.chain import (
     window_facts,
 )
 from ddb_assets.windows.claim import Claim
-from ddb_assets.windows.coverage import key_of
+from ddb_assets.windows.coverage import known_partition
 from ddb_assets.windows.loaded import A_TICKS_PATIENCE, ask
 from ddb_assets.windows.partitions import window_partitions
 from ddb_assets.windows.table_assets import stage_keys
@@ -61,11 +63,11 @@ FOLLOW_UP: tuple[Stage, ...] = ("window_parquet", "warehouse")
 INTERVAL = 60  # seconds from one look to the next
 A_TICK = timedelta(seconds=30)
 AT_MOST = 100  # exports looked at in one tick
-GIVEN_UP = timedelta(hours=48)  # no export takes that long; the schedule asks for its window again
+GIVEN_UP = timedelta(hours=48)  # no export takes that long; the schedule requests its window again
 
 
 def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
-    """One for the lake, and one for each place of their own that tables are exported to."""
+    """One sensor for the lake, and one for each other place that tables are exported to."""
     places: dict[ExportTarget | None, list[Table]] = {}
     for table in tables:
         if table.load == "upsert":
@@ -75,7 +77,7 @@ def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
 
 
 def _name(place: ExportTarget | None, *, distinct: bool = False) -> str:
-    """The name of a place's sensor; `distinct` distinguishes places whose names differ only in punctuation."""
+    """The name of a place's sensor; `distinct` adds a hash, for places whose names differ only in punctuation."""
     if place is None:
         return "ddb_assets_exports"
     words = re.sub(r"[^A-Za-z0-9]+", "_", f"ddb_assets_exports_in_{place.bucket}_{place.prefix}").strip("_")
@@ -89,7 +91,7 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
         asset_selection=dg.AssetSelection.assets(*(key for table in tables for key in stage_keys(table, *FOLLOW_UP))),
         minimum_interval_seconds=INTERVAL,
         default_status=sensor_status(),
-        description="Completes the windows whose exports have arrived, and has them flattened and loaded.",
+        description="Completes the windows whose exports have arrived, and starts the runs that flatten and load them.",
     )
     def arrived(
         context: dg.SensorEvaluationContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget
@@ -141,7 +143,7 @@ class _Tick:
     clients: dict[str, "DynamoDBClient"] = field(default_factory=dict)
 
     def look(self, pending: dict[str, str], found: Iterable[str]) -> set[str]:
-        """Looks at pending exports and new ones, oldest first, as long as a tick's time allows; gives those looked at."""
+        """Looks at pending exports and new ones, oldest first, as long as a tick's time allows; returns what it looked at."""
         until = time.monotonic() + A_TICK.total_seconds()
         waiting = list(pending)[: AT_MOST // 2]
         for export in sorted([*waiting, *islice(found, AT_MOST - len(waiting))]):
@@ -160,10 +162,10 @@ class _Tick:
     def said(self, pending: int) -> str:
         """Why a tick starts no run."""
         reasons = sorted({reason for reason in self.left.values() if reason})
-        return "; ".join([f"{len(self.looked) - len(self.left)} exports dealt with, {pending} pending", *reasons])
+        return "; ".join([f"{len(self.looked) - len(self.left)} exports done, {pending} pending", *reasons])
 
     def _look_at(self, export_id: str, said: str) -> str | None:
-        """None when the export is dealt with; else why it is not yet."""
+        """None once the export is done; otherwise the reason why it is not."""
         uri = join(self.root, export_id, SUMMARY)
         old = self.now - started_at(export_id) > GIVEN_UP
         try:
@@ -181,7 +183,7 @@ class _Tick:
         except Exception as error:  # one export must not stop the others
             self.context.log.exception(f"export {export_id}")
             return None if old else repr(error)
-        if export.kind == "full":  # the run that asks for a full export waits for it, too
+        if export.kind == "full":  # the run that requests a full export also waits for it
             return None
         return self._offer(export, said, old=old)
 
@@ -209,10 +211,10 @@ class _Tick:
         baseline = find_baseline(self.context.instance, table)
         named = any(other.table == export.table_arn for other in self.tables)
         if named and table.table != export.table_arn and not (baseline and baseline.table_arn == export.table_arn):
-            return None  # of a table that has the same name in another account or Region, and a contract of its own
+            return None  # a table of the same name in another account or Region, which has a contract of its own
         if baseline is None:
             return None if old else no_baseline(table)
-        if export.to_time and export.to_time > self.now:  # its partition exists once our clock says so, too
+        if export.to_time and export.to_time > self.now:  # its partition exists only once our clock has passed its end
             end = export.to_time.isoformat()
             if old:
                 raise WindowError(f"its window ends at {end}, which is too late for an export that began so long ago")
@@ -239,7 +241,7 @@ class _Tick:
             except NoBaselineError:
                 known = None
             window = Window(export.from_time, export.to_time)
-            key = key_of(table.windows, known.coverage, window) if known else None
+            key = known_partition(table.windows, known.coverage, window) if known else None
             if key is None or not window_partitions(table).has_partition_key(key):
                 raise
             return key
@@ -249,7 +251,7 @@ class _Tick:
         known_id = _export_id(known)
         other = bool(known) and not same_window(known, export.from_time, export.to_time)
         if known_id > export.id and not other:
-            return None  # a newer export of the same window has all of this one
+            return None  # a newer export of the same window has everything of this one
         window = (export.from_time, export.to_time)
         if self.windows.setdefault((table.name, key), window) != window:
             return f"{table.name} {key}: another window of this partition is loaded first"
@@ -267,7 +269,7 @@ class _Tick:
                 run_key=f"{table.name}/{key}/{export.id}",
                 partition_key=key,
                 asset_selection=stage_keys(table, *FOLLOW_UP),
-                run_config=IN_PROCESS,
+                run_config=in_process(self.context.repository_def),
                 tags={"ddb_assets/export": export.id},
             )
         return None
@@ -290,14 +292,16 @@ class _Tick:
     def _running(self, stage: Stage, table: Table, key: str) -> str | None:
         """The run that is making this window of a stage, or will make it later; no second run is needed."""
         asset = metadata.key_of(table, stage)
-        for run in self._unfinished():
+        for run in self.unfinished:
             first = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")
             last = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end", "")
             if asset in (run.asset_selection or ()) and first <= key <= last:
                 return str(run.run_id)
         return None
 
-    def _unfinished(self) -> Sequence[dg.DagsterRun]:
+    @cached_property
+    def unfinished(self) -> Sequence[dg.DagsterRun]:
+        """The runs that have not ended, as of the first question in this tick."""
         return self.context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
 
     def _observe(self, table: Table, export: Export, what: str, reason: str, said: str) -> str:
@@ -310,7 +314,7 @@ class _Tick:
         return reason
 
     def _damaged(self, export_id: str, uri: str, error: ManifestError) -> None:
-        """Fails the check of the window that the damaged export says it is of, as far as it can be made out."""
+        """Fails the check of the window that the damaged export claims, if its summary can be read."""
         self._warn(export_id, str(error))
         try:
             summary = Claim.of(self.storage.read(uri, most=MAX_SUMMARY_BYTES))
@@ -352,7 +356,7 @@ def _partition(table: Table, export: Export, baseline: Baseline) -> str:
             f"{baseline.table_id}: if the table was created again, materialize {table.full_chain}"
         )
     if export.from_time is None or export.to_time is None:
-        raise ManifestError("it does not say which window it is of")
+        raise ManifestError("it does not name its window")
     key = partition_of(table.windows, Window(export.from_time, export.to_time), baseline.time)
     if not window_partitions(table).has_partition_key(key):
         raise WindowError(f"its window {key} is before the contract's start {table.start}, or has not ended")

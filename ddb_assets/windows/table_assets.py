@@ -1,8 +1,8 @@
-"""Which assets a table has, by their keys, because `post_processing` may change groups, tags and kinds."""
+"""The assets of a table, by their keys, because `post_processing` may change groups, tags and kinds."""
 
 import dagster as dg
 
-from ddb_assets.contract.stages import FULL_CHAIN, Stage
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
 from ddb_assets.orchestration import metadata
@@ -11,6 +11,8 @@ INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
 OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "window_export"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
+WINDOW_STAGES: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
+"""The stages that a window passes."""
 
 
 def stage_keys(table: Table, *stages: Stage) -> list[dg.AssetKey]:
@@ -24,23 +26,22 @@ def stage_keys(table: Table, *stages: Stage) -> list[dg.AssetKey]:
 
 
 def stage_assets(table: Table, *stages: Stage) -> dg.AssetSelection:
-    """The same as a selection."""
+    """These assets as a selection."""
     return dg.AssetSelection.assets(*stage_keys(table, *stages))
 
 
 def all_keys(table: Table) -> list[dg.AssetKey]:
-    """Every asset of the table that a run can make."""
+    """Every asset of the table that a run can materialize."""
     return stage_keys(table, *(stage for stage in stages(table) if stage != "dynamodb"))
 
 
 def stages(table: Table) -> tuple[Stage, ...]:
     """The stages that a table of this contract has."""
     if table.load == "replace":
-        return ("dynamodb", "full_export", "full_parquet", "warehouse")
-    return ("dynamodb", *FULL_CHAIN, "window_export", "window_parquet", "warehouse")
+        return ("dynamodb", *table.full_stages)
+    return ("dynamodb", *table.full_stages, *WINDOW_STAGES)
 
 
 def whole_assets(table: Table) -> dg.AssetSelection:
     """What a full export of the table passes through, from the export to the warehouse."""
-    loaded: Stage = "warehouse" if table.load == "replace" else "initial_load"
-    return stage_assets(table, "full_export", "full_parquet", loaded)
+    return stage_assets(table, *table.full_stages)

@@ -20,12 +20,12 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.warehouse.assets import LoadConfig, Loaded, known_name, loaded
+from ddb_assets.warehouse.assets import LoadConfig, LoadedTables, known_name, loaded
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.url import warehouse_kind, warehouse_pool
 from ddb_assets.windows.automation import as_parquet_passes
 from ddb_assets.windows.chain import needed_facts
-from ddb_assets.windows.facts import of_window, standing
+from ddb_assets.windows.facts import of_window, standing_table
 from ddb_assets.windows.partitions import (
     Event,
     Result,
@@ -44,6 +44,10 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     """The partitioned assets of all relations and the checks on the root; `address` is the warehouse's URL."""
     partitions = window_partitions(table)
     named = relations(table)
+    sources = {
+        metadata.key_of(table, "warehouse", name): [metadata.key_of(table, stage, name) for stage in SOURCES]
+        for name in named.values()
+    }
     specs = {
         path: metadata.asset_spec(
             "warehouse",
@@ -54,7 +58,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             kinds=[warehouse_kind(address)],
             facts=known_name(address, name),
         ).replace_attributes(
-            deps=[metadata.key_of(table, stage, name) for stage in SOURCES],
+            deps=sources[metadata.key_of(table, "warehouse", name)],
             # the root's alone: Dagster asks for the others with it, because one step makes all of them
             automation_condition=None if path else as_parquet_passes(table),
         )
@@ -81,8 +85,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             facts = needed_facts(context, "window_parquet", table, key)
             if metadata.COVERED in facts:
                 before = {spec.key: metadata.key_of(table, "initial_load", named[path]) for path, spec in specs.items()}
-                shown = (metadata.COLUMNS, metadata.LINEAGE, metadata.ROWS, metadata.TABLE_NAME)
-                kept = partial(standing, context.instance, before, shown)
+                kept = partial(standing_table, context.instance, before, sources)
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             report = read_report(storage, str(facts[metadata.FOLDER].value))
@@ -99,7 +102,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     return warehouse
 
 
-def _facts(table: Table, report: Report, done: Loaded, relation: Relation) -> metadata.Metadata:
+def _facts(table: Table, report: Report, done: LoadedTables, relation: Relation) -> metadata.Metadata:
     facts = done.facts(table, relation, *SOURCES)
     if report.to_time and not relation.path:
         facts |= lag(report.to_time, datetime.now(UTC))

@@ -126,7 +126,7 @@ def test_a_wrong_call_is_exit_code_2(real_export: str, arguments: list[str], sai
     [
         ("nowhere", [], "there is no export in"),
         ("EXPORT", ["--config", "CONFIG"], "defs.yaml:3: table"),
-        ("EXPORT", ["--warehouse", "oracle://x"], "is no warehouse: write duckdb:///FILE"),
+        ("EXPORT", ["--warehouse", "oracle://x"], "is not the URL of a warehouse: write duckdb:///FILE"),
     ],
 )
 def test_what_a_user_can_mend_is_one_message_and_exit_code_1(

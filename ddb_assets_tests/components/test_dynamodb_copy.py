@@ -14,8 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import COMMENTED_YAML, Copy, CopyScaffolder
+from ddb_assets.definitions import replacing
 from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration.pools import write_pool
+from ddb_assets.resources.aws import AWSResource
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
@@ -94,6 +96,19 @@ def test_it_copies_and_shows_the_numbers(tables: Any) -> None:
     assert seconds > 0
     assert {"wcu", "rcu", "not_copied"} <= facts.keys()
     assert tables.scan(TableName="Orders-copy")["Count"] == 13
+
+
+def test_the_resource_has_the_settings_that_a_table_leaves_empty(
+    tables: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    here = replacing(declared(), {"ddb_aws": AWSResource(endpoint=sandbox.endpoint_url)})
+    assert materialize(here).success
+    assert tables.scan(TableName="Orders-copy")["Count"] == 13
+    sides = {"source": "Orders", "destination": "Orders-copy"}
+    own = {side: {"table": table, "endpoint": sandbox.endpoint_url} for side, table in sides.items()}
+    elsewhere = {"ddb_aws": AWSResource(endpoint="http://127.0.0.1:1")}
+    assert materialize(replacing(declared(**own), elsewhere)).success
 
 
 def test_deleting_needs_the_runs_own_word(tables: Any) -> None:

@@ -92,6 +92,15 @@ def test_a_table_that_is_only_replaced_has_no_windows(load: Loader) -> None:
     }
 
 
+def test_no_step_has_a_name_that_an_asset_of_others_may_have(load: Loader) -> None:
+    @dg.asset
+    def chain_orders() -> None: ...
+
+    both = dg.Definitions.merge(load({"orders": declared("Orders")}), dg.Definitions(assets=[chain_orders]))
+    names = {node.name for node in both.resolve_implicit_global_asset_job_def().graph.nodes}
+    assert {name for name in names if "__" not in name} == {"chain_orders"}
+
+
 def test_a_declared_list_becomes_relations_of_its_own(load: Loader) -> None:
     nested = REPLACE + "  nested:\n    lineItems: child\n    lineItems[].serials: child\n    tags: json\n"
     graph = load({"orders": declared("Orders", nested)}).resolve_asset_graph()
@@ -157,8 +166,13 @@ def test_the_code_version_follows_what_decides_the_rows(load: Loader) -> None:
         specs = load({"orders": declared("Orders", more)}).resolve_all_asset_specs()
         return next(spec.code_version for spec in specs if spec.key == asset_key(stage, "orders"))
 
-    assert version("") == version("  owners: [team:sales]\n") == version("", "window_parquet")
-    assert version("") != version("  timestamps: false\n")
+    stages: tuple[Stage, ...] = ("full_parquet", "window_parquet", "initial_load", "warehouse")
+    for stage in stages:
+        assert version("", stage) == version("  owners: [team:sales]\n", stage)
+        assert version("", stage) != version("  timestamps: false\n", stage)
+        assert version("", stage) != version("  key: id\n", stage)
+        changed = version("", stage) != version("  soft_delete: true\n", stage)
+        assert changed == (stage in {"initial_load", "warehouse"})
     assert version("", "full_export") is None
 
 

@@ -45,6 +45,12 @@ def test_a_source_that_no_contract_declares_is_shown_by_its_name() -> None:
     assert shown(made({}, copies={"c": copy("Orders", "X")}).sources["c"]) == ["dynamodb/orders_table"]
 
 
+def test_a_source_that_is_another_table_than_the_declared_one_of_its_key_is_not_shown() -> None:
+    for declared, source in ((ARN, ELSEWHERE), (ARN, ARN.replace("eu-west-1", "us-east-1")), ("Orders", "orders")):
+        assert shown(made({"orders": declared}, copies={"c": copy(source, "X")}).sources["c"]) == []
+    assert shown(made({"orders": ARN}, copies={"c": copy("Orders", "X")}).sources["c"]) == ["dynamodb/orders_table"]
+
+
 def test_a_table_that_other_settings_lead_to_is_not_ours() -> None:
     theirs = {"table": "Orders", "profile": "theirs"}
     found = made({"orders": "Orders"}, copies={"from": copy(theirs, "X"), "into": copy("Y", theirs)})

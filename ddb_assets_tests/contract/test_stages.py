@@ -6,7 +6,8 @@ from typing import get_args
 
 import pytest
 
-from ddb_assets.contract.stages import Stage, asset_name, asset_path, full_chain, name_of
+from ddb_assets.contract.stages import FullChain, Stage, asset_name, asset_path, name_of
+from ddb_assets.contract.table import Table
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -46,6 +47,14 @@ def test_names_are_made_in_one_place(pytestconfig: pytest.Config) -> None:
 
 
 def test_a_new_initial_load_names_its_three_assets() -> None:
-    assert full_chain("orders") == (
-        "exports/orders_full_export, parquet/orders_full_parquet and loads/orders_initial_load"
-    )
+    chain = FullChain.usual("orders")
+    assert str(chain) == "exports/orders_full_export, parquet/orders_full_parquet and loads/orders_initial_load"
+    assert chain == Table(table="Orders").full_chain
+    assert chain.restart.endswith("; then load every window since that export again")
+
+
+def test_a_table_that_is_replaced_is_loaded_by_the_asset_that_people_query() -> None:
+    chain = Table(table="Orders", load="replace").full_chain
+    assert str(chain) == "exports/orders_full_export, parquet/orders_full_parquet and warehouse/orders"
+    assert "then parquet/orders_full_parquet and warehouse/orders with `restart: true`" in chain.restart
+    assert "window" not in chain.restart

@@ -22,7 +22,7 @@ LINE = b'{"Item":{"id":{"S":"a"}}}\n'
 
 def written(path: Path, data: bytes) -> DataFile:
     path.write_bytes(data)
-    return DataFile(str(path), f"AWSDynamoDB/data/{path.name}", ITEMS, md5(data), None)
+    return DataFile(str(path), f"AWSDynamoDB/data/{path.name}", ITEMS, md5(data))
 
 
 @given(
@@ -76,14 +76,14 @@ def test_a_file_that_is_not_complete_gzip(tmp_path: Path, data: bytes) -> None:
     as_listed = written(tmp_path / "f.gz", data)
     with pytest.raises(ManifestError, match=r"f\.gz has the MD5 that AWS listed, but is not a complete gzip file"):
         list(read_blocks(Storage(), as_listed))
-    damaged = DataFile(as_listed.uri, as_listed.key, ITEMS, md5(GOOD), None)
+    damaged = DataFile(as_listed.uri, as_listed.key, ITEMS, md5(GOOD))
     with pytest.raises(ManifestError, match=r"f\.gz is damaged: its MD5 is .*, the manifest says .*"):
         list(read_blocks(Storage(), damaged))
 
 
 @pytest.mark.parametrize("data", [b"", gzip.compress(LINE), GOOD + bytes(3)], ids=["emptied", "other", "padded"])
 def test_sound_gzip_of_other_content(tmp_path: Path, data: bytes) -> None:
-    file = DataFile(written(tmp_path / "f.gz", data).uri, "AWSDynamoDB/data/f.gz", ITEMS, md5(GOOD), None)
+    file = DataFile(written(tmp_path / "f.gz", data).uri, "AWSDynamoDB/data/f.gz", ITEMS, md5(GOOD))
     with pytest.raises(ManifestError) as caught:
         list(read_blocks(Storage(), file))
     assert md5(data) in str(caught.value)
@@ -101,7 +101,7 @@ def test_damage_is_found_after_the_good_part_was_yielded(place: Place) -> None:
 
 
 def test_a_missing_file_says_where_it_was_looked_for(place: Place) -> None:
-    file = DataFile(f"{place.root}/data/f.gz", "AWSDynamoDB/data/f.gz", 1, md5(b""), None)
+    file = DataFile(f"{place.root}/data/f.gz", "AWSDynamoDB/data/f.gz", 1, md5(b""))
     place.storage.write(f"{place.root}/other", b"")
     with pytest.raises(ManifestError, match=r"AWSDynamoDB/data/f\.gz .*there is no file .*/data/f\.gz"):
         list(read_blocks(place.storage, file))

@@ -231,6 +231,7 @@ def tick(chain: Chain, minute: int = 5, table: Table | None = None) -> dg.SkipRe
     with dg.build_schedule_context(
         instance=chain.instance,
         scheduled_execution_time=BEGUN.replace(minute=minute),
+        repository_def=chain.definitions.get_repository_def(),
         resources={"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()},
     ) as context:
         schedule = window_schedule(table) if table else chain.definitions.resolve_schedule_def("orders_windows")

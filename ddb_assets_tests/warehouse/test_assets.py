@@ -19,6 +19,7 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.warehouse.url import warehouse_pool
+from ddb_assets.windows.chain import find_baseline
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
 from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.warehouse.conftest import select
@@ -115,6 +116,20 @@ def test_a_baseline_and_a_window_say_what_they_loaded_and_how(
     assert select(over_redshift, "SELECT * FROM people.orders") == [("a", "second")]
 
 
+def test_an_older_full_export_that_comes_late_does_not_become_the_baseline(world: World, source: Source) -> None:
+    source.put(-9, "a", "first")
+    older, newer = source.full(0), source.full(DAY)
+    for export in (newer, older):
+        world.flattened("full_parquet", export)
+        result = world.load(warehouse_assets(ORDERS, world.url))
+        assert result.success
+    assert shown(result, "loads/orders_initial_load")["export_id"] == older.export_id
+    baseline = find_baseline(world.instance, ORDERS)
+    assert baseline
+    assert newer.export_time
+    assert (baseline.export_id, baseline.time) == (newer.export_id, newer.export_time)
+
+
 def test_what_could_not_be_read_is_refused_unless_the_contract_allows_it(
     world: World, over_redshift: RedshiftEngine, source: Source
 ) -> None:
@@ -197,6 +212,7 @@ def test_what_a_load_leaves_behind_is_found(world: World, over_redshift: Redshif
         ("redshift://me@main.eu-west-1.aws:5439/dev?schema=a", "warehouse_main_eu_west_1_aws_dev"),
         ("redshift:///dev?workgroup=my-group", "warehouse_my_group_dev"),
         ("redshift://me@/dev?cluster=main", "warehouse_main_dev"),
+        ("redshift://me@[x/dev", "warehouse"),
     ],
 )  # fmt: skip
 def test_loads_into_one_warehouse_share_a_pool(url: str, pool: str) -> None:

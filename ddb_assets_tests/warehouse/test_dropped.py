@@ -1,8 +1,12 @@
 """The next load notices what somebody dropped from the warehouse, and a new baseline brings it back."""
 
+import re
+
 import pytest
 
+from ddb_assets.contract.table import Table
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.sql.ledger import loads, newest_rows
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.support.loading import load
@@ -65,6 +69,40 @@ def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(
     warehouse.execute(Statement("DROP TABLE orders__lines"))
     assert load(warehouse, source.full(30), restart=True).applied
     assert read(warehouse) == {key: item for key, (_, item) in source.state(30).items()}
+
+
+def test_a_child_table_that_was_dropped_is_missed_by_an_export_that_is_applied_already(
+    warehouse: AnyEngine, source: Source
+) -> None:
+    filled(warehouse, source)
+    applied, newest = source.window(10, 20), source.full(20)
+    warehouse.execute(Statement("DROP TABLE orders__lines"))
+    with pytest.raises(LoadError, match=r"orders__lines.*has been dropped since"):
+        load(warehouse, applied)
+    load(warehouse, newest)
+    warehouse.execute(Statement("DROP TABLE orders__lines"))
+    assert load(warehouse, newest).applied
+    assert not load(warehouse, newest).applied
+    assert read(warehouse) == {key: item for key, (_, item) in source.state(20).items()}
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        (Table(table="Orders", load="replace"), "parquet/orders_full_parquet and warehouse/orders)"),
+        (Table(table="Orders").with_paths({("initial_load", "orders"): ("shop", "orders")}), " and shop/orders)"),
+    ],
+)
+def test_a_refusal_names_the_assets_that_the_table_has(
+    warehouse: AnyEngine, source: Source, table: Table, named: str
+) -> None:
+    filled(warehouse, source)
+    warehouse.execute(Statement("ALTER TABLE orders DROP COLUMN note"))
+    chain = LoadOptions.of(table).full_chain
+    with pytest.raises(LoadError, match=re.escape(named)):
+        load(warehouse, source.window(20, 30), full_chain=chain)
+    with pytest.raises(LoadError, match=re.escape(f"then {table.full_chain.parquet}")):
+        load(warehouse, source.window(20, 30), restart=True, full_chain=chain)
 
 
 def test_a_column_that_only_this_export_has_is_made(warehouse: AnyEngine, source: Source) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
-from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.connect import open_warehouse, table_name
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.duckdb.dialect import to_duckdb
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
@@ -49,6 +49,22 @@ def test_another_url_is_refused_without_its_secrets(url: str) -> None:
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "file", ["sales.duckdb", "sales.2026.duckdb", "sales", ".hidden.duckdb", "we ird.db", "main.duckdb", "system.db"]
+)
+def test_a_tables_name_begins_with_the_database_that_duckdb_makes_of_the_file(tmp_path: Path, file: str) -> None:
+    with DuckDBEngine(tmp_path / file) as warehouse:
+        ((database,),) = warehouse.fetch(Statement("SELECT current_database()"))
+    assert table_name(f"duckdb:///{tmp_path}/{file}", "orders") == f"{database}.main.orders"
+
+
+@pytest.mark.parametrize("url", ["postgres://user:geheim@host/dev", "duckdb:///:memory:", "duckdb:///", "x.duckdb", ""])
+def test_a_table_in_no_warehouse_has_no_name(url: str) -> None:
+    with pytest.raises(WarehouseError, match="write duckdb:///FILE") as caught:
+        table_name(url, "orders")
+    assert "geheim" not in str(caught.value)
+
+
 def test_a_schema_named_like_the_file_is_no_matter(tmp_path: Path, source: Source) -> None:
     source.put(1, "a", "x")
     with DuckDBEngine(tmp_path / "sales.duckdb") as warehouse:
@@ -75,7 +91,7 @@ def test_a_warehouse_that_is_no_local_file_is_refused(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WarehouseError, match="no local file, and nothing would be kept there"):
+    with pytest.raises(WarehouseError, match="not a local file, and nothing would be kept there"):
         open_warehouse(f"duckdb:///{path}")
     assert list(tmp_path.iterdir()) == []
 
@@ -185,14 +201,6 @@ def test_what_is_no_duckdb_file_is_said(tmp_path: Path) -> None:
         ):
             pass
     assert file.read_text() == "hello " * 1000
-
-
-def test_a_wrong_memory_limit_is_said(tmp_path: Path) -> None:
-    with (
-        pytest.raises(WarehouseError, match="memory_limit 'lots' is none for DuckDB"),
-        DuckDBEngine(tmp_path / "wh.duckdb", memory_limit="lots"),
-    ):
-        pass
 
 
 def test_a_closed_warehouse_says_so(tmp_path: Path) -> None:

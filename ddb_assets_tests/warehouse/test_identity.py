@@ -35,12 +35,12 @@ def test_rows_of_another_identity_are_not_loaded_until_the_table_starts_over(
     tmp_path: Path, loaded: DuckDBEngine, change: dict[str, Any]
 ) -> None:
     other = made(tmp_path, export=1, restart=True, **change).report
-    with pytest.raises(LoadError, match=r"does not go with the rows of 'orders'.*--restart"):
+    with pytest.raises(LoadError, match=r"does not match the rows of 'orders'.*--restart"):
         load(loaded, other)
     assert count(loaded) == 1
     result = load(loaded, other, restart=True)
     assert (result.applied, result.sequence, count(loaded)) == (True, 2, 1)
-    with pytest.raises(LoadError, match="does not go with the rows"):
+    with pytest.raises(LoadError, match="does not match the rows"):
         load(loaded, made(tmp_path, export=2, restart=True).report)
 
 

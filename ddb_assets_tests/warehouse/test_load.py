@@ -317,7 +317,7 @@ REFUSED: dict[str, Callable[[Report], Report]] = {
     ),
     "'TEXT\\); DROP' is not a column type": lambda made: retyped(made, "TEXT); DROP"),
     "another _ddb_version than the export's time": lambda made: edited(made, export_time=at(11)),
-    "a time with its zone is needed": lambda made: edited(made, export_time=at(1).replace(tzinfo=None)),
+    "it must be a time with a zone": lambda made: edited(made, export_time=at(1).replace(tzinfo=None)),
     "name of the bookkeeping": lambda made: edited(
         with_root(made, name="_ddb_loads"), rows={"_ddb_loads": 1, "orders__lines": 1}
     ),
@@ -391,7 +391,7 @@ def test_a_damaged_part_is_named(warehouse: AnyEngine, tmp_path: Path, place: fl
     for place_ in range(start, min(start + length, len(data))):
         data[place_] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(LoadError, match=f"part {path} is damaged, its MD5 is not the report's"):
+    with pytest.raises(LoadError, match=f"part {path} is damaged, its MD5 is not that of the report"):
         load(warehouse, made)
     assert select(warehouse, "SELECT order_id FROM orders") == [("kept",)]
 

@@ -1,5 +1,7 @@
 """The protocol of a warehouse, which is all that other rooms use of it."""
 
+from typing import Any
+
 import pytest
 
 from ddb_assets.contract.column_type import SqlType
@@ -68,6 +70,22 @@ def test_a_table_that_somebody_changed_differs_from_the_ledger(
     warehouse.execute(Statement("DROP TABLE orders__lines"))
     assert opened.recorded("orders", counted=True).differing == {"orders": (1, 0), "orders__lines": (2, None)}
     assert opened.recorded("orders").differing == {}
+
+
+def test_the_rows_of_all_tables_are_counted_in_one_query(
+    opened: Warehouse, warehouse: AnyEngine, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.put(1, "a", "x", "y", "z")
+    opened.load(source.full(10))
+    fetch, asked = type(warehouse).fetch, list[str]()
+
+    def watched(engine: Any, statement: Statement) -> list[tuple[object, ...]]:
+        asked.append(statement.text)
+        return fetch(engine, statement)
+
+    monkeypatch.setattr(type(warehouse), "fetch", watched)
+    assert opened.recorded("orders", counted=True).differing == {}
+    assert len([sql for sql in asked if "COUNT(*)" in sql]) == 1
 
 
 def test_a_table_that_nobody_has_loaded_is_unknown(opened: Warehouse, source: Source) -> None:

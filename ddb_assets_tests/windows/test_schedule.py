@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster_shared.record import replace as record_replace
 
 from ddb_assets.components import DynamoDBTable
 from ddb_assets.contract.stages import Stage
@@ -77,7 +78,7 @@ def test_after_downtime_the_oldest_windows_come_first_and_a_tick_does_its_share(
 ) -> None:
     chain.baseline(hours_ago(8).start)
     monkeypatch.setattr(schedule, "AT_MOST", 3)
-    assert said(tick(chain)).endswith("5 to be asked for in the next ticks")
+    assert said(tick(chain)).endswith("5 to be requested in the next ticks")
     ticks = Ticks(chain)
     while len(chain.materialized()) < 3:
         ticks.tick()
@@ -248,6 +249,34 @@ def test_an_export_that_nobody_reported_gets_a_run(chain: Chain, monkeypatch: py
         (key_of(hours_ago(hours)), f"{key_of(hours_ago(hours))}/{export.id}")
         for hours, export in zip((2, 1), exports, strict=True)
     ]
+    started = chain.instance.create_run_for_job(
+        chain.definitions.resolve_implicit_global_asset_job_def(),
+        status=dg.DagsterRunStatus.STARTED,
+        asset_selection=frozenset(runs[0].asset_selection or ()) or None,
+        tags={"dagster/partition": str(runs[0].partition_key)},
+    )
+    beside = Ticks(chain).tick()
+    assert f"run {started.run_id} is working on it" in str(beside.cursor)
+    assert {key for key, _ in materializations(beside)} == {key_of(hours_ago(1))}
+
+
+@pytest.mark.parametrize("executor", [None, dg.in_process_executor, dg.multiprocess_executor])
+def test_its_runs_have_a_config_that_the_projects_executor_takes(
+    chain: Chain, executor: dg.ExecutorDefinition | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain.definitions = record_replace(chain.definitions, executor=executor)
+    chain.baseline(hours_ago(2).start)
+    report_loaded(chain, hours_ago(2))
+    chain.export(hours_ago(1))
+    monkeypatch.setattr(schedule, "OVERLOOKED", AT_ONCE)
+    runs = tick(chain, minute=0)
+    assert isinstance(runs, list)
+    assert len(runs) == 2  # one window is loaded again, one was overlooked
+    repository = chain.definitions.get_repository_def()
+    job = repository.get_job(repository.get_schedule_def("orders_windows").job_name)
+    for run in runs:
+        assert dg.validate_run_config(job, run.run_config)
+        assert bool(run.run_config) == (executor is None)
 
 
 def test_history_that_is_gone_stops_the_chain(chain: Chain) -> None:

@@ -5,11 +5,12 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import dagster as dg
 import pytest
+from dagster_shared.record import replace as record_replace
 
 from ddb_assets.aws.storage import Storage, StorageError
 from ddb_assets.exports import arrivals
@@ -164,6 +165,20 @@ def test_a_tick_does_a_bounded_amount_of_work_and_the_next_goes_on(
     assert materializations(ticks.tick()) == [(key_of(hours_ago(4)), late.id)]
 
 
+def test_a_tick_asks_for_the_unfinished_runs_once(chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
+    for hours in (4, 3, 2):
+        chain.export(hours_ago(hours))
+    runs, asked = dg.DagsterInstance.get_runs, list[object]()
+
+    def counting(instance: dg.DagsterInstance, *which: Any, **how: Any) -> Any:
+        asked.append(which)
+        return runs(instance, *which, **how)
+
+    monkeypatch.setattr(dg.DagsterInstance, "get_runs", counting)
+    assert len(materializations(ticks.tick())) == 3
+    assert len(asked) == 1
+
+
 def test_a_folder_that_claims_to_be_of_the_future_hides_no_export(chain: Chain, ticks: Ticks) -> None:
     chain.put({f"{chain.folder}99999999999999-ffffffff/_started": b""})
     ticks.tick()
@@ -239,9 +254,20 @@ def test_an_announcement_that_comes_long_after_that_of_a_later_export_is_heard(
     assert not queue.ticks.tick().asset_events
 
 
-def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
+@pytest.mark.parametrize(
+    ("executor", "config"),
+    [
+        (None, {"execution": {"config": {"in_process": {}}}}),
+        (dg.in_process_executor, {}),
+        (dg.multiprocess_executor.configured({"max_concurrent": 1}), {}),
+    ],
+)
+def test_a_run_request_is_one_that_the_daemon_can_launch(
+    chain: Chain, executor: dg.ExecutorDefinition | None, config: dict[str, object]
+) -> None:
     chain.export(hours_ago(5))
-    repository = chain.definitions.get_repository_def()
+    declared = record_replace(chain.definitions, executor=executor)
+    repository = declared.get_repository_def()
     target = repository.get_sensor_def("ddb_assets_exports")
     with dg.build_sensor_context(
         instance=chain.instance,
@@ -252,6 +278,8 @@ def test_a_run_request_is_one_that_the_daemon_can_launch(chain: Chain) -> None:
     (run,) = tick.run_requests or []
     assert run.tags["dagster/partition"] == key_of(hours_ago(5))
     assert run.asset_selection
+    assert run.run_config == config
+    assert dg.validate_run_config(repository.get_implicit_global_asset_job_def(), run.run_config)
 
 
 def test_a_manifest_with_far_off_times_or_too_large_stops_no_other_export(

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes
@@ -132,14 +133,25 @@ def test_a_window_loaded_again_changes_nothing_and_asks_for_no_export(based: Cha
     assert facts(based, "warehouse/orders", partitions[0])["applied"] is False
 
 
-def shown(chain: Chain, key: str) -> tuple[dict[str, str], int, str]:
-    """Columns, rows and name of the table on its page, which come from the newest materialization."""
+def page(chain: Chain, key: str) -> dict[str, Any]:
+    """What an asset's page shows: the facts of the newest materialization."""
     event = chain.instance.get_latest_materialization_event(asset(key))
     assert event
     assert event.asset_materialization
-    shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
-    columns: Any = shown["dagster/column_schema"]
-    return {c.name: c.type for c in columns.columns}, shown["dagster/row_count"], shown["dagster/table_name"]  # type: ignore[return-value]
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def shown(chain: Chain, key: str) -> tuple[dict[str, str], int, str]:
+    """Columns, rows and name of the table, as its page shows them."""
+    told = page(chain, key)
+    columns = told["dagster/column_schema"].columns
+    return {c.name: c.type for c in columns}, told["dagster/row_count"], told["dagster/table_name"]
+
+
+def sources(chain: Chain, key: str) -> set[str]:
+    """The assets that the columns of a table come from, as its page shows it."""
+    columns = page(chain, key)["dagster/column_lineage"].deps_by_column.values()
+    return {source.asset_key.to_user_string() for found in columns for source in found}
 
 
 def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain) -> None:
@@ -147,8 +159,9 @@ def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain
     before = {name: shown(based, f"loads/{name}_initial_load") for name in ("orders", "orders__items")}
     covered = key_of(hours_ago(FROM + 2))
     assert based.run(*stages, partitions=[covered]).success
-    for name, page in before.items():
-        assert shown(based, f"warehouse/{name}") == page
+    for name, first in before.items():
+        assert shown(based, f"warehouse/{name}") == first
+        assert sources(based, f"warehouse/{name}") == {f"parquet/{name}_window_parquet", f"loads/{name}_initial_load"}
     kinds = {row[0] for row in query("SELECT column_name FROM duckdb_columns() WHERE table_name = 'orders'")}
     assert based.run(*stages, partitions=keys(FROM, FROM)).success
     for at in (keys(FROM, FROM)[0], covered):  # of a window, and again of one that is covered
@@ -228,9 +241,30 @@ def test_windows_that_the_baseline_covers_need_no_export(based: Chain) -> None:
     exports, partitions = based.exported(), keys(FROM + 3, FROM + 1)
     assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=partitions).success
     assert based.exported() == exports
-    assert facts(based, "exports/orders_window_export", partitions[0])["covered"] is True
+    told = facts(based, "exports/orders_window_export", partitions[0])
+    assert told["covered"] is True
+    assert told["summary"].startswith("Covered by the baseline `")
+    assert "shows_until" not in told
     assert facts(based, "warehouse/orders__items", partitions[-1])["covered"] is True
     assert based.run("exports/orders_window_export", partitions=partitions[:1]).success
+
+
+def test_a_window_that_other_windows_cover_says_so(based: Chain) -> None:
+    based.ledger_window(Window(hours_ago(FROM).start, hours_ago(FROM - 3).end))  # under a longer cadence
+    inner, stages = keys(FROM - 1, FROM - 1), ("exports/orders_window_export", *PARQUET, *TABLES)
+    before = based.exported()
+    result = based.run(*stages, partitions=inner)
+    assert result.success
+    assert based.exported() == before
+    for stage in stages:
+        told = facts(based, stage, inner[0])
+        assert told["baseline_time"] == hours_ago(FROM).start.timestamp()
+        assert told["shows_until"] == hours_ago(FROM - 3).end.timestamp()
+        assert told["summary"].startswith("Covered by the windows loaded since the baseline `")
+        assert f"no gap until {hours_ago(FROM - 3).end.isoformat()}" in told["summary"]
+    said = {check.check_name: check.description for check in result.get_asset_check_evaluations()}
+    for name in ("export_verified", "rows_reconcile", "ledger_explains_rows"):
+        assert said[name] == told["summary"]
 
 
 def test_without_a_baseline_it_is_said_what_to_press(chain: Chain) -> None:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import sqlglot
-from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot import TokenType, exp
 
 from ddb_assets.sandbox.redshift.backend import literal
 from ddb_assets.sandbox.redshift.names import fold

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import duckdb
-from sqlglot import exp
 
 from ddb_assets.aws.storage import Storage, is_s3
 from ddb_assets.contract.column_type import SqlType
@@ -46,8 +45,7 @@ class DuckDBEngine:
     """A DuckDB file, open and locked while it is entered as a context manager.
 
     `path` is a file, created with its folder if it does not exist, or `:memory:`. Waits up to `timeout` seconds for a file
-    that another process holds. `memory_limit` is DuckDB's setting, such as `2GB`. `storage` reads parts on S3, which are
-    copied to a temporary folder one by one.
+    that another process holds. `storage` reads parts on S3, which are copied to a temporary folder one by one.
 
     Raises WarehouseError when the file cannot be opened.
     """
@@ -60,12 +58,10 @@ class DuckDBEngine:
         path: str | Path,
         *,
         storage: Storage | None = None,
-        memory_limit: str | None = None,
         timeout: float = 300.0,
     ) -> None:
         self._path = str(path)
         self._storage = storage or Storage()
-        self._memory_limit = memory_limit
         self._timeout = timeout
         self._open: duckdb.DuckDBPyConnection | None = None
         self._database = ""
@@ -94,7 +90,7 @@ class DuckDBEngine:
             _locks[self._path].release()
 
     def another(self) -> None:
-        """None: the file is open once."""
+        """None, because the file is open only once."""
 
     def _prepared(self) -> str:
         """The absolute path of the file, whose folder exists."""
@@ -123,20 +119,12 @@ class DuckDBEngine:
     def _held(self, holder: str) -> WarehouseError:
         return WarehouseError(
             f"{self._path} is in use, still after {self._timeout:g} seconds: DuckDB lets one process write at a time. "
-            f"Close whatever has it open and try again ({holder})"
+            f"Close the program that has it open and try again ({holder})"
         )
 
     def _configure(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET preserve_insertion_order = false")  # rows have no order, and keeping one costs memory
-        if self._memory_limit:
-            limit = exp.Literal.string(self._memory_limit).sql(dialect="duckdb")
-            try:
-                connection.execute(f"SET memory_limit = {limit}")
-            except duckdb.Error as error:
-                raise WarehouseError(
-                    f"memory_limit {self._memory_limit!r} is none for DuckDB: write 2GB or 800MB"
-                ) from error
         connection.execute(MACROS)
         row = connection.execute("SELECT current_database()").fetchone()
         self._database = str(row[0]) if row else ""
@@ -196,7 +184,7 @@ class DuckDBEngine:
         return catalog.has_schema(self._rows, self._database, schema)
 
     def tables(self, schema: str, prefix: str) -> list[str]:
-        """The schema's tables whose names begin like this."""
+        """The schema's tables whose names begin with the prefix."""
         return catalog.tables(self._rows, self._database, schema, prefix)
 
     def standing(self, name: TableName) -> Standing | None:
@@ -216,7 +204,7 @@ class DuckDBEngine:
         return dict(self.layout(table).types)
 
     def keys(self, table: TableName) -> Keys:  # noqa: ARG002 -- rows lie as they come
-        """None."""
+        """No keys, because DuckDB has none."""
         return Keys()
 
     def views_of(self, table: TableName, column: str) -> list[tuple[TableName, str]]:  # noqa: ARG002 -- DuckDB binds none
@@ -278,7 +266,7 @@ class DuckDBEngine:
 
     @contextmanager
     def _local(self, part: Part) -> Iterator[Path]:
-        """The part under a path of our own, because DuckDB reads `*` and `[` in a path as a pattern."""
+        """The part under a path without such letters, because DuckDB reads `*` and `[` in a path as a pattern."""
         with tempfile.TemporaryDirectory(prefix="ddb_assets-") as folder:
             path = Path(folder) / "part.parquet"
             size = self._storage.size(part.uri)
@@ -297,7 +285,9 @@ class DuckDBEngine:
                         copy.write(block)
             # guard: DuckDB: part's MD5
             if base64.b64encode(digest.digest()).decode() != part.md5:
-                raise LoadError(f"part {part.uri} is damaged, its MD5 is not the report's: flatten the export again")
+                raise LoadError(
+                    f"part {part.uri} is damaged, its MD5 is not that of the report: flatten the export again"
+                )
             if not is_s3(part.uri):
                 os.symlink(Path(part.uri).resolve(), path)
             yield path

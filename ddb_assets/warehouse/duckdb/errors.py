@@ -55,8 +55,8 @@ def warehouse_error(error: duckdb.Error, path: str) -> WarehouseError:
         )
     if isinstance(error, duckdb.OutOfMemoryException) or "failed to allocate" in said:
         return WarehouseError(
-            f"DuckDB has not enough memory for {path}: {said}. Nothing of this load is in the warehouse: end something "
-            "else, or take a machine with more memory"
+            f"DuckDB has not enough memory for {path}: {said}. Nothing of this load is in the warehouse: stop other "
+            "programs, or use a machine with more memory"
         )
     if _READ_ONLY.search(said):
         return WarehouseError(

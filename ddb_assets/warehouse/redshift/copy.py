@@ -1,6 +1,6 @@
 """COPY: the manifest that names a relation's parts, and the statement.
 
-What a part holds is `parts.py`.
+`parts.py` checks the parts and rewrites some.
 Facts: Redshift Database Developer Guide, "COPY from columnar data formats": an explicit column list in the file's order,
 `meta.content_length` in the manifest; no REGION, so the bucket is in the warehouse's Region.
 """

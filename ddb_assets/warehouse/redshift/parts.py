@@ -70,7 +70,7 @@ def _check_etag(storage: Storage, part: Part) -> None:
 
 def _check_md5(part: Part, digest: bytes) -> None:
     if base64.b64encode(digest).decode() != part.md5:
-        raise LoadError(f"part {part.uri} is damaged, its MD5 is not the report's: flatten the export again")
+        raise LoadError(f"part {part.uri} is damaged, its MD5 is not that of the report: flatten the export again")
 
 
 def _check_columns(part: Part, relation: Relation, parquet: pq.ParquetFile) -> None:
@@ -87,7 +87,7 @@ def _check_columns(part: Part, relation: Relation, parquet: pq.ParquetFile) -> N
 
 
 class _Tail(io.RawIOBase):
-    """An object on S3 to read from at any place, in ranges; its end, where Parquet says what it is, in one request."""
+    """An object on S3, read in ranges. Its end, where Parquet has its footer, takes one request."""
 
     def __init__(self, storage: Storage, part: Part) -> None:
         self._s3 = storage.s3

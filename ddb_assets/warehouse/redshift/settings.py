@@ -23,9 +23,7 @@ PORT = 5439
 CONNECT_SECONDS = 20
 ANALYZE_PERCENT = 10.0  # Redshift's own default
 STATEMENT_SECONDS = 4 * 3600
-GRACE_SECONDS = (
-    60  # the server ends a statement by itself; silence for longer than this after that is a dead connection
-)
+GRACE_SECONDS = 60  # the server ends a statement at its timeout; a longer silence after that is a dead connection
 _ROLE = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::[0-9]{12}:role/[\w+=.@/-]+", re.ASCII)
 _HOST = re.compile(r"\.(?P<region>[a-z]{2}(-[a-z]+)+-[0-9])\.redshift(-serverless)?\.amazonaws\.com(\.cn)?$")
 TLS_MODES = ("verify-full", "verify-ca", "disable")
@@ -143,7 +141,7 @@ class RedshiftSettings:
         return f"{self.host or self.cluster or self.workgroup}/{self.database}"
 
     def arguments(self, aws: AWS) -> dict[str, Any]:
-        """The driver's arguments, secrets among them. Raises WarehouseError when there are none to be had."""
+        """The driver's arguments, secrets among them. Raises WarehouseError if there are no credentials."""
         given: dict[str, Any] = {
             "database": self.database,
             "application_name": "ddb_assets",

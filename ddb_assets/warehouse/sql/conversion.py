@@ -1,6 +1,6 @@
 """Converts a value from one column type to a wider one in SQL, without changing it.
 
-`ddb_assets.column_type` decides which type is the wider one.
+`contract/column_type.py` decides which type is the wider one.
 """
 
 from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType, storable

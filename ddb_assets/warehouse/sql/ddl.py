@@ -25,7 +25,11 @@ _BOOKKEEPING = {
     "extra": "values that fitted no column, as JSON by path",
     "index": "place in the list, from 0",
 }
-_DISTRIBUTES = {"BIGINT", "DECIMAL", "VARCHAR"}  # key types whose values spread rows; the guide says nothing of VARBYTE
+_DISTRIBUTES = {
+    "BIGINT",
+    "DECIMAL",
+    "VARCHAR",
+}  # key types whose values spread rows; the guide does not mention VARBYTE
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def design(
     comments: Mapping[str, str],
     about: str,
 ) -> Design:
-    """The design of a table with these columns. All rows of an item are on one slice, whatever table they are in."""
+    """The design of a table with these columns. All rows of an item are on one slice, in every table."""
     by_key = bool(options.diststyle == "key" and keys and SqlType.parse(keys[0].type).name in _DISTRIBUTES)
     return Design(
         diststyle="KEY" if by_key else "AUTO" if options.diststyle == "key" else options.diststyle.upper(),

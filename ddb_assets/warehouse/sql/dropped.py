@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import cast
 
-from ddb_assets.contract.identity import RESTART
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.stages import full_chain
+from ddb_assets.contract.stages import FullChain
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
@@ -21,27 +20,35 @@ LISTED = 5
 
 
 def refuse_dropped(
-    engine: SqlEngine, ledger: TableName, report: Report, known: History, there: Mapping[str, Layout]
-) -> None:
+    engine: SqlEngine,
+    ledger: TableName,
+    report: Report,
+    known: History,
+    there: Mapping[str, Layout],
+    chain: FullChain,
+) -> bool:
     """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
 
+    Returns whether something is gone, so that the export is loaded again even if it is applied already.
     Only a full export does so that is newer than all loads and could read every item. It replaces every row, except those of
     deleted items that soft delete keeps, and needs the rows' keys and versions for it.
     """
     gone, useless = _gone(ledger.schema, report, known, there)
-    if not gone or (not useless and _replaces_all(engine, ledger, report)):
-        return
+    if not gone:
+        return False
+    if not useless and _replaces_all(engine, ledger, report):
+        return True
     what = ", ".join(gone[:LISTED]) + (f" and {len(gone) - LISTED} more" if len(gone) > LISTED else "")
-    press = f"materialize {full_chain(report.name)}"
     if useless:
         todo = (
             f"rows cannot be matched without it. Restore it from a backup, or drop {', '.join(useless)} and start the table "
-            f"over with a full export: {RESTART}"
+            f"over with a full export: {chain.restart}"
         )
     else:
         todo = (
             "creating it again would leave it empty for every row that this export does not bring. Load a full export that "
-            f"is newer than all that is loaded and has no item that cannot be read ({press}), or restore it from a backup"
+            f"is newer than all that is loaded and has no item that cannot be read (materialize {chain}), or restore it from "
+            "a backup"
         )
     raise LoadError(f"earlier loads filled {what}, which has been dropped since: {todo}")
 
@@ -70,7 +77,7 @@ def _gone(
 
 def _replaces_all(engine: SqlEngine, ledger: TableName, report: Report) -> bool:
     # guard: and a complete one
-    if report.export_type != "FULL_EXPORT" or report.export_time is None or report.missed:
+    if not report.is_full or report.export_time is None or report.missed:
         return False
     newest = engine.fetch(
         Statement(f"SELECT MAX(COALESCE(to_time, export_time)) FROM {ledger} WHERE relation = ?", (report.root.name,))

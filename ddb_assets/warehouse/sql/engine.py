@@ -62,7 +62,7 @@ class Standing:
 class SqlEngine(Protocol):
     """A connection to one database, open while it is entered as a context manager, and used by one load at a time.
 
-    Outside `transaction()` every statement commits by itself, as DDL that must not be in a transaction needs it.
+    Outside `transaction()` every statement commits by itself, because some DDL cannot run in a transaction.
     """
 
     def __enter__(self) -> Self:
@@ -110,7 +110,7 @@ class SqlEngine(Protocol):
         ...
 
     def has_schema(self, schema: str) -> bool:
-        """Whether there is a schema of this name, whatever we may do in it."""
+        """Whether there is a schema of this name, even if we have no rights in it."""
         ...
 
     def tables(self, schema: str, prefix: str) -> list[str]:

@@ -121,7 +121,7 @@ def _replace(table: TableName, name: str, to: SqlType, design: Design, have: Lay
     """Another type for a column that has only NULL, because DynamoDB had nothing else there."""
     refusal = (
         f"column {name!r} of {table} is {have.types[name]}, the export has {to}, no type holds the values of both: "
-        f"give the attribute another column name or its former type in the table's contract; or ALTER TABLE {table} DROP "
+        f"give the attribute another column name or its previous type in the table's contract; or ALTER TABLE {table} DROP "
         f"COLUMN {quoted(name)} and load a full export that is newer than all that is loaded, or a full export with restart"
     )
     values = Statement(f"SELECT COUNT({table.column(name)}) FROM {table}")

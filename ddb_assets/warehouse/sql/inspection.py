@@ -11,7 +11,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.results import Inspection
 from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
 from ddb_assets.warehouse.sql.ledger import newest_rows
-from ddb_assets.warehouse.sql.statements import Statement, TableName, count, quoted
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import end, start
 
 
@@ -28,13 +28,14 @@ def inspect(engine: SqlEngine, schema: str, report: Report) -> Inspection:
 def differing(engine: SqlEngine, schema: str, root: str) -> dict[str, tuple[int, int | None]]:
     """The tables of a table's relations that have other rows than its newest load left: then, and now (None: gone)."""
     recorded = newest_rows(engine, schema, root)
-    found: dict[str, tuple[int, int | None]] = {}
-    for name, then in (recorded or {root: 0}).items():
-        table = TableName(schema, name)
-        now = number(engine, count(table)) if engine.catalog(table) else None
-        if now is None or (recorded and now != then):
-            found[name] = (then, now)
-    return found
+    names = recorded or {root: 0}
+    there = engine.layouts(schema, names)
+    now = counted(engine, [TableName(schema, name) for name in names if name in there and there[name].types])
+    return {
+        name: (then, now.get(name))
+        for name, then in names.items()
+        if name not in now or (recorded and now[name] != then)
+    }
 
 
 def _twice(schema: str, report: Report) -> Statement:
@@ -42,7 +43,7 @@ def _twice(schema: str, report: Report) -> Statement:
     table, keys = TableName(schema, report.root.name), [c.name for c in report.root.keys]
     names = ", ".join(map(table.column, keys))
     recent, values = "", cast("tuple[object, ...]", ())
-    if report.export_type == "INCREMENTAL_EXPORT":
+    if not report.is_full:
         version = table.column(report.root.column("version").name)
         own = ", ".join(map(quoted, keys))
         same = " AND ".join(f"{table.column(key)} = {quoted('recent')}.{quoted(key)}" for key in keys)

@@ -35,7 +35,7 @@ _Columns = Annotated[dict[str, list[str]] | None, SqlType("VARCHAR", MAX_VARCHAR
 class LedgerRow:
     """One load as the ledger keeps it: a field is a column, and its annotation has the column's type.
 
-    A field with a default has come later: it is NULL in older rows, which are read as if they had the default. Dictionaries
+    A field with a default was added later: it is NULL in older rows, which are read as if they had the default. Dictionaries
     are kept as JSON. `relation_columns` is None if their text is too long for the column: then dropped columns are not
     noticed (`dropped.py`).
     """
@@ -98,7 +98,7 @@ def loads(engine: SqlEngine, schema: str, relation: str) -> list[Load]:
 def newest_rows(engine: SqlEngine, schema: str, relation: str) -> dict[str, int]:
     """The rows that each of a table's relations had after its newest load; empty where the ledger does not say."""
     found = _there(engine, schema, relation, ["table_rows"], "ORDER BY sequence DESC LIMIT 1")
-    return found[0].get("table_rows", {}) if found else {}  # older ledgers have NULL
+    return found[0].get("table_rows", {}) if found else {}  # NULL in older ledgers
 
 
 def newest_of(engine: SqlEngine, schema: str, relation: str, export_id: str) -> LedgerRow | None:
@@ -141,8 +141,8 @@ def forget(schema: str, report: Report) -> Statement:
 
 
 def _there(engine: SqlEngine, schema: str, relation: str, names: Collection[str], rest: str) -> list[dict[str, Any]]:
-    """Reads these columns from the ledger that there is; nothing if there is none."""
-    own, shared = ledger(schema, relation), TableName(schema, LEDGER)  # all tables had one before
+    """Reads these columns from the ledger; nothing if there is none."""
+    own, shared = ledger(schema, relation), TableName(schema, LEDGER)  # earlier versions had one for all tables
     there = engine.layouts(schema, [own.name, shared.name])
     table = own if own.name in there else shared
     return _read(engine, table, names, rest, relation) if table.name in there else []

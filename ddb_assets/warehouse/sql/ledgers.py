@@ -19,7 +19,7 @@ from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.sql.tables import evolve
 from ddb_assets.warehouse.sql.views import reads, replace_view
 
-FORMER = "_ddb_loads_shared"  # the name of the shared ledger once its rows have been moved
+MOVED = "_ddb_loads_shared"  # the name of the shared ledger once its rows have been moved
 
 
 def provide(engine: SqlEngine, schema: str, relation: str) -> None:
@@ -72,7 +72,7 @@ def _move(engine: SqlEngine, schema: str, have: Collection[str]) -> None:
             engine.execute(statement)
         moved = f"INSERT INTO {own} ({names}) SELECT {names} FROM {shared} WHERE relation = ?"
         engine.execute(Statement(moved, (relation,)))
-    engine.execute(Statement(f"ALTER TABLE {shared} RENAME TO {quoted(FORMER)}"))
+    engine.execute(Statement(f"ALTER TABLE {shared} RENAME TO {quoted(MOVED)}"))
 
 
 def _is_table(engine: SqlEngine, shared: TableName) -> bool:

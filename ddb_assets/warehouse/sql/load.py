@@ -5,8 +5,8 @@ loads in `ledger.py`, the inspection afterwards in `inspection.py`, connections 
 
 For every key the tables hold the newest known write. Each row and each tombstone carries its version, the time of the
 write, and a newer version always wins. A full export of time T0 gives the state of every key at T0, present or absent; a
-window gives the last write of each key that it names. Taking the newest of both gives the same tables, whatever the order
-of the exports and however often they are loaded. No write of a window has the version T0 (`flatten/record.py`): only rows
+window gives the last write of each key that it names. Taking the newest of both gives the same tables, in any order of the
+exports and however often they are loaded. No write of a window has the version T0 (`flatten/record.py`): only rows
 of the full export have it.
 
 An item that was put and deleted within a window is not in its export. A full export from inside the window, or another
@@ -24,8 +24,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import cast
 
-from ddb_assets.contract.identity import RESTART
 from ddb_assets.contract.report import Report
+from ddb_assets.contract.stages import FullChain
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
 from ddb_assets.warehouse.history import History
@@ -84,22 +84,23 @@ def _load(
     how: LoadOptions,
 ) -> LoadResult:
     started = time.monotonic()
+    chain = how.chain_of(report.name)
     # guard: a table starts over with all its items
     if how.restart:
-        check_restart(report)
+        check_restart(report, chain)
     check_report(report)
     provide_schema(engine, schema)
     ledgers.provide(engine, schema, report.root.name)
     known = _known(engine, schema, report, how)
     there = look(engine, schema, report, known)
+    again = how.force
     if not how.restart:
-        _check_present(there, TableName(schema, report.root.name), known)
-    if _is_applied(report, known, how.force):
+        _check_present(there, TableName(schema, report.root.name), known, chain)
+        # guard: what somebody dropped
+        again |= refuse_dropped(engine, ledger(schema, report.root.name), report, known, there, chain)
+    if _is_applied(report, known, again):
         return _unchanged(engine, schema, report, known)
     check_owned(engine, schema, report, known, there)
-    if not how.restart:
-        # guard: what somebody dropped
-        refuse_dropped(engine, ledger(schema, report.root.name), report, known, there)
     tables = prepare(engine, schema, report, known, there, soft_delete=how.soft_delete, options=how.tables)
     prepare_hiding(engine, tables.root.table, report, there)
     with engine.transaction(tables.tombstones):
@@ -107,7 +108,7 @@ def _load(
         ledgers.claim(engine, schema, report.root.name)
         # guard: ledger asked again under the lock
         known = _known(engine, schema, report, how)  # again: another load may have committed while DDL ran
-        if _is_applied(report, known, how.force):
+        if _is_applied(report, known, again):
             return _unchanged(engine, schema, report, known)
         check_unchanged(engine, tables, report, known)
         if how.restart:
@@ -135,7 +136,7 @@ def _known(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> 
     known = read_history(engine, schema, report)
     if how.restart:
         known = known.started_over()
-    refuse(report, known)
+    refuse(report, known, how.chain_of(report.name))
     return known
 
 
@@ -150,19 +151,19 @@ def _start_over(engine: SqlEngine, schema: str, report: Report, tables: Tables) 
     engine.execute(forget(schema, report))
 
 
-def _check_present(there: Mapping[str, Layout], root: TableName, known: History) -> None:
+def _check_present(there: Mapping[str, Layout], root: TableName, known: History, chain: FullChain) -> None:
     # guard: the table is gone
     if known.sequence and root.name not in there:
         raise LoadError(
             f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: restore it from a backup, or "
-            f"start the table over with a full export: {RESTART}"
+            f"start the table over with a full export: {chain.restart}"
         )
 
 
-def _is_applied(report: Report, known: History, force: bool) -> bool:
+def _is_applied(report: Report, known: History, again: bool) -> bool:
     # guard: digest
     # guard: an export is applied once
-    return known.applied is not None and known.digest == report.digest and not force
+    return known.applied is not None and known.digest == report.digest and not again
 
 
 def _unchanged(engine: SqlEngine, schema: str, report: Report, known: History) -> LoadResult:
@@ -208,7 +209,7 @@ def _finish(engine: SqlEngine, tables: Tables, report: Report, known: History) -
 
 def _forget_deletes(engine: SqlEngine, tables: Tables, report: Report, retention: timedelta) -> int | None:
     """Deletes old tombstones; returns the time before which deletes are no longer known, or None if none was deleted."""
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         return None  # older ones are deleted already, and no longer needed
     horizon = end(report) - retention // timedelta(microseconds=1)
     if not number(engine, statements.count_until(tables.tombstones, tables.version, horizon - 1)):

@@ -30,7 +30,7 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
     root = tables.root
     # guard: children go with their item
     all_tables = ((root.table, root.types), *tables.below, (tables.tombstones, tables.tombstone_types))
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         for table, types in all_tables:
             delete_replaced(engine, tables, report, table, types)
         if tables.unread and not report.missed:  # the export has read every item

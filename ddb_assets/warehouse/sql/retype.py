@@ -16,7 +16,7 @@ from ddb_assets.flatten.level import extra_path
 from ddb_assets.warehouse.sql.statements import Statement, TableName, literal, quoted
 
 EXTRA = "_ddb_extra"
-_SAFE_DIGITS = 18  # of a BIGINT; one with 19 stays in `_ddb_extra`, as not all of them fit
+_SAFE_DIGITS = 18  # of a BIGINT; one with 19 stays in `_ddb_extra`, as not all such numbers fit
 _ESCAPED = {92: "\\\\", 34: '\\"', 10: "\\n", 13: "\\r", 9: "\\t"}  # the backslash first
 
 

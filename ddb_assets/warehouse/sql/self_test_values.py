@@ -11,7 +11,7 @@ LONGEST_BYTES = 400 << 10  # of an item of DynamoDB
 
 @dataclass(frozen=True)
 class Probe:
-    """What is tried: a column type and values of it. `refusable`: whether COPY may refuse them, as no load sends such."""
+    """What is tried: a column type and values of it. `refusable`: whether COPY may refuse them, because no load sends them."""
 
     what: str
     type: str

@@ -1,7 +1,7 @@
 """The merge for tables that keep the rows of deleted items (`soft_delete: true`), and its statements.
 
 `_ddb_deleted_at` is NULL in the row of an existing item, and otherwise the time (UTC) of its delete. The following holds
-whatever the order in which exports are loaded, and however often:
+for every order in which exports are loaded, and however often:
 
 - Existing items and their values are the same as without soft delete (`merge.py`).
 - Every other key that any loaded export named has a row with the key and `_ddb_deleted_at`. That is the time of the newest
@@ -35,7 +35,7 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
 
     An old put is stale only when a newer one is known: a put that is older than a delete still has the kept row's values.
     """
-    root, full = tables.root, report.export_type == "FULL_EXPORT"
+    root, full = tables.root, report.is_full
     newer = [time for time in known.baselines if time > start(report)]
     later = [time for time in newer if time not in known.unread]
     remember(engine, tables, report)

@@ -1,8 +1,8 @@
 """Whether a staging table holds the values that were written: number, least, greatest and sum of every column.
 
 COPY is strict about types, but not everything that it takes is documented, and what it reads wrongly (a time in another
-unit or zone, a decimal with another scale, a text that ends at a NUL) has the right number of rows. What the numbers mean
-is `report.Measure`; how they are made from what is written is `flatten/measure.py`.
+unit or zone, a decimal with another scale, a text that ends at a NUL) has the right number of rows. `contract/report.py`
+says what the numbers mean (`Measure`); `flatten/measure.py` makes them from what is written.
 """
 # ruff: noqa: S608  -- names come from quoted()
 
@@ -22,7 +22,7 @@ _ALMOST = 1e-12  # a server may write a DOUBLE with 15 digits
 
 
 def check_values(engine: SqlEngine, relation: Relation, stage: TableName) -> None:
-    """Raises LoadError for a column whose staged values are others than the report says, if it has measures.
+    """Raises LoadError for a column whose staged values differ from the measures of the report, if it has any.
 
     The values themselves are not named: they may be some that a contract hides.
     """
@@ -41,7 +41,7 @@ def check_values(engine: SqlEngine, relation: Relation, stage: TableName) -> Non
                 raise LoadError(
                     f"column {column.name!r} of {relation.name!r} has another {' and '.join(wrong)} in the warehouse than in "
                     f"its parts: {column.type} was not read as it was written. Nothing was loaded; run "
-                    "`ddb-assets check-warehouse`, which says what this warehouse does otherwise"
+                    "`ddb-assets check-warehouse`, which says what this warehouse does differently"
                 )
 
 

@@ -79,7 +79,7 @@ def _sort_key_hint(engine: SqlEngine, relation: Relation, stage: TableName) -> s
 def _check_items(engine: SqlEngine, tables: Tables, report: Report) -> None:
     """Checks the staged rows of all relations against each other and against the export's time."""
     root = tables.root
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         version = root.relation.column("version")
         # guard: versions = the full export's time
         if other := number(engine, statements.count_other_versions(root.stage, version, start(report))):

@@ -27,13 +27,13 @@ ROUNDS = 5  # how often other loads may come first, in addition to the steps tha
 class Tables:
     """What one load reads and writes.
 
-    `former` are child tables that an earlier load filled and that the contract no longer has. `unread` is the table of items
-    that could not be read; None when there are none that matter to the load.
+    `undeclared` are child tables that an earlier load filled and that the contract no longer has. `unread` is the table of
+    items that could not be read; None when the load needs none.
     """
 
     root: LoadTarget
     children: tuple[LoadTarget, ...]
-    former: tuple[tuple[TableName, Mapping[str, SqlType]], ...]
+    undeclared: tuple[tuple[TableName, Mapping[str, SqlType]], ...]
     tombstones: TableName
     tombstone_types: Mapping[str, SqlType]
     unread: LoadTarget | None = None
@@ -45,9 +45,9 @@ class Tables:
 
     @property
     def below(self) -> tuple[tuple[TableName, Mapping[str, SqlType]], ...]:
-        """Every child table with its columns, former ones included."""
-        # guard: former children go too
-        return (*((t.table, t.types) for t in self.children), *self.former)
+        """Every child table with its columns, undeclared ones included."""
+        # guard: undeclared children go too
+        return (*((t.table, t.types) for t in self.children), *self.undeclared)
 
     @property
     def version(self) -> str:
@@ -130,7 +130,7 @@ def prepare(
     stone_types = evolve(engine, stones, stone_columns, mark=version.name, design=stone_design, seen=seen)
     root, *children = (target(relation, place) for place, relation in enumerate(report.relations))
     placement = design(keys, "", {})
-    former = tuple(
+    undeclared = tuple(
         (
             table,
             evolve(engine, table, keys, mark=version.name, design=placement, lock=stones, seen=there[table.name]),
@@ -150,7 +150,7 @@ def prepare(
         types = evolve(engine, memory, columns, mark=EXPORT_ID, design=placement, lock=stones, seen=seen)
         lines = report.unread or Relation(name=memory.name, path=(), columns=(*report.root.keys, version))
         unread = LoadTarget(memory, types, lines, TableName(None, f"_ddb_stage_{engine.session}_unread"))
-    return Tables(root, tuple(children), former, stones, stone_types, unread)
+    return Tables(root, tuple(children), undeclared, stones, stone_types, unread)
 
 
 def _remembers_unread(report: Report, known: History) -> bool:

@@ -3,7 +3,7 @@
 An item that could not be read is not absent. An export says one of three things about an item: what its last write was,
 that it was gone at the time of a full export, or only that something was there. Items of the third kind are kept in a
 table beside the tombstones (`statements.unread`): the key, the time of the write, and the export. The table is made when it is
-first needed. The newest write that could be read decides the row, whatever the order in which exports come.
+first needed. The newest write that could be read decides the row, in whatever order exports are loaded.
 `_ddb_stale_since` of a row is the first time after its version at which its item was there and not readable.
 
 If not even the key can be read, the item may belong to any row. A full export with such an item is `blind`: it does not
@@ -101,7 +101,7 @@ def mark_stale(engine: SqlEngine, tables: Tables, report: Report, known: History
     if (unread := tables.unread) is None:
         return 0
     blind = {time for time in known.blind if time > (known.clean or 0)}
-    if report.export_type == "FULL_EXPORT":
+    if report.is_full:
         blind = blind | {start(report)} if report.unkeyed else blind - {start(report)}
     engine.execute(_mark(tables, unread, sorted(blind)))
     return number(engine, _count_kept(tables, unread, report))
@@ -149,7 +149,7 @@ def _mark(tables: Tables, unread: LoadTarget, blind: Sequence[int]) -> Statement
 def _count_kept(tables: Tables, unread: LoadTarget, report: Report) -> Statement:
     """How many rows are kept because the export has their items, or may have them, but could not read them."""
     root = tables.root
-    if report.export_type == "FULL_EXPORT" and report.unkeyed:
+    if report.is_full and report.unkeyed:
         older = f"{root.table.column(tables.version)} < ?{_live(root)}"
         return Statement(f"SELECT COUNT(*) FROM {root.table} WHERE {older}", (start(report),))
     return Statement(

@@ -60,6 +60,6 @@ def replace_view(engine: SqlEngine, view: TableName, made: Statement) -> None:
 
 
 def reads(definition: str, table: TableName) -> bool:
-    """Whether a view's text, in whatever form the catalog keeps it, selects from the table."""
+    """Whether a view's text selects from the table. Catalogs keep the text with other quotes and letter case."""
     name = re.escape(f"{table.schema}.{table.name}".replace('"', "").lower())
     return bool(re.search(rf"(?<![\w$]){name}(?![\w$])", definition.replace('"', "").lower()))
