@@ -1,6 +1,6 @@
 """`ddb-assets profile`: shows what is in an export, path by path, and proposes YAML for its table.
 
-It reads every item and writes nothing. `flatten/profile.py` counts what was seen; `flatten/infer.py` decides what a path becomes.
+It reads every item and writes nothing. `flatten/profile.py` counts; `flatten/infer.py` decides what a path becomes.
 """
 
 from collections.abc import Iterator
