@@ -73,7 +73,7 @@ def latest(sandbox: Sandbox) -> datetime:
 
 def test_a_table_that_changes_is_followed_by_itself(project: Project, sandbox: Sandbox) -> None:
     first = CADENCE.window_at(latest(sandbox) - timedelta(minutes=30))
-    project.baseline({"orders": first.start.isoformat()})
+    project.initial_load({"orders": first.start.isoformat()})
     instance = dg.DagsterInstance.get()
     with instance, project.daemon():
         switches = (
@@ -83,7 +83,7 @@ def test_a_table_that_changes_is_followed_by_itself(project: Project, sandbox: S
         )
         with ThreadPoolExecutor() as hands:
             list(hands.map(lambda switch: project.command("dagster", switch[0], "start", switch[1]), switches))
-        until(lambda: export_count(sandbox, "Orders") > 1, LONG)  # the baseline is the first
+        until(lambda: export_count(sandbox, "Orders") > 1, LONG)  # the initial load is the first
 
         change_orders(sandbox)
         windows = [first]

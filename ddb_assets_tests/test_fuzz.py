@@ -29,7 +29,7 @@ from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.follow import describe
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.notifications import Notifications
-from ddb_assets.exports.request import Destination, Increment, Snapshot, TableExports, key_schema
+from ddb_assets.exports.request import Destination, FullExport, Increment, TableExports, key_schema
 from ddb_assets.flatten.output import read_report
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
@@ -410,7 +410,7 @@ def test_answers_of_aws() -> None:
                 case 1:
                     key_schema(client, Table(table="Orders"))
                 case 2:
-                    what = Snapshot("r") if chance.random() < 0.5 else Increment(window, "NEW_IMAGE")
+                    what = FullExport("r") if chance.random() < 0.5 else Increment(window, "NEW_IMAGE")
                     TableExports(client, "Orders").request(what, Destination("bucket", "p"))
                 case 3:
                     list(storage.list("s3://b/p"))

@@ -73,8 +73,10 @@ def test_a_message_is_harmless(text: str) -> None:
 
 def test_a_message_of_ours_stays_as_it_is_but_for_names() -> None:
     assert (
-        markdown.prose("orders has no baseline: materialize exports/orders_full_export, then its windows (3 of 24).")
-        == "orders has no baseline: materialize `exports/orders_full_export`, then its windows (3 of 24)."
+        markdown.prose(
+            "orders has no initial load: materialize exports/orders_full_export, then its windows (3 of 24)."
+        )
+        == "orders has no initial load: materialize `exports/orders_full_export`, then its windows (3 of 24)."
     )
     assert markdown.prose("column order_id is missing") == "column `order_id` is missing"
 

@@ -130,45 +130,47 @@ def exportable(window: Window, latest_restorable: datetime) -> bool:
     return window.end <= latest_restorable
 
 
-def covered(window: Window, baseline: datetime) -> bool:
-    """Whether a snapshot taken at `baseline` already contains every change of the window."""
-    return window.end <= baseline
+def covered(window: Window, initial_load: datetime) -> bool:
+    """Whether an initial load of this time already contains every change of the window."""
+    return window.end <= initial_load
 
 
-def exported_as(cadence: Cadence, whole: Window, baseline: datetime) -> Window | None:
+def exported_as(cadence: Cadence, whole: Window, initial_load: datetime) -> Window | None:
     """The window to export for the partition of `whole`; None when there is nothing to export for it.
 
-    The first window begins at the baseline, to the millisecond. If it began earlier, an item could be inserted before
-    the baseline and deleted after it within the window: such an export does not mention the item, and its row would
-    stay. AWS exports at least 15 minutes. If less than that is left of the partition after the baseline, this partition
-    has nothing, and the next one begins at the baseline too. With daily windows the next one would be longer than AWS
-    allows; so this partition exports the 15 minutes after the baseline, and the next one begins after them.
+    The first window begins at the initial load, to the millisecond. If it began earlier, an item could be inserted before
+    the initial load and deleted after it within the window: such an export does not mention the item, and its row would
+    stay. AWS exports at least 15 minutes. If less than that is left of the partition after the initial load, this partition
+    has nothing, and the next one begins at the initial load too. With daily windows the next one would be longer than AWS
+    allows; so this partition exports the 15 minutes after the initial load, and the next one begins after them.
     """
-    if covered(whole, baseline):
+    if covered(whole, initial_load):
         return None
-    if whole.start >= baseline:
-        behind = whole.start - baseline
+    if whole.start >= initial_load:
+        behind = whole.start - initial_load
         if timedelta(0) < behind < SHORTEST:
-            fits = whole.end - baseline <= LONGEST
-            return Window(baseline if fits else baseline + SHORTEST, whole.end)
+            fits = whole.end - initial_load <= LONGEST
+            return Window(initial_load if fits else initial_load + SHORTEST, whole.end)
         return whole
-    if whole.end - baseline >= SHORTEST:
-        return Window(baseline, whole.end)
-    if whole.end + cadence.length - baseline <= LONGEST:
+    if whole.end - initial_load >= SHORTEST:
+        return Window(initial_load, whole.end)
+    if whole.end + cadence.length - initial_load <= LONGEST:
         return None
-    return Window(baseline, baseline + SHORTEST)
+    return Window(initial_load, initial_load + SHORTEST)
 
 
-def partition_of(cadence: Cadence, window: Window, baseline: datetime) -> str:
+def partition_of(cadence: Cadence, window: Window, initial_load: datetime) -> str:
     """The partition key of an exported window. Raises WindowError for a window that is not one of this chain."""
-    if covered(window, baseline):
+    if covered(window, initial_load):
         return cadence.key(window)
     candidates = [cadence.window_at(window.start), cadence.window_at(window.end - timedelta(microseconds=1))]
     for whole in candidates:
-        if exported_as(cadence, whole, baseline) == window:
+        if exported_as(cadence, whole, initial_load) == window:
             return cadence.key(whole)
-    wanted = " or ".join(str(exported_as(cadence, whole, baseline)) for whole in dict.fromkeys(candidates))
-    raise WindowError(f"the window {window} does not lie on the cadence since the baseline, where it would be {wanted}")
+    wanted = " or ".join(str(exported_as(cadence, whole, initial_load)) for whole in dict.fromkeys(candidates))
+    raise WindowError(
+        f"the window {window} does not lie on the cadence since the initial load, where it would be {wanted}"
+    )
 
 
 def _said(moment: datetime) -> str:

@@ -16,7 +16,7 @@ from ddb_assets.exports.checks import verified, verified_spec
 from ddb_assets.exports.facts import full_export_facts
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.manifest import read_export
-from ddb_assets.exports.request import Destination, RequestError, Snapshot, TableExports, key_schema
+from ddb_assets.exports.request import Destination, FullExport, RequestError, TableExports, key_schema
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.pools import EXPORTS_POOL
 from ddb_assets.orchestration.retries import RETRIES, explained_failure
@@ -82,7 +82,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
             key = key_schema(client, table)
             request_id = config.request or context.run.root_run_id or context.run.run_id
             asked = TableExports(client, table.table).request(
-                Snapshot(request_id, _moment(config.as_of)), Destination.of(ddb_lake.exports_of(table))
+                FullExport(request_id, _moment(config.as_of)), Destination.of(ddb_lake.exports_of(table))
             )
             context.log.info(f"export {asked.arn} is {asked.status}")
 

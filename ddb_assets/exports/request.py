@@ -55,7 +55,7 @@ _REFUSALS: dict[str | None, tuple[type[RequestError], str]] = {
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class FullExport:
     """A request for the whole table as of `time` or, if None, of the latest restorable time.
 
     A request without a time finds only the export that was requested with the same `request_id`. A request with a time
@@ -153,7 +153,7 @@ class TableExports:
             raise NotRestorableError(f"point-in-time recovery of table {self._table} is just starting: try again soon")
         return Restorable(earliest.astimezone(UTC), latest.astimezone(UTC))
 
-    def request(self, what: Snapshot | Increment, destination: Destination, *, attempt: int = 0) -> ExportRef:
+    def request(self, what: FullExport | Increment, destination: Destination, *, attempt: int = 0) -> ExportRef:
         """The export of `what`: the one that is running or completed, else a new one.
 
         If all earlier ones failed, a new one is requested. Increase `attempt` to request a new export although there is
@@ -177,7 +177,7 @@ class TableExports:
         )
         return started
 
-    def find(self, what: Snapshot | Increment, destination: Destination, *, attempt: int = 0) -> Found:
+    def find(self, what: FullExport | Increment, destination: Destination, *, attempt: int = 0) -> Found:
         """The exports of this request that AWS knows; requests nothing."""
         stem = self._token_stem(what, destination, attempt)
         failed: list[ExportRef] = []
@@ -191,7 +191,7 @@ class TableExports:
                 failed.append(ExportRef.of(found))
         return Found(None, tuple(failed))
 
-    def _start(self, what: Snapshot | Increment, destination: Destination, token: str) -> ExportRef:
+    def _start(self, what: FullExport | Increment, destination: Destination, token: str) -> ExportRef:
         self._check_restorable(what)
         arguments: dict[str, Any] = {"TableArn": self.arn, "ClientToken": token, "ExportFormat": "DYNAMODB_JSON"}
         if isinstance(what, Increment):
@@ -215,7 +215,7 @@ class TableExports:
             refusal, advice = _REFUSALS[error.code]
             raise refusal(f"{error}. {advice}") from error
 
-    def _check_restorable(self, what: Snapshot | Increment) -> None:
+    def _check_restorable(self, what: FullExport | Increment) -> None:
         restorable = self.restorable()
         if isinstance(what, Increment):
             first, last = what.window.start, what.window.end
@@ -226,7 +226,7 @@ class TableExports:
         if first < restorable.earliest:
             raise NotRestorableError(
                 f"table {self._table} cannot be exported for {_named(what)}: its history begins at "
-                f"{restorable.earliest.isoformat()}; take a new snapshot and continue from there"
+                f"{restorable.earliest.isoformat()}; make a new full export and continue from there"
             )
         if last > restorable.latest:
             raise NotRestorableError(
@@ -234,7 +234,7 @@ class TableExports:
                 f"{restorable.latest.isoformat()}, about 5 minutes behind now; try again later"
             )
 
-    def _token_stem(self, what: Snapshot | Increment, destination: Destination, attempt: int) -> str:
+    def _token_stem(self, what: FullExport | Increment, destination: Destination, attempt: int) -> str:
         """The start of the ClientToken: the same for the same request only. It is hex, because a token must not have a `$`."""
         if isinstance(what, Increment):
             request = ["INCREMENTAL", what.window.start.isoformat(), what.window.end.isoformat(), what.view]
@@ -243,7 +243,7 @@ class TableExports:
         parts = [self.table_id, *request, sorted(destination.arguments.items()), attempt]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
-    def _exports(self, what: Snapshot | Increment) -> Iterator["ExportDescriptionTypeDef"]:
+    def _exports(self, what: FullExport | Increment) -> Iterator["ExportDescriptionTypeDef"]:
         """The table's exports of the same kind, newest first, back to the time before which `what` was not possible."""
         kind = "INCREMENTAL_EXPORT" if isinstance(what, Increment) else "FULL_EXPORT"
         since = what.window.end if isinstance(what, Increment) else what.time
@@ -265,7 +265,7 @@ class TableExports:
                 return
             arguments["NextToken"] = page["NextToken"]
 
-    def _same(self, found: "ExportDescriptionTypeDef", what: Snapshot | Increment, destination: Destination) -> bool:
+    def _same(self, found: "ExportDescriptionTypeDef", what: FullExport | Increment, destination: Destination) -> bool:
         """Whether this export is what the request asks for, no matter who requested it.
 
         An export with a filter is not, because it lacks items. If the contract names a KMS key, an export without KMS
@@ -280,7 +280,7 @@ class TableExports:
             or (destination.kms_key and found.get("S3SseAlgorithm") != "KMS")
         ):
             return False
-        if isinstance(what, Snapshot):
+        if isinstance(what, FullExport):
             return same_time(found.get("ExportTime"), what.time)
         window = found.get("IncrementalExportSpecification", {})
         return (
@@ -290,7 +290,7 @@ class TableExports:
         )
 
 
-def _named(what: Snapshot | Increment) -> str:
+def _named(what: FullExport | Increment) -> str:
     """The request in words, for messages."""
     if isinstance(what, Increment):
         return f"the window {what.window}"

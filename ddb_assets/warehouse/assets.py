@@ -26,7 +26,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.checks import check_results, check_specs
 from ddb_assets.warehouse.connect import open_warehouse, table_name
-from ddb_assets.warehouse.facts import baseline_facts, load_facts, of_table
+from ddb_assets.warehouse.facts import initial_load_facts, load_facts, of_table
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import Inspection, Load, LoadResult
 from ddb_assets.warehouse.url import warehouse_kind, warehouse_pool
@@ -38,7 +38,7 @@ class LoadConfig(dg.Config):
     force: bool = Field(default=False, description="load again what the warehouse already has")
 
 
-class BaselineLoadConfig(LoadConfig):
+class InitialLoadLoadConfig(LoadConfig):
     """The Launchpad's options for loading a full export."""
 
     restart: bool = Field(
@@ -51,12 +51,12 @@ class BaselineLoadConfig(LoadConfig):
 class LoadedTables:
     """What a load did, and what is in the tables after it: `address` and `schema` are theirs, `columns` are by table.
 
-    `baseline` is the newest full export and its time, after a full export, which need not be the one just loaded.
+    `initial load` is the newest full export and its time, after a full export, which need not be the one just loaded.
     """
 
     result: LoadResult
     seen: Inspection
-    baseline: tuple[datetime, Load] | None
+    initial_load: tuple[datetime, Load] | None
     address: str
     schema: str
     columns: Mapping[str, Mapping[str, SqlType]]
@@ -86,9 +86,9 @@ def loaded(
     context.log.info(f"loading {rows:,} rows of export {report.export_id}{f', window {window}' if window else ''}")
     with open_warehouse(warehouse.address, storage=aws.clients.storage(), aws=aws.clients, label=label) as target:
         result = target.load(report, LoadOptions.of(table, force=force, restart=restart))
-        baseline = target.recorded(report.root.name).baseline if report.is_full else None
+        initial_load = target.recorded(report.root.name).initial_load if report.is_full else None
         columns = target.columns(result.table_rows)
-        found = LoadedTables(result, target.inspect(report), baseline, warehouse.address, target.schema, columns)
+        found = LoadedTables(result, target.inspect(report), initial_load, warehouse.address, target.schema, columns)
     if result.applied:
         context.log.info(
             f"export {result.export_id} is loaded after {result.seconds:.1f} s: {result.upserted:,} rows, "
@@ -119,7 +119,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             table,
             name,
             description=f"Table `{name}` of the warehouse"
-            + ("." if replaced else ", as the newest baseline left it; the windows since are applied to it."),
+            + ("." if replaced else ", as the newest initial load left it; the windows since are applied to it."),
             upstream=metadata.key_of(table, "full_parquet", name),
             kinds=[warehouse_kind(address)],
             facts=known_name(address, name),
@@ -136,7 +136,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     )
     def warehouse(
         context: dg.AssetExecutionContext,
-        config: BaselineLoadConfig,
+        config: InitialLoadLoadConfig,
         ddb_aws: AWSResource,
         ddb_warehouse: WarehouseTarget,
     ) -> Iterator[dg.MaterializeResult[None]]:
@@ -145,7 +145,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             done = loaded(
                 context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, restart=config.restart
             )
-        newest = baseline_facts(*done.baseline) if done.baseline else {}
+        newest = initial_load_facts(*done.initial_load) if done.initial_load else {}
         for path, relation in reported(table, report).items():
             yield dg.MaterializeResult(
                 asset_key=specs[path].key,

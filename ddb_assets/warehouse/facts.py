@@ -64,11 +64,11 @@ def load_facts(
     return facts
 
 
-def baseline_facts(time: datetime, load: Load) -> metadata.Metadata:
+def initial_load_facts(time: datetime, load: Load) -> metadata.Metadata:
     """What the windows of a table start from: the newest full export, its time and its table."""
     return {
-        metadata.BASELINE_TIME: dg.MetadataValue.timestamp(time),
-        metadata.BASELINE_EXPORT_ID: dg.MetadataValue.text(load.export_id),
+        metadata.INITIAL_LOAD_TIME: dg.MetadataValue.timestamp(time),
+        metadata.INITIAL_LOAD_EXPORT_ID: dg.MetadataValue.text(load.export_id),
         metadata.TABLE_ARN: dg.MetadataValue.text(load.table_arn),
         metadata.TABLE_ID: dg.MetadataValue.text(load.table_id),
     }

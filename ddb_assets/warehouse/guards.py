@@ -108,26 +108,26 @@ def refuse(report: Report, known: History, chain: FullChain) -> None:
             f"export {report.export_id} does not match the rows of {name!r}: {'; '.join(found)}. Restore what it was before, "
             f"or start the table over with a full export: {chain.restart}"
         )
-    # guard: window without a baseline
-    if not full and known.baseline is None:
+    # guard: window without an initial load
+    if not full and known.initial_load is None:
         raise LoadError(
-            f"{name!r} has no baseline yet, and a window alone would be a table with holes: load a full export first "
+            f"{name!r} has no initial load yet, and a window alone would be a table with holes: load a full export first "
             f"(materialize {chain}), then this window"
         )
     # guard: table dropped and made again
-    if not full and known.baseline_table_id != report.table_id:
+    if not full and known.initial_load_table_id != report.table_id:
         raise LoadError(
-            f"window {report.export_id} belongs to table id {report.table_id}, the baseline of {name!r} to "
-            f"{known.baseline_table_id}: the table was dropped and created again; load a full export of the new one "
+            f"window {report.export_id} belongs to table id {report.table_id}, the initial load of {name!r} to "
+            f"{known.initial_load_table_id}: the table was dropped and created again; load a full export of the new one "
             f"(materialize {chain}) and only windows that follow it"
         )
-    # guard: window around a baseline or an end
+    # guard: window around an initial load or an end
     if known.inner_end is not None:
         inner = _iso(known.inner_end)
         raise LoadError(
             f"window {report.export_id} begins before {inner} and ends after it, and that is the time of the newest full "
             f"export of {name!r} or the end of another window: items that were there at that time and deleted in the "
-            f"rest of the window are not in it. Export the window that begins at {inner}, or take a new baseline at this "
+            f"rest of the window are not in it. Export the window that begins at {inner}, or make a new initial load at this "
             f"window's end or later (materialize {chain})"
         )
     # guard: export that ends inside a window
@@ -136,13 +136,20 @@ def refuse(report: Report, known: History, chain: FullChain) -> None:
         raise LoadError(
             f"export {report.export_id} ends inside the window {begin} to {end}, which {name!r} has already: items that it "
             f"shows and that were deleted in the rest of that window are not in that window, so they would never be deleted. "
-            f"Take a new baseline at {end} or later (materialize {chain}), or load the window "
+            f"Make a new initial load at {end} or later (materialize {chain}), or load the window "
             f"that begins where this export ends first"
         )
-    # guard: forgotten deletes, incomplete baseline
-    forgotten, baseline = known.deletes_forgotten_before, known.clean or 0  # an unclean one does not cover all items
+    # guard: forgotten deletes, incomplete initial load
+    forgotten, initial_load = (
+        known.deletes_forgotten_before,
+        known.clean or 0,
+    )  # an unclean one does not cover all items
     # guard: forgotten deletes
-    if forgotten is not None and max(start(report), baseline) < forgotten and not (full and start(report) <= baseline):
+    if (
+        forgotten is not None
+        and max(start(report), initial_load) < forgotten
+        and not (full and start(report) <= initial_load)
+    ):
         raise LoadError(
             f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "
             f"forgotten, so it could bring deleted rows back: load a newer full export "

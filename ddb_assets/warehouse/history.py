@@ -1,6 +1,6 @@
 """What a load knows about its table before it begins: where the export stands among those that are loaded.
 
-It says whether the export is one of them, which baseline it follows, and whether it joins them without a gap or an
+It says whether the export is one of them, which initial load it follows, and whether it joins them without a gap or an
 overlap. `guards.py` decides what is refused because of it. Each warehouse reads it from its own ledger.
 """
 
@@ -15,8 +15,8 @@ from ddb_assets.warehouse.results import LoadResult
 class History:
     """What the ledger knows before a load. Times are microseconds since 1970 UTC, as `_ddb_version` is.
 
-    `applied` is the newest load of this export and `digest` its digest; `baselines` are the export times of all full
-    exports, oldest first, and `baseline_table_id` is the table id of the newest. Deletes older than
+    `applied` is the newest load of this export and `digest` its digest; `initial loads` are the export times of all full
+    exports, oldest first, and `initial_load_table_id` is the table id of the newest. Deletes older than
     `deletes_forgotten_before` no longer have a tombstone. `columns` has the relations that any load of this table has
     filled, each with the columns that the ledger records. `identity` is that of the rows which the newest load brought;
     None when no load has recorded one.
@@ -25,7 +25,7 @@ class History:
     the key of an item could not be read, so that such an export does not say which items were gone. `missed_until` is the
     latest end of a load that had such items.
 
-    `inner_end` and `spanned_by` say where the export does not join the loaded ones. `inner_end` is the newest baseline, or
+    `inner_end` and `spanned_by` say where the export does not join the loaded ones. `inner_end` is the newest initial load, or
     the end of a window at or after it, strictly inside the export's window. `spanned_by` is a loaded window that strictly
     contains the export's end. Times at which a loaded window starts do not count, as it covers every item from then on.
     """
@@ -34,8 +34,8 @@ class History:
     table_arn: str | None
     applied: LoadResult | None
     digest: str | None
-    baselines: tuple[int, ...]
-    baseline_table_id: str | None
+    initial_loads: tuple[int, ...]
+    initial_load_table_id: str | None
     inner_end: int | None
     spanned_by: tuple[int, int] | None
     deletes_forgotten_before: int | None
@@ -51,8 +51,8 @@ class History:
             self,
             applied=None,
             digest=None,
-            baselines=(),
-            baseline_table_id=None,
+            initial_loads=(),
+            initial_load_table_id=None,
             inner_end=None,
             spanned_by=None,
             deletes_forgotten_before=None,
@@ -63,15 +63,15 @@ class History:
         )
 
     @property
-    def baseline(self) -> int | None:
-        """The newest baseline's time."""
-        return self.baselines[-1] if self.baselines else None
+    def initial_load(self) -> int | None:
+        """The newest initial load's time."""
+        return self.initial_loads[-1] if self.initial_loads else None
 
     @property
     def clean(self) -> int | None:
-        """The time of the newest baseline of which every item could be read."""
-        return max((time for time in self.baselines if time not in self.unread), default=None)
+        """The time of the newest initial load of which every item could be read."""
+        return max((time for time in self.initial_loads if time not in self.unread), default=None)
 
     def is_unsettled(self, begin: int) -> bool:
-        """Whether a load had unreadable items and ended after the newest clean baseline, or after an export's start."""
+        """Whether a load had unreadable items and ended after the newest clean initial load, or after an export's start."""
         return (self.missed_until or 0) > min(self.clean or 0, begin - 1)

@@ -75,7 +75,7 @@ class Recorded:
     differing: dict[str, tuple[int, int | None]]
 
     @property
-    def baseline(self) -> tuple[datetime, Load] | None:
+    def initial_load(self) -> tuple[datetime, Load] | None:
         """The newest full export, with its time."""
         full = [(load.export_time, load) for load in self.loads if load.is_full]
         dated = [(time, load) for time, load in full if time]

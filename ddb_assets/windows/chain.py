@@ -1,4 +1,4 @@
-"""What Dagster knows about a table's chain of windows: the baseline it starts from, and what was exported since.
+"""What Dagster knows about a table's chain of windows: the initial load it starts from, and what was exported since.
 
 Nothing is changed here. `contract/windows.py` has the arithmetic of windows, `exports/request.py` the requests to AWS.
 """
@@ -22,15 +22,15 @@ UNFINISHED = [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILU
 
 
 class ChainBrokenError(DdbAssetsError):
-    """Changes can no longer be exported, or belong to another table: only a new baseline helps."""
+    """Changes can no longer be exported, or belong to another table: only a new initial load helps."""
 
 
-class NoBaselineError(DdbAssetsError):
+class NoInitialLoadError(DdbAssetsError):
     """There is nothing yet that a window's changes could be applied to."""
 
 
 @dataclass(frozen=True)
-class Baseline:
+class InitialLoad:
     """The loaded full export: the time of its data, and the table that it is from."""
 
     time: datetime
@@ -39,38 +39,38 @@ class Baseline:
     table_id: str
 
 
-def find_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline | None:
-    """The table's loaded baseline, if there is one."""
+def find_initial_load(instance: dg.DagsterInstance, table: Table) -> InitialLoad | None:
+    """The table's loaded initial load, if there is one."""
     facts = newest(
         instance,
         metadata.key_of(table, "initial_load"),
-        metadata.BASELINE_TIME,
+        metadata.INITIAL_LOAD_TIME,
         metadata.EXPORT_ID,
         metadata.TABLE_ARN,
         metadata.TABLE_ID,
     )
     if facts is None:
         return None
-    return Baseline(
-        time=_moment(facts[metadata.BASELINE_TIME]),
-        # the newest baseline is another export than the one just loaded, if that one is older and came late
-        export_id=str(facts.get(metadata.BASELINE_EXPORT_ID, facts[metadata.EXPORT_ID]).value),
+    return InitialLoad(
+        time=_moment(facts[metadata.INITIAL_LOAD_TIME]),
+        # the newest initial load is another export than the one just loaded, if that one is older and came late
+        export_id=str(facts.get(metadata.INITIAL_LOAD_EXPORT_ID, facts[metadata.EXPORT_ID]).value),
         table_arn=str(facts[metadata.TABLE_ARN].value),
         table_id=str(facts[metadata.TABLE_ID].value),
     )
 
 
-def loaded_baseline(instance: dg.DagsterInstance, table: Table) -> Baseline:
-    """The table's loaded baseline. Raises NoBaselineError, which says what to materialize."""
-    if found := find_baseline(instance, table):
+def known_initial_load(instance: dg.DagsterInstance, table: Table) -> InitialLoad:
+    """The table's loaded initial load. Raises NoInitialLoadError, which says what to materialize."""
+    if found := find_initial_load(instance, table):
         return found
-    raise NoBaselineError(no_baseline(table))
+    raise NoInitialLoadError(no_initial_load(table))
 
 
-def no_baseline(table: Table) -> str:
-    """What to do when there is no baseline."""
+def no_initial_load(table: Table) -> str:
+    """What to do when there is no initial load."""
     return (
-        f"{table.name} has no baseline yet: materialize {table.full_chain}, then its windows (a baseline "
+        f"{table.name} has no initial load yet: materialize {table.full_chain}, then its windows (an initial load "
         "that was only reported by hand holds nothing)"
     )
 
@@ -114,12 +114,12 @@ def needed_facts(
     )
 
 
-def check_same_table(exports: TableExports, table: Table, baseline: Baseline) -> None:
-    """Raises ChainBrokenError when the table is not the one that the baseline was exported from."""
-    if exports.table_id != baseline.table_id:
+def check_same_table(exports: TableExports, table: Table, initial_load: InitialLoad) -> None:
+    """Raises ChainBrokenError when the table is not the one that the initial load was exported from."""
+    if exports.table_id != initial_load.table_id:
         raise ChainBrokenError(
-            f"table {table.table} was dropped and created again: its id is {exports.table_id}, that of the baseline "
-            f"{baseline.table_id}; materialize {table.full_chain} again, the windows continue from there"
+            f"table {table.table} was dropped and created again: its id is {exports.table_id}, that of the initial load "
+            f"{initial_load.table_id}; materialize {table.full_chain} again, the windows continue from there"
         )
 
 
@@ -129,17 +129,19 @@ def check_obtainable(window: Window, earliest_restorable: datetime) -> None:
         raise ChainBrokenError(str(Gap(window, earliest_restorable)))
 
 
-def newest_is_exported(table: Table, baseline: Baseline, done: set[str], now: datetime) -> bool:
-    """Whether the newest window that has ended is exported, or the baseline leaves nothing of it to export.
+def newest_is_exported(table: Table, initial_load: InitialLoad, done: set[str], now: datetime) -> bool:
+    """Whether the newest window that has ended is exported, or the initial load leaves nothing of it to export.
 
     Older windows are not looked at: after `cadence` was shortened, most of them never have an export of their own.
     """
     newest = table.windows.window_at(table.windows.window_at(now).start - MICROSECOND)
-    return table.windows.key(newest) in done or exported_as(table.windows, newest, baseline.time) is None
+    return table.windows.key(newest) in done or exported_as(table.windows, newest, initial_load.time) is None
 
 
 def _moment(value: dg.MetadataValue) -> datetime:
     seconds = value.value
     if not isinstance(seconds, int | float):
-        raise ChainBrokenError(f"the baseline's time is {seconds!r}, which is not a time: load the baseline again")
+        raise ChainBrokenError(
+            f"the initial load's time is {seconds!r}, which is not a time: load the initial load again"
+        )
     return datetime.fromtimestamp(seconds, UTC)

@@ -17,7 +17,7 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.automation import EVERY_HOUR
-from ddb_assets.windows.chain import NoBaselineError, called_loaded, find_baseline, materialized
+from ddb_assets.windows.chain import NoInitialLoadError, called_loaded, find_initial_load, materialized
 from ddb_assets.windows.coverage import MICROSECOND, missing, too_short
 from ddb_assets.windows.loaded import LoadedChain, ask
 
@@ -58,8 +58,8 @@ def _results(
     try:
         known = ask(warehouse, aws, table, counted=counted)
         return list(judged(instance, table, known, datetime.now(UTC)))
-    except NoBaselineError as error:
-        if find_baseline(instance, table):  # it was loaded once and is gone
+    except NoInitialLoadError as error:
+        if find_initial_load(instance, table):  # it was loaded once and is gone
             return _undecided(table, str(error), dg.AssetCheckSeverity.ERROR)
         return _undecided(table, str(error), dg.AssetCheckSeverity.WARN)  # the table was never loaded
     except DdbAssetsError as error:  # what could not be read is not absent, and it is not complete either
@@ -106,7 +106,7 @@ def judged(
             "exported_and_not_loaded": _some([key for key in keys if key in exported and key not in again]),
             "to_load_again": _some(again),
             "too_short_to_export": _some(short),
-            "baseline_time": dg.MetadataValue.timestamp(known.baseline.time),
+            "initial_load_time": dg.MetadataValue.timestamp(known.initial_load.time),
             "start": _start(table, known),
         },
     )
@@ -125,16 +125,16 @@ def judged(
 def _agreed(
     instance: dg.DagsterInstance, table: Table, known: LoadedChain, seen: set[str], again: list[str]
 ) -> dg.AssetCheckResult:
-    baseline = find_baseline(instance, table)
+    initial_load = find_initial_load(instance, table)
     others = [
         f"{start.isoformat()} to {end.isoformat()}"
         for start, end in known.coverage.windows
         if seen.isdisjoint(table.windows.key(table.windows.window_at(time)) for time in (start, end - MICROSECOND))
     ]
     reasons = []
-    if baseline is not None and baseline.export_id not in known.exports:
+    if initial_load is not None and initial_load.export_id not in known.exports:
         reasons.append(
-            f"Dagster calls the baseline {baseline.export_id} loaded, the ledger does not have it: materialize "
+            f"Dagster calls the initial load {initial_load.export_id} loaded, the ledger does not have it: materialize "
             f"{table.asset_name('initial_load')}, or take a new one"
         )
     if again:
@@ -163,15 +163,15 @@ def _agreed(
 def _start(table: Table, known: LoadedChain) -> str:
     """What the contract's `start` means for the windows."""
     begin = datetime.combine(table.start, time(), UTC)
-    first = table.windows.window_at(known.baseline.time).start
+    first = table.windows.window_at(known.initial_load.time).start
     if begin > first:
         return (
-            f"the contract's start {table.start} is later than the baseline of {known.baseline.time.isoformat()}: windows "
-            f"between them have no partition; set `start: {first.date()}` or earlier, or take a new baseline"
+            f"the contract's start {table.start} is later than the initial load of {known.initial_load.time.isoformat()}: "
+            f"windows between them have no partition; set `start: {first.date()}` or earlier, or make a new initial load"
         )
     covered = (first - begin) // table.windows.length
     return (
-        f"{covered} windows from {table.start} on are before the baseline, which shows what they changed: they need no "
+        f"{covered} windows from {table.start} on are before the initial load, which shows what they changed: they need no "
         f"export and no load; with `start: {first.date()}` they are not listed"
         if covered
         else ""

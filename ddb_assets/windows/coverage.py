@@ -1,6 +1,6 @@
 """What a table in the warehouse shows of its table's history, and which windows are still to be exported for it.
 
-Interval arithmetic only, on what the ledger has: the newest baseline and the windows loaded since (`loaded.py`). A window
+Interval arithmetic only, on what the ledger has: the newest initial load and the windows loaded since (`loaded.py`). A window
 that was loaded under another cadence counts for exactly the time that it covers. No window is planned that a load would
 refuse (`warehouse/guards.py`): it never begins before the gap that it fills, and it ends inside a loaded window only where
 another one begins.
@@ -19,15 +19,17 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True)
 class Coverage:
-    """Everything until `baseline`, and each of the loaded `windows`, in order; those that it covers are left out."""
+    """Everything until `initial load`, and each of the loaded `windows`, in order; those that it covers are left out."""
 
-    baseline: datetime
+    initial_load: datetime
     windows: tuple[Span, ...] = ()
 
     @classmethod
-    def of(cls, baseline: datetime, windows: Iterable[Span]) -> "Coverage":
-        """From windows in any order, also those from before the baseline."""
-        return cls(baseline, tuple(sorted({(start, end) for start, end in windows if end > baseline and end > start})))
+    def of(cls, initial_load: datetime, windows: Iterable[Span]) -> "Coverage":
+        """From windows in any order, also those from before the initial load."""
+        return cls(
+            initial_load, tuple(sorted({(start, end) for start, end in windows if end > initial_load and end > start}))
+        )
 
     @property
     def until(self) -> datetime:
@@ -36,7 +38,7 @@ class Coverage:
 
     def gaps(self) -> Iterator[tuple[datetime, datetime | None]]:
         """The times that nothing loaded covers, oldest first; the last one has no end."""
-        reached = self.baseline
+        reached = self.initial_load
         for start, end in self.windows:
             if start > reached:
                 yield reached, start
@@ -57,7 +59,7 @@ def missing(cadence: Cadence, coverage: Coverage, until: datetime) -> list[tuple
 
 
 def too_short(coverage: Coverage) -> list[Span]:
-    """Gaps of less than 15 minutes that no window can fill: only a new baseline helps."""
+    """Gaps of less than 15 minutes that no window can fill: only a new initial load helps."""
     return [
         (start, end)
         for start, end in coverage.gaps()

@@ -29,7 +29,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.shared import LAKE
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.windows.chain import check_obtainable, check_same_table, loaded_baseline
+from ddb_assets.windows.chain import check_obtainable, check_same_table, known_initial_load
 from ddb_assets.windows.coverage import planned
 from ddb_assets.windows.facts import covered
 from ddb_assets.windows.loaded import LoadedChain, ask
@@ -83,7 +83,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         ddb_warehouse: WarehouseTarget,
     ) -> Iterator[Event]:
         with explained_failure():
-            loaded_baseline(context.instance, table)
+            known_initial_load(context.instance, table)
             known = ask(ddb_warehouse, ddb_aws.clients, table)
             client = ddb_aws.clients.dynamodb(table.table)
             asking = _RunExports(client, ddb_lake, table, known, config)
@@ -94,7 +94,7 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
         def made(key: str) -> Iterator[Result]:
             if asking.window(key) is None:
                 yield from covered_window(
-                    [spec.key], [check], covered(known.baseline, known.shown_until(table.windows.window(key)))
+                    [spec.key], [check], covered(known.initial_load, known.shown_until(table.windows.window(key)))
                 )
                 return
             asked = asking.ask(key)
@@ -160,7 +160,7 @@ class _RunExports:
         if key not in self._asked:
             if self._exports is None:
                 exports = TableExports(self._client, self._table.table)
-                check_same_table(exports, self._table, self._known.baseline)
+                check_same_table(exports, self._table, self._known.initial_load)
                 self._exports = exports
             check_obtainable(window, self._exports.restorable().earliest)
             self._asked[key] = self._exports.request(

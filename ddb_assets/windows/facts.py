@@ -9,15 +9,15 @@ from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.reported import newest_of
 from ddb_assets.warehouse.bookkeeping import DELETED_AT, STALE_SINCE
-from ddb_assets.windows.chain import Baseline
+from ddb_assets.windows.chain import InitialLoad
 
 
-def covered(baseline: Baseline, until: datetime | None) -> metadata.Metadata:
-    """The facts of a window that needs nothing done, because the baseline has its changes.
+def covered(initial_load: InitialLoad, until: datetime | None) -> metadata.Metadata:
+    """The facts of a window that needs nothing done, because the initial load has its changes.
 
-    With `until` loaded windows have them: since the baseline no change is missing until then.
+    With `until` loaded windows have them: since the initial load no change is missing until then.
     """
-    name = f"baseline {code(baseline.export_id)} of {baseline.time.isoformat(timespec='seconds')}"
+    name = f"initial load {code(initial_load.export_id)} of {initial_load.time.isoformat(timespec='seconds')}"
     by = (
         f"windows loaded since the {name}, which leave no gap until {until.isoformat(timespec='seconds')}"
         if until
@@ -25,8 +25,8 @@ def covered(baseline: Baseline, until: datetime | None) -> metadata.Metadata:
     )
     facts: metadata.Metadata = {
         metadata.COVERED: dg.MetadataValue.bool(True),
-        "covered_by": dg.MetadataValue.text(baseline.export_id),
-        metadata.BASELINE_TIME: dg.MetadataValue.timestamp(baseline.time),
+        "covered_by": dg.MetadataValue.text(initial_load.export_id),
+        metadata.INITIAL_LOAD_TIME: dg.MetadataValue.timestamp(initial_load.time),
         "dagster/partition_row_count": dg.MetadataValue.int(0),
         metadata.SUMMARY: dg.MetadataValue.md(f"Covered by the {by}: there is nothing to export or to load."),
     }

@@ -1,4 +1,4 @@
-"""What the warehouse's ledger says about a table's chain: its baseline and the windows since.
+"""What the warehouse's ledger says about a table's chain: its initial load and the windows since.
 
 Dagster's log says what was loaded at some time. Only the ledger knows whether it is still there after a table was dropped
 or a backup was restored.
@@ -12,7 +12,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import PATIENCE, open_warehouse
-from ddb_assets.windows.chain import Baseline, NoBaselineError
+from ddb_assets.windows.chain import InitialLoad, NoInitialLoadError
 from ddb_assets.windows.coverage import Coverage
 
 A_TICKS_PATIENCE = 10.0
@@ -21,37 +21,37 @@ A_TICKS_PATIENCE = 10.0
 
 @dataclass(frozen=True)
 class LoadedChain:
-    """The newest baseline and the windows since. `exports` are the ids of all exports that the ledger has.
+    """The newest initial load and the windows since. `exports` are the ids of all exports that the ledger has.
 
     `differing` has, for each table whose row count is not the one that its newest load left, both counts, the second None
     if the table is gone; it is empty unless counting was asked for.
     """
 
-    baseline: Baseline
+    initial_load: InitialLoad
     coverage: Coverage
     exports: frozenset[str]
     differing: dict[str, tuple[int, int | None]]
 
     def shown_until(self, window: Window) -> datetime | None:
-        """Until when no change is missing, if loaded windows cover this one; None if the baseline covers it."""
-        return None if window.start < self.baseline.time else self.coverage.until
+        """Until when no change is missing, if loaded windows cover this one; None if the initial load covers it."""
+        return None if window.start < self.initial_load.time else self.coverage.until
 
 
 def ask(
     target: WarehouseTarget, aws: AWS, table: Table, *, patience: float = PATIENCE, counted: bool = False
 ) -> LoadedChain:
-    """Reads the ledger at one moment. Raises NoBaselineError, and WarehouseError if the warehouse gives no answer."""
+    """Reads the ledger at one moment. Raises NoInitialLoadError, and WarehouseError if the warehouse gives no answer."""
     label = f"ddb_assets {table.name} ledger"
     with open_warehouse(target.address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse:
         known = warehouse.recorded(table.name, counted=counted)
-    if known.baseline is None:
-        raise NoBaselineError(
-            f"{table.name} has no baseline yet: the warehouse has none, even if one was loaded before; materialize "
+    if known.initial_load is None:
+        raise NoInitialLoadError(
+            f"{table.name} has no initial load yet: the warehouse has none, even if one was loaded before; materialize "
             f"{table.full_chain}, then its windows"
         )
-    time, newest = known.baseline
-    baseline = Baseline(time, newest.export_id, newest.table_arn, newest.table_id)
+    time, newest = known.initial_load
+    initial_load = InitialLoad(time, newest.export_id, newest.table_arn, newest.table_id)
     windows = [(load.from_time, load.to_time) for load in known.loads if load.table_id == newest.table_id]
     spans = [(start, end) for start, end in windows if start and end]
     exports = frozenset(load.export_id for load in known.loads)
-    return LoadedChain(baseline, Coverage.of(baseline.time, spans), exports, known.differing)
+    return LoadedChain(initial_load, Coverage.of(initial_load.time, spans), exports, known.differing)

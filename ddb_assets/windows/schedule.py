@@ -28,10 +28,10 @@ from ddb_assets.windows.chain import (
     called_loaded,
     check_obtainable,
     check_same_table,
-    find_baseline,
+    find_initial_load,
     materialized,
     newest_is_exported,
-    no_baseline,
+    no_initial_load,
     same_window,
     window_facts,
 )
@@ -77,19 +77,19 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
     def windows(
         context: dg.ScheduleEvaluationContext, ddb_aws: AWSResource, ddb_lake: Lake, ddb_warehouse: WarehouseTarget
     ) -> dg.SkipReason | list[dg.RunRequest]:
-        baseline = find_baseline(context.instance, table)
-        if baseline is None:
-            return dg.SkipReason(no_baseline(table))
+        initial_load = find_initial_load(context.instance, table)
+        if initial_load is None:
+            return dg.SkipReason(no_initial_load(table))
         now, done = datetime.now(UTC), materialized(context.instance, "window_export", table)
         hourly = context.scheduled_execution_time.minute < 5  # so that a paused warehouse is not woken every 5 minutes
-        if not hourly and newest_is_exported(table, baseline, done, now):
+        if not hourly and newest_is_exported(table, initial_load, done, now):
             return dg.SkipReason("the newest window needs no export; older windows are checked every hour")
         try:
             known = ask(ddb_warehouse, ddb_aws.clients, table, patience=A_TICKS_PATIENCE)
         except DdbAssetsError as error:
             return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is requested: {error}")
         exports = TableExports(ddb_aws.clients.dynamodb(table.table), table.table)
-        check_same_table(exports, table, known.baseline)
+        check_same_table(exports, table, known.initial_load)
         restorable = exports.restorable()
         due: dict[str, Window] = {}
         for key, window in missing(table.windows, known.coverage, restorable.latest + table.windows.length):

@@ -43,10 +43,10 @@ from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.windows.automation import sensor_status
 from ddb_assets.windows.chain import (
     UNFINISHED,
-    Baseline,
-    NoBaselineError,
-    find_baseline,
-    no_baseline,
+    InitialLoad,
+    NoInitialLoadError,
+    find_initial_load,
+    no_initial_load,
     same_window,
     window_facts,
 )
@@ -208,12 +208,16 @@ class _Tick:
 
     def _take(self, table: Table, export: Export, *, old: bool) -> str | None:
         """Raises WindowError and ManifestError for an export that is never loaded into this table."""
-        baseline = find_baseline(self.context.instance, table)
+        initial_load = find_initial_load(self.context.instance, table)
         named = any(other.table == export.table_arn for other in self.tables)
-        if named and table.table != export.table_arn and not (baseline and baseline.table_arn == export.table_arn):
+        if (
+            named
+            and table.table != export.table_arn
+            and not (initial_load and initial_load.table_arn == export.table_arn)
+        ):
             return None  # a table of the same name in another account or Region, which has a contract of its own
-        if baseline is None:
-            return None if old else no_baseline(table)
+        if initial_load is None:
+            return None if old else no_initial_load(table)
         if export.to_time and export.to_time > self.now:  # its partition exists only once our clock has passed its end
             end = export.to_time.isoformat()
             if old:
@@ -221,24 +225,24 @@ class _Tick:
             return f"{export.id} is of a window that ends at {end}, later than this machine's clock"
         try:
             confirm(self._dynamodb(export.table_arn), table, export)
-            key = self._key(table, export, baseline)
+            key = self._key(table, export, initial_load)
         except UntrustedExportError as error:
             self._damaged(export.id, export.uri, error)
             return None
         except (AwsUnavailableError, WarehouseError) as error:  # without an answer it stays pending, however old
             return str(error)
-        return self._arrived(table, export, key, baseline)
+        return self._arrived(table, export, key, initial_load)
 
-    def _key(self, table: Table, export: Export, baseline: Baseline) -> str:
-        """The partition of an export; the ledger is asked if the export is not on the regular chain since the baseline."""
+    def _key(self, table: Table, export: Export, initial_load: InitialLoad) -> str:
+        """The partition of an export; the ledger is asked if the export is not on the regular chain since the initial load."""
         try:
-            return _partition(table, export, baseline)
+            return _partition(table, export, initial_load)
         except WindowError:
             if export.from_time is None or export.to_time is None:
                 raise
             try:
                 known = ask(self.warehouse, self.aws, table, patience=A_TICKS_PATIENCE)
-            except NoBaselineError:
+            except NoInitialLoadError:
                 known = None
             window = Window(export.from_time, export.to_time)
             key = known_partition(table.windows, known.coverage, window) if known else None
@@ -246,7 +250,7 @@ class _Tick:
                 raise
             return key
 
-    def _arrived(self, table: Table, export: Export, key: str, baseline: Baseline) -> str | None:
+    def _arrived(self, table: Table, export: Export, key: str, initial_load: InitialLoad) -> str | None:
         known = window_facts(self.context.instance, "window_export", table, key) or {}
         known_id = _export_id(known)
         other = bool(known) and not same_window(known, export.from_time, export.to_time)
@@ -264,7 +268,7 @@ class _Tick:
             self._evaluated(table, key, None, {"items_in_manifest": dg.MetadataValue.int(export.item_count)})
         elif self._made_of("window_parquet", table, key) == export.id:
             return None
-        if export.to_time and export.to_time > baseline.time:
+        if export.to_time and export.to_time > initial_load.time:
             self.runs[table.name, key] = dg.RunRequest(
                 run_key=f"{table.name}/{key}/{export.id}",
                 partition_key=key,
@@ -322,10 +326,10 @@ class _Tick:
             return
         for table in self._tables(summary.tableArn) if summary else ():
             with suppress(DdbAssetsError):  # then its window is unknown
-                baseline = find_baseline(self.context.instance, table)
-                if summary and baseline:
+                initial_load = find_initial_load(self.context.instance, table)
+                if summary and initial_load:
                     window = Window(summary.exportFromTime, summary.exportToTime)
-                    key = partition_of(table.windows, window, baseline.time)
+                    key = partition_of(table.windows, window, initial_load.time)
                     self._evaluated(table, key, str(error), {metadata.URI: dg.MetadataValue.text(uri)})
 
     def _evaluated(self, table: Table, key: str, problem: str | None, facts: metadata.Metadata) -> None:
@@ -348,16 +352,16 @@ def _export_id(facts: Mapping[str, dg.MetadataValue]) -> str:
     return str(facts[metadata.EXPORT_ID].value) if metadata.EXPORT_ID in facts else ""
 
 
-def _partition(table: Table, export: Export, baseline: Baseline) -> str:
+def _partition(table: Table, export: Export, initial_load: InitialLoad) -> str:
     """The partition key of an export. Raises WindowError and ManifestError for one that is not of this chain."""
-    if export.table_arn != baseline.table_arn or export.table_id != baseline.table_id:
+    if export.table_arn != initial_load.table_arn or export.table_id != initial_load.table_id:
         raise ManifestError(
-            f"it is of {export.table_arn} with id {export.table_id}, the baseline of {baseline.table_arn} with id "
-            f"{baseline.table_id}: if the table was created again, materialize {table.full_chain}"
+            f"it is of {export.table_arn} with id {export.table_id}, the initial load of {initial_load.table_arn} with id "
+            f"{initial_load.table_id}: if the table was created again, materialize {table.full_chain}"
         )
     if export.from_time is None or export.to_time is None:
         raise ManifestError("it does not name its window")
-    key = partition_of(table.windows, Window(export.from_time, export.to_time), baseline.time)
+    key = partition_of(table.windows, Window(export.from_time, export.to_time), initial_load.time)
     if not window_partitions(table).has_partition_key(key):
         raise WindowError(f"its window {key} is before the contract's start {table.start}, or has not ended")
     return key

@@ -53,7 +53,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             "warehouse",
             table,
             name,
-            description=f"Table `{name}` of the warehouse: the baseline and the changes of every window since.",
+            description=f"Table `{name}` of the warehouse: the initial load and the changes of every window since.",
             upstream=None,
             kinds=[warehouse_kind(address)],
             facts=known_name(address, name),

@@ -21,17 +21,17 @@ from ddb_assets_tests.bench.measure import ContestantError
 
 PARTS = [sys.executable, "-m", "ddb_assets_tests.bench.loading_parts"]
 START_SECONDS = 3.0
-FLAT = 1.25  # the large baseline may take this many times the memory of the small one
+FLAT = 1.25  # the large initial load may take this many times the memory of the small one
 
 console = Console(highlight=False, width=None if os.isatty(1) else 140)
 
 
 @click.command()
-@click.option("--small", default=10_000, show_default=True, help="Items of the small baseline.")
+@click.option("--small", default=10_000, show_default=True, help="Items of the small initial load.")
 @click.option("--large", default=1_000_000, show_default=True, help="Items of the large one.")
 @click.option("--changes", default=1_000, show_default=True, help="Items of the window that is loaded into both.")
 def main(small: int, large: int, changes: int) -> None:
-    """Load a baseline and a window into a small and a large table of the Redshift stand-in."""
+    """Load an initial load and a window into a small and a large table of the Redshift stand-in."""
     console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", style="dim")
     try:
         figures = measured(small, large, changes)
@@ -44,14 +44,14 @@ def main(small: int, large: int, changes: int) -> None:
 
 def measured(small: int, large: int, changes: int) -> dict[str, Any]:
     """The seconds that the server took to start, and the loader's figures per kind of load and number of items."""
-    figures: dict[str, Any] = {"baseline": {}, "window": {}}
+    figures: dict[str, Any] = {"initial_load": {}, "window": {}}
     with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder, _server() as server:
         figures["starts"] = server["seconds"]
         os.environ[PASSWORD] = server["password"]
         _said("make", server["s3"], folder, str(changes), str(small), str(large), cwd=folder)
         for items in (small, large):
             url = f"{server['url']}?sslmode=disable&schema=items_{items}&staging=s3://bench/staging"
-            for kind in ("baseline", "window"):
+            for kind in ("initial_load", "window"):
                 figures[kind][items] = _said("load", url, server["s3"], f"{folder}/{kind}-{items}.json")
     return figures
 
@@ -87,7 +87,7 @@ def _print(figures: dict[str, Any]) -> None:
     grid = Grid(title="loads into the Redshift stand-in", title_justify="left", title_style="bold")
     for column in ("", "items of the table", "rows loaded", "statements", "seconds", "MB before", "MB peak"):
         grid.add_column(column, justify="right")
-    for kind in ("baseline", "window"):
+    for kind in ("initial_load", "window"):
         for items, one in figures[kind].items():
             counts = (f"{items:,}", f"{sum(one['rows'].values()):,}", str(len(one["statements"])))
             memory = (f"{one['before'] / 1e6:.0f}", f"{one['peak'] / 1e6:.0f}")
@@ -97,8 +97,10 @@ def _print(figures: dict[str, Any]) -> None:
     console.print(
         f"start of the stand-in: {fastest:.2f} s (wanted: ≤ {START_SECONDS:g} s) {_met(fastest <= START_SECONDS)}"
     )
-    small, large = (one["peak"] for one in figures["baseline"].values())
-    console.print(f"memory of the large baseline: {large / small:.2f} of the small one's {_met(large <= FLAT * small)}")
+    small, large = (one["peak"] for one in figures["initial_load"].values())
+    console.print(
+        f"memory of the large initial load: {large / small:.2f} of the small one's {_met(large <= FLAT * small)}"
+    )
     small, large = (one["seconds"] for one in figures["window"].values())
     console.print(f"the window into the large table: {large / small:.1f} times the seconds of the small one")
 

@@ -52,7 +52,7 @@ def serve() -> None:
 
 
 def make(s3: str, folder: str, changes: str, *sizes: str) -> None:
-    """Writes per size a baseline of this many items, and a window of changes: most are puts, some new items, some deletes."""
+    """Writes per size a full export of this many items, and a window of changes: puts, some new items, some deletes."""
     storage, changed = Storage(s3_client(s3)), int(changes)
     few = changed // 20
     row, line = (KEY, NOTE, TOTAL, PAYLOAD, VERSION), (KEY, INDEX, LINE, VERSION, EXTRA)
@@ -69,7 +69,7 @@ def make(s3: str, folder: str, changes: str, *sizes: str) -> None:
             written(storage, f"{size}-w/orders__lines", line, lines(keys[few:], 1)),
         ]
         made = {
-            "baseline": reported(whole, export_time=BASE),
+            "initial_load": reported(whole, export_time=BASE),
             "window": reported(some, window=(at(0), at(DAY)), deletes=few),
         }
         for name, report in made.items():

@@ -12,6 +12,8 @@ def test_a_window_takes_the_same_statements_whatever_the_table(monkeypatch: pyte
     small, large = figures["window"].values()
     assert small["statements"] == large["statements"]
     assert small["rows"] == large["rows"] == {"orders": 38, "orders__lines": 38}
-    assert [one["rows"]["orders"] for one in figures["baseline"].values()] == [200, 1000]
+    assert [one["rows"]["orders"] for one in figures["initial_load"].values()] == [200, 1000]
     assert large["table_rows"]["orders"] == 1000 - 2 + 1
-    assert all(one["peak"] >= one["before"] > 0 for kind in ("baseline", "window") for one in figures[kind].values())
+    assert all(
+        one["peak"] >= one["before"] > 0 for kind in ("initial_load", "window") for one in figures[kind].values()
+    )

@@ -44,7 +44,7 @@ def defs() -> dg.Definitions:
     return build_defs(Path(__file__).parent)
 """
 TABLES = {"orders": ("orders", "orders__items"), "customers": ("customers",), "events": ("events",)}
-HOURS = 6  # hours ago; the time that the baselines show
+HOURS = 6  # hours ago; the time that the initial loads show
 BAD, LATE = 3, 5  # hours ago; begin of the bad window of customers, and of the late window of events
 LONG = 900  # seconds; nothing takes that long, even on a busy machine
 AGAIN = 2  # hours ago; an event of the late window is written again
@@ -69,12 +69,12 @@ class Ui:
 
     @property
     def since(self) -> set[str]:
-        """The windows since the baselines."""
+        """The windows since the initial loads."""
         return {self.key(before) for before in range(1, HOURS + 1)}
 
     @property
     def keys(self) -> set[str]:
-        """All windows, also those before the baselines on the same day."""
+        """All windows, also those before the initial loads on the same day."""
         covered = (self.now - timedelta(hours=HOURS)).hour
         return {self.key(before) for before in range(1, HOURS + covered + 1)}
 
@@ -123,7 +123,7 @@ class Ui:
 
 @pytest.fixture(scope="module")
 def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    """With baselines of `HOURS` hours ago, and all windows since then backfilled except the late one."""
+    """With initial loads of `HOURS` hours ago, and all windows since then backfilled except the late one."""
     sandboxed.clock.advance(timedelta(minutes=10))  # so that the last hour can be exported
     minute, now = timedelta(minutes=1), hour(0)
     event = {"deviceId": {"S": "changed twice"}, "at": {"N": "1"}}
@@ -136,7 +136,7 @@ def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     contracts["customers"]["columns"] = {"odd": {"contract": "freeze"}}
     with pytest.MonkeyPatch.context() as patch:
         project = Project(tmp_path_factory.mktemp("project"), contracts, DEFINITIONS, patch)
-        project.baseline(dict.fromkeys(TABLES, hour(HOURS).isoformat()))
+        project.initial_load(dict.fromkeys(TABLES, hour(HOURS).isoformat()))
         with project.daemon(), project.webserver() as url, browser() as page:
             # evaluated before and after, not while windows are recorded, because what it misses is loaded only on the hour
             project.command("dagster", "sensor", "start", "ddb_assets_automation")

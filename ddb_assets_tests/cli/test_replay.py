@@ -1,4 +1,4 @@
-"""`ddb-assets load` over a folder of exports: a baseline and its windows, in any order, from a shell."""
+"""`ddb-assets load` over a folder of exports: an initial load and its windows, in any order, from a shell."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_windows_are_replayed_in_any_order(world: World, tmp_path: Path, order: 
     url = f"duckdb:///{tmp_path / 'wh.duckdb'}"
     windows = [folder(world, BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(3)]
     refused = call("load", windows[0], "--warehouse", url, code=1)
-    assert "has no baseline yet" in refused.output
+    assert "has no initial load yet" in refused.output
     loads: list[Any] = [answer("load", folder(world, None, BEGIN), "--warehouse", url, "--key", "pk,sk")]
     loads += [answer("load", windows[n], "--warehouse", url) for n in order]  # from now on the key is known
     assert [load["load"]["applied"] for load in loads] == [True] * 4 + [False] * (len(order) - 3)

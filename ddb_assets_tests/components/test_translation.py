@@ -11,7 +11,7 @@ from ddb_assets.components.shared import shared
 from ddb_assets.contract.contract_yaml import ConfigError, read_table
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.metadata import key_of
-from ddb_assets.windows.chain import find_baseline, no_baseline
+from ddb_assets.windows.chain import find_initial_load, no_initial_load
 
 
 def component(translation: object, **more: Any) -> DynamoDBTable:
@@ -41,7 +41,7 @@ def test_keys_change_and_lineage_sensors_and_job_follow() -> None:
     automated = repository.get_sensor_def("ddb_assets_automation").asset_selection
     assert automated
     assert automated.resolve(repository.asset_graph) == repository.asset_graph.materializable_asset_keys
-    assert "materialize shop/exports/orders_full_export, " in no_baseline(table.table)
+    assert "materialize shop/exports/orders_full_export, " in no_initial_load(table.table)
 
 
 def test_a_template_may_choose_by_stage() -> None:
@@ -80,14 +80,14 @@ def test_the_state_of_a_table_is_looked_up_by_the_new_keys() -> None:
         "export_id": "b",
         "table_arn": "arn",
         "table_id": "id",
-        "baseline_time": dg.MetadataValue.timestamp(1.0),
+        "initial_load_time": dg.MetadataValue.timestamp(1.0),
     }
     with dg.DagsterInstance.ephemeral() as instance:
         for key in ("loads/orders_initial_load", "shop/loads/orders_initial_load"):
-            assert find_baseline(instance, table) is None
+            assert find_initial_load(instance, table) is None
             asset = dg.AssetKey(key.split("/"))
             instance.report_runless_asset_event(dg.AssetMaterialization(asset, metadata=facts))
-        assert find_baseline(instance, table) is not None
+        assert find_initial_load(instance, table) is not None
 
 
 def test_commands_read_the_same_yaml(tmp_path: Path) -> None:

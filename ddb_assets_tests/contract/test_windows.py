@@ -36,42 +36,47 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def due(cadence: Cadence, baseline: datetime, latest: datetime) -> list[Window]:
-    return [window for _, window in missing(cadence, Coverage(baseline), latest)]
+def due(cadence: Cadence, initial_load: datetime, latest: datetime) -> list[Window]:
+    return [window for _, window in missing(cadence, Coverage(initial_load), latest)]
 
 
-def keys_since(cadence: Cadence, baseline: datetime, windows: list[Window]) -> list[str]:
-    return [partition_of(cadence, window, baseline) for window in windows]
+def keys_since(cadence: Cadence, initial_load: datetime, windows: list[Window]) -> list[str]:
+    return [partition_of(cadence, window, initial_load) for window in windows]
 
 
 @given(cadences, moments, gaps)
-def test_the_windows_since_the_baseline_have_no_gap(cadence: Cadence, baseline: datetime, gap: timedelta) -> None:
-    latest = baseline + gap
-    windows = due(cadence, baseline, latest)
+def test_the_windows_since_the_initial_load_have_no_gap(
+    cadence: Cadence, initial_load: datetime, gap: timedelta
+) -> None:
+    latest = initial_load + gap
+    windows = due(cadence, initial_load, latest)
     assert all(SHORTEST <= window.end - window.start <= LONGEST for window in windows)
     assert all(one.end == other.start for one, other in pairwise(windows))
     if windows:
-        assert windows[0].start == baseline
+        assert windows[0].start == initial_load
         assert windows[-1].end <= latest < windows[-1].end + cadence.length
     else:
-        assert latest < cadence.window_at(baseline).end + SHORTEST + cadence.length
+        assert latest < cadence.window_at(initial_load).end + SHORTEST + cadence.length
 
 
 @given(cadences, moments, gaps)
-def test_every_window_has_a_partition_of_its_own(cadence: Cadence, baseline: datetime, gap: timedelta) -> None:
-    windows = due(cadence, baseline, baseline + gap)
-    keys = keys_since(cadence, baseline, windows)
+def test_every_window_has_a_partition_of_its_own(cadence: Cadence, initial_load: datetime, gap: timedelta) -> None:
+    windows = due(cadence, initial_load, initial_load + gap)
+    keys = keys_since(cadence, initial_load, windows)
     assert len(set(keys)) == len(windows)
     assert keys == sorted(keys)
     for key, window in zip(keys, windows, strict=True):
-        assert exported_as(cadence, cadence.window(key), baseline) == window
+        assert exported_as(cadence, cadence.window(key), initial_load) == window
 
 
 @given(cadences, moments, gaps, st.timedeltas(-MINUTE, MINUTE))
 def test_a_clock_that_is_a_minute_off_only_delays(
-    cadence: Cadence, baseline: datetime, gap: timedelta, skew: timedelta
+    cadence: Cadence, initial_load: datetime, gap: timedelta, skew: timedelta
 ) -> None:
-    exact, skewed = due(cadence, baseline, baseline + gap), due(cadence, baseline, baseline + gap + skew)
+    exact, skewed = (
+        due(cadence, initial_load, initial_load + gap),
+        due(cadence, initial_load, initial_load + gap + skew),
+    )
     shorter, longer = sorted([exact, skewed], key=len)
     assert longer[: len(shorter)] == shorter
     assert len(longer) - len(shorter) <= 1
@@ -115,10 +120,10 @@ def test_the_zone_of_the_machine_does_not_matter() -> None:
 
 @given(cadences, moments, gaps, ZONES)
 def test_the_zone_of_a_time_does_not_matter(
-    cadence: Cadence, baseline: datetime, gap: timedelta, zone: timezone
+    cadence: Cadence, initial_load: datetime, gap: timedelta, zone: timezone
 ) -> None:
-    latest = baseline + gap
-    assert due(cadence, baseline.astimezone(zone), latest.astimezone(zone)) == due(cadence, baseline, latest)
+    latest = initial_load + gap
+    assert due(cadence, initial_load.astimezone(zone), latest.astimezone(zone)) == due(cadence, initial_load, latest)
 
 
 @pytest.mark.parametrize(
@@ -202,20 +207,20 @@ def test_a_window_can_be_exported_when_all_of_it_is_restorable() -> None:
     assert not exportable(window, at("2026-01-01T10:59:59"))
 
 
-def test_what_a_baseline_covers() -> None:
+def test_what_an_initial_load_covers() -> None:
     window = Window(at("2026-01-01T10:00"), at("2026-01-01T11:00"))
     assert covered(window, at("2026-01-01T11:00"))
     assert not covered(window, at("2026-01-01T10:59:59"))
 
 
-def test_a_new_baseline_does_not_ask_for_what_it_covers() -> None:
+def test_a_new_initial_load_does_not_ask_for_what_it_covers() -> None:
     windows = due(Cadence.parse("hourly"), at("2026-01-20T10:30"), at("2026-01-20T12:10"))
     assert [window.start for window in windows] == [at("2026-01-20T10:30"), at("2026-01-20T11:00")]
     on_the_hour = due(Cadence.parse("hourly"), at("2026-01-20T11:00"), at("2026-01-20T12:10"))
     assert on_the_hour == windows[1:]
 
 
-def test_the_first_window_begins_with_the_baseline() -> None:
+def test_the_first_window_begins_with_the_initial_load() -> None:
     hourly, first = Cadence.parse("hourly"), Window(at("2026-01-20T10:20"), at("2026-01-20T11:00"))
     assert due(hourly, first.start, at("2026-01-20T12:30")) == [
         first,
@@ -226,7 +231,7 @@ def test_the_first_window_begins_with_the_baseline() -> None:
         partition_of(hourly, first, at("2026-01-20T10:19"))
 
 
-def test_a_baseline_at_the_very_end_of_a_window_leaves_its_minutes_to_the_next() -> None:
+def test_an_initial_load_at_the_very_end_of_a_window_leaves_its_minutes_to_the_next() -> None:
     hourly, joined = Cadence.parse("hourly"), Window(at("2026-01-20T10:50"), at("2026-01-20T12:00"))
     assert due(hourly, joined.start, at("2026-01-20T11:59")) == []
     assert due(hourly, joined.start, at("2026-01-20T12:00")) == [joined]
@@ -234,14 +239,14 @@ def test_a_baseline_at_the_very_end_of_a_window_leaves_its_minutes_to_the_next()
 
 
 def test_a_daily_window_is_never_longer_than_a_day() -> None:
-    daily, baseline = Cadence.parse("daily"), at("2026-01-20T23:50")
-    assert due(daily, baseline, at("2026-01-22T00:00")) == [
-        Window(baseline, at("2026-01-21T00:05")),
+    daily, initial_load = Cadence.parse("daily"), at("2026-01-20T23:50")
+    assert due(daily, initial_load, at("2026-01-22T00:00")) == [
+        Window(initial_load, at("2026-01-21T00:05")),
         Window(at("2026-01-21T00:05"), at("2026-01-22T00:00")),
     ]
 
 
-def test_what_a_baseline_covers_keeps_its_key() -> None:
+def test_what_an_initial_load_covers_keeps_its_key() -> None:
     hourly, window = Cadence.parse("hourly"), Window(at("2026-01-20T08:00"), at("2026-01-20T09:00"))
     assert partition_of(hourly, window, at("2026-01-20T10:20")) == "2026-01-20T0800Z"
     with pytest.raises(WindowError, match="does not lie on the cadence"):

@@ -20,11 +20,11 @@ from ddb_assets.exports.follow import ExportFailedError, ExportRef, wait
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.request import (
     Destination,
+    FullExport,
     Increment,
     NotRestorableError,
     PitrDisabledError,
     RequestError,
-    Snapshot,
     TableExports,
 )
 from ddb_assets.microseconds import from_micros
@@ -94,8 +94,8 @@ def finished(client: "DynamoDBClient", arn: str) -> ExportRef:
     return wait(client, arn, timeout=SOON, sleep=lambda seconds: time.sleep(seconds / 10))
 
 
-def snapshot() -> Snapshot:
-    return Snapshot(uuid.uuid4().hex)
+def full_export() -> FullExport:
+    return FullExport(uuid.uuid4().hex)
 
 
 def items(storage: Storage, ref: ExportRef) -> int:
@@ -106,8 +106,8 @@ def items(storage: Storage, ref: ExportRef) -> int:
     return export.item_count
 
 
-def test_a_snapshot_from_the_request_to_its_items(client: "DynamoDBClient", table: str, storage: Storage) -> None:
-    asked = TableExports(client, table).request(snapshot(), HERE)
+def test_a_full_export_from_the_request_to_its_items(client: "DynamoDBClient", table: str, storage: Storage) -> None:
+    asked = TableExports(client, table).request(full_export(), HERE)
     assert asked.status == "IN_PROGRESS"
     assert asked.summary_uri == f"s3://{BUCKET}/daily/AWSDynamoDB/{asked.id}/manifest-summary.json"
     seen: list[ExportRef] = []
@@ -133,7 +133,7 @@ def test_a_window(sandbox: Sandbox, client: "DynamoDBClient", table: str, view: 
 
 def test_a_time(sandbox: Sandbox, client: "DynamoDBClient", table: str, storage: Storage) -> None:
     moment = now(sandbox) - timedelta(hours=5)
-    done = finished(client, TableExports(client, table).request(Snapshot("x", moment), HERE).arn)
+    done = finished(client, TableExports(client, table).request(FullExport("x", moment), HERE).arn)
     exported = read_export(storage, done.summary_uri).export_time
     assert exported is not None
     assert abs(exported - moment) < timedelta(milliseconds=1)
@@ -141,14 +141,14 @@ def test_a_time(sandbox: Sandbox, client: "DynamoDBClient", table: str, storage:
 
 def test_a_table_by_its_arn(client: "DynamoDBClient", table: str) -> None:
     arn = client.describe_table(TableName=table)["Table"]["TableArn"]
-    what = snapshot()
+    what = full_export()
     assert TableExports(client, table).request(what, HERE).arn == TableExports(client, arn).request(what, HERE).arn
 
 
-def each_kind(sandbox: Sandbox) -> list[Snapshot | Increment]:
+def each_kind(sandbox: Sandbox) -> list[FullExport | Increment]:
     return [
-        Snapshot("run-1"),
-        Snapshot("run-1", now(sandbox) - timedelta(hours=5)),
+        FullExport("run-1"),
+        FullExport("run-1", now(sandbox) - timedelta(hours=5)),
         Increment(window_of_change(sandbox), "NEW_IMAGE"),
     ]
 
@@ -175,8 +175,8 @@ def test_the_log_says_whether_an_export_was_requested_or_found(
 ) -> None:
     exports = TableExports(client, table)
     with caplog.at_level("INFO", "ddb_assets.exports"):
-        arn = exports.request(Snapshot("run-1"), HERE).arn
-        exports.request(Snapshot("run-1"), HERE)
+        arn = exports.request(FullExport("run-1"), HERE).arn
+        exports.request(FullExport("run-1"), HERE)
     requested, found = (record.getMessage() for record in caplog.records)
     assert requested == f"table {table}: requested export {arn} of the latest time, 0 earlier ones failed"
     assert found.startswith(f"table {table}: found export {arn} of the latest time, ")
@@ -218,9 +218,9 @@ def test_an_export_that_somebody_else_made_is_found(
     assert exports.request(what, HERE, attempt=1).arn != theirs
 
 
-def test_a_snapshot_of_now_is_not_somebody_elses(client: "DynamoDBClient", table: str) -> None:
+def test_a_full_export_of_now_is_not_somebody_elses(client: "DynamoDBClient", table: str) -> None:
     exports = TableExports(client, table)
-    assert exports.request(Snapshot("run-1"), HERE).arn != exports.request(Snapshot("run-2"), HERE).arn
+    assert exports.request(FullExport("run-1"), HERE).arn != exports.request(FullExport("run-2"), HERE).arn
 
 
 def test_other_requests_are_other_exports(sandbox: Sandbox, client: "DynamoDBClient", table: str) -> None:
@@ -233,7 +233,7 @@ def test_other_requests_are_other_exports(sandbox: Sandbox, client: "DynamoDBCli
         exports.request(Increment(earlier, "NEW_IMAGE"), HERE),
         exports.request(Increment(window, "NEW_IMAGE"), Destination(BUCKET, "other")),
         exports.request(Increment(window, "NEW_IMAGE"), Destination(BUCKET)),
-        exports.request(Snapshot("run-1"), HERE),
+        exports.request(FullExport("run-1"), HERE),
         exports.request(Increment(window, "NEW_IMAGE"), HERE, attempt=1),
         exports.request(Increment(window, "NEW_IMAGE"), HERE, attempt=2),
     ]
@@ -244,23 +244,23 @@ def test_other_requests_are_other_exports(sandbox: Sandbox, client: "DynamoDBCli
 def test_a_recreated_table_has_no_exports_yet(sandbox: Sandbox, client: "DynamoDBClient", table: str) -> None:
     moment = now(sandbox) - timedelta(hours=5)
     before = TableExports(client, table)
-    old = before.request(Snapshot("x", moment), HERE)
+    old = before.request(FullExport("x", moment), HERE)
     finished(client, old.arn)
     client.delete_table(TableName=table)
     create(client, table)
     sandbox.enable_recovery(table, moment - timedelta(hours=1))
     after = TableExports(client, table)
     assert (after.arn, after.table_id == before.table_id) == (before.arn, False)
-    assert after.request(Snapshot("x", moment), HERE).arn != old.arn
+    assert after.request(FullExport("x", moment), HERE).arn != old.arn
 
 
 def test_an_export_is_found_behind_many_others(sandbox: Sandbox, client: "DynamoDBClient", table: str) -> None:
     exports = TableExports(client, table)
-    first = finished(client, exports.request(Snapshot("the first"), HERE).arn)
+    first = finished(client, exports.request(FullExport("the first"), HERE).arn)
     sandbox.clock.advance(timedelta(hours=9))  # the token no longer helps
     for _ in range(26):  # more than a page of ListExports
         client.export_table_to_point_in_time(TableArn=exports.arn, S3Bucket=BUCKET)
-    assert exports.request(Snapshot("the first"), HERE).arn == first.arn
+    assert exports.request(FullExport("the first"), HERE).arn == first.arn
 
 
 def test_exports_older_than_the_window_are_not_looked_into(
@@ -281,7 +281,7 @@ def test_exports_older_than_the_window_are_not_looked_into(
 def test_a_failed_export_says_why_and_is_asked_for_again(
     sandbox: Sandbox, client: "DynamoDBClient", table: str, storage: Storage
 ) -> None:
-    what, there = snapshot(), Destination(f"not-yet-{uuid.uuid4().hex}")
+    what, there = full_export(), Destination(f"not-yet-{uuid.uuid4().hex}")
     failed = TableExports(client, table).request(what, there)
     with pytest.raises(ExportFailedError, match=f"{failed.arn}: S3NoSuchBucket: .*requests a new export"):
         finished(client, failed.arn)
@@ -297,7 +297,7 @@ def test_a_failed_export_says_why_and_is_asked_for_again(
 def test_recovery_switched_off(client: "DynamoDBClient") -> None:
     name = f"Orders-{uuid.uuid4().hex[:8]}"
     create(client, name)
-    for ask in (TableExports(client, name).restorable, lambda: TableExports(client, name).request(snapshot(), HERE)):
+    for ask in (TableExports(client, name).restorable, lambda: TableExports(client, name).request(full_export(), HERE)):
         with pytest.raises(PitrDisabledError) as caught:
             ask()
         assert (
@@ -328,11 +328,11 @@ def test_windows_and_times_outside_the_period(client: "DynamoDBClient", table: s
     period = exports.restorable()
     hour, second = timedelta(hours=1), timedelta(seconds=1)
     too_old = Window(period.earliest - second, period.earliest + hour)
-    for what in (Increment(too_old, "NEW_IMAGE"), Snapshot("x", period.earliest - second)):
-        with pytest.raises(NotRestorableError, match=r"history begins at .* take a new snapshot"):
+    for what in (Increment(too_old, "NEW_IMAGE"), FullExport("x", period.earliest - second)):
+        with pytest.raises(NotRestorableError, match=r"history begins at .* make a new full export"):
             exports.request(what, HERE)
     too_new = Window(period.latest - hour, period.latest + timedelta(minutes=1))
-    for what in (Increment(too_new, "NEW_IMAGE"), Snapshot("x", period.latest + timedelta(minutes=1))):
+    for what in (Increment(too_new, "NEW_IMAGE"), FullExport("x", period.latest + timedelta(minutes=1))):
         with pytest.raises(NotRestorableError, match=r"yet: it is restorable until .* try again later"):
             exports.request(what, HERE)
     assert client.list_exports(TableArn=exports.arn)["ExportSummaries"] == []
@@ -360,7 +360,7 @@ def test_prefixes_of_dots(prefix: str) -> None:
 def test_the_prefix_is_where_the_export_is_found(
     client: "DynamoDBClient", table: str, prefix: str, storage: Storage
 ) -> None:
-    ref = TableExports(client, table).request(snapshot(), Destination(BUCKET, prefix))
+    ref = TableExports(client, table).request(full_export(), Destination(BUCKET, prefix))
     done = finished(client, ref.arn)
     folder = "a/AWSDynamoDB" if prefix else "AWSDynamoDB"
     assert done.summary_uri == f"s3://{BUCKET}/{folder}/{ref.id}/manifest-summary.json"
@@ -383,9 +383,9 @@ def test_an_export_is_encrypted_with_the_key_of_the_contract(client: "DynamoDBCl
     """An existing export without KMS encryption is not used, although it is of the same time and place."""
     exports = TableExports(client, table)
     when = exports.restorable().latest
-    plain = finished(client, exports.request(Snapshot("plain", when), HERE).arn)
+    plain = finished(client, exports.request(FullExport("plain", when), HERE).arn)
     target = ExportTarget(bucket=BUCKET, prefix="daily", bucket_owner="123456789012", kms_key="alias/exports")
-    made = finished(client, exports.request(Snapshot("kms", when), Destination.of(target)).arn)
+    made = finished(client, exports.request(FullExport("kms", when), Destination.of(target)).arn)
     assert made.arn != plain.arn
     described = client.describe_export(ExportArn=made.arn)["ExportDescription"]
     assert (described["S3BucketOwner"], described["S3SseAlgorithm"]) == ("123456789012", "KMS")
@@ -433,7 +433,7 @@ def test_a_missing_permission_is_named(stubbed: "DynamoDBClient", denied: int) -
         stub.add_client_error(CALLS[denied][0], "AccessDeniedException", "User: x is not authorized")
         action = "".join(map(str.title, CALLS[denied][0].split("_")))
         with pytest.raises(AwsError, match=f"AWS refuses dynamodb:{action} on Orders: allow this action in IAM"):
-            TableExports(stubbed, "Orders").request(snapshot(), HERE)
+            TableExports(stubbed, "Orders").request(full_export(), HERE)
 
 
 @pytest.mark.parametrize(
@@ -453,4 +453,4 @@ def test_what_dynamodb_refuses_in_the_end(
             stub.add_response(operation, answer)
         stub.add_client_error("export_table_to_point_in_time", code, "no")
         with pytest.raises(kind, match=said):
-            TableExports(stubbed, "Orders").request(snapshot(), HERE)
+            TableExports(stubbed, "Orders").request(full_export(), HERE)

@@ -41,7 +41,7 @@ STATEMENTS = 70  # about as many as a load sends to a server
 
 @dataclass(frozen=True)
 class Step:
-    """One run of the pipeline: an export of the window or baseline (a new one or not), its Parquet, its load."""
+    """One run of the pipeline: an export of the window or initial load (a new one or not), its Parquet, its load."""
 
     start: int | None
     end: int
@@ -103,7 +103,7 @@ many_keys: st.SearchStrategy[tuple[str, Sort]] = st.tuples(st.sampled_from("abcd
 with_unreadable_key = many_keys | st.sampled_from([("a", 1), ("b", 1), ("c", 1), ("d", NO_KEY)])
 crashes = st.none() | st.integers(1, STEPS)
 windows = st.sampled_from([(BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS)])
-baselines = st.tuples(
+initial_loads = st.tuples(
     st.none(), st.sampled_from([BEGIN + n * HOUR for n in range(WINDOWS + 1)]) | st.integers(1, 23).map(moment)
 )
 
@@ -129,7 +129,7 @@ def schedules(draw: st.DrawFn, *, server: bool = False, unreadable: bool = False
         st.lists(
             st.builds(
                 lambda span, **more: Step(*span, **more),
-                windows | windows | baselines,
+                windows | windows | initial_loads,
                 view=st.sampled_from(["NEW_IMAGE", "NEW_AND_OLD_IMAGES"]),
                 new_export=st.booleans(),
                 again=st.booleans(),
@@ -156,16 +156,16 @@ class Player:
             world.write(*write)
 
     @property
-    def baseline(self) -> int | None:
+    def initial_load(self) -> int | None:
         return max((end for start, end in self.applied if start is None), default=None)
 
     @property
     def complete(self) -> int:
-        """The newest baseline that says for every item whether it was there."""
+        """The newest initial load that says for every item whether it was there."""
         return max((end for start, end in self.applied if start is None and not blind(self.world, end)), default=0)
 
     def play(self, step: Step) -> None:
-        """Runs a step, and again after a crash. A window that contains the newest baseline begins at that baseline."""
+        """Runs a step, and again after a crash. A window that contains the newest initial load begins at that initial load."""
         refusal = self._refusal(step)
         if refusal is None:
             self._run(step)
@@ -174,7 +174,7 @@ class Player:
         with pytest.raises(LoadError, match=refusal):
             self._run(step)
         if refusal == "begins before":
-            self.play(Step(self.baseline, step.end))
+            self.play(Step(self.initial_load, step.end))
 
     def _refusal(self, step: Step) -> str | None:
         begun = {start for start, _ in self.applied}
@@ -184,8 +184,8 @@ class Player:
         if step.start is None:
             spanned = any(start is not None and start < step.end < end for start, end in self.applied)
             return "ends inside" if spanned and step.end > self.complete and step.end not in begun else None
-        if self.baseline is None:
-            return "no baseline yet"
+        if self.initial_load is None:
+            return "no initial load yet"
         inner = [end for _, end in self.applied if step.start < end < step.end and end >= self.complete]
         return "begins before" if set(inner) - begun else None
 
@@ -212,11 +212,11 @@ class Player:
 
     def finish(self) -> None:
         """Loads everything that is still missing."""
-        if self.baseline is None:
+        if self.initial_load is None:
             self.play(Step(None, BEGIN))
         for number in range(WINDOWS):
             window = (BEGIN + number * HOUR, BEGIN + (number + 1) * HOUR)
-            newest = self.baseline or 0
+            newest = self.initial_load or 0
             if newest < window[1] and not any(w in self.applied for w in (window, (newest, window[1]))):
                 self.play(Step(*window))
 

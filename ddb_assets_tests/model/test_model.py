@@ -91,7 +91,7 @@ def item(*tags: str) -> Attributes:
 
 
 FIRST, SECOND, THIRD = ((BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS))
-BASELINE = Step(None, BEGIN)
+INITIAL = Step(None, BEGIN)
 
 
 @pytest.mark.slow
@@ -140,13 +140,13 @@ def nothing(target: statements.LoadTarget, *_: Any, **__: Any) -> statements.Sta
 def without_version_guard(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
     patch.setattr(statements, "drop_stale", nothing)
     writes = ((moment(1), "a", 1, item("old")), (moment(9), "a", 1, item("new")))
-    yield Schedule(writes, (BASELINE, Step(*SECOND), Step(*FIRST)), False, False)
+    yield Schedule(writes, (INITIAL, Step(*SECOND), Step(*FIRST)), False, False)
 
 
 def without_tombstones(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
     patch.setattr(statements, "insert_tombstones", nothing)
     writes = ((moment(1), "a", 1, item("old")), (moment(9), "a", 1, None))
-    yield Schedule(writes, (BASELINE, Step(*SECOND), Step(*FIRST)), False, False)
+    yield Schedule(writes, (INITIAL, Step(*SECOND), Step(*FIRST)), False, False)
 
 
 def with_children_left_behind(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
@@ -159,7 +159,7 @@ def with_children_left_behind(patch: pytest.MonkeyPatch, world: World) -> Iterat
 
     patch.setattr(load, "merge", childless)
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")))
-    yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND)), False, False)
+    yield Schedule(writes, (INITIAL, Step(*FIRST), Step(*SECOND)), False, False)
 
 
 def with_what_is_unread_taken_for_absent(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
@@ -167,8 +167,8 @@ def with_what_is_unread_taken_for_absent(patch: pytest.MonkeyPatch, world: World
     bad = {"bad": UNREADABLE}
     writes = ((moment(1), "b", 1, item("x")), (moment(2), "a", 1, item("old")), (moment(9), "a", 1, bad))
     late = (Step(*FIRST), Step(None, THIRD[0]))
-    yield Schedule(writes, (BASELINE, *late), False, False)
-    yield Schedule(writes, (BASELINE, *reversed(late)), False, False)
+    yield Schedule(writes, (INITIAL, *late), False, False)
+    yield Schedule(writes, (INITIAL, *reversed(late)), False, False)
 
 
 def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World) -> Iterator[Schedule]:
@@ -182,12 +182,12 @@ def with_the_ledger_ahead_of_the_commit(patch: pytest.MonkeyPatch, world: World)
 
     patch.setattr(load, "record", ahead)
     writes = tuple((moment(slot), "a", 1, item(f"at {slot}")) for slot in (1, 9, 17))
-    yield Schedule(writes, (BASELINE,), False, False)
+    yield Schedule(writes, (INITIAL,), False, False)
     if isinstance(world.warehouse, FragileRedshift):
         crashed = Step(*THIRD, fault=ServerFault("lost before commit"))
     else:
         crashed = Step(*THIRD, crash=world.steps - 1)
-    yield Schedule(writes, (BASELINE, Step(*FIRST), Step(*SECOND), crashed), False, False)
+    yield Schedule(writes, (INITIAL, Step(*FIRST), Step(*SECOND), crashed), False, False)
 
 
 WIDENED = Schedule(

@@ -280,7 +280,7 @@ class World:
         return sorted((row for row in rows if row["relation"]), key=lambda row: int(row["sequence"]))
 
     def versions_outside(self, spans: set[tuple[datetime, datetime]]) -> list[int]:
-        """Versions of the root's rows that are outside the times of these baselines and windows."""
+        """Versions of the root's rows that are outside the times of these initial loads and windows."""
         rows = self.warehouse.rows(self.contract.name, ())
         versions = {row["_ddb_version"] for row in rows if row["_ddb_version"] is not None}
         micros = [(_micros(start), _micros(end)) for start, end in spans]

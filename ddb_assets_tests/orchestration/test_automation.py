@@ -78,23 +78,23 @@ def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain) -> Non
     ).success
     assert evaluations.windows() == set()
     assert chain.run(*loaded).success
-    assert evaluations.next().total_requested == 0  # a new baseline alone starts no windows
+    assert evaluations.next().total_requested == 0  # a new initial load alone starts no windows
 
 
 def test_a_bad_window_is_held_with_its_neighbours_free_and_released_when_it_is_mended(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, good = hours_ago(5), hours_ago(6)
-    chain.baseline(hours_ago(10).start)
+    chain.initial_load(hours_ago(10).start)
     chain.sandbox.seed(
         "Orders", [Write(bad.start + timedelta(minutes=1), {"orderId": {"S": "new"}, "odd": {"S": "x"}})]
     )
     frozen = project(tmp_path, monkeypatch, "frozen", contract="freeze")
     chain.definitions = frozen
-    snapshot = {"exports__orders_full_export": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
+    full_export = {"exports__orders_full_export": {"config": {"as_of": hours_ago(10).start.isoformat()}}}
     whole = ["exports/orders_full_export", "parquet/orders_full_parquet", "loads/orders_initial_load"]
     chain.definitions = project(tmp_path, monkeypatch, "first", contract="evolve")
-    assert chain.run(*whole, config=snapshot).success
+    assert chain.run(*whole, config=full_export).success
     chain.definitions = frozen
     evaluations = Evaluations(chain)
     windows = [key_of(good), key_of(bad)]
@@ -155,7 +155,7 @@ def test_the_page_on_windows_names_what_there_is(chain: Chain, pytestconfig: pyt
 
 
 def test_what_is_missing_is_asked_every_hour(chain: Chain) -> None:
-    chain.baseline(hours_ago(10).start)
+    chain.initial_load(hours_ago(10).start)
     evaluations = Evaluations(chain)
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     evaluations.next(hour - timedelta(minutes=30))
@@ -165,7 +165,7 @@ def test_what_is_missing_is_asked_every_hour(chain: Chain) -> None:
 
 
 def test_the_hourly_checks_tell_what_is_missing(chain: Chain) -> None:
-    chain.baseline(hours_ago(10).start)
+    chain.initial_load(hours_ago(10).start)
     checks = [dg.AssetCheckKey(TABLE, name) for name in ("windows_complete", "fresh")]
     job = dg.define_asset_job("checks", dg.AssetSelection.checks(*checks))
     result = (

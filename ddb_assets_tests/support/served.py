@@ -60,7 +60,7 @@ class Project:
         component = {"type": "ddb_assets.components.DynamoDBTable", "attributes": dict(contract)}
         path.write_text(yaml.safe_dump(component))
 
-    def baseline(self, tables: Mapping[str, str]) -> None:
+    def initial_load(self, tables: Mapping[str, str]) -> None:
         """Runs the job of the initial load in this process, with a full export of each table at that time (ISO 8601)."""
         ops = {f"exports__{table}_full_export": {"config": {"as_of": time}} for table, time in tables.items()}
         with dg.DagsterInstance.get() as instance:

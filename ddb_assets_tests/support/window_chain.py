@@ -1,4 +1,4 @@
-"""What tests of the window chain share: a baseline, exports that others make, and ticks as the daemon runs them."""
+"""What tests of the window chain share: an initial load, exports that others make, and ticks as the daemon runs them."""
 
 import time
 import uuid
@@ -82,7 +82,7 @@ def definitions(sandboxed: Sandbox) -> dg.Definitions:
 
 @pytest.fixture
 def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator["Chain"]:
-    """A chain for one test, without a baseline."""
+    """A chain for one test, without an initial load."""
     with own_chain(sandboxed, definitions, tmp_path) as chain:
         yield chain
 
@@ -123,19 +123,19 @@ class Chain:
             if not token:
                 return count
 
-    def baseline(self, at: datetime, **other: str) -> None:
+    def initial_load(self, at: datetime, **other: str) -> None:
         """Records in the instance and the ledger that a full export of that time is loaded."""
         exports = self.exports()
-        ids = {metadata.EXPORT_ID: "baseline", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
-        facts: dict[str, Any] = {**ids, **other, metadata.BASELINE_TIME: dg.MetadataValue.timestamp(at)}
+        ids = {metadata.EXPORT_ID: "initial_load", metadata.TABLE_ARN: exports.arn, metadata.TABLE_ID: exports.table_id}
+        facts: dict[str, Any] = {**ids, **other, metadata.INITIAL_LOAD_TIME: dg.MetadataValue.timestamp(at)}
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(asset("loads/orders_initial_load"), metadata=facts)
         )
-        self.ledger_baseline(at, **other)
+        self.ledger_initial_load(at, **other)
 
-    def ledger_baseline(self, at: datetime, table: str = "Orders", **other: str) -> None:
+    def ledger_initial_load(self, at: datetime, table: str = "Orders", **other: str) -> None:
         """The row that the load of a full export of that time would leave in the ledger."""
-        self._in_ledger(table, {"export_id": "baseline", **other}, export_time=at)
+        self._in_ledger(table, {"export_id": "initial_load", **other}, export_time=at)
 
     def ledger_window(self, window: Window) -> None:
         """The row that the load of a window would leave there."""

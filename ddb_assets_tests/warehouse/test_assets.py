@@ -19,7 +19,7 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.warehouse.url import warehouse_pool
-from ddb_assets.windows.chain import find_baseline
+from ddb_assets.windows.chain import find_initial_load
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
 from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.warehouse.conftest import select
@@ -86,7 +86,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 PASSED = dict.fromkeys(("ledger_explains_rows", "rows_as_in_ledger", "keys_unique", "staging_empty"), True)
 
 
-def test_a_baseline_and_a_window_say_what_they_loaded_and_how(
+def test_an_initial_load_and_a_window_say_what_they_loaded_and_how(
     world: World, over_redshift: RedshiftEngine, source: Source
 ) -> None:
     source.put(-9, "a", "first", "x", "y")
@@ -116,7 +116,7 @@ def test_a_baseline_and_a_window_say_what_they_loaded_and_how(
     assert select(over_redshift, "SELECT * FROM people.orders") == [("a", "second")]
 
 
-def test_an_older_full_export_that_comes_late_does_not_become_the_baseline(world: World, source: Source) -> None:
+def test_an_older_full_export_that_comes_late_does_not_become_the_initial_load(world: World, source: Source) -> None:
     source.put(-9, "a", "first")
     older, newer = source.full(0), source.full(DAY)
     for export in (newer, older):
@@ -124,10 +124,10 @@ def test_an_older_full_export_that_comes_late_does_not_become_the_baseline(world
         result = world.load(warehouse_assets(ORDERS, world.url))
         assert result.success
     assert shown(result, "loads/orders_initial_load")["export_id"] == older.export_id
-    baseline = find_baseline(world.instance, ORDERS)
-    assert baseline
+    initial_load = find_initial_load(world.instance, ORDERS)
+    assert initial_load
     assert newer.export_time
-    assert (baseline.export_id, baseline.time) == (newer.export_id, newer.export_time)
+    assert (initial_load.export_id, initial_load.time) == (newer.export_id, newer.export_time)
 
 
 def test_what_could_not_be_read_is_refused_unless_the_contract_allows_it(

@@ -57,7 +57,7 @@ def crash() -> None:
 
 
 def world(folder: Path) -> tuple[Source, list[Report], list[dict[str, Item]]]:
-    """Three loads and the tables after each: a baseline, a window, and a newer baseline."""
+    """Three loads and the tables after each: an initial load, a window, and a newer initial load."""
     source = Source(folder)
     source.put(1, "a", "first", "x", "y")
     source.put(2, "b", "first", "x")

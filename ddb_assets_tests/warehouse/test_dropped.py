@@ -1,4 +1,4 @@
-"""The next load notices what somebody dropped from the warehouse, and a new baseline brings it back."""
+"""The next load notices what somebody dropped from the warehouse, and a new initial load brings it back."""
 
 import re
 
@@ -15,7 +15,7 @@ from ddb_assets_tests.warehouse.exports import Item, Source
 
 
 def filled(warehouse: AnyEngine, source: Source) -> None:
-    """The baseline has `a` and `b`. The window deletes `b`."""
+    """The initial load has `a` and `b`. The window deletes `b`."""
     source.put(1, "a", "first", "x")
     source.put(2, "b", "second", "y")
     load(warehouse, source.full(10))
@@ -119,11 +119,15 @@ def test_the_ledger_tells_every_load_and_makes_nothing_to_do_so(warehouse: AnyEn
     schema = warehouse.default_schema
     assert loads(warehouse, schema, "orders") == []
     filled(warehouse, source)
-    baseline, window = loads(warehouse, schema, "orders")
-    assert (baseline.sequence, baseline.export_type, window.export_type) == (1, "FULL_EXPORT", "INCREMENTAL_EXPORT")
-    assert baseline.export_time == window.from_time
+    initial_load, window = loads(warehouse, schema, "orders")
+    assert (initial_load.sequence, initial_load.export_type, window.export_type) == (
+        1,
+        "FULL_EXPORT",
+        "INCREMENTAL_EXPORT",
+    )
+    assert initial_load.export_time == window.from_time
     assert window.to_time
-    assert window.table_id == baseline.table_id
+    assert window.table_id == initial_load.table_id
     assert newest_rows(warehouse, schema, "orders") == {"orders": 2, "orders__lines": 1}
     assert loads(warehouse, schema, "others") == []
     assert newest_rows(warehouse, schema, "others") == {}

@@ -33,25 +33,25 @@ def short_life(source: Source) -> Source:
     return source
 
 
-def test_a_window_around_the_newest_baseline_is_refused(warehouse: AnyEngine, short_life: Source) -> None:
+def test_a_window_around_the_newest_initial_load_is_refused(warehouse: AnyEngine, short_life: Source) -> None:
     around = short_life.window(10, 20)
     load(warehouse, short_life.full(15))
     with pytest.raises(LoadError, match=BEGINS_BEFORE):
         load(warehouse, around)
     assert "a" in read(warehouse)
     assert load(warehouse, short_life.window(15, 20)).deleted == 1
-    assert load(warehouse, around).applied  # the window that begins at the baseline had the delete
+    assert load(warehouse, around).applied  # the window that begins at the initial load had the delete
     assert read(warehouse) == items(short_life, 20)
 
 
-def test_a_newer_baseline_lets_the_window_in(warehouse: AnyEngine, short_life: Source) -> None:
+def test_a_newer_initial_load_lets_the_window_in(warehouse: AnyEngine, short_life: Source) -> None:
     load(warehouse, short_life.full(15))
     load(warehouse, short_life.full(20))
     assert load(warehouse, short_life.window(10, 20)).applied
     assert read(warehouse) == items(short_life, 20)
 
 
-def test_a_baseline_inside_a_loaded_window_is_refused(warehouse: AnyEngine, short_life: Source) -> None:
+def test_an_initial_load_inside_a_loaded_window_is_refused(warehouse: AnyEngine, short_life: Source) -> None:
     inside = short_life.full(15)
     load(warehouse, short_life.full(10))
     load(warehouse, short_life.window(10, 20))
@@ -59,18 +59,18 @@ def test_a_baseline_inside_a_loaded_window_is_refused(warehouse: AnyEngine, shor
         load(warehouse, inside)
     assert read(warehouse) == items(short_life, 20)
     load(warehouse, short_life.full(20))
-    assert load(warehouse, inside).stale == 2  # covered by the newer baseline
+    assert load(warehouse, inside).stale == 2  # covered by the newer initial load
     assert read(warehouse) == items(short_life, 20)
 
 
 @pytest.mark.parametrize("time", [10, 20])
-@pytest.mark.parametrize("baseline_first", [True, False])
-def test_a_baseline_on_either_end_of_a_window_joins_it(
-    warehouse: AnyEngine, short_life: Source, time: int, baseline_first: bool
+@pytest.mark.parametrize("full_export_first", [True, False])
+def test_an_initial_load_on_either_end_of_a_window_joins_it(
+    warehouse: AnyEngine, short_life: Source, time: int, full_export_first: bool
 ) -> None:
     load(warehouse, short_life.full(0))
     exports = [short_life.full(time), short_life.window(10, 20)]
-    for export in exports if baseline_first else exports[::-1]:
+    for export in exports if full_export_first else exports[::-1]:
         assert load(warehouse, export).applied
     assert load(warehouse, short_life.window(0, 10)).applied
     assert read(warehouse) == items(short_life, 20)
@@ -119,7 +119,7 @@ def test_the_end_of_a_window_of_the_table_that_was_dropped_does_not_bind_the_new
 def test_a_window_of_the_table_that_was_dropped_does_not_stand_in_for_one_of_the_new(
     warehouse: AnyEngine, short_life: Source
 ) -> None:
-    """The window begins at the new table's baseline, and does not have later deletes in the new table."""
+    """The window begins at the new table's initial load, and does not have later deletes in the new table."""
     load(warehouse, short_life.full(10))
     load(warehouse, short_life.window(15, 20))
     load(warehouse, short_life.full(15, table_id=NEW))
@@ -144,7 +144,7 @@ spans = st.tuples(times, st.integers(1, END)).filter(lambda span: span[0] < span
 def test_what_is_not_refused_ends_in_the_state_of_the_source(
     duckdb: DuckDBEngine, log: list[tuple[int, str, Item | None]], exports: list[tuple[int, int]]
 ) -> None:
-    """Baselines (spans without length) and windows of any kind. A window from the end of each completes them."""
+    """Initial loads (spans without length) and windows of any kind. A window from the end of each completes them."""
     with TemporaryDirectory() as folder:
         source = Source(Path(folder), log)
         wipe(duckdb)

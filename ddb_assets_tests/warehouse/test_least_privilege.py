@@ -66,7 +66,7 @@ def numbered(folder: Path, time: int, kind: str, value: object, *, window: bool 
 def test_the_whole_chain_takes_a_schema_of_ones_own_and_no_more(
     loader: RedshiftEngine, source: Source, tmp_path: Path
 ) -> None:
-    """Baseline, windows, deletes, a new column, a key that gets another type, a longer text, views, and a look at the table."""
+    """Initial load, windows, deletes, a new column, a key of another type, a longer text, views, and a look at the table."""
     options = WarehouseOptions(views="shown", sortkey=("order_id",))
     source.put(1, "a", "first", "x")
     source.put(2, "b", "gone")

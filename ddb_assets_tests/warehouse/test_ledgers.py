@@ -130,7 +130,7 @@ def test_a_snapshot_older_than_the_lock_does_no_harm(
     load(over_redshift, source.full(5))
     source.put(11, "new", "x", "y")
     window = source.window(10, 20)
-    redshift.faults.early_snapshots = True
+    redshift.faults.early_full_exports = True
     redshift.faults.delay_statements(0.01)
     assert at_once(*[loading(redshift, window)] * 3) == []
     redshift.faults.clear()
@@ -166,8 +166,8 @@ def test_the_ledger_that_all_tables_shared_is_honoured(warehouse: AnyEngine, sou
     """Its rows move to each table's ledger, and nothing is loaded twice."""
     source.put(1, "a", "first")
     source.put(11, "a", "second")
-    baseline, window = source.full(5), source.window(10, 20)
-    load(warehouse, baseline)
+    initial_load, window = source.full(5), source.window(10, 20)
+    load(warehouse, initial_load)
     load(warehouse, window)
     shared_again(warehouse)
     columns = "relation, sequence, export_id, digest, from_time, relation_rows"

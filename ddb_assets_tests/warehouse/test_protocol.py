@@ -22,8 +22,8 @@ def opened(warehouse: AnyEngine) -> Warehouse:
 def test_a_load_is_done_once_and_the_ledger_knows_it(opened: Warehouse, source: Source) -> None:
     source.put(1, "a", "x", "y", "z")
     source.put(12, "b", "x")
-    baseline, window = source.full(10), source.window(10, 20)
-    assert [opened.load(export).applied for export in (baseline, window, baseline, window)] == [
+    initial_load, window = source.full(10), source.window(10, 20)
+    assert [opened.load(export).applied for export in (initial_load, window, initial_load, window)] == [
         True,
         True,
         False,
@@ -31,14 +31,14 @@ def test_a_load_is_done_once_and_the_ledger_knows_it(opened: Warehouse, source: 
     ]
     assert opened.load(window, LoadOptions(force=True)).applied
     known = opened.recorded("orders", counted=True)
-    assert [load.export_id for load in known.loads] == [baseline.export_id, window.export_id, window.export_id]
+    assert [load.export_id for load in known.loads] == [initial_load.export_id, window.export_id, window.export_id]
     assert [(load.sequence, load.export_time, load.from_time, load.to_time) for load in known.loads] == [
         (1, at(10), None, None),
         (2, None, at(10), at(20)),
         (3, None, at(10), at(20)),
     ]
     assert known.differing == {}
-    assert known.baseline == (at(10), known.loads[0])
+    assert known.initial_load == (at(10), known.loads[0])
 
 
 def test_what_is_in_the_tables_can_be_asked(opened: Warehouse, source: Source) -> None:
@@ -90,6 +90,6 @@ def test_the_rows_of_all_tables_are_counted_in_one_query(
 
 def test_a_table_that_nobody_has_loaded_is_unknown(opened: Warehouse, source: Source) -> None:
     assert opened.recorded("orders", counted=True) == Recorded((), {})
-    with pytest.raises(LoadError, match="has no baseline yet"):
+    with pytest.raises(LoadError, match="has no initial load yet"):
         opened.load(source.window(10, 20))
     assert opened.recorded("orders") == Recorded((), {})

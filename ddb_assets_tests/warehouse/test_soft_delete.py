@@ -74,18 +74,18 @@ def test_an_item_that_comes_back_is_there_again(warehouse: AnyEngine, source: So
     assert live(warehouse) == items(source, 30)
 
 
-def test_a_baseline_marks_what_vanished(warehouse: AnyEngine, source: Source) -> None:
-    """`b` is newer than the baseline. The window with the delete of `c` is late, and more exact than the baseline."""
+def test_an_initial_load_marks_what_vanished(warehouse: AnyEngine, source: Source) -> None:
+    """`b` is newer than the initial load. The window with the delete of `c` is late, and more exact than the initial load."""
     for key in "ac":
         source.put(1, key, "first", "x")
     soft(warehouse, source.full(10))
     source.delete(11, "a")
     source.delete(12, "c")
     source.put(41, "b", "new", "y")
-    baseline = source.full(40)
+    initial_load = source.full(40)
     late = source.window(10, 20)
     soft(warehouse, source.window(40, 50))
-    soft(warehouse, baseline)
+    soft(warehouse, initial_load)
     assert rows(warehouse) == {"a": ("first", 10, 40), "b": ("new", 41, None), "c": ("first", 10, 40)}
     soft(warehouse, source.full(30))  # an older full export that comes late gives a more exact time
     assert rows(warehouse)["a"] == ("first", 10, 30)
@@ -153,11 +153,11 @@ def expected(exports: Iterable[Report]) -> dict[str, Kept]:
     """What the exports say together: newest put, newest delete, and the first full export without the item."""
     puts: dict[str, tuple[int, bool, str]] = {}
     deletes: dict[str, int] = {}
-    baselines = []
+    initial_loads = []
     for export in exports:
         window = export.export_type == "INCREMENTAL_EXPORT"
         if export.export_time:
-            baselines.append(round((export.export_time - at(0)).total_seconds() * 1_000_000))
+            initial_loads.append(round((export.export_time - at(0)).total_seconds() * 1_000_000))
         for part in export.root.parts:
             for row in pl.read_parquet(part.uri).to_dicts():
                 key, version = row["order_id"], row["_ddb_version"] - BASE_MICROS
@@ -172,7 +172,11 @@ def expected(exports: Iterable[Report]) -> dict[str, Kept]:
             continue
         put, _, note = puts[key]
         recorded = deletes.get(key, -1)
-        result[key] = (note, put, recorded if recorded >= put else min((t for t in baselines if t > put), default=None))
+        result[key] = (
+            note,
+            put,
+            recorded if recorded >= put else min((t for t in initial_loads if t > put), default=None),
+        )
     return result
 
 

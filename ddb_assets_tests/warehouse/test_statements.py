@@ -77,13 +77,19 @@ def items(folder: Path, time: int, columns: list[Column], *rows: dict[str, objec
 
 
 def windows_of_orders(warehouse: RedshiftEngine, folder: Path) -> None:
-    """A baseline, windows with deletes, repeated and late windows, a new baseline. Tombstones are pruned in the end."""
+    """An initial load, windows with deletes, repeated and late windows, a new initial load. Tombstones are pruned."""
     source = Source(folder)
     for time in range(1, 60, 3):
         source.put(time, f"k{time % 5}", f"at {time}", *"xyz"[: time % 4])
         source.delete(time + 1, f"k{(time + 2) % 5}")
-    baseline = source.full(10)
-    for export in (baseline, source.window(20, 30), source.window(10, 20), baseline, source.full(35, export_id="new")):
+    initial_load = source.full(10)
+    for export in (
+        initial_load,
+        source.window(20, 30),
+        source.window(10, 20),
+        initial_load,
+        source.full(35, export_id="new"),
+    ):
         load(warehouse, export)
     load(warehouse, source.window(35, 50), tombstone_retention=at(12) - at(0))
     load(warehouse, source.window(35, 50, digest="d2"))
@@ -91,12 +97,12 @@ def windows_of_orders(warehouse: RedshiftEngine, folder: Path) -> None:
     for how in ("sha256", "hmac"):  # the second time something is noted already
         hides = masked.model_copy(update={"how": how})
         load(warehouse, source.window(50, 60, digest=how).model_copy(update={"hidden": (hides,)}))
-    for export in (source.window(35, 50), baseline):
+    for export in (source.window(35, 50), initial_load):
         inspect(warehouse, warehouse.default_schema, export)
 
 
 def kept_rows(warehouse: RedshiftEngine, folder: Path) -> None:
-    """The same with soft delete, a late baseline, and one that is loaded twice. In the end the contract has no soft delete."""
+    """The same with soft delete, a late initial load, and one that is loaded twice. At the end there is no soft delete."""
     source = Source(folder)
     for time in range(1, 60, 3):
         source.put(time, f"k{time % 5}", f"at {time}", *"xyz"[: time % 4])

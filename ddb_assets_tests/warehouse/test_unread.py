@@ -147,7 +147,7 @@ def test_every_order_gives_the_same_rows(warehouse: AnyEngine, orders: Source, *
     orders.put(12, "a", "second a")
     orders.delete(13, "b")
     orders.put(14, "d", "first d")
-    baseline = orders.full(10)
+    initial_load = orders.full(10)
     window = orders.window(10, 20, unread="d")
     again = orders.full(20, unread="a")
     orders.put(22, "c", "second c")
@@ -159,7 +159,7 @@ def test_every_order_gives_the_same_rows(warehouse: AnyEngine, orders: Source, *
         "d": Item("first d"),
         "e": Item("first e", ("l",)),
     }
-    for order in orders_of((baseline, window, again, following), few=isinstance(warehouse, RedshiftEngine)):
+    for order in orders_of((initial_load, window, again, following), few=isinstance(warehouse, RedshiftEngine)):
         wipe(warehouse)
         for export in _accepted(order):
             load(warehouse, export, soft_delete=soft_delete, max_quarantined=LIMIT)
@@ -177,7 +177,7 @@ def _accepted(order: tuple[Report, ...]) -> list[Report]:
     return [first, *(export for export in order if export is not first)]
 
 
-def test_what_an_incomplete_baseline_says_is_gone_stays_gone(warehouse: AnyEngine, orders: Source) -> None:
+def test_what_an_incomplete_initial_load_says_is_gone_stays_gone(warehouse: AnyEngine, orders: Source) -> None:
     old = orders.full(10)
     orders.delete(13, "b")
     load(warehouse, orders.full(20, unread="a"), max_quarantined=LIMIT)
@@ -196,10 +196,10 @@ def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: 
     assert select(warehouse, "SELECT COUNT(*) FROM _ddb_unread__orders") == [(0,)]
 
 
-def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_baseline(
+def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_initial_load(
     warehouse: AnyEngine, orders: Source
 ) -> None:
-    """The tombstone of the delete at 12 is pruned, and the baseline at 20 does not say for every item whether it was there."""
+    """The tombstone of the delete at 12 is pruned, and the initial load at 20 does not say of every item whether it was there."""
     old = orders.full(5)
     load(warehouse, orders.full(10))
     orders.delete(12, "a")
@@ -212,7 +212,7 @@ def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_baseline(
     assert "a" not in read(warehouse)
 
 
-def test_a_delete_that_is_forgotten_is_not_undone_past_an_incomplete_baseline(
+def test_a_delete_that_is_forgotten_is_not_undone_past_an_incomplete_initial_load(
     warehouse: AnyEngine, orders: Source
 ) -> None:
     keep = timedelta(microseconds=10)
@@ -243,7 +243,7 @@ def sent(warehouse: AnyEngine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return texts
 
 
-def test_a_load_compares_with_those_baselines_only_that_are_newer(
+def test_a_load_compares_with_those_initial_loads_only_that_are_newer(
     warehouse: AnyEngine, orders: Source, sent: list[str]
 ) -> None:
     late = orders.full(5), orders.window(10, 15)
@@ -255,13 +255,13 @@ def test_a_load_compares_with_those_baselines_only_that_are_newer(
 
 
 def _compared(sent: list[str], warehouse: AnyEngine, export: Report) -> int:
-    """How often the load compares what is staged with the time of a baseline."""
+    """How often the load compares what is staged with the time of an initial load."""
     sent.clear()
     load(warehouse, export)
     return sum('DELETE FROM "_ddb_stage_' in text and '_ddb_version" < ?' in text for text in sent)
 
 
-def test_loads_that_follow_a_complete_baseline_do_not_look_for_unread_items(
+def test_loads_that_follow_a_complete_initial_load_do_not_look_for_unread_items(
     warehouse: AnyEngine, orders: Source, sent: list[str]
 ) -> None:
     load(warehouse, orders.full(10))

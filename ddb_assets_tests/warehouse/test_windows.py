@@ -79,9 +79,9 @@ def test_a_late_window_does_not_undo_a_newer_one(warehouse: AnyEngine, source: S
     assert read(warehouse) == items(source, 30)
 
 
-def test_a_window_without_a_baseline_is_refused(warehouse: AnyEngine, source: Source) -> None:
+def test_a_window_without_an_initial_load_is_refused(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "x")
-    with pytest.raises(LoadError, match=r"no baseline yet.*materialize exports/orders_full_export"):
+    with pytest.raises(LoadError, match=r"no initial load yet.*materialize exports/orders_full_export"):
         load(warehouse, source.window(0, 10))
     assert "orders" not in {name for _, name in tables(warehouse)}
 
@@ -94,9 +94,9 @@ def test_a_window_of_the_table_that_was_dropped_and_made_again_is_refused(wareho
     assert load(warehouse, source.window(20, 30, table_id="22222222-2222-3333-4444-555555555555")).applied
 
 
-def test_a_late_window_before_the_baseline_brings_nothing_back(warehouse: AnyEngine, source: Source) -> None:
-    source.put(11, "a", "deleted before the baseline", "x")
-    source.put(12, "b", "older than the baseline")
+def test_a_late_window_before_the_initial_load_brings_nothing_back(warehouse: AnyEngine, source: Source) -> None:
+    source.put(11, "a", "deleted before the initial load", "x")
+    source.put(12, "b", "older than the initial load")
     source.delete(21, "a")
     source.put(22, "b", "newer", "y")
     late = source.window(10, 20)
@@ -106,23 +106,23 @@ def test_a_late_window_before_the_baseline_brings_nothing_back(warehouse: AnyEng
     assert read(warehouse) == items(source, 30) == {"b": Item("newer", ("y",))}
 
 
-def test_a_baseline_keeps_what_is_newer(warehouse: AnyEngine, source: Source) -> None:
+def test_an_initial_load_keeps_what_is_newer(warehouse: AnyEngine, source: Source) -> None:
     for key in "abc":
         source.put(1, key, "first", "x")
     load(warehouse, source.full(10))
     source.delete(15, "c")
     source.put(21, "a", "after T0", "y", "z")
     source.delete(22, "b")
-    baseline = source.full(20)
+    initial_load = source.full(20)
     load(warehouse, source.window(10, 20))
     load(warehouse, source.window(20, 30))
-    result = load(warehouse, baseline)
+    result = load(warehouse, initial_load)
     assert (result.rows_in, result.upserted, result.stale) == (2, 0, 2)
     assert read(warehouse) == items(source, 30) == {"a": Item("after T0", ("y", "z"))}
-    assert tombstones(warehouse) == {"b": 22}  # the tombstone of c is older than the baseline and no longer needed
+    assert tombstones(warehouse) == {"b": 22}  # the tombstone of c is older than the initial load and no longer needed
 
 
-def test_an_older_baseline_does_not_turn_back_time(warehouse: AnyEngine, source: Source) -> None:
+def test_an_older_initial_load_does_not_turn_back_time(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "old", "x")
     source.put(1, "b", "deleted")
     old = source.full(10)
@@ -134,7 +134,7 @@ def test_an_older_baseline_does_not_turn_back_time(warehouse: AnyEngine, source:
     assert read(warehouse) == {"a": Item("new")}
 
 
-def test_a_write_in_the_microsecond_of_the_baseline_is_the_windows(source: Source) -> None:
+def test_a_write_in_the_microsecond_of_the_initial_load_is_the_windows(source: Source) -> None:
     source.put(1, "a", "before", "x")
     source.put(1, "b", "before")
     source.put(10, "a", "at T0", "y")
@@ -176,7 +176,7 @@ class Forgetting:
     def __init__(self, source: Source) -> None:
         source.put(1, "a", "first")
         source.put(12, "b", "late")
-        self.baseline = source.full(10)
+        self.initial_load = source.full(10)
         source.put(11, "a", "second")
         self.late = source.window(10, 20)
         source.delete(21, "a")
@@ -187,7 +187,7 @@ class Forgetting:
 
 def test_forgotten_deletes_are_never_undone(warehouse: AnyEngine, source: Source) -> None:
     world = Forgetting(source)
-    for export in (world.baseline, world.deleted, world.newest):
+    for export in (world.initial_load, world.deleted, world.newest):
         load(warehouse, export, tombstone_retention=world.keep)
     assert tombstones(warehouse) == {}
     with pytest.raises(LoadError, match="deletes older than that have been forgotten"):
@@ -201,7 +201,7 @@ def test_forgotten_deletes_are_never_undone(warehouse: AnyEngine, source: Source
 
 def test_deletes_are_kept_as_long_as_asked(warehouse: AnyEngine, source: Source) -> None:
     world = Forgetting(source)
-    for export in (world.baseline, world.deleted, world.newest, world.late):
+    for export in (world.initial_load, world.deleted, world.newest, world.late):
         load(warehouse, export, tombstone_retention=timedelta(microseconds=29))
     assert tombstones(warehouse) == {"a": 21}
     assert read(warehouse) == items(source, 50)
@@ -214,9 +214,9 @@ KEYS = "abc"
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]:
-    """Writes, the times of the baselines, and a schedule of loads that names every window at least once.
+    """Writes, the times of the initial loads, and a schedule of loads that names every window at least once.
 
-    A baseline is at the boundary of a window. In the middle of a window it could have an item that was put and deleted
+    An initial load is at the boundary of a window. In the middle of a window it could have an item that was put and deleted
     within, of which the window has no trace.
     """
     times = draw(st.lists(st.integers(1, WINDOW * WINDOWS - 1), unique=True, max_size=16))
@@ -225,10 +225,10 @@ def worlds(draw: st.DrawFn) -> tuple[list[tuple[int, str, Item | None]], list[in
     for time in times:
         item = draw(st.one_of(st.none(), st.builds(Item, st.just(f"at {time}"), lines)))
         writes.append((time, draw(st.sampled_from(KEYS)), item))
-    baselines = draw(st.lists(st.sampled_from(range(0, WINDOW * WINDOWS, WINDOW)), max_size=2))
-    loads = [("window", n) for n in range(WINDOWS)] + [("full", t) for t in baselines]
+    initial_loads = draw(st.lists(st.sampled_from(range(0, WINDOW * WINDOWS, WINDOW)), max_size=2))
+    loads = [("window", n) for n in range(WINDOWS)] + [("full", t) for t in initial_loads]
     again = draw(st.lists(st.sampled_from(loads), max_size=3))
-    return writes, baselines, draw(st.permutations(loads + again))
+    return writes, initial_loads, draw(st.permutations(loads + again))
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -286,7 +286,7 @@ def check(
 
 
 @pytest.mark.parametrize("soft_delete", [False, True])
-def test_a_write_in_the_baselines_own_microsecond_outlives_the_baseline_loaded_again(
+def test_a_write_in_the_initial_loads_own_microsecond_outlives_the_initial_load_loaded_again(
     warehouse: AnyEngine, source: Source, soft_delete: bool
 ) -> None:
     source.put(1, "a", "before", "x")

@@ -21,7 +21,7 @@ def definitions(sandboxed: Sandbox) -> dg.Definitions:
 @pytest.fixture
 def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
     with own_chain(sandboxed, definitions, tmp_path) as chain:
-        chain.baseline(hours_ago(20).start)
+        chain.initial_load(hours_ago(20).start)
         yield chain
 
 

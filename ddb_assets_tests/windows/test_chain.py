@@ -82,16 +82,16 @@ def test_a_table_and_its_list_arrive_whole_and_say_what_they_are(
     result = run(definitions, instance, *chain("orders", "orders__items"))
     assert result.success
     shown = facts(result)
-    snapshot, parquet, child = (
+    full_export, parquet, child = (
         shown["exports/orders_full_export"],
         shown["parquet/orders_full_parquet"],
         shown["parquet/orders__items_full_parquet"],
     )
     warehouse, lines = shown["loads/orders_initial_load"], shown["loads/orders__items_initial_load"]
 
-    assert snapshot["items"] == parquet["items"] == warehouse["upserted"] == items
-    assert snapshot["export_arn"].endswith(snapshot["export_id"])
-    assert snapshot["s3"].startswith(f"https://console.aws.amazon.com/s3/buckets/{demo.BUCKET}?prefix=lake/exports/")
+    assert full_export["items"] == parquet["items"] == warehouse["upserted"] == items
+    assert full_export["export_arn"].endswith(full_export["export_id"])
+    assert full_export["s3"].startswith(f"https://console.aws.amazon.com/s3/buckets/{demo.BUCKET}?prefix=lake/exports/")
     assert warehouse["dagster/row_count"] == query("SELECT count(*) FROM orders")[0][0] == items
     assert lines["dagster/row_count"] == child["dagster/row_count"] == query("SELECT count(*) FROM orders__items")[0][0]
     assert warehouse["dagster/table_name"] == "warehouse.main.orders"
@@ -130,7 +130,7 @@ def test_a_table_that_keeps_deleted_rows_shows_the_column_that_tells_them(instan
     assert {column.name for column in columns} == set(in_table) > {"_ddb_deleted_at"}
 
 
-def baseline_job() -> dg.JobDefinition:
+def initial_load_job() -> dg.JobDefinition:
     """For `dg.reconstructable`, which a re-execution needs."""
     return build_defs().resolve_job_def(INITIAL_LOAD)
 
@@ -145,7 +145,7 @@ def test_a_re_executed_run_finds_its_export_and_the_warehouse_knows_it(
     parent: dg.ReexecutionOptions | None = None
     for _ in range(2):
         with dg.execute_job(
-            dg.reconstructable(baseline_job),
+            dg.reconstructable(initial_load_job),
             instance,
             run_config=in_process,
             asset_selection=keys,
@@ -162,7 +162,7 @@ def test_a_re_executed_run_finds_its_export_and_the_warehouse_knows_it(
     assert query("SELECT count(*) FROM _ddb_loads WHERE relation = 'customers'") == [(1,)]
 
 
-def test_a_snapshot_asked_for_by_name_is_made_once_a_new_run_makes_another(
+def test_a_full_export_asked_for_by_name_is_made_once_a_new_run_makes_another(
     sandboxed: Sandbox, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     before = export_count(sandboxed, "Events")
@@ -222,8 +222,8 @@ def test_a_table_without_recovery_says_how_to_switch_it_on(
 def test_a_damaged_data_file_stops_the_chain_before_the_warehouse(
     sandboxed: Sandbox, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
-    snapshot = facts(run(definitions, instance, "exports/orders_full_export"))["exports/orders_full_export"]
-    prefix = f"lake/exports/AWSDynamoDB/{snapshot['export_id']}/data/"
+    full_export = facts(run(definitions, instance, "exports/orders_full_export"))["exports/orders_full_export"]
+    prefix = f"lake/exports/AWSDynamoDB/{full_export['export_id']}/data/"
     s3 = sandboxed.s3()
     largest = max(s3.list_objects_v2(Bucket=demo.BUCKET, Prefix=prefix)["Contents"], key=lambda found: found["Size"])
     body = s3.get_object(Bucket=demo.BUCKET, Key=largest["Key"])["Body"].read()

@@ -39,7 +39,7 @@ def executed(chain: Chain, *names: str) -> dict[str, dg.AssetCheckEvaluation]:
 
 @pytest.mark.parametrize("name", [COMPLETE, FRESH])
 def test_each_check_is_executed_by_itself(chain: Chain, name: str) -> None:
-    chain.baseline(hours_ago(0).start)
+    chain.initial_load(hours_ago(0).start)
     assert {found: result.passed for found, result in executed(chain, name).items()} == {name: True}
 
 
@@ -53,7 +53,7 @@ def test_rows_are_recorded_and_counted_only_for_the_check_that_compares_them(
         return fetch(warehouse, statement)
 
     monkeypatch.setattr(DuckDBEngine, "fetch", watched)
-    chain.baseline(hours_ago(0).start)
+    chain.initial_load(hours_ago(0).start)
     executed(chain, COMPLETE, FRESH)
     assert asked
     assert not [sql for sql in asked if "table_rows" in sql]
@@ -61,7 +61,7 @@ def test_rows_are_recorded_and_counted_only_for_the_check_that_compares_them(
     assert [sql for sql in asked if "table_rows" in sql]
 
 
-def test_a_table_without_a_baseline_says_so_and_fails_no_run(
+def test_a_table_without_an_initial_load_says_so_and_fails_no_run(
     sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path
 ) -> None:
     with own_chain(sandboxed, definitions, tmp_path) as chain:
@@ -76,7 +76,7 @@ def test_what_cannot_be_found_out_is_a_failed_check_and_no_failed_run(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> None:
-        raise ChainBrokenError("the table was made again: materialize a new baseline")
+        raise ChainBrokenError("the table was made again: materialize a new initial load")
 
     monkeypatch.setattr(checks, "judged", broken)
     for result in executed(chain, COMPLETE, FRESH).values():
@@ -84,7 +84,7 @@ def test_what_cannot_be_found_out_is_a_failed_check_and_no_failed_run(
         assert "the table was made again" in str(result.description)
 
 
-def test_a_baseline_that_a_person_reported_is_no_baseline(
+def test_an_initial_load_that_a_person_reported_is_no_initial_load(
     sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path
 ) -> None:
     with own_chain(sandboxed, definitions, tmp_path) as chain:

@@ -1,4 +1,4 @@
-"""Coverage of time since the baseline: no gap stays, for any loads in any order and with any cadence."""
+"""Coverage of time since the initial load: no gap stays, for any loads in any order and with any cadence."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,12 +27,12 @@ def hours(*bounds: tuple[int, int]) -> list[Span]:
 
 def loaded(coverage: Coverage, window: Window) -> Coverage:
     """The coverage after a load. A load refuses what the warehouse's guards refuse, which are repeated here."""
-    starts, ends = {s for s, _ in coverage.windows}, {e for _, e in coverage.windows} | {coverage.baseline}
-    inner = {end for end in ends if window.start < end < window.end and end >= coverage.baseline}
+    starts, ends = {s for s, _ in coverage.windows}, {e for _, e in coverage.windows} | {coverage.initial_load}
+    inner = {end for end in ends if window.start < end < window.end and end >= coverage.initial_load}
     assert inner <= starts, f"{window} goes over the end of a loaded window"
     spanning = [s for s in coverage.windows if s[0] < window.end < s[1]]
     assert not spanning or window.end in starts, f"{window} ends inside a loaded window"
-    return Coverage.of(coverage.baseline, [*coverage.windows, (window.start, window.end)])
+    return Coverage.of(coverage.initial_load, [*coverage.windows, (window.start, window.end)])
 
 
 def covers(coverage: Coverage, start: datetime, end: datetime) -> bool:
@@ -41,25 +41,25 @@ def covers(coverage: Coverage, start: datetime, end: datetime) -> bool:
 
 
 @given(cadences, moments, spans)
-def test_since_a_baseline_alone_it_is_what_each_partition_exports(
-    cadence: Cadence, baseline: datetime, span: timedelta
+def test_since_an_initial_load_alone_it_is_what_each_partition_exports(
+    cadence: Cadence, initial_load: datetime, span: timedelta
 ) -> None:
-    known, whole = {}, cadence.window_at(baseline)
-    while whole.start <= baseline + span:
-        window = exported_as(cadence, whole, baseline)
-        if window and window.end <= baseline + span:
+    known, whole = {}, cadence.window_at(initial_load)
+    while whole.start <= initial_load + span:
+        window = exported_as(cadence, whole, initial_load)
+        if window and window.end <= initial_load + span:
             known[cadence.key(whole)] = window
         whole = cadence.window_at(whole.end)
-    found = missing(cadence, Coverage(baseline), baseline + span)
+    found = missing(cadence, Coverage(initial_load), initial_load + span)
     assert dict(found) == known
     assert len(dict(found)) == len(found)
 
 
 @given(st.lists(cadences, min_size=1, max_size=4), moments, spans, st.data())
 def test_loaded_in_any_order_and_under_changing_cadences_no_gap_stays(
-    several: list[Cadence], baseline: datetime, span: timedelta, data: st.DataObject
+    several: list[Cadence], initial_load: datetime, span: timedelta, data: st.DataObject
 ) -> None:
-    coverage, until = Coverage(baseline), baseline + span
+    coverage, until = Coverage(initial_load), initial_load + span
     for cadence in several:
         for _ in range(data.draw(st.integers(0, 4))):
             if due := missing(cadence, coverage, until):
@@ -75,19 +75,19 @@ def test_loaded_in_any_order_and_under_changing_cadences_no_gap_stays(
         coverage = loaded(coverage, window)
     assert missing(several[-1], coverage, until) == []
     assert not too_short(coverage)
-    assert covers(coverage, baseline, coverage.until)
+    assert covers(coverage, initial_load, coverage.until)
     assert until - coverage.until < several[-1].length + SHORTEST
 
 
 @given(moments, st.lists(st.tuples(st.integers(-20, 60), st.integers(1, 24)), max_size=8), st.integers(-20, 80))
 def test_a_moment_is_covered_or_in_a_gap_and_never_both(
-    baseline: datetime, loads: list[tuple[int, int]], hour: int
+    initial_load: datetime, loads: list[tuple[int, int]], hour: int
 ) -> None:
-    windows = [(baseline + timedelta(hours=s), baseline + timedelta(hours=s + length)) for s, length in loads]
-    coverage, moment = Coverage.of(baseline, windows), baseline + timedelta(hours=hour)
-    shown = moment < baseline or any(start <= moment < end for start, end in windows)
+    windows = [(initial_load + timedelta(hours=s), initial_load + timedelta(hours=s + length)) for s, length in loads]
+    coverage, moment = Coverage.of(initial_load, windows), initial_load + timedelta(hours=hour)
+    shown = moment < initial_load or any(start <= moment < end for start, end in windows)
     assert covers(coverage, moment, moment + timedelta(microseconds=1)) == shown
-    assert coverage.until >= baseline
+    assert coverage.until >= initial_load
     assume(moment < coverage.until)
     assert shown
 

@@ -16,7 +16,7 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.windows import sensor
-from ddb_assets.windows.chain import Baseline, ChainBrokenError, find_baseline
+from ddb_assets.windows.chain import ChainBrokenError, InitialLoad, find_initial_load
 from ddb_assets.windows.table_assets import INITIAL_LOAD
 from ddb_assets_tests.support.window_chain import (
     Chain,
@@ -78,12 +78,12 @@ def project(sandboxed: Sandbox, shared: dg.Definitions, tmp_path: Path) -> Itera
 
 
 def based(chain: Chain, name: str, table: str) -> None:
-    """Records in the instance that a baseline of this table is loaded under that name."""
+    """Records in the instance that an initial load of this table is loaded under that name."""
     exports = chain.exports(table)
     facts = {"export_id": "b", "table_arn": exports.arn, "table_id": exports.table_id}
     time = dg.MetadataValue.timestamp(hours_ago(20).start)
     chain.instance.report_runless_asset_event(
-        dg.AssetMaterialization(asset(f"loads/{name}_initial_load"), metadata={**facts, "baseline_time": time})
+        dg.AssetMaterialization(asset(f"loads/{name}_initial_load"), metadata={**facts, "initial_load_time": time})
     )
 
 
@@ -115,7 +115,7 @@ def test_a_regrouped_table_and_a_second_contract_are_served_like_any_other(proje
     assert not again.run_requests
 
 
-def test_schedules_and_the_baseline_job_choose_by_key(project: Chain) -> None:
+def test_schedules_and_the_initial_load_job_choose_by_key(project: Chain) -> None:
     repository = project.definitions.get_repository_def()
     graph = repository.asset_graph
     chosen = {
@@ -140,13 +140,13 @@ def test_every_schedule_has_its_tick(project: Chain, name: str) -> None:
         repository_def=project.definitions.get_repository_def(),
     ) as context:
         tick = project.definitions.resolve_schedule_def(f"{name}_windows").evaluate_tick(context)
-    assert f"{name} has no baseline yet: the warehouse has none" in str(tick.skip_message)  # no exception
+    assert f"{name} has no initial load yet: the warehouse has none" in str(tick.skip_message)  # no exception
 
 
 @pytest.mark.parametrize("stage", ["initial_load", "window_export", "window_parquet", "full_export"])
 def test_what_somebody_reported_as_materialized_changes_nothing(chain: Chain, ticks: Ticks, stage: Stage) -> None:
     window = hours_ago(5)
-    before = find_baseline(chain.instance, Table(table="Orders"))
+    before = find_initial_load(chain.instance, Table(table="Orders"))
     partition = key_of(window) if stage in {"window_export", "window_parquet"} else None
     chain.instance.report_runless_asset_event(
         dg.AssetMaterialization(
@@ -155,7 +155,7 @@ def test_what_somebody_reported_as_materialized_changes_nothing(chain: Chain, ti
     )
     export = chain.export(window)
     assert materializations(ticks.tick()) == [(key_of(window), export.id)]
-    assert find_baseline(chain.instance, Table(table="Orders")) == before
+    assert find_initial_load(chain.instance, Table(table="Orders")) == before
     assert not ticks.tick().asset_events
 
 
@@ -171,7 +171,7 @@ def test_a_run_upstream_of_which_something_was_reported_says_what_to_do(chain: C
         )
 
 
-def test_a_baseline_that_somebody_reported_holds_up_its_own_table_only(
+def test_an_initial_load_that_somebody_reported_holds_up_its_own_table_only(
     sandboxed: Sandbox, shared: dg.Definitions, tmp_path: Path
 ) -> None:
     with own_chain(sandboxed, shared, tmp_path) as chain:
@@ -181,23 +181,23 @@ def test_a_baseline_that_somebody_reported_holds_up_its_own_table_only(
         chain.export(hours_ago(5), table="Customers")
         ticks = Ticks(chain)
         assert started(ticks.tick()) == {frozenset({"parquet/customers_window_parquet", "warehouse/customers"})}
-        assert "orders has no baseline yet: materialize exports/orders_full_export" in str(ticks.tick().skip_reason)
+        assert "orders has no initial load yet: materialize exports/orders_full_export" in str(ticks.tick().skip_reason)
 
 
 @pytest.mark.parametrize("error", [ChainBrokenError("its log is damaged"), KeyError("surprise")])
 def test_the_error_of_one_table_is_told_on_its_page_once_and_the_others_go_on(
     project: Chain, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def found(instance: dg.DagsterInstance, table: Table) -> Baseline | None:
+    def found(instance: dg.DagsterInstance, table: Table) -> InitialLoad | None:
         if table.name == "orders":
             raise error
-        return find_baseline(instance, table)
+        return find_initial_load(instance, table)
 
     project.export(hours_ago(5))
     project.export(hours_ago(5), table="Customers")
     ticks = Ticks(project)
     with monkeypatch.context() as patch:
-        patch.setattr(sensor, "find_baseline", found)
+        patch.setattr(sensor, "find_initial_load", found)
         first = ticks.tick()
         assert {name for run in started(first) for name in run} == {
             asset_name(stage, name) for stage in WINDOWS[1:] for name in ("orders_masked", "customers")
@@ -215,13 +215,13 @@ def test_what_is_not_a_window_of_one_contract_is_told_once_while_another_waits(
     sandboxed: Sandbox, shared: dg.Definitions, tmp_path: Path
 ) -> None:
     with own_chain(sandboxed, shared, tmp_path) as chain:
-        chain.baseline(hours_ago(20).start, table_id="of a table that was dropped")
-        chain.export(hours_ago(5))  # orders_masked has no baseline yet
+        chain.initial_load(hours_ago(20).start, table_id="of a table that was dropped")
+        chain.export(hours_ago(5))  # orders_masked has no initial load yet
         ticks = Ticks(chain)
         assert [named for named, _ in observed(ticks.tick())] == ["exports/orders_window_export"]
         waiting = ticks.tick()
         assert not waiting.asset_events
-        assert "orders_masked has no baseline" in str(waiting.skip_reason)
+        assert "orders_masked has no initial load" in str(waiting.skip_reason)
         based(chain, "orders_masked", "Orders")
         assert len(run_keys(ticks.tick())) == 1
 

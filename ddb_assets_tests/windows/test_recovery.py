@@ -39,21 +39,21 @@ WINDOW = (
     "warehouse/orders",
     "warehouse/orders__items",
 )
-FIRST, SECOND = 3, 2  # hours ago that the first and the second baseline show
+FIRST, SECOND = 3, 2  # hours ago that the first and the second initial load show
 RESTART = {"loads__orders_initial_load": {"config": {"restart": True}}}
 
 
 @pytest.fixture
 def loaded(chain: Chain) -> Chain:
-    """With a baseline of `FIRST` hours ago and all windows since, so that every check passes."""
-    snapshot(chain, FIRST)
+    """With an initial load of `FIRST` hours ago and all windows since, so that every check passes."""
+    full_export(chain, FIRST)
     assert chain.run(*LOAD).success
     assert chain.run(*WINDOW, partitions=since(FIRST)).success
     assert failing(chain) == {}
     return chain
 
 
-def snapshot(chain: Chain, hours: int) -> None:
+def full_export(chain: Chain, hours: int) -> None:
     config = {"exports__orders_full_export": {"config": {"as_of": hours_ago(hours).start.isoformat()}}}
     assert chain.run(*SNAPSHOT, config=config).success
 
@@ -88,7 +88,7 @@ def failures(result: Any) -> str:
 def test_a_dropped_table_is_whole_again_after_a_restart_and_the_windows_since(loaded: Chain) -> None:
     by_hand("DROP TABLE orders", "DROP TABLE orders__items")
     assert "orders is gone" in failing(loaded)["records_agree"]
-    snapshot(loaded, SECOND)
+    full_export(loaded, SECOND)
     assert "start the table over with a full export" in failures(loaded.run(*LOAD))
     assert loaded.run(*LOAD, config=RESTART).success
     assert f"{SECOND} windows are missing" in failing(loaded, BEGUN + timedelta(hours=1))["windows_complete"]
@@ -98,19 +98,19 @@ def test_a_dropped_table_is_whole_again_after_a_restart_and_the_windows_since(lo
     assert failing(loaded) == {}
 
 
-def test_rows_that_somebody_deleted_fail_a_check_until_a_new_baseline_is_loaded(loaded: Chain) -> None:
+def test_rows_that_somebody_deleted_fail_a_check_until_a_new_initial_load_is_loaded(loaded: Chain) -> None:
     gone = next(iter(loaded_orders()))
     by_hand(f"DELETE FROM orders WHERE order_id = '{gone}'")
     assert set(found := failing(loaded)) == {"records_agree"}
     assert "rows after the newest load and has" in found["records_agree"]
-    snapshot(loaded, 1)
+    full_export(loaded, 1)
     assert loaded.run(*LOAD).success
     assert loaded.run(*WINDOW, partitions=since(1)).success
     assert loaded_orders() == orders(loaded.sandbox)
     assert failing(loaded) == {}
 
 
-def test_a_table_that_was_recreated_is_followed_from_a_new_baseline(loaded: Chain) -> None:
+def test_a_table_that_was_recreated_is_followed_from_a_new_initial_load(loaded: Chain) -> None:
     client = loaded.sandbox.dynamodb()
     client.delete_table(TableName="Orders")
     client.create_table(
@@ -127,13 +127,13 @@ def test_a_table_that_was_recreated_is_followed_from_a_new_baseline(loaded: Chai
                 hours_ago(hours).start + timedelta(minutes=1),
                 {"orderId": {"S": name}, "status": {"S": "new"}, "items": {"L": []}},
             )
-            for hours, name in ((SECOND + 1, "in the baseline"), (SECOND - 1, "in a window"))
+            for hours, name in ((SECOND + 1, "in the initial load"), (SECOND - 1, "in a window"))
         ],
     )
     assert "was dropped and created again" in failures(loaded.run(*WINDOW, partitions=since(1)))
-    snapshot(loaded, SECOND)
+    full_export(loaded, SECOND)
     assert loaded.run(*LOAD).success
-    assert set(loaded_orders()) == {"in the baseline"}
+    assert set(loaded_orders()) == {"in the initial load"}
     assert loaded.run(*WINDOW, partitions=since(SECOND)).success
-    assert loaded_orders() == orders(loaded.sandbox) == {"in the baseline": ("new", 0), "in a window": ("new", 0)}
+    assert loaded_orders() == orders(loaded.sandbox) == {"in the initial load": ("new", 0), "in a window": ("new", 0)}
     assert failing(loaded) == {}

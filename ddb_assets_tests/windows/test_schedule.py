@@ -53,14 +53,14 @@ def said(result: dg.SkipReason | list[dg.RunRequest]) -> str:
     return str(result.skip_message)
 
 
-def test_without_a_baseline_nothing_is_asked_for(chain: Chain) -> None:
+def test_without_an_initial_load_nothing_is_asked_for(chain: Chain) -> None:
     before = chain.exported()
-    assert said(tick(chain)).startswith("orders has no baseline yet: materialize exports/orders_full_export")
+    assert said(tick(chain)).startswith("orders has no initial load yet: materialize exports/orders_full_export")
     assert chain.exported() == before
 
 
 def test_every_due_window_is_asked_for_once_and_the_sensor_completes_it(chain: Chain) -> None:
-    chain.baseline(hours_ago(4).start + timedelta(minutes=20))
+    chain.initial_load(hours_ago(4).start + timedelta(minutes=20))
     before, ticks = chain.exported(), Ticks(chain)
     assert said(tick(chain)).startswith("4 windows are due: 4 being exported")
     assert chain.exported() == before + 4
@@ -76,7 +76,7 @@ def test_every_due_window_is_asked_for_once_and_the_sensor_completes_it(chain: C
 def test_after_downtime_the_oldest_windows_come_first_and_a_tick_does_its_share(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chain.baseline(hours_ago(8).start)
+    chain.initial_load(hours_ago(8).start)
     monkeypatch.setattr(schedule, "AT_MOST", 3)
     assert said(tick(chain)).endswith("5 to be requested in the next ticks")
     ticks = Ticks(chain)
@@ -100,11 +100,11 @@ def count_lookups(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 def test_the_log_is_asked_for_no_window_that_was_never_exported(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = count_lookups(monkeypatch)
-    chain.baseline(hours_ago(60).start)
+    chain.initial_load(hours_ago(60).start)
     with pytest.raises(ChainBrokenError, match="materialize the table's full export again"):
         tick(chain)
-    assert len(asked) == 1  # for the baseline
-    chain.baseline(hours_ago(8).start)
+    assert len(asked) == 1  # for the initial load
+    chain.initial_load(hours_ago(8).start)
     assert said(tick(chain)).startswith("8 windows are due")
     assert len(asked) == 2
 
@@ -139,7 +139,7 @@ def test_windows_that_the_warehouse_lost_are_loaded_again_a_few_at_a_time_and_on
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows = [hours_ago(hours) for hours in (3, 2, 1)]
-    chain.baseline(windows[0].start)
+    chain.initial_load(windows[0].start)
     for window in windows:
         report_loaded(chain, window)
     monkeypatch.setattr(schedule, "AT_MOST", 2)
@@ -164,7 +164,7 @@ def test_between_the_hours_a_warehouse_is_asked_only_while_the_newest_window_is_
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After `cadence` was shortened, earlier windows have no exports of their own, but the ledger covers them."""
-    chain.baseline(hours_ago(4).start)
+    chain.initial_load(hours_ago(4).start)
     shorter = Table(table="Orders", cadence="30 min")
     monkeypatch.setenv(WAREHOUSE, "nonsense://")
     assert "the warehouse cannot be asked" in said(tick(chain, table=shorter))
@@ -178,7 +178,7 @@ def test_between_the_hours_a_warehouse_is_asked_only_while_the_newest_window_is_
 def test_an_export_that_failed_is_reported_and_asked_for_again_after_a_pause(
     chain: Chain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chain.baseline(hours_ago(1).start)
+    chain.initial_load(hours_ago(1).start)
     monkeypatch.setenv(LAKE, "s3://there-is-no-such-bucket/x")
     before = chain.exported()
     tick(chain)
@@ -191,7 +191,7 @@ def test_an_export_that_failed_is_reported_and_asked_for_again_after_a_pause(
 
 
 def test_an_export_that_never_ends_is_asked_for_again(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain.baseline(hours_ago(1).start)
+    chain.initial_load(hours_ago(1).start)
     with monkeypatch.context() as patch:
         patch.setattr(Exporter, "_run", hang)
         tick(chain)
@@ -208,7 +208,7 @@ def test_an_export_that_never_ends_is_asked_for_again(chain: Chain, monkeypatch:
 
 
 def test_exports_that_never_end_are_not_asked_for_for_ever(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain.baseline(hours_ago(1).start)
+    chain.initial_load(hours_ago(1).start)
     monkeypatch.setattr(Exporter, "_run", hang)
     monkeypatch.setattr(schedule, "STALLED", AT_ONCE)
     before = chain.exported()
@@ -223,7 +223,7 @@ def test_a_clock_of_dynamodbs_that_lags_behind_what_it_told_us_is_given_time(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DescribeContinuousBackups says that the window is restorable, but ExportTableToPointInTime still refuses it."""
-    chain.baseline(hours_ago(1).start)
+    chain.initial_load(hours_ago(1).start)
     restorable = TableExports.restorable
     before = chain.exported()
     with monkeypatch.context() as patch:
@@ -239,7 +239,7 @@ def test_a_clock_of_dynamodbs_that_lags_behind_what_it_told_us_is_given_time(
 
 
 def test_an_export_that_nobody_reported_gets_a_run(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain.baseline(hours_ago(2).start)
+    chain.initial_load(hours_ago(2).start)
     exports = [chain.export(hours_ago(hours)) for hours in (2, 1)]
     assert "2 exported and to be reported by the sensor" in said(tick(chain))
     monkeypatch.setattr(schedule, "OVERLOOKED", AT_ONCE)
@@ -265,7 +265,7 @@ def test_its_runs_have_a_config_that_the_projects_executor_takes(
     chain: Chain, executor: dg.ExecutorDefinition | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain.definitions = record_replace(chain.definitions, executor=executor)
-    chain.baseline(hours_ago(2).start)
+    chain.initial_load(hours_ago(2).start)
     report_loaded(chain, hours_ago(2))
     chain.export(hours_ago(1))
     monkeypatch.setattr(schedule, "OVERLOOKED", AT_ONCE)
@@ -280,7 +280,7 @@ def test_its_runs_have_a_config_that_the_projects_executor_takes(
 
 
 def test_history_that_is_gone_stops_the_chain(chain: Chain) -> None:
-    chain.baseline(hours_ago(60).start)
+    chain.initial_load(hours_ago(60).start)
     before = chain.exported()
     with pytest.raises(ChainBrokenError, match="materialize the table's full export again"):
         tick(chain)
@@ -288,7 +288,7 @@ def test_history_that_is_gone_stops_the_chain(chain: Chain) -> None:
 
 
 def test_a_table_made_again_stops_the_chain(chain: Chain) -> None:
-    chain.baseline(hours_ago(3).start, table_id="of-the-table-before")
+    chain.initial_load(hours_ago(3).start, table_id="of-the-table-before")
     with pytest.raises(ChainBrokenError, match="was dropped and created again"):
         tick(chain)
 
@@ -311,7 +311,7 @@ def test_a_table_that_is_replaced_has_a_schedule_of_full_exports_and_no_windows(
 def test_a_longer_cadence_asks_for_the_hours_that_no_stored_window_has(chain: Chain) -> None:
     """The partition of six hours was materialized, with its first hour only."""
     begin = Cadence.parse("6 h").window_at(BEGUN - timedelta(hours=18)).start
-    chain.baseline(begin)
+    chain.initial_load(begin)
     first = Window(begin, begin + timedelta(hours=1))
     chain.ledger_window(first)
     facts = {"from_time": dg.MetadataValue.timestamp(first.start), "to_time": dg.MetadataValue.timestamp(first.end)}
@@ -328,7 +328,7 @@ def test_a_longer_cadence_asks_for_the_hours_that_no_stored_window_has(chain: Ch
 
 
 def test_a_warehouse_that_cannot_be_asked_stops_nothing_for_good(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain.baseline(hours_ago(2).start)
+    chain.initial_load(hours_ago(2).start)
     with monkeypatch.context() as patch:
         patch.setenv(WAREHOUSE, "nonsense://")
         assert "the warehouse cannot be asked" in said(tick(chain))

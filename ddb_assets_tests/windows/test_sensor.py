@@ -116,7 +116,7 @@ def test_a_reset_cursor_reports_nothing_twice_and_repeats_no_run_key(chain: Chai
     assert not ticks.tick().asset_events
 
 
-def test_an_export_before_any_baseline_waits_for_it(
+def test_an_export_before_any_initial_load_waits_for_it(
     sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path
 ) -> None:
     with own_chain(sandboxed, definitions, tmp_path) as chain:
@@ -124,8 +124,8 @@ def test_an_export_before_any_baseline_waits_for_it(
         export = chain.export(hours_ago(5))
         waiting = ticks.tick()
         assert not waiting.asset_events
-        assert "orders has no baseline yet: materialize exports/orders_full_export" in str(waiting.skip_reason)
-        chain.baseline(hours_ago(20).start)
+        assert "orders has no initial load yet: materialize exports/orders_full_export" in str(waiting.skip_reason)
+        chain.initial_load(hours_ago(20).start)
         assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), export.id)]
 
 

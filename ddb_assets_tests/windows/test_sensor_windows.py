@@ -77,10 +77,10 @@ def test_an_export_of_our_own_run_is_not_reported_twice(chain: Chain, ticks: Tic
 
 def test_a_run_that_goes_on_to_the_warehouse_needs_no_other(chain: Chain, ticks: Ticks) -> None:
     window = hours_ago(5)
-    baseline = ["exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet"]
+    initial_load = ["exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet"]
     loaded = ["loads/orders_initial_load", "loads/orders__items_initial_load"]
     at = {"exports__orders_full_export": {"config": {"as_of": hours_ago(20).start.isoformat()}}}
-    assert chain.run(*baseline, *loaded, config=at).success
+    assert chain.run(*initial_load, *loaded, config=at).success
     parquet = ["parquet/orders_window_parquet", "parquet/orders__items_window_parquet"]
     tables = ["warehouse/orders", "warehouse/orders__items"]
     assert chain.run("exports/orders_window_export", *parquet, *tables, partitions=[key_of(window)]).success
@@ -220,7 +220,7 @@ def test_exports_of_several_tables_in_one_place_go_to_their_own_assets(chain: Ch
     loaded = {"export_id": "b", "table_arn": table.arn, "table_id": table.table_id}
     time = dg.MetadataValue.timestamp(hours_ago(20).start)
     chain.instance.report_runless_asset_event(
-        dg.AssetMaterialization(asset("loads/customers_initial_load"), metadata={**loaded, "baseline_time": time})
+        dg.AssetMaterialization(asset("loads/customers_initial_load"), metadata={**loaded, "initial_load_time": time})
     )
     ours, theirs = chain.export(window), chain.export(window, table="Customers")
     result = ticks.tick()
@@ -268,7 +268,7 @@ def test_an_older_export_of_another_window_of_the_partition_is_loaded_too(chain:
     table = Table(table="Orders", cadence="6 h")
     whole = table.windows.window_at(hours_ago(12).start)
     key = table.windows.key(whole)
-    chain.baseline(whole.start)
+    chain.initial_load(whole.start)
     hours = [Window(whole.start + n * HOUR, whole.start + (n + 1) * HOUR) for n in (0, 3)]
     for hour in hours:
         chain.ledger_window(hour)
@@ -319,10 +319,10 @@ def test_a_window_off_the_cadence_is_told_and_never_loaded(chain: Chain, ticks: 
     assert not ticks.tick().asset_events
 
 
-def test_the_window_that_the_baseline_lies_in_begins_with_it(chain: Chain, ticks: Ticks) -> None:
+def test_the_window_that_the_initial_load_lies_in_begins_with_it(chain: Chain, ticks: Ticks) -> None:
     hour = hours_ago(5)
-    chain.baseline(hour.start + timedelta(minutes=20))
-    chain.export(hour)  # an item that was deleted since the baseline may leave no trace in it
+    chain.initial_load(hour.start + timedelta(minutes=20))
+    chain.export(hour)  # an item that was deleted since the initial load may leave no trace in it
     (observation,) = ticks.tick().asset_events
     assert isinstance(observation, dg.AssetObservation)
     export = chain.export(Window(hour.start + timedelta(minutes=20), hour.end))
@@ -330,7 +330,7 @@ def test_the_window_that_the_baseline_lies_in_begins_with_it(chain: Chain, ticks
 
 
 def test_an_export_of_a_table_made_again_is_told_with_what_to_do(chain: Chain, ticks: Ticks) -> None:
-    chain.baseline(hours_ago(20).start, table_id="of-the-table-before")
+    chain.initial_load(hours_ago(20).start, table_id="of-the-table-before")
     chain.export(hours_ago(5))
     result = ticks.tick()
     (observation,) = result.asset_events
@@ -339,8 +339,8 @@ def test_an_export_of_a_table_made_again_is_told_with_what_to_do(chain: Chain, t
     assert not result.run_requests
 
 
-def test_a_window_that_the_baseline_covers_is_not_loaded(chain: Chain, ticks: Ticks) -> None:
-    chain.baseline(hours_ago(4).start)
+def test_a_window_that_the_initial_load_covers_is_not_loaded(chain: Chain, ticks: Ticks) -> None:
+    chain.initial_load(hours_ago(4).start)
     chain.export(hours_ago(5))
     result = ticks.tick()
     assert len(result.asset_events) == 2

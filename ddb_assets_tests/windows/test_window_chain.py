@@ -48,13 +48,13 @@ WHOLE = (
 )
 PARQUET = ("parquet/orders_window_parquet", "parquet/orders__items_window_parquet")
 TABLES = ("warehouse/orders", "warehouse/orders__items")
-FROM = 12  # hours ago; the time that the baseline shows
+FROM = 12  # hours ago; the time that the initial load shows
 FORCE = {"warehouse__orders": {"config": {"force": True}}}
 
 
 @pytest.fixture
 def based(chain: Chain) -> Chain:
-    """With the baseline of `FROM` hours ago loaded."""
+    """With the initial load of `FROM` hours ago loaded."""
     config = {"exports__orders_full_export": {"config": {"as_of": hours_ago(FROM).start.isoformat()}}}
     assert chain.run(*WHOLE, config=config).success
     return chain
@@ -221,7 +221,7 @@ def test_stamps_that_are_a_minute_off_the_windows_lose_no_write(
         return {"orderId": {"S": f"{name}, {skew}"}, "items": {"L": []}, "status": {"S": status}}
 
     writes = [
-        Write(window.start + second, order("just after the baseline", "there")),
+        Write(window.start + second, order("just after the initial load", "there")),
         Write(window.start + second, order("changed", "first")),
         Write(window.end - 30 * second, order("changed", "second")),
         Write(window.end + 30 * second, order("changed", "third")),
@@ -237,13 +237,13 @@ def test_stamps_that_are_a_minute_off_the_windows_lose_no_write(
     assert loaded_orders() == orders(based.sandbox)
 
 
-def test_windows_that_the_baseline_covers_need_no_export(based: Chain) -> None:
+def test_windows_that_the_initial_load_covers_need_no_export(based: Chain) -> None:
     exports, partitions = based.exported(), keys(FROM + 3, FROM + 1)
     assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=partitions).success
     assert based.exported() == exports
     told = facts(based, "exports/orders_window_export", partitions[0])
     assert told["covered"] is True
-    assert told["summary"].startswith("Covered by the baseline `")
+    assert told["summary"].startswith("Covered by the initial load `")
     assert "shows_until" not in told
     assert facts(based, "warehouse/orders__items", partitions[-1])["covered"] is True
     assert based.run("exports/orders_window_export", partitions=partitions[:1]).success
@@ -258,20 +258,20 @@ def test_a_window_that_other_windows_cover_says_so(based: Chain) -> None:
     assert based.exported() == before
     for stage in stages:
         told = facts(based, stage, inner[0])
-        assert told["baseline_time"] == hours_ago(FROM).start.timestamp()
+        assert told["initial_load_time"] == hours_ago(FROM).start.timestamp()
         assert told["shows_until"] == hours_ago(FROM - 3).end.timestamp()
-        assert told["summary"].startswith("Covered by the windows loaded since the baseline `")
+        assert told["summary"].startswith("Covered by the windows loaded since the initial load `")
         assert f"no gap until {hours_ago(FROM - 3).end.isoformat()}" in told["summary"]
     said = {check.check_name: check.description for check in result.get_asset_check_evaluations()}
     for name in ("export_verified", "rows_reconcile", "ledger_explains_rows"):
         assert said[name] == told["summary"]
 
 
-def test_without_a_baseline_it_is_said_what_to_press(chain: Chain) -> None:
+def test_without_an_initial_load_it_is_said_what_to_press(chain: Chain) -> None:
     message = failures(chain.run("exports/orders_window_export", partitions=keys(5, 4)))
     assert message == (
-        "orders has no baseline yet: materialize exports/orders_full_export, parquet/orders_full_parquet and "
-        "loads/orders_initial_load, then its windows (a baseline that was only reported by hand holds nothing)"
+        "orders has no initial load yet: materialize exports/orders_full_export, parquet/orders_full_parquet and "
+        "loads/orders_initial_load, then its windows (an initial load that was only reported by hand holds nothing)"
     )
 
 
@@ -324,15 +324,15 @@ def test_a_bad_parquet_window_leaves_the_checks_of_its_neighbours(based: Chain) 
     based.put({data: body})
 
 
-def test_a_table_made_again_needs_a_new_baseline(chain: Chain) -> None:
-    chain.baseline(hours_ago(FROM).start, table_id="of-the-table-before")
+def test_a_table_made_again_needs_a_new_initial_load(chain: Chain) -> None:
+    chain.initial_load(hours_ago(FROM).start, table_id="of-the-table-before")
     message = failures(chain.run("exports/orders_window_export", partitions=keys(5, 5)))
     assert "was dropped and created again" in message
     assert "materialize exports/orders_full_export" in message
 
 
 def test_a_window_before_the_tables_history_breaks_the_chain(chain: Chain) -> None:
-    chain.baseline(hours_ago(60).start)
+    chain.initial_load(hours_ago(60).start)
     message = failures(chain.run("exports/orders_window_export", partitions=keys(55, 55)))
     assert "the table's history begins at" in message
     assert "full export again" in message
@@ -343,9 +343,9 @@ def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
     facts = {"export_id": "b", "table_arn": table.arn, "table_id": table.table_id}
     time = dg.MetadataValue.timestamp(hours_ago(FROM).start)
     chain.instance.report_runless_asset_event(
-        dg.AssetMaterialization(asset("loads/customers_initial_load"), metadata={**facts, "baseline_time": time})
+        dg.AssetMaterialization(asset("loads/customers_initial_load"), metadata={**facts, "initial_load_time": time})
     )
-    chain.ledger_baseline(hours_ago(FROM).start, "Customers")
+    chain.ledger_initial_load(hours_ago(FROM).start, "Customers")
     switch = chain.sandbox.dynamodb().update_continuous_backups
     switch(TableName="Customers", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False})
     message = failures(chain.run("exports/customers_window_export", partitions=keys(5, 5)))
@@ -353,14 +353,14 @@ def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
     assert "aws dynamodb update-continuous-backups" in message
 
 
-def test_a_new_baseline_leaves_only_what_it_does_not_cover(based: Chain) -> None:
+def test_a_new_initial_load_leaves_only_what_it_does_not_cover(based: Chain) -> None:
     assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM, FROM - 1)).success
     config = {
         "exports__orders_full_export": {"config": {"as_of": (hours_ago(6).start + timedelta(minutes=30)).isoformat()}}
     }
     assert based.run(*WHOLE, config=config).success
     complete, fresh, _ = verdicts(based, BEGUN + timedelta(hours=1))
-    assert complete.metadata["missing"].value == 6  # the window that contains the baseline, and those after it
+    assert complete.metadata["missing"].value == 6  # the window that contains the initial load, and those after it
     assert not fresh.passed
     exports = based.exported()
     result = based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM - 2, 1))

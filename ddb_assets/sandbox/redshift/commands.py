@@ -56,7 +56,7 @@ class SessionCommands:
         if plan.kind == "lengthen":
             self._check_lengthening(plan)
         self._backend.query(plan.sql)
-        if plan.kind == "begin" and self._shared.faults.early_snapshots:
+        if plan.kind == "begin" and self._shared.faults.early_full_exports:
             self._backend.query("SELECT 1")
         if plan.kind == "truncate" and self._backend.status == b"T":
             self._backend.query("COMMIT")

@@ -34,7 +34,7 @@ class Faults:
         self._file: int | None = None
         self._deviations: set[str] = set()
         self._delay = 0.0
-        self.early_snapshots = False
+        self.early_full_exports = False
 
     @property
     def deviations(self) -> set[str]:
@@ -73,7 +73,7 @@ class Faults:
         with self._lock:
             self._statements.clear()
         self._commit, self._file, self._delay = "", None, 0.0
-        self.early_snapshots = False
+        self.early_full_exports = False
 
     @property
     def armed(self) -> bool:

@@ -3,7 +3,7 @@
 Each table has its own ledger, so that loads of different tables never write to the same one: Redshift would report a
 conflict (error 1023). The view `_ddb_loads` shows all of them to people; `ledgers.py` creates them.
 
-The ledger says whether an export is already loaded, what the newest baseline is, and what became of every row of an export.
+The ledger says whether an export is already loaded, what the newest initial load is, and what became of every row of an export.
 An export that is applied again (forced, or with another digest) gets another row; the newest one counts.
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound

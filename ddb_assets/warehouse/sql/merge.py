@@ -18,7 +18,7 @@ from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql import statements
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.tables import Tables
-from ddb_assets.warehouse.sql.unread import delete_replaced, drop_older_than_baselines, remember
+from ddb_assets.warehouse.sql.unread import delete_replaced, drop_older_than_initial_loads, remember
 from ddb_assets.warehouse.times import start
 
 
@@ -48,7 +48,7 @@ def _drop_stale(engine: SqlEngine, tables: Tables, report: Report, known: Histor
     """Leaves only the staged items that are new."""
     root = tables.root
     # guard: T0
-    drop_older_than_baselines(engine, tables, report, known)
+    drop_older_than_initial_loads(engine, tables, report, known)
     # guard: version
     engine.execute(statements.drop_stale(root, root.table, root.types))
     # guard: tombstones hold

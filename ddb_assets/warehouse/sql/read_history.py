@@ -36,17 +36,19 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
         )
     )
     loads = {(cast("int", stored_micros(time)), name): (unread, blind) for time, _, name, unread, blind in full}
-    baselines = tuple(sorted({time for time, _ in loads}))
-    unread, blind = (frozenset(baselines) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1))
-    newest = max((time for time in baselines if time not in blind), default=0)
+    initial_loads = tuple(sorted({time for time, _ in loads}))
+    unread, blind = (
+        frozenset(initial_loads) - {t for (t, _), counts in loads.items() if not counts[n]} for n in (0, 1)
+    )
+    newest = max((time for time in initial_loads if time not in blind), default=0)
     applied = newest_of(engine, schema, relation, report.export_id)
     return History(
         sequence=cast("int", summary[0] or 0),
         table_arn=cast("str | None", summary[1]),
         applied=applied.result if applied else None,
         digest=applied.digest if applied else None,
-        baselines=baselines,
-        baseline_table_id=cast("str", full[-1][1]) if full else None,
+        initial_loads=initial_loads,
+        initial_load_table_id=cast("str", full[-1][1]) if full else None,
         inner_end=_inner_end(engine, table, report, newest),
         spanned_by=_spanning(engine, table, report, newest),
         deletes_forgotten_before=stored_micros(summary[2]),
@@ -95,7 +97,7 @@ def _identity(engine: SqlEngine, table: TableName, relation: str) -> Identity | 
         ) from error
 
 
-def _inner_end(engine: SqlEngine, table: TableName, report: Report, baseline: int) -> int | None:
+def _inner_end(engine: SqlEngine, table: TableName, report: Report, initial_load: int) -> int | None:
     if report.from_time is None or report.to_time is None:
         return None
     # guard: table id of beginnings
@@ -108,7 +110,7 @@ def _inner_end(engine: SqlEngine, table: TableName, report: Report, baseline: in
             f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE relation = ? AND table_id = ? AND from_time = ends.moment)",
             (
                 *(report.root.name, report.table_id),
-                *(timestamp_value(report.from_time), timestamp_value(report.to_time), timestamp_value(baseline)),
+                *(timestamp_value(report.from_time), timestamp_value(report.to_time), timestamp_value(initial_load)),
                 *(report.root.name, report.table_id),
             ),
         )
@@ -116,9 +118,9 @@ def _inner_end(engine: SqlEngine, table: TableName, report: Report, baseline: in
     return stored_micros(ends[0][0])
 
 
-def _spanning(engine: SqlEngine, table: TableName, report: Report, baseline: int) -> tuple[int, int] | None:
-    if end(report) <= baseline:
-        return None  # the baseline says what became of every item
+def _spanning(engine: SqlEngine, table: TableName, report: Report, initial_load: int) -> tuple[int, int] | None:
+    if end(report) <= initial_load:
+        return None  # the initial load says what became of every item
     windows = engine.fetch(
         Statement(
             f"SELECT from_time, to_time FROM {table} WHERE relation = ? AND table_id = ? "

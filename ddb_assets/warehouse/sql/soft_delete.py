@@ -36,7 +36,7 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
     An old put is stale only when a newer one is known: a put that is older than a delete still has the kept row's values.
     """
     root, full = tables.root, report.is_full
-    newer = [time for time in known.baselines if time > start(report)]
+    newer = [time for time in known.initial_loads if time > start(report)]
     later = [time for time in newer if time not in known.unread]
     remember(engine, tables, report)
     # guard: kept rows, version
@@ -103,9 +103,9 @@ def _delete_at(tables: Tables, time: int) -> Statement:
 
 
 def _insert_puts(tables: Tables, later: Sequence[int]) -> Statement:
-    """Inserts the staged puts with the time of their delete, if any; `later` are the newer baselines, oldest first.
+    """Inserts the staged puts with the time of their delete, if any; `later` are the newer initial loads, oldest first.
 
-    An item that was in such a baseline has a newer row, so its put is no longer staged.
+    An item that was in such an initial load has a newer row, so its put is no longer staged.
     """
     root, stones = tables.root, tables.tombstones
     version = root.stage.column(tables.version)
@@ -155,7 +155,7 @@ def _mark_vanished(tables: Tables, time: int) -> Statement:
 
 
 def _mark_vanished_sooner(tables: Tables, time: int) -> Statement:
-    """The same for rows that a newer baseline, and no window, has marked, when an older baseline is loaded late."""
+    """The same for rows that a newer initial load, and no window, has marked, when an older initial load is loaded late."""
     table, stones = tables.root.table, tables.tombstones
     pairs = [f"{stones.column(c.name)} = {table.column(c.name)}" for c in tables.root.relation.keys]
     marked = f"{timestamp(stones.column(tables.version))} = {table.column(DELETED_AT)}"

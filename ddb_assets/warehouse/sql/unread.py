@@ -27,15 +27,15 @@ from ddb_assets.warehouse.times import start
 _GAPS, _SINCE = quoted("gaps"), quoted("since")
 
 
-def drop_older_than_baselines(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:
-    """Removes staged rows that are older than a baseline: it says what became of every item that it could read.
+def drop_older_than_initial_loads(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:
+    """Removes staged rows that are older than an initial load: it says what became of every item that it could read.
 
     No staged row is older than the start of the export.
     """
     clean, begin = known.clean or 0, start(report)
     if clean > begin:
         engine.execute(statements.drop_stale_before(tables.root, clean))
-    # guard: T0 of an incomplete baseline
+    # guard: T0 of an incomplete initial load
     for time in unclear(known, max(clean, begin)):
         # guard: T0, but for unread items
         engine.execute(but_unread(statements.drop_stale_before(tables.root, time), tables, tables.root.stage, time))
@@ -43,7 +43,7 @@ def drop_older_than_baselines(engine: SqlEngine, tables: Tables, report: Report,
 
 def unclear(known: History, since: int) -> list[int]:
     """The times after `since` of full exports that could read the keys of all items, but not all items."""
-    return [time for time in known.baselines if time > since and time in known.unread and time not in known.blind]
+    return [time for time in known.initial_loads if time > since and time in known.unread and time not in known.blind]
 
 
 def but_unread(statement: Statement, tables: Tables, table: TableName, time: int) -> Statement:
