@@ -51,7 +51,7 @@ class InitialLoadLoadConfig(LoadConfig):
 class LoadedTables:
     """What a load did, and what is in the tables after it: `address` and `schema` are theirs, `columns` are by table.
 
-    `initial load` is the newest full export and its time, after a full export, which need not be the one just loaded.
+    `initial_load` is the newest full export and its time, after a full export, which need not be the one just loaded.
     """
 
     result: LoadResult

@@ -19,7 +19,7 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True)
 class Coverage:
-    """Everything until `initial load`, and each of the loaded `windows`, in order; those that it covers are left out."""
+    """Everything until `initial_load`, and each of the loaded `windows`, in order; those that it covers are left out."""
 
     initial_load: datetime
     windows: tuple[Span, ...] = ()

@@ -199,7 +199,7 @@ def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: 
 def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_initial_load(
     warehouse: AnyEngine, orders: Source
 ) -> None:
-    """The tombstone of the delete at 12 is pruned, and the initial load at 20 does not say of every item whether it was there."""
+    """The tombstone of the delete at 12 is pruned; the initial load at 20 does not say of every item whether it was there."""
     old = orders.full(5)
     load(warehouse, orders.full(10))
     orders.delete(12, "a")
