@@ -1,4 +1,4 @@
-"""`python -m ddb_assets_tests.bench.loading`: the cost of loads on the Redshift stand-in, and the memory of the loader.
+"""`python -m ddb_assets_tests.bench.loading`: the cost of loads on the Redshift emulator, and the memory of the loader.
 
 The times show how the cost grows with the table, not how fast Redshift is. `loading_parts.py` has the processes.
 """
@@ -31,7 +31,7 @@ console = Console(highlight=False, width=None if os.isatty(1) else 140)
 @click.option("--large", default=1_000_000, show_default=True, help="Items of the large one.")
 @click.option("--changes", default=1_000, show_default=True, help="Items of the window that is loaded into both.")
 def main(small: int, large: int, changes: int) -> None:
-    """Load an initial load and a window into a small and a large table of the Redshift stand-in."""
+    """Load an initial load and a window into a small and a large table of the Redshift emulator."""
     console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", style="dim")
     try:
         figures = measured(small, large, changes)
@@ -62,7 +62,7 @@ def _server() -> Iterator[dict[str, Any]]:
     try:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
-            raise ContestantError("the stand-in does not start")
+            raise ContestantError("the emulator does not start")
         yield json.loads(line)
     finally:
         process.communicate()
@@ -84,7 +84,7 @@ def _said(*arguments: str, cwd: str | None = None) -> dict[str, Any]:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    grid = Grid(title="loads into the Redshift stand-in", title_justify="left", title_style="bold")
+    grid = Grid(title="loads into the Redshift emulator", title_justify="left", title_style="bold")
     for column in ("", "items of the table", "rows loaded", "statements", "seconds", "MB before", "MB peak"):
         grid.add_column(column, justify="right")
     for kind in ("initial_load", "window"):
@@ -95,7 +95,7 @@ def _print(figures: dict[str, Any]) -> None:
     console.print(grid)
     fastest = min(figures["starts"])
     console.print(
-        f"start of the stand-in: {fastest:.2f} s (wanted: ≤ {START_SECONDS:g} s) {_met(fastest <= START_SECONDS)}"
+        f"start of the emulator: {fastest:.2f} s (wanted: ≤ {START_SECONDS:g} s) {_met(fastest <= START_SECONDS)}"
     )
     small, large = (one["peak"] for one in figures["initial_load"].values())
     console.print(

@@ -36,7 +36,7 @@ PAYLOAD = Column(name="payload", path=("payload",), type="SUPER")
 
 
 def serve() -> None:
-    """Runs the stand-in and its S3 until standard input ends."""
+    """Runs the emulator and its S3 until standard input ends."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request
     seconds = []
     for number in range(STARTS):

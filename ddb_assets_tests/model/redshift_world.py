@@ -1,4 +1,4 @@
-"""The Redshift stand-in as the warehouse of the model test, over the driver: our process crashes, and the server has faults.
+"""The Redshift emulator as the warehouse of the model test, over the driver: our process crashes, and the server has faults.
 
 `world.py` uses it.
 """

@@ -1,7 +1,7 @@
 """The model test: the warehouse equals the table, for any order of exports and loads, and after a crash at any step.
 
 Schedules write, export and load at random through the real change log, exporter, manifests, flattening and load.
-`make soak` runs more of them: SOAK schedules on DuckDB, and a twelfth of that on the Redshift stand-in.
+`make soak` runs more of them: SOAK schedules on DuckDB, and a twelfth of that on the Redshift emulator.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def redshift_world(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The same on the Redshift stand-in, over the driver. An interrupted load is repeated at once."""
+    """The same on the Redshift emulator, over the driver. An interrupted load is repeated at once."""
     faults = Faults()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PASSWORD, redshift.password)

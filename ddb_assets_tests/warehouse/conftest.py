@@ -28,7 +28,7 @@ def duckdb() -> Iterator[DuckDBEngine]:
 
 @pytest.fixture
 def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedshiftEngine]:
-    """The stand-in, over the driver. The parts are uploaded to S3 for every COPY."""
+    """The emulator, over the driver. The parts are uploaded to S3 for every COPY."""
     monkeypatch.setenv(PASSWORD, redshift.password)
     with to_redshift(redshift) as open_:
         wipe(open_)
@@ -57,7 +57,7 @@ def source(tmp_path: Path) -> Source:
 
 
 def wipe(warehouse: AnyEngine) -> None:
-    """Drops every table and view. This is faster than a new stand-in, which would translate every statement again."""
+    """Drops every table and view. This is faster than a new emulator, which would translate every statement again."""
     if isinstance(warehouse, RedshiftEngine):
         system = "('pg_catalog', 'information_schema', 'redshift')"
         for schema, view in select(

@@ -126,7 +126,7 @@ def test_every_type_arrives_exactly(warehouse: AnyEngine, tmp_path: Path) -> Non
     assert found == [(*(values[name][1] for name in plain), True, "00ff27"), (None,) * (len(plain) + 2)]
     document = select(warehouse, "SELECT json FROM orders ORDER BY order_id")[0][0]
     if isinstance(warehouse, DuckDBEngine):
-        assert document == values["json"][1]  # exactly; the stand-in's jsonb changes the order of members
+        assert document == values["json"][1]  # exactly; the emulator's jsonb changes the order of members
     assert exactly(document) == exactly(values["json"][1])
     kinds = warehouse.catalog(TableName(warehouse.default_schema, "orders"))
     assert {name: str(kinds[name]) for name in ("json", "exact")} == {"json": "SUPER", "exact": "DECIMAL(38,0)"}

@@ -499,7 +499,7 @@ def test_govcloud_and_china_have_roles_of_their_own(
 def test_parts_that_are_encrypted_with_a_kms_key_are_loaded(
     direct: RedshiftEngine, exports: tuple[Report, Report], lake: Place
 ) -> None:
-    """Their ETag is not an MD5, so there is nothing to compare. The stand-in can imitate this."""
+    """Their ETag is not an MD5, so there is nothing to compare. The emulator can imitate this."""
     made = on_s3(exports[0], lake)
     lake.storage.s3.meta.events.register_last("after-call.s3.HeadObject", no_md5, unique_id="no md5")
     for relation_ in made.relations:

@@ -1,6 +1,6 @@
 """Every statement that the project can send to Redshift is parsed by two independent parsers of Redshift's SQL.
 
-The statements are collected while loads of every kind run on the stand-in. Every place in the code that makes a
+The statements are collected while loads of every kind run on the emulator. Every place in the code that makes a
 statement must be reached, so a new one has to be reached here too.
 """
 

@@ -11,7 +11,7 @@ from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
     "--items", type=click.IntRange(3), default=DEFAULT_ITEMS, show_default=True, help="Number of items in all tables."
 )
 @click.option(
-    "--redshift", is_flag=True, help="Load into a Redshift stand-in, which is deleted afterwards, instead of DuckDB."
+    "--redshift", is_flag=True, help="Load into a Redshift emulator, which is deleted afterwards, instead of DuckDB."
 )
 @json_option
 def command(items: int, redshift: bool, as_json: bool) -> None:

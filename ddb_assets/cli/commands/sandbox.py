@@ -24,7 +24,7 @@ from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
     help="With COMMAND: folder from which the lake of the previous run is restored, and in which this run's lake is kept. It "
     "must be new, empty or filled by this option.",
 )
-@click.option("--redshift", is_flag=True, help="Also run a Redshift stand-in, which starts empty.")
+@click.option("--redshift", is_flag=True, help="Also run a Redshift emulator, which starts empty.")
 @json_option
 @click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 def command(
