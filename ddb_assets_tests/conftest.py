@@ -3,8 +3,27 @@
 Property tests have no deadline, because a busy machine is not a defect.
 """
 
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import settings
+
+from ddb_assets.aws.storage import Storage
+from ddb_assets.sandbox.clock import Clock
+from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets_tests.support.engines import to_redshift, wipe
+from ddb_assets_tests.support.places import Place, s3_server
+from ddb_assets_tests.support.sandboxed import demo_sandbox
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -34,3 +53,68 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         used = {*getattr(item, "fixturenames", ()), *(map(str, chosen.params.values()) if chosen else ())}
         if used & SERVERS:
             item.add_marker("server")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator["S3Client"]:
+    with s3_server() as client:
+        yield client
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Place:
+    return Place(Storage(), str(tmp_path / "bucket"))
+
+
+@pytest.fixture
+def bucket(s3: "S3Client") -> Place:
+    name = f"bucket-{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=name)
+    return Place(Storage(s3), f"s3://{name}")
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest) -> Place:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Place)
+    return found
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """AWS on this machine, of which each test uses tables of its own."""
+    with Sandbox(latest_lag=timedelta(0), export_delay=timedelta(seconds=0.02)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The whole project against a sandbox with the demo tables. It has a lake and a warehouse of its own."""
+    with demo_sandbox(tmp_path_factory.mktemp("state"), Clock()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def redshift() -> Iterator[RedshiftServer]:
+    """A Redshift emulator and the bucket that it copies from."""
+    with s3_server() as client, RedshiftServer(Storage(client)) as server:
+        yield server
+
+
+@pytest.fixture
+def lake(redshift: RedshiftServer) -> Place:
+    """A new bucket that COPY can read."""
+    storage = redshift.storage
+    name = f"lake-{uuid.uuid4().hex}"
+    storage.s3.create_bucket(Bucket=name)
+    return Place(storage, f"s3://{name}")
+
+
+@pytest.fixture
+def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedshiftEngine]:
+    """The emulator, over the driver. The parts are uploaded to S3 for every COPY."""
+    monkeypatch.setenv(PASSWORD, redshift.password)
+    with to_redshift(redshift) as open_:
+        wipe(open_)
+        yield open_
+    redshift.faults.clear()

@@ -10,12 +10,9 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.service_models import boto3_session
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import SettingError
-from ddb_assets_tests.support.sandboxed import sandboxed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-__all__ = ["sandboxed"]
 
 ARN = "arn:aws:dynamodb:eu-north-1:123456789012:table/Orders"
 ROLE = "arn:aws:iam::123456789012:role/reader"

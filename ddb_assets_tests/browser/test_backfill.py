@@ -16,14 +16,11 @@ from ddb_assets.contract.stages import Stage, asset_name, asset_path
 from ddb_assets.contract.windows import Cadence
 from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.sandbox.server import Sandbox, Write
-from ddb_assets_tests.support.sandboxed import sandboxed
 from ddb_assets_tests.support.served import Project, until
 from ddb_assets_tests.support.window_chain import loaded_orders, orders, query
 
 pytest.importorskip("selenium", reason="needs selenium: pip install '.[test]'")
 from ddb_assets_tests.browser.page import Page, browser, missing
-
-__all__ = ["sandboxed"]
 
 pytestmark = [
     pytest.mark.browser,

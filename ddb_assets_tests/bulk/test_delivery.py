@@ -14,9 +14,7 @@ from ddb_assets.bulk.scan import ReadCalls, ReadError, ReadRate, TableReader
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.answering import accept, answering, charge
-from ddb_assets_tests.support.tables import client_of, new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import client_of, new_table
 
 
 @pytest.fixture(autouse=True)

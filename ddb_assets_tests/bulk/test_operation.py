@@ -7,9 +7,7 @@ import pytest
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.support.tables import new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import new_table
 
 
 @pytest.mark.parametrize(

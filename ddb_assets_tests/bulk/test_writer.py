@@ -19,9 +19,7 @@ from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.answering import answering
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
-from ddb_assets_tests.support.tables import client_of, items_of, new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import client_of, items_of, new_table
 
 SCHEDULES = examples(60)
 

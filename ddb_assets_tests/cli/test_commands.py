@@ -18,6 +18,8 @@ from ddb_assets.cli import main
 from ddb_assets.contract.table import Table
 from ddb_assets_tests.support.written_export import write_export
 
+pytestmark = pytest.mark.usefixtures("state")
+
 HEAD = "type: ddb_assets.components.DynamoDBTable\nattributes:\n"
 INCREMENTAL = (
     [
@@ -31,12 +33,6 @@ INCREMENTAL = (
 def real_export(pytestconfig: pytest.Config) -> str:
     (summary,) = (pytestconfig.rootpath / "ddb_assets_tests/data/s3exporttest").rglob("manifest-summary.json")
     return str(summary.parent)
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
-    return tmp_path / "state"
 
 
 def call(*arguments: str, code: int = 0) -> click.testing.Result:

@@ -14,10 +14,8 @@ from ddb_assets.settings import LAKE, STATE, WAREHOUSE
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.cli.test_commands import answer, call
+from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.written_export import ID, write_export
-from ddb_assets_tests.warehouse.conftest import over_redshift, redshift, select
-
-__all__ = ["over_redshift", "redshift"]
 
 DECLARED = "type: ddb_assets.components.DynamoDBTable\nattributes:\n  table: {}\n"
 

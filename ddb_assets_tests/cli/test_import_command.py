@@ -21,9 +21,7 @@ from ddb_assets.cli import main
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
 from ddb_assets_tests.support.faults import BusyAtFirst
-from ddb_assets_tests.support.tables import items_of, new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import items_of, new_table
 
 OFTEN = """
 from ddb_assets.imports import import_job as job

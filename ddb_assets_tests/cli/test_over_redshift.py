@@ -12,11 +12,9 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.cli.test_commands import call
+from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.written_export import write_export
-from ddb_assets_tests.warehouse.conftest import over_redshift, redshift, select
 from ddb_assets_tests.warehouse.test_self_test import SCHEMAS, bystanders
-
-__all__ = ["over_redshift", "redshift"]
 
 
 @pytest.fixture(autouse=True)

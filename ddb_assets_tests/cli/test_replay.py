@@ -7,11 +7,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from ddb_assets_tests.cli.test_commands import answer, call, state
+from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.model.schedule import BEGIN, CONTRACT, END, HOUR
 from ddb_assets_tests.model.world import Attributes, Faults, FragileWarehouse, World
 
-__all__ = ["state"]
+pytestmark = pytest.mark.usefixtures("state")
 
 
 def item(note: str) -> Attributes:

@@ -10,13 +10,9 @@ import yaml
 
 from ddb_assets.cli import main
 
+pytestmark = pytest.mark.usefixtures("state")
+
 CASES = Path(__file__).parents[1] / "cases"
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DDB_ASSETS_STATE", str(tmp_path / "state"))
-    return tmp_path / "state"
 
 
 def case(name: str, folder: Path) -> Path:

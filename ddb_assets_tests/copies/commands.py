@@ -1,32 +1,13 @@
 """The commands as a user calls them, against the sandbox of the world, through its proxy."""
 
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner, Result
 
 from ddb_assets.cli import main
-from ddb_assets.settings import STATE
-from ddb_assets_tests.copies.copying import World
-
-
-@pytest.fixture(autouse=True)
-def environment(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The variables that lead to the proxy: set here, and returned for processes that a test starts."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
-        monkeypatch.delenv(name, raising=False)
-    variables = {
-        **world.sandbox.environment(),
-        "AWS_ENDPOINT_URL": world.proxy.endpoint_url,
-        STATE: str(tmp_path / "state"),
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    return {**os.environ, **variables}
 
 
 def copy(*arguments: str, typed: str | None = None) -> Result:

@@ -2,16 +2,12 @@
 
 import random
 import uuid
-from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 
-from ddb_assets.aws import pauses
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.raw_call import BULK_CLIENT
@@ -25,7 +21,7 @@ from ddb_assets.copies.sides import Side
 from ddb_assets.copies.verify import SAMPLE
 from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.support.fault_proxy import FaultProxy, Schedule, fault_proxy
+from ddb_assets_tests.support.fault_proxy import FaultProxy
 
 BOTH_WAYS: tuple[Verify, ...] = (SAMPLE, "all")
 """In which two tables are compared."""
@@ -94,25 +90,6 @@ def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyRep
     with closing(RejectFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
         rejects = CopyRejects(file, plan.source.arn, plan.key_names)
         return CopyJob(plan, progress, rejects, None if plan.key.one_to_one else collisions, on_page).run()
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with Sandbox(export_delay=timedelta(seconds=0.05)) as sandbox, fault_proxy(sandbox.endpoint_url) as proxy:
-        yield World(sandbox, proxy)
-
-
-@pytest.fixture(autouse=True)
-def no_faults(world: World) -> None:
-    """Each test begins with a proxy that only passes on."""
-    world.proxy.schedule = Schedule()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorter pauses, or a deadline of tenths of a second has no room for them; the deadline stays what counts."""
-    monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.002)
-    monkeypatch.setattr(pauses, "LONGEST_PAUSE", 0.05)
 
 
 class KilledError(Exception):

@@ -11,11 +11,11 @@ from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.run import open_tables
-from ddb_assets_tests.copies.commands import copy, environment
-from ddb_assets_tests.copies.copying import ID, Item, World, no_faults, random_items, world
+from ddb_assets_tests.copies.commands import copy
+from ddb_assets_tests.copies.copying import ID, Item, World, random_items
 from ddb_assets_tests.support.http_answers import answering
 
-__all__ = ["environment", "no_faults", "world"]
+pytestmark = pytest.mark.usefixtures("no_faults", "environment")
 
 OTHER_ACCOUNT = "999999999999"
 ROLE = f"arn:aws:iam::{OTHER_ACCOUNT}:role/copier"

@@ -16,11 +16,11 @@ from ddb_assets.bulk.lock import only_run
 from ddb_assets.cli.commands.copy import command
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.settings import STATE
-from ddb_assets_tests.copies.commands import copy, environment, start
-from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items, world
+from ddb_assets_tests.copies.commands import copy, start
+from ddb_assets_tests.copies.copying import ID, World, random_items
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
-__all__ = ["environment", "no_faults", "world"]
+pytestmark = pytest.mark.usefixtures("no_faults", "environment")
 
 
 def some(count: int = 20, seed: int = 1) -> list[dict[str, Any]]:

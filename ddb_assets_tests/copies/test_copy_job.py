@@ -16,10 +16,10 @@ from ddb_assets.copies.copy_config import CopyOptions, FilterText
 from ddb_assets.copies.plan import dry_run, plan_copy
 from ddb_assets.copies.sides import Side, check_different
 from ddb_assets.copies.verify import SAMPLE
-from ddb_assets_tests.copies.copying import BOTH_WAYS, ID, World, no_faults, random_items, run, world
+from ddb_assets_tests.copies.copying import BOTH_WAYS, ID, World, random_items, run
 from ddb_assets_tests.support.fault_proxy import Schedule
 
-__all__ = ["no_faults", "world"]
+pytestmark = pytest.mark.usefixtures("no_faults")
 
 
 def some(count: int = 40, seed: int = 1) -> list[dict[str, Any]]:

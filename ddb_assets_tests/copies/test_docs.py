@@ -21,13 +21,13 @@ from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.copies.commands import copy, environment
-from ddb_assets_tests.copies.copying import World, no_faults
+from ddb_assets_tests.copies.commands import copy
+from ddb_assets_tests.copies.copying import World
 from ddb_assets_tests.copies.test_access import ROLE, other_account
 from ddb_assets_tests.support.fault_proxy import fault_proxy
 from ddb_assets_tests.test_readme import blocks
 
-__all__ = ["environment", "no_faults"]
+pytestmark = pytest.mark.usefixtures("no_faults", "environment")
 
 MOMENT = "2026-01-31T12:00:00Z"
 

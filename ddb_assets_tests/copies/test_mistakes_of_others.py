@@ -17,22 +17,19 @@ from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_job import CopyFailedError
 from ddb_assets.copies.sides import Side, check_different
 from ddb_assets.dynamodb.item import canonical_json
-from ddb_assets_tests.copies.commands import copy, environment
+from ddb_assets_tests.copies.commands import copy
 from ddb_assets_tests.copies.copying import (
     BOTH_WAYS,
     ID,
     Item,
     KilledError,
     World,
-    impatient,
-    no_faults,
     random_items,
     run,
-    world,
 )
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
-__all__ = ["environment", "impatient", "no_faults", "world"]
+pytestmark = pytest.mark.usefixtures("no_faults", "environment")
 
 WRITES, READS = frozenset({"BatchWriteItem"}), frozenset({"Scan"})
 

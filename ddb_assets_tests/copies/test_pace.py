@@ -13,10 +13,10 @@ import pytest
 from ddb_assets.bulk import delivery, scan
 from ddb_assets.bulk.scan import ReadRate
 from ddb_assets.copies.plan import CopyPlan
-from ddb_assets_tests.copies.copying import ID, Item, World, no_faults, random_items, run, world
+from ddb_assets_tests.copies.copying import ID, Item, World, random_items, run
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
-__all__ = ["no_faults", "world"]
+pytestmark = pytest.mark.usefixtures("no_faults")
 
 WRITES, READS = frozenset({"BatchWriteItem"}), frozenset({"Scan"})
 

@@ -15,12 +15,12 @@ from ddb_assets.copies.sides import Side
 from ddb_assets.errors import RetryableError
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.copies.commands import copy, environment, start
-from ddb_assets_tests.copies.copying import ID, World, no_faults, random_items
+from ddb_assets_tests.copies.commands import copy, start
+from ddb_assets_tests.copies.copying import ID, World, random_items
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
 from ddb_assets_tests.support.faults import BusyAtFirst
 
-__all__ = ["environment", "no_faults"]
+pytestmark = pytest.mark.usefixtures("no_faults", "environment")
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,11 @@ import pytest
 from ddb_assets.bulk.options import Verify
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.run import open_tables, run_copy
-from ddb_assets_tests.copies.commands import copy, environment, redrive
-from ddb_assets_tests.copies.copying import BOTH_WAYS, ID, World, impatient, no_faults, random_items, world
+from ddb_assets_tests.copies.commands import copy, redrive
+from ddb_assets_tests.copies.copying import BOTH_WAYS, ID, World, random_items
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
-__all__ = ["environment", "impatient", "no_faults", "world"]
-
-pytestmark = pytest.mark.usefixtures("impatient")
+pytestmark = pytest.mark.usefixtures("impatient", "no_faults", "environment")
 
 WRITES = frozenset({"BatchWriteItem"})
 

@@ -14,10 +14,10 @@ from urllib3 import HTTPResponse
 from ddb_assets.copies.copy_job import CopyFailedError
 from ddb_assets.copies.copy_state import CopyProgress
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets_tests.copies.copying import ID, KilledError, World, impatient, no_faults, random_items, run, world
+from ddb_assets_tests.copies.copying import ID, KilledError, World, random_items, run
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
-__all__ = ["impatient", "no_faults", "world"]
+pytestmark = pytest.mark.usefixtures("no_faults")
 
 
 @pytest.mark.usefixtures("impatient")

@@ -17,12 +17,12 @@ from ddb_assets.copies.attribute_mapping import AttributeMapping, CollisionError
 from ddb_assets.copies.copy_state import CopyProgress
 from ddb_assets.dynamodb.item import canonical_json
 from ddb_assets_tests.copies.child import Copied, run
-from ddb_assets_tests.copies.copying import ID, Item, Keys, World, no_faults, random_items, world
+from ddb_assets_tests.copies.copying import ID, Item, Keys, World, random_items
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 from ddb_assets_tests.support.forked import Forked
 
-__all__ = ["no_faults", "world"]
+pytestmark = pytest.mark.usefixtures("no_faults")
 
 SCHEDULES = examples(40)
 PER_TEST = 10

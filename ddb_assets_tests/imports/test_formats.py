@@ -25,9 +25,7 @@ from ddb_assets_tests.imports.typed_items import (
     write_json_lines,
     write_parquet,
 )
-from ddb_assets_tests.support.tables import items_of, new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import items_of, new_table
 
 
 @EXAMPLES

@@ -26,10 +26,8 @@ from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
 from ddb_assets_tests.support.http_answers import answering
 from ddb_assets_tests.support.places import s3_client
-from ddb_assets_tests.support.tables import client_of, items_of, new_table, sandbox
+from ddb_assets_tests.support.tables import client_of, items_of, new_table
 from ddb_assets_tests.support.written_export import write_export
-
-__all__ = ["sandbox"]
 
 
 @pytest.fixture(autouse=True)

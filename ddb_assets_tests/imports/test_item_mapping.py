@@ -8,9 +8,7 @@ import pytest
 from ddb_assets.imports.item_mapping import MappingError
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
-from ddb_assets_tests.support.tables import items_of, new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import items_of, new_table
 
 
 def test_a_mapping_makes_attributes_of_columns(sandbox: Sandbox, tmp_path: Path) -> None:

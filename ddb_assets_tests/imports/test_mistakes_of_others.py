@@ -18,9 +18,7 @@ from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.imports.typed_items import state
 from ddb_assets_tests.support.answering import answering, charge
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
-from ddb_assets_tests.support.tables import items_of, new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import items_of, new_table
 
 
 def test_a_csv_gives_numbers_booleans_maps_and_lists_and_a_sort_key(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -19,10 +19,8 @@ from ddb_assets.imports.import_config import ImportConfig, JobOptions, Mode
 from ddb_assets.imports.new_table import LOG_GROUP
 from ddb_assets.imports.prepare import NewTable, prepare_import
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets_tests.support.tables import client_of, items_of, sandbox, target_of
+from ddb_assets_tests.support.tables import client_of, items_of, target_of
 from ddb_assets_tests.support.tables import new_table as existing_table
-
-__all__ = ["sandbox"]
 
 KEY = (("id", "S"), ("n", "N"))
 

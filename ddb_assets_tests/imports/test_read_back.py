@@ -20,9 +20,7 @@ from ddb_assets.imports.read_back import KeySet, Sample
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
-from ddb_assets_tests.support.tables import client_of, items_of, new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import client_of, items_of, new_table
 
 keys = st.lists(st.tuples(st.integers(0, 50)), max_size=40)
 

@@ -31,9 +31,7 @@ from ddb_assets_tests.imports.typed_items import (
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
 from ddb_assets_tests.support.forked import Forked
-from ddb_assets_tests.support.tables import client_of, items_of, new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import client_of, items_of, new_table
 
 HOW = settings(
     max_examples=examples(50),

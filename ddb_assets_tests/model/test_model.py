@@ -29,10 +29,7 @@ from ddb_assets_tests.model.schedule import (
     schedules,
 )
 from ddb_assets_tests.model.world import Attributes, Faults, FragileWarehouse, ServerFault, World
-from ddb_assets_tests.sandbox.redshift.serving import redshift
 from ddb_assets_tests.support.examples import SOAK, examples
-
-__all__ = ["redshift"]
 
 
 @pytest.fixture(scope="module")

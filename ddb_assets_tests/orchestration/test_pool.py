@@ -19,9 +19,7 @@ from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
 from ddb_assets_tests.support.materializing import asset, materialized
-from ddb_assets_tests.support.tables import new_table, sandbox
-
-__all__ = ["sandbox"]
+from ddb_assets_tests.support.tables import new_table
 
 ROWS = 120
 Declared = tuple[str, list[str], dict[str, Any]]

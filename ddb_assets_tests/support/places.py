@@ -3,15 +3,12 @@
 A conftest.py imports the fixtures that the tests of its folder use.
 """
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
-import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
@@ -50,28 +47,3 @@ class Place:
 
     storage: Storage
     root: str
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator["S3Client"]:
-    with s3_server() as client:
-        yield client
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Place:
-    return Place(Storage(), str(tmp_path / "bucket"))
-
-
-@pytest.fixture
-def bucket(s3: "S3Client") -> Place:
-    name = f"bucket-{uuid.uuid4().hex}"
-    s3.create_bucket(Bucket=name)
-    return Place(Storage(s3), f"s3://{name}")
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def place(request: pytest.FixtureRequest) -> Place:
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Place)
-    return found

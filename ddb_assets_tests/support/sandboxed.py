@@ -19,12 +19,6 @@ from ddb_assets.settings import STATE, state_folder
 ITEMS = 90
 
 
-@pytest.fixture(scope="module")
-def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with demo_sandbox(tmp_path_factory.mktemp("state"), Clock()) as sandbox:
-        yield sandbox
-
-
 @contextmanager
 def demo_sandbox(state: Path, clock: Clock) -> Iterator[Sandbox]:
     """The demo tables at this clock's time, and an environment that leads to them and to this state folder."""

@@ -1,17 +1,11 @@
-"""Tables in a sandbox to write into, and their content afterwards.
-
-A test module imports the fixture `sandbox`, and gets a sandbox of its own.
-"""
+"""Tables in a sandbox to write into, and their content afterwards."""
 
 import base64
 import functools
 import uuid
-from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
-import pytest
 
 from ddb_assets.aws.table import TableDescription, describe_table
 from ddb_assets.bulk.raw_call import BULK_CLIENT
@@ -22,12 +16,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 KINDS: tuple[Literal["HASH", "RANGE"], ...] = ("HASH", "RANGE")
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(latest_lag=timedelta(0), export_delay=timedelta(seconds=0.02)) as running:
-        yield running
 
 
 @functools.cache  # making a client takes longer than running a test

@@ -12,12 +12,10 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
-import time_machine
 
 from ddb_assets.aws.storage import split_s3
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
-from ddb_assets.definitions import build_defs
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.request import Destination, Increment, TableExports
 from ddb_assets.orchestration import metadata
@@ -25,7 +23,6 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
-from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
@@ -35,7 +32,7 @@ from ddb_assets.warehouse.sql.ledger import ledger, record
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows.export_assets import VIEW
 from ddb_assets.windows.schedule import window_schedule
-from ddb_assets_tests.support.sandboxed import demo_sandbox, warehouse_file
+from ddb_assets_tests.support.sandboxed import warehouse_file
 from ddb_assets_tests.warehouse.exports import relation, report
 
 BEGUN = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
@@ -56,13 +53,6 @@ def key_of(window: Window) -> str:
     return ORDERS.windows.key(window)
 
 
-@pytest.fixture(scope="module")
-def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """The demo's sandbox. Every clock of this process is set to the middle of an hour, so that no window ends during a test."""
-    with time_machine.travel(BEGUN, tick=True), demo_sandbox(tmp_path_factory.mktemp("state"), Clock()) as sandbox:
-        yield sandbox
-
-
 @contextmanager
 def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Iterator["Chain"]:
     """A chain with a lake, a warehouse and an instance of its own, in the environment until the block ends."""
@@ -72,19 +62,6 @@ def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Ite
         patch.setenv(STATE, str(state))
         patch.setattr(dg.ScheduleEvaluationContext, "instance", instance)  # otherwise it opens files of its own
         yield Chain(sandbox, instance, definitions, prefix)
-
-
-@pytest.fixture(scope="module")
-def definitions(sandboxed: Sandbox) -> dg.Definitions:
-    """The definitions of this project."""
-    return build_defs()
-
-
-@pytest.fixture
-def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator["Chain"]:
-    """A chain for one test, without an initial load."""
-    with own_chain(sandboxed, definitions, tmp_path) as chain:
-        yield chain
 
 
 @dataclass

@@ -1,47 +1,19 @@
-"""The warehouses that a load must treat alike, empty at first, and queries of their content."""
+"""The warehouses that a load must treat alike, empty at first."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ddb_assets.aws.storage import Storage
-from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
-from ddb_assets.warehouse.redshift.connection import RedshiftEngine
-from ddb_assets.warehouse.redshift.settings import PASSWORD, RedshiftSettings
-from ddb_assets.warehouse.sql.statements import Statement, TableName
-from ddb_assets_tests.sandbox.redshift.serving import lake, redshift
-from ddb_assets_tests.warehouse.exports import Item, Source
-
-__all__ = ["lake", "redshift"]
-
-AnyEngine = DuckDBEngine | RedshiftEngine
+from ddb_assets_tests.support.engines import AnyEngine
+from ddb_assets_tests.warehouse.exports import Source
 
 
 @pytest.fixture
 def duckdb() -> Iterator[DuckDBEngine]:
     with DuckDBEngine(":memory:") as open_:
         yield open_
-
-
-@pytest.fixture
-def over_redshift(redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedshiftEngine]:
-    """The emulator, over the driver. The parts are uploaded to S3 for every COPY."""
-    monkeypatch.setenv(PASSWORD, redshift.password)
-    with to_redshift(redshift) as open_:
-        wipe(open_)
-        yield open_
-    redshift.faults.clear()
-
-
-def to_redshift(server: RedshiftServer, schema: str = "public", user: str = "", more: str = "") -> RedshiftEngine:
-    storage = Storage(server.storage.s3)
-    storage.s3.create_bucket(Bucket="staging")
-    url = server.url.replace(server.user, user or server.user)
-    settings = RedshiftSettings.parse(f"{url}?sslmode=disable&staging=s3://staging/copy&schema={schema}{more}")
-    return RedshiftEngine(settings, storage=storage)
 
 
 @pytest.fixture(params=["duckdb", "over_redshift"])
@@ -54,51 +26,3 @@ def warehouse(request: pytest.FixtureRequest) -> AnyEngine:
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     return Source(tmp_path / "parquet")
-
-
-def wipe(warehouse: AnyEngine) -> None:
-    """Drops every table and view. This is faster than a new emulator, which would translate every statement again."""
-    if isinstance(warehouse, RedshiftEngine):
-        system = "('pg_catalog', 'information_schema', 'redshift')"
-        for schema, view in select(
-            warehouse, f"SELECT schemaname, viewname FROM pg_views WHERE schemaname NOT IN {system}"
-        ):
-            warehouse.execute(Statement(f"DROP VIEW {TableName(schema, view)}"))
-    for schema, table in tables(warehouse):
-        warehouse.execute(Statement(f"DROP TABLE {TableName(schema, table)} CASCADE"))
-
-
-def tables(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
-    """Schema and name of every permanent table."""
-    if isinstance(warehouse, DuckDBEngine):
-        return warehouse.connection.execute(
-            "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"
-        ).fetchall()
-    return select(
-        warehouse,
-        "SELECT DISTINCT schema_name, table_name FROM svv_redshift_columns WHERE LEFT(schema_name, 7) <> 'pg_temp'",
-    )
-
-
-def staging(warehouse: AnyEngine) -> list[tuple[Any, ...]]:
-    """The temporary tables."""
-    if isinstance(warehouse, DuckDBEngine):
-        return warehouse.connection.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
-    return select(warehouse, "SELECT table_name FROM svv_redshift_columns WHERE LEFT(schema_name, 7) = 'pg_temp'")
-
-
-def select(warehouse: AnyEngine, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a query that both warehouses understand."""
-    return warehouse.fetch(Statement(sql))
-
-
-def read(warehouse: AnyEngine) -> dict[str, Item]:
-    """Key to item, from the root and the child table. Fails on double rows, orphans and gaps in lists."""
-    rows = select(warehouse, 'SELECT order_id, note FROM "orders"')
-    lines = select(warehouse, 'SELECT order_id, _ddb_index, "value" FROM "orders__lines" ORDER BY order_id, _ddb_index')
-    assert len({key for key, _ in rows}) == len(rows)
-    found: dict[str, list[str]] = {key: [] for key, _ in rows}
-    for key, index, value in lines:
-        assert index == len(found[key])
-        found[key].append(value)
-    return {key: Item(note, tuple(found[key])) for key, note in rows}

@@ -21,8 +21,8 @@ from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.warehouse.url import warehouse_pool
 from ddb_assets.windows.chain import find_initial_load
 from ddb_assets.windows.warehouse_assets import window_warehouse_assets
+from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.places import Place
-from ddb_assets_tests.warehouse.conftest import select
 from ddb_assets_tests.warehouse.exports import Source
 from ddb_assets_tests.warehouse.test_redshift import on_s3
 

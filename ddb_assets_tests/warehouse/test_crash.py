@@ -13,9 +13,9 @@ import pytest
 from ddb_assets.contract.report import Relation, Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.engines import read
 from ddb_assets_tests.support.examples import SOAK
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import read
 from ddb_assets_tests.warehouse.exports import Item, Source
 
 

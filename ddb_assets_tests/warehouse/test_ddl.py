@@ -16,8 +16,8 @@ from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql import tables
 from ddb_assets.warehouse.sql.statements import TableName
+from ddb_assets_tests.support.engines import AnyEngine, select, to_redshift
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,

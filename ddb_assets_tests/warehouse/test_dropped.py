@@ -9,8 +9,8 @@ from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.sql.ledger import loads, newest_rows
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.engines import AnyEngine, read, select
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select
 from ddb_assets_tests.warehouse.exports import Item, Source
 
 

@@ -16,9 +16,9 @@ from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.duckdb.dialect import to_duckdb
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.engines import read
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.places import s3_server
-from ddb_assets_tests.warehouse.conftest import read
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     EXTRA,

@@ -13,7 +13,7 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.results import Holdings
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
-from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select, tables
+from ddb_assets_tests.support.engines import AnyEngine, read, select, tables
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, KEY, NOTE, VERSION, Source, at, relation, report, write
 
 SHOWN = LoadOptions(tables=WarehouseOptions(views="analytics"))

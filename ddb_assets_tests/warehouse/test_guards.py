@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets_tests.support.engines import AnyEngine, read, wipe
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, read, wipe
 from ddb_assets_tests.warehouse.exports import Item, Source
 from ddb_assets_tests.warehouse.test_windows import items
 

@@ -10,8 +10,8 @@ from ddb_assets.settings import MASK_SECRET
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.flattening import Flattening
+from ddb_assets_tests.support.engines import AnyEngine, select
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, select
 from ddb_assets_tests.warehouse.exports import Source
 
 MASKED = (Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")}),)

@@ -12,8 +12,8 @@ from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.flatten.test_identity import HMAC, SECRET, made
+from ddb_assets_tests.support.engines import AnyEngine, select
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, VERSION, at, relation, report, write
 
 

@@ -14,8 +14,8 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.inspection import inspect
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.engines import select, to_redshift
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,

@@ -14,9 +14,9 @@ from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.engines import AnyEngine, read, select, to_redshift
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.places import s3_server
-from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,

@@ -13,8 +13,8 @@ from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.engines import AnyEngine, read, select, staging
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select, staging
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,

@@ -7,8 +7,8 @@ import pytest
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.engines import AnyEngine, read, select
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     EXTRA,

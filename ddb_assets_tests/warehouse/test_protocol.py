@@ -10,7 +10,7 @@ from ddb_assets.warehouse.protocol import LoadOptions, Warehouse
 from ddb_assets.warehouse.results import Recorded
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
-from ddb_assets_tests.warehouse.conftest import AnyEngine
+from ddb_assets_tests.support.engines import AnyEngine
 from ddb_assets_tests.warehouse.exports import Source, at
 
 

@@ -31,10 +31,10 @@ from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.ledger import newest_rows
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows import loaded
+from ddb_assets_tests.support.engines import read, select, to_redshift
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.support.written_export import write_export
-from ddb_assets_tests.warehouse.conftest import read, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     EXTRA,

@@ -13,8 +13,8 @@ from ddb_assets.sandbox.redshift.wire import ServerError
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.engines import read, select
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import read, select
 from ddb_assets_tests.warehouse.exports import Item, Source
 
 PASSING = {

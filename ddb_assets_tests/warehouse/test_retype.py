@@ -18,9 +18,9 @@ from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.flatten.flattening import STORAGE
 from ddb_assets_tests.flatten.test_incremental import change
+from ddb_assets_tests.support.engines import AnyEngine, select
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.support.written_export import alter_summary, write_export
-from ddb_assets_tests.warehouse.conftest import AnyEngine, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, DELETED, EXTRA, KEY, VERSION, at, relation, report, write
 
 LONG = "123456789012345678901234567890123456.78"  # 38 digits

@@ -13,8 +13,8 @@ from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql import tables
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.engines import AnyEngine, read, select
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, NOTE, VERSION, Item, Source, at, relation, write
 from ddb_assets_tests.warehouse.exports import report as reported
 

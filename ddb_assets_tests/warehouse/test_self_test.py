@@ -12,7 +12,7 @@ from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.self_test import SelfTest
 from ddb_assets.warehouse.sql.statements import Statement
-from ddb_assets_tests.warehouse.conftest import select
+from ddb_assets_tests.support.engines import select
 
 SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'ddb_check%'"
 

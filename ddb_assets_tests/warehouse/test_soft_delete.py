@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.results import LoadResult
+from ddb_assets_tests.support.engines import AnyEngine, select, wipe
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, select, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
 from ddb_assets_tests.warehouse.test_windows import WINDOW, WINDOWS, items, tombstones, worlds
 

@@ -15,8 +15,8 @@ from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.engines import AnyEngine, select
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, select
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, VERSION, Row, at, relation, report, write
 
 WRONG: Mapping[str, tuple[str, object, str]] = {

@@ -34,8 +34,8 @@ from ddb_assets.warehouse.sql.inspection import inspect
 from ddb_assets.warehouse.sql.ledger import loads
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
+from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import to_redshift, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, DELETED, EXTRA, KEY, VERSION, Source, at, relation, write
 from ddb_assets_tests.warehouse.exports import report as reported
 

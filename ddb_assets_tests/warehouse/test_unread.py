@@ -15,9 +15,9 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.flatten.test_incremental import change
 from ddb_assets_tests.flatten.test_unread import flattened, line
+from ddb_assets_tests.support.engines import AnyEngine, read, select, tables, wipe
 from ddb_assets_tests.support.examples import orders_of
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select, tables, wipe
 from ddb_assets_tests.warehouse.exports import BASE, BASE_MICROS, Item, Source
 from ddb_assets_tests.warehouse.test_windows import items
 

@@ -17,8 +17,8 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.engine import Keys, Layout
 from ddb_assets.warehouse.sql.evolution import steps
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.support.engines import AnyEngine, select, to_redshift
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, select, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     EXTRA,

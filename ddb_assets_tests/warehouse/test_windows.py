@@ -13,9 +13,9 @@ from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets_tests.support.engines import AnyEngine, read, select, tables, wipe
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.conftest import AnyEngine, read, select, tables, wipe
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source
 
 

@@ -1,3 +1,42 @@
-from ddb_assets_tests.support.places import bucket, folder, place, s3
+"""A chain of windows of the sandbox's `Orders`, in the middle of an hour, so that no window ends meanwhile."""
 
-__all__ = ["bucket", "folder", "place", "s3"]
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import time_machine
+
+from ddb_assets.definitions import build_defs
+from ddb_assets.sandbox.clock import Clock
+from ddb_assets.sandbox.server import Sandbox
+from ddb_assets_tests.support.sandboxed import demo_sandbox
+from ddb_assets_tests.support.window_chain import BEGUN, Chain, Ticks, own_chain
+
+
+@pytest.fixture(scope="module")
+def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The demo's sandbox; every clock of this process is set to the middle of an hour."""
+    with time_machine.travel(BEGUN, tick=True), demo_sandbox(tmp_path_factory.mktemp("state"), Clock()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def definitions(sandboxed: Sandbox) -> dg.Definitions:
+    """The definitions of this project."""
+    definitions = build_defs()
+    definitions.get_repository_def()
+    return definitions
+
+
+@pytest.fixture
+def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
+    """A chain of the test's own. Nothing is loaded."""
+    with own_chain(sandboxed, definitions, tmp_path) as chain:
+        yield chain
+
+
+@pytest.fixture
+def ticks(chain: Chain) -> Ticks:
+    """Ticks of the sensor of the chain's exports."""
+    return Ticks(chain)

@@ -16,9 +16,7 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.windows.table_assets import INITIAL_LOAD
-from ddb_assets_tests.support.sandboxed import export_count, sandboxed, warehouse_file
-
-__all__ = ["sandboxed"]
+from ddb_assets_tests.support.sandboxed import export_count, warehouse_file
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 

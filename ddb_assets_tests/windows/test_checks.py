@@ -13,12 +13,16 @@ from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows import checks
 from ddb_assets.windows.chain import ChainBrokenError
 from ddb_assets.windows.checks import AGREE, COMPLETE, FRESH
-from ddb_assets_tests.support.window_chain import QUIET, Chain, asset, hours_ago, own_chain, sandboxed
-from ddb_assets_tests.windows.sensor_ticks import chain, definitions
-
-__all__ = ["chain", "definitions", "sandboxed"]
+from ddb_assets_tests.support.window_chain import QUIET, Chain, asset, hours_ago, own_chain
 
 ORDERS = asset("warehouse/orders")
+
+
+@pytest.fixture
+def chain(chain: Chain) -> Chain:
+    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
+    chain.initial_load(hours_ago(20).start)
+    return chain
 
 
 def executed(chain: Chain, *names: str) -> dict[str, dg.AssetCheckEvaluation]:

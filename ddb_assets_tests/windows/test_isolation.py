@@ -27,11 +27,7 @@ from ddb_assets_tests.support.window_chain import (
     materializations,
     own_chain,
     run_keys,
-    sandboxed,
 )
-from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
-
-__all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
 STEPS: tuple[tuple[Stage, Stage], ...] = (("full_parquet", "full_export"), ("initial_load", "full_parquet"))
 WINDOWS: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
@@ -48,6 +44,13 @@ YAML = {
     "customers": f"{TYPE}  table: Customers\n",
     "whole": f"{TYPE}  table: Events\n  load: replace\n{REGROUPED}",
 }
+
+
+@pytest.fixture
+def chain(chain: Chain) -> Chain:
+    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
+    chain.initial_load(hours_ago(20).start)
+    return chain
 
 
 @pytest.fixture(scope="module")

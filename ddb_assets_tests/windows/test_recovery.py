@@ -18,17 +18,12 @@ from ddb_assets_tests.support.window_chain import (
     BEGUN,
     ORDERS,
     Chain,
-    chain,
-    definitions,
     hours_ago,
     key_of,
     loaded_orders,
     orders,
-    sandboxed,
     tick,
 )
-
-__all__ = ["chain", "definitions", "sandboxed"]
 
 SNAPSHOT = ("exports/orders_full_export", "parquet/orders_full_parquet", "parquet/orders__items_full_parquet")
 LOAD = ("loads/orders_initial_load", "loads/orders__items_initial_load")

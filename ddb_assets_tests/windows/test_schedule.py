@@ -28,17 +28,11 @@ from ddb_assets_tests.support.window_chain import (
     Chain,
     Ticks,
     asset,
-    chain,
-    definitions,
     hours_ago,
     key_of,
     materializations,
-    sandboxed,
     tick,
 )
-
-__all__ = ["chain", "definitions", "sandboxed"]
-
 
 AT_ONCE = timedelta(minutes=-1)
 

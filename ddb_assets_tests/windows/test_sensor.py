@@ -32,14 +32,10 @@ from ddb_assets_tests.support.window_chain import (
     materializations,
     own_chain,
     run_keys,
-    sandboxed,
 )
-from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-
-__all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
 EXTREMES = (
     "9999-12-31T23:59:59-14:00",
@@ -48,6 +44,13 @@ EXTREMES = (
     "0001-01-01T00:00:00Z",
     "9999-12-31T23:00:00Z",
 )
+
+
+@pytest.fixture
+def chain(chain: Chain) -> Chain:
+    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
+    chain.initial_load(hours_ago(20).start)
+    return chain
 
 
 def test_an_export_completes_its_window_and_starts_one_run(chain: Chain, ticks: Ticks) -> None:

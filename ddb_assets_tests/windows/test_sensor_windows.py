@@ -25,14 +25,17 @@ from ddb_assets_tests.support.window_chain import (
     key_of,
     materializations,
     run_keys,
-    sandboxed,
 )
-from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
-
-__all__ = ["chain", "definitions", "sandboxed", "ticks"]
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 RESOURCES = {"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()}
+
+
+@pytest.fixture
+def chain(chain: Chain) -> Chain:
+    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
+    chain.initial_load(hours_ago(20).start)
+    return chain
 
 
 def test_a_window_exported_again_is_loaded_again_under_another_run_key(chain: Chain, ticks: Ticks) -> None:

@@ -26,18 +26,13 @@ from ddb_assets_tests.support.window_chain import (
     ORDERS,
     Chain,
     asset,
-    chain,
-    definitions,
     hours_ago,
     key_of,
     loaded_orders,
     orders,
     query,
-    sandboxed,
     tick,
 )
-
-__all__ = ["chain", "definitions", "sandboxed"]
 
 WHOLE = (
     "exports/orders_full_export",

@@ -1,14 +1,8 @@
-"""A Redshift emulator and its bucket, shared by all tests of a session, and connections to it.
-
-A conftest.py imports the fixtures that its folder's tests use.
-"""
+"""A Redshift emulator and its bucket, shared by all tests of a session, and connections to it."""
 
 import io
 import json
 import re
-import uuid
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,28 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import redshift_connector
 from redshift_connector.core import Connection
-from redshift_connector.error import Error, ProgrammingError
+from redshift_connector.error import ProgrammingError
 
-from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
-from ddb_assets_tests.support.places import Place, s3_server
+from ddb_assets_tests.support.places import Place
 
 ROLE = "arn:aws:iam::123456789012:role/copy"
-
-
-@pytest.fixture(scope="session")
-def redshift() -> Iterator[RedshiftServer]:
-    with s3_server() as client, RedshiftServer(Storage(client)) as server:
-        yield server
-
-
-@pytest.fixture
-def lake(redshift: RedshiftServer) -> Place:
-    """A new bucket that COPY can read."""
-    storage = redshift.storage
-    name = f"lake-{uuid.uuid4().hex}"
-    storage.s3.create_bucket(Bucket=name)
-    return Place(storage, f"s3://{name}")
 
 
 def connect(server: RedshiftServer, *, autocommit: bool = True, **more: Any) -> Connection:
@@ -87,19 +65,6 @@ class Database:
         return fields
 
 
-@pytest.fixture
-def db(redshift: RedshiftServer) -> Iterator[Database]:
-    schema = f"t{uuid.uuid4().hex[:12]}"
-    made = Database(redshift, connect(redshift), schema)
-    made.run(f"CREATE SCHEMA {schema}")
-    made.run(f"SET search_path TO {schema}")
-    yield made
-    redshift.faults.clear()
-    for connection in (made.connection, *made.others):
-        with suppress(Error, OSError):  # a test may have broken the connection
-            connection.close()
-
-
 def parquet(frame: pl.DataFrame) -> bytes:
     """Writes Parquet as flattening does; polars would write short decimals as integers."""
     buffer = io.BytesIO()
@@ -131,8 +96,3 @@ class Lake:
         """Writes frames and returns the COPY statement for them."""
         manifest = self.manifest(*(self.entry(self.put(frame)) for frame in frames))
         return f"COPY {table} FROM '{manifest}' IAM_ROLE '{ROLE}' FORMAT AS PARQUET MANIFEST {options}"
-
-
-@pytest.fixture
-def files(lake: Place) -> Lake:
-    return Lake(lake)

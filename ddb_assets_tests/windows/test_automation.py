@@ -10,9 +10,7 @@ import pytest
 
 from ddb_assets.definitions import build_defs
 from ddb_assets.sandbox.server import Write
-from ddb_assets_tests.support.window_chain import ORDERS, Chain, asset, chain, definitions, hours_ago, key_of, sandboxed
-
-__all__ = ["chain", "definitions", "sandboxed"]
+from ddb_assets_tests.support.window_chain import ORDERS, Chain, asset, hours_ago, key_of
 
 PARQUET = ("parquet/orders_window_parquet", "parquet/orders__items_window_parquet")
 TABLE = asset("warehouse/orders")

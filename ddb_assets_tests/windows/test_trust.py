@@ -27,11 +27,14 @@ from ddb_assets_tests.support.window_chain import (
     hours_ago,
     key_of,
     materializations,
-    sandboxed,
 )
-from ddb_assets_tests.windows.sensor_ticks import chain, definitions, ticks
 
-__all__ = ["chain", "definitions", "sandboxed", "ticks"]
+
+@pytest.fixture
+def chain(chain: Chain) -> Chain:
+    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
+    chain.initial_load(hours_ago(20).start)
+    return chain
 
 
 def forged(chain: Chain) -> tuple[str, dict[str, bytes]]:
