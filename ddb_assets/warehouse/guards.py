@@ -140,16 +140,10 @@ def refuse(report: Report, known: History, chain: FullChain) -> None:
             f"that begins where this export ends first"
         )
     # guard: forgotten deletes, incomplete initial load
-    forgotten, initial_load = (
-        known.deletes_forgotten_before,
-        known.clean or 0,
-    )  # an unclean one does not cover all items
+    covered = known.clean or 0  # an initial load with unread items does not cover all items
+    forgotten = known.deletes_forgotten_before
     # guard: forgotten deletes
-    if (
-        forgotten is not None
-        and max(start(report), initial_load) < forgotten
-        and not (full and start(report) <= initial_load)
-    ):
+    if forgotten is not None and max(start(report), covered) < forgotten and not (full and start(report) <= covered):
         raise LoadError(
             f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "
             f"forgotten, so it could bring deleted rows back: load a newer full export "
