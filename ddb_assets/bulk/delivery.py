@@ -3,6 +3,7 @@
 `writer.py` decides which operations form a batch, and how many batches are under way.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from ddb_assets.bulk.raw_call import (
     RetryableRequestError,
 )
 from ddb_assets.bulk.transport import Transport
+
+logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 20.0  # for what is in flight when the writer stops
 
@@ -77,6 +80,9 @@ class Delivery:
             if not left:
                 continue
             attempt += 1
+            logger.debug(
+                "%s: %d of %d operations are left after attempt %d", self.target.name, len(left), len(part), attempt
+            )
             self.outcome.count(retried=1)
             parts.append(left)
             if logins == LOGIN_ATTEMPTS:
@@ -121,5 +127,6 @@ class Delivery:
         return True
 
     def _give_up(self, operations: list[Operation], reason: str) -> None:
+        logger.warning("%s; %d operations of this batch are not written", reason, len(operations))
         self.stop.set(WriterStoppedError(reason))
         self.outcome.unprocessed(operations, reason)

@@ -1,6 +1,8 @@
 """A full export into the warehouse, exactly, once, or not at all."""
 
 import json
+import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -64,6 +66,20 @@ def test_a_later_full_export_replaces_all(warehouse: AnyEngine, source: Source) 
     source.put(13, "c", "added", "w")
     load(warehouse, source.full(20))
     assert read(warehouse) == {"a": Item("new"), "c": Item("added", ("w",))}
+
+
+def test_the_log_says_what_a_load_did(duckdb: DuckDBEngine, source: Source, caplog: pytest.LogCaptureFixture) -> None:
+    source.put(1, "a", "a secret", "x")
+    export = source.full(10)
+    with caplog.at_level(logging.INFO, logger="ddb_assets.warehouse"):
+        load(duckdb, export)
+        load(duckdb, export)
+    applied, again = caplog.messages
+    assert re.fullmatch(
+        rf"table orders: export {export.export_id} applied in \d\.\d s: 1 upserted, 0 deleted, 0 stale, 0 quarantined",
+        applied,
+    )
+    assert again == f"table orders: export {export.export_id} was applied before"
 
 
 def test_an_export_is_applied_once(warehouse: AnyEngine, source: Source) -> None:

@@ -16,6 +16,7 @@ window that ends there, would therefore leave rows that nothing ever deletes: su
                                                                                                      └─► ANALYZE
 """
 
+import logging
 import random
 import time
 from collections.abc import Mapping
@@ -46,6 +47,8 @@ from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, look, prepa
 from ddb_assets.warehouse.sql.unread import mark_stale
 from ddb_assets.warehouse.times import end
 
+logger = logging.getLogger(__name__)
+
 RETRIES = (0.2, 1.0, 5.0, 20.0)  # seconds to wait before each
 
 
@@ -60,10 +63,32 @@ def load(engine: SqlEngine, report: Report, options: LoadOptions = PLAIN, *, sch
     loaded = partial(_load, engine, report, schema, options)
     for pause in RETRIES:
         try:
-            return _analyzed(engine, schema, loaded())
-        except InterruptedLoadError:
-            time.sleep(pause * (1 + random.random()))  # noqa: S311 -- so that two loads do not collide again
-    return _analyzed(engine, schema, loaded())
+            return _done(engine, schema, report, loaded())
+        except InterruptedLoadError as error:
+            seconds = pause * (1 + random.random())  # noqa: S311 -- so that two loads do not collide again
+            logger.warning(
+                "table %s: load of %s interrupted, again in %.1f s: %s", report.name, report.export_id, seconds, error
+            )
+            time.sleep(seconds)
+    return _done(engine, schema, report, loaded())
+
+
+def _done(engine: SqlEngine, schema: str, report: Report, result: LoadResult) -> LoadResult:
+    """The result, with what could not be updated after the commit."""
+    if not result.applied:
+        logger.info("table %s: export %s was applied before", report.name, report.export_id)
+        return result
+    logger.info(
+        "table %s: export %s applied in %.1f s: %d upserted, %d deleted, %d stale, %d quarantined",
+        report.name,
+        report.export_id,
+        result.seconds,
+        result.upserted,
+        result.deleted,
+        result.stale,
+        result.quarantined,
+    )
+    return _analyzed(engine, schema, result)
 
 
 def _analyzed(engine: SqlEngine, schema: str, result: LoadResult) -> LoadResult:
