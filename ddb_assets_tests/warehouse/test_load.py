@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -75,10 +74,8 @@ def test_the_log_says_what_a_load_did(duckdb: DuckDBEngine, source: Source, capl
         load(duckdb, export)
         load(duckdb, export)
     applied, again = caplog.messages
-    assert re.fullmatch(
-        rf"table orders: export {export.export_id} applied in \d\.\d s: 1 upserted, 0 deleted, 0 stale, 0 quarantined",
-        applied,
-    )
+    assert applied.startswith(f"table orders: export {export.export_id} applied in ")
+    assert applied.endswith(" s: 1 upserted, 0 deleted, 0 stale, 0 quarantined")
     assert again == f"table orders: export {export.export_id} was applied before"
 
 
