@@ -15,7 +15,7 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.windows import sensor
+from ddb_assets.windows import sensor, tick
 from ddb_assets.windows.chain import ChainBrokenError, InitialLoad, find_initial_load
 from ddb_assets.windows.table_assets import INITIAL_LOAD
 from ddb_assets_tests.support.window_chain import (
@@ -200,7 +200,7 @@ def test_the_error_of_one_table_is_told_on_its_page_once_and_the_others_go_on(
     project.export(hours_ago(5), table="Customers")
     ticks = Ticks(project)
     with monkeypatch.context() as patch:
-        patch.setattr(sensor, "find_initial_load", found)
+        patch.setattr(tick, "find_initial_load", found)
         first = ticks.tick()
         assert {name for run in started(first) for name in run} == {
             asset_name(stage, name) for stage in WINDOWS[1:] for name in ("orders_masked", "customers")

@@ -21,7 +21,7 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.windows import sensor
+from ddb_assets.windows import tick
 from ddb_assets_tests.fuzzing import damaged, feed, spoiled
 from ddb_assets_tests.support.window_chain import (
     Chain,
@@ -140,7 +140,7 @@ def test_an_export_whose_folder_is_deleted_is_given_up_in_the_end(
     ticks.tick()
     chain.delete(*chain.objects(export))
     assert not ticks.tick().asset_events
-    monkeypatch.setattr(sensor, "GIVEN_UP", timedelta(0))
+    monkeypatch.setattr(tick, "GIVEN_UP", timedelta(0))
     assert "0 pending" in str(ticks.tick().skip_reason)
 
 
@@ -158,13 +158,13 @@ def test_a_tick_does_a_bounded_amount_of_work_and_the_next_goes_on(
     chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exports = [chain.export(hours_ago(hours)).id for hours in (7, 6, 5)]
-    monkeypatch.setattr(sensor, "AT_MOST", 2)
+    monkeypatch.setattr(tick, "AT_MOST", 2)
     seen = [[export for _, export in materializations(ticks.tick())] for _ in range(3)]
     assert seen == [exports[:2], exports[2:], []]
-    monkeypatch.setattr(sensor, "A_TICK", timedelta(seconds=-1))
+    monkeypatch.setattr(tick, "A_TICK", timedelta(seconds=-1))
     late = chain.export(hours_ago(4))
     assert not ticks.tick().asset_events
-    monkeypatch.setattr(sensor, "A_TICK", timedelta(seconds=30))
+    monkeypatch.setattr(tick, "A_TICK", timedelta(seconds=30))
     assert materializations(ticks.tick()) == [(key_of(hours_ago(4)), late.id)]
 
 
@@ -235,10 +235,10 @@ def test_an_announced_export_that_a_tick_has_no_time_for_is_not_lost(
     keys = [chain.summary_key(export) for export in exports]
     for announced in [keys] if messages == "one" else [[key] for key in keys]:
         queue.announce(*announced)
-    monkeypatch.setattr(sensor, "AT_MOST", 2)
-    monkeypatch.setattr(sensor, "A_TICK", timedelta(seconds=-1))
+    monkeypatch.setattr(tick, "AT_MOST", 2)
+    monkeypatch.setattr(tick, "A_TICK", timedelta(seconds=-1))
     assert not queue.ticks.tick().asset_events
-    monkeypatch.setattr(sensor, "A_TICK", timedelta(seconds=30))
+    monkeypatch.setattr(tick, "A_TICK", timedelta(seconds=30))
     seen = [export for _ in range(6) for _, export in materializations(queue.ticks.tick())]
     assert sorted(seen) == [export.id for export in exports]
     assert queue.messages() == 0
@@ -299,7 +299,7 @@ def test_a_manifest_with_far_off_times_or_too_large_stops_no_other_export(
     first = ticks.tick()
     assert materializations(first) == [(key_of(hours_ago(5)), good.id)]
     assert len(Cursor.parse(ticks.cursor).pending) == len(EXTREMES) + 1
-    monkeypatch.setattr(sensor, "GIVEN_UP", timedelta(0))
+    monkeypatch.setattr(tick, "GIVEN_UP", timedelta(0))
     ticks.tick()
     assert not Cursor.parse(ticks.cursor).pending
 
@@ -315,7 +315,7 @@ def test_an_export_that_cannot_even_be_read_is_tried_again_and_then_given_up(
         return read_export(storage, source)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sensor, "read_export", reading)
+        patch.setattr(tick, "read_export", reading)
         assert materializations(ticks.tick()) == [(key_of(hours_ago(5)), good.id)]
         assert "nobody thought of this" in str(ticks.tick().skip_reason)
     assert materializations(ticks.tick()) == [(key_of(hours_ago(6)), odd.id)]

@@ -14,8 +14,8 @@ from ddb_assets.exports.arrivals import Cursor
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.windows import sensor
-from ddb_assets.windows.sensor import FOLLOW_UP
+from ddb_assets.windows import sensor, tick
+from ddb_assets.windows.tick import FOLLOW_UP
 from ddb_assets_tests.support.window_chain import (
     Chain,
     Ticks,
@@ -181,7 +181,7 @@ def test_a_window_that_has_not_ended_by_our_clock_waits_for_it(
     before = ticks.cursor
     with monkeypatch.context() as patch:
         patch.setattr(sensor, "datetime", slow)
-        patch.setattr(sensor, "GIVEN_UP", -DAY)
+        patch.setattr(tick, "GIVEN_UP", -DAY)
         (observation,) = ticks.tick().asset_events
         assert isinstance(observation, dg.AssetObservation)
         assert not Cursor.parse(ticks.cursor).pending

@@ -17,7 +17,7 @@ from ddb_assets.exports.follow import describe
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.trust import UntrustedExportError, confirm, differences
 from ddb_assets.sandbox import demo, export_api
-from ddb_assets.windows import sensor
+from ddb_assets.windows import tick
 from ddb_assets_tests.support.window_chain import (
     ORDERS,
     Chain,
@@ -127,7 +127,7 @@ def test_an_old_export_is_not_forgotten_while_dynamodb_cannot_be_asked(
     chain: Chain, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = chain.export(hours_ago(5))
-    monkeypatch.setattr(sensor, "GIVEN_UP", timedelta(0))
+    monkeypatch.setattr(tick, "GIVEN_UP", timedelta(0))
 
     def refusing(error: AwsError) -> Callable[..., None]:
         def describe(*_: object) -> None:
