@@ -1,7 +1,6 @@
 """Schedule, sensor and automation under the real daemon: a table changes, and nobody clicks anything."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.settings import AUTOMATION
 from ddb_assets.windows.table_assets import INITIAL_LOAD
 from ddb_assets_tests.support.sandboxed import demo_sandbox, export_count
 from ddb_assets_tests.support.served import Project, until
@@ -71,18 +71,14 @@ def latest(sandbox: Sandbox) -> datetime:
     return answer["PointInTimeRecoveryDescription"]["LatestRestorableDateTime"]
 
 
-def test_a_table_that_changes_is_followed_by_itself(project: Project, sandbox: Sandbox) -> None:
+def test_a_table_that_changes_is_followed_by_itself(
+    project: Project, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = CADENCE.window_at(latest(sandbox) - timedelta(minutes=30))
     project.initial_load({"orders": first.start.isoformat()})
+    monkeypatch.setenv(AUTOMATION, "on")  # as for many tables; nobody presses anything
     instance = dg.DagsterInstance.get()
     with instance, project.daemon():
-        switches = (
-            ("schedule", "orders_windows"),
-            ("sensor", "ddb_assets_exports"),
-            ("sensor", "ddb_assets_automation"),
-        )
-        with ThreadPoolExecutor() as hands:
-            list(hands.map(lambda switch: project.command("dagster", switch[0], "start", switch[1]), switches))
         until(lambda: export_count(sandbox, "Orders") > 1, LONG)  # the initial load is the first
 
         change_orders(sandbox)
@@ -108,7 +104,11 @@ def test_a_table_that_changes_is_followed_by_itself(project: Project, sandbox: S
             for state in instance.all_instigator_state()
             for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id)
         ]
-        assert {tick.instigator_name for tick in ticks} == {name for _, name in switches}
+        assert {tick.instigator_name for tick in ticks} == {
+            "orders_windows",
+            "ddb_assets_exports",
+            "ddb_assets_automation",
+        }
         assert [tick.error for tick in ticks if tick.error] == []
 
 

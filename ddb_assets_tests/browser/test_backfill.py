@@ -6,7 +6,7 @@ Pictures of the pages are kept in the folder DDB_ASSETS_PICTURES, if that is set
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import dagster as dg
@@ -16,7 +16,7 @@ from ddb_assets.contract.stages import Stage, asset_name, asset_path
 from ddb_assets.contract.windows import Cadence
 from ddb_assets.orchestration.metadata import asset_key
 from ddb_assets.sandbox.server import Sandbox, Write
-from ddb_assets_tests.support.served import Project, until
+from ddb_assets_tests.support.served import Project, graphql, until
 from ddb_assets_tests.support.window_chain import loaded_orders, orders, query
 
 pytest.importorskip("selenium", reason="needs selenium: pip install '.[test]'")
@@ -136,9 +136,9 @@ def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         project.initial_load(dict.fromkeys(TABLES, hour(HOURS).isoformat()))
         with project.daemon(), project.webserver() as url, browser() as page:
             # evaluated before and after, not while windows are recorded, because what it misses is loaded only on the hour
-            project.command("dagster", "sensor", "start", "ddb_assets_automation")
+            switch(url, "start")
             until(_evaluated, LONG)
-            project.command("dagster", "sensor", "stop", "ddb_assets_automation")
+            switch(url, "stop")
             ui = Ui(project, url, page, sandboxed, now)
             first, last = min(ui.since), max(ui.since)
             stages: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
@@ -147,8 +147,29 @@ def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             but_one = f"[{first}...{ui.key(LATE + 1)}], [{ui.key(LATE - 1)}...{last}]"
             ui.launch("events", stages, but_one, picture="events-backfill-but-one")
             ui.rest(lambda: bool(ui.materialized("window_export", "events")) and ui.settled())
-            project.command("dagster", "sensor", "start", "ddb_assets_automation")
+            switch(url, "start")
             yield ui
+
+
+def switch(url: str, how: Literal["start", "stop"]) -> None:
+    """Starts or stops the sensor of the automation as the switch on its page does; the command would load the project."""
+    selector = {
+        "repositoryLocationName": "demo",
+        "repositoryName": "__repository__",
+        "sensorName": "ddb_assets_automation",
+    }
+    if how == "start":
+        query = "mutation ($sensor: SensorSelector!) {done: startSensor(sensorSelector: $sensor) {__typename}}"
+        answer = graphql(url, query, sensor=selector)
+        assert answer["done"] == {"__typename": "Sensor"}, answer
+        return
+    query = (
+        "query ($sensor: SensorSelector!) {sensorOrError(sensorSelector: $sensor) {... on Sensor {sensorState {id}}}}"
+    )
+    state = graphql(url, query, sensor=selector)["sensorOrError"]["sensorState"]
+    query = "mutation ($id: String!) {done: stopSensor(id: $id) {__typename}}"
+    answer = graphql(url, query, id=state["id"])
+    assert answer["done"] == {"__typename": "StopSensorMutationResult"}, answer
 
 
 def _evaluated() -> bool:

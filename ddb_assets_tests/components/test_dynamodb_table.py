@@ -161,6 +161,7 @@ def test_a_definition_without_settings_loads_and_says_less(load: Loader, monkeyp
     assert "dagster/table_name" not in specs[asset_key("warehouse", "orders")].metadata
 
 
+@pytest.mark.slow
 def test_the_code_version_follows_what_decides_the_rows(load: Loader) -> None:
     def version(more: str, stage: Stage = "warehouse") -> str | None:
         specs = load({"orders": declared("Orders", more)}).resolve_all_asset_specs()

@@ -24,7 +24,7 @@ from ddb_assets_tests.flatten.rebuild import rebuild
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.written_export import write_export
 
-thorough = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Item = dict[str, Any]
 
 

@@ -16,10 +16,11 @@ def examples(usual: int, share: float = 1) -> int:
     return max(1, round(SOAK * share)) if SOAK else usual
 
 
-def orders_of(things: Sequence[T], *, few: bool) -> Iterator[tuple[T, ...]]:
-    """All orders of them; with `few`, outside of a soak, only as many as put each of them first and last once."""
-    if SOAK or not few:
+def orders_of(things: Sequence[T]) -> Iterator[tuple[T, ...]]:
+    """All orders of them; outside of a soak those that begin with each of them and go on forwards or backwards."""
+    if SOAK:
         yield from permutations(things)
     else:
         for first in range(len(things)):
             yield (*things[first:], *things[:first])
+            yield (*things[first::-1], *things[:first:-1])

@@ -3,6 +3,7 @@
 `browser/page.py` clicks in it.
 """
 
+import json
 import os
 import signal
 import socket
@@ -67,18 +68,6 @@ class Project:
             job = build_defs(self.package).resolve_job_def(INITIAL_LOAD)
             assert job.execute_in_process(instance=instance, run_config={"ops": ops}).success
 
-    def command(self, *words: str) -> None:
-        """Runs one of Dagster's commands to its end."""
-        tool, *rest = words
-        subprocess.run(
-            [str(TOOLS / tool), *rest, "-w", "workspace.yaml"],
-            cwd=self.folder,
-            env=self._environment(),
-            check=True,
-            capture_output=True,
-            timeout=180,
-        )
-
     @contextmanager
     def daemon(self) -> Iterator[None]:
         """dagster-daemon: schedules, sensors, automation, backfills, queued runs."""
@@ -117,6 +106,16 @@ class Project:
                 process.wait(60)
                 with suppress(ProcessLookupError):  # code servers, and the runs that they launched
                     os.killpg(process.pid, signal.SIGKILL)
+
+
+def graphql(url: str, query: str, **variables: Any) -> dict[str, Any]:
+    """What the webserver at this URL answers to a query or mutation."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        said = json.load(answer)
+    assert "errors" not in said, said
+    return dict(said["data"])
 
 
 def _answers(url: str) -> bool:

@@ -11,7 +11,6 @@ from ddb_assets.contract.report import Report
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
-from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.flatten.test_incremental import change
 from ddb_assets_tests.flatten.test_unread import flattened, line
@@ -142,6 +141,8 @@ def test_a_window_marks_the_rows_of_what_it_could_not_read(warehouse: AnyEngine,
     assert read(warehouse)["a"] == Item("third a")
 
 
+@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("soft_delete", [False, True])
 def test_every_order_gives_the_same_rows(warehouse: AnyEngine, orders: Source, *, soft_delete: bool) -> None:
     orders.put(12, "a", "second a")
@@ -159,7 +160,7 @@ def test_every_order_gives_the_same_rows(warehouse: AnyEngine, orders: Source, *
         "d": Item("first d"),
         "e": Item("first e", ("l",)),
     }
-    for order in orders_of((initial_load, window, again, following), few=isinstance(warehouse, RedshiftEngine)):
+    for order in orders_of((initial_load, window, again, following)):
         wipe(warehouse)
         for export in _accepted(order):
             load(warehouse, export, soft_delete=soft_delete, max_quarantined=LIMIT)
