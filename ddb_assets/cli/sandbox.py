@@ -42,12 +42,10 @@ def run(
     stack = ExitStack()
 
     def variables(sandbox: Sandbox) -> dict[str, str]:
-        shown = demo.shown_at(sandbox)
-        found = environment(sandbox) | {AS_OF: shown.isoformat(), DEMO_START: shown.date().isoformat()}
-        if redshift:
-            server = stack.enter_context(RedshiftServer(Storage(sandbox.s3())))
-            found |= {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
-        return found
+        if not redshift:
+            return environment(sandbox)
+        server = stack.enter_context(RedshiftServer(Storage(sandbox.s3())))
+        return environment(sandbox) | {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
 
     def ready(sandbox: Sandbox) -> None:
         found = variables(sandbox)
@@ -70,7 +68,7 @@ def run(
         demo.load(sandbox, items)
         if lake:
             restore(sandbox.s3(), lake, LAKE_URI)
-        code = _exit_code(command_line, variables(sandbox))
+        code = _exit_code(command_line, variables(sandbox) | _demo_times(sandbox))
         if lake:
             keep(Storage(sandbox.s3()), LAKE_URI, lake)
     raise click.exceptions.Exit(code)
@@ -79,6 +77,12 @@ def run(
 def environment(sandbox: Sandbox) -> dict[str, str]:
     """The variables with which AWS clients and this project use the sandbox."""
     return {**sandbox.environment(), LAKE: LAKE_URI}
+
+
+def _demo_times(sandbox: Sandbox) -> dict[str, str]:
+    """The variables with which initial loads show the demo tables as they were, so that a command has windows to load."""
+    shown = demo.shown_at(sandbox)
+    return {AS_OF: shown.isoformat(), DEMO_START: shown.date().isoformat()}
 
 
 def forget_real_account() -> None:

@@ -99,7 +99,7 @@ def test_filters_and_names_are_given_as_the_aws_cli_takes_them(world: World) -> 
         (["--filter", "a", "--filter-values", '{":s": "x"}'], "--filter-values :s: Input should be a valid dictionary"),
         (["--filter", "a", "--filter-names", "[]"], "--filter-names: Input should be a valid dictionary"),
         (["--max-wcu", "0"], "'--max-wcu': 0.0 is not in the range x>0"),
-        (["--from-point-in-time", "yesterday"], "no ISO 8601 time"),
+        (["--from-point-in-time", "yesterday"], "not an ISO 8601 time"),
         (["--from-point-in-time", "2026-01-31T12:00"], "write 2026-01-31T12:00:00Z for UTC"),
         (["--verify=sample"], "'sample' is neither a number of items, such as 1000, nor all"),
         (["--verify", "-1"], "neither a number of items"),
