@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ddb_assets.aws.storage import MissingFileError, Storage
 from ddb_assets.errors import DdbAssetsError
 
-State = TypeVar("State", bound=BaseModel)
+Form = TypeVar("Form", bound=BaseModel)
 
 
 class CheckpointError(DdbAssetsError):
@@ -71,7 +71,7 @@ class Checkpoint:
         """Where it is kept."""
         return self._path
 
-    def load(self, form: type[State]) -> State | None:
+    def load(self, form: type[Form]) -> Form | None:
         """What was last saved; None without a checkpoint. Raises CheckpointError for one of another job or form."""
         try:
             document = _Document.model_validate_json(self._storage.read(str(self._path)))

@@ -23,7 +23,7 @@ Phase = Literal["clean", "copy", "extra", "verify"]
 """Empty the destination; copy; delete what the source does not have; compare. Phases that are not asked for are left out."""
 
 
-class State(BaseModel):
+class CopyState(BaseModel):
     """What is saved. `places` has the segments of the phase that were begun: the key to continue after, None when finished.
 
     The counts include all phases and runs.
@@ -48,9 +48,9 @@ class CopyProgress:
     def __init__(self, checkpoint: Checkpoint, segments: int, first: Phase) -> None:
         self.checkpoint = checkpoint
         self._lock = threading.Lock()
-        saved = checkpoint.load(State)
+        saved = checkpoint.load(CopyState)
         self.resumed = saved is not None
-        self.state = saved or State(segments=segments, phase=first)
+        self.state = saved or CopyState(segments=segments, phase=first)
 
     def starts(self) -> list[tuple[int, Item | None]]:
         """The segments of this phase that are not finished, each with the key to continue after."""

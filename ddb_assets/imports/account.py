@@ -123,7 +123,7 @@ class Progress:
 Types = dict[str, Descriptor]
 
 
-class State(BaseModel):
+class ImportState(BaseModel):
     """What is saved: the files with their sizes in bytes, how many rows of each are settled, and the columns' types."""
 
     model_config = ConfigDict(extra="forbid")
@@ -155,7 +155,7 @@ class ImportProgress:
 
     def resume(self) -> None:
         """Takes the positions from the checkpoint, if there is one. Raises CheckpointError when the files have changed."""
-        saved = self._checkpoint.load(State)
+        saved = self._checkpoint.load(ImportState)
         if saved is None:
             return
         if saved.inputs != self._listed():
@@ -181,7 +181,7 @@ class ImportProgress:
 
     def save(self, positions: dict[str, int], types: Types) -> None:
         """Saves these positions. All rows before them must be durable by now."""
-        self._checkpoint.save(State(inputs=self._listed(), settled=positions, types=types))
+        self._checkpoint.save(ImportState(inputs=self._listed(), settled=positions, types=types))
 
     def remove(self) -> None:
         """Deletes the checkpoint: the import is done."""
