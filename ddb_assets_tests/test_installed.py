@@ -32,7 +32,7 @@ def report(aws: dg.ResourceParam[str]) -> None: ...
 def defs() -> dg.Definitions:
     own = dg.Definitions(
         assets=[report],
-        jobs=[dg.define_asset_job("initial load", selection=[report])],
+        jobs=[dg.define_asset_job("initial_load", selection=[report])],
         resources={"aws": "own", "lake": "own", "warehouse": "own"},
         executor=dg.multiprocess_executor.configured({"max_concurrent": 2}),
     )
