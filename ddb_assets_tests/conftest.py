@@ -46,13 +46,29 @@ SERVERS = frozenset(
 """Fixtures that start a server or a process. A test that uses one is not part of `make test-fast`."""
 
 
+LONGEST = (
+    "browser/test_backfill.py",
+    "test_daemon.py",
+    "windows/test_window_chain.py",
+    "model/test_model.py",
+    "windows/test_sensor_windows.py",
+    "windows/test_schedule.py",
+    "warehouse/test_windows.py",
+    "test_definitions.py",
+)
+"""Modules that take long. They begin first, because a module is a unit of work: the last one would keep the others waiting."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives the marker `server` to every test that uses such a fixture, by its name or as a parameter."""
+    """Gives the marker `server` to every test that uses such a fixture, by name or as a parameter; longest modules first."""
     for item in items:
         chosen = getattr(item, "callspec", None)
         used = {*getattr(item, "fixturenames", ()), *(map(str, chosen.params.values()) if chosen else ())}
         if used & SERVERS:
             item.add_marker("server")
+    place = {name: number for number, name in enumerate(LONGEST)}
+    root = Path(__file__).parent
+    items.sort(key=lambda item: place.get(item.path.relative_to(root).as_posix(), len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

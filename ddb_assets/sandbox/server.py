@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 import botocore.session
 from botocore.config import Config
+from moto import backends as moto_backends
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import model_data, reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -230,6 +231,18 @@ class _Forgetful(list[Any]):
 
 
 @contextmanager
+def known_services() -> Iterator[None]:
+    """Lets moto remember its services: for every request it lists its own folder, which takes longer than most requests."""
+    listed = moto_backends.list_of_moto_modules
+    services = frozenset(listed())
+    moto_backends.list_of_moto_modules = lambda: services
+    try:
+        yield
+    finally:
+        moto_backends.list_of_moto_modules = listed
+
+
+@contextmanager
 def _moto(backend: Any) -> Iterator[None]:
     """Sets up moto's global state for a sandbox, and empties and restores it at the end."""
     before = dynamodb_backends.backend
@@ -244,7 +257,8 @@ def _moto(backend: Any) -> Iterator[None]:
         for model in models.values():
             model.instances_tracked = _Forgetful()  # type: ignore[attr-defined]
     try:
-        yield
+        with known_services():
+            yield
     finally:
         BackendDict.reset()
         reset_model_data()

@@ -41,7 +41,9 @@ def defs() -> dg.Definitions:
     return build_defs(Path(__file__).parent)
 """
 TABLES = {"orders": ("orders", "orders__items"), "customers": ("customers",), "events": ("events",)}
-HOURS = 7  # hours ago; the time that the initial loads show. Two more than LATE, so that a range of windows is before it
+HOURS = (
+    7  # hours ago; the time that the initial loads show. Two more than LATE, so that a range of windows is before it
+)
 BAD, LATE = 3, 5  # hours ago; begin of the bad window of customers, and of the late window of events
 LONG = 900  # seconds; nothing takes that long, even on a busy machine
 AGAIN = 2  # hours ago; an event of the late window is written again

@@ -13,6 +13,7 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.sandbox.server import known_services
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,7 +37,8 @@ def s3_server() -> Iterator["S3Client"]:
     server.start()
     host, port = server.get_host_and_port()
     try:
-        yield s3_client(f"http://{host}:{port}")
+        with known_services():
+            yield s3_client(f"http://{host}:{port}")
     finally:
         server.stop()
 

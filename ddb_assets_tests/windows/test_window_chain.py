@@ -43,7 +43,7 @@ WHOLE = (
 )
 PARQUET = ("parquet/orders_window_parquet", "parquet/orders__items_window_parquet")
 TABLES = ("warehouse/orders", "warehouse/orders__items")
-FROM = 12  # hours ago; the time that the initial load shows
+FROM = 8  # hours ago; the time that the initial load shows
 FORCE = {"warehouse__orders": {"config": {"force": True}}}
 
 
