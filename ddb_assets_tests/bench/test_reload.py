@@ -8,6 +8,7 @@ import pytest
 from ddb_assets_tests.bench.reload import Ticks, least, load, make_project
 
 
+@pytest.mark.slow
 def test_it_loads_and_evaluates_the_tables_that_it_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     package = make_project(tmp_path, 2)
