@@ -16,6 +16,7 @@ from dagster.components.resolved.errors import ResolutionException
 from pydantic import BaseModel, RootModel, ValidationError
 
 from ddb_assets.contract.contract_yaml import ConfigError, problems
+from ddb_assets.contract.templates import as_text, is_template
 from ddb_assets.errors import DdbAssetsError
 
 Declared = TypeVar("Declared", bound=BaseModel)
@@ -67,8 +68,7 @@ def filled_in(
     written = attributes.root if isinstance(attributes, Attributes) else {}
     resolution = context.resolution_context.at_path("attributes")
     filled = {
-        name: value if name in later else resolution.at_path(name).resolve_value(value)
-        for name, value in written.items()
+        name: value if name in later else _resolved(value, resolution.at_path(name)) for name, value in written.items()
     }
     try:
         return model.model_validate(filled)
@@ -84,6 +84,15 @@ def filled_in(
         raise ConfigError(
             "\n".join(problems(error, where, "attributes", lambda place: _template(written, place)))
         ) from None
+
+
+def _resolved(value: Any, resolution: dg.ResolutionContext) -> Any:
+    """The value with its templates filled in. Dagster's own way also turns texts without a template into numbers."""
+    if isinstance(value, dict):
+        return {name: _resolved(below, resolution.at_path(name)) for name, below in value.items()}
+    if isinstance(value, list):
+        return [_resolved(below, resolution.at_path(place)) for place, below in enumerate(value)]
+    return as_text(resolution.resolve_value(value)) if isinstance(value, str) and is_template(value) else value
 
 
 def _template(written: Mapping[str, Any], location: tuple[str | int, ...]) -> str:

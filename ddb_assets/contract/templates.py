@@ -12,7 +12,7 @@ import yaml
 from ddb_assets.errors import DdbAssetsError
 
 KNOWN = "the command line knows only env.NAME and env('NAME', 'default')"
-_TAGS = {str: "str", bool: "bool", int: "int", float: "float", type(None): "null"}
+_TAGS = {str: "str", bool: "bool", type(None): "null"}
 
 
 class TemplateError(DdbAssetsError):
@@ -34,11 +34,21 @@ class _Environment:
         return os.environ.get(name)
 
 
+def is_template(text: str) -> bool:
+    """Whether there is something to fill in. Other texts stay as they are: "123456789012" is an account, not a number."""
+    return any(mark in text for mark in ("{{", "{%", "{#"))
+
+
+def as_text(value: object) -> object:
+    """What a template gives, with numbers as text: an account must stay a text, and a setting that is a number reads it."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def fill_in(path: Path, node: yaml.Node) -> None:
     """Replaces every template below a node by its value. Raises TemplateError."""
     for scalar in _scalars(node):
-        if "{{" in scalar.value or "{%" in scalar.value:
-            value = _rendered(path, scalar)
+        if is_template(scalar.value):
+            value = as_text(_rendered(path, scalar))
             if type(value) not in _TAGS:
                 raise TemplateError(
                     f"{_place(path, scalar)}: {scalar.value} gives a {type(value).__name__}, not one value"

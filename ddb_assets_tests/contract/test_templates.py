@@ -43,10 +43,19 @@ def read_by_dagster(folder: Path, attributes: str) -> Table:
         "  table: Orders\n  max_depth: '{{ env.SHOP_DEPTH }}'\n  nested: {items: \"{{ env('SHOP_NESTED') }}\"}\n",
         "  table: Orders\n  soft_delete: \"{{ env('SHOP_SOFT', 'x') == 'x' }}\"\n",
         "  table: Orders\n  name: '{{ env.SHOP_NOT_SET }}'\n",
+        "  table: Orders\n  export: {bucket: my-bucket, prefix: p, bucket_owner: '123456789012'}\n",
+        "  table: Orders\n  export: {bucket: my-bucket, prefix: p, bucket_owner: '{{ env.SHOP_ACCOUNT }}'}\n",
+        "  table: '12345'\n  name: orders\n  warehouse: {sortkey: ['1e5']}\n",
+        "  table: 'Orders{# the first one #}'\n",
     ],
 )
 def test_both_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attributes: str) -> None:
-    for name, value in {"SHOP_TABLE": "Shop", "SHOP_DEPTH": "3", "SHOP_NESTED": "child"}.items():
+    for name, value in {
+        "SHOP_TABLE": "Shop",
+        "SHOP_DEPTH": "3",
+        "SHOP_NESTED": "child",
+        "SHOP_ACCOUNT": "123456789012",
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.syspath_prepend(tmp_path)
     assert read_table(written(tmp_path, attributes)) == read_by_dagster(tmp_path, attributes)
