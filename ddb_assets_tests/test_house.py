@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ddb_assets_tests.conftest import LONGEST
+
 LINT = Path(sys.executable).with_name("lint-imports")
 SHELLS = {"assets.py", "checks.py", "facts.py"}
 """Where a stage meets Dagster."""
@@ -134,3 +136,8 @@ def cpu_seconds(*arguments: str) -> float:
 def test_help_takes_little_more_than_click() -> None:
     """The one test that measures time. The limit is wide: help takes 0.1 s of CPU, and most packages of HEAVY take far more."""
     assert cpu_seconds("-m", "ddb_assets.cli", "flatten", "--help") < 3 * cpu_seconds("-c", "import click") + 0.2
+
+
+def test_the_modules_that_begin_first_are_there() -> None:
+    folder = Path(__file__).parent
+    assert [name for name in LONGEST if not (folder / name).is_file()] == []

@@ -11,7 +11,7 @@ from ddb_assets.definitions import build_defs
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.sandboxed import demo_sandbox
-from ddb_assets_tests.support.window_chain import BEGUN, Chain, Ticks, own_chain
+from ddb_assets_tests.support.window_chain import BEGUN, Chain, Ticks, hours_ago, own_chain
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,13 @@ def definitions(sandboxed: Sandbox) -> dg.Definitions:
 
 
 @pytest.fixture
-def chain(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path) -> Iterator[Chain]:
-    """A chain of the test's own. Nothing is loaded."""
+def chain(
+    request: pytest.FixtureRequest, sandboxed: Sandbox, definitions: dg.Definitions, tmp_path: Path
+) -> Iterator[Chain]:
+    """A chain of the test's own. With the marker `loaded_initially`, Dagster and the ledger know an initial load of it."""
     with own_chain(sandboxed, definitions, tmp_path) as chain:
+        if request.node.get_closest_marker("loaded_initially"):
+            chain.initial_load(hours_ago(20).start)
         yield chain
 
 

@@ -15,14 +15,9 @@ from ddb_assets.windows.chain import ChainBrokenError
 from ddb_assets.windows.checks import AGREE, COMPLETE, FRESH
 from ddb_assets_tests.support.window_chain import QUIET, Chain, asset, hours_ago, own_chain
 
+pytestmark = pytest.mark.loaded_initially
+
 ORDERS = asset("warehouse/orders")
-
-
-@pytest.fixture
-def chain(chain: Chain) -> Chain:
-    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
-    chain.initial_load(hours_ago(20).start)
-    return chain
 
 
 def executed(chain: Chain, *names: str) -> dict[str, dg.AssetCheckEvaluation]:

@@ -29,6 +29,8 @@ from ddb_assets_tests.support.window_chain import (
     run_keys,
 )
 
+pytestmark = pytest.mark.loaded_initially
+
 STEPS: tuple[tuple[Stage, Stage], ...] = (("full_parquet", "full_export"), ("initial_load", "full_parquet"))
 WINDOWS: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
 TYPE = "type: ddb_assets.components.DynamoDBTable\nattributes:\n"
@@ -44,13 +46,6 @@ YAML = {
     "customers": f"{TYPE}  table: Customers\n",
     "whole": f"{TYPE}  table: Events\n  load: replace\n{REGROUPED}",
 }
-
-
-@pytest.fixture
-def chain(chain: Chain) -> Chain:
-    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
-    chain.initial_load(hours_ago(20).start)
-    return chain
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,8 @@ from ddb_assets_tests.support.window_chain import (
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+pytestmark = pytest.mark.loaded_initially
+
 EXTREMES = (
     "9999-12-31T23:59:59-14:00",
     "9999-12-31T23:59:59Z",
@@ -44,13 +46,6 @@ EXTREMES = (
     "0001-01-01T00:00:00Z",
     "9999-12-31T23:00:00Z",
 )
-
-
-@pytest.fixture
-def chain(chain: Chain) -> Chain:
-    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
-    chain.initial_load(hours_ago(20).start)
-    return chain
 
 
 def test_an_export_completes_its_window_and_starts_one_run(chain: Chain, ticks: Ticks) -> None:

@@ -27,15 +27,10 @@ from ddb_assets_tests.support.window_chain import (
     run_keys,
 )
 
+pytestmark = pytest.mark.loaded_initially
+
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 RESOURCES = {"ddb_aws": AWSResource(), "ddb_lake": Lake(), "ddb_warehouse": WarehouseTarget()}
-
-
-@pytest.fixture
-def chain(chain: Chain) -> Chain:
-    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
-    chain.initial_load(hours_ago(20).start)
-    return chain
 
 
 def test_a_window_exported_again_is_loaded_again_under_another_run_key(chain: Chain, ticks: Ticks) -> None:

@@ -29,12 +29,7 @@ from ddb_assets_tests.support.window_chain import (
     materializations,
 )
 
-
-@pytest.fixture
-def chain(chain: Chain) -> Chain:
-    """With an initial load of 20 hours ago, as Dagster and the ledger know it."""
-    chain.initial_load(hours_ago(20).start)
-    return chain
+pytestmark = pytest.mark.loaded_initially
 
 
 def forged(chain: Chain) -> tuple[str, dict[str, bytes]]:
