@@ -82,7 +82,7 @@ class Checkpoint:
             return None
         except ValidationError as error:
             raise CheckpointError(
-                f"{self._path} is no checkpoint, or another version wrote it: delete it to start again"
+                f"{self._path} is not a checkpoint, or another version wrote it: delete it to start again"
             ) from error
 
     def save(self, state: BaseModel) -> None:

@@ -37,7 +37,7 @@ attributes:
   # exclude: [internal]
   # write_nulls: false  # true: no value becomes an attribute of type NULL
   # mode: put  # put | if-not-exists
-  # max_rejects: 10  # this many rejected rows are no failure, one more stops the import
+  # max_rejects: 10  # this many rejected rows are allowed; one more stops the import
   # verify: 100  # how many items are read back after the import and compared; or all
   # report_extra: false  # true: afterwards the table's keys are read, and items that no row was for are shown
   # max_wcu: 500  # write capacity units per second, indexes included

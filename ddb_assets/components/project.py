@@ -96,10 +96,12 @@ def declared_tables(project: Path) -> list[Table]:
     except DdbAssetsError:
         raise
     except Exception as error:
-        raise ConfigError(f"{project.resolve()} cannot be loaded, so nobody knows what it declares: {error}") from error
+        raise ConfigError(
+            f"{project.resolve()} cannot be loaded, so it is unknown what it declares: {error}"
+        ) from error
     if not tables:
         raise ConfigError(
-            f"no YAML of the project at {project.resolve()} declares a table, so this is hardly the project that had it: name "
-            "the right one by --project"
+            f"no YAML of the project at {project.resolve()} declares a table, so this is probably the wrong one: name the "
+            "right one by --project"
         )
     return tables

@@ -62,7 +62,9 @@ def _table(path: Path, document: yaml.Node) -> Table:
     if not isinstance(attributes, yaml.MappingNode):
         raise ConfigError(f"{path}:{_line(document)}: a table's file has `type` and below `attributes` its `table`")
     if isinstance(type_, yaml.ScalarNode) and not type_.value.endswith(TYPE_SUFFIX):
-        raise ConfigError(f"{path}:{_line(type_)}: type {type_.value} is no table; it must end in {TYPE_SUFFIX}")
+        raise ConfigError(
+            f"{path}:{_line(type_)}: type {type_.value} is not a table's type; it must end in {TYPE_SUFFIX}"
+        )
     attributes.value = [(key, value) for key, value in attributes.value if key.value != TRANSLATION]
     return validated(path, attributes, Table, "attributes")
 

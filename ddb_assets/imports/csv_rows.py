@@ -80,7 +80,7 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
             continue
         if columns is None:
             columns = _header(fields, uri)
-        elif fields:  # an empty line is no record
+        elif fields:  # an empty line is not a record
             yield _row(columns, fields, number, line, lines.seen, nulls)
             number += 1
 

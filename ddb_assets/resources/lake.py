@@ -22,7 +22,7 @@ FULL = "full"
 
 
 class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The layout below `uri`. Raises SettingError when there is none, StorageError when it is no S3 URI."""
+    """The layout below `uri`. Raises SettingError when there is none, StorageError when it is not an S3 URI."""
 
     uri: str = Field(default="", description=f"s3://bucket/prefix for exports, Parquet and schemas; else {LAKE}")
 

@@ -34,7 +34,7 @@ def warehouse_kind(url: str) -> str:
 def warehouse_pool(address: str) -> str:
     """The pool of loads into the warehouse of this URL, across runs and code locations of one Dagster instance.
 
-    `warehouse` for embedded ones, which let one load in at a time anyway, and for an address that is no URL: definitions
+    `warehouse` for embedded ones, which let one load in at a time anyway, and for an address that is not a URL: definitions
     load with it, and each load reports it.
     """
     try:

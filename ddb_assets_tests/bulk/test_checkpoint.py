@@ -47,5 +47,5 @@ def test_another_jobs_checkpoint_and_a_damaged_one_are_refused(tmp_path: Path, t
     with pytest.raises(CheckpointError, match="of another job"):
         Checkpoint(path, "two").load(Rows)
     path.write_text(text)
-    with pytest.raises(CheckpointError, match="is no checkpoint, or another version wrote it: delete it"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint, or another version wrote it: delete it"):
         Checkpoint(path, "one").load(Rows)

@@ -183,7 +183,7 @@ def test_nobody_can_say_what_is_declared_where_there_is_no_project(on_disk: Worl
         "type: ddb_assets.components.DynamoDBImport\nattributes:\n  name: i\n  table: Orders\n  source: /files/*.csv\n"
     )
     said = call("forget", "orders", *elsewhere, str(on_disk.project), code=1).output
-    assert "declares a table, so this is hardly the project that had it" in said
+    assert "declares a table, so this is probably the wrong one" in said
 
 
 @pytest.mark.parametrize("name", ["../orders", "", "Orders", "orders/x"])

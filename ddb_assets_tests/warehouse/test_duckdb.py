@@ -103,7 +103,7 @@ def test_a_data_file_is_no_warehouse(name: str, content: bytes | None, tmp_path:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with (
-        pytest.raises(WarehouseError, match="is no database of DuckDB"),
+        pytest.raises(WarehouseError, match="is not a DuckDB database"),
         open_warehouse(f"duckdb:///{tmp_path}/{name}"),
     ):
         pass
@@ -196,7 +196,7 @@ def test_what_is_no_duckdb_file_is_said(tmp_path: Path) -> None:
     file.write_text("hello " * 1000)
     for _ in range(2):
         with (
-            pytest.raises(WarehouseError, match=r"notes\.txt is no database of DuckDB"),
+            pytest.raises(WarehouseError, match=r"notes\.txt is not a DuckDB database"),
             DuckDBEngine(file, timeout=1),
         ):
             pass

@@ -207,7 +207,7 @@ def test_two_loads_at_once_move_the_shared_ledger_once(
 
 def test_a_table_that_is_no_ledger_is_not_taken_for_one(warehouse: AnyEngine, source: Source) -> None:
     warehouse.execute(Statement("CREATE TABLE _ddb_loads (a VARCHAR(9))"))
-    with pytest.raises(LoadError, match=r"_ddb_loads.* exists and is no ledger of loads: rename it"):
+    with pytest.raises(LoadError, match=r"_ddb_loads.* exists and is not a ledger of loads: rename it"):
         load(warehouse, source.full(5))
     assert select(warehouse, "SELECT COUNT(*) FROM _ddb_loads") == [(0,)]
 

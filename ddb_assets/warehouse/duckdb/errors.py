@@ -33,7 +33,7 @@ _READ_ONLY = re.compile(r"read-only", re.IGNORECASE)
 
 
 def check_database(path: Path) -> None:
-    """Raises WarehouseError for a file that is no DuckDB database: DuckDB would open it and keep nothing in it."""
+    """Raises WarehouseError for a file that is not a DuckDB database: DuckDB would open it and keep nothing in it."""
     try:
         with path.open("rb") as file:
             begin = file.read(_MAGIC_AT + len(_MAGIC))
@@ -42,7 +42,7 @@ def check_database(path: Path) -> None:
     except OSError as error:
         raise WarehouseError(f"DuckDB cannot open {path}: {error.strerror}; name a file to write to") from error
     if begin[_MAGIC_AT:] != _MAGIC if begin else path.name.lower().endswith(_DATA_FILES):
-        raise WarehouseError(f"{path} is no database of DuckDB: name a file of its own for it, such as x.duckdb")
+        raise WarehouseError(f"{path} is not a DuckDB database: name a file of its own for it, such as x.duckdb")
 
 
 def warehouse_error(error: duckdb.Error, path: str) -> WarehouseError:

@@ -37,5 +37,5 @@ def _connect(settings: RedshiftSettings, arguments: dict[str, Any]) -> Connectio
         raise WarehouseError(f"no connection to Redshift at {settings.place}: {error}") from None
     except (struct.error, LookupError, UnicodeDecodeError) as error:
         raise WarehouseError(
-            f"what answers at {settings.place} is no Redshift ({error!r}): check host and port of the URL"
+            f"what answers at {settings.place} is not a Redshift server ({error!r}): check host and port of the URL"
         ) from None

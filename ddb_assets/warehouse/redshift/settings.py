@@ -64,13 +64,13 @@ class RedshiftSettings:
             port = parts.port or PORT
             options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         except ValueError:
-            raise WarehouseError(f"this is no URL of a Redshift: write {REDSHIFT_FORM}") from None
+            raise WarehouseError(f"this is not a Redshift URL: write {REDSHIFT_FORM}") from None
         if parts.password is not None:
             raise WarehouseError(f"a warehouse URL must not hold a password: take it out and set {PASSWORD}")
         allowed = [f.name for f in fields(cls)][4:]
         for name in options:
             if name not in allowed:
-                raise WarehouseError(f"{name!r} is no option of a Redshift URL: {', '.join(allowed)}")
+                raise WarehouseError(f"{name!r} is not an option of a Redshift URL: {', '.join(allowed)}")
         timeout = options.pop("statement_timeout", str(STATEMENT_SECONDS))
         if not timeout.isdecimal() or not int(timeout):
             raise WarehouseError(f"statement_timeout is {timeout!r}: write a number of seconds")

@@ -129,7 +129,7 @@ def _replace(table: TableName, name: str, to: SqlType, design: Design, have: Lay
 
 
 def _retype(table: TableName, name: str, to: SqlType, design: Design, have: Layout, key: str) -> Step:
-    """Numbers in place of texts, as the contract declares; texts that are no numbers go to `_ddb_extra`."""
+    """Numbers in place of texts, as the contract declares; texts that are not numbers go to `_ddb_extra`."""
     refusal = (
         f"column {name!r} of {table} is {have.types[name]}, the contract declares {to}, and it has texts that are no such "
         f"numbers and cannot be put into _ddb_extra (too long, with control characters, or there is a value "

@@ -111,6 +111,6 @@ def _check_no_others(engine: SqlEngine, schema: str, root: str, relations: set[s
         other = name.removeprefix(PREFIX)
         if other != root and (shared := relations & {*filled(engine, TableName(schema, name), other)}):
             raise LoadError(
-                f"{TableName(schema, sorted(shared)[0])} is in the ledgers of {root} and of {other}, so it cannot be told "
+                f"{TableName(schema, sorted(shared)[0])} is in the ledgers of {root} and of {other}, so nobody can say "
                 f"whose rows it has: forget {other} first, or drop it yourself"
             )

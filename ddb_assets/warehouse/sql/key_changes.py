@@ -47,7 +47,7 @@ def finish_all(engine: SqlEngine, schema: str, tables: Collection[str]) -> None:
 
 @contextmanager
 def keys_removed(engine: SqlEngine, table: TableName, column: str) -> Iterator[None]:
-    """While its block runs, the column is no key of the table. Raises LoadError for a key that could not be restored."""
+    """While its block runs, the column is not a key of the table. Raises LoadError for a key that could not be restored."""
     keys = engine.keys(table)
     if column not in keys:
         yield

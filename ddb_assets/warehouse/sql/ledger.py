@@ -84,7 +84,7 @@ TYPES: dict[str, SqlType] = {name: hint.__metadata__[0] for name, hint in _HINTS
 
 
 def ledger(schema: str, relation: str) -> TableName:
-    """The ledger of a table; `relation` is its root's name. A row without one is no load: see `ledgers.py`."""
+    """The ledger of a table; `relation` is its root's name. A row without one is not a load: see `ledgers.py`."""
     # guard: a ledger for each table
     return TableName(schema, PREFIX + relation)
 

@@ -48,7 +48,7 @@ def _bring_over(engine: SqlEngine, schema: str) -> Standing | None:
         return found
     have = engine.catalog(shared)
     if not {"relation", "sequence", "export_id"} <= have.keys():
-        raise LoadError(f"{shared} exists and is no ledger of loads: rename it, or load into another schema")
+        raise LoadError(f"{shared} exists and is not a ledger of loads: rename it, or load into another schema")
     try:
         with engine.transaction(shared):
             _move(engine, schema, have)
