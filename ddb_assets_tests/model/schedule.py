@@ -165,7 +165,7 @@ class Player:
         return max((end for start, end in self.applied if start is None and not blind(self.world, end)), default=0)
 
     def play(self, step: Step) -> None:
-        """Runs a step, and again after a crash. A window that contains the newest initial load begins at that initial load."""
+        """Runs a step, and again after a crash. A window that is refused for an end inside it begins at that end instead."""
         refusal = self._refusal(step)
         if refusal is None:
             self._run(step)
@@ -174,7 +174,7 @@ class Player:
         with pytest.raises(LoadError, match=refusal):
             self._run(step)
         if refusal == "begins before":
-            self.play(Step(self.initial_load, step.end))
+            self.play(Step(max(self._inner(step)), step.end))
 
     def _refusal(self, step: Step) -> str | None:
         begun = {start for start, _ in self.applied}
@@ -186,8 +186,12 @@ class Player:
             return "ends inside" if spanned and step.end > self.complete and step.end not in begun else None
         if self.initial_load is None:
             return "no initial load yet"
-        inner = [end for _, end in self.applied if step.start < end < step.end and end >= self.complete]
-        return "begins before" if set(inner) - begun else None
+        return "begins before" if self._inner(step) else None
+
+    def _inner(self, step: Step) -> set[int]:
+        """The ends inside a window at which no window begins; older ones than the newest complete initial load do not count."""
+        begun = {start for start, _ in self.applied}
+        return {end for _, end in self.applied if (step.start or 0) < end < step.end and end >= self.complete} - begun
 
     def _run(self, step: Step) -> None:
         span = (step.start, step.end)

@@ -14,7 +14,7 @@ from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql import evolution, ledger, load, merge, statements, unread
 from ddb_assets.warehouse.sql.tables import Tables
-from ddb_assets_tests.model.known import UNREADABLE
+from ddb_assets_tests.model.known import NO_KEY, UNREADABLE
 from ddb_assets_tests.model.redshift_world import FragileRedshift
 from ddb_assets_tests.model.schedule import (
     BEGIN,
@@ -89,6 +89,13 @@ def item(*tags: str) -> Attributes:
 
 FIRST, SECOND, THIRD = ((BEGIN + n * HOUR, BEGIN + (n + 1) * HOUR) for n in range(WINDOWS))
 INITIAL = Step(None, BEGIN)
+
+
+def test_a_window_around_an_older_initial_load_than_the_newest(world: World) -> None:
+    """Neither initial load is complete, because an item's key cannot be read; the newest one is of a time after the window."""
+    late = (moment(5), "c", 1, item("y"))
+    writes = ((moment(0), "a", NO_KEY, item("x")), (moment(1), "b", 1, item("x")), (moment(3), "b", 1, None), late)
+    run(world, Schedule(writes, (Step(None, moment(2)), Step(None, moment(20)), Step(*FIRST)), False, False))
 
 
 @pytest.mark.slow
