@@ -4,7 +4,6 @@
 """
 
 import itertools
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +21,8 @@ from ddb_assets_tests.model.world import Faults, ServerFault
 
 SCHEMA = "model"
 BUCKET = "model-staging"
+SESSIONS = ("0a1b2c3d", "4e5f6a7b")
+"""Not random, so that the emulator need not translate the same statements again."""
 
 
 class FragileRedshift(RedshiftEngine):
@@ -33,6 +34,8 @@ class FragileRedshift(RedshiftEngine):
         super().__init__(RedshiftSettings.parse(url), storage=Storage(server.storage.s3))
         self._server, self._faults = server, faults
         self._reads = itertools.count()
+        self._sessions = itertools.cycle(SESSIONS)
+        self.session = next(self._sessions)
         self.hit = False
 
     def execute(self, statement: Statement) -> None:
@@ -80,7 +83,7 @@ class FragileRedshift(RedshiftEngine):
     def die(self) -> None:
         """The server loses the connection; the next process has another session."""
         self._drop()
-        self.session = secrets.token_hex(4)
+        self.session = next(self._sessions)
 
     def wipe(self) -> None:
         """Drops every table."""

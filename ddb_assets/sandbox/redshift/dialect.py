@@ -50,7 +50,8 @@ class Plan:
     of `size` bytes. outside: refused in a transaction, otherwise nothing is done and `sql` is the command tag.
     user: PostgreSQL runs it, and the user in `setting` (name, password) may log in from then on.
     define: PostgreSQL runs all of `sql`, and the client gets `tag`. set: PostgreSQL runs it, and the session evaluates
-    `setting` (name, value). `on_nodes`: whether the statement reads or writes data of the compute nodes.
+    `setting` (name, value). `on_nodes`: whether the statement reads or writes data of the compute nodes. `reads` has the
+    folded names, without schemas, of the tables and views in a statement that may read late-binding views.
     """
 
     kind: Kind
@@ -63,6 +64,7 @@ class Plan:
     tag: str = ""
     setting: tuple[str, str] = ("", "")
     on_nodes: bool = False
+    reads: frozenset[str] = frozenset()
 
 
 def translate(text: str, names: Names, late: LateViews) -> Plan:
@@ -81,7 +83,8 @@ def translate(text: str, names: Names, late: LateViews) -> Plan:
     if word in _NOT_HERE:
         raise ServerError(f"the emulator does not know {word}", "0A000")
     if word == "EXPLAIN":
-        return Plan("plain", "EXPLAIN " + translate(text[found.end() :] if found else "", names, late).sql, text)
+        explained = translate(text[found.end() :] if found else "", names, late)
+        return Plan("plain", "EXPLAIN " + explained.sql, text, reads=explained.reads)
     if word == "LOCK":
         return Plan("plain", _lock(text, names), text)
     if word == "ANALYZE":
@@ -117,9 +120,16 @@ def _parsed(text: str, names: Names, late: LateViews) -> Plan:
         return _create_table(statement, text, names, late, interleaved=interleaved)
     if isinstance(statement, exp.Alter):
         return _alter(statement, text, names)
+    reads: frozenset[str] = frozenset()
     if isinstance(statement, exp.Query | exp.DML | exp.Merge | exp.Create):
+        reads = _tables(statement)
         statement = late.expanded(statement, lambda table: _generated(_prepared(table, names)))
-    return Plan("plain", _generated(_prepared(statement, names)), text, on_nodes=_on_nodes(statement))
+    on_nodes = _on_nodes(statement)
+    return Plan("plain", _generated(_prepared(statement, names, copy=False)), text, on_nodes=on_nodes, reads=reads)
+
+
+def _tables(statement: exp.Expr) -> frozenset[str]:
+    return frozenset(fold(table.name) for table in statement.find_all(exp.Table))
 
 
 def _on_nodes(statement: exp.Expr) -> bool:
@@ -131,16 +141,17 @@ def _on_nodes(statement: exp.Expr) -> bool:
 
 def _create_table(create: exp.Create, text: str, names: Names, late: LateViews, *, interleaved: bool) -> Plan:
     design = table_design.taken_from(create, interleaved=interleaved)
-    if create.expression is not None:
+    reads, on_nodes = _tables(create), create.expression is not None
+    if on_nodes:
         late.expanded(create, lambda table: _generated(_prepared(table, names)))
-    sql = _generated(_prepared(create, names))
     schema = create.this
     table = _generated(_prepared(schema.this if isinstance(schema, exp.Schema) else schema, names))
     parent = _generated(_prepared(design.parent, names)) if design.parent is not None else ""
     noted = table_design.noted(design, table, names.short, parent)
+    sql = _generated(_prepared(create, names, copy=False))
     if not noted:
-        return Plan("plain", sql, text, on_nodes=create.expression is not None)
-    return Plan("define", f"{sql}; {noted}", text, tag="CREATE TABLE", on_nodes=create.expression is not None)
+        return Plan("plain", sql, text, on_nodes=on_nodes, reads=reads)
+    return Plan("define", f"{sql}; {noted}", text, tag="CREATE TABLE", on_nodes=on_nodes, reads=reads)
 
 
 def _alter(alter: exp.Alter, text: str, names: Names) -> Plan:
@@ -172,9 +183,9 @@ def _tree(text: str) -> exp.Expr | None:
     return found[0]
 
 
-def _prepared(statement: exp.Expr, names: Names) -> exp.Expr:
-    """The syntax tree with PostgreSQL's types, functions and names."""
-    tree = statement.copy()
+def _prepared(statement: exp.Expr, names: Names, *, copy: bool = True) -> exp.Expr:
+    """The syntax tree with PostgreSQL's types, functions and names. Without a copy, the given tree is changed."""
+    tree = statement.copy() if copy else statement
     if isinstance(tree, exp.Query | exp.DML | exp.Merge) or (isinstance(tree, exp.Create) and tree.expression):
         tree = navigate(tree)
     defines = isinstance(tree, exp.Create | exp.Alter)
@@ -231,4 +242,5 @@ def _lock(text: str, names: Names) -> str:
 
 
 def _generated(tree: exp.Expr) -> str:
-    return tree.sql(dialect="postgres")
+    """The text of a tree that is not needed any more."""
+    return tree.sql(dialect="postgres", copy=False)

@@ -22,6 +22,10 @@ class LateViews:
         self._backend = backend
         self._known = known
 
+    def among(self, names: frozenset[str]) -> bool:
+        """Whether one of these folded names is or was that of a late-binding view."""
+        return not self._known.isdisjoint(names)
+
     def created(self, create: exp.Create, view: str) -> str:
         """The PostgreSQL statements that create the view; `view` is its name in PostgreSQL.
 

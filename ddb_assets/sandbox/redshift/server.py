@@ -19,6 +19,7 @@ from ddb_assets.sandbox.redshift.backend import Backend, literal
 from ddb_assets.sandbox.redshift.faults import Faults
 from ddb_assets.sandbox.redshift.journal import Journal
 from ddb_assets.sandbox.redshift.names import Names
+from ddb_assets.sandbox.redshift.plans import Plans
 from ddb_assets.sandbox.redshift.postgres import SUPERUSER, postgres
 from ddb_assets.sandbox.redshift.query_log import QueryLog
 from ddb_assets.sandbox.redshift.session import Session
@@ -76,6 +77,7 @@ class RedshiftServer:
                 known = backend.query(
                     f"SELECT oid, typname FROM pg_type WHERE typname IN ({', '.join(map(literal, _TYPES))})"  # noqa: S608
                 )
+            names = Names(journal.remember)
             self._shared = Shared(
                 socket_path=path,
                 database=DATABASE,
@@ -84,7 +86,8 @@ class RedshiftServer:
                 storage=self.storage,
                 journal=journal,
                 log=QueryLog(),
-                names=Names(journal.remember),
+                names=names,
+                plans=Plans(names),
                 faults=self.faults,
                 oids={int(oid or 0): _TYPES[str(name)] for oid, name in known},
                 note=self.statements.append,

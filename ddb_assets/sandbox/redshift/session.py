@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ddb_assets.sandbox.redshift import entrance, wire
 from ddb_assets.sandbox.redshift.backend import Backend
 from ddb_assets.sandbox.redshift.commands import SessionCommands, as_redshift
-from ddb_assets.sandbox.redshift.dialect import Plan, translate
+from ddb_assets.sandbox.redshift.dialect import Plan
 from ddb_assets.sandbox.redshift.late_views import LateViews
 from ddb_assets.sandbox.redshift.shared import VARBYTE, VARCHAR, Shared
 from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError, message
@@ -114,7 +114,7 @@ class Session:
         name, place = wire.string(body, 0)
         text, place = wire.string(body, place)
         self._shared.note(text)
-        plan = translate(text, self._shared.names, self._late)
+        plan = self._shared.plans.plan(text, self._late)
         self._statements[name] = _Prepared(plan)
         if plan.kind == "plain":
             count = struct.unpack_from("!H", body, place)[0]
@@ -238,7 +238,7 @@ class Session:
         text, _ = wire.string(body, 0)
         self._shared.note(text)
         try:
-            plan = translate(text, self._shared.names, self._late)
+            plan = self._shared.plans.plan(text, self._late)
             with self._log.running(plan, in_transaction=self._backend.status != b"I") as ran:
                 self._commands.misbehave()
                 if plan.kind == "plain":

@@ -9,6 +9,7 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.faults import Faults
 from ddb_assets.sandbox.redshift.journal import Journal
 from ddb_assets.sandbox.redshift.names import Names
+from ddb_assets.sandbox.redshift.plans import Plans
 from ddb_assets.sandbox.redshift.query_log import QueryLog
 
 VARCHAR, SUPER, VARBYTE = 1043, 4000, 6551
@@ -30,6 +31,7 @@ class Shared:
     journal: Journal
     log: QueryLog
     names: Names
+    plans: Plans
     faults: Faults
     oids: dict[int, int]
     note: Callable[[str], None]

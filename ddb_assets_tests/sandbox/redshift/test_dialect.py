@@ -33,6 +33,7 @@ def test_names_of_127_bytes_are_whole_names(db: Database) -> None:
         [one, other],
     ]
     db.refused("longer than 127 bytes", f'CREATE TABLE "{one}3" (a INT)')
+    db.refused("longer than 127 bytes", f'CREATE TABLE "{one}3" (a INT)')  # the same text again
     db.refused("longer than 127 bytes", f'CREATE TABLE t ("{"ä" * 64}" INT)')
 
 

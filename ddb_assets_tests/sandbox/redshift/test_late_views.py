@@ -82,3 +82,16 @@ def test_other_sessions_see_it(db: Database) -> None:
     db.run("CREATE TABLE t (a INT)")
     db.run(f"CREATE VIEW v AS SELECT a FROM {db.schema}.t WITH NO SCHEMA BINDING")
     assert other.run("SELECT * FROM v") == []
+
+
+def test_a_text_that_read_a_table_reads_the_view_that_took_its_place(db: Database) -> None:
+    db.run("CREATE TABLE replaced (a INT)")
+    db.run("INSERT INTO replaced VALUES (1)")
+    for text in ("SELECT a FROM replaced", "INSERT INTO replaced SELECT a + 1 FROM replaced"):
+        db.run(text)
+    db.run("ALTER TABLE replaced RENAME TO t")
+    db.run(f"CREATE VIEW replaced AS SELECT SUM(a) AS a FROM {db.schema}.t WITH NO SCHEMA BINDING")
+    assert db.run("SELECT a FROM replaced") == [[3]]
+    db.run("DROP VIEW replaced")
+    db.run("CREATE TABLE replaced (a INT)")
+    assert db.run("SELECT a FROM replaced") == []

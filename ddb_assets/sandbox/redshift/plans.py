@@ -1,0 +1,32 @@
+"""The plans that were made before, by the text of the statement: a program sends the same texts again and again.
+
+A plan depends on nothing but the text, unless the statement names a late-binding view, whose query is in the database: such a
+statement is translated each time. So is one that is refused.
+"""
+
+from ddb_assets.sandbox.redshift.dialect import Plan, translate
+from ddb_assets.sandbox.redshift.late_views import LateViews
+from ddb_assets.sandbox.redshift.names import Names
+
+KEPT = 4096
+LONGEST = 20_000  # characters
+
+
+class Plans:
+    """The plans of one server, for all its sessions."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._kept: dict[str, Plan] = {}
+
+    def plan(self, text: str, late: LateViews) -> Plan:
+        """The plan for one statement. Raises ServerError for what Redshift refuses."""
+        plan = self._kept.get(text)
+        if plan is not None and not late.among(plan.reads):
+            return plan
+        plan = translate(text, self._names, late)
+        if len(text) <= LONGEST:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            self._kept[text] = plan
+        return plan
