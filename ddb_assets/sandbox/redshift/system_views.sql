@@ -8,8 +8,11 @@ SET check_function_bodies = off;
 -- Names of 64 to 127 bytes: PostgreSQL would cut them, so it has a shorter name for each.
 CREATE TABLE redshift.long_names (short text PRIMARY KEY, long text NOT NULL);
 GRANT SELECT ON redshift.long_names TO PUBLIC;
-CREATE FUNCTION redshift.name_of(short name) RETURNS text LANGUAGE sql STABLE STRICT AS
+CREATE FUNCTION redshift.long_name(short name) RETURNS text LANGUAGE sql STABLE STRICT AS
     $$ SELECT coalesce((SELECT long FROM redshift.long_names WHERE long_names.short = $1::text), $1::text) $$;
+-- Every shorter name has a ~. PostgreSQL puts this function's text in place of a call, as it is not STRICT and has no subquery.
+CREATE FUNCTION redshift.name_of(short name) RETURNS text LANGUAGE sql STABLE AS
+    $$ SELECT CASE WHEN strpos($1::text, '~') > 0 THEN redshift.long_name($1) ELSE $1::text END $$;
 
 CREATE FUNCTION redshift.type_name(type oid, modifier integer) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE type
@@ -162,11 +165,11 @@ FROM pg_catalog.pg_class;
 CREATE VIEW redshift.pg_attribute AS
 SELECT attrelid, redshift.name_of(attname) AS attname, attnum, attisdropped, attnotnull FROM pg_catalog.pg_attribute;
 CREATE VIEW redshift.pg_views AS
-SELECT redshift.name_of(v.schemaname) AS schemaname, redshift.name_of(v.viewname) AS viewname, v.viewowner,
-    coalesce(l.query || ' WITH NO SCHEMA BINDING', v.definition) AS definition
-FROM pg_catalog.pg_views v JOIN pg_catalog.pg_namespace n ON n.nspname = v.schemaname
-    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.viewname
-    LEFT JOIN redshift.late_views l ON l.view = c.oid;
+SELECT redshift.name_of(n.nspname) AS schemaname, redshift.name_of(c.relname) AS viewname,
+    pg_get_userbyid(c.relowner) AS viewowner,
+    coalesce((SELECT query || ' WITH NO SCHEMA BINDING' FROM redshift.late_views WHERE view = c.oid), pg_get_viewdef(c.oid))
+        AS definition
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'v';
 -- a regular user sees only its own tables
 CREATE VIEW pg_catalog.pg_class_info AS
 SELECT c.oid AS reloid, redshift.name_of(c.relname) AS relname, c.relnamespace, c.relowner, c.relkind::text AS relkind,
@@ -177,30 +180,31 @@ WHERE pg_has_role(c.relowner, 'USAGE');
 GRANT SELECT ON redshift.pg_namespace, redshift.pg_class, redshift.pg_attribute, redshift.pg_views,
     pg_catalog.pg_class_info TO PUBLIC;
 
+-- Few joins and many subqueries, of which PostgreSQL only plans those that a statement needs: loads ask often.
 CREATE VIEW pg_catalog.svv_redshift_columns AS
 SELECT current_database()::text AS database_name, redshift.name_of(n.nspname) AS schema_name,
     redshift.name_of(c.relname) AS table_name, redshift.name_of(a.attname) AS column_name,
-    row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum)::integer AS ordinal_position,
+    (a.attnum - (SELECT count(*) FROM pg_attribute gone WHERE gone.attrelid = a.attrelid AND gone.attisdropped
+        AND gone.attnum BETWEEN 1 AND a.attnum))::integer AS ordinal_position,
     redshift.type_name(a.atttypid, a.atttypmod) AS data_type,
-    coalesce(pg_get_expr(f.adbin, f.adrelid), '') AS column_default,  -- NULL or empty: the guide does not say
-    coalesce(e.encoding, CASE WHEN c.relpersistence = 't' OR a.attnum = ANY (d.sortkeys) THEN 'none'
-        WHEN t.typname IN ('bool', 'float4', 'float8') THEN 'none'
-        WHEN t.typname IN ('rs_varchar', 'bpchar', 'varbyte') THEN 'lzo'
-        WHEN t.typname <> 'super' THEN 'az64' END) AS encoding,
+    coalesce((SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = a.attrelid AND adnum = a.attnum), '')
+        AS column_default,  -- NULL or empty: the guide does not say
+    coalesce((SELECT encoding FROM redshift.encodings e WHERE e.relation = c.oid AND e.attnum = a.attnum),
+        CASE WHEN c.relpersistence = 't' OR a.attnum = ANY (d.sortkeys) THEN 'none'
+            WHEN a.atttypid = ANY ('{bool,float4,float8}'::regtype[]) THEN 'none'
+            WHEN a.atttypid = ANY ('{rs_varchar,bpchar,varbyte}'::regtype[]) THEN 'lzo'
+            WHEN a.atttypid <> 'super'::regtype THEN 'az64' END) AS encoding,
     coalesce(a.attnum = d.distkey, false) AS distkey,
     coalesce(array_position(d.sortkeys, a.attnum), 0)
         * CASE WHEN d.interleaved AND array_position(d.sortkeys, a.attnum) % 2 = 0 THEN -1 ELSE 1 END AS sortkey,
     CASE WHEN a.attnotnull THEN 'NO' ELSE 'YES' END AS is_nullable,
     col_description(c.oid, a.attnum) AS remarks
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     LEFT JOIN redshift.designs d ON d.relation = c.oid
-    LEFT JOIN redshift.encodings e ON e.relation = c.oid AND e.attnum = a.attnum
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'v')
     -- a regular user sees what it has a right on
     AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE')
-    AND NOT EXISTS (SELECT 1 FROM redshift.late_views WHERE view = c.oid)
+    AND (c.relkind = 'r' OR NOT EXISTS (SELECT 1 FROM redshift.late_views WHERE view = c.oid))
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift', 'pg_toast');
 GRANT SELECT ON pg_catalog.svv_redshift_columns TO PUBLIC;
 

@@ -192,3 +192,18 @@ def test_analyze(db: Database, what: str) -> None:
     db.run("SET analyze_threshold_percent TO 0.01")
     for wrong in ("ANALYZE t, t", "ANALYZE (a)", "ANALYZE t (x)", "ANALYZE nowhere"):
         db.refused("", wrong)
+
+
+def test_columns_are_counted_without_those_that_were_dropped(db: Database) -> None:
+    db.run("CREATE TABLE t (a INT, b INT DEFAULT 5, c VARCHAR(3))")
+    db.run("ALTER TABLE t DROP COLUMN a")
+    db.run("ALTER TABLE t ADD COLUMN d SUPER")
+    db.run(f"CREATE VIEW late AS SELECT b FROM {db.schema}.t WITH NO SCHEMA BINDING")
+    db.run("CREATE VIEW bound AS SELECT c FROM t")
+    columns = "SELECT table_name, ordinal_position, column_name, column_default FROM svv_redshift_columns "
+    assert db.run(columns + "WHERE schema_name = %s ORDER BY table_name, ordinal_position", db.schema) == [
+        ["bound", 1, "c", ""],
+        ["t", 1, "b", "5"],
+        ["t", 2, "c", ""],
+        ["t", 3, "d", ""],
+    ]
