@@ -6,6 +6,7 @@ statement must be reached, so a new one has to be reached here too.
 
 import ast
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -250,6 +251,7 @@ def collected(redshift: RedshiftServer, tmp_path_factory: pytest.TempPathFactory
         for scene in SCENES:
             redshift.statements.clear()
             with to_redshift(redshift) as warehouse:
+                warehouse.session = "0a1b2c3d"  # one after the other; a text of all scenes is parsed once
                 wipe(warehouse)
                 scene(warehouse, tmp_path_factory.mktemp(scene.__name__))
             # the driver sends values as $1, the statements have ?
@@ -301,10 +303,18 @@ UNREAD = {"LOCK"}
 """Statements of which sqlglot knows only the first word. LOCK: Redshift Database Developer Guide, "LOCK"."""
 
 
+def shape(text: str) -> str:
+    """The text with one name, one string and one number for all: texts of one shape are parsed alike."""
+    for pattern, same in ((r"'[^']*'", "''"), (r'"[^"]*"', '"n"'), (r"\b[0-9]+\b", "1")):
+        text = re.sub(pattern, same, text)
+    return text
+
+
 def test_sqlfluff_finds_nothing_that_it_cannot_parse(collected: Collected) -> None:
+    """One text of each shape, because sqlfluff is slow."""
     linter = Linter(config=FluffConfig(overrides={"dialect": "redshift"}))
     wrong = {}
-    for text in sent(collected) + conversions():
+    for text in {shape(text): text for text in sent(collected) + conversions()}.values():
         parsed = linter.parse_string(text)
         if parsed.violations:
             wrong[text] = str(parsed.violations[0])

@@ -18,7 +18,7 @@ def to_duckdb(text: str, database: str) -> str:
     tree = sqlglot.parse_one(text, read="redshift")
     if isinstance(tree, exp.Alter) and isinstance(tree.args["actions"][0], exp.AlterDistStyle | exp.AlterSortKey):
         return ""
-    return tree.transform(_node, database).sql(dialect="duckdb")
+    return tree.transform(_node, database, copy=False).sql(dialect="duckdb", copy=False)
 
 
 def _node(node: exp.Expression, database: str) -> exp.Expression:
@@ -49,4 +49,4 @@ def _node(node: exp.Expression, database: str) -> exp.Expression:
 
 def _inside(node: exp.Expression, database: str) -> exp.Expression:
     """Translates the inside of a replaced node, which sqlglot does not visit by itself."""
-    return node.transform(_node, database)
+    return node.transform(_node, database, copy=False)
