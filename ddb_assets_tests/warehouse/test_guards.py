@@ -76,7 +76,11 @@ def test_an_initial_load_on_either_end_of_a_window_joins_it(
     assert read(warehouse) == items(short_life, 20)
 
 
-@pytest.mark.parametrize("part", [(10, 15), (13, 15), (5, 15)])
+@pytest.mark.parametrize(
+    ("warehouse", "part"),
+    [("duckdb", (10, 15)), ("duckdb", (13, 15)), ("duckdb", (5, 15)), ("over_redshift", (13, 15))],
+    indirect=["warehouse"],
+)
 def test_a_window_that_ends_in_another_one_is_refused(
     warehouse: AnyEngine, short_life: Source, part: tuple[int, int]
 ) -> None:
@@ -139,7 +143,7 @@ spans = st.tuples(times, st.integers(1, END)).filter(lambda span: span[0] < span
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 @given(writes, st.lists(spans, max_size=5))
 def test_what_is_not_refused_ends_in_the_state_of_the_source(
     duckdb: DuckDBEngine, log: list[tuple[int, str, Item | None]], exports: list[tuple[int, int]]

@@ -43,24 +43,25 @@ def exports(source: Source) -> tuple[Report, Report]:
     return source.full(10), source.window(10, 20)
 
 
-@pytest.mark.parametrize("error", PASSING.values(), ids=PASSING)
 @pytest.mark.parametrize("first", ["BEGIN", "DELETE FROM"])
 def test_what_passes_by_itself_is_tried_again(
     over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
-    exports: tuple[Report, Report],
+    source: Source,
     monkeypatch: pytest.MonkeyPatch,
-    error: ServerError,
     first: str,
 ) -> None:
-    """Before the transaction and within it. The load is applied once."""
+    """Before the transaction and within it, one window after the other with each error. Every load is applied once."""
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
-    load(over_redshift, exports[0])
-    armed = fail_at(over_redshift, redshift, monkeypatch, first, error)
-    assert load(over_redshift, exports[1]).applied
-    assert armed == [first]
-    assert read(over_redshift) == {"a": Item("second", ("y",))}
-    assert select(over_redshift, "SELECT COUNT(*) FROM _ddb_loads") == [(2,)]
+    load(over_redshift, source.full(10))
+    for number, (name, error) in enumerate(PASSING.items(), 1):
+        source.put(10 * number + 1, "a", name, "x")
+        with monkeypatch.context() as patch:
+            armed = fail_at(over_redshift, redshift, patch, first, error)
+            assert load(over_redshift, source.window(10 * number, 10 * number + 10)).applied, name
+        assert armed == [first], name
+        assert read(over_redshift) == {"a": Item(name, ("x",))}
+        assert select(over_redshift, "SELECT COUNT(*) FROM _ddb_loads") == [(number + 1,)], name
 
 
 @pytest.mark.parametrize("first", ["SELECT 1 FROM pg_namespace", "COPY"])

@@ -11,11 +11,12 @@ from ddb_assets.contract.report import Report
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.flatten.test_incremental import change
 from ddb_assets_tests.flatten.test_unread import flattened, line
 from ddb_assets_tests.support.engines import AnyEngine, read, select, tables, wipe
-from ddb_assets_tests.support.examples import orders_of
+from ddb_assets_tests.support.examples import SOAK, orders_of
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import BASE, BASE_MICROS, Item, Source
 from ddb_assets_tests.warehouse.test_windows import items
@@ -160,7 +161,10 @@ def test_every_order_gives_the_same_rows(warehouse: AnyEngine, orders: Source, *
         "d": Item("first d"),
         "e": Item("first e", ("l",)),
     }
-    for order in orders_of((initial_load, window, again, following)):
+    tried = list(orders_of((initial_load, window, again, following)))
+    if isinstance(warehouse, RedshiftEngine) and not SOAK:
+        tried = tried[soft_delete::2]  # half of them with soft deletes; on DuckDB all of them
+    for order in tried:
         wipe(warehouse)
         for export in _accepted(order):
             load(warehouse, export, soft_delete=soft_delete, max_quarantined=LIMIT)

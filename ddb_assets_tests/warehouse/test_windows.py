@@ -241,7 +241,7 @@ def test_any_schedule_ends_in_the_state_of_the_source(
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_many_schedules_end_in_the_state_of_the_source(
     duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
