@@ -14,7 +14,9 @@ WORKERS := $(shell expr $(CORES) + 1)
 export DAGSTER_HOME := $(STATE)/dagster
 export DDB_ASSETS_STATE := $(STATE)
 
-.PHONY: demo test test-fast soak soak-writing soak-exactness guards dev lint bench clean
+KERNEL := $(wildcard ddb_assets/flatten/kernel/*.hpp ddb_assets/flatten/kernel/*.cpp)
+
+.PHONY: demo test test-fast soak soak-writing soak-exactness fuzz guards dev lint bench clean
 
 demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift); every count is checked
 	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift)
@@ -50,6 +52,10 @@ soak-writing:  ## imports and copies under faults and kill -9
 soak-exactness:  ## random items flattened and rebuilt
 	$(MAKE) soak SOAK_IN=ddb_assets_tests/flatten
 
+FUZZ_SECONDS ?= 300
+fuzz: $(VENV)/installed-test  ## damaged blocks for the kernel, under AddressSanitizer and UndefinedBehaviorSanitizer; needs g++ or clang++
+	$(BIN)/python -m ddb_assets_tests.flatten.kernel.fuzz --seconds $(FUZZ_SECONDS)
+
 guards: $(VENV)/installed-test  ## takes each guard of a load out of a copy, and runs the test that must then fail
 	$(BIN)/python -m ddb_assets_tests.guards
 
@@ -72,9 +78,10 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed-demo: setup.cfg pyproject.toml | $(BIN)/python
+$(VENV)/installed-demo: setup.cfg pyproject.toml $(KERNEL) | $(BIN)/python
 	@echo "installing ddb_assets and its packages into $(VENV): a minute or two, the first time only"
 	$(BIN)/python -m pip install --quiet --editable '.[redshift,sandbox,ui]'
+	@$(BIN)/python -c 'from ddb_assets.flatten import fast_path; fast_path.kernel or print(fast_path.SLOW)'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed-demo

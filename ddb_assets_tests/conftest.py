@@ -50,6 +50,7 @@ LONGEST = (
     "browser/test_backfill.py",
     "test_daemon.py",
     "windows/test_window_chain.py",
+    "flatten/kernel/test_kernel.py",
     "model/test_model.py",
     "windows/test_sensor_windows.py",
     "windows/test_schedule.py",

@@ -19,7 +19,6 @@ from ddb_assets.exports.data_file import check_lines, read_blocks
 from ddb_assets.flatten.block import BlockReader
 from ddb_assets.flatten.flatten import BLOCK_BYTES
 from ddb_assets.flatten.infer import extend
-from ddb_assets.flatten.parse import split_lines
 from ddb_assets.flatten.profile import Seen, path_rows
 from ddb_assets.flatten.record import times
 from ddb_assets.flatten.rules import Rules
@@ -88,7 +87,7 @@ def look(source: Source, *, silent: bool) -> Profile:
         for file in export.files:
             lines = 0
             for block in read_blocks(source.storage, file, block_bytes=BLOCK_BYTES):
-                batch = reader.read(split_lines(block, 1), schema)
+                batch = reader.read(block, 1, schema)
                 schema = batch.schema
                 profile.seen.merge(batch.seen)
                 profile.deletes += batch.deletes

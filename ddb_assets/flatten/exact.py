@@ -1,7 +1,7 @@
 """The exact path: flattens one item at a time; each value goes to its column or to `_ddb_extra`, or the item to quarantine.
 
-For an ordinary item the result is that of the fast path (`fast/decode.py`); for any other item it is what the contract
-says. It is several times slower and handles the lines that the fast path refuses.
+For an ordinary item the result is that of the fast path (`fast_path.py`); for any other item it is what the contract says.
+It is many times slower and handles the lines that the fast path hands back.
 """
 
 from collections.abc import Iterator
@@ -30,11 +30,10 @@ from ddb_assets.dynamodb.attribute_value import (
     split,
 )
 from ddb_assets.flatten import timestamps
-from ddb_assets.flatten.level import extra_path
 from ddb_assets.flatten.observed_type import HOLDS
 from ddb_assets.flatten.rules import DISCARDED, WHAT_HAPPENS, Misfits, Rules, cut
 from ddb_assets.flatten.schema import ARRAYS, EXTRA, STRINGS, Node, index_name
-from ddb_assets.flatten.super_value import plain_map, plain_scalar, plain_text
+from ddb_assets.flatten.super_value import extra_path, plain_map, plain_scalar, plain_text
 
 TYPES = "$types"
 """The member of `_ddb_extra` with the types that neither plain JSON nor the schema shows: path -> descriptor."""

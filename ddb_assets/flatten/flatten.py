@@ -23,7 +23,7 @@ from ddb_assets.contract.report import Part, Relation, Report
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.data_file import check_lines, read_blocks
 from ddb_assets.exports.manifest import DataFile, Export
-from ddb_assets.flatten import output
+from ddb_assets.flatten import fast_path, output
 from ddb_assets.flatten.agreement import check_agreement, check_identity, check_table
 from ddb_assets.flatten.block import Batch, BlockReader
 from ddb_assets.flatten.declared import with_declared
@@ -31,7 +31,6 @@ from ddb_assets.flatten.hidden import hidden_columns
 from ddb_assets.flatten.infer import agreed, decided, extend
 from ddb_assets.flatten.key_check import KeyCheck
 from ddb_assets.flatten.output import QUARANTINE, SPILL, UNREAD, FlattenError
-from ddb_assets.flatten.parse import split_lines
 from ddb_assets.flatten.part_writer import PartWriter, Written
 from ddb_assets.flatten.parts import align
 from ddb_assets.flatten.profile import Seen, profile_document
@@ -50,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 6 << 20
 MAX_ATTEMPTS = 5
+MAX_CELLS, MIN_LINES = 16_000_000, 1000  # of the frames of one block
 REASONS, REASON_LENGTH = 3, 300
 MAX_UNKNOWN, OTHERS = 50, "others"  # so many names of unknown members are counted separately
 
@@ -94,6 +94,8 @@ def flatten(
     FlattenError for counts that do not agree, ManifestError for a damaged data file.
     """
     started = time.monotonic()
+    if fast_path.kernel is None:
+        logger.warning(fast_path.SLOW)
     out = normalized(out, {export.uri, *(file.uri.rpartition("/")[0] for file in export.files)})
     start: Schema | None = None
     before: Schema | None = None
@@ -235,7 +237,7 @@ class _Run:
                 future = pool.submit(self._flatten, block, first, file, f"{number:05d}-{block_number:05d}")
                 future.add_done_callback(lambda _: slots.release())
                 blocks.append(future)
-                first += block.count(b"\n")
+                first += fast_path.count_newlines(block)
             lines = sum(future.result() for future in blocks)
             if not self.failed.is_set():
                 check_lines(file, lines)
@@ -253,7 +255,18 @@ class _Run:
             raise
 
     def _flattened(self, block: bytes, first: int, file: DataFile, name: str) -> int:
-        batch = self.reader.read(split_lines(block, first), self.schema)
+        most = max(MIN_LINES, MAX_CELLS // (1 + sum(1 for _ in self.schema.columns())))
+        pieces = _pieces(block, most)
+        counts = [
+            self._flattened_piece(
+                piece, first + place * most, file, name if len(pieces) == 1 else f"{name}-{place:05d}"
+            )
+            for place, piece in enumerate(pieces)
+        ]
+        return sum(counts)
+
+    def _flattened_piece(self, block: bytes, first: int, file: DataFile, name: str) -> int:
+        batch = self.reader.read(block, first, self.schema)
         self.key_check.look((line.text for line in batch.quarantined), batch.lines)
         relations = batch.schema.relations(incremental=self.incremental)
         self.parts.add(relations, batch.frames, batch.lines, name)
@@ -352,6 +365,14 @@ class _Run:
             without_row=len(self.unread) - len(unread),
             unknown_members=dict(sorted(self.unknown.items())),
         )
+
+
+def _pieces(block: bytes, most: int) -> list[bytes]:
+    """The block in pieces of `most` lines: a few short lines can make frames of many columns, which take room for each."""
+    if fast_path.count_newlines(block) < most:
+        return [block]
+    lines = block.removesuffix(b"\n").split(b"\n")
+    return [b"\n".join(lines[begin : begin + most]) for begin in range(0, len(lines), most)]
 
 
 def _reasons(name: str, file: DataFile, lines: list[bytes]) -> list[tuple[str, int, str]]:

@@ -54,7 +54,7 @@ MAX_COLUMNS = 1590
 widening a column needs another one."""
 
 MAX_JSON_PATHS = 1000
-"""The most paths below one JSON column: decoding one path of a block takes as long as parsing some hundred values."""
+"""The most paths below one JSON column that the schema names; with more, it is opaque."""
 
 
 def extend(schema: Schema, seen: Seen, table: Table, export_id: str | None = None) -> Schema:
@@ -375,10 +375,7 @@ class _Growth:
         paths = sum(1 for _ in walk(grown))
         crowded = paths > MAX_JSON_PATHS or any(self.is_crowded(here) for _, here in seen.walk())
         secret = self.table.policy(path).exclude and bool(seen.counts["M"] + seen.counts["L"])
-        opaque = (
-            (crowded and node.name is not None) or secret
-        ) and None not in path  # list elements share the line of their item
-        return grown.model_copy(update={"opaque": opaque})
+        return grown.model_copy(update={"opaque": (crowded and node.name is not None) or secret})
 
     def json(self, node: Node, seen: Seen, path: tuple[Step, ...], among: Collection[Descriptor] = ORDER) -> Node:
         """A JSON column or a node below one. It accepts every type that plain JSON distinguishes from the accepted ones."""

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow.parquet as pq
 
-from ddb_assets.contract.column_type import SHORT_PRECISION
 from ddb_assets.contract.report import Part, Relation
 from ddb_assets.contract.table import Compression
-from ddb_assets.flatten.fast.columns import decimal_texts
 from ddb_assets.flatten.frames import dtypes
 from ddb_assets.flatten.measure import measures
 
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
+DICTIONARY_SAMPLE = 4096
 _WIDENS = {(pl.Int64, pl.Decimal), (pl.Int64, pl.String), (pl.Decimal, pl.Decimal), (pl.Decimal, pl.String)}
 """The casts that keep every value: the same steps as in `contract/column_type.py`."""
 
@@ -27,28 +26,34 @@ def write_part(storage: "Storage", uri: str, frame: pl.DataFrame, compression: C
     data = _parquet(frame, compression)
     storage.write(uri, data)
     md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-    return Part(uri=uri, rows=frame.height, bytes=len(data), md5=md5, measures=measures(frame.get_columns()))
+    return Part(uri=uri, rows=frame.height, bytes=len(data), md5=md5, measures=measures(frame))
 
 
 def _parquet(frame: pl.DataFrame, compression: Compression) -> bytes:
     """The frame as Parquet, with DECIMAL in the fewest bytes that hold it: the only form that COPY is known to read.
 
-    polars writes short DECIMALs as integers, pyarrow does not. pyarrow is half as fast, so it writes only such frames.
+    pyarrow writes it, because polars writes short DECIMALs as integers. A dictionary makes a column with few values smaller
+    and one with many values slower to write and larger. Texts have no statistics: they cost a fifth of the time, and the
+    items of an export are in no order, so every part has nearly all of a column's range.
     """
-    level = 1 if compression == "zstd" else None  # as small as level 3 for such data, and a third faster
     buffer = io.BytesIO()
-    if any(isinstance(kind, pl.Decimal) and kind.precision <= SHORT_PRECISION for kind in frame.dtypes):
-        pq.write_table(
-            frame.to_arrow(),
-            buffer,
-            compression=compression,
-            compression_level=level,
-            store_schema=False,
-            version="2.6",
-        )
-    else:
-        frame.write_parquet(buffer, compression=compression, compression_level=level)
+    pq.write_table(
+        frame.to_arrow(),
+        buffer,
+        compression=compression,
+        compression_level=1 if compression == "zstd" else None,  # as small as level 3 for such data, and a third faster
+        use_dictionary=[column.name for column in frame if _repeats(column)],
+        write_statistics=[column.name for column in frame if column.dtype not in {pl.String, pl.Binary}],
+        store_schema=False,
+        version="2.6",
+    )
     return buffer.getvalue()
+
+
+def _repeats(column: pl.Series) -> bool:
+    """Whether a sample of the column has few distinct values."""
+    sample = column.head(DICTIONARY_SAMPLE)
+    return sample.n_unique() <= len(sample) // 4
 
 
 def align(
@@ -75,3 +80,10 @@ def align(
     if any(frame.get_column(name).null_count() < frame.height for name in given_up):
         return None
     return write_part(storage, part.uri, pl.DataFrame(columns), compression)
+
+
+def decimal_texts(column: pl.Series) -> pl.Series:
+    """The canonical text of each number of a DECIMAL column: a 3.00 is `3`, as in DynamoDB."""
+    texts = column.cast(pl.String)
+    fraction = isinstance(column.dtype, pl.Decimal) and column.dtype.scale
+    return texts.str.strip_chars_end("0").str.strip_chars_end(".") if fraction else texts

@@ -1,6 +1,7 @@
 """Maps column types to polars types, and so to Parquet."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import polars as pl
 
@@ -19,6 +20,7 @@ _TYPES: Mapping[Name, pl.DataType] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def polars_type(type_: SqlType) -> pl.DataType:
-    """The polars type that holds every value of the column type."""
+    """The polars type that holds every value of the column type: the same object each time, so that it is compared fast."""
     return pl.Decimal(type_.size, type_.scale) if type_.name == "DECIMAL" else _TYPES[type_.name]

@@ -1,6 +1,6 @@
 """What was seen at every attribute path: types with counts, sizes, digits, an example. For inference and for people.
 
-A `Seen` is filled from single items here, and from whole decoded columns in `fast/decode.py`. Two of them can be merged, so
+A `Seen` is filled from single items here, and from what the kernel has counted in `fast_path.py`. Two of them can be merged, so
 files can be read in any order and in parallel. `infer.py` decides what a path becomes.
 """
 
@@ -75,8 +75,10 @@ class Seen:
 
     def merge(self, other: "Seen") -> None:
         """Adds what the other has seen."""
-        self.counts.update(other.counts)
-        self.forms.update(other.forms)
+        for descriptor, count in other.counts.items():  # several times as fast as `Counter.update`
+            self.counts[descriptor] += count
+        for form_, count in other.forms.items():
+            self.forms[form_] += count
         self.max_bytes = max(self.max_bytes, other.max_bytes)
         self.integer_digits = max(self.integer_digits, other.integer_digits)
         self.scale = max(self.scale, other.scale)

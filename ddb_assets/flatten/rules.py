@@ -1,7 +1,7 @@
 """Applies a contract to single values: masks, texts that are too long, values that fit no column.
 
-`contract/table.py` defines the contract. The fast path (`fast/decode.py`) and the exact path (`exact.py`) both use these
-rules, so they give the same result.
+`contract/table.py` defines the contract. The exact path (`exact.py`) applies these
+rules, and the plan of the fast path (`kernel/plan.py`) is compiled from them, so both give the same result.
 """
 
 import hashlib
@@ -10,8 +10,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-
-import polars as pl
 
 from ddb_assets.contract.column_type import MAX_VARBYTE, MAX_VARCHAR, SqlType
 from ddb_assets.contract.policy import ContractMode, Mask, Policy
@@ -81,12 +79,6 @@ class Rules:
         if mask == "sha256":
             return hashlib.sha256(text.encode()).hexdigest()
         return hmac.new(self.secret or b"", text.encode(), "sha256").hexdigest()
-
-    def masked_column(self, mask: Mask, texts: pl.Series) -> pl.Series:
-        """`masked` for a column; each distinct text is hashed once."""
-        distinct = texts.drop_nulls().unique()
-        masks = pl.Series([self.masked(mask, text) for text in distinct], dtype=pl.String)
-        return texts.replace_strict(distinct, masks, default=None, return_dtype=pl.String)
 
     def limit(self, policy: Policy, type_: SqlType) -> int:
         """The most bytes of a text or binary in a column; a column that must not grow keeps its length."""

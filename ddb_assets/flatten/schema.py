@@ -1,6 +1,6 @@
 """The schema document of a table: for every attribute path, the types that it accepts and the column that it becomes.
 
-A schema is a tree of nodes, one per path. The same tree drives the fast path (`fast/decode.py`), the exact path (`exact.py`)
+A schema is a tree of nodes, one per path. The same tree drives the fast path (`fast_path.py`), the exact path (`exact.py`)
 and the relations that the warehouse gets. `infer.py` grows it, `schema_store.py` stores it; nothing else changes it.
 """
 
@@ -45,8 +45,7 @@ class Node(_SchemaModel):
     SUPER column `name`; nodes below a JSON column have no name and no type.
     `accepts` has the descriptors that the fast path reads here. A value of another type goes to `_ddb_extra`; the fast path
     knows the shape of such values from `other`, a JSON node without a name. Without that, the row takes the exact path.
-    `opaque`: a JSON column of the root whose maps have dynamic keys. Arrow cannot know all of them, so only the values of
-    this column are parsed one by one. Its `fields` are those known before.
+    `opaque`: a JSON column whose maps have dynamic keys, so the fast path takes names that are not among its `fields`.
     `former`: the column that the path had before the contract's `nested` applied. Values that are not the declared list or
     map still go there.
     `order` numbers the columns of the table by when they were first seen. `form` is the form in which the texts of a time
@@ -75,11 +74,6 @@ class Node(_SchemaModel):
         """Every descriptor that the fast path reads here, with the node for what is below it."""
         beside = dict.fromkeys(self.other.accepts, self.other) if self.other else {}
         return {**dict.fromkeys(self.accepts, self), **beside}
-
-    @property
-    def columnar(self) -> dict[str, "Node"]:
-        """The fields that Arrow can have: it passes names as C strings, so they must not contain U+0000."""
-        return {name: field for name, field in self.fields.items() if "\0" not in name}
 
 
 class SchemaChange(_SchemaModel):

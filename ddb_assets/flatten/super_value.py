@@ -11,8 +11,15 @@ from typing import Any
 import orjson
 
 from ddb_assets.contract.column_type import MAX_PRECISION, MAX_SCALE, MAX_VARCHAR
-from ddb_assets.dynamodb.attribute_value import NUL, Step, binary_text, number, number_text, sorted_members
-from ddb_assets.flatten.level import extra_path
+from ddb_assets.dynamodb.attribute_value import (
+    NUL,
+    Step,
+    binary_text,
+    format_path,
+    number,
+    number_text,
+    sorted_members,
+)
 from ddb_assets.flatten.rules import pieces
 
 Types = dict[str, str]
@@ -25,6 +32,11 @@ ENCODED = "S64"
 ESCAPED = "M0"
 """The type in `$types` of a map with U+0000 in a name. All its names are escaped: U+0000 as `\\0`, a backslash as `\\\\`."""
 _WIDE = Context(prec=200)
+
+
+def extra_path(path: tuple[Step | int, ...]) -> str:
+    """The name of a value in `_ddb_extra`: its path in the item or element; `$value` for the element itself."""
+    return format_path(path) if path else "$value"
 
 
 def plain_scalar(descriptor: str, payload: Any, path: Path, types: Types) -> Any:

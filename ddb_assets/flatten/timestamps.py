@@ -5,13 +5,10 @@ form. A value of another form is loaded as well; its original text is then kept 
 """
 
 import re
-from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-import polars as pl
-
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.flatten.polars_types import polars_type
 from ddb_assets.microseconds import from_micros, to_micros
 
 _TEXT = re.compile(
@@ -100,35 +97,6 @@ def epoch_form(digits: int) -> str:
     return next((unit for unit, (_, most) in _EPOCHS.items() if 10 ** (digits - 1) < most), "us") if digits else "s"
 
 
-def loose_column(texts: pl.Series, type_: SqlType, *, epochs: bool) -> pl.Series:
-    """`parse_loosely` for a column of texts in other forms than `form` knows; null for what is left to the exact path."""
-    if type_.name == "DATE":
-        return pl.repeat(None, len(texts), dtype=polars_type(type_), eager=True)
-    found = texts.str.extract_groups(_LOOSE).struct.unnest()
-    whole = (
-        pl.col("day") + "T" + pl.col("clock") + pl.col("seconds") + "." + pl.col("fraction").fill_null("0").str.head(6)
-    )
-    offset = pl.col("hours").cast(pl.Int64) * 60 + pl.col("minutes").fill_null("0").cast(pl.Int64)
-    sign = pl.when(pl.col("sign") == "-").then(-1).otherwise(1)
-    utc = whole.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False) - pl.duration(
-        minutes=(offset * sign).fill_null(0), time_unit="us"
-    )
-    column = found.select(pl.when(pl.col("zone").is_not_null()).then(utc)).to_series()
-    column = column.set(column.dt.year() > MAXYEAR, None)
-    column = column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
-    numbers = [epoch_column(texts, type_, unit) for unit in EPOCH_UNITS] if epochs else []
-    return pl.select(pl.coalesce(column, *numbers)).to_series()
-
-
-def epoch_column(texts: pl.Series, type_: SqlType, unit: str) -> pl.Series:
-    """Texts of whole numbers of one unit as times; null for any other text."""
-    least, most = _EPOCHS[unit]
-    numbers = texts.set(~texts.str.contains(r"^[1-9][0-9]*$"), None).cast(pl.Int64, strict=False)
-    micros = numbers.set((numbers < least) | (numbers >= most), None) * EPOCH_UNITS[unit]
-    column = micros.cast(pl.Datetime("us"))
-    return column.dt.replace_time_zone("UTC") if type_.name == "TIMESTAMPTZ" else column
-
-
 def _value(found: "re.Match[str]") -> datetime | date | None:
     try:
         day = date.fromisoformat(found["date"])
@@ -159,13 +127,3 @@ def write(value: datetime | date, form_: str) -> str:
     text = value.strftime(f"%Y-%m-%d{form_[0]}%H:%M:%S")
     fraction = f".{value.microsecond:06d}"[: digits + 1] if digits else ""
     return f"{text}{fraction}{form_[3:]}"
-
-
-def pattern(form_: str) -> str:
-    """A regular expression (polars syntax) that matches the texts of a form."""
-    day = "[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
-    if form_ == DATE_FORM:
-        return f"^{day}$"
-    digits = int(form_[2])
-    fraction = rf"\.[0-9]{{{digits}}}" if digits else ""
-    return f"^{day}{form_[0]}(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}{re.escape(form_[3:])}$"

@@ -1,22 +1,34 @@
 """Flattens the items of a test through an export on disk, and reads the result."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.manifest import read_export
+from ddb_assets.flatten import fast_path
 from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets_tests.support.written_export import write_export
 
 STORAGE = Storage()
+
+
+@contextmanager
+def exact_path() -> Iterator[None]:
+    """Every line takes the exact path, as without a C++ compiler."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_path, "kernel", None)
+        yield
 
 
 @dataclass

@@ -1,15 +1,13 @@
 """Values of types that their column does not take: the fast path keeps them in `_ddb_extra`, like the exact path."""
 
-import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ddb_assets.flatten.exact import ExactPath
-from ddb_assets_tests.flatten.flattening import Flattening
-from ddb_assets_tests.flatten.test_exactness import rows_written, with_keys
+from ddb_assets_tests.flatten.flattening import Flattening, exact_path
+from ddb_assets_tests.flatten.test_exactness import COMPACT, rows_written, with_keys
 
 MAP: dict[str, Any] = {"M": {"b": {"S": 'say "x"'}, "c": {"L": [{"N": "1.50"}, {"M": {}}, {"NULL": True}]}}}
 VALUES: dict[str, dict[str, Any]] = {
@@ -30,11 +28,12 @@ def mixed(usual: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def paths_agree(items: list[dict[str, Any]], folder: Path, monkeypatch: pytest.MonkeyPatch, **contract: Any) -> None:
-    """Both paths write the same; a blank before a colon makes a line take the exact path."""
-    exact = rows_written(items, partial(json.dumps, separators=(",", " : ")), str(folder / "exact"), **contract)
+    """Both paths write the same, and the fast path hands nothing back."""
+    with exact_path():
+        exact = rows_written(items, COMPACT, str(folder / "exact"), **contract)
     with monkeypatch.context() as patch:
-        patch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path refused an item"))
-        fast = rows_written(items, partial(json.dumps, separators=(",", ":")), str(folder / "fast"), **contract)
+        patch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed back an item"))
+        fast = rows_written(items, COMPACT, str(folder / "fast"), **contract)
     assert fast == exact
 
 
@@ -58,7 +57,7 @@ def test_the_contract_decides_by_columns_too(
     first = flattening(mixed(VALUES["N"]))
     assert first.report.misfits == {"extra": {"a": 5}}
     assert "S, BOOL, M, L fits no column and is kept in _ddb_extra" in {c.what for c in first.schema.changes}
-    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path refused an item"))
+    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed back an item"))
     second = flattening(mixed(VALUES["N"]), contract=contract)
     what = {"evolve": "extra", "freeze": "frozen", "discard_value": "discarded"}[contract]
     assert second.report.misfits == {what: {"a": 5}}

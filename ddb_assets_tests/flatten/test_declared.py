@@ -11,16 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.contract_yaml import read_table
 from ddb_assets.contract.table import KeySchema
 from ddb_assets.exports.manifest import read_export
-from ddb_assets.flatten import timestamps
 from ddb_assets.flatten.exact import ExactPath
 from ddb_assets.flatten.flatten import flatten
-from ddb_assets_tests.flatten.flattening import STORAGE, Flattening, Outcome
+from ddb_assets_tests.flatten.flattening import STORAGE, Flattening, Outcome, exact_path
 from ddb_assets_tests.flatten.rebuild import rebuild
-from ddb_assets_tests.flatten.test_exactness import rows_written, with_keys
+from ddb_assets_tests.flatten.test_exactness import COMPACT, rows_written, with_keys
 
 CASE = Path(__file__).parents[1] / "cases" / "declared_timestamptz_with_offset"
 NOON = datetime(2020, 10, 27, 0, 27, 26, tzinfo=UTC)
@@ -99,7 +97,7 @@ def test_texts_of_numbers_since_1970_do_not_need_the_exact_path(
     flattening: Flattening, monkeypatch: pytest.MonkeyPatch, type_: str
 ) -> None:
     written = [S("2020-10-27T00:27:26Z"), S("1603758446"), S("1603758446000"), S("1603758446000000")]
-    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path refused an item"))
+    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed back an item"))
     outcome = declared(flattening, type_, *written)
     assert in_column(outcome) == [NOON if type_ == "TIMESTAMPTZ" else NOON.replace(tzinfo=None)] * 4
     assert beside(outcome)[1:] == ["1603758446", "1603758446000", "1603758446000000"]
@@ -144,16 +142,10 @@ def test_both_paths_write_the_same(type_: str, values: list[dict[str, Any]]) -> 
     items = with_keys([{"a": value} for value in values])
     columns = {"a": {"type": type_}}
     with tempfile.TemporaryDirectory() as folder:
-        fast = rows_written(items, lambda v: json.dumps(v, separators=(",", ":")), f"{folder}/1", columns=columns)
-        exact = rows_written(items, lambda v: json.dumps(v, separators=(",", " : ")), f"{folder}/2", columns=columns)
+        fast = rows_written(items, COMPACT, f"{folder}/1", columns=columns)
+        with exact_path():
+            exact = rows_written(items, COMPACT, f"{folder}/2", columns=columns)
         assert fast == exact
         for number, item in enumerate(sorted(rebuild(f"{folder}/1/out"), key=lambda found: str(found["pk"]))):
             ((descriptor, payload),) = values[number].items()
             assert item["a"] == (payload if descriptor == "S" else Decimal(payload))
-
-
-def test_the_loose_column_is_the_loose_parse() -> None:
-    type_ = SqlType("TIMESTAMPTZ")
-    written = ["2020-02-29T23:59:59.123456789-23:59", "2021-02-29T00:00:00+01", "2020-10-27t00:00:00+01"]
-    found = timestamps.loose_column(pl.Series(written), type_, epochs=True).to_list()
-    assert found == [timestamps.parse_loosely(text, type_, epochs=True) for text in written]

@@ -1,22 +1,17 @@
 """Maps with dynamic keys (user ids, dates) become one JSON column; their rows take the fast path."""
 
 import json
-from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
-import orjson
 import pytest
 
 from ddb_assets.flatten import profile
 from ddb_assets.flatten.exact import ExactPath
 from ddb_assets_tests.flatten import test_incremental
-from ddb_assets_tests.flatten.flattening import Flattening
-from ddb_assets_tests.flatten.test_exactness import assert_rebuilt, flattened, rows_written, with_keys
-
-COMPACT = partial(json.dumps, separators=(",", ":"))
-SPACED = partial(json.dumps, separators=(",", " : "))
+from ddb_assets_tests.flatten.flattening import Flattening, exact_path
+from ddb_assets_tests.flatten.test_exactness import COMPACT, assert_rebuilt, flattened, rows_written, with_keys
 
 
 def visits(numbers: range) -> list[dict[str, Any]]:
@@ -26,34 +21,22 @@ def visits(numbers: range) -> list[dict[str, Any]]:
             "M": {
                 f'user "{n}"': {"N": f"{n}.50"},
                 f"at-{n}": {"M": {f"{n}": {"S": "é\n"}, "on": {"BOOL": True}}},
-                f"list-{n}": {"L": [{"NULL": True}, {"M": {f"deep-{n}": {"N": "1E+2"}}}]},
+                f"list-{n}": {"L": [{"NULL": True}, {"M": {f"deep-{n}": {"N": "100"}}}]},
             }
         }
         for n in numbers
     ]
 
 
-def test_a_line_is_parsed_once_for_all_columns_with_dynamic_keys(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flattening = Flattening(tmp_path)
-    items = [{"v": value, "w": value} for value in visits(range(60))]
-    assert flattening(items).types == {"pk": "VARCHAR(16)", "v": "SUPER", "w": "SUPER"}
-    parsed = Mock(side_effect=orjson.loads)
-    monkeypatch.setattr("ddb_assets.flatten.fast.decode.orjson.loads", parsed)
-    flattening(items)
-    lines = [call.args[0] for call in parsed.call_args_list if '"Item"' in str(call.args[0])]
-    assert len(lines) == len(set(lines)) == len(items)
-
-
 def no_exact_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path refused an item"))
+    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed back an item"))
 
 
 @pytest.mark.parametrize("nest", [lambda v: v, lambda v: {"M": {"inner": v, "more": {"S": "x"}}}])
 def test_both_paths_write_the_same(tmp_path: Path, nest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     items = with_keys([{"a": {"S": "x"}, "v": nest(value)} for value in visits(range(60))] + [{"a": {"S": "none"}}])
-    exact = rows_written(items, SPACED, str(tmp_path / "exact"))
+    with exact_path():
+        exact = rows_written(items, COMPACT, str(tmp_path / "exact"))
     assert_rebuilt(items, str(tmp_path / "exact"))
     no_exact_path(monkeypatch)
     assert rows_written(items, COMPACT, str(tmp_path / "fast")) == exact
@@ -114,3 +97,16 @@ def test_the_profile_does_not_grow_with_the_names(tmp_path: Path, monkeypatch: p
     assert sum(field.total for field in seen.fields.values()) + seen.rest.total == 60
     nested = profile.Seen(fields={"v": seen})
     assert [row["unnamed"] for row in profile.path_rows(nested) if row["path"] == "v"] == [40]
+
+
+@pytest.mark.parametrize("nested", ["child", "json"])
+def test_dynamic_keys_in_lists_do_not_need_the_exact_path(
+    tmp_path: Path, nested: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = visits(range(60))
+    items = with_keys([{"l": {"L": [{"M": {"v": one}}, {"M": {"v": two}}]}} for one, two in pairwise(values)])
+    contract = {"nested": {"l": nested}}
+    with exact_path():
+        exact = rows_written(items, COMPACT, str(tmp_path / "exact"), **contract)
+    no_exact_path(monkeypatch)
+    assert rows_written(items, COMPACT, str(tmp_path / "fast"), **contract) == exact

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
-from ddb_assets_tests.flatten.flattening import STORAGE, Outcome
+from ddb_assets_tests.flatten.flattening import STORAGE, Outcome, exact_path
 from ddb_assets_tests.support.written_export import write_export
 
 Write = Callable[[Any], str]
@@ -54,8 +55,12 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("write", [compact, spaced])
-def test_inserts_updates_and_deletes(tmp_path: Path, write: Write) -> None:
-    outcome = flattened(tmp_path, CHANGES, write, nested={"l": "child"})
+@pytest.mark.parametrize("path", [nullcontext, exact_path])
+def test_inserts_updates_and_deletes(
+    tmp_path: Path, write: Write, path: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with path():
+        outcome = flattened(tmp_path, CHANGES, write, nested={"l": "child"})
     rows = {
         row["pk"]: (row["a"], row["_ddb_version"], row["_ddb_deleted"], row["_ddb_extra"]) for row in outcome.rows()
     }
@@ -131,3 +136,13 @@ def test_a_window_with_only_deletes(tmp_path: Path) -> None:
     outcome = flattened(tmp_path, CHANGES[2:])
     assert {row["pk"] for row in outcome.rows()} == {"deleted", "deleted unseen"}
     assert outcome.types == {"pk": "VARCHAR(32)"}
+
+
+@pytest.mark.parametrize("path", [nullcontext, exact_path])
+def test_a_column_is_wide_enough_for_the_key_of_a_delete(
+    tmp_path: Path, path: Callable[[], AbstractContextManager[None]]
+) -> None:
+    changes = [change("short", NewImage={"a": {"S": "x"}}), change("k" * 100)]
+    with path():
+        outcome = flattened(tmp_path, changes)
+    assert outcome.types["pk"] == "VARCHAR(128)"

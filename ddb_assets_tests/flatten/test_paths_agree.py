@@ -18,9 +18,9 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.schema import EXTRA
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets_tests.flatten.flattening import STORAGE
+from ddb_assets_tests.flatten.flattening import STORAGE, exact_path
 from ddb_assets_tests.flatten.items import scalars
-from ddb_assets_tests.flatten.test_exactness import with_keys
+from ddb_assets_tests.flatten.test_exactness import COMPACT, with_keys
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.written_export import write_export
 
@@ -72,14 +72,11 @@ contracts = st.fixed_dictionaries(
 )
 
 
-def outcome(folder: str, colon: str, exports: list[tuple[list[Item], Item]]) -> Any:
-    """The output for the last of these exports, each with its contract; or the error, if one was refused.
-
-    A blank before a colon makes a line take the exact path.
-    """
+def outcome(folder: str, exports: list[tuple[list[Item], Item]]) -> Any:
+    """The output for the last of these exports, each with its contract; or the error, if one was refused."""
     store = SchemaStore(STORAGE, f"{folder}/schemas")
     for number, (found, contract) in enumerate(exports):
-        lines = [json.dumps({"Item": item}, separators=(",", colon)).encode() for item in with_keys(found)]
+        lines = [COMPACT({"Item": item}).encode() for item in with_keys(found)]
         source = write_export(STORAGE, f"{folder}/bucket", lines=[lines], export_id=f"0169509721800{number}-d6299cbd")
         try:
             report = flatten(
@@ -143,8 +140,9 @@ def test_both_paths_write_the_same_for_every_option_of_every_value(tmp_path: Pat
         found += [{name: value} for value in shapes]
     before: list[tuple[list[Item], Item]] = [(found, {"nested": nested})] if stored else []
     now = (found, {"nested": nested, "columns": columns})
-    fast = outcome(f"{tmp_path}/fast", ":", [*before, now])
-    exact = outcome(f"{tmp_path}/exact", " : ", [*before, now])
+    fast = outcome(f"{tmp_path}/fast", [*before, now])
+    with exact_path():
+        exact = outcome(f"{tmp_path}/exact", [*before, now])
     assert [row for row in fast[0] if row not in exact[0]] == [row for row in exact[0] if row not in fast[0]] == []
     assert fast[1:] == exact[1:]
 
@@ -157,6 +155,7 @@ def test_both_paths_write_the_same_under_any_contract(
     before: list[tuple[list[Item], Item]], now: tuple[list[Item], Item]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        fast = outcome(str(Path(folder, "fast")), ":", [*before, now])
-        exact = outcome(str(Path(folder, "exact")), " : ", [*before, now])
+        fast = outcome(str(Path(folder, "fast")), [*before, now])
+        with exact_path():
+            exact = outcome(str(Path(folder, "exact")), [*before, now])
     assert fast == exact

@@ -14,7 +14,6 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten import schema_store
 from ddb_assets.flatten.block import Batch, BlockReader
 from ddb_assets.flatten.infer import MAX_JSON_PATHS, extend
-from ddb_assets.flatten.parse import split_lines
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import MAX_PATHS, OTHER_PATHS, Misfits, Rules, add_misfits
 from ddb_assets.flatten.schema import Schema
@@ -39,7 +38,7 @@ def read(items: list[dict[str, Any]]) -> tuple[Batch, int]:
     block = "".join(f"{json.dumps({'Item': item}, separators=(',', ':'))}\n" for item in items).encode()
     profile = cProfile.Profile()
     profile.enable()
-    batch = reader.read(split_lines(block, 1), grown)
+    batch = reader.read(block, 1, grown)
     profile.disable()
     return batch, pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
 
@@ -99,3 +98,27 @@ def test_a_schema_document_that_is_too_large_is_not_read_whole(tmp_path: Path, m
     monkeypatch.setattr(schema_store, "MAX_BYTES", 1000)
     with pytest.raises(DdbAssetsError, match=r"000001\.json has more than 1000 bytes"):
         store.latest("orders")
+
+
+def test_a_block_of_many_short_lines_is_flattened_in_pieces(
+    flattening: Flattening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line takes room in every column of the frames, so a block's lines times columns is bounded."""
+    monkeypatch.setattr("ddb_assets.flatten.flatten.MIN_LINES", 7)
+    monkeypatch.setattr("ddb_assets.flatten.flatten.MAX_CELLS", 50)
+    heights: list[int] = []
+    read = BlockReader.read
+
+    def counted(self: BlockReader, *arguments: Any) -> Batch:
+        batch = read(self, *arguments)
+        heights.append(batch.lines)
+        return batch
+
+    monkeypatch.setattr(BlockReader, "read", counted)
+    items: list[dict[str, Any]] = [{"a": {"S": f"x\r{n}"}, "bad" if n == 30 else "b": {"N": "1"}} for n in range(40)]
+    flattening(items)
+    heights.clear()
+    outcome = flattening([*items, {"pk": {"S": ""}}], max_quarantined=1)
+    assert len(outcome.rows()) == 40
+    assert [line["line"] for line in outcome.quarantined] == [41]
+    assert heights == [10, 10, 10, 10, 1]  # 50 cells, of the columns pk, a, b, bad and one more

@@ -12,8 +12,8 @@ from ddb_assets.contract.report import Column, Report
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
-from ddb_assets.flatten.level import extra_path
 from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.flatten.super_value import extra_path
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets_tests.flatten.flattening import STORAGE

@@ -12,7 +12,7 @@ import orjson
 
 from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Relation
-from ddb_assets.flatten.level import extra_path
+from ddb_assets.flatten.super_value import extra_path
 from ddb_assets.warehouse.sql.statements import Statement, TableName, literal, quoted
 
 EXTRA = "_ddb_extra"

@@ -1,0 +1,13 @@
+"""The compiled kernel (`kernel.cpp`)."""
+
+Buffer = bytes | bytearray | memoryview
+
+Capsule = object
+Sight = tuple[tuple[int, ...], int, int, int, int, int]
+
+def compile_plan(spec: tuple[object, ...], /) -> Capsule: ...
+def decode(
+    plan: Capsule, block: Buffer, /
+) -> tuple[list[tuple[Capsule, Capsule]], list[Sight], list[int], list[tuple[int, int, int, int]], int, int]: ...
+def count_names(line: Buffer, /) -> int: ...
+def count_newlines(block: Buffer, /) -> int: ...

@@ -1,0 +1,205 @@
+"""The compiled kernel: it has the exact path's result or hands a line back, counts every name, and never reads too far."""
+
+import json
+import logging
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from ddb_assets.contract.table import Table
+from ddb_assets.flatten import fast_path
+from ddb_assets.settings import MASK_SECRET
+from ddb_assets_tests.cases import CASES
+from ddb_assets_tests.flatten.flattening import Flattening, exact_path
+from ddb_assets_tests.flatten.items import line_writers, values
+from ddb_assets_tests.flatten.kernel import fuzz
+from ddb_assets_tests.flatten.kernel.blocks import grown, tables
+from ddb_assets_tests.flatten.kernel.build import SANITIZERS, built, loaded, needs_compiler
+from ddb_assets_tests.support.examples import examples
+
+pytestmark = needs_compiler
+quickly = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The kernel without the instructions of one kind of processor."""
+    return loaded(built(tmp_path_factory.mktemp("portable"), "-O2", "-DDDB_ASSETS_PORTABLE"))
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@settings(quickly, max_examples=examples(500))
+@given(tables())
+def test_a_block_is_read_as_by_the_exact_path(found: tuple[Table, list[bytes], bool]) -> None:
+    table, blocks, incremental = found
+    fast = grown(table, blocks, incremental=incremental)
+    with exact_path():
+        exact = grown(table, blocks, incremental=incremental)
+    assert fast == exact
+
+
+@pytest.mark.slow
+@settings(quickly, max_examples=60)
+@given(found=tables())
+def test_the_portable_kernel_reads_the_same(found: tuple[Table, list[bytes], bool], portable: ModuleType) -> None:
+    table, blocks, incremental = found
+    fast = grown(table, blocks, incremental=incremental)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_path, "kernel", portable)
+        assert grown(table, blocks, incremental=incremental) == fast
+
+
+def names_in(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(names_in, value.values()))
+    return sum(map(names_in, value)) if isinstance(value, list) else 0
+
+
+@settings(quickly, max_examples=examples(300))
+@given(value=values, write=line_writers(), blanks=st.integers(0, 130))
+@example(value={"S": '":'}, write=json.dumps, blanks=0)
+@example(value={"S": '\\":'}, write=json.dumps, blanks=0)
+@example(value={"S": json.dumps(json.dumps({"a": {"b": 1}}))}, write=json.dumps, blanks=0)
+@example(value={"M": {'a"': {"S": "x"}, "b\\": {"S": "y"}, ":": {"S": '"'}}}, write=json.dumps, blanks=0)
+@example(value={"M": {"a\\": {"M": {"b\\\\": {"S": "\\" * 200}}}}}, write=json.dumps, blanks=0)
+def test_every_name_is_counted(value: Any, write: Any, blanks: int, portable: ModuleType) -> None:
+    """Also where names, quotes, backslashes and blanks lie across the blocks of 64 bytes that are counted at once."""
+    line = {"Item": {"pk": {"S": "k" * (blanks % 67)}, "v": value}}
+    text = (" " * blanks + write(line)).encode()
+    for module in (fast_path.kernel, portable):
+        assert module is not None
+        assert module.count_names(text) == names_in(line)
+        assert module.count_names(text.replace(b":", b" \t" + b" " * blanks + b":")) >= names_in(line)
+
+
+def test_a_string_without_an_end_has_no_count() -> None:
+    assert fast_path.kernel is not None
+    assert fast_path.kernel.count_names(b'{"a":"b}') == -1
+
+
+PLANTED: list[dict[str, Any]] = [{"a": {"S": "x"}}] * 50 + [{"a": {"S": "x"}, "planted": {"S": "needle"}}]
+FORGETS = """if (field < 0) {
+                    const int64_t known = keys_ - 1;
+                    if (!skip_value(nullptr, -1, depth + 1)) return false;
+                    keys_ = known;
+                    if (at_ < end_ && *at_ == ',') {
+                        ++at_;
+                        continue;
+                    }
+                    return close('}');
+                }
+                if (!descriptor(found)) return false;
+                *next = field;"""
+"""A decoder that leaves unknown attributes out, as Arrow's reader does."""
+KNOWS = """if (field < 0) return fail(Reason::NAME);
+                if (!descriptor(found)) return false;
+                *next = field;"""
+NO_COUNT = {"if (good && keys_ != count_names(begin, end))": "if (good && false)"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counted", [True, False])
+def test_the_count_prevents_a_loss(
+    counted: bool, flattening: Flattening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder that loses a value is noticed by the count; without the count the value is gone."""
+    (tmp_path / "defect").mkdir()
+    forgetful = loaded(
+        built(tmp_path / "defect", defects={"decode.hpp": {KNOWS: FORGETS} | ({} if counted else NO_COUNT)})
+    )
+    monkeypatch.setattr(fast_path, "kernel", forgetful)
+    flattening(PLANTED[:1])
+    assert any("needle" in str(row) for row in flattening(PLANTED).rows()) is counted
+
+
+ODD: dict[str, tuple[str, bytes]] = {
+    "not UTF-8": ("UTF8", b'{"Item":{"pk":{"S":"k"},"a":{"S":"\xff"}}}'),
+    "an overlong form": ("UTF8", b'{"Item":{"pk":{"S":"k"},"a":{"S":"\xc0\xaf"}}}'),
+    "half a pair": ("JSON", b'{"Item":{"pk":{"S":"k"},"a":{"S":"\\ud800"}}}'),
+    "U+0000": ("JSON", b'{"Item":{"pk":{"S":"k"},"a":{"S":"\\u0000"}}}'),
+    "a control character": ("JSON", b'{"Item":{"pk":{"S":"k"},"a":{"S":"\x01"}}}'),
+    "cut short": ("JSON", b'{"Item":{"pk":{"S":"k"},"a":{"S":"x"}}'),
+    "more behind it": ("JSON", b'{"Item":{"pk":{"S":"k"},"a":{"S":"x"}}} {}'),
+    "a new name": ("NAME", b'{"Item":{"pk":{"S":"k"},"new":{"S":"x"}}}'),
+    "a name twice": ("TWICE", b'{"Item":{"pk":{"S":"k"},"a":{"S":"x"},"\\u0061":{"S":"y"}}}'),
+    "a type twice": ("JSON", b'{"Item":{"pk":{"S":"k"},"a":{"S":"x","S":"y"}}}'),
+    "another type": ("TYPE", b'{"Item":{"pk":{"S":"k"},"a":{"N":"1"}}}'),
+    "no type": ("TYPE", b'{"Item":{"pk":{"S":"k"},"a":{"X":"1"}}}'),
+    "a number with an exponent": ("VALUE", b'{"Item":{"pk":{"S":"k"},"n":{"N":"1E2"}}}'),
+    "a number of 39 digits": ("VALUE", b'{"Item":{"pk":{"S":"k"},"n":{"N":"%s"}}}' % (b"9" * 39)),
+    "too long": ("SIZE", b'{"Item":{"pk":{"S":"k"},"a":{"S":"%s"}}}' % (b"x" * 65_536)),
+    "no key": ("KEY", b'{"Item":{"a":{"S":"x"}}}'),
+    "an empty key": ("KEY", b'{"Item":{"pk":{"S":""}}}'),
+    "a key with a blank behind it": ("KEY", b'{"Item":{"pk":{"S":"k "}}}'),
+    "another record": ("RECORD", b'{"Keys":{"pk":{"S":"k"}}}'),
+    "more members": ("JSON", b'{"Item":{"pk":{"S":"k"}},"more":1}'),
+    "nested deeply": ("DEPTH", b'{"Item":{"pk":{"S":"k"},"x":%s{"S":"x"}%s}}' % (b'{"L":[' * 31, b"]}" * 31)),
+    "nested more deeply": ("DEPTH", b'{"Item":{"pk":{"S":"k"},"x":%s' % (b'{"L":[' * 100_000)),
+}
+REASONS = ("NONE", "UTF8", "JSON", "NAME", "TWICE", "TYPE", "VALUE", "SIZE", "TIME", "KEY", "DEPTH", "COUNT", "RECORD")
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_odd_is_handed_back_and_leaves_no_trace(odd: str) -> None:
+    reason, line = ODD[odd]
+    usual = json.dumps({"Item": {"pk": {"S": "k"}, "a": {"S": "x"}, "n": {"N": "1"}, "x": {"S": "left out"}}}).encode()
+    table = Table.model_validate({"table": "Orders", "columns": {"x": {"exclude": True}}})
+    compiled, _ = fuzz.plan_for(table, usual)
+    assert fast_path.kernel is not None
+    alone = fast_path.kernel.decode(compiled, b"\n".join([usual, usual]))
+    _, seen, misfits, back, lines, deletes = fast_path.kernel.decode(compiled, b"\n".join([usual, line, b"", usual]))
+    assert [(number, REASONS[why]) for number, _, _, why in back] == [(1, reason)]
+    assert lines == 3
+    assert (seen, misfits, deletes) == (alone[1], alone[2], alone[5])
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_run_without_the_kernel_says_so_once(
+    missing: bool, flattening: Flattening, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_path, "kernel", None if missing else fast_path.kernel)
+    with caplog.at_level(logging.WARNING):
+        outcome = flattening([{"a": {"S": "x"}}], [{"a": {"S": "y"}}])
+    assert len(outcome.rows()) == 2
+    said = [record.message for record in caplog.records if "C++ compiler" in record.message]
+    assert len(said) == missing
+
+
+@pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir() if path.is_dir()))
+def test_there_is_a_corpus_of_every_case(case: str) -> None:
+    assert fuzz.blocks_of(CASES / case) or not list((CASES / case).rglob("*.gz"))
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return fuzz.modules(tmp_path_factory.mktemp("sanitized"))
+
+
+@pytest.mark.slow
+def test_damaged_blocks_are_never_read_past_their_end(
+    tmp_path: Path, sanitized: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute of the fuzzer, with AddressSanitizer and UndefinedBehaviorSanitizer; `make fuzz` runs longer."""
+    monkeypatch.setenv(MASK_SECRET, "pepper")
+    said = fuzz.run(tmp_path, sanitized, seconds=60)
+    assert said["runs"] > 1000
+    assert said["kept"] > said["runs"] / 50
+
+
+@pytest.mark.slow
+def test_the_fuzzer_finds_a_planted_fault(
+    tmp_path: Path, sanitized: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MASK_SECRET, "pepper")
+    (tmp_path / "defect").mkdir()
+    unbounded = {"static_cast<size_t>(end_ - at_) < size || !same_bytes": "!same_bytes"}
+    faulty = built(tmp_path / "defect", *SANITIZERS, defects={"decode.hpp": unbounded})
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        fuzz.run(tmp_path, (faulty, sanitized[1]), seconds=30)
+    assert "ERROR: AddressSanitizer" in failed.value.stderr
