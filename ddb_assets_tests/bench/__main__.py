@@ -15,26 +15,35 @@ import orjson
 from rich.console import Console
 from rich.table import Table as Grid
 
+from ddb_assets.contract.table import snake_case
 from ddb_assets.settings import state_folder
-from ddb_assets_tests.bench import export, orders, shapes
-from ddb_assets_tests.bench.contest import FIRST, KNOWN, POLARS, PYARROW, contest, missing
-from ddb_assets_tests.bench.measure import ContestantError, Taken, run
-from ddb_assets_tests.bench.targets import Verdict, verdicts
+from ddb_assets_tests.bench import export, orders
+from ddb_assets_tests.bench.contest import GUNZIP, KNOWN, alone, contest, missing
+from ddb_assets_tests.bench.measure import ContestantError
+from ddb_assets_tests.bench.shapes import SHAPES
+from ddb_assets_tests.bench.targets import (
+    LINEAR,
+    Measured,
+    Verdict,
+    against_others,
+    against_plain,
+    of_memory,
+)
 
-SHAPES = {"wide": shapes.wide, "deep": shapes.deep, "large-items": shapes.large}
-SHAPE_MEGABYTES = 60
+PLAIN = "orders"
+"""The export of the comparison. The same items of other sizes have its name, too."""
 
 console = Console(highlight=False, width=None if os.isatty(1) else 140)
 
 
 @click.command()
 @click.option("--megabytes", default=300, show_default=True, help="Raw size of the export that all are compared on.")
-@click.option("--rounds", default=3, show_default=True, help="How often each runs; medians are shown.")
-@click.option("--large", default=3000, show_default=True, help="Raw megabytes of the export for memory; 0: none.")
-@click.option("--shapes/--no-shapes", "with_shapes", default=True, help="Also wide, deep and large items.")
+@click.option("--rounds", default=5, show_default=True, help="How often each runs; medians are shown.")
+@click.option("--large", default=3000, show_default=True, help="Raw megabytes of the largest export; 0: none.")
+@click.option("--shapes", default=150, show_default=True, help="Raw megabytes of each hard shape; 0: none.")
 @click.option("--all", "everyone", is_flag=True, envvar="BENCH_ALL", help="PySpark and dlt too, where installed.")
-def main(megabytes: int, rounds: int, large: int, with_shapes: bool, everyone: bool) -> None:
-    """Compare flattening with programs written by hand, on this machine, now."""
+def main(megabytes: int, rounds: int, large: int, shapes: int, everyone: bool) -> None:
+    """Compare flattening with programs written by hand, and hard exports with plain ones, on this machine, now."""
     folder = state_folder() / "bench"
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
@@ -43,17 +52,25 @@ def main(megabytes: int, rounds: int, large: int, with_shapes: bool, everyone: b
     if everyone and missing():
         say(f"not installed, so left out: {', '.join(missing())}; install the extra bench-all")
     try:
-        main_export = export.written(folder / f"orders-{megabytes}", "Orders", orders.item, megabytes)
-        taken = contest(main_export, work, rounds, everyone=everyone, say=say)
-        others = dict(_others(folder, main_export, megabytes, large, with_shapes))
-        alone = {name: _alone(home, work) for name, home in others.items()}
+        home = _orders(folder, megabytes)
+        larger = _larger(folder, home, megabytes, large) if large else {}
+        hard = _shapes(folder, shapes) if shapes else {}
+        tables = {PLAIN: Measured(*export.size(home), contest(home, work, rounds, everyone=everyone, say=say))}
+        judged = [*against_others(tables[PLAIN].runs), *of_memory(PLAIN, tables[PLAIN])]
+        if larger:
+            small = f"{PLAIN}, alone"
+            tables |= _alone({small: home, **larger}, work, rounds)
+            for name in larger:
+                judged += [*of_memory(name, tables[name]), *against_plain(tables[small], name, tables[name], LINEAR)]
+        if hard:
+            small = f"{PLAIN} of {shapes} MB"
+            tables |= _alone({small: _orders(folder, shapes), **hard}, work, rounds)
+            for name in hard:
+                judged += against_plain(tables[small], name, tables[name], SHAPES[name].wanted)
     except ContestantError as error:
         raise click.ClickException(str(error)) from None
-    tables = {"orders": (main_export, taken)} | {name: (others[name], runs) for name, runs in alone.items()}
-    for name, (home, runs) in tables.items():
-        _print(name, runs, *export.size(home))
-    peaks = {name: runs for name, (_, runs) in tables.items() if name.startswith("orders")}
-    judged = list(verdicts(taken, peaks))
+    for name, measured in tables.items():
+        _print(name, measured)
     _print_verdicts(judged)
     kept = folder / "figures.json"
     kept.write_bytes(_figures(tables, judged))
@@ -65,39 +82,38 @@ def say(text: str) -> None:
     console.print(text, style="dim", markup=False)
 
 
-def _others(folder: Path, main_export: Path, megabytes: int, large: int, with_shapes: bool) -> "list[tuple[str, Path]]":
-    """The exports that only our program flattens, by name."""
-    others = []
-    if large:
-        times = -(-large // megabytes)
-        made = export.repeated(folder / f"orders-{megabytes}x{times}", main_export, "Orders", orders.GENERATION, times)
-        others.append((f"orders, {times} times", made))
-    for name, make in SHAPES.items() if with_shapes else ():
-        others.append((name, export.written(folder / f"{name}-{SHAPE_MEGABYTES}", "Shapes", make, SHAPE_MEGABYTES)))
-    return others
+def _orders(folder: Path, megabytes: int) -> Path:
+    return export.written(folder / f"orders-{megabytes}", orders.TABLE.table, orders.item, megabytes)
 
 
-def _alone(home: Path, work: Path) -> dict[str, Taken]:
-    """Our first and our second run on an export."""
-    schemas = work / "schemas"
-    shutil.rmtree(schemas, ignore_errors=True)
-    taken = {}
-    for who in (FIRST, KNOWN):
-        out = work / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        taken[who] = run("ours", [str(home), str(out), str(schemas)])
-        say(f"{home.parts[-3]}: {who}: {taken[who].wall:.1f} s, {taken[who].cpu:.1f} CPU s")
-    shutil.rmtree(work / "out")
-    return taken
+def _larger(folder: Path, home: Path, megabytes: int, large: int) -> dict[str, Path]:
+    """The large export, by name: that of the comparison so many times."""
+    times = -(-large // megabytes)
+    to = folder / f"orders-{megabytes}x{times}"
+    return {f"{PLAIN}, {times} times": export.repeated(to, home, orders.TABLE.table, orders.GENERATION, times)}
 
 
-def _print(name: str, taken: Mapping[str, Taken], items: int, raw: int) -> None:
-    title = f"{name}: {raw / 1e6:,.0f} MB raw, {items:,} items"
-    grid = Grid(title=title, title_justify="left", title_style="bold")
+def _shapes(folder: Path, megabytes: int) -> dict[str, Path]:
+    """The exports of hard shapes, by name."""
+    made = {}
+    for name, shape in SHAPES.items():
+        to = folder / f"{snake_case(name)}-{megabytes}"
+        made[name] = export.written(to, shape.table.table, shape.make, megabytes, incremental=shape.incremental)
+    return made
+
+
+def _alone(exports: Mapping[str, Path], work: Path, rounds: int) -> dict[str, Measured]:
+    runs = alone(exports, work, rounds, say=say)
+    return {name: Measured(*export.size(home), runs[name]) for name, home in exports.items()}
+
+
+def _print(name: str, measured: Measured) -> None:
+    items, raw, taken = measured.items, measured.raw, measured.runs
+    grid = Grid(title=f"{name}: {raw / 1e6:,.0f} MB raw, {items:,} items", title_justify="left", title_style="bold")
     grid.add_column("")
-    floors = [floor for floor in (POLARS, PYARROW) if floor in taken]
+    floors = [GUNZIP] if GUNZIP in taken else []
     columns = ("MB/s", "rows/s", "wall s", "CPU s", "peak MB", "wall / known", "CPU / known")
-    for column in (*columns, *(f"CPU / {floor.split()[2]}" for floor in floors)):
+    for column in (*columns, *("CPU / gunzip" for _ in floors)):
         grid.add_column(column, justify="right")
     known = taken[KNOWN]
     for who, took in taken.items():
@@ -117,12 +133,12 @@ def _print_verdicts(judged: list[Verdict]) -> None:
     console.print(grid)
 
 
-def _figures(tables: Mapping[str, tuple[Path, Mapping[str, Taken]]], judged: list[Verdict]) -> bytes:
+def _figures(tables: Mapping[str, Measured], judged: list[Verdict]) -> bytes:
     """The figures as JSON: seconds, bytes."""
     inputs = {}
-    for name, (home, runs) in tables.items():
-        items, raw = export.size(home)
-        inputs[name] = {"items": items, "bytes_raw": raw, "runs": {who: asdict(took) for who, took in runs.items()}}
+    for name, one in tables.items():
+        runs = {who: asdict(took) for who, took in one.runs.items()}
+        inputs[name] = {"items": one.items, "bytes_raw": one.raw, "runs": runs}
     document = {
         "at": datetime.now(UTC),
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""Writes full exports in AWS's form from functions that make items, in several processes, once for each size."""
+"""Writes exports in AWS's form from functions that make their lines, in several processes, once for each size."""
 
 import base64
 import hashlib
@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import orjson
 from isal import igzip
 
+from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.export_files import GzipLines, base64_md5, file_entry, manifest_text
 
 MEGABYTE = 1_000_000
@@ -21,11 +23,16 @@ FILES = 4
 TABLE_ARN = "arn:aws:dynamodb:us-east-1:123456789012:table"
 EXPORT_ID = "01725148800000-5f0c1b2a"
 WRITERS = 2
+FROM, WINDOW_SECONDS = datetime(2024, 8, 31, 23, tzinfo=UTC), 3600
+FROM_MICROS = to_micros(FROM)
+"""The first moment of the window of incremental exports."""
 
-ItemMaker = Callable[[int], dict[str, Any]]
+LineMaker = Callable[[int], dict[str, Any]]
 
 
-def written(folder: Path, table: str, make: ItemMaker, megabytes: int, files: int = FILES) -> Path:
+def written(
+    folder: Path, table: str, make: LineMaker, megabytes: int, *, files: int = FILES, incremental: bool = False
+) -> Path:
     """The folder of an export of about this many raw megabytes below `folder`. It is generated unless it is there."""
     home, data = _homes(folder)
     if not (home / "manifest-summary.json").exists():
@@ -34,7 +41,7 @@ def written(folder: Path, table: str, make: ItemMaker, megabytes: int, files: in
         with ProcessPoolExecutor(WRITERS) as pool:
             share = megabytes * MEGABYTE // files
             entries = list(pool.map(partial(_write_file, data, make, share, files), range(files)))
-        _write_manifests(home, table, entries)
+        _write_manifests(home, table, entries, incremental=incremental)
     return home
 
 
@@ -60,7 +67,7 @@ def _homes(folder: Path) -> tuple[Path, Path]:
     return home, home / "data"
 
 
-def _write_file(data: Path, make: ItemMaker, size: int, step: int, first: int) -> bytes:
+def _write_file(data: Path, make: LineMaker, size: int, step: int, first: int) -> bytes:
     path = data / f"{first:04d}.json.gz"
     with path.open("wb") as target:
         lines = GzipLines(target)
@@ -70,7 +77,7 @@ def _write_file(data: Path, make: ItemMaker, size: int, step: int, first: int) -
     return _entry(path, lines.count, md5)
 
 
-def _lines_of_size(make: ItemMaker, size: int, numbers: Iterator[int]) -> Iterator[bytes]:
+def _lines_of_size(make: LineMaker, size: int, numbers: Iterator[int]) -> Iterator[bytes]:
     while size > 0:
         line = orjson.dumps(make(next(numbers)), option=orjson.OPT_APPEND_NEWLINE)
         size -= len(line)
@@ -90,15 +97,22 @@ def _entry(path: Path, items: int, md5: str) -> bytes:
     return file_entry(items, md5, "none-1", f"AWSDynamoDB/{EXPORT_ID}/data/{path.name}")
 
 
-def _write_manifests(home: Path, table: str, entries: list[bytes]) -> None:
+def _write_manifests(home: Path, table: str, entries: list[bytes], *, incremental: bool = False) -> None:
+    end = FROM + timedelta(seconds=WINDOW_SECONDS)
+    full = {"version": "2020-06-30", "exportType": "FULL_EXPORT", "exportTime": _iso(end)}
+    window = {
+        "version": "2023-08-01",
+        "exportType": "INCREMENTAL_EXPORT",
+        "exportFromTime": _iso(FROM),
+        "exportToTime": _iso(end),
+        "outputView": "NEW_AND_OLD_IMAGES",
+    }
     summary = {
-        "version": "2020-06-30",
         "exportArn": f"{TABLE_ARN}/{table}/export/{EXPORT_ID}",
         "startTime": "2024-09-01T00:00:00.000Z",
         "endTime": "2024-09-01T00:10:00.000Z",
         "tableArn": f"{TABLE_ARN}/{table}",
         "tableId": "b116b490-6460-4d4a-9a6b-5d360abf4fb3",
-        "exportTime": "2024-09-01T00:00:00.000Z",
         "s3Bucket": "bench",
         "s3Prefix": None,
         "s3SseAlgorithm": "AES256",
@@ -107,11 +121,15 @@ def _write_manifests(home: Path, table: str, entries: list[bytes]) -> None:
         "billedSizeBytes": 1,
         "itemCount": sum(json.loads(entry)["itemCount"] for entry in entries),
         "outputFormat": "DYNAMODB_JSON",
-        "exportType": "FULL_EXPORT",
+        **(window if incremental else full),
     }
     for name, text in (("manifest-files", b"".join(entries)), ("manifest-summary", manifest_text(summary))):
         (home / f"{name}.json").write_bytes(text)
         (home / f"{name}.md5").write_bytes(base64_md5(text))
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def size(home: Path) -> tuple[int, int]:
