@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from ddb_assets.contract.report import Relation
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, check_all
 from ddb_assets.dynamodb.item import canonical
 from ddb_assets.flatten.exact import ExactPath, FlatRow, rows_by_relation
@@ -50,6 +51,7 @@ class Batch:
     """
 
     schema: Schema
+    relations: tuple[Relation, ...]
     frames: dict[str, pl.DataFrame]
     seen: Seen
     lines: int
@@ -105,7 +107,9 @@ class BlockReader:
             fast = self._fast.decode(block, first, schema)
             in_left = self._observed(fast.left)
         fast.seen.merge(in_left)
-        batch = Batch(schema, fast.frames, fast.seen, fast.lines, deletes=fast.deletes, misfits=fast.misfits)
+        batch = Batch(
+            schema, fast.relations, fast.frames, fast.seen, fast.lines, deletes=fast.deletes, misfits=fast.misfits
+        )
         if fast.left:
             self._exact(fast.left, batch)
         return batch
@@ -114,9 +118,9 @@ class BlockReader:
         """An empty schema grown by this block, or by that of another thread: examining lines takes long, one time is enough."""
         with self.beginning:
             schema = self.grow(schema, Seen())
-            return (
-                schema if schema.root.fields else self._grown(schema, self._fast.decode(block, first, schema).left)[0]
-            )
+            if not schema.root.fields:
+                schema, _ = self._grown(schema, self._fast.decode(block, first, schema).left)
+            return schema
 
     def _grown(self, schema: Schema, left: Sequence[Line]) -> tuple[Schema, Seen]:
         """The schema grown by what the lines contain, and what was seen in them.
@@ -151,7 +155,7 @@ class BlockReader:
 
     def _exact(self, left: Sequence[Line], batch: Batch) -> None:
         """Adds the rows of the lines that the fast path handed back; bad lines go to quarantine with the reason."""
-        relations = batch.schema.relations(incremental=self.incremental)
+        relations = batch.relations
         rows: dict[str, list[dict[str, Any]]] = {relation.name: [] for relation in relations}
         exact = ExactPath(batch.schema.root, self.rules)
         for number, line in self._texts(left, batch):

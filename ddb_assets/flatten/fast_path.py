@@ -15,6 +15,7 @@ from types import ModuleType
 
 import polars as pl
 
+from ddb_assets.contract.report import Relation
 from ddb_assets.dynamodb.attribute_value import Step
 from ddb_assets.flatten.frames import Rows, frames
 from ddb_assets.flatten.kernel.plan import DESCRIPTORS, Plan, compile_plan
@@ -55,6 +56,7 @@ class Decoded:
     `lines` counts all lines that are not blank.
     """
 
+    relations: tuple[Relation, ...]
     frames: dict[str, pl.DataFrame]
     lines: int
     left: list[Line]
@@ -64,19 +66,19 @@ class Decoded:
 
 
 class FastPath:
-    """Decodes blocks of one export. The plan of the last schema is kept."""
+    """Decodes blocks of one export. The plan and the relations of the last schema are kept."""
 
     def __init__(self, rules: Rules, *, incremental: bool, times: tuple[int, int]) -> None:
         self._rules, self._incremental, self._times = rules, incremental, times
-        self._last: tuple[Node, Plan, object] | None = None
+        self._last: tuple[Node, tuple[Relation, ...], Plan, object] | None = None
 
     def decode(self, block: bytes, first: int, schema: Schema) -> Decoded:
         """Decodes whole lines; the first one has the number `first`."""
-        relations = schema.relations(incremental=self._incremental)
         if kernel is None or not schema.root.fields:  # an empty schema decodes nothing
+            relations = schema.relations(incremental=self._incremental)
             left = [Line(first + place, raw) for place, raw in enumerate(block.split(b"\n")) if raw]
-            return Decoded(frames([], relations, {}), len(left), left)
-        plan, compiled = self._plan(schema)
+            return Decoded(relations, frames([], relations, {}), len(left), left)
+        relations, plan, compiled = self._plan(schema)
         arrays, sights, misfits, back, lines, deletes = kernel.decode(compiled, block)
         found = [
             Rows(spec.name, spec.parent, tuple(column.name for column in spec.columns), array)
@@ -84,6 +86,7 @@ class FastPath:
         ]
         constants = {} if self._incremental else {VERSION: self._times[0]}
         return Decoded(
+            relations,
             frames(found, relations, constants),
             lines,
             [Line(first + line, block[begin:end]) for line, begin, end, _ in back],
@@ -92,15 +95,16 @@ class FastPath:
             Misfits({what: times for what, times in zip(plan.misfits, misfits, strict=True) if times}),
         )
 
-    def _plan(self, schema: Schema) -> tuple[Plan, object]:
+    def _plan(self, schema: Schema) -> tuple[tuple[Relation, ...], Plan, object]:
         last = self._last
         if last is not None and last[0] is schema.root:
             return last[1:]
         assert kernel is not None  # noqa: S101
         plan = compile_plan(schema, self._rules, incremental=self._incremental, times=self._times)
         compiled = kernel.compile_plan(plan.packed)
-        self._last = schema.root, plan, compiled
-        return plan, compiled
+        relations = schema.relations(incremental=self._incremental)
+        self._last = schema.root, relations, plan, compiled
+        return relations, plan, compiled
 
 
 def _seen(plan: Plan, sights: Sequence[tuple[Sequence[int], int, int, int, int, int]]) -> Seen:

@@ -234,10 +234,12 @@ class _Run:
                 if self.failed.is_set():
                     slots.release()
                     break
-                future = pool.submit(self._flatten, block, first, file, f"{number:05d}-{block_number:05d}")
+                newlines = fast_path.count_newlines(block)
+                name = f"{number:05d}-{block_number:05d}"
+                future = pool.submit(self._flatten, block, newlines, first, file, name)
                 future.add_done_callback(lambda _: slots.release())
                 blocks.append(future)
-                first += fast_path.count_newlines(block)
+                first += newlines
             lines = sum(future.result() for future in blocks)
             if not self.failed.is_set():
                 check_lines(file, lines)
@@ -245,18 +247,18 @@ class _Run:
             self.failed.set()
             raise
 
-    def _flatten(self, block: bytes, first: int, file: DataFile, name: str) -> int:
+    def _flatten(self, block: bytes, newlines: int, first: int, file: DataFile, name: str) -> int:
         if self.failed.is_set():
             return 0
         try:
-            return self._flattened(block, first, file, name)
+            return self._flattened(block, newlines, first, file, name)
         except BaseException:
             self.failed.set()  # so that no further block is read
             raise
 
-    def _flattened(self, block: bytes, first: int, file: DataFile, name: str) -> int:
+    def _flattened(self, block: bytes, newlines: int, first: int, file: DataFile, name: str) -> int:
         most = max(MIN_LINES, MAX_CELLS // (1 + sum(1 for _ in self.schema.columns())))
-        pieces = _pieces(block, most)
+        pieces = _pieces(block, most) if newlines > most else [block]
         counts = [
             self._flattened_piece(
                 piece, first + place * most, file, name if len(pieces) == 1 else f"{name}-{place:05d}"
@@ -268,8 +270,7 @@ class _Run:
     def _flattened_piece(self, block: bytes, first: int, file: DataFile, name: str) -> int:
         batch = self.reader.read(block, first, self.schema)
         self.key_check.look((line.text for line in batch.quarantined), batch.lines)
-        relations = batch.schema.relations(incremental=self.incremental)
-        self.parts.add(relations, batch.frames, batch.lines, name)
+        self.parts.add(batch.relations, batch.frames, batch.lines, name)
         lines = [quarantine_line(file, line, self.table) for line in batch.quarantined]
         if lines:
             uri = self.folder.new(QUARANTINE, f"{name}.jsonl")
@@ -369,8 +370,6 @@ class _Run:
 
 def _pieces(block: bytes, most: int) -> list[bytes]:
     """The block in pieces of `most` lines: a few short lines can make frames of many columns, which take room for each."""
-    if fast_path.count_newlines(block) < most:
-        return [block]
     lines = block.removesuffix(b"\n").split(b"\n")
     return [b"\n".join(lines[begin : begin + most]) for begin in range(0, len(lines), most)]
 

@@ -66,7 +66,8 @@ def main(megabytes: int, rounds: int, large: int, shapes: int, everyone: bool) -
             small = f"{PLAIN} of {shapes} MB"
             tables |= _alone({small: _orders(folder, shapes), **hard}, work, rounds)
             for name in hard:
-                judged += against_plain(tables[small], name, tables[name], SHAPES[name].wanted)
+                if wanted := SHAPES[name].wanted:
+                    judged += against_plain(tables[small], name, tables[name], wanted)
     except ContestantError as error:
         raise click.ClickException(str(error)) from None
     for name, measured in tables.items():
