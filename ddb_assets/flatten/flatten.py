@@ -28,7 +28,7 @@ from ddb_assets.flatten.agreement import check_agreement, check_identity, check_
 from ddb_assets.flatten.block import Batch, BlockReader
 from ddb_assets.flatten.declared import with_declared
 from ddb_assets.flatten.hidden import hidden_columns
-from ddb_assets.flatten.infer import agreed, decided, extend
+from ddb_assets.flatten.infer import MAX_COLUMNS, agreed, decided, extend
 from ddb_assets.flatten.key_check import KeyCheck
 from ddb_assets.flatten.output import QUARANTINE, SPILL, UNREAD, FlattenError
 from ddb_assets.flatten.part_writer import PartWriter, Written
@@ -257,7 +257,8 @@ class _Run:
             raise
 
     def _flattened(self, block: bytes, newlines: int, first: int, file: DataFile, name: str) -> int:
-        most = max(MIN_LINES, MAX_CELLS // (1 + sum(1 for _ in self.schema.columns())))
+        columns = sum(1 for _ in self.schema.columns()) or MAX_COLUMNS  # the first block may bring any number
+        most = max(MIN_LINES, MAX_CELLS // (columns + 1))
         pieces = _pieces(block, most) if newlines > most else [block]
         counts = [
             self._flattened_piece(
