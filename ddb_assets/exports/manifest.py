@@ -17,6 +17,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from ddb_assets.aws.storage import TooLargeError, is_s3, local_path
+from ddb_assets.aws.storage import MissingFileError, TooLargeError, is_s3, local_path
 from ddb_assets.errors import DdbAssetsError
 
 if TYPE_CHECKING:
@@ -158,9 +159,10 @@ def read_export(storage: "Storage", source: str, *, expected_table: str | None =
     in the given folder, else by their keys in the bucket; a missing file is noticed when it is read.
     Raises ManifestError, and StorageError when the storage cannot be read.
     """
-    uri = _summary_uri(storage, source)
+    uri, content = _found_summary(storage, source)
     folder = os.path.dirname(uri)
-    summary = _parsed(_Summary, _verified(storage, uri, MAX_SUMMARY_BYTES), uri)
+    _check_sum(storage, uri, content)
+    summary = _parsed(_Summary, content, uri)
     _check_summary(summary, uri, expected_table)
     declared = _key_in_export(_FILES_KEY, summary.manifest_files_s3_key, summary.s3_prefix)
     if declared is None:
@@ -192,17 +194,19 @@ def read_export(storage: "Storage", source: str, *, expected_table: str | None =
     )
 
 
-def _summary_uri(storage: "Storage", source: str) -> str:
+def _found_summary(storage: "Storage", source: str) -> tuple[str, bytes]:
+    """Where the summary is, and its bytes. It is read at once, because asking first would be one more request."""
     root = source.rstrip("/") if is_s3(source) else os.path.abspath(local_path(source))
     folder = os.path.dirname(root) if root.endswith(f"/{SUMMARY}") else root
-    if storage.exists(f"{folder}/{SUMMARY}"):
-        return f"{folder}/{SUMMARY}"
+    with suppress(MissingFileError):
+        return f"{folder}/{SUMMARY}", _read(storage, f"{folder}/{SUMMARY}", MAX_SUMMARY_BYTES)
     below = [entry.uri.rpartition("/") for entry in storage.list(folder)]
     if folder != root:  # the source is a file, so exports further down do not count
         below = [parts for parts in below if parts[0] == folder]
     finished = [place for place, _, name in below if name == SUMMARY]
     if len(finished) == 1:
-        return f"{finished[0]}/{SUMMARY}"
+        uri = f"{finished[0]}/{SUMMARY}"
+        return uri, _read(storage, uri, MAX_SUMMARY_BYTES)
     if finished:
         raise ManifestError(f"{folder} contains {len(finished)} exports, name one of them: {some(finished)}")
     if started := [place for place, _, name in below if name == STARTED]:
@@ -213,21 +217,19 @@ def _summary_uri(storage: "Storage", source: str) -> str:
     raise ManifestError(f"there is no export in {folder}: no {SUMMARY} in it or below it; check the path")
 
 
-def _verified(storage: "Storage", uri: str, most: int) -> bytes:
-    """A manifest's bytes, checked against the `.md5` or `.checksum` file beside it if there is one."""
-    if not storage.exists(uri):
-        raise ManifestError(f"the export has no {uri}: fetch it again or export again")
-    content = _read(storage, uri, most)
+def _check_sum(storage: "Storage", uri: str, content: bytes) -> None:
+    """Checks a manifest's bytes against the `.md5` or `.checksum` file beside it if there is one."""
     actual = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
     for suffix in (".md5", ".checksum"):
         checksum = uri.removesuffix(".json") + suffix
-        if storage.exists(checksum):
+        try:
             expected = _read(storage, checksum, MAX_SUMMARY_BYTES).decode("ascii", "replace").strip()
-            if expected != actual:
-                raise ManifestError(
-                    f"{uri} is damaged: its MD5 is {actual}, {checksum} says {expected[:32]!r}; fetch both again"
-                )
-    return content
+        except MissingFileError:
+            continue
+        if expected != actual:
+            raise ManifestError(
+                f"{uri} is damaged: its MD5 is {actual}, {checksum} says {expected[:32]!r}; fetch both again"
+            )
 
 
 def _read(storage: "Storage", uri: str, most: int) -> bytes:
@@ -276,7 +278,12 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
     uri = f"{folder}/{FILES}"
     files: dict[str, DataFile] = {}
     chosen: dict[bool, int] = {}  # one look-up per layout: all its files are in the same place as its first one
-    for number, line in enumerate(_verified(storage, uri, MAX_FILES_BYTES).splitlines(), start=1):
+    try:
+        content = _read(storage, uri, MAX_FILES_BYTES)
+    except MissingFileError as error:
+        raise ManifestError(f"the export has no {uri}: fetch it again or export again") from error
+    _check_sum(storage, uri, content)
+    for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():
             continue
         where = f"{uri} line {number}"
@@ -292,13 +299,13 @@ def _data_files(storage: "Storage", folder: str, summary: _Summary, ids: set[str
         shared = parts["id"] is None
         places = _places(folder, parts["name"], shared, key, summary.s3_prefix)
         if shared not in chosen:
-            found = [index for index, place in enumerate(places) if storage.exists(place)][:1]
-            if not found:
+            found = next((index for index, place in enumerate(places) if storage.exists(place)), None)
+            if found is None:
                 raise ManifestError(
                     f"the export has no data file {key} ({where}): looked for {', '.join(places)}; fetch it again or export "
                     "again"
                 )
-            chosen[shared] = found[0]
+            chosen[shared] = found
         files[key] = DataFile(places[chosen[shared]], key, entry.item_count, entry.md5_checksum)
     return tuple(files.values())
 
