@@ -13,7 +13,6 @@ from ddb_assets.contract.stages import asset_name
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.account import ImportFailedError, ImportReport, InterruptedImportError, Progress, Verified
 from ddb_assets.imports.import_config import ImportConfig, ImportOptions, JobOptions
-from ddb_assets.imports.prepare import prepare_import
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.pools import only_writer, write_pool
@@ -90,6 +89,8 @@ def import_asset(
         def progress(now: Progress) -> None:
             share = f" ({now.bytes_read / now.bytes_total:.0%} of the files)" if now.bytes_total else ""
             log(lambda: f"{now.rows:,} rows read{share}, {now.totals.written:,} items written")
+
+        from ddb_assets.imports.prepare import prepare_import  # with Polars, which only a run needs
 
         report = prepare_import(aws.clients, table, source, wanted, chosen, on_progress=progress).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")

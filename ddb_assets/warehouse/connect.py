@@ -1,5 +1,6 @@
 """Opens the warehouse of a URL.
 
+An engine and its packages are loaded when a warehouse is opened: Dagster loads definitions more often than that.
 `duckdb/` and `redshift/settings.py` document the settings of each.
 """
 
@@ -8,11 +9,9 @@ from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
-from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
-from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets.warehouse.url import DUCKDB, DUCKDB_FORM, FORMS, REDSHIFT
 
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|:")  # MotherDuck, S3, HTTP, other databases, and memory
@@ -35,6 +34,8 @@ def open_warehouse(
     `aws` gets credentials where the URL asks for them, `label` names the queries to an administrator. `patience` is how many
     seconds to wait for a DuckDB file that another process holds. Raises WarehouseError for any other URL.
     """
+    from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
+
     if url.startswith(REDSHIFT):
         settings = RedshiftSettings.parse(url)
         try:
@@ -43,7 +44,10 @@ def open_warehouse(
             raise WarehouseError("Redshift needs its driver: install ddb-assets[redshift]") from error
         engine = RedshiftEngine(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
         return SqlWarehouse(engine)
-    return SqlWarehouse(DuckDBEngine(_duckdb_file(url), storage=storage, timeout=patience))
+    file = _duckdb_file(url)
+    from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
+
+    return SqlWarehouse(DuckDBEngine(file, storage=storage, timeout=patience))
 
 
 def table_name(url: str, relation: str, schema: str = "") -> str:
