@@ -16,7 +16,6 @@ from ddb_assets.cli.kept_lake import check, keep, restore
 from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.process import serve
-from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import AS_OF, LAKE, ROLE, WAREHOUSE
 from ddb_assets.warehouse.redshift.settings import PASSWORD
@@ -44,6 +43,8 @@ def run(
     def variables(sandbox: Sandbox) -> dict[str, str]:
         if not redshift:
             return environment(sandbox)
+        from ddb_assets.sandbox.redshift.server import RedshiftServer  # with the packages that read its SQL
+
         server = stack.enter_context(RedshiftServer(Storage(sandbox.s3())))
         return environment(sandbox) | {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
 

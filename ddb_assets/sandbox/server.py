@@ -52,6 +52,7 @@ ONCE = Config(retries={"total_max_attempts": 1})  # a server on this machine wou
 ACCESS_KEY = "sandbox"  # also the secret: moto accepts any
 OBJECT_IN_MEMORY = 64 << 10  # bytes; a larger S3 object is in a temporary file, which stays open
 OPEN_FILES = 65_536
+STOP_SECONDS = 0.05  # how long the end of a sandbox may take to be noticed
 
 _one_per_process = threading.Lock()
 
@@ -213,7 +214,7 @@ def _served(app: Any, listening: socket.socket) -> Iterator[None]:
     """Serves the application in a thread, with one more thread per request, until the block ends."""
     host, port = listening.getsockname()
     server = make_server(host, port, app, threaded=True, request_handler=_QuietHandler, fd=listening.fileno())
-    thread = threading.Thread(target=server.serve_forever, name="sandbox", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(STOP_SECONDS,), name="sandbox", daemon=True)
     thread.start()
     try:
         yield

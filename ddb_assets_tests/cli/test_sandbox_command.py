@@ -1,16 +1,23 @@
-"""`ddb-assets sandbox` as a process: it prints its address, serves, runs a command against itself, and ends on a signal."""
+"""`ddb-assets sandbox` as a process: it prints its address, serves, runs a command against itself, and ends on a signal.
+
+What it refuses is called in this process.
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
+import click.testing
 import pytest
+
+from ddb_assets.cli import main
+from ddb_assets.cli.sandbox import REAL_ACCOUNT
 
 SANDBOX = [sys.executable, "-m", "ddb_assets.cli", "sandbox"]
 STOP_SECONDS = 20
@@ -100,7 +107,17 @@ def test_a_signal_ends_the_command_and_keeps_the_lake(tmp_path: Path) -> None:
     assert (tmp_path / "lake").is_dir()
 
 
-@pytest.mark.slow
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., click.testing.Result]]:
+    """Calls the command in this process. Its handlers of signals and its environment end with the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for name in REAL_ACCOUNT:
+        monkeypatch.setenv(name, "of this test")  # so that it comes back
+    yield lambda *arguments: click.testing.CliRunner().invoke(main, ["sandbox", *arguments])
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -109,16 +126,18 @@ def test_a_signal_ends_the_command_and_keeps_the_lake(tmp_path: Path) -> None:
         (["--items", "3", "--", "no-such-command"], 1, "cannot run no-such-command"),
     ],
 )
-def test_what_is_wrong_is_said(arguments: list[str], code: int, said: str) -> None:
-    done = subprocess.run([*SANDBOX, *arguments], capture_output=True, text=True, check=False)
-    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+def test_what_is_wrong_is_said(
+    call: Callable[..., click.testing.Result], arguments: list[str], code: int, said: str
+) -> None:
+    done = call(*arguments)
+    assert (done.exit_code, said in done.stderr) == (code, True), done.stderr
 
 
-@pytest.mark.slow
-def test_a_folder_with_files_of_others_is_no_lake(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    arguments = [*SANDBOX, "--items", "3", "--lake", str(tmp_path), "--", sys.executable, "-c", "print('ran')"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+def test_a_folder_with_files_of_others_is_no_lake(call: Callable[..., click.testing.Result], tmp_path: Path) -> None:
+    lake, ran = tmp_path / "lake", tmp_path / "ran"
+    lake.mkdir()
+    (lake / "notes.txt").write_text("mine")
+    done = call("--items", "3", "--lake", str(lake), "--", "touch", str(ran))
+    assert (done.exit_code, ran.exists()) == (1, False), done.stderr
     assert "notes.txt: name an empty or new folder" in done.stderr
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("notes.txt", "mine")]
+    assert [(path.name, path.read_text()) for path in lake.iterdir()] == [("notes.txt", "mine")]
