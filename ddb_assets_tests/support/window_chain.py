@@ -16,6 +16,7 @@ import pytest
 from ddb_assets.aws.storage import split_s3
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
+from ddb_assets.exports import follow
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.request import Destination, Increment, TableExports
 from ddb_assets.orchestration import metadata
@@ -60,6 +61,7 @@ def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Ite
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setenv(LAKE, f"s3://{demo.BUCKET}/{prefix}")
         patch.setenv(STATE, str(state))
+        patch.setattr(follow, "FIRST_LOOK", 0.02)  # the sandbox needs no half second
         patch.setattr(dg.ScheduleEvaluationContext, "instance", instance)  # otherwise it opens files of its own
         yield Chain(sandbox, instance, definitions, prefix)
 

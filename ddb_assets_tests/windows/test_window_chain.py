@@ -15,11 +15,12 @@ from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.sandbox import demo, export_files
 from ddb_assets.sandbox.image import Attributes
-from ddb_assets.sandbox.server import Write
+from ddb_assets.sandbox.server import Sandbox, Write
 from ddb_assets.settings import AS_OF
 from ddb_assets.windows.chain import materialized
 from ddb_assets.windows.checks import judged
 from ddb_assets.windows.loaded import ask
+from ddb_assets_tests.support.kept_chain import KeptChain
 from ddb_assets_tests.support.sandboxed import warehouse_file
 from ddb_assets_tests.support.window_chain import (
     BEGUN,
@@ -30,6 +31,7 @@ from ddb_assets_tests.support.window_chain import (
     key_of,
     loaded_orders,
     orders,
+    own_chain,
     query,
     tick,
 )
@@ -43,15 +45,25 @@ WHOLE = (
 )
 PARQUET = ("parquet/orders_window_parquet", "parquet/orders__items_window_parquet")
 TABLES = ("warehouse/orders", "warehouse/orders__items")
-FROM = 8  # hours ago; the time that the initial load shows
+FROM = 6  # hours ago; the time that the initial load shows
 FORCE = {"warehouse__orders": {"config": {"force": True}}}
 
 
-@pytest.fixture
-def based(chain: Chain) -> Chain:
-    """With the initial load of `FROM` hours ago loaded."""
+@pytest.fixture(scope="module")
+def initial_load(
+    sandboxed: Sandbox, definitions: dg.Definitions, tmp_path_factory: pytest.TempPathFactory
+) -> KeptChain:
+    """A chain with the initial load of `FROM` hours ago loaded."""
     config = {"exports__orders_full_export": {"config": {"as_of": hours_ago(FROM).start.isoformat()}}}
-    assert chain.run(*WHOLE, config=config).success
+    with own_chain(sandboxed, definitions, tmp_path_factory.mktemp("initial load")) as chain:
+        assert chain.run(*WHOLE, config=config).success
+        return KeptChain.of(chain, tmp_path_factory.mktemp("kept") / "state")
+
+
+@pytest.fixture
+def based(initial_load: KeptChain, chain: Chain) -> Chain:
+    """With the initial load of `FROM` hours ago loaded."""
+    initial_load.into(chain)
     return chain
 
 
@@ -351,16 +363,16 @@ def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
 def test_a_new_initial_load_leaves_only_what_it_does_not_cover(based: Chain) -> None:
     assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM, FROM - 1)).success
     config = {
-        "exports__orders_full_export": {"config": {"as_of": (hours_ago(6).start + timedelta(minutes=30)).isoformat()}}
+        "exports__orders_full_export": {"config": {"as_of": (hours_ago(FROM - 2).start + timedelta(minutes=30)).isoformat()}}
     }
     assert based.run(*WHOLE, config=config).success
     complete, fresh, _ = verdicts(based, BEGUN + timedelta(hours=1))
-    assert complete.metadata["missing"].value == 6  # the window that contains the initial load, and those after it
+    assert complete.metadata["missing"].value == FROM - 2  # the window that contains the initial load, and those after it
     assert not fresh.passed
     exports = based.exported()
     result = based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM - 2, 1))
     assert result.success, failures(result)
-    assert based.exported() == exports + 6
+    assert based.exported() == exports + FROM - 2
     assert loaded_orders() == orders(based.sandbox)
     complete, fresh, _ = verdicts(based, BEGUN)
     assert complete.passed
