@@ -33,6 +33,7 @@ from ddb_assets.warehouse.sql.ledger import ledger, record
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows.export_assets import VIEW
 from ddb_assets.windows.schedule import window_schedule
+from ddb_assets_tests.support.instances import in_memory
 from ddb_assets_tests.support.sandboxed import warehouse_file
 from ddb_assets_tests.warehouse.exports import relation, report
 
@@ -58,7 +59,7 @@ def key_of(window: Window) -> str:
 def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Iterator["Chain"]:
     """A chain with a lake, a warehouse and an instance of its own, in the environment until the block ends."""
     prefix = uuid.uuid4().hex
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+    with pytest.MonkeyPatch.context() as patch, in_memory() as instance:
         patch.setenv(LAKE, f"s3://{demo.BUCKET}/{prefix}")
         patch.setenv(STATE, str(state))
         patch.setattr(follow, "FIRST_LOOK", 0.02)  # the sandbox needs no half second

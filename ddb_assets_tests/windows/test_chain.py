@@ -16,6 +16,7 @@ from ddb_assets.resources.lake import Lake
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.windows.table_assets import INITIAL_LOAD
+from ddb_assets_tests.support.instances import in_memory
 from ddb_assets_tests.support.sandboxed import export_count, warehouse_file
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
@@ -30,7 +31,7 @@ def definitions() -> dg.Definitions:
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
+    with in_memory() as instance:
         yield instance
 
 
