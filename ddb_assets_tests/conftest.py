@@ -3,6 +3,7 @@
 Property tests have no deadline, because a busy machine is not a defect.
 """
 
+import gc
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -70,6 +71,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: number for number, name in enumerate(LONGEST)}
     root = Path(__file__).parent
     items.sort(key=lambda item: place.get(item.path.relative_to(root).as_posix(), len(LONGEST)))
+
+
+def pytest_collection() -> None:
+    gc.disable()  # until the modules and tests are there, which all stay
+
+
+def pytest_collection_finish() -> None:
+    """Lets the garbage collector leave alone what was collected, and look at the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

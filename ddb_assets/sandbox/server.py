@@ -100,6 +100,7 @@ class Sandbox:
         self._latest_lag = latest_lag
         self._export_delay = export_delay
         self._stack = ExitStack()
+        self._making = threading.Lock()  # a session makes one client at a time
 
     def __enter__(self) -> Self:
         if not _one_per_process.acquire(blocking=False):
@@ -145,12 +146,15 @@ class Sandbox:
 
     def dynamodb(self) -> "DynamoDBClient":
         """A boto3 client of the sandbox's DynamoDB."""
-        return self._session().client("dynamodb", endpoint_url=self.endpoint_url, config=ONCE)
+        with self._making:
+            return self._session.client("dynamodb", endpoint_url=self.endpoint_url, config=ONCE)
 
     def s3(self) -> "S3Client":
         """A boto3 client of the sandbox's S3."""
-        return self._session().client("s3", endpoint_url=self.endpoint_url, config=ONCE)
+        with self._making:
+            return self._session.client("s3", endpoint_url=self.endpoint_url, config=ONCE)
 
+    @functools.cached_property
     def _session(self) -> "boto3.session.Session":
         core = botocore.session.Session()
         core.set_credentials(ACCESS_KEY, ACCESS_KEY)

@@ -5,14 +5,23 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
+import pytest
 import sqlalchemy
+from dagster._core.storage import event_log, runs
 from sqlalchemy.pool import SingletonThreadPool
 
 
 @contextmanager
 def in_memory() -> Iterator[dg.DagsterInstance]:
-    """An instance that ends with the block. Dagster's own opens a database connection for each of its queries."""
-    with dg.DagsterInstance.ephemeral() as instance:
+    """An instance that ends with the block. Dagster's own opens a database connection for each of its queries.
+
+    It also reads all of Dagster's migrations to note the newest one, which nobody asks for.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (event_log.in_memory, runs.in_memory):
+            patch.setattr(module, "stamp_alembic_rev", lambda *_: None)
+        made = dg.DagsterInstance.ephemeral()
+    with made as instance:
         storages: tuple[Any, ...] = (instance.event_log_storage, instance.run_storage)
         engines = []
         for storage in storages:

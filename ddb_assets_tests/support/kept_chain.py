@@ -40,7 +40,7 @@ class KeptChain:
         for found in s3.list_objects_v2(Bucket=demo.BUCKET, Prefix=old).get("Contents", []):
             name = found["Key"].removeprefix(old)
             if not name.startswith("exports/"):
-                place = {"Bucket": demo.BUCKET, "Key": found["Key"]}
-                s3.copy_object(Bucket=demo.BUCKET, Key=f"{chain.prefix}/{name}", CopySource=place)
+                source = f"{demo.BUCKET}/{found['Key']}"
+                s3.copy_object(Bucket=demo.BUCKET, Key=f"{chain.prefix}/{name}", CopySource=source)
         for event in self.events:
             chain.instance.store_event(event)

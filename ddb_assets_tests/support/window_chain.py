@@ -1,13 +1,12 @@
 """What tests of the window chain share: an initial load, exports that others make, and ticks as the daemon runs them."""
 
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import duckdb
@@ -16,7 +15,7 @@ import pytest
 from ddb_assets.aws.storage import split_s3
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
-from ddb_assets.exports import follow
+from ddb_assets.exports import follow, request
 from ddb_assets.exports.follow import ExportRef, wait
 from ddb_assets.exports.request import Destination, Increment, TableExports
 from ddb_assets.orchestration import metadata
@@ -37,6 +36,10 @@ from ddb_assets_tests.support.instances import in_memory
 from ddb_assets_tests.support.sandboxed import warehouse_file
 from ddb_assets_tests.warehouse.exports import relation, report
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import ExportDescriptionTypeDef
+
 BEGUN = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
 ORDERS = Table(table="Orders")
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -55,6 +58,19 @@ def key_of(window: Window) -> str:
     return ORDERS.windows.key(window)
 
 
+_described: dict[str, "ExportDescriptionTypeDef"] = {}  # the exports of other tests too, each of which every request would look at again
+
+
+def _remembered(client: "DynamoDBClient", arn: str) -> "ExportDescriptionTypeDef":
+    """The answer of DescribeExport, which stays the same once an export has ended."""
+    if arn not in _described:
+        found = follow.describe(client, arn)
+        if follow.status(found) == "IN_PROGRESS":
+            return found
+        _described[arn] = found
+    return _described[arn]
+
+
 @contextmanager
 def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Iterator["Chain"]:
     """A chain with a lake, a warehouse and an instance of its own, in the environment until the block ends."""
@@ -63,6 +79,7 @@ def own_chain(sandbox: Sandbox, definitions: dg.Definitions, state: Path) -> Ite
         patch.setenv(LAKE, f"s3://{demo.BUCKET}/{prefix}")
         patch.setenv(STATE, str(state))
         patch.setattr(follow, "FIRST_LOOK", 0.02)  # the sandbox needs no half second
+        patch.setattr(request, "describe", _remembered)
         patch.setattr(dg.ScheduleEvaluationContext, "instance", instance)  # otherwise it opens files of its own
         yield Chain(sandbox, instance, definitions, prefix)
 
@@ -88,9 +105,7 @@ class Chain:
         """A finished incremental export that Dagster does not know."""
         place = Destination(demo.BUCKET, f"{self.prefix}/exports")
         asked = self.exports(table).request(Increment(window, VIEW), place, attempt=attempt)
-        return wait(
-            self.sandbox.dynamodb(), asked.arn, timeout=timedelta(seconds=30), sleep=lambda s: time.sleep(s / 20)
-        )
+        return wait(self.sandbox.dynamodb(), asked.arn, timeout=timedelta(seconds=30))
 
     def exported(self, table: str = "Orders") -> int:
         """How many exports of the table were ever requested, by all tests."""
@@ -155,12 +170,14 @@ class Chain:
         return {o["Key"]: s3.get_object(Bucket=demo.BUCKET, Key=o["Key"])["Body"].read() for o in listed}
 
     def put(self, objects: Mapping[str, bytes]) -> None:
+        s3 = self.sandbox.s3()
         for key, body in objects.items():
-            self.sandbox.s3().put_object(Bucket=demo.BUCKET, Key=key, Body=body)
+            s3.put_object(Bucket=demo.BUCKET, Key=key, Body=body)
 
     def delete(self, *keys: str) -> None:
+        s3 = self.sandbox.s3()
         for key in keys:
-            self.sandbox.s3().delete_object(Bucket=demo.BUCKET, Key=key)
+            s3.delete_object(Bucket=demo.BUCKET, Key=key)
 
     def summary_key(self, export: ExportRef) -> str:
         return split_s3(export.summary_uri)[1]
