@@ -42,11 +42,11 @@ def defs() -> dg.Definitions:
 """
 TABLES = {"orders": ("orders", "orders__items"), "customers": ("customers",), "events": ("events",)}
 HOURS = (
-    7  # hours ago; the time that the initial loads show. Two more than LATE, so that a range of windows is before it
+    5  # hours ago; the time that the initial loads show. Two more than LATE, so that a range of windows is before it
 )
-BAD, LATE = 3, 5  # hours ago; begin of the bad window of customers, and of the late window of events
+BAD, LATE = 2, 3  # hours ago; begin of the bad window of customers, and of the late window of events
 LONG = 900  # seconds; nothing takes that long, even on a busy machine
-AGAIN = 2  # hours ago; an event of the late window is written again
+AGAIN = 1  # hours ago; an event of the late window is written again
 
 
 def hour(before: int) -> datetime:
@@ -61,6 +61,7 @@ class Ui:
     url: str
     page: Page
     sandbox: Sandbox
+    instance: dg.DagsterInstance
     now: datetime
 
     def key(self, before: int) -> str:
@@ -104,20 +105,18 @@ class Ui:
         self.page.keep(picture)
 
     def materialized(self, stage: Stage, name: str) -> set[str]:
-        with dg.DagsterInstance.get() as instance:
-            return instance.get_materialized_partitions(asset_key(stage, name))
+        return self.instance.get_materialized_partitions(asset_key(stage, name))
 
     def rest(self, done: Callable[[], bool]) -> None:
-        """Waits with an empty page, for Dagster's own pages keep asking the webserver, which takes half a core."""
-        self.page.open("about:blank")
+        """Waits with a page that does nothing."""
+        self.page.rest()
         until(done, LONG)
 
     def settled(self) -> bool:
         """Whether no backfill and no run is under way."""
-        with dg.DagsterInstance.get() as instance:
-            backfills = [backfill.status.name for backfill in instance.get_backfills()]
-            ended = all(status.startswith(("COMPLETED", "FAILED")) for status in backfills)
-            return ended and all(run.is_finished for run in instance.get_runs())
+        backfills = [backfill.status.name for backfill in self.instance.get_backfills()]
+        ended = all(status.startswith(("COMPLETED", "FAILED")) for status in backfills)
+        return ended and all(run.is_finished for run in self.instance.get_runs())
 
 
 @pytest.fixture(scope="module")
@@ -136,12 +135,17 @@ def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         project = Project(tmp_path_factory.mktemp("project"), contracts, DEFINITIONS, patch)
         project.initial_load(dict.fromkeys(TABLES, hour(HOURS).isoformat()))
-        with project.daemon(), project.webserver() as url, browser() as page:
+        with (
+            dg.DagsterInstance.get() as instance,
+            project.daemon(),
+            project.webserver() as url,
+            browser() as page,
+        ):
             # evaluated before and after, not while windows are recorded, because what it misses is loaded only on the hour
             switch(url, "start")
-            until(_evaluated, LONG)
+            until(lambda: _evaluated(instance), LONG)
             switch(url, "stop")
-            ui = Ui(project, url, page, sandboxed, now)
+            ui = Ui(project, url, page, sandboxed, instance, now)
             first, last = min(ui.since), max(ui.since)
             stages: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
             ui.launch("orders", stages, f"[{min(ui.keys)}...{last}]", picture="orders-backfill")
@@ -174,12 +178,11 @@ def switch(url: str, how: Literal["start", "stop"]) -> None:
     assert answer["done"] == {"__typename": "StopSensorMutationResult"}, answer
 
 
-def _evaluated() -> bool:
+def _evaluated(instance: dg.DagsterInstance) -> bool:
     """Whether the sensor has been evaluated, so that it notices what is new afterwards."""
-    with dg.DagsterInstance.get() as instance:
-        (state,) = instance.all_instigator_state()
-        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)
-        return any(tick.is_completed for tick in ticks)
+    (state,) = instance.all_instigator_state()
+    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id)
+    return any(tick.is_completed for tick in ticks)
 
 
 def test_windows_backfilled_from_the_ui_are_green(ui: Ui) -> None:
@@ -209,11 +212,10 @@ def test_a_late_window_is_loaded_and_loaded_again_and_the_table_is_right(ui: Ui)
     assert query(kind) == [("last",)]
     for loads in (1, 2):
         ui.launch("events", ("window_export", "window_parquet", "warehouse"), late)
-        with dg.DagsterInstance.get() as instance:
-            wanted = dg.AssetRecordsFilter(asset_key=asset_key("warehouse", "events"), asset_partitions=[late])
-            ui.rest(lambda: len(instance.fetch_materializations(wanted, limit=9).records) == loads)  # noqa: B023
-            ui.rest(ui.settled)
-            newest = instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
+        wanted = dg.AssetRecordsFilter(asset_key=asset_key("warehouse", "events"), asset_partitions=[late])
+        ui.rest(lambda: len(ui.instance.fetch_materializations(wanted, limit=9).records) == loads)  # noqa: B023
+        ui.rest(ui.settled)
+        newest = ui.instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
         assert newest
         assert newest.metadata["applied"].value is (loads == 1)
         ui.partitions("warehouse", "events", *ui.counts(materialized=HOURS), picture="events-with-the-late-one")
