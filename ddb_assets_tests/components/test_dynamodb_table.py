@@ -163,18 +163,20 @@ def test_a_definition_without_settings_loads_and_says_less(load: Loader, monkeyp
 
 @pytest.mark.slow
 def test_the_code_version_follows_what_decides_the_rows(load: Loader) -> None:
-    def version(more: str, stage: Stage = "warehouse") -> str | None:
+    def versions(more: str = "") -> dict[dg.AssetKey, str | None]:
         specs = load({"orders": declared("Orders", more)}).resolve_all_asset_specs()
-        return next(spec.code_version for spec in specs if spec.key == asset_key(stage, "orders"))
+        return {spec.key: spec.code_version for spec in specs}
 
+    plain, owned = versions(), versions("  owners: [team:sales]\n")
+    untimed, keyed, soft = (versions(f"  {said}\n") for said in ("timestamps: false", "key: id", "soft_delete: true"))
     stages: tuple[Stage, ...] = ("full_parquet", "window_parquet", "initial_load", "warehouse")
     for stage in stages:
-        assert version("", stage) == version("  owners: [team:sales]\n", stage)
-        assert version("", stage) != version("  timestamps: false\n", stage)
-        assert version("", stage) != version("  key: id\n", stage)
-        changed = version("", stage) != version("  soft_delete: true\n", stage)
-        assert changed == (stage in {"initial_load", "warehouse"})
-    assert version("", "full_export") is None
+        key = asset_key(stage, "orders")
+        assert plain[key] == owned[key]
+        assert plain[key] != untimed[key]
+        assert plain[key] != keyed[key]
+        assert (plain[key] != soft[key]) == (stage in {"initial_load", "warehouse"})
+    assert plain[asset_key("full_export", "orders")] is None
 
 
 def test_imports_and_copies_are_joined_to_the_tables_that_they_fill(load: Loader) -> None:

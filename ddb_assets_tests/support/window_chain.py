@@ -58,7 +58,7 @@ def key_of(window: Window) -> str:
     return ORDERS.windows.key(window)
 
 
-_described: dict[str, "ExportDescriptionTypeDef"] = {}  # the exports of other tests too, each of which every request would look at again
+_described: dict[str, "ExportDescriptionTypeDef"] = {}  # by ARN; a request looks at those of all other tests too
 
 
 def _remembered(client: "DynamoDBClient", arn: str) -> "ExportDescriptionTypeDef":

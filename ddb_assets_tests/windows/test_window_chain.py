@@ -362,12 +362,11 @@ def test_point_in_time_recovery_that_is_off_is_told(chain: Chain) -> None:
 
 def test_a_new_initial_load_leaves_only_what_it_does_not_cover(based: Chain) -> None:
     assert based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM, FROM - 1)).success
-    config = {
-        "exports__orders_full_export": {"config": {"as_of": (hours_ago(FROM - 2).start + timedelta(minutes=30)).isoformat()}}
-    }
+    inside = hours_ago(FROM - 2).start + timedelta(minutes=30)
+    config = {"exports__orders_full_export": {"config": {"as_of": inside.isoformat()}}}
     assert based.run(*WHOLE, config=config).success
     complete, fresh, _ = verdicts(based, BEGUN + timedelta(hours=1))
-    assert complete.metadata["missing"].value == FROM - 2  # the window that contains the initial load, and those after it
+    assert complete.metadata["missing"].value == FROM - 2  # the window with the initial load and those after it
     assert not fresh.passed
     exports = based.exported()
     result = based.run("exports/orders_window_export", *PARQUET, *TABLES, partitions=keys(FROM - 2, 1))
