@@ -122,7 +122,7 @@ Plan plan_of(PyObject* spec) {
 }
 
 // Offsets of texts are 32 bits wide; a mask of 64 bytes may replace a text of 0 bytes in `"a":{"S":""},`.
-constexpr Py_ssize_t MAX_BLOCK = 256 << 20;
+constexpr Py_ssize_t MAX_BLOCK = 128 << 20;
 constexpr const char* PLAN = "ddb_assets.kernel.plan";
 
 void free_plan(PyObject* capsule) { delete static_cast<Plan*>(PyCapsule_GetPointer(capsule, PLAN)); }
@@ -219,7 +219,7 @@ PyObject* decode(PyObject*, PyObject* arguments) {
     if (PyObject_GetBuffer(block, &view, PyBUF_SIMPLE) < 0) return nullptr;
     if (view.len > MAX_BLOCK) {
         PyBuffer_Release(&view);
-        PyErr_SetString(PyExc_ValueError, "a block has more than 256 MB");
+        PyErr_SetString(PyExc_ValueError, "a block has more than 128 MB");
         return nullptr;
     }
     PyObject* result = guarded([&] {
