@@ -8,11 +8,12 @@ import pytest
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.resources.warehouse import WarehouseTarget
-from ddb_assets.sandbox.server import Write
+from ddb_assets.sandbox.server import Sandbox, Write
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.sql.statements import Statement
 from ddb_assets.windows.checks import judged
 from ddb_assets.windows.loaded import ask
+from ddb_assets_tests.support.kept_chain import KeptChain
 from ddb_assets_tests.support.sandboxed import warehouse_file
 from ddb_assets_tests.support.window_chain import (
     BEGUN,
@@ -22,6 +23,7 @@ from ddb_assets_tests.support.window_chain import (
     key_of,
     loaded_orders,
     orders,
+    own_chain,
     tick,
 )
 
@@ -38,12 +40,20 @@ FIRST, SECOND = 3, 2  # hours ago that the first and the second initial load sho
 RESTART = {"loads__orders_initial_load": {"config": {"restart": True}}}
 
 
+@pytest.fixture(scope="module")
+def complete(sandboxed: Sandbox, definitions: dg.Definitions, tmp_path_factory: pytest.TempPathFactory) -> KeptChain:
+    """A chain with an initial load of `FIRST` hours ago and all windows since."""
+    with own_chain(sandboxed, definitions, tmp_path_factory.mktemp("complete")) as chain:
+        full_export(chain, FIRST)
+        assert chain.run(*LOAD).success
+        assert chain.run(*WINDOW, partitions=since(FIRST)).success
+        return KeptChain.of(chain, tmp_path_factory.mktemp("kept") / "state")
+
+
 @pytest.fixture
-def loaded(chain: Chain) -> Chain:
+def loaded(complete: KeptChain, chain: Chain) -> Chain:
     """With an initial load of `FIRST` hours ago and all windows since, so that every check passes."""
-    full_export(chain, FIRST)
-    assert chain.run(*LOAD).success
-    assert chain.run(*WINDOW, partitions=since(FIRST)).success
+    complete.into(chain)
     assert failing(chain) == {}
     return chain
 
