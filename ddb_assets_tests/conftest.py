@@ -56,6 +56,9 @@ LONGEST = (
     "windows/test_sensor_windows.py",
     "windows/test_schedule.py",
     "warehouse/test_windows.py",
+    "orchestration/test_pool.py",
+    "copies/test_command.py",
+    "test_demo.py",
     "test_definitions.py",
 )
 """Modules that take long. They begin first, because a module is a unit of work: the last one would keep the others waiting."""

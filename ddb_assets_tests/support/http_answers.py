@@ -14,7 +14,7 @@ Answer = tuple[int, bytes, Mapping[str, str]]
 def serving(server: TCPServer) -> Iterator[str]:
     """Runs a server in a thread; gives its host and port."""
     with server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # so that it ends soon
         thread.start()
         try:
             yield f"127.0.0.1:{server.server_address[1]}"
