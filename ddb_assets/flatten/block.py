@@ -6,7 +6,7 @@ new, the schema grows and the block is decoded again, until nothing new is left.
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -32,6 +32,13 @@ With fewer than 20 items, dynamic keys could not be told from others (`infer.DYN
 
 Grow = Callable[[Schema, Seen], Schema]
 """Returns the schema with what was seen added; the same object when there was nothing new."""
+Look = Callable[[Iterable[str | bytes], int], None]
+"""Looks at the quarantined ones of so many lines; what it raises ends the reading (`key_check.py`)."""
+LOOKED_AT = 250
+"""After so many lines of the exact path the quarantined ones are looked at, because a wrong key makes every line bad."""
+
+
+def _no_look(quarantined: Iterable[str | bytes], lines: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class BlockReader:
     times: tuple[int, int]
     rules: Rules
     grow: Grow
+    look: Look = _no_look
     beginning: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
@@ -105,11 +113,12 @@ class BlockReader:
             schema = grown
         else:
             fast = self._fast.decode(block, first, schema)
-            in_left = self._observed(fast.left)
+            in_left = self._observed([line for line in fast.left if not line.known])
         fast.seen.merge(in_left)
         batch = Batch(
             schema, fast.relations, fast.frames, fast.seen, fast.lines, deletes=fast.deletes, misfits=fast.misfits
         )
+        self.look((), fast.lines - len(fast.left))
         if fast.left:
             self._exact(fast.left, batch)
         return batch
@@ -127,6 +136,7 @@ class BlockReader:
 
         First a sample is examined; all lines are examined if the sample contains nothing new.
         """
+        left = [line for line in left if not line.known]
         sample = _sample(left)
         if len(sample) < len(left):
             seen = self._observed(sample)
@@ -158,23 +168,26 @@ class BlockReader:
         relations = batch.relations
         rows: dict[str, list[dict[str, Any]]] = {relation.name: [] for relation in relations}
         exact = ExactPath(batch.schema.root, self.rules)
-        for number, line in self._texts(left, batch):
-            exact.misfits = Misfits()
-            try:
-                change = self._change(line)
-                row = self._row(change, exact, batch)
-            except AttributeValueError as error:
-                batch.quarantined.append(Quarantined(number, self.rules.said(error), line))
-                unread = unread_key(line, self.key, self.times, incremental=self.incremental)
-                batch.unread += [unread] if unread else []
-                continue
-            batch.unknown.update(change.unknown)
-            inherited = {column.name: row.columns[column.name] for column in relations[0].keys}
-            inherited[VERSION] = change.version
-            for name, columns in rows_by_relation(row, batch.schema.table, inherited):
-                rows[name].append(columns)
-            batch.deletes += change.image is None
-            add_misfits(batch.misfits, exact.misfits)  # counted only for items that become rows
+        for begin in range(0, len(left), LOOKED_AT):
+            some, before = left[begin : begin + LOOKED_AT], len(batch.quarantined)
+            for number, line in self._texts(some, batch):
+                exact.misfits = Misfits()
+                try:
+                    change = self._change(line)
+                    row = self._row(change, exact, batch)
+                except AttributeValueError as error:
+                    batch.quarantined.append(Quarantined(number, self.rules.said(error), line))
+                    unread = unread_key(line, self.key, self.times, incremental=self.incremental)
+                    batch.unread += [unread] if unread else []
+                    continue
+                batch.unknown.update(change.unknown)
+                inherited = {column.name: row.columns[column.name] for column in relations[0].keys}
+                inherited[VERSION] = change.version
+                for name, columns in rows_by_relation(row, batch.schema.table, inherited):
+                    rows[name].append(columns)
+                batch.deletes += change.image is None
+                add_misfits(batch.misfits, exact.misfits)  # counted only for items that become rows
+            self.look((line.text for line in batch.quarantined[before:]), len(some))
         for relation in relations:
             frame = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
             batch.frames[relation.name] = pl.concat([batch.frames[relation.name], frame])

@@ -28,6 +28,8 @@ try:
 except ImportError:  # no C++ compiler was found when this was installed
     _kernel = None  # type: ignore[assignment]
 
+NO_KEY = 13
+"""The kernel's reason for a line that is as usual, except that it has no key (`scanner.hpp`)."""
 kernel: ModuleType | None = _kernel
 """The compiled kernel; None where it was not built."""
 SLOW = (
@@ -43,10 +45,11 @@ def count_newlines(block: bytes) -> int:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a data file: its number, from 1, and its bytes."""
+    """A line of a data file: its number, from 1, and its bytes. `known`: it has nothing that the schema does not have."""
 
     number: int
     raw: bytes
+    known: bool = False
 
 
 @dataclass
@@ -89,7 +92,7 @@ class FastPath:
             relations,
             frames(found, relations, constants),
             lines,
-            [Line(first + line, block[begin:end]) for line, begin, end, _ in back],
+            [Line(first + line, block[begin:end], reason == NO_KEY) for line, begin, end, reason in back],
             _seen(plan, sights),
             deletes,
             Misfits({what: times for what, times in zip(plan.misfits, misfits, strict=True) if times}),

@@ -168,8 +168,8 @@ class _Run:
         self.on_progress = on_progress
         self.incremental = export.kind == "incremental"
         self.spilled: list[str] = []
-        self.reader = BlockReader(self.incremental, times(export), rules, self._grow)
         self.key_check = KeyCheck(export.uri, key.attributes, incremental=self.incremental)
+        self.reader = BlockReader(self.incremental, times(export), rules, self._grow, self.key_check.look)
         self.lock = threading.Lock()
         self.failed = threading.Event()
         self.parts = PartWriter(storage, folder.new, table.warehouse, export.item_count)
@@ -270,7 +270,6 @@ class _Run:
 
     def _flattened_piece(self, block: bytes, first: int, file: DataFile, name: str) -> int:
         batch = self.reader.read(block, first, self.schema)
-        self.key_check.look((line.text for line in batch.quarantined), batch.lines)
         self.parts.add(batch.relations, batch.frames, batch.lines, name)
         lines = [quarantine_line(file, line, self.table) for line in batch.quarantined]
         if lines:

@@ -35,7 +35,7 @@ class KeyCheck:
         self._candidates: dict[str, str] | None = None
 
     def look(self, quarantined: Iterable[str | bytes], lines: int) -> None:
-        """Counts a block of `lines` lines, some of them quarantined. Raises WrongKeyError once many lack the key."""
+        """Counts `lines` lines, some of them quarantined. Raises WrongKeyError once many lack the key."""
         found = [attributes for line in quarantined if (attributes := _attributes(line, incremental=self._incremental))]
         with self._lock:
             self._lines += lines

@@ -75,8 +75,9 @@ class Decoder : private PlainJson {
         deleted_ = false;
         Place root{0, out_.relations[0].rows};
         bool good = is_utf8(begin, end) || fail(Reason::UTF8);
-        good = good && (plan_.incremental ? change(root) : full(root)) && key(root);
+        good = good && (plan_.incremental ? change(root) : full(root));
         if (good && keys_ != count_names(begin, end)) good = fail(Reason::COUNT);
+        good = good && key(root);
         if (good) {
             finish(root, 0);
             commit();
@@ -212,12 +213,12 @@ class Decoder : private PlainJson {
 
     bool key(const Place& root) {
         for (const KeyAttribute& attribute : plan_.key) {
-            if (attribute.column < 0) return fail(Reason::KEY);
+            if (attribute.column < 0) return fail(attribute.column == UNSEEN ? Reason::NO_KEY : Reason::KEY);
             const Column& column = out_.relations[0].columns[static_cast<size_t>(attribute.column)];
-            if (column.rows() != root.row + 1) return fail(Reason::KEY);
+            if (column.rows() != root.row + 1) return fail(Reason::NO_KEY);
             if (attribute.masked || width_of(column.type) != 0) continue;
-            if (column.data.size() == column.begin_of(root.row)) return fail(Reason::KEY);
-            if (attribute.descriptor == S && column.data.back() == ' ') return fail(Reason::KEY);
+            if (column.data.size() == column.begin_of(root.row)) return fail(Reason::NO_KEY);
+            if (attribute.descriptor == S && column.data.back() == ' ') return fail(Reason::NO_KEY);
         }
         return true;
     }

@@ -113,9 +113,11 @@ struct Node {
     static bool before(View a, View b) { return a.size() != b.size() ? a.size() < b.size() : a < b; }
 };
 
+constexpr int UNSEEN = -1;  // a key attribute that no line had; another negative slot is one that is no key's column
+
 struct KeyAttribute {
     std::string name;
-    int column = -1;   // slot in the root relation
+    int column = UNSEEN;  // slot in the root relation
     int descriptor = S;
     bool masked = false;
 };

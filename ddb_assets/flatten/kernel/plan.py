@@ -27,7 +27,7 @@ TYPES = ("BIGINT", "DECIMAL", "DOUBLE PRECISION", "BOOLEAN", "VARCHAR", "VARBYTE
 MASKS = (None, "sha256", "hmac", "drop")
 FORMS = (None, DATE_FORM, "", *EPOCH_UNITS)
 ZONES = ("", "Z", "+00:00")
-NONE = -1
+NONE, NO_KEY = -1, -2
 
 
 class Action(IntEnum):
@@ -157,16 +157,20 @@ class _Compiler:
         return made
 
     def _key(self) -> Iterator[tuple[bytes, int, int, int]]:
-        """Name, slot, descriptor and whether it is masked, of each key attribute; without a slot no line has the key."""
+        """Name, slot, descriptor and whether it is masked, of each key attribute.
+
+        The slot of an attribute that no line had is NONE; that of one whose column cannot be a key's is NO_KEY.
+        """
         for name in self.rules.key:
             node = self.schema.root.fields.get(name)
-            known = node is not None and node.name is not None and node.accepts in {("S",), ("N",), ("B",)}
-            if node is None or not known:
+            if node is None:
                 yield name.encode(), NONE, 0, 0
-                continue
-            spec = self.made.nodes[self.made.nodes[0].fields[name]]
-            descriptor = DESCRIPTORS.index(node.accepts[0])
-            yield name.encode(), spec.column, descriptor, int(self.rules.policy((name,)).mask is not None)
+            elif node.name is None or node.accepts not in {("S",), ("N",), ("B",)}:
+                yield name.encode(), NO_KEY, 0, 0
+            else:
+                spec = self.made.nodes[self.made.nodes[0].fields[name]]
+                masked = self.rules.policy((name,)).mask is not None
+                yield name.encode(), spec.column, DESCRIPTORS.index(node.accepts[0]), int(masked)
 
     def _add(self, spec: Spec) -> Spec:
         self.made.nodes.append(spec)

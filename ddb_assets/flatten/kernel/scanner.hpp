@@ -9,8 +9,8 @@
 
 namespace ddb {
 
-// Why a line is handed back.
-enum class Reason : uint8_t { NONE, UTF8, JSON, NAME, TWICE, TYPE, VALUE, SIZE, TIME, KEY, DEPTH, COUNT, RECORD };
+// Why a line is handed back. NO_KEY: everything in it is as usual, but it has no key that a row can have.
+enum class Reason : uint8_t { NONE, UTF8, JSON, NAME, TWICE, TYPE, VALUE, SIZE, TIME, KEY, DEPTH, COUNT, RECORD, NO_KEY };
 
 // Every reader returns false where the line is not what it reads; `reason_` says why.
 class Scanner {

@@ -134,15 +134,30 @@ ODD: dict[str, tuple[str, bytes]] = {
     "a number with an exponent": ("VALUE", b'{"Item":{"pk":{"S":"k"},"n":{"N":"1E2"}}}'),
     "a number of 39 digits": ("VALUE", b'{"Item":{"pk":{"S":"k"},"n":{"N":"%s"}}}' % (b"9" * 39)),
     "too long": ("SIZE", b'{"Item":{"pk":{"S":"k"},"a":{"S":"%s"}}}' % (b"x" * 65_536)),
-    "no key": ("KEY", b'{"Item":{"a":{"S":"x"}}}'),
-    "an empty key": ("KEY", b'{"Item":{"pk":{"S":""}}}'),
-    "a key with a blank behind it": ("KEY", b'{"Item":{"pk":{"S":"k "}}}'),
+    "no key": ("NO_KEY", b'{"Item":{"a":{"S":"x"}}}'),
+    "an empty key": ("NO_KEY", b'{"Item":{"pk":{"S":""}}}'),
+    "a key with a blank behind it": ("NO_KEY", b'{"Item":{"pk":{"S":"k "}}}'),
     "another record": ("RECORD", b'{"Keys":{"pk":{"S":"k"}}}'),
     "more members": ("JSON", b'{"Item":{"pk":{"S":"k"}},"more":1}'),
     "nested deeply": ("DEPTH", b'{"Item":{"pk":{"S":"k"},"x":%s{"S":"x"}%s}}' % (b'{"L":[' * 31, b"]}" * 31)),
     "nested more deeply": ("DEPTH", b'{"Item":{"pk":{"S":"k"},"x":%s' % (b'{"L":[' * 100_000)),
 }
-REASONS = ("NONE", "UTF8", "JSON", "NAME", "TWICE", "TYPE", "VALUE", "SIZE", "TIME", "KEY", "DEPTH", "COUNT", "RECORD")
+REASONS = (
+    "NONE",
+    "UTF8",
+    "JSON",
+    "NAME",
+    "TWICE",
+    "TYPE",
+    "VALUE",
+    "SIZE",
+    "TIME",
+    "KEY",
+    "DEPTH",
+    "COUNT",
+    "RECORD",
+    "NO_KEY",
+)
 
 
 @pytest.mark.parametrize("odd", ODD)
