@@ -1,14 +1,18 @@
 """Advice for the contract when values fit no column: one stray text can turn a column of numbers into a text column."""
 
+from typing import TYPE_CHECKING
+
 from ddb_assets.contract.column_type import numeric
 from ddb_assets.dynamodb.attribute_value import format_path
-from ddb_assets.flatten.flatten import Flattened
 from ddb_assets.flatten.profile import Seen
+
+if TYPE_CHECKING:
+    from ddb_assets.flatten.flatten import Flattened
 
 MOST = 20
 
 
-def advice(flattened: Flattened) -> list[str]:
+def advice(flattened: "Flattened") -> list[str]:
     """For every text column whose path also has numbers, which are in `_ddb_extra`: what happened, and the YAML to add.
 
     At most `MOST` entries.

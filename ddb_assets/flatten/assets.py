@@ -14,7 +14,6 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.exports.trust import confirm
 from ddb_assets.flatten.checks import check_results, check_specs
 from ddb_assets.flatten.facts import flattened_facts
-from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.markdown import code
@@ -66,6 +65,8 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
             confirm(ddb_aws.clients.dynamodb(table.table), table, export)
             schemas = SchemaStore(storage, ddb_lake.schemas)
             out = ddb_lake.parquet(table, export.id)
+            from ddb_assets.flatten.flatten import flatten  # polars: a fifth of a second, only for runs
+
             flattened = flatten(
                 storage,
                 export,

@@ -5,13 +5,16 @@ assets. They belong to the partition: each is about the export that was flattene
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.advice import advice
-from ddb_assets.flatten.flatten import Flattened
 from ddb_assets.markdown import code
+
+if TYPE_CHECKING:
+    from ddb_assets.flatten.flatten import Flattened
 
 RECONCILED = "rows_reconcile"
 CONTRACT = "contract_kept"
@@ -41,7 +44,7 @@ def check_specs(
     ]
 
 
-def check_results(flattened: Flattened, table: Table, asset: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+def check_results(flattened: "Flattened", table: Table, asset: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
     """The results of all checks for a flattened export."""
     report = flattened.report
     rows, in_parts = report.root.rows, sum(part.rows for part in report.root.parts)

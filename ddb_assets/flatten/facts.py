@@ -1,18 +1,22 @@
 """The metadata of flattened relations: what Dagster shows, and what the next stage reads back."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from ddb_assets.aws.storage import join
 from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.advice import advice
-from ddb_assets.flatten.flatten import Flattened
 from ddb_assets.flatten.profile import path_rows
 from ddb_assets.markdown import code, prose
 from ddb_assets.orchestration import metadata
 
+if TYPE_CHECKING:
+    from ddb_assets.flatten.flatten import Flattened
 
-def flattened_facts(flattened: Flattened, relation: Relation, folder: str) -> metadata.Metadata:
+
+def flattened_facts(flattened: "Flattened", relation: Relation, folder: str) -> metadata.Metadata:
     """The metadata of one relation of an export that was flattened into `folder`; `upstream_folder` reads it back."""
     report = flattened.report
     facts: metadata.Metadata = {
@@ -60,7 +64,7 @@ def flattened_facts(flattened: Flattened, relation: Relation, folder: str) -> me
     return facts
 
 
-def _profile(flattened: Flattened) -> dg.MetadataValue:
+def _profile(flattened: "Flattened") -> dg.MetadataValue:
     """What was seen at each path, as a Markdown table of the first paths; profile.json has all of them."""
     rows = [
         (

@@ -13,7 +13,6 @@ from ddb_assets.contract.table import Table
 from ddb_assets.exports.facts import upstream_export
 from ddb_assets.flatten.checks import check_results, check_specs
 from ddb_assets.flatten.facts import flattened_facts
-from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.names import relations, reported
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.orchestration import metadata
@@ -78,6 +77,8 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             export = read_window(storage, str(facts[metadata.URI].value), table, client)
             out = ddb_lake.parquet(table, export.id, key)
             progress = counted(context.log.info, f"window {key}", export.item_count)
+            from ddb_assets.flatten.flatten import flatten  # polars: a fifth of a second, only for runs
+
             flattened = flatten(
                 storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress
             )
