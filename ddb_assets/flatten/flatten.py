@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BLOCK_BYTES = 6 << 20
+BLOCK_BYTES = 4 << 20
 MAX_ATTEMPTS = 5
 MAX_CELLS, MIN_LINES = 16_000_000, 1000  # of the frames of one block
 REASONS, REASON_LENGTH = 3, 300

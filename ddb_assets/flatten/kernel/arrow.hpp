@@ -122,6 +122,7 @@ inline ArrowArray finished(ArrayParts* parts, int64_t length, int64_t nulls, int
 
 inline ArrowArray array_of(Column&& column) {
     ArrayParts* parts = new ArrayParts();
+    column.data.fit();
     const size_t rows = column.valid.size();
     int64_t nulls = 0;
     for (size_t row = 0; row < rows; ++row) nulls += column.valid[row] == 0;
@@ -158,12 +159,14 @@ inline ArrowArray array_of(ArrayParts* parts, const void* numbers, size_t count)
 inline ArrowArray array_of(Buffer<int32_t>&& numbers) {
     ArrayParts* parts = new ArrayParts();
     parts->parents = std::move(numbers);
+    parts->parents.fit();
     return array_of(parts, parts->parents.data(), parts->parents.size());
 }
 
 inline ArrowArray array_of(Buffer<int64_t>&& numbers) {
     ArrayParts* parts = new ArrayParts();
     parts->places = std::move(numbers);
+    parts->places.fit();
     return array_of(parts, parts->places.data(), parts->places.size());
 }
 

@@ -56,6 +56,15 @@ class Buffer {
         for (size_t place = 0; place < more; ++place) at[place] = value;
     }
 
+    // Gives back the room that is not used.
+    void fit() {
+        if (size_ == 0 || size_ == room_) return;
+        void* moved = std::realloc(data_, size_ * sizeof(T));
+        if (moved == nullptr) return;
+        data_ = static_cast<T*>(moved);
+        room_ = size_;
+    }
+
     void cut_to(size_t size) {
         if (size < size_) size_ = size;
     }
