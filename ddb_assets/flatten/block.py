@@ -107,7 +107,7 @@ class BlockReader:
             schema = self._begun(block, first, schema)
         for _ in range(MAX_ROUNDS):
             fast = self._fast.decode(block, first, schema)
-            grown, in_left = self._grown(schema, fast.left)
+            grown, in_left = self._grown(schema, fast.left, fast.seen)
             if grown is schema:
                 break
             schema = grown
@@ -128,23 +128,24 @@ class BlockReader:
         with self.beginning:
             schema = self.grow(schema, Seen())
             if not schema.root.fields:
-                schema, _ = self._grown(schema, self._fast.decode(block, first, schema).left)
+                schema, _ = self._grown(schema, self._fast.decode(block, first, schema).left, Seen())
             return schema
 
-    def _grown(self, schema: Schema, left: Sequence[Line]) -> tuple[Schema, Seen]:
+    def _grown(self, schema: Schema, left: Sequence[Line], kept: Seen) -> tuple[Schema, Seen]:
         """The schema grown by what the lines contain, and what was seen in them.
 
-        First a sample is examined; all lines are examined if the sample contains nothing new.
+        First a sample is examined; all lines are examined if the sample contains nothing new. `kept` is what was seen in the
+        other lines: a column is widened by all values of the block.
         """
         left = [line for line in left if not line.known]
         sample = _sample(left)
         if len(sample) < len(left):
             seen = self._observed(sample)
-            grown = self.grow(schema, seen)
+            grown = self.grow(schema, _both(kept, seen))
             if grown is not schema:
                 return grown, seen
         seen = self._observed(left)
-        return self.grow(schema, seen) if left else schema, seen
+        return self.grow(schema, _both(kept, seen)) if left else schema, seen
 
     def _observed(self, lines: Sequence[Line]) -> Seen:
         """What these lines contain; lines that are not valid items are skipped."""
@@ -175,15 +176,16 @@ class BlockReader:
                 try:
                     change = self._change(line)
                     row = self._row(change, exact, batch)
+                    inherited = {column.name: row.columns[column.name] for column in relations[0].keys}
+                    inherited[VERSION] = change.version
+                    found = list(rows_by_relation(row, batch.schema.table, inherited))
                 except AttributeValueError as error:
                     batch.quarantined.append(Quarantined(number, self.rules.said(error), line))
                     unread = unread_key(line, self.key, self.times, incremental=self.incremental)
                     batch.unread += [unread] if unread else []
                     continue
                 batch.unknown.update(change.unknown)
-                inherited = {column.name: row.columns[column.name] for column in relations[0].keys}
-                inherited[VERSION] = change.version
-                for name, columns in rows_by_relation(row, batch.schema.table, inherited):
+                for name, columns in found:
                     rows[name].append(columns)
                 batch.deletes += change.image is None
                 add_misfits(batch.misfits, exact.misfits)  # counted only for items that become rows
@@ -236,3 +238,10 @@ def _sample(lines: Sequence[Line]) -> Sequence[Line]:
     size = sum(len(line.raw) for line in lines)
     most = min(SAMPLE, max(LEAST_SAMPLE, len(lines) * SAMPLE_BYTES // max(1, size)))
     return lines[:: max(1, -(-len(lines) // most))]
+
+
+def _both(one: Seen, other: Seen) -> Seen:
+    both = Seen()
+    both.merge(one)
+    both.merge(other)
+    return both

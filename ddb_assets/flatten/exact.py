@@ -40,6 +40,8 @@ TYPES = "$types"
 INT64 = range(-(1 << 63), 1 << 63)
 WIDE = Context(prec=200)
 """Python's default precision of 28 digits is too small for numbers of DynamoDB and DECIMAL(38,s)."""
+MAX_SUPER = 16 << 20
+"""The most bytes of a SUPER value (Redshift Database Developer Guide, "SUPER type")."""
 UNKNOWN = Node(kind="json", accepts=())
 
 
@@ -65,9 +67,12 @@ class FlatRow:
     children: "dict[str, list[FlatRow]]" = field(default_factory=dict)
 
     def finish(self) -> dict[str, Any]:
-        """The row as a dict of columns, with `_ddb_extra`."""
+        """The row as a dict of columns, with `_ddb_extra`. Raises AttributeValueError when SUPER cannot hold that."""
         extra = {**self.extra, TYPES: self.types} if self.types else self.extra
-        return {**self.columns, EXTRA: orjson.dumps(extra, option=orjson.OPT_SORT_KEYS).decode() if extra else None}
+        text = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS).decode() if extra else None
+        if text is not None and len(text) > MAX_SUPER:
+            raise AttributeValueError(f"what fits no column has {len(text)} bytes as JSON, and SUPER holds {MAX_SUPER}")
+        return {**self.columns, EXTRA: text}
 
 
 def rows_by_relation(

@@ -18,23 +18,26 @@ import polars as pl
 from ddb_assets.contract.report import Relation
 from ddb_assets.dynamodb.attribute_value import Step
 from ddb_assets.flatten.frames import Rows, frames
-from ddb_assets.flatten.kernel.plan import DESCRIPTORS, Plan, compile_plan
+from ddb_assets.flatten.kernel.plan import DESCRIPTORS, LAYOUT, Plan, compile_plan
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import Misfits, Rules
 from ddb_assets.flatten.schema import VERSION, Node, Schema
+from ddb_assets.flatten.timestamps import EPOCH_UNITS
 
 try:
     from ddb_assets.flatten.kernel import _kernel
-except ImportError:  # no C++ compiler was found when this was installed
-    _kernel = None  # type: ignore[assignment]
+
+    _reason = "" if _kernel.LAYOUT == LAYOUT else "it is that of another version"
+except (ImportError, AttributeError) as error:
+    _reason = str(error)
 
 NO_KEY = 13
 """The kernel's reason for a line that is as usual, except that it has no key (`scanner.hpp`)."""
-kernel: ModuleType | None = _kernel
+kernel: ModuleType | None = None if _reason else _kernel
 """The compiled kernel; None where it was not built."""
 SLOW = (
-    "the compiled kernel is missing, so flattening is about 60 times slower: install a C++ compiler (Debian: apt install g++; "
-    "macOS: xcode-select --install) and install ddb-assets again"
+    f"the compiled kernel cannot be used ({_reason}), so flattening is about 60 times slower: install a C++ compiler "
+    "(Debian: apt install g++; macOS: xcode-select --install) and install ddb-assets again"
 )
 
 
@@ -127,8 +130,9 @@ def _seen(plan: Plan, sights: Sequence[tuple[Sequence[int], int, int, int, int, 
         for descriptor, count in zip(DESCRIPTORS, counts, strict=True):
             if count:
                 seen.counts[descriptor] += count
-        if formed:
-            seen.forms[node.form or ""] += formed
+        if node.form:
+            seen.forms[node.form] += formed
+            seen.forms[""] += counts[0] - formed if node.form not in EPOCH_UNITS else 0
         seen.max_bytes = max(seen.max_bytes, largest)
         seen.integer_digits = max(seen.integer_digits, whole)
         seen.scale = max(seen.scale, scale)

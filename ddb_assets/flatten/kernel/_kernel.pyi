@@ -1,5 +1,7 @@
 """The compiled kernel (`kernel.cpp`)."""
 
+LAYOUT: int
+
 Buffer = bytes | bytearray | memoryview
 
 Capsule = object

@@ -55,9 +55,15 @@ struct Column {
         valid.push_back(1);
     }
 
-    void put_text(View text) {
+    // Offsets of texts have 32 bits.
+    bool has_room(size_t more) const { return more <= INT32_MAX && data.size() <= INT32_MAX - more; }
+
+    // False where the column has no room for the text.
+    bool put_text(View text) {
+        if (!has_room(text.size())) return false;
         copy_bytes(data.grow(text.size()), text.data(), text.size());
         end_text();
+        return true;
     }
 
     // Ends the text whose bytes were appended to `data`.

@@ -67,7 +67,7 @@ class Decoder : private PlainJson {
     void read(const char* begin, const char* end, int64_t line) {
         ++out_.lines;
         scan(begin, end);
-        sights_.begin_line();
+        begin_line();
         for (size_t place = 0; place < out_.relations.size(); ++place) rows_[place] = out_.relations[place].rows;
         spoiled_.clear();
         extras_.clear();
@@ -78,8 +78,8 @@ class Decoder : private PlainJson {
         good = good && (plan_.incremental ? change(root) : full(root));
         if (good && keys_ != count_names(begin, end)) good = fail(Reason::COUNT);
         good = good && key(root);
+        good = good && finish(root, 0);
         if (good) {
-            finish(root, 0);
             commit();
         } else {
             undo();
@@ -154,7 +154,7 @@ class Decoder : private PlainJson {
         Number number;
         int64_t micros;
         if (!text(payload_)) return false;
-        if (!read_number(payload_, number) || !to_int64(number, micros) || micros <= 0) return fail(Reason::VALUE);
+        if (!read_number(payload_, number) || number.given != 0 || !to_int64(number, micros) || micros <= 0) return fail(Reason::VALUE);
         micros = std::min(std::max(micros, plan_.first), plan_.last);
         Column& column = column_of(root, plan_.version);
         column.put(micros);
@@ -176,7 +176,7 @@ class Decoder : private PlainJson {
             for (const KeyAttribute& one : plan_.key) {
                 if (one.name == name) attribute = &one;
             }
-            if (attribute == nullptr) return fail(Reason::KEY);
+            if (attribute == nullptr || attribute->column < 0) return fail(Reason::KEY);
             ++found;
             const int field = plan_.nodes[0].find(name);
             if (field < 0) return fail(Reason::KEY);
@@ -306,8 +306,7 @@ class Decoder : private PlainJson {
                 json_.clear();
                 if (!json(node, index, found, depth)) return false;
                 if (node.column >= 0) {
-                    Column& column = column_of(place, node.column);
-                    column.put_text(json_);
+                    if (!column_of(place, node.column).put_text(json_)) return fail(Reason::SIZE);
                 }
                 return true;
             }
@@ -340,7 +339,7 @@ class Decoder : private PlainJson {
             relation.places.push_back(number);
             const size_t extras = extras_.size();
             if (found == L ? !value(element, node.element, below, depth + 1) : !payload(element, node.element, found - SS, below, depth)) return false;
-            finish(below, extras);
+            if (!finish(below, extras)) return false;
             ++relation.rows;
             blanks();
             if (at_ < end_ && *at_ == ',') {
@@ -353,11 +352,12 @@ class Decoder : private PlainJson {
 
     bool scalar(const Node& node, int index, int found, const Place& place) {
         Sizes sizes;
+        bool formed = false;
         if (found == BOOL) {
             bool flag;
             if (!boolean(flag)) return false;
             if (node.mask != Mask::NONE) {
-                masked(node, place, flag ? "true" : "false");
+                if (!masked(node, place, flag ? "true" : "false")) return fail(Reason::SIZE);
             } else if (node.type == Type::BOOLEAN) {
                 put_flag(place, node.column, flag);
             } else {
@@ -371,7 +371,8 @@ class Decoder : private PlainJson {
         if (found == N && !read_number(payload_, number)) return fail(Reason::VALUE);
         if (node.mask != Mask::NONE) {
             if (found == B && !is_base64(payload_, bytes_)) return fail(Reason::VALUE);
-            masked(node, place, found == N ? number.text : payload_);
+            if (node.key_attribute && payload_.empty()) return fail(Reason::KEY);
+            if (!masked(node, place, found == N ? number.text : payload_)) return fail(Reason::SIZE);
             sights_.see(index, found);
             return true;
         }
@@ -382,12 +383,13 @@ class Decoder : private PlainJson {
                 sizes.bytes = static_cast<int64_t>(payload_.size());
                 if (sizes.bytes > node.limit) return fail(Reason::SIZE);
                 if (found == N) digits(sizes, number);
-                column_of(place, node.column).put_text(payload_);
+                if (!column_of(place, node.column).put_text(payload_)) return fail(Reason::SIZE);
                 break;
             case Type::BINARY: {
                 if (found != B) return fail(Reason::TYPE);
                 Column& column = column_of(place, node.column);
                 const size_t before = column.data.size();
+                if (!column.has_room(payload_.size())) return fail(Reason::SIZE);
                 if (!append_base64(column.data, payload_)) return fail(Reason::VALUE);
                 sizes.bytes = static_cast<int64_t>(column.data.size() - before);
                 if (sizes.bytes > node.limit) return fail(Reason::SIZE);
@@ -411,8 +413,8 @@ class Decoder : private PlainJson {
             case Type::TIMESTAMP:
             case Type::TIMESTAMPTZ:
             case Type::DATE:
-                if (found == B || !put_time(node, place)) return fail(Reason::TIME);
-                sights_.see(index, FORMED);
+                if (found == B || !put_time(node, place, formed)) return fail(Reason::TIME);
+                if (formed) sights_.see(index, FORMED);
                 sizes.bytes = static_cast<int64_t>(payload_.size());
                 break;
             case Type::BOOLEAN: return fail(Reason::TYPE);
@@ -442,13 +444,15 @@ class Decoder : private PlainJson {
         }
     }
 
-    bool put_time(const Node& node, const Place& place) {
+    // `formed` says whether the text has one of the forms that `timestamps.form` knows, or is a number of the column's unit.
+    bool put_time(const Node& node, const Place& place, bool& formed) {
         const bool unit = node.form.kind >= Form::SECONDS;
         Number number;
         int64_t whole, micros;
         if ((unit || node.epochs) && read_number(payload_, number) && number.given == 0 && to_int64(number, whole)) {
             if (node.type == Type::DATE) return false;
             if (unit ? !epoch_micros(whole, node.form.kind, micros) : !epoch_micros(whole, micros)) return false;
+            formed = unit;
             if (!unit) beside(node);
             column_of(place, node.column).put(micros);
             return true;
@@ -456,6 +460,7 @@ class Decoder : private PlainJson {
         if (unit) return false;
         Time time;
         if (!read_time(payload_, node.loose, time)) return false;
+        formed = time.form.kind != Form::NONE;
         if (node.type == Type::DATE) {
             if (time.form.kind != Form::DATE) return false;
             const int32_t days = static_cast<int32_t>(time.days);
@@ -473,9 +478,9 @@ class Decoder : private PlainJson {
         return true;
     }
 
-    void masked(const Node& node, const Place& place, View text) {
-        if (node.mask == Mask::DROP) return;
-        column_of(place, node.column).put_text(node.mask == Mask::SHA256 ? sha256(text) : hmac_sha256(plan_.secret, text));
+    bool masked(const Node& node, const Place& place, View text) {
+        if (node.mask == Mask::DROP) return true;
+        return column_of(place, node.column).put_text(node.mask == Mask::SHA256 ? sha256(text) : hmac_sha256(plan_.secret, text));
     }
 
     // --- `_ddb_extra` ---
@@ -494,13 +499,16 @@ class Decoder : private PlainJson {
     }
 
     // Writes what was noted of a row since `first` into its column, and forgets it.
-    void finish(const Place& place, size_t first) {
-        if (extras_.size() == first) return;
+    bool finish(const Place& place, size_t first) {
+        if (extras_.size() == first) return true;
         const auto begin = extras_.begin() + static_cast<std::ptrdiff_t>(first);
         const size_t start = begin->begin;
         std::sort(begin, extras_.end(), [](const Extra& a, const Extra& b) { return a.node->path < b.node->path; });
         Relation& relation = out_.relations[static_cast<size_t>(place.relation)];
         Column& column = column_of(place, static_cast<int>(relation.columns.size()) - 1);
+        size_t bytes = 2;
+        for (auto one = begin; one != extras_.end(); ++one) bytes += one->node->key.size() + (one->end - one->begin) + 1;
+        if (bytes > MAX_EXTRA || !column.has_room(bytes)) return fail(Reason::SIZE);
         const auto append = [&](View text) { column.data.append(text.data(), text.size()); };
         append("{");
         for (auto one = begin; one != extras_.end(); ++one) {
@@ -512,6 +520,7 @@ class Decoder : private PlainJson {
         column.end_text();
         extras_.resize(first);
         extra_text_.resize(start);
+        return true;
     }
 
     // --- columns ---

@@ -73,6 +73,7 @@ Node node_of(PyObject* spec) {
     node.loose = small(next()) != 0;
     node.epochs = small(next()) != 0;
     node.mask = static_cast<Mask>(small(next()));
+    node.key_attribute = small(next()) != 0;
     node.omitted = small(next()) != 0;
     node.open = small(next()) != 0;
     node.column = small(next());
@@ -121,7 +122,7 @@ Plan plan_of(PyObject* spec) {
     return plan;
 }
 
-// Offsets of texts are 32 bits wide; a mask of 64 bytes may replace a text of 0 bytes in `"a":{"S":""},`.
+// Flattening reads blocks of a few MB, and a line has at most 16 MB.
 constexpr Py_ssize_t MAX_BLOCK = 128 << 20;
 constexpr const char* PLAN = "ddb_assets.kernel.plan";
 
@@ -273,4 +274,11 @@ PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_kernel", "Decodes blocks of Dynam
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit__kernel() { return PyModule_Create(&MODULE); }
+PyMODINIT_FUNC PyInit__kernel() {
+    PyObject* module = PyModule_Create(&MODULE);
+    if (module != nullptr && PyModule_AddIntConstant(module, "LAYOUT", ddb::LAYOUT) < 0) {
+        Py_DECREF(module);
+        return nullptr;
+    }
+    return module;
+}

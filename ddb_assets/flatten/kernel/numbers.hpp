@@ -77,17 +77,33 @@ inline bool to_decimal(const Number& number, int precision, int scale, int128& v
     return true;
 }
 
-// The double nearest to the number, if its shortest text says the same number: then nothing of it is lost.
+// Whether two texts have the same digits, leaving out the point, and zeros at the beginning and at the end.
+inline bool same_digits(View a, View b) {
+    const auto digits = [](View text, char* room) {
+        size_t count = 0;
+        for (const char byte : text) {
+            if (byte >= '0' && byte <= '9' && (count != 0 || byte != '0')) room[count++] = byte;
+        }
+        while (count != 0 && room[count - 1] == '0') --count;
+        return View(room, count);
+    };
+    char one[64], other[64];
+    return a.size() <= 64 && b.size() <= 64 && digits(a, one) == digits(b, other);
+}
+
+// The double nearest to the number, if the shortest text of that double has the number's digits, as `repr` writes it: then
+// nothing of the number is lost.
 inline bool to_double(const Number& number, double& value) {
 #if defined(__cpp_lib_to_chars) && __cpp_lib_to_chars >= 201611L
     const char* end = number.text.data() + number.text.size();
     const auto read = std::from_chars(number.text.data(), end, value);
     if (read.ec != std::errc() || read.ptr != end) return false;
     if (number.whole_digits() + number.scale() <= 15) return true;
-    char digits[512];
-    const auto written = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::fixed);
+    char digits[64];
+    const auto written = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::scientific);
     if (written.ec != std::errc()) return false;
-    return View(digits, static_cast<size_t>(written.ptr - digits)) == number.text;
+    const View shortest(digits, static_cast<size_t>(written.ptr - digits));
+    return same_digits(shortest.substr(0, shortest.find('e')), number.text);
 #else
     // Both a whole number below 2^53 and a power of ten up to 10^22 are doubles, so their quotient is rounded once.
     static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,

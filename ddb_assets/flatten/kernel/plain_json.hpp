@@ -17,6 +17,7 @@ namespace ddb {
 
 constexpr int MAX_DEPTH = 30;       // of values in values; DynamoDB has 32 levels, and the exact path says what is deeper
 constexpr int64_t MAX_TEXT = 65535; // bytes of a text in SUPER
+constexpr size_t MAX_EXTRA = 16 << 20;  // bytes of a whole SUPER
 
 class PlainJson : protected Scanner {
   protected:
@@ -52,7 +53,7 @@ class PlainJson : protected Scanner {
                 return true;
             case M: sights_.see(index, found); return json_map(node, depth);
             case L: sights_.see(index, found); return json_list(node, depth);
-            default: sights_.see(index, found); return json_set(node, index, found);
+            default: sights_.see(index, found); return json_set(node, found);
         }
     }
 
@@ -209,14 +210,13 @@ class PlainJson : protected Scanner {
     }
 
     // A set as an array, its members in order: text by code point, numbers by value.
-    bool json_set(const Node& node, int index, int found) {
+    bool json_set(const Node& node, int found) {
         const int kind = found - SS;
         const Node* element = node.element >= 0 ? &plan_.nodes[static_cast<size_t>(node.element)] : nullptr;
         if (element != nullptr && (element->omitted || element->actions[kind] != Action::JSON)) return fail(Reason::TYPE);
         const Node& member = element != nullptr ? *element : UNKNOWN;
         std::vector<std::string>& texts = texts_;
         size_t count = 0;
-        (void)index;
         if (!open('[')) return false;
         blanks();
         if (at_ < end_ && *at_ == ']') {
@@ -372,10 +372,18 @@ class PlainJson : protected Scanner {
     }
 
     static void digits(Sizes& sizes, const Number& number) {
-        sizes.whole = number.whole_digits();
+        sizes.whole = number.whole == "0" && !number.fraction.empty() ? 0 : number.whole_digits();
         sizes.scale = number.scale();
         sizes.bytes = static_cast<int64_t>(number.text.size());
         sizes.bigint = false;
+    }
+
+    // Forgets what a line that was handed back has left.
+    void begin_line() {
+        sights_.begin_line();
+        members_.clear();
+        names_.clear();
+        hashes_.clear();
     }
 
     const Plan& plan_;

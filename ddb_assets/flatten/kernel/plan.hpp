@@ -78,6 +78,7 @@ struct Node {
     bool loose = false;      // times in other forms are taken, and their text kept
     bool epochs = false;     // so are texts of whole numbers since 1970
     Mask mask = Mask::NONE;
+    bool key_attribute = false;
     bool omitted = false;    // left out of the JSON around it
     bool open = false;       // JSON: names that are not among the fields are taken as well
     int column = -1;         // slot in its relation
@@ -114,6 +115,9 @@ struct Node {
 };
 
 constexpr int UNSEEN = -1;  // a key attribute that no line had; another negative slot is one that is no key's column
+
+// Of the tuples that `plan.py` makes; another one is refused.
+constexpr int LAYOUT = 1;
 
 struct KeyAttribute {
     std::string name;

@@ -27,7 +27,11 @@ TYPES = ("BIGINT", "DECIMAL", "DOUBLE PRECISION", "BOOLEAN", "VARCHAR", "VARBYTE
 MASKS = (None, "sha256", "hmac", "drop")
 FORMS = (None, DATE_FORM, "", *EPOCH_UNITS)
 ZONES = ("", "Z", "+00:00")
-NONE, NO_KEY = -1, -2
+UNSEEN, NOT_A_KEY = -1, -2
+"""Slots of a key attribute that has no column: no line had it, or its column cannot be a key's."""
+NONE = -1
+LAYOUT = 1
+"""The number of the tuples' layout; that of the compiled module must be the same (`plan.hpp`)."""
 
 
 class Action(IntEnum):
@@ -48,6 +52,7 @@ class Spec:
     loose: bool = False
     epochs: bool = False
     mask: str | None = None
+    key_attribute: bool = False
     omitted: bool = False
     open: bool = False
     column: int = NONE
@@ -73,6 +78,7 @@ class Spec:
             int(self.loose),
             int(self.epochs),
             MASKS.index(self.mask),
+            int(self.key_attribute),
             int(self.omitted),
             int(self.open),
             self.column,
@@ -157,20 +163,19 @@ class _Compiler:
         return made
 
     def _key(self) -> Iterator[tuple[bytes, int, int, int]]:
-        """Name, slot, descriptor and whether it is masked, of each key attribute.
-
-        The slot of an attribute that no line had is NONE; that of one whose column cannot be a key's is NO_KEY.
-        """
+        """Name, slot, descriptor and whether it is masked, of each key attribute."""
         for name in self.rules.key:
             node = self.schema.root.fields.get(name)
+            types = [d for d in node.accepts if d != "NULL"] if node else []  # an item whose key is NULL is handed back
             if node is None:
-                yield name.encode(), NONE, 0, 0
-            elif node.name is None or node.accepts not in {("S",), ("N",), ("B",)}:
-                yield name.encode(), NO_KEY, 0, 0
+                yield name.encode(), UNSEEN, 0, 0
+            elif node.name is None or len(types) != 1 or types[0] not in {"S", "N", "B"}:
+                yield name.encode(), NOT_A_KEY, 0, 0
             else:
                 spec = self.made.nodes[self.made.nodes[0].fields[name]]
+                slot = NOT_A_KEY if spec.column == NONE else spec.column
                 masked = self.rules.policy((name,)).mask is not None
-                yield name.encode(), spec.column, DESCRIPTORS.index(node.accepts[0]), int(masked)
+                yield name.encode(), slot, DESCRIPTORS.index(types[0]), int(masked)
 
     def _add(self, spec: Spec) -> Spec:
         self.made.nodes.append(spec)
@@ -223,7 +228,11 @@ class _Compiler:
         if policy.exclude:
             return Action.SKIP
         if node.kind == "json":
-            return Action.JSON if node.name is not None and descriptor in _plain_in(node) else Action.HAND_BACK
+            return (
+                Action.JSON
+                if node.name is not None and descriptor in _plain_in(node, open_=node.opaque)
+                else Action.HAND_BACK
+            )
         if node.kind == "value" and is_beside(node, descriptor, policy):
             return Action.HAND_BACK
         if descriptor == "NULL":
@@ -239,10 +248,12 @@ class _Compiler:
     def _scalar(self, spec: Spec, node: Node, policies: dict[Descriptor, Policy], relation: int) -> None:
         descriptor = next(d for d, action in spec.actions.items() if action is Action.SCALAR)
         policy, type_ = policies[descriptor], SqlType.parse(node.type or "")
-        spec.type, spec.form, spec.mask = type_, node.form, policy.mask
+        spec.type, spec.form, spec.mask, spec.key_attribute = type_, node.form, policy.mask, policy.key
         spec.limit = self.rules.limit(policy, type_)
         spec.epochs = policy.type is not None
-        spec.loose = policy.type is not None or type_.name == "TIMESTAMPTZ"
+        # in a new column, a text of another form decides that the column is one of texts (`infer.py`)
+        settled = (node.order or 0) <= self.schema.settled
+        spec.loose = policy.type is not None or (type_.name == "TIMESTAMPTZ" and settled)
         spec.column = self._column(relation, Column(name=node.name or "", path=(), type=str(type_)))
 
     def _rows(self, spec: Spec, node: Node, relation: int) -> None:
@@ -259,7 +270,7 @@ class _Compiler:
         """
         policy = self.rules.policy(where)
         spec = self._add(Spec(where, omitted=policy.exclude, mask=policy.mask))
-        accepts = _plain_in(node) if not open_ else PLAIN | _plain_in(node)
+        accepts = _plain_in(node, open_=open_)
         for descriptor in DESCRIPTORS:
             if policy.of(descriptor).whole or (descriptor not in PLAIN and plain):
                 continue
@@ -304,9 +315,9 @@ def _packed_column(type_: SqlType) -> tuple[int, int, int]:
     return type_number(type_), type_.size if decimal else 0, type_.scale if decimal else 0
 
 
-def _plain_in(node: Node) -> frozenset[Descriptor]:
+def _plain_in(node: Node, *, open_: bool) -> frozenset[Descriptor]:
     """The types that this JSON node shows by itself; any others would have to be noted in `$types`."""
-    if not node.opaque:
+    if not open_:
         return frozenset(node.accepts)
     strings = STRINGS.intersection(node.accepts) or frozenset({"S"})
     arrays = ARRAYS.intersection(node.accepts) or frozenset({"L"})

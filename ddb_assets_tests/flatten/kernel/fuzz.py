@@ -84,6 +84,8 @@ def corpus(chance: random.Random) -> Iterator[tuple[Packed, bytes]]:
             {"pk": {"S": f"k{number}"}} | {f"a{place}": attribute(chance) for place in range(chance.randrange(1, 8))}
             for number in range(chance.randrange(1, 6))
         ]
+        if chance.random() < 0.2:
+            items.append({**items[0], "pk": {"NULL": True}})
         incremental = chance.random() < 0.3
         lines = [_change(item) if incremental else {"Item": item} for item in items]
         block = b"\n".join(json.dumps(line, ensure_ascii=chance.random() < 0.3).encode() for line in lines)

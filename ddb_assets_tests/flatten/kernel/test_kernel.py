@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten import fast_path
+from ddb_assets.flatten.kernel.plan import LAYOUT
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets_tests.cases import CASES
 from ddb_assets_tests.flatten.flattening import Flattening, exact_path
@@ -218,3 +219,100 @@ def test_the_fuzzer_finds_a_planted_fault(
     with pytest.raises(subprocess.CalledProcessError) as failed:
         fuzz.run(tmp_path, (faulty, sanitized[1]), seconds=30)
     assert "ERROR: AddressSanitizer" in failed.value.stderr
+
+
+def lines(*records: dict[str, Any]) -> bytes:
+    return b"\n".join(json.dumps(record, separators=(",", ":")).encode() for record in records)
+
+
+def item(**attributes: Any) -> dict[str, Any]:
+    return {"Item": {"pk": {"S": "k"}, **attributes}}
+
+
+def written(micros: str = "1695056400000006", pk: str = "k", **image: Any) -> dict[str, Any]:
+    key = {"pk": {"S": pk}}
+    return {"Metadata": {"WriteTimestampMicros": {"N": micros}}, "Keys": key, "NewImage": {**key, **image}}
+
+
+MANY = [
+    item(m={"M": {"b": {"B": "AAAA"}, "ss": {"SS": ["a"]}, f"x{n}": {"N": "1"}, f"y{n}": {"N": "1"}}})
+    for n in range(60)
+]
+NUMBERS = ("36893488147419103232", "99999999999999991611392", "72057594037927936", "0.1", "12345678901234567.5")
+FOUND: dict[str, tuple[dict[str, Any], list[bytes], bool]] = {
+    "types that an opaque map had otherwise": (
+        {},
+        [lines(*MANY), lines(item(m={"M": {"b": {"S": "x"}}}), item(m={"M": {"ss": {"L": [{"S": "q"}]}}}))],
+        False,
+    ),
+    "an empty key under a mask": (
+        {"columns": {"pk": {"mask": "sha256"}}},
+        [lines(item(), {"Item": {"pk": {"S": ""}}})],
+        False,
+    ),
+    "a delete with an empty key under a mask": (
+        {"columns": {"pk": {"mask": "sha256"}}},
+        [lines(written(), {**written(pk=""), "NewImage": None})],
+        True,
+    ),
+    "a write time with a fraction": ({}, [lines(written(), written("1695056400000006.0", "l"))], True),
+    "large whole numbers as doubles": (
+        {"columns": {"d": {"type": "DOUBLE PRECISION"}}},
+        [lines(*(item(d={"N": number}) for number in NUMBERS))],
+        False,
+    ),
+    "a time without seconds among others": (
+        {},
+        [
+            lines(*[item(t={"S": "2024-05-14T11:14:20Z"})] * 40),
+            lines(*[item(t={"S": "2024-05-14T11:14:20Z"})] * 40, item(t={"S": "2024-05-14T11:14+02:00"})),
+        ],
+        False,
+    ),
+    "a key that is NULL": (
+        {},
+        [lines(written(), {**written(), "Keys": {"pk": {"NULL": True}}}), lines(written())],
+        True,
+    ),
+    "an item whose key is NULL": ({}, [lines(item(), {"Item": {"pk": {"NULL": True}}}), lines(*[item()] * 30)], False),
+    "fractions below one": (
+        {},
+        [lines(item(e={"N": "0.25"}), item(e={"N": "-0.5"})), lines(item(e={"N": "0.12345"}))],
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_what_was_read_otherwise_once(case: str) -> None:
+    said, blocks, incremental = FOUND[case]
+    table = Table.model_validate({"table": "Orders", **said})
+    fast = grown(table, blocks, incremental=incremental)
+    with exact_path():
+        assert grown(table, blocks, incremental=incremental) == fast
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+def test_an_item_whose_key_is_null_does_not_cost_the_others_the_fast_path(incremental: bool) -> None:
+    good = written() if incremental else item()
+    bad = {**good, "NewImage": {"pk": {"NULL": True}}} if incremental else {"Item": {"pk": {"NULL": True}}}
+    compiled, _ = fuzz.plan_for(Table(table="Orders"), lines(good, bad), incremental=incremental)
+    assert fast_path.kernel is not None
+    assert fast_path.kernel.decode(compiled, lines(good, good))[3] == []
+
+
+def test_what_fits_no_column_is_bounded_by_what_super_holds() -> None:
+    """Each NULL is noted with its whole path, so a long name above many of them makes a small item large."""
+    nulls = {f"m{m}": {"M": {f"f{n}": {"NULL": True} for n in range(100)}} for m in range(15)}
+    long = item(**{"a" * 60_000: {"M": nulls}})
+    compiled, _ = fuzz.plan_for(Table(table="Orders"), lines(item(), long))
+    assert fast_path.kernel is not None
+    back = fast_path.kernel.decode(compiled, lines(item(), *[long] * 40))[3]
+    assert [(line, REASONS[reason]) for line, _, _, reason in back] == [(line, "SIZE") for line in range(1, 41)]
+    ((*_, quarantined, _unknown),) = grown(Table(table="Orders"), [lines(item(), long)], incremental=False)
+    assert [(line, reason.split(" has ")[0]) for line, reason, _ in quarantined] == [(2, "what fits no column")]
+
+
+def test_a_module_of_another_layout_is_not_used() -> None:
+    assert fast_path.kernel is not None
+    assert fast_path.kernel.LAYOUT == LAYOUT
