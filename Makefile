@@ -13,7 +13,7 @@ WORKERS := $(shell expr $(CORES) + 1)
 
 export DAGSTER_HOME := $(STATE)/dagster
 export DDB_ASSETS_STATE := $(STATE)
-# Containers often set it. Then each of some hundred processes would compile the project anew, and pytest its tests.
+# Containers often set it. Then each of some hundred processes would compile the project again, and pytest its tests.
 unexport PYTHONDONTWRITEBYTECODE
 
 KERNEL := $(wildcard ddb_assets/flatten/kernel/*.hpp ddb_assets/flatten/kernel/*.cpp)

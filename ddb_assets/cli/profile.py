@@ -87,14 +87,14 @@ def look(source: Source, *, silent: bool) -> Profile:
         for file in export.files:
             lines = 0
             for block in read_blocks(source.storage, file, block_bytes=BLOCK_BYTES):
-                batch = reader.read(block, 1, schema)
-                schema = batch.schema
-                profile.seen.merge(batch.seen)
-                profile.deletes += batch.deletes
-                profile.unreadable += len(batch.quarantined)
-                profile.items += batch.lines - batch.deletes - len(batch.quarantined)
-                lines += batch.lines
-                progress.update(progress.tasks[0].id, advance=batch.lines)
+                for batch in reader.read(block, 1, schema):
+                    schema = batch.schema
+                    profile.seen.merge(batch.seen)
+                    profile.deletes += batch.deletes
+                    profile.unreadable += len(batch.quarantined)
+                    profile.items += batch.lines - batch.deletes - len(batch.quarantined)
+                    lines += batch.lines
+                    progress.update(progress.tasks[0].id, advance=batch.lines)
             check_lines(file, lines)
     profile.seen.name_examples(looked_at)
     profile.seen = visible(profile.seen, table)

@@ -32,13 +32,13 @@ With fewer than 20 items, dynamic keys could not be told from others (`infer.DYN
 
 Grow = Callable[[Schema, Seen], Schema]
 """Returns the schema with what was seen added; the same object when there was nothing new."""
-Look = Callable[[Iterable[str | bytes], int], None]
-"""Looks at the quarantined ones of so many lines; what it raises ends the reading (`key_check.py`)."""
-LOOKED_AT = 250
-"""After so many lines of the exact path the quarantined ones are looked at, because a wrong key makes every line bad."""
+CheckKeys = Callable[[Iterable[str | bytes], int], None]
+"""Takes the quarantined ones of so many lines; raises an error when they show that the key is wrong (`key_check.py`)."""
+CHECK_EVERY = 250
+"""So many lines of the exact path are checked at a time: with a wrong key every line of a block would be bad."""
 
 
-def _no_look(quarantined: Iterable[str | bytes], lines: int) -> None: ...
+def _unchecked(quarantined: Iterable[str | bytes], lines: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Quarantined:
 
 @dataclass
 class Batch:
-    """The result of one block: a frame per relation with its columns in order, and the lines that did not become rows.
+    """The result of a block's lines: a frame per relation with its columns in order, and the lines that did not become rows.
 
     `unread` has the keys of quarantined lines, as far as they can be read; `unknown` counts unknown members of lines.
     """
@@ -62,6 +62,7 @@ class Batch:
     frames: dict[str, pl.DataFrame]
     seen: Seen
     lines: int
+    bytes: int = 0
     quarantined: list[Quarantined] = field(default_factory=list)
     deletes: int = 0
     misfits: Misfits = field(default_factory=Misfits)
@@ -84,8 +85,8 @@ class BlockReader:
     times: tuple[int, int]
     rules: Rules
     grow: Grow
-    look: Look = _no_look
-    beginning: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    check_keys: CheckKeys = _unchecked
+    first_schema: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -101,34 +102,46 @@ class BlockReader:
     def _fast(self) -> FastPath:
         return FastPath(self.rules, incremental=self.incremental, times=self.times)
 
-    def read(self, block: bytes, first: int, schema: Schema) -> Batch:
-        """The rows of a block of whole lines, the first of which is line `first` of its file. The schema may grow."""
+    def read(self, block: bytes, first: int, schema: Schema) -> Iterator[Batch]:
+        """The rows of a block of whole lines, the first of which is line `first` of its file. The schema may grow.
+
+        Nearly always it is one batch; a block that would take very much memory becomes several.
+        """
+        begin = 0
+        while begin < len(block):
+            batch, end, passed = self._read(block, begin, first, schema)
+            batch.bytes = end - begin
+            yield batch
+            begin, first, schema = end, first + passed, batch.schema
+
+    def _read(self, block: bytes, begin: int, first: int, schema: Schema) -> tuple[Batch, int, int]:
+        """The rows from the byte `begin` on; the byte where they end, and how many lines they took."""
         if not schema.root.fields:
-            schema = self._begun(block, first, schema)
+            schema = self._first_schema(block, begin, first, schema)
         for _ in range(MAX_ROUNDS):
-            fast = self._fast.decode(block, first, schema)
+            fast = self._fast.decode(block, begin, first, schema)
             grown, in_left = self._grown(schema, fast.left, fast.seen)
             if grown is schema:
                 break
             schema = grown
         else:
-            fast = self._fast.decode(block, first, schema)
+            fast = self._fast.decode(block, begin, first, schema)
             in_left = self._observed([line for line in fast.left if not line.known])
         fast.seen.merge(in_left)
         batch = Batch(
             schema, fast.relations, fast.frames, fast.seen, fast.lines, deletes=fast.deletes, misfits=fast.misfits
         )
-        self.look((), fast.lines - len(fast.left))
+        self.check_keys((), fast.lines - len(fast.left))
         if fast.left:
             self._exact(fast.left, batch)
-        return batch
+        return batch, fast.end, fast.passed
 
-    def _begun(self, block: bytes, first: int, schema: Schema) -> Schema:
+    def _first_schema(self, block: bytes, begin: int, first: int, schema: Schema) -> Schema:
         """An empty schema grown by this block, or by that of another thread: examining lines takes long, one time is enough."""
-        with self.beginning:
+        with self.first_schema:
             schema = self.grow(schema, Seen())
             if not schema.root.fields:
-                schema, _ = self._grown(schema, self._fast.decode(block, first, schema).left, Seen())
+                schema, _ = self._grown(schema, self._fast.decode(block, begin, first, schema).left, Seen())
             return schema
 
     def _grown(self, schema: Schema, left: Sequence[Line], kept: Seen) -> tuple[Schema, Seen]:
@@ -141,11 +154,11 @@ class BlockReader:
         sample = _sample(left)
         if len(sample) < len(left):
             seen = self._observed(sample)
-            grown = self.grow(schema, _both(kept, seen))
+            grown = self.grow(schema, _merged(kept, seen))
             if grown is not schema:
                 return grown, seen
         seen = self._observed(left)
-        return self.grow(schema, _both(kept, seen)) if left else schema, seen
+        return self.grow(schema, _merged(kept, seen)) if left else schema, seen
 
     def _observed(self, lines: Sequence[Line]) -> Seen:
         """What these lines contain; lines that are not valid items are skipped."""
@@ -169,8 +182,8 @@ class BlockReader:
         relations = batch.relations
         rows: dict[str, list[dict[str, Any]]] = {relation.name: [] for relation in relations}
         exact = ExactPath(batch.schema.root, self.rules)
-        for begin in range(0, len(left), LOOKED_AT):
-            some, before = left[begin : begin + LOOKED_AT], len(batch.quarantined)
+        for begin in range(0, len(left), CHECK_EVERY):
+            some, before = left[begin : begin + CHECK_EVERY], len(batch.quarantined)
             for number, line in self._texts(some, batch):
                 exact.misfits = Misfits()
                 try:
@@ -189,7 +202,7 @@ class BlockReader:
                     rows[name].append(columns)
                 batch.deletes += change.image is None
                 add_misfits(batch.misfits, exact.misfits)  # counted only for items that become rows
-            self.look((line.text for line in batch.quarantined[before:]), len(some))
+            self.check_keys((line.text for line in batch.quarantined[before:]), len(some))
         for relation in relations:
             frame = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
             batch.frames[relation.name] = pl.concat([batch.frames[relation.name], frame])
@@ -240,8 +253,8 @@ def _sample(lines: Sequence[Line]) -> Sequence[Line]:
     return lines[:: max(1, -(-len(lines) // most))]
 
 
-def _both(one: Seen, other: Seen) -> Seen:
-    both = Seen()
-    both.merge(one)
-    both.merge(other)
-    return both
+def _merged(one: Seen, other: Seen) -> Seen:
+    merged = Seen()
+    merged.merge(one)
+    merged.merge(other)
+    return merged

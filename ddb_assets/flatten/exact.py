@@ -69,10 +69,10 @@ class FlatRow:
     def finish(self) -> dict[str, Any]:
         """The row as a dict of columns, with `_ddb_extra`. Raises AttributeValueError when SUPER cannot hold that."""
         extra = {**self.extra, TYPES: self.types} if self.types else self.extra
-        text = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS).decode() if extra else None
-        if text is not None and len(text) > MAX_SUPER:
+        text = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS) if extra else b""
+        if len(text) > MAX_SUPER:
             raise AttributeValueError(f"what fits no column has {len(text)} bytes as JSON, and SUPER holds {MAX_SUPER}")
-        return {**self.columns, EXTRA: text}
+        return {**self.columns, EXTRA: text.decode() if extra else None}
 
 
 def rows_by_relation(

@@ -18,27 +18,31 @@ import polars as pl
 from ddb_assets.contract.report import Relation
 from ddb_assets.dynamodb.attribute_value import Step
 from ddb_assets.flatten.frames import Rows, frames
-from ddb_assets.flatten.kernel.plan import DESCRIPTORS, LAYOUT, Plan, compile_plan
+from ddb_assets.flatten.kernel.plan import Plan, compile_plan
+from ddb_assets.flatten.kernel.spec import DESCRIPTORS, LAYOUT
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import Misfits, Rules
 from ddb_assets.flatten.schema import VERSION, Node, Schema
 from ddb_assets.flatten.timestamps import EPOCH_UNITS
 
 try:
-    from ddb_assets.flatten.kernel import _kernel
+    import ddb_assets.flatten.kernel._kernel as _kernel
 
-    _reason = "" if _kernel.LAYOUT == LAYOUT else "it is that of another version"
-except (ImportError, AttributeError) as error:
-    _reason = str(error)
+    _missing = "" if getattr(_kernel, "LAYOUT", 0) == LAYOUT else "is of another version"
+except ModuleNotFoundError:
+    _missing = "was not compiled"
+except ImportError as error:
+    _missing = f"cannot be loaded ({error})"
 
-NO_KEY = 13
-"""The kernel's reason for a line that is as usual, except that it has no key (`scanner.hpp`)."""
-kernel: ModuleType | None = None if _reason else _kernel
-"""The compiled kernel; None where it was not built."""
+kernel: ModuleType | None = None if _missing else _kernel
+"""The compiled kernel; None where it cannot be used."""
 SLOW = (
-    f"the compiled kernel cannot be used ({_reason}), so flattening is about 60 times slower: install a C++ compiler "
+    f"the kernel of the flattening {_missing}, so flattening is about 60 times slower: install a C++ compiler "
     "(Debian: apt install g++; macOS: xcode-select --install) and install ddb-assets again"
 )
+MAX_CELLS = 8_000_000
+"""About so many values, NULL included, may a relation get from one call of `decode`: many short lines in a table of many
+columns would take gigabytes."""
 
 
 def count_newlines(block: bytes) -> int:
@@ -59,12 +63,14 @@ class Line:
 class Decoded:
     """The rows of a block as one frame per relation, what was seen in them, and the lines that were handed back.
 
-    `lines` counts all lines that are not blank.
+    `lines` counts the lines that are not blank, `passed` the blank ones too. The block was read to the byte `end`.
     """
 
     relations: tuple[Relation, ...]
     frames: dict[str, pl.DataFrame]
     lines: int
+    passed: int
+    end: int
     left: list[Line]
     seen: Seen = field(default_factory=Seen)
     deletes: int = 0
@@ -78,16 +84,18 @@ class FastPath:
         self._rules, self._incremental, self._times = rules, incremental, times
         self._last: tuple[Node, tuple[Relation, ...], Plan, object] | None = None
 
-    def decode(self, block: bytes, first: int, schema: Schema) -> Decoded:
-        """Decodes whole lines; the first one has the number `first`."""
+    def decode(self, block: bytes, begin: int, first: int, schema: Schema) -> Decoded:
+        """Decodes whole lines from the byte `begin` on; the first of them has the number `first`.
+
+        It stops before the end of the block when a relation has `MAX_CELLS` values.
+        """
         if kernel is None or not schema.root.fields:  # an empty schema decodes nothing
-            relations = schema.relations(incremental=self._incremental)
-            left = [Line(first + place, raw) for place, raw in enumerate(block.split(b"\n")) if raw]
-            return Decoded(relations, frames([], relations, {}), len(left), left)
+            return self._all_left(block, begin, first, schema)
         relations, plan, compiled = self._plan(schema)
-        arrays, sights, misfits, back, lines, deletes = kernel.decode(compiled, block)
+        rest = memoryview(block)[begin:]
+        arrays, sights, misfits, back, lines, deletes, passed, end = kernel.decode(compiled, rest, MAX_CELLS)
         found = [
-            Rows(spec.name, spec.parent, tuple(column.name for column in spec.columns), array)
+            Rows(spec.name, spec.parent, tuple(name for name, _ in spec.columns), array)
             for spec, array in zip(plan.relations, arrays, strict=True)
         ]
         constants = {} if self._incremental else {VERSION: self._times[0]}
@@ -95,11 +103,27 @@ class FastPath:
             relations,
             frames(found, relations, constants),
             lines,
-            [Line(first + line, block[begin:end], reason == NO_KEY) for line, begin, end, reason in back],
+            passed,
+            begin + end,
+            [
+                Line(first + line, bytes(rest[start:stop]), reason == kernel.NO_KEY)
+                for line, start, stop, reason in back
+            ],
             _seen(plan, sights),
             deletes,
             Misfits({what: times for what, times in zip(plan.misfits, misfits, strict=True) if times}),
         )
+
+    def _all_left(self, block: bytes, begin: int, first: int, schema: Schema) -> Decoded:
+        """The lines, all of them for the exact path."""
+        relations = schema.relations(incremental=self._incremental)
+        most = max(1, MAX_CELLS // len(relations[0].columns))
+        end = len(block)
+        raw = block[begin:].removesuffix(b"\n").split(b"\n", most)
+        if len(raw) > most:
+            end -= len(raw.pop()) + block.endswith(b"\n")
+        left = [Line(first + place, line) for place, line in enumerate(raw) if line]
+        return Decoded(relations, frames([], relations, {}), len(left), len(raw), end, left)
 
     def _plan(self, schema: Schema) -> tuple[tuple[Relation, ...], Plan, object]:
         last = self._last

@@ -28,7 +28,7 @@ from ddb_assets.flatten.agreement import check_agreement, check_identity, check_
 from ddb_assets.flatten.block import Batch, BlockReader
 from ddb_assets.flatten.declared import with_declared
 from ddb_assets.flatten.hidden import hidden_columns
-from ddb_assets.flatten.infer import MAX_COLUMNS, agreed, decided, extend
+from ddb_assets.flatten.infer import agreed, decided, extend
 from ddb_assets.flatten.key_check import KeyCheck
 from ddb_assets.flatten.output import QUARANTINE, SPILL, UNREAD, FlattenError
 from ddb_assets.flatten.part_writer import PartWriter, Written
@@ -49,7 +49,6 @@ logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 4 << 20
 MAX_ATTEMPTS = 5
-MAX_CELLS, MIN_LINES = 16_000_000, 1000  # of the frames of one block
 REASONS, REASON_LENGTH = 3, 300
 MAX_UNKNOWN, OTHERS = 50, "others"  # so many names of unknown members are counted separately
 
@@ -234,12 +233,10 @@ class _Run:
                 if self.failed.is_set():
                     slots.release()
                     break
-                newlines = fast_path.count_newlines(block)
-                name = f"{number:05d}-{block_number:05d}"
-                future = pool.submit(self._flatten, block, newlines, first, file, name)
+                future = pool.submit(self._flatten, block, first, file, f"{number:05d}-{block_number:05d}")
                 future.add_done_callback(lambda _: slots.release())
                 blocks.append(future)
-                first += newlines
+                first += fast_path.count_newlines(block)
             lines = sum(future.result() for future in blocks)
             if not self.failed.is_set():
                 check_lines(file, lines)
@@ -247,29 +244,21 @@ class _Run:
             self.failed.set()
             raise
 
-    def _flatten(self, block: bytes, newlines: int, first: int, file: DataFile, name: str) -> int:
-        if self.failed.is_set():
-            return 0
+    def _flatten(self, block: bytes, first: int, file: DataFile, name: str) -> int:
+        """Flattens a block; returns the number of its lines."""
+        lines = 0
         try:
-            return self._flattened(block, newlines, first, file, name)
+            if not self.failed.is_set():
+                for place, batch in enumerate(self.reader.read(block, first, self.schema)):
+                    self._keep(batch, file, f"{name}-{place:05d}" if place else name)
+                    lines += batch.lines
         except BaseException:
             self.failed.set()  # so that no further block is read
             raise
+        return lines
 
-    def _flattened(self, block: bytes, newlines: int, first: int, file: DataFile, name: str) -> int:
-        columns = sum(1 for _ in self.schema.columns()) or MAX_COLUMNS  # the first block may bring any number
-        most = max(MIN_LINES, MAX_CELLS // (columns + 1))
-        pieces = _pieces(block, most) if newlines > most else [block]
-        counts = [
-            self._flattened_piece(
-                piece, first + place * most, file, name if len(pieces) == 1 else f"{name}-{place:05d}"
-            )
-            for place, piece in enumerate(pieces)
-        ]
-        return sum(counts)
-
-    def _flattened_piece(self, block: bytes, first: int, file: DataFile, name: str) -> int:
-        batch = self.reader.read(block, first, self.schema)
+    def _keep(self, batch: Batch, file: DataFile, name: str) -> None:
+        """Hands the rows to the parts, writes the quarantined lines, and counts all of them."""
         self.parts.add(batch.relations, batch.frames, batch.lines, name)
         lines = [quarantine_line(file, line, self.table) for line in batch.quarantined]
         if lines:
@@ -278,12 +267,11 @@ class _Run:
         with self.lock:
             self.quarantine += [uri] if lines else []
             self.reasons = sorted([*self.reasons, *_reasons(name, file, lines[:REASONS])])[:REASONS]
-            self._count(batch, len(block))
+            self._count(batch)
         if self.on_progress:
             self.on_progress(batch.lines)
-        return batch.lines
 
-    def _count(self, batch: Batch, size: int) -> None:
+    def _count(self, batch: Batch) -> None:
         self.lines += batch.lines
         self.deletes += batch.deletes
         self.quarantined += len(batch.quarantined)
@@ -292,7 +280,7 @@ class _Run:
             name = member if member in self.unknown or len(self.unknown) < MAX_UNKNOWN else OTHERS
             self.unknown[name] = self.unknown.get(name, 0) + times_seen
         add_misfits(self.misfits, batch.misfits)
-        self.bytes_raw += size
+        self.bytes_raw += batch.bytes
         self.seen.merge(batch.seen)
 
     def _grow(self, schema: Schema, seen: Seen) -> Schema:
@@ -366,12 +354,6 @@ class _Run:
             without_row=len(self.unread) - len(unread),
             unknown_members=dict(sorted(self.unknown.items())),
         )
-
-
-def _pieces(block: bytes, most: int) -> list[bytes]:
-    """The block in pieces of `most` lines: a few short lines can make frames of many columns, which take room for each."""
-    lines = block.removesuffix(b"\n").split(b"\n")
-    return [b"\n".join(lines[begin : begin + most]) for begin in range(0, len(lines), most)]
 
 
 def _reasons(name: str, file: DataFile, lines: list[bytes]) -> list[tuple[str, int, str]]:

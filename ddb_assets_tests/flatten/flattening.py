@@ -15,12 +15,15 @@ from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten import fast_path
+from ddb_assets.flatten.exact import ExactPath
 from ddb_assets.flatten.flatten import Flattened, flatten
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets_tests.support.written_export import write_export
 
 STORAGE = Storage()
+WITHOUT_KERNEL = "needs the compiled kernel: a C++ compiler when the project is installed"
+needs_kernel = pytest.mark.skipif(fast_path.kernel is None, reason=WITHOUT_KERNEL)
 
 
 @contextmanager
@@ -29,6 +32,13 @@ def exact_path() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast_path, "kernel", None)
         yield
+
+
+def no_exact_path(patch: pytest.MonkeyPatch) -> None:
+    """From here on, an item that the kernel hands back is a failure."""
+    if fast_path.kernel is None:
+        pytest.skip(WITHOUT_KERNEL)
+    patch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed back an item"))
 
 
 @dataclass

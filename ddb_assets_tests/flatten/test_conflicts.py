@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.flatten.exact import ExactPath
-from ddb_assets_tests.flatten.flattening import Flattening, exact_path
+from ddb_assets_tests.flatten.flattening import Flattening, exact_path, no_exact_path
 from ddb_assets_tests.flatten.test_exactness import COMPACT, rows_written, with_keys
 
 MAP: dict[str, Any] = {"M": {"b": {"S": 'say "x"'}, "c": {"L": [{"N": "1.50"}, {"M": {}}, {"NULL": True}]}}}
@@ -32,7 +31,7 @@ def paths_agree(items: list[dict[str, Any]], folder: Path, monkeypatch: pytest.M
     with exact_path():
         exact = rows_written(items, COMPACT, str(folder / "exact"), **contract)
     with monkeypatch.context() as patch:
-        patch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed back an item"))
+        no_exact_path(patch)
         fast = rows_written(items, COMPACT, str(folder / "fast"), **contract)
     assert fast == exact
 
@@ -57,7 +56,7 @@ def test_the_contract_decides_by_columns_too(
     first = flattening(mixed(VALUES["N"]))
     assert first.report.misfits == {"extra": {"a": 5}}
     assert "S, BOOL, M, L fits no column and is kept in _ddb_extra" in {c.what for c in first.schema.changes}
-    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed back an item"))
+    no_exact_path(monkeypatch)
     second = flattening(mixed(VALUES["N"]), contract=contract)
     what = {"evolve": "extra", "freeze": "frozen", "discard_value": "discarded"}[contract]
     assert second.report.misfits == {what: {"a": 5}}

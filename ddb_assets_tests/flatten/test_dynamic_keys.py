@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from ddb_assets.flatten import profile
-from ddb_assets.flatten.exact import ExactPath
 from ddb_assets_tests.flatten import test_incremental
-from ddb_assets_tests.flatten.flattening import Flattening, exact_path
+from ddb_assets_tests.flatten.flattening import Flattening, exact_path, no_exact_path
 from ddb_assets_tests.flatten.test_exactness import COMPACT, assert_rebuilt, flattened, rows_written, with_keys
 
 
@@ -26,10 +25,6 @@ def visits(numbers: range) -> list[dict[str, Any]]:
         }
         for n in numbers
     ]
-
-
-def no_exact_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ExactPath, "item", lambda *_: pytest.fail("the fast path handed back an item"))
 
 
 @pytest.mark.parametrize("nest", [lambda v: v, lambda v: {"M": {"inner": v, "more": {"S": "x"}}}])

@@ -3,6 +3,8 @@
 import cProfile
 import json
 import pstats
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.flatten import schema_store
 from ddb_assets.flatten.block import Batch, BlockReader
+from ddb_assets.flatten.flatten import _Run
 from ddb_assets.flatten.infer import MAX_JSON_PATHS, extend
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import MAX_PATHS, OTHER_PATHS, Misfits, Rules, add_misfits
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets_tests.flatten.flattening import Flattening
+from ddb_assets_tests.flatten.flattening import Flattening, exact_path
 from ddb_assets_tests.flatten.items import decoded
 from ddb_assets_tests.flatten.rebuild import rebuild
 
@@ -38,7 +41,7 @@ def read(items: list[dict[str, Any]]) -> tuple[Batch, int]:
     block = "".join(f"{json.dumps({'Item': item}, separators=(',', ':'))}\n" for item in items).encode()
     profile = cProfile.Profile()
     profile.enable()
-    batch = reader.read(block, 1, grown)
+    (batch,) = reader.read(block, 1, grown)
     profile.disable()
     return batch, pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
 
@@ -100,25 +103,37 @@ def test_a_schema_document_that_is_too_large_is_not_read_whole(tmp_path: Path, m
         store.latest("orders")
 
 
-def test_a_block_of_many_short_lines_is_flattened_in_pieces(
-    flattening: Flattening, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", [nullcontext, exact_path])
+def test_a_block_of_many_short_lines_becomes_several_batches(
+    flattening: Flattening, monkeypatch: pytest.MonkeyPatch, path: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """Each line takes room in every column of the frames, so a block's lines times columns is bounded."""
-    monkeypatch.setattr("ddb_assets.flatten.flatten.MIN_LINES", 7)
-    monkeypatch.setattr("ddb_assets.flatten.flatten.MAX_CELLS", 50)
-    heights: list[int] = []
-    read = BlockReader.read
+    """Each line takes room in every column of the frames, so lines times columns are bounded."""
+    lines: list[int] = []
+    count = _Run._count
 
-    def counted(self: BlockReader, *arguments: Any) -> Batch:
-        batch = read(self, *arguments)
-        heights.append(batch.lines)
-        return batch
+    def counted(self: _Run, batch: Batch) -> None:
+        lines.append(batch.lines)
+        count(self, batch)
 
-    monkeypatch.setattr(BlockReader, "read", counted)
+    monkeypatch.setattr(_Run, "_count", counted)
     items: list[dict[str, Any]] = [{"a": {"S": f"x\r{n}"}, "bad" if n == 30 else "b": {"N": "1"}} for n in range(40)]
-    flattening(items)
-    heights.clear()
-    outcome = flattening([*items, {"pk": {"S": ""}}], max_quarantined=1)
-    assert len(outcome.rows()) == 40
+    with path():
+        whole = flattening(items)
+        assert lines == [40]
+        monkeypatch.setattr("ddb_assets.flatten.fast_path.MAX_CELLS", 60)
+        lines.clear()
+        outcome = flattening([*items, {"pk": {"S": ""}}], max_quarantined=1)
+    assert sorted(map(str, outcome.rows())) == sorted(map(str, whole.rows()))
     assert [line["line"] for line in outcome.quarantined] == [41]
-    assert heights == [10, 10, 10, 10, 1]  # 50 cells, of the columns pk, a, b, bad and one more
+    assert sum(lines) == 41
+    assert 4 <= len(lines) <= 5  # of six columns with the bookkeeping
+    assert outcome.report.bytes_raw > whole.report.bytes_raw
+
+
+def test_a_block_of_long_lists_becomes_several_batches(flattening: Flattening, monkeypatch: pytest.MonkeyPatch) -> None:
+    items: list[dict[str, Any]] = [{"l": {"L": [{"S": f"{n} {m}"} for m in range(50)]}} for n in range(20)]
+    whole = flattening(items, nested={"l": "child"})
+    monkeypatch.setattr("ddb_assets.flatten.fast_path.MAX_CELLS", 300)  # of three columns, so 100 elements
+    outcome = flattening(items, nested={"l": "child"})
+    assert sorted(map(str, outcome.rows("orders__l"))) == sorted(map(str, whole.rows("orders__l")))
+    assert len(outcome.rows("orders__l")) == 1000

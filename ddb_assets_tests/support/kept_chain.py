@@ -1,4 +1,4 @@
-"""A chain as it was at one moment. Tests that begin there get a copy, because making it anew takes longer than the tests."""
+"""A chain as it was at one moment. Tests that begin there get a copy, because making it again takes longer than the tests."""
 
 import shutil
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """The compiled kernel (`kernel.cpp`)."""
 
 LAYOUT: int
+NO_KEY: int
 
 Buffer = bytes | bytearray | memoryview
 
@@ -9,7 +10,9 @@ Sight = tuple[tuple[int, ...], int, int, int, int, int]
 
 def compile_plan(spec: tuple[object, ...], /) -> Capsule: ...
 def decode(
-    plan: Capsule, block: Buffer, /
-) -> tuple[list[tuple[Capsule, Capsule]], list[Sight], list[int], list[tuple[int, int, int, int]], int, int]: ...
+    plan: Capsule, block: Buffer, cells: int, /
+) -> tuple[
+    list[tuple[Capsule, Capsule]], list[Sight], list[int], list[tuple[int, int, int, int]], int, int, int, int
+]: ...
 def count_names(line: Buffer, /) -> int: ...
 def count_newlines(block: Buffer, /) -> int: ...

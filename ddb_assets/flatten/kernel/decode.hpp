@@ -26,27 +26,31 @@ struct Decoded {
     std::vector<Back> back;
     int64_t lines = 0;              // that are not blank
     int64_t deletes = 0;
+    int64_t passed = 0;             // lines, with the blank ones
+    size_t end = 0;                 // of the last of them: the rest of the block was not read
 };
 
 class Decoder : private PlainJson {
   public:
-    Decoder(const Plan& plan, const char* begin, const char* end) : PlainJson(plan), block_(begin), block_end_(end) {
+    // Reading stops after the line with which a relation has more than `cells` values, NULL included.
+    Decoder(const Plan& plan, const char* begin, const char* end, int64_t cells) : PlainJson(plan), block_(begin), block_end_(end) {
         for (const Relation& relation : plan.relations) out_.relations.push_back(relation.blank());
         out_.misfits.resize(static_cast<size_t>(plan.misfits));
         order_.resize(last_.size() + plan.nodes.size(), 0);
         rows_.resize(plan.relations.size());
+        for (const Relation& relation : plan.relations) most_.push_back(cells / static_cast<int64_t>(relation.columns.size()));
     }
 
     Decoded run() {
         const char* at = block_;
-        int64_t line = 0;
-        while (at < block_end_) {
+        while (at < block_end_ && !is_full()) {
             const char* stop = static_cast<const char*>(std::memchr(at, '\n', static_cast<size_t>(block_end_ - at)));
             if (stop == nullptr) stop = block_end_;
-            if (stop != at) read(at, stop, line);
-            at = stop + 1;
-            ++line;
+            if (stop != at) read(at, stop, out_.passed);
+            at = stop == block_end_ ? stop : stop + 1;
+            ++out_.passed;
         }
+        out_.end = static_cast<size_t>(at - block_);
         for (Relation& relation : out_.relations) {
             for (Column& column : relation.columns) column.fill_to(relation.rows);
         }
@@ -64,6 +68,16 @@ class Decoder : private PlainJson {
         const Node* node;
         size_t begin, end;  // of `extra_text_`
     };
+
+    // Lines that are handed back count for the root too: the exact path makes rows of them.
+    bool is_full() const {
+        if (out_.lines > most_[0]) return true;
+        for (size_t place = 1; place < most_.size(); ++place) {
+            if (out_.relations[place].rows > most_[place]) return true;
+        }
+        return false;
+    }
+
     void read(const char* begin, const char* end, int64_t line) {
         ++out_.lines;
         scan(begin, end);
@@ -544,6 +558,7 @@ class Decoder : private PlainJson {
     bool deleted_ = false;
     std::vector<int32_t> order_;    // the field that came first in a node's map, and after each of its fields
     std::vector<int64_t> rows_;     // of each relation, before the line
+    std::vector<int64_t> most_;     // rows of each relation
     std::vector<int> spoiled_;      // misfits of the line
     std::vector<Extra> extras_;
     std::string extra_text_;

@@ -54,7 +54,7 @@ std::string text(PyObject* object) {
     return std::string(bytes, static_cast<size_t>(length));
 }
 
-// The order of the members is that of `plan.py`.
+// The order of the members is that of `spec.py`.
 Node node_of(PyObject* spec) {
     Node node;
     Py_ssize_t at = 0;
@@ -142,14 +142,19 @@ void free_array(PyObject* capsule) {
 
 PyObject* relation_to_python(Relation&& relation, bool child) {
     ArrowSchema* schema = new ArrowSchema{};
+    Held first(PyCapsule_New(schema, "arrow_schema", free_schema));
+    if (first.object == nullptr) {
+        delete schema;
+        throw PythonError();
+    }
     ArrowArray* array = new ArrowArray{};
+    Held second(PyCapsule_New(array, "arrow_array", free_array));
+    if (second.object == nullptr) {
+        delete array;
+        throw PythonError();
+    }
     export_relation(std::move(relation), child, schema, array);
-    PyObject* first = PyCapsule_New(schema, "arrow_schema", free_schema);
-    PyObject* second = PyCapsule_New(array, "arrow_array", free_array);
-    if (first == nullptr || second == nullptr) throw PythonError();
-    PyObject* pair = PyTuple_Pack(2, first, second);
-    Py_DECREF(first);
-    Py_DECREF(second);
+    PyObject* pair = PyTuple_Pack(2, first.object, second.object);
     if (pair == nullptr) throw PythonError();
     return pair;
 }
@@ -179,8 +184,9 @@ PyObject* to_python(Decoded&& decoded) {
         append(back.object, Py_BuildValue("(LLLi)", static_cast<long long>(one.line), static_cast<long long>(one.begin),
                                           static_cast<long long>(one.end), static_cast<int>(one.reason)));
     }
-    PyObject* result = Py_BuildValue("(OOOOLL)", relations.object, seen.object, misfits.object, back.object,
-                                     static_cast<long long>(decoded.lines), static_cast<long long>(decoded.deletes));
+    PyObject* result = Py_BuildValue("(OOOOLLLL)", relations.object, seen.object, misfits.object, back.object,
+                                     static_cast<long long>(decoded.lines), static_cast<long long>(decoded.deletes),
+                                     static_cast<long long>(decoded.passed), static_cast<long long>(decoded.end));
     if (result == nullptr) throw PythonError();
     return result;
 }
@@ -213,7 +219,8 @@ PyObject* compile_plan(PyObject*, PyObject* spec) {
 
 PyObject* decode(PyObject*, PyObject* arguments) {
     PyObject *capsule, *block;
-    if (!PyArg_ParseTuple(arguments, "OO:decode", &capsule, &block)) return nullptr;
+    long long cells;
+    if (!PyArg_ParseTuple(arguments, "OOL:decode", &capsule, &block, &cells)) return nullptr;
     const Plan* plan = static_cast<const Plan*>(PyCapsule_GetPointer(capsule, PLAN));
     if (plan == nullptr) return nullptr;
     Py_buffer view;
@@ -229,7 +236,7 @@ PyObject* decode(PyObject*, PyObject* arguments) {
         Py_BEGIN_ALLOW_THREADS
         try {
             const char* begin = static_cast<const char*>(view.buf);
-            decoded = Decoder(*plan, begin, begin + view.len).run();
+            decoded = Decoder(*plan, begin, begin + view.len, cells).run();
         } catch (...) {
             failed = std::current_exception();
         }
@@ -263,8 +270,8 @@ PyObject* newlines(PyObject*, PyObject* block) {
 }
 
 PyMethodDef METHODS[] = {
-    {"compile_plan", compile_plan, METH_O, "A plan from the tuples of `plan.py`."},
-    {"decode", decode, METH_VARARGS, "Relations, sights, misfits, lines handed back, lines, deletes of a block."},
+    {"compile_plan", compile_plan, METH_O, "A plan from the tuples of `spec.py`."},
+    {"decode", decode, METH_VARARGS, "Relations, sights, misfits, lines handed back, lines, deletes, lines with blank ones, and the end of what was read."},
     {"count_names", count, METH_O, "How many names the objects of a line have; -1 where a string has no end."},
     {"count_newlines", newlines, METH_O, "How many newlines a block has."},
     {nullptr, nullptr, 0, nullptr},
@@ -276,7 +283,10 @@ PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_kernel", "Decodes blocks of Dynam
 
 PyMODINIT_FUNC PyInit__kernel() {
     PyObject* module = PyModule_Create(&MODULE);
-    if (module != nullptr && PyModule_AddIntConstant(module, "LAYOUT", ddb::LAYOUT) < 0) {
+    if (module == nullptr) return nullptr;
+    const bool added = PyModule_AddIntConstant(module, "LAYOUT", ddb::LAYOUT) == 0 &&
+                       PyModule_AddIntConstant(module, "NO_KEY", static_cast<long>(Reason::NO_KEY)) == 0;
+    if (!added) {
         Py_DECREF(module);
         return nullptr;
     }

@@ -43,7 +43,7 @@ enum class Action : uint8_t {
     FIELDS,     // a map whose fields are nodes of the same relation
     ROWS,       // a list or set whose elements are rows of another relation
     JSON,       // plain JSON: in the node's column, or in the JSON around it
-    MARK,       // NULL, of which `_ddb_extra` is told
+    MARK,       // NULL, which `_ddb_extra` notes
     EXTRA,      // plain JSON in `_ddb_extra`, for it fits no column
     DISCARD,    // left out, and counted
 };
@@ -116,8 +116,8 @@ struct Node {
 
 constexpr int UNSEEN = -1;  // a key attribute that no line had; another negative slot is one that is no key's column
 
-// Of the tuples that `plan.py` makes; another one is refused.
-constexpr int LAYOUT = 1;
+// Of the tuples that `spec.py` makes; another one is refused.
+constexpr int LAYOUT = 2;
 
 struct KeyAttribute {
     std::string name;

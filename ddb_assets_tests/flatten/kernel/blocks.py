@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ddb_assets.contract.table import Table
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.flatten.block import BlockReader
+from ddb_assets.flatten.block import Batch, BlockReader
 from ddb_assets.flatten.infer import agreed, extend
 from ddb_assets.flatten.profile import Seen
 from ddb_assets.flatten.rules import Rules
@@ -34,13 +34,12 @@ def grown(table: Table, blocks: Sequence[bytes], *, incremental: bool) -> Any:
     times = (FIRST, LAST) if incremental else (FIRST, FIRST)
     try:
         reader = BlockReader(incremental, times, Rules.of(table, ("pk",), lambda text: f"spilled {len(text)}"), grow)
-        return [_shown(reader, block, schema) for block in blocks]
+        return [_shown(batch) for block in blocks for batch in reader.read(block, 1, schema)]
     except DdbAssetsError as error:
         return type(error), str(error)
 
 
-def _shown(reader: BlockReader, block: bytes, schema: Schema) -> Any:
-    batch = reader.read(block, 1, schema)
+def _shown(batch: Batch) -> Any:
     rows = {
         name: sorted(({**row, EXTRA: json.loads(row[EXTRA] or "{}")} for row in frame.to_dicts()), key=str)
         for name, frame in batch.frames.items()

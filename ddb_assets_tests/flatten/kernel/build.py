@@ -47,7 +47,7 @@ def loaded(module: Path) -> ModuleType:
 def sanitizer_runtime() -> Sequence[str]:
     """The libraries that a process must load first for a module with sanitizers; empty where there are none."""
     found = []
-    for name in ("libasan.so", "libubsan.so"):
+    for name in ("libasan.so", "libubsan.so") if COMPILER else ():
         said = subprocess.run(
             [COMPILER or "c++", f"-print-file-name={name}"], capture_output=True, text=True, check=True
         )
@@ -56,3 +56,6 @@ def sanitizer_runtime() -> Sequence[str]:
             return ()
         found.append(str(path.resolve()))
     return found
+
+
+needs_sanitizers = pytest.mark.skipif(not sanitizer_runtime(), reason="needs libasan and libubsan, which g++ brings")

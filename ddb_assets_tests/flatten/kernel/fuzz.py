@@ -53,7 +53,7 @@ def plan_for(
         return before if schema.root == before.root else schema
 
     rules = Rules.of(table, key, lambda text: text)
-    BlockReader(incremental, (1, 1 << 60), rules, grow).read(block, 1, schema)
+    list(BlockReader(incremental, (1, 1 << 60), rules, grow).read(block, 1, schema))
     packed = compile_plan(schema, rules, incremental=incremental, times=(1, 1 << 60)).packed
     assert fast_path.kernel is not None
     return fast_path.kernel.compile_plan(packed), packed
@@ -138,6 +138,10 @@ def run(folder: Path, built_modules: tuple[Path, Path], *, seconds: float, seed:
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same damage.")
 def main(seconds: float, seed: int) -> None:
     """Feed damaged blocks to the kernel under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    if not sanitizer_runtime() or fast_path.kernel is None:
+        raise click.ClickException(
+            "this needs the compiled kernel, and g++ with libasan and libubsan (apt install g++)"
+        )
     os.environ.setdefault(MASK_SECRET, "pepper")
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -73,6 +73,7 @@ TOKENS = [
     ),
 ]
 MAX_BLOCK = 40_000
+CELLS = 8_000_000
 
 
 def loaded(path: str) -> ModuleType:
@@ -122,7 +123,7 @@ def main(sanitized: str, portable: str, corpus: str, seconds: str, seed: str) ->
         exact = array.array("B", block)  # exactly as long as the block, unlike bytes
         results = []
         for module, plan in zip(modules, plans[number], strict=True):
-            _, *result = module.decode(plan, exact)
+            _, *result = module.decode(plan, exact, CELLS)
             results.append(result)
             module.count_names(exact)
         if results[0] != results[1]:

@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten import fast_path
-from ddb_assets.flatten.kernel.plan import LAYOUT
+from ddb_assets.flatten.fast_path import MAX_CELLS
+from ddb_assets.flatten.kernel.spec import LAYOUT
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets_tests.cases import CASES
-from ddb_assets_tests.flatten.flattening import Flattening, exact_path
+from ddb_assets_tests.flatten.flattening import Flattening, exact_path, needs_kernel
 from ddb_assets_tests.flatten.items import line_writers, values
 from ddb_assets_tests.flatten.kernel import fuzz
 from ddb_assets_tests.flatten.kernel.blocks import grown, tables
-from ddb_assets_tests.flatten.kernel.build import SANITIZERS, built, loaded, needs_compiler
+from ddb_assets_tests.flatten.kernel.build import SANITIZERS, built, loaded, needs_compiler, needs_sanitizers
 from ddb_assets_tests.support.examples import examples
 
-pytestmark = needs_compiler
+pytestmark = [needs_compiler, needs_kernel]
 quickly = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -168,10 +169,12 @@ def test_what_is_odd_is_handed_back_and_leaves_no_trace(odd: str) -> None:
     table = Table.model_validate({"table": "Orders", "columns": {"x": {"exclude": True}}})
     compiled, _ = fuzz.plan_for(table, usual)
     assert fast_path.kernel is not None
-    alone = fast_path.kernel.decode(compiled, b"\n".join([usual, usual]))
-    _, seen, misfits, back, lines, deletes = fast_path.kernel.decode(compiled, b"\n".join([usual, line, b"", usual]))
+    alone = fast_path.kernel.decode(compiled, b"\n".join([usual, usual]), MAX_CELLS)
+    _, seen, misfits, back, lines, deletes, passed, _ = fast_path.kernel.decode(
+        compiled, b"\n".join([usual, line, b"", usual]), MAX_CELLS
+    )
     assert [(number, REASONS[why]) for number, _, _, why in back] == [(1, reason)]
-    assert lines == 3
+    assert (lines, passed) == (3, 4)
     assert (seen, misfits, deletes) == (alone[1], alone[2], alone[5])
 
 
@@ -198,6 +201,7 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.mark.slow
+@needs_sanitizers
 def test_damaged_blocks_are_never_read_past_their_end(
     tmp_path: Path, sanitized: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +213,7 @@ def test_damaged_blocks_are_never_read_past_their_end(
 
 
 @pytest.mark.slow
+@needs_sanitizers
 def test_the_fuzzer_finds_a_planted_fault(
     tmp_path: Path, sanitized: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +303,7 @@ def test_an_item_whose_key_is_null_does_not_cost_the_others_the_fast_path(increm
     bad = {**good, "NewImage": {"pk": {"NULL": True}}} if incremental else {"Item": {"pk": {"NULL": True}}}
     compiled, _ = fuzz.plan_for(Table(table="Orders"), lines(good, bad), incremental=incremental)
     assert fast_path.kernel is not None
-    assert fast_path.kernel.decode(compiled, lines(good, good))[3] == []
+    assert fast_path.kernel.decode(compiled, lines(good, good), MAX_CELLS)[3] == []
 
 
 def test_what_fits_no_column_is_bounded_by_what_super_holds() -> None:
@@ -307,10 +312,21 @@ def test_what_fits_no_column_is_bounded_by_what_super_holds() -> None:
     long = item(**{"a" * 60_000: {"M": nulls}})
     compiled, _ = fuzz.plan_for(Table(table="Orders"), lines(item(), long))
     assert fast_path.kernel is not None
-    back = fast_path.kernel.decode(compiled, lines(item(), *[long] * 40))[3]
+    back = fast_path.kernel.decode(compiled, lines(item(), *[long] * 40), MAX_CELLS)[3]
     assert [(line, REASONS[reason]) for line, _, _, reason in back] == [(line, "SIZE") for line in range(1, 41)]
     ((*_, quarantined, _unknown),) = grown(Table(table="Orders"), [lines(item(), long)], incremental=False)
     assert [(line, reason.split(" has ")[0]) for line, reason, _ in quarantined] == [(2, "what fits no column")]
+
+
+def test_the_limit_of_super_is_in_bytes() -> None:
+    """The exact path and the kernel agree where characters have several bytes."""
+    long = item(**{"é" * 30_000: {"M": {f"m{n}": {"NULL": True} for n in range(300)}}})
+    found = [lines(item(), long)]
+    fast = grown(Table(table="Orders", max_width=1000), found, incremental=False)
+    with exact_path():
+        assert grown(Table(table="Orders", max_width=1000), found, incremental=False) == fast
+    ((*_, quarantined, _unknown),) = fast
+    assert [line for line, *_ in quarantined] == [2]
 
 
 def test_a_module_of_another_layout_is_not_used() -> None:
