@@ -86,7 +86,7 @@ def look(source: Source, *, silent: bool) -> Profile:
     with item_progress(f"profile {export.table_name}", export.item_count, silent=silent) as progress:
         for file in export.files:
             lines = 0
-            for block in read_blocks(source.storage, file, block_bytes=BLOCK_BYTES):
+            for block, _ in read_blocks(source.storage, file, block_bytes=BLOCK_BYTES):
                 for batch in reader.read(block, 1, schema):
                     schema = batch.schema
                     profile.seen.merge(batch.seen)

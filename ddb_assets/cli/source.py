@@ -78,7 +78,8 @@ def _key_in_records(storage: Storage, export: Export) -> KeySchema | None:
     file = next((file for file in export.files if file.item_count), None)
     if export.kind == "full" or file is None:
         return None
-    first = next(read_blocks(storage, file, block_bytes=FIRST_LINES)).splitlines()[0].decode(errors="replace")
+    block, _ = next(read_blocks(storage, file, block_bytes=FIRST_LINES))
+    first = block.splitlines()[0].decode(errors="replace")
     try:
         names = list(incremental_change(load_line(first)).keys or {})
     except AttributeValueError:

@@ -1,7 +1,7 @@
 """Column types: their names in Redshift, their sizes, and how they widen.
 
 The widening rules are only here: BIGINT -> DECIMAL -> VARCHAR, sizes grow, and any other type joins only with itself.
-`flatten/infer.py` chooses the type of a path; `flatten/polars_types.py` maps a type to polars.
+`flatten/infer.py` chooses the type of a path; `flatten/arrow_types.py` maps a type to Arrow.
 
 Facts: Redshift Database Developer Guide, "Data types": the size of VARCHAR is in bytes, at most 65,535; DECIMAL has at
 most 38 digits, at most 37 of them after the point; VARBYTE holds at most 16,777,216 bytes.

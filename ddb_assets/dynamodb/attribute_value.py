@@ -1,6 +1,6 @@
 """DynamoDB's types as DynamoDB JSON writes them: type descriptors, attribute paths, numbers, and what each may hold.
 
-Pure: no dagster, no boto3, no polars. `flatten/` decides what a value becomes in a warehouse.
+Pure: no dagster, no boto3, no Arrow. `flatten/` decides what a value becomes in a warehouse.
 
 Facts: DynamoDB Developer Guide, "Naming rules and data types" and "Constraints": there are ten descriptors, S, N, B,
 BOOL, NULL, SS, NS, BS, L and M; N is a JSON string of up to 38 significant digits, of magnitude 1E-130 to 9.99…E+125.

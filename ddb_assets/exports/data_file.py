@@ -41,19 +41,31 @@ _gunzip = cast("Callable[..., BinaryIO]", igzip.IGzipFile)
 _InflateError = cast("type[Exception]", isal_zlib.error)
 
 
-def read_blocks(storage: "Storage", file: DataFile, *, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Yields the file's decompressed lines in blocks of about `block_bytes`; each block ends at the end of a line.
+def _count_newlines(block: bytes) -> int:
+    return block.count(b"\n")
 
-    The last line may have no newline. Memory use is a few blocks, or the longest line. Raises ManifestError, at the latest
-    after the last block, when the file is missing, cut short, damaged or not the one that the manifest lists; then the
-    blocks yielded before must not be used. Also raises it early for a file with far more lines than the manifest lists: a
-    few KB of gzip can be millions of lines. `check_lines` compares the exact number once the lines are decoded.
+
+def read_blocks(
+    storage: "Storage",
+    file: DataFile,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    count_newlines: Callable[[bytes], int] = _count_newlines,
+) -> Iterator[tuple[bytes, int]]:
+    """Yields the file's decompressed lines in blocks of about `block_bytes`, each with its number of newlines.
+
+    Each block ends at the end of a line; the last line may have no newline. Memory use is a few blocks, or the longest line.
+    Raises ManifestError, at the latest after the last block, when the file is missing, cut short, damaged or not the one that
+    the manifest lists; then the blocks yielded before must not be used. Also raises it early for a file with far more lines
+    than the manifest lists: a few KB of gzip can be millions of lines. `check_lines` compares the exact number once the
+    lines are decoded.
     """
     with _opened(storage, file) as stream:
         left = 2 * file.item_count + BLANK_LINES
         try:
             with _gunzip(fileobj=stream, mode="rb") as lines:
-                for block, newlines in _whole_lines(lines, file, block_bytes):
+                for block in _whole_lines(lines, file, block_bytes):
+                    newlines = count_newlines(block)
                     left -= newlines
                     if left < 0:
                         stream.check(file)  # as below: a wrong MD5 gives the better message
@@ -61,7 +73,7 @@ def read_blocks(storage: "Storage", file: DataFile, *, block_bytes: int = BLOCK_
                             f"{file.uri}: the manifest lists {file.item_count} items, but the file has more lines: the "
                             "manifest is of another export; fetch both again or export again"
                         )
-                    yield block
+                    yield block, newlines
         except (EOFError, gzip.BadGzipFile, _InflateError) as error:
             stream.check(file)  # if the MD5 is wrong too, its message is the better one
             raise ManifestError(
@@ -141,23 +153,22 @@ def _opened(storage: "Storage", file: DataFile) -> Iterator[_HashedStream]:
         opened.__exit__(None, None, None)
 
 
-def _whole_lines(lines: BinaryIO, file: DataFile, block_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Blocks that end at the end of a line, each with its number of newlines. Raises ManifestError for too long a line."""
+def _whole_lines(lines: BinaryIO, file: DataFile, block_bytes: int) -> Iterator[bytes]:
+    """Blocks that end at the end of a line. Raises ManifestError for too long a line."""
     rest: list[bytes] = []  # the beginning of a line that continues in the next block
-    number = 1
+    passed = 0
     while block := lines.read(block_bytes):
-        newlines = block.count(b"\n")
-        number += newlines
-        if newlines:
-            end = block.rfind(b"\n") + 1
-            yield b"".join([*rest, block[:end]]), newlines
+        if end := block.rfind(b"\n") + 1:
+            whole = b"".join([*rest, memoryview(block)[:end]])
+            passed += len(whole)
+            yield whole
             rest = [block[end:]]
         else:
             rest.append(block)
             if sum(map(len, rest)) > MAX_LINE_BYTES:
                 raise ManifestError(
-                    f"{file.uri}: line {number} has more than {MAX_LINE_BYTES} bytes, which no item of DynamoDB can "
-                    "have: AWS did not write it like this; fetch the file again or export again"
+                    f"{file.uri}: the line after the first {passed} bytes of its text has more than {MAX_LINE_BYTES} bytes, "
+                    "which no item of DynamoDB can have: AWS did not write it like this; fetch the file again or export again"
                 )
     if last := b"".join(rest):
-        yield last, 0
+        yield last

@@ -65,7 +65,7 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
             confirm(ddb_aws.clients.dynamodb(table.table), table, export)
             schemas = SchemaStore(storage, ddb_lake.schemas)
             out = ddb_lake.parquet(table, export.id)
-            from ddb_assets.flatten.flatten import flatten  # polars: a fifth of a second, only for runs
+            from ddb_assets.flatten.flatten import flatten  # pyarrow: a tenth of a second, only for runs
 
             flattened = flatten(
                 storage,

@@ -1,4 +1,4 @@
-"""Turns one block of lines into one frame per relation: with the fast path, and with the exact path for the other lines.
+"""Turns one block of lines into rows of every relation: with the fast path, and with the exact path for the other lines.
 
 The fast path decodes the block with the present schema. The lines that it hands back are examined; if they contain something
 new, the schema grows and the block is decoded again, until nothing new is left. `flatten.py` reads blocks and writes parts.
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import polars as pl
+import pyarrow as pa
 
 from ddb_assets.contract.report import Relation
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, check_all
 from ddb_assets.dynamodb.item import canonical
+from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.exact import ExactPath, FlatRow, rows_by_relation
 from ddb_assets.flatten.fast_path import FastPath, Line
-from ddb_assets.flatten.frames import dtypes
 from ddb_assets.flatten.profile import Seen, observe
 from ddb_assets.flatten.record import ItemChange, check_key, full_change, incremental_change, key_text, load_line
 from ddb_assets.flatten.rules import Misfits, Rules, add_misfits
@@ -52,14 +52,14 @@ class Quarantined:
 
 @dataclass
 class Batch:
-    """The result of a block's lines: a frame per relation with its columns in order, and the lines that did not become rows.
+    """The result of a block's lines: the rows of every relation, and the lines that did not become rows.
 
     `unread` has the keys of quarantined lines, as far as they can be read; `unknown` counts unknown members of lines.
     """
 
     schema: Schema
     relations: tuple[Relation, ...]
-    frames: dict[str, pl.DataFrame]
+    rows: dict[str, list[pa.RecordBatch]]
     seen: Seen
     lines: int
     bytes: int = 0
@@ -128,9 +128,8 @@ class BlockReader:
             fast = self._fast.decode(block, begin, first, schema)
             in_left = self._observed([line for line in fast.left if not line.known])
         fast.seen.merge(in_left)
-        batch = Batch(
-            schema, fast.relations, fast.frames, fast.seen, fast.lines, deletes=fast.deletes, misfits=fast.misfits
-        )
+        rows = {name: [found] for name, found in fast.rows.items()}
+        batch = Batch(schema, fast.relations, rows, fast.seen, fast.lines, deletes=fast.deletes, misfits=fast.misfits)
         self.check_keys((), fast.lines - len(fast.left))
         if fast.left:
             self._exact(fast.left, batch)
@@ -204,8 +203,8 @@ class BlockReader:
                 add_misfits(batch.misfits, exact.misfits)  # counted only for items that become rows
             self.check_keys((line.text for line in batch.quarantined[before:]), len(some))
         for relation in relations:
-            frame = pl.DataFrame(rows[relation.name], schema=dtypes(relation), orient="row")
-            batch.frames[relation.name] = pl.concat([batch.frames[relation.name], frame])
+            exact_rows = pa.RecordBatch.from_pylist(rows[relation.name], schema=arrow_schema(relation))
+            batch.rows[relation.name].append(exact_rows)
 
     def _texts(self, left: Sequence[Line], batch: Batch) -> Iterator[tuple[int, str]]:
         """Number and text of each line; lines that are not UTF-8 go to quarantine."""

@@ -1,4 +1,4 @@
-"""The fast path: the compiled kernel turns a block of lines into frames, and hands back every line that is not ordinary.
+"""The fast path: the compiled kernel turns a block of lines into rows, and hands back every line that is not ordinary.
 
 The result of a line that it keeps is always that of the exact path (`exact.py`). A line with anything out of the ordinary (a
 name that the schema does not know, a type that it does not accept, a number that does not fit) is handed back.
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
-import polars as pl
+import pyarrow as pa
 
 from ddb_assets.contract.report import Relation
 from ddb_assets.dynamodb.attribute_value import Step
-from ddb_assets.flatten.frames import Rows, frames
+from ddb_assets.flatten.arrow_rows import KernelRows, record_batches
 from ddb_assets.flatten.kernel.plan import Plan, compile_plan
 from ddb_assets.flatten.kernel.spec import DESCRIPTORS, LAYOUT
 from ddb_assets.flatten.profile import Seen
@@ -61,13 +61,13 @@ class Line:
 
 @dataclass
 class Decoded:
-    """The rows of a block as one frame per relation, what was seen in them, and the lines that were handed back.
+    """The rows of a block as one record batch per relation, what was seen in them, and the lines that were handed back.
 
     `lines` counts the lines that are not blank, `passed` the blank ones too. The block was read to the byte `end`.
     """
 
     relations: tuple[Relation, ...]
-    frames: dict[str, pl.DataFrame]
+    rows: dict[str, pa.RecordBatch]
     lines: int
     passed: int
     end: int
@@ -95,13 +95,13 @@ class FastPath:
         rest = memoryview(block)[begin:]
         arrays, sights, misfits, back, lines, deletes, passed, end = kernel.decode(compiled, rest, MAX_CELLS)
         found = [
-            Rows(spec.name, spec.parent, tuple(name for name, _ in spec.columns), array)
+            KernelRows(spec.name, spec.parent, tuple(name for name, _ in spec.columns), array)
             for spec, array in zip(plan.relations, arrays, strict=True)
         ]
         constants = {} if self._incremental else {VERSION: self._times[0]}
         return Decoded(
             relations,
-            frames(found, relations, constants),
+            record_batches(found, relations, constants),
             lines,
             passed,
             begin + end,
@@ -123,7 +123,7 @@ class FastPath:
         if len(raw) > most:
             end -= len(raw.pop()) + block.endswith(b"\n")
         left = [Line(first + place, line) for place, line in enumerate(raw) if line]
-        return Decoded(relations, frames([], relations, {}), len(left), len(raw), end, left)
+        return Decoded(relations, record_batches([], relations, {}), len(left), len(raw), end, left)
 
     def _plan(self, schema: Schema) -> tuple[tuple[Relation, ...], Plan, object]:
         last = self._last

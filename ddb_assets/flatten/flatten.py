@@ -228,7 +228,10 @@ class _Run:
         blocks: list[Future[int]] = []
         first = 1
         try:
-            for block_number, block in enumerate(read_blocks(self.storage, file, block_bytes=BLOCK_BYTES)):
+            blocks_read = read_blocks(
+                self.storage, file, block_bytes=BLOCK_BYTES, count_newlines=fast_path.count_newlines
+            )
+            for block_number, (block, newlines) in enumerate(blocks_read):
                 slots.acquire()
                 if self.failed.is_set():
                     slots.release()
@@ -236,7 +239,7 @@ class _Run:
                 future = pool.submit(self._flatten, block, first, file, f"{number:05d}-{block_number:05d}")
                 future.add_done_callback(lambda _: slots.release())
                 blocks.append(future)
-                first += fast_path.count_newlines(block)
+                first += newlines
             lines = sum(future.result() for future in blocks)
             if not self.failed.is_set():
                 check_lines(file, lines)
@@ -259,7 +262,7 @@ class _Run:
 
     def _keep(self, batch: Batch, file: DataFile, name: str) -> None:
         """Hands the rows to the parts, writes the quarantined lines, and counts all of them."""
-        self.parts.add(batch.relations, batch.frames, batch.lines, name)
+        self.parts.add(batch.relations, batch.rows, batch.lines, name)
         lines = [quarantine_line(file, line, self.table) for line in batch.quarantined]
         if lines:
             uri = self.folder.new(QUARANTINE, f"{name}.jsonl")

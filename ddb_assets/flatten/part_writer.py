@@ -7,16 +7,15 @@ multiple of the number of slices.
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
 
-import polars as pl
+import pyarrow as pa
 
 from ddb_assets.contract.report import Part, Relation
 from ddb_assets.contract.table import WarehouseOptions
-from ddb_assets.flatten.frames import dtypes
 from ddb_assets.flatten.parts import write_part
 
 if TYPE_CHECKING:
@@ -36,11 +35,11 @@ class Written:
 
 @dataclass
 class _Held:
-    """Frames of one relation that wait until they are enough for a part; `name` is that of their first block."""
+    """Rows of one relation that wait until they are enough for a part; `name` is that of their first block."""
 
     relation: Relation
     name: str
-    frames: list[pl.DataFrame] = field(default_factory=list)
+    rows: list[pa.RecordBatch] = field(default_factory=list)
     bytes: int = 0
 
 
@@ -62,26 +61,28 @@ class PartWriter:
         self._seen = 0
         self.written: list[Written] = []
 
-    def add(self, relations: tuple[Relation, ...], frames: Mapping[str, pl.DataFrame], items: int, name: str) -> None:
+    def add(
+        self, relations: tuple[Relation, ...], rows: Mapping[str, Sequence[pa.RecordBatch]], items: int, name: str
+    ) -> None:
         """Takes the rows of a block with `items` items. Writes a part when the rows are enough or the columns change."""
         due = []
         with self._lock:
             self._seen += items
             for relation in relations:
-                if frames[relation.name].height:
-                    due += self._hold(relation, frames[relation.name], name)
+                for batch in rows[relation.name]:
+                    due += self._hold(relation, batch, name) if batch.num_rows else []
         for whole in due:
             self._write(whole)
 
-    def _hold(self, relation: Relation, frame: pl.DataFrame, name: str) -> list[_Held]:
-        """Adds a frame to the waiting ones; returns those that are ready to be written."""
+    def _hold(self, relation: Relation, batch: pa.RecordBatch, name: str) -> list[_Held]:
+        """Adds rows to the waiting ones; returns those that are ready to be written."""
         due = []
         held = self._held.get(relation.name)
-        if held and list(dtypes(held.relation).items()) != list(dtypes(relation).items()):
+        if held and not held.rows[0].schema.equals(batch.schema):
             due.append(self._held.pop(relation.name))
         held = self._held.setdefault(relation.name, _Held(relation, name))
-        size = int(frame.estimated_size())
-        held.frames.append(frame)
+        size = int(batch.nbytes)
+        held.rows.append(batch)
         held.bytes += size
         self._bytes[relation.name] += size
         if held.bytes >= part_bytes(self._bytes[relation.name] * max(1, self._items / self._seen), self._slices):
@@ -97,7 +98,7 @@ class PartWriter:
 
     def _write(self, held: _Held) -> None:
         uri = self._new(held.relation.name, f"part-{held.name}.parquet")
-        part = write_part(self._storage, uri, pl.concat(held.frames), self._compression)
+        part = write_part(self._storage, uri, pa.Table.from_batches(held.rows), self._compression)
         with self._lock:
             self.written.append(Written(part, held.relation))
 

@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
+import pyarrow as pa
 
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.dynamodb.attribute_value import AttributeValueError
+from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.exact import ExactPath
-from ddb_assets.flatten.frames import dtypes
 from ddb_assets.flatten.parts import write_part
 from ddb_assets.flatten.record import Image, ambiguous, write_time
 from ddb_assets.flatten.rules import Rules
@@ -89,8 +89,10 @@ def write_unread(
             rows[key] = max(unread.version, rows.get(key, 0))
     if not rows:
         return None
-    frame = pl.DataFrame([(*key, version) for key, version in rows.items()], schema=dtypes(relation), orient="row")
-    return relation.with_parts([write_part(storage, uri, frame, rules.table.warehouse.compression)])
+    names = [column.name for column in columns]
+    found_rows = [dict(zip(names, (*key, version), strict=True)) for key, version in rows.items()]
+    table = pa.Table.from_pylist(found_rows, schema=arrow_schema(relation))
+    return relation.with_parts([write_part(storage, uri, table, rules.table.warehouse.compression)])
 
 
 def _key_values(keys: Image, root: Relation, node: Node, rules: Rules) -> tuple[Any, ...] | None:

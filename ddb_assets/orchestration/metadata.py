@@ -25,10 +25,10 @@ Metadata = dict[str, dg.MetadataValue]
 KINDS: Mapping[Stage, frozenset[str]] = {
     "dynamodb": frozenset({"dynamodb"}),
     "full_export": frozenset({"dynamodb", "s3"}),
-    "full_parquet": frozenset({"s3", "parquet", "polars"}),
+    "full_parquet": frozenset({"s3", "parquet"}),
     "initial_load": frozenset(),
     "window_export": frozenset({"dynamodb", "s3"}),
-    "window_parquet": frozenset({"s3", "parquet", "polars"}),
+    "window_parquet": frozenset({"s3", "parquet"}),
     "warehouse": frozenset(),
     "import": frozenset({"dynamodb"}),
     "copy": frozenset({"dynamodb"}),

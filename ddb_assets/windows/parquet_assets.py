@@ -77,7 +77,7 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             export = read_window(storage, str(facts[metadata.URI].value), table, client)
             out = ddb_lake.parquet(table, export.id, key)
             progress = counted(context.log.info, f"window {key}", export.item_count)
-            from ddb_assets.flatten.flatten import flatten  # polars: a fifth of a second, only for runs
+            from ddb_assets.flatten.flatten import flatten  # pyarrow: a tenth of a second, only for runs
 
             flattened = flatten(
                 storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress

@@ -17,6 +17,7 @@ import polars as pl
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Column, Relation, Report
+from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.parts import write_part
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
@@ -79,11 +80,12 @@ def make(s3: str, folder: str, changes: str, *sizes: str) -> None:
 
 def written(storage: Storage, name: str, columns: tuple[Column, ...], frames: Iterator[pl.DataFrame]) -> Relation:
     """A relation with a part per frame on S3."""
-    parts = []
-    names = [column.name for column in columns]
-    for number, frame in enumerate(frames):
-        parts.append(write_part(storage, f"s3://{BUCKET}/{name}/{number:05}.parquet", frame.select(names), "zstd"))
     made = relation(name.rpartition("/")[2], columns, ("lines",) if "__" in name else ())
+    schema = arrow_schema(made)
+    parts = []
+    for number, frame in enumerate(frames):
+        table = frame.select(schema.names).to_arrow().cast(schema)
+        parts.append(write_part(storage, f"s3://{BUCKET}/{name}/{number:05}.parquet", table, "zstd"))
     return made.with_parts(parts)
 
 

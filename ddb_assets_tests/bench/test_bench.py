@@ -32,7 +32,7 @@ def test_a_repeated_export_has_no_item_twice(home: Path, tmp_path: Path) -> None
     repeated = export.repeated(tmp_path / "export", home, "Orders", orders.GENERATION, 3)
     read = read_export(STORAGE, str(repeated))
     verify(STORAGE, read)
-    lines = [line for file in read.files for block in read_blocks(STORAGE, file) for line in block.splitlines()]
+    lines = [line for file in read.files for block, _ in read_blocks(STORAGE, file) for line in block.splitlines()]
     keys = {line[: line.index(b'"},')] for line in lines}
     assert len(keys) == len(lines) == read.item_count == 3 * export.size(home)[0]
     assert sum(map(len, lines)) + len(lines) == export.size(repeated)[1]

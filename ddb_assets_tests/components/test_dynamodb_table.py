@@ -127,7 +127,7 @@ def test_the_assets_of_a_table_are_a_group_with_kinds_owners_and_blocking_checks
     assert kinds == {
         "dynamodb": {"dynamodb"},
         "exports": {"dynamodb", "s3"},
-        "parquet": {"s3", "parquet", "polars"},
+        "parquet": {"s3", "parquet"},
         "warehouse": {"redshift"},
     }
     blocking = {key.to_user_string() for key in graph.asset_check_keys if graph.get(key).blocking}

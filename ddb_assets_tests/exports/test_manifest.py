@@ -29,7 +29,7 @@ REAL_ID = "01715685260608-c488b4e1"
 
 def content(storage: Storage, export: Export) -> list[bytes]:
     verify(storage, export)
-    return [line for file in export.files for block in read_blocks(storage, file) for line in block.splitlines()]
+    return [line for file in export.files for block, _ in read_blocks(storage, file) for line in block.splitlines()]
 
 
 ALL_LINES = [line for lines in LINES for line in lines]

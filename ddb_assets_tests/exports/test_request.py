@@ -100,7 +100,7 @@ def full_export() -> FullExport:
 
 def items(storage: Storage, ref: ExportRef) -> int:
     export = read_export(storage, ref.summary_uri)
-    lines = [line for file in export.files for block in read_blocks(storage, file) for line in block.splitlines()]
+    lines = [line for file in export.files for block, _ in read_blocks(storage, file) for line in block.splitlines()]
     assert len(lines) == export.item_count == ref.item_count
     assert (export.arn, export.id, export.billed_bytes) == (ref.arn, ref.id, ref.billed_bytes)
     return export.item_count

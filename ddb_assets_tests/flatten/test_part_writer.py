@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from ddb_assets.aws.storage import Storage
@@ -17,12 +18,14 @@ NARROW = Relation(name="orders", path=(), columns=(Column(name="n", path=("n",),
 WIDE = NARROW.model_copy(update={"columns": (*NARROW.columns, Column(name="m", path=("m",), type="BIGINT"))})
 
 
-def numbers(first: int, count: int) -> dict[str, pl.DataFrame]:
-    return {"orders": pl.DataFrame({"n": range(first, first + count)}, schema={"n": pl.Int64})}
+def numbers(first: int, count: int) -> dict[str, list[pa.RecordBatch]]:
+    return {"orders": [pa.record_batch({"n": pa.array(range(first, first + count), pa.int64())})]}
 
 
-def wide(first: int, count: int) -> dict[str, pl.DataFrame]:
-    return {"orders": numbers(first, count)["orders"].with_columns(m=pl.lit(None, pl.Int64))}
+def wide(first: int, count: int) -> dict[str, list[pa.RecordBatch]]:
+    return {
+        "orders": [batch.append_column("m", pa.nulls(count, pa.int64())) for batch in numbers(first, count)["orders"]]
+    }
 
 
 def named_below(folder: Path) -> Callable[[str, str], str]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten import output
 from ddb_assets.flatten.agreement import check_agreement
-from ddb_assets.flatten.frames import dtypes
+from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.schema import EXTRA, Schema, SchemaError
 from ddb_assets_tests.flatten.flattening import Flattening, Outcome
 from ddb_assets_tests.flatten.items import decoded
@@ -313,7 +313,7 @@ def assert_typed(outcome: Outcome) -> None:
     """Checks that every part has the columns and types of the report."""
     for relation in outcome.report.relations:
         for part in relation.parts:
-            assert dict(pl.read_parquet(part.uri).schema) == dtypes(relation)
+            assert pq.read_schema(part.uri).equals(arrow_schema(relation))
 
 
 def test_19_declared_digits_are_20(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The canonical text of a number, as an oracle that shares no code with flattening.
 
-It moves the point within the original text; flattening uses Decimal and the casts of Arrow and polars.
+It moves the point within the original text; flattening uses Decimal and the casts of Arrow.
 """
 
 import base64

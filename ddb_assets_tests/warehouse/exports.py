@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import pyarrow as pa
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation, Report
+from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.parts import write_part
-from ddb_assets.flatten.polars_types import polars_type
 
 BASE = datetime(2026, 3, 1, tzinfo=UTC)
 BASE_MICROS = int(BASE.timestamp()) * 1_000_000
@@ -42,13 +41,12 @@ def relation(name: str, columns: Sequence[Column], path: tuple[str, ...] = ()) -
 def write(folder: Path, relation: Relation, rows: Sequence[Row], parts: int = 1) -> Relation:
     """The relation with its rows in Parquet files, with the types that flattening writes."""
     folder.mkdir(parents=True, exist_ok=True)
-    schema = {c.name: polars_type(SqlType.parse(c.type)) for c in relation.columns}
     made = []
     for number in range(parts):
         mine = rows[number::parts]
         path = folder / f"{len(list(folder.iterdir())):03}.parquet"
-        frame = pl.DataFrame([[r.get(n) for n in schema] for r in mine], schema=schema, orient="row")
-        made.append(write_part(Storage(), str(path), frame, "zstd"))
+        table = pa.Table.from_pylist(mine, schema=arrow_schema(relation))
+        made.append(write_part(Storage(), str(path), table, "zstd"))
     return relation.with_parts(made)
 
 

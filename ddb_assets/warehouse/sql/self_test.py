@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import polars as pl
+import pyarrow as pa
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType, storable
 from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.contract.table import Compression
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.parts import write_part
-from ddb_assets.flatten.polars_types import polars_type
 from ddb_assets.warehouse.results import Finding
 from ddb_assets.warehouse.sql import ddl, statements
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
@@ -168,12 +168,11 @@ class SelfTest:
         compression: Compression = "zstd",
     ) -> Relation:
         """A relation with one part, written where the warehouse reads it."""
-        types = {column.name: polars_type(SqlType.parse(column.type)) for column in columns}
-        full = [[{"_ddb_version": 1, **row}.get(name) for name in types] for row in rows]
+        relation = Relation(name=name, path=(), columns=tuple(columns))
+        table = pa.Table.from_pylist([{"_ddb_version": 1, **row} for row in rows], schema=arrow_schema(relation))
         uri = f"{self.folder}/{self.schema}-{len(self.written):03}.parquet"
         self.written.append(uri)
-        part = write_part(self.storage, uri, pl.DataFrame(full, schema=types, orient="row"), compression)
-        return Relation(name=name, path=(), columns=tuple(columns)).with_parts([part])
+        return relation.with_parts([write_part(self.storage, uri, table, compression)])
 
     def _report(
         self,

@@ -41,10 +41,12 @@ def grown(table: Table, blocks: Sequence[bytes], *, incremental: bool) -> Any:
 
 def _shown(batch: Batch) -> Any:
     rows = {
-        name: sorted(({**row, EXTRA: json.loads(row[EXTRA] or "{}")} for row in frame.to_dicts()), key=str)
-        for name, frame in batch.frames.items()
+        name: sorted(
+            ({**row, EXTRA: json.loads(row[EXTRA] or "{}")} for some in found for row in some.to_pylist()), key=str
+        )
+        for name, found in batch.rows.items()
     }
-    types = {name: frame.schema for name, frame in batch.frames.items()}
+    types = {name: {str(some.schema) for some in found} for name, found in batch.rows.items()}
     quarantined = sorted((line.line, line.reason, line.text) for line in batch.quarantined)
     return batch.schema.root, types, rows, batch.lines, batch.deletes, batch.misfits, quarantined, batch.unknown
 

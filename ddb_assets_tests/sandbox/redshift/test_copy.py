@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ddb_assets.contract.column_type import SqlType
-from ddb_assets.flatten.polars_types import polars_type
+from ddb_assets.flatten.arrow_types import arrow_type
 from ddb_assets_tests.sandbox.redshift.serving import ROLE, Database, Lake
 
 
@@ -39,10 +38,8 @@ MAPPING: dict[str, Any] = {
 @pytest.mark.parametrize("kind", MAPPING)
 def test_every_type_that_we_write_arrives_exactly(db: Database, files: Lake, kind: str) -> None:
     db.run(f"CREATE TABLE t (n BIGINT, v {kind})")
-    frame = pl.DataFrame(
-        {"n": [1, 2], "v": [MAPPING[kind], None]}, schema={"n": pl.Int64, "v": polars_type(SqlType.parse(kind))}
-    )
-    db.run(files.copy("t", frame))
+    values = pa.table({"n": [1, 2], "v": pa.array([MAPPING[kind], None], arrow_type(kind))})
+    db.run(files.copy("t", pl.DataFrame(values)))
     assert db.run("SELECT v FROM t ORDER BY n") == [[MAPPING[kind]], [None]]
 
 
