@@ -20,7 +20,7 @@ from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.support.engines import to_redshift, wipe
-from ddb_assets_tests.support.places import Place, s3_server
+from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
 from ddb_assets_tests.support.sandboxed import demo_sandbox
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def redshift() -> Iterator[RedshiftServer]:
     """A Redshift emulator and the bucket that it copies from."""
-    with s3_server() as client, RedshiftServer(Storage(client)) as server:
+    with s3_in_process() as client, RedshiftServer(Storage(client)) as server:
         yield server
 
 
