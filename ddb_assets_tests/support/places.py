@@ -50,7 +50,7 @@ def s3_in_process() -> Iterator["S3Client"]:
     moto = BotocoreStubber()
     moto.enabled = True
     client = s3_client("http://s3.us-east-1.amazonaws.com")
-    client.meta.events.register("before-send", moto)
+    client.meta.events.register("before-send", moto)  # type: ignore[arg-type]  # what it returns is the answer
     with known_services():
         yield client
 
