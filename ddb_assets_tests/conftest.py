@@ -20,7 +20,7 @@ from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.support.engines import to_redshift, wipe
-from ddb_assets_tests.support.places import Place, s3_server
+from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
 from ddb_assets_tests.support.sandboxed import demo_sandbox
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ LONGEST = (
     "model/test_model.py",
     "windows/test_sensor_windows.py",
     "windows/test_schedule.py",
+    "warehouse/test_unread.py",
     "warehouse/test_windows.py",
+    "warehouse/test_load.py",
+    "warehouse/test_statements.py",
     "orchestration/test_pool.py",
     "copies/test_command.py",
     "test_demo.py",
@@ -130,7 +133,7 @@ def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def redshift() -> Iterator[RedshiftServer]:
     """A Redshift emulator and the bucket that it copies from."""
-    with s3_server() as client, RedshiftServer(Storage(client)) as server:
+    with s3_in_process() as client, RedshiftServer(Storage(client)) as server:
         yield server
 
 

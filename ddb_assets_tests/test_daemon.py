@@ -78,7 +78,7 @@ def test_a_table_that_changes_is_followed_by_itself(
     project.initial_load({"orders": first.start.isoformat()})
     monkeypatch.setenv(AUTOMATION, "on")  # as for many tables; nobody presses anything
     instance = dg.DagsterInstance.get()
-    with instance, project.daemon():
+    with instance, project.code(), project.daemon():
         until(lambda: export_count(sandbox, "Orders") > 1, LONG)  # the initial load is the first
 
         change_orders(sandbox)

@@ -137,6 +137,7 @@ def ui(sandboxed: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         project.initial_load(dict.fromkeys(TABLES, hour(HOURS).isoformat()))
         with (
             dg.DagsterInstance.get() as instance,
+            project.code(),
             project.daemon(),
             project.webserver() as url,
             browser() as page,

@@ -21,7 +21,7 @@ from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
 from ddb_assets_tests.support.tables import client_of, items_of, new_table
 
-SCHEDULES = examples(60)
+SCHEDULES = examples(30)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -16,6 +17,9 @@ from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.cli.test_commands import answer, call
 from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.written_export import ID, write_export
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 DECLARED = "type: ddb_assets.components.DynamoDBTable\nattributes:\n  table: {}\n"
 
@@ -75,7 +79,11 @@ def on_disk(other_project: Path, tmp_path: Path) -> World:
 
 @pytest.fixture
 def on_s3(
-    other_project: Path, redshift: RedshiftServer, over_redshift: RedshiftEngine, monkeypatch: pytest.MonkeyPatch
+    other_project: Path,
+    redshift: RedshiftServer,
+    over_redshift: RedshiftEngine,
+    s3: "S3Client",
+    monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     for name in REAL_ACCOUNT:
         monkeypatch.delenv(name, raising=False)
@@ -84,7 +92,7 @@ def on_s3(
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": redshift.storage.s3.meta.endpoint_url,
+        "AWS_ENDPOINT_URL": s3.meta.endpoint_url,
     }.items():
         monkeypatch.setenv(name, value)
     bucket = f"forget-{uuid.uuid4().hex}"

@@ -1,6 +1,7 @@
 """Commands that use Redshift reach S3 through the environment, as usual."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +17,12 @@ from ddb_assets_tests.support.engines import select
 from ddb_assets_tests.support.written_export import write_export
 from ddb_assets_tests.warehouse.test_self_test import SCHEMAS, bystanders
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 
 @pytest.fixture(autouse=True)
-def environment(redshift: RedshiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(redshift: RedshiftServer, s3: "S3Client", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*REAL_ACCOUNT, LAKE):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
@@ -27,7 +31,7 @@ def environment(redshift: RedshiftServer, tmp_path: Path, monkeypatch: pytest.Mo
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": redshift.storage.s3.meta.endpoint_url,
+        "AWS_ENDPOINT_URL": s3.meta.endpoint_url,
     }.items():
         monkeypatch.setenv(name, value)
 

@@ -59,7 +59,7 @@ HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blo
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(12))
+@settings(HOW, max_examples=examples(8))
 @given(schedules())
 def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     run(world, schedule)
@@ -67,7 +67,7 @@ def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, s
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(8, 1 / 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@settings(HOW, max_examples=examples(6, 1 / 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(unreadable=True))
 def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     """Items that go to quarantine, with and without a readable key, in any order of exports and loads."""
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: W
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(4, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@settings(HOW, max_examples=examples(3, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(server=True) | schedules(server=True, unreadable=True))
 def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
     """With lost connections (also before and after COMMIT), statements and files that fail, and conflicts."""

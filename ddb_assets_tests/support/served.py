@@ -29,14 +29,17 @@ nux: {enabled: false}
 run_monitoring: {enabled: true}
 """
 TOOL = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "demo_project"\ncode_location_name = "demo"\n'
-WORKSPACE = "load_from:\n  - python_module: {module_name: demo_project.definitions, location_name: demo}\n"
-WEBSERVER = [str(Path(sys.executable).parent / "dagster-webserver")]
+SOCKET = "code.sock"
+WORKSPACE = "load_from:\n  - grpc_server: {{socket: {socket}, location_name: demo}}\n"
+MODULE = ["-m", "demo_project.definitions", "--location-name", "demo"]
+CODE = [sys.executable, "-m", "dagster", "api", "grpc", "-s", SOCKET, *MODULE]
+WEBSERVER = [str(Path(sys.executable).parent / "dagster-webserver"), "-w", "workspace.yaml"]
 SOON = """
 from dagster._daemon import cli, controller
 controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 3
 cli.main()
 """
-DAEMON = [sys.executable, "-c", SOON, "run"]
+DAEMON = [sys.executable, "-c", SOON, "run", "-w", "workspace.yaml"]
 """dagster-daemon, which looks every 3 seconds, not every 30, for what there is to do in a backfill."""
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -52,7 +55,7 @@ class Project:
         for name, contract in tables.items():
             self.declare(name, contract)
         (folder / "pyproject.toml").write_text(TOOL)
-        (folder / "workspace.yaml").write_text(WORKSPACE)
+        (folder / "workspace.yaml").write_text(WORKSPACE.format(socket=folder / SOCKET))
         (self.package / "__init__.py").touch()
         (self.package / "definitions.py").write_text(definitions)
         state = folder / "instance"
@@ -76,14 +79,21 @@ class Project:
             assert job.execute_in_process(instance=instance, run_config={"ops": ops}).success
 
     @contextmanager
+    def code(self) -> Iterator[None]:
+        """The code server, which starts the runs. The daemon would start one of its own each minute, and the webserver too."""
+        with self._process("code", *CODE):
+            until((self.folder / SOCKET).exists, 120)
+            yield
+
+    @contextmanager
     def daemon(self) -> Iterator[None]:
-        """dagster-daemon: schedules, sensors, automation, backfills, queued runs."""
+        """dagster-daemon: schedules, sensors, automation, backfills, queued runs. It needs the code server."""
         with self._process("daemon", *DAEMON):
             yield
 
     @contextmanager
     def webserver(self) -> Iterator[str]:
-        """dagster-webserver; gives its URL once it answers."""
+        """dagster-webserver; gives its URL once it answers. It needs the code server."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         with self._process("webserver", *WEBSERVER, "-h", "127.0.0.1", "-p", str(port)):
@@ -99,7 +109,7 @@ class Project:
     def _process(self, name: str, *command: str) -> Iterator[None]:
         with (self.folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
-                [*command, "-w", "workspace.yaml"],
+                command,
                 cwd=self.folder,
                 env=self._environment(),
                 stdout=log,
@@ -111,7 +121,7 @@ class Project:
             finally:
                 process.terminate()
                 process.wait(60)
-                with suppress(ProcessLookupError):  # code servers, and the runs that they launched
+                with suppress(ProcessLookupError):  # the runs that it started
                     os.killpg(process.pid, signal.SIGKILL)
 
 

@@ -1,7 +1,7 @@
 """The warehouse's assets over Redshift: what they show, what their checks find, and what an administrator sees."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
@@ -26,6 +26,9 @@ from ddb_assets_tests.support.places import Place
 from ddb_assets_tests.warehouse.exports import Source
 from ddb_assets_tests.warehouse.test_redshift import on_s3
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 WINDOW, DAY = "2026-03-01T0000Z", 24 * 3600 * 1_000_000
 ORDERS = Table(table="Orders", nested={"lines": "child"}, cadence="daily", warehouse=WarehouseOptions(views="people"))
 REPLACED = ORDERS.model_copy(update={"load": "replace"})
@@ -34,8 +37,8 @@ REPLACED = ORDERS.model_copy(update={"load": "replace"})
 class World:
     """A Dagster instance with new Parquet, and a Redshift without a staging folder."""
 
-    def __init__(self, instance: dg.DagsterInstance, server: RedshiftServer, lake: Place) -> None:
-        self.instance, self.server, self.lake = instance, server, lake
+    def __init__(self, instance: dg.DagsterInstance, server: RedshiftServer, lake: Place, endpoint: str) -> None:
+        self.instance, self.server, self.lake, self.endpoint = instance, server, lake, endpoint
         self.url = f"{server.url}?sslmode=disable"
 
     def flattened(self, stage: Stage, made: Report, partition: str | None = None) -> None:
@@ -53,7 +56,7 @@ class World:
             [assets],
             instance=self.instance,
             resources={
-                "ddb_aws": AWSResource(endpoint=self.lake.storage.s3.meta.endpoint_url, region="us-east-1"),
+                "ddb_aws": AWSResource(endpoint=self.endpoint, region="us-east-1"),
                 "ddb_warehouse": WarehouseTarget(url=self.url),
             },
             partition_key=partition,
@@ -63,12 +66,16 @@ class World:
 
 @pytest.fixture
 def world(
-    redshift: RedshiftServer, over_redshift: RedshiftEngine, lake: Place, monkeypatch: pytest.MonkeyPatch
+    redshift: RedshiftServer,
+    over_redshift: RedshiftEngine,
+    lake: Place,
+    s3: "S3Client",
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.setenv(f"AWS_{name}", "x")
     with dg.DagsterInstance.ephemeral() as instance:
-        yield World(instance, redshift, lake)
+        yield World(instance, redshift, lake, s3.meta.endpoint_url)
 
 
 def shown(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:

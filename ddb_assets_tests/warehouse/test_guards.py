@@ -4,6 +4,7 @@ In every case here `a` is put at 12 and deleted at 18. A full export at 15 has i
 """
 
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,8 +64,11 @@ def test_an_initial_load_inside_a_loaded_window_is_refused(warehouse: AnyEngine,
     assert read(warehouse) == items(short_life, 20)
 
 
-@pytest.mark.parametrize("time", [10, 20])
-@pytest.mark.parametrize("full_export_first", [True, False])
+@pytest.mark.parametrize(
+    ("warehouse", "time", "full_export_first"),
+    [*product(["duckdb"], [10, 20], [True, False]), ("over_redshift", 20, False)],
+    indirect=["warehouse"],
+)
 def test_an_initial_load_on_either_end_of_a_window_joins_it(
     warehouse: AnyEngine, short_life: Source, time: int, full_export_first: bool
 ) -> None:
@@ -143,7 +147,7 @@ spans = st.tuples(times, st.integers(1, END)).filter(lambda span: span[0] < span
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
 @given(writes, st.lists(spans, max_size=5))
 def test_what_is_not_refused_ends_in_the_state_of_the_source(
     duckdb: DuckDBEngine, log: list[tuple[int, str, Item | None]], exports: list[tuple[int, int]]

@@ -16,7 +16,7 @@ from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.support.engines import AnyEngine, read, select, to_redshift
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.support.places import s3_server
+from ddb_assets_tests.support.places import s3_in_process
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -75,7 +75,7 @@ def loading(server: RedshiftServer, *exports: Report, schema: str = "public") ->
 def serializable() -> Iterator[RedshiftServer]:
     """A serializable database, as in older clusters."""
     with (
-        s3_server() as client,
+        s3_in_process() as client,
         RedshiftServer(Storage(client), isolation="serializable") as server,
         pytest.MonkeyPatch.context() as patch,
     ):

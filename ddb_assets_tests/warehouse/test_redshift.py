@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -47,6 +48,9 @@ from ddb_assets_tests.warehouse.exports import (
     report,
     write,
 )
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 @pytest.fixture
@@ -348,12 +352,12 @@ def test_a_load_that_commits_while_a_chain_is_looked_at_is_no_difference(
 
 
 def test_a_password_can_come_from_secrets_manager(
-    redshift: RedshiftServer, lake: Place, monkeypatch: pytest.MonkeyPatch
+    redshift: RedshiftServer, s3: "S3Client", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(PASSWORD, raising=False)
     for name, value in {"ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "x", "DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    aws = AWS(endpoint=lake.storage.s3.meta.endpoint_url)
+    aws = AWS(endpoint=s3.meta.endpoint_url)
     client = aws._boto3().client("secretsmanager", endpoint_url=aws.endpoint)
     client.create_secret(
         Name="loader", SecretString=json.dumps({"username": redshift.user, "password": redshift.password})

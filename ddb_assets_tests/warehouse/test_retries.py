@@ -43,21 +43,22 @@ def exports(source: Source) -> tuple[Report, Report]:
     return source.full(10), source.window(10, 20)
 
 
-@pytest.mark.parametrize("first", ["BEGIN", "DELETE FROM"])
+@pytest.mark.parametrize(("first", "errors"), [("BEGIN", list(PASSING)[::2]), ("DELETE FROM", list(PASSING)[1::2])])
 def test_what_passes_by_itself_is_tried_again(
     over_redshift: RedshiftEngine,
     redshift: RedshiftServer,
     source: Source,
     monkeypatch: pytest.MonkeyPatch,
     first: str,
+    errors: list[str],
 ) -> None:
-    """Before the transaction and within it, one window after the other with each error. Every load is applied once."""
+    """Before the transaction and within it, one window after the other with half of the errors. Every load is applied once."""
     monkeypatch.setattr("ddb_assets.warehouse.sql.load.RETRIES", (0.0,))
     load(over_redshift, source.full(10))
-    for number, (name, error) in enumerate(PASSING.items(), 1):
+    for number, name in enumerate(errors, 1):
         source.put(10 * number + 1, "a", name, "x")
         with monkeypatch.context() as patch:
-            armed = fail_at(over_redshift, redshift, patch, first, error)
+            armed = fail_at(over_redshift, redshift, patch, first, PASSING[name])
             assert load(over_redshift, source.window(10 * number, 10 * number + 10)).applied, name
         assert armed == [first], name
         assert read(over_redshift) == {"a": Item(name, ("x",))}

@@ -231,7 +231,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[tuple[int, str, Item | None]], list[in
     return writes, initial_loads, draw(st.permutations(loads + again))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(worlds())
 def test_any_schedule_ends_in_the_state_of_the_source(
     duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
@@ -241,7 +241,7 @@ def test_any_schedule_ends_in_the_state_of_the_source(
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_many_schedules_end_in_the_state_of_the_source(
     duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]

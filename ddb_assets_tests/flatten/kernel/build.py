@@ -13,7 +13,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[3] / "ddb_assets/flatten/kernel"
 COMPILER = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
-SANITIZERS = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+SANITIZERS = ("-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler (c++, g++ or clang++)")
 
@@ -30,7 +30,7 @@ def built(folder: Path, *flags: str, defects: Mapping[str, Mapping[str, str]] | 
         (copy / name).write_text(text, encoding="utf-8")
     module = folder / "_kernel.abi3.so"
     command = [COMPILER or "c++", "-std=c++17", "-shared", "-fPIC", f"-I{sysconfig.get_paths()['include']}"]
-    subprocess.run([*command, *(flags or ("-O1",)), str(copy / "kernel.cpp"), "-o", str(module)], check=True)
+    subprocess.run([*command, *(flags or ("-O0",)), str(copy / "kernel.cpp"), "-o", str(module)], check=True)
     return module
 
 
