@@ -6,9 +6,10 @@ everything, with the JSON schema of the real one for `dg check yaml` and editors
 """
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTreeException
@@ -16,6 +17,7 @@ from dagster.components.resolved.errors import ResolutionException
 from pydantic import BaseModel, RootModel, ValidationError
 
 from ddb_assets.contract.contract_yaml import ConfigError, problems
+from ddb_assets.contract.table import default_name
 from ddb_assets.contract.templates import as_text, is_template
 from ddb_assets.errors import DdbAssetsError
 
@@ -108,13 +110,23 @@ def _template(written: Mapping[str, Any], location: tuple[str | int, ...]) -> st
     return f" (from {found}: is the environment variable set?)" if isinstance(found, str) and "{{" in found else ""
 
 
-def scaffold_yaml(request: dg.ScaffoldRequest[BaseModel], what: str, text: Callable[[str], str]) -> None:
-    """Writes `defs.yaml`, or appends a document to it; `text` makes it of the folder's name."""
-    if request.scaffold_format != "yaml":
-        raise dg.DagsterInvariantViolationError(f"{what} is declared in YAML: scaffold it with --format yaml")
-    path = request.target_path
-    if request.append:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"---\n{text(path.parent.name)}")
-    else:
-        Path(path, "defs.yaml").write_text(text(path.name), encoding="utf-8")
+class YamlScaffolder(dg.Scaffolder[BaseModel]):
+    """Writes `text`, a commented `defs.yaml`, into a folder that is named after `what`; or appends it as a document."""
+
+    what: ClassVar[str]
+    text: ClassVar[str]
+
+    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
+        """The folder's name stands for the asset's, and for the table's until somebody writes the real one."""
+        if request.scaffold_format != "yaml":
+            raise dg.DagsterInvariantViolationError(f"{self.what} is declared in YAML: scaffold it with --format yaml")
+        path = request.target_path
+        folder = path.parent.name if request.append else path.name
+        text = self.text.format(
+            type=request.type_name, folder=folder, name=default_name(folder), today=datetime.now(UTC).date()
+        )
+        if request.append:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"---\n{text}")
+        else:
+            Path(path, "defs.yaml").write_text(text, encoding="utf-8")

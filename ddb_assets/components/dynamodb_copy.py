@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import BaseModel, Field, field_validator
 
 from ddb_assets.bulk.options import Verify
-from ddb_assets.components.declared import as_written, filled_in, scaffold_yaml, shown_alone
+from ddb_assets.components.declared import YamlScaffolder, as_written, filled_in, shown_alone
 from ddb_assets.components.project import CopyDeclaration, Project
 from ddb_assets.copies.assets import copy_asset
 from ddb_assets.copies.copy_config import CopyConfig
@@ -21,7 +21,7 @@ COMMENTED_YAML = """\
 type: {type}
 
 attributes:
-  name: {name}  # of the asset, copies/{name}
+  name: {folder}  # of the asset, copies/{folder}
   source: Orders  # name or ARN; or a mapping with table, region, profile, role, endpoint
   destination: Orders-copy  # name, ARN or mapping
 
@@ -59,16 +59,10 @@ class Copy(CopyConfig):
         return verify
 
 
-class CopyScaffolder(dg.Scaffolder[BaseModel]):
-    """Writes a commented `defs.yaml`: `dg scaffold defs ddb_assets.components.DynamoDBCopy orders_copy`."""
+class CopyScaffolder(YamlScaffolder):
+    """For `dg scaffold defs ddb_assets.components.DynamoDBCopy orders_copy`."""
 
-    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
-        """The folder's name is the asset's."""
-        scaffold_yaml(
-            request,
-            "a copy",
-            lambda folder: COMMENTED_YAML.format(type=request.type_name, name=folder),
-        )
+    what, text = "a copy", COMMENTED_YAML
 
 
 @dg.scaffold_with(CopyScaffolder)

@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from ddb_assets.bulk.options import Verify
-from ddb_assets.components.declared import as_written, filled_in, scaffold_yaml, shown_alone
+from ddb_assets.components.declared import YamlScaffolder, as_written, filled_in, shown_alone
 from ddb_assets.components.project import ImportDeclaration
 from ddb_assets.imports.assets import import_asset
 from ddb_assets.imports.import_config import ImportConfig, ImportOptions
@@ -20,7 +20,7 @@ COMMENTED_YAML = """\
 type: {type}
 
 attributes:
-  name: {name}  # of the asset, imports/{name}
+  name: {folder}  # of the asset, imports/{folder}
   table: Orders  # name or ARN of the DynamoDB table
   source: s3://my-bucket/orders/*.csv.gz  # file, folder, glob or export
 
@@ -67,16 +67,10 @@ class Import(ImportConfig, ImportOptions):
         return ImportOptions.model_validate(self.model_dump(include=set(ImportOptions.model_fields)))
 
 
-class ImportScaffolder(dg.Scaffolder[BaseModel]):
-    """Writes a commented `defs.yaml`: `dg scaffold defs ddb_assets.components.DynamoDBImport orders_import`."""
+class ImportScaffolder(YamlScaffolder):
+    """For `dg scaffold defs ddb_assets.components.DynamoDBImport orders_import`."""
 
-    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
-        """The folder's name is the asset's."""
-        scaffold_yaml(
-            request,
-            "an import",
-            lambda folder: COMMENTED_YAML.format(type=request.type_name, name=folder),
-        )
+    what, text = "an import", COMMENTED_YAML
 
 
 @dg.scaffold_with(ImportScaffolder)

@@ -5,7 +5,6 @@ load. Concept: Dagster documentation, "Components".
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Self
 
 import dagster as dg
@@ -13,12 +12,12 @@ from dagster.components.resolved.core_models import AssetAttributesModel
 from dagster.components.utils.translation import TranslatorResolvingInfo
 from pydantic import BaseModel, Field
 
-from ddb_assets.components.declared import as_written, filled_in, scaffold_yaml, shown_alone
+from ddb_assets.components.declared import YamlScaffolder, as_written, filled_in, shown_alone
 from ddb_assets.components.project import Project, TableDeclaration
 from ddb_assets.components.shared import shared
 from ddb_assets.components.translation import Translation, renamed, translated
 from ddb_assets.contract.contract_yaml import TRANSLATION
-from ddb_assets.contract.table import Table, default_name
+from ddb_assets.contract.table import Table
 from ddb_assets.exports.assets import full_export_asset, source_spec
 from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
@@ -33,7 +32,7 @@ COMMENTED_YAML = """\
 type: {type}
 
 attributes:
-  table: {table}  # name or ARN of the DynamoDB table; a table in another account or Region needs its ARN
+  table: {folder}  # name or ARN of the DynamoDB table; a table in another account or Region needs its ARN
   start: {today}  # the day (UTC) of the first window that can be loaded; not after the initial load
 
   # name: {name}  # of the assets and the root relation; by default the table's in snake_case
@@ -80,18 +79,10 @@ attributes:
 """
 
 
-class TableScaffolder(dg.Scaffolder[BaseModel]):
-    """Writes a commented `defs.yaml`: `dg scaffold defs ddb_assets.components.DynamoDBTable orders`."""
+class TableScaffolder(YamlScaffolder):
+    """For `dg scaffold defs ddb_assets.components.DynamoDBTable orders`."""
 
-    def scaffold(self, request: dg.ScaffoldRequest[BaseModel]) -> None:
-        """The folder's name stands for the table's until somebody writes the real one."""
-        scaffold_yaml(
-            request,
-            "a table",
-            lambda folder: COMMENTED_YAML.format(
-                type=request.type_name, table=folder, name=default_name(folder), today=datetime.now(UTC).date()
-            ),
-        )
+    what, text = "a table", COMMENTED_YAML
 
 
 class TableYaml(Table):

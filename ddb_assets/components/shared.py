@@ -1,8 +1,6 @@
 """What a project has once for all of its tables: the job of the initial load, and the sensors."""
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import or_
 
 import dagster as dg
 
@@ -10,7 +8,7 @@ from ddb_assets.components.relation_names import check_relation_names
 from ddb_assets.contract.table import Table
 from ddb_assets.windows.automation import automation
 from ddb_assets.windows.sensor import manifest_sensors
-from ddb_assets.windows.table_assets import INITIAL_LOAD, whole_assets
+from ddb_assets.windows.table_assets import INITIAL_LOAD, stage_keys
 
 
 def shared(tables: Sequence[Table]) -> dg.Definitions:
@@ -18,7 +16,7 @@ def shared(tables: Sequence[Table]) -> dg.Definitions:
     check_relation_names(tables)
     job = dg.define_asset_job(
         INITIAL_LOAD,
-        selection=reduce(or_, map(whole_assets, tables)),
+        selection=dg.AssetSelection.assets(*(key for table in tables for key in stage_keys(table, *table.full_stages))),
         description="Export every table in full, flatten it and load it into the warehouse.",
     )
     return dg.Definitions(jobs=[job], sensors=[automation(tables), *manifest_sensors(tables)])

@@ -4,8 +4,9 @@ A second request for the same export finds the first one (`request.py`). `flatte
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -24,6 +25,9 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.shared import LAKE
 from ddb_assets.settings import AS_OF
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 class FullExportConfig(dg.Config):
@@ -84,12 +88,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
             asked = TableExports(client, table.table).request(
                 FullExport(request_id, _moment(config.as_of)), Destination.of(ddb_lake.exports_of(table))
             )
-            context.log.info(f"export {asked.arn} is {asked.status}")
-
-            def progress(now: ExportRef, waited: timedelta) -> None:
-                context.log.info(f"export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
-
-            done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
+            done = awaited(client, asked, config.timeout_minutes, context.log.info)
             export = read_export(ddb_aws.clients.storage(), done.summary_uri, expected_table=table.table)
         yield dg.MaterializeResult(
             metadata=full_export_facts(export, key),
@@ -97,6 +96,16 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
         )
 
     return full_export
+
+
+def awaited(client: "DynamoDBClient", asked: ExportRef, minutes: int, say: Callable[[str], None]) -> ExportRef:
+    """The export once it is complete; `say` gets how it stands. Raises what `wait` raises."""
+    say(f"export {asked.arn} is {asked.status}")
+
+    def progress(now: ExportRef, waited: timedelta) -> None:
+        say(f"export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
+
+    return wait(client, asked.arn, timeout=timedelta(minutes=minutes), on_progress=progress)
 
 
 def _moment(text: str) -> datetime | None:

@@ -16,23 +16,27 @@ PITR = timedelta(days=35)
 A = dg.AutomationCondition
 _the_hour: dg.AutomationCondition[Any] = dg.AutomationCondition.cron_tick_passed("0 * * * *", "UTC")
 # the daemon of Dagster 1.13 was seen to overlook the last window of a failed run, so missing windows are looked for, too
-_forgotten = (A.missing() & _the_hour).with_label("missing_on_the_hour")
+_forgotten = (_the_hour & A.missing()).with_label("missing_on_the_hour")
+_passes = A.all_checks_match(A.check_passed(), blocking_only=True).with_label("all_blocking_checks_passed")
+# as in Dagster's own conditions, a source that is requested in the same tick is made by the same run
+_ready = ~A.in_progress() & (A.will_be_requested() | (~A.missing() & _passes))
 EVERY_HOUR: dg.AutomationCondition[Any] = (_the_hour & ~A.in_progress()).with_label("every_hour")
 """For checks that look for what did not happen: no event can start them."""
 
 
 def as_parquet_passes(table: Table) -> dg.AutomationCondition[Any]:
-    """A window is loaded once its Parquet is new and passes its checks, however late. One that fails waits for new Parquet."""
+    """A window is loaded once its Parquet is new and passes its checks, however late. One that fails waits for new Parquet.
+
+    What is seldom true comes first: Dagster does not compute the rest for a table that has no window to load.
+    """
     # a new initial load alone starts no window: those that it does not cover are exported, and arrive as Parquet
     loads = stage_assets(table, "initial_load")
     news = A.newly_missing() | A.any_deps_updated().ignore(loads).with_label("any_parquet_updated")
     return (
-        A.in_latest_time_window(PITR).with_label("of_the_last_35_days")
-        & (news.since_last_handled().with_label("parquet_is_new") | _forgotten)
-        & ~A.any_deps_missing()
-        & ~A.any_deps_in_progress()
+        (news.since_last_handled().with_label("parquet_is_new") | _forgotten)
+        & A.in_latest_time_window(PITR).with_label("of_the_last_35_days")
         & ~A.in_progress()
-        & A.all_deps_blocking_checks_passed()
+        & A.all_deps_match(_ready).with_label("all_sources_ready")
     ).with_label("as_parquet_passes")
 
 

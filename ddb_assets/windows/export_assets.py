@@ -6,7 +6,7 @@ incremental export takes 5 to 30 minutes.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -16,9 +16,10 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window, WindowError
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.assets import awaited
 from ddb_assets.exports.checks import verified, verified_spec
 from ddb_assets.exports.facts import window_export_facts
-from ddb_assets.exports.follow import ExportRef, wait
+from ddb_assets.exports.follow import ExportRef
 from ddb_assets.exports.manifest import Export, View, read_export
 from ddb_assets.exports.request import Destination, Increment, TableExports
 from ddb_assets.exports.trust import confirm
@@ -97,13 +98,9 @@ def window_export_assets(table: Table) -> dg.AssetsDefinition:
                     [spec.key], [check], covered(known.initial_load, known.shown_until(table.windows.window(key)))
                 )
                 return
-            asked = asking.ask(key)
-            context.log.info(f"window {key}: export {asked.arn} is {asked.status}")
-
-            def progress(now: ExportRef, waited: timedelta) -> None:
-                context.log.info(f"window {key}: export {now.id} is {now.status} after {waited.total_seconds():.0f} s")
-
-            done = wait(client, asked.arn, timeout=timedelta(minutes=config.timeout_minutes), on_progress=progress)
+            done = awaited(
+                client, asking.ask(key), config.timeout_minutes, lambda text: context.log.info(f"window {key}: {text}")
+            )
             export = read_window(storage, done.summary_uri, table, client)
             yield dg.MaterializeResult(
                 asset_key=spec.key,

@@ -27,7 +27,6 @@ def covered(initial_load: InitialLoad, until: datetime | None) -> metadata.Metad
         metadata.COVERED: dg.MetadataValue.bool(True),
         "covered_by": dg.MetadataValue.text(initial_load.export_id),
         metadata.INITIAL_LOAD_TIME: dg.MetadataValue.timestamp(initial_load.time),
-        "dagster/partition_row_count": dg.MetadataValue.int(0),
         metadata.SUMMARY: dg.MetadataValue.md(f"Covered by the {by}: there is nothing to export or to load."),
     }
     return facts | ({"shows_until": dg.MetadataValue.timestamp(until)} if until else {})
@@ -38,25 +37,34 @@ def of_window(facts: metadata.Metadata, rows: int) -> metadata.Metadata:
     return facts | {"dagster/partition_row_count": dg.MetadataValue.int(rows)}
 
 
+Made = Mapping[dg.AssetKey, metadata.Metadata]
+"""The facts of the last window that a run made something for, which Dagster does not have until all are made."""
+
+
 def standing(
-    instance: dg.DagsterInstance, before: Mapping[dg.AssetKey, dg.AssetKey], shown: Collection[str], asset: dg.AssetKey
+    instance: dg.DagsterInstance,
+    before: Mapping[dg.AssetKey, dg.AssetKey],
+    made: Made,
+    shown: Collection[str],
+    asset: dg.AssetKey,
 ) -> metadata.Metadata:
     """What of `shown` an asset's page keeps when nothing was done for a window.
 
-    `before` names, for each asset, the asset of the full export: the newer of the two has the facts.
+    `before` names, for each asset, the asset of the full export: the newer of the two has the facts, unless this run does.
     """
-    facts = newest_of(instance, (before[asset], asset), metadata.COLUMNS)
+    facts = made.get(asset) or newest_of(instance, (before[asset], asset), metadata.COLUMNS)
     return {name: facts[name] for name in shown if name in facts}
 
 
 def standing_table(
     instance: dg.DagsterInstance,
     before: Mapping[dg.AssetKey, dg.AssetKey],
+    made: Made,
     sources: Mapping[dg.AssetKey, Sequence[dg.AssetKey]],
     asset: dg.AssetKey,
 ) -> metadata.Metadata:
     """What the page of a warehouse table keeps; its columns come from `sources`, even if `before` has the facts."""
-    kept = standing(instance, before, (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME), asset)
+    kept = standing(instance, before, made, (metadata.COLUMNS, metadata.ROWS, metadata.TABLE_NAME), asset)
     columns = kept.get(metadata.COLUMNS)
     if not isinstance(columns, dg.TableSchemaMetadataValue):
         return kept

@@ -66,12 +66,13 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
             _, key_schema = upstream_export(context, table)
             storage, client = ddb_aws.clients.storage(), ddb_aws.clients.dynamodb(table.table)
             schemas = SchemaStore(storage, ddb_lake.schemas)
+        newest: dict[dg.AssetKey, metadata.Metadata] = {}
 
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "window_export", table, key)
             if metadata.COVERED in facts:
                 before = {spec.key: metadata.key_of(table, "full_parquet", named[path]) for path, spec in specs.items()}
-                kept = partial(standing, context.instance, before, (metadata.COLUMNS,))
+                kept = partial(standing, context.instance, before, newest, (metadata.COLUMNS,))
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             export = read_window(storage, str(facts[metadata.URI].value), table, client)
@@ -83,9 +84,10 @@ def window_parquet_assets(table: Table) -> dg.AssetsDefinition:
                 storage, export, table=table, key=key_schema, out=out, schemas=schemas, on_progress=progress
             )
             for path, relation in reported(table, flattened.report).items():
+                newest[specs[path].key] = of_window(flattened_facts(flattened, relation, out), relation.rows)
                 yield dg.MaterializeResult(
                     asset_key=specs[path].key,
-                    metadata=of_window(flattened_facts(flattened, relation, out), relation.rows),
+                    metadata=newest[specs[path].key],
                     check_results=[] if path else list(check_results(flattened, table, specs[path].key)),
                 )
 

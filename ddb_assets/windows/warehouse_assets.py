@@ -80,20 +80,22 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     ) -> Iterator[Event]:
         with explained_failure():
             storage = ddb_aws.clients.storage()
+        newest: dict[dg.AssetKey, metadata.Metadata] = {}
 
         def made(key: str) -> Iterator[Result]:
             facts = needed_facts(context, "window_parquet", table, key)
             if metadata.COVERED in facts:
                 before = {spec.key: metadata.key_of(table, "initial_load", named[path]) for path, spec in specs.items()}
-                kept = partial(standing_table, context.instance, before, sources)
+                kept = partial(standing_table, context.instance, before, newest, sources)
                 yield from covered_window([spec.key for spec in specs.values()], checks, dict(facts), kept)
                 return
             report = read_report(storage, str(facts[metadata.FOLDER].value))
             done = loaded(context, table, report, aws=ddb_aws, warehouse=ddb_warehouse, force=config.force, window=key)
             for path, relation in reported(table, report).items():
+                newest[specs[path].key] = _facts(table, report, done, relation)
                 yield dg.MaterializeResult(
                     asset_key=specs[path].key,
-                    metadata=_facts(table, report, done, relation),
+                    metadata=newest[specs[path].key],
                     check_results=[] if path else check_results(done.result, done.seen, relation.name, specs[path].key),
                 )
 

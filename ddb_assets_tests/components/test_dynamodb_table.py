@@ -308,7 +308,9 @@ def test_the_ui_shows_selections_and_conditions_in_words(load: Loader) -> None:
     condition = graph.get(asset_key("warehouse", "orders")).automation_condition
     assert condition
     assert condition.get_label() == "as_parquet_passes"
-    assert {part.get_label() for part in condition.children[:1]} == {"of_the_last_35_days"}
+    labels = [part.get_label() for part in condition.children]
+    assert labels == [None, "of_the_last_35_days", None, "all_sources_ready"]
+    assert [part.get_label() for part in condition.children[0].children] == ["parquet_is_new", "missing_on_the_hour"]
     assert graph.get(asset_key("warehouse", "orders__items")).automation_condition is None
 
 

@@ -178,6 +178,33 @@ def test_a_tables_page_shows_the_table_whatever_the_last_window_was(based: Chain
         assert [(rows,)] == query("SELECT count(*) FROM orders")
 
 
+def test_a_covered_window_is_done_for_dagster_and_leaves_the_plots_of_the_table_alone(based: Chain) -> None:
+    """Dagster draws a line for each number of a materialization; a backfill ends once each partition has one."""
+    stages, covered = ("exports/orders_window_export", *PARQUET, *TABLES), key_of(hours_ago(FROM + 2))
+    assert based.run(*stages, partitions=keys(FROM, FROM)).success
+    before = page(based, "warehouse/orders")
+    assert based.run(*stages, partitions=[covered]).success
+    assert based.instance.get_materialized_partitions(asset("warehouse/orders")) == {covered, *keys(FROM, FROM)}
+    told = page(based, "warehouse/orders")
+    numbers = {name: value for name, value in told.items() if type(value) in (int, float)}
+    assert numbers == {
+        "dagster/row_count": before["dagster/row_count"],
+        "initial_load_time": hours_ago(FROM).start.timestamp(),  # a time, of which Dagster draws none
+    }
+    assert "dagster/partition_row_count" in before
+    assert told["summary"].startswith("Covered by the initial load `")
+
+
+def test_a_covered_window_shows_what_its_own_run_loaded_before_it(based: Chain) -> None:
+    based.ledger_window(Window(hours_ago(FROM - 1).start, hours_ago(FROM - 3).end))  # under a longer cadence
+    new: Attributes = {"orderId": {"S": "new in the first window"}, "items": {"L": []}}
+    based.sandbox.seed("Orders", [Write(hours_ago(FROM).start + timedelta(minutes=1), new)])
+    stages = ("exports/orders_window_export", *PARQUET, *TABLES)
+    assert based.run(*stages, partitions=keys(FROM, FROM - 1)).success
+    assert facts(based, "warehouse/orders", keys(FROM - 1, FROM - 1)[0])["covered"] is True
+    assert [(page(based, "warehouse/orders")["dagster/row_count"],)] == query("SELECT count(*) FROM orders")
+
+
 def test_a_person_who_waits_for_an_export_sees_how_it_stands(based: Chain) -> None:
     result = based.run("exports/orders_window_export", partitions=keys(4, 4))
     said = [entry.message for entry in based.instance.all_logs(result.run_id)]
