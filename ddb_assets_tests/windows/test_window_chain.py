@@ -197,7 +197,7 @@ def test_a_covered_window_is_done_for_dagster_and_leaves_the_plots_of_the_table_
 
 def test_a_covered_window_shows_what_its_own_run_loaded_before_it(based: Chain) -> None:
     based.ledger_window(Window(hours_ago(FROM - 1).start, hours_ago(FROM - 3).end))  # under a longer cadence
-    new: Attributes = {"orderId": {"S": "new in the first window"}, "items": {"L": []}}
+    new: Attributes = {"orderId": {"S": "new in the first window"}, "status": {"S": "NEW"}, "items": {"L": []}}
     based.sandbox.seed("Orders", [Write(hours_ago(FROM).start + timedelta(minutes=1), new)])
     stages = ("exports/orders_window_export", *PARQUET, *TABLES)
     assert based.run(*stages, partitions=keys(FROM, FROM - 1)).success
