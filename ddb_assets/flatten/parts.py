@@ -17,7 +17,7 @@ from ddb_assets.flatten.measure import measures
 if TYPE_CHECKING:
     from ddb_assets.aws.storage import Storage
 
-DICTIONARY_SAMPLE = 4096
+DICTIONARY_SAMPLE = 1024
 
 
 def write_part(storage: "Storage", uri: str, table: pa.Table, compression: Compression) -> Part:
@@ -53,7 +53,7 @@ def _parquet(table: pa.Table, compression: Compression) -> bytes:
 def _repeats(column: pa.ChunkedArray) -> bool:
     """Whether a sample of the column has few distinct values."""
     sample = column.slice(0, DICTIONARY_SAMPLE)
-    return len(sample.unique()) <= len(sample) // 4
+    return len(sample.unique()) <= len(sample) // 2
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
