@@ -16,9 +16,9 @@ from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import Item
 
 from ddb_assets.sandbox.change_log import ChangeLog
+from ddb_assets.sandbox.clock import MICROS
 from ddb_assets.sandbox.tables import SandboxTable
 
-MICROS = 1_000_000
 RECOVERY_PERIOD_DAYS = 35
 
 

@@ -7,7 +7,7 @@ is kept in memory. The log knows bytes and times; DynamoDB's types are in `image
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,21 +72,36 @@ class LoggedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The change of one key in a window: the time of its last write, the image after it, the image before the window."""
+    """The change of one key in a window or in a transaction: the time of its last write, the images after it and before.
+
+    `size` is that of both images. `expired`: Time to Live has deleted the item.
+    """
 
     key: bytes
     micros: int
     new: bytes | None
     old: bytes | None
     size: int
+    expired: bool = False
+
+
+Newest = tuple[int, bytes | None, int] | None
+"""The newest write to a key: its time, the image after it, and its size in bytes."""
+Listener = Callable[[int, Change], None]
+"""Is told of each committed change of a table, by its number, in the order of the changes."""
 
 
 class ChangeLog:
-    """The log of all tables of a sandbox, in one file. Safe for several threads; call `close` at the end."""
+    """The log of all tables of a sandbox, in one file. Safe for several threads; call `close` at the end.
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    `listener` hears of changes, not of a backdated history.
+    """
+
+    def __init__(self, path: Path, clock: Clock, listener: Listener = lambda _number, _change: None) -> None:
         self.path = path
         self.clock = clock
+        self._listener = listener
+        self._changes: dict[tuple[int, bytes], Change] = {}  # those of the open transaction
         self._lock = threading.RLock()
         self._micros: int | None = None  # the time of the open transaction
         for suffix in ("", "-wal", "-shm"):
@@ -128,12 +143,21 @@ class ChangeLog:
                 raise
             finally:
                 self._micros = None
+                changes, self._changes = self._changes, {}
+            for (number, _), change in changes.items():
+                self._listener(number, change)
 
-    def append(self, number: int, key: bytes, image: bytes | None, size: int) -> None:
+    def append(self, number: int, key: bytes, image: bytes | None, size: int, *, expired: bool = False) -> None:
         """Logs one write with the present time. Within a transaction the last write to a key replaces earlier ones."""
         with self.transaction():
             assert self._micros is not None  # noqa: S101 - set by the transaction around this line
-            self._db.execute(GROW, (*self._append(number, LoggedWrite(self._micros, key, image, size)), number))
+            write = LoggedWrite(self._micros, key, image, size)
+            newest = self._append(number, write)
+            self._db.execute(GROW, (*_growth(newest, write), number))
+            _, old, old_size = newest or (0, None, 0)
+            if earlier := self._changes.get((number, key)):
+                old, old_size = earlier.old, earlier.size - old_size
+            self._changes[number, key] = Change(key, write.micros, image, old, size + old_size, expired)
 
     def load(self, number: int, writes: Iterable[LoggedWrite]) -> int:
         """Logs a backdated history, read lazily in batches; returns the number of writes."""
@@ -144,20 +168,15 @@ class ChangeLog:
             if not batch:
                 return count
             with self.transaction():
-                grown = [self._append(number, row) for row in batch]
+                grown = [_growth(self._append(number, row), row) for row in batch]
                 self._db.execute(GROW, (sum(items for items, _ in grown), sum(size for _, size in grown), number))
             count += len(batch)
 
-    def _append(self, number: int, write: LoggedWrite) -> tuple[int, int]:
-        """Inserts the row; returns by how many items and bytes the present state of the table grows."""
-        newest = self._db.execute(NEWEST, (number, write.key)).fetchone()
+    def _append(self, number: int, write: LoggedWrite) -> Newest:
+        """Inserts the row, and returns the newest before it."""
+        newest: Newest = self._db.execute(NEWEST, (number, write.key)).fetchone()
         self._db.execute(APPEND, (number, write.key, write.micros, write.size, write.image))
-        if newest is None:
-            return int(write.image is not None), write.size
-        micros, image, size = newest
-        if micros > write.micros:
-            return 0, 0
-        return (write.image is not None) - (image is not None), write.size - size
+        return newest
 
     def newest(self, number: int, key: bytes) -> bytes | None:
         """The present image of an item; None when there is no item with this key."""
@@ -191,6 +210,16 @@ class ChangeLog:
             yield LogReader(db)
         finally:
             db.close()
+
+
+def _growth(newest: Newest, write: LoggedWrite) -> tuple[int, int]:
+    """By how many items and bytes the present state of a table grows with this write."""
+    if newest is None:
+        return int(write.image is not None), write.size
+    micros, image, size = newest
+    if micros > write.micros:
+        return 0, 0
+    return (write.image is not None) - (image is not None), write.size - size
 
 
 class LogReader:

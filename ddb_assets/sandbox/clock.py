@@ -8,6 +8,9 @@ import threading
 import time
 from datetime import timedelta
 
+MICROS = 1_000_000
+"""Microseconds of a second."""
+
 
 class Clock:
     """Real time plus the time by which it was advanced. `tick` is strictly increasing, so it orders writes."""
@@ -30,7 +33,7 @@ class Clock:
     def wait_until(self, micros: int) -> None:
         """Waits until this time."""
         while (left := micros - self.micros()) > 0:
-            time.sleep(left / 1_000_000)
+            time.sleep(left / MICROS)
 
     def advance(self, by: timedelta) -> None:
         """Moves the clock forward. Raises ValueError for a negative step, which would reorder writes."""

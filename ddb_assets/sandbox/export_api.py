@@ -1,31 +1,20 @@
-"""The export operations of DynamoDB's API, answered in front of moto with the checks and errors of AWS.
+"""The export operations of DynamoDB's API, with the checks and errors of AWS.
 
-A WSGI layer. It answers ExportTableToPointInTime, DescribeExport and ListExports, passes RestoreTableToPointInTime to
-`restore_api` and every other request to moto. `exporter` runs the exports. Facts: API reference of these operations, and the
-AWS page S3DataExport_Requesting.
+They are ExportTableToPointInTime, DescribeExport and ListExports; moto has none of them. `exporter` runs the exports. Facts:
+API reference of these operations, and the AWS page S3DataExport_Requesting.
 """
 
-import functools
-import json
 import math
 import re
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
-
-from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX
+from collections.abc import Callable, Mapping
 
 from ddb_assets.sandbox.api_error import Answer, ApiError
-from ddb_assets.sandbox.backend import MICROS, SandboxBackend
-from ddb_assets.sandbox.clock import Clock
+from ddb_assets.sandbox.backend import SandboxBackend
+from ddb_assets.sandbox.clock import MICROS, Clock
 from ddb_assets.sandbox.exporter import Exporter, ExportPeriod, ExportTask
-from ddb_assets.sandbox.restore_api import Restores
+from ddb_assets.sandbox.json_api import Caller, Operation
 from ddb_assets.sandbox.tables import SandboxTable
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-TARGET = "DynamoDB_20120810."
 SHORTEST_WINDOW = 15 * 60 * MICROS
 LONGEST_WINDOW = 24 * 3600 * MICROS
 TOKEN_LIFETIME = 8 * 3600 * MICROS
@@ -36,52 +25,32 @@ VIEWS = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
 class ExportApi:
-    """Wraps the WSGI application `moto`. `backend_of` finds the DynamoDB backend of an account and Region.
+    """The operations. `backend_of` finds the DynamoDB backend of an account and Region.
 
     `former` has the descriptions of the exports of earlier sandboxes, by ARN.
     """
 
     def __init__(
         self,
-        moto: "WSGIApplication",
         exporter: Exporter,
         clock: Clock,
         backend_of: Callable[[str, str], SandboxBackend | None],
-        restores: Restores,
         former: Mapping[str, Answer],
     ) -> None:
         self._former = former
-        self._moto = moto
         self._exporter = exporter
         self._clock = clock
         self._backend_of = backend_of
-        self._lock = threading.Lock()
         self._by_token: dict[str, ExportTask] = {}
-        self._restores = restores
-        self._operations: dict[str, Callable[[Answer], Answer]] = {
+
+    def operations(self) -> dict[str, Operation]:
+        return {
             "ExportTableToPointInTime": self._export,
             "DescribeExport": self._describe,
             "ListExports": self._list,
         }
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        name = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix(TARGET)
-        operation = self._operations.get(name)
-        if name == "RestoreTableToPointInTime":  # unlike an export, it may name its table without the Region
-            operation = functools.partial(self._restores.restore, _region(environ))
-        if operation is None:
-            return self._moto(environ, start_response)
-        try:
-            request = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
-            with self._lock:
-                status, answer = "200 OK", operation(request)
-        except ApiError as error:
-            status, answer = "400 Bad Request", {"__type": ERROR_TYPE_PREFIX + error.code, "message": str(error)}
-        body = json.dumps(answer).encode()
-        start_response(status, [("Content-Type", "application/x-amz-json-1.0"), ("Content-Length", str(len(body)))])
-        return [body]
-
-    def _export(self, request: Answer) -> Answer:
+    def _export(self, _: Caller, request: Answer) -> Answer:
         for name in ("TableArn", "S3Bucket"):
             if not request.get(name):
                 raise ApiError("ValidationException", f"1 validation error detected: Value null at '{name}' is missing")
@@ -144,7 +113,7 @@ class ExportApi:
             )
         return table, restorable
 
-    def _describe(self, request: Answer) -> Answer:
+    def _describe(self, _: Caller, request: Answer) -> Answer:
         arn = request.get("ExportArn", "")
         if arn in self._former:
             return {"ExportDescription": self._former[arn]}
@@ -158,7 +127,7 @@ class ExportApi:
         made = {arn: _description(e) for arn, e in self._exporter.exports.items() if e.status == "COMPLETED"}
         return {**self._former, **made}
 
-    def _list(self, request: Answer) -> Answer:
+    def _list(self, _: Caller, request: Answer) -> Answer:
         """The exports in reverse order of their ARNs, at most 25 per page; the token is the last ARN of a page."""
         size = request.get("MaxResults", PAGE_SIZE)
         if not 1 <= size <= PAGE_SIZE:
@@ -180,11 +149,6 @@ class ExportApi:
             for export in [self._exporter.exports[arn]]
         ]
         return {"ExportSummaries": summaries} | ({"NextToken": arns[size - 1]} if len(arns) > size else {})
-
-
-def _region(environ: "WSGIEnvironment") -> str:
-    """The Region that the request is signed for: `Credential=KEY/DATE/REGION/dynamodb/aws4_request`."""
-    return str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2].split("/")[2]
 
 
 def _check_place(request: Answer) -> None:

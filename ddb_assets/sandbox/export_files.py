@@ -1,15 +1,15 @@
-"""The bytes of an export's files: data lines, gzip members, both manifests.
+"""The bytes of an export's data files: lines in gzip members.
 
-Pure: no S3, no tables. The form is that of exports written by AWS (compact JSON in raw UTF-8, a newline after every object,
-a gzip header without time and name); the rest follows the AWS page S3DataExport.Output.
+Pure: no S3, no tables. `dynamodb/export_manifests.py` makes the manifests. The form is that of exports written by AWS (compact
+JSON in raw UTF-8, a newline after every object, a gzip header without time and name); the rest follows the AWS page
+S3DataExport.Output.
 """
 
 import hashlib
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import orjson
 
@@ -96,23 +96,3 @@ def split(lines: Iterator[tuple[bytes, bytes]], bounds: list[int]) -> Iterator[I
 
     for bound in bounds:
         yield until(bound)
-
-
-def manifest_text(fields: dict[str, Any]) -> bytes:
-    """One line of a manifest: compact JSON and a newline."""
-    return orjson.dumps(fields) + b"\n"
-
-
-def file_entry(count: int, md5: str, etag: str, key: str) -> bytes:
-    """One line of manifest-files.json."""
-    return manifest_text({"itemCount": count, "md5Checksum": md5, "etag": etag, "dataFileS3Key": key})
-
-
-def base64_md5(data: bytes) -> bytes:
-    """The content of a manifest's `.md5` file."""
-    return b64encode(hashlib.md5(data, usedforsecurity=False).digest())
-
-
-def iso_time(moment: datetime) -> str:
-    """A time in the form of manifests: `2024-05-14T11:14:20.608Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,6 +1,7 @@
 """Runs exports, each in a separate thread: reads the change log and writes the same objects as AWS.
 
-`export_api` checks requests and starts exports; `export_files` makes the bytes. Objects are written through the S3 API.
+`export_api` checks requests and starts exports; `export_files` makes the bytes of data files. Objects are written
+through the S3 API.
 Facts: AWS pages S3DataExport.Output (layout and manifests) and S3DataExport_Requesting.
 """
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from botocore.exceptions import ClientError
 from moto.s3.models import s3_backends
 
+from ddb_assets.dynamodb import export_manifests
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox import export_files
 from ddb_assets.sandbox.change_log import ChangeLog, LogReader
@@ -143,7 +145,7 @@ class Exporter:
             export.billed_bytes = max(export.billed_bytes, LEAST_BILLED_INCREMENTAL)
         self._put_with_md5(export, export.key(export.id, "manifest-files.json"), b"".join(entries))
         export.ended = self._log.clock.micros()
-        self._put_with_md5(export, export.summary_key, export_files.manifest_text(_summary(export)))
+        self._put_with_md5(export, export.summary_key, _summary(export).text())
         export.status = "COMPLETED"
 
     def _data_file(self, export: ExportTask, lines: Iterator[bytes]) -> bytes:
@@ -158,7 +160,7 @@ class Exporter:
             spool.seek(0)
             etag = self._upload(export, key, cast("BinaryIO", spool))
         export.item_count += target.count
-        return export_files.file_entry(target.count, md5, etag, key)
+        return export_manifests.file_entry(target.count, md5, etag, key)
 
     def _upload(self, export: ExportTask, key: str, body: BinaryIO) -> str:
         """Uploads a data file as AWS's exporter does: a multipart upload of one part, whose etag ends with "-1"."""
@@ -171,7 +173,7 @@ class Exporter:
 
     def _put_with_md5(self, export: ExportTask, key: str, data: bytes) -> None:
         """Writes an object and its checksum, the checksum first: `manifest-files.md5`, then `manifest-files.json`."""
-        self._put(export, key.removesuffix(".json") + ".md5", export_files.base64_md5(data))
+        self._put(export, key.removesuffix(".json") + ".md5", export_manifests.base64_md5(data))
         self._put(export, key, data)
 
     def _put(self, export: ExportTask, key: str, data: bytes) -> None:
@@ -200,33 +202,33 @@ def _lines(export: ExportTask, reader: LogReader) -> Iterator[tuple[bytes, bytes
         yield change.key, export_files.change_line(change, export.table.table_key_attrs, old_images)
 
 
-def _summary(export: ExportTask) -> dict[str, Any]:
-    """The content of manifest-summary.json, with its fields in AWS's order for the version."""
+def _summary(export: ExportTask) -> export_manifests.Summary:
     window = export.window
     if window:
         span = {"exportFromTime": _iso(window.start), "exportToTime": _iso(window.end)}
     else:
         span = {"exportTime": _iso(export.export_time)}
-    return {
-        "version": "2023-08-01" if window else "2020-06-30",
-        "exportArn": export.arn,
-        "startTime": _iso(export.started),
-        "endTime": _iso(export.ended or export.started),
-        "tableArn": export.table.table_arn,
-        "tableId": export.table.table_id,
-        **span,
-        "s3Bucket": export.request["S3Bucket"],
-        "s3Prefix": export.request.get("S3Prefix"),
-        "s3SseAlgorithm": export.sse,
-        "s3SseKmsKeyId": export.request.get("S3SseKmsKeyId"),
-        "manifestFilesS3Key": export.key(export.id, "manifest-files.json"),
-        "billedSizeBytes": export.billed_bytes,
-        "itemCount": export.item_count,
-        "outputFormat": "DYNAMODB_JSON",
-        **({"outputView": window.view} if window else {}),
-        "exportType": export.kind,
-    }
+    return export_manifests.Summary(
+        arn=export.arn,
+        table_arn=export.table.table_arn,
+        table_id=export.table.table_id,
+        started=_iso(export.started),
+        ended=_iso(export.ended or export.started),
+        span=span,
+        place={
+            "s3Bucket": export.request["S3Bucket"],
+            "s3Prefix": export.request.get("S3Prefix"),
+            "s3SseAlgorithm": export.sse,
+            "s3SseKmsKeyId": export.request.get("S3SseKmsKeyId"),
+        },
+        files_key=export.key(export.id, "manifest-files.json"),
+        billed_bytes=export.billed_bytes,
+        items=export.item_count,
+        view=window.view if window else None,
+    )
 
 
 def _iso(micros: int) -> str:
-    return export_files.iso_time(from_micros(micros))
+    """A time in the form of manifests: `2024-05-14T11:14:20.608Z`."""
+    moment = from_micros(micros)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,7 +1,7 @@
 """RestoreTableToPointInTime: creates a table from the change log as it was, with the checks and errors of AWS.
 
-`export_api` passes the requests on. Facts: API reference of the operation, and the AWS page on restoring a table to a point
-in time: indexes and capacity are restored; tags, streams, time to live and recovery settings are not.
+Facts: API reference of the operation, and the AWS page on restoring a table to a point in time: indexes and capacity are
+restored; tags, streams, time to live and recovery settings are not.
 """
 
 import copy
@@ -13,6 +13,7 @@ from typing import Any
 from ddb_assets.sandbox.api_error import Answer, ApiError
 from ddb_assets.sandbox.backend import SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
+from ddb_assets.sandbox.json_api import Caller
 from ddb_assets.sandbox.tables import Restored, SandboxTable
 
 
@@ -24,9 +25,9 @@ class Restores:
         self._delay = delay
         self._backend_of = backend_of
 
-    def restore(self, region: str, request: Answer) -> Answer:
+    def restore(self, caller: Caller, request: Answer) -> Answer:
         """The answer to the operation. Raises ApiError for what AWS refuses."""
-        backend = self._backend_of(region)
+        backend = self._backend_of(caller.region)
         target = str(request.get("TargetTableName") or "")
         source, moment = self._checked(backend, request)
         if not target:

@@ -1,4 +1,5 @@
-"""The sandbox: an AWS emulator on this machine. It is moto's server with DynamoDB tables on disk and exports like AWS's.
+"""The sandbox: an AWS emulator on this machine. It is moto's server with DynamoDB tables on disk, and exports and Kinesis
+streams like AWS's.
 
 It runs in threads of this process (`with Sandbox() as sandbox:`); `process` runs it as a separate process. Other processes
 reach it with the variables of `environment()`. It starts empty; `demo` makes the demo tables.
@@ -6,8 +7,6 @@ reach it with the variables of `environment()`. It starts empty; `demo` makes th
 
 import functools
 import json
-import os
-import resource
 import socket
 import tempfile
 import threading
@@ -22,10 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 import botocore.session
 from botocore.config import Config
-from moto import backends as moto_backends
-from moto.core.base_backend import BackendDict
-from moto.core.model_instances import model_data, reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX
 from moto.dynamodb.models import dynamodb_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -36,10 +33,19 @@ from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.backend import Recovery, SandboxBackend
 from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import Clock
+from ddb_assets.sandbox.destination_api import DestinationApi
 from ddb_assets.sandbox.export_api import ExportApi
 from ddb_assets.sandbox.exporter import Exporter
 from ddb_assets.sandbox.image import Attributes
+from ddb_assets.sandbox.json_api import JsonApi
+from ddb_assets.sandbox.kinesis_api import KinesisApi
+from ddb_assets.sandbox.kinesis_shards_api import KinesisShardsApi
+from ddb_assets.sandbox.kinesis_streams import KinesisStreams
+from ddb_assets.sandbox.moto_state import sandbox_state
 from ddb_assets.sandbox.restore_api import Restores
+from ddb_assets.sandbox.stream_delivery import StreamDelivery
+from ddb_assets.sandbox.stream_faults import Faults
+from ddb_assets.sandbox.time_to_live import expire
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -47,11 +53,10 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 EXPORTS = "exports.json"
+DYNAMODB, KINESIS = "DynamoDB_20120810", "Kinesis_20131202"
 REGION = "us-east-1"
 ONCE = Config(retries={"total_max_attempts": 1})  # a server on this machine would refuse a retry too
 ACCESS_KEY = "sandbox"  # also the secret: moto accepts any
-OBJECT_IN_MEMORY = 64 << 10  # bytes; a larger S3 object is in a temporary file, which stays open
-OPEN_FILES = 65_536
 STOP_SECONDS = 0.05  # how long the end of a sandbox may take to be noticed
 
 _one_per_process = threading.Lock()
@@ -78,12 +83,12 @@ def _former_exports(folder: Path) -> dict[str, dict[str, object]]:
 
 
 class Sandbox:
-    """DynamoDB and S3 on a loopback port, as a context manager. moto's state is global, so a process can run only one.
+    """DynamoDB, Kinesis and S3 on a loopback port, as a context manager. moto's state is global, so a process can run only one.
 
     `folder` is for the change log (default: a temporary folder), which starts empty each time. The folder keeps only the
     descriptions of completed exports, so that their files can be used again. The latest restorable time is `latest_lag`
-    before now. An export is IN_PROGRESS for `export_delay` before its work begins; a restored table is CREATING for as long.
-    Raises SandboxError if the port is taken or a sandbox is already running in this process.
+    before now. An export is IN_PROGRESS for `export_delay` before its work begins; a restored table and a stream are CREATING
+    for as long. Raises SandboxError if the port is taken or a sandbox is already running in this process.
     """
 
     def __init__(
@@ -116,15 +121,28 @@ class Sandbox:
             folder.mkdir(parents=True, exist_ok=True)
             listening = stack.enter_context(_listen(self._port))
             self.endpoint_url = f"http://{HOST}:{listening.getsockname()[1]}"
-            self._log = ChangeLog(folder / "change_log.sqlite", self.clock)
+            self.streams = KinesisStreams(self.clock, self._export_delay)
+            self._delivery = StreamDelivery(self.streams)
+            self._log = ChangeLog(folder / "change_log.sqlite", self.clock, self._delivery)
             stack.callback(self._log.close)
-            stack.enter_context(_moto(functools.partial(SandboxBackend, log=self._log, latest_lag=self._latest_lag)))
+            stack.enter_context(
+                sandbox_state(functools.partial(SandboxBackend, log=self._log, latest_lag=self._latest_lag))
+            )
             exporter = Exporter(self._log, self.s3(), self._export_delay)
             moto = DomainDispatcherApplication(create_backend_app)
             restores = Restores(self._log, self._export_delay, _regional)
-            api = ExportApi(moto, exporter, self.clock, _backend, restores, _former_exports(folder))
-            stack.callback(lambda: (folder / EXPORTS).write_text(json.dumps(api.completed())))
-            stack.enter_context(_served(api, listening))
+            exports = ExportApi(exporter, self.clock, _backend, _former_exports(folder))
+            destinations = DestinationApi(self.streams, self._delivery, _backend, self._export_delay)
+            operations = {
+                **exports.operations(),
+                **destinations.operations(),
+                "RestoreTableToPointInTime": restores.restore,
+            }
+            stack.callback(lambda: (folder / EXPORTS).write_text(json.dumps(exports.completed())))
+            app = JsonApi(moto, DYNAMODB, "1.0", operations, threading.Lock(), ERROR_TYPE_PREFIX)
+            kinesis = KinesisApi(self.streams).operations() | KinesisShardsApi(self.streams).operations()
+            app = JsonApi(app, KINESIS, "1.1", kinesis, self.streams.lock)
+            stack.enter_context(_served(app, listening))
             stack.callback(exporter.stop)
             self._stack = stack.pop_all()
         return self
@@ -154,6 +172,11 @@ class Sandbox:
         with self._making:
             return self._session.client("s3", endpoint_url=self.endpoint_url, config=ONCE)
 
+    def kinesis(self) -> Any:
+        """A boto3 client of the sandbox's Kinesis."""
+        with self._making:
+            return self._session.client("kinesis", endpoint_url=self.endpoint_url, config=ONCE)
+
     @functools.cached_property
     def _session(self) -> "boto3.session.Session":
         core = botocore.session.Session()
@@ -177,6 +200,18 @@ class Sandbox:
                     yield LoggedWrite(micros, *table.encode(write.item))
 
         return self._log.load(table.number, logged())
+
+    def expire_items(self, table_name: str) -> int:
+        """Deletes the items whose time to live has passed, as the service does, and returns how many."""
+        return expire(_home().sandbox_table(table_name))
+
+    def set_stream_faults(self, stream_arn: str, faults: Faults) -> None:
+        """From now on the records of tables come to this stream with these faults. Late records of before arrive first."""
+        self._delivery.set_faults(stream_arn, faults)
+
+    def skipped_records(self, stream_arn: str) -> int:
+        """How many records were not delivered to this stream because they had more than 1 MiB."""
+        return self._delivery.skipped[stream_arn]
 
     def enable_recovery(self, table_name: str, since: datetime) -> None:
         """Switches on point-in-time recovery as of `since`, which becomes the earliest restorable time."""
@@ -226,50 +261,3 @@ def _served(app: Any, listening: socket.socket) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-class _Forgetful(list[Any]):
-    """An empty list. moto lists every object that it makes, for a dashboard; all items and S3 objects would stay in memory."""
-
-    def append(self, _: Any) -> None:
-        pass
-
-
-@contextmanager
-def known_services() -> Iterator[None]:
-    """Lets moto remember its services: for every request it lists its own folder, which takes longer than most requests."""
-    listed = moto_backends.list_of_moto_modules
-    services = frozenset(listed())
-    moto_backends.list_of_moto_modules = lambda: services
-    try:
-        yield
-    finally:
-        moto_backends.list_of_moto_modules = listed
-
-
-@contextmanager
-def _moto(backend: Any) -> Iterator[None]:
-    """Sets up moto's global state for a sandbox, and empties and restores it at the end."""
-    before = dynamodb_backends.backend
-    buffer = "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"
-    buffer_before = os.environ.get(buffer)
-    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    dynamodb_backends.clear()
-    dynamodb_backends.backend = backend
-    os.environ[buffer] = str(OBJECT_IN_MEMORY)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_files[0], min(OPEN_FILES, open_files[1])), open_files[1]))
-    for models in model_data.values():
-        for model in models.values():
-            model.instances_tracked = _Forgetful()  # type: ignore[attr-defined]
-    try:
-        with known_services():
-            yield
-    finally:
-        BackendDict.reset()
-        reset_model_data()
-        dynamodb_backends.backend = before
-        resource.setrlimit(resource.RLIMIT_NOFILE, open_files)
-        if buffer_before is None:
-            del os.environ[buffer]
-        else:
-            os.environ[buffer] = buffer_before

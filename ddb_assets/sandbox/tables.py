@@ -18,7 +18,8 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
 from moto.dynamodb.models.table import RESULT_SIZE_LIMIT, Table
 
 from ddb_assets.sandbox import image
-from ddb_assets.sandbox.change_log import ChangeLog
+from ddb_assets.sandbox.change_log import ChangeLog, Stored
+from ddb_assets.sandbox.clock import MICROS
 
 PAGE_ITEMS = 500  # read from the log at a time; an item is at most 400 KB
 WHOLE_TABLE = (b"", image.KEY_END)
@@ -83,7 +84,7 @@ class SandboxTable(Table):
             restoring = self.log.clock.micros() < self.restored.ready
             description[base_key]["RestoreSummary"] = {
                 "SourceTableArn": self.restored.source_arn,
-                "RestoreDateTime": self.restored.moment / 1_000_000,
+                "RestoreDateTime": self.restored.moment / MICROS,
                 "RestoreInProgress": restoring,
             }
             if restoring:
@@ -115,10 +116,14 @@ class SandboxTable(Table):
         return self.to_item(stored)
 
     def stored_items(self, low: bytes, high: bytes) -> Iterator[tuple[Item, int]]:
-        """The items with `low <= storage key < high` and their sizes, in key order, read page by page."""
+        """The items with `low <= storage key < high` and their sizes, in key order."""
+        for stored in self.stored(low, high):
+            yield self.to_item(stored.image), stored.size
+
+    def stored(self, low: bytes, high: bytes) -> Iterator[Stored]:
+        """The items with `low <= storage key < high` as stored, in key order, read page by page."""
         while page := self.log.page(self.number, low, high, PAGE_ITEMS):
-            for stored in page:
-                yield self.to_item(stored.image), stored.size
+            yield from page
             low = page[-1].key + b"\x00"
 
     def all_items(self) -> list[Item]:

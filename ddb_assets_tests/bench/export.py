@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 from isal import igzip
 
+from ddb_assets.dynamodb.export_manifests import Summary, base64_md5, file_entry
 from ddb_assets.microseconds import to_micros
-from ddb_assets.sandbox.export_files import GzipLines, base64_md5, file_entry, manifest_text
+from ddb_assets.sandbox.export_files import GzipLines
 
 MEGABYTE = 1_000_000
 FILES = 4
@@ -98,32 +99,21 @@ def _entry(path: Path, items: int, md5: str) -> bytes:
 
 
 def _write_manifests(home: Path, table: str, entries: list[bytes], *, incremental: bool = False) -> None:
-    end = FROM + timedelta(seconds=WINDOW_SECONDS)
-    full = {"version": "2020-06-30", "exportType": "FULL_EXPORT", "exportTime": _iso(end)}
-    window = {
-        "version": "2023-08-01",
-        "exportType": "INCREMENTAL_EXPORT",
-        "exportFromTime": _iso(FROM),
-        "exportToTime": _iso(end),
-        "outputView": "NEW_AND_OLD_IMAGES",
-    }
-    summary = {
-        "exportArn": f"{TABLE_ARN}/{table}/export/{EXPORT_ID}",
-        "startTime": "2024-09-01T00:00:00.000Z",
-        "endTime": "2024-09-01T00:10:00.000Z",
-        "tableArn": f"{TABLE_ARN}/{table}",
-        "tableId": "b116b490-6460-4d4a-9a6b-5d360abf4fb3",
-        "s3Bucket": "bench",
-        "s3Prefix": None,
-        "s3SseAlgorithm": "AES256",
-        "s3SseKmsKeyId": None,
-        "manifestFilesS3Key": f"AWSDynamoDB/{EXPORT_ID}/manifest-files.json",
-        "billedSizeBytes": 1,
-        "itemCount": sum(json.loads(entry)["itemCount"] for entry in entries),
-        "outputFormat": "DYNAMODB_JSON",
-        **(window if incremental else full),
-    }
-    for name, text in (("manifest-files", b"".join(entries)), ("manifest-summary", manifest_text(summary))):
+    end = _iso(FROM + timedelta(seconds=WINDOW_SECONDS))
+    summary = Summary(
+        arn=f"{TABLE_ARN}/{table}/export/{EXPORT_ID}",
+        table_arn=f"{TABLE_ARN}/{table}",
+        table_id="b116b490-6460-4d4a-9a6b-5d360abf4fb3",
+        started="2024-09-01T00:00:00.000Z",
+        ended="2024-09-01T00:10:00.000Z",
+        span={"exportFromTime": _iso(FROM), "exportToTime": end} if incremental else {"exportTime": end},
+        place={"s3Bucket": "bench", "s3Prefix": None, "s3SseAlgorithm": "AES256", "s3SseKmsKeyId": None},
+        files_key=f"AWSDynamoDB/{EXPORT_ID}/manifest-files.json",
+        billed_bytes=1,
+        items=sum(json.loads(entry)["itemCount"] for entry in entries),
+        view="NEW_AND_OLD_IMAGES" if incremental else None,
+    )
+    for name, text in (("manifest-files", b"".join(entries)), ("manifest-summary", summary.text())):
         (home / f"{name}.json").write_bytes(text)
         (home / f"{name}.md5").write_bytes(base64_md5(text))
 
