@@ -43,16 +43,22 @@ class AWS:
 
     def dynamodb(self, table: str = "", config: Config = CLIENT) -> "DynamoDBClient":
         """A client for the Region of this table's ARN, or for the configured one when it is a name."""
-        region = table.split(":")[3] if table.startswith("arn:") else None
         with _explained():
             return self._boto3().client(
-                "dynamodb", region_name=region, endpoint_url=self.endpoint or None, config=config
+                "dynamodb", region_name=_region_of(table), endpoint_url=self.endpoint or None, config=config
             )
 
     def s3(self) -> "S3Client":
         """A client for S3."""
         with _explained():
             return self._boto3().client("s3", endpoint_url=self.endpoint or None, config=CLIENT)
+
+    def kinesis(self, stream: str = "", config: Config = CLIENT) -> Any:
+        """A client for the Region of this stream's ARN, or for the configured one when it is a name."""
+        with _explained():
+            return self._boto3().client(
+                "kinesis", region_name=_region_of(stream), endpoint_url=self.endpoint or None, config=config
+            )
 
     def logs(self) -> Any:
         """A client for CloudWatch Logs."""
@@ -104,6 +110,11 @@ class AWS:
                 resolver.providers.insert(0, _AssumedRole(core, role, self.endpoint))
             self._session = boto3_session(core)
         return self._session
+
+
+def _region_of(named: str) -> str | None:
+    """The Region in an ARN; None for a name."""
+    return named.split(":")[3] if named.startswith("arn:") else None
 
 
 class _AssumedRole:

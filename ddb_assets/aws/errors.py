@@ -25,7 +25,7 @@ Meaning = Literal[
 _CODES: dict[Meaning, tuple[str, ...]] = {
     "throttled": (
         *("ThrottlingException", "Throttling", "RequestLimitExceeded", "ProvisionedThroughputExceededException"),
-        *("LimitExceededException", "SlowDown"),
+        *("LimitExceededException", "KMSThrottlingException", "SlowDown"),
     ),
     "failing": (
         *("InternalError", "InternalServerError", "ServiceUnavailable", "RequestTimeout"),

@@ -1,0 +1,150 @@
+"""Reads one change record of a Kinesis data stream as a line of an incremental export.
+
+Facts: DynamoDB Developer Guide, "Using Kinesis Data Streams to capture changes". A record is a JSON object with `eventName`
+(INSERT, MODIFY, REMOVE), `tableName` and, in `dynamodb`, Keys, images and `ApproximateCreationDateTime`: milliseconds, or
+microseconds where `ApproximateCreationDateTimePrecision` says so. Captures in milliseconds have no such member. Binary values
+are base64-encoded twice, while exports encode them once. The record has no sequence number: that is Kinesis' own.
+"""
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from ddb_assets.dynamodb.attribute_value import MAX_DEPTH
+from ddb_assets.microseconds import to_micros
+
+Image = dict[str, Any]
+"""Attributes by name, in DynamoDB JSON."""
+EVENTS = ("INSERT", "MODIFY", "REMOVE")
+LEAST_MICROS = 10**15
+"""The year 2001 in microseconds, 33,658 in milliseconds: a number tells its unit by its size."""
+LAST_MICROS = to_micros(datetime(9999, 12, 31, tzinfo=UTC))
+_HOLDS_BINARY = frozenset({"B", "BS", "L", "M"})
+TTL = "dynamodb.amazonaws.com"
+"""The principal of deletes that Time to Live makes."""
+
+
+class BadRecordError(ValueError):
+    """A record is no change of an item; the message says why, without its values."""
+
+
+class ChangeRecord(NamedTuple):
+    """One change: the table's name, the write's time in microseconds since 1970, and the item after it, None for a delete.
+
+    `exact`: the time has microseconds, not only milliseconds. `expired`: the delete was made by Time to Live. The item before
+    the change is not kept: an export's OldImage is the item before its whole window, which one record does not know.
+    """
+
+    table: str
+    micros: int
+    keys: Image
+    new: Image | None
+    exact: bool
+    expired: bool
+
+    def line(self) -> bytes:
+        """The record as a line of an incremental export (DynamoDB Developer Guide, "table export output format")."""
+        image = b"" if self.new is None else b',"NewImage":' + orjson.dumps(self.new)
+        return b'{"Metadata":{"WriteTimestampMicros":{"N":"%d"}},"Keys":%b%b}' % (
+            self.micros,
+            orjson.dumps(self.keys),
+            image,
+        )
+
+
+def read_record(data: bytes) -> ChangeRecord:
+    """The change in a record's data. Raises BadRecordError for anything else."""
+    try:
+        record = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadRecordError(f"not JSON: {error}") from None
+    change = record.get("dynamodb") if isinstance(record, dict) else None
+    if not isinstance(change, dict):
+        raise BadRecordError("it has no object `dynamodb`, so it is no change of a DynamoDB table")
+    table, event = record.get("tableName"), record.get("eventName")
+    if not isinstance(table, str) or not table:
+        raise BadRecordError("it has no tableName")
+    if event not in EVENTS:
+        raise BadRecordError(f"its eventName is none of {', '.join(EVENTS)}")
+    binary = _may_have_binary(data)
+    new = _image(change, "NewImage", binary)
+    if (new is None) != (event == "REMOVE"):
+        raise BadRecordError(f"{event} {'without' if new is None else 'with'} a NewImage")
+    keys = _image(change, "Keys", binary)
+    if not keys:
+        raise BadRecordError("it has no Keys")
+    micros, exact = _micros(change)
+    return ChangeRecord(table, micros, keys, new, exact, new is None and _by_ttl(record))
+
+
+def _micros(change: dict[str, Any]) -> tuple[int, bool]:
+    """The time of the write in microseconds, and whether the record has it in microseconds."""
+    stamp, precision = change.get("ApproximateCreationDateTime"), change.get("ApproximateCreationDateTimePrecision")
+    if type(stamp) is not int or stamp <= 0:
+        raise BadRecordError("it has no ApproximateCreationDateTime in milliseconds or microseconds")
+    exact = precision == "MICROSECOND" if precision is not None else stamp >= LEAST_MICROS
+    if exact != (stamp >= LEAST_MICROS):
+        raise BadRecordError(f"its ApproximateCreationDateTime does not fit its precision, {precision}")
+    micros = stamp if exact else stamp * 1000
+    if micros > LAST_MICROS:
+        raise BadRecordError("its ApproximateCreationDateTime is after the year 9999")
+    return micros, exact
+
+
+def _by_ttl(record: dict[str, Any]) -> bool:
+    """Whether Time to Live made the change. Lambda writes the members of userIdentity in lower case, the API in upper case."""
+    identity = record.get("userIdentity")
+    if not isinstance(identity, dict):
+        return False
+    found = {str(name).lower(): value for name, value in identity.items()}
+    return found.get("type") == "Service" and found.get("principalid") == TTL
+
+
+def _may_have_binary(data: bytes) -> bool:
+    """Whether a descriptor of binary is in the text, or an escape that may spell one.
+
+    Images are large, and most have none. One byte is found much faster than two, so that is looked for first.
+    """
+    return (b'"B' in data and (b'"B"' in data or b'"BS"' in data)) or (b"\\" in data and b"\\u" in data)
+
+
+def _image(change: dict[str, Any], name: str, binary: bool) -> Image | None:
+    image = change.get(name)
+    if image is None:
+        return None
+    if not isinstance(image, dict):
+        raise BadRecordError(f"{name} is not an object")
+    if not binary:
+        return image
+    return {attribute: _once(value, name, 0) for attribute, value in image.items()}
+
+
+def _once(value: Any, where: str, depth: int) -> Any:
+    """A value with its binary encoded once. Anything that is not a value stays as it is: flattening says what is wrong."""
+    if depth > MAX_DEPTH or not isinstance(value, dict) or len(value) != 1:
+        return value
+    ((descriptor, payload),) = value.items()
+    if descriptor not in _HOLDS_BINARY:
+        return value
+    match descriptor, payload:
+        case "B", str():
+            return {"B": _decoded(payload, where)}
+        case "BS", list():
+            return {"BS": [_decoded(one, where) if isinstance(one, str) else one for one in payload]}
+        case "M", dict():
+            return {"M": {name: _once(below, where, depth + 1) for name, below in payload.items()}}
+        case "L", list():
+            return {"L": [_once(below, where, depth + 1) for below in payload]}
+    return value
+
+
+def _decoded(text: str, where: str) -> str:
+    try:
+        once = base64.b64decode(text.encode(), validate=True).decode("ascii")
+        base64.b64decode(once, validate=True)
+    except (binascii.Error, UnicodeError):
+        raise BadRecordError(f"{where} has a binary value that is not base64 of base64") from None
+    return once
