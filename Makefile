@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 KERNEL := $(wildcard ddb_assets/flatten/kernel/*.hpp ddb_assets/flatten/kernel/*.cpp)
 
-.PHONY: demo test test-fast soak soak-writing soak-exactness fuzz guards dev lint bench clean
+.PHONY: demo test test-fast soak soak-stream soak-writing soak-exactness fuzz guards dev lint bench clean
 
 demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift); every count is checked
 	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift)
@@ -47,6 +47,9 @@ test-fast: $(VENV)/installed-test  ## tests that are pure or small: no server, n
 SOAK_IN := ddb_assets_tests/model ddb_assets_tests/warehouse
 soak: $(VENV)/installed-test  ## the random tests of windows and loads, SCHEDULES times
 	SOAK=$(SCHEDULES) $(BIN)/pytest -m soak $(SOAK_IN)
+
+soak-stream:  ## tables with streams that lose, repeat, disorder and delay, SCHEDULES times
+	$(MAKE) soak SOAK_IN='ddb_assets_tests/model/test_live_model.py ddb_assets_tests/streams'
 
 soak-writing:  ## imports and copies under faults and kill -9
 	$(MAKE) soak SOAK_IN='ddb_assets_tests/bulk ddb_assets_tests/imports ddb_assets_tests/copies'

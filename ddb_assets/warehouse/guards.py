@@ -3,6 +3,7 @@
 These guards look only at the report and the ledger. Guards that need the staged rows are in `sql/`, where rows are staged.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from ddb_assets.contract.column_type import SqlType
@@ -61,8 +62,11 @@ def check_report(report: Report) -> None:
     start(report), end(report)
 
 
-def check_quarantine(report: Report, allowed: int) -> None:
-    """Refuses an export with more unreadable items than the contract allows, or of which no item could be read."""
+def check_quarantine(report: Report, allowed: int, *, few: bool = False) -> None:
+    """Refuses an export with more unreadable items than the contract allows, or of which no item could be read.
+
+    What is read of a stream at a time may be so `few` items that none of them can be read.
+    """
     unread = report.unread
     # guard: keys of quarantined items add up
     if unread and not unread.rows == sum(part.rows for part in unread.parts) <= report.missed:
@@ -71,7 +75,7 @@ def check_quarantine(report: Report, allowed: int) -> None:
             f"{sum(part.rows for part in unread.parts)} of them in parts: flatten it again"
         )
     doubtful = report.quarantined if report.is_full else report.missed
-    hopeless = doubtful and not report.root.rows
+    hopeless = doubtful and not report.root.rows and not few
     # guard: something could be read
     # guard: quarantined items within the limit
     if report.quarantined <= allowed and not hopeless:
@@ -96,18 +100,7 @@ def check_quarantine(report: Report, allowed: int) -> None:
 def refuse(report: Report, known: History, chain: FullChain) -> None:
     """Raises LoadError for an export that cannot be merged with the tables; it names `chain` as the way to a full export."""
     name, full = report.root.name, report.is_full
-    # guard: another DynamoDB table
-    if known.table_arn not in {None, report.table_arn}:
-        raise LoadError(
-            f"the rows of {name!r} come from {known.table_arn}, and this export is of {report.table_arn}: "
-            f"give one of the two tables another name or schema"
-        )
-    # guard: rows of one identity
-    if known.identity and (found := _identity(report).differences(known.identity)):
-        raise LoadError(
-            f"export {report.export_id} does not match the rows of {name!r}: {'; '.join(found)}. Restore what it was before, "
-            f"or start the table over with a full export: {chain.restart}"
-        )
+    _refuse_other_rows(report, known, chain)
     # guard: window without an initial load
     if not full and known.initial_load is None:
         raise LoadError(
@@ -148,6 +141,47 @@ def refuse(report: Report, known: History, chain: FullChain) -> None:
             f"export {report.export_id} reaches back before {_iso(forgotten)}, and deletes older than that have been "
             f"forgotten, so it could bring deleted rows back: load a newer full export "
             f"(materialize {chain})"
+        )
+
+
+def refuse_tail(report: Report, known: History, identities: Collection[Identity], chain: FullChain) -> None:
+    """Raises LoadError for records of a stream that do not fit the table, or the rows of these identities in its tail."""
+    name = report.root.name
+    _refuse_other_rows(report, known, chain)
+    # guard: stream of the table made again
+    if known.initial_load_table_id not in {None, report.table_id}:
+        raise LoadError(
+            f"the records {report.export_id} belong to table id {report.table_id}, the initial load of {name!r} to "
+            f"{known.initial_load_table_id}: the table was dropped and created again; load a full export of the new one "
+            f"(materialize {chain})"
+        )
+    # guard: tail of one identity
+    if found := [why for one in identities for why in _identity(report).differences(one)]:
+        raise LoadError(
+            f"the records {report.export_id} do not match those that the tail of {name!r} has: {'; '.join(found)}. Restore "
+            f"what it was before, or load a full export (materialize {chain}), with which the tail starts over"
+        )
+
+
+def same_identity(report: Report, identities: Collection[Identity]) -> bool:
+    """Whether rows of the report can be compared with rows of all these identities."""
+    return not any(_identity(report).differences(one) for one in identities)
+
+
+def _refuse_other_rows(report: Report, known: History, chain: FullChain) -> None:
+    """Raises LoadError when the loaded rows are of another DynamoDB table or another identity."""
+    name = report.root.name
+    # guard: another DynamoDB table
+    if known.table_arn not in {None, report.table_arn}:
+        raise LoadError(
+            f"the rows of {name!r} come from {known.table_arn}, and this export is of {report.table_arn}: "
+            f"give one of the two tables another name or schema"
+        )
+    # guard: rows of one identity
+    if known.identity and (found := _identity(report).differences(known.identity)):
+        raise LoadError(
+            f"export {report.export_id} does not match the rows of {name!r}: {'; '.join(found)}. Restore what it was before, "
+            f"or start the table over with a full export: {chain.restart}"
         )
 
 

@@ -62,6 +62,23 @@ class History:
             missed_until=None,
         )
 
+    @classmethod
+    def new(cls) -> "History":
+        """That of a table without any load."""
+        return cls(
+            sequence=0,
+            table_arn=None,
+            applied=None,
+            digest=None,
+            initial_loads=(),
+            initial_load_table_id=None,
+            inner_end=None,
+            spanned_by=None,
+            deletes_forgotten_before=None,
+            columns={},
+            identity=None,
+        )
+
     @property
     def initial_load(self) -> int | None:
         """The newest initial load's time."""

@@ -15,7 +15,9 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import FullChain
 from ddb_assets.contract.table import Table, WarehouseOptions
-from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded
+from ddb_assets.streams.position import Position
+from ddb_assets.warehouse.position import Moved
+from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded, TailResult
 
 TOMBSTONE_RETENTION = timedelta(days=35)  # as far back as point-in-time recovery, and so a window, can reach
 
@@ -105,6 +107,26 @@ class Warehouse(Protocol):
         Raises LoadError, with the tables as they were, for what `guards.py` refuses, for tables that are not this table's
         own, and for numbers that do not add up.
         """
+        ...
+
+    def load_tail(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> TailResult:
+        """Applies records of a stream of changes to the table's tail, and moves the stream's position, both or neither.
+
+        `report` is of a landing, in the form of an incremental export with one line per key. For every key the tail keeps the
+        newest write that exports do not cover yet, and the view `<relation>_live` shows table and tail as one. Does nothing
+        if the position is at the end of what was read.
+
+        Raises StreamMovedError if it is not at the start either, and LoadError, with the tail as it was, for what `load`
+        refuses too.
+        """
+        ...
+
+    def move_stream(self, root: str, moved: Moved) -> None:
+        """Moves the position of a table past records that are not of this table. Raises StreamMovedError as `load_tail`."""
+        ...
+
+    def stream_position(self, root: str, stream: str) -> Position:
+        """Where a table has been read to in the stream of this ARN. Nothing is changed."""
         ...
 
     def inspect(self, report: Report) -> Inspection:

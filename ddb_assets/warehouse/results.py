@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ddb_assets.contract.coverage import Coverage
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadCounts:
@@ -36,12 +38,46 @@ class LoadResult(LoadCounts):
     `applied` is False if the export was already loaded. The counts are then those of that load, and `table_rows` the rows
     now. `rows` are the rows inserted per relation. `queries` has the warehouse's numbers of the COPY queries by relation, if
     there are any. `remarks` are for people.
+
+    The rest compares what the tail of a stream said with the exports, when the tail forgets it: `agreed` and `healed` count
+    the keys of which the tail said the same or otherwise, `stream_missed` the keys of the newly covered time that the tail
+    never named. They are None without a tail, if the load covers no more time than the loads before it, or if the stream
+    has not been read as far as the exports reach.
     """
 
     applied: bool
     rows: dict[str, int]
     queries: dict[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    agreed: int | None = None
+    healed: int | None = None
+    stream_missed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TailResult:
+    """What a load of a stream's records did.
+
+    `applied` is False if the position says that they are loaded already; the counts are then 0. `items` (of the landing) =
+    `rows_in` + `quarantined`, and `rows_in` = `upserted` + `deleted` + `superseded` + `too_late`, all of the root relation.
+    Superseded rows were older than what the tail knows, late ones older than what exports cover. `tail_rows` are the rows
+    that each relation's tail has now. `covered_until` is the moment until which exports say everything.
+    """
+
+    applied: bool
+    items: int = 0
+    rows_in: int = 0
+    upserted: int = 0
+    deleted: int = 0
+    superseded: int = 0
+    too_late: int = 0
+    quarantined: int = 0
+    extra_values: int = 0
+    tail_rows: dict[str, int] = field(default_factory=dict)
+    covered_until: datetime | None = None
+    queries: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +116,15 @@ class Recorded:
         full = [(load.export_time, load) for load in self.loads if load.is_full]
         dated = [(time, load) for time, load in full if time]
         return max(dated, key=lambda one: (one[0], one[1].sequence), default=None)
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """The time that the loads of the newest full export's table cover; None without a full export."""
+        if self.initial_load is None:
+            return None
+        time, newest = self.initial_load
+        windows = [(load.from_time, load.to_time) for load in self.loads if load.table_id == newest.table_id]
+        return Coverage.of(time, [(start, end) for start, end in windows if start and end])
 
 
 @dataclass(frozen=True)

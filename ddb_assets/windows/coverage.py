@@ -1,49 +1,17 @@
-"""What a table in the warehouse shows of its table's history, and which windows are still to be exported for it.
+"""Which windows are still to be exported for a table, by what the warehouse covers of its history.
 
-Interval arithmetic only, on what the ledger has: the newest initial load and the windows loaded since (`loaded.py`). A window
-that was loaded under another cadence counts for exactly the time that it covers. No window is planned that a load would
-refuse (`warehouse/guards.py`): it never begins before the gap that it fills, and it ends inside a loaded window only where
-another one begins.
+Interval arithmetic only, on `contract/coverage.py`. No window is planned that a load would refuse (`warehouse/guards.py`):
+it never begins before the gap that it fills, and it ends inside a loaded window only where another one begins.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
+from ddb_assets.contract.coverage import Coverage, Span
 from ddb_assets.contract.windows import LONGEST, SHORTEST, Cadence, Window
 
 MICROSECOND = timedelta(microseconds=1)
-Span = tuple[datetime, datetime]
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Everything until `initial_load`, and each of the loaded `windows`, in order; those that it covers are left out."""
-
-    initial_load: datetime
-    windows: tuple[Span, ...] = ()
-
-    @classmethod
-    def of(cls, initial_load: datetime, windows: Iterable[Span]) -> "Coverage":
-        """From windows in any order, also those from before the initial load."""
-        return cls(
-            initial_load, tuple(sorted({(start, end) for start, end in windows if end > initial_load and end > start}))
-        )
-
-    @property
-    def until(self) -> datetime:
-        """The moment until which no change is missing."""
-        return next(self.gaps())[0]
-
-    def gaps(self) -> Iterator[tuple[datetime, datetime | None]]:
-        """The times that nothing loaded covers, oldest first; the last one has no end."""
-        reached = self.initial_load
-        for start, end in self.windows:
-            if start > reached:
-                yield reached, start
-            reached = max(reached, end)
-        yield reached, None
 
 
 def missing(cadence: Cadence, coverage: Coverage, until: datetime) -> list[tuple[str, Window]]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.contract.coverage import Coverage
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.warehouse.connect import PATIENCE, open_warehouse
 from ddb_assets.windows.chain import InitialLoad, NoInitialLoadError
-from ddb_assets.windows.coverage import Coverage
 
 A_TICKS_PATIENCE = 10.0
 """Seconds that a tick waits for a DuckDB file that a load holds; the next tick asks again."""
@@ -44,14 +44,12 @@ def ask(
     label = f"ddb_assets {table.name} ledger"
     with open_warehouse(target.address, storage=aws.storage(), aws=aws, label=label, patience=patience) as warehouse:
         known = warehouse.recorded(table.name, counted=counted)
-    if known.initial_load is None:
+    if known.initial_load is None or known.coverage is None:
         raise NoInitialLoadError(
             f"{table.name} has no initial load yet: the warehouse has none, even if one was loaded before; materialize "
             f"{table.full_chain}, then its windows"
         )
     time, newest = known.initial_load
     initial_load = InitialLoad(time, newest.export_id, newest.table_arn, newest.table_id)
-    windows = [(load.from_time, load.to_time) for load in known.loads if load.table_id == newest.table_id]
-    spans = [(start, end) for start, end in windows if start and end]
     exports = frozenset(load.export_id for load in known.loads)
-    return LoadedChain(initial_load, Coverage.of(initial_load.time, spans), exports, known.differing)
+    return LoadedChain(initial_load, known.coverage, exports, known.differing)

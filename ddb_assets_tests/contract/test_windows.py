@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddb_assets.contract.coverage import Coverage
 from ddb_assets.contract.windows import (
     KEY_FORMAT,
     LONGEST,
@@ -22,7 +23,7 @@ from ddb_assets.contract.windows import (
     exported_as,
     partition_of,
 )
-from ddb_assets.windows.coverage import Coverage, missing
+from ddb_assets.windows.coverage import missing
 
 TEXTS = ("15 min", "20 min", "30 min", "1 h", "2 h", "3 h", "4 h", "6 h", "8 h", "12 h", "24 h")
 MINUTE = timedelta(minutes=1)

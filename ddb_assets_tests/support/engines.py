@@ -57,10 +57,14 @@ def select(warehouse: AnyEngine, sql: str) -> list[tuple[Any, ...]]:
     return warehouse.fetch(Statement(sql))
 
 
-def read(warehouse: AnyEngine) -> dict[str, Item]:
-    """Key to item, from the root and the child table. Fails on double rows, orphans and gaps in lists."""
-    rows = select(warehouse, 'SELECT order_id, note FROM "orders"')
-    lines = select(warehouse, 'SELECT order_id, _ddb_index, "value" FROM "orders__lines" ORDER BY order_id, _ddb_index')
+def read(warehouse: AnyEngine, suffix: str = "", where: str = "") -> dict[str, Item]:
+    """Key to item, from the root and the child table, or their views with a suffix.
+
+    Fails on double rows, orphans and gaps in lists.
+    """
+    orders, lists = (TableName(warehouse.default_schema, f"{name}{suffix}") for name in ("orders", "orders__lines"))
+    rows = select(warehouse, f"SELECT order_id, note FROM {orders} {where}")
+    lines = select(warehouse, f'SELECT order_id, _ddb_index, "value" FROM {lists} ORDER BY order_id, _ddb_index')
     assert len({key for key, _ in rows}) == len(rows)
     found: dict[str, list[str]] = {key: [] for key, _ in rows}
     for key, index, value in lines:

@@ -14,7 +14,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.server import ThreadedMotoServer
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.sandbox.server import known_services
+from ddb_assets.sandbox.moto_state import known_services
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

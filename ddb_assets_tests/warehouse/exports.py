@@ -135,6 +135,12 @@ class Source:
         rows = [(k, max(t, start + 1), i) for k, (t, i) in last.items() if i is not None or k in before]
         return self._report(rows, incremental=True, window=(at(start), at(end)), **more)
 
+    def landing(
+        self, rows: Sequence[tuple[str, int, Item | None]], span: tuple[datetime, datetime], export_id: str, **more: Any
+    ) -> Report:
+        """Records of a stream as a window has them: key, time of the write as the stream says it, and item."""
+        return self._report(rows, incremental=True, window=span, export_id=export_id, **more)
+
     def _report(
         self,
         every: Sequence[tuple[str, int, Item | None]],

@@ -6,11 +6,14 @@ from contextlib import contextmanager
 import pytest
 
 from ddb_assets.contract.table import WarehouseOptions
+from ddb_assets.streams.position import BEGINNING_OF_STREAM, Position
+from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql.inspection import inspect
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.exports import Source
+from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
 
 
 @contextmanager
@@ -47,3 +50,20 @@ def test_a_load_of_two_tables_that_are_there_takes_so_many_statements(
     load(over_redshift, source.window(20, 30), tables=options)
     with at_most(62, over_redshift):  # three more for the schema, two for each view
         load(over_redshift, source.window(30, 40), tables=options)
+
+
+def test_a_load_into_a_tail_that_is_there_takes_so_many_statements(
+    over_redshift: RedshiftEngine, source: Source
+) -> None:
+    opened = SqlWarehouse(over_redshift)
+    source.put(1, "a", "x", "l")
+    opened.load(source.full(10))
+    ends = [Position({"shard": str(number)}, {"shard": BASE_MICROS + 50}) for number in range(1, 4)]
+    first, second = (source.landing([("a", time, Item("y", ("m",)))], (at(10), at(20)), "landing") for time in (11, 12))
+    opened.load_tail(first, Moved("stream", BEGINNING_OF_STREAM, ends[0]))
+    with at_most(67, over_redshift):
+        opened.load_tail(second, Moved("stream", ends[0], ends[1]))
+    with at_most(15, over_redshift):
+        opened.move_stream("orders", Moved("stream", ends[1], ends[2]))
+    with at_most(78, over_redshift):
+        opened.load(source.window(10, 40))

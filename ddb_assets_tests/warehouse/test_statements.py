@@ -26,7 +26,10 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Hidden, Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.streams.position import BEGINNING_OF_STREAM, Gap, Position
 from ddb_assets.warehouse.errors import LoadError
+from ddb_assets.warehouse.position import Moved
+from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.sql import ddl, evolution
@@ -37,7 +40,18 @@ from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.warehouse.exports import BASE_MICROS, DELETED, EXTRA, KEY, VERSION, Source, at, relation, write
+from ddb_assets_tests.warehouse.exports import (
+    BASE_MICROS,
+    DELETED,
+    EXTRA,
+    KEY,
+    VERSION,
+    Item,
+    Source,
+    at,
+    relation,
+    write,
+)
 from ddb_assets_tests.warehouse.exports import report as reported
 
 PACKAGE = Path(ddb_assets.__file__).parent
@@ -216,7 +230,30 @@ def dropped_by_somebody(warehouse: RedshiftEngine, folder: Path) -> None:
     assert len(loads(warehouse, "public", "orders")) == 2
 
 
+def tails(warehouse: RedshiftEngine, folder: Path) -> None:
+    """A stream fills a tail, with and without soft delete; windows empty it, and a restart does."""
+    opened = SqlWarehouse(warehouse)
+    for soft_delete in (False, True):
+        source = Source(folder / str(soft_delete))
+        how = LoadOptions(soft_delete=soft_delete, tables=WarehouseOptions(views="shown"))
+        opened.load(source.full(10), how)
+        position = BEGINNING_OF_STREAM
+        for number, time in enumerate((20, 30), 1):
+            landing = source.landing([("a", time, Item("x", ("y",))), ("b", time, None)], (at(10), at(40)), "landing")
+            gap = Gap(BASE_MICROS + 10, BASE_MICROS + 20, "expired")
+            end = Position({"shard": str(number)}, {"shard": BASE_MICROS + HOURS}, 1, gap)
+            opened.load_tail(landing, Moved("s", position, end), how)
+            position = end
+        opened.move_stream("orders", Moved("s", position, position))
+        opened.load(source.window(10, HOURS), how)
+        opened.load(source.full(5), LoadOptions(soft_delete=soft_delete, restart=True))
+        wipe(warehouse)
+
+
+HOURS = 7_200_000_000
+
 SCENES = (
+    tails,
     started_over,
     dropped_by_somebody,
     items_that_cannot_be_read,

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddb_assets.contract.coverage import Coverage, Span
 from ddb_assets.contract.windows import LONGEST, SHORTEST, Cadence, Window, exported_as
-from ddb_assets.windows.coverage import Coverage, Span, known_partition, missing, planned, too_short
+from ddb_assets.windows.coverage import known_partition, missing, planned, too_short
 
 TEXTS = ("15 min", "20 min", "30 min", "1 h", "2 h", "3 h", "4 h", "6 h", "8 h", "12 h", "24 h")
 cadences = st.sampled_from(TEXTS).map(Cadence.parse)

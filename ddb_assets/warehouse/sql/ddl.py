@@ -157,17 +157,52 @@ def shown(types: Mapping[str, SqlType]) -> dict[str, SqlType]:
     return {name: kind for name, kind in types.items() if name not in _HIDDEN}
 
 
-def create_view(view: TableName, table: TableName, types: Mapping[str, SqlType]) -> Statement:
-    """Creates or replaces the view of a table's live rows.
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of a view are: a table, and the condition that it shows a row; all rows without one."""
 
-    Late-binding, so that the table can still be changed. Replaced, not dropped and created, so that the view always exists
+    table: TableName
+    conditions: tuple[str, ...] = ()
+
+    def select(self, columns: Collection[str]) -> str:
+        """The query for these columns."""
+        where = f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+        names = ", ".join(map(self.table.column, columns))
+        return f"SELECT {names} FROM {self.table}{where}"  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of every key: the root's rows and its deletes."""
+
+    root: TableName
+    tombstones: TableName
+
+    def says_otherwise(self, table: TableName, keys: Sequence[str], version: str, than: str) -> tuple[str, ...]:
+        """The conditions that neither has a version `than` (> or >=) that of a row."""
+        # guard: deletes hide rows
+        known = (self.root, self.tombstones)
+        return tuple(
+            f"NOT EXISTS (SELECT 1 FROM {other} WHERE "  # noqa: S608
+            + " AND ".join(f"{other.column(key)} = {table.column(key)}" for key in keys)
+            + f" AND {other.column(version)} {than} {table.column(version)})"
+            for other in known
+        )
+
+
+def live(types: Mapping[str, SqlType], table: TableName) -> Rows:
+    """The rows of a table whose items are not deleted."""
+    return Rows(table, (f"{table.column(DELETED_AT)} IS NULL",) if DELETED_AT in types else ())
+
+
+def create_view(view: TableName, columns: Collection[str], rows: Sequence[Rows]) -> Statement:
+    """Creates or replaces the view of these rows.
+
+    Late-binding, so that the tables can still be changed. Replaced, not dropped and created, so that the view always exists
     and readers keep their rights on it.
     """
-    names = ", ".join(table.column(name) for name in shown(types))
-    live = f" WHERE {table.column(DELETED_AT)} IS NULL" if DELETED_AT in types else ""
-    return Statement(
-        f"CREATE OR REPLACE VIEW {view} AS SELECT {names} FROM {table}{live} WITH NO SCHEMA BINDING"  # noqa: S608
-    )
+    selects = " UNION ALL ".join(one.select(columns) for one in rows)
+    return Statement(f"CREATE OR REPLACE VIEW {view} AS {selects} WITH NO SCHEMA BINDING")
 
 
 def drop_view(view: TableName) -> Statement:

@@ -14,14 +14,35 @@ from ddb_assets.contract.stages import FullChain
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
+from ddb_assets.warehouse.sql.ledger import ledger
 from ddb_assets.warehouse.sql.statements import Statement, TableName, tombstones
 
 LISTED = 5
 
 
+def check_present(
+    engine: SqlEngine,
+    schema: str,
+    report: Report,
+    known: History,
+    there: Mapping[str, Layout],
+    chain: FullChain,
+) -> bool:
+    """Raises LoadError when the table, or what `refuse_dropped` looks for, is gone; returns what that returns."""
+    root = TableName(schema, report.root.name)
+    # guard: the table is gone
+    if known.sequence and root.name not in there:
+        raise LoadError(
+            f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: restore it from a backup, or "
+            f"start the table over with a full export: {chain.restart}"
+        )
+    # guard: what somebody dropped
+    return refuse_dropped(engine, ledger(schema, root.name), report, known, there, chain)
+
+
 def refuse_dropped(
     engine: SqlEngine,
-    ledger: TableName,
+    loads: TableName,
     report: Report,
     known: History,
     there: Mapping[str, Layout],
@@ -33,10 +54,10 @@ def refuse_dropped(
     Only a full export does so that is newer than all loads and could read every item. It replaces every row, except those of
     deleted items that soft delete keeps, and needs the rows' keys and versions for it.
     """
-    gone, useless = _gone(ledger.schema, report, known, there)
+    gone, useless = _gone(loads.schema, report, known, there)
     if not gone:
         return False
-    if not useless and _replaces_all(engine, ledger, report):
+    if not useless and _replaces_all(engine, loads, report):
         return True
     what = ", ".join(gone[:LISTED]) + (f" and {len(gone) - LISTED} more" if len(gone) > LISTED else "")
     if useless:
@@ -75,12 +96,12 @@ def _gone(
     return gone, useless
 
 
-def _replaces_all(engine: SqlEngine, ledger: TableName, report: Report) -> bool:
+def _replaces_all(engine: SqlEngine, loads: TableName, report: Report) -> bool:
     # guard: and a complete one
     if not report.is_full or report.export_time is None or report.missed:
         return False
     newest = engine.fetch(
-        Statement(f"SELECT MAX(COALESCE(to_time, export_time)) FROM {ledger} WHERE relation = ?", (report.root.name,))
+        Statement(f"SELECT MAX(COALESCE(to_time, export_time)) FROM {loads} WHERE relation = ?", (report.root.name,))
     )[0][0]
     # guard: only a newer full export brings it back
     return newest is None or report.export_time >= cast("datetime", newest).replace(tzinfo=UTC)

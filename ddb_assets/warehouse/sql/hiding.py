@@ -23,8 +23,10 @@ def prepare_hiding(engine: SqlEngine, root: TableName, report: Report, there: Ma
         evolve(engine, place, TYPES, mark="path", seen=there.get(place.name, NOTHING))
 
 
-def hide(engine: SqlEngine, tables: Tables, report: Report) -> tuple[str, ...]:
+def hide(engine: SqlEngine, tables: Tables, tail: Tables | None, report: Report) -> tuple[str, ...]:
     """Within the load's transaction: hides old values of newly hidden paths, and returns a remark for each.
+
+    They are hidden in the table and its tail at once, whichever of the two is loaded.
 
     Raises LoadError when the export was flattened under a contract that does not hide what the tables hide.
     """
@@ -42,9 +44,11 @@ def hide(engine: SqlEngine, tables: Tables, report: Report) -> tuple[str, ...]:
     for hidden in report.hidden:
         if known.get(hidden.path) == hidden.how:
             continue
+        # guard: hidden in the tail too
+        present = [one for one in (tables, tail) if one and _has_rows(engine, one)]
         # guard: old values are hidden
-        if _has_rows(engine, tables):
-            for target in tables.relations:
+        if present:
+            for target in (target for one in present for target in one.relations):
                 names = [n for n in hidden.columns.get(target.relation.name, ()) if n in target.types]
                 if names:
                     nulls = ", ".join(f"{quoted(name)} = NULL" for name in names)

@@ -14,41 +14,54 @@ window that ends there, would therefore leave rows that nothing ever deletes: su
 
     ledger ─► DDL (commits) ─► BEGIN ─► stage ─► merge (drop stale, delete, insert) ─► count ─► ledger row ─► COMMIT
                                                                                                      └─► ANALYZE
+
+A table that a stream keeps fresh has a tail (`tail.py`). After the ledger row the load empties it as far as exports cover.
 """
 
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.stages import FullChain
-from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
+from ddb_assets.warehouse.errors import InterruptedLoadError, WarehouseError
 from ddb_assets.warehouse.guards import check_quarantine, check_report, check_restart, refuse
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import LoadResult
 from ddb_assets.warehouse.sql import ledgers, statements
-from ddb_assets.warehouse.sql.dropped import refuse_dropped
-from ddb_assets.warehouse.sql.engine import Layout, SqlEngine, counted, number
+from ddb_assets.warehouse.sql.dropped import check_present
+from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
-from ddb_assets.warehouse.sql.ledger import forget, ledger, record
-from ddb_assets.warehouse.sql.merge import merge
+from ddb_assets.warehouse.sql.ledger import forget, record
+from ddb_assets.warehouse.sql.merge import insert_rest, merge
 from ddb_assets.warehouse.sql.ownership import check_owned
 from ddb_assets.warehouse.sql.read_history import read_history
+from ddb_assets.warehouse.sql.settling import begin, settle
 from ddb_assets.warehouse.sql.soft_delete import merge as soft_delete_merge
 from ddb_assets.warehouse.sql.staging import stage
 from ddb_assets.warehouse.sql.statements import TableName
-from ddb_assets.warehouse.sql.tables import Tables, check_unchanged, look, prepare, provide_schema
+from ddb_assets.warehouse.sql.tables import (
+    Tables,
+    check_unchanged,
+    check_unread,
+    look,
+    prepare,
+    provide_schema,
+    remembers_unread,
+)
+from ddb_assets.warehouse.sql.tail import existing
 from ddb_assets.warehouse.sql.unread import mark_stale
+from ddb_assets.warehouse.sql.views import free, show
 from ddb_assets.warehouse.times import end
 
 logger = logging.getLogger(__name__)
 
+Done = TypeVar("Done")
 RETRIES = (0.2, 1.0, 5.0, 20.0)  # seconds to wait before each
 
 
@@ -60,17 +73,20 @@ def load(engine: SqlEngine, report: Report, options: LoadOptions = PLAIN, *, sch
     """
     schema = schema or engine.default_schema
     check_quarantine(report, options.max_quarantined)
-    loaded = partial(_load, engine, report, schema, options)
+    what = f"table {report.name}: load of {report.export_id}"
+    return _done(engine, schema, report, tried(partial(_load, engine, report, schema, options), what))
+
+
+def tried(load: Callable[[], Done], what: str) -> Done:
+    """The result of a load that is tried again when it is interrupted."""
     for pause in RETRIES:
         try:
-            return _done(engine, schema, report, loaded())
+            return load()
         except InterruptedLoadError as error:
             seconds = pause * (1 + random.random())  # noqa: S311 -- so that two loads do not collide again
-            logger.warning(
-                "table %s: load of %s interrupted, again in %.1f s: %s", report.name, report.export_id, seconds, error
-            )
+            logger.warning("%s interrupted, again in %.1f s: %s", what, seconds, error)
             time.sleep(seconds)
-    return _done(engine, schema, report, loaded())
+    return load()
 
 
 def _done(engine: SqlEngine, schema: str, report: Report, result: LoadResult) -> LoadResult:
@@ -118,16 +134,27 @@ def _load(
     ledgers.provide(engine, schema, report.root.name)
     known = _known(engine, schema, report, how)
     there = look(engine, schema, report, known)
-    again = how.force
-    if not how.restart:
-        _check_present(there, TableName(schema, report.root.name), known, chain)
-        # guard: what somebody dropped
-        again |= refuse_dropped(engine, ledger(schema, report.root.name), report, known, there, chain)
+    lacking = not how.restart and check_present(engine, schema, report, known, there, chain)
+    again = how.force or lacking
     if _is_applied(report, known, again):
         return _unchanged(engine, schema, report, known)
     check_owned(engine, schema, report, known, there)
-    tables = prepare(engine, schema, report, known, there, soft_delete=how.soft_delete, options=how.tables)
+    root = TableName(schema, report.root.name)
+    streamed = not there.keys().isdisjoint({statements.streams(root).name, statements.tail(root).name})
+    views = free(engine, schema, report, how.tables, tail=statements.tail(root).name in there)
+    tables = prepare(
+        engine,
+        schema,
+        report,
+        known,
+        there,
+        soft_delete=how.soft_delete,
+        unreadable=remembers_unread(report, known),
+        options=how.tables,
+    )
     prepare_hiding(engine, tables.root.table, report, there)
+    tail = existing(engine, tables, report, there, how.tables) if streamed else None
+    show(engine, views, tables, tail, how.tables)
     with engine.transaction(tables.tombstones):
         # guard: one row that every load changes
         ledgers.claim(engine, schema, report.root.name)
@@ -135,10 +162,13 @@ def _load(
         known = _known(engine, schema, report, how)  # again: another load may have committed while DDL ran
         if _is_applied(report, known, again):
             return _unchanged(engine, schema, report, known)
-        check_unchanged(engine, tables, report, known)
+        check_unread(tables, report, known)
+        # guard: a tail that was made meanwhile
+        check_unchanged(engine, tables, {*known.columns, *(() if streamed else [statements.streams(root).name])})
+        covered = begin(engine, tables, tail, report, restart=how.restart) if streamed else None
         if how.restart:
             _start_over(engine, schema, report, tables)
-        remarks = hide(engine, tables, report)
+        remarks = hide(engine, tables, tail, report)
         queries = stage(engine, tables, report)
         (soft_delete_merge if how.soft_delete else merge)(engine, tables, report, known)
         result = _finish(engine, tables, report, known)
@@ -148,6 +178,8 @@ def _load(
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         # guard: ledger row in the transaction
         engine.execute(record(schema, report, result, forgotten))
+        if tail:
+            result = replace(result, **vars(settle(engine, tables, tail, report, covered)))
         for target in (*tables.relations, *([tables.unread] if tables.unread else [])):
             # guard: staging is dropped
             engine.execute(statements.drop(target.stage))
@@ -176,15 +208,6 @@ def _start_over(engine: SqlEngine, schema: str, report: Report, tables: Tables) 
     engine.execute(forget(schema, report))
 
 
-def _check_present(there: Mapping[str, Layout], root: TableName, known: History, chain: FullChain) -> None:
-    # guard: the table is gone
-    if known.sequence and root.name not in there:
-        raise LoadError(
-            f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: restore it from a backup, or "
-            f"start the table over with a full export: {chain.restart}"
-        )
-
-
 def _is_applied(report: Report, known: History, again: bool) -> bool:
     # guard: digest
     # guard: an export is applied once
@@ -197,34 +220,20 @@ def _unchanged(engine: SqlEngine, schema: str, report: Report, known: History) -
 
 
 def _finish(engine: SqlEngine, tables: Tables, report: Report, known: History) -> LoadResult:
-    """Inserts the rows of child tables and counts all rows; staging holds what is new, the root has its rows."""
-    root = tables.root
-    staged, deleted = cast(
-        "tuple[int, int]", engine.fetch(statements.count_staged(root.stage, statements.is_deleted(root)))[0]
-    )
-    upserted = staged - deleted
-    rows = {root.relation.name: upserted}
-    for child in tables.children:
-        rows[child.relation.name] = child.relation.rows - number(engine, statements.count_orphans(child, root))
-        engine.execute(statements.insert_children(child, root))
-    loaded = number(engine, statements.count_loaded(root))
-    # guard: rows there = rows sent
-    if loaded != upserted:
-        raise LoadError(
-            f"{upserted} rows went to {root.table}, {loaded} are there: its keys are not unique; load a full export"
-        )
+    """Inserts the rows of child tables and counts all rows."""
+    root, merged = tables.root, insert_rest(engine, tables)
     return LoadResult(
         applied=True,
         sequence=known.sequence + 1,
         export_id=report.export_id,
         items=report.items_in_manifest,
         rows_in=root.relation.rows,
-        upserted=upserted,
-        deleted=deleted,
-        stale=root.relation.rows - upserted - deleted,
+        upserted=merged.upserted,
+        deleted=merged.deleted,
+        stale=root.relation.rows - merged.upserted - merged.deleted,
         quarantined=report.quarantined,
         extra_values=report.extra_values,
-        rows=rows,
+        rows=merged.rows,
         table_rows=counted(engine, [target.table for target in tables.relations]),
         loaded_at=datetime.now(UTC),
         seconds=0.0,

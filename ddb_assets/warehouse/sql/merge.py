@@ -12,11 +12,15 @@ version of the item. And its condition compares columns, where a widened key nee
 Measured on DuckDB, 1,000 staged rows into 1,000,000: 33 ms of CPU, and 135 ms with MERGE, for the same rows.
 """
 
+from dataclasses import dataclass
+from typing import cast
+
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.bookkeeping import DELETED_AT
+from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql import statements
-from ddb_assets.warehouse.sql.engine import SqlEngine
+from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.tables import Tables
 from ddb_assets.warehouse.sql.unread import delete_replaced, drop_older_than_initial_loads, remember
 from ddb_assets.warehouse.times import start
@@ -42,6 +46,35 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
         engine.execute(statements.insert_tombstones(root, tables.tombstones, tables.tombstone_types))
     remember(engine, tables, report)
     engine.execute(statements.insert_root(root))
+
+
+@dataclass(frozen=True)
+class Merged:
+    """How many items were written and deleted, and how many rows each relation got."""
+
+    upserted: int
+    deleted: int
+    rows: dict[str, int]
+
+
+def insert_rest(engine: SqlEngine, tables: Tables) -> Merged:
+    """Inserts the rows of child tables and counts; staging holds what is new, the root has its rows."""
+    root = tables.root
+    staged, deleted = cast(
+        "tuple[int, int]", engine.fetch(statements.count_staged(root.stage, statements.is_deleted(root)))[0]
+    )
+    upserted = staged - deleted
+    rows = {root.relation.name: upserted}
+    for child in tables.children:
+        rows[child.relation.name] = child.relation.rows - number(engine, statements.count_orphans(child, root))
+        engine.execute(statements.insert_children(child, root))
+    loaded = number(engine, statements.count_loaded(root))
+    # guard: rows there = rows sent
+    if loaded != upserted:
+        raise LoadError(
+            f"{upserted} rows went to {root.table}, {loaded} are there: its keys are not unique; load a full export"
+        )
+    return Merged(upserted, deleted, rows)
 
 
 def _drop_stale(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Column, Relation
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.warehouse.bookkeeping import DELETED_AT
+from ddb_assets.warehouse.bookkeeping import DELETED_AT, live_name
 from ddb_assets.warehouse.sql.conversion import converted, staged
 
+TAIL = "_ddb_tail__"
 MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
 
 
@@ -102,6 +103,21 @@ def unread(root: TableName) -> TableName:
 def hidden_paths(root: TableName) -> TableName:
     """The table of the paths that are hidden in a root relation's tables."""
     return TableName(root.schema, f"_ddb_hidden__{root.name}")
+
+
+def tail(table: TableName) -> TableName:
+    """The tail of a relation's table: what a stream said since the time that exports cover."""
+    return TableName(table.schema, f"{TAIL}{table.name}")
+
+
+def live(table: TableName) -> TableName:
+    """The view of a relation's table and its tail as one."""
+    return TableName(table.schema, live_name(table.name))
+
+
+def streams(root: TableName) -> TableName:
+    """The table of the positions to which the streams of a root relation have been read."""
+    return TableName(root.schema, f"_ddb_stream__{root.name}")
 
 
 def drop(table: TableName) -> Statement:

@@ -3,7 +3,7 @@
 `evolution.py` decides which statements that takes, `ddl.py` has their text, and `merge.py` fills the tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -17,7 +17,6 @@ from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql import ddl, evolution, key_changes, retype, statements
 from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine, number
 from ddb_assets.warehouse.sql.statements import LoadTarget, TableName
-from ddb_assets.warehouse.sql.views import check_free, show, view_of
 from ddb_assets.warehouse.times import start
 
 ROUNDS = 5  # how often other loads may come first, in addition to the steps that the table needs
@@ -63,7 +62,10 @@ def look(engine: SqlEngine, schema: str, report: Report, known: History) -> dict
     relations = {*known.columns, *(relation.name for relation in report.relations)}
     stones = {statements.tombstones(TableName(schema, name)).name for name in relations}
     root = TableName(schema, report.root.name)
-    beside = {statements.unread(root).name, statements.hidden_paths(root).name, key_changes.CHANGES}
+    beside = {
+        name(root).name for name in (statements.unread, statements.hidden_paths, statements.streams, statements.tail)
+    }
+    beside.add(key_changes.CHANGES)
     found = engine.layouts(schema, relations | stones | beside)
     return {name: layout for name, layout in found.items() if layout.types}
 
@@ -76,11 +78,13 @@ def prepare(
     there: Mapping[str, Layout],
     *,
     soft_delete: bool,
+    unreadable: bool,
     options: WarehouseOptions,
 ) -> Tables:
-    """Creates missing tables, columns and views; every step commits. `there` is the result of `look`.
+    """Creates missing tables and columns; every step commits. `there` is the result of `look`.
 
-    Raises LoadError for a change of type that would lose values, and for a sort key that the table lacks.
+    `unreadable`: the load takes part in remembering items that could not be read (`remembers_unread`). Raises LoadError for a
+    change of type that would lose values, and for a sort key that the table lacks.
     """
 
     def design(columns: Mapping[str, SqlType], about: str, comments: Mapping[str, str]) -> ddl.Design:
@@ -95,9 +99,6 @@ def prepare(
             columns[STALE_SINCE] = SqlType("TIMESTAMP")
         about = f"{report.table_arn} {format_path((*relation.path, None))}" if relation.path else report.table_arn
         placement = design(columns, about, ddl.comments(relation))
-        view = view_of(table, options)
-        shown = check_free(engine, view, table) if view else None
-        hidden = frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
         types = evolve(
             engine,
             table,
@@ -106,17 +107,12 @@ def prepare(
             empty=evolution.empty(relation),
             design=placement,
             lock=stones,
-            hidden=hidden,
+            hidden=hidden_columns(report, relation),
             declared=retype.declared(relation),
             seen=there.get(table.name, NOTHING),
         )
-        if view:
-            show(engine, view, table, types, shown)
         return LoadTarget(table, types, relation, TableName(None, f"_ddb_stage_{engine.session}_{place}"))
 
-    unreadable = _remembers_unread(report, known)
-    if options.views:
-        provide_schema(engine, options.views)
     # guard: a change is finished
     key_changes.finish_all(engine, schema, there)
     if report.root.name not in there:
@@ -153,24 +149,33 @@ def prepare(
     return Tables(root, tuple(children), undeclared, stones, stone_types, unread)
 
 
-def _remembers_unread(report: Report, known: History) -> bool:
+def hidden_columns(report: Report, relation: Relation) -> frozenset[str]:
+    """The columns of a relation that may hold values which the contract hides."""
+    return frozenset(name for found in report.hidden for name in found.columns.get(relation.name, ()))
+
+
+def remembers_unread(report: Report, known: History) -> bool:
     """Whether a load takes part in remembering items that could not be read."""
     return bool(report.root.keys and (report.missed or known.is_unsettled(start(report))))
 
 
-def check_unchanged(engine: SqlEngine, tables: Tables, report: Report, known: History) -> None:
+def check_unread(tables: Tables, report: Report, known: History) -> None:
+    """Raises InterruptedLoadError when another load has brought items that could not be read since `prepare`."""
+    # guard: unread items as they are now
+    if tables.unread is None and remembers_unread(report, known):
+        raise InterruptedLoadError("another load has brought items that could not be read")
+
+
+def check_unchanged(engine: SqlEngine, tables: Tables, relations: Collection[str]) -> None:
     """Raises InterruptedLoadError when another load has committed what `prepare` would have planned for.
 
-    That is a changed column, a new child table, or items that could not be read. Once the transaction has locked the
-    tombstones, no load does any of this, except that texts become longer. `known` is the ledger as read since then.
+    That is a changed column or a new child table. Once the transaction has locked the tombstones, no load does any of this,
+    except that texts become longer. `relations` are the tables of all relations, as known since then.
     """
-    # guard: unread items as they are now
-    if tables.unread is None and _remembers_unread(report, known):
-        raise InterruptedLoadError("another load has brought items that could not be read")
     root = tables.root
     unread = ((tables.unread.table, tables.unread.types),) if tables.unread else ()
     planned = {table.name: types for table, types in ((root.table, root.types), *tables.below, *unread)}
-    now = engine.layouts(str(root.table.schema), planned.keys() | known.columns.keys())
+    now = engine.layouts(str(root.table.schema), {*planned, *relations})
     # guard: child tables as they are now
     if added := sorted(name for name, layout in now.items() if layout.types and name not in planned):
         raise InterruptedLoadError(f"another load has created {TableName(root.table.schema, added[0])}")
@@ -253,6 +258,9 @@ def _check_ours(engine: SqlEngine, table: TableName, columns: Mapping[str, SqlTy
         # guard: a view of that name
         if found and found.kind == "view":
             raise LoadError(f"{table} must be a table, but there is a view{whose} of that name: {other}")
+        # guard: a table that another load makes
+        if found and not have.types and engine.layout(table).types:
+            raise InterruptedLoadError(f"another load has created {table}")
         # guard: a table that is hidden
         if found and not have.types and not have.foreign:
             raise LoadError(

@@ -1,26 +1,55 @@
-"""A view of each table for people: live rows, and no bookkeeping columns except the place in a list.
+"""The views of a table: one for people where the contract names a schema for it, and one that shows table and tail as one.
 
-Only for contracts that name a schema for views (`warehouse.views`). `ddl.py` has the text. Columns are never dropped, so
-a view stays valid when its table changes, and is updated afterwards.
+The view for people (`warehouse.views`) has live rows, and no bookkeeping columns except the place in a list. A table with a
+tail has the view `<relation>_live`; then the view for people shows the tail too. `ddl.py` has the text. Columns are never
+dropped, so a view stays valid when its table changes, and is updated afterwards.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from ddb_assets.contract.column_type import SqlType
+from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
-from ddb_assets.warehouse.sql import ddl
+from ddb_assets.warehouse.sql import ddl, statements
+from ddb_assets.warehouse.sql.ddl import Known, Rows
 from ddb_assets.warehouse.sql.engine import SqlEngine, Standing
-from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets.warehouse.sql.statements import TAIL, Statement, TableName
+from ddb_assets.warehouse.sql.tables import Tables, provide_schema
+
+_TELLING = (DELETED_AT, TAIL)
+"""What a view's text has if it hides deleted rows, and if it shows a tail."""
 
 
-def view_of(table: TableName, options: WarehouseOptions) -> TableName | None:
-    """The view that the contract wants of a table. Raises LoadError when the table itself has its name."""
-    if options.views == table.schema:
-        raise LoadError(f"views of {table} cannot be in its own schema: name another one in warehouse.views")
-    return TableName(options.views, table.name) if options.views else None
+@dataclass(frozen=True)
+class View:
+    """A view of a relation's table that is to be there; `made` creates or replaces it."""
+
+    name: TableName
+    columns: Mapping[str, SqlType]
+    made: Statement
+
+
+def free(
+    engine: SqlEngine, schema: str, report: Report, options: WarehouseOptions, *, tail: bool
+) -> dict[TableName, Standing | None]:
+    """The views that the relations of a report get, and what they are now; provides the schema for views.
+
+    Raises LoadError if a name belongs to somebody else's table or view.
+    """
+    tables = [TableName(schema, relation.name) for relation in report.relations]
+    if options.views == schema:
+        raise LoadError(f"views of {tables[0]} cannot be in its own schema: name another one in warehouse.views")
+    if options.views:
+        provide_schema(engine, options.views)
+    return {
+        view: check_free(engine, view, table)
+        for table in tables
+        for view in (*_for_people(table, options), *([statements.live(table)] if tail else []))
+    }
 
 
 def check_free(engine: SqlEngine, view: TableName, table: TableName) -> Standing | None:
@@ -29,32 +58,75 @@ def check_free(engine: SqlEngine, view: TableName, table: TableName) -> Standing
     # guard: views of others
     if found and not (found.kind == "view" and reads(found.definition, table)):
         whose = f" of {found.owner}" if found.owner else ""
+        other = ", or name another schema in warehouse.views" if view.schema != table.schema else ""
         raise LoadError(
-            f"{view} must be the view of {table}, but there is another {found.kind}{whose} of that name: rename it, or "
-            f"name another schema in warehouse.views"
+            f"{view} must be the view of {table}, but there is another {found.kind}{whose} of that name: rename it{other}"
         )
     return found
 
 
 def show(
-    engine: SqlEngine, view: TableName, table: TableName, types: Mapping[str, SqlType], found: Standing | None
+    engine: SqlEngine,
+    found: Mapping[TableName, Standing | None],
+    tables: Tables,
+    tail: Tables | None,
+    options: WarehouseOptions,
 ) -> None:
-    """Creates the view, or replaces one that shows other columns or rows."""
-    same = found and (DELETED_AT in found.definition) == (DELETED_AT in types)
-    if not same or not engine.is_view(view, ddl.shown(types)):
-        replace_view(engine, view, ddl.create_view(view, table, types))
+    """Creates the views, and replaces those that show other columns or rows. `found` is the result of `free`.
+
+    An export without items does not say what the keys are, by which table and tail are compared: then views stay as they are.
+    """
+    if tail and not tables.root.relation.keys:
+        return
+    for view in _wanted(tables, tail, options):
+        present = found[view.name]
+        same = present and all((sign in present.definition) == (sign in view.made.text) for sign in _TELLING)
+        if not same or not engine.is_view(view.name, view.columns):
+            replace_view(engine, view.name, view.made, tables.tombstones)
 
 
-def replace_view(engine: SqlEngine, view: TableName, made: Statement) -> None:
-    """Replaces the view; if that is refused, drops and creates it in one transaction."""
+def _wanted(tables: Tables, tail: Tables | None, options: WarehouseOptions) -> Iterator[View]:
+    for place, target in enumerate(tables.relations):
+        rows = [ddl.live(target.types, target.table)]
+        if tail:
+            beside = tail.relations[place]
+            rows = _newest(rows[0], tables, tail, beside.table)
+            name = statements.live(target.table)
+            yield View(name, beside.types, ddl.create_view(name, beside.types, rows))
+        for name in _for_people(target.table, options):
+            columns = ddl.shown(target.types)
+            yield View(name, columns, ddl.create_view(name, columns, rows))
+
+
+def _newest(own: Rows, tables: Tables, tail: Tables, beside: TableName) -> list[Rows]:
+    """The rows of a table and of its tail that the other does not know a newer write of.
+
+    An equal version is the same write, or a write at the exact time of a full export, which that export does not have
+    (`flatten/record.py`). So the tail's row is the right one.
+    """
+    keys = [key.name for key in tables.root.relation.keys]
+    truth, said = Known(tables.root.table, tables.tombstones), Known(tail.root.table, tail.tombstones)
+    return [
+        Rows(own.table, (*own.conditions, *said.says_otherwise(own.table, keys, tables.version, ">="))),
+        Rows(beside, truth.says_otherwise(beside, keys, tables.version, ">")),
+    ]
+
+
+def _for_people(table: TableName, options: WarehouseOptions) -> list[TableName]:
+    return [TableName(options.views, table.name)] if options.views else []
+
+
+def replace_view(engine: SqlEngine, view: TableName, made: Statement, lock: TableName | None = None) -> None:
+    """Replaces the view; if that is refused, drops and creates it in one transaction. Two loads do not do so at once."""
     try:
-        engine.execute(made)
+        with engine.transaction(lock):
+            engine.execute(made)
     except InterruptedLoadError:
         raise
     except WarehouseError:
         if engine.standing(view) is None:
             raise
-        with engine.transaction():
+        with engine.transaction(lock):
             engine.execute(ddl.drop_view(view))
             engine.execute(made)
 

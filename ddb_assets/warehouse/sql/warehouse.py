@@ -7,14 +7,17 @@ from typing import Self
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
+from ddb_assets.streams.position import Position
+from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
-from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded
+from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded, TailResult
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.engine import counted as count_rows
 from ddb_assets.warehouse.sql.forgetting import forget, holdings
 from ddb_assets.warehouse.sql.inspection import differing, inspect
 from ddb_assets.warehouse.sql.ledger import loads
 from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.load_tail import load_tail, move_stream, position
 from ddb_assets.warehouse.sql.self_test import SelfTest
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 
@@ -42,6 +45,18 @@ class SqlWarehouse:
     def load(self, report: Report, options: LoadOptions = PLAIN) -> LoadResult:
         """Applies the export in one transaction."""
         return load(self._engine, report, options)
+
+    def load_tail(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> TailResult:
+        """Applies the records in one transaction with the position."""
+        return load_tail(self._engine, report, moved, options)
+
+    def move_stream(self, root: str, moved: Moved) -> None:
+        """Moves the position in one transaction."""
+        move_stream(self._engine, self.schema, root, moved)
+
+    def stream_position(self, root: str, stream: str) -> Position:
+        """Reads the table of positions."""
+        return position(self._engine, self.schema, root, stream)
 
     def inspect(self, report: Report) -> Inspection:
         """Counts rows and repeated keys in one transaction."""
