@@ -12,7 +12,7 @@ import pytest
 from ddb_assets_tests.conftest import LONGEST
 
 LINT = Path(sys.executable).with_name("lint-imports")
-SHELLS = {"assets.py", "checks.py", "facts.py"}
+SHELLS = {"assets.py", "checks.py", "facts.py", "sensor.py"}
 """Where a stage meets Dagster."""
 DAGSTER_ROOMS = {"orchestration", "resources", "windows", "components"}
 WITHOUT_AWS = ("contract", "dynamodb", "flatten", "warehouse/sql", "exports/manifest.py", "exports/data_file.py")

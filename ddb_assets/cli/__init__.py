@@ -17,7 +17,19 @@ import click
 from ddb_assets.cli.printable import printable
 from ddb_assets.errors import DdbAssetsError, machine_error
 
-COMMANDS = ("flatten", "load", "import", "profile", "copy", "check-warehouse", "forget", "sandbox", "demo")
+COMMANDS = (
+    "flatten",
+    "load",
+    "import",
+    "profile",
+    "copy",
+    "follow",
+    "stream",
+    "check-warehouse",
+    "forget",
+    "sandbox",
+    "demo",
+)
 
 
 class Commands(click.Group):

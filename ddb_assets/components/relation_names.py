@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ddb_assets.contract.contract_yaml import ConfigError
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
+from ddb_assets.warehouse.bookkeeping import live_name
 
 
 def check_relation_names(tables: Iterable[Table]) -> None:
@@ -17,8 +18,8 @@ def check_relation_names(tables: Iterable[Table]) -> None:
         for name, what in _relations(table).items():
             if name in owners:
                 raise ConfigError(
-                    f"{what} and {owners[name]} would be one table of the warehouse, {name}, and each load would delete the "
-                    "other's rows: give one of them another `name`"
+                    f"{what} and {owners[name]} would have one name in the warehouse, {name}, and one would replace the rows "
+                    "of the other: give one of them another `name`"
                 )
             owners[name] = what
 
@@ -26,4 +27,7 @@ def check_relation_names(tables: Iterable[Table]) -> None:
 def _relations(table: Table) -> dict[str, str]:
     declared = [text for text, kind in table.nested.items() if kind == "child"]
     owners = [f"table {table.table}", *(f"the list {text} of {table.table}" for text in declared)]
-    return dict(zip(relations(table).values(), owners, strict=True))
+    named = dict(zip(relations(table).values(), owners, strict=True))
+    return named | (
+        {live_name(name): f"the live view of {what}" for name, what in named.items()} if table.stream else {}
+    )

@@ -6,6 +6,10 @@ import dagster as dg
 
 from ddb_assets.components.relation_names import check_relation_names
 from ddb_assets.contract.table import Table
+from ddb_assets.live.assets import stream_assets
+from ddb_assets.live.sensor import stream_sensor
+from ddb_assets.live.streams import streams_of
+from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
 from ddb_assets.windows.automation import automation
 from ddb_assets.windows.sensor import manifest_sensors
 from ddb_assets.windows.table_assets import INITIAL_LOAD, stage_keys
@@ -19,4 +23,10 @@ def shared(tables: Sequence[Table]) -> dg.Definitions:
         selection=dg.AssetSelection.assets(*(key for table in tables for key in stage_keys(table, *table.full_stages))),
         description="Export every table in full, flatten it and load it into the warehouse.",
     )
-    return dg.Definitions(jobs=[job], sensors=[automation(tables), *manifest_sensors(tables)])
+    streams = streams_of(tables)
+    return dg.Definitions(
+        assets=[stream_assets(stream, WAREHOUSE.address) for stream in streams],
+        jobs=[job],
+        sensors=[automation(tables), *manifest_sensors(tables), *map(stream_sensor, streams)],
+        resources=RESOURCES,
+    )

@@ -19,6 +19,8 @@ Stage = Literal[
     "window_export",
     "window_parquet",
     "warehouse",
+    "stream",
+    "live",
     "import",
     "copy",
 ]
@@ -31,6 +33,8 @@ _NAMING: Mapping[Stage, tuple[str, str]] = {
     "window_export": ("exports", "_window_export"),
     "window_parquet": ("parquet", "_window_parquet"),
     "warehouse": ("warehouse", ""),
+    "stream": ("streams", ""),
+    "live": ("warehouse", "_live"),
     "import": ("imports", ""),  # whoever declares an import or a copy gives it its name
     "copy": ("copies", ""),
 }

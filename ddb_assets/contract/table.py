@@ -195,6 +195,13 @@ class Table(ContractModel):
             description="what proves that an export is genuine: dynamodb is asked; lake: the right to write to the bucket"
         ),
     ] = "dynamodb"
+    stream: Annotated[
+        str,
+        Field(
+            pattern=r"^$|^[A-Za-z0-9_.-]{1,128}$|^arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[A-Za-z0-9_.-]{1,128}$",
+            description="name or ARN of the Kinesis data stream that the table writes its changes to; none if empty",
+        ),
+    ] = ""
     soft_delete: Annotated[
         bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")
     ] = False
@@ -221,6 +228,14 @@ class Table(ContractModel):
             raise ValueError(
                 f"name {self.name!r} must be lower-case letters, digits and _, not begin with a digit, and have at most "
                 f"{MAX_NAME} characters: give a `name`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_windows_for_its_stream(self) -> Self:
+        if self.stream and self.load == "replace":
+            raise ValueError(
+                "stream needs `load: upsert`: what a stream loses is put right by windows, and `load: replace` has none"
             )
         return self
 

@@ -1,7 +1,8 @@
 """Where the steps of a run are executed.
 
-A run of windows has a few short steps, one after another. A process for each takes longer than the step does, so they
-share the process of their run. Other runs wait for exports of whole tables: their steps have processes of their own.
+A run of windows, or of a stream, has a few short steps, one after another. A process for each takes longer than the step
+does, so they share the process of their run. Other runs wait for exports of whole tables: their steps have processes of
+their own.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,8 +10,10 @@ from typing import Any, cast
 
 import dagster as dg
 
-_WINDOWS = ("dagster/partition", "dagster/asset_partition_range_start")
-"""Tags of a run of one partition, or of a range of them."""
+STREAM_TAG = "ddb_assets/stream"
+"""The tag of a run that follows a stream; its value names the stream."""
+_SHORT = ("dagster/partition", "dagster/asset_partition_range_start", STREAM_TAG)
+"""Tags of runs with short steps: of one partition, of a range of them, or of a stream."""
 
 
 class _ByRun(dg.Executor):
@@ -24,8 +27,8 @@ class _ByRun(dg.Executor):
         return self._configured.retries
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
-        windows = any(tag in plan_context.dagster_run.tags for tag in _WINDOWS)
-        yield from (self._in_process if windows else self._configured).execute(plan_context, execution_plan)
+        short = any(tag in plan_context.dagster_run.tags for tag in _SHORT)
+        yield from (self._in_process if short else self._configured).execute(plan_context, execution_plan)
 
 
 def _by_run(context: dg.InitExecutorContext) -> dg.Executor:

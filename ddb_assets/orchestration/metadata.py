@@ -30,6 +30,8 @@ KINDS: Mapping[Stage, frozenset[str]] = {
     "window_export": frozenset({"dynamodb", "s3"}),
     "window_parquet": frozenset({"s3", "parquet"}),
     "warehouse": frozenset(),
+    "stream": frozenset({"kinesis"}),
+    "live": frozenset(),
     "import": frozenset({"dynamodb"}),
     "copy": frozenset({"dynamodb"}),
 }

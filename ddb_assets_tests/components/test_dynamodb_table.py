@@ -257,7 +257,7 @@ def test_so_is_one_of_an_import_or_a_copy(load: Loader, type_: str, attributes: 
 
 
 def test_what_is_wrong_with_two_files_together_is_one_message_too(load: Loader) -> None:
-    with pytest.raises(ConfigError, match="would be one table of the warehouse, orders") as refused:
+    with pytest.raises(ConfigError, match="would have one name in the warehouse, orders") as refused:
         load({"orders": declared("Orders"), "others": declared("Others", "  name: orders\n")})
     assert refused.value.__cause__ is None
 

@@ -16,12 +16,21 @@ def test_a_name_that_is_another_tables_list_is_refused() -> None:
     check_relation_names([orders, contract(table="Lines"), contract(table="orders__other")])
     for name in ("orders__lines", "orders__lines__subs", "orders"):
         for tables in ([orders, contract(table="X", name=name)], [contract(table="X", name=name), orders]):
-            with pytest.raises(ConfigError, match=f"one table of the warehouse, {name}, and each load would delete"):
+            with pytest.raises(ConfigError, match=f"one name in the warehouse, {name}, and one would replace"):
                 check_relation_names(tables)
 
 
 def test_two_lists_with_one_name_are_refused() -> None:
     one = contract(table="A", nested={"b.c": "child"})
     other = contract(table="B", name="a__b", nested={"c": "child"})
-    with pytest.raises(ConfigError, match=r"the list c of B and the list b\.c of A would be one table"):
+    with pytest.raises(ConfigError, match=r"the list c of B and the list b\.c of A would have one name"):
         check_relation_names([one, other])
+
+
+def test_the_name_of_a_live_view_is_taken() -> None:
+    orders = contract(table="Orders", stream="orders-cdc", nested={"lines": "child"})
+    check_relation_names([orders, contract(table="Lines")])
+    for name in ("orders_live", "orders__lines_live"):
+        with pytest.raises(ConfigError, match=f"the live view of .* would have one name in the warehouse, {name}"):
+            check_relation_names([contract(table="X", name=name), orders])
+    check_relation_names([orders.model_copy(update={"stream": ""}), contract(table="X", name="orders_live")])

@@ -1,0 +1,78 @@
+"""`ddb-assets follow`: follows a stream without Dagster, by the same code as the stream's asset."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import click
+
+from ddb_assets.aws.clients import AWS
+from ddb_assets.cli.output import print_json, say
+from ddb_assets.contract.contract_yaml import read_tables
+from ddb_assets.contract.table import Table
+from ddb_assets.live.follow import Followed, Places, follow
+from ddb_assets.warehouse.connect import open_warehouse
+
+
+def run(
+    stream: str, configs: Sequence[Path], warehouse: str, lake: str, *, once: bool, every: float, as_json: bool
+) -> None:
+    """Follows the stream again and again. A table whose records cannot be loaded is an error at the end of that look."""
+    tables = _tables(stream, configs)
+    aws = AWS()
+    opened = partial(open_warehouse, warehouse, storage=aws.storage(), aws=aws, label=f"ddb_assets follow {stream}")
+    while True:
+        done = follow(aws, opened, stream, tables, Places.below(lake.rstrip("/")))
+        _print(done, as_json=as_json)
+        done.refuse()
+        if once and done.last.caught_up:
+            return
+        if done.last.caught_up:
+            time.sleep(every)
+
+
+def _tables(stream: str, configs: Sequence[Path]) -> list[Table]:
+    """The tables of these files that write to the stream."""
+    declared = [table for config in configs for table in read_tables(config)]
+    names = {stream, stream.rpartition("/")[2]}
+    tables = [table for table in declared if {table.stream, table.stream.rpartition("/")[2]} & names - {""}]
+    if not tables:
+        found = ", ".join(f"{table.name} ({table.stream or 'no stream'})" for table in declared)
+        raise click.UsageError(
+            f"no table of --config writes to stream {stream}: {found}; add `stream: {stream}` to one"
+        )
+    return tables
+
+
+def _print(done: Followed, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "stream": done.stream,
+                "records": done.records,
+                "behind_millis": done.last.behind_millis,
+                "caught_up": done.last.caught_up,
+                "tables": {name: _counts(done, name) for name in done.tables},
+            }
+        )
+    elif done.records:
+        each = "; ".join(
+            f"{name}: {', '.join(f'{count:,} {what}' for what, count in _counts(done, name).items() if count)}"
+            for name in done.tables
+        )
+        say(f"{done.records:,} records, {done.last.behind_millis / 1000:.1f} s behind; {each}")
+
+
+def _counts(done: Followed, name: str) -> dict[str, int]:
+    one = done.tables[name]
+    result = one.result
+    return {
+        "rows": one.landing.rows,
+        "upserted": result.upserted if result else 0,
+        "deleted": result.deleted if result else 0,
+        "duplicates": one.landing.duplicates,
+        "superseded": one.landing.superseded + (result.superseded if result else 0),
+        "too_late": result.too_late if result else 0,
+        "quarantined": one.landing.quarantined + (result.quarantined if result else 0),
+    }

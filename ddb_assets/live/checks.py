@@ -1,0 +1,97 @@
+"""Whether a stream had everything, and whether its tables still write to it as they should.
+
+Nothing that a stream lost stays lost: the next windows put it right. So these checks warn. They say since when a live table
+may lack something.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ddb_assets.aws.clients import AWS
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.live.follow import Followed
+from ddb_assets.live.streams import FollowedStream
+from ddb_assets.markdown import prose
+from ddb_assets.microseconds import from_micros
+from ddb_assets.orchestration import metadata
+from ddb_assets.streams.destination import destination
+
+if TYPE_CHECKING:
+    from ddb_assets.contract.table import Table
+
+WHOLE, SENT, READ = "stream_has_no_gap", "tables_write_to_stream", "records_readable"
+
+
+def check_specs(stream: FollowedStream) -> list[dg.AssetCheckSpec]:
+    """The checks of a stream's asset."""
+    said = {
+        WHOLE: "No record expired before it was read, or windows have covered the time since then.",
+        SENT: "Each table writes its changes to the stream, with microseconds.",
+        READ: "Every record is a change of a table, and every change of a declared table could be loaded.",
+    }
+    return [
+        dg.AssetCheckSpec(name, asset=metadata.asset_key("stream", stream.name), description=text)
+        for name, text in said.items()
+    ]
+
+
+def check_results(aws: AWS, stream: FollowedStream, followed: Followed) -> Iterator[dg.AssetCheckResult]:
+    """Their results after one look at the stream."""
+    yield _result(stream, WHOLE, list(_gaps(followed)))
+    yield _result(stream, SENT, [said for table in stream.tables if (said := _not_sent(aws, table, followed.stream))])
+    yield _result(stream, READ, list(_unread(followed)))
+
+
+def _result(stream: FollowedStream, name: str, problems: list[str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        asset_key=metadata.asset_key("stream", stream.name),
+        check_name=name,
+        description=prose("; ".join(problems)) or None,
+    )
+
+
+def _gaps(followed: Followed) -> Iterator[str]:
+    for name, one in followed.tables.items():
+        if gap := one.landing.end.gap:
+            yield (
+                f"{name}: {gap.reason} between {from_micros(gap.since).isoformat(timespec='seconds')} and "
+                f"{from_micros(gap.until).isoformat(timespec='seconds')}; its live table is whole again when windows cover "
+                "this time"
+            )
+
+
+def _not_sent(aws: AWS, table: "Table", stream: str) -> str:
+    """What is wrong with the destination of a table; empty if nothing is, or if it cannot be asked about."""
+    try:
+        found = destination(aws.dynamodb(table.table), table.table, stream)
+    except DdbAssetsError as error:
+        return f"{table.name}: could not be checked: {error}"
+    if found is None or not found.works:
+        status = found.status if found else "not enabled"
+        reason = f" ({found.reason})" if found and found.reason else ""
+        return (
+            f"{table.name} does not write to the stream: {status}{reason}; run: ddb-assets stream enable {table.table} "
+            f"{stream}"
+        )
+    if not found.exact:
+        return (
+            f"{table.name} writes to the stream with milliseconds, so the order of two writes within one is not certain; "
+            f"run: ddb-assets stream enable {table.table} {stream}"
+        )
+    return ""
+
+
+def _unread(followed: Followed) -> Iterator[str]:
+    if unreadable := sum(landed.unreadable for _, landed in followed.drains):
+        yield f"{unreadable:,} records are no changes of a table and are in quarantine"
+    for name, one in followed.tables.items():
+        if one.landing.quarantined:
+            yield f"{one.landing.quarantined:,} records of {name} have another key and are in quarantine"
+        if one.result and one.result.quarantined:
+            yield f"{one.result.quarantined:,} items of {name} are in quarantine"
+        if one.error:
+            yield f"{name} was not loaded: {one.error}"

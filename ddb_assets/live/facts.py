@@ -1,0 +1,85 @@
+"""What Dagster shows of a stream and of the live tables after one look at the stream."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from ddb_assets.live.follow import Followed, TableFollowed
+from ddb_assets.markdown import code
+from ddb_assets.microseconds import from_micros
+from ddb_assets.orchestration import metadata
+
+BEHIND, AGE = "millis_behind_latest", "newest_record_age"
+
+
+def stream_facts(followed: Followed) -> metadata.Metadata:
+    """Counts, how far behind reading is, and the position of each shard."""
+    drained = followed.last
+    undeclared: dict[str, int] = {}
+    for _, landed in followed.drains:
+        for name, count in landed.undeclared.items():
+            undeclared[name] = undeclared.get(name, 0) + count
+    landings = [one.landing for one in followed.tables.values()]
+    counts = {
+        "records": followed.records,
+        "rows": sum(one.rows for one in landings),
+        "duplicates": sum(one.duplicates for one in landings),
+        "superseded": sum(one.superseded for one in landings),
+        "unreadable": sum(landed.unreadable for _, landed in followed.drains),
+        "of_undeclared_tables": sum(undeclared.values()),
+        "throttled": sum(drained.throttled for drained, _ in followed.drains),
+        BEHIND: drained.behind_millis,
+    }
+    facts: metadata.Metadata = {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+    facts["caught_up"] = dg.MetadataValue.bool(drained.caught_up)
+    facts["stream_arn"] = dg.MetadataValue.text(followed.stream)
+    if drained.newest_age is not None:
+        facts[AGE] = dg.MetadataValue.float(round(drained.newest_age, 3))
+    if undeclared:
+        facts["undeclared_tables"] = dg.MetadataValue.json(dict(sorted(undeclared.items())[: metadata.MAX_ROWS]))
+    if quarantines := [landed.quarantine for _, landed in followed.drains if landed.quarantine]:
+        facts["quarantine"] = dg.MetadataValue.json(quarantines)
+    facts["position"] = metadata.markdown(
+        ("Shard", "Read to", "Behind (ms)"), _positions(followed)[: metadata.MAX_ROWS]
+    )
+    return facts
+
+
+def _positions(followed: Followed) -> list[tuple[str, str, str]]:
+    """Each shard with the sequence number that every table has, and how far that was from the shard's end."""
+    found: dict[str, tuple[str, str, str]] = {}
+    for drained, _ in followed.drains:
+        for shard, stretch in drained.stretches.items():
+            found[shard] = (code(shard), code(stretch.to), f"{stretch.behind_millis:,}")
+    return [found[shard] for shard in sorted(found)]
+
+
+def live_facts(followed: TableFollowed, relation: str, table_name: str) -> metadata.Metadata:
+    """What became of a table's records, and how many rows the tail of this relation has."""
+    landing, result = followed.landing, followed.result
+    facts: metadata.Metadata = {metadata.TABLE_NAME: dg.MetadataValue.text(table_name)}
+    if result and relation in result.tail_rows:
+        facts["tail_rows"] = dg.MetadataValue.int(result.tail_rows[relation])
+    if relation != followed.table.name:
+        return facts
+    counts: Mapping[str, int] = {
+        "records": landing.records,
+        "rows": landing.rows,
+        "duplicates": landing.duplicates,
+        "superseded": landing.superseded + (result.superseded if result else 0),
+        "already_known": landing.known,
+        "too_late": result.too_late if result else 0,
+        "upserted": result.upserted if result else 0,
+        "deleted": result.deleted if result else 0,
+        "ttl_deletes": landing.ttl_deletes,
+        "quarantined": landing.quarantined + (result.quarantined if result else 0),
+        "in_milliseconds": landing.in_milliseconds,
+    }
+    facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+    if landing.newest:
+        facts["newest_write"] = dg.MetadataValue.timestamp(from_micros(landing.newest))
+    if result and result.covered_until:
+        facts["covered_until"] = dg.MetadataValue.timestamp(result.covered_until)
+    if landing.uri:
+        facts[metadata.URI] = dg.MetadataValue.text(landing.uri)
+    return facts

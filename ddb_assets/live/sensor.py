@@ -1,0 +1,78 @@
+"""The sensor of a stream: starts a run that follows it as soon as there is something new.
+
+One run at a time follows a stream. A run that failed is followed by another one a minute later, because other tables of the
+stream may be fine.
+"""
+
+import time
+from functools import partial
+
+import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
+
+from ddb_assets.errors import DdbAssetsError
+from ddb_assets.live.follow import has_news
+from ddb_assets.live.streams import FollowedStream
+from ddb_assets.orchestration import metadata
+from ddb_assets.orchestration.executor import STREAM_TAG
+from ddb_assets.resources.aws import AWSResource
+from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.windows.automation import sensor_status
+from ddb_assets.windows.table_assets import stage_keys
+
+INTERVAL = 15  # seconds from one look to the next
+AFTER_FAILURE = 60.0
+PATIENCE = 5.0  # a tick may take 60 s, and the next one comes soon
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
+    """The sensor `ddb_assets_stream_<stream>`."""
+    keys = [
+        metadata.asset_key("stream", stream.name),
+        *(key for table in stream.tables for key in stage_keys(table, "live")),
+    ]
+
+    @dg.sensor(
+        name=stream.sensor,
+        asset_selection=dg.AssetSelection.assets(*keys),
+        minimum_interval_seconds=INTERVAL,
+        default_status=sensor_status(),
+        description=f"Loads what has arrived in stream {stream.stream} into the live tables.",
+    )
+    def news(
+        context: dg.SensorEvaluationContext, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
+    ) -> dg.RunRequest | dg.SkipReason:
+        tags = {STREAM_TAG: stream.name}
+        if context.instance.get_runs_count(RunsFilter(tags=tags, statuses=UNFINISHED)):
+            return dg.SkipReason("a run is following the stream")
+        if _failed_just_now(context.instance, tags):
+            return dg.SkipReason(f"the newest run failed less than {AFTER_FAILURE:.0f} s ago")
+        aws = ddb_aws.clients
+        opened = partial(
+            open_warehouse, ddb_warehouse.address, storage=aws.storage(), aws=aws, label=stream.label, patience=PATIENCE
+        )
+        try:
+            if not has_news(aws, opened, stream.stream, stream.tables):
+                return dg.SkipReason("nothing new")
+        except DdbAssetsError as error:
+            return dg.SkipReason(f"the stream or the warehouse cannot be asked: {error}")
+        return dg.RunRequest(asset_selection=keys, tags=tags)
+
+    return news
+
+
+def _failed_just_now(instance: dg.DagsterInstance, tags: dict[str, str]) -> bool:
+    found = instance.get_run_records(RunsFilter(tags=tags), limit=1)
+    return bool(
+        found
+        and found[0].dagster_run.status == DagsterRunStatus.FAILURE
+        and (found[0].end_time or 0.0) > time.time() - AFTER_FAILURE
+    )

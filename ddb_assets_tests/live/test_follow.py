@@ -1,0 +1,104 @@
+"""A stream followed without Dagster: from writes in DynamoDB to rows of the live table, and back to the truth by a window."""
+
+from datetime import timedelta
+
+from ddb_assets.contract.table import Table
+from ddb_assets.sandbox.stream_faults import Faults
+from ddb_assets_tests.live.shop import Shop
+
+
+def live(shop: Shop, table: Table) -> dict[str, object]:
+    return {str(key): value for key, value in shop.rows(f"SELECT pk, v FROM {table.name}_live")}
+
+
+def truth(shop: Shop, table: Table) -> dict[str, object]:
+    return {str(key): value for key, value in shop.rows(f"SELECT pk, v FROM {table.name}")}
+
+
+def test_changes_are_in_the_live_table_before_any_window(shop: Shop) -> None:
+    orders = shop.table()
+    for key in "abc":
+        shop.put(orders, key, v={"S": "old"})
+    shop.load(orders, shop.now())
+    shop.put(orders, "a", v={"S": "new"})
+    shop.put(orders, "d", v={"S": "new"})
+    shop.delete(orders, "b")
+    done = shop.follow(orders)
+    assert done.last.caught_up
+    assert live(shop, orders) == {"a": "new", "c": "old", "d": "new"}
+    assert truth(shop, orders) == dict.fromkeys("abc", "old")
+    again = shop.follow(orders)
+    assert (again.records, again.tables[orders.name].result) == (0, None)
+
+
+def test_two_tables_on_one_stream_keep_their_own_values(shop: Shop) -> None:
+    """Both have the same key and attribute. A third table writes to the stream, and nobody has declared it."""
+    one, two, other = shop.table(), shop.table(), shop.table()
+    for table, value in ((one, "1"), (two, "2"), (other, "3")):
+        shop.put(table, "k", v={"S": value})
+    done = shop.follow(one, two)
+    assert (live(shop, one), live(shop, two)) == ({"k": "1"}, {"k": "2"})
+    (_, landed), *_ = done.drains
+    assert landed.undeclared == {other.table: 1}
+
+
+def test_what_the_stream_lost_is_put_right_by_the_next_window(shop: Shop) -> None:
+    orders = shop.table()
+    shop.put(orders, "a", v={"S": "old"})
+    shop.put(orders, "b", v={"S": "old"})
+    shop.pass_time(minutes=5)  # so that the full export covers them by any clock
+    begin = shop.now()
+    shop.load(orders, begin)
+    shop.pass_time(minutes=2)
+    shop.sandbox.set_stream_faults(shop.arn, Faults(lost=1.0))
+    shop.put(orders, "a", v={"S": "lost"})
+    shop.delete(orders, "b")
+    shop.sandbox.set_stream_faults(shop.arn, Faults())
+    shop.put(orders, "c", v={"S": "new"})
+    shop.follow(orders)
+    assert live(shop, orders) == {"a": "old", "b": "old", "c": "new"}
+    shop.pass_time(minutes=30)
+    shop.follow(orders)
+    result = shop.load(orders, begin + timedelta(minutes=20), begin)
+    assert live(shop, orders) == truth(shop, orders) == {"a": "lost", "c": "new"}
+    assert (result.agreed, result.healed, result.stream_missed) == (1, 0, 2)
+
+
+def test_a_table_that_cannot_be_loaded_holds_up_no_other(shop: Shop) -> None:
+    good, bad = shop.table(), shop.table(columns={"v": {"type": "BIGINT", "contract": "discard_row"}})
+    shop.put(bad, "a", v={"N": "1"})
+    shop.put(good, "a", v={"S": "x"})
+    assert shop.follow(good, bad).tables[bad.name].error is None
+    shop.put(bad, "a", v={"S": "no number"})
+    shop.put(good, "a", v={"S": "y"})
+    error = shop.follow(good, bad).tables[bad.name].error
+    assert error is not None
+    assert "max_quarantined" in str(error)
+    assert live(shop, good) == {"a": "y"}
+    shop.put(good, "a", v={"S": "z"})
+    done = shop.follow(good, bad)
+    assert (live(shop, good), live(shop, bad)) == ({"a": "z"}, {"a": 1})
+    assert done.tables[bad.name].error is not None, "what was refused is read again"
+    mended = bad.model_copy(update={"max_quarantined": 1})
+    assert shop.follow(good, mended).tables[bad.name].error is None
+
+
+def test_a_stream_that_expired_is_a_gap_until_windows_cover_it(shop: Shop) -> None:
+    orders = shop.table()
+    shop.pass_time(minutes=5)
+    begin = shop.now()
+    shop.load(orders, begin)
+    shop.follow(orders)
+    shop.put(orders, "a", v={"S": "expires"})
+    shop.pass_time(hours=23)
+    shop.pass_time(hours=6)
+    shop.put(orders, "b", v={"S": "new"})
+    gap = shop.follow(orders).tables[orders.name].landing.end.gap
+    assert gap is not None
+    assert "expired" in gap.reason
+    assert live(shop, orders) == {"b": "new"}
+    shop.load(orders, begin + timedelta(hours=24), begin)
+    shop.pass_time(hours=1)
+    shop.load(orders, begin + timedelta(hours=29, minutes=30), begin + timedelta(hours=24))
+    assert live(shop, orders) == {"a": "expires", "b": "new"}
+    assert shop.follow(orders).tables[orders.name].landing.start.gap is None
