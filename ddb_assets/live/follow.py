@@ -17,7 +17,7 @@ from ddb_assets.aws.table import describe_table
 from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.exports.manifest import SUMMARY, read_export
+from ddb_assets.exports.manifest import SUMMARY, Export, read_export
 from ddb_assets.flatten.schema_store import HeldSchemas
 from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import StreamCalls
@@ -25,6 +25,7 @@ from ddb_assets.streams.drain import Limits, drain
 from ddb_assets.streams.drained import Drained
 from ddb_assets.streams.landing import Landed, Landing, StreamedTable, land
 from ddb_assets.streams.position import Position, least
+from ddb_assets.warehouse.errors import StreamMovedError
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import LoadOptions, Warehouse
 from ddb_assets.warehouse.results import TailResult
@@ -37,7 +38,8 @@ logger = logging.getLogger(__name__)
 
 LIMITS = Limits()
 PEEK = Limits(records=1, seconds=10.0)
-SILENCE = 3600 * 1_000_000
+MINUTE = 60 * 1_000_000
+SILENCE = 60 * MINUTE
 """Microseconds after which a stream is followed although nothing new is in it."""
 
 
@@ -54,9 +56,9 @@ class Places:
         """Those of a lake: everything below one URI."""
         return cls(*(join(root, folder) for folder in ("streams", "parquet", "schemas")))
 
-    def parquet_of(self, table: Table) -> str:
-        """The folder of a table's newest landing as Parquet. The next one takes its place."""
-        return join(self.parquet, table.name, "stream")
+    def parquet_of(self, table: Table, stream: str) -> str:
+        """The folder of a table's newest landing of a stream as Parquet. The next one takes its place."""
+        return join(self.parquet, table.name, "stream", stream)
 
 
 @dataclass
@@ -152,7 +154,7 @@ def _loaded(
     done = TableFollowed(table, landing)
     try:
         if landing.uri is None:
-            if landing.start != landing.end or landing.start.read_at != landing.end.read_at:
+            if _is_worth_writing(landing):
                 with opened() as warehouse:
                     warehouse.move_stream(table.name, moved)
             return done
@@ -161,7 +163,8 @@ def _loaded(
         storage = aws.storage()
         schemas = HeldSchemas(storage, places.schemas)
         export = read_export(storage, join(landing.uri, SUMMARY), expected_table=table.table)
-        out, key = places.parquet_of(table), streamed.streamed.key
+        _check_own(export, landing, stream)
+        out, key = places.parquet_of(table, stream.rpartition("/")[2]), streamed.streamed.key
         done.report = flatten(storage, export, table=table, key=key, out=out, schemas=schemas).report
         with opened() as warehouse:
             options = LoadOptions.of(table, before_commit=schemas.release)
@@ -170,6 +173,24 @@ def _loaded(
         logger.warning("table %s: its records of stream %s were not loaded: %s", table.name, stream, error)
         done.error = error
     return done
+
+
+def _check_own(export: Export, landing: Landing, stream: str) -> None:
+    """Raises StreamMovedError when another process, which read from the same position, has landed other records in the folder.
+
+    The position would move by more records than are loaded. Flattening compares the file with the MD5 of this manifest.
+    """
+    if [file.md5 for file in export.files] != [landing.md5]:
+        raise StreamMovedError(
+            f"another process follows {stream} too, and has replaced {landing.uri}: stop one of them; this one reads again"
+        )
+
+
+def _is_worth_writing(landing: Landing) -> bool:
+    """Whether a landing without rows has moved the position, found a gap, or read a minute more: that is written down."""
+    start, end = landing.start, landing.end
+    longer = (end.read_until or 0) - (start.read_until or 0) >= MINUTE
+    return start != end or end.gap is not None or longer
 
 
 def has_news(

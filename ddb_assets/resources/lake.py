@@ -2,7 +2,7 @@
 
     <root>/exports/AWSDynamoDB/<export id>/…            written by DynamoDB, one prefix for all tables
     <root>/parquet/<table>/full/<export id>/<relation>/part-….parquet, report.json
-    <root>/parquet/<table>/stream/…                     the newest landing of a stream
+    <root>/parquet/<table>/stream/<stream>/…            the newest landing of a stream
     <root>/streams/<stream>/<table>/AWSDynamoDB/…       landings of a stream, in the form of an export
     <root>/schemas/<table>/000001.json
 

@@ -5,7 +5,7 @@ table and the position that the table had, so a repeated drain writes the same o
 its records, so that flattening changes none of them (`flatten/record.py`).
 
 Every record ends in one of these: a table's rows, its duplicates, its superseded or its known records, the records of tables
-that nobody declared, or the quarantine.
+that no contract declares, or the quarantine.
 """
 
 import base64
@@ -53,15 +53,17 @@ class StreamedTable:
 class Landing:
     """What a drain had of one table, which is at `start` before it is loaded and at `end` afterwards.
 
-    `uri` is the landing's folder; None without rows. `records` were read; of them `known` are up to `start`, `duplicates` are
-    the same as another one, `superseded` are older than the newest one of their key, `quarantined` have another key. The
-    rest are `rows`. `ttl_deletes` and `in_milliseconds` count records: deletes by Time to Live, and those whose time has no
-    microseconds. `oldest` and `newest` are the times of writes in microseconds since 1970.
+    `uri` is the landing's folder, and `md5` that of its data file; both are None without rows. `records` were read; of them
+    `known` are up to `start`, `duplicates` are the same as another one, `superseded` are older than the newest one of their
+    key, `quarantined` have another key. The rest are `rows`. `ttl_deletes` and `in_milliseconds` count records: deletes by
+    Time to Live, and those whose time has no microseconds. `oldest` and `newest` are the times of writes in microseconds
+    since 1970.
     """
 
     start: Position
     end: Position
     uri: str | None = None
+    md5: str | None = None
     records: int = 0
     known: int = 0
     rows: int = 0
@@ -176,7 +178,7 @@ class _Batch:
         landing.uri = join(folder, table.name, "AWSDynamoDB", name)
         key = f"AWSDynamoDB/{name}"
         data = igzip.compress(b"\n".join([*(line for _, line in self.newest.values()), b""]), 1, mtime=0)
-        md5 = base64_md5(data).decode()
+        md5 = landing.md5 = base64_md5(data).decode()
         entry = file_entry(landing.rows, md5, base64.b64decode(md5).hex(), f"{key}/data/{DATA}")
         first, last = _iso(landing.oldest - 1), _iso(landing.newest + 1)
         summary = Summary(

@@ -53,6 +53,8 @@ def load_facts(
             "extra_values": result.extra_values,
             "kept_stale": result.kept_stale,
         }
+        settled = {"agreed": result.agreed, "healed": result.healed, "stream_missed": result.stream_missed}
+        counts |= {name: count for name, count in settled.items() if count is not None}
         facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
         facts["seconds"] = dg.MetadataValue.float(result.seconds)
         facts[metadata.SUMMARY] = metadata.markdown(

@@ -1,9 +1,23 @@
 """A stream followed without Dagster: from writes in DynamoDB to rows of the live table, and back to the truth by a window."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
+
+from ddb_assets.aws.clients import AWS
+from ddb_assets.aws.storage import Storage
+from ddb_assets.bulk.raw_call import BULK_CLIENT
+from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import Table
+from ddb_assets.flatten.kept import parquet_files
+from ddb_assets.live import follow
 from ddb_assets.sandbox.stream_faults import Faults
+from ddb_assets.streams.drain import drain
+from ddb_assets.streams.drained import Drained
+from ddb_assets.streams.landing import Landed, StreamedTable, land
+from ddb_assets.streams.position import BEGINNING_OF_STREAM
+from ddb_assets.warehouse.facts import load_facts
 from ddb_assets_tests.live.shop import Shop
 
 
@@ -29,6 +43,50 @@ def test_changes_are_in_the_live_table_before_any_window(shop: Shop) -> None:
     assert truth(shop, orders) == dict.fromkeys("abc", "old")
     again = shop.follow(orders)
     assert (again.records, again.tables[orders.name].result) == (0, None)
+
+
+def test_looking_again_and_again_writes_nothing_for_a_minute(shop: Shop) -> None:
+    """`ddb-assets follow` looks every second. Without records only the time of the look changes, which matters to nobody."""
+    orders = shop.table()
+    shop.put(orders, "a", v={"S": "x"})
+    shop.follow(orders)
+    position = f"SELECT max(read_at) FROM _ddb_stream__{orders.name}"
+    before = shop.rows(position)
+    shop.follow(orders)
+    assert shop.rows(position) == before
+    shop.pass_time(minutes=2)
+    shop.follow(orders)
+    assert shop.rows(position) > before
+
+
+def test_a_landing_that_another_process_has_replaced_is_not_loaded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both read from one position, and this one found more. With the other's records its position would skip some."""
+    orders = shop.table()
+    shop.put(orders, "a", v={"S": "x"})
+    client = AWS().kinesis(shop.stream, BULK_CLIENT)
+    shorter = drain(client, shop.stream, BEGINNING_OF_STREAM, now=shop.sandbox.clock.tick)
+    shop.put(orders, "b", v={"S": "x"})
+
+    def replaced(storage: Storage, folder: str, drained: Drained, tables: Sequence[StreamedTable]) -> Landed:
+        landed = land(storage, folder, drained, tables)
+        land(storage, folder, shorter, tables)  # between landing and loading
+        return landed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(follow, "land", replaced)
+        error = shop.follow(orders).tables[orders.name].error
+    assert "another process follows" in str(error)
+    shop.follow(orders)
+    assert live(shop, orders) == {"a": "x", "b": "x"}
+
+
+def test_what_following_leaves_in_the_lake_is_known_as_ours(shop: Shop) -> None:
+    """`ddb-assets forget` deletes nothing where anything is not."""
+    orders = shop.table()
+    shop.put(orders, "a", v={"S": "x"})
+    shop.follow(orders)
+    found = parquet_files(AWS().storage(), f"{shop.lake}/parquet/{orders.name}", orders.name)
+    assert sum(uri.endswith(".parquet") for uri in found) == 1
 
 
 def test_two_tables_on_one_stream_keep_their_own_values(shop: Shop) -> None:
@@ -62,6 +120,13 @@ def test_what_the_stream_lost_is_put_right_by_the_next_window(shop: Shop) -> Non
     result = shop.load(orders, begin + timedelta(minutes=20), begin)
     assert live(shop, orders) == truth(shop, orders) == {"a": "lost", "c": "new"}
     assert (result.agreed, result.healed, result.stream_missed) == (1, 0, 2)
+    root = Relation(name=orders.name, path=(), columns=())
+    shown = load_facts(result, root, orders.name, [], soft_delete=False)
+    assert {name: shown[name].value for name in ("agreed", "healed", "stream_missed")} == {
+        "agreed": 1,
+        "healed": 0,
+        "stream_missed": 2,
+    }
 
 
 def test_a_table_that_cannot_be_loaded_holds_up_no_other(shop: Shop) -> None:
