@@ -88,7 +88,7 @@ class Change:
 Newest = tuple[int, bytes | None, int] | None
 """The newest write to a key: its time, the image after it, and its size in bytes."""
 Listener = Callable[[int, Change], None]
-"""Is told of each committed change of a table, by its number, in the order of the changes."""
+"""Called with each committed change of a table, by the table's number, in the order of the changes."""
 
 
 class ChangeLog:

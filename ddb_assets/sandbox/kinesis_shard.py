@@ -50,8 +50,8 @@ class Rate:
 class Shard:
     """A range of hashes, with the records that arrived for it, oldest first; times are in microseconds.
 
-    A sequence number tells its time and its shard: as with AWS's, those of another shard or stream are refused, also of an
-    earlier stream of the same name. `mark` is what tells the shard.
+    A sequence number contains its time and the shard's `mark`. As AWS does, a shard refuses numbers of other shards and
+    streams, also of an earlier stream of the same name.
     """
 
     id: str

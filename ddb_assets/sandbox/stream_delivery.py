@@ -34,7 +34,7 @@ class Sent(NamedTuple):
 
 
 class StreamDelivery:
-    """Is told of each change of a table, as the listener of the change log. `routes` are by the numbers of their tables.
+    """The listener of the change log: called with each change of a table. `routes` are by the numbers of their tables.
 
     `skipped` counts the records that were too large, by the stream's ARN.
     """

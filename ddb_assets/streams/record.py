@@ -20,7 +20,7 @@ Image = dict[str, Any]
 """Attributes by name, in DynamoDB JSON."""
 EVENTS = ("INSERT", "MODIFY", "REMOVE")
 LEAST_MICROS = 10**15
-"""The year 2001 in microseconds, 33,658 in milliseconds: a number tells its unit by its size."""
+"""The year 2001 in microseconds, 33,658 in milliseconds: the size of a number shows its unit."""
 LAST_MICROS = to_micros(datetime(9999, 12, 31, tzinfo=UTC))
 _HOLDS_BINARY = frozenset({"B", "BS", "L", "M"})
 TTL = "dynamodb.amazonaws.com"
