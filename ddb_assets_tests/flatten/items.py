@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable, Hashable
 from decimal import Decimal
 from typing import Any
 
@@ -93,10 +94,12 @@ binaries = st.binary(max_size=6).map(lambda raw: base64.b64encode(raw).decode())
 def scalars(
     texts: st.SearchStrategy[str], numbers: st.SearchStrategy[str], binaries: st.SearchStrategy[str], most: int = 3
 ) -> st.SearchStrategy[dict[str, Any]]:
-    """Scalar values of these payloads, and sets of up to `most` of them."""
+    """Scalar values of these payloads, and sets of up to `most` of them. DynamoDB refuses a set with two equal members."""
 
-    def members(descriptor: str, payloads: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
-        return st.lists(payloads, min_size=1, max_size=most, unique=True).map(lambda found: {descriptor: found})
+    def members(
+        descriptor: str, payloads: st.SearchStrategy[str], same: Callable[[str], Hashable] = str
+    ) -> st.SearchStrategy[dict[str, Any]]:
+        return st.lists(payloads, min_size=1, max_size=most, unique_by=same).map(lambda found: {descriptor: found})
 
     return st.one_of(
         texts.map(lambda v: {"S": v}),
@@ -105,7 +108,7 @@ def scalars(
         st.booleans().map(lambda v: {"BOOL": v}),
         st.just({"NULL": True}),
         members("SS", texts),
-        members("NS", numbers),
+        members("NS", numbers, Decimal),
         members("BS", binaries),
     )
 
