@@ -20,6 +20,7 @@ from ddb_assets.contract.windows import Cadence, WindowError
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path, parse_path
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
+STREAM = re.compile(r"(arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/)?[A-Za-z0-9_.-]{1,128}")
 MAX_NAME = 100
 """The longest name, which leaves room for the suffixes of companion tables and child relations. DynamoDB allows 255."""
 HASH_LENGTH = 8
@@ -60,6 +61,14 @@ AttributePath = Annotated[str, AfterValidator(_path)]
 def _owner(text: str) -> str:
     if not re.fullmatch(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+", text):
         raise ValueError(f"owner {text!r} must be an e-mail address or team:<name>")
+    return text
+
+
+def _stream(text: str) -> str:
+    if text and not STREAM.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is neither the name of a Kinesis data stream (up to 128 letters, digits, _, . and -) nor its ARN"
+        )
     return text
 
 
@@ -197,10 +206,8 @@ class Table(ContractModel):
     ] = "dynamodb"
     stream: Annotated[
         str,
-        Field(
-            pattern=r"^$|^[A-Za-z0-9_.-]{1,128}$|^arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[A-Za-z0-9_.-]{1,128}$",
-            description="name or ARN of the Kinesis data stream that the table writes its changes to; none if empty",
-        ),
+        AfterValidator(_stream),
+        Field(description="name or ARN of the Kinesis data stream that the table writes its changes to; none if empty"),
     ] = ""
     soft_delete: Annotated[
         bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")

@@ -84,3 +84,21 @@ def test_a_declared_path_is_found_by_its_steps() -> None:
     assert table.nested_at(("items",)) == "child"
     assert table.nested_at(("a.b", "c")) == "json"
     assert table.nested_at(("a", "b", "c")) is None
+
+
+@pytest.mark.parametrize(
+    "stream", ["", "orders-cdc", "a.b_c", "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/orders-cdc"]
+)
+def test_a_stream_is_a_name_or_an_arn_in_any_partition(stream: str) -> None:
+    assert Table(table="Orders", stream=stream).stream == stream
+
+
+@pytest.mark.parametrize("stream", ["bad name", "a/b", "x" * 129, "arn:aws:sqs:eu-west-1:123456789012:stream/x"])
+def test_another_text_is_no_stream(stream: str) -> None:
+    with pytest.raises(ValueError, match="is neither the name of a Kinesis data stream"):
+        Table(table="Orders", stream=stream)
+
+
+def test_a_stream_needs_windows() -> None:
+    with pytest.raises(ValueError, match="stream needs `load: upsert`"):
+        Table(table="Orders", stream="orders-cdc", load="replace")
