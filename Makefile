@@ -20,8 +20,8 @@ KERNEL := $(wildcard ddb_assets/flatten/kernel/*.hpp ddb_assets/flatten/kernel/*
 
 .PHONY: demo test test-fast soak soak-stream soak-writing soak-exactness fuzz guards dev lint bench clean
 
-demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift); every count is checked
-	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift)
+demo: $(VENV)/installed-demo  ## sandbox tables -> export -> Parquet -> DuckDB (or WAREHOUSE=redshift); every count is checked. STREAM=1: a stream
+	$(BIN)/ddb-assets demo --items $(ITEMS) $(if $(filter redshift,$(WAREHOUSE)),--redshift) $(if $(STREAM),--stream)
 
 # The sandbox's tables are new each time. Exports and loads of the previous tables would break every chain, so the state is
 # deleted too. The port is checked first, because somebody may be using that state if the port is in use.
@@ -36,7 +36,7 @@ dev: $(VENV)/installed-demo  ## sandbox, webserver and daemon with new, empty st
 	cp ddb_assets/cli/dagster.yaml $(DAGSTER_HOME)
 	@echo "starting the sandbox with its demo tables, then Dagster: half a minute until http://127.0.0.1:$(PORT) answers"
 	@echo "there: Jobs, ddb_assets_initial_load, Materialize all; Ctrl-C here stops everything"
-	$(BIN)/ddb-assets sandbox --items $(ITEMS) -- $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	$(BIN)/ddb-assets sandbox --items $(ITEMS) $(if $(STREAM),--stream) -- $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 test: $(VENV)/installed-test
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

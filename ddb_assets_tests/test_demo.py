@@ -60,3 +60,17 @@ def test_the_demo_reconciles_applies_each_export_once_and_notices_a_lost_row(tmp
 
 def tables(run: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
     return {table["table"]: table for table in json.loads(run.stdout)["tables"]}
+
+
+@pytest.mark.parametrize("warehouse", [(), ("--redshift",)], ids=["duckdb", "redshift"])
+def test_the_demo_of_a_stream_shows_changes_at_once_and_heals_what_was_lost(
+    tmp_path: Path, warehouse: tuple[str, ...]
+) -> None:
+    done = demo(tmp_path, "--stream", "--json", *warehouse)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["changes"] > 20
+    assert found["slowest_seconds"] < 60
+    assert (found["differ"]["at_rest"], found["differ"]["left"]) == (0, 0)
+    assert found["differ"]["lost"] > 10
+    assert done.stderr.strip() == "", "a library that warns warns on the user's terminal"

@@ -6,7 +6,8 @@
 import os
 import signal
 import subprocess
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ import click
 from ddb_assets.aws.storage import Storage
 from ddb_assets.cli.kept_lake import check, keep, restore
 from ddb_assets.cli.output import print_json, progress_console, say
-from ddb_assets.sandbox import demo
+from ddb_assets.sandbox import demo, demo_stream
 from ddb_assets.sandbox.process import serve
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import AS_OF, LAKE, ROLE, WAREHOUSE
@@ -22,6 +23,9 @@ from ddb_assets.warehouse.redshift.settings import PASSWORD
 
 DEMO_START = "DDB_ASSETS_DEMO_START"
 """The first day that the windows of the demo tables have partitions for; their contracts read it."""
+DEMO_STREAM = "DDB_ASSETS_DEMO_STREAM"
+"""The stream that the demo's orders write to; their contract reads it."""
+CHANGES_PER_SECOND = 1
 LAKE_URI = f"s3://{demo.BUCKET}/lake"
 REAL_ACCOUNT = ("AWS_PROFILE", "AWS_SESSION_TOKEN", ROLE, WAREHOUSE, PASSWORD)
 """Settings that lead to real accounts and warehouses. Nothing that uses the sandbox may see them."""
@@ -35,18 +39,22 @@ def run(
     command_line: tuple[str, ...],
     *,
     redshift: bool,
+    stream: bool,
     as_json: bool,
 ) -> None:
     """Serves until it is interrupted. With a command, it runs the command and exits with its exit code."""
     stack = ExitStack()
 
     def variables(sandbox: Sandbox) -> dict[str, str]:
-        if not redshift:
-            return environment(sandbox)
-        from ddb_assets.sandbox.redshift.server import RedshiftServer  # with the packages that read its SQL
-
-        server = stack.enter_context(RedshiftServer(Storage(sandbox.s3())))
-        return environment(sandbox) | {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
+        found = environment(sandbox)
+        if redshift:
+            found |= stack.enter_context(redshift_emulator(sandbox))
+        if stream:
+            demo_stream.open_stream(sandbox)
+            orders = sandbox.dynamodb().describe_table(TableName=demo_stream.TABLE)["Table"]["ItemCount"]
+            stack.enter_context(demo_stream.Writer(sandbox, demo_stream.changes(sandbox, orders), CHANGES_PER_SECOND))
+            found |= {DEMO_STREAM: demo_stream.STREAM}
+        return found
 
     def ready(sandbox: Sandbox) -> None:
         found = variables(sandbox)
@@ -56,6 +64,8 @@ def run(
             say("\n".join(f"export {name}='{value}'" for name, value in found.items()))
             progress_console.print(f"sandbox with {items:,} items at {sandbox.endpoint_url}; Ctrl-C stops it")
 
+    if stream and not items:
+        raise click.UsageError("--stream needs the demo tables: give --items more than 0")
     forget_real_account()
     if lake:
         check(lake)
@@ -78,6 +88,15 @@ def run(
 def environment(sandbox: Sandbox) -> dict[str, str]:
     """The variables with which AWS clients and this project use the sandbox."""
     return {**sandbox.environment(), LAKE: LAKE_URI}
+
+
+@contextmanager
+def redshift_emulator(sandbox: Sandbox) -> Iterator[dict[str, str]]:
+    """Runs a Redshift emulator that reads from the sandbox; gives the variables that lead to it."""
+    from ddb_assets.sandbox.redshift.server import RedshiftServer  # with the packages that read its SQL
+
+    with RedshiftServer(Storage(sandbox.s3())) as server:
+        yield {WAREHOUSE: f"{server.url}?sslmode=disable", PASSWORD: server.password}
 
 
 def _demo_times(sandbox: Sandbox) -> dict[str, str]:

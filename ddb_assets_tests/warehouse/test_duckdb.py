@@ -81,6 +81,16 @@ def test_statements_are_translated_once_whatever_the_connection(source: Source) 
     assert misses[0] == misses[1]
 
 
+def test_distribution_and_sort_keys_are_left_out_without_a_warning(capfd: pytest.CaptureFixture[str]) -> None:
+    keys = 'DISTSTYLE KEY DISTKEY ("x") SORTKEY ("x")'
+    assert to_duckdb(f"CREATE TABLE a.b (x INT) {keys}", "d") == 'CREATE TABLE "d".a.b (x INT)'
+    assert (
+        to_duckdb(f"CREATE TEMP TABLE b {keys} AS SELECT x FROM c", "d")
+        == "CREATE TEMPORARY TABLE b AS SELECT x FROM c"
+    )
+    assert capfd.readouterr().err == ""
+
+
 def test_bytes_of_texts_and_of_bytes_are_counted(duckdb: DuckDBEngine) -> None:
     duckdb.connection.execute("CREATE TABLE v AS SELECT 'é' AS t, '\\x00\\xFFA'::BLOB AS b, NULL::VARCHAR AS n")
     assert duckdb.fetch(Statement("SELECT OCTET_LENGTH(t), OCTET_LENGTH(b), OCTET_LENGTH(n) FROM v")) == [(2, 3, None)]

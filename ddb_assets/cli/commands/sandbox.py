@@ -25,6 +25,7 @@ from ddb_assets.sandbox.defaults import DEFAULT_ITEMS
     "must be new, empty or filled by this option.",
 )
 @click.option("--redshift", is_flag=True, help="Also run a Redshift emulator, which starts empty.")
+@click.option("--stream", is_flag=True, help="The demo's orders write to a stream, and change once a second.")
 @json_option
 @click.argument("command_line", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -33,6 +34,7 @@ def command(
     state: Path | None,
     lake: Path | None,
     redshift: bool,
+    stream: bool,
     as_json: bool,
     command_line: tuple[str, ...],
 ) -> None:
@@ -42,4 +44,4 @@ def command(
     """
     from ddb_assets.cli.sandbox import run
 
-    run(port, items, state, lake, command_line, redshift=redshift, as_json=as_json)
+    run(port, items, state, lake, command_line, redshift=redshift, stream=stream, as_json=as_json)

@@ -4,9 +4,12 @@ from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.errors import ErrorLevel
 
 _PLACEMENT = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty)  # Redshift's distribution and sort keys
 
+RAISE = ErrorLevel.RAISE
+"""What DuckDB does not have must be translated here. By default sqlglot leaves it out, with a warning on the terminal."""
 OCTETS = "_ddb_octets"
 MACROS = f"CREATE TEMP MACRO {OCTETS}(value VARCHAR) AS STRLEN(value), (value BLOB) AS OCTET_LENGTH(value)"
 """A macro that translated statements need, because DuckDB's own functions are for texts or for bytes only."""
@@ -18,14 +21,15 @@ def to_duckdb(text: str, database: str) -> str:
     tree = sqlglot.parse_one(text, read="redshift")
     if isinstance(tree, exp.Alter) and isinstance(tree.args["actions"][0], exp.AlterDistStyle | exp.AlterSortKey):
         return ""
-    return tree.transform(_node, database, copy=False).sql(dialect="duckdb", copy=False)
+    return tree.transform(_node, database, copy=False).sql(dialect="duckdb", copy=False, unsupported_level=RAISE)
 
 
 def _node(node: exp.Expression, database: str) -> exp.Expression:
     if isinstance(node, exp.Create):
         node.set("no_schema_binding", None)
-        for placement in node.find_all(*_PLACEMENT):
-            placement.pop()
+        if properties := node.args.get("properties"):
+            kept = [one for one in properties.expressions if not isinstance(one, _PLACEMENT)]
+            node.set("properties", exp.Properties(expressions=kept) if kept else None)
     if isinstance(node, exp.ColumnDef):
         node.set("constraints", None)  # an encoding; a load has no other
     if isinstance(node, exp.DataType):
