@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.aws.storage import join
 from ddb_assets.aws.table import describe_table
 from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.cli.sandbox import LAKE_URI, environment, forget_real_account, redshift_emulator
@@ -84,7 +85,7 @@ class Shop:
         export = read_export(storage, found.summary_uri, expected_table=TABLE)
         schemas = HeldSchemas(storage, f"{LAKE_URI}/schemas")
         key = KeySchema.of(describe_table(client, TABLE).key_names)
-        out = f"{LAKE_URI}/parquet/{self.table.name}/{export.id}"
+        out = join(LAKE_URI, "parquet", self.table.name, export.id)
         report = flatten(storage, export, table=self.table, key=key, out=out, schemas=schemas).report
         with self.opened() as warehouse:
             return warehouse.load(report, LoadOptions.of(self.table, before_commit=schemas.release))

@@ -15,6 +15,7 @@ from dagster.components.core.component_tree import TestComponentTree
 from dagster.components.core.component_tree_state import ComponentTreeStateTracker
 
 from ddb_assets.components.edges import Edges, edges
+from ddb_assets.components.translation import Translation
 from ddb_assets.contract.contract_yaml import ConfigError
 from ddb_assets.contract.table import Table
 from ddb_assets.copies.copy_config import CopyConfig
@@ -22,9 +23,10 @@ from ddb_assets.errors import DdbAssetsError
 
 
 class TableDeclaration(dg.Component):
-    """A component that declares a table."""
+    """A component that declares a table, and how Dagster shows the table's assets."""
 
     table: Table
+    translate: Translation | None = None
 
 
 class ImportDeclaration(dg.Component):
@@ -43,13 +45,13 @@ class CopyDeclaration(dg.Component):
 
 @dataclass(frozen=True)
 class Project:
-    """The tables of a project in the order of their folders, and the edges between all that it declares.
+    """The components of a project's tables in the order of their folders, and the edges between all that it declares.
 
     `first` is the component of the first table. It is None for a component that is loaded by itself, in Python: what all
     tables share is then up to its project.
     """
 
-    tables: Sequence[Table]
+    declared: Sequence[TableDeclaration]
     edges: Edges
     first: TableDeclaration | None
 
@@ -72,7 +74,7 @@ class Project:
         tables = [component.table for component in declared]
         imports = {component.name: component.into for component in found if isinstance(component, ImportDeclaration)}
         copies = {component.name: component.config for component in found if isinstance(component, CopyDeclaration)}
-        return cls(tables, edges(tables, imports, copies), declared[0] if whole and declared else None)
+        return cls(declared, edges(tables, imports, copies), declared[0] if whole and declared else None)
 
 
 _KNOWN: WeakKeyDictionary[ComponentTreeStateTracker, Project] = WeakKeyDictionary()

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from ddb_assets.components.project import TableDeclaration
 from ddb_assets.components.relation_names import check_relation_names
-from ddb_assets.contract.table import Table
+from ddb_assets.components.translation import translated
 from ddb_assets.live.assets import stream_assets
 from ddb_assets.live.sensor import stream_sensor
 from ddb_assets.live.streams import streams_of
@@ -15,8 +16,9 @@ from ddb_assets.windows.sensor import manifest_sensors
 from ddb_assets.windows.table_assets import INITIAL_LOAD, stage_keys
 
 
-def shared(tables: Sequence[Table]) -> dg.Definitions:
+def shared(declared: Sequence[TableDeclaration]) -> dg.Definitions:
     """The definitions for at least one table. Raises ConfigError when two would be loaded into one table of the warehouse."""
+    tables = [component.table for component in declared]
     check_relation_names(tables)
     job = dg.define_asset_job(
         INITIAL_LOAD,
@@ -24,9 +26,13 @@ def shared(tables: Sequence[Table]) -> dg.Definitions:
         description="Export every table in full, flatten it and load it into the warehouse.",
     )
     streams = streams_of(tables)
-    return dg.Definitions(
+    own = dg.Definitions(
         assets=[stream_assets(stream, WAREHOUSE.address) for stream in streams],
         jobs=[job],
         sensors=[automation(tables), *manifest_sensors(tables), *map(stream_sensor, streams)],
         resources=RESOURCES,
     )
+    for component in declared:
+        if component.translate and component.table.stream:
+            own = translated(own, component.table, component.translate)
+    return own

@@ -33,12 +33,14 @@ def renamed(table: Table, translate: Translation) -> Table:
 
 
 def translated(declared: dg.Definitions, table: Table, translate: Translation) -> dg.Definitions:
-    """The definitions of a renamed table, with all other attributes that the translation gives."""
+    """The definitions, with all other attributes that the translation gives to the assets of this renamed table."""
     usual: Mapping[dg.AssetKey, tuple[Stage, str]] = {
         metadata.key_of(table, stage, name): (stage, name) for stage, name in _assets(table)
     }
 
     def changed(spec: dg.AssetSpec) -> dg.AssetSpec:
+        if spec.key not in usual:
+            return spec
         stage, name = usual[spec.key]
         before = spec.replace_attributes(key=asset_path(stage, name))
         return translate(before, stage).replace_attributes(key=spec.key)
@@ -49,7 +51,12 @@ def translated(declared: dg.Definitions, table: Table, translate: Translation) -
 def _assets(table: Table) -> list[tuple[Stage, str]]:
     """Stage and relation of every asset of the table."""
     names = relations(table).values()
-    return [(stage, name) for stage in stages(table) for name in ([table.name] if stage in OF_ITEMS else names)]
+    of_stream: tuple[Stage, ...] = ("live",) if table.stream else ()
+    return [
+        (stage, name)
+        for stage in (*stages(table), *of_stream)
+        for name in ([table.name] if stage in OF_ITEMS else names)
+    ]
 
 
 def _usual(table: Table, stage: Stage, name: str) -> dg.AssetSpec:

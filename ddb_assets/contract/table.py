@@ -309,6 +309,11 @@ class Table(ContractModel):
             Policy(contract=self.contract, oversize=self.oversize),
         )
 
+    def declared_below(self, path: tuple[Step, ...]) -> list[str]:
+        """The names for which the contract's `columns` has options directly below this path, in its order."""
+        found = map(parse_path, self.columns)
+        return [one[-1] for one in found if one[:-1] == path and isinstance(one[-1], str)]
+
     @property
     def hides(self) -> bool:
         """Whether the contract masks or excludes anything: such values must not be written, not even to quarantine."""

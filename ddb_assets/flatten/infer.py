@@ -346,11 +346,15 @@ class _Growth:
         return self.fields(node, seen, path, local)
 
     def fields(self, node: Node, seen: Seen, path: tuple[Step, ...], local: tuple[str, ...]) -> Node:
-        """A flattened map, or the item itself, with its fields grown: key attributes first, then the others by name."""
+        """A flattened map, or the item itself, with its fields grown.
+
+        New ones have an order: key attributes, then declared ones as in the contract, then the others by name.
+        """
         fields = dict(node.fields)
         keys = self.schema.key if not path else ()
         limit = self.table.max_width if path and self.table.nested_at(path) != "flatten" else None
-        for name in sorted(seen.fields, key=lambda n: (n not in keys, keys.index(n) if n in keys else 0, n)):
+        rank = {name: place for place, name in enumerate(dict.fromkeys((*keys, *self.table.declared_below(path))))}
+        for name in sorted(seen.fields, key=lambda n: (rank.get(n, len(rank)), n)):
             if limit is not None and name not in fields and len(fields) >= limit:
                 continue
             grown = self.grow(fields.get(name), seen.fields[name], (*path, name), (*local, name))

@@ -130,7 +130,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=metadata.op_name(stage, table),
         specs=list(specs.values()),
-        check_specs=check_specs(specs[()].key),
+        check_specs=check_specs(table, specs[()].key),
         pool=warehouse_pool(address),
         retry_policy=RETRIES,
     )
@@ -150,7 +150,9 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(
                 asset_key=specs[path].key,
                 metadata=done.facts(table, relation, "full_parquet") | newest,
-                check_results=[] if path else check_results(done.result, done.seen, relation.name, specs[path].key),
+                check_results=[]
+                if path
+                else check_results(table, done.result, done.seen, relation.name, specs[path].key),
             )
 
     return warehouse

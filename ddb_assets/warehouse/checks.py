@@ -5,14 +5,19 @@
 
 import dagster as dg
 
+from ddb_assets.contract.table import Table
 from ddb_assets.markdown import code
 from ddb_assets.warehouse.results import Inspection, LoadResult
 
 EXPLAINED, COUNTED, UNIQUE, CLEAN = "ledger_explains_rows", "rows_as_in_ledger", "keys_unique", "staging_empty"
+AGREED = "stream_agrees"
 
 
-def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+def check_specs(table: Table, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """Checks of the root's asset. Blocking ones stop downstream assets when the table has lost or duplicated rows."""
+    of_stream = dg.AssetCheckSpec(
+        AGREED, asset=asset, description="The stream had said the same of the items that the export covers now."
+    )
     return [
         dg.AssetCheckSpec(
             EXPLAINED,
@@ -31,10 +36,13 @@ def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             CLEAN, asset=asset, description="No staging table and no file written for COPY is left behind."
         ),
+        *([of_stream] if table.stream else []),
     ]
 
 
-def check_results(result: LoadResult, seen: Inspection, root: str, asset: dg.AssetKey) -> list[dg.AssetCheckResult]:
+def check_results(
+    table: Table, result: LoadResult, seen: Inspection, root: str, asset: dg.AssetKey
+) -> list[dg.AssetCheckResult]:
     """The results of `check_specs` for one load."""
     differing = {name: (rows, seen.counted[name]) for name, rows in seen.recorded.items() if rows != seen.counted[name]}
     return [
@@ -60,7 +68,22 @@ def check_results(result: LoadResult, seen: Inspection, root: str, asset: dg.Ass
             severity=dg.AssetCheckSeverity.WARN,
             metadata={"left_behind": list(seen.leftovers)},
         ),
+        *([_agreed(result, asset)] if table.stream else []),
     ]
+
+
+def _agreed(result: LoadResult, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    """Whether the load found the stream at fault. The tables are right now, so it warns."""
+    faults = {"were not as the stream had said": result.healed, "were never named by the stream": result.stream_missed}
+    found = [f"{count:,} items {what}" for what, count in faults.items() if count]
+    compared = "no tail was compared" if result.agreed is None else None
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        asset_key=asset,
+        check_name=AGREED,
+        description=f"{'; '.join(found)}: the export has put them right" if found else compared,
+    )
 
 
 def _explained(result: LoadResult, root: str, asset: dg.AssetKey) -> dg.AssetCheckResult:

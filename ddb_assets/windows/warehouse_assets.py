@@ -64,7 +64,7 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
         )
         for path, name in named.items()
     }
-    checks = [window_check(check, partitions) for check in check_specs(specs[()].key)]
+    checks = [window_check(check, partitions) for check in check_specs(table, specs[()].key)]
 
     @dg.multi_asset(
         name=metadata.op_name("warehouse", table),
@@ -96,7 +96,9 @@ def window_warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
                 yield dg.MaterializeResult(
                     asset_key=specs[path].key,
                     metadata=newest[specs[path].key],
-                    check_results=[] if path else check_results(done.result, done.seen, relation.name, specs[path].key),
+                    check_results=[]
+                    if path
+                    else check_results(table, done.result, done.seen, relation.name, specs[path].key),
                 )
 
         yield from each_window(context, made, checks)

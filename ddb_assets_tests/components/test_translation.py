@@ -31,7 +31,7 @@ def lineage(definitions: dg.Definitions) -> dict[str, set[str]]:
 
 def test_keys_change_and_lineage_sensors_and_job_follow() -> None:
     table = component({"key_prefix": "shop"})
-    definitions = dg.Definitions.merge(dg.build_defs_for_component(table), shared([table.table]))
+    definitions = dg.Definitions.merge(dg.build_defs_for_component(table), shared([table]))
     found = lineage(definitions)
     assert all(key.startswith("shop/") for key in found)
     assert found["shop/warehouse/orders"] == {"shop/parquet/orders_window_parquet", "shop/loads/orders_initial_load"}
@@ -42,6 +42,26 @@ def test_keys_change_and_lineage_sensors_and_job_follow() -> None:
     assert automated
     assert automated.resolve(repository.asset_graph) == repository.asset_graph.materializable_asset_keys
     assert "materialize shop/exports/orders_full_export, " in no_initial_load(table.table)
+
+
+def test_live_tables_are_translated_too() -> None:
+    """They belong to their table, although all tables of a stream share one step."""
+    one = component({"key_prefix": "shop", "group_name": "sales", "tags": {"tier": "gold"}}, stream="orders-cdc")
+    two = DynamoDBTable.from_attributes_dict(attributes={"table": "Customers", "stream": "orders-cdc"})
+    assert isinstance(two, DynamoDBTable)
+    definitions = dg.Definitions.merge(*map(dg.build_defs_for_component, (one, two)), shared([one, two]))
+    specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    for name in ("orders", "orders__items"):
+        live = specs[f"shop/warehouse/{name}_live"]
+        assert (live.group_name, live.tags["tier"]) == ("sales", "gold")
+    assert (specs["warehouse/customers_live"].group_name, specs["streams/orders_cdc"].group_name) == (
+        "customers",
+        "streams",
+    )
+    assert lineage(definitions)["shop/warehouse/orders_live"] == {"streams/orders_cdc", "shop/warehouse/orders"}
+    sensor = definitions.get_repository_def().get_sensor_def("ddb_assets_stream_orders_cdc").asset_selection
+    assert sensor
+    assert dg.AssetKey(["shop", "warehouse", "orders_live"]) in sensor.resolve(definitions.resolve_asset_graph())
 
 
 def test_a_template_may_choose_by_stage() -> None:

@@ -44,13 +44,13 @@ class Shop:
         arn = sandbox.kinesis().describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"]
         return cls(sandbox, folder, name, arn, name)
 
-    def table(self, **contract: Any) -> Table:
-        """A new DynamoDB table that writes to the stream."""
-        client, name = self.sandbox.dynamodb(), f"T{uuid.uuid4().hex}"
+    def table(self, called: str = "", key: str = "pk", **contract: Any) -> Table:
+        """A new DynamoDB table that writes to the stream; its key is a string."""
+        client, name = self.sandbox.dynamodb(), f"{called}T{uuid.uuid4().hex}"
         client.create_table(
             TableName=name,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
         client.update_continuous_backups(
@@ -69,7 +69,10 @@ class Shop:
         return from_micros(self.sandbox.clock.tick()).replace(microsecond=0)
 
     def put(self, table: Table, key: str, **attributes: Any) -> None:
-        self.sandbox.dynamodb().put_item(TableName=table.table, Item={"pk": {"S": key}, **attributes})
+        self.put_item(table, {"pk": {"S": key}, **attributes})
+
+    def put_item(self, table: Table, item: dict[str, Any]) -> None:
+        self.sandbox.dynamodb().put_item(TableName=table.table, Item=item)
 
     def delete(self, table: Table, key: str) -> None:
         self.sandbox.dynamodb().delete_item(TableName=table.table, Key={"pk": {"S": key}})

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
+import dagster as dg
 import pytest
 
 from ddb_assets.aws.clients import AWS
@@ -17,7 +18,9 @@ from ddb_assets.streams.drain import drain
 from ddb_assets.streams.drained import Drained
 from ddb_assets.streams.landing import Landed, StreamedTable, land
 from ddb_assets.streams.position import BEGINNING_OF_STREAM
+from ddb_assets.warehouse.checks import AGREED, check_results
 from ddb_assets.warehouse.facts import load_facts
+from ddb_assets.warehouse.results import Inspection
 from ddb_assets_tests.live.shop import Shop
 
 
@@ -127,6 +130,14 @@ def test_what_the_stream_lost_is_put_right_by_the_next_window(shop: Shop) -> Non
         "healed": 0,
         "stream_missed": 2,
     }
+    seen = Inspection(recorded={}, counted={}, twice=0, leftovers=())
+    (check,) = (
+        check
+        for check in check_results(orders, result, seen, root.name, dg.AssetKey("x"))
+        if check.check_name == AGREED
+    )
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "2 items were never named by the stream" in str(check.description)
 
 
 def test_a_table_that_cannot_be_loaded_holds_up_no_other(shop: Shop) -> None:
