@@ -1,0 +1,135 @@
+"""`python -m ddb_assets_tests.bench.following`: how many records of a stream a second are drained, flattened and loaded.
+
+The stream is in a sandbox, which is a process of its own and answers over HTTP. The records have the item before and after
+the change, as those of DynamoDB do, and change each item about twice. `__main__.py` compares the reading of exports.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+
+from ddb_assets.aws.clients import AWS
+from ddb_assets.contract.table import Table
+from ddb_assets.live.follow import Places, follow
+from ddb_assets.microseconds import now_micros
+from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets_tests.bench import orders
+from ddb_assets_tests.bench.targets import Verdict
+
+STREAM = "orders-cdc"
+SHARDS = 100
+"""So many that no shard is asked for more than the 2 MB a second that Kinesis gives."""
+BATCH = 200  # records of a PutRecords, which takes 5 MiB
+WANTED = 20_000
+
+
+@contextmanager
+def sandbox() -> Iterator[dict[str, str]]:
+    """A sandbox without tables in a process of its own; gives the variables that lead to it."""
+    command = [sys.executable, "-m", "ddb_assets.cli", "sandbox", "--json", "--items", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        try:
+            yield json.loads(server.stdout.readline())
+        finally:
+            server.terminate()
+
+
+def records(count: int) -> Iterator[bytes]:
+    """The changes of half as many orders, each twice, by number and time."""
+    started = now_micros()
+    for change in range(count):
+        item = orders.item(change % max(1, count // 2))["Item"]
+        told = {"Keys": {"orderId": item["orderId"]}, "NewImage": item, "OldImage": item, "SizeBytes": 900}
+        stamp = {"ApproximateCreationDateTime": started + change, "ApproximateCreationDateTimePrecision": "MICROSECOND"}
+        yield orjson.dumps(
+            {
+                "awsRegion": "us-east-1",
+                "eventID": "f89436e0-627d-4d37-9879-42f86249aa83",
+                "eventName": "MODIFY",
+                "userIdentity": None,
+                "recordFormat": "application/json",
+                "tableName": "Orders",
+                "dynamodb": stamp | told,
+                "eventSource": "aws:dynamodb",
+            }
+        )
+
+
+def fill(aws: AWS, count: int) -> None:
+    """Creates table and stream, and puts the records."""
+    aws.dynamodb().create_table(
+        TableName="Orders",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "orderId", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "orderId", "AttributeType": "S"}],
+    )
+    kinesis = aws.kinesis()
+    kinesis.create_stream(StreamName=STREAM, ShardCount=SHARDS)
+    time.sleep(1)
+    batch: list[dict[str, Any]] = []
+    for number, data in enumerate(records(count), 1):
+        batch.append({"Data": data, "PartitionKey": str(number % max(1, count // 2))})
+        if len(batch) == BATCH or number == count:
+            kinesis.put_records(StreamName=STREAM, Records=batch)
+            batch = []
+
+
+def followed(aws: AWS, folder: Path) -> tuple[int, float, float]:
+    """Brings all records into a new warehouse: how many, and the seconds of wall time and of CPU of this process."""
+    table = Table(table="Orders", stream=STREAM, nested=orders.TABLE.nested)
+    opened = partial(open_warehouse, f"duckdb:///{folder / 'w.duckdb'}")
+    wall, cpu, found = time.perf_counter(), time.process_time(), 0
+    caught_up = False
+    while not caught_up:
+        done = follow(aws, opened, STREAM, [table], Places.below(str(folder)))
+        done.refuse()
+        found, caught_up = found + done.records, done.last.caught_up
+    return found, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def compare(count: int, rounds: int, console: Console) -> Verdict:
+    """Follows the stream into new warehouses, and compares the median with the target."""
+    with sandbox() as variables:
+        os.environ.update(variables)
+        aws = AWS()
+        fill(aws, count)
+        runs = []
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder:
+                found, wall, cpu = followed(aws, Path(folder))
+            if found != count:
+                raise click.ClickException(f"{count:,} records were put, {found:,} came")
+            runs.append((wall, cpu))
+    wall, cpu = (statistics.median(times) for times in zip(*runs, strict=True))
+    verdict = Verdict("records a second", "follow", WANTED, count / wall)
+    console.print(
+        f"{count:,} records in {wall:.2f} s, {cpu:.2f} CPU s of ours: {verdict.reached:,.0f} a second, wanted {WANTED:,}, "
+        f"{'met' if verdict.met else 'MISSED'}"
+    )
+    return verdict
+
+
+@click.command()
+@click.option("--records", "count", default=100_000, show_default=True, help="Records in the stream.")
+@click.option("--rounds", default=3, show_default=True, help="How often they are followed; medians are shown.")
+def main(count: int, rounds: int) -> None:
+    """Follow a stream from its beginning, on this machine, now."""
+    compare(count, rounds, Console(highlight=False))
+
+
+if __name__ == "__main__":
+    main()
