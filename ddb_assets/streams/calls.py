@@ -7,11 +7,11 @@ Facts: Kinesis Data Streams API. GetRecords answers at most 10,000 records and 1
 has no next iterator. A NextToken of ListShards is given alone.
 """
 
-import base64
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
+import pybase64
 
 from ddb_assets.aws.errors import explained
 from ddb_assets.microseconds import to_micros
@@ -113,7 +113,7 @@ def _keep_answer(response_dict: dict[str, Any], customized_response_dict: dict[s
 
 
 def _page(shard: str, answer: dict[str, Any]) -> Page:
-    decode = base64.b64decode
+    decode = pybase64.b64decode
     return Page(
         [
             StreamRecord(

@@ -11,6 +11,7 @@ import binascii
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from ddb_assets.dynamodb.attribute_value import MAX_DEPTH
@@ -31,8 +32,30 @@ class BadRecordError(ValueError):
     """A record is no change of an item; the message says why, without its values."""
 
 
+class _Change(msgspec.Struct, rename="pascal"):
+    """The member `dynamodb` of a record. Nothing is asked of its members' types, so that messages can say what is wrong."""
+
+    approximate_creation_date_time: Any = None
+    approximate_creation_date_time_precision: Any = None
+    keys: Any = None
+    new_image: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Record(msgspec.Struct, rename="camel"):
+    """A record, of which an OldImage is read over."""
+
+    dynamodb: _Change | None = None
+    table_name: Any = None
+    event_name: Any = None
+    user_identity: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Record)
+
+
 class ChangeRecord(NamedTuple):
-    """One change: the table's name, the write's time in microseconds since 1970, and the item after it, None for a delete.
+    """One change: the table's name, the write's time in microseconds since 1970, its key, and the item after it in DynamoDB
+    JSON on one line, None for a delete.
 
     `exact`: the time has microseconds, not only milliseconds. `expired`: the delete was made by Time to Live. The item before
     the change is not kept: an export's OldImage is the item before its whole window, which one record does not know.
@@ -41,13 +64,13 @@ class ChangeRecord(NamedTuple):
     table: str
     micros: int
     keys: Image
-    new: Image | None
+    new: bytes | None
     exact: bool
     expired: bool
 
     def line(self) -> bytes:
         """The record as a line of an incremental export (DynamoDB Developer Guide, "table export output format")."""
-        image = b"" if self.new is None else b',"NewImage":' + orjson.dumps(self.new)
+        image = b"" if self.new is None else b',"NewImage":' + self.new
         return b'{"Metadata":{"WriteTimestampMicros":{"N":"%d"}},"Keys":%b%b}' % (
             self.micros,
             orjson.dumps(self.keys),
@@ -57,32 +80,36 @@ class ChangeRecord(NamedTuple):
 
 def read_record(data: bytes) -> ChangeRecord:
     """The change in a record's data. Raises BadRecordError for anything else."""
-    try:
-        record = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise BadRecordError(f"not JSON: {error}") from None
-    change = record.get("dynamodb") if isinstance(record, dict) else None
-    if not isinstance(change, dict):
+    record = _decoded(data)
+    change, table, event = record.dynamodb, record.table_name, record.event_name
+    if change is None:
         raise BadRecordError("it has no object `dynamodb`, so it is no change of a DynamoDB table")
-    table, event = record.get("tableName"), record.get("eventName")
     if not isinstance(table, str) or not table:
         raise BadRecordError("it has no tableName")
     if event not in EVENTS:
         raise BadRecordError(f"its eventName is none of {', '.join(EVENTS)}")
-    binary = _may_have_binary(data)
-    new = _image(change, "NewImage", binary)
+    new = _image(bytes(change.new_image))
     if (new is None) != (event == "REMOVE"):
         raise BadRecordError(f"{event} {'without' if new is None else 'with'} a NewImage")
-    keys = _image(change, "Keys", binary)
-    if not keys:
+    if not isinstance(change.keys, dict) or not change.keys:
         raise BadRecordError("it has no Keys")
-    micros, exact = _micros(change)
-    return ChangeRecord(table, micros, keys, new, exact, new is None and _by_ttl(record))
+    keys = {name: _once(value, "Keys", 0) for name, value in change.keys.items()}
+    micros, exact = _micros(change.approximate_creation_date_time, change.approximate_creation_date_time_precision)
+    return ChangeRecord(table, micros, keys, new, exact, new is None and _by_ttl(record.user_identity))
 
 
-def _micros(change: dict[str, Any]) -> tuple[int, bool]:
+def _decoded(data: bytes) -> _Record:
+    try:
+        data.isascii() or data.decode()  # msgspec does not look into what it reads over
+        return _decoder.decode(data)
+    except msgspec.ValidationError:
+        return _Record()  # JSON of another form
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRecordError(f"not JSON: {error}") from None
+
+
+def _micros(stamp: object, precision: object) -> tuple[int, bool]:
     """The time of the write in microseconds, and whether the record has it in microseconds."""
-    stamp, precision = change.get("ApproximateCreationDateTime"), change.get("ApproximateCreationDateTimePrecision")
     if type(stamp) is not int or stamp <= 0:
         raise BadRecordError("it has no ApproximateCreationDateTime in milliseconds or microseconds")
     exact = precision == "MICROSECOND" if precision is not None else stamp >= LEAST_MICROS
@@ -94,9 +121,8 @@ def _micros(change: dict[str, Any]) -> tuple[int, bool]:
     return micros, exact
 
 
-def _by_ttl(record: dict[str, Any]) -> bool:
+def _by_ttl(identity: object) -> bool:
     """Whether Time to Live made the change. Lambda writes the members of userIdentity in lower case, the API in upper case."""
-    identity = record.get("userIdentity")
     if not isinstance(identity, dict):
         return False
     found = {str(name).lower(): value for name, value in identity.items()}
@@ -106,20 +132,21 @@ def _by_ttl(record: dict[str, Any]) -> bool:
 def _may_have_binary(data: bytes) -> bool:
     """Whether a descriptor of binary is in the text, or an escape that may spell one.
 
-    Images are large, and most have none. One byte is found much faster than two, so that is looked for first.
+    Most images have none. One byte is found much faster than two, so that is looked for first.
     """
     return (b'"B' in data and (b'"B"' in data or b'"BS"' in data)) or (b"\\" in data and b"\\u" in data)
 
 
-def _image(change: dict[str, Any], name: str, binary: bool) -> Image | None:
-    image = change.get(name)
-    if image is None:
+def _image(written: bytes) -> bytes | None:
+    """An image as one line, with its binary encoded once."""
+    if written == b"null":
         return None
-    if not isinstance(image, dict):
-        raise BadRecordError(f"{name} is not an object")
-    if not binary:
-        return image
-    return {attribute: _once(value, name, 0) for attribute, value in image.items()}
+    if not written.startswith(b"{"):
+        raise BadRecordError("NewImage is not an object")
+    if not _may_have_binary(written) and b"\n" not in written:
+        return written
+    image = orjson.loads(written)
+    return orjson.dumps({name: _once(value, "NewImage", 0) for name, value in image.items()})
 
 
 def _once(value: Any, where: str, depth: int) -> Any:
@@ -131,9 +158,9 @@ def _once(value: Any, where: str, depth: int) -> Any:
         return value
     match descriptor, payload:
         case "B", str():
-            return {"B": _decoded(payload, where)}
+            return {"B": _plain(payload, where)}
         case "BS", list():
-            return {"BS": [_decoded(one, where) if isinstance(one, str) else one for one in payload]}
+            return {"BS": [_plain(one, where) if isinstance(one, str) else one for one in payload]}
         case "M", dict():
             return {"M": {name: _once(below, where, depth + 1) for name, below in payload.items()}}
         case "L", list():
@@ -141,7 +168,7 @@ def _once(value: Any, where: str, depth: int) -> Any:
     return value
 
 
-def _decoded(text: str, where: str) -> str:
+def _plain(text: str, where: str) -> str:
     try:
         once = base64.b64decode(text.encode(), validate=True).decode("ascii")
         base64.b64decode(once, validate=True)

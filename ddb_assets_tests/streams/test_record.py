@@ -79,13 +79,21 @@ def test_every_value_arrives_as_it_was(new: dict[str, Any], ascii_only: bool) ->
     record = read_record(json.dumps(written, ensure_ascii=ascii_only).encode())
     change = incremental_change(load_line(record.line().decode()))
     assert (change.image, change.keys, change.version) == (new, record.keys, record.micros)
-    assert record.new == new
+    assert record.new is not None
+    assert json.loads(record.new) == new
 
 
 def test_binary_is_decoded_however_its_descriptor_is_spelt() -> None:
     escaped = with_change(NewImage={"b": twice({"B": "aGk="})}).replace(b'"B"', b'"\\u0042"')
     record = read_record(escaped)
-    assert record.new == {"b": {"B": "aGk="}}
+    assert record.new is not None
+    assert json.loads(record.new) == {"b": {"B": "aGk="}}
+
+
+def test_a_record_that_was_written_over_several_lines_is_one_line() -> None:
+    record = read_record(json.dumps(CAPTURED, indent=1).encode())
+    assert b"\n" not in record.line()
+    assert json.loads(record.line())["NewImage"] == {"status": {"S": "CANCELLED"}}
 
 
 @pytest.mark.parametrize(
@@ -108,6 +116,9 @@ def test_a_delete_by_time_to_live_is_known(identity: dict[str, str]) -> None:
     [
         (b"\xff", "not JSON"),
         (b"{} {}", "not JSON"),
+        (with_change().replace(b"CANCELLED", b"\xff"), "not JSON"),
+        (with_change().replace(b"CANCELLED", b"\\ud800"), "not JSON"),
+        (with_change(NewImage=1).replace(b'"NewImage": 1', b'"NewImage": ' + b"[" * 20_000), "not JSON"),
         (b"[]", "no object `dynamodb`"),
         (json.dumps({**CAPTURED, "tableName": ""}).encode(), "no tableName"),
         (with_change("UPSERT"), "none of INSERT, MODIFY, REMOVE"),
