@@ -16,16 +16,28 @@ from ddb_assets.warehouse.connect import open_warehouse
 
 
 def run(
-    stream: str, configs: Sequence[Path], warehouse: str, lake: str, *, once: bool, every: float, as_json: bool
+    stream: str,
+    configs: Sequence[Path],
+    warehouse: str,
+    lake: str,
+    restart: Sequence[str],
+    *,
+    once: bool,
+    every: float,
+    as_json: bool,
 ) -> None:
-    """Follows the stream again and again. A table whose records cannot be loaded is an error at the end of that look."""
+    """Follows the stream again and again. A table whose records cannot be loaded is an error at the end of that look.
+
+    `restart` names tables that start over with the first look.
+    """
     tables = _tables(stream, configs)
     aws = AWS()
     opened = partial(open_warehouse, warehouse, storage=aws.storage(), aws=aws, label=f"ddb_assets follow {stream}")
     while True:
-        done = follow(aws, opened, stream, tables, Places.below(lake.rstrip("/")))
+        done = follow(aws, opened, stream, tables, Places.below(lake.rstrip("/")), restart=restart)
         _print(done, as_json=as_json)
         done.refuse()
+        restart = ()
         if once and done.last.caught_up:
             return
         if done.last.caught_up:
@@ -53,26 +65,12 @@ def _print(done: Followed, *, as_json: bool) -> None:
                 "records": done.records,
                 "behind_millis": done.last.behind_millis,
                 "caught_up": done.last.caught_up,
-                "tables": {name: _counts(done, name) for name in done.tables},
+                "tables": {name: one.counts for name, one in done.tables.items()},
             }
         )
     elif done.records:
         each = "; ".join(
-            f"{name}: {', '.join(f'{count:,} {what}' for what, count in _counts(done, name).items() if count)}"
-            for name in done.tables
+            f"{name}: {', '.join(f'{count:,} {what}' for what, count in one.counts.items() if count)}"
+            for name, one in done.tables.items()
         )
         say(f"{done.records:,} records, {done.last.behind_millis / 1000:.1f} s behind; {each}")
-
-
-def _counts(done: Followed, name: str) -> dict[str, int]:
-    one = done.tables[name]
-    result = one.result
-    return {
-        "rows": one.landing.rows,
-        "upserted": result.upserted if result else 0,
-        "deleted": result.deleted if result else 0,
-        "duplicates": one.landing.duplicates,
-        "superseded": one.landing.superseded + (result.superseded if result else 0),
-        "too_late": result.too_late if result else 0,
-        "quarantined": one.landing.quarantined + (result.quarantined if result else 0),
-    }

@@ -58,6 +58,7 @@ attributes:
   # load: upsert  # upsert: one full export, then the changes of each window; replace: full exports only
   # cadence: hourly  # 15 min | 20 min | 30 min | hourly | 2 h | 3 h | 4 h | 6 h | 8 h | 12 h | daily
   # trust: dynamodb  # ask DynamoDB whether it made an export; lake: believe every export in the bucket
+  # source: exports  # stream: its stream alone fills the table, for a table that is not exported
   # stream: orders-cdc  # name or ARN of the Kinesis data stream that the table writes to: {name}_live is a minute behind
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how tables are created in Redshift
@@ -136,6 +137,8 @@ def _translation(declared: TableYaml, context: dg.ComponentLoadContext) -> Trans
 
 def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions:
     address = WAREHOUSE.address
+    if table.source == "stream":
+        return dg.Definitions(assets=[source_spec(table, writers)], resources=RESOURCES)
     whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
         source_spec(table, writers),
         full_export_asset(table),

@@ -20,15 +20,16 @@ def shared(declared: Sequence[TableDeclaration]) -> dg.Definitions:
     """The definitions for at least one table. Raises ConfigError when two would be loaded into one table of the warehouse."""
     tables = [component.table for component in declared]
     check_relation_names(tables)
+    exported = [key for table in tables for key in stage_keys(table, *table.full_stages)]
     job = dg.define_asset_job(
         INITIAL_LOAD,
-        selection=dg.AssetSelection.assets(*(key for table in tables for key in stage_keys(table, *table.full_stages))),
+        selection=dg.AssetSelection.assets(*exported),
         description="Export every table in full, flatten it and load it into the warehouse.",
     )
     streams = streams_of(tables)
     own = dg.Definitions(
         assets=[stream_assets(stream, WAREHOUSE.address) for stream in streams],
-        jobs=[job],
+        jobs=[job] if exported else [],
         sensors=[automation(tables), *manifest_sensors(tables), *map(stream_sensor, streams)],
         resources=RESOURCES,
     )

@@ -84,9 +84,31 @@ class FullChain:
 
     @property
     def restart(self) -> str:
-        """How a person starts the table over, in words."""
+        """How a person starts the table over, as the end of a sentence."""
         again = "; then load every window since that export again" if self.windows else ""
         return (
-            f"materialize {self.export}, then {self.parquet} and {self.load} with `restart: true` in the Launchpad, or run "
-            f"`ddb-assets load --restart`{again}"
+            f"with a full export: materialize {self.export}, then {self.parquet} and {self.load} with `restart: true` in the "
+            f"Launchpad, or run `ddb-assets load --restart`{again}"
         )
+
+
+@dataclass(frozen=True)
+class StreamChain:
+    """The way of a table's items if a stream fills it, as messages name it."""
+
+    stream: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"the asset of stream {self.stream}"
+
+    @property
+    def restart(self) -> str:
+        """How a person starts the table over, as the end of a sentence."""
+        return (
+            f"with what the stream still has: materialize {self} with `restart: [{self.table}]` in the Launchpad, or run "
+            f"`ddb-assets follow {self.stream} --restart {self.table}`"
+        )
+
+
+Chain = FullChain | StreamChain

@@ -15,7 +15,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 
 from ddb_assets.contract.model import ContractModel
 from ddb_assets.contract.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
-from ddb_assets.contract.stages import FULL_CHAIN, REPLACED, FullChain, FullStages, Stage, asset_path
+from ddb_assets.contract.stages import (
+    FULL_CHAIN,
+    REPLACED,
+    Chain,
+    FullChain,
+    FullStages,
+    Stage,
+    StreamChain,
+    asset_path,
+)
 from ddb_assets.contract.windows import Cadence, WindowError
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path, parse_path
 
@@ -204,6 +213,10 @@ class Table(ContractModel):
             description="what proves that an export is genuine: dynamodb is asked; lake: the right to write to the bucket"
         ),
     ] = "dynamodb"
+    source: Annotated[
+        Literal["exports", "stream"],
+        Field(description="what fills the table: exports, with or without a stream; or its stream alone"),
+    ] = "exports"
     stream: Annotated[
         str,
         AfterValidator(_stream),
@@ -247,6 +260,12 @@ class Table(ContractModel):
         return self
 
     @model_validator(mode="after")
+    def _has_a_stream_as_its_source(self) -> Self:
+        if self.source == "stream" and not self.stream:
+            raise ValueError("`source: stream` needs `stream: NAME`, the stream that the table writes its changes to")
+        return self
+
+    @model_validator(mode="after")
     def _keeps_its_key(self) -> Self:
         if self.key:
             self.check_key(self.key.attributes)
@@ -279,8 +298,10 @@ class Table(ContractModel):
         return "/".join(self.asset_path(stage))
 
     @property
-    def full_stages(self) -> FullStages:
-        """The stages that a full export of the table passes."""
+    def full_stages(self) -> FullStages | tuple[()]:
+        """The stages that a full export of the table passes; none if it is not exported."""
+        if self.source == "stream":
+            return ()
         return REPLACED if self.load == "replace" else FULL_CHAIN
 
     @property
@@ -288,6 +309,16 @@ class Table(ContractModel):
         """The root's assets in these stages, which a person materializes for a new initial load."""
         export, parquet, load = map(self.asset_name, self.full_stages)
         return FullChain(export, parquet, load, windows=self.load != "replace")
+
+    @property
+    def chain(self) -> Chain:
+        """The way of the table's items, whether exports or a stream fill it."""
+        return StreamChain(self.stream, self.name) if self.source == "stream" else self.full_chain
+
+    @property
+    def stream_stage(self) -> Stage:
+        """The stage of the assets that its stream keeps fresh."""
+        return "warehouse" if self.source == "stream" else "live"
 
     @property
     def windows(self) -> Cadence:

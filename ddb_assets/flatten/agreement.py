@@ -27,7 +27,7 @@ def check_identity(stored: Schema, identity: Identity, table: Table) -> None:
     if found := identity.differences(stored.identity) if stored.identity else []:
         raise SchemaError(
             f"the stored schema of {table.name!r} does not match this export: {'; '.join(found)}. Restore what it was before, "
-            f"give the table another name in its contract, or start it over with a full export: {table.full_chain.restart}"
+            f"give the table another name in its contract, or start it over {table.chain.restart}"
         )
 
 
@@ -65,9 +65,7 @@ def _check_nested(path: tuple[Step, ...], node: Node, table: Table, *, full: boo
     if node.kind == "json" and node.name and (lists or maps) and not full:
         raise SchemaError(
             f"{format_path(path)}: its values are JSON in column {node.name}, and the contract now says `nested: {declared}`: "
-            f"rows that do not change would stay JSON. Load a new full export with this contract first (materialize "
-            f"{table.asset_name('full_export')}, or `ddb-assets load` one), which brings every row again, "
-            "then this window"
+            f"rows that do not change would stay JSON. {_every_row_again(table)}"
         )
 
 
@@ -82,6 +80,15 @@ def _check_type(path: tuple[Step, ...], node: Node, table: Table) -> None:
             f"{format_path(path)}: its values are in {_place(node)}, and the contract now says `type: {policy.type}`: rows "
             f"that do not change would stay there. Remove the `type`, {START_OVER}"
         )
+
+
+def _every_row_again(table: Table) -> str:
+    if table.source == "stream":
+        return f"Start the table over {table.chain.restart}"
+    return (
+        f"Load a new full export with this contract first (materialize {table.asset_name('full_export')}, or `ddb-assets "
+        "load` one), which brings every row again, then this window"
+    )
 
 
 def _place(node: Node) -> str:

@@ -1,7 +1,7 @@
 """Whether a stream had everything, and whether its tables still write to it as they should.
 
-Nothing that a stream lost stays lost: the next windows put it right. So these checks warn. They say since when a live table
-may lack something.
+Nothing that a stream lost stays lost in a table of exports: the next windows put it right. So these checks warn. They say
+since when a live table may lack something. In a table that a stream fills it stays lost, so a gap is an error.
 """
 
 from collections.abc import Iterator
@@ -21,13 +21,14 @@ from ddb_assets.streams.destination import destination
 if TYPE_CHECKING:
     from ddb_assets.contract.table import Table
 
+WARN = dg.AssetCheckSeverity.WARN
 WHOLE, SENT, READ = "stream_has_no_gap", "tables_write_to_stream", "records_readable"
 
 
 def check_specs(stream: FollowedStream) -> list[dg.AssetCheckSpec]:
     """The checks of a stream's asset."""
     said = {
-        WHOLE: "No record expired before it was read, or windows have covered the time since then.",
+        WHOLE: "No record expired before it was read, or windows have covered the time since then, or the table started over.",
         SENT: "Each table writes its changes to the stream, with microseconds.",
         READ: "Every record is a change of a table, and every change of a declared table could be loaded.",
     }
@@ -39,28 +40,36 @@ def check_specs(stream: FollowedStream) -> list[dg.AssetCheckSpec]:
 
 def check_results(aws: AWS, stream: FollowedStream, followed: Followed) -> Iterator[dg.AssetCheckResult]:
     """Their results after one look at the stream."""
-    yield _result(stream, WHOLE, list(_gaps(followed)))
+    lost = any(one.gap for one in followed.tables.values() if one.table.source == "stream")
+    yield _result(stream, WHOLE, list(_gaps(followed)), dg.AssetCheckSeverity.ERROR if lost else WARN)
     yield _result(stream, SENT, [said for table in stream.tables if (said := _not_sent(aws, table, followed.stream))])
     yield _result(stream, READ, list(_unread(followed)))
 
 
-def _result(stream: FollowedStream, name: str, problems: list[str]) -> dg.AssetCheckResult:
+def _result(
+    stream: FollowedStream, name: str, problems: list[str], severity: dg.AssetCheckSeverity = WARN
+) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not problems,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=severity,
         asset_key=metadata.asset_key("stream", stream.name),
         check_name=name,
-        description=prose("; ".join(problems)) or None,
+        description=prose("; ".join(problems).replace("`", "")) or None,
     )
 
 
 def _gaps(followed: Followed) -> Iterator[str]:
     for name, one in followed.tables.items():
-        if gap := one.landing.end.gap:
+        if gap := one.gap:
+            healed = "its live table is whole again when windows cover this time"
+            if one.table.source == "stream":
+                healed = (
+                    "nothing puts this right by itself, as no export fills the table: start it over "
+                    f"{one.table.chain.restart}; or remove `source: stream`, and load a full export with `restart: true`"
+                )
             yield (
                 f"{name}: {gap.reason} between {from_micros(gap.since).isoformat(timespec='seconds')} and "
-                f"{from_micros(gap.until).isoformat(timespec='seconds')}; its live table is whole again when windows cover "
-                "this time"
+                f"{from_micros(gap.until).isoformat(timespec='seconds')}; {healed}"
             )
 
 
@@ -91,7 +100,7 @@ def _unread(followed: Followed) -> Iterator[str]:
     for name, one in followed.tables.items():
         if one.landing.quarantined:
             yield f"{one.landing.quarantined:,} records of {name} have another key and are in quarantine"
-        if one.result and one.result.quarantined:
-            yield f"{one.result.quarantined:,} items of {name} are in quarantine"
+        if (done := one.result or one.loaded) and done.quarantined:
+            yield f"{done.quarantined:,} items of {name} are in quarantine"
         if one.error:
             yield f"{name} was not loaded: {one.error}"

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from ddb_assets.contract.column_type import SqlType
+from ddb_assets.flatten.names import reported
 from ddb_assets.live.follow import Followed, TableFollowed
 from ddb_assets.markdown import code
 from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration import metadata
+from ddb_assets.warehouse.facts import load_facts, of_table
 
 BEHIND, AGE = "millis_behind_latest", "newest_record_age"
 
@@ -56,30 +59,40 @@ def _positions(followed: Followed) -> list[tuple[str, str, str]]:
 
 def live_facts(followed: TableFollowed, relation: str, table_name: str) -> metadata.Metadata:
     """What became of a table's records, and how many rows the tail of this relation has."""
-    landing, result = followed.landing, followed.result
+    result = followed.result
     facts: metadata.Metadata = {metadata.TABLE_NAME: dg.MetadataValue.text(table_name)}
     if result and relation in result.tail_rows:
         facts["tail_rows"] = dg.MetadataValue.int(result.tail_rows[relation])
-    if relation != followed.table.name:
-        return facts
+    if result and result.covered_until and relation == followed.table.name:
+        facts["covered_until"] = dg.MetadataValue.timestamp(result.covered_until)
+    return facts | (record_facts(followed) if relation == followed.table.name else {})
+
+
+def table_facts(
+    followed: TableFollowed, path: tuple[str, ...], table_name: str, columns: Mapping[str, SqlType]
+) -> metadata.Metadata:
+    """What became of the records of a table that the stream fills, and what its relation at this path is like now."""
+    facts: metadata.Metadata = {metadata.TABLE_NAME: dg.MetadataValue.text(table_name)}
+    if followed.loaded and followed.report:
+        relation = reported(followed.table, followed.report)[path]
+        loaded = load_facts(followed.loaded, relation, table_name, [], soft_delete=followed.table.soft_delete)
+        facts = of_table(loaded, columns)
+    return facts if path else facts | record_facts(followed)
+
+
+def record_facts(followed: TableFollowed) -> metadata.Metadata:
+    """What became of a table's records."""
+    landing = followed.landing
     counts: Mapping[str, int] = {
         "records": landing.records,
-        "rows": landing.rows,
-        "duplicates": landing.duplicates,
-        "superseded": landing.superseded + (result.superseded if result else 0),
+        **followed.counts,
         "already_known": landing.known,
-        "too_late": result.too_late if result else 0,
-        "upserted": result.upserted if result else 0,
-        "deleted": result.deleted if result else 0,
         "ttl_deletes": landing.ttl_deletes,
-        "quarantined": landing.quarantined + (result.quarantined if result else 0),
         "in_milliseconds": landing.in_milliseconds,
     }
-    facts |= {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+    facts: metadata.Metadata = {name: dg.MetadataValue.int(count) for name, count in counts.items()}
     if landing.newest:
         facts["newest_write"] = dg.MetadataValue.timestamp(from_micros(landing.newest))
-    if result and result.covered_until:
-        facts["covered_until"] = dg.MetadataValue.timestamp(result.covered_until)
     if landing.uri:
         facts[metadata.URI] = dg.MetadataValue.text(landing.uri)
     return facts

@@ -1,4 +1,4 @@
-"""Follows a stream of changes once: drains it, lands what it read, and loads that into the tails of its tables.
+"""Follows a stream of changes once: drains it, lands what it read, and loads that into its tables or their tails.
 
 Several tables can write to one stream. Each has its own position in it, which moves with its load, so a table whose load is
 refused falls behind alone. The others go on, and it catches up when its fault is mended.
@@ -7,9 +7,10 @@ No dagster. `assets.py` makes this a step, `ddb-assets follow` repeats it. One p
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ddb_assets.aws.storage import join
@@ -20,15 +21,16 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import SUMMARY, Export, read_export
 from ddb_assets.flatten.schema_store import HeldSchemas
 from ddb_assets.microseconds import now_micros
-from ddb_assets.streams.calls import StreamCalls
+from ddb_assets.streams.calls import Stream, StreamCalls
+from ddb_assets.streams.destination import LATEST_ARRIVAL
 from ddb_assets.streams.drain import Limits, drain
 from ddb_assets.streams.drained import Drained
 from ddb_assets.streams.landing import Landed, Landing, StreamedTable, land
-from ddb_assets.streams.position import Position, least
+from ddb_assets.streams.position import BEGINNING_OF_STREAM, Gap, Position, least
 from ddb_assets.warehouse.errors import StreamMovedError
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import LoadOptions, Warehouse
-from ddb_assets.warehouse.results import TailResult
+from ddb_assets.warehouse.results import LoadResult, TailResult
 
 if TYPE_CHECKING:
     from ddb_assets.aws.clients import AWS
@@ -39,8 +41,12 @@ logger = logging.getLogger(__name__)
 LIMITS = Limits()
 PEEK = Limits(records=1, seconds=10.0)
 MINUTE = 60 * 1_000_000
-SILENCE = 60 * MINUTE
-"""Microseconds after which a stream is followed although nothing new is in it."""
+SILENCE = timedelta(hours=1)
+"""After this time a stream is followed although nothing new is in it."""
+
+
+class RestartError(DdbAssetsError):
+    """A table cannot be started over from its stream."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,38 @@ class Places:
 
 @dataclass
 class TableFollowed:
-    """What became of the records of one table. `result` is None without rows, `error` says why they were not loaded."""
+    """What became of the records of one table; `error` says why they were not loaded.
+
+    `result` is of its tail, `loaded` of the table itself if the stream fills it; both are None without rows.
+    """
 
     table: Table
     landing: Landing
     report: "Report | None" = None
     result: TailResult | None = None
+    loaded: LoadResult | None = None
     error: DdbAssetsError | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What became of the items that the records name."""
+        one, landing = self.result or self.loaded, self.landing
+        outdated = self.result.superseded if self.result else self.loaded.stale if self.loaded else 0
+        return {
+            "rows": landing.rows,
+            "upserted": one.upserted if one else 0,
+            "deleted": one.deleted if one else 0,
+            "duplicates": landing.duplicates,
+            "superseded": landing.superseded + outdated,
+            "too_late": self.result.too_late if self.result else 0,
+            "quarantined": landing.quarantined + (one.quarantined if one else 0),
+        }
+
+    @property
+    def gap(self) -> Gap | None:
+        """The time of which records may be lost: known before, found now, or both."""
+        before, now = self.landing.start.gap, self.landing.end.gap
+        return before.joined(now) if before else now
 
 
 @dataclass
@@ -100,12 +131,14 @@ class Followed:
 class _Streamed:
     table: Table
     streamed: StreamedTable
+    restart: bool
 
     @classmethod
-    def of(cls, aws: "AWS", table: Table, position: Position) -> "_Streamed":
+    def of(cls, aws: "AWS", table: Table, position: Position, *, restart: bool) -> "_Streamed":
         described = describe_table(aws.dynamodb(table.table), table.table)
         key = table.key or KeySchema.of(described.key_names)
-        return cls(table, StreamedTable(described.arn, described.id or "", key, position))
+        start = BEGINNING_OF_STREAM if restart else position
+        return cls(table, StreamedTable(described.arn, described.id or "", key, start), restart)
 
 
 def follow(
@@ -116,18 +149,28 @@ def follow(
     places: Places,
     limits: Limits = LIMITS,
     *,
+    restart: Collection[str] = (),
     now: Callable[[], int] = now_micros,
 ) -> Followed:
-    """Brings the tails of the tables to what the stream of this name or ARN has now, or as far as the limits allow.
+    """Brings the tables or their tails to what the stream of this name or ARN has now, or as far as the limits allow.
 
+    `restart` names tables of `source: stream` that start over: the stream's oldest records replace all of their rows.
     `opened` opens the warehouse. It is open only while a table is loaded, because some warehouses let in one process at a
     time. `now` gives microseconds since 1970. Raises AwsError and WarehouseError; what is wrong with one table alone is in
     its `error`.
     """
+    if wrong := set(restart) - {table.name for table in tables if table.source == "stream"}:
+        raise RestartError(
+            f"{', '.join(sorted(wrong))}: only tables of stream {stream} with `source: stream` start over from it; a table of "
+            "exports starts over with a full export"
+        )
     client = aws.kinesis(stream, BULK_CLIENT)
     arn = StreamCalls(client, stream).describe().arn
     with opened() as warehouse:
-        waiting = [_Streamed.of(aws, table, warehouse.stream_position(table.name, arn)) for table in tables]
+        waiting = [
+            _Streamed.of(aws, table, warehouse.stream_position(table.name, arn), restart=table.name in restart)
+            for table in tables
+        ]
     storage, followed = aws.storage(), Followed(arn)
     while waiting:
         drained = drain(client, stream, least(one.streamed.position for one in waiting), limits, now=now)
@@ -135,7 +178,7 @@ def follow(
         followed.drains.append((drained, landed))
         for one in waiting:
             landing = landed.landings[one.streamed.name]
-            followed.tables[one.table.name] = _loaded(aws, opened, one, arn, landing, places)
+            followed.tables[one.table.name] = _loaded(aws, opened, one, drained.stream, landing, places)
         ahead = [one for one in waiting if drained.moved(one.streamed.position) == one.streamed.position]
         waiting = [] if drained.caught_up or len(ahead) == len(waiting) else ahead
     return followed
@@ -145,14 +188,19 @@ def _loaded(
     aws: "AWS",
     opened: Callable[[], AbstractContextManager[Warehouse]],
     streamed: _Streamed,
-    stream: str,
+    stream: Stream,
     landing: Landing,
     places: Places,
 ) -> TableFollowed:
-    """Flattens a landing and loads it into the table's tail, or only moves the position when it has no rows."""
-    table, moved = streamed.table, Moved(stream, landing.start, landing.end)
+    """Flattens a landing and loads it into the table or its tail, or only moves the position when it has no rows."""
+    table, arn, restart = streamed.table, stream.arn, streamed.restart
+    moved = Moved(arn, landing.start, landing.end)
     done = TableFollowed(table, landing)
     try:
+        if landing.uri is None and restart:
+            raise RestartError(
+                f"{arn} has no records of {table.name}, so the table does not start over: it keeps its rows"
+            )
         if landing.uri is None:
             if _is_worth_writing(landing):
                 with opened() as warehouse:
@@ -163,14 +211,20 @@ def _loaded(
         storage = aws.storage()
         schemas = HeldSchemas(storage, places.schemas)
         export = read_export(storage, join(landing.uri, SUMMARY), expected_table=table.table)
-        _check_own(export, landing, stream)
-        out, key = places.parquet_of(table, stream.rpartition("/")[2]), streamed.streamed.key
-        done.report = flatten(storage, export, table=table, key=key, out=out, schemas=schemas).report
+        _check_own(export, landing, arn)
+        out, key = places.parquet_of(table, arn.rpartition("/")[2]), streamed.streamed.key
+        flattened = flatten(storage, export, table=table, key=key, out=out, schemas=schemas, restart=restart)
+        done.report = flattened.report
+        options = LoadOptions.of(table, restart=restart, before_commit=schemas.release)
         with opened() as warehouse:
-            options = LoadOptions.of(table, before_commit=schemas.release)
-            done.result = warehouse.load_tail(done.report, moved, options)
+            if table.source == "stream":
+                retention = timedelta(microseconds=stream.retention) + LATEST_ARRIVAL
+                options = replace(options, tombstone_retention=retention)
+                done.loaded = warehouse.load_stream(done.report, moved, options)
+            else:
+                done.result = warehouse.load_tail(done.report, moved, options)
     except DdbAssetsError as error:
-        logger.warning("table %s: its records of stream %s were not loaded: %s", table.name, stream, error)
+        logger.warning("table %s: its records of stream %s were not loaded: %s", table.name, arn, error)
         done.error = error
     return done
 
@@ -207,4 +261,4 @@ def has_news(
     drained = drain(client, stream, least(positions), PEEK)
     silent = min((at for one in positions for at in one.read_at.values()), default=0)
     moved = any(drained.moved(one) != one for one in positions)
-    return bool(drained.records) or moved or drained.ended - silent > SILENCE
+    return bool(drained.records) or moved or drained.ended - silent > SILENCE // timedelta(microseconds=1)

@@ -37,7 +37,7 @@ def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
     """The sensor `ddb_assets_stream_<stream>`."""
     keys = [
         metadata.asset_key("stream", stream.name),
-        *(key for table in stream.tables for key in stage_keys(table, "live")),
+        *(key for table in stream.tables for key in stage_keys(table, table.stream_stage)),
     ]
 
     @dg.sensor(

@@ -6,6 +6,7 @@ DynamoDB retries for 168 hours and then switches the destination off.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from ddb_assets.aws.errors import explained
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MICROSECOND: Final = "MICROSECOND"
+LATEST_ARRIVAL = timedelta(hours=168, minutes=1)
+"""A record arrives at most so long after its write; the minute is for clocks that differ."""
 WORKING = frozenset({"ACTIVE", "ENABLING", "UPDATING"})
 
 

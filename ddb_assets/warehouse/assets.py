@@ -112,7 +112,7 @@ def warehouse_assets(table: Table, address: str) -> dg.AssetsDefinition:
     """The assets of all relations and the checks on the root; `address` is the warehouse's URL."""
     named = relations(table)
     replaced = table.load == "replace"
-    stage = table.full_stages[-1]
+    stage: Stage = "warehouse" if replaced else "initial_load"
     specs = {
         path: metadata.asset_spec(
             stage,

@@ -3,6 +3,8 @@
 `Warehouse.inspect` asks the warehouse.
 """
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from ddb_assets.contract.table import Table
@@ -25,11 +27,7 @@ def check_specs(table: Table, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
             blocking=True,
             description="Items = loaded + deleted + stale + quarantined, and the table holds every row loaded.",
         ),
-        dg.AssetCheckSpec(
-            COUNTED,
-            asset=asset,
-            description="Each table has as many rows as its newest load left there: no other job adds or deletes any.",
-        ),
+        counted_spec(asset),
         dg.AssetCheckSpec(
             UNIQUE, asset=asset, blocking=True, description="No key of the rows just loaded is in the table twice."
         ),
@@ -40,24 +38,43 @@ def check_specs(table: Table, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     ]
 
 
+def counted_spec(asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    """The check that needs no load."""
+    return dg.AssetCheckSpec(
+        COUNTED,
+        asset=asset,
+        description="Each table has as many rows as its newest load left there: no other job adds or deletes any.",
+    )
+
+
+def counted_result(
+    differing: Mapping[str, tuple[int, int | None]], asset: dg.AssetKey, **facts: Mapping[str, int]
+) -> dg.AssetCheckResult:
+    """Its result, from the tables with other rows than their newest load left: the rows then and now, None for no table."""
+    return dg.AssetCheckResult(
+        passed=not differing,
+        asset_key=asset,
+        check_name=COUNTED,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(
+            f"{code(name)}: {then:,} then, {'no table' if now is None else f'{now:,}'} now"
+            for name, (then, now) in differing.items()
+        )
+        or None,
+        metadata={name: dict(rows) for name, rows in facts.items()},
+    )
+
+
 def check_results(
     table: Table, result: LoadResult, seen: Inspection, root: str, asset: dg.AssetKey
 ) -> list[dg.AssetCheckResult]:
     """The results of `check_specs` for one load."""
-    differing = {name: (rows, seen.counted[name]) for name, rows in seen.recorded.items() if rows != seen.counted[name]}
+    differing: dict[str, tuple[int, int | None]] = {
+        name: (rows, seen.counted[name]) for name, rows in seen.recorded.items() if rows != seen.counted[name]
+    }
     return [
         _explained(result, root, asset),
-        dg.AssetCheckResult(
-            passed=not differing,
-            asset_key=asset,
-            check_name=COUNTED,
-            severity=dg.AssetCheckSeverity.WARN,
-            description="; ".join(
-                f"{code(name)}: {then:,} then, {now:,} now" for name, (then, now) in differing.items()
-            )
-            or None,
-            metadata={"recorded": seen.recorded, "counted": seen.counted},
-        ),
+        counted_result(differing, asset, recorded=seen.recorded, counted=seen.counted),
         dg.AssetCheckResult(
             passed=not seen.twice, asset_key=asset, check_name=UNIQUE, metadata={"keys_twice": seen.twice}
         ),

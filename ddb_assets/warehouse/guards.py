@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.stages import FullChain
+from ddb_assets.contract.stages import Chain
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.times import end, start
@@ -97,10 +97,16 @@ def check_quarantine(report: Report, allowed: int, *, few: bool = False) -> None
     )
 
 
-def refuse(report: Report, known: History, chain: FullChain) -> None:
+def refuse(report: Report, known: History, chain: Chain) -> None:
     """Raises LoadError for an export that cannot be merged with the tables; it names `chain` as the way to a full export."""
     name, full = report.root.name, report.is_full
     _refuse_other_rows(report, known, chain)
+    # guard: an export into the table of a stream
+    if known.streamed is not None:
+        raise LoadError(
+            f"a stream has filled {name!r} (`source: stream`), and its times and those of exports are not of one clock, so "
+            f"{report.export_id} cannot be loaded into it: start the table over {chain.restart}"
+        )
     # guard: window without an initial load
     if not full and known.initial_load is None:
         raise LoadError(
@@ -144,10 +150,16 @@ def refuse(report: Report, known: History, chain: FullChain) -> None:
         )
 
 
-def refuse_tail(report: Report, known: History, identities: Collection[Identity], chain: FullChain) -> None:
+def refuse_tail(report: Report, known: History, identities: Collection[Identity], chain: Chain) -> None:
     """Raises LoadError for records of a stream that do not fit the table, or the rows of these identities in its tail."""
     name = report.root.name
     _refuse_other_rows(report, known, chain)
+    # guard: a tail beside the table of a stream
+    if known.streamed is not None:
+        raise LoadError(
+            f"a stream has filled {name!r} itself (`source: stream`), so it can have no tail: restore `source: stream`, or "
+            f"start the table over {chain.restart}"
+        )
     # guard: stream of the table made again
     if known.initial_load_table_id not in {None, report.table_id}:
         raise LoadError(
@@ -163,12 +175,31 @@ def refuse_tail(report: Report, known: History, identities: Collection[Identity]
         )
 
 
+def refuse_stream(report: Report, known: History, chain: Chain, *, tailed: bool) -> None:
+    """Raises LoadError for records of a stream that do not fit a table which a stream fills; `tailed`: it has a tail."""
+    name = report.root.name
+    _refuse_other_rows(report, known, chain)
+    # guard: a stream into the table of exports
+    if known.initial_load is not None or tailed:
+        raise LoadError(
+            f"{name!r} has {'a tail beside it' if tailed else 'rows of exports'}, and times of exports and those of the stream "
+            f"are not of one clock, so the stream cannot fill it: remove `source: stream`, or start the table over "
+            f"{chain.restart}"
+        )
+    # guard: a stream's table made again
+    if known.streamed not in {None, report.table_id}:
+        raise LoadError(
+            f"the records {report.export_id} belong to table id {report.table_id}, the rows of {name!r} to {known.streamed}: "
+            f"the table was dropped and created again; start it over {chain.restart}"
+        )
+
+
 def same_identity(report: Report, identities: Collection[Identity]) -> bool:
     """Whether rows of the report can be compared with rows of all these identities."""
     return not any(_identity(report).differences(one) for one in identities)
 
 
-def _refuse_other_rows(report: Report, known: History, chain: FullChain) -> None:
+def _refuse_other_rows(report: Report, known: History, chain: Chain) -> None:
     """Raises LoadError when the loaded rows are of another DynamoDB table or another identity."""
     name = report.root.name
     # guard: another DynamoDB table
@@ -181,16 +212,16 @@ def _refuse_other_rows(report: Report, known: History, chain: FullChain) -> None
     if known.identity and (found := _identity(report).differences(known.identity)):
         raise LoadError(
             f"export {report.export_id} does not match the rows of {name!r}: {'; '.join(found)}. Restore what it was before, "
-            f"or start the table over with a full export: {chain.restart}"
+            f"or start the table over {chain.restart}"
         )
 
 
-def check_restart(report: Report, chain: FullChain) -> None:
+def check_restart(report: Report, chain: Chain) -> None:
     """Raises LoadError when a table would be started over with an export that does not have all of its items."""
     if not report.is_full:
         raise LoadError(
-            f"{report.root.name!r} can only be started over with a full export, and {report.export_id} is of a window: "
-            f"{chain.restart}"
+            f"{report.root.name!r} can only be started over with a full export, and {report.export_id} is of a window: start "
+            f"it over {chain.restart}"
         )
 
 

@@ -25,6 +25,8 @@ class History:
     the key of an item could not be read, so that such an export does not say which items were gone. `missed_until` is the
     latest end of a load that had such items.
 
+    `streamed` is the id of the DynamoDB table whose stream fills the table; None if none does.
+
     `inner_end` and `spanned_by` say where the export does not join the loaded ones. `inner_end` is the newest initial load, or
     the end of a window at or after it, strictly inside the export's window. `spanned_by` is a loaded window that strictly
     contains the export's end. Times at which a loaded window starts do not count, as it covers every item from then on.
@@ -44,6 +46,7 @@ class History:
     unread: frozenset[int] = frozenset()
     blind: frozenset[int] = frozenset()
     missed_until: int | None = None
+    streamed: str | None = None
 
     def started_over(self) -> "History":
         """What remains after all rows and ledger rows are deleted: number of loads, DynamoDB table, columns."""
@@ -60,6 +63,7 @@ class History:
             unread=frozenset(),
             blind=frozenset(),
             missed_until=None,
+            streamed=None,
         )
 
     @classmethod

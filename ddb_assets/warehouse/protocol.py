@@ -13,7 +13,7 @@ from typing import Protocol, Self
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.stages import FullChain
+from ddb_assets.contract.stages import Chain, FullChain
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.position import Moved
@@ -38,7 +38,7 @@ class LoadOptions:
     is refused with `restart` too. With `soft_delete` the rows of deleted items stay, marked. An export with more
     quarantined items than `max_quarantined` is refused; with fewer, their rows are kept and marked. `tables` says how
     missing tables are created. Deletes older than `tombstone_retention` before the window's end are forgotten, with
-    `soft_delete` none. `full_chain` has the assets that messages name for the load of a full export; without it they have
+    `soft_delete` none. `full_chain` has what messages name for starting the table over; without it the assets have
     their usual names. `before_commit` is called at the end, when all checks have passed; an exception from it undoes the
     load.
     """
@@ -49,7 +49,7 @@ class LoadOptions:
     max_quarantined: int = 0
     tables: WarehouseOptions = DEFAULTS
     tombstone_retention: timedelta = TOMBSTONE_RETENTION
-    full_chain: FullChain | None = None
+    full_chain: Chain | None = None
     before_commit: Callable[[], None] = _nothing
 
     @classmethod
@@ -63,12 +63,12 @@ class LoadOptions:
             soft_delete=table.soft_delete,
             max_quarantined=table.max_quarantined,
             tables=table.warehouse,
-            full_chain=table.full_chain,
+            full_chain=table.chain,
             before_commit=before_commit,
         )
 
-    def chain_of(self, name: str) -> FullChain:
-        """What a person materializes to load a full export of the table of this name."""
+    def chain_of(self, name: str) -> Chain:
+        """What a person materializes to start the table of this name over."""
         return self.full_chain or FullChain.usual(name)
 
 
@@ -118,6 +118,15 @@ class Warehouse(Protocol):
 
         Raises StreamMovedError if it is not at the start either, and LoadError, with the tail as it was, for what `load`
         refuses too.
+        """
+        ...
+
+    def load_stream(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> LoadResult:
+        """Applies records of a stream of changes to the table itself, which no export fills, as `load_tail` does to a tail.
+
+        For every key the tables keep the newest write; of two with the same time, the one that was read later. A `restart`
+        reads from the stream's beginning, whatever the position is, and replaces all rows. Deletes older than
+        `tombstone_retention` before the time until which the stream was read are forgotten, and so are records of that time.
         """
         ...
 

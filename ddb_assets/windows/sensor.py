@@ -30,7 +30,7 @@ def manifest_sensors(tables: Sequence[Table]) -> list[dg.SensorDefinition]:
     """One sensor for the lake, and one for each other place that tables are exported to."""
     places: dict[ExportTarget | None, list[Table]] = {}
     for table in tables:
-        if table.load == "upsert":
+        if table.source == "exports" and table.load == "upsert":
             places.setdefault(table.export and table.export.place, []).append(table)
     names = Counter(_name(place) for place in places)
     return [_sensor(_name(place, distinct=names[_name(place)] > 1), place, found) for place, found in places.items()]

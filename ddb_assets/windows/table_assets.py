@@ -37,6 +37,8 @@ def all_keys(table: Table) -> list[dg.AssetKey]:
 
 def stages(table: Table) -> tuple[Stage, ...]:
     """The stages that a table of this contract has."""
+    if table.source == "stream":
+        return ("dynamodb", "warehouse")
     if table.load == "replace":
         return ("dynamodb", *table.full_stages)
     return ("dynamodb", *table.full_stages, *WINDOW_STAGES)

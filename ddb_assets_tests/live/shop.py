@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -85,9 +86,10 @@ class Shop:
     def lake(self) -> str:
         return f"s3://{self.bucket}/lake"
 
-    def follow(self, *tables: Table) -> Followed:
+    def follow(self, *tables: Table, restart: Sequence[str] = ()) -> Followed:
         opened = partial(open_warehouse, self.url, storage=AWS().storage())
-        return follow(AWS(), opened, self.stream, tables, Places.below(self.lake), now=self.sandbox.clock.tick)
+        places = Places.below(self.lake)
+        return follow(AWS(), opened, self.stream, tables, places, restart=restart, now=self.sandbox.clock.tick)
 
     def load(self, table: Table, until: datetime, since: datetime | None = None) -> LoadResult:
         """Exports the table as of this time, or the window of changes from `since` until then, and loads it."""

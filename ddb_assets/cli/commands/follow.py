@@ -27,6 +27,12 @@ from ddb_assets.settings import LAKE
     metavar="URI",
     help="Folder or s3:// URI below which landings, Parquet and schema documents go.",
 )
+@click.option(
+    "--restart",
+    multiple=True,
+    metavar="NAME",
+    help="A table with `source: stream` that starts over: what the stream still has replaces all of its rows.",
+)
 @click.option("--once", is_flag=True, help="Stop when what has arrived by now is loaded.")
 @click.option(
     "--every",
@@ -38,7 +44,14 @@ from ddb_assets.settings import LAKE
 )
 @json_option
 def command(
-    stream: str, configs: tuple[Path, ...], warehouse: str, lake: str, once: bool, every: float, as_json: bool
+    stream: str,
+    configs: tuple[Path, ...],
+    warehouse: str,
+    lake: str,
+    restart: tuple[str, ...],
+    once: bool,
+    every: float,
+    as_json: bool,
 ) -> None:
     """Follow the Kinesis data stream STREAM (name or ARN): load the changes of its tables until Ctrl-C.
 
@@ -46,4 +59,4 @@ def command(
     """
     from ddb_assets.cli.follow import run
 
-    run(stream, configs, warehouse, lake, once=once, every=every, as_json=as_json)
+    run(stream, configs, warehouse, lake, restart, once=once, every=every, as_json=as_json)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.stages import FullChain
+from ddb_assets.contract.stages import Chain, StreamChain
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
@@ -26,7 +26,7 @@ def check_present(
     report: Report,
     known: History,
     there: Mapping[str, Layout],
-    chain: FullChain,
+    chain: Chain,
 ) -> bool:
     """Raises LoadError when the table, or what `refuse_dropped` looks for, is gone; returns what that returns."""
     root = TableName(schema, report.root.name)
@@ -34,7 +34,7 @@ def check_present(
     if known.sequence and root.name not in there:
         raise LoadError(
             f"{root} is gone, but its ledger says that it was loaded {known.sequence} times: restore it from a backup, or "
-            f"start the table over with a full export: {chain.restart}"
+            f"start the table over {chain.restart}"
         )
     # guard: what somebody dropped
     return refuse_dropped(engine, ledger(schema, root.name), report, known, there, chain)
@@ -46,7 +46,7 @@ def refuse_dropped(
     report: Report,
     known: History,
     there: Mapping[str, Layout],
-    chain: FullChain,
+    chain: Chain,
 ) -> bool:
     """Raises LoadError when a table or column of the report is gone, unless the report brings all of its values again.
 
@@ -63,8 +63,10 @@ def refuse_dropped(
     if useless:
         todo = (
             f"rows cannot be matched without it. Restore it from a backup, or drop {', '.join(useless)} and start the table "
-            f"over with a full export: {chain.restart}"
+            f"over {chain.restart}"
         )
+    elif isinstance(chain, StreamChain):
+        todo = f"restore it from a backup, or start the table over {chain.restart}"
     else:
         todo = (
             "creating it again would leave it empty for every row that this export does not bring. Load a full export that "

@@ -9,8 +9,8 @@ An export that is applied again (forced, or with another digest) gets another ro
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Annotated, Any, get_type_hints
 
@@ -23,6 +23,8 @@ from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.times import aware, timestamp_value
 
 LEDGER = "_ddb_loads"
+STREAM = "STREAM"
+"""The export type of the row of all records that streams have brought to a table itself. The newest load replaces it."""
 PREFIX = f"{LEDGER}__"
 
 _Number = Annotated[int, SqlType("BIGINT")]
@@ -108,9 +110,36 @@ def newest_of(engine: SqlEngine, schema: str, relation: str, export_id: str) -> 
     return LedgerRow(**found[0]) if found else None
 
 
+def of_streams(engine: SqlEngine, schema: str, relation: str) -> LedgerRow | None:
+    """The row of what streams have brought to a table itself, if any has."""
+    found = _read(engine, ledger(schema, relation), TYPES, "AND export_type = ?", relation, STREAM)
+    return LedgerRow(**found[0]) if found else None
+
+
 def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_before: int | None) -> Statement:
     """Writes the ledger row of a load."""
-    row = LedgerRow(
+    return _insert(schema, _row(report, result, deletes_forgotten_before))
+
+
+def record_stream(
+    engine: SqlEngine,
+    schema: str,
+    report: Report,
+    result: LoadResult,
+    filled: Mapping[str, Collection[str]],
+    deletes_forgotten_before: int | None,
+) -> None:
+    """Replaces the row of streams. `filled` has the columns that earlier loads have filled, by relation."""
+    row = _row(report, result, deletes_forgotten_before)
+    own = row.relation_columns
+    columns = own and {name: sorted({*own.get(name, ()), *filled.get(name, ())}) for name in {**filled, **own}}
+    table = ledger(schema, row.relation)
+    engine.execute(Statement(f"DELETE FROM {table} WHERE relation = ? AND export_type = ?", (row.relation, STREAM)))
+    engine.execute(_insert(schema, replace(row, export_type=STREAM, relation_columns=columns)))
+
+
+def _row(report: Report, result: LoadResult, deletes_forgotten_before: int | None) -> LedgerRow:
+    return LedgerRow(
         relation=report.root.name,
         export_arn=report.export_arn,
         export_type=report.export_type,
@@ -130,6 +159,9 @@ def record(schema: str, report: Report, result: LoadResult, deletes_forgotten_be
         without_row=report.without_row,
         **{one.name: getattr(result, one.name) for one in fields(LoadCounts)},
     )
+
+
+def _insert(schema: str, row: LedgerRow) -> Statement:
     values = {name: _stored(value) for name, value in vars(row).items()}
     names, marks = ", ".join(map(quoted, values)), ", ".join("?" * len(values))
     return Statement(f"INSERT INTO {ledger(schema, row.relation)} ({names}) VALUES ({marks})", tuple(values.values()))

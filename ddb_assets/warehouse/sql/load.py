@@ -74,7 +74,7 @@ def load(engine: SqlEngine, report: Report, options: LoadOptions = PLAIN, *, sch
     schema = schema or engine.default_schema
     check_quarantine(report, options.max_quarantined)
     what = f"table {report.name}: load of {report.export_id}"
-    return _done(engine, schema, report, tried(partial(_load, engine, report, schema, options), what))
+    return done(engine, schema, report, tried(partial(_load, engine, report, schema, options), what))
 
 
 def tried(load: Callable[[], Done], what: str) -> Done:
@@ -89,7 +89,7 @@ def tried(load: Callable[[], Done], what: str) -> Done:
     return load()
 
 
-def _done(engine: SqlEngine, schema: str, report: Report, result: LoadResult) -> LoadResult:
+def done(engine: SqlEngine, schema: str, report: Report, result: LoadResult) -> LoadResult:
     """The result, with what could not be updated after the commit."""
     if not result.applied:
         logger.info("table %s: export %s was applied before", report.name, report.export_id)
@@ -141,7 +141,7 @@ def _load(
     check_owned(engine, schema, report, known, there)
     root = TableName(schema, report.root.name)
     streamed = not there.keys().isdisjoint({statements.streams(root).name, statements.tail(root).name})
-    views = free(engine, schema, report, how.tables, tail=statements.tail(root).name in there)
+    views = free(engine, schema, report, how.tables, tail=streamed)
     tables = prepare(
         engine,
         schema,
@@ -167,11 +167,11 @@ def _load(
         check_unchanged(engine, tables, {*known.columns, *(() if streamed else [statements.streams(root).name])})
         covered = begin(engine, tables, tail, report, restart=how.restart) if streamed else None
         if how.restart:
-            _start_over(engine, schema, report, tables)
+            start_over(engine, schema, report, tables)
         remarks = hide(engine, tables, tail, report)
         queries = stage(engine, tables, report)
         (soft_delete_merge if how.soft_delete else merge)(engine, tables, report, known)
-        result = _finish(engine, tables, report, known)
+        result = finish(engine, tables, report, known)
         # guard: kept rows, deletes are not forgotten
         forgotten = None if how.soft_delete else _forget_deletes(engine, tables, report, how.tombstone_retention)
         result = replace(result, remarks=remarks)
@@ -197,7 +197,7 @@ def _known(engine: SqlEngine, schema: str, report: Report, how: LoadOptions) -> 
     return known
 
 
-def _start_over(engine: SqlEngine, schema: str, report: Report, tables: Tables) -> None:
+def start_over(engine: SqlEngine, schema: str, report: Report, tables: Tables) -> None:
     """Deletes every row of the table's relations and the tables beside them, and the table's ledger rows."""
     root = tables.root.table
     beside = (statements.unread(root), statements.hidden_paths(root))
@@ -219,7 +219,7 @@ def _unchanged(engine: SqlEngine, schema: str, report: Report, known: History) -
     return replace(cast("LoadResult", known.applied), table_rows=rows)
 
 
-def _finish(engine: SqlEngine, tables: Tables, report: Report, known: History) -> LoadResult:
+def finish(engine: SqlEngine, tables: Tables, report: Report, known: History) -> LoadResult:
     """Inserts the rows of child tables and counts all rows."""
     root, merged = tables.root, insert_rest(engine, tables)
     return LoadResult(
@@ -245,7 +245,11 @@ def _forget_deletes(engine: SqlEngine, tables: Tables, report: Report, retention
     """Deletes old tombstones; returns the time before which deletes are no longer known, or None if none was deleted."""
     if report.is_full:
         return None  # older ones are deleted already, and no longer needed
-    horizon = end(report) - retention // timedelta(microseconds=1)
+    return forget_deletes(engine, tables, end(report) - retention // timedelta(microseconds=1))
+
+
+def forget_deletes(engine: SqlEngine, tables: Tables, horizon: int) -> int | None:
+    """Deletes the tombstones from before `horizon` and returns it; None if there was none."""
     if not number(engine, statements.count_until(tables.tombstones, tables.version, horizon - 1)):
         return None
     engine.execute(statements.delete_until(tables.tombstones, tables.version, horizon - 1))

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 
 from ddb_assets.contract.report import Report
-from ddb_assets.contract.stages import FullChain
+from ddb_assets.contract.stages import Chain
 from ddb_assets.microseconds import to_micros
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, Position
 from ddb_assets.warehouse.guards import check_quarantine, check_report, refuse_tail
@@ -156,7 +156,7 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
 
 
 def _apply(
-    engine: SqlEngine, tables: Tables, beside: Tables, said: Streams, report: Report, moved: Moved, chain: FullChain
+    engine: SqlEngine, tables: Tables, beside: Tables, said: Streams, report: Report, moved: Moved, chain: Chain
 ) -> TailResult:
     """Within the transaction: merges the records into the tail, and moves the position."""
     root = tables.root.table

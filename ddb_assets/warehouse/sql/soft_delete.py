@@ -67,6 +67,14 @@ def merge(engine: SqlEngine, tables: Tables, report: Report, known: History) -> 
     engine.execute(_drop_gone(root))
 
 
+def drop_equal_tombstones(tables: Tables) -> Statement:
+    """Deletes the tombstones at whose very time there is a staged put, where that is known to be the later write."""
+    root, stones = tables.root, tables.tombstones
+    equal = f"{stones.column(tables.version)} = {root.stage.column(tables.version)}"
+    key = root.matches(stones, tables.tombstone_types)
+    return Statement(f"DELETE FROM {stones} USING {root.stage} WHERE {key} AND {equal} AND NOT {_deleted(root)}")
+
+
 def _mark_missing(engine: SqlEngine, tables: Tables, time: int, *, late: bool) -> None:
     """Marks the rows of items that a full export does not have, except those that it could not read."""
     marks = (_mark_vanished, _mark_vanished_sooner) if late else (_mark_vanished,)

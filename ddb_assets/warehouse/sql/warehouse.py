@@ -17,6 +17,7 @@ from ddb_assets.warehouse.sql.forgetting import forget, holdings
 from ddb_assets.warehouse.sql.inspection import differing, inspect
 from ddb_assets.warehouse.sql.ledger import loads
 from ddb_assets.warehouse.sql.load import load
+from ddb_assets.warehouse.sql.load_stream import load_stream
 from ddb_assets.warehouse.sql.load_tail import load_tail, move_stream, position
 from ddb_assets.warehouse.sql.self_test import SelfTest
 from ddb_assets.warehouse.sql.statements import Statement, TableName
@@ -49,6 +50,10 @@ class SqlWarehouse:
     def load_tail(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> TailResult:
         """Applies the records in one transaction with the position."""
         return load_tail(self._engine, report, moved, options)
+
+    def load_stream(self, report: Report, moved: Moved, options: LoadOptions = PLAIN) -> LoadResult:
+        """Applies the records in one transaction with the position."""
+        return load_stream(self._engine, report, moved, options)
 
     def move_stream(self, root: str, moved: Moved) -> None:
         """Moves the position in one transaction."""
