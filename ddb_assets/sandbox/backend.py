@@ -11,12 +11,19 @@ from typing import Any, NoReturn
 
 from moto.core.exceptions import JsonRESTError
 from moto.dynamodb import urls
-from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX, ResourceInUseException, TableNotFoundException
+from moto.dynamodb.exceptions import (
+    ERROR_TYPE_PREFIX,
+    MockValidationException,
+    ResourceInUseException,
+    TableNotFoundException,
+)
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import Item
+from moto.dynamodb.models.table import Table
 
 from ddb_assets.sandbox.change_log import ChangeLog
 from ddb_assets.sandbox.clock import MICROS
+from ddb_assets.sandbox.table_streams import TableStreams
 from ddb_assets.sandbox.tables import SandboxTable
 
 RECOVERY_PERIOD_DAYS = 35
@@ -31,17 +38,30 @@ class Recovery:
 
 
 class SandboxBackend(DynamoDBBackend):
-    """DynamoDB of one account and Region on a change log. The latest restorable time is `latest_lag` before now."""
+    """DynamoDB of one account and Region on a change log. The latest restorable time is `latest_lag` before now.
 
-    def __init__(self, region_name: str, account_id: str, *, log: ChangeLog, latest_lag: timedelta) -> None:
+    `streams` has the own streams of tables, which hears what the log says.
+    """
+
+    def __init__(
+        self,
+        region_name: str,
+        account_id: str,
+        *,
+        log: ChangeLog,
+        latest_lag: timedelta,
+        streams: TableStreams | None = None,
+    ) -> None:
         super().__init__(region_name, account_id)
         self.log = log
         self.latest_lag = latest_lag
+        self.streams = streams or TableStreams(log.clock)
         self.recovery: dict[str, Recovery] = {}  # by table id
 
     def reset(self) -> None:
         """moto resets a backend by calling its constructor without our arguments."""
-        self.__init__(self.region_name, self.account_id, log=self.log, latest_lag=self.latest_lag)  # type: ignore[misc]
+        settings = {"log": self.log, "latest_lag": self.latest_lag, "streams": self.streams}
+        self.__init__(self.region_name, self.account_id, **settings)  # type: ignore[misc]
 
     @property
     def _url_module(self) -> Any:  # moto would derive it from the name of this module
@@ -52,10 +72,23 @@ class SandboxBackend(DynamoDBBackend):
             if name in self.tables:
                 raise ResourceInUseException(f"Table already exists: {name}")
             table = SandboxTable(  # type: ignore[abstract] # moto's Table leaves CloudFormation's methods abstract too
-                name, account_id=self.account_id, region=self.region_name, log=self.log, **kwargs
+                name, account_id=self.account_id, region=self.region_name, log=self.log, own=self.streams, **kwargs
             )
             self.tables[name] = table
             return table
+
+    def delete_table(self, name: str) -> Table:
+        table = super().delete_table(name)
+        self.streams.disable(table.number)  # type: ignore[attr-defined]
+        return table
+
+    def update_table_streams(self, table: Table, stream_specification: dict[str, Any]) -> None:
+        """moto does not enable a stream again that was disabled."""
+        enabled = bool(table.stream_specification and table.stream_specification["StreamEnabled"])
+        if enabled == bool(stream_specification.get("StreamEnabled")):
+            what = "already has an enabled stream" if enabled else "has no enabled stream"
+            raise MockValidationException(f"Table {what}: TableName: {table.name}")
+        table.set_stream_specification(stream_specification)
 
     def sandbox_table(self, name: str) -> SandboxTable:
         """The table of this name or ARN. Raises moto's ResourceNotFoundException if there is none."""

@@ -31,7 +31,7 @@ from ddb_assets.aws.service_models import boto3_session
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.backend import Recovery, SandboxBackend
-from ddb_assets.sandbox.change_log import ChangeLog, LoggedWrite
+from ddb_assets.sandbox.change_log import Change, ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.destination_api import DestinationApi
 from ddb_assets.sandbox.export_api import ExportApi
@@ -45,6 +45,7 @@ from ddb_assets.sandbox.moto_state import sandbox_state
 from ddb_assets.sandbox.restore_api import Restores
 from ddb_assets.sandbox.stream_delivery import StreamDelivery
 from ddb_assets.sandbox.stream_faults import Faults
+from ddb_assets.sandbox.table_streams import TableStreams
 from ddb_assets.sandbox.time_to_live import expire
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 EXPORTS = "exports.json"
-DYNAMODB, KINESIS = "DynamoDB_20120810", "Kinesis_20131202"
+DYNAMODB, DYNAMODB_STREAMS, KINESIS = "DynamoDB_20120810", "DynamoDBStreams_20120810", "Kinesis_20131202"
 REGION = "us-east-1"
 ONCE = Config(retries={"total_max_attempts": 1})  # a server on this machine would refuse a retry too
 ACCESS_KEY = "sandbox"  # also the secret: moto accepts any
@@ -123,10 +124,15 @@ class Sandbox:
             self.endpoint_url = f"http://{HOST}:{listening.getsockname()[1]}"
             self.streams = KinesisStreams(self.clock, self._export_delay)
             self._delivery = StreamDelivery(self.streams)
-            self._log = ChangeLog(folder / "change_log.sqlite", self.clock, self._delivery)
+            self.table_streams = TableStreams(self.clock)
+            self._log = ChangeLog(folder / "change_log.sqlite", self.clock, self._hears)
             stack.callback(self._log.close)
             stack.enter_context(
-                sandbox_state(functools.partial(SandboxBackend, log=self._log, latest_lag=self._latest_lag))
+                sandbox_state(
+                    functools.partial(
+                        SandboxBackend, log=self._log, latest_lag=self._latest_lag, streams=self.table_streams
+                    )
+                )
             )
             exporter = Exporter(self._log, self.s3(), self._export_delay)
             moto = DomainDispatcherApplication(create_backend_app)
@@ -142,6 +148,8 @@ class Sandbox:
             app = JsonApi(moto, DYNAMODB, "1.0", operations, threading.Lock(), ERROR_TYPE_PREFIX)
             kinesis = KinesisApi(self.streams).operations() | KinesisShardsApi(self.streams).operations()
             app = JsonApi(app, KINESIS, "1.1", kinesis, self.streams.lock)
+            own = self.table_streams
+            app = JsonApi(app, DYNAMODB_STREAMS, "1.0", own.operations(), own.lock, ERROR_TYPE_PREFIX)
             stack.enter_context(_served(app, listening))
             stack.callback(exporter.stop)
             self._stack = stack.pop_all()
@@ -176,6 +184,16 @@ class Sandbox:
         """A boto3 client of the sandbox's Kinesis."""
         with self._making:
             return self._session.client("kinesis", endpoint_url=self.endpoint_url, config=ONCE)
+
+    def dynamodb_streams(self) -> Any:
+        """A boto3 client of the sandbox's DynamoDB Streams."""
+        with self._making:
+            return self._session.client("dynamodbstreams", endpoint_url=self.endpoint_url, config=ONCE)
+
+    def _hears(self, number: int, change: Change) -> None:
+        """Every change of a table goes to its Kinesis stream and to its own one."""
+        self._delivery(number, change)
+        self.table_streams.hears(number, change)
 
     @functools.cached_property
     def _session(self) -> "boto3.session.Session":

@@ -19,7 +19,9 @@ from moto.dynamodb.models.table import RESULT_SIZE_LIMIT, Table
 
 from ddb_assets.sandbox import image
 from ddb_assets.sandbox.change_log import ChangeLog, Stored
+from ddb_assets.sandbox.change_record import Source
 from ddb_assets.sandbox.clock import MICROS
+from ddb_assets.sandbox.table_streams import TableStreams
 
 PAGE_ITEMS = 500  # read from the log at a time; an item is at most 400 KB
 WHOLE_TABLE = (b"", image.KEY_END)
@@ -59,14 +61,31 @@ class StoredItem(Item):
 class SandboxTable(Table):
     """A moto table whose items are in the change log, under the table's number there."""
 
-    def __init__(self, *args: Any, log: ChangeLog, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, log: ChangeLog, own: TableStreams, streams: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        self.number = 0
         super().__init__(*args, **kwargs)
         self.log = log
+        self._own = own
         self.table_id = str(uuid.uuid4())
         self.number = log.add_table(self.table_id)
         self.items: Any = StoredItems(self)
         self._span = WHOLE_TABLE
         self.restored: Restored | None = None
+        self.set_stream_specification(streams)
+
+    def set_stream_specification(self, streams: dict[str, Any] | None) -> None:
+        """Enables or disables the table's own stream. moto's constructor calls it before there is a number."""
+        enabled = bool(streams and streams.get("StreamEnabled"))
+        self.stream_specification = dict(streams or {}) if enabled else {"StreamEnabled": False}
+        if not self.number:
+            return
+        self._own.disable(self.number)
+        if streams and enabled:
+            source = Source(self.name, self.table_id, self.region_name, tuple(self.table_key_attrs))
+            made = self._own.enable(self.number, source, self.table_arn, streams["StreamViewType"])
+            self.latest_stream_label = made.label
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SandboxTable":
         # moto copies a table to undo a failed transaction. Here the transaction of the log undoes it, without a copy.
