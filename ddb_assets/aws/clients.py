@@ -60,6 +60,13 @@ class AWS:
                 "kinesis", region_name=_region_of(stream), endpoint_url=self.endpoint or None, config=config
             )
 
+    def dynamodb_streams(self, stream: str, config: Config = CLIENT) -> Any:
+        """A client of DynamoDB Streams for the Region of this stream's ARN."""
+        with _explained():
+            return self._boto3().client(
+                "dynamodbstreams", region_name=_region_of(stream), endpoint_url=self.endpoint or None, config=config
+            )
+
     def logs(self) -> Any:
         """A client for CloudWatch Logs."""
         with _explained():

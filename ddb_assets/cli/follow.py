@@ -11,7 +11,8 @@ from ddb_assets.aws.clients import AWS
 from ddb_assets.cli.output import print_json, say
 from ddb_assets.contract.contract_yaml import read_tables
 from ddb_assets.contract.table import Table
-from ddb_assets.live.follow import Followed, Places, follow
+from ddb_assets.live.follow import Followed, Places, check_restart, follow
+from ddb_assets.streams.own_stream import OWN_STREAM
 from ddb_assets.warehouse.connect import open_warehouse
 
 
@@ -33,14 +34,20 @@ def run(
     tables = _tables(stream, configs)
     aws = AWS()
     opened = partial(open_warehouse, warehouse, storage=aws.storage(), aws=aws, label=f"ddb_assets follow {stream}")
+    places = Places.below(lake.rstrip("/"))
+    check_restart(stream, tables, restart)
     while True:
-        done = follow(aws, opened, stream, tables, Places.below(lake.rstrip("/")), restart=restart)
-        _print(done, as_json=as_json)
-        done.refuse()
+        caught_up = True
+        for group in [[table] for table in tables] if stream == OWN_STREAM else [tables]:
+            again = {table.name for table in group} & {*restart}
+            done = follow(aws, opened, stream, group, places, restart=again)
+            _print(done, as_json=as_json)
+            done.refuse()
+            caught_up = caught_up and done.last.caught_up
         restart = ()
-        if once and done.last.caught_up:
+        if once and caught_up:
             return
-        if done.last.caught_up:
+        if caught_up:
             time.sleep(every)
 
 

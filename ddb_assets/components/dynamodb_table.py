@@ -60,6 +60,7 @@ attributes:
   # trust: dynamodb  # ask DynamoDB whether it made an export; lake: believe every export in the bucket
   # source: exports  # stream: its stream alone fills the table, for a table that is not exported
   # stream: orders-cdc  # name or ARN of the Kinesis data stream that the table writes to: {name}_live is a minute behind
+  # stream: dynamodb  # the same by the stream that the table has of its own (DynamoDB Streams)
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how tables are created in Redshift
   #   diststyle: key  # by the partition key | even | all | auto

@@ -220,7 +220,10 @@ class Table(ContractModel):
     stream: Annotated[
         str,
         AfterValidator(_stream),
-        Field(description="name or ARN of the Kinesis data stream that the table writes its changes to; none if empty"),
+        Field(
+            description="name or ARN of the Kinesis data stream that the table writes its changes to, or dynamodb, its own "
+            "stream; none if empty"
+        ),
     ] = ""
     soft_delete: Annotated[
         bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")

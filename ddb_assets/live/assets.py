@@ -51,9 +51,11 @@ def stream_assets(stream: FollowedStream, address: str) -> dg.AssetsDefinition:
     source = dg.AssetSpec(
         key,
         deps=[metadata.key_of(table, "dynamodb") for table in stream.tables],
-        description=f"Kinesis data stream `{stream.stream}`, to which the tables write their changes.",
+        description=f"The stream of changes that table `{stream.tables[0].table}` has of its own."
+        if stream.is_own
+        else f"Kinesis data stream `{stream.stream}`, to which the tables write their changes.",
         group_name=stream.tables[0].name if len(stream.tables) == 1 else "streams",
-        kinds={"kinesis"},
+        kinds={"dynamodb" if stream.is_own else "kinesis"},
     )
     specs = [_spec(table, name, key, address) for table in stream.tables for name in relations(table).values()]
     filled = [metadata.key_of(table, "warehouse") for table in stream.tables if table.source == "stream"]

@@ -17,6 +17,7 @@ from ddb_assets.markdown import prose
 from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration import metadata
 from ddb_assets.streams.destination import destination
+from ddb_assets.streams.own_stream import OWN_STREAM, WITH_IMAGES, own_stream
 
 if TYPE_CHECKING:
     from ddb_assets.contract.table import Table
@@ -76,6 +77,8 @@ def _gaps(followed: Followed) -> Iterator[str]:
 def _not_sent(aws: AWS, table: "Table", stream: str) -> str:
     """What is wrong with the destination of a table; empty if nothing is, or if it cannot be asked about."""
     try:
+        if table.stream == OWN_STREAM:
+            return _own_problem(aws, table)
         found = destination(aws.dynamodb(table.table), table.table, stream)
     except DdbAssetsError as error:
         return f"{table.name}: could not be checked: {error}"
@@ -92,6 +95,16 @@ def _not_sent(aws: AWS, table: "Table", stream: str) -> str:
             f"run: ddb-assets stream enable {table.table} {stream}"
         )
     return ""
+
+
+def _own_problem(aws: "AWS", table: "Table") -> str:
+    found = own_stream(aws.dynamodb(table.table), table.table)
+    if found and found.view in WITH_IMAGES:
+        return ""
+    status = f"its records have {found.view}" if found and found.view else "it is not enabled"
+    return (
+        f"{table.name} has no stream with its items: {status}; run: ddb-assets stream enable {table.table} {OWN_STREAM}"
+    )
 
 
 def _unread(followed: Followed) -> Iterator[str]:

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 from ddb_assets.aws.storage import join
 from ddb_assets.aws.table import describe_table
-from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import SUMMARY, Export, read_export
 from ddb_assets.flatten.schema_store import HeldSchemas
 from ddb_assets.microseconds import now_micros
-from ddb_assets.streams.calls import Stream, StreamCalls
+from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.destination import LATEST_ARRIVAL
 from ddb_assets.streams.drain import Limits, drain
 from ddb_assets.streams.drained import Drained
 from ddb_assets.streams.landing import Landed, Landing, StreamedTable, land
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, Gap, Position, least
+from ddb_assets.streams.sources import connected, stream_calls
 from ddb_assets.warehouse.errors import StreamMovedError
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.protocol import LoadOptions, Warehouse
@@ -152,20 +152,19 @@ def follow(
     restart: Collection[str] = (),
     now: Callable[[], int] = now_micros,
 ) -> Followed:
-    """Brings the tables or their tails to what the stream of this name or ARN has now, or as far as the limits allow.
+    """Brings the tables or their tails to what the stream has now, or as far as the limits allow.
+
+    `stream` is the name or ARN of a Kinesis stream, or `dynamodb` for the own stream of the only table.
 
     `restart` names tables of `source: stream` that start over: the stream's oldest records replace all of their rows.
     `opened` opens the warehouse. It is open only while a table is loaded, because some warehouses let in one process at a
     time. `now` gives microseconds since 1970. Raises AwsError and WarehouseError; what is wrong with one table alone is in
     its `error`.
     """
-    if wrong := set(restart) - {table.name for table in tables if table.source == "stream"}:
-        raise RestartError(
-            f"{', '.join(sorted(wrong))}: only tables of stream {stream} with `source: stream` start over from it; a table of "
-            "exports starts over with a full export"
-        )
-    client = aws.kinesis(stream, BULK_CLIENT)
-    arn = StreamCalls(client, stream).describe().arn
+    check_restart(stream, tables, restart)
+    client, named = connected(aws, stream, tables[0].table)
+    described = stream_calls(client, named).describe()
+    arn = described.arn
     with opened() as warehouse:
         waiting = [
             _Streamed.of(aws, table, warehouse.stream_position(table.name, arn), restart=table.name in restart)
@@ -173,8 +172,8 @@ def follow(
         ]
     storage, followed = aws.storage(), Followed(arn)
     while waiting:
-        drained = drain(client, stream, least(one.streamed.position for one in waiting), limits, now=now)
-        landed = land(storage, join(places.streams, arn.rpartition("/")[2]), drained, [one.streamed for one in waiting])
+        drained = drain(client, named, least(one.streamed.position for one in waiting), limits, now=now)
+        landed = land(storage, join(places.streams, described.name), drained, [one.streamed for one in waiting])
         followed.drains.append((drained, landed))
         for one in waiting:
             landing = landed.landings[one.streamed.name]
@@ -182,6 +181,15 @@ def follow(
         ahead = [one for one in waiting if drained.moved(one.streamed.position) == one.streamed.position]
         waiting = [] if drained.caught_up or len(ahead) == len(waiting) else ahead
     return followed
+
+
+def check_restart(stream: str, tables: Sequence[Table], restart: Collection[str]) -> None:
+    """Raises RestartError for names that are not tables which this stream fills."""
+    if wrong := set(restart) - {table.name for table in tables if table.source == "stream"}:
+        raise RestartError(
+            f"{', '.join(sorted(wrong))}: only tables of stream {stream} with `source: stream` start over from it; a table of "
+            "exports starts over with a full export"
+        )
 
 
 def _loaded(
@@ -212,7 +220,7 @@ def _loaded(
         schemas = HeldSchemas(storage, places.schemas)
         export = read_export(storage, join(landing.uri, SUMMARY), expected_table=table.table)
         _check_own(export, landing, arn)
-        out, key = places.parquet_of(table, arn.rpartition("/")[2]), streamed.streamed.key
+        out, key = places.parquet_of(table, stream.name), streamed.streamed.key
         flattened = flatten(storage, export, table=table, key=key, out=out, schemas=schemas, restart=restart)
         done.report = flattened.report
         options = LoadOptions.of(table, restart=restart, before_commit=schemas.release)
@@ -254,11 +262,11 @@ def has_news(
 
     A stream without records is followed once an hour too, so that a gap is never only a long silence.
     """
-    client = aws.kinesis(stream, BULK_CLIENT)
-    arn = StreamCalls(client, stream).describe().arn
+    client, named = connected(aws, stream, tables[0].table)
+    arn = stream_calls(client, named).describe().arn
     with opened() as warehouse:
         positions = [warehouse.stream_position(table.name, arn) for table in tables]
-    drained = drain(client, stream, least(positions), PEEK)
+    drained = drain(client, named, least(positions), PEEK)
     silent = min((at for one in positions for at in one.read_at.values()), default=0)
     moved = any(drained.moved(one) != one for one in positions)
     return bool(drained.records) or moved or drained.ended - silent > SILENCE // timedelta(microseconds=1)

@@ -45,7 +45,7 @@ def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
         asset_selection=dg.AssetSelection.assets(*keys),
         minimum_interval_seconds=INTERVAL,
         default_status=sensor_status(),
-        description=f"Loads what has arrived in stream {stream.stream} into the live tables.",
+        description=f"Loads what has arrived in stream {stream.name} into its tables.",
     )
     def news(
         context: dg.SensorEvaluationContext, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget

@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from ddb_assets.contract.table import Table, snake_case
+from ddb_assets.streams.own_stream import OWN_STREAM
 
 
 @dataclass(frozen=True)
 class FollowedStream:
-    """A stream by its name or ARN, the tables that write to it, and a name that no other stream of the project has."""
+    """A stream as contracts name it, the tables that write to it, and a name that no other stream of the project has."""
 
     stream: str
     name: str
     tables: tuple[Table, ...]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the own stream of its only table."""
+        return self.stream == OWN_STREAM
 
     @property
     def pool(self) -> str:
@@ -37,11 +43,12 @@ def streams_of(tables: Sequence[Table]) -> list[FollowedStream]:
     found: dict[str, list[Table]] = {}
     for table in tables:
         if table.stream:
-            found.setdefault(table.stream, []).append(table)
+            own = f"{table.table}/{table.name}_{OWN_STREAM}"
+            found.setdefault(own if table.stream == OWN_STREAM else table.stream, []).append(table)
     plain = {stream: _plain(stream) for stream in found}
     times = Counter(plain.values())
     return [
-        FollowedStream(stream, plain[stream] if times[plain[stream]] == 1 else _distinct(stream), tuple(of))
+        FollowedStream(of[0].stream, plain[stream] if times[plain[stream]] == 1 else _distinct(stream), tuple(of))
         for stream, of in found.items()
     ]
 

@@ -22,12 +22,16 @@ HOUR = 3600 * 1_000_000
 
 
 class StreamRecord(NamedTuple):
-    """One record: its shard, its sequence number, when it arrived (microseconds since 1970), and its data."""
+    """One record: its shard, its sequence number, when it arrived (microseconds since 1970), and its data.
+
+    `table` is the name of the table whose own stream it is of; None for a record of a Kinesis stream.
+    """
 
     shard: str
     sequence: int
     arrived: int
     data: bytes
+    table: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Stream:
     arn: str
     created: int
     retention: int
+
+    @property
+    def name(self) -> str:
+        """Its name in the account; `stream` for that of a table."""
+        return self.arn.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class StreamCalls:
     def __init__(self, client: Any, stream: str) -> None:
         self._client, self._stream = client, stream
         self._named = {"StreamARN" if stream.startswith("arn:") else "StreamName": stream}
-        client.meta.events.register("before-parse.kinesis.GetRecords", _keep_answer, unique_id="ddb-assets-raw-records")
+        client.meta.events.register("before-parse.kinesis.GetRecords", keep_answer, unique_id="ddb-assets-raw-records")
 
     def describe(self) -> Stream:
         with explained("kinesis:DescribeStreamSummary", self._subject):
@@ -95,20 +104,20 @@ class StreamCalls:
         arn = {name: value for name, value in self._named.items() if name == "StreamARN"}
         with explained("kinesis:GetRecords", f"shard {shard} of {self._subject}"):
             answer = self._client.get_records(ShardIterator=iterator, Limit=min(limit, MAX_RECORDS), **arn)
-            return _page(shard, orjson.loads(answer[_ANSWER]))
+            return _page(shard, orjson.loads(answer[ANSWER]))
 
     @property
     def _subject(self) -> str:
         return f"stream {self._stream}"
 
 
-_ANSWER = "Answer"
+ANSWER = "Answer"
 
 
-def _keep_answer(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+def keep_answer(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
     """botocore's hook before an answer is parsed: hands on the body of a good one and leaves an empty document."""
     if response_dict["status_code"] == 200:
-        customized_response_dict[_ANSWER] = response_dict["body"]
+        customized_response_dict[ANSWER] = response_dict["body"]
         response_dict["body"] = b"{}"
 
 

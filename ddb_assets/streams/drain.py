@@ -1,4 +1,4 @@
-"""Reads a Kinesis stream once, from a position to what had arrived when it began, or to a limit.
+"""Reads a stream once, from a position to what had arrived when it began, or to a limit.
 
 There are no threads and no leases: who calls this sees to it that a stream is drained once at a time. A position is the only
 state. It moves over records that are in the result, and over nothing else. A first drain begins with the oldest record,
@@ -6,7 +6,8 @@ never with the latest.
 
 Facts: Kinesis Data Streams API and guide, "Quotas and limits". An empty answer is normal in the middle of a shard; its end
 has been reached when MillisBehindLatest is 0, too. A shard answers five times and with 2 MiB a second. An iterator is valid for
-five minutes. A shard whose last record has expired is no longer there.
+five minutes. A shard whose last record has expired is no longer there. DynamoDB Streams says TrimmedDataAccessException where
+Kinesis says InvalidArgumentException, or nothing.
 """
 
 import time
@@ -18,14 +19,18 @@ from typing import Any, TypeVar
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, meaning
 from ddb_assets.aws.pauses import backoff
 from ddb_assets.microseconds import now_micros
-from ddb_assets.streams.calls import MAX_RECORDS, Page, Stream, StreamCalls, StreamRecord
+from ddb_assets.streams.calls import MAX_RECORDS, Page, Stream, StreamRecord
 from ddb_assets.streams.drained import Drained, Look, Stretch
 from ddb_assets.streams.position import BEGINNING, CLOSED, Position
-from ddb_assets.streams.shards import Shard, readable
+from ddb_assets.streams.shards import Shard, after_parents, readable
+from ddb_assets.streams.sources import Calls, stream_calls
 
 SECOND = 1_000_000
 PACE = SECOND // 5
 BYTES_PER_SECOND = 2 << 20
+
+_EXPIRED = frozenset({"InvalidArgumentException", "TrimmedDataAccessException"})
+"""What is said of a sequence number that is no longer there."""
 
 _T = TypeVar("_T")
 
@@ -56,7 +61,7 @@ def drain(
     `client` is made with BULK_CLIENT. `now` gives microseconds since 1970, `pause` waits for seconds. Raises AwsError;
     AwsUnavailableError if no shard could be read before the limit of seconds.
     """
-    return _Drain(StreamCalls(client, stream), limits, now, pause).run(start)
+    return _Drain(stream_calls(client, stream), limits, now, pause).run(start)
 
 
 @dataclass
@@ -83,9 +88,7 @@ class _Reader:
 class _Drain:
     """The state of one drain: `readers` are read in turn; those that reach the end of what there is leave them."""
 
-    def __init__(
-        self, calls: StreamCalls, limits: Limits, now: Callable[[], int], pause: Callable[[float], object]
-    ) -> None:
+    def __init__(self, calls: Calls, limits: Limits, now: Callable[[], int], pause: Callable[[float], object]) -> None:
         self.calls, self.limits, self.now, self.pause = calls, limits, now, pause
         self.began = now()
         self.deadline = self.began + round(limits.seconds * SECOND)
@@ -109,7 +112,14 @@ class _Drain:
         if self.error and not read:
             raise self.error
         records = [record for reader in read.values() for record in reader.records]
-        records.sort(key=lambda record: record.sequence)  # stable: those with equal numbers stay ordered by shard
+        last = {name: reader.records[-1].sequence for name, reader in read.items() if reader.records}
+        after = after_parents(self.known, last)
+
+        def place(record: StreamRecord) -> tuple[int, int, int]:
+            greatest, ancestors = after.get(record.shard, (0, 0))
+            return max(record.sequence, greatest), ancestors, record.sequence
+
+        records.sort(key=place)  # stable: those with equal numbers stay ordered by shard
         return Drained(
             stream=stream,
             records=records,
@@ -150,6 +160,8 @@ class _Drain:
         except AwsError as error:
             if error.code == "ExpiredIteratorException":
                 reader.iterator, reader.due = None, asked + PACE
+            elif error.code == "TrimmedDataAccessException":
+                reader.iterator, reader.after, reader.lost, reader.due = None, None, True, asked + PACE
             elif meaning(error.code) == "missing" and reader.shard in self.known:
                 self._gone(reader)
             else:
@@ -162,7 +174,7 @@ class _Drain:
         try:
             return self.calls.iterator(reader.shard, reader.after)
         except AwsError as error:
-            if error.code != "InvalidArgumentException" or reader.after is None:
+            if error.code not in _EXPIRED or reader.after is None:
                 raise
             reader.after, reader.lost = None, True
             return self.calls.iterator(reader.shard, None)

@@ -35,7 +35,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Drained:
-    """The records that a drain read, by sequence number, and what it read of each shard.
+    """The records that a drain read, by sequence number and parents before children, and what it read of each shard.
 
     `listed` are all shards that the stream had at last. `began` and `ended` are in microseconds since 1970. `caught_up`: all
     that had arrived when the drain began has been read, no limit ended it. `throttled` counts calls that were tried again.

@@ -98,7 +98,7 @@ def land(storage: "Storage", folder: str, drained: Drained, tables: Sequence[Str
     unreadable = 0
     for record in drained.records:
         try:
-            change = read_record(record.data)
+            change = read_record(record.data, record.table)
         except BadRecordError as error:
             unreadable += 1
             quarantined.append(_quarantine_line(record, str(error), None))

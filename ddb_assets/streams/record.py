@@ -1,9 +1,12 @@
-"""Reads one change record of a Kinesis data stream as a line of an incremental export.
+"""Reads one change record of a stream as a line of an incremental export.
 
 Facts: DynamoDB Developer Guide, "Using Kinesis Data Streams to capture changes". A record is a JSON object with `eventName`
 (INSERT, MODIFY, REMOVE), `tableName` and, in `dynamodb`, Keys, images and `ApproximateCreationDateTime`: milliseconds, or
 microseconds where `ApproximateCreationDateTimePrecision` says so. Captures in milliseconds have no such member. Binary values
 are base64-encoded twice, while exports encode them once. The record has no sequence number: that is Kinesis' own.
+
+Facts: DynamoDB Streams API, "Record". A record of a table's own stream has the same members, but no `tableName`. Its
+`ApproximateCreationDateTime` is in seconds, rounded down, and binary values are encoded once.
 """
 
 import base64
@@ -78,23 +81,30 @@ class ChangeRecord(NamedTuple):
         )
 
 
-def read_record(data: bytes) -> ChangeRecord:
-    """The change in a record's data. Raises BadRecordError for anything else."""
+def read_record(data: bytes, own: str | None = None) -> ChangeRecord:
+    """The change in the data of a record of a Kinesis stream, or of the stream of the table `own`.
+
+    Raises BadRecordError for anything else.
+    """
     record = _decoded(data)
-    change, table, event = record.dynamodb, record.table_name, record.event_name
+    change, table, event = record.dynamodb, own or record.table_name, record.event_name
     if change is None:
         raise BadRecordError("it has no object `dynamodb`, so it is no change of a DynamoDB table")
     if not isinstance(table, str) or not table:
         raise BadRecordError("it has no tableName")
     if event not in EVENTS:
         raise BadRecordError(f"its eventName is none of {', '.join(EVENTS)}")
-    new = _image(bytes(change.new_image))
+    new = _image(bytes(change.new_image), twice=own is None)
     if (new is None) != (event == "REMOVE"):
         raise BadRecordError(f"{event} {'without' if new is None else 'with'} a NewImage")
     if not isinstance(change.keys, dict) or not change.keys:
         raise BadRecordError("it has no Keys")
-    keys = {name: _once(value, "Keys", 0) for name, value in change.keys.items()}
-    micros, exact = _micros(change.approximate_creation_date_time, change.approximate_creation_date_time_precision)
+    keys, stamp = change.keys, change.approximate_creation_date_time
+    if own is None:
+        keys = {name: _once(value, "Keys", 0) for name, value in keys.items()}
+        micros, exact = _micros(stamp, change.approximate_creation_date_time_precision)
+    else:
+        micros, exact = _seconds(stamp), False
     return ChangeRecord(table, micros, keys, new, exact, new is None and _by_ttl(record.user_identity))
 
 
@@ -121,6 +131,13 @@ def _micros(stamp: object, precision: object) -> tuple[int, bool]:
     return micros, exact
 
 
+def _seconds(stamp: object) -> int:
+    """The second of the write, in microseconds."""
+    if isinstance(stamp, bool) or not isinstance(stamp, int | float) or not 0 < stamp * 1_000_000 <= LAST_MICROS:
+        raise BadRecordError("it has no ApproximateCreationDateTime in seconds")
+    return int(stamp) * 1_000_000
+
+
 def _by_ttl(identity: object) -> bool:
     """Whether Time to Live made the change. Lambda writes the members of userIdentity in lower case, the API in upper case."""
     if not isinstance(identity, dict):
@@ -137,16 +154,16 @@ def _may_have_binary(data: bytes) -> bool:
     return (b'"B' in data and (b'"B"' in data or b'"BS"' in data)) or (b"\\" in data and b"\\u" in data)
 
 
-def _image(written: bytes) -> bytes | None:
-    """An image as one line, with its binary encoded once."""
+def _image(written: bytes, *, twice: bool) -> bytes | None:
+    """An image as one line, with its binary encoded once; `twice` is how it comes."""
     if written == b"null":
         return None
     if not written.startswith(b"{"):
         raise BadRecordError("NewImage is not an object")
-    if not _may_have_binary(written) and b"\n" not in written:
+    if not (twice and _may_have_binary(written)) and b"\n" not in written:
         return written
     image = orjson.loads(written)
-    return orjson.dumps({name: _once(value, "NewImage", 0) for name, value in image.items()})
+    return orjson.dumps(image if not twice else {name: _once(value, "NewImage", 0) for name, value in image.items()})
 
 
 def _once(value: Any, where: str, depth: int) -> Any:

@@ -19,6 +19,25 @@ class Shard:
     parents: tuple[str, ...] = ()
 
 
+def after_parents(shards: Mapping[str, Shard], last: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """By shard: the greatest sequence number that was read of its ancestors, and how many of them there are in a row.
+
+    Kinesis' numbers grow from parents to children. That those of a table's own stream do so is not documented. `last` has the
+    last number that was read of each shard.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    while ready := [
+        shard
+        for shard in shards.values()
+        if shard.id not in found and all(parent in found or parent not in shards for parent in shard.parents)
+    ]:
+        for shard in ready:
+            parents = [parent for parent in shard.parents if parent in found]
+            greatest = max((max(found[parent][0], last.get(parent, 0)) for parent in parents), default=0)
+            found[shard.id] = greatest, max((found[parent][1] + 1 for parent in parents), default=0)
+    return found
+
+
 def readable(shards: Mapping[str, Shard], position: Position) -> list[str]:
     """The shards that can be read now: each one's parents were read to their end, or have expired and are not listed.
 

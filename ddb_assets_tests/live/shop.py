@@ -18,6 +18,7 @@ from ddb_assets.live.follow import Followed, Places, follow
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.streams.destination import enable
+from ddb_assets.streams.own_stream import OWN_STREAM, enable_own
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.results import LoadResult
@@ -57,7 +58,10 @@ class Shop:
         client.update_continuous_backups(
             TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
         )
-        enable(client, name, self.arn)
+        if contract.get("stream") == OWN_STREAM:
+            enable_own(client, name)
+        else:
+            enable(client, name, self.arn)
         self.pass_time(minutes=1)
         return Table.model_validate({"table": name, "stream": self.stream, **contract})
 
@@ -89,7 +93,8 @@ class Shop:
     def follow(self, *tables: Table, restart: Sequence[str] = ()) -> Followed:
         opened = partial(open_warehouse, self.url, storage=AWS().storage())
         places = Places.below(self.lake)
-        return follow(AWS(), opened, self.stream, tables, places, restart=restart, now=self.sandbox.clock.tick)
+        stream = OWN_STREAM if tables[0].stream == OWN_STREAM else self.stream
+        return follow(AWS(), opened, stream, tables, places, restart=restart, now=self.sandbox.clock.tick)
 
     def load(self, table: Table, until: datetime, since: datetime | None = None) -> LoadResult:
         """Exports the table as of this time, or the window of changes from `since` until then, and loads it."""

@@ -135,3 +135,40 @@ def test_a_delete_by_time_to_live_is_known(identity: dict[str, str]) -> None:
 def test_what_is_no_change_is_refused_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(BadRecordError, match=reason):
         read_record(data)
+
+
+OWN = {
+    "eventID": "c81e728d9d4c2f636f067f89cc14862c",
+    "eventName": "MODIFY",
+    "eventVersion": "1.1",
+    "eventSource": "aws:dynamodb",
+    "awsRegion": "us-east-1",
+    "dynamodb": {
+        "ApproximateCreationDateTime": 1.4806e9,
+        "Keys": {"Id": {"N": "101"}},
+        "NewImage": {"Id": {"N": "101"}, "Data": {"B": "AQI="}},
+        "SequenceNumber": "4421584500000000017450439092",
+        "SizeBytes": 59,
+        "StreamViewType": "NEW_IMAGE",
+    },
+}
+"""A record of a table's own stream, as the API answers it: a time in seconds, binary encoded once."""
+
+
+def test_a_record_of_a_tables_own_stream_is_the_same_change() -> None:
+    change = read_record(json.dumps(OWN).encode(), "Orders")
+    assert (change.table, change.micros, change.exact) == ("Orders", 1_480_600_000_000_000, False)
+    assert change.keys == {"Id": {"N": "101"}}
+    assert json.loads(change.new or b"") == {"Id": {"N": "101"}, "Data": {"B": "AQI="}}
+    deleted = {name: value for name, value in OWN["dynamodb"].items() if name != "NewImage"}  # type: ignore[attr-defined]
+    identity = {"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}
+    expired = OWN | {"eventName": "REMOVE", "dynamodb": deleted, "userIdentity": identity}
+    change = read_record(json.dumps(expired).encode(), "Orders")
+    assert (change.new, change.expired) == (None, True)
+
+
+@pytest.mark.parametrize("stamp", [None, True, 0, "1480600000", 1.5e12])
+def test_a_record_of_a_tables_own_stream_needs_a_time_in_seconds(stamp: object) -> None:
+    change = {**OWN["dynamodb"], "ApproximateCreationDateTime": stamp}  # type: ignore[dict-item]
+    with pytest.raises(BadRecordError, match="in seconds"):
+        read_record(json.dumps({**OWN, "dynamodb": change}).encode(), "Orders")
