@@ -34,6 +34,7 @@ SERVERS = frozenset(
         *{"account", "sandbox", "sandboxed", "s3", "bucket"},  # moto, and the sandbox around it
         *{
             "redshift",
+            "streaming_redshift",
             "over_redshift",
             "redshift_world",
             "db",
@@ -134,6 +135,13 @@ def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def redshift() -> Iterator[RedshiftServer]:
     """A Redshift emulator and the bucket that it copies from."""
     with s3_in_process() as client, RedshiftServer(Storage(client)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def streaming_redshift(sandbox: Sandbox) -> Iterator[RedshiftServer]:
+    """A Redshift emulator that copies from the sandbox's buckets and reads its streams."""
+    with RedshiftServer(Storage(sandbox.s3()), kinesis=sandbox.kinesis()) as server:
         yield server
 
 

@@ -208,6 +208,21 @@ CREATE FUNCTION pg_catalog.json_parse(pg_catalog.varbyte) RETURNS pg_catalog.sup
     $$ SELECT redshift.parsed(convert_from($1::bytea, 'UTF8')) $$;
 CREATE FUNCTION pg_catalog.can_json_parse(pg_catalog.rs_varchar) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT AS
     $$ SELECT $1::text IS JSON WITH UNIQUE KEYS $$;
+CREATE FUNCTION pg_catalog.can_json_parse(pg_catalog.varbyte) RETURNS boolean LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+    PERFORM redshift.parsed(convert_from($1::bytea, 'UTF8'));
+    RETURN true;
+EXCEPTION WHEN OTHERS THEN
+    RETURN false;
+END $$;
+CREATE FUNCTION pg_catalog.get_array_length(pg_catalog.super) RETURNS integer LANGUAGE sql IMMUTABLE STRICT AS
+    $$ SELECT CASE WHEN jsonb_typeof($1::jsonb) = 'array' THEN jsonb_array_length($1::jsonb) END $$;
+CREATE FUNCTION pg_catalog.object(text, pg_catalog.super) RETURNS pg_catalog.super LANGUAGE sql IMMUTABLE AS
+    $$ SELECT jsonb_build_object($1, $2::jsonb)::pg_catalog.super $$;
+-- Unnesting, with the position of each element
+CREATE FUNCTION redshift.elements(pg_catalog.super) RETURNS TABLE (value pg_catalog.super, place bigint)
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT item::pg_catalog.super, number - 1 FROM jsonb_array_elements($1::jsonb) WITH ORDINALITY AS items (item, number) $$;
 
 -- JSON without the blanks that jsonb puts after : and , outside of strings
 CREATE FUNCTION redshift.compact(value jsonb) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS $$

@@ -11,6 +11,7 @@ from ddb_assets.sandbox.redshift.copy_run import CopyRun
 from ddb_assets.sandbox.redshift.dialect import Plan
 from ddb_assets.sandbox.redshift.query_log import Ran
 from ddb_assets.sandbox.redshift.shared import Shared
+from ddb_assets.sandbox.redshift.stream_refresh import refresh
 from ddb_assets.sandbox.redshift.table_design import FIXED_ENCODINGS
 from ddb_assets.sandbox.redshift.wire import ConnectionLostError, ServerError
 
@@ -51,6 +52,9 @@ class SessionCommands:
                 faults=shared.faults,
             ).run()
             return _TAGS["copy"]
+        if plan.kind == "refresh":
+            refresh(self._backend, self._shared.kinesis, plan.table, self._shared.faults)
+            return plan.tag
         if plan.kind == "user":
             self._shared.users[plan.setting[0]] = plan.setting[1]
         if plan.kind == "lengthen":

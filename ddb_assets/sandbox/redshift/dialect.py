@@ -11,7 +11,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from ddb_assets.sandbox.redshift import column_types, refusals, rights, table_design
+from ddb_assets.sandbox.redshift import column_types, refusals, rights, stream_views, table_design
 from ddb_assets.sandbox.redshift.copy_statement import CopyStatement, parse_copy
 from ddb_assets.sandbox.redshift.late_views import LateViews
 from ddb_assets.sandbox.redshift.names import Names, fold
@@ -19,7 +19,18 @@ from ddb_assets.sandbox.redshift.navigation import navigate
 from ddb_assets.sandbox.redshift.wire import ServerError
 
 Kind = Literal[
-    "plain", "begin", "commit", "rollback", "truncate", "copy", "lengthen", "outside", "define", "set", "user"
+    "plain",
+    "begin",
+    "commit",
+    "rollback",
+    "truncate",
+    "copy",
+    "lengthen",
+    "outside",
+    "define",
+    "set",
+    "user",
+    "refresh",
 ]
 
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
@@ -48,6 +59,7 @@ class Plan:
     plain: PostgreSQL runs `sql`. begin, commit, rollback, truncate: so too, and the session takes note. copy: runs `copy`;
     `table` and `column` (all columns) are PostgreSQL's names. lengthen: ALTER COLUMN TYPE of `column` of `table` to a VARCHAR
     of `size` bytes. outside: refused in a transaction, otherwise nothing is done and `sql` is the command tag.
+    refresh: fills the materialized view `table` from its stream.
     user: PostgreSQL runs it, and the user in `setting` (name, password) may log in from then on.
     define: PostgreSQL runs all of `sql`, and the client gets `tag`. set: PostgreSQL runs it, and the session evaluates
     `setting` (name, value). `on_nodes`: whether the statement reads or writes data of the compute nodes. `reads` has the
@@ -92,6 +104,14 @@ def translate(text: str, names: Names, late: LateViews) -> Plan:
     if (plan := rights.planned(text, names)) is not None:
         sql, tag, user = plan
         return Plan("user" if user[0] else "define", sql, text, tag=tag, setting=user)
+    if (streamed := stream_views.planned(text, names, lambda tree: _generated(_prepared(tree, names)))) is not None:
+        return Plan(
+            "refresh" if streamed.refreshed else "define",
+            streamed.sql,
+            text,
+            table=streamed.refreshed,
+            tag=streamed.tag,
+        )
     if word == "COMMENT" and _NO_COMMENT.search(text):
         commented = _parsed(_NO_COMMENT.sub(" IS ''", text), names, late)
         return Plan("plain", commented.sql, text)  # an empty comment removes the comment in PostgreSQL
@@ -120,6 +140,9 @@ def _parsed(text: str, names: Names, late: LateViews) -> Plan:
         return _create_table(statement, text, names, late, interleaved=interleaved)
     if isinstance(statement, exp.Alter):
         return _alter(statement, text, names)
+    if isinstance(statement, exp.Drop) and statement.kind == "VIEW":
+        checks = [stream_views.unless_streamed(_generated(_prepared(view, names))) for view in statement.args["tables"]]
+        return Plan("define", "; ".join([*checks, _generated(_prepared(statement, names))]), text, tag="DROP VIEW")
     reads: frozenset[str] = frozenset()
     if isinstance(statement, exp.Query | exp.DML | exp.Merge | exp.Create):
         reads = _tables(statement)
@@ -164,7 +187,7 @@ def _alter(alter: exp.Alter, text: str, names: Names) -> Plan:
         return Plan("lengthen", own[0], text, table=table, column=names.short(name), size=size)
     if before or after:
         return Plan("define", "; ".join([*before, *own, *after]), text, tag="ALTER TABLE")
-    return Plan("plain", own[0], text)
+    return Plan("define", f"{stream_views.unless_streamed(table)}; {own[0]}", text, tag="ALTER TABLE")
 
 
 def _tree(text: str) -> exp.Expr | None:
@@ -187,7 +210,7 @@ def _prepared(statement: exp.Expr, names: Names, *, copy: bool = True) -> exp.Ex
     """The syntax tree with PostgreSQL's types, functions and names. Without a copy, the given tree is changed."""
     tree = statement.copy() if copy else statement
     if isinstance(tree, exp.Query | exp.DML | exp.Merge) or (isinstance(tree, exp.Create) and tree.expression):
-        tree = navigate(tree)
+        tree = navigate(tree, exact=names.exact)
     defines = isinstance(tree, exp.Create | exp.Alter)
     for node in list(tree.find_all(exp.DataType)):
         in_column = defines and isinstance(node.parent, exp.ColumnDef | exp.AlterColumn)
@@ -202,6 +225,8 @@ def _prepared(statement: exp.Expr, names: Names, *, copy: bool = True) -> exp.Ex
             table.set("alias", table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name)))
             table.set("db", exp.to_identifier("redshift"))
     for name in list(tree.find_all(exp.Identifier)):
+        if name.args.get("quoted"):
+            names.check_case(name.this)
         name.set("this", names.short(name.this))
         name.set("quoted", True)
     return tree
@@ -211,12 +236,11 @@ def _set(statement: exp.Set, text: str) -> Plan:
     if len(statement.expressions) != 1 or not isinstance(statement.expressions[0].this, exp.EQ):
         raise ServerError('syntax error at or near "SET"', "42601")
     item = statement.expressions[0].this
-    name, value = fold(item.this.name), item.expression
-    if name == "enable_case_sensitive_identifier" and fold(value.name) not in {"false", "off"}:
-        raise ServerError("the emulator folds all names: it has no enable_case_sensitive_identifier", "0A000")
-    to = exp.Literal.string(value.name).sql(dialect="postgres")
+    name, given = fold(item.this.name), item.expression
+    value = str(given.this).lower() if isinstance(given, exp.Boolean) else given.name
+    to = exp.Literal.string(value).sql(dialect="postgres")
     setting = name if name in _SETTINGS else f'redshift."{name}"'
-    return Plan("set", f"SET {setting} = {to}", text, setting=(name, value.name))
+    return Plan("set", f"SET {setting} = {to}", text, setting=(name, value))
 
 
 def _analyze(text: str, names: Names) -> str:

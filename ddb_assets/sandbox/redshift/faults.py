@@ -34,6 +34,7 @@ class Faults:
         self._file: int | None = None
         self._deviations: set[str] = set()
         self._delay = 0.0
+        self._skipped = 0
         self.early_full_exports = False
 
     @property
@@ -67,12 +68,23 @@ class Faults:
         """The next COPY fails at its n-th file."""
         self._file = file
 
+    def skip_records(self, count: int) -> None:
+        """The next refreshes skip so many records of streams."""
+        self._skipped = count
+
+    def skips_record(self) -> bool:
+        """Whether the next record of a stream is skipped."""
+        with self._lock:
+            due = self._skipped > 0
+            self._skipped -= due
+        return due
+
     def clear(self) -> None:
         """Disarms everything."""
         self._deviations.clear()
         with self._lock:
             self._statements.clear()
-        self._commit, self._file, self._delay = "", None, 0.0
+        self._commit, self._file, self._delay, self._skipped = "", None, 0.0, 0
         self.early_full_exports = False
 
     @property

@@ -17,11 +17,22 @@ _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class Names:
-    """Maps names to PostgreSQL's names and back. `remember` gets every long name once."""
+    """Maps names to PostgreSQL's names and back. `remember` gets every long name once.
+
+    `exact`: the case of quoted names counts. That is so for attributes in SUPER; the emulator has no tables or columns with
+    capital letters, and refuses such names.
+    """
 
     def __init__(self, remember: Callable[[str, str], None]) -> None:
         self._remember = remember
         self._long: dict[str, str] = {}
+        self.exact = False
+
+    def exactly(self) -> "Names":
+        """The same names for sessions that have set enable_case_sensitive_identifier."""
+        found = Names(self._remember)
+        found._long, found.exact = self._long, True
+        return found
 
     def short(self, name: str) -> str:
         """The name in PostgreSQL. Raises ServerError for a name that is empty or has more than 127 bytes."""
@@ -39,6 +50,11 @@ class Names:
             self._remember(short, folded)
             self._long[short] = folded
         return short
+
+    def check_case(self, name: str) -> None:
+        """Raises ServerError for a quoted name of a table or column that the emulator would fold although its case counts."""
+        if self.exact and fold(name) != name:
+            raise ServerError(f'the emulator has no name "{name}" with capital letters', "0A000")
 
     def long(self, name: str) -> str:
         """The full name for a name of PostgreSQL."""

@@ -1,8 +1,8 @@
 """Translates dotted and indexed access to SUPER (`t.payload.address.zip`, `t.payload.lines[0]`) into function calls.
 
 If the first part of a dotted name is a table of the statement, the second part is the column; else the first part is.
-Facts: Redshift Database Developer Guide, "Querying semistructured data": attribute names are folded to lower case;
-missing members are NULL.
+Facts: Redshift Database Developer Guide, "Querying semistructured data": attribute names are folded to lower case,
+unless they are quoted and enable_case_sensitive_identifier is set; missing members are NULL; "Unnesting queries".
 """
 
 from sqlglot import exp
@@ -14,20 +14,32 @@ _ATTRIBUTE = "redshift.attribute"
 _ELEMENT = "redshift.element"
 
 
-def navigate(tree: exp.Expr) -> exp.Expr:
-    """The syntax tree with every access replaced."""
+def navigate(tree: exp.Expr, *, exact: bool = False) -> exp.Expr:
+    """The syntax tree with every access replaced; `exact` if the case of quoted names counts."""
     sources = _sources(tree)
     for node in list(tree.find_all(exp.Dot, exp.Bracket, exp.Column)):
         if isinstance(node.parent, exp.Dot | exp.Bracket) and node.arg_key == "this":
             continue  # the outermost node handles the whole chain
-        replaced = _access(node, sources)
+        replaced = _access(node, sources, exact=exact)
         if replaced is None:
             continue
         if node is tree:
             return replaced
         node.replace(replaced)
         _compare(replaced)
+    for unnested in list(tree.find_all(exp.AtIndex)):
+        unnested.replace(_elements(unnested))
     return tree
+
+
+def _elements(unnested: exp.AtIndex) -> exp.Expr:
+    """`t.payload.lines AS line AT place` as a set of rows with these two columns."""
+    element, place = fold(unnested.this.alias), fold(unnested.expression.name)
+    elements = exp.Anonymous(this="redshift.elements", expressions=[unnested.this.this])
+    names = exp.TableAlias(
+        this=exp.to_identifier(element), columns=[exp.to_identifier(element), exp.to_identifier(place)]
+    )
+    return exp.Lateral(this=elements, alias=names)
 
 
 def _sources(tree: exp.Expr) -> set[tuple[str, ...]]:
@@ -40,12 +52,16 @@ def _sources(tree: exp.Expr) -> set[tuple[str, ...]]:
     return found
 
 
-def _access(node: exp.Expr, sources: set[tuple[str, ...]]) -> exp.Expr | None:
+def _name(part: exp.Expr, *, exact: bool) -> str:
+    return part.name if exact and part.args.get("quoted") else fold(part.name)
+
+
+def _access(node: exp.Expr, sources: set[tuple[str, ...]], *, exact: bool) -> exp.Expr | None:
     steps: list[exp.Expr] = []
     base = node
     while isinstance(base, exp.Dot | exp.Bracket):
         if isinstance(base, exp.Dot):
-            steps.append(exp.Literal.string(fold(base.expression.name)))
+            steps.append(exp.Literal.string(_name(base.expression, exact=exact)))
         else:
             steps += reversed(base.expressions)
         base = base.this
@@ -62,7 +78,7 @@ def _access(node: exp.Expr, sources: set[tuple[str, ...]]) -> exp.Expr | None:
         taken = 3
     else:
         taken = 1
-    steps = [*(exp.Literal.string(fold(p.name)) for p in parts[taken:]), *steps]
+    steps = [*(exp.Literal.string(_name(p, exact=exact)) for p in parts[taken:]), *steps]
     if not steps:
         return None
     own = parts[:taken]

@@ -16,17 +16,20 @@ class Plans:
     """The plans of one server, for all its sessions."""
 
     def __init__(self, names: Names) -> None:
-        self._names = names
-        self._kept: dict[str, Plan] = {}
+        self._names = {False: names, True: names.exactly()}
+        self._kept: dict[tuple[str, bool], Plan] = {}
 
-    def plan(self, text: str, late: LateViews) -> Plan:
-        """The plan for one statement. Raises ServerError for what Redshift refuses."""
-        plan = self._kept.get(text)
+    def plan(self, text: str, late: LateViews, *, exact: bool = False) -> Plan:
+        """The plan for one statement; `exact` if the case of quoted names counts.
+
+        Raises ServerError for what Redshift refuses.
+        """
+        plan = self._kept.get((text, exact))
         if plan is not None and not late.among(plan.reads):
             return plan
-        plan = translate(text, self._names, late)
+        plan = translate(text, self._names[exact], late)
         if len(text) <= LONGEST:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
-            self._kept[text] = plan
+            self._kept[text, exact] = plan
         return plan

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.backend import Backend, literal
@@ -37,8 +37,9 @@ class RedshiftServer:
     """A Redshift emulator, as a context manager. It starts empty and leaves nothing behind.
 
     COPY reads from `storage`; the server keeps its files in `folder`. `isolation` is that of the database: snapshot for new
-    databases, serializable for older ones. With a `tls` context clients may encrypt, as Redshift's clients do by default.
-    `faults` makes it misbehave. `statements` has the texts of the latest statements that it received.
+    databases, serializable for older ones. Materialized views read streams by the client `kinesis`. With a `tls` context
+    clients may encrypt, as Redshift's clients do by default. `faults` makes it misbehave. `statements` has the texts of
+    the latest statements that it received.
 
     Raises PostgresError when it cannot start, OSError when the port is taken.
     """
@@ -50,6 +51,7 @@ class RedshiftServer:
         port: int = 0,
         isolation: Literal["snapshot", "serializable"] = "snapshot",
         tls: ssl.SSLContext | None = None,
+        kinesis: Any = None,
     ) -> None:
         self.host, self.port = HOST, port
         self.database, self.user, self.password = DATABASE, USER, PASSWORD
@@ -58,6 +60,7 @@ class RedshiftServer:
         self.storage = storage
         self._isolation = _ISOLATION[isolation]
         self._tls = tls
+        self.kinesis = kinesis
         self.folder = Path()
         self._sessions: set[Session] = set()
         self._threads: list[threading.Thread] = []
@@ -93,6 +96,7 @@ class RedshiftServer:
                 note=self.statements.append,
                 tls=self._tls,
                 late_views=set(),
+                kinesis=self.kinesis,
             )
             self._open_listener(listening)
             self._stack = stack.pop_all()

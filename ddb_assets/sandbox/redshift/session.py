@@ -41,6 +41,7 @@ class Session:
         self._statements: dict[str, _Prepared] = {}
         self._portals: dict[str, _Prepared] = {}
         self._skipping = False
+        self._exact = False  # whether the case of quoted names counts
         self._rows = 0  # the number of rows that the last query returned
 
     def run(self) -> None:
@@ -114,7 +115,7 @@ class Session:
         name, place = wire.string(body, 0)
         text, place = wire.string(body, place)
         self._shared.note(text)
-        plan = self._shared.plans.plan(text, self._late)
+        plan = self._shared.plans.plan(text, self._late, exact=self._exact)
         self._statements[name] = _Prepared(plan)
         if plan.kind == "plain":
             count = struct.unpack_from("!H", body, place)[0]
@@ -155,6 +156,12 @@ class Session:
                 ran.rows = self._rows
             else:
                 self._out += wire.complete(self._commands.run(prepared.plan, ran))
+                self._note(prepared.plan)
+
+    def _note(self, plan: Plan) -> None:
+        """Takes note of a setting that changes how later statements are read."""
+        if plan.setting[0] == "enable_case_sensitive_identifier":
+            self._exact = plan.setting[1].lower() in {"true", "on"}
 
     def _tell(self, plan: Plan) -> None:
         """Writes the log to PostgreSQL if a statement reads it."""
@@ -238,7 +245,7 @@ class Session:
         text, _ = wire.string(body, 0)
         self._shared.note(text)
         try:
-            plan = self._shared.plans.plan(text, self._late)
+            plan = self._shared.plans.plan(text, self._late, exact=self._exact)
             with self._log.running(plan, in_transaction=self._backend.status != b"I") as ran:
                 self._commands.misbehave()
                 if plan.kind == "plain":
@@ -247,6 +254,7 @@ class Session:
                     ran.rows = self._rows
                 else:
                     self._out += wire.complete(self._commands.run(plan, ran))
+                    self._note(plan)
         except ServerError as error:
             self._out += as_redshift(error).response()
             self._abort()

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.faults import Faults
@@ -20,7 +21,7 @@ VARCHAR, SUPER, VARBYTE = 1043, 4000, 6551
 class Shared:
     """The state of one server. `oids` maps PostgreSQL's types to Redshift's; `note` is called with every statement.
 
-    `late_views` has the names of all late-binding views that were ever made.
+    `late_views` has the names of all late-binding views that were ever made. Streams are read by `kinesis`.
     """
 
     socket_path: Path
@@ -37,3 +38,4 @@ class Shared:
     note: Callable[[str], None]
     tls: ssl.SSLContext | None
     late_views: set[str]
+    kinesis: Any

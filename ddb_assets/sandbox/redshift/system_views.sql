@@ -30,7 +30,8 @@ BEGIN
 END $$;
 
 -- The records about tables and views are in a catalog of PostgreSQL itself, because catalogs do not take part in
--- conflicts of serializable transactions. In Redshift it is the same. `kind` is 1 for designs, 2 for encodings, 3 for late-binding views.
+-- conflicts of serializable transactions. In Redshift it is the same. `kind` is 1 for designs, 2 for encodings, 3 for late-binding views,
+-- 4 for materialized views of streams, 5 for external schemas.
 CREATE FUNCTION redshift.note(kind integer, object oid, part integer, value text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE pg_catalog.pg_description SET description = $4 WHERE objoid = $2 AND classoid = $1::oid AND objsubid = $3;
@@ -46,6 +47,62 @@ GRANT SELECT ON redshift.late_views TO PUBLIC;
 CREATE FUNCTION redshift.bind_late(view regclass, query text) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
     SELECT redshift.check_owner($1);
     SELECT redshift.note(3, $1, 0, $2) $$;
+
+-- Streaming ingestion: external schemas over Kinesis, and materialized views of streams.
+CREATE VIEW redshift.stream_views AS
+SELECT objoid AS view, description::jsonb AS about FROM pg_catalog.pg_description WHERE classoid = 4::oid;
+CREATE TABLE redshift.arrivals (
+    approximate_arrival_timestamp timestamp, partition_key pg_catalog.rs_varchar(256), shard_id character(20),
+    sequence_number pg_catalog.rs_varchar(128), refresh_time timestamp, kinesis_data pg_catalog.varbyte(16777216)
+);
+CREATE TABLE redshift.stream_positions (view oid, shard text, sequence text, PRIMARY KEY (view, shard));
+CREATE TABLE redshift.stream_scans (
+    external_schema_name text, stream_name text, mv_name text, record_time timestamp, partition_id text,
+    latest_position text, scanned_rows bigint, skipped_rows bigint
+);
+CREATE TABLE redshift.stream_errors (
+    external_schema_name text, stream_name text, mv_name text, record_time timestamp, partition_id text, position text,
+    error_reason text
+);
+CREATE VIEW pg_catalog.sys_stream_scan_states AS SELECT * FROM redshift.stream_scans;
+CREATE VIEW pg_catalog.sys_stream_scan_errors AS SELECT * FROM redshift.stream_errors;
+GRANT SELECT ON redshift.stream_views, redshift.arrivals, pg_catalog.sys_stream_scan_states,
+    pg_catalog.sys_stream_scan_errors TO PUBLIC;
+CREATE FUNCTION redshift.external_schema(name text) RETURNS void LANGUAGE sql SECURITY DEFINER AS
+    $$ SELECT redshift.note(5, $1::regnamespace, 0, 'KINESIS') $$;
+CREATE FUNCTION redshift.bind_stream(name text, backing text, schema text, stream text, query text, text_ text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_description d JOIN pg_catalog.pg_namespace n ON n.oid = d.objoid
+                   WHERE d.classoid = 5::oid AND n.nspname = $3) THEN
+        RAISE EXCEPTION 'the emulator knows materialized views over Kinesis only, and % is no external schema', $3
+            USING ERRCODE = '0A000';
+    END IF;
+    PERFORM redshift.note(4, $1::regclass, 0, jsonb_build_object('name', (SELECT redshift.name_of(relname) FROM
+        pg_catalog.pg_class WHERE oid = $1::regclass), 'backing', $2, 'schema', $3, 'stream', $4, 'select', $5, 'text', $6)::text);
+END $$;
+CREATE FUNCTION redshift.check_no_stream_view(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM redshift.stream_views WHERE view = to_regclass($1)) THEN
+        RAISE EXCEPTION '% is a materialized view: it cannot be altered, and DROP MATERIALIZED VIEW drops it', $1
+            USING ERRCODE = '42809';
+    END IF;
+END $$;
+CREATE FUNCTION redshift.no_view() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'cannot change rows of a materialized view except by DELETE' USING ERRCODE = '0A000';
+END $$;
+CREATE FUNCTION redshift.drop_stream_view(name text, dependents boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE found record;
+BEGIN
+    SELECT * INTO found FROM redshift.stream_views WHERE view = to_regclass($1);
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'materialized view % does not exist', $1 USING ERRCODE = '42P01';
+    END IF;
+    EXECUTE format('DROP VIEW %s %s', $1, CASE WHEN $2 THEN 'CASCADE' ELSE '' END);
+    EXECUTE format('DROP TABLE %s', found.about ->> 'backing');
+    DELETE FROM redshift.stream_positions WHERE view = found.view;
+END $$;
 
 -- How a table is distributed, sorted and encoded. Columns are stored by number, because they can be renamed. A table
 -- without a row has Redshift's defaults: everything AUTO.
@@ -167,7 +224,8 @@ SELECT attrelid, redshift.name_of(attname) AS attname, attnum, attisdropped, att
 CREATE VIEW redshift.pg_views AS
 SELECT redshift.name_of(n.nspname) AS schemaname, redshift.name_of(c.relname) AS viewname,
     pg_get_userbyid(c.relowner) AS viewowner,
-    coalesce((SELECT query || ' WITH NO SCHEMA BINDING' FROM redshift.late_views WHERE view = c.oid), pg_get_viewdef(c.oid))
+    coalesce((SELECT query || ' WITH NO SCHEMA BINDING' FROM redshift.late_views WHERE view = c.oid),
+        (SELECT about ->> 'text' FROM redshift.stream_views WHERE view = c.oid), pg_get_viewdef(c.oid))
         AS definition
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'v';
 -- a regular user sees only its own tables
