@@ -6,6 +6,7 @@ Property tests have no deadline, because a busy machine is not a defect.
 import gc
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,13 @@ import pytest
 from hypothesis import settings
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.cli.sandbox import REAL_ACCOUNT, environment
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
+from ddb_assets_tests.live.shop import Shop
 from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
 from ddb_assets_tests.support.sandboxed import demo_sandbox
@@ -143,6 +146,23 @@ def streaming_redshift(sandbox: Sandbox) -> Iterator[RedshiftServer]:
     """A Redshift emulator that copies from the sandbox's buckets and reads its streams."""
     with RedshiftServer(Storage(sandbox.s3()), kinesis=sandbox.kinesis()) as server:
         yield server
+
+
+@pytest.fixture
+def shop(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    for name in REAL_ACCOUNT:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment(sandbox).items():
+        monkeypatch.setenv(name, value)
+    return Shop.opened(sandbox, tmp_path)
+
+
+@pytest.fixture
+def redshift_shop(shop: Shop, streaming_redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """The same shop with a Redshift that can read its stream."""
+    monkeypatch.setenv(PASSWORD, streaming_redshift.password)
+    yield replace(shop, server=streaming_redshift)
+    streaming_redshift.faults.clear()
 
 
 @pytest.fixture

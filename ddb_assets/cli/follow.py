@@ -12,8 +12,11 @@ from ddb_assets.cli.output import print_json, say
 from ddb_assets.contract.contract_yaml import read_tables
 from ddb_assets.contract.table import Table
 from ddb_assets.live.follow import Followed, Places, check_restart, follow
+from ddb_assets.live.refresh import refresh
+from ddb_assets.live.streams import check_one_tail
 from ddb_assets.streams.own_stream import OWN_STREAM
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.results import Refreshed
 
 
 def run(
@@ -36,6 +39,11 @@ def run(
     opened = partial(open_warehouse, warehouse, storage=aws.storage(), aws=aws, label=f"ddb_assets follow {stream}")
     places = Places.below(lake.rstrip("/"))
     check_restart(stream, tables, restart)
+    while any(table.reads_in_warehouse for table in tables):
+        _print_refreshed(stream, refresh(aws, opened, stream, tables, places), as_json=as_json)
+        if once:
+            return
+        time.sleep(every)
     while True:
         caught_up = True
         for group in [[table] for table in tables] if stream == OWN_STREAM else [tables]:
@@ -61,7 +69,22 @@ def _tables(stream: str, configs: Sequence[Path]) -> list[Table]:
         raise click.UsageError(
             f"no table of --config writes to stream {stream}: {found}; add `stream: {stream}` to one"
         )
+    check_one_tail(stream, tables)
     return tables
+
+
+def _print_refreshed(stream: str, found: Refreshed, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"stream": stream, "records": found.read, "kept": found.kept, "tables": found.rows})
+    elif found.read:
+        each = "; ".join(f"{name}: {', '.join(_tail(rows)) or 'no load yet'}" for name, rows in found.rows.items())
+        say(f"{found.read:,} records; {each}")
+    for problem in found.problems:
+        say(problem)
+
+
+def _tail(rows: dict[str, int]) -> list[str]:
+    return [f"{count:,} rows of {name} newer than exports" for name, count in rows.items()]
 
 
 def _print(done: Followed, *, as_json: bool) -> None:

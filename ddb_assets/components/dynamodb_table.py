@@ -61,6 +61,7 @@ attributes:
   # source: exports  # stream: its stream alone fills the table, for a table that is not exported
   # stream: orders-cdc  # name or ARN of the Kinesis data stream that the table writes to: {name}_live is a minute behind
   # stream: dynamodb  # the same by the stream that the table has of its own (DynamoDB Streams)
+  # stream: {{name: orders-cdc, tail: materialized_view}}  # Redshift reads the stream itself, without drains
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how tables are created in Redshift
   #   diststyle: key  # by the partition key | even | all | auto

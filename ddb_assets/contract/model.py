@@ -14,15 +14,16 @@ def _name_keys(schema: dict[str, Any]) -> None:
 class ContractModel(BaseModel):
     """A frozen model that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_name_keys)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_name_keys, serialize_by_alias=True)
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, data: object) -> object:
         """Refuses unknown keys before pydantic does, because pydantic's message does not list the allowed ones."""
-        unknown = [key for key in data if key not in cls.model_fields] if isinstance(data, dict) else []
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        unknown = [key for key in data if key not in known] if isinstance(data, dict) else []
         if unknown:
-            allowed = ValueError(f"unknown key; allowed here: {', '.join(cls.model_fields)}")
+            allowed = ValueError(f"unknown key; allowed here: {', '.join(known)}")
             raise ValidationError.from_exception_data(
                 cls.__name__,
                 [

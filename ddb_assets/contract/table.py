@@ -25,11 +25,11 @@ from ddb_assets.contract.stages import (
     StreamChain,
     asset_path,
 )
+from ddb_assets.contract.stream import StreamOptions, StreamText
 from ddb_assets.contract.windows import Cadence, WindowError
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Step, format_path, parse_path
 
 NAME = re.compile(r"[a-z_][a-z0-9_]*")
-STREAM = re.compile(r"(arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/)?[A-Za-z0-9_.-]{1,128}")
 MAX_NAME = 100
 """The longest name, which leaves room for the suffixes of companion tables and child relations. DynamoDB allows 255."""
 HASH_LENGTH = 8
@@ -70,14 +70,6 @@ AttributePath = Annotated[str, AfterValidator(_path)]
 def _owner(text: str) -> str:
     if not re.fullmatch(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s]+", text):
         raise ValueError(f"owner {text!r} must be an e-mail address or team:<name>")
-    return text
-
-
-def _stream(text: str) -> str:
-    if text and not STREAM.fullmatch(text):
-        raise ValueError(
-            f"{text!r} is neither the name of a Kinesis data stream (up to 128 letters, digits, _, . and -) nor its ARN"
-        )
     return text
 
 
@@ -217,14 +209,12 @@ class Table(ContractModel):
         Literal["exports", "stream"],
         Field(description="what fills the table: exports, with or without a stream; or its stream alone"),
     ] = "exports"
-    stream: Annotated[
-        str,
-        AfterValidator(_stream),
-        Field(
-            description="name or ARN of the Kinesis data stream that the table writes its changes to, or dynamodb, its own "
-            "stream; none if empty"
-        ),
-    ] = ""
+    stream_options: StreamText = Field(
+        default=StreamOptions(),
+        alias="stream",
+        description="name or ARN of the Kinesis data stream that the table writes its changes to, or dynamodb, its own stream; "
+        "or name and tail",
+    )
     soft_delete: Annotated[
         bool, Field(description="whether rows of deleted items stay in the warehouse, with _ddb_deleted_at")
     ] = False
@@ -269,6 +259,26 @@ class Table(ContractModel):
         return self
 
     @model_validator(mode="after")
+    def _fits_its_tail(self) -> Self:
+        """SQL shows every value of a record as it is, so a contract that wants anything else needs drains."""
+        columns = self.columns.values()
+        wants = {
+            "exclude or mask": self.hides,
+            "contract other than evolve": {self.contract, *(one.contract for one in columns)} - {None, "evolve"},
+            "oversize other than extra": {self.oversize, *(one.oversize for one in columns)} - {None, "extra"},
+        }
+        if self.stream_options.tail != "table" and (self.source == "stream" or self.stream in {"", "dynamodb"}):
+            raise ValueError(
+                "`tail: materialized_view` is for the Kinesis stream of a table that exports fill: take `tail` out"
+            )
+        if self.reads_in_warehouse and (found := [name for name, wanted in wants.items() if wanted]):
+            raise ValueError(
+                f"stream has `tail: materialized_view`, with which Redshift reads the records, and the contract has "
+                f"{', '.join(found)}, which Redshift cannot do exactly: take `tail` out, then drains apply the contract"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _keeps_its_key(self) -> Self:
         if self.key:
             self.check_key(self.key.attributes)
@@ -284,6 +294,16 @@ class Table(ContractModel):
                     f"columns: {format_path((name,))} is a key attribute of {self.table}, and `{option}` would leave its rows "
                     "without a key: use `mask: sha256` or `mask: hmac`"
                 )
+
+    @property
+    def stream(self) -> str:
+        """Name or ARN of the stream that the table writes its changes to; empty without one."""
+        return self.stream_options.name
+
+    @property
+    def reads_in_warehouse(self) -> bool:
+        """Whether the warehouse reads the stream itself, into a materialized view."""
+        return bool(self.stream) and self.stream_options.tail == "materialized_view"
 
     def with_paths(self, paths: Mapping[tuple[Stage, str], tuple[str, ...]]) -> Self:
         """A copy of the table whose assets have these paths, by stage and relation; all others keep the usual paths."""

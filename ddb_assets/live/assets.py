@@ -1,8 +1,8 @@
 """The asset of a stream, `streams/<stream>`, and the tables that it keeps fresh.
 
-One step reads the stream and loads what it says (`follow.py`). A table of exports has a live table,
-`warehouse/<relation>_live`, a view of the table and its tail. A table that the stream alone fills (`source: stream`) is
-`warehouse/<relation>` itself. Lineage: the tables in DynamoDB, the stream, what it keeps fresh.
+One step reads the stream and loads what it says (`follow.py`), or lets the warehouse read it (`refresh.py`). A table of exports
+has a live table, `warehouse/<relation>_live`, a view of the table and its tail. A table that the stream alone fills
+(`source: stream`) is `warehouse/<relation>` itself. Lineage: the tables in DynamoDB, the stream, what it keeps fresh.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,9 +14,10 @@ from pydantic import Field
 
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
-from ddb_assets.live.checks import check_results, check_specs
-from ddb_assets.live.facts import live_facts, stream_facts, table_facts
+from ddb_assets.live.checks import check_results, check_specs, refreshed_results
+from ddb_assets.live.facts import live_facts, refreshed_facts, stream_facts, table_facts, tail_facts
 from ddb_assets.live.follow import SILENCE, Places, TableFollowed, follow
+from ddb_assets.live.refresh import refresh
 from ddb_assets.live.streams import FollowedStream
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.reported import newest
@@ -74,10 +75,22 @@ def stream_assets(stream: FollowedStream, address: str) -> dg.AssetsDefinition:
         ddb_lake: Lake,
         ddb_warehouse: WarehouseTarget,
     ) -> Iterator[Result]:
+        aws = ddb_aws.clients
+        opened = partial(open_warehouse, ddb_warehouse.address, storage=aws.storage(), aws=aws, label=stream.label)
+        places = Places.below(ddb_lake.root)
+        if stream.reads_in_warehouse:
+            with explained_failure():
+                found = refresh(aws, opened, stream.stream, stream.tables, places)
+                checked = list(refreshed_results(aws, stream, found))
+            context.log.info(f"{found.read:,} records of {stream.stream}")
+            yield dg.MaterializeResult(asset_key=key, metadata=refreshed_facts(found), check_results=checked)
+            for table in stream.tables:
+                for relation, rows in found.rows[table.name].items():
+                    name = table_name(ddb_warehouse.address, live_name(relation))
+                    live = metadata.key_of(table, "live", relation)
+                    yield dg.MaterializeResult(asset_key=live, metadata=tail_facts(name, rows))
+            return
         with explained_failure():
-            aws = ddb_aws.clients
-            opened = partial(open_warehouse, ddb_warehouse.address, storage=aws.storage(), aws=aws, label=stream.label)
-            places = Places.below(ddb_lake.root)
             done = follow(aws, opened, stream.stream, stream.tables, places, restart=config.restart)
         context.log.info(f"{done.records:,} records of {done.stream}")
         yield dg.MaterializeResult(

@@ -16,8 +16,10 @@ from ddb_assets.live.streams import FollowedStream
 from ddb_assets.markdown import prose
 from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration import metadata
+from ddb_assets.streams.calls import StreamCalls
 from ddb_assets.streams.destination import destination
 from ddb_assets.streams.own_stream import OWN_STREAM, WITH_IMAGES, own_stream
+from ddb_assets.warehouse.results import Refreshed
 
 if TYPE_CHECKING:
     from ddb_assets.contract.table import Table
@@ -45,6 +47,27 @@ def check_results(aws: AWS, stream: FollowedStream, followed: Followed) -> Itera
     yield _result(stream, WHOLE, list(_gaps(followed)), dg.AssetCheckSeverity.ERROR if lost else WARN)
     yield _result(stream, SENT, [said for table in stream.tables if (said := _not_sent(aws, table, followed.stream))])
     yield _result(stream, READ, list(_unread(followed)))
+
+
+def refreshed_results(aws: AWS, stream: FollowedStream, refreshed: Refreshed) -> Iterator[dg.AssetCheckResult]:
+    """The results for a stream that the warehouse reads itself."""
+    arn = StreamCalls(aws.kinesis(stream.stream), stream.stream).describe().arn
+    yield _result(stream, WHOLE, list(refreshed.problems))
+    yield _result(stream, SENT, [said for table in stream.tables if (said := _not_sent(aws, table, arn))])
+    yield _result(stream, READ, list(_not_shown(refreshed)))
+
+
+def _not_shown(refreshed: Refreshed) -> Iterator[str]:
+    if refreshed.unparsed:
+        yield (
+            f"{refreshed.unparsed:,} records are no changes of a table, or have a text that SUPER does not hold; what they say "
+            "is missing in the live tables until windows cover it"
+        )
+    for name, count in refreshed.unreadable.items():
+        yield (
+            f"{count:,} records of {name} are no changes of it, or have a key that its key columns do not hold; what they say "
+            "is missing in its live table until windows cover it"
+        )
 
 
 def _result(

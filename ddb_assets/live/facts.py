@@ -1,6 +1,7 @@
 """What Dagster shows of a stream and of the live tables after one look at the stream."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -11,6 +12,7 @@ from ddb_assets.markdown import code
 from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration import metadata
 from ddb_assets.warehouse.facts import load_facts, of_table
+from ddb_assets.warehouse.results import Refreshed
 
 BEHIND, AGE = "millis_behind_latest", "newest_record_age"
 
@@ -55,6 +57,36 @@ def _positions(followed: Followed) -> list[tuple[str, str, str]]:
         for shard, stretch in drained.stretches.items():
             found[shard] = (code(shard), code(stretch.to), f"{stretch.behind_millis:,}")
     return [found[shard] for shard in sorted(found)]
+
+
+def refreshed_facts(refreshed: Refreshed) -> metadata.Metadata:
+    """Counts and positions of a stream that the warehouse reads itself."""
+    counts = {
+        "records": refreshed.read,
+        "kept": refreshed.kept,
+        "unreadable": refreshed.unparsed + sum(refreshed.unreadable.values()),
+        "of_undeclared_tables": sum(refreshed.undeclared.values()),
+    }
+    facts: metadata.Metadata = {name: dg.MetadataValue.int(count) for name, count in counts.items()}
+    if refreshed.newest:
+        newest = refreshed.newest.replace(tzinfo=UTC)
+        facts["newest_record"] = dg.MetadataValue.timestamp(newest)
+        facts[AGE] = dg.MetadataValue.float(round((datetime.now(UTC) - newest).total_seconds(), 3))
+    if refreshed.undeclared:
+        few = dict(sorted(refreshed.undeclared.items())[: metadata.MAX_ROWS])
+        facts["undeclared_tables"] = dg.MetadataValue.json(few)
+    if refreshed.waiting:
+        facts["waiting_for_a_load"] = dg.MetadataValue.json(list(refreshed.waiting))
+    if refreshed.settled_before:
+        facts["settled_before"] = dg.MetadataValue.timestamp(refreshed.settled_before)
+    shards = sorted(refreshed.position.shards.items())[: metadata.MAX_ROWS]
+    facts["position"] = metadata.markdown(("Shard", "Read to"), [(code(one), code(to)) for one, to in shards])
+    return facts
+
+
+def tail_facts(table_name: str, rows: int) -> metadata.Metadata:
+    """How many rows the tail of a relation has."""
+    return {metadata.TABLE_NAME: dg.MetadataValue.text(table_name), "tail_rows": dg.MetadataValue.int(rows)}
 
 
 def live_facts(followed: TableFollowed, relation: str, table_name: str) -> metadata.Metadata:

@@ -12,6 +12,7 @@ from dagster import DagsterRunStatus, RunsFilter
 
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.live.follow import has_news
+from ddb_assets.live.refresh import has_unread
 from ddb_assets.live.streams import FollowedStream
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.executor import STREAM_TAG
@@ -47,7 +48,7 @@ def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
         default_status=sensor_status(),
         description=f"Loads what has arrived in stream {stream.name} into its tables.",
     )
-    def news(
+    def found(
         context: dg.SensorEvaluationContext, ddb_aws: AWSResource, ddb_warehouse: WarehouseTarget
     ) -> dg.RunRequest | dg.SkipReason:
         tags = {STREAM_TAG: stream.name}
@@ -60,13 +61,17 @@ def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
             open_warehouse, ddb_warehouse.address, storage=aws.storage(), aws=aws, label=stream.label, patience=PATIENCE
         )
         try:
-            if not has_news(aws, opened, stream.stream, stream.tables):
+            if stream.reads_in_warehouse:
+                news = has_unread(aws, opened, stream.stream)
+            else:
+                news = has_news(aws, opened, stream.stream, stream.tables)
+            if not news:
                 return dg.SkipReason("nothing new")
         except DdbAssetsError as error:
             return dg.SkipReason(f"the stream or the warehouse cannot be asked: {error}")
         return dg.RunRequest(asset_selection=keys, tags=tags)
 
-    return news
+    return found
 
 
 def _failed_just_now(instance: dg.DagsterInstance, tags: dict[str, str]) -> bool:

@@ -40,10 +40,11 @@ def open_warehouse(
         settings = RedshiftSettings.parse(url)
         try:
             from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+            from ddb_assets.warehouse.redshift.warehouse import RedshiftWarehouse
         except ModuleNotFoundError as error:
             raise WarehouseError("Redshift needs its driver: install ddb-assets[redshift]") from error
         engine = RedshiftEngine(settings, storage=storage or Storage(), aws=aws or AWS(), label=label)
-        return SqlWarehouse(engine)
+        return RedshiftWarehouse(engine)
     file = _duckdb_file(url)
     from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 

@@ -4,7 +4,7 @@ How it does so is up to the warehouse. Redshift and DuckDB do it in a transactio
 without transactions does it in another way and keeps the same promises. `connect.py` opens the one that a URL names.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
@@ -15,9 +15,10 @@ from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain, FullChain
 from ddb_assets.contract.table import Table, WarehouseOptions
+from ddb_assets.flatten.schema import Schema
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.position import Moved
-from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded, TailResult
+from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded, Refreshed, TailResult
 
 TOMBSTONE_RETENTION = timedelta(days=35)  # as far back as point-in-time recovery, and so a window, can reach
 
@@ -73,6 +74,19 @@ class LoadOptions:
 
 
 PLAIN = LoadOptions()
+
+
+@dataclass(frozen=True)
+class LiveTable:
+    """A table whose stream the warehouse reads itself, and its newest schema document, if it has one."""
+
+    table: Table
+    schema: Schema | None
+
+    @property
+    def dynamodb_name(self) -> str:
+        """The table's name in records."""
+        return self.table.table.rpartition("/")[2]
 
 
 class Warehouse(Protocol):
@@ -136,6 +150,17 @@ class Warehouse(Protocol):
 
     def stream_position(self, root: str, stream: str) -> Position:
         """Where a table has been read to in the stream of this ARN. Nothing is changed."""
+        ...
+
+    def refresh_stream(self, stream: str, tables: Sequence[LiveTable]) -> Refreshed:
+        """Reads what has arrived in the stream of this name or ARN, for all of its tables that are declared.
+
+        The view `<relation>_live` shows table and records as one. Raises WarehouseError where the warehouse reads no streams.
+        """
+        ...
+
+    def refreshed_to(self, stream: str) -> Position:
+        """Where `refresh_stream` has read the stream to. Nothing is changed."""
         ...
 
     def inspect(self, report: Report) -> Inspection:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ddb_assets.contract.coverage import Coverage
+from ddb_assets.streams.position import Position
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,30 @@ class TailResult:
     queries: dict[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refreshed:
+    """What came of it when the warehouse read a stream itself.
+
+    `read` records are new, `kept` are there now. Of these `unparsed` are no change of any table, `unreadable` (by table) are no
+    change of it that its key columns hold, and `undeclared` are of tables that no contract declares. `rows` has the rows of the
+    tail by table and relation; the tables in `waiting` have no load yet, so nothing is shown. `newest` is when the newest
+    record arrived, UTC. Before `settled_before` exports say everything about every table. `problems` says what was skipped
+    since.
+    """
+
+    read: int
+    kept: int
+    unparsed: int
+    unreadable: dict[str, int]
+    undeclared: dict[str, int]
+    rows: dict[str, dict[str, int]]
+    waiting: tuple[str, ...]
+    newest: datetime | None
+    settled_before: datetime | None
+    position: Position
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,26 +15,32 @@ from ddb_assets.exports.manifest import read_export
 from ddb_assets.flatten.flatten import flatten
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.live.follow import Followed, Places, follow
+from ddb_assets.live.refresh import refresh
 from ddb_assets.microseconds import from_micros
+from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.streams.destination import enable
 from ddb_assets.streams.own_stream import OWN_STREAM, enable_own
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.protocol import LoadOptions
-from ddb_assets.warehouse.results import LoadResult
+from ddb_assets.warehouse.results import LoadResult, Refreshed
 
 KEY = KeySchema(partition_key="pk")
 
 
 @dataclass
 class Shop:
-    """`stream` is the name of the stream and `arn` its ARN; files are in `folder`, exports in `bucket`."""
+    """`stream` is the name of the stream and `arn` its ARN; files are in `folder`, exports in `bucket`.
+
+    The warehouse is a file of DuckDB, or a schema of its own in the Redshift emulator `server`, which reads the sandbox.
+    """
 
     sandbox: Sandbox
     folder: Path
     stream: str
     arn: str
     bucket: str
+    server: RedshiftServer | None = None
 
     @classmethod
     def opened(cls, sandbox: Sandbox, folder: Path, shards: int = 2) -> "Shop":
@@ -83,7 +89,14 @@ class Shop:
         self.sandbox.dynamodb().delete_item(TableName=table.table, Key={"pk": {"S": key}})
 
     @property
+    def schema(self) -> str:
+        """Where its tables are in the warehouse."""
+        return f"t{self.bucket[:12]}" if self.server else "main"
+
+    @property
     def url(self) -> str:
+        if self.server:
+            return f"{self.server.url}?sslmode=disable&schema={self.schema}"
         return f"duckdb:///{self.folder / 'w.duckdb'}"
 
     @property
@@ -122,6 +135,11 @@ class Shop:
         report = flatten(storage, export, table=table, key=KEY, out=out, schemas=schemas).report
         with open_warehouse(self.url, storage=storage) as warehouse:
             return warehouse.load(report, LoadOptions.of(table))
+
+    def refresh(self, *tables: Table) -> Refreshed:
+        """Lets the warehouse read the stream itself."""
+        opened = partial(open_warehouse, self.url, storage=AWS().storage())
+        return refresh(AWS(), opened, self.stream, tables, Places.below(self.lake))
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         with open_warehouse(self.url) as warehouse:

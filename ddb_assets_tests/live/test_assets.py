@@ -130,3 +130,45 @@ def test_the_sensor_starts_a_run_for_what_is_new_and_for_nothing_else(shop: Shop
     assert isinstance(ticked(shop, instance, orders), dg.SkipReason)
     shop.delete(orders, "a")
     assert isinstance(ticked(shop, instance, orders), dg.RunRequest)
+
+
+def test_a_stream_that_redshift_reads_has_the_same_assets_checks_and_sensor(
+    redshift_shop: Shop, instance: dg.DagsterInstance
+) -> None:
+    shop = redshift_shop
+    options = {"name": shop.stream, "tail": "materialized_view"}
+    orders = shop.table(name="orders", nested={"lines": "child"}, stream=options)
+    shop.load(orders, shop.now())
+    shop.put(orders, "a", lines={"L": [{"S": "x"}, {"S": "y"}]})
+    assert followed(shop, instance, orders).success, "without columns yet: the table was empty"
+    shop.load(orders, shop.now())
+    shop.put(orders, "a", lines={"L": [{"S": "z"}]})
+    assert isinstance(ticked(shop, instance, orders), dg.RunRequest)
+    result = followed(shop, instance, orders)
+    assert result.success
+    assert isinstance(ticked(shop, instance, orders), dg.SkipReason)
+    (stream,) = streams_of([orders])
+    said = facts(result, f"streams/{stream.name}")
+    assert (said["records"], said["unreadable"], said["of_undeclared_tables"]) == (1, 0, 0)
+    assert "shardId-" in str(said["position"])
+    assert facts(result, "warehouse/orders__lines_live")["tail_rows"] == 1
+    assert shop.rows(f"SELECT pk, value FROM {shop.schema}.orders__lines_live") == [("a", "z")]
+    checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    assert checks == dict.fromkeys(("stream_has_no_gap", "tables_write_to_stream", "records_readable"), True)
+    assert shop.server
+    shop.server.faults.skip_records(1)
+    shop.put(orders, "b")
+    shop.sandbox.kinesis().put_record(StreamName=shop.stream, Data=b"no change", PartitionKey="k")
+    result = followed(shop, instance, orders)
+    failed = {
+        check.check_name: str(check.description) for check in result.get_asset_check_evaluations() if not check.passed
+    }
+    assert "skipped 1 records" in failed["stream_has_no_gap"]
+
+
+def test_duckdb_reads_no_streams_itself(shop: Shop, instance: dg.DagsterInstance) -> None:
+    orders = shop.table(stream={"name": shop.stream, "tail": "materialized_view"})
+    result = followed(shop, instance, orders)
+    assert not result.success
+    skipped = ticked(shop, instance, orders)
+    assert isinstance(skipped, dg.SkipReason)

@@ -10,9 +10,12 @@ from ddb_assets_tests.live.shop import Shop
 
 def declared(folder: Path, table: Table) -> str:
     path = folder / f"{table.name}.yaml"
+    stream = (
+        f"{{name: {table.stream}, tail: {table.stream_options.tail}}}" if table.reads_in_warehouse else table.stream
+    )
     path.write_text(
         "type: ddb_assets.components.DynamoDBTable\nattributes:\n"
-        f"  table: {table.table}\n  name: {table.name}\n  stream: {table.stream}\n"
+        f"  table: {table.table}\n  name: {table.name}\n  stream: {stream}\n"
     )
     return str(path)
 
@@ -34,7 +37,7 @@ def test_follow_names_the_streams_that_tables_have(shop: Shop, tmp_path: Path) -
     target = ("--warehouse", shop.url, "--lake", shop.lake, "--once")
     said = call("follow", "other", "--config", declared(tmp_path, orders), *target, code=2).stderr
     assert f"no table of --config writes to stream other: orders ({shop.stream})" in said
-    gone = declared(tmp_path, orders.model_copy(update={"stream": "gone"}))
+    gone = declared(tmp_path, Table(table=orders.table, name=orders.name, stream="gone"))
     said = call("follow", "gone", "--config", gone, *target, code=1).stderr
     assert "gone" in said
     assert "kinesis:DescribeStreamSummary" in said
@@ -57,3 +60,22 @@ def test_a_table_that_writes_to_another_stream_is_left_alone(shop: Shop) -> None
     other = Shop.opened(shop.sandbox, shop.folder)
     said = call("stream", "enable", table, other.stream, code=1).stderr
     assert f"writes to {shop.arn} already" in said
+
+
+def test_follow_lets_redshift_read_a_stream(redshift_shop: Shop, tmp_path: Path) -> None:
+    shop = redshift_shop
+    orders = shop.table(name="orders", stream={"name": shop.stream, "tail": "materialized_view"})
+    shop.put(orders, "a", v={"S": "x"})
+    config = declared(tmp_path, orders)
+    target = ("--warehouse", shop.url, "--lake", shop.lake, "--once")
+    assert "1 records; orders: no load yet" in call("follow", shop.stream, "--config", config, *target).stdout
+    shop.load(orders, shop.now())
+    shop.put(orders, "a", v={"S": "y"})
+    assert "orders: 1 rows of orders newer" in call("follow", shop.arn, "--config", config, *target).stdout
+    assert shop.rows(f"SELECT pk, v FROM {shop.schema}.orders_live") == [("a", "y")]
+    said = json.loads(call("follow", shop.stream, "--config", config, *target, "--json").stdout)
+    assert (said["records"], said["kept"], said["tables"]) == (0, 2, {"orders": {"orders": 1}})
+    refused = call(
+        "follow", shop.stream, "--config", config, "--warehouse", f"duckdb:///{tmp_path}/w.duckdb", *target[2:], code=1
+    )
+    assert "only Redshift reads streams itself" in refused.stderr

@@ -8,9 +8,12 @@ SYS_STREAM_SCAN_ERRORS.
 # ruff: noqa: S608  -- the emulator's own statements; texts go through literal()
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from ddb_assets.sandbox.redshift.backend import Backend, literal
 from ddb_assets.sandbox.redshift.faults import Faults
@@ -18,6 +21,7 @@ from ddb_assets.sandbox.redshift.stream_views import ARRIVALS
 from ddb_assets.sandbox.redshift.wire import ServerError
 
 ROWS = 500  # in one INSERT
+PAUSE = 0.2  # seconds; a shard answers five times a second
 
 
 def refresh(backend: Backend, kinesis: Any, view: str, faults: Faults) -> None:
@@ -35,17 +39,21 @@ def refresh(backend: Backend, kinesis: Any, view: str, faults: Faults) -> None:
         backend.query(f"LOCK TABLE {about['backing']} IN EXCLUSIVE MODE")
         _take(backend, kinesis, oid, about, faults)
         backend.query("COMMIT")
+    except ClientError as error:
+        backend.query("ROLLBACK")
+        raise ServerError(f"Kinesis refused to read the stream: {error}", "XX000") from error
     except BaseException:
         backend.query("ROLLBACK")
         raise
 
 
 def _take(backend: Backend, kinesis: Any, oid: str, about: dict[str, str], faults: Faults) -> None:
-    now = literal(datetime.now(UTC).replace(tzinfo=None).isoformat())
-    known = dict(backend.query(f"SELECT shard, sequence FROM redshift.stream_positions WHERE view = {oid}"))
+    positions = backend.query(f"SELECT shard, sequence FROM redshift.stream_positions WHERE view = {oid}")
+    known = {row[0]: row[1] for row in positions}
     names = ", ".join(literal(about[name]) for name in ("schema", "stream", "name"))
     for shard in _shards(kinesis, about["stream"]):
         records = list(_records(kinesis, about["stream"], shard, known.get(shard)))
+        now = _now(records)
         taken = [record for record in records if not faults.skips_record()]
         for start in range(0, len(taken), ROWS):
             rows = ", ".join(_row(shard, record, now) for record in taken[start : start + ROWS])
@@ -68,6 +76,12 @@ def _take(backend: Backend, kinesis: Any, oid: str, about: dict[str, str], fault
             )
     backend.query(f"INSERT INTO {about['backing']} {about['select']}")
     backend.query(f"DELETE FROM redshift.{ARRIVALS}")
+
+
+def _now(records: list[dict[str, Any]]) -> str:
+    """The time of the refresh: after the records arrived, by whichever clock."""
+    times = [datetime.now(UTC), *(record["ApproximateArrivalTimestamp"].astimezone(UTC) for record in records)]
+    return literal(max(times).replace(tzinfo=None).isoformat())
 
 
 def _row(shard: str, record: dict[str, Any], now: str) -> str:
@@ -95,7 +109,11 @@ def _records(kinesis: Any, stream: str, shard: str, after: str | None) -> Iterat
         place = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": after}
     iterator = kinesis.get_shard_iterator(StreamName=stream, ShardId=shard, **place)["ShardIterator"]
     while iterator:
-        answer = kinesis.get_records(ShardIterator=iterator)
+        try:
+            answer = kinesis.get_records(ShardIterator=iterator)
+        except kinesis.exceptions.ProvisionedThroughputExceededException:
+            time.sleep(PAUSE)
+            continue
         yield from answer["Records"]
         if not answer["Records"] and not answer["MillisBehindLatest"]:
             return

@@ -205,6 +205,11 @@ def create_view(view: TableName, columns: Collection[str], rows: Sequence[Rows])
     return Statement(f"CREATE OR REPLACE VIEW {view} AS {selects} WITH NO SCHEMA BINDING")
 
 
+def create_bound_view(view: TableName, query: str) -> Statement:
+    """Creates or replaces a view of a query that is read now, and never again by the settings of another session."""
+    return Statement(f"CREATE OR REPLACE VIEW {view} AS {query}")
+
+
 def drop_view(view: TableName) -> Statement:
     """For a view that cannot be replaced."""
     return Statement(f"DROP VIEW IF EXISTS {view}")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from ddb_assets.warehouse.bookkeeping import EXPORT_ID
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.results import Holdings
-from ddb_assets.warehouse.sql import ddl, key_changes, ledgers, statements, streams, tail
+from ddb_assets.warehouse.sql import ddl, key_changes, ledgers, settled, statements, streams, tail
 from ddb_assets.warehouse.sql.engine import Layout, SqlEngine, counted
 from ddb_assets.warehouse.sql.ledger import LEDGER, PREFIX, ledger
 from ddb_assets.warehouse.sql.read_history import filled
@@ -36,9 +36,10 @@ def holdings(engine: SqlEngine, schema: str, root: str, views: str = "") -> Hold
     if own.name not in engine.layouts(schema, [own.name]):
         return Holdings()
     table = TableName(schema, root)
+    itself = bool(engine.layouts(schema, [statements.settled(table).name]))
     streamed = bool(engine.layouts(schema, [statements.streams(table).name]))
     relations = {root, *filled(engine, own, root), *(streams.read(engine, table).relations if streamed else ())}
-    marks = _marks(schema, root, relations)
+    marks = _marks(schema, root, relations, itself=itself)
     there = engine.layouts(
         schema, [*marks, *(statements.tombstones(TableName(schema, name)).name for name in relations)]
     )
@@ -47,7 +48,7 @@ def holdings(engine: SqlEngine, schema: str, root: str, views: str = "") -> Hold
     rows = counted(engine, [TableName(schema, name) for name in marks if name in there])
     if rows.get(root) and root not in filled(engine, own, root):
         raise LoadError(f"{TableName(schema, root)} has rows, but its ledger has no load of it: drop it yourself")
-    return Holdings(tables=rows, views=tuple(str(view) for view in _views(engine, schema, relations, views)))
+    return Holdings(tables=rows, views=tuple(str(view) for view in _views(engine, schema, root, relations, views)))
 
 
 def forget(engine: SqlEngine, schema: str, root: str, views: str, expected: Holdings, patience: float) -> None:
@@ -62,7 +63,7 @@ def forget(engine: SqlEngine, schema: str, root: str, views: str, expected: Hold
         with engine.limited(patience), engine.transaction(stones if stones.name in expected.tables else own):
             if holdings(engine, schema, root, views) != expected:
                 raise LoadError(f"{root} has been loaded in between: nothing was dropped, look again")
-            for view in _views(engine, schema, expected.tables, views) if expected.views else ():
+            for view in _views(engine, schema, root, expected.tables, views) if expected.views else ():
                 if str(view) in expected.views:
                     engine.execute(ddl.drop_view(view))
             if engine.layouts(schema, [key_changes.CHANGES]):
@@ -76,20 +77,28 @@ def forget(engine: SqlEngine, schema: str, root: str, views: str, expected: Hold
         raise
 
 
-def _views(engine: SqlEngine, schema: str, relations: Collection[str], views: str) -> list[TableName]:
+def _views(engine: SqlEngine, schema: str, root: str, relations: Collection[str], views: str) -> list[TableName]:
     """The views that there are of these relations. Raises LoadError for one of somebody else."""
     tables = [TableName(schema, name) for name in sorted(relations)]
     named = [(TableName(views, table.name), table) for table in tables] if views else []
     named += [(statements.live(table), table) for table in tables]
-    return [view for view, table in named if check_free(engine, view, table) is not None]
+    found = [view for view, table in named if check_free(engine, view, table) is not None]
+    if engine.layouts(schema, [statements.settled(TableName(schema, root)).name]):
+        beside = [TableName(schema, name) for name in tail.names(schema, root, relations)]
+        found += [view for view in beside if engine.standing(view)]
+    return found
 
 
-def _marks(schema: str, root: str, relations: set[str]) -> dict[str, str]:
-    """Every table that there may be, with the column that loads have given to it; the ledger comes last."""
+def _marks(schema: str, root: str, relations: set[str], *, itself: bool) -> dict[str, str]:
+    """Every table that there may be, with the column that loads have given to it; the ledger comes last.
+
+    `itself`: the warehouse reads the table's stream, so its tail is made of views.
+    """
     table = TableName(schema, root)
+    beside = {statements.settled(table).name: settled.MARK} if itself else {}
     return {
         **dict.fromkeys(sorted(relations), VERSION),
-        **dict.fromkeys(tail.names(schema, root, relations), VERSION),
+        **(beside or dict.fromkeys(tail.names(schema, root, relations), VERSION)),
         statements.streams(table).name: streams.MARK,
         statements.tombstones(table).name: VERSION,
         statements.unread(table).name: EXPORT_ID,

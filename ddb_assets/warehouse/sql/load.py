@@ -33,7 +33,7 @@ from ddb_assets.warehouse.guards import check_quarantine, check_report, check_re
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets.warehouse.sql import ledgers, statements
+from ddb_assets.warehouse.sql import ledgers, settled, statements
 from ddb_assets.warehouse.sql.dropped import check_present
 from ddb_assets.warehouse.sql.engine import SqlEngine, counted, number
 from ddb_assets.warehouse.sql.hiding import hide, prepare_hiding
@@ -140,8 +140,11 @@ def _load(
         return _unchanged(engine, schema, report, known)
     check_owned(engine, schema, report, known, there)
     root = TableName(schema, report.root.name)
-    streamed = not there.keys().isdisjoint({statements.streams(root).name, statements.tail(root).name})
-    views = free(engine, schema, report, how.tables, tail=streamed)
+    read_by_warehouse = statements.settled(root).name in there
+    streamed = not read_by_warehouse and not there.keys().isdisjoint(
+        {statements.streams(root).name, statements.tail(root).name}
+    )
+    views = free(engine, schema, report.relations, how.tables, tail=streamed or read_by_warehouse)
     tables = prepare(
         engine,
         schema,
@@ -154,7 +157,8 @@ def _load(
     )
     prepare_hiding(engine, tables.root.table, report, there)
     tail = existing(engine, tables, report, there, how.tables) if streamed else None
-    show(engine, views, tables, tail, how.tables)
+    if not read_by_warehouse:  # else the views are made when the stream is read
+        show(engine, views, tables, tail, how.tables)
     with engine.transaction(tables.tombstones):
         # guard: one row that every load changes
         ledgers.claim(engine, schema, report.root.name)
@@ -178,6 +182,9 @@ def _load(
         result = replace(result, queries=queries, loaded_at=datetime.now(UTC), seconds=time.monotonic() - started)
         # guard: ledger row in the transaction
         engine.execute(record(schema, report, result, forgotten))
+        if read_by_warehouse:
+            # guard: the limit moves with the load
+            settled.move(engine, root)
         if tail:
             result = replace(result, **vars(settle(engine, tables, tail, report, covered)))
         for target in (*tables.relations, *([tables.unread] if tables.unread else [])):

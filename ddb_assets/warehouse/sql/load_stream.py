@@ -64,7 +64,7 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
     streams.provide(engine, root, there)
     if _before(engine, root, report, moved, how) is None:
         return _unchanged(engine, schema, report)
-    found = views.free(engine, schema, report, how.tables, tail=False)
+    found = views.free(engine, schema, report.relations, how.tables, tail=False)
     tables = prepare(
         engine,
         schema,

@@ -32,6 +32,7 @@ from ddb_assets.warehouse.sql.load import tried
 from ddb_assets.warehouse.sql.merge import insert_rest, merge
 from ddb_assets.warehouse.sql.ownership import check_owned
 from ddb_assets.warehouse.sql.read_history import read_history
+from ddb_assets.warehouse.sql.settled import check_no_settled
 from ddb_assets.warehouse.sql.settling import covered_until, recorded, settled_before
 from ddb_assets.warehouse.sql.staging import stage
 from ddb_assets.warehouse.sql.statements import TableName
@@ -130,12 +131,13 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
     there = look(engine, schema, report, known)
     check_present(engine, schema, report, known, there, chain)
     check_owned(engine, schema, report, known, there)
+    check_no_settled(engine, root)
     streams.provide(engine, root, there)
     said = _start_over_if_lost(engine, root)
     if streams.is_done(said.position(moved.stream), moved):
         return TailResult(applied=False)
     refuse_tail(report, known, said.identities, chain)
-    found = views.free(engine, schema, report, how.tables, tail=True)
+    found = views.free(engine, schema, report.relations, how.tables, tail=True)
     # what a load of an export remembers of unreadable items is not the business of the tail
     tables = prepare(
         engine, schema, report, known, there, soft_delete=how.soft_delete, unreadable=False, options=how.tables

@@ -16,6 +16,7 @@ from ddb_assets.warehouse.bookkeeping import DELETED_AT, live_name
 from ddb_assets.warehouse.sql.conversion import converted, staged
 
 TAIL = "_ddb_tail__"
+SETTLED = "_ddb_settled__"
 MAX_NAME = 127  # bytes; Redshift cuts longer names silently (Redshift, "Names and identifiers")
 
 
@@ -118,6 +119,11 @@ def live(table: TableName) -> TableName:
 def streams(root: TableName) -> TableName:
     """The table of the positions to which the streams of a root relation have been read."""
     return TableName(root.schema, f"_ddb_stream__{root.name}")
+
+
+def settled(root: TableName) -> TableName:
+    """The table that says before when exports have settled what a stream says, if the warehouse reads the stream itself."""
+    return TableName(root.schema, f"{SETTLED}{root.name}")
 
 
 def drop(table: TableName) -> Statement:

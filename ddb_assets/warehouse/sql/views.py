@@ -6,11 +6,11 @@ dropped, so a view stays valid when its table changes, and is updated afterwards
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ddb_assets.contract.column_type import SqlType
-from ddb_assets.contract.report import Report
+from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import WarehouseOptions
 from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
@@ -34,13 +34,13 @@ class View:
 
 
 def free(
-    engine: SqlEngine, schema: str, report: Report, options: WarehouseOptions, *, tail: bool
+    engine: SqlEngine, schema: str, relations: Sequence[Relation], options: WarehouseOptions, *, tail: bool
 ) -> dict[TableName, Standing | None]:
-    """The views that the relations of a report get, and what they are now; provides the schema for views.
+    """The views that these relations get, and what they are now; provides the schema for views.
 
     Raises LoadError if a name belongs to somebody else's table or view.
     """
-    tables = [TableName(schema, relation.name) for relation in report.relations]
+    tables = [TableName(schema, relation.name) for relation in relations]
     if options.views == schema:
         raise LoadError(f"views of {tables[0]} cannot be in its own schema: name another one in warehouse.views")
     if options.views:

@@ -1,6 +1,6 @@
 """A warehouse over an engine that has transactions and Redshift's SQL, or something close to it."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -8,9 +8,10 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
 from ddb_assets.streams.position import Position
+from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.position import Moved
-from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
-from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded, TailResult
+from ddb_assets.warehouse.protocol import PLAIN, LiveTable, LoadOptions
+from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded, Refreshed, TailResult
 from ddb_assets.warehouse.sql.engine import SqlEngine
 from ddb_assets.warehouse.sql.engine import counted as count_rows
 from ddb_assets.warehouse.sql.forgetting import forget, holdings
@@ -21,6 +22,11 @@ from ddb_assets.warehouse.sql.load_stream import load_stream
 from ddb_assets.warehouse.sql.load_tail import load_tail, move_stream, position
 from ddb_assets.warehouse.sql.self_test import SelfTest
 from ddb_assets.warehouse.sql.statements import Statement, TableName
+
+NO_STREAMS = (
+    "stream {stream} has `tail: materialized_view`, and only Redshift reads streams itself: take `tail` out of the tables' "
+    "contracts, or load them into Redshift"
+)
 
 
 class SqlWarehouse:
@@ -62,6 +68,14 @@ class SqlWarehouse:
     def stream_position(self, root: str, stream: str) -> Position:
         """Reads the table of positions."""
         return position(self._engine, self.schema, root, stream)
+
+    def refresh_stream(self, stream: str, tables: Sequence[LiveTable]) -> Refreshed:  # noqa: ARG002 -- see the protocol
+        """Only Redshift reads streams."""
+        raise WarehouseError(NO_STREAMS.format(stream=stream))
+
+    def refreshed_to(self, stream: str) -> Position:
+        """Only Redshift reads streams."""
+        raise WarehouseError(NO_STREAMS.format(stream=stream))
 
     def inspect(self, report: Report) -> Inspection:
         """Counts rows and repeated keys in one transaction."""

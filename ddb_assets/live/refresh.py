@@ -1,0 +1,43 @@
+"""Lets the warehouse read a stream itself, once: nothing is drained, landed or loaded. `follow.py` is for all other streams.
+
+No dagster. `assets.py` makes this a step, `ddb-assets follow` repeats it.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from ddb_assets.bulk.raw_call import BULK_CLIENT
+from ddb_assets.contract.table import Table
+from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.live.follow import PEEK, Places
+from ddb_assets.streams.drain import drain
+from ddb_assets.warehouse.protocol import LiveTable, Warehouse
+from ddb_assets.warehouse.results import Refreshed
+
+if TYPE_CHECKING:
+    from ddb_assets.aws.clients import AWS
+
+
+def refresh(
+    aws: "AWS",
+    opened: Callable[[], AbstractContextManager[Warehouse]],
+    stream: str,
+    tables: Sequence[Table],
+    places: Places,
+) -> Refreshed:
+    """Brings the live tables to what the stream of this name or ARN has now.
+
+    Columns are typed by the newest schema documents. Raises WarehouseError where the warehouse reads no streams.
+    """
+    schemas = SchemaStore(aws.storage(), places.schemas)
+    known = [LiveTable(table, schemas.latest(table.name)) for table in tables]
+    with opened() as warehouse:
+        return warehouse.refresh_stream(stream, known)
+
+
+def has_unread(aws: "AWS", opened: Callable[[], AbstractContextManager[Warehouse]], stream: str) -> bool:
+    """Whether the stream has records that the warehouse has not read."""
+    with opened() as warehouse:
+        position = warehouse.refreshed_to(stream)
+    return bool(drain(aws.kinesis(stream, BULK_CLIENT), stream, position, PEEK).records)

@@ -1,0 +1,27 @@
+"""Redshift as a warehouse, which can also read streams itself."""
+
+from collections.abc import Sequence
+
+from ddb_assets.streams.position import Position
+from ddb_assets.warehouse.protocol import LiveTable
+from ddb_assets.warehouse.redshift.connection import RedshiftEngine
+from ddb_assets.warehouse.redshift.streaming.records import StreamRecords
+from ddb_assets.warehouse.redshift.streaming.refresh import refresh
+from ddb_assets.warehouse.results import Refreshed
+from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
+
+
+class RedshiftWarehouse(SqlWarehouse):
+    """Implements `Warehouse` over Redshift."""
+
+    def __init__(self, engine: RedshiftEngine) -> None:
+        super().__init__(engine)
+        self._redshift = engine
+
+    def refresh_stream(self, stream: str, tables: Sequence[LiveTable]) -> Refreshed:
+        """By a materialized view over the stream."""
+        return refresh(self._redshift, self.schema, stream, tables)
+
+    def refreshed_to(self, stream: str) -> Position:
+        """Asks the materialized view."""
+        return StreamRecords(self._redshift, self.schema, stream).position()
