@@ -33,4 +33,4 @@ def test_the_name_of_a_live_view_is_taken() -> None:
     for name in ("orders_live", "orders__lines_live"):
         with pytest.raises(ConfigError, match=f"the live view of .* would have one name in the warehouse, {name}"):
             check_relation_names([contract(table="X", name=name), orders])
-    check_relation_names([orders.model_copy(update={"stream": ""}), contract(table="X", name="orders_live")])
+    check_relation_names([contract(table="Orders", nested={"lines": "child"}), contract(table="X", name="orders_live")])

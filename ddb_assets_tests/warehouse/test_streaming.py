@@ -166,7 +166,7 @@ def identity(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two values are equal. A drain may have widened the column of `one` to texts, and inference may have chosen JSON."""
+    """Whether two values are equal. The column of `one` may have been widened to texts, or be one of JSON."""
     if one == other or not isinstance(one, str):
         return one == other
     with suppress(ValueError):
