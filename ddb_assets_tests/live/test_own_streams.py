@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,7 +16,9 @@ from ddb_assets.live.follow import Followed
 from ddb_assets.live.streams import streams_of
 from ddb_assets.settings import LAKE, WAREHOUSE
 from ddb_assets.streams.destination import DestinationError, enable
+from ddb_assets.streams.drain import Limits, drain
 from ddb_assets.streams.own_stream import enable_own
+from ddb_assets.streams.sources import connected
 from ddb_assets_tests.cli.test_commands import call
 from ddb_assets_tests.components.test_dynamodb_table import lineage
 from ddb_assets_tests.live.shop import Shop
@@ -38,7 +41,7 @@ def project(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def own(shop: Shop, name: str = "orders", **contract: object) -> Table:
+def own(shop: Shop, name: str = "orders", **contract: Any) -> Table:
     return shop.table(name=name, stream="dynamodb", **contract)
 
 
@@ -198,6 +201,29 @@ def test_records_that_were_trimmed_are_a_gap(shop: Shop) -> None:
     assert live(shop, orders) == {"a": "x", "b": "y"}
     assert problems(shop, orders, shop.follow(orders, restart=["orders"])) == {}
     assert live(shop, orders) == {"b": "y"}
+
+
+@pytest.mark.parametrize("minutes", [23 * 60 + 56, 24 * 60 + 1], ids=["while it is read", "before"])
+def test_a_record_that_is_trimmed_from_a_shard_that_is_left_is_a_gap(shop: Shop, minutes: int) -> None:
+    """The position is too old, or the answer before was empty, and the place that it named is too old for the next one."""
+    orders = own(shop, source="stream")
+    shop.put(orders, "a", v={"S": "x"})
+    position = shop.follow(orders).tables["orders"].landing.end
+    shop.pass_time(minutes=1)
+    shop.put(orders, "a", v={"S": "y"})
+    shop.pass_time(minutes=minutes)
+    (stream,) = shop.sandbox.table_streams.of(orders.table)
+    stream.empty_pages = 2
+    client, arn = connected(AWS(), "dynamodb", orders.table)
+
+    def pause(_: float) -> None:
+        shop.pass_time(minutes=6)
+
+    found = drain(client, arn, position, Limits(seconds=3600), now=shop.sandbox.clock.tick, pause=pause)
+    assert found.records == []
+    gap = found.moved(position).gap
+    assert gap is not None
+    assert "expired before they were read" in gap.reason
 
 
 def test_deletes_by_time_to_live_are_counted(shop: Shop) -> None:

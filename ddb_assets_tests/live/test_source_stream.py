@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -31,7 +32,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield found
 
 
-def of_stream(shop: Shop, **contract: object) -> Table:
+def of_stream(shop: Shop, **contract: Any) -> Table:
     return shop.table(name="orders", source="stream", **contract)
 
 
