@@ -29,9 +29,6 @@ SECOND = 1_000_000
 PACE = SECOND // 5
 BYTES_PER_SECOND = 2 << 20
 
-_EXPIRED = frozenset({"InvalidArgumentException", "TrimmedDataAccessException"})
-"""What is said of a sequence number that is no longer there."""
-
 _T = TypeVar("_T")
 
 
@@ -174,7 +171,7 @@ class _Drain:
         try:
             return self.calls.iterator(reader.shard, reader.after)
         except AwsError as error:
-            if error.code not in _EXPIRED or reader.after is None:
+            if error.code != "InvalidArgumentException" or reader.after is None:
                 raise
             reader.after, reader.lost = None, True
             return self.calls.iterator(reader.shard, None)
