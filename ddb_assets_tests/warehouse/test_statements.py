@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
@@ -271,10 +272,28 @@ def read_by_redshift(shop: Shop) -> None:
         warehouse.forget("orders", warehouse.holdings("orders"))
 
 
+def filled_by_a_stream(warehouse: RedshiftEngine, folder: Path) -> None:
+    """Old deletes are forgotten, and what is older than they does not enter."""
+    opened = SqlWarehouse(warehouse)
+    for soft_delete in (False, True):
+        source = Source(folder / str(soft_delete))
+        how = LoadOptions(soft_delete=soft_delete, tombstone_retention=timedelta(seconds=1))
+        position = BEGINNING_OF_STREAM
+        for number in range(1, 4):
+            landing = source.landing([("a", 20, Item("x", ("y",))), ("b", 20, None)], (at(10), at(40)), f"{number}")
+            moved = Moved("s", position, Position({"shard": str(number)}, {"shard": BASE_MICROS + HOURS}, 1))
+            opened.load_stream(landing, moved, how)
+            opened.load_stream(landing, moved, how)
+            position = moved.end
+        opened.load_stream(landing, Moved("s", BEGINNING_OF_STREAM, position), replace(how, restart=True))
+        wipe(warehouse)
+
+
 HOURS = 7_200_000_000
 
 SCENES = (
     tails,
+    filled_by_a_stream,
     started_over,
     dropped_by_somebody,
     items_that_cannot_be_read,

@@ -11,7 +11,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.engine import SqlEngine
-from ddb_assets.warehouse.sql.ledger import ledger, newest_of, of_streams
+from ddb_assets.warehouse.sql.ledger import STREAM, ledger, newest_of
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.times import end, stored_micros, timestamp_value
 
@@ -24,7 +24,8 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
     summary = engine.fetch(
         Statement(
             f"SELECT MAX(sequence), MAX(table_arn), MAX(deletes_forgotten_before), "
-            f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END) FROM {table} WHERE relation = ?",
+            f"MAX(CASE WHEN {_MISSED} > 0 THEN COALESCE(to_time, export_time) END), "
+            f"MAX(CASE WHEN export_type = '{STREAM}' THEN table_id END) FROM {table} WHERE relation = ?",
             (relation,),
         )
     )[0]
@@ -42,7 +43,6 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
     )
     newest = max((time for time in initial_loads if time not in blind), default=0)
     applied = newest_of(engine, schema, relation, report.export_id)
-    streamed = of_streams(engine, schema, relation)
     return History(
         sequence=cast("int", summary[0] or 0),
         table_arn=cast("str | None", summary[1]),
@@ -58,7 +58,7 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
         unread=unread,
         blind=blind,
         missed_until=stored_micros(summary[3]),
-        streamed=streamed.table_id if streamed else None,
+        streamed=cast("str | None", summary[4]),
     )
 
 
