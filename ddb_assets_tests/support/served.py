@@ -32,7 +32,16 @@ TOOL = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = 
 SOCKET = "code.sock"
 WORKSPACE = "load_from:\n  - grpc_server: {{socket: {socket}, location_name: demo}}\n"
 MODULE = ["-m", "demo_project.definitions", "--location-name", "demo"]
-CODE = [sys.executable, "-m", "dagster", "api", "grpc", "-s", SOCKET, *MODULE]
+FORKS = """
+import multiprocessing
+from dagster._cli import main
+forking = multiprocessing.get_context("forkserver")
+forking.set_forkserver_preload(["dagster._grpc.impl", "ddb_assets.components", "demo_project.definitions"])
+multiprocessing.get_context = lambda method=None: forking
+main()
+"""
+CODE = [sys.executable, "-c", FORKS, "api", "grpc", "-s", SOCKET, *MODULE]
+"""`dagster api grpc`. A run still has a process of its own, but one that is forked, with all modules imported already."""
 WEBSERVER = [str(Path(sys.executable).parent / "dagster-webserver"), "-w", "workspace.yaml"]
 SOON = """
 from dagster._daemon import cli, controller
