@@ -4,12 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import pytest
+from click.testing import CliRunner, Result
 
+from ddb_assets.cli import main
 from ddb_assets.cli.demo import asset_keys
 from ddb_assets.contract.stages import FULL_CHAIN
 from ddb_assets.definitions import build_defs
@@ -18,15 +23,27 @@ from ddb_assets.orchestration.metadata import asset_key
 pytestmark = pytest.mark.slow
 
 
-def demo(state: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    own = {
-        **os.environ,
-        "DDB_ASSETS_STATE": str(state),
-        "DDB_ASSETS_WAREHOUSE": "redshift://production",
-        "AWS_PROFILE": "x",
-    }
-    command = [sys.executable, "-m", "ddb_assets.cli", "demo", "--items", "60", *arguments]
-    return subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+DEMO = ["demo", "--items", "60", "--json"]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """The demo's state folder, in an environment that leads to somebody's account otherwise."""
+    others = {"DDB_ASSETS_WAREHOUSE": "redshift://production", "AWS_PROFILE": "x"}
+    with patch.dict(os.environ, {**others, "DDB_ASSETS_STATE": str(tmp_path)}), warnings.catch_warnings():
+        yield tmp_path
+
+
+def demo(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A call as a process."""
+    command = [sys.executable, "-m", "ddb_assets.cli", *DEMO, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def demo_again() -> Result:
+    """A further call, in this process, which has imported Dagster already."""
+    with patch.dict(os.environ):  # the demo sets variables
+        return CliRunner().invoke(main, DEMO)
 
 
 def test_the_tables_of_the_demo_are_chosen_whatever_their_groups() -> None:
@@ -39,10 +56,10 @@ def test_the_tables_of_the_demo_are_chosen_whatever_their_groups() -> None:
     assert set(asset_keys(regrouped, ["orders"], FULL_CHAIN)) == expected
 
 
-def test_the_demo_reconciles_applies_each_export_once_and_notices_a_lost_row(tmp_path: Path) -> None:
-    first, second = demo(tmp_path, "--json"), demo(tmp_path, "--json")
-    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    before, after = (tables(run) for run in (first, second))
+def test_the_demo_reconciles_applies_each_export_once_and_notices_a_lost_row(state: Path) -> None:
+    first, second = demo(), demo_again()
+    assert (first.returncode, second.exit_code) == (0, 0), first.stderr + second.stderr
+    before, after = (tables(said) for said in (first.stdout, second.stdout))
     for name, items in {"orders": 12, "customers": 6, "events": 42}.items():
         assert before[name]["source_items"] == before[name]["rows"][name] == items
         assert (before[name]["applied"], after[name]["applied"]) == (True, False)
@@ -50,23 +67,22 @@ def test_the_demo_reconciles_applies_each_export_once_and_notices_a_lost_row(tmp
     assert before["orders"]["rows"]["orders__items"] > 12
     assert json.loads(first.stdout)["sample"]["rows"]
 
-    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+    with duckdb.connect(str(state / "warehouse.duckdb")) as connection:
         connection.execute("DELETE FROM events WHERE rowid = (SELECT min(rowid) FROM events)")
-    third = demo(tmp_path)
-    assert third.returncode == 1
+    third = demo_again()
+    assert third.exit_code == 1
     assert "do not add up" in third.stderr
     assert "Traceback" not in third.stderr
 
 
-def tables(run: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
-    return {table["table"]: table for table in json.loads(run.stdout)["tables"]}
+def tables(said: str) -> dict[str, Any]:
+    return {table["table"]: table for table in json.loads(said)["tables"]}
 
 
+@pytest.mark.usefixtures("state")
 @pytest.mark.parametrize("warehouse", [(), ("--redshift",)], ids=["duckdb", "redshift"])
-def test_the_demo_of_a_stream_shows_changes_at_once_and_heals_what_was_lost(
-    tmp_path: Path, warehouse: tuple[str, ...]
-) -> None:
-    done = demo(tmp_path, "--stream", "--json", *warehouse)
+def test_the_demo_of_a_stream_shows_changes_at_once_and_heals_what_was_lost(warehouse: tuple[str, ...]) -> None:
+    done = demo("--stream", *warehouse)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["changes"] > 20
