@@ -34,9 +34,9 @@ from ddb_assets.flatten.output import read_report
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets_tests.fuzzing import NAMES, TOKENS, attribute, contract, damaged, feed, spoiled, value
+from ddb_assets_tests.support.clients import s3_client
 from ddb_assets_tests.support.http_answers import answering
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.support.places import s3_client
 from ddb_assets_tests.support.written_export import ID, alter, write_export
 from ddb_assets_tests.warehouse.exports import at
 

@@ -20,8 +20,8 @@ from ddb_assets.exports.follow import describe
 from ddb_assets.exports.notifications import Notifications
 from ddb_assets.settings import SettingError
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets_tests.support.clients import s3_client
 from ddb_assets_tests.support.http_answers import answering, serving
-from ddb_assets_tests.support.places import s3_client
 
 URI = "s3://bucket/folder/key"
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/T/export/01695097218000-d6299cbd"

@@ -12,8 +12,9 @@ from botocore.config import Config
 
 from ddb_assets.aws import s3_files
 from ddb_assets.aws.storage import BrokenOffError, MissingFileError, Storage, StorageError, is_s3, join, split_s3
+from ddb_assets_tests.support.clients import s3_client
 from ddb_assets_tests.support.http_answers import answering, serving
-from ddb_assets_tests.support.places import Place, s3_client
+from ddb_assets_tests.support.places import Place
 
 
 def names(place: Place, folder: str = "") -> list[tuple[str, int]]:

@@ -42,10 +42,10 @@ def main(small: int, large: int, changes: int) -> None:
         raise click.ClickException("the window took other statements in the large table than in the small one")
 
 
-def measured(small: int, large: int, changes: int) -> dict[str, Any]:
+def measured(small: int, large: int, changes: int, *, starts: int = 3) -> dict[str, Any]:
     """The seconds that the server took to start, and the loader's figures per kind of load and number of items."""
     figures: dict[str, Any] = {"initial_load": {}, "window": {}}
-    with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder, _server() as server:
+    with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder, _server(starts) as server:
         figures["starts"] = server["seconds"]
         os.environ[PASSWORD] = server["password"]
         _said("make", server["s3"], folder, str(changes), str(small), str(large), cwd=folder)
@@ -57,8 +57,8 @@ def measured(small: int, large: int, changes: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _server() -> Iterator[dict[str, Any]]:
-    process = subprocess.Popen([*PARTS, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def _server(starts: int) -> Iterator[dict[str, Any]]:
+    process = subprocess.Popen([*PARTS, "serve", str(starts)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline() if process.stdout else ""
         if not line:

@@ -19,32 +19,33 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.flatten.arrow_types import arrow_schema
 from ddb_assets.flatten.parts import write_part
-from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
 from ddb_assets.warehouse.sql.statements import Statement
+from ddb_assets_tests.support.clients import s3_client
 from ddb_assets_tests.support.loading import load
-from ddb_assets_tests.support.places import s3_client, s3_server
 from ddb_assets_tests.warehouse.exports import BASE, DELETED, EXTRA, INDEX, KEY, LINE, NOTE, VERSION, at, relation
 from ddb_assets_tests.warehouse.exports import report as reported
 
 BUCKET = "bench"
 PART_ROWS = 100_000
-STARTS = 3
 DAY = timedelta(days=1) // timedelta(microseconds=1)
 TOTAL = Column(name="total", path=("total",), type="DECIMAL(12,2)")
 PAYLOAD = Column(name="payload", path=("payload",), type="SUPER")
 
 
-def serve() -> None:
-    """Runs the emulator and its S3 until standard input ends."""
+def serve(starts: str) -> None:
+    """Starts the emulator and its S3 this many times; the last ones run until standard input ends."""
+    from ddb_assets.sandbox.redshift.server import RedshiftServer  # which the loader does not need
+    from ddb_assets_tests.support.places import s3_server
+
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request
     seconds = []
-    for number in range(STARTS):
+    for number in range(int(starts)):
         began = time.monotonic()
         with s3_server() as s3, RedshiftServer(Storage(s3)) as server:
             seconds.append(time.monotonic() - began)
-            if number + 1 < STARTS:
+            if number + 1 < int(starts):
                 continue
             s3.create_bucket(Bucket=BUCKET)
             figures = {"url": server.url, "s3": s3.meta.endpoint_url, "password": server.password, "seconds": seconds}

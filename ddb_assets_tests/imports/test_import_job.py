@@ -23,9 +23,9 @@ from ddb_assets.imports import import_job
 from ddb_assets.imports.account import Progress
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
+from ddb_assets_tests.support.clients import s3_client
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
 from ddb_assets_tests.support.http_answers import answering
-from ddb_assets_tests.support.places import s3_client
 from ddb_assets_tests.support.tables import client_of, items_of, new_table
 from ddb_assets_tests.support.written_export import write_export
 

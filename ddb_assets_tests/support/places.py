@@ -8,28 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.server import ThreadedMotoServer
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.moto_state import known_services
+from ddb_assets_tests.support.clients import s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-
-def s3_client(endpoint_url: str) -> "S3Client":
-    """A client that does not use this machine's AWS configuration, and gives up soon."""
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint_url,
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=5),
-    )
 
 
 @contextmanager
