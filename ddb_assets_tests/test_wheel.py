@@ -24,6 +24,9 @@ def wheel(source: Path, folder: Path, **environment: str) -> Path:
     project.mkdir()
     for name in ("pyproject.toml", "setup.cfg", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(source / name, project)
+    settings = (project / "pyproject.toml").read_text()
+    assert '"-O3"' in settings
+    (project / "pyproject.toml").write_text(settings.replace('"-O3"', '"-O0"'))  # which takes half of the time
     ignored = shutil.ignore_patterns("__pycache__", "*.so")
     shutil.copytree(source / "ddb_assets", project / "ddb_assets", ignore=ignored)
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
