@@ -43,6 +43,7 @@ def process_of(asset: str, *, tags: dict[str, str], configured: dict[str, object
         return int(str(event.materialization.metadata["pid"].value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", ["dagster/partition", "dagster/asset_partition_range_start"])
 def test_steps_of_windows_share_the_process_of_their_run(tag: str) -> None:
     tags = {tag: "first"} | ({"dagster/asset_partition_range_end": "first"} if "range" in tag else {})
@@ -54,5 +55,6 @@ def test_a_step_of_another_run_has_a_process_of_its_own_and_is_tried_again() -> 
     assert process_of("whole", tags={}) != os.getpid()
 
 
+@pytest.mark.slow
 def test_what_the_run_configures_goes_first() -> None:
     assert process_of("whole", tags={}, configured={"in_process": {}}) == os.getpid()

@@ -17,6 +17,7 @@ from ddb_assets.orchestration.retries import RETRIES, explained_failure
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
 from ddb_assets.windows.chain import ChainBrokenError
 from ddb_assets.windows.partitions import Event, Result, each_window, window_partitions, window_policy
+from ddb_assets_tests.support.instances import in_memory
 
 MIDNIGHT, HOUR = datetime(2026, 11, 1, tzinfo=UTC), timedelta(hours=1)
 PASSING = (AwsUnavailableError, BrokenOffError, InterruptedLoadError)
@@ -70,7 +71,7 @@ def test_a_full_disk_in_one_of_several_windows_is_explained_and_not_tried_again(
         yield from each_window(context, made, [])
 
     bounds = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-    with dg.instance_for_test() as instance:
+    with in_memory() as instance:
         tags = dict(zip(bounds, windows, strict=True))
         result = dg.materialize([orders], instance=instance, tags=tags, raise_on_error=False)
         assert instance.get_materialized_partitions(spec.key) == {windows[0]}

@@ -179,6 +179,7 @@ def expected(exports: Iterable[Report]) -> dict[str, Kept]:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_every_order_gives_the_same_rows(duckdb: DuckDBEngine, source: Source) -> None:
     source.put(1, "a", "v1", "x")

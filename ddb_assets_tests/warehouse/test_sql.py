@@ -1,7 +1,5 @@
 """Every statement of a load is valid in Redshift, and does only what Redshift can do in a transaction."""
 
-from pathlib import Path
-
 import pytest
 import sqlglot
 from sqlglot import exp
@@ -27,9 +25,9 @@ class Recording(DuckDBEngine):
         super().execute(statement)
 
 
-@pytest.fixture
-def emitted(tmp_path: Path) -> list[str]:
-    source = Source(tmp_path)
+@pytest.fixture(scope="module")
+def emitted(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    source = Source(tmp_path_factory.mktemp("parquet"))
     source.put(1, "a", "x", "l")
     exports = [source.full(5)]
     source.put(11, "b", "y", "m")

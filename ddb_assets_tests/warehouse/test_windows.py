@@ -146,6 +146,7 @@ def test_a_write_in_the_microsecond_of_the_initial_load_is_the_windows(source: S
             assert read(warehouse) == {"a": Item("at T0", ("y",))}
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_every_order_of_a_chain_gives_the_same_tables(tmp_path: Path) -> None:
     source = Source(tmp_path)
@@ -231,6 +232,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[tuple[int, str, Item | None]], list[in
     return writes, initial_loads, draw(st.permutations(loads + again))
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(worlds())
 def test_any_schedule_ends_in_the_state_of_the_source(

@@ -72,7 +72,7 @@ def blocks_of(case: Path) -> list[bytes]:
 
 def corpus(chance: random.Random) -> Iterator[tuple[Packed, bytes]]:
     """A plan and a block of lines that fit it: of every case, and of random tables."""
-    for case in sorted(path for path in CASES.iterdir() if path.is_dir()):
+    for case in sorted(CASES.glob("[a-z]*/")):
         for block in blocks_of(case):
             record = orjson.loads(block.split(b"\n")[0])
             incremental = "Keys" in record

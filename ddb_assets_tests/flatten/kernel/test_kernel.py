@@ -195,7 +195,7 @@ def test_a_run_without_the_kernel_says_so_once(
     assert len(said) == missing
 
 
-@pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir() if path.is_dir()))
+@pytest.mark.parametrize("case", sorted(path.name for path in CASES.glob("[a-z]*/")))
 def test_there_is_a_corpus_of_every_case(case: str) -> None:
     assert fuzz.blocks_of(CASES / case) or not list((CASES / case).rglob("*.gz"))
 
@@ -305,18 +305,20 @@ def test_an_item_whose_key_is_null_does_not_cost_the_others_the_fast_path(increm
     assert fast_path.kernel.decode(compiled, lines(good, good), MAX_CELLS)[3] == []
 
 
+@pytest.mark.slow
 def test_what_fits_no_column_is_bounded_by_what_super_holds() -> None:
     """Each NULL is noted with its whole path, so a long name above many of them makes a small item large."""
     nulls = {f"m{m}": {"M": {f"f{n}": {"NULL": True} for n in range(30)}} for m in range(10)}
     long = item(**{"a" * 60_000: {"M": nulls}})
     compiled, _ = fuzz.plan_for(Table(table="Orders"), lines(item(), long))
     assert fast_path.kernel is not None
-    back = fast_path.kernel.decode(compiled, lines(item(), *[long] * 40), MAX_CELLS)[3]
-    assert [(line, REASONS[reason]) for line, _, _, reason in back] == [(line, "SIZE") for line in range(1, 41)]
+    back = fast_path.kernel.decode(compiled, lines(item(), *[long] * 3), MAX_CELLS)[3]
+    assert [(line, REASONS[reason]) for line, _, _, reason in back] == [(line, "SIZE") for line in range(1, 4)]
     ((*_, quarantined, _unknown),) = grown(Table(table="Orders"), [lines(item(), long)], incremental=False)
     assert [(line, reason.split(" has ")[0]) for line, reason, _ in quarantined] == [(2, "what fits no column")]
 
 
+@pytest.mark.slow
 def test_the_limit_of_super_is_in_bytes() -> None:
     """The exact path and the kernel agree where characters have several bytes."""
     long = item(**{"é" * 30_000: {"M": {f"m{n}": {"NULL": True} for n in range(300)}}})

@@ -25,6 +25,8 @@ from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
 from ddb_assets_tests.sandbox.redshift.serving import Database, Lake, connect
 
+pytestmark = pytest.mark.server
+
 
 def test_it_starts_and_leaves_nothing() -> None:
     with RedshiftServer(Storage()) as server:
