@@ -68,6 +68,7 @@ def names_in(value: Any) -> int:
     return sum(map(names_in, value)) if isinstance(value, list) else 0
 
 
+@pytest.mark.slow
 @settings(quickly, max_examples=examples(300))
 @given(value=values, write=line_writers(), blanks=st.integers(0, 130))
 @example(value={"S": '":'}, write=json.dumps, blanks=0)
