@@ -1,19 +1,9 @@
-"""Kinesis in this process: the sandbox's API answers a boto3 client without a connection, and drains never really wait.
+"""Kinesis in this process: the sandbox's API answers a boto3 client without a connection, and drains never really wait."""
 
-botocore makes the requests and reads the answers as usual.
-"""
-
-import json
 from collections.abc import Callable
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
-import boto3
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
-
-from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.sandbox.api_error import ApiError
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.json_api import Caller
@@ -24,8 +14,9 @@ from ddb_assets.sandbox.kinesis_streams import KinesisStreams
 from ddb_assets.streams.drain import Limits, drain
 from ddb_assets.streams.drained import Drained
 from ddb_assets.streams.position import Position
+from ddb_assets_tests.support.in_process import REGION, client_of
 
-CALLER = Caller("123456789012", "eu-north-1")
+CALLER = Caller("123456789012", REGION)
 NAME = "changes"
 ARN = f"arn:aws:kinesis:{CALLER.region}:{CALLER.account}:stream/{NAME}"
 NOTHING = Position({})
@@ -71,9 +62,7 @@ class Kinesis:
             self.meanwhile()
             self.pass_by(seconds=seconds)
 
-        client = _client()
-        client.meta.events.unregister("before-send.kinesis", unique_id="answers")
-        client.meta.events.register("before-send.kinesis", self._respond, unique_id="answers")
+        client = client_of("kinesis", self._respond)
         return drain(client, stream, start, limits or Limits(), now=self.clock.micros, pause=pause)
 
     def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -81,30 +70,8 @@ class Kinesis:
             request = {**request, "MaxResults": SHARDS_A_PAGE}
         return self._operations[operation](CALLER, request)
 
-    def _respond(self, request: Any, **_: object) -> AWSResponse:
-        operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
-        asked = json.loads(request.body)
+    def _respond(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         self.asked.append((operation, asked))
-        try:
-            if code := self.fault(operation, asked):
-                raise ApiError(code, "as the test wants it")
-            status, answer = 200, self.answer(operation, asked)
-        except ApiError as error:
-            status, answer = 400, {"__type": error.code, "message": str(error)}
-        return AWSResponse(request.url, status, HTTPHeaders(), _Body(json.dumps(answer).encode()))
-
-
-@cache
-def _client() -> Any:
-    session = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name=CALLER.region)
-    return session.client("kinesis", endpoint_url="http://127.0.0.1:9", config=BULK_CLIENT)
-
-
-class _Body:
-    """The body of an answer, as urllib3 gives it."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    def stream(self) -> Any:
-        yield self.content
+        if code := self.fault(operation, asked):
+            raise ApiError(code, "as the test wants it")
+        return self.answer(operation, asked)
