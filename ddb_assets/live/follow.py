@@ -7,6 +7,7 @@ No dagster. `assets.py` makes this a step, `ddb-assets follow` repeats it. One p
 """
 
 import logging
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -151,6 +152,7 @@ def follow(
     *,
     restart: Collection[str] = (),
     now: Callable[[], int] = now_micros,
+    pause: Callable[[float], object] = time.sleep,
 ) -> Followed:
     """Brings the tables or their tails to what the stream has now, or as far as the limits allow.
 
@@ -158,8 +160,8 @@ def follow(
 
     `restart` names tables of `source: stream` that start over: the stream's oldest records replace all of their rows.
     `opened` opens the warehouse. It is open only while a table is loaded, because some warehouses let in one process at a
-    time. `now` gives microseconds since 1970. Raises AwsError and WarehouseError; what is wrong with one table alone is in
-    its `error`.
+    time. `now` gives microseconds since 1970, `pause` waits for seconds. Raises AwsError and WarehouseError; what is wrong
+    with one table alone is in its `error`.
     """
     check_restart(stream, tables, restart)
     client, named = connected(aws, stream, tables[0].table)
@@ -172,7 +174,7 @@ def follow(
         ]
     storage, followed = aws.storage(), Followed(arn)
     while waiting:
-        drained = drain(client, named, least(one.streamed.position for one in waiting), limits, now=now)
+        drained = drain(client, named, least(one.streamed.position for one in waiting), limits, now=now, pause=pause)
         landed = land(storage, join(places.streams, described.name), drained, [one.streamed for one in waiting])
         followed.drains.append((drained, landed))
         for one in waiting:
