@@ -17,7 +17,8 @@ START_SECONDS = 30.0
 END_SECONDS = 120.0
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__, "pytest", "ddb_assets_tests.copies.child", "ddb_assets_tests.imports.child"])
+_children = [f"ddb_assets_tests.{room}.child" for room in ("copies", "imports", "live")]
+_context.set_forkserver_preload([__name__, "pytest", *_children])
 
 
 class Forked:
