@@ -1,238 +1,298 @@
-"""Plays runs of exports and drains on a warehouse, and says what its table and its live view must show.
+"""Plays runs of writes, exports and drains, and says what the tables of a warehouse and their live views must show.
 
-The oracle knows the writes and which exports are loaded, nothing of tails. Once exports cover a time T, the live view shows
-the last write of every key that was last written before T minus twice the margin, whatever the stream did. When all of a
-stream has been read, it shows the last write of every key of an exact group; and of a skewed group, if the write is as far as
-stamps can be off from what it could be confused with: the write before it, and full exports.
+The oracle knows the writes, which exports are loaded, and what the stream does to the records; nothing of tails. Once exports
+cover a time T, the live view shows the last write of every key that was last written before T minus twice the margin, whatever
+the stream did. When all of a stream has been read and it has no gap, the view shows the last write of every key of which no
+record is lost. Where stamps are off, that is so if the write is far enough from what it could be confused with: the write
+before it, and full exports.
 """
 
+import random as global_random
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from random import Random
-from typing import Any
 
-from ddb_assets.streams.position import Position
+from ddb_assets.aws.errors import AwsError
+from ddb_assets.contract.report import Report
+from ddb_assets.contract.table import Table
+from ddb_assets.live.follow import Followed, TableFollowed
+from ddb_assets.streams.drain import Limits
+from ddb_assets.streams.landing import Landing
 from ddb_assets.warehouse.errors import StreamMovedError
-from ddb_assets.warehouse.protocol import LoadOptions
-from ddb_assets.warehouse.sql import load_tail, statements
-from ddb_assets.warehouse.sql.load import load
-from ddb_assets.warehouse.sql.statements import TableName
-from ddb_assets_tests.model.faulty_stream import (
-    END,
-    HOUR,
-    MINUTE,
-    SHARDS,
-    STREAM,
-    WINDOWS,
-    Group,
-    Landing,
-    drain,
-    group_of,
-    stream_of,
-)
-from ddb_assets_tests.model.world import Crash, Faults
-from ddb_assets_tests.support.engines import read
-from ddb_assets_tests.warehouse.exports import Item, Source
+from ddb_assets.warehouse.sql import statements
+from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets_tests.model.live_world import BASE, Items, LiveWorld, Trouble
+from ddb_assets_tests.model.live_writes import HOUR, LENGTH, MILLISECOND, MINUTE, SECOND, WINDOWS, group_of
+from ddb_assets_tests.model.world import Crash, Faults, ModelWarehouse
 
-GROUPS = 10
+GROUPS = 24
 """Schedules in a run. They share its loads, which take most of the time."""
-STATEMENTS = 60
-"""About as many as a load takes."""
-ALL = dict.fromkeys(SHARDS, 1_000)
-Items = dict[str, Item]
+UNLIMITED = Limits()
+Span = tuple[int | None, int]
 
 
 class WrongError(AssertionError):
     """The warehouse shows something else than it must."""
 
 
-@dataclass
 class Player:
-    """One run: the groups, their stream, and what is loaded."""
+    """One run: the groups, their world, and what is loaded into the tables."""
 
-    warehouse: Any
-    faults: Faults
-    source: Source
-    random: Random
-
-    def __post_init__(self) -> None:
-        self.warehouse.wipe()
+    def __init__(self, folder: Path, warehouse: ModelWarehouse, faults: Faults, seed: int) -> None:
+        self.random = Random(seed)
+        global_random.seed(seed)  # pauses are random
         self.groups = [group_of(self.random, number) for number in range(GROUPS)]
-        self.stream = stream_of(self.random, self.groups)
-        self.source.writes = sorted((write for group in self.groups for write in group.writes), key=lambda w: w[0])
-        self.soft_delete = self.random.random() < 0.3
-        self.spans: set[tuple[int | None, int]] = set()
-        self.landings: list[Landing] = []
+        soft_delete = self.random.random() < 0.3
+        self.world = LiveWorld(folder, warehouse, faults, self.groups, soft_delete=soft_delete)
+        self.faults = faults
+        self.upcoming = sorted((write for group in self.groups for write in group.writes), key=lambda write: write.time)
+        self.reports: dict[tuple[str, Span], Report] = {}
+        self.spans: dict[str, set[Span]] = {table.name: set() for table in self.world.contracts}
+        self.expires = self.random.random() < 0.25
+        if self.expires:
+            self.world.stream.retention_hours = 1
+        self.recreated = False
+        self.begun: dict[str, int | None] = {table.name: None for table in self.world.contracts}
+        self.steps_of_follow = 200
 
     def play(self) -> None:
-        steps: list[Callable[[], None]] = [self._drain] * 3 + [self._drain_all] * 2 + [self._window] * 4
-        steps += [self._full, self._full, self._repeat, self._restart, self._lose_tail]
-        for _ in range(self.random.randint(4, 7)):
-            self.random.choice(steps)()
-            self.check()
-        self.finish()
+        try:
+            steps: list[Callable[[], None]] = [self._live] * 5 + [self._drain] * 4 + [self._drain_all] * 2
+            steps += [self._window] * 4 + [self._full, self._restart, self._lose_tail, self._reshard, self._recreate]
+            for _ in range(self.random.randint(9, 13)):
+                self.random.choice(steps)()
+                self.check()
+            self.finish()
+        finally:
+            self.world.close()
 
     def finish(self) -> None:
-        """Loads all that is missing, in any order, and checks everything."""
-        if not any(start is None for start, _ in self.spans):
-            self._load(None, 0)
-        missing = [
-            n * HOUR
-            for n in range(WINDOWS)
-            if n * HOUR >= self._covered() and (n * HOUR, (n + 1) * HOUR) not in self.spans
-        ]
+        """Lets all writes happen, loads all exports of one table that are missing, in any order, and checks everything."""
+        self._live_until(LENGTH + 2 * MINUTE)
+        table = self.random.choice(self.world.contracts)
+        if not any(start is None for start, _ in self.spans[table.name]):
+            self._load(table, (None, 0))
+        spans = [(start, start + HOUR) for start in range(0, LENGTH, HOUR) if start + HOUR > self._covered(table)]
         rest: list[Callable[[], None]] = [self._drain_all]
-        rest += [lambda start=start: self._load(start, start + HOUR) for start in missing]  # type: ignore[misc]
+        rest += [partial(self._load, table, span) for span in spans if span not in self.spans[table.name]]
         self.random.shuffle(rest)
         for step in rest:
             step()
             self.check()
-        self._expect(self._table(), self._state(END), "the table")
+        if self._covered(table) != LENGTH:
+            raise WrongError(f"{table.name} is covered until {self._covered(table)}")
 
-    def check(self) -> None:
-        """What exports cover is right, whatever the stream did; and when all of the stream is read, what it could know."""
-        self._check_settled(self._covered())
-        if self._position().shards == self.stream.ends():
-            self._check_read()
+    # what must be right
 
-    def _check_settled(self, covered: int) -> None:
-        last = {key: time for time, key, _ in self.source.writes}
-        settled = {key for key, time in last.items() if time < covered - 2 * MINUTE}
-        state, shown = self._state(END), self._live()
-        self._expect(
-            {key: item for key, item in shown.items() if key in settled},
-            {key: item for key, item in state.items() if key in settled},
-            f"what is settled at {covered}",
-        )
+    def check(self, *, arrived: bool = False) -> None:
+        """Checks all that can be known by now; `arrived`: no record is late."""
+        for table in self.world.contracts:
+            state, shown = self.world.state(table.table), self.world.shown(table)
+            covered = self._covered(table)
+            settled = self._last_written(table, covered - 2 * MINUTE)
+            _expect(_of(shown, settled), _of(state, settled), f"{table.name}, settled at {covered}")
+            if self._is_whole(table, covered):
+                sure = {key for key in {*state, *shown} if self._is_sure(table, key, arrived=arrived)}
+                _expect(_of(shown, sure), _of(state, sure), f"{table.name}, all of its stream is read")
 
-    def _check_read(self) -> None:
-        state, shown = self._state(END), self._live()
-        for group in self.groups:
-            sure = {key for _, key, _ in group.writes if self._is_sure(group, key)}
-            self._expect(
-                {key: item for key, item in shown.items() if key in sure},
-                {key: item for key, item in state.items() if key in sure},
-                f"the {group.kind} group {group.number}",
-            )
+    def _check_table(self, table: Table) -> None:
+        """The table has what exports cover. No stream writes into it."""
+        covered, state = self._covered(table), self.world.state(table.table)
+        known = self._last_written(table, covered)
+        _expect(_of(self.world.items(table), known), _of(state, known), f"table {table.name} at {covered}")
 
-    def _is_sure(self, group: Group, key: str) -> bool:
+    def _is_whole(self, table: Table, covered: int) -> bool:
+        """Whether the tail has, or exports cover, all that was written."""
+        position = self.world.position(table)
+        if position.gap and not self.expires and not self.recreated:
+            raise WrongError(f"{table.name} has a gap: {position.gap}")
+        if position.gap or not self.world.is_read(position):
+            return False
+        begun = self.begun[table.name]
+        if begun is None:  # what had expired when reading began was never there
+            begun = self.begun[table.name] = self.world.stream.horizon - BASE
+        return covered >= begun + MINUTE or not (self.expires or self.recreated)
+
+    def _is_sure(self, table: Table, key: str, *, arrived: bool) -> bool:
         """Whether a stream that is read can only have said the last write of this key."""
-        if group.kind != "skewed":
-            return group.kind == "exact"
-        before, last = [-END, *(time for time, written, _ in group.writes if written == key)][-2:]
-        fulls = [end for start, end in self.spans if start is None]
-        return last - before > 2 * MINUTE and all(abs(last - full) > MINUTE for full in fulls)
+        group = self.groups[int(key.partition("-")[0])]
+        if group.off is None or (group.late and not arrived):
+            return False
+        before, last = [-LENGTH, *(time for time, written, _ in self.world.writes[table.table] if written == key)][-2:]
+        fulls = [end for start, end in self.spans[table.name] if start is None]
+        return not group.off or (last - before > 2 * group.off and all(abs(last - full) > group.off for full in fulls))
 
-    def _position(self) -> Position:
-        return load_tail.position(self.warehouse, self.warehouse.default_schema, "orders", STREAM)
+    def _last_written(self, table: Table, before: int) -> set[str]:
+        """The keys of which the last write was before this time."""
+        last = {key: time for time, key, _ in self.world.writes[table.table]}
+        return {key for key, time in last.items() if time < before}
 
-    def _expect(self, found: Items, wanted: Items, what: str) -> None:
-        if found != wanted:
-            raise WrongError(f"{what}: {found} instead of {wanted}")
-
-    def _state(self, time: int) -> Items:
-        return {key: item for key, (_, item) in self.source.state(time).items()}
-
-    def _covered(self) -> int:
+    def _covered(self, table: Table) -> int:
         """Until when loaded exports say everything; less than 0 without a full export."""
-        reached = max((end for start, end in self.spans if start is None), default=-1)
-        while found := [end for start, end in self.spans if start is not None and start <= reached < end]:
+        spans = self.spans[table.name]
+        reached = max((end for start, end in spans if start is None), default=-1)
+        while found := [end for start, end in spans if start is not None and start <= reached < end]:
             reached = max(found)
         return reached
 
-    def _table(self) -> Items:
-        return read(self.warehouse, where="WHERE _ddb_deleted_at IS NULL" if self.soft_delete else "")
-
-    def _live(self) -> Items:
-        """What people are shown: the live view, or the table as long as nothing was read of the stream."""
-        if self._is_there("orders_live"):
-            return read(self.warehouse, "_live")
-        return self._table() if self._is_there("orders") else {}
-
-    def _is_there(self, name: str) -> bool:
-        return self.warehouse.standing(TableName(self.warehouse.default_schema, name)) is not None
-
     # the steps
 
-    def _full(self) -> None:
-        self._load(None, self.random.randrange(WINDOWS + 1) * HOUR)
+    def _live(self) -> None:
+        """Time passes, often until shortly after a window, and things are written. The stream may change in between."""
+        now = self.world.now
+        ends = [n * HOUR + self.random.choice([1, 30, 90]) * SECOND for n in range(1, WINDOWS + 1)]
+        until = [now + self.random.randrange(40 * MINUTE), *[end for end in ends if end > now][:1]]
+        if self.upcoming:
+            until.append(self.random.choice(self.upcoming[:20]).time)
+        self._live_until(self.random.choice(until))
+
+    def _live_until(self, time: int) -> None:
+        while self.upcoming and self.upcoming[0].time <= time:
+            write = self.upcoming.pop(0)
+            self.world.write(write)
+            together = [
+                one for one in self.upcoming[:1] if one.key == write.key and one.time < write.time + MILLISECOND
+            ]
+            if self.random.random() < (0.5 if together else 0.03):
+                self._reshard()
+        self.world.write_undeclared()
+        self.world.clock.reach(BASE + time)
+
+    def _reshard(self) -> None:
+        self.world.reshard(self.random)
+
+    def _recreate(self) -> None:
+        if self.random.random() < 0.5:
+            self.recreated = True
+            self.world.recreate(self.random)
+            self.world.stream.retention_hours = 1 if self.expires else 24
 
     def _window(self) -> None:
-        start = self.random.randrange(WINDOWS) * HOUR
-        if any(begin is None for begin, _ in self.spans):
-            self._load(start, start + HOUR, force=self.random.random() < 0.5)
+        last = min(self.world.now // HOUR, WINDOWS)
+        table = self.random.choice(self.world.contracts)
+        if last and any(start is None for start, _ in self.spans[table.name]):
+            start = self.random.randrange(last) * HOUR
+            self._load(table, (start, start + HOUR), force=self.random.random() < 0.5)
+
+    def _full(self) -> None:
+        for table in self.world.contracts:
+            self._load(table, (None, self._moment()))
 
     def _restart(self) -> None:
-        time = self.random.randrange(WINDOWS + 1) * HOUR
-        self._load(None, time, restart=True)
-        self.spans = {(None, time)}
+        table, span = self.random.choice(self.world.contracts), (None, self._moment())
+        self._load(table, span, restart=True)
+        self.begun[table.name] = None
 
-    def _load(self, start: int | None, end: int, *, force: bool = False, restart: bool = False) -> None:
-        report = self.source.full(end) if start is None else self.source.window(start, end)
+    def _moment(self) -> int:
+        """When a window ended, or the first one began."""
+        return self.random.randint(0, min(self.world.now // HOUR, WINDOWS)) * HOUR
 
-        def loaded(before_commit: Callable[[], None]) -> None:
-            options = LoadOptions(
-                force=force, restart=restart, soft_delete=self.soft_delete, before_commit=before_commit
-            )
-            load(self.warehouse, report, options)
-
-        self._with_a_crash(loaded)
-        self.spans.add((start, end))
-
-    def _drain(self) -> None:
-        limits = {shard: self.random.choice([0, 1, 3, 12]) for shard in SHARDS}
-        self._with_a_crash(lambda before_commit: self._read(limits, before_commit))
-
-    def _drain_all(self) -> None:
-        self._read(ALL, lambda: None)
-        if self._position().shards != self.stream.ends():
-            raise WrongError(f"all was read, the position is {self._position()}")
-
-    def _read(self, limits: dict[str, int], before_commit: Callable[[], None]) -> None:
-        landing = drain(self.source, self.stream, self._position(), limits)
-        self.landings.append(landing)
-        self._apply(landing, before_commit)
-
-    def _apply(self, landing: Landing, before_commit: Callable[[], None]) -> None:
-        if landing.report is None:
-            load_tail.move_stream(self.warehouse, self.warehouse.default_schema, "orders", landing.moved)
-            return
-        options = LoadOptions(soft_delete=self.soft_delete, before_commit=before_commit)
-        result = load_tail.load_tail(self.warehouse, landing.report, landing.moved, options)
-        said = result.upserted + result.deleted + result.superseded + result.too_late
-        if result.rows_in != said or result.applied != bool(result.rows_in):
-            raise WrongError(f"the counts do not add up: {result}")
-
-    def _repeat(self) -> None:
-        """An older landing comes again: it is applied already, or does not follow the position."""
-        if self.landings:
-            landing = self.random.choice(self.landings)
-            try:
-                self._apply(landing, lambda: None)
-            except StreamMovedError:
-                return
-
-    def _lose_tail(self) -> None:
-        """Somebody drops the tail's tables, but not its position."""
-        root = TableName(self.warehouse.default_schema, "orders")
-        if self.warehouse.standing(statements.tail(root)):
-            for view in ("orders_live", "orders__lines_live"):
-                self.warehouse.execute(statements.Statement(f"DROP VIEW {TableName(root.schema, view)}"))
-            self.warehouse.execute(statements.drop(statements.tail(root)))
-
-    def _with_a_crash(self, step: Callable[[Callable[[], None]], None]) -> None:
-        """Runs a step; perhaps the process dies in it, at any statement or before the commit, and it runs again."""
-        when = self.random.choice([None, None, 0, self.random.randint(1, STATEMENTS)])
+    def _load(self, table: Table, span: Span, *, force: bool = False, restart: bool = False) -> None:
+        """Loads an export, new or flattened before. Perhaps the process dies in it, at any step, and it runs again."""
+        crash = self.random.choice([None, None, self.random.randint(1, 120)])
         try:
-            self.faults.arm(when)
-            step(_die if when == 0 else lambda: None)
+            self.faults.arm(crash)
+            self._loaded(table, span, force=force, restart=restart)
         except Crash:
-            self.warehouse.die()
+            self.world.warehouse.die()
             self.faults.arm(None)
-            step(lambda: None)
+            self._loaded(table, span, force=force, restart=restart)
         finally:
             self.faults.arm(None)
+        self.spans[table.name] = {*(() if restart else self.spans[table.name]), span}
+        self._check_table(table)
+
+    def _loaded(self, table: Table, span: Span, *, force: bool, restart: bool) -> None:
+        report = self.reports.get((table.name, span))
+        if report is None or self.random.random() < 0.3:
+            report = self.reports[table.name, span] = self.world.export(table, *span)
+        self.world.load(table, report, force=force, restart=restart)
+
+    def _drain(self) -> None:
+        """Follows the stream within limits, in trouble, perhaps with another process at the same time, or dies in it."""
+        limits = Limits(records=self.random.choice([1, 3, 12, 50]), bytes=self.random.choice([1, 5000, 1 << 20]))
+        self.world.stream.empty_pages = self.random.choice([0, 0, 1, 3])
+        trouble = Trouble(self.random, self.random.choice([0.0, 0.0, 0.2]))
+        alone = self.random.random() < 0.7
+        if not alone:
+            others = [self._drain_all, self._drain_all, self._window, self._restart, self._live]
+            trouble.at, trouble.meanwhile = self.random.randint(2, 12), self.random.choice(others)
+        crash = self.random.randint(1, self.steps_of_follow) if alone and self.random.random() < 0.5 else None
+        try:
+            self.faults.arm(crash)
+            followed = self.world.follow(limits, trouble)
+        except Crash:
+            self.world.warehouse.die()
+        except (
+            AwsError
+        ) as error:  # the list of shards takes no page that is five minutes old, when others have taken long
+            if not trouble.refused and error.code != "ExpiredNextTokenException":
+                raise
+        else:
+            if alone:
+                self.steps_of_follow = self.faults.taken
+            _check_counts(followed, others=not alone)
+        finally:
+            self.faults.arm(None)
+            self.world.stream.empty_pages = 0
+
+    def _drain_all(self) -> None:
+        """Follows a stream to its end, where all that was late has arrived."""
+        self.world.deliver_late()
+        followed = self.world.follow(UNLIMITED, Trouble(self.random))
+        _check_counts(followed, others=False)
+        for table in self.world.contracts:
+            if not self.world.is_read(self.world.position(table)):
+                raise WrongError(f"all was read, the position of {table.name} is {self.world.position(table)}")
+        self.check(arrived=True)
+
+    def _lose_tail(self) -> None:
+        """Somebody drops a tail's table, but not its position."""
+        table = self.random.choice(self.world.contracts)
+        root = TableName(self.world.warehouse.default_schema, table.name)
+        if self.world.has(statements.tail(root).name):
+            for name in (f"{table.name}_live", f"{table.name}__lines_live"):
+                if self.world.has(name):
+                    self.world.warehouse.execute(Statement(f"DROP VIEW {TableName(root.schema, name)}"))
+            self.world.warehouse.execute(statements.drop(statements.tail(root)))
+            self.begun[table.name] = None
 
 
-def _die() -> None:
-    raise Crash
+def _of(items: Items, keys: set[str]) -> Items:
+    return {key: item for key, item in items.items() if key in keys}
+
+
+def _expect(found: Items, wanted: Items, what: str) -> None:
+    if found != wanted:
+        keys = sorted({*found, *wanted})
+        differing = {key: (found.get(key), wanted.get(key)) for key in keys if found.get(key) != wanted.get(key)}
+        raise WrongError(f"{what}: found and wanted are {differing}")
+
+
+def _check_counts(followed: Followed, *, others: bool) -> None:
+    """Every record is in one count, and nothing failed, except where others have moved the position."""
+    for drained, landed in followed.drains:
+        read = sum(landing.records for landing in landed.landings.values())
+        if len(drained.records) != read + landed.unreadable + Counter(landed.undeclared).total():
+            raise WrongError(f"of {len(drained.records)} records {landed} are known")
+        for landing in landed.landings.values():
+            _check_landing(landing)
+    for one in followed.tables.values():
+        _check_load(one, others=others)
+
+
+def _check_landing(landing: Landing) -> None:
+    if landing.records != landing.known + landing.duplicates + landing.superseded + landing.rows + landing.quarantined:
+        raise WrongError(f"the counts do not add up: {landing}")
+
+
+def _check_load(one: TableFollowed, *, others: bool) -> None:
+    if one.error:
+        if not (others and isinstance(one.error, StreamMovedError)):
+            raise one.error
+    elif result := one.result:
+        rows = result.upserted + result.deleted + result.superseded + result.too_late
+        if result.applied and not result.rows_in == rows == one.landing.rows:
+            raise WrongError(f"the counts do not add up: {result} of {one.landing}")

@@ -90,8 +90,8 @@ class FragileRedshift(RedshiftEngine):
         self._run(Statement(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
-        """The rows of a table with these columns and its other columns. A missing column is NULL."""
-        if not self.catalog(TableName(SCHEMA, name)):
+        """The rows of a table or view with these columns and its other columns. A missing column is NULL."""
+        if self.standing(TableName(SCHEMA, name)) is None:
             return []
         # a text of its own, because the driver caches the columns of a text; it reads VARBYTE as text
         cursor = self._run(Statement(f"SELECT * FROM {SCHEMA}.{quoted(name)} -- {next(self._reads)}"))

@@ -1,19 +1,25 @@
 """The model test of streams: what the live view must show, for any stream and any order of exports, drains and crashes.
 
-A run plays random steps on a table whose stream has faults (`faulty_stream.py`), and checks after each of them what
-must be right by then (`live.py`). `make soak-stream` runs more of them. A run is a number: the seed of all that happens in it.
+A run plays random steps on tables that write to one stream (`live_writes.py`, `live_world.py`), and checks after each of
+them what must be right by then (`live.py`). `make soak-stream` runs more of them. A run is a number: the seed of all that
+happens in it.
 """
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from random import Random
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from ddb_assets.sandbox import kinesis_shard
 from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.streams import drain, position
+from ddb_assets.streams.position import CLOSED, Position
+from ddb_assets.streams.shards import Shard
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets.warehouse.results import Recorded
@@ -21,14 +27,22 @@ from ddb_assets.warehouse.sql import load, load_tail, settling, streams
 from ddb_assets.warehouse.sql.ddl import Known
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.model.live import GROUPS, Player
+from ddb_assets_tests.model.live_world import BASE
+from ddb_assets_tests.model.live_writes import LENGTH
 from ddb_assets_tests.model.redshift_world import FragileRedshift
-from ddb_assets_tests.model.world import Faults, FragileWarehouse
+from ddb_assets_tests.model.world import Faults, FragileWarehouse, ModelWarehouse
 from ddb_assets_tests.support.examples import examples
-from ddb_assets_tests.warehouse.exports import Source
 
-RUNS = 36
-"""Of GROUPS schedules each: 360. They find every defect of `test_a_defect_is_found`."""
+RUNS = 14
+"""Of GROUPS schedules each: 336. They find every defect of `test_a_defect_is_found`."""
 Play = Callable[[int], None]
+
+
+@pytest.fixture(autouse=True)
+def longer_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a run sequence numbers get a digit more, as AWS allows. Texts of two lengths compare wrongly."""
+    middle = (BASE + LENGTH // 2) * kinesis_shard.SEQUENCES_PER_MICRO
+    monkeypatch.setattr(kinesis_shard, "FIRST_SEQUENCE", 10**56 - middle)
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +54,26 @@ def over_duckdb() -> Iterator[tuple[FragileWarehouse, Faults]]:
 
 @pytest.fixture
 def play(over_duckdb: tuple[FragileWarehouse, Faults], tmp_path: Path) -> Play:
-    return lambda seed: Player(*over_duckdb, Source(tmp_path / str(seed)), Random(seed)).play()
+    return lambda seed: played(tmp_path, *over_duckdb, seed)
+
+
+def played(folder: Path, warehouse: ModelWarehouse, faults: Faults, seed: int) -> None:
+    """Plays a run in a folder of its own, which it deletes."""
+    own = folder / uuid4().hex
+    try:
+        Player(own, warehouse, faults, seed).play()
+    except BaseException as error:
+        error.add_note(f"in run {seed}")
+        raise
+    finally:
+        shutil.rmtree(own)
 
 
 @pytest.mark.slow
 @pytest.mark.soak
 def test_the_live_view_is_right_whatever_the_stream_did(play: Play) -> None:
     for seed in range(examples(RUNS, 1 / GROUPS)):
-        try:
-            play(seed)
-        except BaseException as error:
-            error.add_note(f"in run {seed}")
-            raise
+        play(seed)
 
 
 @pytest.mark.slow
@@ -63,7 +85,7 @@ def test_the_live_view_of_redshift_is_right_whatever_the_stream_did(
     faults = Faults()
     with FragileRedshift(redshift, faults) as warehouse:
         for seed in range(examples(2, 1 / GROUPS / 20)):
-            Player(warehouse, faults, Source(tmp_path / str(seed)), Random(seed)).play()
+            played(tmp_path, warehouse, faults, seed)
 
 
 def never_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -105,11 +127,23 @@ def with_one_position_for_all_shards(patch: pytest.MonkeyPatch) -> None:
     move = streams.move
 
     def one(engine: Any, root: TableName, before: Any, moved: Moved, *more: Any) -> None:
-        most = max(moved.end.shards.values(), key=int)
+        most = max((number for number in moved.end.shards.values() if number != CLOSED), key=int, default=CLOSED)
         end = replace(moved.end, shards=dict.fromkeys(moved.end.shards, most))
         move(engine, root, before, replace(moved, end=end), *more)
 
     patch.setattr(streams, "move", one)
+
+
+def with_sequence_numbers_compared_as_texts(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(position, "later", lambda one, other: max(one or "", other))
+    patch.setattr(position, "_number", str)
+
+
+def with_child_shards_before_their_parents(patch: pytest.MonkeyPatch) -> None:
+    def newest_first(shards: Mapping[str, Shard], position: Position) -> list[str]:
+        return sorted((shard for shard in shards if not position.is_closed(shard)), reverse=True)
+
+    patch.setattr(drain, "readable", newest_first)
 
 
 @pytest.mark.slow
@@ -122,6 +156,8 @@ def with_one_position_for_all_shards(patch: pytest.MonkeyPatch) -> None:
         (with_deletes_that_hide_nothing, 0),
         (with_the_position_ahead_of_the_load, 9),
         (with_one_position_for_all_shards, 0),
+        (with_sequence_numbers_compared_as_texts, 0),
+        (with_child_shards_before_their_parents, 0),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

@@ -79,7 +79,7 @@ class ModelWarehouse(SqlEngine, Protocol):
         ...
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
-        """The rows of a table with these columns and its other columns. A missing column is NULL."""
+        """The rows of a table or view with these columns and its other columns. A missing column is NULL."""
         ...
 
 
@@ -164,8 +164,8 @@ class FragileWarehouse(DuckDBEngine):
             self.connection.execute(f'DROP TABLE "{name}"')
 
     def rows(self, name: str, columns: Iterable[str]) -> list[dict[str, Any]]:
-        """The rows of a table with these columns and its other columns. A missing column is NULL."""
-        if not self.catalog(TableName(self.default_schema, name)):
+        """The rows of a table or view with these columns and its other columns. A missing column is NULL."""
+        if self.standing(TableName(self.default_schema, name)) is None:
             return []
         found = self.connection.execute(f'SELECT * FROM "{name}"')
         present = [column for column, *_ in found.description or ()]
