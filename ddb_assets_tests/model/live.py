@@ -24,10 +24,10 @@ from ddb_assets.warehouse.errors import StreamMovedError
 from ddb_assets.warehouse.sql import statements
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.model.live_world import BASE, Items, LiveWorld, Trouble
-from ddb_assets_tests.model.live_writes import HOUR, LENGTH, MILLISECOND, MINUTE, SECOND, WINDOWS, group_of
+from ddb_assets_tests.model.live_writes import HOUR, LENGTH, MILLISECOND, MINUTE, SECOND, WINDOWS, Write, group_of
 from ddb_assets_tests.model.world import Crash, Faults, ModelWarehouse
 
-GROUPS = 24
+GROUPS = 40
 """Schedules in a run. They share its loads, which take most of the time."""
 UNLIMITED = Limits()
 Span = tuple[int | None, int]
@@ -59,9 +59,13 @@ class Player:
 
     def play(self) -> None:
         try:
-            steps: list[Callable[[], None]] = [self._live] * 5 + [self._drain] * 4 + [self._drain_all] * 2
-            steps += [self._window] * 4 + [self._full, self._restart, self._lose_tail, self._reshard, self._recreate]
-            for _ in range(self.random.randint(9, 13)):
+            steps: list[Callable[[], None]] = [self._drain] * 5 + [self._drain_all] * 2 + [self._window] * 4
+            steps += [self._race, self._die, self._full, self._restart, self._lose_tail, self._reshard, self._recreate]
+            if self.random.random() < 0.7:
+                self._full()
+            for _ in range(self.random.randint(7, 10)):
+                if self.random.random() < 0.7:
+                    self._live()
                 self.random.choice(steps)()
                 self.check()
             self.finish()
@@ -140,28 +144,30 @@ class Player:
     # the steps
 
     def _live(self) -> None:
-        """Time passes, often until shortly after a window, and things are written. The stream may change in between."""
+        """Some of the next writes are made, or time passes until shortly after a window."""
         now = self.world.now
         ends = [n * HOUR + self.random.choice([1, 30, 90]) * SECOND for n in range(1, WINDOWS + 1)]
-        until = [now + self.random.randrange(40 * MINUTE), *[end for end in ends if end > now][:1]]
-        if self.upcoming:
-            until.append(self.random.choice(self.upcoming[:20]).time)
-        self._live_until(self.random.choice(until))
+        end = next((end for end in ends if end > now), now)
+        next_writes = self.upcoming[: len(self.upcoming) // 3 + 1]
+        self._live_until(
+            self.random.choice(
+                [end, *(write.time for write in self.random.sample(next_writes, min(3, len(next_writes))))]
+            )
+        )
 
     def _live_until(self, time: int) -> None:
         while self.upcoming and self.upcoming[0].time <= time:
             write = self.upcoming.pop(0)
             self.world.write(write)
-            together = [
-                one for one in self.upcoming[:1] if one.key == write.key and one.time < write.time + MILLISECOND
-            ]
-            if self.random.random() < (0.5 if together else 0.03):
+            if any(one.key == write.key and one.time < write.time + MILLISECOND for one in self.upcoming[:1]):
+                self.world.reshard(self.random, newest=True)  # now only the order of reading says which is newer
+            elif self.random.random() < 0.03:
                 self._reshard()
         self.world.write_undeclared()
         self.world.clock.reach(BASE + time)
 
     def _reshard(self) -> None:
-        self.world.reshard(self.random)
+        self.world.reshard(self.random, newest=False)
 
     def _recreate(self) -> None:
         if self.random.random() < 0.5:
@@ -215,13 +221,13 @@ class Player:
         limits = Limits(records=self.random.choice([1, 3, 12, 50]), bytes=self.random.choice([1, 5000, 1 << 20]))
         self.world.stream.empty_pages = self.random.choice([0, 0, 1, 3])
         trouble = Trouble(self.random, self.random.choice([0.0, 0.0, 0.2]))
-        alone = self.random.random() < 0.7
+        alone = self.random.random() < 0.8
         if not alone:
             others = [self._drain_all, self._drain_all, self._window, self._restart, self._live]
             trouble.at, trouble.meanwhile = self.random.randint(2, 12), self.random.choice(others)
-        crash = self.random.randint(1, self.steps_of_follow) if alone and self.random.random() < 0.5 else None
+        dies = alone and self.random.random() < 0.5
         try:
-            self.faults.arm(crash)
+            self.faults.arm(self.random.randint(1, self.steps_of_follow) if dies else None)
             followed = self.world.follow(limits, trouble)
         except Crash:
             self.world.warehouse.die()
@@ -247,6 +253,33 @@ class Player:
             if not self.world.is_read(self.world.position(table)):
                 raise WrongError(f"all was read, the position of {table.name} is {self.world.position(table)}")
         self.check(arrived=True)
+
+    def _race(self) -> None:
+        """Two writes of a key within a millisecond, in two shards. The stream's stamps are equal, so reading decides."""
+        for group in self.groups:
+            if group.faults.milliseconds == 1.0 and self.upcoming:
+                self._drain_all()
+                now = self.world.now // MILLISECOND * MILLISECOND
+                for place in range(2):
+                    time = now + MILLISECOND + place
+                    self.world.write(Write(time, group.number, f"{group.number}-r", {"note": f"at {time}"}))
+                    self.world.reshard(self.random, newest=True)
+                _check_counts(self.world.follow(Limits(records=1), Trouble(self.random)), others=False)
+                self._drain_all()
+                return
+
+    def _die(self) -> None:
+        """The process dies before a commit of one of the tables, and another one goes on."""
+        self._drain_all()
+        self._live()
+        try:
+            self.faults.arm(None, self.random.randint(1, 2))
+            self.world.follow(UNLIMITED, Trouble(self.random))
+        except Crash:
+            self.world.warehouse.die()
+        finally:
+            self.faults.arm(None)
+        self._drain_all()
 
     def _lose_tail(self) -> None:
         """Somebody drops a tail's table, but not its position."""

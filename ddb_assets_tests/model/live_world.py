@@ -127,9 +127,11 @@ class LiveWorld(AWS):
         return self.clock.micros() - BASE
 
     def write(self, write: Write) -> None:
-        """Makes a write, not before its time, and adds it to `writes`."""
+        """Makes a write, not before its time, and adds it to `writes`. To delete what is not there is no write."""
         group = self._groups[write.group]
         self.clock.reach(BASE + write.time)
+        if write.item is None and write.key not in self.state(group.table):
+            return
         self._write(group.table, write.key, write.item, self._ways[group.number])
 
     def write_undeclared(self) -> None:
@@ -175,13 +177,16 @@ class LiveWorld(AWS):
     def _created(self, shards: int) -> KinesisStream:
         return self.streams.create(CALLER, STREAM, shards)
 
-    def reshard(self, random: Random) -> None:
-        """Splits a shard, or merges two."""
+    def reshard(self, random: Random, *, newest: bool) -> None:
+        """Splits a shard, or merges it with the one beside it: any shard, or the one with the newest record."""
         shards = [shard for shard in self.stream.shards.values() if shard.is_open]
         shards.sort(key=lambda shard: shard.first_hash)
         place = random.randrange(len(shards))
-        if place and (len(shards) > 3 or random.random() < 0.5):
-            self.stream.merge(shards[place - 1].id, shards[place].id)
+        if newest:
+            place = max(range(len(shards)), key=lambda n: max((r.sequence for r in shards[n].records[-1:]), default=0))
+        if len(shards) > 1 and random.random() < len(shards) / 6:
+            one, other = shards[place], shards[place - 1] if place else shards[1]
+            self.stream.merge(one.id, other.id)
         else:
             found = shards[place]
             self.stream.split(found.id, (found.first_hash + found.last_hash) // 2 + 1)

@@ -28,21 +28,23 @@ from ddb_assets.warehouse.sql.ddl import Known
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.model.live import GROUPS, Player
 from ddb_assets_tests.model.live_world import BASE
-from ddb_assets_tests.model.live_writes import LENGTH
+from ddb_assets_tests.model.live_writes import HOUR, MINUTE
 from ddb_assets_tests.model.redshift_world import FragileRedshift
 from ddb_assets_tests.model.world import Faults, FragileWarehouse, ModelWarehouse
 from ddb_assets_tests.support.examples import examples
 
-RUNS = 14
-"""Of GROUPS schedules each: 336. They find every defect of `test_a_defect_is_found`."""
+RUNS = 8
+"""Of GROUPS schedules each: 320. They find every defect of `test_a_defect_is_found`."""
 Play = Callable[[int], None]
+PASSED: set[int] = set()
+"""The runs on DuckDB that have passed."""
 
 
 @pytest.fixture(autouse=True)
 def longer_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the middle of a run sequence numbers get a digit more, as AWS allows. Texts of two lengths compare wrongly."""
-    middle = (BASE + LENGTH // 2) * kinesis_shard.SEQUENCES_PER_MICRO
-    monkeypatch.setattr(kinesis_shard, "FIRST_SEQUENCE", 10**56 - middle)
+    """After the first window sequence numbers get a digit more, as AWS allows. Texts of two lengths compare wrongly."""
+    moment = (BASE + HOUR + MINUTE // 2) * kinesis_shard.SEQUENCES_PER_MICRO
+    monkeypatch.setattr(kinesis_shard, "FIRST_SEQUENCE", 10**56 - moment)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,7 @@ def played(folder: Path, warehouse: ModelWarehouse, faults: Faults, seed: int) -
 def test_the_live_view_is_right_whatever_the_stream_did(play: Play) -> None:
     for seed in range(examples(RUNS, 1 / GROUPS)):
         play(seed)
+        PASSED.add(seed)
 
 
 @pytest.mark.slow
@@ -150,14 +153,14 @@ def with_child_shards_before_their_parents(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("defect", "run"),
     [
-        (never_forgotten, 7),
-        (forgotten_without_coverage, 0),
-        (forgotten_without_margin, 33),
+        (never_forgotten, 0),
+        (forgotten_without_coverage, 1),
+        (forgotten_without_margin, 1),
         (with_deletes_that_hide_nothing, 0),
-        (with_the_position_ahead_of_the_load, 9),
+        (with_the_position_ahead_of_the_load, 1),
         (with_one_position_for_all_shards, 0),
-        (with_sequence_numbers_compared_as_texts, 0),
-        (with_child_shards_before_their_parents, 0),
+        (with_sequence_numbers_compared_as_texts, 3),
+        (with_child_shards_before_their_parents, 1),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -165,7 +168,8 @@ def test_a_defect_is_found(
     play: Play, monkeypatch: pytest.MonkeyPatch, defect: Callable[[pytest.MonkeyPatch], None], run: int
 ) -> None:
     """In a run that passes without the defect."""
-    play(run)
+    if run not in PASSED:
+        play(run)
     with monkeypatch.context() as patch:
         defect(patch)
         with pytest.raises(AssertionError):

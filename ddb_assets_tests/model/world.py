@@ -84,19 +84,29 @@ class ModelWarehouse(SqlEngine, Protocol):
 
 
 class Faults:
-    """Raises Crash once, at the n-th step after `arm(n)`; after `arm(None)` never. `taken` counts the steps since then."""
+    """Raises Crash once, at the n-th step after `arm(n)` or before the n-th commit after it; after `arm(None)` never.
+
+    `taken` counts the steps since then.
+    """
 
     def __init__(self) -> None:
-        self.taken = 0
-        self._last: int | None = None
+        self.arm(None)
 
-    def arm(self, last: int | None) -> None:
-        self.taken, self._last = 0, last
+    def arm(self, last: int | None, commit: int | None = None) -> None:
+        self.taken = self._commits = 0
+        self._last, self._last_commit = last, commit
 
     def step(self) -> None:
         self.taken += 1
         if self.taken == self._last:
             raise Crash
+
+    def commit(self) -> None:
+        """The step before a commit."""
+        self._commits += 1
+        if self._commits == self._last_commit:
+            raise Crash
+        self.step()
 
 
 class FragileStorage(Storage):
@@ -140,7 +150,7 @@ class FragileWarehouse(DuckDBEngine):
     def transaction(self, lock: TableName | None = None) -> Iterator[None]:
         with super().transaction(lock):
             yield
-            self._faults.step()
+            self._faults.commit()
         self._faults.step()
 
     @contextlib.contextmanager
