@@ -5,11 +5,13 @@ them what must be right by then (`live.py`). `make soak-stream` runs more of the
 happens in it.
 """
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +19,9 @@ import pytest
 
 from ddb_assets.sandbox import kinesis_shard
 from ddb_assets.sandbox.redshift.server import RedshiftServer
+from ddb_assets.sandbox.stream_faults import Faults as StreamFaults
 from ddb_assets.streams import drain, position
+from ddb_assets.streams.drain import Limits
 from ddb_assets.streams.position import CLOSED, Position
 from ddb_assets.streams.shards import Shard
 from ddb_assets.warehouse.position import Moved
@@ -27,11 +31,11 @@ from ddb_assets.warehouse.sql import load, load_tail, settling, streams
 from ddb_assets.warehouse.sql.ddl import Known
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.model.live import GROUPS, Player
-from ddb_assets_tests.model.live_world import BASE
-from ddb_assets_tests.model.live_writes import HOUR, MINUTE
+from ddb_assets_tests.model.live_world import BASE, LiveWorld, Trouble
+from ddb_assets_tests.model.live_writes import HOUR, MINUTE, NAMES, Group, Write
 from ddb_assets_tests.model.redshift_world import FragileRedshift
-from ddb_assets_tests.model.world import Faults, FragileWarehouse, ModelWarehouse
-from ddb_assets_tests.support.examples import examples
+from ddb_assets_tests.model.world import Crash, Faults, FragileWarehouse, ModelWarehouse
+from ddb_assets_tests.support.examples import SOAK, examples
 
 RUNS = 8
 """Of GROUPS schedules each: 320. They find every defect of `test_a_defect_is_found`."""
@@ -89,6 +93,35 @@ def test_the_live_view_of_redshift_is_right_whatever_the_stream_did(
     with FragileRedshift(redshift, faults) as warehouse:
         for seed in range(examples(2, 1 / GROUPS / 20)):
             played(tmp_path, warehouse, faults, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+def test_a_crash_at_any_step_of_following_is_made_good(
+    over_duckdb: tuple[FragileWarehouse, Faults], tmp_path: Path
+) -> None:
+    """At each call, file, statement and commit; outside of a soak at every ninth of them."""
+    warehouse, faults = over_duckdb
+    groups = [Group(number, table, (), StreamFaults(), 0) for number, table in enumerate(NAMES)]
+    world = LiveWorld(tmp_path / "world", warehouse, faults, groups, soft_delete=False)
+    crashes = 0
+    for step in itertools.count(1, 1 if SOAK else 9):
+        for group in groups:
+            key, item = f"{group.number}-{'abc'[step % 3]}", {"note": str(step), "lines": ["x"] * (step % 4 or 1)}
+            world.write(Write(world.now, group.number, key, item if step % 5 else None))
+        try:
+            faults.arm(step)
+            world.follow(Limits(), Trouble(Random(0)))
+            break  # the process has not died before its end
+        except Crash:
+            crashes += 1
+        finally:
+            faults.arm(None)
+        world.follow(Limits(), Trouble(Random(0)))
+        for table in world.contracts:
+            assert world.shown(table) == world.state(table.table)
+    world.close()
+    assert crashes > 15
 
 
 def never_forgotten(patch: pytest.MonkeyPatch) -> None:
