@@ -9,7 +9,7 @@ before it, and full exports.
 
 import random as global_random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -25,7 +25,7 @@ from ddb_assets.warehouse.sql import statements
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.model.live_world import BASE, Items, LiveWorld, Trouble
 from ddb_assets_tests.model.live_writes import HOUR, LENGTH, MILLISECOND, MINUTE, SECOND, WINDOWS, Write, group_of
-from ddb_assets_tests.model.world import Crash, Faults, ModelWarehouse
+from ddb_assets_tests.model.world import Crash, Faults, ModelWarehouse, ServerFault
 
 GROUPS = 40
 """Schedules in a run. They share its loads, which take most of the time."""
@@ -40,13 +40,21 @@ class WrongError(AssertionError):
 class Player:
     """One run: the groups, their world, and what is loaded into the tables."""
 
-    def __init__(self, folder: Path, warehouse: ModelWarehouse, faults: Faults, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        warehouse: ModelWarehouse,
+        faults: Faults,
+        seed: int,
+        server_faults: Sequence[ServerFault] = (),
+    ) -> None:
+        """`server_faults`: what may happen to the warehouse around a commit."""
         self.random = Random(seed)
         global_random.seed(seed)  # pauses are random
         self.groups = [group_of(self.random, number) for number in range(GROUPS)]
         soft_delete = self.random.random() < 0.3
         self.world = LiveWorld(folder, warehouse, faults, self.groups, soft_delete=soft_delete)
-        self.faults = faults
+        self.faults, self.server_faults = faults, server_faults
         self.upcoming = sorted((write for group in self.groups for write in group.writes), key=lambda write: write.time)
         self.reports: dict[tuple[str, Span], Report] = {}
         self.spans: dict[str, set[Span]] = {table.name: set() for table in self.world.contracts}
@@ -148,12 +156,8 @@ class Player:
         now = self.world.now
         ends = [n * HOUR + self.random.choice([1, 30, 90]) * SECOND for n in range(1, WINDOWS + 1)]
         end = next((end for end in ends if end > now), now)
-        next_writes = self.upcoming[: len(self.upcoming) // 3 + 1]
-        self._live_until(
-            self.random.choice(
-                [end, *(write.time for write in self.random.sample(next_writes, min(3, len(next_writes))))]
-            )
-        )
+        near = [write.time for write in self.upcoming[: len(self.upcoming) // 3 + 1]]
+        self._live_until(self.random.choice([end, *self.random.sample(near, min(3, len(near)))]))
 
     def _live_until(self, time: int) -> None:
         while self.upcoming and self.upcoming[0].time <= time:
@@ -231,9 +235,8 @@ class Player:
             followed = self.world.follow(limits, trouble)
         except Crash:
             self.world.warehouse.die()
-        except (
-            AwsError
-        ) as error:  # the list of shards takes no page that is five minutes old, when others have taken long
+        except AwsError as error:
+            # a list of shards cannot go on after five minutes, which others may have taken
             if not trouble.refused and error.code != "ExpiredNextTokenException":
                 raise
         else:
@@ -269,12 +272,14 @@ class Player:
                 return
 
     def _die(self) -> None:
-        """The process dies before a commit of one of the tables, and another one goes on."""
+        """The process dies before a commit of one of the tables, or the server then, and another one goes on."""
         self._drain_all()
         self._live()
+        fault = self.random.choice([None, *self.server_faults])
         try:
-            self.faults.arm(None, self.random.randint(1, 2))
-            self.world.follow(UNLIMITED, Trouble(self.random))
+            self.faults.arm(None, None if fault else self.random.randint(1, 2))
+            with self.world.warehouse.misbehaving(fault):
+                self.world.follow(UNLIMITED, Trouble(self.random))
         except Crash:
             self.world.warehouse.die()
         finally:

@@ -34,7 +34,7 @@ from ddb_assets_tests.model.live import GROUPS, Player
 from ddb_assets_tests.model.live_world import BASE, LiveWorld, Trouble
 from ddb_assets_tests.model.live_writes import HOUR, MINUTE, NAMES, Group, Write
 from ddb_assets_tests.model.redshift_world import FragileRedshift
-from ddb_assets_tests.model.world import Crash, Faults, FragileWarehouse, ModelWarehouse
+from ddb_assets_tests.model.world import Crash, Faults, FragileWarehouse, ModelWarehouse, ServerFault
 from ddb_assets_tests.support.examples import SOAK, examples
 
 RUNS = 8
@@ -63,11 +63,11 @@ def play(over_duckdb: tuple[FragileWarehouse, Faults], tmp_path: Path) -> Play:
     return lambda seed: played(tmp_path, *over_duckdb, seed)
 
 
-def played(folder: Path, warehouse: ModelWarehouse, faults: Faults, seed: int) -> None:
+def played(folder: Path, warehouse: ModelWarehouse, faults: Faults, seed: int, *server_faults: ServerFault) -> None:
     """Plays a run in a folder of its own, which it deletes."""
     own = folder / uuid4().hex
     try:
-        Player(own, warehouse, faults, seed).play()
+        Player(own, warehouse, faults, seed, server_faults).play()
     except BaseException as error:
         error.add_note(f"in run {seed}")
         raise
@@ -88,11 +88,14 @@ def test_the_live_view_is_right_whatever_the_stream_did(play: Play) -> None:
 def test_the_live_view_of_redshift_is_right_whatever_the_stream_did(
     redshift: RedshiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The server may lose the connection before and after COMMIT."""
     monkeypatch.setenv(PASSWORD, redshift.password)
+    monkeypatch.setattr(load, "RETRIES", (0.0,) * 4)
     faults = Faults()
     with FragileRedshift(redshift, faults) as warehouse:
         for seed in range(examples(2, 1 / GROUPS / 20)):
-            played(tmp_path, warehouse, faults, seed)
+            lost = ServerFault("lost before commit"), ServerFault("lost after commit")
+            played(tmp_path, warehouse, faults, seed, *lost)
 
 
 @pytest.mark.slow
