@@ -1,7 +1,8 @@
 """`ddb-assets follow`: follows a stream without Dagster, by the same code as the stream's asset."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from ddb_assets.cli.output import print_json, say
 from ddb_assets.contract.contract_yaml import read_tables
 from ddb_assets.contract.table import Table
 from ddb_assets.live.follow import Followed, Places, check_restart, follow
-from ddb_assets.live.refresh import refresh
+from ddb_assets.live.refresh import has_unread, refresh
 from ddb_assets.live.streams import check_one_tail
 from ddb_assets.streams.own_stream import OWN_STREAM
+from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.errors import StreamMovedError
+from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.results import Refreshed
 
 
@@ -39,24 +43,49 @@ def run(
     opened = partial(open_warehouse, warehouse, storage=aws.storage(), aws=aws, label=f"ddb_assets follow {stream}")
     places = Places.below(lake.rstrip("/"))
     check_restart(stream, tables, restart)
-    while any(table.reads_in_warehouse for table in tables):
-        _print_refreshed(stream, refresh(aws, opened, stream, tables, places), as_json=as_json)
-        if once:
-            return
-        time.sleep(every)
+    if any(table.reads_in_warehouse for table in tables):
+        _refresh(aws, opened, stream, tables, places, once=once, every=every, as_json=as_json)
+        return
+    known: dict[str, Position] = {}
     while True:
         caught_up = True
         for group in [[table] for table in tables] if stream == OWN_STREAM else [tables]:
             again = {table.name for table in group} & {*restart}
-            done = follow(aws, opened, stream, group, places, restart=again)
+            done = follow(aws, opened, stream, group, places, known=known, restart=again)
             _print(done, as_json=as_json)
-            done.refuse()
-            caught_up = caught_up and done.last.caught_up
+            stale = any(isinstance(one.error, StreamMovedError) and name in known for name, one in done.tables.items())
+            known = {name: one for name, one in known.items() if name not in done.tables} | done.positions
+            if not stale:  # else the warehouse is asked again: a load may have started the table over
+                done.refuse()
+            caught_up = caught_up and done.last.caught_up and not stale
         restart = ()
         if once and caught_up:
             return
         if caught_up:
             time.sleep(every)
+
+
+def _refresh(
+    aws: AWS,
+    opened: Callable[[], AbstractContextManager[Warehouse]],
+    stream: str,
+    tables: Sequence[Table],
+    places: Places,
+    *,
+    once: bool,
+    every: float,
+    as_json: bool,
+) -> None:
+    """Lets the warehouse read the stream whenever it has something new."""
+    known: Position | None = None
+    while True:
+        if known is None or has_unread(aws, stream, known):
+            found = refresh(aws, opened, stream, tables, places)
+            _print_refreshed(stream, found, as_json=as_json)
+            known = found.position
+        if once:
+            return
+        time.sleep(every)
 
 
 def _tables(stream: str, configs: Sequence[Path]) -> list[Table]:

@@ -8,7 +8,7 @@ No dagster. `assets.py` makes this a step, `ddb-assets follow` repeats it. One p
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -41,9 +41,12 @@ logger = logging.getLogger(__name__)
 
 LIMITS = Limits()
 PEEK = Limits(records=1, seconds=10.0)
-MINUTE = 60 * 1_000_000
 SILENCE = timedelta(hours=1)
 """After this time a stream is followed although nothing new is in it."""
+QUIET = timedelta(minutes=15)
+"""After this time the position is written although no record has moved it."""
+MICROSECOND = timedelta(microseconds=1)
+NOTHING_KNOWN: Mapping[str, Position] = {}
 
 
 class RestartError(DdbAssetsError):
@@ -72,7 +75,8 @@ class Places:
 class TableFollowed:
     """What became of the records of one table; `error` says why they were not loaded.
 
-    `result` is of its tail, `loaded` of the table itself if the stream fills it; both are None without rows.
+    `result` is of its tail, `loaded` of the table itself if the stream fills it; both are None without rows. `moved`: the
+    warehouse has the landing's end as its position.
     """
 
     table: Table
@@ -81,6 +85,7 @@ class TableFollowed:
     result: TailResult | None = None
     loaded: LoadResult | None = None
     error: DdbAssetsError | None = None
+    moved: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -111,6 +116,15 @@ class Followed:
     stream: str
     drains: list[tuple[Drained, Landed]] = field(default_factory=list)
     tables: dict[str, TableFollowed] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> dict[str, Position]:
+        """The position that the warehouse has now, by table; without the tables whose load failed."""
+        return {
+            name: one.landing.end if one.moved else one.landing.start
+            for name, one in self.tables.items()
+            if one.error is None
+        }
 
     @property
     def last(self) -> Drained:
@@ -150,6 +164,7 @@ def follow(
     places: Places,
     limits: Limits = LIMITS,
     *,
+    known: Mapping[str, Position] = NOTHING_KNOWN,
     restart: Collection[str] = (),
     now: Callable[[], int] = now_micros,
     pause: Callable[[float], object] = time.sleep,
@@ -158,6 +173,8 @@ def follow(
 
     `stream` is the name or ARN of a Kinesis stream, or `dynamodb` for the own stream of the only table.
 
+    `known` has positions of tables, as the look before gave them; the warehouse is asked for the others. A position that is
+    not that of the warehouse any more is an error of its table, and nothing is loaded.
     `restart` names tables of `source: stream` that start over: the stream's oldest records replace all of their rows.
     `opened` opens the warehouse. It is open only while a table is loaded, because some warehouses let in one process at a
     time. `now` gives microseconds since 1970, `pause` waits for seconds. Raises AwsError and WarehouseError; what is wrong
@@ -165,17 +182,14 @@ def follow(
     """
     check_restart(stream, tables, restart)
     client, named = connected(aws, stream, tables[0].table)
-    described = stream_calls(client, named).describe()
-    arn = described.arn
-    with opened() as warehouse:
-        waiting = [
-            _Streamed.of(aws, table, warehouse.stream_position(table.name, arn), restart=table.name in restart)
-            for table in tables
-        ]
+    found = stream_calls(client, named).describe()
+    arn = found.arn
+    known = {**positions(opened, arn, [table for table in tables if table.name not in known]), **known}
+    waiting = [_Streamed.of(aws, table, known[table.name], restart=table.name in restart) for table in tables]
     storage, followed = aws.storage(), Followed(arn)
     while waiting:
         drained = drain(client, named, least(one.streamed.position for one in waiting), limits, now=now, pause=pause)
-        landed = land(storage, join(places.streams, described.name), drained, [one.streamed for one in waiting])
+        landed = land(storage, join(places.streams, found.name), drained, [one.streamed for one in waiting])
         followed.drains.append((drained, landed))
         for one in waiting:
             landing = landed.landings[one.streamed.name]
@@ -215,6 +229,7 @@ def _loaded(
             if _is_worth_writing(landing):
                 with opened() as warehouse:
                     warehouse.move_stream(table.name, moved)
+                done.moved = True
             return done
         from ddb_assets.flatten.flatten import flatten  # pyarrow: only when there is something to flatten
 
@@ -233,6 +248,7 @@ def _loaded(
                 done.loaded = warehouse.load_stream(done.report, moved, options)
             else:
                 done.result = warehouse.load_tail(done.report, moved, options)
+        done.moved = True
     except DdbAssetsError as error:
         logger.warning("table %s: its records of stream %s were not loaded: %s", table.name, arn, error)
         done.error = error
@@ -251,24 +267,39 @@ def _check_own(export: Export, landing: Landing, stream: str) -> None:
 
 
 def _is_worth_writing(landing: Landing) -> bool:
-    """Whether a landing without rows has moved the position, found a gap, or read a minute more: that is written down."""
+    """Whether a landing without rows has moved the position, found a gap, or read for much longer: that is written down.
+
+    Not every look is. A warehouse that sleeps would be awake all the time, and some are paid for by the second.
+    """
     start, end = landing.start, landing.end
-    longer = (end.read_until or 0) - (start.read_until or 0) >= MINUTE
+    longer = (end.read_until or 0) - (start.read_until or 0) >= QUIET // MICROSECOND
     return start != end or end.gap is not None or longer
 
 
-def has_news(
-    aws: "AWS", opened: Callable[[], AbstractContextManager[Warehouse]], stream: str, tables: Sequence[Table]
-) -> bool:
-    """Whether following the stream would bring anything: a record, a gap, or a shard that has ended.
+def positions(
+    opened: Callable[[], AbstractContextManager[Warehouse]], stream: str, tables: Sequence[Table]
+) -> dict[str, Position]:
+    """The positions that the warehouse has of these tables in the stream of this ARN."""
+    if not tables:
+        return {}
+    with opened() as warehouse:
+        return {table.name: warehouse.stream_position(table.name, stream) for table in tables}
 
-    A stream without records is followed once an hour too, so that a gap is never only a long silence.
+
+def described(aws: "AWS", stream: str, tables: Sequence[Table]) -> Stream:
+    """The stream of these tables. Raises AwsError."""
+    client, named = connected(aws, stream, tables[0].table)
+    return stream_calls(client, named).describe()
+
+
+def has_news(aws: "AWS", stream: str, tables: Sequence[Table], known: Collection[Position]) -> bool:
+    """Whether following the stream from these positions would bring anything: a record, a gap, or a shard that has ended.
+
+    A stream without records is followed once an hour too, so that a gap is never only a long silence. The warehouse is not
+    asked.
     """
     client, named = connected(aws, stream, tables[0].table)
-    arn = stream_calls(client, named).describe().arn
-    with opened() as warehouse:
-        positions = [warehouse.stream_position(table.name, arn) for table in tables]
-    drained = drain(client, named, least(positions), PEEK)
-    silent = min((at for one in positions for at in one.read_at.values()), default=0)
-    moved = any(drained.moved(one) != one for one in positions)
-    return bool(drained.records) or moved or drained.ended - silent > SILENCE // timedelta(microseconds=1)
+    drained = drain(client, named, least(known), PEEK)
+    silent = min((one.read_until or 0 for one in known), default=0)
+    moved = any(drained.moved(one) != one for one in known)
+    return bool(drained.records) or moved or drained.ended - silent > SILENCE // MICROSECOND

@@ -12,6 +12,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.live.follow import PEEK, Places
 from ddb_assets.streams.drain import drain
+from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.protocol import LiveTable, Warehouse
 from ddb_assets.warehouse.results import Refreshed
 
@@ -36,8 +37,6 @@ def refresh(
         return warehouse.refresh_stream(stream, known)
 
 
-def has_unread(aws: "AWS", opened: Callable[[], AbstractContextManager[Warehouse]], stream: str) -> bool:
-    """Whether the stream has records that the warehouse has not read."""
-    with opened() as warehouse:
-        position = warehouse.refreshed_to(stream)
-    return bool(drain(aws.kinesis(stream, BULK_CLIENT), stream, position, PEEK).records)
+def has_unread(aws: "AWS", stream: str, known: Position) -> bool:
+    """Whether the stream has records after this position, to which the warehouse has read. The warehouse is not asked."""
+    return bool(drain(aws.kinesis(stream, BULK_CLIENT), stream, known, PEEK).records)

@@ -5,20 +5,26 @@ stream may be fine.
 """
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 
 import dagster as dg
+import msgspec
 from dagster import DagsterRunStatus, RunsFilter
 
+from ddb_assets.aws.clients import AWS
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.live.follow import has_news
+from ddb_assets.live.follow import described, has_news, positions
 from ddb_assets.live.refresh import has_unread
 from ddb_assets.live.streams import FollowedStream
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.executor import STREAM_TAG
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.warehouse import WarehouseTarget
+from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.connect import open_warehouse
+from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.windows.automation import sensor_status
 from ddb_assets.windows.table_assets import stage_keys
 
@@ -54,18 +60,15 @@ def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
         tags = {STREAM_TAG: stream.name}
         if context.instance.get_runs_count(RunsFilter(tags=tags, statuses=UNFINISHED)):
             return dg.SkipReason("a run is following the stream")
-        if _failed_just_now(context.instance, tags):
+        if _failed_just_now(_newest(context.instance, stream)):
             return dg.SkipReason(f"the newest run failed less than {AFTER_FAILURE:.0f} s ago")
         aws = ddb_aws.clients
         opened = partial(
             open_warehouse, ddb_warehouse.address, storage=aws.storage(), aws=aws, label=stream.label, patience=PATIENCE
         )
         try:
-            if stream.reads_in_warehouse:
-                news = has_unread(aws, opened, stream.stream)
-            else:
-                news = has_news(aws, opened, stream.stream, stream.tables)
-            if not news:
+            known = _positions(context, aws, opened, stream)
+            if not _has_news(aws, stream, known):
                 return dg.SkipReason("nothing new")
         except DdbAssetsError as error:
             return dg.SkipReason(f"the stream or the warehouse cannot be asked: {error}")
@@ -74,10 +77,53 @@ def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
     return found
 
 
-def _failed_just_now(instance: dg.DagsterInstance, tags: dict[str, str]) -> bool:
-    found = instance.get_run_records(RunsFilter(tags=tags), limit=1)
+class _Seen(msgspec.Struct):
+    """The sensor's cursor: the positions that the warehouse had after this run."""
+
+    run: str | None
+    positions: list[Position]
+
+
+def _positions(
+    context: dg.SensorEvaluationContext,
+    aws: AWS,
+    opened: Callable[[], AbstractContextManager[Warehouse]],
+    stream: FollowedStream,
+) -> list[Position]:
+    """Where the stream has been read to, for each table. The warehouse is asked once after each run, so that it can sleep.
+
+    If something else than our runs moves a position, the next run finds out.
+    """
+    newest = _newest(context.instance, stream)
+    run = newest.dagster_run.run_id if newest else None
+    with suppress(msgspec.DecodeError):
+        seen = msgspec.json.decode(context.cursor or "", type=_Seen)
+        if seen.run == run:
+            return seen.positions
+    if stream.reads_in_warehouse:
+        with opened() as warehouse:
+            found = [warehouse.refreshed_to(stream.stream)]
+    else:
+        arn = described(aws, stream.stream, stream.tables).arn
+        found = [*positions(opened, arn, stream.tables).values()]
+    context.update_cursor(msgspec.json.encode(_Seen(run, found)).decode())
+    return found
+
+
+def _has_news(aws: AWS, stream: FollowedStream, known: list[Position]) -> bool:
+    if stream.reads_in_warehouse:
+        return has_unread(aws, stream.stream, known[0])
+    return has_news(aws, stream.stream, stream.tables, known)
+
+
+def _newest(instance: dg.DagsterInstance, stream: FollowedStream) -> dg.RunRecord | None:
+    found = instance.get_run_records(RunsFilter(tags={STREAM_TAG: stream.name}), limit=1)
+    return found[0] if found else None
+
+
+def _failed_just_now(newest: dg.RunRecord | None) -> bool:
     return bool(
-        found
-        and found[0].dagster_run.status == DagsterRunStatus.FAILURE
-        and (found[0].end_time or 0.0) > time.time() - AFTER_FAILURE
+        newest
+        and newest.dagster_run.status == DagsterRunStatus.FAILURE
+        and (newest.end_time or 0.0) > time.time() - AFTER_FAILURE
     )

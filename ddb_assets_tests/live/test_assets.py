@@ -75,6 +75,23 @@ def test_one_step_brings_the_stream_and_its_live_tables(shop: Shop, instance: dg
     assert checks == dict.fromkeys(("stream_has_no_gap", "tables_write_to_stream", "records_readable"), True)
 
 
+def test_an_idle_stream_lets_the_warehouse_sleep(shop: Shop, instance: dg.DagsterInstance) -> None:
+    """A serverless one is paid for while it is awake. The sensor asks it once after each run, not at every look."""
+    orders = shop.table(name="orders")
+    shop.put(orders, "a")
+    assert followed(shop, instance, orders).success
+    (stream,) = streams_of([orders])
+    sensor, given = stream_sensor(stream), resources(shop)
+    context = dg.build_sensor_context(instance=instance, resources=given)
+    assert "nothing new" in str(sensor(context))
+    given["ddb_warehouse"] = WarehouseTarget(url="duckdb:////dev/null/w.duckdb")
+    idle = dg.build_sensor_context(instance=instance, resources=given, cursor=context.cursor)
+    assert "nothing new" in str(sensor(idle))
+    shop.put(orders, "b")
+    assert isinstance(sensor(idle), dg.RunRequest)
+    assert "cannot be asked" in str(sensor(dg.build_sensor_context(instance=instance, resources=given)))
+
+
 def test_lineage_goes_from_the_table_through_the_stream_beside_the_windows(shop: Shop) -> None:
     orders = Table(table="Orders", stream="orders-cdc")
     (stream,) = streams_of([orders])

@@ -22,7 +22,7 @@ def declared(folder: Path, tables: list[Table]) -> Path:
     documents = [
         {
             "type": "ddb_assets.components.DynamoDBTable",
-            "attributes": table.model_dump(include={"table", "name", "stream", "nested"}),
+            "attributes": table.model_dump(by_alias=True, include={"table", "name", "stream_options", "nested"}),
         }
         for table in tables
     ]
