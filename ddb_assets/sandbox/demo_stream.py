@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 STREAM = "orders-cdc"
 TABLE = demo.TABLES[0].name
 SHARDS = 2
+LIVES = 10
+"""How many orders are inserted before an inserted one is deleted."""
 ACTIVE_AFTER = 0.1  # seconds between two looks whether a stream is active
 
 
@@ -52,18 +54,22 @@ def _destination_status(dynamodb: object) -> str:
 
 
 def changes(sandbox: Sandbox, orders: int) -> Iterator[Change]:
-    """Endless changes of a table with so many orders: of five, three update an order, one inserts and one deletes one."""
+    """Endless changes of a table with so many orders: of five, three update an order, one inserts one and one deletes one.
+
+    What is deleted was inserted a while ago, so the table keeps its size.
+    """
     stride = demo.STRIDE if orders % demo.STRIDE else demo.OTHER_STRIDE
     for change in itertools.count():
-        number, version = change * stride % orders, 2 + change // orders
+        updated, inserted = change * stride % orders, 2 * orders + change // 5
         at = from_micros(sandbox.clock.micros())
         match change % 5:
             case 3:
-                yield Change(demo_items.order(2 * orders + change, 0, at, at), deleted=False)
+                yield Change(demo_items.order(inserted, 0, at, at), deleted=False)
             case 4:
-                yield Change(demo_items.order_key(number, at), deleted=True)
+                gone = inserted - LIVES if change // 5 >= LIVES else updated
+                yield Change(demo_items.order_key(gone, at), deleted=True)
             case _:
-                yield Change(demo_items.order(number, version, at, at), deleted=False)
+                yield Change(demo_items.order(updated, 2 + change // orders, at, at), deleted=False)
 
 
 def write(sandbox: Sandbox, change: Change) -> None:
