@@ -15,4 +15,4 @@ def follow(environment: Mapping[str, str], stream: str, config: Path, warehouse:
     """Follows the stream without a pause: to its end, or until the process is killed."""
     os.environ.update(environment)
     with redirect_stdout(io.StringIO()):
-        run(stream, [config], warehouse, lake, (), once=once, every=0.0, as_json=False)
+        run(stream, [config], warehouse, lake, once=once, every=0.0, restart=(), as_json=False)

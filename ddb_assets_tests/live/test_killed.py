@@ -22,7 +22,12 @@ def declared(folder: Path, tables: list[Table]) -> Path:
     documents = [
         {
             "type": "ddb_assets.components.DynamoDBTable",
-            "attributes": table.model_dump(by_alias=True, include={"table", "name", "stream_options", "nested"}),
+            "attributes": {
+                "table": table.table,
+                "name": table.name,
+                "stream": table.stream,
+                "nested": {"lines": "child"},
+            },
         }
         for table in tables
     ]

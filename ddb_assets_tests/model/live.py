@@ -8,7 +8,6 @@ before it, and full exports.
 """
 
 import random as global_random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,13 +16,11 @@ from random import Random
 from ddb_assets.aws.errors import AwsError
 from ddb_assets.contract.report import Report
 from ddb_assets.contract.table import Table
-from ddb_assets.live.follow import Followed, TableFollowed
 from ddb_assets.streams.drain import Limits
-from ddb_assets.streams.landing import Landing
-from ddb_assets.warehouse.errors import StreamMovedError
 from ddb_assets.warehouse.sql import statements
 from ddb_assets.warehouse.sql.statements import Statement, TableName
-from ddb_assets_tests.model.live_world import BASE, Items, LiveWorld, Trouble
+from ddb_assets_tests.model.live_checks import WrongError, check_counts, expect, of_keys
+from ddb_assets_tests.model.live_world import BASE, LiveWorld, Trouble
 from ddb_assets_tests.model.live_writes import HOUR, LENGTH, MILLISECOND, MINUTE, SECOND, WINDOWS, Write, group_of
 from ddb_assets_tests.model.world import Crash, Faults, ModelWarehouse, ServerFault
 
@@ -31,10 +28,6 @@ GROUPS = 40
 """Schedules in a run. They share its loads, which take most of the time."""
 UNLIMITED = Limits()
 Span = tuple[int | None, int]
-
-
-class WrongError(AssertionError):
-    """The warehouse shows something else than it must."""
 
 
 class Player:
@@ -104,16 +97,16 @@ class Player:
             state, shown = self.world.state(table.table), self.world.shown(table)
             covered = self._covered(table)
             settled = self._last_written(table, covered - 2 * MINUTE)
-            _expect(_of(shown, settled), _of(state, settled), f"{table.name}, settled at {covered}")
+            expect(of_keys(shown, settled), of_keys(state, settled), f"{table.name}, settled at {covered}")
             if self._is_whole(table, covered):
                 sure = {key for key in {*state, *shown} if self._is_sure(table, key, arrived=arrived)}
-                _expect(_of(shown, sure), _of(state, sure), f"{table.name}, all of its stream is read")
+                expect(of_keys(shown, sure), of_keys(state, sure), f"{table.name}, all of its stream is read")
 
     def _check_table(self, table: Table) -> None:
         """The table has what exports cover. No stream writes into it."""
         covered, state = self._covered(table), self.world.state(table.table)
         known = self._last_written(table, covered)
-        _expect(_of(self.world.items(table), known), _of(state, known), f"table {table.name} at {covered}")
+        expect(of_keys(self.world.items(table), known), of_keys(state, known), f"table {table.name} at {covered}")
 
     def _is_whole(self, table: Table, covered: int) -> bool:
         """Whether the tail has, or exports cover, all that was written."""
@@ -242,7 +235,7 @@ class Player:
         else:
             if alone:
                 self.steps_of_follow = self.faults.taken
-            _check_counts(followed, others=not alone)
+            check_counts(followed, others=not alone)
         finally:
             self.faults.arm(None)
             self.world.stream.empty_pages = 0
@@ -251,7 +244,7 @@ class Player:
         """Follows a stream to its end, where all that was late has arrived."""
         self.world.deliver_late()
         followed = self.world.follow(UNLIMITED, Trouble(self.random))
-        _check_counts(followed, others=False)
+        check_counts(followed, others=False)
         for table in self.world.contracts:
             if not self.world.is_read(self.world.position(table)):
                 raise WrongError(f"all was read, the position of {table.name} is {self.world.position(table)}")
@@ -267,7 +260,7 @@ class Player:
                     time = now + MILLISECOND + place
                     self.world.write(Write(time, group.number, f"{group.number}-r", {"note": f"at {time}"}))
                     self.world.reshard(self.random, newest=True)
-                _check_counts(self.world.follow(Limits(records=1), Trouble(self.random)), others=False)
+                check_counts(self.world.follow(Limits(records=1), Trouble(self.random)), others=False)
                 self._drain_all()
                 return
 
@@ -296,41 +289,3 @@ class Player:
                     self.world.warehouse.execute(Statement(f"DROP VIEW {TableName(root.schema, name)}"))
             self.world.warehouse.execute(statements.drop(statements.tail(root)))
             self.begun[table.name] = None
-
-
-def _of(items: Items, keys: set[str]) -> Items:
-    return {key: item for key, item in items.items() if key in keys}
-
-
-def _expect(found: Items, wanted: Items, what: str) -> None:
-    if found != wanted:
-        keys = sorted({*found, *wanted})
-        differing = {key: (found.get(key), wanted.get(key)) for key in keys if found.get(key) != wanted.get(key)}
-        raise WrongError(f"{what}: found and wanted are {differing}")
-
-
-def _check_counts(followed: Followed, *, others: bool) -> None:
-    """Every record is in one count, and nothing failed, except where others have moved the position."""
-    for drained, landed in followed.drains:
-        read = sum(landing.records for landing in landed.landings.values())
-        if len(drained.records) != read + landed.unreadable + Counter(landed.undeclared).total():
-            raise WrongError(f"of {len(drained.records)} records {landed} are known")
-        for landing in landed.landings.values():
-            _check_landing(landing)
-    for one in followed.tables.values():
-        _check_load(one, others=others)
-
-
-def _check_landing(landing: Landing) -> None:
-    if landing.records != landing.known + landing.duplicates + landing.superseded + landing.rows + landing.quarantined:
-        raise WrongError(f"the counts do not add up: {landing}")
-
-
-def _check_load(one: TableFollowed, *, others: bool) -> None:
-    if one.error:
-        if not (others and isinstance(one.error, StreamMovedError)):
-            raise one.error
-    elif result := one.result:
-        rows = result.upserted + result.deleted + result.superseded + result.too_late
-        if result.applied and not result.rows_in == rows == one.landing.rows:
-            raise WrongError(f"the counts do not add up: {result} of {one.landing}")

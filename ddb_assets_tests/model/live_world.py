@@ -5,7 +5,7 @@ the connection to Kinesis is short, and S3 is a folder. The clock moves only whe
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -41,7 +41,19 @@ from ddb_assets.warehouse.sql.statements import TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
 from ddb_assets_tests.flatten.rebuild import items_in
 from ddb_assets_tests.model.bucket import FolderBucket
-from ddb_assets_tests.model.live_writes import CONTRACTS, SECOND, SORT_KEYS, STREAM, UNDECLARED, Group, Item, Write
+from ddb_assets_tests.model.live_writes import (
+    CONTRACTS,
+    SECOND,
+    SORT_KEYS,
+    STREAM,
+    UNDECLARED,
+    Group,
+    Item,
+    Items,
+    Write,
+    attributes_of,
+    item_of,
+)
 from ddb_assets_tests.model.world import Faults, FragileStorage, ModelWarehouse
 from ddb_assets_tests.support.in_process import REGION, client_of
 
@@ -50,7 +62,6 @@ CALLER = Caller(ACCOUNT, REGION)
 ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{STREAM}"
 BASE = 1_772_323_200 * SECOND
 """The time 0 of schedules: 2026-03-01."""
-Items = dict[str, Item]
 
 
 class SteppedClock(Clock):
@@ -142,7 +153,7 @@ class LiveWorld(AWS):
     def _write(self, table: str, key: str, item: Item | None, way: StreamDelivery) -> None:
         self._writing, self._way_now = key, way
         source = self._tables[table]
-        stored, image, size = source.encode(_attributes(table, key, item))
+        stored, image, size = source.encode(attributes_of(table, key, item))
         self._log.append(source.number, stored, None if item is None else image, 0 if item is None else size)
         if table in self.writes:
             self.writes[table].append((self._written - BASE, key, item))
@@ -308,7 +319,7 @@ class LiveWorld(AWS):
         }
         root = relations[0].name
         tables[root] = [row for row in tables[root] if row.get(DELETED_AT) is None]
-        found = [_item(contract.table, item) for item in items_in(schema, relations[0], tables)]
+        found = [item_of(contract.table, item) for item in items_in(schema, relations[0], tables)]
         assert len(dict(found)) == len(found), "an item is there twice"
         return dict(found)
 
@@ -335,31 +346,3 @@ def _created(backend: Any, name: str) -> Any:
         deletion_protection_enabled=False,
         warm_throughput=None,
     )
-
-
-def _attributes(table: str, key: str, item: Item | None) -> dict[str, Any]:
-    """DynamoDB JSON of an item, or of its key alone. Of the key `3-a`, a table with a number has "3" and 97."""
-    group, _, letter = key.partition("-")
-    keys: dict[str, Any] = {"pk": {"S": key}}
-    if sort_key := SORT_KEYS.get(table):
-        keys = {"pk": {"S": group}, sort_key: {"N": str(ord(letter))}}
-    return keys | {name: _value(value) for name, value in (item or {}).items()}
-
-
-def _value(value: Any) -> dict[str, Any]:
-    match value:
-        case str():
-            return {"S": value}
-        case list():
-            return {"L": [_value(member) for member in value]}
-        case _:
-            return {"N": str(value)}
-
-
-def _item(table: str, found: Mapping[str, Any]) -> tuple[str, Item]:
-    """The reverse, from Python values."""
-    rest = dict(found)
-    key = str(rest.pop("pk"))
-    if sort_key := SORT_KEYS.get(table):
-        key = f"{key}-{chr(int(rest.pop(sort_key)))}"
-    return key, rest

@@ -3,6 +3,7 @@
 A schedule is a group of keys with writes and faults of its own. All groups of a run share the tables and the stream.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -31,6 +32,8 @@ SORT_KEYS = {"Orders": "sk"}
 """Orders have a string and a number as their key, carts only the string."""
 Item = dict[str, Any]
 """Attributes by name, as Python values: texts, whole numbers and lists of texts."""
+Items = dict[str, Item]
+"""Items by key."""
 
 
 @dataclass(frozen=True)
@@ -104,3 +107,31 @@ def _faults(random: Random) -> tuple[Faults, int | None]:
             return Faults(repeated=repeated, skew=off, seed=seed), skew
         case _:
             return Faults(lost=0.4, repeated=repeated, late=random.choice([0.0, 0.4]), skew=off, seed=seed), None
+
+
+def attributes_of(table: str, key: str, item: Item | None) -> dict[str, Any]:
+    """DynamoDB JSON of an item, or of its key alone. Of the key `3-a`, a table with a number has "3" and 97."""
+    group, _, letter = key.partition("-")
+    keys: dict[str, Any] = {"pk": {"S": key}}
+    if sort_key := SORT_KEYS.get(table):
+        keys = {"pk": {"S": group}, sort_key: {"N": str(ord(letter))}}
+    return keys | {name: _value(value) for name, value in (item or {}).items()}
+
+
+def _value(value: Any) -> dict[str, Any]:
+    match value:
+        case str():
+            return {"S": value}
+        case list():
+            return {"L": [_value(member) for member in value]}
+        case _:
+            return {"N": str(value)}
+
+
+def item_of(table: str, found: Mapping[str, Any]) -> tuple[str, Item]:
+    """The reverse, from Python values."""
+    rest = dict(found)
+    key = str(rest.pop("pk"))
+    if sort_key := SORT_KEYS.get(table):
+        key = f"{key}-{chr(int(rest.pop(sort_key)))}"
+    return key, rest

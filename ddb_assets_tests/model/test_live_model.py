@@ -190,7 +190,7 @@ def with_child_shards_before_their_parents(patch: pytest.MonkeyPatch) -> None:
     ("defect", "run"),
     [
         (never_forgotten, 0),
-        (forgotten_without_coverage, 1),
+        (forgotten_without_coverage, 2),
         (forgotten_without_margin, 1),
         (with_deletes_that_hide_nothing, 0),
         (with_the_position_ahead_of_the_load, 1),
