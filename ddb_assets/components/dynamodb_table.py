@@ -58,10 +58,9 @@ attributes:
   # load: upsert  # upsert: one full export, then the changes of each window; replace: full exports only
   # cadence: hourly  # 15 min | 20 min | 30 min | hourly | 2 h | 3 h | 4 h | 6 h | 8 h | 12 h | daily
   # trust: dynamodb  # ask DynamoDB whether it made an export; lake: believe every export in the bucket
-  # source: exports  # stream: its stream alone fills the table, for a table that is not exported
   # stream: orders-cdc  # name or ARN of the Kinesis data stream that the table writes to: {name}_live is a minute behind
-  # stream: dynamodb  # the same by the stream that the table has of its own (DynamoDB Streams)
-  # stream: {{name: orders-cdc, tail: materialized_view}}  # Redshift reads the stream itself, without drains
+  #   # stream: dynamodb, the table's own stream; {{name: orders-cdc, tail: materialized_view}}, Redshift reads it itself
+  # source: exports  # stream: its stream alone fills the table, for a table that is not exported
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how tables are created in Redshift
   #   diststyle: key  # by the partition key | even | all | auto
