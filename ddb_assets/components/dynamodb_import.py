@@ -35,6 +35,7 @@ attributes:
   #   source: {{constant: import}}
   # rest: true  # columns that no rule uses become attributes too
   # exclude: [internal]
+  # nan: reject  # what NaN and infinities of Parquet become: reject | null | string
   # write_nulls: false  # true: no value becomes an attribute of type NULL
   # mode: put  # put | if-not-exists
   # max_rejects: 10  # this many rejected rows are allowed; one more stops the import

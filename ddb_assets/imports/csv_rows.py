@@ -1,8 +1,9 @@
 """CSV files as rows of text cells, and the type of each column that has no declared one.
 
 A column is N or BOOL if every cell of every file is written that way, otherwise S. All cells are read, not a sample, so that
-no type depends on the order of the rows. A text becomes N only if it is a plain number: `007`, `+1` and `1E5` stay texts
-unless the column's type is declared. Facts: RFC 4180 (quotes are doubled, a quoted field may hold line breaks).
+no type depends on the order of the rows. A text becomes N only if DynamoDB gives it back as it is: `007`, `1.10`, `+1` and
+`1E5` stay texts unless the column's type is declared.
+Facts: RFC 4180 (quotes are doubled, a quoted field may hold line breaks).
 """
 
 import csv
@@ -14,6 +15,7 @@ from typing import Annotated, BinaryIO, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ddb_assets.bulk.rows import BadRow, Cell, Row, SourceError
+from ddb_assets.dynamodb.attribute_value import CANONICAL_NUMBER, MAX_DIGITS
 
 MAX_FIELD = 16 << 20  # no attribute is larger than 400 KB; a longer field is a quote that was never closed
 
@@ -122,9 +124,8 @@ def _header(fields: list[str], uri: str) -> tuple[str, ...]:
 
 ColumnType = Literal["S", "N", "BOOL"]
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
+_NUMBER = re.compile(CANONICAL_NUMBER, re.ASCII)
 _BOOLEANS = {"true", "false", "True", "False", "TRUE", "FALSE"}
-MAX_DIGITS = 38
 
 
 class ColumnTypes:

@@ -14,6 +14,7 @@ from ddb_assets.bulk.rows import Format
 from ddb_assets.contract.contract_yaml import ConfigError, read_documents, validated
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.imports.csv_rows import CsvFormat
+from ddb_assets.imports.refused import NaN
 
 Mode = Literal["put", "if-not-exists", "delete"]
 SOURCES = ("column", "template", "constant", "map", "list")
@@ -73,6 +74,12 @@ class ImportConfig(BaseModel):
         Format | None, Field(description="how the files are written; by default by their names and first lines")
     ] = None
     csv: Annotated[CsvFormat, Field(description="delimiter, quote, columns, no_value, encoding")] = CsvFormat()
+    nan: Annotated[
+        NaN,
+        Field(
+            description="what NaN and infinities of Parquet become: reject rejects the row, null is no value, string a text"
+        ),
+    ] = "reject"
     types: Annotated[
         dict[str, Type], Field(description="per column; a CSV column otherwise has the type that all its cells allow")
     ] = {}

@@ -18,6 +18,7 @@ from ddb_assets.dynamodb.item import Item, KeyAttribute
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.import_config import ImportConfig, Rule
 from ddb_assets.imports.json_rows import parse_json
+from ddb_assets.imports.refused import REFUSED
 
 TRUE, FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 Value = dict[str, Any]
@@ -37,6 +38,8 @@ def as_type(cell: Cell, type_: Descriptor | None, separator: str | None = None) 
     if isinstance(cell, str):
         return {"S": cell} if type_ is None else _from_text(cell, type_, separator)
     ((found, payload),) = cell.items()
+    if found == REFUSED:
+        raise ConversionError(str(payload[0]))
     if type_ is None or found == type_:
         return cell
     if found == "S":

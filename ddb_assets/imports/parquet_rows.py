@@ -1,28 +1,26 @@
-"""Parquet files as rows of values in DynamoDB JSON.
+"""Parquet files as rows of values in DynamoDB JSON, which `parquet_values.py` makes.
 
-Integers, decimals and floats become N, binary B, lists L, structs and maps M, dates and times ISO 8601 texts. A file on
-S3 is downloaded first, because Parquet is read from its end.
+A file on S3 is downloaded first, because Parquet is read from its end.
 """
 
-import base64
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import date, datetime, time
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ddb_assets.aws.storage import Storage, is_s3
-from ddb_assets.bulk.rows import Cell, Row, SourceError
+from ddb_assets.bulk.rows import Row, SourceError
+from ddb_assets.imports.parquet_values import Cells, check_unique, column_maker
+from ddb_assets.imports.refused import NaN
 
 BATCH_ROWS = 2000
 
 
-def parquet_rows(storage: Storage, uri: str) -> Iterator[Row]:
+def parquet_rows(storage: Storage, uri: str, nan: NaN = "reject") -> Iterator[Row]:
     """The file's rows. Raises SourceError when it is not Parquet, or has types that no attribute can have."""
     with ExitStack() as stack:
         path = uri
@@ -33,12 +31,14 @@ def parquet_rows(storage: Storage, uri: str) -> Iterator[Row]:
             copy.flush()
             path = copy.name
         try:
-            file = stack.enter_context(pq.ParquetFile(path))
-            number = 0
-            for batch in file.iter_batches(BATCH_ROWS):
-                for cells in _table(batch):
-                    yield _row(cells, number)
-                    number += 1
+            file = stack.enter_context(pq.ParquetFile(path, coerce_int96_timestamp_unit="us"))
+            batches = _batches(file, nan)
+            if _has_int96(file):
+                nanos = _batches(stack.enter_context(pq.ParquetFile(path)), nan)
+                batches = (list(map(_finer, *both)) for both in zip(batches, nanos, strict=True))
+            names = file.schema_arrow.names
+            for number, cells in enumerate(row for columns in batches for row in zip(*columns, strict=True)):
+                yield Row(number, number + 1, dict(zip(names, cells, strict=True)))
         except (pa.ArrowException, ValueError) as error:
             raise SourceError(f"{uri} cannot be read as Parquet: {error}") from error
         except OSError as error:
@@ -47,43 +47,34 @@ def parquet_rows(storage: Storage, uri: str) -> Iterator[Row]:
             raise SourceError(f"{uri} cannot be read as Parquet: {error}") from error
 
 
-def _table(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows as Python values. Times with nanoseconds, which Python does not have, are texts."""
-    columns = [
-        column.cast(pa.string()) if pa.types.is_timestamp(column.type) and column.type.unit == "ns" else column
-        for column in batch.columns
-    ]
-    names = batch.schema.names
-    return (dict(zip(names, values, strict=True)) for values in zip(*(c.to_pylist() for c in columns), strict=True))
+def _batches(file: Any, nan: NaN) -> Iterator[list[Cells]]:
+    """The cells of each column, batch by batch."""
+    schema = file.schema_arrow
+    check_unique(schema.names)
+    leaves = (file.schema.column(number) for number in range(len(file.schema)))
+    makes = [column_maker(field.type, leaves, nan) for field in schema]
+    for batch in file.iter_batches(BATCH_ROWS):
+        yield [make(column) for make, column in zip(makes, batch.columns, strict=True)]
 
 
-def _row(values: dict[str, Any], number: int) -> Row:
-    cells: dict[str, Cell] = {n: None if value is None else _value(value) for n, value in values.items()}
-    return Row(number, number + 1, cells)
+def _has_int96(file: Any) -> bool:
+    return any(file.schema.column(number).physical_type == "INT96" for number in range(len(file.schema)))
 
 
-def _value(value: Any) -> dict[str, Any]:
-    match value:
-        case str():
-            return {"S": value}
-        case bool():
-            return {"BOOL": value}
-        case int():
-            return {"N": str(value)}
-        case float():
-            return {"N": repr(value)}  # nan and inf are refused with the item
-        case Decimal():
-            return {"N": str(value)}
-        case bytes():
-            return {"B": base64.b64encode(value).decode()}
-        case None:
-            return {"NULL": True}
-        case datetime() | date() | time():
-            return {"S": value.isoformat()}
-        case dict():
-            return {"M": {name: _value(member) for name, member in value.items()}}
-        case list() if value and isinstance(value[0], tuple):  # a map, which Arrow gives as pairs
-            return {"M": {str(name): _value(member) for name, member in value}}
-        case list():
-            return {"L": [_value(member) for member in value]}
-    raise ValueError(f"no attribute can hold a {type(value).__name__}")
+def _finer(micros: Cells, nanos: Cells) -> Cells:
+    return list(map(_fine, micros, nanos))
+
+
+def _fine(micros: Any, nanos: Any) -> Any:
+    """A value read with microseconds, or the same one with nanoseconds, in which only the years 1678 to 2261 are right."""
+    if micros == nanos or not micros or micros.keys() != nanos.keys():
+        return micros
+    ((kind, payload),) = micros.items()
+    finer = nanos[kind]
+    if kind == "S":
+        return nanos if finer[:19] == payload[:19] else micros
+    if kind == "L":
+        return {"L": list(map(_fine, payload, finer))}
+    if kind == "M" and payload.keys() == finer.keys():
+        return {"M": {name: _fine(value, finer[name]) for name, value in payload.items()}}
+    return micros

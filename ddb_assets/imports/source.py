@@ -71,7 +71,7 @@ class ImportSource:
         `on_bytes` gets the number of bytes, as they are stored, whenever some were read.
         """
         if self.format == "parquet" and not self.redriven:
-            yield from parquet_rows(storage, file.uri)
+            yield from parquet_rows(storage, file.uri, config.nan)
             on_bytes(file.size)
             return
         with opened(storage, file.uri, on_bytes) as stream:

@@ -80,7 +80,7 @@ def test_parquet_types_become_attribute_types(sandbox: Sandbox, tmp_path: Path) 
         "price": {"N": "12.5"},
         "ratio": {"N": "0.1"},
         "at": {"S": "2023-11-14T22:13:20.123456+00:00"},
-        "exact": {"S": "2023-11-14 22:13:20.123456789"},
+        "exact": {"S": "2023-11-14T22:13:20.123456789"},
         "day": {"S": "2022-01-08"},
         "where": {"M": {"city": {"S": "Bern"}, "zip": {"NULL": True}}},
         "tags": {"M": {"a": {"N": "1"}, "b": {"N": "2"}}},
@@ -91,12 +91,21 @@ def test_csv_columns_are_never_silently_all_strings(sandbox: Sandbox, tmp_path: 
     target = new_table(sandbox, ("id", "S"), ("line", "N"))
     path = tmp_path / "orders.csv"
     path.write_text(
-        "id,line,price,zip,paid,note,code\r\n"
-        '1,1,12.50,00501,true,"a ""quoted"", text\nof two lines",1E5\r\n'
-        "2,2,-3,10115,FALSE,,x\r\n"
+        "id,line,price,zip,paid,note,code,version\r\n"
+        '1,1,12.5,00501,true,"a ""quoted"", text\nof two lines",1E5,1.10\r\n'
+        "2,2,-3,10115,FALSE,,x,2\r\n"
     )
     report = imported(sandbox.endpoint_url, target, path)
-    assert report.types == {"id": "N", "line": "N", "price": "N", "zip": "S", "paid": "BOOL", "note": "S", "code": "S"}
+    assert report.types == {
+        "id": "N",
+        "line": "N",
+        "price": "N",
+        "zip": "S",
+        "paid": "BOOL",
+        "note": "S",
+        "code": "S",
+        "version": "S",
+    }
     assert state(items_of(sandbox, target)) == state(
         [
             {
@@ -107,6 +116,7 @@ def test_csv_columns_are_never_silently_all_strings(sandbox: Sandbox, tmp_path: 
                 "paid": {"BOOL": True},
                 "note": {"S": 'a "quoted", text\nof two lines'},
                 "code": {"S": "1E5"},
+                "version": {"S": "1.10"},
             },
             {
                 "id": {"S": "2"},
@@ -115,6 +125,7 @@ def test_csv_columns_are_never_silently_all_strings(sandbox: Sandbox, tmp_path: 
                 "zip": {"S": "10115"},
                 "paid": {"BOOL": False},
                 "code": {"S": "x"},
+                "version": {"S": "2"},
             },
         ]
     )
