@@ -3,8 +3,11 @@
 `ddb_assets.imports` does the import. This module has the signals that end it, and what is printed.
 """
 
+import hashlib
 import json
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColu
 from rich.progress import Progress as Bar
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.aws.storage import join
+from ddb_assets.aws.storage import READ_BYTES, join, new_file
 from ddb_assets.cli.commands.model_options import model_of
 from ddb_assets.cli.output import print_grid, print_json, progress_console, say
 from ddb_assets.cli.printable import printable
@@ -24,7 +27,7 @@ from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, read_import_config
 from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.prepare import NewTable, prepare_import
-from ddb_assets.settings import LAKE, setting
+from ddb_assets.settings import LAKE, setting, state_folder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -46,7 +49,7 @@ def run(
 
     Raises ImportFailedError unless every row is in the table.
     """
-    with _progress(table.rpartition("/")[2], silent=as_json) as on_progress:
+    with _file(source) as source, _progress(table.rpartition("/")[2], silent=as_json) as on_progress:
         job = prepare_import(
             AWS(),
             table,
@@ -69,6 +72,30 @@ def run(
     if report.problem:
         more = "" if report.dry_run or not job.checkpoint.path.exists() else "; run the same command again to continue"
         raise ImportFailedError(f"{report.problem}{more}")
+
+
+@contextmanager
+def _file(source: str) -> Iterator[str]:
+    """The source; for `-` a file with what is read from stdin, since most formats are read twice.
+
+    The file's name and time depend on its content alone, so the same content resumes the same import.
+    """
+    if source != "-":
+        yield source
+        return
+    folder = state_folder() / "imports"
+    with new_file(folder / "stdin") as new:
+        digest = hashlib.sha256()
+        with new.open("wb") as out:
+            while piece := sys.stdin.buffer.read(READ_BYTES):
+                digest.update(piece)
+                out.write(piece)
+        path = new.replace(folder / f"stdin-{digest.hexdigest()[:16]}")
+        os.utime(path, (0, 0))
+    try:
+        yield str(path)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def new_table_of(key: str | None, staging: str | None) -> NewTable | None:

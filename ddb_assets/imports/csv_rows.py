@@ -10,13 +10,14 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ddb_assets.bulk.rows import BadRow, Cell, Row, SourceError
 from ddb_assets.dynamodb.attribute_value import CANONICAL_NUMBER, MAX_DIGITS
 
+COMPRESSIONS = (".gz", ".zst", ".zstd")
 MAX_FIELD = 16 << 20  # no attribute is larger than 400 KB; a longer field is a quote that was never closed
 
 
@@ -29,15 +30,30 @@ def _encoding(name: str) -> str:
 
 
 class CsvFormat(BaseModel):
-    """How the files are written. `columns`: their names if the first line is data. `no_value`: texts that mean no value."""
+    """How the files are written. `delimiter` is by default a comma, in `.tsv` files a tab.
+
+    `columns`: their names if the first line is data. `no_value`: texts that mean no value.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
     columns: tuple[str, ...] | None = None
     no_value: tuple[str, ...] = ("",)
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8-sig"
+
+    def of(self, uri: str) -> Self:
+        """The same with the delimiter of this file."""
+        return self.model_copy(update={"delimiter": self.delimiter or ("\t" if ending_of(uri) == ".tsv" else ",")})
+
+
+def ending_of(uri: str) -> str:
+    """`.csv` of `s3://b/a.CSV.gz`."""
+    name = uri.lower()
+    for ending in COMPRESSIONS:
+        name = name.removesuffix(ending)
+    return f".{name.rpartition('.')[2]}"
 
 
 class _Lines:
@@ -63,7 +79,7 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
     """
     csv.field_size_limit(MAX_FIELD)
     lines = _Lines(io.TextIOWrapper(stream, encoding=how.encoding, errors="surrogateescape", newline=""))
-    reader = csv.reader(lines, delimiter=how.delimiter, quotechar=how.quote, strict=True)
+    reader = csv.reader(lines, delimiter=how.delimiter or ",", quotechar=how.quote, strict=True)
     columns = how.columns
     nulls = dict.fromkeys(how.no_value)
     number = 0
@@ -91,7 +107,7 @@ def csv_record(text: str, columns: tuple[str, ...], number: int, line: int, how:
     """A single record, as a reject file has it."""
     csv.field_size_limit(MAX_FIELD)
     try:
-        records = list(csv.reader([text], delimiter=how.delimiter, quotechar=how.quote, strict=True))
+        records = list(csv.reader([text], delimiter=how.delimiter or ",", quotechar=how.quote, strict=True))
     except csv.Error as error:
         return BadRow(number, line, text, f"not CSV: {error}", columns)
     if len(records) != 1:
@@ -149,8 +165,12 @@ class ColumnTypes:
     def _begin(self, row: Row) -> None:
         """The first value of a column decides what it may be; a column without values has no type."""
         for column, cell in row.cells.items():
-            if cell is not None and column not in self._open and column not in self._closed:
+            if cell is None or column in self._open or column in self._closed:
+                continue
+            if isinstance(cell, str):
                 self._open[column] = "BOOL" if cell in _BOOLEANS else "N"
+            else:  # it stands in the file's path
+                self._closed[column] = "S"
 
     def _narrow(self, column: str, cell: str) -> None:
         number = self._open[column] == "N"

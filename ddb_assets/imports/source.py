@@ -1,14 +1,12 @@
 """What an import reads: which files, in which order, of which format, and their rows.
 
-The source is one file, all files of a folder, those of a glob (in which `*` also matches slashes), a mended reject file, or
-one or more exports of AWS, old to new. Files are read one after the other, so that later records win over earlier ones. The
-first bytes of a file say how it is compressed, not its name: many tools write gzip without `.gz`.
+The source is what `files.py` finds, a mended reject file, or one or more exports of AWS, old to new. Files are read one
+after the other, so that later records win over earlier ones. The first bytes of a file say how it is compressed, not its
+name: many tools write gzip without `.gz`.
 """
 
-import fnmatch
 import io
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,14 +22,15 @@ from ddb_assets.bulk.reject_file import Heading, read_heading
 from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.manifest import Export, read_export
-from ddb_assets.imports.csv_rows import CsvFormat, csv_record, csv_rows
+from ddb_assets.imports.csv_rows import CsvFormat, csv_record, csv_rows, ending_of
+from ddb_assets.imports.files import find_files
 from ddb_assets.imports.import_config import ImportConfig
 from ddb_assets.imports.json_rows import dynamodb_record, json_lines, json_rows, plain_record
 from ddb_assets.imports.parquet_rows import parquet_rows
+from ddb_assets.imports.partition import partition_of, with_partition
 
 SUMMARY = "manifest-summary.json"
-COMPRESSIONS = (".gz", ".zst", ".zstd")
-BY_NAME: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
+BY_NAME: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 LINES = (".json", ".jsonl", ".ndjson")
 PARQUET = b"PAR1"
 
@@ -70,6 +69,15 @@ class ImportSource:
 
         `on_bytes` gets the number of bytes, as they are stored, whenever some were read.
         """
+        rows = self._rows(storage, file, config, on_bytes)
+        if self.redriven or self.format == "dynamodb-json":  # whole items
+            return rows
+        partition = partition_of(file.uri)
+        return (with_partition(row, partition) for row in rows) if partition else rows
+
+    def _rows(
+        self, storage: Storage, file: Input, config: ImportConfig, on_bytes: Callable[[int], object]
+    ) -> Iterator[Row | BadRow]:
         if self.format == "parquet" and not self.redriven:
             yield from parquet_rows(storage, file.uri, config.nan)
             on_bytes(file.size)
@@ -78,7 +86,7 @@ class ImportSource:
             if self.redriven:
                 yield from redriven_rows(stream, file.uri, self.format, config.csv)
             elif self.format == "csv":
-                yield from csv_rows(stream, file.uri, config.csv)
+                yield from csv_rows(stream, file.uri, config.csv.of(file.uri))
             else:
                 record = dynamodb_record if self.format == "dynamodb-json" else plain_record
                 yield from json_rows(stream, file.uri, record)
@@ -92,34 +100,20 @@ def open_source(storage: Storage, uri: str, config: ImportConfig, *, redrive: bo
         return ImportSource(uri, heading.format, (Input(uri, storage.size(uri)),), heading)
     if uri.rstrip("/").rpartition("/")[2] == SUMMARY:
         return _exported(storage, uri, [uri.rstrip("/").removesuffix(SUMMARY)])
-    inputs = _listed(storage, uri)
+    inputs = [Input(file.uri, file.size) for file in find_files(storage, uri)]
     summaries = [file.uri for file in inputs if file.uri.endswith(f"/{SUMMARY}")]
     if summaries and config.format in (None, "dynamodb-json"):
         return _exported(storage, uri, [summary.removesuffix(SUMMARY) for summary in summaries])
-    files = tuple(file for file in inputs if file.size and not _hidden(file.uri))
+    found = {file: config.format or _format(storage, file.uri) for file in inputs if file.size}
+    files = tuple(file for file, format_ in found.items() if format_)
     if not files:
         raise SourceError(f"there is no file with content at {uri}: check the path, folder or glob")
-    formats = {config.format or _format(storage, file.uri) for file in files}
+    formats = {format_ for format_ in found.values() if format_}
     if len(formats) > 1:
         raise SourceError(
             f"the files at {uri} are of several formats ({', '.join(sorted(formats))}): import one at a time"
         )
     return ImportSource(uri, formats.pop(), files)
-
-
-def _listed(storage: Storage, uri: str) -> list[Input]:
-    if magic := re.search(r"[*?[]", uri):
-        folder, slash, _ = uri[: magic.start()].rpartition("/")
-        entries = list(storage.list(folder + slash or "."))
-        return [Input(entry.uri, entry.size) for entry in entries if fnmatch.fnmatchcase(entry.uri, uri)]
-    if storage.exists(uri):
-        return [Input(uri, storage.size(uri))]
-    return [Input(entry.uri, entry.size) for entry in storage.list(uri)]
-
-
-def _hidden(uri: str) -> bool:
-    """Markers that jobs leave beside their files, such as `_SUCCESS`."""
-    return uri.rpartition("/")[2].startswith(("_", "."))
 
 
 def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> ImportSource:
@@ -143,12 +137,9 @@ def _end(export: Export) -> datetime:
     return end
 
 
-def _format(storage: Storage, uri: str) -> Format:
-    """The format, by the file's name; for JSON and unknown names by the first line."""
-    name = uri.lower()
-    for ending in COMPRESSIONS:
-        name = name.removesuffix(ending)
-    ending = f".{name.rpartition('.')[2]}"
+def _format(storage: Storage, uri: str) -> Format | None:
+    """The format, by the file's name; for JSON and unknown names by the first line. None: there is no line."""
+    ending = ending_of(uri)
     if found := BY_NAME.get(ending):
         return found
     with opened(storage, uri) as stream:
@@ -157,9 +148,11 @@ def _format(storage: Storage, uri: str) -> Format:
         return _json_format(stream, uri, known=ending in LINES)
 
 
-def _json_format(stream: BinaryIO, uri: str, *, known: bool) -> Format:
+def _json_format(stream: BinaryIO, uri: str, *, known: bool) -> Format | None:
     first = next(json_lines(stream, uri), None)
-    text = first[2].decode(errors="replace") if first else ""
+    if first is None:
+        return None
+    text = first[2].decode(errors="replace")
     if known or text.startswith("{"):
         return "dynamodb-json" if isinstance(dynamodb_record(text, 0, 0), Row) else "jsonl"
     raise SourceError(f"{uri}: neither the name nor the first line says the format: give --format")
@@ -230,10 +223,13 @@ def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> I
             raise SourceError(
                 f"{uri}:{line}: this is not a line of a reject file, which has `row` or `text`"
             ) from error
-        if format_ == "csv":
-            yield csv_record(str(text), tuple(entry.get("columns") or ()), number, line, csv)
-        else:
-            record: Callable[[str, int, int], Row | BadRow] = (
-                dynamodb_record if format_ == "dynamodb-json" else plain_record
-            )
-            yield record(str(text), number, line)
+        file = str(entry.get("file", ""))
+        if format_ == "dynamodb-json":
+            yield dynamodb_record(str(text), number, line)
+            continue
+        row = (
+            csv_record(str(text), tuple(entry.get("columns") or ()), number, line, csv.of(file))
+            if format_ == "csv"
+            else plain_record(str(text), number, line)
+        )
+        yield with_partition(row, partition_of(file))

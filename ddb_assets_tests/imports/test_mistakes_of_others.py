@@ -25,7 +25,7 @@ def test_a_csv_gives_numbers_booleans_maps_and_lists_and_a_sort_key(sandbox: San
     """Not strings and a hash key only."""
     target = new_table(sandbox, ("customer", "S"), ("order", "N"))
     path = tmp_path / "orders.csv"
-    path.write_text('customer,order,paid,total,address,lines\nc1,7,true,12.50,"{""zip"": ""00501""}","[1, ""two""]"\n')
+    path.write_text('customer,order,paid,total,address,lines\nc1,7,true,12.5,"{""zip"": ""00501""}","[1, ""two""]"\n')
     imported(sandbox.endpoint_url, target, path, {"types": {"address": "M", "lines": "L"}})
     assert items_of(sandbox, target) == [
         {

@@ -63,8 +63,8 @@ def command(
 ) -> None:
     """Write the items of SOURCE into a table.
 
-    SOURCE is a file, a folder, a glob or an export, local or s3://: CSV, JSON Lines, Parquet or DynamoDB JSON, plain, gzip
-    or zstd. If it was killed or failed, the same command continues where it stopped.
+    SOURCE is a file, a folder, a glob or an export, local or s3://, or - for stdin: CSV, JSON Lines, Parquet or DynamoDB JSON,
+    plain, gzip or zstd. If it was killed or failed, the same command continues where it stopped.
     """
     if (source is None) == (redrive is None):
         raise click.UsageError("give either SOURCE or --redrive FILE")
