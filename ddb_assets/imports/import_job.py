@@ -8,7 +8,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +28,7 @@ from ddb_assets.imports.csv_rows import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.item_mapping import ItemMapping
 from ddb_assets.imports.new_table import NewTableWriter
+from ddb_assets.imports.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
 from ddb_assets.imports.source import ImportSource, Input
 
@@ -67,7 +68,8 @@ class ImportJob:
         on_progress: Callable[[Progress], object] | None = None,
         new_table: NewTableWriter | None = None,
     ) -> None:
-        self._client, self._storage, self._target, self._source = client, storage, target, source
+        self._client, self._target, self._source = client, target, source
+        self._files = ReadAhead(storage, [(file.uri, file.size) for file in source.inputs])
         self._config, self._options = config, options or JobOptions()
         self._on_progress = on_progress
         self._new_table = new_table
@@ -99,9 +101,10 @@ class ImportJob:
         Raises, before the first write, MappingError, SourceError, CheckpointError or RejectFileError; LockError while another
         process runs the same job.
         """
-        if self._options.dry_run:
-            return self._run()
-        with only_run(self.checkpoint.path.with_suffix(".lock"), "import"):
+        alone = (
+            nullcontext() if self._options.dry_run else only_run(self.checkpoint.path.with_suffix(".lock"), "import")
+        )
+        with closing(self._files), alone:
             return self._run()
 
     def _run(self) -> ImportReport:
@@ -185,7 +188,7 @@ class ImportJob:
             return {}
         found = ColumnTypes()
         for file in self._source.inputs:
-            found.see(self._checked(self._source.rows(self._storage, file, self._config, lambda _: None)))
+            found.see(self._checked(self._source.rows(self._files, file, self._config, lambda _: None)))
         return dict(found.types)
 
     def _checked(self, rows: Iterator[Row | BadRow]) -> Iterator[Row | BadRow]:
@@ -202,7 +205,7 @@ class ImportJob:
                 watermark = self._done.watermarks[file.uri]
                 first = watermark.position
                 rows = 0
-                for row in self._checked(self._source.rows(self._storage, file, self._config, self._count_bytes)):
+                for row in self._checked(self._source.rows(self._files, file, self._config, self._count_bytes)):
                     rows = row.number + 1
                     if row.number < first:
                         self._see_again(row, file, watermark, mapping)

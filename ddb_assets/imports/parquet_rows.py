@@ -12,15 +12,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ddb_assets.aws.storage import Storage, is_s3
+from ddb_assets.aws.storage import is_s3
 from ddb_assets.bulk.rows import Row, SourceError
 from ddb_assets.imports.parquet_values import Cells, check_unique, column_maker
+from ddb_assets.imports.read_ahead import Opener
 from ddb_assets.imports.refused import NaN
 
 BATCH_ROWS = 2000
 
 
-def parquet_rows(storage: Storage, uri: str, nan: NaN = "reject") -> Iterator[Row]:
+def parquet_rows(storage: Opener, uri: str, nan: NaN = "reject") -> Iterator[Row]:
     """The file's rows. Raises SourceError when it is not Parquet, or has types that no attribute can have."""
     with ExitStack() as stack:
         path = uri

@@ -8,7 +8,7 @@ name: many tools write gzip without `.gz`.
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from ddb_assets.imports.import_config import ImportConfig
 from ddb_assets.imports.json_rows import dynamodb_record, json_lines, json_rows, plain_record
 from ddb_assets.imports.parquet_rows import parquet_rows
 from ddb_assets.imports.partition import partition_of, with_partition
+from ddb_assets.imports.read_ahead import Opener, ReadAhead
 
 SUMMARY = "manifest-summary.json"
 BY_NAME: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
@@ -63,7 +64,7 @@ class ImportSource:
             raise SourceError(f"the rows of {self.uri} cannot be rejected into the same file: give another one")
 
     def rows(
-        self, storage: Storage, file: Input, config: ImportConfig, on_bytes: Callable[[int], object]
+        self, storage: Opener, file: Input, config: ImportConfig, on_bytes: Callable[[int], object]
     ) -> Iterator[Row | BadRow]:
         """The file's rows, read as they are taken. Raises SourceError for a file that cannot be read at all.
 
@@ -76,7 +77,7 @@ class ImportSource:
         return (with_partition(row, partition) for row in rows) if partition else rows
 
     def _rows(
-        self, storage: Storage, file: Input, config: ImportConfig, on_bytes: Callable[[int], object]
+        self, storage: Opener, file: Input, config: ImportConfig, on_bytes: Callable[[int], object]
     ) -> Iterator[Row | BadRow]:
         if self.format == "parquet" and not self.redriven:
             yield from parquet_rows(storage, file.uri, config.nan)
@@ -104,7 +105,7 @@ def open_source(storage: Storage, uri: str, config: ImportConfig, *, redrive: bo
     summaries = [file.uri for file in inputs if file.uri.endswith(f"/{SUMMARY}")]
     if summaries and config.format in (None, "dynamodb-json"):
         return _exported(storage, uri, [summary.removesuffix(SUMMARY) for summary in summaries])
-    found = {file: config.format or _format(storage, file.uri) for file in inputs if file.size}
+    found = _formats(storage, [file for file in inputs if file.size], config)
     files = tuple(file for file, format_ in found.items() if format_)
     if not files:
         raise SourceError(f"there is no file with content at {uri}: check the path, folder or glob")
@@ -137,15 +138,20 @@ def _end(export: Export) -> datetime:
     return end
 
 
-def _format(storage: Storage, uri: str) -> Format | None:
-    """The format, by the file's name; for JSON and unknown names by the first line. None: there is no line."""
-    ending = ending_of(uri)
-    if found := BY_NAME.get(ending):
-        return found
+def _formats(storage: Storage, files: list[Input], config: ImportConfig) -> dict[Input, Format | None]:
+    if config.format:
+        return dict.fromkeys(files, config.format)
+    unnamed = [(file.uri, file.size) for file in files if ending_of(file.uri) not in BY_NAME]
+    with closing(ReadAhead(storage, unnamed)) as ahead:
+        return {file: BY_NAME.get(ending_of(file.uri)) or _format(ahead, file.uri) for file in files}
+
+
+def _format(storage: Opener, uri: str) -> Format | None:
+    """The format by the first line, for JSON and unknown names. None: there is no line."""
     with opened(storage, uri) as stream:
         if cast("io.BufferedReader", stream).peek(4).startswith(PARQUET):
             return "parquet"
-        return _json_format(stream, uri, known=ending in LINES)
+        return _json_format(stream, uri, known=ending_of(uri) in LINES)
 
 
 def _json_format(stream: BinaryIO, uri: str, *, known: bool) -> Format | None:
@@ -185,7 +191,7 @@ class _Bytes(io.RawIOBase):
 
 
 @contextmanager
-def opened(storage: Storage, uri: str, on_bytes: Callable[[int], object] | None = None) -> Iterator[BinaryIO]:
+def opened(storage: Opener, uri: str, on_bytes: Callable[[int], object] | None = None) -> Iterator[BinaryIO]:
     """The file's bytes, decompressed. `on_bytes` gets the number of stored bytes whenever some were read.
 
     Raises SourceError, while it is read, for a file that is damaged or cut short.
