@@ -49,7 +49,7 @@ def run(
 
     Raises ImportFailedError unless every row is in the table.
     """
-    with _file(source) as source, _progress(table.rpartition("/")[2], silent=as_json) as on_progress:
+    with _file(source, table) as source, _progress(table.rpartition("/")[2], silent=as_json) as on_progress:
         job = prepare_import(
             AWS(),
             table,
@@ -75,17 +75,17 @@ def run(
 
 
 @contextmanager
-def _file(source: str) -> Iterator[str]:
+def _file(source: str, table: str) -> Iterator[str]:
     """The source; for `-` a file with what is read from stdin, since most formats are read twice.
 
-    The file's name and time depend on its content alone, so the same content resumes the same import.
+    The file's name and time depend on its content and the table alone, so the same content resumes the same import.
     """
     if source != "-":
         yield source
         return
     folder = state_folder() / "imports"
     with new_file(folder / "stdin") as new:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(table.encode())
         with new.open("wb") as out:
             while piece := sys.stdin.buffer.read(READ_BYTES):
                 digest.update(piece)

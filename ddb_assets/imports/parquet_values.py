@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ddb_assets.imports.refused import NaN, refused, whole
+from ddb_assets.imports.refused import REFUSED, NaN, refused, whole
 
 Cells = list[dict[str, Any] | None]
 Make = Callable[[Any], Cells]
@@ -35,7 +36,14 @@ def column_maker(type_: Any, leaves: Iterator[Any], nan: NaN) -> Make:
     make = _maker(type_, leaves, nan)
     if not pa.types.is_nested(type_):
         return make
-    return lambda array: [cell and whole(cell) for cell in make(array)]
+
+    def cells(array: Any) -> Cells:
+        made = make(array)
+        if REFUSED.encode() not in orjson.dumps(made):  # far faster than looking into each
+            return made
+        return [cell and whole(cell) for cell in made]
+
+    return cells
 
 
 def _maker(type_: Any, leaves: Iterator[Any], nan: NaN) -> Make:
@@ -43,6 +51,8 @@ def _maker(type_: Any, leaves: Iterator[Any], nan: NaN) -> Make:
         storage = _maker(type_.storage_type, leaves, nan)
         return lambda array: storage(array.storage)
     if pa.types.is_map(type_):
+        if pa.types.is_nested(type_.key_type):
+            raise ValueError(f"an attribute cannot have {type_.key_type} for a name")
         return _maps(_maker(type_.key_type, leaves, "reject"), _maker(type_.item_type, leaves, nan))
     if pa.types.is_struct(type_):
         names = [field.name for field in type_]

@@ -199,11 +199,15 @@ def test_stdin_is_read_and_leaves_nothing(sandbox: Sandbox, tmp_path: Path, monk
     for name, value in {**sandbox.environment(), STATE: str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     target = new_table(sandbox)
-    words = ["import", "-", "--table", target.name, "--format", "csv"]
-    done = click.testing.CliRunner().invoke(main, words, input=gzip.compress(b"pk,n\na,1\nb,x\n"))
+    words = ["import", "-", "--table", target.name, "--format", "csv", "--json"]
+    done = click.testing.CliRunner().invoke(main, words, input=gzip.compress(b"pk,n\na,1\nb,x\n", mtime=0))
     assert done.exit_code == 0, done.output
     assert {item["pk"]["S"]: item["n"] for item in items_of(sandbox, target)} == {"a": {"S": "1"}, "b": {"S": "x"}}
     assert not [path for path in (tmp_path / "imports").iterdir() if "stdin" in path.name]
+    again = click.testing.CliRunner().invoke(main, words, input=gzip.compress(b"pk,n\na,1\nb,x\n", mtime=0))
+    other = click.testing.CliRunner().invoke(main, words, input=gzip.compress(b"pk,n\na,1\nb,y\n", mtime=0))
+    one, same, another = (json.loads(run.stdout)["source"] for run in (done, again, other))
+    assert one == same != another
     nothing = click.testing.CliRunner().invoke(main, words, input=b"")
     assert nothing.exit_code == 1
     assert "no file with content" in nothing.output

@@ -222,9 +222,13 @@ def test_two_keys_of_a_map_with_one_text_reject_the_row(sandbox: Sandbox, tmp_pa
             pa.table({"v": pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"])}),
             "two columns have the name 'x'",
         ),
+        (
+            pa.table({"v": pa.array([[([1], 1)]], pa.map_(pa.list_(pa.int8()), pa.int8()))}),
+            "an attribute cannot have list<.*> for a name",
+        ),
     ],
 )
-def test_two_columns_with_one_name_are_refused(tmp_path: Path, table: pa.Table, said: str) -> None:
+def test_names_that_no_item_can_have_are_refused(tmp_path: Path, table: pa.Table, said: str) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(table, path)
     with pytest.raises(SourceError, match=said):
