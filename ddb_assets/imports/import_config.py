@@ -74,12 +74,6 @@ class ImportConfig(BaseModel):
         Format | None, Field(description="how the files are written; by default by their names and first lines")
     ] = None
     csv: Annotated[CsvFormat, Field(description="delimiter, quote, columns, no_value, encoding")] = CsvFormat()
-    nan: Annotated[
-        NaN,
-        Field(
-            description="what NaN and infinities of Parquet become: reject rejects the row, null is no value, string a text"
-        ),
-    ] = "reject"
     types: Annotated[
         dict[str, Type], Field(description="per column; a CSV column otherwise has the type that all its cells allow")
     ] = {}
@@ -99,6 +93,12 @@ class ImportConfig(BaseModel):
             description="whether a missing value becomes an attribute of type NULL; by default there is no attribute"
         ),
     ] = False
+    nan: Annotated[
+        NaN,
+        Field(
+            description="what NaN and infinities of Parquet become: reject rejects the row, null is no value, string a text"
+        ),
+    ] = "reject"
     mode: Annotated[
         Mode,
         Field(description="put replaces items, if-not-exists keeps existing ones, delete deletes the keys of the rows"),

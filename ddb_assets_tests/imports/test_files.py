@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click.testing
+import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,6 +195,17 @@ def test_a_column_in_the_path_is_a_text_unless_the_file_has_it(sandbox: Sandbox,
     imported(sandbox.endpoint_url, target, tmp_path / "month=01")
     [item] = items_of(sandbox, target)
     assert item["month"] == ({"N": "1"} if "month" in text else {"S": "01"})
+
+
+def test_columns_in_the_path_of_parquet_files_are_added_too(sandbox: Sandbox, tmp_path: Path) -> None:
+    target = new_table(sandbox, ("pk", "S"), ("year", "N"))
+    table = pa.table({"pk": ["a", "b"], "year": [2024, 2025]})
+    ds.write_dataset(table, tmp_path, format="parquet", partitioning=["year"], partitioning_flavor="hive")
+    imported(sandbox.endpoint_url, target, tmp_path)
+    assert {item["pk"]["S"]: item["year"] for item in items_of(sandbox, target)} == {
+        "a": {"N": "2024"},
+        "b": {"N": "2025"},
+    }
 
 
 def test_stdin_is_read_and_leaves_nothing(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
