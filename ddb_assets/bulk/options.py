@@ -13,7 +13,7 @@ from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
 
 
 class WriteOptions(BaseModel):
-    """`max_wcu` as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`."""
+    """`max_wcu` as in `WriteRate`, `in_flight` and `deadline` as in `BulkWriter`, `rejects` as in `RejectPlace`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -21,6 +21,10 @@ class WriteOptions(BaseModel):
     in_flight: int = Field(default=IN_FLIGHT, ge=1, le=64, description="batches written at once")
     deadline: float = Field(
         default=DEADLINE_SECONDS, gt=0, description="for how many seconds a request is tried again before the job stops"
+    )
+    rejects: str = Field(
+        default="",
+        description="file, local or s3://, for what is not written, for a later redrive; each run has its own in a folder/",
     )
 
 

@@ -39,20 +39,28 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A record that cannot be read. `columns` are a CSV file's, without which its text means nothing."""
+    """A record that cannot be read, of so many `lines`. `columns` are a CSV file's, without which its text means nothing."""
 
     number: int
     line: int
     text: str
     reason: str
     columns: tuple[str, ...] | None = None
+    lines: int = 1
 
 
-def original(row: Row | BadRow) -> dict[str, Any]:
-    """What a reject file keeps of a row: `text`, or else `row`; and `columns` where the text needs them."""
+def original(row: Row | BadRow, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """What a reject file keeps of a row: `text`, or else `row`; and `columns` where the text needs them.
+
+    The values of `hidden` columns are left out. In a text they cannot be told apart, so then there is none.
+    """
     if isinstance(row, BadRow):
-        return {"text": row.text} | ({"columns": row.columns} if row.columns else {})
-    return {"row": row.cells} if row.text is None else {"text": row.text}
+        more = ({"columns": row.columns} if row.columns else {}) | ({"lines": row.lines} if row.lines > 1 else {})
+        return {"text": None if hidden else row.text} | more
+    if row.text is not None and not hidden:
+        return {"text": row.text}
+    cells = {name: cell for name, cell in row.cells.items() if name not in hidden}
+    return {"row": cells} | ({"deleted": True} if row.deleted else {})
 
 
 def dump(document: dict[str, Any]) -> bytes:

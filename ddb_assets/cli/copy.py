@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 from rich.progress import Progress
 
+from ddb_assets.aws.clients import AWS
+from ddb_assets.aws.storage import is_s3
 from ddb_assets.cli.commands.model_options import model_of, option_of
 from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, progress
 from ddb_assets.cli.output import print_json, progress_console, say
@@ -36,9 +37,7 @@ def try_out(config: CopyConfig, moment: datetime | None, clean: Clean, *, as_jso
     print_dry_run(try_copy(config, moment, clean), as_json=as_json)
 
 
-def run(
-    config: CopyConfig, moment: datetime | None, clean: Clean, rejects: Path | None, *, yes: bool, as_json: bool
-) -> None:
+def run(config: CopyConfig, moment: datetime | None, clean: Clean, *, yes: bool, as_json: bool) -> None:
     """Copies, and prints what was done. Exits with 1 unless everything is copied and agrees."""
     with _term_interrupts():
         opened = open_tables(config, moment, lambda said: progress_console.print(printable(said)))
@@ -49,7 +48,7 @@ def run(
                     config,
                     clean,
                     state_folder() / "copies",
-                    reject_file=rejects,
+                    storage=AWS().storage() if is_s3(config.rejects) else None,
                     confirm=lambda plan: _confirm(plan, bar, yes=yes),
                     on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
                 )

@@ -33,14 +33,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(
-    table: str,
+    table: str | None,
     source: str,
     config: Path | None,
     changed: dict[str, Any],
     options: dict[str, Any],
     *,
     redrive: bool,
-    rejects: Path | None,
     new_table: NewTable | None,
     price: float,
     as_json: bool,
@@ -49,15 +48,14 @@ def run(
 
     Raises ImportFailedError unless every row is in the table.
     """
-    with _file(source, table) as source, _progress(table.rpartition("/")[2], silent=as_json) as on_progress:
+    name = (table or source).rpartition("/")[2]
+    with _file(source, table or "") as source, _progress(name, silent=as_json) as on_progress:
         job = prepare_import(
             AWS(),
             table,
             source,
-            _config(config, changed),
+            None if redrive else _config(config, changed),
             model_of(JobOptions, options),
-            redrive=redrive,
-            reject_file=rejects,
             on_progress=on_progress,
             new_table=new_table,
         )

@@ -35,6 +35,7 @@ attributes:
   # rename: {{customerId: customer_id}}
   # rekey: false  # true: the destination's key is made of ordinary attributes of the source
   # consistent: false  # strongly consistent reads, at twice the RCUs
+  # rejects: s3://my-bucket/rejects/  # a folder in which each run that leaves items out lists them; by default the state folder
   # max_rcu: 500  # read capacity units per second
   # max_wcu: 500  # write capacity units per second, indexes included
   # workers: 8  # segments read at once

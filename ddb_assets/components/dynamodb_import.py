@@ -41,6 +41,7 @@ attributes:
   # max_rejects: 10  # this many rejected rows are allowed; one more stops the import
   # verify: 100  # how many items are read back after the import and compared; or all
   # report_extra: false  # true: afterwards the table's keys are read, and items that no row was for are shown
+  # rejects: s3://my-bucket/rejects/  # a folder in which each run that leaves rows out lists them; by default the state folder
   # max_wcu: 500  # write capacity units per second, indexes included
 """
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from ddb_assets.aws.storage import is_s3
 from ddb_assets.contract.stages import asset_name
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_config import CopyConfig
@@ -78,6 +79,7 @@ def copy_asset(
                 declared,
                 config.clean,
                 state_folder() / "copies",
+                storage=ddb_aws.clients.storage() if is_s3(declared.rejects) else None,
                 confirm=lambda plan: _confirmed(plan, config),
                 on_page=lambda phase, items, _: log(lambda: f"{phase}: {items:,} items"),
             )
@@ -132,7 +134,7 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
     if report.collisions:
         facts["collisions_sample"] = dg.MetadataValue.json(report.collisions_sample)
     if outcome.reject_file:
-        facts["reject_file"] = dg.MetadataValue.path(str(outcome.reject_file))
+        facts["reject_file"] = dg.MetadataValue.path(outcome.reject_file)
         facts["redrive"] = dg.MetadataValue.text(outcome.advice)
     if outcome.dropped:
         facts["restored_and_dropped"] = dg.MetadataValue.text(outcome.dropped)

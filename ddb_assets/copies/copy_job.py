@@ -122,6 +122,7 @@ class CopyJob:
 
     def _phases(self, writer: BulkWriter) -> None:
         plan, progress = self._plan, self._progress
+        progress.begin()
         if progress.state.phase == "clean":
             self._pump(writer, plan.destination_reader, self._read_destination, self._deleting(writer))
             progress.enter("copy")

@@ -17,6 +17,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from ddb_assets.bulk.checkpoint import Checkpoint
+from ddb_assets.bulk.reject_file import new_run
 from ddb_assets.dynamodb.item import Item, item_digest
 
 Phase = Literal["clean", "copy", "extra", "verify"]
@@ -26,11 +27,12 @@ Phase = Literal["clean", "copy", "extra", "verify"]
 class CopyState(BaseModel):
     """What is saved. `places` has the segments of the phase that were begun: the key to continue after, None when finished.
 
-    The counts include all phases and runs.
+    `run` is the run that began. The counts include all phases and runs.
     """
 
     model_config = ConfigDict(extra="forbid")
 
+    run: str
     segments: int
     phase: Phase
     places: dict[int, Item | None] = {}
@@ -50,7 +52,12 @@ class CopyProgress:
         self._lock = threading.Lock()
         saved = checkpoint.load(CopyState)
         self.resumed = saved is not None
-        self.state = saved or CopyState(segments=segments, phase=first)
+        self.state = saved or CopyState(run=new_run(), segments=segments, phase=first)
+
+    def begin(self) -> None:
+        """Saves, so that a run that is killed finds its reject file again."""
+        with self._lock:
+            self._save()
 
     def starts(self) -> list[tuple[int, Item | None]]:
         """The segments of this phase that are not finished, each with the key to continue after."""

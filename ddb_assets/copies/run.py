@@ -12,11 +12,12 @@ from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsUnavailableError
+from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.raw_call import BULK_CLIENT
-from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
+from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
 from ddb_assets.copies import restore
 from ddb_assets.copies.attribute_mapping import AttributeMapping, CopyRefusedError, key_mapping
 from ddb_assets.copies.copy_config import CopyConfig
@@ -59,7 +60,7 @@ class CopyOutcome:
     verification: Verification | None
     exact: bool
     dropped: str | None
-    reject_file: Path | None
+    reject_file: str | None
     not_dropped: str | None = None
 
     @property
@@ -138,11 +139,11 @@ def run_copy(
     clean: Clean,
     folder: Path,
     *,
-    reject_file: Path | None = None,
+    storage: Storage | None = None,
     confirm: Callable[[CopyPlan], object],
     on_page: OnPage,
 ) -> CopyOutcome:
-    """Copies and compares. `folder` keeps the checkpoint and, unless named, the reject file.
+    """Copies and compares. `folder` keeps the checkpoint and, unless named, the reject file; `storage` is for one on S3.
 
     `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. A copy
     from a point in time is always compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
@@ -151,7 +152,7 @@ def run_copy(
     try:
         plan = plan_copy(opened.source, opened.destination, config, clean)
         confirm(plan)
-        outcome = _copied(plan, folder, reject_file, verify, on_page)
+        outcome = _copied(plan, folder, storage or Storage(), verify, on_page)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         if opened.original is None:
             raise
@@ -182,19 +183,16 @@ def _check_fit(source: Side, destination: Side, config: CopyConfig) -> None:
 def _copied(
     plan: CopyPlan,
     folder: Path,
-    reject_file: Path | None,
+    storage: Storage,
     verify: Verify,
     on_page: OnPage,
 ) -> CopyOutcome:
-    path = reject_file or folder / f"{plan.job}.rejects.jsonl"
     with ExitStack() as stack:
         stack.enter_context(only_run(folder / f"{plan.job}.lock", "copy"))
         checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.job)
         progress = CopyProgress(checkpoint, plan.segments, first_phase(plan))
-        settled = {plan.source.arn: progress.state.rejected}  # all other items are read or compared again
-        keep_settled(path, settled, plan.destination.name)
-        heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-        rejects = CopyRejects(stack.enter_context(closing(RejectFile(path, heading))), plan.source.arn, plan.key_names)
+        file = stack.enter_context(closing(_reject_file(plan, progress, folder, storage)))
+        rejects = CopyRejects(file, plan.source.arn, plan.key_names)
         collisions = None if plan.key.one_to_one else _collisions(folder, plan, new=not progress.resumed)
         if collisions:
             stack.enter_context(collisions)
@@ -203,9 +201,15 @@ def _copied(
         checkpoint.remove()
         if collisions:
             collisions.remove()
-    return CopyOutcome(
-        report, verification, plan.clean != "no", dropped=None, reject_file=path if path.exists() else None
-    )
+    return CopyOutcome(report, verification, plan.clean != "no", dropped=None, reject_file=file.uri)
+
+
+def _reject_file(plan: CopyPlan, progress: CopyProgress, folder: Path, storage: Storage) -> RejectFile:
+    """Raises RejectFileError for a file of another run."""
+    run, target = progress.state.run, plan.destination.description
+    heading = Heading(run=run, table=target.name, arn=target.arn, table_id=target.id, format="dynamodb-json")
+    settled = {plan.source.arn: progress.state.rejected}  # all other items are read or compared again
+    return RejectFile(RejectPlace.of(plan.options.rejects, folder, f"{plan.job}-{run}", storage), heading, settled)
 
 
 def _compared(plan: CopyPlan, verify: Verify, rejects: CopyRejects, report: CopyReport) -> Verification:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError, Watermark
 from ddb_assets.bulk.outcome import Totals
-from ddb_assets.bulk.reject_file import RejectFile
+from ddb_assets.bulk.reject_file import RejectFile, new_run
 from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.errors import DdbAssetsError, RetryableError
@@ -124,10 +124,14 @@ Types = dict[str, Descriptor]
 
 
 class ImportState(BaseModel):
-    """What is saved: the files with their sizes in bytes, how many rows of each are settled, and the columns' types."""
+    """What is saved: the files with their sizes in bytes, how many rows of each are settled, and the columns' types.
+
+    `run` is the run that began.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
+    run: str
     inputs: list[tuple[str, int]]
     settled: dict[str, NonNegativeInt]
     types: Types
@@ -143,6 +147,7 @@ class ImportProgress:
     def __init__(self, checkpoint: Checkpoint, source: ImportSource) -> None:
         self._checkpoint = checkpoint
         self._source = source
+        self.run = new_run()
         self.types: Types | None = None
         self.settled: dict[str, int] = {}
         self.watermarks: dict[str, Watermark] = {}
@@ -162,7 +167,7 @@ class ImportProgress:
             raise CheckpointError(
                 f"an import of {self._source.uri} was begun, but its files have changed since: restart the import"
             )
-        self.settled, self.types = saved.settled, saved.types
+        self.run, self.settled, self.types = saved.run, saved.settled, saved.types
         self.begin()
 
     def ended(self, uri: str, rows: int) -> None:
@@ -181,7 +186,7 @@ class ImportProgress:
 
     def save(self, positions: dict[str, int], types: Types) -> None:
         """Saves these positions. All rows before them must be durable by now."""
-        self._checkpoint.save(ImportState(inputs=self._listed(), settled=positions, types=types))
+        self._checkpoint.save(ImportState(run=self.run, inputs=self._listed(), settled=positions, types=types))
 
     def remove(self) -> None:
         """Deletes the checkpoint: the import is done."""
@@ -227,8 +232,8 @@ class Rejects:
         """Calls `stop` when the runs before have rejected too many already."""
         if self._file is not None and self.before > self._allowed:
             self._stop(
-                f"more than {self._allowed:,} rows were rejected by earlier runs: see {self._file.path}; mend the files or the "
-                "mapping, allow more rejected rows, or restart the import"
+                f"more than {self._allowed:,} rows were rejected by earlier runs: see {self._file.place.uri}; mend the files "
+                "or the mapping, allow more rejected rows, or restart the import"
             )
 
     @property
@@ -247,4 +252,4 @@ class Rejects:
             return None
         if self._file is None:
             return f"{total:,} rows would be rejected"
-        return f"{total:,} rows were rejected: mend them in {self._file.path} and redrive it"
+        return f"{total:,} rows were rejected: mend them in {self._file.place.uri} and redrive it"

@@ -96,7 +96,10 @@ def import_asset(
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
         if not report.complete:
             failure = InterruptedImportError if report.retryable else ImportFailedError
-            raise failure(f"{report.problem}; run it again to continue")
+            listed = (
+                f"; rows that are not in the table are listed in {report.reject_file}" if report.reject_file else ""
+            )
+            raise failure(f"{report.problem}{listed}; run it again to continue")
         return report
 
     return imports

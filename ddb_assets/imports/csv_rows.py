@@ -93,7 +93,7 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
         except csv.Error as error:
             if columns is None:
                 raise SourceError(f"{uri}:{line}: the header cannot be read: {error}") from error
-            yield BadRow(number, line, "".join(lines.seen), f"not CSV: {error}", columns)
+            yield _bad(columns, f"not CSV: {error}", number, line, lines.seen)
             number += 1
             continue
         if columns is None:
@@ -103,16 +103,23 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
             number += 1
 
 
-def csv_record(text: str, columns: tuple[str, ...], number: int, line: int, how: CsvFormat) -> Row | BadRow:
-    """A single record, as a reject file has it."""
+def csv_records(text: str, columns: tuple[str, ...], number: int, line: int, how: CsvFormat) -> list[Row | BadRow]:
+    """The text of a line of a reject file: one record, or those that a quote had made one."""
     csv.field_size_limit(MAX_FIELD)
+    lines = io.StringIO(text, newline="")
     try:
-        records = list(csv.reader([text], delimiter=how.delimiter or ",", quotechar=how.quote, strict=True))
+        records = list(filter(None, csv.reader(lines, delimiter=how.delimiter or ",", quotechar=how.quote, strict=True)))
     except csv.Error as error:
-        return BadRow(number, line, text, f"not CSV: {error}", columns)
-    if len(records) != 1:
-        return BadRow(number, line, text, "not one CSV record", columns)
-    return _row(columns, records[0], number, line, [text], dict.fromkeys(how.no_value))
+        return [_bad(columns, f"not CSV: {error}", number, line, [text])]
+    if not records:
+        return [_bad(columns, "there is no CSV record", number, line, [text])]
+    nulls = dict.fromkeys(how.no_value)
+    return [_row(columns, fields, number + n, line, [text], nulls) for n, fields in enumerate(records)]
+
+
+def _bad(columns: tuple[str, ...], reason: str, number: int, line: int, seen: list[str]) -> BadRow:
+    text = "".join(seen)
+    return BadRow(number, line, text, reason, columns, max(1, len(text.splitlines())))
 
 
 def _row(
@@ -120,7 +127,7 @@ def _row(
 ) -> Row | BadRow:
     if len(fields) != len(columns):
         reason = f"{len(fields)} fields, but there are {len(columns)} columns"
-        return BadRow(number, line, "".join(seen), reason, columns)
+        return _bad(columns, reason, number, line, seen)
     cells: dict[str, Cell] = {
         column: None if field in nulls else field for column, field in zip(columns, fields, strict=True)
     }

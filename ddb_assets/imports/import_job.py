@@ -19,14 +19,14 @@ from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.reject_file import Heading, RejectFile, check_replaceable, keep_settled
+from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
 from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
 from ddb_assets.imports.csv_rows import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
-from ddb_assets.imports.item_mapping import ItemMapping
+from ddb_assets.imports.item_mapping import ItemMapping, hidden_columns
 from ddb_assets.imports.new_table import NewTableWriter
 from ddb_assets.imports.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
@@ -64,7 +64,6 @@ class ImportJob:
         *,
         folder: Path,
         options: JobOptions | None = None,
-        reject_file: Path | None = None,
         on_progress: Callable[[Progress], object] | None = None,
         new_table: NewTableWriter | None = None,
     ) -> None:
@@ -77,13 +76,13 @@ class ImportJob:
             "\n".join([target.arn, source.uri, str(source.redriven), config.model_dump_json()]).encode()
         ).hexdigest()[:12]
         self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", job)
-        self._reject_path = reject_file or folder / f"{target.name}-{job}.rejects.jsonl"
+        self._folder = folder
         self._done = ImportProgress(self.checkpoint, source)
         self._keys = KeySet() if self._options.report_extra else None
         self._stopped = threading.Event()
         self._progress = Progress(sum(file.size for file in source.inputs))
         self._sample = Sample(0 if self._options.dry_run else self._options.verify, target.key_names)
-        source.check_fit(target.name, self._reject_path)
+        source.check_fit(target)
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
@@ -110,10 +109,10 @@ class ImportJob:
     def _run(self) -> ImportReport:
         began = time.monotonic()
         options = self._options
-        if not options.dry_run:
-            check_replaceable(self._reject_path, self._target.name)
         if not (options.dry_run or options.restart or self._new_table):
             self._done.resume()
+        if not options.dry_run:
+            self._place().check(self._done.run)
         types = self._types() if self._done.types is None else self._done.types
         mapping = ItemMapping(self._config, self._target.key, types, exact=self._source.format == "dynamodb-json")
         self._start(types)
@@ -125,7 +124,6 @@ class ImportJob:
             self._finish(types, complete=complete)
         rejects = self._rejects.problem()
         found = self._look_back() if complete else Afterwards()
-        path = self._reject_path
         return ImportReport(
             source=self._source.uri,
             table=self._target.name,
@@ -138,7 +136,7 @@ class ImportJob:
             rejected=self._rejects.count,
             seconds=time.monotonic() - began,
             types=dict(types),
-            reject_file=str(path) if path.exists() and not options.dry_run else None,
+            reject_file=self._reject_file.uri if self._reject_file else None,
             rejects=self._rejects.sample,
             verified=found.verified,
             only_in_table=found.only_in_table,
@@ -165,10 +163,18 @@ class ImportJob:
         if options.dry_run:
             self._writer = self._new_table or self._writer
             return
-        before = keep_settled(self._reject_path, self._done.settled, self._target.name)
-        heading = Heading(table=self._target.name, format=self._source.format, types=types)
-        self._reject_file = RejectFile(self._reject_path, heading)
-        self._rejects = Rejects(self._reject_file, options.max_rejects, before, self.interrupt)
+        heading = Heading(
+            run=self._done.run,
+            table=self._target.name,
+            arn=self._target.arn,
+            table_id=self._target.id,
+            format=self._source.format,
+            types=types,
+            settings=self._config.model_dump(exclude_unset=True),
+        )
+        file = RejectFile(self._place(), heading, self._done.settled, hidden_columns(self._config))
+        self._reject_file = file
+        self._rejects = Rejects(file, options.max_rejects, file.kept, self.interrupt)
         self._writer = self._new_table or BulkWriter(
             self._client,
             self._target,
@@ -178,7 +184,12 @@ class ImportJob:
             on_unwritten=self._on_unwritten,
             on_settled=self._on_settled,
         )
+        self._save(types)  # from now on a run that is killed finds its reject file again
         self._rejects.check_before()
+
+    def _place(self) -> RejectPlace:
+        name = f"{self._target.name}-{self._done.run}"
+        return RejectPlace.of(self._options.rejects, self._folder, name, self._storage)
 
     def _types(self) -> Types:
         """The types of CSV columns, from a first reading of all files."""

@@ -122,6 +122,11 @@ def used_columns(rule: Rule) -> set[str]:
     return set().union(*map(used_columns, [*(rule.map or {}).values(), *(rule.list or ())]))
 
 
+def hidden_columns(config: ImportConfig) -> frozenset[str]:
+    """The columns that are excluded, except those that a rule uses."""
+    return frozenset(config.exclude) - frozenset().union(*map(used_columns, config.attributes.values()))
+
+
 class ItemMapping:
     """Makes items of rows. `types` of columns are declared or, for CSV, inferred; key attributes have the table's types.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage, is_s3
@@ -12,7 +11,7 @@ from ddb_assets.imports.account import Progress
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.new_table import NewTableWriter, check_absent, planned
-from ddb_assets.imports.source import open_source
+from ddb_assets.imports.source import open_rejects, open_source
 from ddb_assets.settings import state_folder
 
 
@@ -26,22 +25,25 @@ class NewTable:
 
 def prepare_import(
     aws: AWS,
-    table: str,
+    table: str | None,
     source: str,
-    config: ImportConfig,
+    config: ImportConfig | None,
     options: JobOptions,
     *,
-    redrive: bool = False,
-    reject_file: Path | None = None,
     on_progress: Callable[[Progress], object] | None = None,
     new_table: NewTable | None = None,
 ) -> ImportJob:
-    """`table` is a name or an ARN. `source` is a URI; with `redrive`, that of a reject file.
+    """`table` is a name or an ARN. `source` is a URI; without a `config`, that of a reject file, which says config and table.
 
     Checkpoint and reject file are kept in the state folder. Raises AwsError, UnfitTableError and SourceError.
     """
+    storage = aws.storage() if new_table or is_s3(source) or is_s3(options.rejects) else Storage()
+    found = None
+    if config is None:
+        found, config, rejected_by = open_rejects(storage, source)
+        table = table or rejected_by
+    assert table is not None  # noqa: S101 -- only a reject file says it by itself
     client = aws.dynamodb(table)
-    storage = aws.storage() if new_table or is_s3(source) else Storage()
     writer = None
     if new_table is None:
         target = describe_table(client, table)
@@ -54,11 +56,10 @@ def prepare_import(
         aws.dynamodb(table, BULK_CLIENT),
         storage,
         target,
-        open_source(storage, source, config, redrive=redrive),
+        found or open_source(storage, source, config),
         config,
         folder=state_folder() / "imports",
         options=options,
-        reject_file=reject_file,
         on_progress=on_progress,
         new_table=writer,
     )

@@ -11,18 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 from isal import igzip, isal_zlib
+from pydantic import ValidationError
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.reject_file import Heading, read_heading
 from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.manifest import Export, read_export
-from ddb_assets.imports.csv_rows import CsvFormat, csv_record, csv_rows, ending_of
+from ddb_assets.imports.csv_rows import CsvFormat, csv_records, csv_rows, ending_of
 from ddb_assets.imports.files import find_files
 from ddb_assets.imports.import_config import ImportConfig
 from ddb_assets.imports.json_rows import dynamodb_record, json_lines, json_rows, plain_record
@@ -53,15 +54,21 @@ class ImportSource:
     inputs: tuple[Input, ...]
     redriven: Heading | None = None
 
-    def check_fit(self, table: str, rejects: Path) -> None:
-        """Raises SourceError for rows that another table has rejected, and when `rejects` is one of the files."""
-        if self.redriven and self.redriven.table != table:
+    def check_fit(self, target: TableDescription) -> None:
+        """Raises SourceError for rows that another table has rejected."""
+        told = self.redriven
+        if told is None:
+            return
+        if told.arn not in {target.arn, target.name}:  # a new table had no ARN yet
             raise SourceError(
-                f"{self.uri}:1: these rows were rejected by table {self.redriven.table}, not {table}: name that table, or "
-                f"write {table} into the file's first line if they belong there"
+                f"{self.uri}:1: these rows were rejected by table {told.arn}, not {target.arn}: name that table, or write this "
+                "one's `arn` and `table_id` into the file's first line if they belong there"
             )
-        if any(Path(file.uri).absolute() == rejects.absolute() for file in self.inputs):
-            raise SourceError(f"the rows of {self.uri} cannot be rejected into the same file: give another one")
+        if told.table_id and target.id and told.table_id != target.id:
+            raise SourceError(
+                f"{self.uri}:1: table {target.name} was deleted and made again since it rejected these rows: write "
+                f'"table_id": "{target.id}" into the file\'s first line if they belong there'
+            )
 
     def rows(
         self, storage: Opener, file: Input, config: ImportConfig, on_bytes: Callable[[int], object]
@@ -93,12 +100,21 @@ class ImportSource:
                 yield from json_rows(stream, file.uri, record)
 
 
-def open_source(storage: Storage, uri: str, config: ImportConfig, *, redrive: bool = False) -> ImportSource:
+def open_rejects(storage: Storage, uri: str) -> tuple[ImportSource, ImportConfig, str]:
+    """A mended reject file, the settings of the job that wrote it, and the ARN of its table. Raises SourceError."""
+    with opened(storage, uri) as stream:
+        heading = read_heading(stream, uri)
+    try:
+        config = ImportConfig.model_validate(heading.settings)
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in found["loc"])
+        raise SourceError(f"{uri}:1: in the first line, settings.{place}: {found['msg']}") from error
+    return ImportSource(uri, heading.format, (Input(uri, storage.size(uri)),), heading), config, heading.arn
+
+
+def open_source(storage: Storage, uri: str, config: ImportConfig) -> ImportSource:
     """Finds the files and their format. Raises SourceError, and ManifestError for a damaged export."""
-    if redrive:
-        with opened(storage, uri) as stream:
-            heading = read_heading(stream, uri)
-        return ImportSource(uri, heading.format, (Input(uri, storage.size(uri)),), heading)
     if uri.rstrip("/").rpartition("/")[2] == SUMMARY:
         return _exported(storage, uri, [uri.rstrip("/").removesuffix(SUMMARY)])
     inputs = [Input(file.uri, file.size) for file in find_files(storage, uri)]
@@ -218,24 +234,33 @@ def opened(storage: Opener, uri: str, on_bytes: Callable[[int], object] | None =
 def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> Iterator[Row | BadRow]:
     """The rows of a mended reject file. Raises SourceError for any other line."""
     read_heading(stream, uri)
-    for number, line, data in json_lines(stream, uri, first_line=2):
-        try:
-            entry: dict[str, Any] = json.loads(data)
-            if isinstance(entry.get("row"), dict):
-                yield Row(number, line, entry["row"])
-                continue
-            text = entry["text"]
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise SourceError(
-                f"{uri}:{line}: this is not a line of a reject file, which has `row` or `text`"
-            ) from error
+    record = dynamodb_record if format_ == "dynamodb-json" else plain_record
+    number = 0
+    for _, line, data in json_lines(stream, uri, first_line=2):
+        entry = _entry(data, f"{uri}:{line}")
+        text = entry.get("text")
         file = str(entry.get("file", ""))
-        if format_ == "dynamodb-json":
-            yield dynamodb_record(str(text), number, line)
-            continue
-        row = (
-            csv_record(str(text), tuple(entry.get("columns") or ()), number, line, csv.of(file))
-            if format_ == "csv"
-            else plain_record(str(text), number, line)
-        )
-        yield with_partition(row, partition_of(file))
+        rows: Iterable[Row | BadRow]
+        if isinstance(entry.get("row"), dict):
+            rows = [Row(number, line, entry["row"], deleted=entry.get("deleted") is True)]
+        elif format_ == "csv":
+            rows = csv_records(str(text), tuple(entry.get("columns") or ()), number, line, csv.of(file))
+        else:
+            rows = [record(str(text), number, line)]
+        for row in rows:
+            yield row if "row" in entry or format_ == "dynamodb-json" else with_partition(row, partition_of(file))
+            number += 1
+
+
+def _entry(data: bytes, place: str) -> dict[str, Any]:
+    try:
+        entry: dict[str, Any] = json.loads(data)
+        if isinstance(entry.get("row"), dict) or isinstance(entry["text"], str):
+            return entry
+        origin = f"{entry['file']}:{entry['line']}"
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SourceError(f"{place}: this is not a line of a reject file, which has `row` or `text`") from error
+    raise SourceError(
+        f"{place}: this row cannot be read, and its text is not here because the import excludes columns: write the mended "
+        f"text of {origin} as its `text`, or delete this line"
+    )

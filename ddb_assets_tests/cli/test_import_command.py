@@ -229,7 +229,7 @@ def test_rows_that_one_table_rejected_are_not_redriven_into_another(
     call(str(rows), "--table", target.name, "--rejects", str(rejects), code=1)
     rejects.write_text(rejects.read_text().replace(r"{\"n", r"{\"pk\": \"a\", \"n"))
     done = call("--redrive", str(rejects), "--table", other.name, code=1)
-    assert f"{rejects}:1: these rows were rejected by table {target.name}, not {other.name}" in done.stderr
+    assert f"{rejects}:1: these rows were rejected by table {target.arn}, not {other.arn}" in done.stderr
     assert not items_of(sandbox, other)
     call("--redrive", str(rejects), "--table", target.name)
     assert len(items_of(sandbox, target)) == 1

@@ -23,7 +23,7 @@ def options(command: click.Command) -> dict[str, click.Option]:
 def test_what_both_commands_have_is_one_option() -> None:
     one, other = options(import_.command), options(copy.command)
     both = one.keys() & other.keys()
-    assert both >= SHARED | {"rejects"}
+    assert both >= SHARED
     for name in both - {"dry_run"}:
         assert one[name].opts == other[name].opts
         assert (one[name].help, one[name].default) == (other[name].help, other[name].default)

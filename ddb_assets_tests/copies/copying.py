@@ -8,10 +8,11 @@ from typing import Any
 
 import boto3
 
+from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.raw_call import BULK_CLIENT
-from ddb_assets.bulk.reject_file import Heading, RejectFile, keep_settled
+from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
 from ddb_assets.copies.copy_config import CopyOptions
 from ddb_assets.copies.copy_job import CopyJob, CopyReport, first_phase
 from ddb_assets.copies.copy_state import Collisions, CopyProgress
@@ -85,9 +86,11 @@ def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyRep
     """Runs the plan, or continues it; the folder keeps the checkpoint, the keys and the reject file."""
     progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.job), plan.segments, first_phase(plan))
     path = folder / "rejects.jsonl"
-    keep_settled(path, {plan.source.arn: progress.state.rejected}, plan.destination.name)
-    heading = Heading(table=plan.destination.name, format="dynamodb-json", types={})
-    with closing(RejectFile(path, heading)) as file, Collisions(folder / "keys.sqlite") as collisions:
+    told = plan.destination.description
+    heading = Heading(run=progress.state.run, table=told.name, arn=told.arn, table_id=told.id, format="dynamodb-json")
+    place = RejectPlace.of(str(path), folder, "", Storage())
+    settled = {plan.source.arn: progress.state.rejected}
+    with closing(RejectFile(place, heading, settled)) as file, Collisions(folder / "keys.sqlite") as collisions:
         rejects = CopyRejects(file, plan.source.arn, plan.key_names)
         return CopyJob(plan, progress, rejects, None if plan.key.one_to_one else collisions, on_page).run()
 

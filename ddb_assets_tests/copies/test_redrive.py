@@ -100,7 +100,9 @@ def test_deletions_that_were_not_done_are_redriven_as_deletions(world: World, fi
 def test_what_is_written_behind_the_scan_is_found_and_copied_again(world: World, file: Path, verify: Verify) -> None:
     """An item that was added and one that was changed after the scan had passed; and one that the destination lost."""
     source, destination = world.table(ID, some(40)), world.table()
-    config = CopyConfig.model_validate({"source": source, "destination": destination, "segments": 1, "verify": verify})
+    config = CopyConfig.model_validate(
+        {"source": source, "destination": destination, "segments": 1, "verify": verify, "rejects": str(file)}
+    )
 
     def meanwhile(*_: object) -> None:
         lost, changed, *_rest = world.direct.scan(TableName=source)["Items"]
@@ -108,7 +110,7 @@ def test_what_is_written_behind_the_scan_is_found_and_copied_again(world: World,
         world.put(source, [{"id": {"S": "added"}}, {"id": changed["id"], "changed": {"BOOL": True}}])
 
     opened = open_tables(config, None, print)
-    outcome = run_copy(opened, config, "no", file.parent, reject_file=file, confirm=print, on_page=meanwhile)
+    outcome = run_copy(opened, config, "no", file.parent, confirm=print, on_page=meanwhile)
     assert not outcome.succeeded
     assert outcome.verification
     assert (outcome.verification.missing_count, outcome.verification.different_count) == (2, 1)

@@ -10,7 +10,7 @@ from ddb_assets.aws.table import TableDescription
 from ddb_assets.imports.account import ImportReport, Progress
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
-from ddb_assets.imports.source import open_source
+from ddb_assets.imports.source import open_rejects, open_source
 from ddb_assets_tests.support.tables import client_of
 
 
@@ -29,11 +29,15 @@ def job(
     """One that was not run yet; `config` as `import.yaml` has it."""
     settings = ImportConfig.model_validate(config or {})
     files = storage or Storage()
+    if redrive:
+        source, settings, _ = open_rejects(files, str(uri))
+    else:
+        source = open_source(files, str(uri), settings)
     return ImportJob(
         client_of(endpoint_url),
         files,
         target,
-        open_source(files, str(uri), settings, redrive=redrive),
+        source,
         settings,
         folder=folder or Path(tempfile.mkdtemp(prefix="ddb_assets-test-")),
         options=JobOptions(**options),

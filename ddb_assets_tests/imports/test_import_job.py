@@ -53,7 +53,15 @@ def test_rejects_are_kept_whole_with_file_line_and_reason_and_can_be_redriven(sa
     ]
     assert report.reject_file
     heading, *lines = [json.loads(line) for line in Path(report.reject_file).read_text().splitlines()]
-    assert heading == {"table": target.name, "format": "csv", "types": {"pk": "S", "n": "N"}}
+    told = {name: heading[name] for name in ("table", "arn", "table_id", "format", "types", "settings")}
+    assert told == {
+        "table": target.name,
+        "arn": target.arn,
+        "table_id": target.id,
+        "format": "csv",
+        "types": {"pk": "S", "n": "N"},
+        "settings": {},
+    }
     assert [line.get("row") or line["text"] for line in lines] == [
         {"pk": None, "n": "2"},
         "b,x,3\n",

@@ -141,9 +141,11 @@ class Played:
         return json.loads(found[0].read_text())["state"]["settled"] if found else {}
 
     def kept(self, fate: str) -> set[tuple[str, int]]:
-        """Rows of the reject file; a line that a killed job did not end is none."""
-        found = list(self.folder.glob("*.rejects.jsonl"))
-        lines = found[0].read_text().split("\n")[1:-1] if found else []
+        """Rows of the last run's reject file; a line that a killed job did not end is none."""
+        saved = list(self.folder.glob("*-????????????.json"))
+        run = json.loads(saved[0].read_text())["state"]["run"] if saved else "*"
+        found = sorted(self.folder.glob(f"*-{run}.rejects.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+        lines = found[-1].read_text().split("\n")[1:-1] if found else []
         told = [line for line in map(json.loads, lines) if line["fate"] == fate]
         places = {(line["file"], line["number"]) for line in told}
         assert len(places) == len(told)

@@ -1,13 +1,12 @@
 """`ddb-assets copy`."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ddb_assets.cli.commands.model_options import ModelCommand, options_of, sentence
-from ddb_assets.cli.commands.shared import json_option, rejects_option
+from ddb_assets.cli.commands.shared import json_option
 
 if TYPE_CHECKING:
     from ddb_assets.copies.plan import Clean
@@ -61,7 +60,6 @@ class CopyCommand(ModelCommand):
     metavar="TIME",
     help="Restore the source to this time, such as 2026-01-31T12:00:00Z, as a temporary table, and copy that.",
 )
-@rejects_option
 @json_option
 def command(
     source_table: str,
@@ -73,7 +71,6 @@ def command(
     yes: bool,
     dry: bool,
     moment: str | None,
-    rejects: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -89,4 +86,4 @@ def command(
     if dry:
         copy.try_out(config, when, clean or "no", as_json=as_json)
     else:
-        copy.run(config, when, clean or "no", rejects, yes=yes, as_json=as_json)
+        copy.run(config, when, clean or "no", yes=yes, as_json=as_json)

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from ddb_assets.cli.commands.model_options import ModelCommand, option_of, options_of
-from ddb_assets.cli.commands.shared import FILE, json_option, rejects_option
+from ddb_assets.cli.commands.shared import FILE, json_option
 from ddb_assets.settings import LAKE
 
 PRICE = 0.625
@@ -28,12 +28,15 @@ class ImportCommand(ModelCommand):
 
 @click.command("import", cls=ImportCommand)
 @click.argument("source", required=False)
-@click.option("--table", required=True, help="Name or ARN of the table.")
+@click.option("--table", help="Name or ARN of the table; with --redrive by default the one that the file names.")
 @click.option(
     "--config", type=FILE, help="import.yaml: how files are read, and which attribute comes from which column."
 )
-@rejects_option
-@click.option("--redrive", type=FILE, help="Instead of SOURCE: a reject file with mended rows.")
+@click.option(
+    "--redrive",
+    metavar="URI",
+    help="Instead of SOURCE: a reject file with mended rows, written as the import that rejected them would have done.",
+)
 @click.option(
     "--new-table",
     "new_key",
@@ -51,10 +54,9 @@ class ImportCommand(ModelCommand):
 @json_option
 def command(
     source: str | None,
-    table: str,
+    table: str | None,
     config: Path | None,
-    rejects: Path | None,
-    redrive: Path | None,
+    redrive: str | None,
     new_key: str | None,
     staging: str | None,
     price: float,
@@ -68,23 +70,25 @@ def command(
     """
     if (source is None) == (redrive is None):
         raise click.UsageError("give either SOURCE or --redrive FILE")
+    if table is None and redrive is None:
+        raise click.UsageError("--table says into which table: give it")
     _refuse_idle(redrive=redrive is not None, new_table=new_key is not None, dry_run=options["dry_run"])
     from ddb_assets.cli.import_ import new_table_of, run
 
     run(
         table,
-        source or str(redrive),
+        source or redrive or "",
         config,
         {name: options.pop(name) for name in ("format", "mode")},
         options,
         redrive=redrive is not None,
-        rejects=rejects,
         new_table=new_table_of(new_key, staging),
         price=price,
         as_json=as_json,
     )
 
 
+NOT_FOR_REDRIVE = ("format", "mode", "config")
 NOT_FOR_NEW_TABLE = ("restart", "max_wcu", "share", "in_flight", "price")
 
 
@@ -94,8 +98,15 @@ def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool) -> None:
     given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     if "staging" in given and not new_table:
         raise click.UsageError("--staging says where items are staged for --new-table: give that too, or leave it out")
-    if "format" in given and redrive:
-        raise click.UsageError("--format does nothing with --redrive: the reject file says its format; leave it out")
+    if new_table and redrive:
+        raise click.UsageError(
+            "--new-table makes a table of SOURCE, and --redrive is for a table that exists: give one"
+        )
+    for name in NOT_FOR_REDRIVE:
+        if name in given and redrive:
+            raise click.UsageError(
+                f"{option_of([name])} does nothing with --redrive: the reject file's first line says it; leave it out"
+            )
     for name in NOT_FOR_NEW_TABLE:
         if name in given and new_table:
             raise click.UsageError(

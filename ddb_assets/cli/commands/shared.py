@@ -13,9 +13,6 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
-rejects_option = click.option(
-    "--rejects", type=FILE, help="File for the rows or items that were not written, for a later redrive."
-)
 warehouse_option = click.option(
     "--warehouse", required=True, envvar=WAREHOUSE, show_envvar=True, metavar="URL", help=FORMS
 )
