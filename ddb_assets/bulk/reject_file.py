@@ -21,6 +21,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.storage import MissingFileError, Storage, StorageError, is_s3, join, local_path, new_file
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.outcome import Fate
 from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError, dump, original
 from ddb_assets.dynamodb.attribute_value import Descriptor
@@ -51,6 +52,11 @@ class Heading(BaseModel):
     format: Format
     types: dict[str, Descriptor] = {}
     settings: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, run: str, target: TableDescription, format_: Format, **more: Any) -> "Heading":
+        """Of a job that writes into this table."""
+        return cls(run=run, table=target.name, arn=target.arn, table_id=target.id, format=format_, **more)
 
     def dump(self) -> bytes:
         """The line. Numbers stay exact."""

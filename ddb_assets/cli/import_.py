@@ -194,6 +194,10 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         say(f"{report.rows_before:,} rows before these were settled by an earlier run")
     if report.types:
         say("types: " + ", ".join(f"{column} {type_}" for column, type_ in report.types.items()))
+    if report.unused_columns:
+        say("columns that become no attribute: " + ", ".join(report.unused_columns))
+    if report.unknown_columns:
+        say("columns that the configuration names and no row has: " + ", ".join(report.unknown_columns))
     if report.expected_seconds is not None:
         say(f"it would take {report.expected_seconds:,.0f} s and cost ${cost:,.2f} at ${price} per million WCUs")
     if report.throttles:

@@ -39,6 +39,7 @@ attributes:
   # write_nulls: false  # true: no value becomes an attribute of type NULL
   # mode: put  # put | if-not-exists
   # max_rejects: 10  # this many rejected rows are allowed; one more stops the import
+  # allow_empty: false  # true: it is no error when the files have no rows
   # verify: 100  # how many items are read back after the import and compared; or all
   # report_extra: false  # true: afterwards the table's keys are read, and items that no row was for are shown
   # rejects: s3://my-bucket/rejects/  # a folder in which each run that leaves rows out lists them; by default the state folder

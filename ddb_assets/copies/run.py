@@ -206,8 +206,8 @@ def _copied(
 
 def _reject_file(plan: CopyPlan, progress: CopyProgress, folder: Path, storage: Storage) -> RejectFile:
     """Raises RejectFileError for a file of another run."""
-    run, target = progress.state.run, plan.destination.description
-    heading = Heading(run=run, table=target.name, arn=target.arn, table_id=target.id, format="dynamodb-json")
+    run = progress.state.run
+    heading = Heading.of(run, plan.destination.description, "dynamodb-json")
     settled = {plan.source.arn: progress.state.rejected}  # all other items are read or compared again
     return RejectFile(RejectPlace.of(plan.options.rejects, folder, f"{plan.job}-{run}", storage), heading, settled)
 

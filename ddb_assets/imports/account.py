@@ -66,6 +66,7 @@ class ImportReport:
     """What became of every row, and what it took.
 
     `rows` were read in this run. `rows_before` were settled by the runs that it resumes; only `rejected_before` counts those.
+    A record that cannot be read may have many lines: these are `rejected_lines`, and `rejected_before` counts lines too.
     `consumed_wcu` is of the table and its indexes. In a dry run it is what is expected, and `expected_seconds` is how long
     writing would take at the rate that is set, None for a new table. `complete`: every row was read and is in the table or
     rejected. `retryable`: it is not complete, and what stopped it may pass by itself. `too_many_rejected`: more rows were
@@ -93,6 +94,10 @@ class ImportReport:
     seconds: float
     types: dict[str, str]
     reject_file: str | None
+    rejected_lines: int = 0
+    unused_columns: list[str] = field(default_factory=list)
+    unknown_columns: list[str] = field(default_factory=list)
+    slips: str | None = None
     expected_seconds: float | None = None
     rejects: list[RejectedRow] = field(default_factory=list)
     verified: Verified | None = None
@@ -203,7 +208,8 @@ class Rejects:
     """Counts rejected rows and writes them into the reject file. Thread-safe.
 
     `most` rejected rows are allowed, and one more calls `stop`. None: each one is a failure, and more than 1,000 call `stop`.
-    `before` rows were rejected by the runs that this one resumes. Without a file (a dry run) rows are only counted.
+    A record that cannot be read counts as many times as it has lines, because each may have been a row.
+    `before` lines were rejected by the runs that this one resumes. Without a file (a dry run) rows are only counted.
     """
 
     def __init__(self, file: RejectFile | None, most: int | None, before: int, stop: Callable[[str], object]) -> None:
@@ -213,13 +219,15 @@ class Rejects:
         self._lock = threading.Lock()
         self.before = before
         self.count = 0
+        self.lines = 0
         self.sample: list[RejectedRow] = []
 
     def reject(self, row: Row | BadRow, uri: str, reason: str) -> None:
         """Notes a row that the table will never take."""
         with self._lock:
             self.count += 1
-            total = self.before + self.count
+            self.lines += row.lines if isinstance(row, BadRow) else 1
+            total = self.before + self.lines
             if len(self.sample) < SAMPLE_REJECTS:
                 self.sample.append(RejectedRow(uri, row.line, reason))
         if self._file is None:
@@ -247,9 +255,12 @@ class Rejects:
 
     def problem(self) -> str | None:
         """What is wrong when the job has read everything; None when nothing is."""
-        total = self.before + self.count
+        total = self.before + self.lines
         if total <= (self._most or 0):
             return None
+        rows = f"{self.before + self.count:,} rows"
+        if self.lines > self.count:
+            rows += f" of {total:,} lines"
         if self._file is None:
-            return f"{total:,} rows would be rejected"
-        return f"{total:,} rows were rejected: mend them in {self._file.place.uri} and redrive it"
+            return f"{rows} would be rejected"
+        return f"{rows} were rejected: mend them in {self._file.place.uri} and redrive it"

@@ -100,6 +100,8 @@ def import_asset(
                 f"; rows that are not in the table are listed in {report.reject_file}" if report.reject_file else ""
             )
             raise failure(f"{report.problem}{listed}; run it again to continue")
+        if report.slips:
+            raise ImportFailedError(f"every row is written, but {report.slips}: mend it and run it again")
         return report
 
     return imports
@@ -117,6 +119,9 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
     }
     if report.types:
         facts["types"] = dg.MetadataValue.json(report.types)
+    for name in ("unused_columns", "unknown_columns"):
+        if found := getattr(report, name):
+            facts[name] = dg.MetadataValue.json(found)
     if report.problem:
         facts["problem"] = dg.MetadataValue.text(report.problem)
     if report.only_in_table:

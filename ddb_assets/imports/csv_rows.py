@@ -33,6 +33,7 @@ class CsvFormat(BaseModel):
     """How the files are written. `delimiter` is by default a comma, in `.tsv` files a tab.
 
     `columns`: their names if the first line is data. `no_value`: texts that mean no value.
+    `max_record_lines`: a record with more lines is a quote that was never closed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class CsvFormat(BaseModel):
     columns: tuple[str, ...] | None = None
     no_value: tuple[str, ...] = ("",)
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8-sig"
+    max_record_lines: Annotated[int, Field(ge=1)] = 200
 
     def of(self, uri: str) -> Self:
         """The same with the delimiter of this file."""
@@ -57,19 +59,43 @@ def ending_of(uri: str) -> str:
 
 
 class _Lines:
-    """Hands out lines and remembers those of the current record, in case it cannot be read."""
+    """Hands out lines and remembers those of the current record, in case it cannot be read.
 
-    def __init__(self, text: Iterator[str]) -> None:
+    Raises SourceError for a record with too many lines.
+    """
+
+    def __init__(self, text: Iterator[str], uri: str, how: CsvFormat) -> None:
         self._text = text
+        self._uri = uri
+        self._how = how
+        self._line = 0
         self.seen: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
+        most = self._how.max_record_lines
+        if len(self.seen) == most:
+            opened = self._line - most + 1 + _opening(self.seen, self._how.quote)
+            raise SourceError(
+                f"{self._uri}:{opened}: the quote that opens on this line is not closed within {most} lines: mend it, or set "
+                "`csv.max_record_lines` if there are records of more lines"
+            )
         line = next(self._text)
+        self._line += 1
         self.seen.append(line)
         return line
+
+
+def _opening(lines: list[str], quote: str) -> int:
+    """The line, from 0, on which the quote opens that is still open at the end; 0 when none is."""
+    place, inside = 0, False
+    for number, line in enumerate(lines):
+        if line.count(quote) % 2:
+            inside = not inside
+            place = number if inside else 0
+    return place
 
 
 def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRow]:
@@ -78,7 +104,7 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
     Bytes that are not valid in the encoding become lone surrogates, which the check of the item then refuses.
     """
     csv.field_size_limit(MAX_FIELD)
-    lines = _Lines(io.TextIOWrapper(stream, encoding=how.encoding, errors="surrogateescape", newline=""))
+    lines = _Lines(io.TextIOWrapper(stream, encoding=how.encoding, errors="surrogateescape", newline=""), uri, how)
     reader = csv.reader(lines, delimiter=how.delimiter or ",", quotechar=how.quote, strict=True)
     columns = how.columns
     nulls = dict.fromkeys(how.no_value)
@@ -93,13 +119,15 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
         except csv.Error as error:
             if columns is None:
                 raise SourceError(f"{uri}:{line}: the header cannot be read: {error}") from error
-            yield _bad(columns, f"not CSV: {error}", number, line, lines.seen)
+            yield _bad(columns, f"not CSV: {error}", number, line, lines.seen, how)
             number += 1
             continue
+        if line == 1:
+            _check_text("".join(lines.seen), uri, how)
         if columns is None:
             columns = _header(fields, uri)
         elif fields:  # an empty line is not a record
-            yield _row(columns, fields, number, line, lines.seen, nulls)
+            yield _row(columns, fields, number, line, lines.seen, how, nulls)
             number += 1
 
 
@@ -110,24 +138,42 @@ def csv_records(text: str, columns: tuple[str, ...], number: int, line: int, how
     try:
         records = list(filter(None, csv.reader(lines, delimiter=how.delimiter or ",", quotechar=how.quote, strict=True)))
     except csv.Error as error:
-        return [_bad(columns, f"not CSV: {error}", number, line, [text])]
+        return [_bad(columns, f"not CSV: {error}", number, line, text.splitlines(keepends=True), how)]
     if not records:
-        return [_bad(columns, "there is no CSV record", number, line, [text])]
+        return [_bad(columns, "there is no CSV record", number, line, [text], how)]
     nulls = dict.fromkeys(how.no_value)
-    return [_row(columns, fields, number + n, line, [text], nulls) for n, fields in enumerate(records)]
+    return [_row(columns, fields, number + n, line, [text], how, nulls) for n, fields in enumerate(records)]
 
 
-def _bad(columns: tuple[str, ...], reason: str, number: int, line: int, seen: list[str]) -> BadRow:
-    text = "".join(seen)
-    return BadRow(number, line, text, reason, columns, max(1, len(text.splitlines())))
+def _bad(columns: tuple[str, ...], reason: str, number: int, line: int, seen: list[str], how: CsvFormat) -> BadRow:
+    if len(seen) > 1:
+        opened = line + _opening(seen, how.quote)
+        reason += f"; the record has {len(seen)} lines, with a quote that opens on line {opened}"
+    return BadRow(number, line, "".join(seen), reason, columns, max(1, len(seen)))
+
+
+def _check_text(first: str, uri: str, how: CsvFormat) -> None:
+    """Raises SourceError when the first record is not text, so that nothing in the file can be."""
+    invalid = how.columns is None and any("\ud800" <= char <= "\udfff" for char in first)
+    if invalid or "\0" in first:
+        raise SourceError(
+            f"{uri}:1: this is not {how.encoding} text: set `csv.encoding`, or unpack the file if it is compressed in another "
+            "way than gzip or zstd"
+        )
 
 
 def _row(
-    columns: tuple[str, ...], fields: list[str], number: int, line: int, seen: list[str], nulls: dict[str, None]
+    columns: tuple[str, ...],
+    fields: list[str],
+    number: int,
+    line: int,
+    seen: list[str],
+    how: CsvFormat,
+    nulls: dict[str, None],
 ) -> Row | BadRow:
     if len(fields) != len(columns):
         reason = f"{len(fields)} fields, but there are {len(columns)} columns"
-        return _bad(columns, reason, number, line, seen)
+        return _bad(columns, reason, number, line, seen, how)
     cells: dict[str, Cell] = {
         column: None if field in nulls else field for column, field in zip(columns, fields, strict=True)
     }

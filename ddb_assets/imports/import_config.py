@@ -73,7 +73,7 @@ class ImportConfig(BaseModel):
     format: Annotated[
         Format | None, Field(description="how the files are written; by default by their names and first lines")
     ] = None
-    csv: Annotated[CsvFormat, Field(description="delimiter, quote, columns, no_value, encoding")] = CsvFormat()
+    csv: Annotated[CsvFormat, Field(description="how CSV files are written")] = CsvFormat()
     types: Annotated[
         dict[str, Type], Field(description="per column; a CSV column otherwise has the type that all its cells allow")
     ] = {}
@@ -126,6 +126,7 @@ class ImportOptions(WriteOptions):
     max_rejects: int | None = Field(
         default=None, ge=0, description="this many rejected rows are allowed; one more stops the import"
     )
+    allow_empty: bool = Field(default=False, description="it is no error when the files have no rows")
     verify: Verify = 0
     report_extra: bool = Field(
         default=False, description="read the keys of the table afterwards, and report the items without a row"

@@ -20,10 +20,11 @@ from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
-from ddb_assets.bulk.rows import BadRow, Row
+from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
+from ddb_assets.imports.column_names import ColumnNames
 from ddb_assets.imports.csv_rows import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.item_mapping import ItemMapping, hidden_columns
@@ -83,6 +84,7 @@ class ImportJob:
         self._progress = Progress(sum(file.size for file in source.inputs))
         self._sample = Sample(0 if self._options.dry_run else self._options.verify, target.key_names)
         source.check_fit(target)
+        self._names = ColumnNames(config)
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
@@ -113,6 +115,9 @@ class ImportJob:
             self._done.resume()
         if not options.dry_run:
             self._place().check(self._done.run)
+        if self._source.has_columns:
+            rows = self._source.rows
+            self._names.check(rows(self._storage, file, self._config, lambda _: None) for file in self._source.inputs)
         types = self._types() if self._done.types is None else self._done.types
         mapping = ItemMapping(self._config, self._target.key, types, exact=self._source.format == "dynamodb-json")
         self._start(types)
@@ -122,6 +127,10 @@ class ImportJob:
             complete = failure is None
         finally:
             self._finish(types, complete=complete)
+        if complete and not (options.allow_empty or self._progress.rows or sum(self._done.settled.values())):
+            raise SourceError(f"{self._source.uri} has no rows: check it, or allow that with allow_empty")
+        named = complete and not self._source.redriven
+        slips = self._names.slips() if named else None
         rejects = self._rejects.problem()
         found = self._look_back() if complete else Afterwards()
         return ImportReport(
@@ -145,7 +154,11 @@ class ImportJob:
             retryable=isinstance(failure, RetryableError),
             too_many_rejected=rejects is not None,
             unread=found.unread,
-            problem=str(failure) if failure else found.problem or rejects,
+            problem=str(failure) if failure else found.problem or rejects or slips,
+            rejected_lines=self._rejects.lines,
+            unused_columns=self._names.unused,
+            unknown_columns=self._names.unknown if named else [],
+            slips=slips,
             **counted(self._writer.totals),
         )
 
@@ -163,15 +176,8 @@ class ImportJob:
         if options.dry_run:
             self._writer = self._new_table or self._writer
             return
-        heading = Heading(
-            run=self._done.run,
-            table=self._target.name,
-            arn=self._target.arn,
-            table_id=self._target.id,
-            format=self._source.format,
-            types=types,
-            settings=self._config.model_dump(exclude_unset=True),
-        )
+        settings = self._config.model_dump(exclude_unset=True)
+        heading = Heading.of(self._done.run, self._target, self._source.format, types=types, settings=settings)
         file = RejectFile(self._place(), heading, self._done.settled, hidden_columns(self._config))
         self._reject_file = file
         self._rejects = Rejects(file, options.max_rejects, file.kept, self.interrupt)
@@ -218,6 +224,8 @@ class ImportJob:
                 rows = 0
                 for row in self._checked(self._source.rows(self._files, file, self._config, self._count_bytes)):
                     rows = row.number + 1
+                    if isinstance(row, Row):
+                        self._names.see(row.cells)
                     if row.number < first:
                         self._see_again(row, file, watermark, mapping)
                         continue

@@ -131,10 +131,10 @@ class NewTableWriter:
         """Has AWS make the table and waits for it. Raises WriterStoppedError, which says what exists when the import failed."""
         try:
             self.flush()
-            self._check_keys()
+            self._check_items()
             if self._dry:
                 self.totals.written = self._items
-            elif self._staged:
+            else:
                 self._import()
         except BaseException:
             self.totals.unprocessed = self._items - self.totals.written
@@ -156,7 +156,9 @@ class NewTableWriter:
     def _part_path(self) -> Path:
         return Path(self._temporary.name, "part.json.gz")
 
-    def _check_keys(self) -> None:
+    def _check_items(self) -> None:
+        if not self._items:
+            self._fail("there is no item to make the table of: it is not made")
         if twice := self._keys.repeated():
             self._fail(
                 f"{twice:,} items have a key that another item has, and DynamoDB would keep any of them: make the table "

@@ -56,7 +56,7 @@ def prepare_import(
         aws.dynamodb(table, BULK_CLIENT),
         storage,
         target,
-        found or open_source(storage, source, config),
+        found or open_source(storage, source, config, allow_empty=options.allow_empty),
         config,
         folder=state_folder() / "imports",
         options=options,

@@ -54,6 +54,11 @@ class ImportSource:
     inputs: tuple[Input, ...]
     redriven: Heading | None = None
 
+    @property
+    def has_columns(self) -> bool:
+        """Whether all rows of a file have the same columns."""
+        return self.format in {"csv", "parquet"} and not self.redriven
+
     def check_fit(self, target: TableDescription) -> None:
         """Raises SourceError for rows that another table has rejected."""
         told = self.redriven
@@ -113,16 +118,22 @@ def open_rejects(storage: Storage, uri: str) -> tuple[ImportSource, ImportConfig
     return ImportSource(uri, heading.format, (Input(uri, storage.size(uri)),), heading), config, heading.arn
 
 
-def open_source(storage: Storage, uri: str, config: ImportConfig) -> ImportSource:
-    """Finds the files and their format. Raises SourceError, and ManifestError for a damaged export."""
+def open_source(storage: Storage, uri: str, config: ImportConfig, *, allow_empty: bool = False) -> ImportSource:
+    """Finds the files and their format. Raises SourceError, and ManifestError for a damaged export.
+
+    `allow_empty`: it is no error when all of them are empty.
+    """
     if uri.rstrip("/").rpartition("/")[2] == SUMMARY:
-        return _exported(storage, uri, [uri.rstrip("/").removesuffix(SUMMARY)])
+        return _exported(storage, uri, [uri.rstrip("/").removesuffix(SUMMARY)], allow_empty=allow_empty)
     inputs = [Input(file.uri, file.size) for file in find_files(storage, uri)]
     summaries = [file.uri for file in inputs if file.uri.endswith(f"/{SUMMARY}")]
     if summaries and config.format in (None, "dynamodb-json"):
-        return _exported(storage, uri, [summary.removesuffix(SUMMARY) for summary in summaries])
+        folders = [summary.removesuffix(SUMMARY) for summary in summaries]
+        return _exported(storage, uri, folders, allow_empty=allow_empty)
     found = _formats(storage, [file for file in inputs if file.size], config)
     files = tuple(file for file, format_ in found.items() if format_)
+    if not files and inputs and allow_empty:
+        return ImportSource(uri, config.format or "jsonl", ())
     if not files:
         raise SourceError(f"there is no file with content at {uri}: check the path, folder or glob")
     formats = {format_ for format_ in found.values() if format_}
@@ -133,7 +144,7 @@ def open_source(storage: Storage, uri: str, config: ImportConfig) -> ImportSourc
     return ImportSource(uri, formats.pop(), files)
 
 
-def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> ImportSource:
+def _exported(storage: Storage, uri: str, folders: Iterable[str], *, allow_empty: bool) -> ImportSource:
     exports = sorted((read_export(storage, folder) for folder in folders), key=_end)
     if len({export.table_id for export in exports}) > 1:
         names = ", ".join(sorted({export.table_name for export in exports}))
@@ -142,8 +153,8 @@ def _exported(storage: Storage, uri: str, folders: Iterable[str]) -> ImportSourc
         verify(storage, export)
     files = (file for export in exports for file in export.files if file.item_count)
     inputs = tuple(Input(file.uri, storage.size(file.uri)) for file in files)
-    if not inputs:
-        raise SourceError(f"the export at {uri} has no items")
+    if not inputs and not allow_empty:
+        raise SourceError(f"the export at {uri} has no items: check it, or allow that with allow_empty")
     return ImportSource(uri, "dynamodb-json", inputs)
 
 
@@ -181,11 +192,34 @@ def _json_format(stream: BinaryIO, uri: str, *, known: bool) -> Format | None:
 
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+UNREAD = {
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ\0": "compressed by xz",
+    b"PK\x03\x04": "a zip archive or a workbook",
+    b"\x04\x22\x4d\x18": "compressed by lz4",
+    b"\xff\x06\0\0sNaPpY": "compressed by snappy",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"\x1f\x9d": "compressed by compress",
+    b"\x89LZO": "compressed by lzop",
+    b"ORC": "ORC",
+    b"Obj\x01": "Avro",
+    b"\xd0\xcf\x11\xe0": "an Excel file",
+    b"SQLite format 3\0": "an SQLite database",
+    b"%PDF-": "a PDF",
+}
+"""The first bytes of files that are neither text nor compressed in a way that is read."""
 BUFFER_BYTES = 1 << 20
 
 # isal's annotations are wrong: a constructor without types, an exception class declared as an exception
 _gunzip = cast("Callable[..., BinaryIO]", igzip.IGzipFile)
 _InflateError = cast("type[Exception]", isal_zlib.error)
+
+
+def _unread(head: bytes) -> str | None:
+    for start, kind in UNREAD.items():
+        if head.startswith(start) and not (start.isalpha() and head.isascii()):  # a text may begin with ORC
+            return kind
+    return None
 
 
 class _Bytes(io.RawIOBase):
@@ -221,6 +255,8 @@ def opened(storage: Opener, uri: str, on_bytes: Callable[[int], object] | None =
             elif head.startswith(ZSTD):
                 plain = pa.CompressedInputStream(pa.PythonFile(buffered, mode="r"), "zstd")
                 yield io.BufferedReader(_Bytes(plain), BUFFER_BYTES)
+            elif kind := _unread(head):
+                raise SourceError(f"{uri} is {kind}, which cannot be read: unpack or convert it first")
             else:
                 yield buffered
     except (EOFError, _InflateError, igzip.BadGzipFile) as error:

@@ -86,8 +86,7 @@ def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyRep
     """Runs the plan, or continues it; the folder keeps the checkpoint, the keys and the reject file."""
     progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.job), plan.segments, first_phase(plan))
     path = folder / "rejects.jsonl"
-    told = plan.destination.description
-    heading = Heading(run=progress.state.run, table=told.name, arn=told.arn, table_id=told.id, format="dynamodb-json")
+    heading = Heading.of(progress.state.run, plan.destination.description, "dynamodb-json")
     place = RejectPlace.of(str(path), folder, "", Storage())
     settled = {plan.source.arn: progress.state.rejected}
     with closing(RejectFile(place, heading, settled)) as file, Collisions(folder / "keys.sqlite") as collisions:

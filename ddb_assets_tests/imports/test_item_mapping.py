@@ -73,6 +73,6 @@ def test_rules_that_cannot_work_are_refused_before_anything_is_written(
     sandbox: Sandbox, tmp_path: Path, config: dict[str, Any], said: str
 ) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("id,first\n1,Ada\n")
+    path.write_text("id,first,pk\n1,Ada,1\n")
     with pytest.raises(MappingError, match=said):
         job(sandbox.endpoint_url, new_table(sandbox), path, config).run()
