@@ -58,32 +58,25 @@ def ending_of(uri: str) -> str:
     return f".{name.rpartition('.')[2]}"
 
 
+class _TooLongError(Exception):
+    """A record has more lines than it may have."""
+
+
 class _Lines:
-    """Hands out lines and remembers those of the current record, in case it cannot be read.
+    """Hands out lines and remembers those of the current record, in case it cannot be read."""
 
-    Raises SourceError for a record with too many lines.
-    """
-
-    def __init__(self, text: Iterator[str], uri: str, how: CsvFormat) -> None:
+    def __init__(self, text: Iterator[str], most: int) -> None:
         self._text = text
-        self._uri = uri
-        self._how = how
-        self._line = 0
+        self._most = most
         self.seen: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        most = self._how.max_record_lines
-        if len(self.seen) == most:
-            opened = self._line - most + 1 + _opening(self.seen, self._how.quote)
-            raise SourceError(
-                f"{self._uri}:{opened}: the quote that opens on this line is not closed within {most} lines: mend it, or set "
-                "`csv.max_record_lines` if there are records of more lines"
-            )
+        if len(self.seen) == self._most:
+            raise _TooLongError
         line = next(self._text)
-        self._line += 1
         self.seen.append(line)
         return line
 
@@ -104,7 +97,9 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
     Bytes that are not valid in the encoding become lone surrogates, which the check of the item then refuses.
     """
     csv.field_size_limit(MAX_FIELD)
-    lines = _Lines(io.TextIOWrapper(stream, encoding=how.encoding, errors="surrogateescape", newline=""), uri, how)
+    lines = _Lines(
+        io.TextIOWrapper(stream, encoding=how.encoding, errors="surrogateescape", newline=""), how.max_record_lines
+    )
     reader = csv.reader(lines, delimiter=how.delimiter or ",", quotechar=how.quote, strict=True)
     columns = how.columns
     nulls = dict.fromkeys(how.no_value)
@@ -116,6 +111,11 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
             fields = next(reader)
         except StopIteration:
             return
+        except _TooLongError:
+            raise SourceError(
+                f"{uri}:{line + _opening(lines.seen, how.quote)}: the quote that opens on this line is not closed within "
+                f"{how.max_record_lines} lines: mend it, or set `csv.max_record_lines` if there are records of more lines"
+            ) from None
         except csv.Error as error:
             if columns is None:
                 raise SourceError(f"{uri}:{line}: the header cannot be read: {error}") from error

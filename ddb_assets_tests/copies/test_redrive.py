@@ -2,6 +2,7 @@
 
 import json
 import random
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,26 @@ def test_a_file_that_is_something_else_is_not_replaced(world: World, tmp_path: P
     assert done.exit_code == 1
     assert f"{notes}:1: this is not a reject file" in done.output
     assert notes.read_text() == "mine\n"
+
+
+def test_the_items_that_a_copy_rejects_may_be_on_s3(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no later copy replaces them."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", world.sandbox.endpoint_url)  # the proxy is for DynamoDB
+    bucket = f"b-{uuid.uuid4().hex}"
+    world.sandbox.s3().create_bucket(Bucket=bucket)
+    uri = f"s3://{bucket}/rejects.jsonl"
+    source, destination = world.table(ID, [{"id": {"S": "a"}, "n": {"N": "1"}}]), world.table((("mail", "S"),))
+    done = copy(source, destination, "--rekey", "--rejects", uri)
+    assert done.exit_code == 1, done.output
+    assert f"ddb-assets import --redrive {uri} --table arn:" in done.output
+    done = copy(source, destination, "--rekey", "--rejects", uri)
+    assert f"{uri} has rows that an earlier run could not write" in done.output
+    body = world.sandbox.s3().get_object(Bucket=bucket, Key="rejects.jsonl")["Body"].read()
+    told = json.loads(body.splitlines()[1])
+    told["row"]["mail"] = {"S": "mended"}
+    mended = tmp_path / "mended.jsonl"
+    mended.write_bytes(body.splitlines()[0] + b"\n" + json.dumps(told).encode())
+    assert redrive(mended, destination).exit_code == 0
+    assert len(world.items(destination)) == 1
