@@ -136,7 +136,9 @@ def csv_records(text: str, columns: tuple[str, ...], number: int, line: int, how
     csv.field_size_limit(MAX_FIELD)
     lines = io.StringIO(text, newline="")
     try:
-        records = list(filter(None, csv.reader(lines, delimiter=how.delimiter or ",", quotechar=how.quote, strict=True)))
+        records = list(
+            filter(None, csv.reader(lines, delimiter=how.delimiter or ",", quotechar=how.quote, strict=True))
+        )
     except csv.Error as error:
         return [_bad(columns, f"not CSV: {error}", number, line, text.splitlines(keepends=True), how)]
     if not records:

@@ -69,6 +69,7 @@ class ImportJob:
         new_table: NewTableWriter | None = None,
     ) -> None:
         self._client, self._target, self._source = client, target, source
+        self._storage = storage
         self._files = ReadAhead(storage, [(file.uri, file.size) for file in source.inputs])
         self._config, self._options = config, options or JobOptions()
         self._on_progress = on_progress
