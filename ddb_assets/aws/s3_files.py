@@ -36,12 +36,13 @@ class S3Files:
         """The object's bytes from front to back."""
         return S3Stream(self.client, uri)
 
-    def size(self, uri: str) -> int:
-        """The object's size in bytes."""
+    def entry(self, uri: str) -> Entry:
+        """The object as a listing has it."""
         bucket, key = split_s3(uri)
         with _explained(uri):
             try:
-                return self.client.head_object(Bucket=bucket, Key=key)["ContentLength"]
+                found = self.client.head_object(Bucket=bucket, Key=key)
+                return Entry(uri, found["ContentLength"], found.get("ETag"))
             except ClientError as error:
                 if bucket not in self._existing or code_and_message(error)[0] != "404":
                     self._ask_why(bucket, key)
@@ -85,7 +86,7 @@ class S3Files:
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 for found in page.get("Contents", []):
                     if not found["Key"].endswith("/"):
-                        yield Entry(f"s3://{bucket}/{found['Key']}", found["Size"])
+                        yield Entry(f"s3://{bucket}/{found['Key']}", found["Size"], found.get("ETag"))
 
     def region(self, bucket: str) -> str:
         """The Region of a bucket; empty when S3 does not say."""

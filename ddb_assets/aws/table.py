@@ -7,6 +7,7 @@ of another type is refused) and "Local secondary indexes".
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ddb_assets.aws.errors import explained
@@ -36,14 +37,15 @@ class Index:
 class TableDescription:
     """A table. Requests call it by its `address`: its name, or its ARN, which a table of another account needs.
 
-    `id` is None where none is given. `wcu` is its provisioned write capacity (for on-demand tables the maximum that was
-    set), `rcu` its provisioned read capacity; both are None without one. DynamoDB updates `size_bytes` and `items` about
-    every six hours.
+    `id` and `created` are None where they are not given. `wcu` is its provisioned write capacity (for on-demand tables the
+    maximum that was set), `rcu` its provisioned read capacity; both are None without one. DynamoDB updates
+    `size_bytes` and `items` about every six hours.
     """
 
     name: str
     arn: str
     id: str | None
+    created: datetime | None
     key: tuple[KeyAttribute, ...]
     indexes: tuple[Index, ...]
     wcu: int | None
@@ -65,6 +67,7 @@ class TableDescription:
             name=description["TableName"],
             arn=description["TableArn"],
             id=description.get("TableId"),
+            created=created.astimezone(UTC) if (created := description.get("CreationDateTime")) else None,
             key=table_key,
             indexes=tuple(
                 _index(index, types, table_key, local=local, on_demand=on_demand)
@@ -79,6 +82,11 @@ class TableDescription:
             size_bytes=int(description.get("TableSizeBytes", 0)),
             items=int(description.get("ItemCount", 0)),
         )
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What no other table has, by the words for it: a table that is dropped and created again is another one."""
+        return {"ARN": self.arn, "id": self.id, "created": self.created}
 
     @property
     def key_names(self) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ be written too. They are all written again, in the same order, so the table ends
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,10 +16,12 @@ from ddb_assets.aws.storage import MissingFileError, Storage
 from ddb_assets.errors import DdbAssetsError
 
 Form = TypeVar("Form", bound=BaseModel)
+START_OVER = "start over with --restart (in Dagster: `restart: true` in the run's config)"
+SHOWN, SHOWN_CHARACTERS = 3, 100
 
 
 class CheckpointError(DdbAssetsError):
-    """The checkpoint belongs to another job, or its inputs have changed."""
+    """The checkpoint belongs to another world: its table, its files or its configuration are not those of this job."""
 
 
 class Watermark:
@@ -54,16 +56,21 @@ class _Document(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    job: str
+    version: Literal[2]
+    world: dict[str, Any]
     state: dict[str, Any]
 
 
 class Checkpoint:
-    """A document in a local file, always replaced as a whole. `job` identifies the job: no other one resumes from it."""
+    """A document in a local file, always replaced as a whole.
 
-    def __init__(self, path: Path, job: str) -> None:
+    `world` is all that the state is true for: the tables, the files, the configuration. Its names are those that messages use.
+    A job in which anything of it differs does not resume. A change of what is saved, or of what it means, needs a new version.
+    """
+
+    def __init__(self, path: Path, world: Mapping[str, object]) -> None:
         self._path = path
-        self._job = job
+        self._world: dict[str, Any] = orjson.loads(orjson.dumps(world))
         self._storage = Storage()
 
     @property
@@ -72,24 +79,45 @@ class Checkpoint:
         return self._path
 
     def load(self, form: type[Form]) -> Form | None:
-        """What was last saved; None without a checkpoint. Raises CheckpointError for one of another job or form."""
+        """What was last saved; None without a checkpoint. Raises CheckpointError for one of another world or form."""
         try:
             document = _Document.model_validate_json(self._storage.read(str(self._path)))
-            if document.job != self._job:
-                raise CheckpointError(f"{self._path} is of another job ({document.job}): delete it to start again")
-            return form.model_validate(document.state)
+            state = form.model_validate(document.state)
         except MissingFileError:
             return None
         except ValidationError as error:
             raise CheckpointError(
-                f"{self._path} is not a checkpoint, or another version wrote it: delete it to start again"
+                f"{self._path} is not a checkpoint, or another version wrote it: {START_OVER}"
             ) from error
+        if found := list(differences(document.world, self._world)):
+            more = f"; and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
+            raise CheckpointError(
+                f"this was begun and not finished ({self._path}), and something differs since: "
+                f"{'; '.join(found[:SHOWN])}{more}. Put it back to continue, or {START_OVER}"
+            )
+        return state
 
     def save(self, state: BaseModel) -> None:
         """Replaces it. All rows that the state counts as settled must be durable by now."""
-        document = _Document(job=self._job, state=state.model_dump(mode="json"))
+        document = _Document(version=2, world=self._world, state=state.model_dump(mode="json"))
         self._storage.write(str(self._path), orjson.dumps(document.model_dump()))
 
     def remove(self) -> None:
         """Deletes it: the job is done, or starts again."""
         self._path.unlink(missing_ok=True)
+
+
+def differences(before: object, now: object, place: str = "") -> Iterator[str]:
+    """What differs between two documents of JSON, in words."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in dict.fromkeys((*before, *now)):
+            yield from differences(before.get(name), now.get(name), f"{place} {name}".lstrip())
+    elif before != now:
+        yield f"{place}: {_shown(before)} before, {_shown(now)} now"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

@@ -37,10 +37,10 @@ def try_out(config: CopyConfig, moment: datetime | None, clean: Clean, *, as_jso
     print_dry_run(try_copy(config, moment, clean), as_json=as_json)
 
 
-def run(config: CopyConfig, moment: datetime | None, clean: Clean, *, yes: bool, as_json: bool) -> None:
+def run(config: CopyConfig, moment: datetime | None, clean: Clean, *, yes: bool, restart: bool, as_json: bool) -> None:
     """Copies, and prints what was done. Exits with 1 unless everything is copied and agrees."""
     with _term_interrupts():
-        opened = open_tables(config, moment, lambda said: progress_console.print(printable(said)))
+        opened = open_tables(config, moment, _note)
         with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar:
             try:
                 outcome = run_copy(
@@ -49,6 +49,8 @@ def run(config: CopyConfig, moment: datetime | None, clean: Clean, *, yes: bool,
                     clean,
                     state_folder() / "copies",
                     storage=AWS().storage() if is_s3(config.rejects) else None,
+                    restart=restart,
+                    on_resumed=_note,
                     confirm=lambda plan: _confirm(plan, bar, yes=yes),
                     on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
                 )
@@ -59,6 +61,11 @@ def run(config: CopyConfig, moment: datetime | None, clean: Clean, *, yes: bool,
     print_outcome(outcome, as_json=as_json)
     if not outcome.succeeded:
         raise click.exceptions.Exit(1)
+
+
+def _note(said: str) -> None:
+    """What a user must know, at once, beside the progress."""
+    progress_console.print(printable(said), soft_wrap=True)
 
 
 def config_of(source: str, dest: str, where: dict[str, Any] | None, options: dict[str, Any]) -> CopyConfig:

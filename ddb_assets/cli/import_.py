@@ -57,6 +57,7 @@ def run(
             None if redrive else _config(config, changed),
             model_of(JobOptions, options),
             on_progress=on_progress,
+            on_resumed=lambda place: progress_console.print(printable(f"resumed at {place}"), soft_wrap=True),
             new_table=new_table,
         )
         with _ended_by_signals(job):
@@ -191,7 +192,7 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         ],
     )
     if report.rows_before:
-        say(f"{report.rows_before:,} rows before these were settled by an earlier run")
+        say(f"{report.rows_before:,} rows before these were settled by an earlier run: resumed at {report.resumed_at}")
     if report.types:
         say("types: " + ", ".join(f"{column} {type_}" for column, type_ in report.types.items()))
     if report.unused_columns:

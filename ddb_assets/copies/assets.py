@@ -37,12 +37,14 @@ CHECKS = {
 
 class CopyRunConfig(dg.Config):
     """What can be set in the Launchpad. Nothing is written unless `write` is true, because *Materialize all* and automation
-    run this too. `confirm` repeats the destination's name if anything is deleted."""
+    run this too. `confirm` repeats the destination's name if anything is deleted. `restart` begins at the beginning although
+    an earlier run was not finished."""
 
     write: bool = False
     clean: Literal["no", "all", "extra"] = "no"
     from_point_in_time: str = ""
     confirm: str = ""
+    restart: bool = False
 
 
 def copy_asset(
@@ -80,7 +82,9 @@ def copy_asset(
                 config.clean,
                 state_folder() / "copies",
                 storage=ddb_aws.clients.storage() if is_s3(declared.rejects) else None,
+                restart=config.restart,
                 confirm=lambda plan: _confirmed(plan, config),
+                on_resumed=context.log.info,
                 on_page=lambda phase, items, _: log(lambda: f"{phase}: {items:,} items"),
             )
         assert outcome.verification is not None  # noqa: S101 - a declared copy asks for one; this tells the type checker
@@ -127,6 +131,7 @@ def _metadata(outcome: CopyOutcome, found: Verification) -> dict[str, dg.Metadat
         "destination": dg.MetadataValue.text(report.destination),
         "throttles": dg.MetadataValue.json(report.throttles),
         "compared": dg.MetadataValue.text(str(found)),
+        "resumed": dg.MetadataValue.bool(report.resumed),
         "not_copied": dg.MetadataValue.md("\n".join(f"- {prose(line)}" for line in report.not_copied)),
     }
     if report.rejected:

@@ -9,12 +9,13 @@ stays flat, and a resumed copy, which reads some items twice, counts no item twi
 import sqlite3
 import threading
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.reject_file import new_run
@@ -24,10 +25,14 @@ Phase = Literal["clean", "copy", "extra", "verify"]
 """Empty the destination; copy; delete what the source does not have; compare. Phases that are not asked for are left out."""
 
 
+MAX_AGE = timedelta(days=1)
+"""How long after its last page a copy of a table in use may be continued."""
+
+
 class CopyState(BaseModel):
     """What is saved. `places` has the segments of the phase that were begun: the key to continue after, None when finished.
 
-    `run` is the run that began. The counts include all phases and runs.
+    `run` is the run that began. The counts include all phases and runs. `begun`: when it began; `saved`: when this was saved.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -35,6 +40,8 @@ class CopyState(BaseModel):
     run: str
     segments: int
     phase: Phase
+    begun: AwareDatetime
+    saved: AwareDatetime
     places: dict[int, Item | None] = {}
     read: int = 0
     rejected: int = 0
@@ -42,17 +49,24 @@ class CopyState(BaseModel):
 
 
 class CopyProgress:
-    """The progress of one copy, saved at every step. Thread-safe. `resumed`: an earlier run had begun it.
+    """The progress of one copy, saved at every step. Thread-safe. `resumed`: it takes over from an earlier run.
 
-    `segments` and `first` are used if there is no checkpoint. Raises CheckpointError for a file of another job.
+    `segments` and `first` are used if it begins at the beginning: without a checkpoint, with `restart`, or if what the earlier
+    run copied may be out of date. What is copied from a `fixed` source, which nobody writes to, never is. `said` is what a user
+    must know about the earlier run. Raises CheckpointError if another copy is in the file.
     """
 
-    def __init__(self, checkpoint: Checkpoint, segments: int, first: Phase) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, segments: int, first: Phase, *, restart: bool = False, fixed: bool = False
+    ) -> None:
         self.checkpoint = checkpoint
         self._lock = threading.Lock()
-        saved = checkpoint.load(CopyState)
-        self.resumed = saved is not None
-        self.state = saved or CopyState(run=new_run(), segments=segments, phase=first)
+        now = datetime.now(UTC)
+        saved = None if restart else checkpoint.load(CopyState)
+        self.said = "" if saved is None else _said(saved, now, fixed=fixed)
+        self.resumed = saved is not None and _goes_on(saved, now, fixed=fixed)
+        first_state = CopyState(run=new_run(), segments=segments, phase=first, begun=now, saved=now)
+        self.state = saved if saved is not None and self.resumed else first_state
 
     def begin(self) -> None:
         """Saves, so that a run that is killed finds its reject file again."""
@@ -83,7 +97,24 @@ class CopyProgress:
             self._save()
 
     def _save(self) -> None:
+        self.state.saved = datetime.now(UTC)
         self.checkpoint.save(self.state)
+
+
+def _goes_on(saved: CopyState, now: datetime, *, fixed: bool) -> bool:
+    """Whether a copy continues there. A copy that has written everything is over, unless its source cannot have changed."""
+    return fixed or (saved.phase != "verify" and now - saved.saved <= MAX_AGE)
+
+
+def _said(saved: CopyState, now: datetime, *, fixed: bool) -> str:
+    begun = f"{saved.begun:%Y-%m-%dT%H:%M:%SZ}"
+    if not _goes_on(saved, now, fixed=fixed):
+        did = f"stopped at {saved.saved:%Y-%m-%dT%H:%M:%SZ}" if saved.phase != "verify" else "was not compared"
+        return f"a copy begun at {begun} {did}, and its source may have changed since: this one begins at the beginning"
+    since = (
+        "" if fixed else "; of the items written to the source since then, some are not copied (--restart copies all)"
+    )
+    return f"resumed in phase {saved.phase} of the copy begun at {begun}: {saved.read:,} items were read before{since}"
 
 
 SAMPLE = 5

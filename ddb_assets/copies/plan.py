@@ -53,18 +53,22 @@ class CopyPlan:
 
     @property
     def job(self) -> str:
-        """The name of this copy, which no other copy has: the checkpoint of another one is not used."""
-        asked = [
-            self.source.identity,
-            self.destination.identity,
-            self.options.where and self.options.where.parameters(),
-            dict(self.options.rename),
-            sorted(set(self.options.exclude)),
-            self.options.rekey,
-            self.clean,
-        ]
-        digest = hashlib.blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
+        """The name under which files about copies between these two tables are kept."""
+        digest = hashlib.blake2b(f"{self.source.arn}\n{self.destination.arn}".encode(), digest_size=6).hexdigest()
         return f"copy-{self.source.name}-to-{self.destination.name}-{digest}"
+
+    @property
+    def world(self) -> dict[str, object]:
+        """All that the progress of this copy is true for."""
+        return {
+            "source": self.source.description.identity,
+            "destination": self.destination.description.identity,
+            "filter": self.options.where and self.options.where.parameters(),
+            "rename": dict(self.options.rename),
+            "exclude": sorted(set(self.options.exclude)),
+            "rekey": self.options.rekey,
+            "clean": self.clean,
+        }
 
     @property
     def key_names(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ is there; its indexes can be left out) and DescribeContinuousBackups; a restore 
 import hashlib
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained, meaning
@@ -43,7 +43,7 @@ def restorable_moment(text: str) -> datetime:
 def temporary_name(source: Side, moment: datetime) -> str:
     """The name is the same for the same table and time, so a second run finds what the first one began."""
     named = f"{source.identity} {moment.timestamp():.0f}"
-    tail = f"{MARK}{moment:%Y%m%dT%H%M%S}-{hashlib.blake2b(named.encode(), digest_size=4).hexdigest()}"
+    tail = f"{MARK}{moment.astimezone(UTC):%Y%m%dT%H%M%S}-{hashlib.blake2b(named.encode(), digest_size=4).hexdigest()}"
     return source.name[: MAX_NAME - len(tail)] + tail
 
 

@@ -4,8 +4,8 @@ Other modules do the steps. After a failure the checkpoint and the restored tabl
 to continue.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -140,19 +140,24 @@ def run_copy(
     folder: Path,
     *,
     storage: Storage | None = None,
+    restart: bool = False,
     confirm: Callable[[CopyPlan], object],
+    on_resumed: Callable[[str], object],
     on_page: OnPage,
 ) -> CopyOutcome:
     """Copies and compares. `folder` keeps the checkpoint and, unless named, the reject file; `storage` is for one on S3.
 
-    `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. A copy
-    from a point in time is always compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
+    `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. `on_resumed`
+    is told what became of an earlier run that was not finished; `restart` forgets it. A copy from a point in time is always
+    compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
     """
     verify = config.verify if opened.original is None else config.verify or SAMPLE
     try:
         plan = plan_copy(opened.source, opened.destination, config, clean)
         confirm(plan)
-        outcome = _copied(plan, folder, storage or Storage(), verify, on_page)
+        fixed = opened.original is not None
+        with _begun(plan, folder, on_resumed, restart=restart, fixed=fixed) as progress:
+            outcome = _copied(plan, progress, folder, storage or Storage(), verify, on_page)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         if opened.original is None:
             raise
@@ -180,17 +185,30 @@ def _check_fit(source: Side, destination: Side, config: CopyConfig) -> None:
     key_mapping(source.description, destination.description, mapping, rekey=config.rekey)
 
 
+@contextmanager
+def _begun(
+    plan: CopyPlan, folder: Path, on_resumed: Callable[[str], object], *, restart: bool, fixed: bool
+) -> Iterator[CopyProgress]:
+    """The copy's progress, while no other copy between these tables runs. Raises LockError, CheckpointError."""
+    with only_run(folder / f"{plan.job}.lock", "copy"):
+        checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.world)
+        progress = CopyProgress(checkpoint, plan.segments, first_phase(plan), restart=restart, fixed=fixed)
+        if progress.said:
+            on_resumed(progress.said)
+        if not progress.resumed:
+            checkpoint.remove()  # now, as this run may be killed before it saves its own progress
+        yield progress
+
+
 def _copied(
     plan: CopyPlan,
+    progress: CopyProgress,
     folder: Path,
     storage: Storage,
     verify: Verify,
     on_page: OnPage,
 ) -> CopyOutcome:
     with ExitStack() as stack:
-        stack.enter_context(only_run(folder / f"{plan.job}.lock", "copy"))
-        checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.job)
-        progress = CopyProgress(checkpoint, plan.segments, first_phase(plan))
         file = stack.enter_context(closing(_reject_file(plan, progress, folder, storage)))
         rejects = CopyRejects(file, plan.source.arn, plan.key_names)
         collisions = None if plan.key.one_to_one else _collisions(folder, plan, new=not progress.resumed)
@@ -198,7 +216,7 @@ def _copied(
             stack.enter_context(collisions)
         report = CopyJob(plan, progress, rejects, collisions, on_page).run()
         verification = _compared(plan, verify, rejects, report) if verify else None
-        checkpoint.remove()
+        progress.checkpoint.remove()
         if collisions:
             collisions.remove()
     return CopyOutcome(report, verification, plan.clean != "no", dropped=None, reject_file=file.uri)
@@ -219,7 +237,7 @@ def _compared(plan: CopyPlan, verify: Verify, rejects: CopyRejects, report: Copy
     except (DdbAssetsError, KeyboardInterrupt) as error:
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise CopyFailedError(
-            f"{said}; {plan.source.name} is copied, but not compared: run the same copy again, which then only compares",
+            f"{said}; {plan.source.name} is copied, but not compared: run the same copy again",
             report,
         ) from error
 

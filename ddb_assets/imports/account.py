@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
-from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError, Watermark
+from ddb_assets.bulk.checkpoint import Checkpoint, Watermark
 from ddb_assets.bulk.outcome import Totals
 from ddb_assets.bulk.reject_file import RejectFile, new_run
 from ddb_assets.bulk.rows import BadRow, Row
@@ -67,6 +67,7 @@ class ImportReport:
 
     `rows` were read in this run. `rows_before` were settled by the runs that it resumes; only `rejected_before` counts those.
     A record that cannot be read may have many lines: these are `rejected_lines`, and `rejected_before` counts lines too.
+    `resumed_at` is the row at which this run took over from them; None when it began at the beginning.
     `consumed_wcu` is of the table and its indexes. In a dry run it is what is expected, and `expected_seconds` is how long
     writing would take at the rate that is set, None for a new table. `complete`: every row was read and is in the table or
     rejected. `retryable`: it is not complete, and what stopped it may pass by itself. `too_many_rejected`: more rows were
@@ -80,6 +81,7 @@ class ImportReport:
     dry_run: bool
     rows_before: int
     rejected_before: int
+    resumed_at: str | None
     rows: int
     written: int
     deleted: int
@@ -129,15 +131,11 @@ Types = dict[str, Descriptor]
 
 
 class ImportState(BaseModel):
-    """What is saved: the files with their sizes in bytes, how many rows of each are settled, and the columns' types.
-
-    `run` is the run that began.
-    """
+    """What is saved: how many rows of each file are settled, and the columns' types. `run` is the run that began."""
 
     model_config = ConfigDict(extra="forbid")
 
     run: str
-    inputs: list[tuple[str, int]]
     settled: dict[str, NonNegativeInt]
     types: Types
 
@@ -163,17 +161,18 @@ class ImportProgress:
         self._ends: dict[str, int] = {}
         self.watermarks = {file.uri: Watermark(self.settled.get(file.uri, 0)) for file in self._source.inputs}
 
-    def resume(self) -> None:
-        """Takes the positions from the checkpoint, if there is one. Raises CheckpointError when the files have changed."""
+    def resume(self) -> str | None:
+        """Takes the positions from the checkpoint. Returns the first row that is read again; None without a checkpoint.
+
+        Raises CheckpointError if it was saved for another table, other files or another configuration.
+        """
         saved = self._checkpoint.load(ImportState)
         if saved is None:
-            return
-        if saved.inputs != self._listed():
-            raise CheckpointError(
-                f"an import of {self._source.uri} was begun, but its files have changed since: restart the import"
-            )
+            return None
         self.run, self.settled, self.types = saved.run, saved.settled, saved.types
         self.begin()
+        begun = [uri for uri in self.watermarks if self.settled.get(uri)] or list(self.watermarks)[:1]
+        return f"row {self.settled.get(begun[-1], 0) + 1:,} of {begun[-1]}"
 
     def ended(self, uri: str, rows: int) -> None:
         """Notes that the file has been read to its end and has this many rows."""
@@ -191,14 +190,11 @@ class ImportProgress:
 
     def save(self, positions: dict[str, int], types: Types) -> None:
         """Saves these positions. All rows before them must be durable by now."""
-        self._checkpoint.save(ImportState(run=self.run, inputs=self._listed(), settled=positions, types=types))
+        self._checkpoint.save(ImportState(run=self.run, settled=positions, types=types))
 
     def remove(self) -> None:
         """Deletes the checkpoint: the import is done."""
         self._checkpoint.remove()
-
-    def _listed(self) -> list[tuple[str, int]]:
-        return [(file.uri, file.size) for file in self._source.inputs]
 
 
 STOP_AFTER = 1000  # without max_rejects: a wrong mapping rejects every row

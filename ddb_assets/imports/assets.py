@@ -90,9 +90,14 @@ def import_asset(
             share = f" ({now.bytes_read / now.bytes_total:.0%} of the files)" if now.bytes_total else ""
             log(lambda: f"{now.rows:,} rows read{share}, {now.totals.written:,} items written")
 
+        def resumed(place: str) -> None:
+            context.log.info(f"resumed at {place}")
+
         from ddb_assets.imports.prepare import prepare_import  # with Polars, which only a run needs
 
-        report = prepare_import(aws.clients, table, source, wanted, chosen, on_progress=progress).run()
+        report = prepare_import(
+            aws.clients, table, source, wanted, chosen, on_progress=progress, on_resumed=resumed
+        ).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
         if not report.complete:
             failure = InterruptedImportError if report.retryable else ImportFailedError
@@ -117,6 +122,8 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
         "seconds": dg.MetadataValue.float(round(report.seconds, 3)),
         "throttles": dg.MetadataValue.json(report.throttles),
     }
+    if report.resumed_at:
+        facts["resumed_at"] = dg.MetadataValue.text(report.resumed_at)
     if report.types:
         facts["types"] = dg.MetadataValue.json(report.types)
     for name in ("unused_columns", "unknown_columns"):

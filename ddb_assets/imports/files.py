@@ -20,7 +20,7 @@ def find_files(storage: Storage, uri: str) -> list[Entry]:
     place = uri if is_s3(uri) else str(local_path(uri))  # so that `./d//x` is `d/x`, as the names in listings are
     is_folder = uri.endswith("/") or (is_s3(uri) and not split_s3(uri)[1])
     if not is_folder and storage.exists(place):  # also one with `[` in its name
-        return [Entry(place, storage.size(place))]
+        return [storage.entry(place)]
     if magic := _MAGIC.search(place):
         start = place[: magic.start()].rfind("/") + 1
         named = any(map(_is_hidden, place[start:].split("/")))

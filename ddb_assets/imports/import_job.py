@@ -52,6 +52,9 @@ class _Place(NamedTuple):
 class ImportJob:
     """One import into one table. `folder` has the checkpoint and the reject file. `on_progress` is called a few times a second.
 
+    `on_resumed` is told the row at which the job takes over from an earlier run. The files and the table must be those of that
+    run, and the configuration too.
+
     With `new_table` the import makes the table; such a job always begins at the beginning.
     """
 
@@ -66,18 +69,23 @@ class ImportJob:
         folder: Path,
         options: JobOptions | None = None,
         on_progress: Callable[[Progress], object] | None = None,
+        on_resumed: Callable[[str], object] | None = None,
         new_table: NewTableWriter | None = None,
     ) -> None:
         self._client, self._target, self._source = client, target, source
         self._storage = storage
         self._files = ReadAhead(storage, [(file.uri, file.size) for file in source.inputs])
         self._config, self._options = config, options or JobOptions()
-        self._on_progress = on_progress
+        self._on_progress, self._on_resumed = on_progress, on_resumed
         self._new_table = new_table
-        job = hashlib.sha256(
-            "\n".join([target.arn, source.uri, str(source.redriven), config.model_dump_json()]).encode()
-        ).hexdigest()[:12]
-        self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", job)
+        job = hashlib.sha256(f"{target.arn}\n{source.uri}".encode()).hexdigest()[:12]
+        world = {
+            "table": target.identity,
+            "files": {file.uri: file.identity() for file in source.inputs},
+            "redrive": source.redriven is not None,
+            "configuration": config.model_dump(mode="json"),
+        }
+        self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", world)
         self._folder = folder
         self._done = ImportProgress(self.checkpoint, source)
         self._keys = KeySet() if self._options.report_extra else None
@@ -112,8 +120,7 @@ class ImportJob:
     def _run(self) -> ImportReport:
         began = time.monotonic()
         options = self._options
-        if not (options.dry_run or options.restart or self._new_table):
-            self._done.resume()
+        resumed_at = self._resume()
         if not options.dry_run:
             self._place().check(self._done.run)
         if self._source.has_columns:
@@ -142,6 +149,7 @@ class ImportJob:
             dry_run=options.dry_run,
             rows_before=sum(self._done.settled.values()),
             rejected_before=self._rejects.before,
+            resumed_at=resumed_at,
             rows=self._progress.rows,
             rejected=self._rejects.count,
             seconds=time.monotonic() - began,
@@ -162,6 +170,18 @@ class ImportJob:
             slips=slips,
             **counted(self._writer.totals),
         )
+
+    def _resume(self) -> str | None:
+        """Takes over from an earlier run, unless this one begins at the beginning. Raises CheckpointError."""
+        if self._options.dry_run or self._new_table:
+            return None
+        if self._options.restart:
+            self._done.remove()
+            return None
+        place = self._done.resume()
+        if place and self._on_resumed:
+            self._on_resumed(place)
+        return place
 
     def _look_back(self) -> Afterwards:
         options = self._options

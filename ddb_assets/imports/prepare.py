@@ -31,6 +31,7 @@ def prepare_import(
     options: JobOptions,
     *,
     on_progress: Callable[[Progress], object] | None = None,
+    on_resumed: Callable[[str], object] | None = None,
     new_table: NewTable | None = None,
 ) -> ImportJob:
     """`table` is a name or an ARN. `source` is a URI; without a `config`, that of a reject file, which says config and table.
@@ -61,5 +62,6 @@ def prepare_import(
         folder=state_folder() / "imports",
         options=options,
         on_progress=on_progress,
+        on_resumed=on_resumed,
         new_table=writer,
     )

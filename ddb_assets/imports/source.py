@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Self, cast
 
 import pyarrow as pa
 from isal import igzip, isal_zlib
 from pydantic import ValidationError
 
-from ddb_assets.aws.storage import Storage
+from ddb_assets.aws.storage import Entry, Storage, local_identity
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.reject_file import Heading, read_heading
 from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError
@@ -39,10 +39,22 @@ PARQUET = b"PAR1"
 
 @dataclass(frozen=True)
 class Input:
-    """One file and its size in bytes, as listed."""
+    """One file, its size in bytes and, on S3, its ETag, as listed."""
 
     uri: str
     size: int
+    etag: str | None = None
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """From a listing."""
+        return cls(entry.uri, entry.size, entry.etag)
+
+    def identity(self) -> dict[str, object]:
+        """What tells this content from another one under the same name, by the words for it. Raises StorageError."""
+        if self.etag:
+            return {"size": self.size, "etag": self.etag}
+        return {"size": self.size, **local_identity(self.uri)}
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ def open_rejects(storage: Storage, uri: str) -> tuple[ImportSource, ImportConfig
         found = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in found["loc"])
         raise SourceError(f"{uri}:1: in the first line, settings.{place}: {found['msg']}") from error
-    return ImportSource(uri, heading.format, (Input(uri, storage.size(uri)),), heading), config, heading.arn
+    return ImportSource(uri, heading.format, (Input.of(storage.entry(uri)),), heading), config, heading.arn
 
 
 def open_source(storage: Storage, uri: str, config: ImportConfig, *, allow_empty: bool = False) -> ImportSource:
@@ -125,7 +137,7 @@ def open_source(storage: Storage, uri: str, config: ImportConfig, *, allow_empty
     """
     if uri.rstrip("/").rpartition("/")[2] == SUMMARY:
         return _exported(storage, uri, [uri.rstrip("/").removesuffix(SUMMARY)], allow_empty=allow_empty)
-    inputs = [Input(file.uri, file.size) for file in find_files(storage, uri)]
+    inputs = [Input.of(file) for file in find_files(storage, uri)]
     summaries = [file.uri for file in inputs if file.uri.endswith(f"/{SUMMARY}")]
     if summaries and config.format in (None, "dynamodb-json"):
         folders = [summary.removesuffix(SUMMARY) for summary in summaries]
@@ -152,7 +164,7 @@ def _exported(storage: Storage, uri: str, folders: Iterable[str], *, allow_empty
     for export in exports:
         verify(storage, export)
     files = (file for export in exports for file in export.files if file.item_count)
-    inputs = tuple(Input(file.uri, storage.size(file.uri)) for file in files)
+    inputs = tuple(Input.of(storage.entry(file.uri)) for file in files)
     if not inputs and not allow_empty:
         raise SourceError(f"the export at {uri} has no items: check it, or allow that with allow_empty")
     return ImportSource(uri, "dynamodb-json", inputs)

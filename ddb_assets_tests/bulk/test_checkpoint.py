@@ -1,6 +1,8 @@
 """How far a job has come, and which checkpoints are refused."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,24 +30,75 @@ class Rows(BaseModel):
     rows: int
 
 
+WORLD = {"table": {"ARN": "arn", "id": "1"}, "files": {"a.csv": {"size": 3}, "b.csv": {"size": 3}}, "mode": "put"}
+
+
 def test_a_checkpoint_is_kept_and_removed(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path / "folder" / "c.json", "job")
+    checkpoint = Checkpoint(tmp_path / "folder" / "c.json", WORLD)
     assert checkpoint.load(Rows) is None
     checkpoint.save(Rows(rows=7))
-    assert checkpoint.load(Rows) == Rows(rows=7)
+    assert Checkpoint(checkpoint.path, dict(reversed(WORLD.items()))).load(Rows) == Rows(rows=7)
     checkpoint.remove()
     checkpoint.remove()
     assert checkpoint.load(Rows) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(before=st.dictionaries(st.sampled_from("xyz"), JSON), now=st.dictionaries(st.sampled_from("xyz"), JSON))
+def test_a_checkpoint_is_of_no_other_world(
+    tmp_path_factory: pytest.TempPathFactory, before: dict[str, Any], now: dict[str, Any]
+) -> None:
+    path = tmp_path_factory.mktemp("world") / "c.json"
+    Checkpoint(path, before).save(Rows(rows=7))
+    if _without_nothing(before) == _without_nothing(now):
+        assert Checkpoint(path, now).load(Rows) == Rows(rows=7)
+        return
+    with pytest.raises(CheckpointError, match=r"something differs since: [xyz]") as refused:
+        Checkpoint(path, now).load(Rows)
+    assert "--restart" in str(refused.value)
+
+
+def _without_nothing(value: Any) -> Any:
+    """What is missing and what is null are one, and True is not 1."""
+    if isinstance(value, dict):
+        return {name: _without_nothing(inner) for name, inner in value.items() if inner is not None}
+    return json.dumps(value)
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"job": "one"}', '{"job": "one", "state": []}', '{"job": "one", "state": {}}']
+    ("change", "said"),
+    [
+        ({"table": {"ARN": "arn", "id": "2"}}, 'table id: "1" before, "2" now'),
+        ({"files": {"a.csv": {"size": 3}}}, r'files b.csv: {"size":3} before, nothing now'),
+        ({"mode": "delete", "more": 1}, 'mode: "put" before, "delete" now; more: nothing before, 1 now'),
+        ({"files": {f"{n}.csv": {} for n in range(9)}}, "; and 8 more"),
+    ],
 )
-def test_another_jobs_checkpoint_and_a_damaged_one_are_refused(tmp_path: Path, text: str) -> None:
+def test_what_differs_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     path = tmp_path / "c.json"
-    Checkpoint(path, "one").save(Rows(rows=7))
-    with pytest.raises(CheckpointError, match="of another job"):
-        Checkpoint(path, "two").load(Rows)
+    Checkpoint(path, WORLD).save(Rows(rows=7))
+    with pytest.raises(CheckpointError, match=said):
+        Checkpoint(path, WORLD | change).load(Rows)
+    assert Checkpoint(path, WORLD).load(Rows) == Rows(rows=7)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", "{}", '{"job": "one", "state": {"rows": 7}}', '{"version": 2, "world": {}, "state": {}}'),
+        '{"version": 3, "world": {}, "state": {"rows": 7}}',
+    ],
+)
+def test_a_damaged_one_and_one_of_another_version_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.json"
     path.write_text(text)
-    with pytest.raises(CheckpointError, match="is not a checkpoint, or another version wrote it: delete it"):
-        Checkpoint(path, "one").load(Rows)
+    with pytest.raises(
+        CheckpointError, match="is not a checkpoint, or another version wrote it: start over with --restart"
+    ):
+        Checkpoint(path, {}).load(Rows)

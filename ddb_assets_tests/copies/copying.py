@@ -84,7 +84,7 @@ class World:
 
 def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyReport:
     """Runs the plan, or continues it; the folder keeps the checkpoint, the keys and the reject file."""
-    progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.job), plan.segments, first_phase(plan))
+    progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.world), plan.segments, first_phase(plan))
     path = folder / "rejects.jsonl"
     heading = Heading.of(progress.state.run, plan.destination.description, "dynamodb-json")
     place = RejectPlace.of(str(path), folder, "", Storage())

@@ -4,7 +4,7 @@ import json
 import random
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.copies.restore import KeptTableError, restored, temporary_name
 from ddb_assets.copies.sides import Side
+from ddb_assets.copies.verify import Verifier
 from ddb_assets.errors import RetryableError
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
@@ -90,6 +91,35 @@ def test_the_restored_table_is_kept_when_the_copy_fails_and_used_again(world: Wo
     assert done.exit_code == 0, done.output
     assert world.proxy.requests["RestoreTableToPointInTime"] == restores
     assert world.items(table) == before
+
+
+def test_a_restored_table_is_only_compared_when_it_was_copied_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody writes to it, so what was copied from it stays right."""
+    table, other = protected(world, some()), world.table()
+    then = moment(world)
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Verifier, "verify", interrupt)
+        stopped = copy(table, other, "--from-point-in-time", then)
+    assert "is copied, but not compared" in stopped.output
+    written_another_way = datetime.fromisoformat(then).astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()
+    done = copy(table, other, "--from-point-in-time", written_another_way, "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)["report"]
+    assert (report["resumed"], report["read"], report["written"]) == (True, 20, 0)
+    assert "resumed in phase verify" in done.stderr
+
+
+@pytest.mark.parametrize("hours", [-11, 5.5, 14])
+def test_the_name_of_a_restored_table_does_not_depend_on_how_its_time_is_written(world: World, hours: float) -> None:
+    side = Side.of(world.client, world.client, world.table())
+    then = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert temporary_name(side, then.astimezone(timezone(timedelta(hours=hours)))) == temporary_name(side, then)
 
 
 @pytest.mark.parametrize(

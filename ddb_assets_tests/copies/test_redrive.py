@@ -111,7 +111,7 @@ def test_what_is_written_behind_the_scan_is_found_and_copied_again(world: World,
         world.put(source, [{"id": {"S": "added"}}, {"id": changed["id"], "changed": {"BOOL": True}}])
 
     opened = open_tables(config, None, print)
-    outcome = run_copy(opened, config, "no", file.parent, confirm=print, on_page=meanwhile)
+    outcome = run_copy(opened, config, "no", file.parent, confirm=print, on_resumed=print, on_page=meanwhile)
     assert not outcome.succeeded
     assert outcome.verification
     assert (outcome.verification.missing_count, outcome.verification.different_count) == (2, 1)

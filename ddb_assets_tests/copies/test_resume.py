@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,13 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from click.testing import Result
 from urllib3 import HTTPResponse
 
 from ddb_assets.copies.copy_job import CopyFailedError
 from ddb_assets.copies.copy_state import CopyProgress
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets_tests.copies.commands import copy
 from ddb_assets_tests.copies.copying import ID, KilledError, World, random_items, run
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 
@@ -100,6 +104,94 @@ def test_what_was_rejected_before_a_crash_stands_in_the_file_once(
     assert len(lines) == 40
 
 
+class Begun:
+    """A copy by the command that was ended in the middle, and the tables of it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.source, self.destination = world.table(ID, random_items(random.Random(3), ID, 30)), world.table()
+        self.arguments: tuple[str, ...] = ("--segments", "1")
+        world.proxy.schedule = Schedule(
+            page_limit=3, rate=1.0, spared=4, faults=frozenset({Fault.THROTTLED}), operations=frozenset({"Scan"})
+        )
+        failed = copy(self.source, self.destination, *self.arguments, "--deadline", "0.1")
+        assert failed.exit_code == 1, failed.output
+        world.proxy.schedule = Schedule()
+        assert 0 < len(world.items(self.destination)) < 30
+
+    def again(self, *more: str) -> Result:
+        return copy(self.source, self.destination, *self.arguments, *more)
+
+
+def create_again(table: str, world: World) -> None:
+    items = world.direct.scan(TableName=table)["Items"]
+    world.direct.delete_table(TableName=table)
+    world.direct.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    world.put(table, items)
+
+
+@pytest.mark.usefixtures("environment", "impatient")
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda begun: create_again(begun.source, begun.world), r"source id: \S+ before, \S+ now"),
+        (lambda begun: create_again(begun.destination, begun.world), r"destination id: \S+ before, \S+ now"),
+        (lambda _: ("--exclude", "a0"), r'exclude: \[\] before, \["a0"\] now'),
+        (lambda _: ("--rename", "a0=b"), r'rename a0: nothing before, "b" now'),
+        (lambda _: ("--clean=extra", "--yes"), r'clean: "no" before, "extra" now'),
+        (lambda _: ("--filter", "attribute_exists(id)"), r"filter: nothing before, .*FilterExpression"),
+    ],
+)
+def test_in_another_world_it_is_refused_by_name_or_begun_again(
+    world: World, change: Callable[[Begun], tuple[str, ...] | None], named: str
+) -> None:
+    begun = Begun(world)
+    more = change(begun) or ()
+    there = world.items(begun.destination)
+    refused = begun.again(*more)
+    assert refused.exit_code == 1
+    assert re.search(named, refused.output), refused.output
+    assert "--restart" in refused.output
+    assert world.items(begun.destination) == there
+    done = begun.again(*more, "--restart", "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)["report"]
+    assert (report["resumed"], report["read"], report["written"]) == (False, 30, 30)
+
+
+@pytest.mark.usefixtures("environment", "impatient")
+def test_in_the_same_world_it_is_resumed_and_says_so(world: World) -> None:
+    begun = Begun(world)
+    done = begun.again("--json")
+    report = json.loads(done.stdout)["report"]
+    assert (report["resumed"], report["read"]) == (True, 30)
+    assert report["written"] < 30
+    assert re.search(r"resumed in phase copy of the copy begun at \S+Z: \d+ items were read before", done.stderr)
+    assert world.items(begun.destination) == world.items(begun.source)
+
+
+@pytest.mark.usefixtures("environment", "impatient")
+def test_what_was_copied_days_ago_is_copied_again(world: World, tmp_path: Path) -> None:
+    begun = Begun(world)
+    (path,) = tmp_path.rglob("*.checkpoint.json")
+    saved = json.loads(path.read_text())
+    saved["state"] |= {"begun": "2020-01-01T00:00:00Z", "saved": "2020-01-01T01:00:00Z"}
+    path.write_text(json.dumps(saved))
+    world.put(
+        begun.source,
+        [item | {"changed": {"BOOL": True}} for item in world.direct.scan(TableName=begun.source)["Items"]],
+    )
+    done = begun.again("--json")
+    assert json.loads(done.stdout)["report"]["written"] == 30
+    assert "a copy begun at 2020-01-01T00:00:00Z stopped at 2020-01-01T01:00:00Z" in done.stderr
+    assert world.items(begun.destination) == world.items(begun.source)
+
+
 def test_a_checkpoint_of_another_copy_is_refused(world: World, tmp_path: Path) -> None:
     source, destination, other = world.table(ID, random_items(random.Random(3), ID, 30)), world.table(), world.table()
     world.proxy.schedule = Schedule(page_limit=3)
@@ -109,9 +201,9 @@ def test_a_checkpoint_of_another_copy_is_refused(world: World, tmp_path: Path) -
 
     with pytest.raises(KilledError):
         run(world.plan(source, destination), tmp_path, stop)
-    with pytest.raises(DdbAssetsError, match=r"checkpoint.json is of another job"):
+    with pytest.raises(DdbAssetsError, match=r"destination ARN: \S+ before, \S+ now"):
         run(world.plan(source, other), tmp_path)
     assert world.items(other) == set()
     without: Any = {"exclude": frozenset({"a0"})}
-    with pytest.raises(DdbAssetsError, match=r"checkpoint.json is of another job"):
+    with pytest.raises(DdbAssetsError, match=r'exclude: \[\] before, \["a0"\] now'):
         run(world.plan(source, destination, **without), tmp_path)

@@ -96,7 +96,9 @@ class Played:
         """Every item before the places where the checkpoint continues is in the destination, or rejected."""
         schedule, self.world.proxy.schedule = self.world.proxy.schedule, Schedule()
         plan = self.world.plan(self.source, self.destination, **self.options)
-        progress = CopyProgress(Checkpoint(self.folder / "checkpoint.json", plan.job), plan.segments, "clean")
+        progress = CopyProgress(
+            Checkpoint(self.folder / "checkpoint.json", plan.world), plan.segments, "clean", fixed=True
+        )
         if progress.state.phase != "clean":
             begun = progress.starts() if progress.state.phase == "copy" else []
             unread = {self.key(item) for start in begun for item in self._from(plan.source_reader, *start)}

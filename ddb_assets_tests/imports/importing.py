@@ -24,6 +24,7 @@ def job(
     storage: Storage | None = None,
     redrive: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
+    on_resumed: Callable[[str], object] | None = None,
     **options: Any,
 ) -> ImportJob:
     """One that was not run yet; `config` as `import.yaml` has it."""
@@ -42,6 +43,7 @@ def job(
         folder=folder or Path(tempfile.mkdtemp(prefix="ddb_assets-test-")),
         options=JobOptions(**options),
         on_progress=on_progress,
+        on_resumed=on_resumed,
     )
 
 

@@ -53,6 +53,9 @@ class CopyCommand(ModelCommand):
     help="Delete the destination's items first; --clean=extra: afterwards, those that the source does not have.",
 )
 @click.option("--yes", is_flag=True, help="Delete without asking.")
+@click.option(
+    "--restart", is_flag=True, help="Begin at the beginning although an earlier run of this copy was not finished."
+)
 @click.option("--dry-run", "dry", is_flag=True, help="Read and check everything, write nothing.")
 @click.option(
     "--from-point-in-time",
@@ -69,6 +72,7 @@ def command(
     filter_values: str | None,
     clean: "Clean | None",
     yes: bool,
+    restart: bool,
     dry: bool,
     moment: str | None,
     as_json: bool,
@@ -86,4 +90,4 @@ def command(
     if dry:
         copy.try_out(config, when, clean or "no", as_json=as_json)
     else:
-        copy.run(config, when, clean or "no", yes=yes, as_json=as_json)
+        copy.run(config, when, clean or "no", yes=yes, restart=restart, as_json=as_json)
