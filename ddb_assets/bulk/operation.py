@@ -76,7 +76,10 @@ def _index_units(index: Index, item: Mapping[str, Any], sizes: Mapping[str, int]
     """What the index costs for a new item; replacing one may cost more, which ConsumedCapacity then shows."""
     present = [attribute for attribute in index.key if attribute.name in item]
     for attribute in present:
-        key_value(item[attribute.name], attribute)
+        try:
+            key_value(item[attribute.name], attribute)
+        except AttributeValueError as error:
+            raise AttributeValueError(f"index {index.name}: {error}") from None
     if len(present) < len(index.key):
         return 0
     if index.projected is None:

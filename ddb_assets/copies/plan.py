@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-import orjson
-
 from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader, segments_for
@@ -26,7 +24,7 @@ from ddb_assets.copies.copy_config import CopyOptions
 from ddb_assets.copies.rejects import SAMPLE, shown_reject
 from ddb_assets.copies.sides import Side, check_different, not_copied
 from ddb_assets.copies.verify import Verifier
-from ddb_assets.dynamodb.item import Item
+from ddb_assets.dynamodb.item import Item, item_key
 
 Clean = Literal["no", "all", "extra"]
 """What is deleted from the destination: nothing; all items before the copy; after it, those that the source does not have."""
@@ -94,11 +92,9 @@ class CopyPlan:
     def absent_in_source(self, keys: list[Item]) -> list[Item]:
         """Those of these keys of the destination whose items the source does not have."""
         wanted = [self.key.to_source(key) for key in keys]
-        there = {self._known(key) for key in self.source_reader.get(wanted, keys_only=True)}
-        return [key for key, origin in zip(keys, wanted, strict=True) if self._known(origin) not in there]
-
-    def _known(self, key: Item) -> bytes:
-        return orjson.dumps(key, option=orjson.OPT_SORT_KEYS)  # DynamoDB writes the number of a key in one way only
+        attributes = self.source.description.key
+        there = {item_key(key, attributes) for key in self.source_reader.get(wanted, keys_only=True)}
+        return [key for key, origin in zip(keys, wanted, strict=True) if item_key(origin, attributes) not in there]
 
 
 def plan_copy(source: Side, destination: Side, options: CopyOptions, clean: Clean = "no") -> CopyPlan:

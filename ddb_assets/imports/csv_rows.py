@@ -126,6 +126,11 @@ def csv_rows(stream: BinaryIO, uri: str, how: CsvFormat) -> Iterator[Row | BadRo
             _check_text("".join(lines.seen), uri, how)
         if columns is None:
             columns = _header(fields, uri)
+        elif number == 0 and how.columns and _repeats(fields, how.columns):
+            raise SourceError(
+                f"{uri}:{line}: this line is a header, and `csv.columns` says that there is none: delete the line, or leave "
+                "`csv.columns` out"
+            )
         elif fields:  # an empty line is not a record
             yield _row(columns, fields, number, line, lines.seen, how, nulls)
             number += 1
@@ -187,10 +192,15 @@ def _header(fields: list[str], uri: str) -> tuple[str, ...]:
     if "" in names or len(set(names)) < len(names):
         bad = next(name for name in names if not name or names.count(name) > 1)
         raise SourceError(
-            f"{uri}:1: the header has the name {bad!r} {names.count(bad)} times: mend it, or declare `csv.columns` when the "
-            "first line is data"
+            f"{uri}:1: the header has the name {bad!r} {names.count(bad)} times: give every column a name of its own "
+            "there. Only if this line is data, and not a header, declare `csv.columns`"
         )
     return names
+
+
+def _repeats(fields: list[str], columns: tuple[str, ...]) -> bool:
+    """Whether most of the fields are the names of their columns, so that this is no record."""
+    return 2 * sum(field == column for field, column in zip(fields, columns, strict=False)) > len(columns)
 
 
 ColumnType = Literal["S", "N", "BOOL"]

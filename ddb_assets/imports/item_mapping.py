@@ -5,16 +5,17 @@ Pure. No type is guessed here. `bulk/operation.py` checks afterwards whether Dyn
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, cast
 
 import orjson
 
+from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.operation import RejectedItemError
 from ddb_assets.bulk.rows import Cell
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Descriptor, binary, number_text
-from ddb_assets.dynamodb.item import Item, KeyAttribute
+from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.import_config import ImportConfig, Rule
 from ddb_assets.imports.json_rows import parse_json
@@ -128,7 +129,7 @@ def hidden_columns(config: ImportConfig) -> frozenset[str]:
 
 
 class ItemMapping:
-    """Makes items of rows. `types` of columns are declared or, for CSV, inferred; key attributes have the table's types.
+    """Makes items of rows. `types` of columns are declared or, for CSV, inferred; keys, of indexes too, have the table's types.
 
     `exact`: the cells are whole attributes. Only rules change them, and a key of another type is not converted.
     Raises MappingError when no rule makes a key attribute.
@@ -137,21 +138,24 @@ class ItemMapping:
     def __init__(
         self,
         config: ImportConfig,
-        key: Iterable[KeyAttribute],
+        target: TableDescription,
         types: Mapping[str, Descriptor] | None = None,
         *,
         exact: bool = False,
     ) -> None:
-        key_types = {attribute.name: attribute.type for attribute in key}
+        deletes = config.mode == "delete"  # for which only the table's key matters
+        key_types = target.attribute_types if not deletes else {one.name: one.type for one in target.key}
+        self._said = {} if deletes else _index_names(target)
         known: Any = {**(types or {}), **config.types, **({} if exact else key_types)}
         self._types: dict[str, Descriptor] = known
         self._nulls: Value | None = {"NULL": True} if config.write_nulls else None
         self._rules = {
-            name: self._compiled(rule, name, key_types.get(name)) for name, rule in config.attributes.items()
+            name: self._compiled(rule, self._said.get(name, name), key_types.get(name))
+            for name, rule in config.attributes.items()
         }
         self._takes_rest = config.takes_rest
         self._used = set().union(*map(used_columns, config.attributes.values()), config.exclude, config.attributes)
-        missing = [name for name in key_types if name not in config.attributes]
+        missing = [name for name in target.key_names if name not in config.attributes]
         if missing and (not self._takes_rest or set(missing) & set(config.exclude)):
             raise MappingError(f"no rule in `attributes` makes the key attribute {missing[0]!r}: add one")
         self._untouched = exact and self._takes_rest and not self._types and not self._used
@@ -168,10 +172,13 @@ class ItemMapping:
         if self._takes_rest:
             for name, cell in cells.items():
                 if name not in self._used:
-                    value = self._nulls if cell is None else _converted(cell, self._types.get(name), None, name)
+                    value = self._nulls if cell is None else self._converted(cell, name)
                     if value is not None:
                         item[name] = value
         return item
+
+    def _converted(self, cell: Cell, name: str) -> Value:
+        return _converted(cell, self._types.get(name), None, self._said.get(name, name))
 
     def _compiled(self, rule: Rule, name: str, key_type: str | None) -> Callable[[Cells], Value | None]:
         """The rule as a function of a row. None: there is no attribute."""
@@ -210,6 +217,12 @@ class ItemMapping:
             return None if cell is None else _converted(cell, column_type, rule.separator, name)
 
         return from_column
+
+
+def _index_names(target: TableDescription) -> dict[str, str]:
+    """How messages call the attributes that are keys of indexes alone."""
+    keys = {one.name: index.name for index in target.indexes for one in index.key if one.name not in target.key_names}
+    return {name: f"{name} (key of index {index})" for name, index in keys.items()}
 
 
 def _template(

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -21,6 +22,7 @@ from ddb_assets.bulk.limits import SHOWN_KEYS
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.scan import MAX_KEYS, ReadCalls, ReadRate, TableReader
+from ddb_assets.dynamodb.attribute_value import number_text
 from ddb_assets.dynamodb.item import Item, Key, item_digest, item_key
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.account import OnlyInTable, Verified
@@ -33,7 +35,7 @@ CHUNK = 1 << 16
 
 
 class KeySet:
-    """A set of keys, at 8 bytes each. Every question sorts the keys that were added since the last one."""
+    """A set of keys of one table, at 8 bytes each. Every question sorts the keys that were added since the last one."""
 
     def __init__(self) -> None:
         self._recent: list[int] = []
@@ -41,7 +43,7 @@ class KeySet:
 
     def add(self, key: Key) -> None:
         """Adds a key."""
-        self._recent.append(hash(key))
+        self._recent.append(_hash(key))
         if len(self._recent) == CHUNK:
             self._pack()
 
@@ -52,7 +54,7 @@ class KeySet:
 
     def lacks(self, keys: Sequence[Key]) -> list[bool]:
         """For each of these keys, whether it was never added."""
-        seen, asked = self._sorted(), pl.Series([hash(key) for key in keys], dtype=pl.Int64)
+        seen, asked = self._sorted(), pl.Series([_hash(key) for key in keys], dtype=pl.Int64)
         if not len(seen):
             return [True] * len(keys)
         places = seen.search_sorted(asked, side="left").clip(upper_bound=len(seen) - 1)
@@ -67,6 +69,11 @@ class KeySet:
             self._pack()
             self._chunks = [pl.concat(self._chunks).sort()]
         return self._chunks[0]
+
+
+def _hash(key: Key) -> int:
+    """64 bits, by which two keys are the same only by chance. Numbers are hashed as text: Python's hash of -1 is that of -2."""
+    return hash(tuple(number_text(str(value)) if isinstance(value, Decimal) else value for value in key))
 
 
 class _Drawn(NamedTuple):

@@ -341,3 +341,29 @@ def test_pages_follow_the_budget_of_rcus(world: World) -> None:
     consistent = world.plan(source, world.table(), workers=8, max_rcu=20.0, consistent=True)
     assert len(consistent.source_reader.scan(0, 1, None).items) == 20
     assert len(world.plan(source, world.table(), workers=8).source_reader.scan(0, 1, None).items) == 100
+
+
+@pytest.mark.parametrize("text", ["1", "1.0", "1E0", "0.1E1"])
+def test_a_number_key_is_known_however_it_is_written(world: World, text: str) -> None:
+    """Or --clean=extra deletes what the source has."""
+    source, destination = world.table((("id", "N"),), [{"id": {"N": "1"}}]), world.table((("id", "N"),))
+    plan = world.plan(source, destination, clean="extra")
+    assert plan.absent_in_source([{"id": {"N": text}}, {"id": {"N": "-1"}}]) == [{"id": {"N": "-1"}}]
+
+
+def test_an_item_that_an_index_refuses_is_rejected_with_its_name(world: World, tmp_path: Path) -> None:
+    source = world.table(ID, [{"id": {"S": "a"}, "status": {"N": "1"}}, {"id": {"S": "b"}}])
+    destination = world.table(
+        ID,
+        AttributeDefinitions=[{"AttributeName": "status", "AttributeType": "S"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by_status",
+                "KeySchema": [{"AttributeName": "status", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    report = run(world.plan(source, destination), tmp_path)
+    assert (report.written, report.rejected) == (1, 1)
+    assert report.rejected_sample[0]["reason"] == "index by_status: key attribute 'status' must be of type S, found N"

@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
@@ -22,16 +23,33 @@ from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
 from ddb_assets_tests.support.tables import client_of, items_of, new_table
 
-keys = st.lists(st.tuples(st.integers(0, 50)), max_size=40)
+MERSENNE = (1 << 61) - 1  # Python's hashes of numbers are remainders of it
+numbers = st.one_of(st.integers(-50, 50), st.sampled_from([MERSENNE - 1, MERSENNE, MERSENNE + 1, 2 * MERSENNE + 1]))
+parts = {
+    "N": numbers.map(Decimal),
+    "S": st.sampled_from(["", "a", "-1", "-2"]),
+    "B": st.sampled_from([b"", b"a", b"-1", b"-2"]),
+}
+tables = st.lists(st.sampled_from("NSB"), min_size=1, max_size=2)
+pairs = tables.flatmap(lambda types: st.tuples(*[st.lists(st.tuples(*(parts[t] for t in types)), max_size=40)] * 2))
 
 
-@given(added=keys, asked=keys)
-def test_keys_are_known_again(added: list[tuple[object, ...]], asked: list[tuple[object, ...]]) -> None:
+@given(pairs)
+def test_keys_are_known_again(added_and_asked: tuple[list[tuple[object, ...]], list[tuple[object, ...]]]) -> None:
+    added, asked = added_and_asked
     seen = KeySet()
     for key in added:
         seen.add(key)
     assert seen.lacks(asked) == [key not in added for key in asked]
     assert seen.repeated() == len(added) - len(set(added))
+
+
+def test_keys_with_the_same_hash_in_python_are_different_keys() -> None:
+    seen = KeySet()
+    seen.add((Decimal(-1),))
+    assert seen.lacks([(Decimal(-2),), (Decimal(-1),), (Decimal("-1.0"),), (Decimal(MERSENNE - 1),)]) == [
+        *(True, False, False, True)
+    ]
 
 
 def rows(path: Path, numbers: range) -> None:
