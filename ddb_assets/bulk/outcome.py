@@ -88,10 +88,10 @@ class Outcome:
     def unprocessed(self, operations: Iterable[Operation], reason: str) -> None:
         """These operations were not written, and are not settled."""
         left = list(operations)
+        self.count(unprocessed=len(left))
         with self._reporting:
             for operation in left:
                 self._on_unwritten(Unwritten(operation, "unprocessed", reason))
-        self.count(unprocessed=len(left))
 
 
 class Stop:

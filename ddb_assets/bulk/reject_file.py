@@ -11,7 +11,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +33,7 @@ PUT_SECONDS = 60.0  # a file on S3 is put at most so often while the job runs
 
 
 class RejectFileError(DdbAssetsError):
-    """The reject file cannot be written, or something else is in its place; nothing was changed."""
+    """The reject file cannot be written, or something else is in its place."""
 
 
 class Heading(BaseModel):
@@ -144,7 +145,7 @@ class RejectPlace:
         if not self.path.exists():
             return 0
         kept = 0
-        with new_file(self.path) as new:
+        with _explained(self.path), new_file(self.path) as new:
             with self.path.open("rb") as lines, new.open("wb") as out:
                 out.write(next(lines, b""))
                 for number, line in enumerate(lines, 2):
@@ -163,6 +164,10 @@ class RejectPlace:
 
 class RejectFile:
     """Written while the job runs, and created with its first row. Thread-safe.
+
+    All methods raise RejectFileError when it cannot be written, and `problem` keeps it. What was not synced then may be
+    missing.
+
 
     `settled` as in `keep_settled`; `kept` is what that returns. `hidden` columns are left out of the rows. A file on S3 is
     written on the disk and put whole, at the end and at most once a minute before.
@@ -183,6 +188,7 @@ class RejectFile:
         self._file: BinaryIO | None = None
         self._put = time.monotonic()
         self._lock = threading.Lock()
+        self.problem: RejectFileError | None = None
 
     @property
     def uri(self) -> str | None:
@@ -194,7 +200,7 @@ class RejectFile:
         entry = {"fate": fate, "reason": reason, "file": file, "line": row.line, "number": row.number}
         line = dump({**entry, **original(row, self._hidden)})
         path = self.place.path
-        with self._lock:
+        with self._lock, self._writing():
             if self._file is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = path.open("ab")
@@ -205,7 +211,7 @@ class RejectFile:
 
     def sync(self) -> None:
         """Returns when all added rows are on the disk, so that a checkpoint may count them as settled."""
-        with self._lock:
+        with self._lock, self._writing():
             if self._file is None:
                 return
             self._file.flush()
@@ -214,11 +220,14 @@ class RejectFile:
                 self._put_whole()
 
     def close(self) -> None:
-        """Closes the file. No row may follow. Raises RejectFileError, which names the file on the disk, if S3 refuses it."""
-        with self._lock:
+        """Closes the file. No row may follow. An error that was raised before is not raised again.
+
+        Raises RejectFileError, which names the file on the disk, if S3 refuses it.
+        """
+        with self._lock, suppress(RejectFileError) if self.problem else nullcontext(), self._writing():
             if self._file is not None:
-                self._file.close()
-                self._file = None
+                file, self._file = self._file, None
+                file.close()
             if self._any:
                 self._put_whole()
                 if self.place.on_s3:
@@ -233,6 +242,26 @@ class RejectFile:
         except StorageError as error:
             raise RejectFileError(f"{error}; the rows that are not in the table are in {place.path}") from error
         self._put = time.monotonic()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with _explained(self.place.path):
+                yield
+        except RejectFileError as error:
+            self.problem = error
+            raise
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RejectFileError(
+            f"the reject file {path} cannot be written ({error.strerror}): make room there, then run the same job again; the "
+            "rows that are missing in the file are read again"
+        ) from error
 
 
 def _settled_lines(line: bytes, settled: Mapping[str, int], place: str) -> int:

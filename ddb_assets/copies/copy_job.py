@@ -110,6 +110,8 @@ class CopyJob:
         except (DdbAssetsError, KeyboardInterrupt, OSError) as error:  # OSError: of checkpoint and reject file
             self._complete(report, writer.totals, started)
             said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+            if self._rejects.problem not in (None, error):
+                said = f"{said}; {self._rejects.problem}"
             left = f", {report.unprocessed:,} others were not written" if report.unprocessed else ""
             raise CopyFailedError(
                 f"{said}; {report.read:,} items of {plan.source.name} are done{left}: run the same copy again to "

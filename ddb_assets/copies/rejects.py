@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import orjson
 
 from ddb_assets.bulk.outcome import Fate
-from ddb_assets.bulk.reject_file import RejectFile
+from ddb_assets.bulk.reject_file import RejectFile, RejectFileError
 from ddb_assets.bulk.rows import Row
 from ddb_assets.copies.attribute_mapping import CollisionError
 from ddb_assets.dynamodb.item import Item
@@ -81,6 +81,15 @@ class CopyRejects:
     def unprocessed(self, item: Item, reason: str, text: str | None = None) -> None:
         """Writes an item that was not written when the copy stopped, or that differs. `text` as in `RejectedItem`."""
         self._add(item, "unprocessed", reason, text=text)
+
+    @property
+    def problem(self) -> RejectFileError | None:
+        """Why the file is not whole; None while it is."""
+        return self._file.problem
+
+    def sync(self) -> None:
+        """Returns when all items are on the disk. Raises RejectFileError."""
+        self._file.sync()
 
     def _add(self, item: Item, fate: Fate, reason: str, *, number: int = 0, text: str | None = None) -> None:
         with self._lock:

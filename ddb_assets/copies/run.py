@@ -216,6 +216,7 @@ def _copied(
             stack.enter_context(collisions)
         report = CopyJob(plan, progress, rejects, collisions, on_page).run()
         verification = _compared(plan, verify, rejects, report) if verify else None
+        rejects.sync()
         progress.checkpoint.remove()
         if collisions:
             collisions.remove()

@@ -163,13 +163,18 @@ class ImportJob:
             retryable=isinstance(failure, RetryableError),
             too_many_rejected=rejects is not None,
             unread=found.unread,
-            problem=str(failure) if failure else found.problem or rejects or slips,
+            problem=self._said(failure) if failure else found.problem or rejects or slips,
             rejected_lines=self._rejects.lines,
             unused_columns=self._names.unused,
             unknown_columns=self._names.unknown if named else [],
             slips=slips,
             **counted(self._writer.totals),
         )
+
+    def _said(self, failure: DdbAssetsError) -> str:
+        """Why the job ended, and whether its reject file is whole."""
+        broken = self._reject_file.problem if self._reject_file else None
+        return f"{failure}; {broken}" if broken and broken is not failure else str(failure)
 
     def _resume(self) -> str | None:
         """Takes over from an earlier run, unless this one begins at the beginning. Raises CheckpointError."""
@@ -265,6 +270,8 @@ class ImportJob:
                             self._writer.flush()
                 self._done.ended(file.uri, rows)
             self._writer.close()
+            if self._reject_file is not None:
+                self._reject_file.sync()  # before the checkpoint goes
         except DdbAssetsError as error:
             return error
         totals = self._writer.totals
@@ -320,10 +327,11 @@ class ImportJob:
         if complete:
             self._done.remove()
         else:
-            with suppress(WriterStoppedError):  # the caller has the reason already
+            with suppress(DdbAssetsError):  # the caller has the reason already
                 self._writer.stop("the job has ended")
                 self._writer.close()
-            self._save(types)
+            with suppress(DdbAssetsError):  # such as a full disk: what was saved before stays true
+                self._save(types)
         self._reject_file.close()
         self._report_progress()
 

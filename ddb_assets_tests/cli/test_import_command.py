@@ -30,6 +30,12 @@ from ddb_assets.cli import main
 main()
 """
 ROWS = 3000
+FULL = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+{OFTEN}
+"""
+"""A disk on which no file can have more than 20,000 bytes."""
 
 
 @pytest.fixture(scope="module")
@@ -309,3 +315,37 @@ def test_compressed_standard_files_need_no_option(
     path.write_bytes(gzip.compress(b'{"Item":{"pk":{"S":"a"},"n":{"N":"1"}}}\n'))
     report = json.loads(call(str(path), "--table", target.arn, "--json").stdout)
     assert (report["format"], report["written"]) == ("dynamodb-json", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("throttled", [False, True])
+def test_a_full_disk_is_told_and_loses_no_row(
+    proxy: FaultProxy, sandbox: Sandbox, environment: dict[str, str], tmp_path: Path, *, throttled: bool
+) -> None:
+    """Whether rows are rejected or the table takes none of them."""
+    target = new_table(sandbox)
+    (path := tmp_path / "rows.jsonl").write_text("".join(f'{{"pk": "k{n}"}}\n{{"n": {n}}}\n' for n in range(400)))
+    if throttled:
+        path.write_text("".join(f'{{"pk": "k{n}"}}\n' for n in range(400)))
+        proxy.schedule = Schedule(rate=1.0, faults=frozenset({Fault.THROTTLED}))
+    rejects = tmp_path / "rejects.jsonl"
+    arguments = [str(path), "--table", target.name, "--rejects", str(rejects), "--max-rejects", "400", "--json"]
+    full = subprocess.run(
+        [sys.executable, "-c", FULL, "import", *arguments, "--deadline", "0.5"],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert full.returncode == 1
+    assert f"{rejects} cannot be written (File too large)" in full.stderr
+    assert "Traceback" not in full.stderr
+    report = json.loads(full.stdout)
+    assert report["rows"] <= report["written"] + report["rejected"] + report["unprocessed"] < 800
+    assert rejects.stat().st_size == 20_000
+    proxy.schedule = Schedule()
+    call(*arguments)
+    assert len(items_of(sandbox, target)) == 400
+    if not throttled:
+        lines = [json.loads(line) for line in rejects.read_text().splitlines()[1:]]
+        assert sorted(json.loads(line["text"])["n"] for line in lines) == list(range(400))

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,13 @@ from ddb_assets_tests.support.fault_proxy import Fault, Schedule
 pytestmark = pytest.mark.usefixtures("impatient", "no_faults", "environment")
 
 WRITES = frozenset({"BatchWriteItem"})
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+from ddb_assets.cli import main
+main()
+"""
+"""A disk on which no file can have more than 20,000 bytes."""
 
 
 @pytest.fixture
@@ -152,3 +161,34 @@ def test_the_items_that_a_copy_rejects_may_be_on_s3(
     mended.write_bytes(body.splitlines()[0] + b"\n" + json.dumps(told).encode())
     assert redrive(mended, destination).exit_code == 0
     assert len(world.items(destination)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [None, Fault.THROTTLED])
+def test_a_full_disk_is_told_and_loses_no_item(
+    world: World, environment: dict[str, str], file: Path, fault: Fault | None
+) -> None:
+    items = [{"id": {"S": f"i{n}"}, "a": {"N": "1"}, "b" if not fault else "c": {"S": "x" * 2000}} for n in range(300)]
+    source, destination = world.table(ID, items), world.table()
+    world.proxy.schedule = Schedule(page_limit=20)
+    if fault:
+        world.proxy.schedule = Schedule(page_limit=200, rate=1.0, faults=frozenset({fault}), operations=WRITES)
+    arguments = (source, destination, "--rename", "a=b", "--rejects", str(file), "--json")
+    full = subprocess.run(
+        [sys.executable, "-c", FULL, "copy", *arguments, "--deadline", "0.5"],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert full.returncode == 1
+    assert f"{file} cannot be written (File too large)" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert "run the same copy again" in json.loads(full.stdout)["error"]
+    world.proxy.schedule = Schedule()
+    done = copy(*arguments)
+    report = json.loads(done.stdout)["report"]
+    assert (done.exit_code, report["read"], report["rejected"]) == ((0, 300, 0) if fault else (1, 300, 300))
+    assert len(world.items(destination)) == (300 if fault else 0)
+    if not fault:
+        assert len({line["text"] for line in lines(file)}) == len(lines(file)) == 300
