@@ -17,6 +17,7 @@ from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshabl
 from botocore.exceptions import BotoCoreError
 
 from ddb_assets.aws.errors import explained, only_aws_answers
+from ddb_assets.aws.retries import try_again
 from ddb_assets.aws.service_models import boto3_session
 from ddb_assets.aws.storage import Storage
 from ddb_assets.settings import ROLE, SettingError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CLIENT = Config(
-    retries={"mode": "standard", "max_attempts": 8},  # the pauses grow to 20 s each, which outlasts a throttled minute
+    retries={"mode": "standard", "total_max_attempts": 1},  # `retries.py` tries again
     max_pool_connections=32,  # data files are read and parts written by several threads of one client
 )
 
@@ -43,44 +44,33 @@ class AWS:
 
     def dynamodb(self, table: str = "", config: Config = CLIENT) -> "DynamoDBClient":
         """A client for the Region of this table's ARN, or for the configured one when it is a name."""
-        with _explained():
-            return self._boto3().client(
-                "dynamodb", region_name=_region_of(table), endpoint_url=self.endpoint or None, config=config
-            )
+        client: DynamoDBClient = self._client("dynamodb", _region_of(table), config)
+        return client
 
     def s3(self) -> "S3Client":
         """A client for S3."""
-        with _explained():
-            return self._boto3().client("s3", endpoint_url=self.endpoint or None, config=CLIENT)
+        client: S3Client = self._client("s3")
+        return client
 
     def kinesis(self, stream: str = "", config: Config = CLIENT) -> Any:
         """A client for the Region of this stream's ARN, or for the configured one when it is a name."""
-        with _explained():
-            return self._boto3().client(
-                "kinesis", region_name=_region_of(stream), endpoint_url=self.endpoint or None, config=config
-            )
+        return self._client("kinesis", _region_of(stream), config)
 
     def dynamodb_streams(self, stream: str, config: Config = CLIENT) -> Any:
         """A client of DynamoDB Streams for the Region of this stream's ARN."""
-        with _explained():
-            return self._boto3().client(
-                "dynamodbstreams", region_name=_region_of(stream), endpoint_url=self.endpoint or None, config=config
-            )
+        return self._client("dynamodbstreams", _region_of(stream), config)
 
     def logs(self) -> Any:
         """A client for CloudWatch Logs."""
-        with _explained():
-            return self._boto3().client("logs", endpoint_url=self.endpoint or None, config=CLIENT)
+        return self._client("logs")
 
     def sqs(self) -> Any:
         """A client for SQS."""
-        with _explained():
-            return self._boto3().client("sqs", endpoint_url=self.endpoint or None, config=CLIENT)
+        return self._client("sqs")
 
     def secret(self, name: str) -> str:
         """The text of a secret of Secrets Manager, by its name or ARN. Raises AwsError when it cannot be read."""
-        with _explained():
-            client = self._boto3().client("secretsmanager", endpoint_url=self.endpoint or None, config=CLIENT)
+        client = self._client("secretsmanager")
         with explained("secretsmanager:GetSecretValue", f"secret {name!r}"):
             found = client.get_secret_value(SecretId=name)
             if "SecretBinary" not in found:
@@ -105,6 +95,15 @@ class AWS:
     def storage(self) -> Storage:
         """Files on S3 and in local folders."""
         return Storage(self.s3())
+
+    def _client(self, service: Any, region: str | None = None, config: Config = CLIENT) -> Any:
+        with _explained():
+            client = self._boto3().client(
+                service, region_name=region, endpoint_url=self.endpoint or None, config=config
+            )
+        if config is CLIENT:
+            try_again(client)
+        return client
 
     def _boto3(self) -> boto3.Session:
         if self._session is None:

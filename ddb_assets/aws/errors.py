@@ -25,10 +25,11 @@ Meaning = Literal[
 _CODES: dict[Meaning, tuple[str, ...]] = {
     "throttled": (
         *("ThrottlingException", "Throttling", "RequestLimitExceeded", "ProvisionedThroughputExceededException"),
-        *("LimitExceededException", "KMSThrottlingException", "SlowDown"),
+        *("LimitExceededException", "KMSThrottlingException", "SlowDown", "TooManyRequestsException"),
+        *("ThrottledException", "RequestThrottled", "RequestThrottledException", "BandwidthLimitExceeded"),
     ),
     "failing": (
-        *("InternalError", "InternalServerError", "ServiceUnavailable", "RequestTimeout"),
+        *("InternalError", "InternalServerError", "ServiceUnavailable", "RequestTimeout", "RequestTimeoutException"),
         *("ReplicatedWriteConflictException", "TransactionConflictException"),
     ),
     "expired": ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"),
