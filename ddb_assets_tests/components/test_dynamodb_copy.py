@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import COMMENTED_YAML, Copy, CopyScaffolder
+from ddb_assets.copies.verify import Verifier
 from ddb_assets.definitions import replacing
 from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration.pools import write_pool
@@ -130,6 +131,23 @@ def test_a_run_that_does_not_say_so_writes_nothing(tables: Any) -> None:
         assert "nothing was written" in message(result)
         assert "`write: true`" in message(result)
         assert tables.scan(TableName="Orders-copy")["Items"] == before
+
+
+def test_a_run_begins_again_where_another_one_stopped_only_when_it_says_so(
+    tables: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Verifier, "verify", interrupt)
+        assert not materialize(declared()).success
+    other = declared(exclude=["v"])
+    refused = message(materialize(other))
+    assert 'exclude: [] before, ["v"] now' in refused
+    assert "`restart: true` in the run's config" in refused
+    assert materialize(other, restart=True).success
+    assert all("v" not in item for item in tables.scan(TableName="Orders-copy")["Items"])
 
 
 @pytest.mark.parametrize(("verify", "said"), [(0, "write how many, or all"), ("sample", "neither a number of items")])

@@ -114,6 +114,17 @@ def test_an_import_that_ends_early_fails_with_its_reason(table: str, rows: Path)
     assert "there is no NoSuchTable" in message(materialize(declared("NoSuchTable", rows)))
 
 
+def test_a_run_begins_again_where_another_one_stopped_only_when_it_says_so(table: str, rows: Path) -> None:
+    whole = rows.read_text()
+    rows.write_text("id,n\n,1\n,2\n,3\n")
+    assert not materialize(declared(table, rows, max_rejects=1)).success
+    rows.write_text(whole)
+    refused = message(materialize(declared(table, rows)))
+    assert f"files {rows} size: 14 before, " in refused
+    assert "`restart: true` in the run's config" in refused
+    assert facts(materialize(declared(table, rows), restart=True))["written"] == 30
+
+
 def test_deleting_needs_the_tables_name_in_the_runs_config(sandbox: Sandbox, table: str, rows: Path) -> None:
     asset = declared(table, rows)
     assert materialize(asset).success
