@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from redshift_connector.core import Connection
+from redshift_connector.cursor import Cursor
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
@@ -24,7 +26,7 @@ from ddb_assets.sandbox.redshift.faults import CONFLICT
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.sandbox.redshift.wire import ServerError
 from ddb_assets.warehouse.connect import open_warehouse
-from ddb_assets.warehouse.errors import LoadError, WarehouseError
+from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError, WarehouseError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD, RedshiftSettings
 from ddb_assets.warehouse.sql import inspection
@@ -139,6 +141,30 @@ def test_a_connection_lost_anywhere_is_made_up_for(
         redshift.faults.clear()
         assert read(over_redshift) == {"a": Item(f"at {start}", tuple("xyz"[: number % 3]))}
     assert len(ledger(over_redshift)) == 16
+
+
+def test_one_cursor_serves_every_statement_of_a_connection(
+    over_redshift: RedshiftEngine, redshift: RedshiftServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused statement leaves nothing behind for the next, and a new connection has a new cursor."""
+    made: list[Cursor] = []
+    cursor = Connection.cursor
+
+    def noted(connection: Connection) -> Cursor:
+        made.append(cursor(connection))
+        return made[-1]
+
+    monkeypatch.setattr(Connection, "cursor", noted)
+    assert over_redshift.fetch(Statement("SELECT 1, ?", ("a?",))) == [(1, "a?")]
+    with pytest.raises(WarehouseError, match="nowhere"):
+        over_redshift.fetch(Statement("SELECT 2 FROM nowhere"))
+    assert over_redshift.fetch(Statement("SELECT 3 WHERE 1 = 0")) == []
+    assert made == []
+    redshift.faults.drop_at_statement(1)
+    with pytest.raises(InterruptedLoadError):
+        over_redshift.fetch(Statement("SELECT 4"))
+    assert over_redshift.fetch(Statement("SELECT 5")) == [(5,)]
+    assert len(made) == 2  # the driver makes one of its own
 
 
 def test_loads_side_by_side_are_applied_once_each(

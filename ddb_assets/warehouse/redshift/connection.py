@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from redshift_connector.core import Connection
+from redshift_connector.cursor import Cursor
 from redshift_connector.error import Error, InterfaceError
 
 from ddb_assets.aws.clients import AWS
@@ -54,6 +55,7 @@ class RedshiftEngine:
         self._aws = aws or AWS()
         self._label = label
         self._open: Connection | None = None
+        self._cursor: Cursor | None = None
         self._in_transaction = False
         self.session = secrets.token_hex(4)
 
@@ -79,6 +81,8 @@ class RedshiftEngine:
         check_reachable(self.settings)
         self._open = connect(self.settings, self.settings.arguments(self._aws))
         self._open.autocommit = True
+        self._cursor = self._open.cursor()  # for all statements: to make one takes as long as to send one
+        self._cursor.paramstyle = "qmark"
         self.execute(Statement(f"SET query_group TO {literal(self._label)}"))
         self._set_timeout(self.settings.statement_timeout)
         self.execute(Statement(f"SET analyze_threshold_percent TO {self.settings.analyze_threshold}"))
@@ -96,7 +100,7 @@ class RedshiftEngine:
         if self._open is not None:
             with suppress(Error, *_LOST):
                 self._open.close()
-            self._open = None
+            self._open = self._cursor = None
 
     @contextmanager
     def transaction(self, lock: TableName | None = None) -> Iterator[None]:
@@ -140,9 +144,9 @@ class RedshiftEngine:
         self.execute(Statement(f"SET statement_timeout TO {int(seconds * 1000)}"))
 
     def _rollback(self) -> None:
-        if self._open is not None:
+        if self._cursor is not None:
             try:
-                self._open.cursor().execute("ROLLBACK")
+                self._cursor.execute("ROLLBACK")
             except (Error, *_LOST):
                 self._drop()  # which rolls back too
 
@@ -155,20 +159,18 @@ class RedshiftEngine:
         return [tuple(row) for row in self._run(statement).fetchall()]
 
     def _run(self, statement: Statement) -> Any:
-        if self._open is None:
+        if self._cursor is None:
             # guard: nothing goes on in half a transaction
             if self._in_transaction:
                 raise InterruptedLoadError("the connection to Redshift was lost")
             self._connect_again()
-        assert self._open is not None  # noqa: S101 -- connecting has set it or raised
-        cursor = self._open.cursor()
-        cursor.paramstyle = "qmark"
+        assert self._cursor is not None  # noqa: S101 -- connecting has set it or raised
         try:
-            cursor.execute(statement.text, statement.values or None)
+            self._cursor.execute(statement.text, statement.values or None)
         # guard: every class of the driver
         except (Error, *_LOST) as error:
             raise self._failure(error, statement) from error
-        return cursor
+        return self._cursor
 
     def _failure(self, error: Exception, statement: Statement) -> WarehouseError:
         """Our error for the driver's; closes a connection that can no longer be used."""
