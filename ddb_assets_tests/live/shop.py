@@ -104,10 +104,16 @@ class Shop:
         return f"s3://{self.bucket}/lake"
 
     def follow(self, *tables: Table, restart: Sequence[str] = ()) -> Followed:
+        """Looks at the stream once. Between its answers the sandbox's clock moves instead of the test waiting."""
         opened = partial(open_warehouse, self.url, storage=AWS().storage())
         places = Places.below(self.lake)
         stream = OWN_STREAM if tables[0].stream == OWN_STREAM else self.stream
-        return follow(AWS(), opened, stream, tables, places, restart=restart, now=self.sandbox.clock.tick)
+        clock = self.sandbox.clock
+
+        def pause(seconds: float) -> None:
+            self.pass_time(seconds=seconds)
+
+        return follow(AWS(), opened, stream, tables, places, restart=restart, now=clock.tick, pause=pause)
 
     def load(self, table: Table, until: datetime, since: datetime | None = None) -> LoadResult:
         """Exports the table as of this time, or the window of changes from `since` until then, and loads it."""
