@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from ddb_assets.aws.clients import AWS
+from ddb_assets.contract.stream import StreamOptions
 from ddb_assets.contract.table import Table
 from ddb_assets.definitions import build_defs
 from ddb_assets.live.checks import check_results
@@ -43,6 +44,10 @@ def project(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def own(shop: Shop, name: str = "orders", **contract: Any) -> Table:
     return shop.table(name=name, stream="dynamodb", **contract)
+
+
+def with_stream(table: Table, stream: str) -> Table:
+    return table.model_copy(update={"stream_options": StreamOptions(name=stream)})
 
 
 def live(shop: Shop, table: Table) -> dict[object, object]:
@@ -86,7 +91,7 @@ def test_both_kinds_of_streams_give_the_same_rows(shop: Shop, source: str) -> No
     kinesis = shop.table(name="by_kinesis", source=source, nested={"lines": "child"})
     enable_own(shop.sandbox.dynamodb(), kinesis.table)
     shop.sandbox.table_streams.records_per_shard = 1 << 62
-    dynamodb = kinesis.model_copy(update={"name": "by_dynamodb", "stream": "dynamodb"})
+    dynamodb = with_stream(kinesis, "dynamodb").model_copy(update={"name": "by_dynamodb"})
     chance = random.Random(source)
     for number in range(40):
         key = chance.choice("abcde")
@@ -272,7 +277,7 @@ def test_a_stream_without_items_is_refused(shop: Shop) -> None:
 
 
 def test_a_table_without_a_stream_says_what_to_do(shop: Shop) -> None:
-    orders = shop.table(name="orders", source="stream").model_copy(update={"stream": "dynamodb"})
+    orders = with_stream(shop.table(name="orders", source="stream"), "dynamodb")
     with pytest.raises(DestinationError, match=f"run: ddb-assets stream enable {orders.table} dynamodb"):
         shop.follow(orders)
 
@@ -297,7 +302,7 @@ def test_a_table_can_have_both_streams(shop: Shop) -> None:
     enable(shop.sandbox.dynamodb(), orders.table, shop.arn)
     shop.pass_time(minutes=1)
     shop.put(orders, "a", v={"S": "x"})
-    by_kinesis = orders.model_copy(update={"stream": shop.stream})
+    by_kinesis = with_stream(orders, shop.stream)
     shop.follow(orders)
     shop.follow(by_kinesis)
     assert live(shop, orders) == {"a": "x"}
