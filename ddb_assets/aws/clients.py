@@ -41,6 +41,7 @@ class AWS:
     def __init__(self, region: str = "", profile: str = "", endpoint: str = "", role_arn: str = "") -> None:
         self.region, self.profile, self.endpoint, self.role_arn = region, profile, endpoint, role_arn
         self._session: boto3.Session | None = None
+        self._s3: S3Client | None = None
 
     def dynamodb(self, table: str = "", config: Config = CLIENT) -> "DynamoDBClient":
         """A client for the Region of this table's ARN, or for the configured one when it is a name."""
@@ -48,9 +49,10 @@ class AWS:
         return client
 
     def s3(self) -> "S3Client":
-        """A client for S3."""
-        client: S3Client = self._client("s3")
-        return client
+        """The client for S3. It is made once: that takes as long as several requests, and every stage asks for it."""
+        if self._s3 is None:
+            self._s3 = self._client("s3")
+        return self._s3
 
     def kinesis(self, stream: str = "", config: Config = CLIENT) -> Any:
         """A client for the Region of this stream's ARN, or for the configured one when it is a name."""

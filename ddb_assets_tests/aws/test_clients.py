@@ -36,6 +36,12 @@ def test_the_endpoint_is_the_fields_before_the_environments(sandboxed: Sandbox) 
     assert AWS(endpoint="http://127.0.0.1:9").s3().meta.endpoint_url == "http://127.0.0.1:9"
 
 
+def test_the_client_for_s3_is_made_once(sandboxed: Sandbox) -> None:
+    aws = AWS()
+    assert aws.s3() is aws.s3()
+    assert AWS().s3() is not aws.s3()
+
+
 @pytest.mark.parametrize("by_environment", [True, False])
 def test_a_role_is_assumed(sandboxed: Sandbox, monkeypatch: pytest.MonkeyPatch, by_environment: bool) -> None:
     own = AWS().s3()
