@@ -24,7 +24,7 @@ from ddb_assets_tests.support.forked import Forked
 
 pytestmark = pytest.mark.usefixtures("no_faults")
 
-SCHEDULES = examples(20)
+SCHEDULES = examples(10)
 PER_TEST = 10
 ITEMS = 30
 KEY_SCHEMAS: tuple[Keys, ...] = (

@@ -26,7 +26,7 @@ from ddb_assets_tests.flatten.rebuild import rebuild
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.written_export import write_export
 
-thorough = settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Item = dict[str, Any]
 COMPACT = partial(json.dumps, separators=(",", ":"), ensure_ascii=False)
 """JSON as AWS writes it."""
@@ -67,7 +67,7 @@ def test_every_item_is_rebuilt_exactly(attributes: list[Item], write: Callable[[
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(thorough, max_examples=examples(40, 1 / 8))
+@settings(thorough, max_examples=examples(20, 1 / 8))
 @given(st.lists(st.lists(values, max_size=4), min_size=1, max_size=5), line_writers())
 def test_child_relations_are_rebuilt_exactly(lists: list[list[Item]], write: Callable[[Any], str]) -> None:
     items = with_keys([{"items": {"L": found}, "n": {"N": "1"}} for found in lists])
@@ -90,7 +90,7 @@ def rows_written(items: list[Item], write: Callable[[Any], str], folder: str, **
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(thorough, max_examples=examples(15, 1 / 8))
+@settings(thorough, max_examples=examples(8, 1 / 8))
 @given(similar)
 def test_fast_and_exact_path_write_the_same_rows(attributes: list[Item]) -> None:
     items = with_keys(attributes)

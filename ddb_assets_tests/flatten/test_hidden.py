@@ -108,7 +108,7 @@ def contracts(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.soak
 @settings(
-    max_examples=examples(15, 1 / 20),
+    max_examples=examples(8, 1 / 20),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.generate],

@@ -34,7 +34,7 @@ from ddb_assets_tests.support.forked import Forked
 from ddb_assets_tests.support.tables import client_of, items_of, new_table
 
 HOW = settings(
-    max_examples=examples(25),
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # processes are timed: a smaller example may not fail

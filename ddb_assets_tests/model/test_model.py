@@ -59,7 +59,7 @@ HOW = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blo
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(8))
+@settings(HOW, max_examples=examples(4))
 @given(schedules())
 def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     run(world, schedule)
@@ -67,7 +67,7 @@ def test_the_warehouse_is_the_table_whatever_happened_on_the_way(world: World, s
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(6, 1 / 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@settings(HOW, max_examples=examples(3, 1 / 2), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(unreadable=True))
 def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: World, schedule: Schedule) -> None:
     """Items that go to quarantine, with and without a readable key, in any order of exports and loads."""
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_keeps_its_row_whatever_happened_on_the_way(world: W
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(HOW, max_examples=examples(3, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
+@settings(HOW, max_examples=examples(2, 1 / 12), phases=set(Phase) - {Phase.shrink, Phase.explain})
 @given(schedules(server=True) | schedules(server=True, unreadable=True))
 def test_redshift_is_the_table_whatever_happened_on_the_way(redshift_world: World, schedule: Schedule) -> None:
     """With lost connections (also before and after COMMIT), statements and files that fail, and conflicts."""
@@ -104,7 +104,7 @@ def test_a_window_around_an_older_initial_load_than_the_newest(world: World) -> 
 def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_delete: bool) -> None:
     """A crash before and after each file that flattening writes (also the report), each statement and each commit.
 
-    Outside of a soak: half of the steps with soft deletes, the other half without, and one of two loads at each.
+    Outside of a soak: a third of the steps with soft deletes, another third without, and one of two loads at each.
     """
     writes = ((moment(1), "a", 1, item("x", "y")), (moment(9), "a", 1, item("z")), (moment(10), "b", 1, item("w")))
     player = Player(world, Schedule((*writes, (moment(17), "b", 1, None)), (), soft_delete, False))
@@ -112,7 +112,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(world: World, soft_del
         player.play(step)
     steps = world.steps
     assert steps > 50
-    for last in range(1 if SOAK or soft_delete else 2, steps + 1, 1 if SOAK else 2):
+    for last in range(1 if SOAK or soft_delete else 2, steps + 1, 1 if SOAK else 3):
         crashed = (
             Step(*SECOND, again=True, force=True, crash=last),
             Step(*THIRD, new_export=last % 2 == 0, crash=last),

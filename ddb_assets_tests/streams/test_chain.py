@@ -79,7 +79,7 @@ class Loader:
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(15, 1 / 8))
+@settings(max_examples=examples(8, 1 / 8))
 @given(seed=st.integers(0, 1 << 32))
 def test_every_record_is_landed_once(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     random = Random(seed)

@@ -474,7 +474,7 @@ def chain(writer: Writer, *, expiring: bool) -> Iterator[tuple[Drained, Position
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(25, 1 / 8))
+@settings(max_examples=examples(12, 1 / 8))
 @given(st.integers(0, 1 << 32), st.integers(1, 4))
 def test_each_record_is_read_once_and_in_the_order_of_its_key(seed: int, shards: int) -> None:
     writer = Writer(Random(seed), shards)
@@ -493,7 +493,7 @@ def test_each_record_is_read_once_and_in_the_order_of_its_key(seed: int, shards:
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(25, 1 / 8))
+@settings(max_examples=examples(12, 1 / 8))
 @given(st.integers(0, 1 << 32), st.integers(1, 4))
 def test_whatever_expired_unread_lies_in_a_gap(seed: int, shards: int) -> None:
     writer = Writer(Random(seed), shards)

@@ -17,10 +17,10 @@ def examples(usual: int, share: float = 1) -> int:
 
 
 def orders_of(things: Sequence[T]) -> Iterator[tuple[T, ...]]:
-    """All orders of them; outside of a soak those that begin with each of them and go on forwards or backwards."""
+    """All orders of them; outside of a soak one that begins with each, and goes on forwards or backwards by turns."""
     if SOAK:
         yield from permutations(things)
     else:
         for first in range(len(things)):
-            yield (*things[first:], *things[:first])
-            yield (*things[first::-1], *things[:first:-1])
+            backwards = (*things[first::-1], *things[:first:-1])
+            yield backwards if first % 2 else (*things[first:], *things[:first])

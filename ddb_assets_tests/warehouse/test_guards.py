@@ -147,7 +147,7 @@ spans = st.tuples(times, st.integers(1, END)).filter(lambda span: span[0] < span
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(3), deadline=None, suppress_health_check=list(HealthCheck))
 @given(writes, st.lists(spans, max_size=5))
 def test_what_is_not_refused_ends_in_the_state_of_the_source(
     duckdb: DuckDBEngine, log: list[tuple[int, str, Item | None]], exports: list[tuple[int, int]]

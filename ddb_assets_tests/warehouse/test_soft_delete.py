@@ -202,7 +202,7 @@ def test_every_order_gives_the_same_rows(duckdb: DuckDBEngine, source: Source) -
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(3), deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_any_schedule_gives_the_rows_that_its_exports_say(
     duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]

@@ -233,7 +233,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[tuple[int, str, Item | None]], list[in
 
 
 @pytest.mark.slow
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(worlds())
 def test_any_schedule_ends_in_the_state_of_the_source(
     duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]
@@ -243,7 +243,7 @@ def test_any_schedule_ends_in_the_state_of_the_source(
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(3), deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_many_schedules_end_in_the_state_of_the_source(
     duckdb: DuckDBEngine, world: tuple[list[tuple[int, str, Item | None]], list[int], list[tuple[str, int]]]

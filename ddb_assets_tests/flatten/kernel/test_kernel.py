@@ -41,7 +41,7 @@ def portable(portable_build: Path) -> ModuleType:
 
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(quickly, max_examples=examples(500))
+@settings(quickly, max_examples=examples(250))
 @given(tables())
 def test_a_block_is_read_as_by_the_exact_path(found: tuple[Table, list[bytes], bool]) -> None:
     table, blocks, incremental = found
