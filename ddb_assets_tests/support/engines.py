@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from ddb_assets.aws.storage import Storage
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
@@ -11,6 +13,9 @@ from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.warehouse.exports import Item
 
 AnyEngine = DuckDBEngine | RedshiftEngine
+
+on_duckdb = pytest.mark.parametrize("warehouse", ["duckdb"], indirect=True)
+"""For a test of `warehouse` whose statements other tests send to Redshift too, so that only their outcome is of interest."""
 
 
 def to_redshift(server: RedshiftServer, schema: str = "public", user: str = "", more: str = "") -> RedshiftEngine:

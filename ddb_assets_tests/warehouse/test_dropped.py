@@ -9,7 +9,7 @@ from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.protocol import LoadOptions
 from ddb_assets.warehouse.sql.ledger import loads, newest_rows
 from ddb_assets.warehouse.sql.statements import Statement
-from ddb_assets_tests.support.engines import AnyEngine, read, select
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import Item, Source
 
@@ -71,6 +71,7 @@ def test_without_the_column_of_the_key_no_full_export_can_replace_the_rows(
     assert read(warehouse) == {key: item for key, (_, item) in source.state(30).items()}
 
 
+@on_duckdb
 def test_a_child_table_that_was_dropped_is_missed_by_an_export_that_is_applied_already(
     warehouse: AnyEngine, source: Source
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_child_table_that_was_dropped_is_missed_by_an_export_that_is_applied_a
     assert read(warehouse) == {key: item for key, (_, item) in source.state(20).items()}
 
 
+@on_duckdb
 @pytest.mark.parametrize(
     ("table", "named"),
     [
@@ -115,6 +117,7 @@ def test_a_column_that_only_this_export_has_is_made(warehouse: AnyEngine, source
     assert select(warehouse, "SELECT COUNT(note) FROM orders") == [(0,)]
 
 
+@on_duckdb
 def test_the_ledger_tells_every_load_and_makes_nothing_to_do_so(warehouse: AnyEngine, source: Source) -> None:
     schema = warehouse.default_schema
     assert loads(warehouse, schema, "orders") == []

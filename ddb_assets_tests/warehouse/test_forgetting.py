@@ -13,7 +13,7 @@ from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.results import Holdings
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
-from ddb_assets_tests.support.engines import AnyEngine, read, select, tables
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, tables
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, KEY, NOTE, VERSION, Source, at, relation, report, write
 
 SHOWN = LoadOptions(tables=WarehouseOptions(views="analytics"))
@@ -58,6 +58,7 @@ def test_all_that_the_ledger_lists_is_dropped_and_nothing_else(warehouse: AnyEng
     assert opened.rows(["customers"]) == {"customers": 1}
 
 
+@on_duckdb
 def test_a_table_that_is_declared_again_begins_anew(warehouse: AnyEngine, source: Source) -> None:
     opened = loaded(warehouse, source)
     opened.forget("orders", opened.holdings("orders"), patience=PATIENCE)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
-from ddb_assets_tests.support.engines import AnyEngine, read, wipe
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, wipe
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import Item, Source
@@ -34,6 +34,7 @@ def short_life(source: Source) -> Source:
     return source
 
 
+@on_duckdb
 def test_a_window_around_the_newest_initial_load_is_refused(warehouse: AnyEngine, short_life: Source) -> None:
     around = short_life.window(10, 20)
     load(warehouse, short_life.full(15))
@@ -45,6 +46,7 @@ def test_a_window_around_the_newest_initial_load_is_refused(warehouse: AnyEngine
     assert read(warehouse) == items(short_life, 20)
 
 
+@on_duckdb
 def test_a_newer_initial_load_lets_the_window_in(warehouse: AnyEngine, short_life: Source) -> None:
     load(warehouse, short_life.full(15))
     load(warehouse, short_life.full(20))
@@ -52,6 +54,7 @@ def test_a_newer_initial_load_lets_the_window_in(warehouse: AnyEngine, short_lif
     assert read(warehouse) == items(short_life, 20)
 
 
+@on_duckdb
 def test_an_initial_load_inside_a_loaded_window_is_refused(warehouse: AnyEngine, short_life: Source) -> None:
     inside = short_life.full(15)
     load(warehouse, short_life.full(10))
@@ -64,11 +67,8 @@ def test_an_initial_load_inside_a_loaded_window_is_refused(warehouse: AnyEngine,
     assert read(warehouse) == items(short_life, 20)
 
 
-@pytest.mark.parametrize(
-    ("warehouse", "time", "full_export_first"),
-    [*product(["duckdb"], [10, 20], [True, False]), ("over_redshift", 20, False)],
-    indirect=["warehouse"],
-)
+@on_duckdb
+@pytest.mark.parametrize(("time", "full_export_first"), product([10, 20], [True, False]))
 def test_an_initial_load_on_either_end_of_a_window_joins_it(
     warehouse: AnyEngine, short_life: Source, time: int, full_export_first: bool
 ) -> None:
@@ -80,11 +80,8 @@ def test_an_initial_load_on_either_end_of_a_window_joins_it(
     assert read(warehouse) == items(short_life, 20)
 
 
-@pytest.mark.parametrize(
-    ("warehouse", "part"),
-    [("duckdb", (10, 15)), ("duckdb", (13, 15)), ("duckdb", (5, 15)), ("over_redshift", (13, 15))],
-    indirect=["warehouse"],
-)
+@on_duckdb
+@pytest.mark.parametrize("part", [(10, 15), (13, 15), (5, 15)])
 def test_a_window_that_ends_in_another_one_is_refused(
     warehouse: AnyEngine, short_life: Source, part: tuple[int, int]
 ) -> None:
@@ -104,6 +101,7 @@ def test_a_window_that_ends_in_another_one_is_refused(
     assert read(warehouse) == items(short_life, 20)
 
 
+@on_duckdb
 def test_windows_of_a_table_that_was_dropped_do_not_bind_the_new_one(warehouse: AnyEngine, short_life: Source) -> None:
     load(warehouse, short_life.full(10))
     load(warehouse, short_life.window(10, 20))
@@ -115,6 +113,7 @@ def test_windows_of_a_table_that_was_dropped_do_not_bind_the_new_one(warehouse: 
 NEW = "22222222-2222-3333-4444-555555555555"
 
 
+@on_duckdb
 def test_the_end_of_a_window_of_the_table_that_was_dropped_does_not_bind_the_new_one(
     warehouse: AnyEngine, short_life: Source
 ) -> None:
@@ -124,6 +123,7 @@ def test_the_end_of_a_window_of_the_table_that_was_dropped_does_not_bind_the_new
     assert load(warehouse, short_life.window(16, 30, table_id=NEW)).applied
 
 
+@on_duckdb
 def test_a_window_of_the_table_that_was_dropped_does_not_stand_in_for_one_of_the_new(
     warehouse: AnyEngine, short_life: Source
 ) -> None:

@@ -10,7 +10,7 @@ from ddb_assets.settings import MASK_SECRET
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.flatten.flattening import Flattening
-from ddb_assets_tests.support.engines import AnyEngine, select
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, select
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import Source
 
@@ -44,12 +44,14 @@ def test_old_values_are_hidden_with_the_first_load_that_hides_them(warehouse: An
     assert notes(warehouse)["b"] == "masked by now"
 
 
+@on_duckdb
 def test_another_mask_hides_those_of_the_former(warehouse: AnyEngine, twice: Source) -> None:
     load(warehouse, hidden(twice.full(10), *MASKED))
     load(warehouse, hidden(twice.window(10, 30), MASKED[0].model_copy(update={"how": "hmac"})))
     assert notes(warehouse) == {"a": None, "b": "masked by now"}
 
 
+@on_duckdb
 def test_an_export_that_shows_what_is_hidden_is_refused(warehouse: AnyEngine, twice: Source) -> None:
     load(warehouse, hidden(twice.full(10), *MASKED))
     with pytest.raises(LoadError, match="note must not be seen"):

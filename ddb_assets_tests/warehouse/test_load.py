@@ -14,7 +14,7 @@ from ddb_assets.contract.report import Column, Relation, Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement, TableName
-from ddb_assets_tests.support.engines import AnyEngine, read, select, staging
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, staging
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
@@ -46,6 +46,7 @@ def ledger(warehouse: AnyEngine, columns: str = "*") -> list[tuple[Any, ...]]:
     return select(warehouse, f"SELECT {columns} FROM _ddb_loads ORDER BY sequence")
 
 
+@on_duckdb
 def test_a_full_export_becomes_the_tables(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "first", "x", "y")
     source.put(2, "b", "second")
@@ -56,6 +57,7 @@ def test_a_full_export_becomes_the_tables(warehouse: AnyEngine, source: Source) 
     assert result.rows == result.table_rows == {"orders": 2, "orders__lines": 2}
 
 
+@on_duckdb
 def test_a_later_full_export_replaces_all(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "old", "x", "y")
     source.put(2, "b", "gone later", "z")
@@ -338,6 +340,7 @@ REFUSED: dict[str, Callable[[Report], Report]] = {
 }
 
 
+@on_duckdb
 @pytest.mark.parametrize("message", REFUSED)
 def test_an_export_that_does_not_add_up_changes_nothing(warehouse: AnyEngine, source: Source, message: str) -> None:
     source.put(1, "a", "kept", "x")
@@ -385,6 +388,7 @@ def test_rows_that_contradict_each_other_are_refused(
     assert read(warehouse) == {}
 
 
+@on_duckdb
 def test_deletes_must_be_as_many_as_reported(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "x")
     load(warehouse, source.full(2))
@@ -409,6 +413,7 @@ def test_a_damaged_part_is_named(warehouse: AnyEngine, tmp_path: Path, place: fl
     assert select(warehouse, "SELECT order_id FROM orders") == [("kept",)]
 
 
+@on_duckdb
 def test_two_tables_with_one_name_are_told_apart(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "x")
     load(warehouse, source.full(10))
@@ -430,6 +435,7 @@ def test_a_dropped_table_is_not_taken_for_loaded(warehouse: AnyEngine, source: S
     assert load(warehouse, export, restart=True).applied
 
 
+@on_duckdb
 def test_a_list_that_is_no_child_table_any_more_leaves_no_old_rows(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "x", "l")
     source.put(1, "b", "y", "m")

@@ -17,7 +17,7 @@ from ddb_assets.warehouse.protocol import PLAIN, LoadOptions
 from ddb_assets.warehouse.results import Holdings, LoadResult
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
-from ddb_assets_tests.support.engines import AnyEngine, read, select, staging
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, staging
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -84,6 +84,7 @@ def filled(warehouse: AnyEngine, source: Source) -> Filled:
     return made
 
 
+@on_duckdb
 def test_writes_and_deletes_are_applied_with_their_lists(filled: Filled) -> None:
     result = filled.say(("a", 3, Item("new", ("z",))), ("b", 4, None), ("c", 5, Item("new")))
     assert (result.upserted, result.deleted, result.stale) == (2, 1, 0)
@@ -93,6 +94,7 @@ def test_writes_and_deletes_are_applied_with_their_lists(filled: Filled) -> None
     assert not filled.warehouse.tables(filled.opened.schema, "_ddb_tail__")
 
 
+@on_duckdb
 def test_a_late_record_changes_nothing_and_brings_nothing_back(filled: Filled) -> None:
     filled.say(("a", 10, Item("new")), ("b", 10, None))
     result = filled.say(("a", 9, Item("late", ("z",))), ("b", 9, Item("late", ("z",))))
@@ -111,6 +113,7 @@ def test_of_two_records_of_one_time_the_one_that_was_read_later_wins(
     assert read(warehouse, where=where) == {"a": Item("last", ("y",))}
 
 
+@on_duckdb
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("how", [LoadOptions(), KEPT], ids=["gone", "kept"])
 def test_any_order_of_records_leaves_the_newest_write(
@@ -145,6 +148,7 @@ def test_rows_of_deleted_items_stay_if_they_are_to(warehouse: AnyEngine, source:
     ]
 
 
+@on_duckdb
 def test_records_are_applied_once_or_not_at_all(filled: Filled) -> None:
     class Killed(BaseException):
         pass
@@ -196,6 +200,7 @@ def test_a_delete_is_remembered_while_an_older_record_may_come(filled: Filled) -
     assert filled.rows().keys() == {"a", "b", "c", "d"}
 
 
+@on_duckdb
 def test_windows_and_full_exports_are_refused(filled: Filled) -> None:
     filled.source.put(20, "a", "exported")
     for export in (filled.source.full(30), filled.source.window(10, 30)):
@@ -206,6 +211,7 @@ def test_windows_and_full_exports_are_refused(filled: Filled) -> None:
     assert filled.rows()["a"] == Item("old", ("x", "y"))
 
 
+@on_duckdb
 def test_a_full_export_starts_the_table_over(filled: Filled) -> None:
     filled.source.put(20, "c", "exported")
     filled.opened.load(filled.source.full(30), LoadOptions(restart=True))
@@ -226,6 +232,7 @@ def test_a_full_export_starts_the_table_over(filled: Filled) -> None:
     assert filled.rows() == {"a": Item("newer")}
 
 
+@on_duckdb
 def test_a_table_with_a_tail_is_not_filled_by_its_stream(warehouse: AnyEngine, source: Source) -> None:
     """What the tail has is not in the table, and the position is behind it."""
     filled = Filled(warehouse, source)
@@ -238,6 +245,7 @@ def test_a_table_with_a_tail_is_not_filled_by_its_stream(warehouse: AnyEngine, s
     assert filled.opened.rows(["_ddb_tail__orders"]) == {"_ddb_tail__orders": 0}
 
 
+@on_duckdb
 def test_a_restart_replaces_everything_or_nothing(filled: Filled) -> None:
     filled.say(("a", 9, Item("newer")), ("b", 9, None))
     gap = Gap(1, 2, "expired")
@@ -254,6 +262,7 @@ def test_a_restart_replaces_everything_or_nothing(filled: Filled) -> None:
         filled.say(("b", 6, Item("x")), identity=other, how=LoadOptions(full_chain=FROM_STREAM.chain))
 
 
+@on_duckdb
 def test_a_table_that_was_dropped_and_made_again_is_refused(filled: Filled) -> None:
     landing = filled.landing(("c", 9, Item("of the new table"))).model_copy(update={"table_id": "another"})
     with pytest.raises(LoadError, match="the table was dropped and created again"):
@@ -292,6 +301,7 @@ def test_columns_grow_and_the_view_for_people_shows_the_table(filled: Filled) ->
     assert select(filled.warehouse, people) == [("a", None), ("b", None), ("c", 7)]
 
 
+@on_duckdb
 def test_what_somebody_dropped_is_not_made_again_empty(filled: Filled) -> None:
     from_stream = LoadOptions(full_chain=FROM_STREAM.chain)
     filled.warehouse.execute(Statement("ALTER TABLE orders DROP COLUMN note"))
@@ -302,6 +312,7 @@ def test_what_somebody_dropped_is_not_made_again_empty(filled: Filled) -> None:
     assert filled.rows() == {"a": Item("new")}
 
 
+@on_duckdb
 def test_all_of_it_is_held_and_forgotten(filled: Filled) -> None:
     held = filled.opened.holdings("orders")
     names = {"orders", "orders__lines", "_ddb_stream__orders", "_ddb_tombstones__orders", "_ddb_loads__orders"}

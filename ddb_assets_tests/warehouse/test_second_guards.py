@@ -13,18 +13,20 @@ from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.sql import tables
 from ddb_assets.warehouse.sql.statements import Statement, TableName
-from ddb_assets_tests.support.engines import AnyEngine, read, select
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, EXTRA, KEY, NOTE, VERSION, Item, Source, at, relation, write
 from ddb_assets_tests.warehouse.exports import report as reported
 
 
+@on_duckdb
 def test_rows_without_keys_are_refused(warehouse: AnyEngine, tmp_path: Path) -> None:
     root = write(tmp_path, relation("orders", (NOTE, VERSION, EXTRA)), [{"note": "x", "_ddb_version": BASE_MICROS}])
     with pytest.raises(LoadError, match="'orders' has rows but no key columns"):
         load(warehouse, reported([root], export_time=at(0)))
 
 
+@on_duckdb
 def test_what_a_frozen_contract_does_not_know_is_refused(warehouse: AnyEngine, source: Source) -> None:
     made = source.full(1).model_copy(update={"misfits": {"frozen": {"new": 2}}})
     with pytest.raises(

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.results import LoadResult
-from ddb_assets_tests.support.engines import AnyEngine, select, wipe
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, select, wipe
 from ddb_assets_tests.support.examples import examples, orders_of
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source, at
@@ -49,6 +49,7 @@ def _time(deleted: datetime | None) -> int | None:
     return None if deleted is None else round((deleted - at(0).replace(tzinfo=None)).total_seconds() * 1_000_000)
 
 
+@on_duckdb
 def test_a_deleted_item_stays_marked_and_loses_its_lines(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "first", "x", "y")
     source.put(2, "b", "stays", "z")
@@ -62,6 +63,7 @@ def test_a_deleted_item_stays_marked_and_loses_its_lines(warehouse: AnyEngine, s
     assert live(warehouse) == items(source, 30)
 
 
+@on_duckdb
 def test_an_item_that_comes_back_is_there_again(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "first", "x")
     soft(warehouse, source.full(10))
@@ -95,6 +97,7 @@ def test_an_initial_load_marks_what_vanished(warehouse: AnyEngine, source: Sourc
     assert live(warehouse) == items(source, 50)
 
 
+@on_duckdb
 def test_a_delete_of_an_unknown_item_has_its_key_until_a_late_put_is_known(
     warehouse: AnyEngine, source: Source
 ) -> None:
@@ -109,6 +112,7 @@ def test_a_delete_of_an_unknown_item_has_its_key_until_a_late_put_is_known(
     assert rows(warehouse) == {"a": ("short life", 11, 21)}
 
 
+@on_duckdb
 def test_a_full_export_loaded_again_takes_back_what_it_said(warehouse: AnyEngine, source: Source) -> None:
     """The export with another digest, without `a`, and with nothing in quarantine."""
     source.put(1, "a", "x", "l")
@@ -136,6 +140,7 @@ def test_deletes_are_never_forgotten(warehouse: AnyEngine, source: Source) -> No
     assert rows(warehouse) == {"a": ("x", 10, 21)}
 
 
+@on_duckdb
 def test_the_choice_can_be_changed(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "x", "l")
     source.put(1, "b", "y", "m")

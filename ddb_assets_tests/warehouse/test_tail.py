@@ -23,7 +23,7 @@ from ddb_assets.warehouse.sql import load, tables, tail
 from ddb_assets.warehouse.sql.engine import Standing
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets.warehouse.sql.warehouse import SqlWarehouse
-from ddb_assets_tests.support.engines import AnyEngine, read, select, staging, to_redshift
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, staging, to_redshift
 from ddb_assets_tests.warehouse.exports import (
     BASE_MICROS,
     DELETED,
@@ -124,6 +124,7 @@ def test_table_and_tail_are_shown_as_one(streamed: Streamed) -> None:
     assert versions == {"a": BASE_MICROS + HOUR, "c": BASE_MICROS + 10, "d": BASE_MICROS + HOUR + 2}
 
 
+@on_duckdb
 def test_the_newer_write_of_two_is_shown_whichever_comes_first(streamed: Streamed) -> None:
     streamed.say(("a", HOUR, Item("newest")))
     streamed.claim(("a", HOUR - 1, Item("older")), ("b", HOUR, None))
@@ -132,6 +133,7 @@ def test_the_newer_write_of_two_is_shown_whichever_comes_first(streamed: Streame
     assert streamed.live() == {"a": Item("read later"), "c": Item("old")}
 
 
+@on_duckdb
 def test_a_landing_is_applied_once(streamed: Streamed) -> None:
     streamed.say(("a", HOUR, Item("first")))
     streamed.say(("a", HOUR + 1, Item("second")))
@@ -143,6 +145,7 @@ def test_a_landing_is_applied_once(streamed: Streamed) -> None:
     assert streamed.position.shards == {"shard-0": "2"}
 
 
+@on_duckdb
 def test_the_position_moves_with_the_records_or_not_at_all(streamed: Streamed) -> None:
     class Killed(BaseException):
         pass
@@ -158,6 +161,7 @@ def test_the_position_moves_with_the_records_or_not_at_all(streamed: Streamed) -
     assert streamed.position.shards == {"shard-0": "1"}
 
 
+@on_duckdb
 def test_shards_are_remembered_as_they_are_said(streamed: Streamed) -> None:
     shards = {f"shard-{number:012}": f"4963{number:052}" for number in range(250)}
     many = Position(
@@ -181,6 +185,7 @@ def test_a_thousand_drains_without_records_leave_no_traces(streamed: Streamed) -
     assert streamed.say(("a", HOUR, Item("new"))).applied
 
 
+@on_duckdb
 def test_what_exports_cover_does_not_enter(streamed: Streamed) -> None:
     """A replay of yesterday changes nothing; a record within the margin may be of a write that no export has yet."""
     streamed.opened.load(streamed.source.window(10, HOUR))
@@ -190,6 +195,7 @@ def test_what_exports_cover_does_not_enter(streamed: Streamed) -> None:
     assert streamed.tail() == [0, 0, 1]
 
 
+@on_duckdb
 def test_the_tail_forgets_what_exports_cover(streamed: Streamed) -> None:
     """A delete that the stream lost leaves no phantom, not even of an item that no window names."""
     streamed.claim(("d", 3, Item("phantom", ("z",))), ("a", 2 * HOUR, Item("new", ("w",))))
@@ -209,6 +215,7 @@ def test_the_tail_forgets_what_exports_cover(streamed: Streamed) -> None:
     )
 
 
+@on_duckdb
 def test_a_record_of_another_clock_stays_until_exports_have_its_write(streamed: Streamed) -> None:
     streamed.source.put(HOUR + 5, "a", "new")
     streamed.claim(("a", HOUR - MINUTE, Item("new")))
@@ -216,6 +223,7 @@ def test_a_record_of_another_clock_stays_until_exports_have_its_write(streamed: 
     assert streamed.live()["a"] == Item("new")
 
 
+@on_duckdb
 def test_what_the_stream_said_is_compared_before_it_is_forgotten(streamed: Streamed) -> None:
     streamed.say(("a", 20, Item("new", ("z",))), ("b", 21, None), ("d", 22, Item("same", ("x", "y"))))
     streamed.claim(
@@ -233,6 +241,7 @@ def test_what_the_stream_said_is_compared_before_it_is_forgotten(streamed: Strea
     assert (again.agreed, again.healed, again.stream_missed) == (None, None, None)
 
 
+@on_duckdb
 def test_a_stream_that_is_behind_has_not_missed_what_it_has_not_said_yet(streamed: Streamed) -> None:
     streamed.read_at = HOUR - 1
     streamed.say(("a", 20, Item("new")))
@@ -242,11 +251,13 @@ def test_a_stream_that_is_behind_has_not_missed_what_it_has_not_said_yet(streame
     assert streamed.tail() == [0, 0, 0]
 
 
+@on_duckdb
 def test_a_table_without_a_stream_has_no_such_counts(warehouse: AnyEngine, source: Source) -> None:
     result = SqlWarehouse(warehouse).load(source.full(10))
     assert (result.agreed, result.healed, result.stream_missed) == (None, None, None)
 
 
+@on_duckdb
 def test_a_gap_ends_when_exports_cover_it(streamed: Streamed) -> None:
     gap = Gap(BASE_MICROS + 20, BASE_MICROS + HOUR, "the position has expired")
     streamed.opened.move_stream("orders", streamed.move(gap))
@@ -259,6 +270,7 @@ def test_a_gap_ends_when_exports_cover_it(streamed: Streamed) -> None:
     assert whole(streamed.position) == ({"shard-0": "3"}, {"shard-0": BASE_MICROS + streamed.read_at}, None, None)
 
 
+@on_duckdb
 def test_a_stream_can_come_before_the_first_export(warehouse: AnyEngine, source: Source) -> None:
     streamed = Streamed(warehouse, source)
     streamed.opened.move_stream("orders", streamed.move())
@@ -271,6 +283,7 @@ def test_a_stream_can_come_before_the_first_export(warehouse: AnyEngine, source:
     assert read(warehouse) == {"a": Item("old", ("x",))}
 
 
+@on_duckdb
 def test_a_write_at_the_exact_time_of_a_full_export_is_shown(streamed: Streamed) -> None:
     streamed.say(("a", HOUR, Item("after it")))
     streamed.opened.load(streamed.source.full(HOUR))
@@ -278,6 +291,7 @@ def test_a_write_at_the_exact_time_of_a_full_export_is_shown(streamed: Streamed)
     assert streamed.live()["a"] == Item("after it")
 
 
+@on_duckdb
 def test_an_export_without_items_does_not_say_what_the_keys_are(streamed: Streamed, tmp_path: Path) -> None:
     streamed.claim(("a", 20, Item("never written", ("z",))), ("d", 3 * HOUR, Item("new")))
     empty = write(tmp_path / "none", relation("orders", (VERSION, EXTRA)), [])
@@ -286,6 +300,7 @@ def test_an_export_without_items_does_not_say_what_the_keys_are(streamed: Stream
     assert streamed.live() == {"d": Item("new")}
 
 
+@on_duckdb
 def test_rows_of_deleted_items_that_are_kept_are_not_shown(warehouse: AnyEngine, source: Source) -> None:
     streamed, kept = Streamed(warehouse, source), LoadOptions(soft_delete=True)
     for key in "abc":
@@ -391,6 +406,7 @@ def test_a_tail_that_is_made_meanwhile_forgets_too(streamed: Streamed, monkeypat
     assert streamed.live() == read(streamed.warehouse)
 
 
+@on_duckdb
 def test_a_table_that_starts_over_starts_its_tail_over(streamed: Streamed) -> None:
     streamed.say(("a", 2 * HOUR, Item("new", ("z",))), ("b", 2 * HOUR, None))
     streamed.opened.load(streamed.source.full(HOUR), LoadOptions(restart=True))
@@ -424,6 +440,7 @@ def test_a_stream_whose_position_is_lost_is_read_again_and_its_tail_forgets(stre
     assert streamed.say(("d", HOUR, Item("new"))).applied
 
 
+@on_duckdb
 def test_the_stream_of_a_table_that_was_made_again_is_refused(streamed: Streamed) -> None:
     with pytest.raises(LoadError, match="was dropped and created again"):
         streamed.say(("a", HOUR, Item("new")), table_id="another")
@@ -434,6 +451,7 @@ def identity(key: str) -> Identity:
     return Identity(format=1, key=(key,), key_masks=(None,), mask_secret="", schema_id="s", contract="c")
 
 
+@on_duckdb
 def test_rows_of_two_identities_are_never_in_one_tail(warehouse: AnyEngine, source: Source) -> None:
     """Before the first export only the tail has rows. Afterwards the table's own guard refuses other identities."""
     streamed = Streamed(warehouse, source)
@@ -448,6 +466,7 @@ def test_rows_of_two_identities_are_never_in_one_tail(warehouse: AnyEngine, sour
         streamed.say(("c", 7, Item("old")), identity=identity("orderId"))
 
 
+@on_duckdb
 def test_old_values_are_hidden_in_table_and_tail_at_once(streamed: Streamed) -> None:
     streamed.say(("a", HOUR, Item("s3cret")))
     hides = {"hidden": (Hidden(path="note", how="sha256", columns={"orders": ("_ddb_extra", "note")}),)}
@@ -470,6 +489,7 @@ def test_a_name_that_leaves_no_room_for_a_tail_is_refused_before_anything_is_mad
     assert not warehouse.tables(warehouse.default_schema, "")
 
 
+@on_duckdb
 def test_records_that_cannot_be_read_are_counted_or_refuse_the_load(streamed: Streamed) -> None:
     """A landing may have a single record, so that none of it can be read."""
     bad = {"items_in_manifest": 1, "quarantined": 1, "without_row": 0}
@@ -481,6 +501,7 @@ def test_records_that_cannot_be_read_are_counted_or_refuse_the_load(streamed: St
     assert (result.applied, result.items, result.quarantined, result.rows_in) == (True, 1, 1, 0)
 
 
+@on_duckdb
 def test_all_of_a_tail_is_held_and_forgotten_with_its_table(streamed: Streamed) -> None:
     streamed.say(("a", HOUR, Item("new", ("z",))))
     held = streamed.opened.holdings("orders")

@@ -14,7 +14,7 @@ from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql.statements import Statement, TableName
 from ddb_assets_tests.flatten.test_incremental import change
 from ddb_assets_tests.flatten.test_unread import flattened, line
-from ddb_assets_tests.support.engines import AnyEngine, read, select, tables, wipe
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, tables, wipe
 from ddb_assets_tests.support.examples import SOAK, orders_of
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import BASE, BASE_MICROS, Item, Source
@@ -40,6 +40,7 @@ def state(warehouse: AnyEngine) -> tuple[dict[str, Item], dict[str, int]]:
     return read(warehouse), stale(warehouse)
 
 
+@on_duckdb
 def test_more_than_the_contract_allows_is_refused_and_changes_nothing(warehouse: AnyEngine, orders: Source) -> None:
     load(warehouse, orders.full(10))
     before = read(warehouse), select(warehouse, "SELECT COUNT(*) FROM _ddb_loads"), sorted(tables(warehouse))
@@ -58,6 +59,7 @@ def test_more_than_the_contract_allows_is_refused_and_changes_nothing(warehouse:
         load(warehouse, orders.full(20, unread="a"))
 
 
+@on_duckdb
 @pytest.mark.parametrize("kind", ["unread", "unkeyed"])
 def test_an_export_of_which_nothing_can_be_read_is_refused_whatever_is_allowed(
     warehouse: AnyEngine, orders: Source, kind: str
@@ -70,6 +72,7 @@ def test_an_export_of_which_nothing_can_be_read_is_refused_whatever_is_allowed(
     assert set(read(warehouse)) == set("abc")
 
 
+@on_duckdb
 def test_keys_that_do_not_add_up_are_refused(warehouse: AnyEngine, orders: Source) -> None:
     good = orders.full(10, unread="a")
     assert good.unread
@@ -93,6 +96,7 @@ def test_a_full_export_keeps_the_rows_of_what_it_could_not_read(warehouse: AnyEn
     assert state(warehouse) == (items(orders, 30), {})
 
 
+@on_duckdb
 def test_a_full_export_with_an_unknown_key_deletes_nothing(warehouse: AnyEngine, orders: Source) -> None:
     """It is unknown which of the rows that the export does not have are deleted, and which one could not be read."""
     load(warehouse, orders.full(10))
@@ -126,6 +130,7 @@ def test_a_key_that_no_row_can_have_hides_nothing(warehouse: AnyEngine, tmp_path
     ]
 
 
+@on_duckdb
 def test_a_window_marks_the_rows_of_what_it_could_not_read(warehouse: AnyEngine, orders: Source) -> None:
     load(warehouse, orders.full(10))
     orders.put(12, "a", "second a")
@@ -181,6 +186,7 @@ def _accepted(order: tuple[Report, ...]) -> list[Report]:
     return [first, *(export for export in order if export is not first)]
 
 
+@on_duckdb
 def test_what_an_incomplete_initial_load_says_is_gone_stays_gone(warehouse: AnyEngine, orders: Source) -> None:
     old = orders.full(10)
     orders.delete(13, "b")
@@ -200,6 +206,7 @@ def test_what_is_remembered_is_forgotten_when_the_export_can_be_read(warehouse: 
     assert select(warehouse, "SELECT COUNT(*) FROM _ddb_unread__orders") == [(0,)]
 
 
+@on_duckdb
 def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_initial_load(
     warehouse: AnyEngine, orders: Source
 ) -> None:
@@ -216,6 +223,7 @@ def test_an_old_export_brings_no_deleted_row_back_past_an_incomplete_initial_loa
     assert "a" not in read(warehouse)
 
 
+@on_duckdb
 def test_a_delete_that_is_forgotten_is_not_undone_past_an_incomplete_initial_load(
     warehouse: AnyEngine, orders: Source
 ) -> None:
@@ -247,6 +255,7 @@ def sent(warehouse: AnyEngine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return texts
 
 
+@on_duckdb
 def test_a_load_compares_with_those_initial_loads_only_that_are_newer(
     warehouse: AnyEngine, orders: Source, sent: list[str]
 ) -> None:
@@ -265,6 +274,7 @@ def _compared(sent: list[str], warehouse: AnyEngine, export: Report) -> int:
     return sum('DELETE FROM "_ddb_stage_' in text and '_ddb_version" < ?' in text for text in sent)
 
 
+@on_duckdb
 def test_loads_that_follow_a_complete_initial_load_do_not_look_for_unread_items(
     warehouse: AnyEngine, orders: Source, sent: list[str]
 ) -> None:
@@ -305,6 +315,7 @@ def test_marks_that_are_right_are_not_written_again(
     assert (changed, stale(duckdb)) == ([1], {"a": 12, "c": 22})
 
 
+@on_duckdb
 def test_tables_without_such_items_have_none_of_it(warehouse: AnyEngine, orders: Source) -> None:
     load(warehouse, orders.full(10))
     load(warehouse, orders.window(10, 20))

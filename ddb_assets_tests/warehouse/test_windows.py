@@ -12,7 +12,7 @@ from ddb_assets.contract.report import Report
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
-from ddb_assets_tests.support.engines import AnyEngine, read, select, tables, wipe
+from ddb_assets_tests.support.engines import AnyEngine, on_duckdb, read, select, tables, wipe
 from ddb_assets_tests.support.examples import examples, orders_of
 from ddb_assets_tests.support.loading import load
 from ddb_assets_tests.warehouse.exports import BASE_MICROS, Item, Source
@@ -28,6 +28,7 @@ def tombstones(warehouse: AnyEngine) -> dict[str, int]:
     return {key: version - BASE_MICROS for key, version in rows}
 
 
+@on_duckdb
 def test_a_window_changes_what_it_names(warehouse: AnyEngine, source: Source) -> None:
     for key in "abcd":
         source.put(1, key, f"first {key}", "x", "y")
@@ -44,6 +45,7 @@ def test_a_window_changes_what_it_names(warehouse: AnyEngine, source: Source) ->
     assert tombstones(warehouse) == {"c": 13}
 
 
+@on_duckdb
 def test_a_key_deleted_and_put_again_has_no_tombstone(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "first")
     load(warehouse, source.full(10))
@@ -54,6 +56,7 @@ def test_a_key_deleted_and_put_again_has_no_tombstone(warehouse: AnyEngine, sour
     assert (read(warehouse), tombstones(warehouse)) == ({"a": Item("back", ("x",))}, {})
 
 
+@on_duckdb
 def test_a_delete_of_an_unknown_key_is_remembered(warehouse: AnyEngine, source: Source) -> None:
     load(warehouse, source.full(1))
     source.put(11, "a", "short life", "x")
@@ -65,6 +68,7 @@ def test_a_delete_of_an_unknown_key_is_remembered(warehouse: AnyEngine, source: 
     assert (result.stale, result.upserted, read(warehouse)) == (1, 0, {})
 
 
+@on_duckdb
 def test_a_late_window_does_not_undo_a_newer_one(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "first", "x")
     load(warehouse, source.full(10))
@@ -78,6 +82,7 @@ def test_a_late_window_does_not_undo_a_newer_one(warehouse: AnyEngine, source: S
     assert read(warehouse) == items(source, 30)
 
 
+@on_duckdb
 def test_a_window_without_an_initial_load_is_refused(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "x")
     with pytest.raises(LoadError, match=r"no initial load yet.*materialize exports/orders_full_export"):
@@ -85,6 +90,7 @@ def test_a_window_without_an_initial_load_is_refused(warehouse: AnyEngine, sourc
     assert "orders" not in {name for _, name in tables(warehouse)}
 
 
+@on_duckdb
 def test_a_window_of_the_table_that_was_dropped_and_made_again_is_refused(warehouse: AnyEngine, source: Source) -> None:
     load(warehouse, source.full(10))
     with pytest.raises(LoadError, match="dropped and created again"):
@@ -93,6 +99,7 @@ def test_a_window_of_the_table_that_was_dropped_and_made_again_is_refused(wareho
     assert load(warehouse, source.window(20, 30, table_id="22222222-2222-3333-4444-555555555555")).applied
 
 
+@on_duckdb
 def test_a_late_window_before_the_initial_load_brings_nothing_back(warehouse: AnyEngine, source: Source) -> None:
     source.put(11, "a", "deleted before the initial load", "x")
     source.put(12, "b", "older than the initial load")
@@ -105,6 +112,7 @@ def test_a_late_window_before_the_initial_load_brings_nothing_back(warehouse: An
     assert read(warehouse) == items(source, 30) == {"b": Item("newer", ("y",))}
 
 
+@on_duckdb
 def test_an_initial_load_keeps_what_is_newer(warehouse: AnyEngine, source: Source) -> None:
     for key in "abc":
         source.put(1, key, "first", "x")
@@ -121,6 +129,7 @@ def test_an_initial_load_keeps_what_is_newer(warehouse: AnyEngine, source: Sourc
     assert tombstones(warehouse) == {"b": 22}  # the tombstone of c is older than the initial load and no longer needed
 
 
+@on_duckdb
 def test_an_older_initial_load_does_not_turn_back_time(warehouse: AnyEngine, source: Source) -> None:
     source.put(1, "a", "old", "x")
     source.put(1, "b", "deleted")
@@ -186,6 +195,7 @@ class Forgetting:
         self.newest = source.window(40, 50)
 
 
+@on_duckdb
 def test_forgotten_deletes_are_never_undone(warehouse: AnyEngine, source: Source) -> None:
     world = Forgetting(source)
     for export in (world.initial_load, world.deleted, world.newest):
@@ -200,6 +210,7 @@ def test_forgotten_deletes_are_never_undone(warehouse: AnyEngine, source: Source
     assert read(warehouse) == items(source, 50)
 
 
+@on_duckdb
 def test_deletes_are_kept_as_long_as_asked(warehouse: AnyEngine, source: Source) -> None:
     world = Forgetting(source)
     for export in (world.initial_load, world.deleted, world.newest, world.late):
