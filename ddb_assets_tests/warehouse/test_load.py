@@ -340,7 +340,6 @@ REFUSED: dict[str, Callable[[Report], Report]] = {
 }
 
 
-@on_duckdb
 @pytest.mark.parametrize("message", REFUSED)
 def test_an_export_that_does_not_add_up_changes_nothing(warehouse: AnyEngine, source: Source, message: str) -> None:
     source.put(1, "a", "kept", "x")
