@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import duckdb
 import pytest
 
 from ddb_assets.aws.storage import Storage
@@ -9,7 +10,7 @@ from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
-from ddb_assets.warehouse.sql.statements import Statement, TableName
+from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets_tests.warehouse.exports import Item
 
 AnyEngine = DuckDBEngine | RedshiftEngine
@@ -27,15 +28,26 @@ def to_redshift(server: RedshiftServer, schema: str = "public", user: str = "", 
 
 
 def wipe(warehouse: AnyEngine) -> None:
-    """Drops every table and view. This is faster than a new emulator, which would translate every statement again."""
-    if isinstance(warehouse, RedshiftEngine):
-        system = "('pg_catalog', 'information_schema', 'redshift')"
-        for schema, view in select(
-            warehouse, f"SELECT schemaname, viewname FROM pg_views WHERE schemaname NOT IN {system}"
-        ):
-            warehouse.execute(Statement(f"DROP VIEW {TableName(schema, view)}"))
+    """Drops every table and view. This is faster than a new warehouse; a new emulator would also translate all texts again."""
+    if isinstance(warehouse, DuckDBEngine):
+        _wipe(warehouse.connection)
+        return
+    system = "('pg_catalog', 'information_schema', 'redshift')"
+    for schema, view in select(
+        warehouse, f"SELECT schemaname, viewname FROM pg_views WHERE schemaname NOT IN {system}"
+    ):
+        warehouse.execute(Statement(f"DROP VIEW {TableName(schema, view)}"))
     for schema, table in tables(warehouse):
         warehouse.execute(Statement(f"DROP TABLE {TableName(schema, table)} CASCADE"))
+
+
+def _wipe(connection: duckdb.DuckDBPyConnection) -> None:
+    for (schema,) in connection.execute("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal").fetchall():
+        connection.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
+    for (view,) in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
+        connection.execute(f"DROP VIEW {quoted(view)}")
+    for database, table in connection.execute("SELECT database_name, table_name FROM duckdb_tables()").fetchall():
+        connection.execute(f"DROP TABLE {quoted(database)}.main.{quoted(table)}")
 
 
 def tables(warehouse: AnyEngine) -> list[tuple[Any, ...]]:

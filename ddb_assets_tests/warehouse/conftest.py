@@ -6,14 +6,21 @@ from pathlib import Path
 import pytest
 
 from ddb_assets.warehouse.duckdb.connection import DuckDBEngine
-from ddb_assets_tests.support.engines import AnyEngine
+from ddb_assets_tests.support.engines import AnyEngine, wipe
 from ddb_assets_tests.warehouse.exports import Source
 
 
-@pytest.fixture
-def duckdb() -> Iterator[DuckDBEngine]:
+@pytest.fixture(scope="module")
+def opened_duckdb() -> Iterator[DuckDBEngine]:
+    """To open DuckDB takes longer than most loads of tests."""
     with DuckDBEngine(":memory:") as open_:
         yield open_
+
+
+@pytest.fixture
+def duckdb(opened_duckdb: DuckDBEngine) -> DuckDBEngine:
+    wipe(opened_duckdb)
+    return opened_duckdb
 
 
 @pytest.fixture(params=["duckdb", "over_redshift"])
