@@ -139,7 +139,7 @@ class RejectPlace:
         """
         self.check(run)
         if self.on_s3 and not self.path.exists() and self.storage.exists(self.uri):
-            with new_file(self.path) as new:
+            with _explained(self.path), new_file(self.path) as new:
                 new.write_bytes(self.storage.read(self.uri))
                 new.replace(self.path)
         if not self.path.exists():
@@ -220,9 +220,9 @@ class RejectFile:
                 self._put_whole()
 
     def close(self) -> None:
-        """Closes the file. No row may follow. An error that was raised before is not raised again.
+        """Closes the file. No row may follow. If S3 refuses it, the error names the file on the disk.
 
-        Raises RejectFileError, which names the file on the disk, if S3 refuses it.
+        After an earlier error none is raised.
         """
         with self._lock, suppress(RejectFileError) if self.problem else nullcontext(), self._writing():
             if self._file is not None:
@@ -233,6 +233,15 @@ class RejectFile:
                 if self.place.on_s3:
                     self.place.path.unlink(missing_ok=True)
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with _explained(self.place.path):
+                yield
+        except RejectFileError as error:
+            self.problem = error
+            raise
+
     def _put_whole(self) -> None:
         place = self.place
         if not place.on_s3 or not place.path.exists():
@@ -242,15 +251,6 @@ class RejectFile:
         except StorageError as error:
             raise RejectFileError(f"{error}; the rows that are not in the table are in {place.path}") from error
         self._put = time.monotonic()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            with _explained(self.place.path):
-                yield
-        except RejectFileError as error:
-            self.problem = error
-            raise
 
 
 @contextmanager

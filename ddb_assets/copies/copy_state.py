@@ -32,7 +32,7 @@ MAX_AGE = timedelta(days=1)
 class CopyState(BaseModel):
     """What is saved. `places` has the segments of the phase that were begun: the key to continue after, None when finished.
 
-    `run` is the run that began. The counts include all phases and runs. `begun`: when it began; `saved`: when this was saved.
+    `run` is the run that began, at `begun`. `saved`: when this was saved. The counts include all phases and runs.
     """
 
     model_config = ConfigDict(extra="forbid")
