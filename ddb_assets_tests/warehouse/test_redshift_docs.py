@@ -66,7 +66,7 @@ def test_its_policies_are_json_and_its_statements_redshift_sql(page: str) -> Non
     assert {"s3:GetObject", "kms:Decrypt"} <= {
         statement["Action"] for statement in copy if isinstance(statement["Action"], str)
     }
-    assert len(ours) == 5
+    assert len(ours) == 4
     for text in blocks(page, "sql"):
         if text.startswith("SELECT"):  # sqlglot cannot parse the others
             assert isinstance(sqlglot.parse_one(text, read="redshift"), exp.Select), text
