@@ -13,7 +13,8 @@ from ddb_assets.cli.output import print_json, say
 from ddb_assets.contract.contract_yaml import read_tables
 from ddb_assets.contract.table import Table
 from ddb_assets.live.follow import Followed, Places, check_restart, follow
-from ddb_assets.live.refresh import has_unread, refresh
+from ddb_assets.live.news import has_unread
+from ddb_assets.live.refresh import refresh
 from ddb_assets.live.streams import check_one_tail
 from ddb_assets.streams.own_stream import OWN_STREAM
 from ddb_assets.streams.position import Position

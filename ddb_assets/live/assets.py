@@ -16,7 +16,8 @@ from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
 from ddb_assets.live.checks import check_results, check_specs, refreshed_results
 from ddb_assets.live.facts import live_facts, refreshed_facts, stream_facts, table_facts, tail_facts
-from ddb_assets.live.follow import SILENCE, Places, TableFollowed, follow
+from ddb_assets.live.follow import Places, TableFollowed, follow
+from ddb_assets.live.news import SILENCE
 from ddb_assets.live.refresh import refresh
 from ddb_assets.live.streams import FollowedStream
 from ddb_assets.orchestration import metadata

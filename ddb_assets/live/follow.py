@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LIMITS = Limits()
-PEEK = Limits(records=1, seconds=10.0)
-SILENCE = timedelta(hours=1)
-"""After this time a stream is followed although nothing new is in it."""
 QUIET = timedelta(minutes=15)
 """After this time the position is written although no record has moved it."""
 MICROSECOND = timedelta(microseconds=1)
@@ -284,22 +281,3 @@ def positions(
         return {}
     with opened() as warehouse:
         return {table.name: warehouse.stream_position(table.name, stream) for table in tables}
-
-
-def described(aws: "AWS", stream: str, tables: Sequence[Table]) -> Stream:
-    """The stream of these tables. Raises AwsError."""
-    client, named = connected(aws, stream, tables[0].table)
-    return stream_calls(client, named).describe()
-
-
-def has_news(aws: "AWS", stream: str, tables: Sequence[Table], known: Collection[Position]) -> bool:
-    """Whether following the stream from these positions would bring anything: a record, a gap, or a shard that has ended.
-
-    A stream without records is followed once an hour too, so that a gap is never only a long silence. The warehouse is not
-    asked.
-    """
-    client, named = connected(aws, stream, tables[0].table)
-    drained = drain(client, named, least(known), PEEK)
-    silent = min((one.read_until or 0 for one in known), default=0)
-    moved = any(drained.moved(one) != one for one in known)
-    return bool(drained.records) or moved or drained.ended - silent > SILENCE // MICROSECOND

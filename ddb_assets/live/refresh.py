@@ -7,12 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.schema_store import SchemaStore
-from ddb_assets.live.follow import PEEK, Places
-from ddb_assets.streams.drain import drain
-from ddb_assets.streams.position import Position
+from ddb_assets.live.follow import Places
 from ddb_assets.warehouse.protocol import LiveTable, Warehouse
 from ddb_assets.warehouse.results import Refreshed
 
@@ -35,8 +32,3 @@ def refresh(
     known = [LiveTable(table, schemas.latest(table.name)) for table in tables]
     with opened() as warehouse:
         return warehouse.refresh_stream(stream, known)
-
-
-def has_unread(aws: "AWS", stream: str, known: Position) -> bool:
-    """Whether the stream has records after this position, to which the warehouse has read. The warehouse is not asked."""
-    return bool(drain(aws.kinesis(stream, BULK_CLIENT), stream, known, PEEK).records)

@@ -15,8 +15,7 @@ from dagster import DagsterRunStatus, RunsFilter
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.live.follow import described, has_news, positions
-from ddb_assets.live.refresh import has_unread
+from ddb_assets.live.news import has_news, known_positions
 from ddb_assets.live.streams import FollowedStream
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.executor import STREAM_TAG
@@ -68,7 +67,7 @@ def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
         )
         try:
             known = _positions(context, aws, opened, stream)
-            if not _has_news(aws, stream, known):
+            if not has_news(aws, stream, known):
                 return dg.SkipReason("nothing new")
         except DdbAssetsError as error:
             return dg.SkipReason(f"the stream or the warehouse cannot be asked: {error}")
@@ -78,9 +77,10 @@ def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
 
 
 class _Seen(msgspec.Struct):
-    """The sensor's cursor: the positions that the warehouse had after this run."""
+    """The sensor's cursor: the positions of these tables that the warehouse had after this run."""
 
     run: str | None
+    tables: list[str]
     positions: list[Position]
 
 
@@ -95,25 +95,14 @@ def _positions(
     If something else than our runs moves a position, the next run finds out.
     """
     newest = _newest(context.instance, stream)
-    run = newest.dagster_run.run_id if newest else None
+    run, tables = newest.dagster_run.run_id if newest else None, [table.name for table in stream.tables]
     with suppress(msgspec.DecodeError):
         seen = msgspec.json.decode(context.cursor or "", type=_Seen)
-        if seen.run == run:
+        if (seen.run, seen.tables) == (run, tables):
             return seen.positions
-    if stream.reads_in_warehouse:
-        with opened() as warehouse:
-            found = [warehouse.refreshed_to(stream.stream)]
-    else:
-        arn = described(aws, stream.stream, stream.tables).arn
-        found = [*positions(opened, arn, stream.tables).values()]
-    context.update_cursor(msgspec.json.encode(_Seen(run, found)).decode())
+    found = known_positions(aws, opened, stream)
+    context.update_cursor(msgspec.json.encode(_Seen(run, tables, found)).decode())
     return found
-
-
-def _has_news(aws: AWS, stream: FollowedStream, known: list[Position]) -> bool:
-    if stream.reads_in_warehouse:
-        return has_unread(aws, stream.stream, known[0])
-    return has_news(aws, stream.stream, stream.tables, known)
 
 
 def _newest(instance: dg.DagsterInstance, stream: FollowedStream) -> dg.RunRecord | None:
