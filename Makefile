@@ -70,10 +70,11 @@ lint: $(VENV)/installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ## BENCH_ALL=1: PySpark, dlt too; BENCH='--megabytes 1000'; then writing, loading, and reloading 50 tables
+bench: $(VENV)/installed-test $(if $(BENCH_ALL),$(VENV)/installed-bench-all)  ## BENCH_ALL=1: PySpark, dlt too; BENCH='--megabytes 1000'; then writing, loading, following a stream, and reloading 50 tables
 	$(BIN)/python -m ddb_assets_tests.bench $(BENCH)
 	$(BIN)/python -m ddb_assets_tests.bench.writing
 	$(BIN)/python -m ddb_assets_tests.bench.loading
+	$(BIN)/python -m ddb_assets_tests.bench.following
 	$(BIN)/python -m ddb_assets_tests.bench.reload
 
 clean:

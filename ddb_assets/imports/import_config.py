@@ -137,9 +137,7 @@ class JobOptions(ImportOptions):
     """What a single run adds. A job that was killed or failed is resumed, unless `restart` is set."""
 
     dry_run: bool = Field(default=False, description="read and check everything, write nothing")
-    restart: bool = Field(
-        default=False, description="begin again although an earlier run of this import was not finished"
-    )
+    restart: bool = Field(default=False, description="begin at the beginning although an earlier run was not finished")
 
 
 def read_import_config(path: Path) -> ImportConfig:

@@ -8,8 +8,9 @@ has no next iterator. A NextToken of ListShards is given alone.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import orjson
 import pybase64
 
@@ -21,10 +22,11 @@ MAX_RECORDS = 10_000
 HOUR = 3600 * 1_000_000
 
 
-class StreamRecord(NamedTuple):
+class StreamRecord(msgspec.Struct, frozen=True, gc=False):
     """One record: its shard, its sequence number, when it arrived (microseconds since 1970), and its data.
 
-    `table` is the name of the table whose own stream it is of; None for a record of a Kinesis stream.
+    `table` is the name of the table whose own stream it is of; None for a record of a Kinesis stream. A drain has very many, so
+    the garbage collector does not look at them: that took a fifth of the time.
     """
 
     shard: str

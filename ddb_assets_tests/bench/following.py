@@ -1,7 +1,8 @@
 """`python -m ddb_assets_tests.bench.following`: how many records of a stream a second are drained, flattened and loaded.
 
-The stream is in a sandbox, which is a process of its own and answers over HTTP. The records have the item before and after
-the change, as those of DynamoDB do, and change each item about twice. `__main__.py` compares the reading of exports.
+The stream is in a sandbox, which is a process of its own and answers over HTTP. Half of the records insert an order, and the
+others change one: they have it before and after the change, as those of DynamoDB do. `__main__.py` compares the reading of
+exports.
 """
 
 import json
@@ -34,6 +35,8 @@ SHARDS = 100
 """So many that no shard is asked for more than the 2 MB a second that Kinesis gives."""
 BATCH = 200  # records of a PutRecords, which takes 5 MiB
 WANTED = 20_000
+LARGE = ("items", "notes", "note", "shipping", "address")
+"""What small orders do not have."""
 
 
 @contextmanager
@@ -48,29 +51,31 @@ def sandbox() -> Iterator[dict[str, str]]:
             server.terminate()
 
 
-def records(count: int) -> Iterator[bytes]:
-    """The changes of half as many orders, each twice, by number and time."""
-    started = now_micros()
+def records(count: int, *, small: bool) -> Iterator[bytes]:
+    """Half as many orders are inserted, then each of them is changed, by number and time."""
+    started, orders_ = now_micros(), max(1, count // 2)
     for change in range(count):
-        item = orders.item(change % max(1, count // 2))["Item"]
-        told = {"Keys": {"orderId": item["orderId"]}, "NewImage": item, "OldImage": item, "SizeBytes": 900}
+        item = orders.item(change % orders_)["Item"]
+        item = {name: value for name, value in item.items() if not (small and name in LARGE)}
+        is_new = change < orders_
         stamp = {"ApproximateCreationDateTime": started + change, "ApproximateCreationDateTimePrecision": "MICROSECOND"}
+        images = {"NewImage": item} if is_new else {"NewImage": item, "OldImage": item}
         yield orjson.dumps(
             {
                 "awsRegion": "us-east-1",
                 "eventID": "f89436e0-627d-4d37-9879-42f86249aa83",
-                "eventName": "MODIFY",
+                "eventName": "INSERT" if is_new else "MODIFY",
                 "userIdentity": None,
                 "recordFormat": "application/json",
                 "tableName": "Orders",
-                "dynamodb": stamp | told,
+                "dynamodb": {**stamp, "Keys": {"orderId": item["orderId"]}, **images, "SizeBytes": 900},
                 "eventSource": "aws:dynamodb",
             }
         )
 
 
-def fill(aws: AWS, count: int) -> None:
-    """Creates table and stream, and puts the records."""
+def fill(aws: AWS, count: int, *, small: bool) -> int:
+    """Creates table and stream, and puts the records. Returns their mean size in bytes."""
     aws.dynamodb().create_table(
         TableName="Orders",
         BillingMode="PAY_PER_REQUEST",
@@ -81,11 +86,14 @@ def fill(aws: AWS, count: int) -> None:
     kinesis.create_stream(StreamName=STREAM, ShardCount=SHARDS)
     time.sleep(1)
     batch: list[dict[str, Any]] = []
-    for number, data in enumerate(records(count), 1):
+    size = 0
+    for number, data in enumerate(records(count, small=small), 1):
+        size += len(data)
         batch.append({"Data": data, "PartitionKey": str(number % max(1, count // 2))})
         if len(batch) == BATCH or number == count:
             kinesis.put_records(StreamName=STREAM, Records=batch)
             batch = []
+    return size // count
 
 
 def followed(aws: AWS, folder: Path) -> tuple[int, float, float]:
@@ -101,12 +109,12 @@ def followed(aws: AWS, folder: Path) -> tuple[int, float, float]:
     return found, time.perf_counter() - wall, time.process_time() - cpu
 
 
-def compare(count: int, rounds: int, console: Console) -> Verdict:
+def compare(count: int, rounds: int, console: Console, *, small: bool) -> Verdict:
     """Follows the stream into new warehouses, and compares the median with the target."""
     with sandbox() as variables:
         os.environ.update(variables)
         aws = AWS()
-        fill(aws, count)
+        size = fill(aws, count, small=small)
         runs = []
         for _ in range(rounds):
             with tempfile.TemporaryDirectory(prefix="ddb-assets-bench-") as folder:
@@ -117,8 +125,8 @@ def compare(count: int, rounds: int, console: Console) -> Verdict:
     wall, cpu = (statistics.median(times) for times in zip(*runs, strict=True))
     verdict = Verdict("records a second", "follow", WANTED, count / wall)
     console.print(
-        f"{count:,} records in {wall:.2f} s, {cpu:.2f} CPU s of ours: {verdict.reached:,.0f} a second, wanted {WANTED:,}, "
-        f"{'met' if verdict.met else 'MISSED'}"
+        f"{count:,} records of {size:,} bytes in {wall:.2f} s, {cpu:.2f} CPU s of ours: {verdict.reached:,.0f} a second, wanted "
+        f"{WANTED:,}, {'met' if verdict.met else 'MISSED'}"
     )
     return verdict
 
@@ -128,7 +136,8 @@ def compare(count: int, rounds: int, console: Console) -> Verdict:
 @click.option("--rounds", default=3, show_default=True, help="How often they are followed; medians are shown.")
 def main(count: int, rounds: int) -> None:
     """Follow a stream from its beginning, on this machine, now."""
-    compare(count, rounds, Console(highlight=False))
+    for small in (True, False):
+        compare(count, rounds, Console(highlight=False, width=None if os.isatty(1) else 140), small=small)
 
 
 if __name__ == "__main__":

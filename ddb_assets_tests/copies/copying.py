@@ -86,6 +86,8 @@ def run(plan: CopyPlan, folder: Path, on_page: Any = lambda *_: None) -> CopyRep
     """Runs the plan, or continues it; the folder keeps the checkpoint, the keys and the reject file."""
     progress = CopyProgress(Checkpoint(folder / "checkpoint.json", plan.world), plan.segments, first_phase(plan))
     path = folder / "rejects.jsonl"
+    if not progress.resumed:
+        path.unlink(missing_ok=True)  # as a user does, when nothing of it is needed any more
     heading = Heading.of(progress.state.run, plan.destination.description, "dynamodb-json")
     place = RejectPlace.of(str(path), folder, "", Storage())
     settled = {plan.source.arn: progress.state.rejected}

@@ -53,9 +53,7 @@ class CopyCommand(ModelCommand):
     help="Delete the destination's items first; --clean=extra: afterwards, those that the source does not have.",
 )
 @click.option("--yes", is_flag=True, help="Delete without asking.")
-@click.option(
-    "--restart", is_flag=True, help="Begin at the beginning although an earlier run of this copy was not finished."
-)
+@click.option("--restart", is_flag=True, help="Begin at the beginning although an earlier run was not finished.")
 @click.option("--dry-run", "dry", is_flag=True, help="Read and check everything, write nothing.")
 @click.option(
     "--from-point-in-time",

@@ -131,7 +131,7 @@ def _load(engine: SqlEngine, report: Report, moved: Moved, schema: str, how: Loa
     there = look(engine, schema, report, known)
     check_present(engine, schema, report, known, there, chain)
     check_owned(engine, schema, report, known, there)
-    check_no_settled(engine, root)
+    check_no_settled(root, there)
     streams.provide(engine, root, there)
     said = _start_over_if_lost(engine, root)
     if streams.is_done(said.position(moved.stream), moved):

@@ -6,6 +6,7 @@ transaction, and records from before it are no longer shown. So the promises of 
 """
 # ruff: noqa: S608  -- names come from quoted(), values are bound
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ddb_assets.contract.column_type import SqlType
@@ -76,11 +77,14 @@ def check_no_tail(engine: SqlEngine, root: TableName) -> None:
         )
 
 
-def check_no_settled(engine: SqlEngine, root: TableName) -> None:
-    """Raises LoadError if the warehouse reads the table's stream itself, and records are drained now."""
+def check_no_settled(root: TableName, there: Collection[str]) -> None:
+    """Raises LoadError if the warehouse reads the table's stream itself, and records are drained now.
+
+    `there` has the names of the tables that are there.
+    """
     table = statements.settled(root)
     # guard: no tail beside a view of a stream
-    if table.name in engine.layouts(str(root.schema), [table.name]):
+    if table.name in there:
         raise LoadError(
             f"Redshift reads the stream of {root} itself, and the contract no longer says `tail: materialized_view`: drop that "
             f"(DROP VIEW {statements.live(root)}; DROP VIEW {statements.tail(root)} CASCADE; DROP TABLE {table} CASCADE), or "
