@@ -125,8 +125,8 @@ def compare(count: int, rounds: int, console: Console, *, small: bool) -> Verdic
     wall, cpu = (statistics.median(times) for times in zip(*runs, strict=True))
     verdict = Verdict("records a second", "follow", WANTED, count / wall)
     console.print(
-        f"{count:,} records of {size:,} bytes in {wall:.2f} s, {cpu:.2f} CPU s of ours: {verdict.reached:,.0f} a second, wanted "
-        f"{WANTED:,}, {'met' if verdict.met else 'MISSED'}"
+        f"{count:,} records of {size:,} bytes in {wall:.2f} s, {cpu:.2f} CPU s of ours: {verdict.reached:,.0f} a second, "
+        f"wanted {WANTED:,}, {'met' if verdict.met else 'MISSED'}"
     )
     return verdict
 
