@@ -13,9 +13,10 @@ from ddb_assets.cli.output import print_json, say
 from ddb_assets.contract.contract_yaml import read_tables
 from ddb_assets.contract.table import Table
 from ddb_assets.live.follow import Followed, Places, check_restart, follow
-from ddb_assets.live.news import has_unread
+from ddb_assets.live.news import SILENCE, has_unread
 from ddb_assets.live.refresh import refresh
 from ddb_assets.live.streams import check_one_tail
+from ddb_assets.microseconds import from_micros
 from ddb_assets.streams.own_stream import OWN_STREAM
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.connect import open_warehouse
@@ -77,10 +78,13 @@ def _refresh(
     every: float,
     as_json: bool,
 ) -> None:
-    """Lets the warehouse read the stream whenever it has something new."""
+    """Lets the warehouse read the stream whenever it has something new, and once an hour, so that no silence is a gap."""
     known: Position | None = None
+    refreshed = 0.0
     while True:
-        if known is None or has_unread(aws, stream, known):
+        silent = time.time() - refreshed > SILENCE.total_seconds()
+        if known is None or silent or has_unread(aws, stream, known):
+            refreshed = time.time()
             found = refresh(aws, opened, stream, tables, places)
             _print_refreshed(stream, found, as_json=as_json)
             known = found.position
@@ -109,6 +113,9 @@ def _print_refreshed(stream: str, found: Refreshed, *, as_json: bool) -> None:
     elif found.read:
         each = "; ".join(f"{name}: {', '.join(_tail(rows)) or 'no load yet'}" for name, rows in found.rows.items())
         say(f"{found.read:,} records; {each}")
+    for name, gap in found.gaps.items():
+        since, until = (from_micros(moment).isoformat(timespec="seconds") for moment in (gap.since, gap.until))
+        say(f"{name}: {gap.reason} between {since} and {until}; windows bring what was missed")
     for problem in found.problems:
         say(problem)
 

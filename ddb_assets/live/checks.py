@@ -19,12 +19,14 @@ from ddb_assets.orchestration import metadata
 from ddb_assets.streams.calls import StreamCalls
 from ddb_assets.streams.destination import destination
 from ddb_assets.streams.own_stream import OWN_STREAM, WITH_IMAGES, own_stream
+from ddb_assets.streams.position import Gap
 from ddb_assets.warehouse.results import Refreshed
 
 if TYPE_CHECKING:
     from ddb_assets.contract.table import Table
 
 WARN = dg.AssetCheckSeverity.WARN
+HEALED = "its live table is whole again when windows cover this time"
 WHOLE, SENT, READ = "stream_has_no_gap", "tables_write_to_stream", "records_readable"
 
 
@@ -52,7 +54,8 @@ def check_results(aws: AWS, stream: FollowedStream, followed: Followed) -> Itera
 def refreshed_results(aws: AWS, stream: FollowedStream, refreshed: Refreshed) -> Iterator[dg.AssetCheckResult]:
     """The results for a stream that the warehouse reads itself."""
     arn = StreamCalls(aws.kinesis(stream.stream), stream.stream).describe().arn
-    yield _result(stream, WHOLE, list(refreshed.problems))
+    gaps = [_lost(name, gap, HEALED) for name, gap in refreshed.gaps.items()]
+    yield _result(stream, WHOLE, [*gaps, *refreshed.problems])
     yield _result(stream, SENT, [said for table in stream.tables if (said := _not_sent(aws, table, arn))])
     yield _result(stream, READ, list(_not_shown(refreshed)))
 
@@ -85,16 +88,18 @@ def _result(
 def _gaps(followed: Followed) -> Iterator[str]:
     for name, one in followed.tables.items():
         if gap := one.gap:
-            healed = "its live table is whole again when windows cover this time"
+            healed = HEALED
             if one.table.source == "stream":
                 healed = (
                     "nothing puts this right by itself, as no export fills the table: start it over "
                     f"{one.table.chain.restart}; or remove `source: stream`, and load a full export with `restart: true`"
                 )
-            yield (
-                f"{name}: {gap.reason} between {from_micros(gap.since).isoformat(timespec='seconds')} and "
-                f"{from_micros(gap.until).isoformat(timespec='seconds')}; {healed}"
-            )
+            yield _lost(name, gap, healed)
+
+
+def _lost(name: str, gap: Gap, healed: str) -> str:
+    since, until = (from_micros(time).isoformat(timespec="seconds") for time in (gap.since, gap.until))
+    return f"{name}: {gap.reason} between {since} and {until}; {healed}"
 
 
 def _not_sent(aws: AWS, table: "Table", stream: str) -> str:

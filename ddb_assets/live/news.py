@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PEEK = Limits(records=1, seconds=10.0)
 SILENCE = timedelta(hours=1)
-"""After this time a stream is followed although nothing new is in it, so that a gap is never only a long silence."""
+"""After this time a stream is followed although nothing new is in it, so that a long silence is never taken for a gap."""
 
 
 def known_positions(
@@ -41,9 +41,7 @@ def has_news(aws: "AWS", stream: FollowedStream, known: Sequence[Position]) -> b
         return has_unread(aws, stream.stream, known[0])
     client, named = connected(aws, stream.stream, stream.tables[0].table)
     drained = drain(client, named, least(known), PEEK)
-    silent = min((one.read_until or 0 for one in known), default=0)
-    moved = any(drained.moved(one) != one for one in known)
-    return bool(drained.records) or moved or drained.ended - silent > SILENCE // timedelta(microseconds=1)
+    return bool(drained.records) or any(drained.moved(one) != one for one in known)
 
 
 def has_unread(aws: "AWS", stream: str, known: Position) -> bool:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.live.follow import Places
+from ddb_assets.microseconds import now_micros
+from ddb_assets.streams.calls import StreamCalls
 from ddb_assets.warehouse.protocol import LiveTable, Warehouse
 from ddb_assets.warehouse.results import Refreshed
 
@@ -23,12 +25,15 @@ def refresh(
     stream: str,
     tables: Sequence[Table],
     places: Places,
+    *,
+    now: Callable[[], int] = now_micros,
 ) -> Refreshed:
-    """Brings the live tables to what the stream of this name or ARN has now.
+    """Brings the live tables to what the stream of this name or ARN has now. `now` gives microseconds since 1970.
 
     Columns are typed by the newest schema documents. Raises WarehouseError where the warehouse reads no streams.
     """
     schemas = SchemaStore(aws.storage(), places.schemas)
     known = [LiveTable(table, schemas.latest(table.name)) for table in tables]
+    source = StreamCalls(aws.kinesis(stream), stream).describe()
     with opened() as warehouse:
-        return warehouse.refresh_stream(stream, known)
+        return warehouse.refresh_stream(stream, known, source, now)

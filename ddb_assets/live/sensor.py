@@ -15,7 +15,7 @@ from dagster import DagsterRunStatus, RunsFilter
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.errors import DdbAssetsError
-from ddb_assets.live.news import has_news, known_positions
+from ddb_assets.live.news import SILENCE, has_news, known_positions
 from ddb_assets.live.streams import FollowedStream
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.executor import STREAM_TAG
@@ -59,15 +59,16 @@ def stream_sensor(stream: FollowedStream) -> dg.SensorDefinition:
         tags = {STREAM_TAG: stream.name}
         if context.instance.get_runs_count(RunsFilter(tags=tags, statuses=UNFINISHED)):
             return dg.SkipReason("a run is following the stream")
-        if _failed_just_now(_newest(context.instance, stream)):
+        newest = _newest(context.instance, stream)
+        if _failed_just_now(newest):
             return dg.SkipReason(f"the newest run failed less than {AFTER_FAILURE:.0f} s ago")
         aws = ddb_aws.clients
         opened = partial(
             open_warehouse, ddb_warehouse.address, storage=aws.storage(), aws=aws, label=stream.label, patience=PATIENCE
         )
         try:
-            known = _positions(context, aws, opened, stream)
-            if not has_news(aws, stream, known):
+            known = _positions(context, aws, opened, stream, newest)
+            if not has_news(aws, stream, known) and not _silent_for_long(newest):
                 return dg.SkipReason("nothing new")
         except DdbAssetsError as error:
             return dg.SkipReason(f"the stream or the warehouse cannot be asked: {error}")
@@ -89,12 +90,12 @@ def _positions(
     aws: AWS,
     opened: Callable[[], AbstractContextManager[Warehouse]],
     stream: FollowedStream,
+    newest: dg.RunRecord | None,
 ) -> list[Position]:
     """Where the stream has been read to, for each table. The warehouse is asked once after each run, so that it can sleep.
 
     If something else than our runs moves a position, the next run finds out.
     """
-    newest = _newest(context.instance, stream)
     run, tables = newest.dagster_run.run_id if newest else None, [table.name for table in stream.tables]
     with suppress(msgspec.DecodeError):
         seen = msgspec.json.decode(context.cursor or "", type=_Seen)
@@ -108,6 +109,11 @@ def _positions(
 def _newest(instance: dg.DagsterInstance, stream: FollowedStream) -> dg.RunRecord | None:
     found = instance.get_run_records(RunsFilter(tags={STREAM_TAG: stream.name}), limit=1)
     return found[0] if found else None
+
+
+def _silent_for_long(newest: dg.RunRecord | None) -> bool:
+    """Whether no run has followed the stream for so long that one must say that there is no gap."""
+    return newest is None or (newest.end_time or 0.0) < time.time() - SILENCE.total_seconds()
 
 
 def _failed_just_now(newest: dg.RunRecord | None) -> bool:

@@ -16,6 +16,8 @@ from ddb_assets.contract.report import Report
 from ddb_assets.contract.stages import Chain, FullChain
 from ddb_assets.contract.table import Table, WarehouseOptions
 from ddb_assets.flatten.schema import Schema
+from ddb_assets.microseconds import now_micros
+from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.position import Moved
 from ddb_assets.warehouse.results import Finding, Holdings, Inspection, LoadResult, Recorded, Refreshed, TailResult
@@ -152,10 +154,13 @@ class Warehouse(Protocol):
         """Where a table has been read to in the stream of this ARN. Nothing is changed."""
         ...
 
-    def refresh_stream(self, stream: str, tables: Sequence[LiveTable]) -> Refreshed:
+    def refresh_stream(
+        self, stream: str, tables: Sequence[LiveTable], source: Stream, now: Callable[[], int] = now_micros
+    ) -> Refreshed:
         """Reads what has arrived in the stream of this name or ARN, for all of its tables that are declared.
 
-        The view `<relation>_live` shows table and records as one. Raises WarehouseError where the warehouse reads no streams.
+        `source` is what the stream says of itself, `now` gives microseconds since 1970. The view `<relation>_live` shows table
+        and records as one. Raises WarehouseError where the warehouse reads no streams.
         """
         ...
 

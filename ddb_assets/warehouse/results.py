@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ddb_assets.contract.coverage import Coverage
-from ddb_assets.streams.position import Position
+from ddb_assets.streams.position import Gap, Position
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ class Refreshed:
     change of it that its key columns hold, and `undeclared` are of tables that no contract declares. `rows` has the rows of the
     tail by table and relation; the tables in `waiting` have no load yet, so nothing is shown. `newest` is when the newest
     record arrived, UTC. Before `settled_before` exports say everything about every table. `problems` says what was skipped
-    since.
+    since. `gaps` has, by table, the time of which records may be lost and which exports do not cover yet.
     """
 
     read: int
@@ -103,6 +103,7 @@ class Refreshed:
     settled_before: datetime | None
     position: Position
     problems: tuple[str, ...]
+    gaps: dict[str, Gap] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

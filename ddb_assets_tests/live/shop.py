@@ -145,7 +145,8 @@ class Shop:
     def refresh(self, *tables: Table) -> Refreshed:
         """Lets the warehouse read the stream itself."""
         opened = partial(open_warehouse, self.url, storage=AWS().storage())
-        return refresh(AWS(), opened, self.stream, tables, Places.below(self.lake))
+        places, clock = Places.below(self.lake), self.sandbox.clock
+        return refresh(AWS(), opened, self.stream, tables, places, now=clock.tick)
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         with open_warehouse(self.url) as warehouse:

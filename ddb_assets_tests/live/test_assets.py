@@ -1,12 +1,14 @@
 """What Dagster has of a stream: its asset and the live tables, their checks and figures, and the sensor that starts runs."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from ddb_assets.contract.table import Table
+from ddb_assets.live import sensor as sensor_module
 from ddb_assets.live.assets import stream_assets
 from ddb_assets.live.sensor import AFTER_FAILURE, stream_sensor
 from ddb_assets.live.streams import streams_of
@@ -84,6 +86,10 @@ def test_an_idle_stream_lets_the_warehouse_sleep(shop: Shop, instance: dg.Dagste
     sensor, given = stream_sensor(stream), resources(shop)
     context = dg.build_sensor_context(instance=instance, resources=given)
     assert "nothing new" in str(sensor(context))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sensor_module, "SILENCE", timedelta(0))
+        silent = dg.build_sensor_context(instance=instance, resources=given)
+        assert isinstance(sensor(silent), dg.RunRequest)
     given["ddb_warehouse"] = WarehouseTarget(url="duckdb:////dev/null/w.duckdb")
     idle = dg.build_sensor_context(instance=instance, resources=given, cursor=context.cursor)
     assert "nothing new" in str(sensor(idle))

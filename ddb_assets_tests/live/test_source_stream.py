@@ -70,8 +70,9 @@ def followed(
     """The run of the stream's assets, as the sensor starts it."""
     (asset,) = [one for one in definitions.assets or () if isinstance(one, dg.AssetsDefinition) and one.op.pool]
     config = {"ops": {asset.op.name: {"config": {"restart": list(restart)}}}} if restart else None
+    tags = {"ddb_assets/stream": str(asset.op.pool).removeprefix("stream_")}
     return dg.materialize(
-        [asset], instance=instance, resources=resources(shop), run_config=config, raise_on_error=False
+        [asset], instance=instance, resources=resources(shop), run_config=config, tags=tags, raise_on_error=False
     )
 
 

@@ -211,8 +211,9 @@ def test_values_of_any_type_are_those_of_drains_or_shown_raw(redshift_shop: Shop
         return {name: anything(r) for name in r.sample(names, 4)}
 
     drained, itself = both(shop)
-    for place in range(8):
-        shop.put(drained, f"k{place}", **(plain(random.Random(place)) if place % 2 else odd(r)))
+    odd_names: dict[str, Any] = {"new": {"N": "1"}, "New": {"S": "n"}, "x y": {"BOOL": True}, "ä": {"L": []}}
+    for place in range(8):  # one type each: with several, columns depend on the order of the items in the export
+        shop.put(drained, f"k{place}", **plain(random.Random(place)), **odd_names)
     shop.load(drained, begin := shop.now())
     shop.load(itself, begin)
     write(shop, drained, r, odd, 25)
@@ -269,6 +270,39 @@ def test_what_the_stream_lost_is_put_right_by_the_load_of_the_next_window(redshi
     shop.pass_time(minutes=30)
     shop.load(orders, begin + timedelta(minutes=20), begin)
     assert values(shop, orders) == {"a": "lost"}, "before any refresh"
+
+
+def test_records_that_expired_before_a_refresh_are_a_gap_until_windows_cover_it(redshift_shop: Shop) -> None:
+    shop, orders = redshift_shop, streamed(redshift_shop)
+    shop.put(orders, "a", v={"S": "old"})
+    shop.load(orders, begin := shop.now())
+    assert shop.refresh(orders).gaps == {}
+    before = shop.sandbox.clock.tick()
+    shop.pass_time(minutes=1)
+    shop.put(orders, "a", v={"S": "expired"})
+    shop.pass_time(hours=24, minutes=13)
+    gap = shop.refresh(orders).gaps[orders.name]
+    assert before - 1_000_000 < gap.since <= before
+    assert gap.until > before + 9 * 60_000_000
+    assert values(shop, orders) == {"a": "old"}
+    assert shop.refresh(orders).gaps == {orders.name: gap}, "it stays"
+    shop.load(orders, until := begin + timedelta(minutes=15), begin)
+    assert shop.refresh(orders).gaps == {orders.name: gap}, "it ends a minute later"
+    shop.load(orders, until + timedelta(minutes=15), until)
+    assert shop.refresh(orders).gaps == {}
+    assert values(shop, orders) == {"a": "expired"}
+
+
+def test_a_stream_that_was_created_again_has_a_gap(redshift_shop: Shop) -> None:
+    shop, orders = redshift_shop, streamed(redshift_shop)
+    shop.put(orders, "a", v={"S": "old"})
+    shop.load(orders, shop.now())
+    shop.refresh(orders)
+    shop.sandbox.kinesis().delete_stream(StreamName=shop.stream, EnforceConsumerDeletion=True)
+    shop.pass_time(minutes=1)
+    shop.sandbox.kinesis().create_stream(StreamName=shop.stream, ShardCount=1)
+    shop.pass_time(minutes=1)
+    assert "was created again" in shop.refresh(orders).gaps[orders.name].reason
 
 
 def test_settled_records_are_forgotten_when_every_table_of_the_stream_has_settled_them(redshift_shop: Shop) -> None:

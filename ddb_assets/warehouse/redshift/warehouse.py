@@ -1,7 +1,9 @@
 """Redshift as a warehouse, which can also read streams itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from ddb_assets.microseconds import now_micros
+from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.protocol import LiveTable
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
@@ -18,9 +20,11 @@ class RedshiftWarehouse(SqlWarehouse):
         super().__init__(engine)
         self._redshift = engine
 
-    def refresh_stream(self, stream: str, tables: Sequence[LiveTable]) -> Refreshed:
+    def refresh_stream(
+        self, stream: str, tables: Sequence[LiveTable], source: Stream, now: Callable[[], int] = now_micros
+    ) -> Refreshed:
         """By a materialized view over the stream."""
-        return refresh(self._redshift, self.schema, stream, tables)
+        return refresh(self._redshift, self.schema, stream, tables, source, now)
 
     def refreshed_to(self, stream: str) -> Position:
         """Asks the materialized view."""

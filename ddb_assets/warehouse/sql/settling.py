@@ -16,7 +16,7 @@ from ddb_assets.warehouse.bookkeeping import DELETED_AT
 from ddb_assets.warehouse.errors import InterruptedLoadError
 from ddb_assets.warehouse.guards import same_identity
 from ddb_assets.warehouse.results import Recorded
-from ddb_assets.warehouse.sql import statements, streams
+from ddb_assets.warehouse.sql import gaps, statements, streams
 from ddb_assets.warehouse.sql.engine import SqlEngine, number
 from ddb_assets.warehouse.sql.ledger import loads
 from ddb_assets.warehouse.sql.statements import LoadTarget, Statement, TableName
@@ -84,7 +84,7 @@ def settle(engine: SqlEngine, tables: Tables, tail: Tables, report: Report, befo
     for table in (tail.root.table, *(table for table, _ in tail.below), tail.tombstones):
         # guard: the tail forgets
         engine.execute(statements.delete_until(table, tail.version, to_micros(limit) - 1))
-    streams.end_gaps(engine, tables.root.table, limit)
+    gaps.end(engine, statements.streams(tables.root.table), limit)
     return found
 
 

@@ -122,7 +122,7 @@ def streams(root: TableName) -> TableName:
 
 
 def settled(root: TableName) -> TableName:
-    """The table that says before when exports have settled what a stream says, if the warehouse reads the stream itself."""
+    """The table with the settled time of a table whose stream the warehouse reads itself."""
     return TableName(root.schema, f"{SETTLED}{root.name}")
 
 

@@ -19,7 +19,7 @@ from ddb_assets.microseconds import from_micros
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, Gap, Position
 from ddb_assets.warehouse.errors import StreamMovedError
 from ddb_assets.warehouse.position import Moved
-from ddb_assets.warehouse.sql import statements
+from ddb_assets.warehouse.sql import gaps, statements
 from ddb_assets.warehouse.sql.engine import NOTHING, Layout, SqlEngine
 from ddb_assets.warehouse.sql.statements import Statement, TableName, quoted
 from ddb_assets.warehouse.sql.tables import evolve
@@ -34,9 +34,7 @@ TYPES = {
     MARK: SqlType("VARCHAR", 256),
     "read_at": SqlType("TIMESTAMP"),
     "created_at": SqlType("TIMESTAMP"),
-    "gap_since": SqlType("TIMESTAMP"),
-    "gap_until": SqlType("TIMESTAMP"),
-    "gap_reason": SqlType("VARCHAR", MAX_VARCHAR),
+    **gaps.TYPES,
     "relations": SqlType("VARCHAR", MAX_VARCHAR),
     "row_identity": SqlType("VARCHAR", MAX_VARCHAR),
 }
@@ -88,9 +86,7 @@ def read(engine: SqlEngine, root: TableName) -> Streams:
             if (time := stored_micros(found["read_at"])) is not None:
                 read_at.setdefault(stream, {})[shard] = time
             continue
-        since, until = stored_micros(found["gap_since"]), stored_micros(found["gap_until"])
-        gap = None if since is None or until is None else Gap(since, until, str(found["gap_reason"]))
-        positions[stream] = stored_micros(found["created_at"]), gap
+        positions[stream] = stored_micros(found["created_at"]), gaps.stored(found)
         relations.update(json.loads(str(found["relations"])))
         if found["row_identity"] is not None:
             identities.add(Identity.model_validate_json(str(found["row_identity"])))
@@ -133,9 +129,7 @@ def move(engine: SqlEngine, root: TableName, before: Streams, moved: Moved, repo
         {
             "stream": moved.stream,
             "created_at": timestamp_value(moved.end.created),
-            "gap_since": gap and timestamp_value(gap.since),
-            "gap_until": gap and timestamp_value(gap.until),
-            "gap_reason": gap and gap.reason,
+            **gaps.values(gap),
             "relations": json.dumps(sorted(relations)),
             "row_identity": identity.model_dump_json() if identity else None,
         }
@@ -149,15 +143,6 @@ def move(engine: SqlEngine, root: TableName, before: Streams, moved: Moved, repo
         engine.execute(
             Statement(f"INSERT INTO {table} ({names}) VALUES {', '.join([f'({marks})'] * len(chunk))}", values)
         )
-
-
-def end_gaps(engine: SqlEngine, root: TableName, until: datetime) -> None:
-    """Ends the gaps of which exports cover the whole time."""
-    gone = "gap_since = NULL, gap_until = NULL, gap_reason = NULL"
-    # guard: a gap ends when exports cover it
-    engine.execute(
-        Statement(f"UPDATE {statements.streams(root)} SET {gone} WHERE gap_until <= ?", (timestamp_value(until),))
-    )
 
 
 def reset(engine: SqlEngine, root: TableName) -> None:

@@ -1,12 +1,14 @@
 """A warehouse over an engine that has transactions and Redshift's SQL, or something close to it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.contract.report import Report
+from ddb_assets.microseconds import now_micros
+from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.position import Moved
@@ -69,7 +71,13 @@ class SqlWarehouse:
         """Reads the table of positions."""
         return position(self._engine, self.schema, root, stream)
 
-    def refresh_stream(self, stream: str, tables: Sequence[LiveTable]) -> Refreshed:  # noqa: ARG002 -- see the protocol
+    def refresh_stream(
+        self,
+        stream: str,
+        tables: Sequence[LiveTable],  # noqa: ARG002 -- see the protocol
+        source: Stream,  # noqa: ARG002
+        now: Callable[[], int] = now_micros,  # noqa: ARG002
+    ) -> Refreshed:
         """Only Redshift reads streams."""
         raise WarehouseError(NO_STREAMS.format(stream=stream))
 

@@ -6,7 +6,7 @@ The views have the names of a drained tail's tables, so `<relation>_live` is mad
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from ddb_assets.contract.column_type import MAX_VARCHAR, SqlType
 from ddb_assets.contract.report import Relation
 from ddb_assets.flatten.schema import Schema
 from ddb_assets.microseconds import from_micros
+from ddb_assets.streams.calls import Stream
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.protocol import LiveTable
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
@@ -36,16 +37,26 @@ class _Shown:
     unreadable: int = 0
 
 
-def refresh(engine: RedshiftEngine, schema: str, stream: str, tables: Sequence[LiveTable]) -> Refreshed:
+def refresh(
+    engine: RedshiftEngine,
+    schema: str,
+    stream: str,
+    tables: Sequence[LiveTable],
+    source: Stream,
+    now: Callable[[], int],
+) -> Refreshed:
     """See `Warehouse.refresh_stream`."""
     provide_schema(engine, schema)
     records = StreamRecords(engine, schema, stream)
     with records.exact_names():
         records.provide()
-        before = records.count()
+        before, began = records.count(), now()
         records.refresh()
+        ended = now()
         read = records.count() - before
         shown = {live.table.name: _show(engine, schema, records, live) for live in tables}
+        roots = {name: TableName(schema, name) for name in shown}
+        gaps = {name: settled.note_read(engine, root, source, began, ended) for name, root in roots.items()}
         by_table = records.by_table()
         unreadable = {name: one.unreadable for name, one in shown.items() if one.unreadable}
     limit = _least_limit(engine, schema, records.stream)
@@ -66,11 +77,12 @@ def refresh(engine: RedshiftEngine, schema: str, stream: str, tables: Sequence[L
         settled_before=limit,
         position=position,
         problems=problems,
+        gaps={name: gap for name, gap in gaps.items() if gap},
     )
 
 
 def _least_limit(engine: RedshiftEngine, schema: str, stream: str) -> datetime | None:
-    """Before when the exports of every table of the stream have settled it; None while one has no export yet."""
+    """The settled time of all tables of the stream; None while one has no export yet."""
     limits: list[int | None] = []
     for name in engine.tables(schema, SETTLED):
         found = settled.read(engine, TableName(schema, name.removeprefix(SETTLED)))
