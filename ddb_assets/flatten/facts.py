@@ -9,6 +9,7 @@ from ddb_assets.contract.report import Relation
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.advice import advice
 from ddb_assets.flatten.profile import path_rows
+from ddb_assets.flatten.vanished import vanished
 from ddb_assets.markdown import code, prose
 from ddb_assets.orchestration import metadata
 
@@ -49,6 +50,8 @@ def flattened_facts(flattened: "Flattened", relation: Relation, folder: str) -> 
         }
         if lines := advice(flattened):
             facts["to_mend"] = dg.MetadataValue.json(lines)
+        if gone := vanished(flattened):
+            facts["vanished_attributes"] = dg.MetadataValue.json(gone[: metadata.MAX_ROWS])
         if report.unknown_members:
             members = [(code(name), f"{count:,}") for name, count in report.unknown_members.items()]
             facts["unknown_members"] = metadata.markdown(("Member", "Lines"), members)

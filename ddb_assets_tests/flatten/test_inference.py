@@ -15,10 +15,12 @@ from ddb_assets.contract.column_type import SqlType, join, numeric
 from ddb_assets.contract.report import Part
 from ddb_assets.flatten import output
 from ddb_assets.flatten.advice import advice
+from ddb_assets.flatten.facts import flattened_facts
 from ddb_assets.flatten.names import column_name, relation_name
 from ddb_assets.flatten.parts import align
 from ddb_assets.flatten.schema import Schema, SchemaError
 from ddb_assets.flatten.schema_store import SchemaStore
+from ddb_assets.flatten.vanished import vanished
 from ddb_assets_tests.flatten.flattening import STORAGE, Flattening
 
 
@@ -318,6 +320,26 @@ def test_the_advice_when_a_stray_text_came_first(flattening: Flattening) -> None
     mended = flattening([*s("none", "none"), *n("1.5")], columns={"a": {"type": "DECIMAL(18,2)"}})
     assert mended.row("k2")["a"] == Decimal("1.50")
     assert not advice(mended.flattened)
+
+
+def test_attributes_that_no_item_has_any_more_are_named(flattening: Flattening) -> None:
+    """A rename leaves the old column, with NULL in every new row."""
+    place = {"M": {"city": {"S": "x"}, "geo": {"M": {"lat": {"N": "1"}}}}}
+    lines = {"L": [{"M": {"sku": {"S": "p"}, "old": {"S": "q"}}}]}
+    items: list[dict[str, Any]] = [
+        {"a": {"S": "x"}, "b": {"NULL": True}, "at": place, "lines": lines, "tags": {"L": [{"S": "t"}]}}
+    ]
+    assert vanished(flattening(items, nested={"lines": "child", "tags": "child"}).flattened) == []
+    left = {
+        "b": {"NULL": True},
+        "at": {"M": {"city": {"S": "x"}}},
+        "lines": {"L": [{"M": {"sku": {"S": "p"}}}]},
+        "tags": {"L": []},
+    }
+    outcome = flattening([left, {"renamed": {"S": "x"}}], nested={"lines": "child", "tags": "child"})
+    assert vanished(outcome.flattened) == ["a", "at.geo", "lines[].old"]
+    shown = flattened_facts(outcome.flattened, outcome.report.root, "out")["vanished_attributes"]
+    assert shown.value == ["a", "at.geo", "lines[].old"]
 
 
 def test_a_stored_column_gets_the_type_that_is_declared_later(flattening: Flattening) -> None:
