@@ -1,8 +1,8 @@
 """Reads a stream once, from a position to what had arrived when it began, or to a limit.
 
-There are no threads and no leases: who calls this sees to it that a stream is drained once at a time. A position is the only
-state. It moves over records that are in the result, and over nothing else. A first drain begins with the oldest record,
-never with the latest.
+There are no leases: who calls this sees to it that a stream is drained once at a time. A position is the only state. It moves
+over records that are in the result, and over nothing else. A first drain begins with the oldest record, never with the latest.
+Several shards are asked at once, and their answers are taken in the order of the questions.
 
 Facts: Kinesis Data Streams API and guide, "Quotas and limits". An empty answer is normal in the middle of a shard; its end
 has been reached when MillisBehindLatest is 0, too. A shard answers five times and with 2 MiB a second. An iterator is valid for
@@ -12,6 +12,7 @@ Kinesis says InvalidArgumentException, or nothing.
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -28,6 +29,9 @@ from ddb_assets.streams.sources import Calls, stream_calls
 SECOND = 1_000_000
 PACE = SECOND // 5
 BYTES_PER_SECOND = 2 << 20
+LONGEST_ANSWER = 10 << 20
+AT_ONCE = 4
+"""How many shards are asked at once: one answer is parsed while the next ones arrive."""
 
 _T = TypeVar("_T")
 
@@ -36,7 +40,7 @@ _T = TypeVar("_T")
 class Limits:
     """What ends a drain early, when at least so many records or bytes are in it, or after so many seconds.
 
-    Bytes are exceeded by one answer at most (10 MiB). A drain and its landing take about four times as much memory.
+    Bytes are exceeded by one answer at most (LONGEST_ANSWER). A drain and its landing take about four times as much memory.
     """
 
     records: int = 200_000
@@ -101,10 +105,10 @@ class _Drain:
         self.position = Position({}) if start.created not in (None, stream.created) else start
         self.known = self._insist(self.calls.shards)
         self._open()
-        while self.readers and self._within_limits():
-            reader = min(self.readers, key=lambda one: one.due)
-            if self._wait_until(reader.due):
-                self._step(reader, stream)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            while self.readers and self._within_limits():
+                if self._wait_until(min(reader.due for reader in self.readers)):
+                    self._step(pool, stream)
         read = {name: self.all[name] for name in sorted(self.all) if self.all[name].looks}
         if self.error and not read:
             raise self.error
@@ -146,12 +150,24 @@ class _Drain:
             self.pause(left / SECOND)
         return due < self.deadline
 
-    def _step(self, reader: _Reader, stream: Stream) -> None:
-        """Asks a shard once."""
+    def _step(self, pool: ThreadPoolExecutor, stream: Stream) -> None:
+        """Asks each of the shards that may be asked now once, as many as the limits allow."""
         asked = self.now()
+        left = self.limits.records - self.records
+        answers = max(1, (self.limits.bytes - self.bytes) // LONGEST_ANSWER)
+        first, *others = sorted(self.readers, key=lambda one: one.due)
+        due = [first, *(one for one in others if one.due <= asked)][: min(AT_ONCE, answers, left)]
+        limit = min(MAX_RECORDS, left // len(due))
+        for reader, answer in [(reader, pool.submit(self._ask, reader, limit)) for reader in due]:
+            self._take(reader, answer, asked, stream)
+
+    def _ask(self, reader: _Reader, limit: int) -> Page:
+        reader.iterator = reader.iterator or self._iterator(reader)
+        return self.calls.page(reader.shard, reader.iterator, limit)
+
+    def _take(self, reader: _Reader, answer: Future[Page], asked: int, stream: Stream) -> None:
         try:
-            reader.iterator = reader.iterator or self._iterator(reader)
-            page = self.calls.page(reader.shard, reader.iterator, min(MAX_RECORDS, self.limits.records - self.records))
+            page = answer.result()
         except AwsUnavailableError as error:
             self._later(reader, error)
         except AwsError as error:
