@@ -16,7 +16,6 @@ from ddb_assets.live.follow import Followed, Places, check_restart, follow
 from ddb_assets.live.news import SILENCE, has_unread
 from ddb_assets.live.refresh import refresh
 from ddb_assets.live.streams import check_one_tail
-from ddb_assets.microseconds import from_micros
 from ddb_assets.streams.own_stream import OWN_STREAM
 from ddb_assets.streams.position import Position
 from ddb_assets.warehouse.connect import open_warehouse
@@ -114,8 +113,7 @@ def _print_refreshed(stream: str, found: Refreshed, *, as_json: bool) -> None:
         each = "; ".join(f"{name}: {', '.join(_tail(rows)) or 'no load yet'}" for name, rows in found.rows.items())
         say(f"{found.read:,} records; {each}")
     for name, gap in found.gaps.items():
-        since, until = (from_micros(moment).isoformat(timespec="seconds") for moment in (gap.since, gap.until))
-        say(f"{name}: {gap.reason} between {since} and {until}; windows bring what was missed")
+        say(f"{name}: {gap}; windows bring what was missed")
     for problem in found.problems:
         say(problem)
 

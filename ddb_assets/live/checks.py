@@ -14,7 +14,6 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.live.follow import Followed
 from ddb_assets.live.streams import FollowedStream
 from ddb_assets.markdown import prose
-from ddb_assets.microseconds import from_micros
 from ddb_assets.orchestration import metadata
 from ddb_assets.streams.calls import StreamCalls
 from ddb_assets.streams.destination import destination
@@ -98,8 +97,7 @@ def _gaps(followed: Followed) -> Iterator[str]:
 
 
 def _lost(name: str, gap: Gap, healed: str) -> str:
-    since, until = (from_micros(time).isoformat(timespec="seconds") for time in (gap.since, gap.until))
-    return f"{name}: {gap.reason} between {since} and {until}; {healed}"
+    return f"{name}: {gap}; {healed}"
 
 
 def _not_sent(aws: AWS, table: "Table", stream: str) -> str:

@@ -22,10 +22,12 @@ from ddb_assets.exports.manifest import SUMMARY, Export, read_export
 from ddb_assets.flatten.schema_store import HeldSchemas
 from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import Stream
-from ddb_assets.streams.destination import LATEST_ARRIVAL
+from ddb_assets.streams.destination import LATEST_ARRIVAL, sends_to
 from ddb_assets.streams.drain import Limits, drain
 from ddb_assets.streams.drained import Drained
 from ddb_assets.streams.landing import Landed, Landing, StreamedTable, land
+from ddb_assets.streams.not_sent import unsent
+from ddb_assets.streams.own_stream import OWN_STREAM
 from ddb_assets.streams.position import BEGINNING_OF_STREAM, Gap, Position, least
 from ddb_assets.streams.sources import connected, stream_calls
 from ddb_assets.warehouse.errors import StreamMovedError
@@ -184,12 +186,14 @@ def follow(
     known = {**positions(opened, arn, [table for table in tables if table.name not in known]), **known}
     waiting = [_Streamed.of(aws, table, known[table.name], restart=table.name in restart) for table in tables]
     storage, followed = aws.storage(), Followed(arn)
+    is_own = stream == OWN_STREAM
+    sends = {one.name: None if is_own else sends_to(aws.dynamodb(one.table), one.table, arn) for one in tables}
     while waiting:
         drained = drain(client, named, least(one.streamed.position for one in waiting), limits, now=now, pause=pause)
         landed = land(storage, join(places.streams, found.name), drained, [one.streamed for one in waiting])
         followed.drains.append((drained, landed))
         for one in waiting:
-            landing = landed.landings[one.streamed.name]
+            landing = _with_unsent(landed.landings[one.streamed.name], drained, sends[one.table.name])
             followed.tables[one.table.name] = _loaded(aws, opened, one, drained.stream, landing, places)
         ahead = [one for one in waiting if drained.moved(one.streamed.position) == one.streamed.position]
         waiting = [] if drained.caught_up or len(ahead) == len(waiting) else ahead
@@ -252,6 +256,16 @@ def _loaded(
     return done
 
 
+def _with_unsent(landing: Landing, drained: Drained, sends: bool | None) -> Landing:
+    """The landing, with what the table did not send in the gap of its end."""
+    start = landing.start
+    gap = unsent(start.gap, start.read_until, sends=sends, began=drained.began)
+    if gap is None:
+        return landing
+    found = landing.end.gap
+    return replace(landing, end=replace(landing.end, gap=found.joined(gap) if found else gap))
+
+
 def _check_own(export: Export, landing: Landing, stream: str) -> None:
     """Raises StreamMovedError when another process, which read from the same position, has landed other records in the folder.
 
@@ -270,7 +284,7 @@ def _is_worth_writing(landing: Landing) -> bool:
     """
     start, end = landing.start, landing.end
     longer = (end.read_until or 0) - (start.read_until or 0) >= QUIET // MICROSECOND
-    return start != end or end.gap is not None or longer
+    return start != end or end.gap not in (None, start.gap) or longer
 
 
 def positions(

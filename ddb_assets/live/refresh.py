@@ -12,6 +12,7 @@ from ddb_assets.flatten.schema_store import SchemaStore
 from ddb_assets.live.follow import Places
 from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import StreamCalls
+from ddb_assets.streams.destination import sends_to
 from ddb_assets.warehouse.protocol import LiveTable, Warehouse
 from ddb_assets.warehouse.results import Refreshed
 
@@ -33,7 +34,8 @@ def refresh(
     Columns are typed by the newest schema documents. Raises WarehouseError where the warehouse reads no streams.
     """
     schemas = SchemaStore(aws.storage(), places.schemas)
-    known = [LiveTable(table, schemas.latest(table.name)) for table in tables]
     source = StreamCalls(aws.kinesis(stream), stream).describe()
+    sends = [sends_to(aws.dynamodb(table.table), table.table, source.arn) for table in tables]
+    known = [LiveTable(table, schemas.latest(table.name), one) for table, one in zip(tables, sends, strict=True)]
     with opened() as warehouse:
         return warehouse.refresh_stream(stream, known, source, now)

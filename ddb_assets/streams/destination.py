@@ -5,15 +5,18 @@ destination at most. Several tables may have the same one. Records carry millise
 DynamoDB retries for 168 hours and then switches the destination off.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from ddb_assets.aws.errors import explained
+from ddb_assets.aws.errors import AwsError, explained
 from ddb_assets.errors import DdbAssetsError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+logger = logging.getLogger(__name__)
 
 MICROSECOND: Final = "MICROSECOND"
 LATEST_ARRIVAL = timedelta(hours=168, minutes=1)
@@ -58,6 +61,16 @@ def destinations(client: "DynamoDBClient", table: str) -> list[Destination]:
 def destination(client: "DynamoDBClient", table: str, stream_arn: str) -> Destination | None:
     """What the table has as this stream; None if it never wrote to it."""
     return next((one for one in destinations(client, table) if one.stream == stream_arn), None)
+
+
+def sends_to(client: "DynamoDBClient", table: str, stream_arn: str) -> bool | None:
+    """Whether a table writes to a Kinesis stream; None if that cannot be asked."""
+    try:
+        found = destination(client, table, stream_arn)
+    except AwsError as error:
+        logger.warning("table %s: whether it writes to %s could not be asked: %s", table, stream_arn, error)
+        return None
+    return found is not None and found.works
 
 
 def enable(client: "DynamoDBClient", table: str, stream_arn: str) -> Destination:

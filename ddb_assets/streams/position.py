@@ -7,27 +7,42 @@ Times are in microseconds since 1970.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ddb_assets.microseconds import from_micros, to_micros
 
 CLOSED = "closed"
 """The position of a shard that was read to its end."""
 BEGINNING = "0"
 """The position of a shard of which no record was read. It is less than every sequence number."""
+OPEN = to_micros(datetime(9999, 1, 1, tzinfo=UTC))
+"""The end of a gap that goes on."""
 _END = 10**129
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Records that arrived between these times may have been lost, and why."""
+    """Records that arrived between these times may have been lost, and why. Until OPEN, it goes on."""
 
     since: int
     until: int
     reason: str
 
+    def __str__(self) -> str:
+        """What may be missing, in words."""
+        since, until = (from_micros(time).isoformat(timespec="seconds") for time in (self.since, self.until))
+        return (
+            f"{self.reason}: since {since}, and it goes on"
+            if self.until == OPEN
+            else f"{self.reason} between {since} and {until}"
+        )
+
     def joined(self, later: "Gap | None") -> "Gap":
-        """One gap that covers both, with the reason of the later one."""
+        """One gap that covers both, with the reason of the later one, which also says whether it goes on."""
         if later is None:
             return self
-        return Gap(min(self.since, later.since), max(self.until, later.until), later.reason)
+        until = later.until if self.until == OPEN else max(self.until, later.until)
+        return Gap(min(self.since, later.since), until, later.reason)
 
 
 @dataclass(frozen=True)

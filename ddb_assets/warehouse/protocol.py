@@ -80,10 +80,14 @@ PLAIN = LoadOptions()
 
 @dataclass(frozen=True)
 class LiveTable:
-    """A table whose stream the warehouse reads itself, and its newest schema document, if it has one."""
+    """A table whose stream the warehouse reads itself, and its newest schema document, if it has one.
+
+    `sends` says whether the table writes to the stream now; None if that could not be asked.
+    """
 
     table: Table
     schema: Schema | None
+    sends: bool | None = None
 
     @property
     def dynamodb_name(self) -> str:

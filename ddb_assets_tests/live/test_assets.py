@@ -118,9 +118,10 @@ def test_checks_warn_of_what_is_wrong_with_the_stream(shop: Shop, instance: dg.D
     result = followed(shop, instance, orders)
     assert result.success
     failed = {check.check_name: check for check in result.get_asset_check_evaluations() if not check.passed}
-    assert failed.keys() == {"tables_write_to_stream", "records_readable"}
+    assert failed.keys() == {"stream_has_no_gap", "tables_write_to_stream", "records_readable"}
     assert {check.severity for check in failed.values()} == {dg.AssetCheckSeverity.WARN}
     assert "ddb-assets stream enable" in str(failed["tables_write_to_stream"].description)
+    assert "did not write to the stream: since" in str(failed["stream_has_no_gap"].description)
 
 
 def test_a_load_that_is_refused_fails_the_run_and_says_why(shop: Shop, instance: dg.DagsterInstance) -> None:

@@ -162,6 +162,37 @@ def test_a_table_that_cannot_be_loaded_holds_up_no_other(shop: Shop) -> None:
     assert shop.follow(good, mended).tables[bad.name].error is None
 
 
+def test_what_a_table_does_not_write_to_its_stream_is_a_gap_until_windows_cover_it(shop: Shop) -> None:
+    orders = shop.table()
+    shop.pass_time(minutes=5)
+    begin = shop.now()
+    shop.load(orders, begin)
+    assert shop.follow(orders).tables[orders.name].gap is None
+    client = shop.sandbox.dynamodb()
+    client.disable_kinesis_streaming_destination(TableName=orders.table, StreamArn=shop.arn)
+    shop.pass_time(minutes=1)
+    shop.put(orders, "a", v={"S": "not sent"})
+    gap = shop.follow(orders).tables[orders.name].gap
+    assert gap is not None
+    assert "did not write to the stream: since" in str(gap)
+    assert str(gap).endswith("and it goes on")
+    shop.pass_time(minutes=18)
+    shop.load(orders, until := begin + timedelta(minutes=15), begin)
+    assert truth(shop, orders) == {"a": "not sent"}
+    assert shop.follow(orders).tables[orders.name].gap == gap, "windows do not end it while it goes on"
+    client.enable_kinesis_streaming_destination(TableName=orders.table, StreamArn=shop.arn)
+    shop.pass_time(minutes=1)
+    shop.put(orders, "b", v={"S": "sent"})
+    ended = shop.follow(orders).tables[orders.name].gap
+    assert ended is not None
+    assert ended.since == gap.since
+    assert "and it goes on" not in str(ended)
+    assert live(shop, orders) == {"a": "not sent", "b": "sent"}
+    shop.pass_time(minutes=30)
+    shop.load(orders, until + timedelta(minutes=30), until)
+    assert shop.follow(orders).tables[orders.name].gap is None
+
+
 def test_a_stream_that_expired_is_a_gap_until_windows_cover_it(shop: Shop) -> None:
     orders = shop.table()
     shop.pass_time(minutes=5)

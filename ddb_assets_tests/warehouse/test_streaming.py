@@ -16,6 +16,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.live.streams import MixedTailsError, streams_of
 from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.stream_faults import Faults
+from ddb_assets.streams.destination import enable
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.sql.statements import quoted
@@ -293,6 +294,22 @@ def test_records_that_expired_before_a_refresh_are_a_gap_until_windows_cover_it(
     assert values(shop, orders) == {"a": "expired"}
 
 
+def test_what_a_table_does_not_write_to_its_stream_is_a_gap_until_it_writes_again(redshift_shop: Shop) -> None:
+    shop, orders = redshift_shop, streamed(redshift_shop)
+    shop.put(orders, "a", v={"S": "old"})
+    shop.load(orders, shop.now())
+    shop.refresh(orders)
+    client = shop.sandbox.dynamodb()
+    client.disable_kinesis_streaming_destination(TableName=orders.table, StreamArn=shop.arn)
+    shop.pass_time(minutes=1)
+    gap = shop.refresh(orders).gaps[orders.name]
+    assert str(gap).endswith("and it goes on")
+    client.enable_kinesis_streaming_destination(TableName=orders.table, StreamArn=shop.arn)
+    shop.pass_time(minutes=1)
+    before = shop.sandbox.clock.tick()
+    assert before < shop.refresh(orders).gaps[orders.name].until < before + 60_000_000
+
+
 def test_a_stream_that_was_created_again_has_a_gap(redshift_shop: Shop) -> None:
     shop, orders = redshift_shop, streamed(redshift_shop)
     shop.put(orders, "a", v={"S": "old"})
@@ -301,6 +318,7 @@ def test_a_stream_that_was_created_again_has_a_gap(redshift_shop: Shop) -> None:
     shop.sandbox.kinesis().delete_stream(StreamName=shop.stream, EnforceConsumerDeletion=True)
     shop.pass_time(minutes=1)
     shop.sandbox.kinesis().create_stream(StreamName=shop.stream, ShardCount=1)
+    enable(shop.sandbox.dynamodb(), orders.table, shop.arn)
     shop.pass_time(minutes=1)
     assert "was created again" in shop.refresh(orders).gaps[orders.name].reason
 

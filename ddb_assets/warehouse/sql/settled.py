@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ddb_assets.contract.column_type import SqlType
 from ddb_assets.microseconds import to_micros
 from ddb_assets.streams.calls import Stream
+from ddb_assets.streams.not_sent import unsent
 from ddb_assets.streams.position import Gap
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.sql import gaps, statements
@@ -92,11 +93,14 @@ def move(engine: SqlEngine, root: TableName) -> None:
         gaps.end(engine, table, limit)
 
 
-def note_read(engine: SqlEngine, root: TableName, source: Stream, began: int, ended: int) -> Gap | None:
+def note_read(
+    engine: SqlEngine, root: TableName, source: Stream, began: int, ended: int, *, sends: bool | None
+) -> Gap | None:
     """After a refresh that took from `began` to `ended`: the stream has been read up to `began`. Returns the table's gap.
 
     There is one if records may have expired since the refresh before: those that arrived after it began, and before what
     the stream still had when this one ended. Of a stream that was created again, all records since may be lost.
+    There is one, too, while the table does not write to the stream (`sends`, None if that is not known).
     """
     before = read(engine, root)
     if before is None:
@@ -106,7 +110,8 @@ def note_read(engine: SqlEngine, root: TableName, source: Stream, began: int, en
         found = Gap(before.read_at, began, f"{source.arn} was created again")
     elif before.read_at is not None and before.read_at < horizon:
         found = Gap(before.read_at, horizon, "records expired before they were read")
-    gap = gap.joined(found) if gap else found
+    for one in (found, unsent(before.gap, before.read_at, sends=sends, began=began)):
+        gap = gap.joined(one) if gap else one
     values = {"created_at": timestamp_value(source.created), "read_at": timestamp_value(began), **gaps.values(gap)}
     given = ", ".join(f"{name} = CAST(? AS {TYPES[name]})" for name in values)
     engine.execute(Statement(f"UPDATE {statements.settled(root)} SET {given}", tuple(values.values())))

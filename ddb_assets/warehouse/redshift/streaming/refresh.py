@@ -55,8 +55,12 @@ def refresh(
         ended = now()
         read = records.count() - before
         shown = {live.table.name: _show(engine, schema, records, live) for live in tables}
-        roots = {name: TableName(schema, name) for name in shown}
-        gaps = {name: settled.note_read(engine, root, source, began, ended) for name, root in roots.items()}
+        gaps = {
+            live.table.name: settled.note_read(
+                engine, TableName(schema, live.table.name), source, began, ended, sends=live.sends
+            )
+            for live in tables
+        }
         by_table = records.by_table()
         unreadable = {name: one.unreadable for name, one in shown.items() if one.unreadable}
     limit = _least_limit(engine, schema, records.stream)
