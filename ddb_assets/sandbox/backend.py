@@ -1,28 +1,24 @@
-"""moto's DynamoDB backend with tables in the change log: writes, transactions, and point-in-time recovery settings.
+"""moto's DynamoDB backend with tables in the change log: writes, transactions, point-in-time recovery settings, and what
+is left of deleted tables.
 
 The sandbox changes moto by subclassing it, here and in `tables`, not by patching. Exports and restores do not reach moto
-(`export_api`, `restore_api`).
+(`export_api`, `restore_api`, `backup_api`).
 """
 
 import copy
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any
 
-from moto.core.exceptions import JsonRESTError
 from moto.dynamodb import urls
-from moto.dynamodb.exceptions import (
-    ERROR_TYPE_PREFIX,
-    MockValidationException,
-    ResourceInUseException,
-    TableNotFoundException,
-)
+from moto.dynamodb.exceptions import MockValidationException, ResourceInUseException, TableNotFoundException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import Item
 from moto.dynamodb.models.table import Table
 
 from ddb_assets.sandbox.change_log import ChangeLog
 from ddb_assets.sandbox.clock import MICROS
+from ddb_assets.sandbox.table_backup import TableBackup
 from ddb_assets.sandbox.table_streams import TableStreams
 from ddb_assets.sandbox.tables import SandboxTable
 
@@ -40,7 +36,8 @@ class Recovery:
 class SandboxBackend(DynamoDBBackend):
     """DynamoDB of one account and Region on a change log. The latest restorable time is `latest_lag` before now.
 
-    `streams` has the own streams of tables, which hears what the log says.
+    The backup of a deleted table appears after `backup_delay`. `streams` has the own streams of tables, which hears what the
+    log says.
     """
 
     def __init__(
@@ -51,16 +48,24 @@ class SandboxBackend(DynamoDBBackend):
         log: ChangeLog,
         latest_lag: timedelta,
         streams: TableStreams | None = None,
+        backup_delay: timedelta = timedelta(0),
     ) -> None:
         super().__init__(region_name, account_id)
         self.log = log
         self.latest_lag = latest_lag
         self.streams = streams or TableStreams(log.clock)
+        self.backup_delay = backup_delay
         self.recovery: dict[str, Recovery] = {}  # by table id
+        self.table_backups: list[TableBackup] = []
 
     def reset(self) -> None:
         """moto resets a backend by calling its constructor without our arguments."""
-        settings = {"log": self.log, "latest_lag": self.latest_lag, "streams": self.streams}
+        settings = {
+            "log": self.log,
+            "latest_lag": self.latest_lag,
+            "streams": self.streams,
+            "backup_delay": self.backup_delay,
+        }
         self.__init__(self.region_name, self.account_id, **settings)  # type: ignore[misc]
 
     @property
@@ -78,9 +83,14 @@ class SandboxBackend(DynamoDBBackend):
             return table
 
     def delete_table(self, name: str) -> Table:
-        table = super().delete_table(name)
-        self.streams.disable(table.number)  # type: ignore[attr-defined]
-        return table
+        if self.sandbox_table(name).is_restoring:
+            raise ResourceInUseException(f"Attempt to change a resource which is still in use: Table: {name}")
+        table: Any = super().delete_table(name)
+        self.streams.disable(table.number)
+        if self.recovery.pop(table.table_id, None):
+            delay = self.backup_delay // timedelta(microseconds=1)
+            self.table_backups.append(TableBackup.of_deleted(table, self.log.clock.tick(), delay))
+        return table  # type: ignore[no-any-return]
 
     def update_table_streams(self, table: Table, stream_specification: dict[str, Any]) -> None:
         """moto does not enable a stream again that was disabled."""
@@ -161,13 +171,3 @@ class SandboxBackend(DynamoDBBackend):
         else:
             self.recovery.pop(table.table_id, None)
         return self.describe_continuous_backups(table_name)
-
-    def create_backup(self, *_: Any, **__: Any) -> NoReturn:
-        raise _unsupported("CreateBackup")
-
-
-def _unsupported(operation: str) -> JsonRESTError:
-    return JsonRESTError(
-        ERROR_TYPE_PREFIX + "UnknownOperationException",
-        f"The sandbox does not implement {operation}: use exports or RestoreTableToPointInTime",
-    )

@@ -1,4 +1,5 @@
-"""RestoreTableToPointInTime: creates a table from the change log as it was, with the checks and errors of AWS.
+"""Creates a table from the change log as it was, with the checks and errors of AWS: RestoreTableToPointInTime, and what
+RestoreTableFromBackup (`backup_api`) has in common with it.
 
 Facts: API reference of the operation, and the AWS page on restoring a table to a point in time: indexes and capacity are
 restored; tags, streams, time to live and recovery settings are not.
@@ -26,17 +27,26 @@ class Restores:
         self._backend_of = backend_of
 
     def restore(self, caller: Caller, request: Answer) -> Answer:
-        """The answer to the operation. Raises ApiError for what AWS refuses."""
+        """The answer to RestoreTableToPointInTime. Raises ApiError for what AWS refuses."""
         backend = self._backend_of(caller.region)
-        target = str(request.get("TargetTableName") or "")
         source, moment = self._checked(backend, request)
+        return self.make(backend, source, moment, request)
+
+    def make(
+        self, backend: SandboxBackend, source: SandboxTable, moment: int, request: Answer, backup_arn: str | None = None
+    ) -> Answer:
+        """Makes the target of the request from the writes of `source` before `moment` (microseconds). Raises ApiError."""
+        target = str(request.get("TargetTableName") or "")
         if not target:
             raise ApiError("ValidationException", "1 validation error detected: Value null at 'targetTableName'")
-        if target in backend.tables:
+        if there := backend.tables.get(target):
+            if isinstance(there, SandboxTable) and there.is_restoring:
+                raise ApiError("TableInUseException", f"Table: {target} is already being restored")
             raise ApiError("TableAlreadyExistsException", f"Table already exists: {target}")
         table = self._created(backend, target, source, request)
         now = self._log.clock.micros()
-        table.restored = Restored(source.table_arn, moment, now + self._delay // timedelta(microseconds=1))
+        ready = now + self._delay // timedelta(microseconds=1)
+        table.restored = Restored(source.table_arn, moment, ready, backup_arn)
         self._log.load(table.number, self._writes(source, moment))
         answer = table.describe()
         created = answer["TableDescription"]["CreationDateTime"]

@@ -31,6 +31,7 @@ from ddb_assets.aws.service_models import boto3_session
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.backend import Recovery, SandboxBackend
+from ddb_assets.sandbox.backup_api import BackupApi
 from ddb_assets.sandbox.change_log import Change, ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import Clock
 from ddb_assets.sandbox.destination_api import DestinationApi
@@ -89,7 +90,8 @@ class Sandbox:
     `folder` is for the change log (default: a temporary folder), which starts empty each time. The folder keeps only the
     descriptions of completed exports, so that their files can be used again. The latest restorable time is `latest_lag`
     before now. An export is IN_PROGRESS for `export_delay` before its work begins; a restored table and a stream are CREATING
-    for as long. Raises SandboxError if the port is taken or a sandbox is already running in this process.
+    for as long, and the backup of a deleted table appears as long after the deletion. Raises SandboxError if the port is taken
+    or a sandbox is already running in this process.
     """
 
     def __init__(
@@ -130,7 +132,11 @@ class Sandbox:
             stack.enter_context(
                 sandbox_state(
                     functools.partial(
-                        SandboxBackend, log=self._log, latest_lag=self._latest_lag, streams=self.table_streams
+                        SandboxBackend,
+                        log=self._log,
+                        latest_lag=self._latest_lag,
+                        streams=self.table_streams,
+                        backup_delay=self._export_delay,
                     )
                 )
             )
@@ -142,6 +148,7 @@ class Sandbox:
             operations = {
                 **exports.operations(),
                 **destinations.operations(),
+                **BackupApi(self.clock, restores, _backend).operations(),
                 "RestoreTableToPointInTime": restores.restore,
             }
             stack.callback(lambda: (folder / EXPORTS).write_text(json.dumps(exports.completed())))

@@ -183,8 +183,3 @@ def test_conditions_see_the_stored_item(account: Account) -> None:
     condition = {"ConditionExpression": "n = :five AND contains(tags, :x)", "ExpressionAttributeValues": values}
     account.dynamodb.delete_item(TableName=table, Key={"id": {"S": "a"}}, **condition)
     assert account.scan(table) == []
-
-
-def test_backups_are_refused_with_a_reason(account: Account) -> None:
-    with pytest.raises(ClientError, match="does not implement CreateBackup"):
-        account.dynamodb.create_backup(TableName=account.table(), BackupName="b-1")
