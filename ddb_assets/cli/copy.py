@@ -5,7 +5,7 @@ confirmation.
 """
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -18,36 +18,56 @@ from rich.progress import Progress
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import is_s3
 from ddb_assets.cli.commands.model_options import model_of, option_of
-from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, progress
+from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, print_restored, progress
 from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.cli.printable import printable
+from ddb_assets.contract.moment import parse_moment
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
+from ddb_assets.copies.backups import BACKUP_ARN, Backup, shown_time
 from ddb_assets.copies.copy_config import CopyConfig, TableAt
 from ddb_assets.copies.copy_job import CopyFailedError
 from ddb_assets.copies.plan import Clean, CopyPlan
-from ddb_assets.copies.restore import restorable_moment
+from ddb_assets.copies.point_in_time import restorable_moment
+from ddb_assets.copies.reach import Deleted, Earlier, FromBackup, origin_of
+from ddb_assets.copies.recover import restore_absent
+from ddb_assets.copies.restore import Origin
 from ddb_assets.copies.run import UnfinishedCopyError, open_tables, run_copy, try_copy
 from ddb_assets.settings import state_folder
 
 ACCESS = tuple(name for name in TableAt.model_fields if name != "table")
 
 
-def try_out(config: CopyConfig, moment: datetime | None, clean: Clean, *, as_json: bool) -> None:
+def try_out(config: CopyConfig, earlier: Earlier | None, clean: Clean, *, restart: bool, as_json: bool) -> None:
     """Prints what a copy would do."""
-    print_dry_run(try_copy(config, moment, clean), as_json=as_json)
+    origin = _origin(config, earlier)
+    folder = state_folder() / "copies"
+    if isinstance(origin, Backup) and (
+        restored := restore_absent(config, origin, folder, _note, restart=restart, dry=True)
+    ):
+        print_restored(restored, as_json=as_json)
+        return
+    print_dry_run(try_copy(config, origin, clean, folder), as_json=as_json)
 
 
-def run(config: CopyConfig, moment: datetime | None, clean: Clean, *, yes: bool, restart: bool, as_json: bool) -> None:
-    """Copies, and prints what was done. Exits with 1 unless everything is copied and agrees."""
+def run(config: CopyConfig, earlier: Earlier | None, clean: Clean, *, yes: bool, restart: bool, as_json: bool) -> None:
+    """Copies, or restores a table that is not there, and prints what was done.
+
+    Exits with 1 unless everything is copied and agrees.
+    """
+    folder = state_folder() / "copies"
     with _term_interrupts():
-        opened = open_tables(config, moment, _note)
+        origin = _origin(config, earlier)
+        if isinstance(origin, Backup) and (restored := restore_absent(config, origin, folder, _note, restart=restart)):
+            print_restored(restored, as_json=as_json)
+            return
+        opened = open_tables(config, origin, folder, _note)
         with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar:
             try:
                 outcome = run_copy(
                     opened,
                     config,
                     clean,
-                    state_folder() / "copies",
+                    folder,
                     storage=AWS().storage() if is_s3(config.rejects) else None,
                     restart=restart,
                     on_resumed=_note,
@@ -61,6 +81,17 @@ def run(config: CopyConfig, moment: datetime | None, clean: Clean, *, yes: bool,
     print_outcome(outcome, as_json=as_json)
     if not outcome.succeeded:
         raise click.exceptions.Exit(1)
+
+
+def _origin(config: CopyConfig, earlier: Earlier | None) -> Origin | None:
+    """What the source is restored from. Says which backup is taken, and what others there are."""
+    origin, others = origin_of(config, earlier)
+    if isinstance(origin, Backup):
+        until = f", which AWS keeps until {shown_time(origin.expires)}" if origin.expires else ""
+        _note(f"the backup {origin.arn} of {shown_time(origin.moment)}{until}")
+    if others:
+        _note(f"earlier tables of that name, which --deleted-at restores instead: {'; '.join(others)}")
+    return origin
 
 
 def _note(said: str) -> None:
@@ -109,14 +140,28 @@ def filter_of(expression: str | None, names: str | None, values: str | None) -> 
     return parts
 
 
-def moment_of(text: str | None) -> datetime | None:
-    """The time of --from-point-in-time; None without it."""
-    if text is None:
-        return None
+def earlier_of(moment: str | None, deleted: bool, deleted_at: str | None, backup: str | None) -> Earlier | None:
+    """The state of the source that the options ask for; None for its present state. Raises click's error."""
+    asked = {"--from-point-in-time": moment, "--from-deleted": deleted, "--from-backup": backup}
+    given = [option for option, value in asked.items() if value]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)}: the source has one state")
+    if deleted_at and not deleted:
+        raise click.UsageError("--deleted-at is for --from-deleted")
+    if moment:
+        return _moment(moment, restorable_moment, "--from-point-in-time")
+    if deleted:
+        return Deleted(_moment(deleted_at, parse_moment, "--deleted-at") if deleted_at else None)
+    if backup and not BACKUP_ARN.fullmatch(backup):
+        raise click.BadParameter(f"{backup!r} is not the ARN of a backup", param_hint="--from-backup")
+    return FromBackup(backup) if backup else None
+
+
+def _moment(text: str, parse: Callable[[str], datetime], option: str) -> datetime:
     try:
-        return restorable_moment(text)
+        return parse(text)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--from-point-in-time") from error
+        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:

@@ -13,6 +13,7 @@ from ddb_assets.cli.output import WIDE, print_grid, print_json, progress_console
 from ddb_assets.cli.printable import printable
 from ddb_assets.copies.copy_state import Phase
 from ddb_assets.copies.plan import DryRun
+from ddb_assets.copies.recover import RestoredTable
 from ddb_assets.copies.run import CopyOutcome
 
 
@@ -61,6 +62,27 @@ def print_dry_run(found: DryRun, *, as_json: bool) -> None:
         say(f"not copied: {line}")
     for rejected in found.rejected_sample:
         say(_rejected(rejected))
+
+
+def print_restored(found: RestoredTable, *, as_json: bool) -> None:
+    """Prints which table was restored, or would be, and what it lacks."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    if found.dry_run and not found.earlier_run:
+        say(
+            f"{found.table} would be restored under its own name, with its indexes and its billing; nothing was restored"
+        )
+    elif found.earlier_run:
+        say(f"{found.table} is there: it is the table that an earlier run has restored; nothing was copied into it")
+    else:
+        say(f"{found.table} is restored as it was at {found.backed_up_at}")
+    say(
+        f"{found.items:,} items, {found.size_bytes:,} bytes, as DynamoDB counted them in the hours before the backup "
+        f"{found.backup}"
+    )
+    for line in found.not_restored:
+        say(f"not restored: {line}")
 
 
 def print_outcome(outcome: CopyOutcome, *, as_json: bool) -> None:

@@ -16,7 +16,8 @@ from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.copies.plan import CopyPlan
-from ddb_assets.copies.restore import restorable_moment
+from ddb_assets.copies.point_in_time import restorable_moment
+from ddb_assets.copies.reach import origin_of
 from ddb_assets.copies.run import CopyOutcome, open_tables, run_copy
 from ddb_assets.copies.verify import Verification
 from ddb_assets.markdown import prose
@@ -75,12 +76,14 @@ def copy_asset(
             _allowed(name, destination, config)
         log = ProgressLog(context.log.info)
         with explained_failure(), only_writer(context, destination):
-            opened = open_tables(declared, _moment(config.from_point_in_time), context.log.info, ddb_aws.clients)
+            folder, aws = state_folder() / "copies", ddb_aws.clients
+            origin, _ = origin_of(declared, _moment(config.from_point_in_time), aws)
+            opened = open_tables(declared, origin, folder, context.log.info, aws)
             outcome = run_copy(
                 opened,
                 declared,
                 config.clean,
-                state_folder() / "copies",
+                folder,
                 storage=ddb_aws.clients.storage() if is_s3(declared.rejects) else None,
                 restart=config.restart,
                 confirm=lambda plan: _confirmed(plan, config),

@@ -7,32 +7,29 @@ to continue.
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.aws.errors import AwsUnavailableError
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.options import Verify
-from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
-from ddb_assets.copies import restore
-from ddb_assets.copies.attribute_mapping import AttributeMapping, CopyRefusedError, key_mapping
+from ddb_assets.copies.attribute_mapping import AttributeMapping, key_mapping
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.copy_job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
 from ddb_assets.copies.copy_state import Collisions, CopyProgress
 from ddb_assets.copies.plan import Clean, CopyPlan, DryRun, dry_run, plan_copy
+from ddb_assets.copies.reach import reached
 from ddb_assets.copies.rejects import CopyRejects
-from ddb_assets.copies.restore import KeptTableError
+from ddb_assets.copies.restore import KeptTableError, Origin, Restore
 from ddb_assets.copies.sides import Side
 from ddb_assets.copies.verify import SAMPLE, Verification
 from ddb_assets.errors import DdbAssetsError
 
 
 class UnfinishedCopyError(KeptTableError):
-    """A copy from a point in time failed. `report` says what it did; None when it was refused."""
+    """A copy from an earlier state failed. `report` says what it did; None when it was refused."""
 
     def __init__(self, message: str, report: CopyReport | None) -> None:
         super().__init__(message)
@@ -41,11 +38,11 @@ class UnfinishedCopyError(KeptTableError):
 
 @dataclass(frozen=True)
 class Opened:
-    """Both tables. `original` is the table from which `source` was restored; None without a point in time."""
+    """Both tables. `restore` made `source`; None when the source is copied as it is."""
 
     source: Side
     destination: Side
-    original: Side | None
+    restore: Restore | None
 
 
 @dataclass(frozen=True)
@@ -80,57 +77,43 @@ class CopyOutcome:
         )
 
 
-def _sides(config: CopyConfig, default: AWS | None = None) -> tuple[Side, Side]:
-    """Describes both tables. `default` has the settings that they leave empty.
-
-    Raises CopyRefusedError, or AwsUnavailableError while AWS is out of reach; both name the side.
-    """
-    found, rest = [], default or AWS()
-    for name, at in (("source", config.source), ("destination", config.destination)):
-        aws = AWS(
-            region=at.region or rest.region,
-            profile=at.profile or rest.profile,
-            endpoint=at.endpoint or rest.endpoint,
-            role_arn=at.role or rest.role_arn,
-        )
-        try:
-            found.append(Side.of(aws.dynamodb(at.table), aws.dynamodb(at.table, BULK_CLIENT), at.table))
-        except AwsUnavailableError as error:
-            raise AwsUnavailableError(f"{name}: {error}", error.code) from error
-        except DdbAssetsError as error:
-            raise CopyRefusedError(f"{name}: {error}") from error
-    return found[0], found[1]
-
-
 def open_tables(
-    config: CopyConfig, moment: datetime | None, on_wait: Callable[[str], object], default: AWS | None = None
+    config: CopyConfig,
+    origin: Origin | None,
+    folder: Path,
+    on_wait: Callable[[str], object],
+    default: AWS | None = None,
 ) -> Opened:
-    """Finds both tables. For a point in time (in whole seconds) the source is restored.
+    """Finds both tables. With an origin, the source is restored from it; `folder` remembers the restored table.
 
     `default` has the settings of AWS that the two tables leave empty. Raises CopyRefusedError or UnfitTableError, before
     anything is restored, when the destination cannot take the items.
     """
-    source, destination = _sides(config, default)
-    if moment is None:
-        return Opened(source, destination, None)
-    _check_fit(source, destination, config)
-    return Opened(restore.restored(source, moment, on_wait=on_wait), destination, source)
+    if origin is None:
+        source = reached("source", config.source, default).side()
+        return Opened(source, reached("destination", config.destination, default).side(), None)
+    destination = reached("destination", config.destination, default).side()
+    _check_fit(origin, destination, config)
+    restore = Restore.to_copy_from(origin, folder)
+    return Opened(restore.table(on_wait=on_wait), destination, restore)
 
 
-def try_copy(config: CopyConfig, moment: datetime | None, clean: Clean) -> DryRun:
-    """What a copy would do. A point in time is only checked, unless an earlier run has restored the table already.
+def try_copy(config: CopyConfig, origin: Origin | None, clean: Clean, folder: Path) -> DryRun:
+    """What a copy would do. An origin is only checked, unless an earlier run has restored the table already.
 
     Raises CopyRefusedError, ReadError.
     """
-    source, destination = _sides(config)
-    if moment is not None:
-        _check_fit(source, destination, config)
-        restored = restore.existing(source, moment)
-        if restored is None:
-            restore.check_restorable(source, moment)
-            return DryRun(source.arn, destination.arn, restores=restore.temporary_name(source, moment))
-        source = restored
-    return dry_run(plan_copy(source, destination, config, clean))
+    if origin is None:
+        opened = open_tables(config, None, folder, lambda _: None)
+        return dry_run(plan_copy(opened.source, opened.destination, config, clean))
+    destination = reached("destination", config.destination).side()
+    _check_fit(origin, destination, config)
+    restore = Restore.to_copy_from(origin, folder)
+    restored = restore.existing()
+    if restored is None:
+        origin.check()
+        return DryRun(origin.table_arn, destination.arn, restores=restore.name)
+    return dry_run(plan_copy(restored, destination, config, clean))
 
 
 def run_copy(
@@ -148,29 +131,29 @@ def run_copy(
     """Copies and compares. `folder` keeps the checkpoint and, unless named, the reject file; `storage` is for one on S3.
 
     `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. `on_resumed`
-    is told what became of an earlier run that was not finished; `restart` forgets it. A copy from a point in time is always
+    is told what became of an earlier run that was not finished; `restart` forgets it. A copy from an earlier state is always
     compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
     """
-    verify = config.verify if opened.original is None else config.verify or SAMPLE
+    verify = config.verify if opened.restore is None else config.verify or SAMPLE
     try:
         plan = plan_copy(opened.source, opened.destination, config, clean)
         confirm(plan)
-        fixed = opened.original is not None
+        fixed = opened.restore is not None
         with _begun(plan, folder, on_resumed, restart=restart, fixed=fixed) as progress:
             outcome = _copied(plan, progress, folder, storage or Storage(), verify, on_page)
     except (DdbAssetsError, KeyboardInterrupt) as error:
-        if opened.original is None:
+        if opened.restore is None:
             raise
         report = error.report if isinstance(error, CopyFailedError) else None
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         raise UnfinishedCopyError(f"{said}. {_kept(opened)}", report) from error
-    if opened.original is None:
+    if opened.restore is None:
         return outcome
     if not outcome.succeeded:
         found = [str(outcome.verification), f"{outcome.report.rejected:,} rejected", outcome.advice]
         raise UnfinishedCopyError(f"{'; '.join(filter(None, found))}. {_kept(opened)}", outcome.report)
     try:
-        restore.drop(opened.source, opened.original)
+        opened.restore.drop(opened.source)
     except (DdbAssetsError, KeyboardInterrupt) as error:  # the copy is done in spite of it
         said = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         return replace(
@@ -179,10 +162,11 @@ def run_copy(
     return replace(outcome, dropped=opened.source.name)
 
 
-def _check_fit(source: Side, destination: Side, config: CopyConfig) -> None:
+def _check_fit(origin: Origin, destination: Side, config: CopyConfig) -> None:
     destination.description.check_active()
     mapping = AttributeMapping(config.rename, frozenset(config.exclude))
-    key_mapping(source.description, destination.description, mapping, rekey=config.rekey)
+    described = origin.described_for(destination.description, mapping)
+    key_mapping(described, destination.description, mapping, rekey=config.rekey)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def count(client: Any, table: str) -> int:
 
 
 @pytest.mark.parametrize("side", ["source", "destination"])
-def test_aws_that_is_out_of_reach_is_no_refusal(world: World, side: str) -> None:
+def test_aws_that_is_out_of_reach_is_no_refusal(world: World, side: str, tmp_path: Path) -> None:
     """Dagster tries the step again; a table that is not there is for a person to mend."""
     there = {"table": world.table(), "endpoint": world.sandbox.endpoint_url}
     with answering(lambda _: (200, b"<html>Log in</html>", {"Content-Type": "text/html"})) as url:
@@ -69,11 +69,12 @@ def test_aws_that_is_out_of_reach_is_no_refusal(world: World, side: str) -> None
             {"source": there, "destination": there} | {side: {"table": "T", "endpoint": url}}
         )
         with pytest.raises(AwsUnavailableError, match=f"^{side}: dynamodb:DescribeTable on T"):
-            open_tables(config, None, print)
+            open_tables(config, None, tmp_path, print)
     with pytest.raises(CopyRefusedError, match=f"^{side}: .*there is no T in this account and Region"):
         open_tables(
             CopyConfig.model_validate({"source": there, "destination": there} | {side: {**there, "table": "T"}}),
             None,
+            tmp_path,
             print,
         )
 

@@ -1,7 +1,9 @@
-"""docs/copy.md against the project: its samples are run in the sandbox, and every option, field and check is in it."""
+"""docs/copy.md and docs/deleted.md against the project: their samples are run in the sandbox, and every option, field and check
+is in the first."""
 
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
@@ -103,6 +105,37 @@ def test_its_samples_do_what_they_say(world: World, page: str, tmp_path: Path, m
         ran += 1
     assert ran >= 20
     assert far.scan(TableName="Orders", Select="COUNT")["Count"] == 20
+
+
+@pytest.mark.slow
+def test_the_samples_about_a_deleted_table_bring_it_back(
+    world: World, pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table has been deleted once before; the samples name that time and that backup."""
+    monkeypatch.chdir(tmp_path)
+    page = (pytestconfig.rootpath / "docs/deleted.md").read_text()
+    demo.create(world.sandbox, "Orders-again", demo.TABLES[0].key)
+    lost = "Orders-again"
+    for name in ("first", "second"):
+        if name == "second":
+            world.sandbox.clock.advance(timedelta(minutes=1))
+            demo.create(world.sandbox, lost, demo.TABLES[0].key)
+        world.sandbox.enable_recovery(lost, from_micros(world.sandbox.clock.micros()))
+        world.put(lost, [{"orderId": {"S": name}, "total": {"N": "1"}}])
+        world.direct.delete_table(TableName=lost)
+    time.sleep(0.2)
+    first = world.direct.list_backups(TableName=lost, BackupType="SYSTEM")["BackupSummaries"][0]
+    then = first["BackupCreationDateTime"].replace(microsecond=0).isoformat()
+    ran = []
+    for words in samples(page):
+        said = [first["BackupArn"] if word.startswith("arn:") else word.replace(MOMENT, then) for word in words]
+        said = [lost if word == "Orders" else word for word in said]
+        done = copy(*said[2:])
+        assert done.exit_code == 0, f"{words}: {done.output}"
+        ran += [said[3]] if "--dry-run" not in said else []
+    assert len(ran) == 5
+    kept = {table: {item["orderId"]["S"] for item in world.direct.scan(TableName=table)["Items"]} for table in ran}
+    assert kept == {lost: {"second"}, "Orders-back": {"second"}, "Orders-then": {"first"}, "Orders-then-too": {"first"}}
 
 
 def test_its_yaml_is_a_component_and_a_runs_config(page: str) -> None:

@@ -5,17 +5,20 @@ import random
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ddb_assets.aws.errors import AwsUnavailableError
-from ddb_assets.copies.restore import KeptTableError, restored, temporary_name
+from ddb_assets.copies.point_in_time import PointInTime
+from ddb_assets.copies.restore import KeptTableError, Restore, temporary_name
 from ddb_assets.copies.sides import Side
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.errors import RetryableError
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
+from ddb_assets.settings import state_folder
 from ddb_assets_tests.copies.commands import copy, start
 from ddb_assets_tests.copies.copying import ID, World, random_items
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy
@@ -119,7 +122,8 @@ def test_a_restored_table_is_only_compared_when_it_was_copied_before(
 def test_the_name_of_a_restored_table_does_not_depend_on_how_its_time_is_written(world: World, hours: float) -> None:
     side = Side.of(world.client, world.client, world.table())
     then = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    assert temporary_name(side, then.astimezone(timezone(timedelta(hours=hours)))) == temporary_name(side, then)
+    elsewhere = PointInTime(side, then.astimezone(timezone(timedelta(hours=hours))))
+    assert temporary_name(elsewhere) == temporary_name(PointInTime(side, then))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,7 @@ def test_a_request_about_a_table_that_is_throttled_is_made_again(world: World) -
 def test_a_table_that_only_has_the_temporary_name_is_neither_copied_nor_deleted(world: World) -> None:
     table = protected(world, some())
     then = moment(world)
-    name = temporary_name(Side.of(world.direct, world.direct, table), datetime.fromisoformat(then))
+    name = temporary_name(PointInTime(Side.of(world.direct, world.direct, table), datetime.fromisoformat(then)))
     world.direct.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
@@ -161,7 +165,7 @@ def test_a_table_that_only_has_the_temporary_name_is_neither_copied_nor_deleted(
     world.put(name, [{"id": {"S": "somebody's"}}])
     done = copy(table, world.table(), "--from-point-in-time", then)
     assert done.exit_code == 1
-    assert f"{name} exists and is not a restored copy of" in done.output
+    assert f"{name} exists and is not known to be a restored copy of" in done.output
     assert len(world.items(name)) == 1
 
 
@@ -221,16 +225,16 @@ def test_machines_get_the_report_of_what_failed(world: World) -> None:
     assert len(temporary(world, table)) == 1
 
 
-def test_a_restore_that_aws_does_not_answer_for_may_be_tried_again(world: World) -> None:
+def test_a_restore_that_aws_does_not_answer_for_may_be_tried_again(world: World, tmp_path: Path) -> None:
     table = protected(world, some())
     then = moment(world)
 
     def unanswered(_: float) -> None:
         raise AwsUnavailableError("AWS is busy")
 
-    source = Side.of(world.client, world.client, table)
+    origin = PointInTime(Side.of(world.client, world.client, table), datetime.fromisoformat(then))
     with pytest.raises(KeptTableError, match=r"AWS is busy.*run the same copy again, which waits for it") as caught:
-        restored(source, datetime.fromisoformat(then), unanswered, on_wait=print)
+        Restore.to_copy_from(origin, tmp_path).table(unanswered, on_wait=print)
     assert isinstance(caught.value, RetryableError)
 
 
@@ -291,9 +295,9 @@ def test_ctrl_c_while_it_is_restored_says_how_to_go_on(world: World) -> None:
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    source = Side.of(world.client, world.client, table)
+    origin = PointInTime(Side.of(world.client, world.client, table), datetime.fromisoformat(then))
     with pytest.raises(KeptTableError, match=r"interrupted.*run the same copy again, which waits for it"):
-        restored(source, datetime.fromisoformat(then), interrupt, on_wait=print)
+        Restore.to_copy_from(origin, state_folder() / "copies").table(interrupt, on_wait=print)
     assert len(temporary(world, table)) == 1
     done = copy(table, other, "--from-point-in-time", then)
     assert done.exit_code == 0, done.output

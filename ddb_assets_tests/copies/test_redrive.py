@@ -119,7 +119,7 @@ def test_what_is_written_behind_the_scan_is_found_and_copied_again(world: World,
         world.direct.delete_item(TableName=destination, Key={"id": lost["id"]})
         world.put(source, [{"id": {"S": "added"}}, {"id": changed["id"], "changed": {"BOOL": True}}])
 
-    opened = open_tables(config, None, print)
+    opened = open_tables(config, None, file.parent, print)
     outcome = run_copy(opened, config, "no", file.parent, confirm=print, on_resumed=print, on_page=meanwhile)
     assert not outcome.succeeded
     assert outcome.verification

@@ -61,6 +61,15 @@ class CopyCommand(ModelCommand):
     metavar="TIME",
     help="Restore the source to this time, such as 2026-01-31T12:00:00Z, as a temporary table, and copy that.",
 )
+@click.option(
+    "--from-deleted",
+    "deleted",
+    is_flag=True,
+    help="SOURCE_TABLE was deleted: restore it from the backup that AWS keeps for 35 days. A DEST_TABLE that does not exist is "
+    "the restored table itself; into one that exists, the items are copied.",
+)
+@click.option("--deleted-at", metavar="TIME", help="With --from-deleted: which of several deleted tables of that name.")
+@click.option("--from-backup", "backup", metavar="ARN", help="The same from this backup of SOURCE_TABLE.")
 @json_option
 def command(
     source_table: str,
@@ -73,6 +82,9 @@ def command(
     restart: bool,
     dry: bool,
     moment: str | None,
+    deleted: bool,
+    deleted_at: str | None,
+    backup: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -84,8 +96,8 @@ def command(
     from ddb_assets.cli import copy
 
     config = copy.config_of(source_table, dest_table, copy.filter_of(expression, filter_names, filter_values), options)
-    when = copy.moment_of(moment)
+    earlier = copy.earlier_of(moment, deleted, deleted_at, backup)
     if dry:
-        copy.try_out(config, when, clean or "no", as_json=as_json)
+        copy.try_out(config, earlier, clean or "no", restart=restart, as_json=as_json)
     else:
-        copy.run(config, when, clean or "no", yes=yes, restart=restart, as_json=as_json)
+        copy.run(config, earlier, clean or "no", yes=yes, restart=restart, as_json=as_json)
