@@ -23,6 +23,7 @@ COMMANDS = (
     "import",
     "profile",
     "copy",
+    "clone",
     "follow",
     "stream",
     "check-warehouse",

@@ -4,9 +4,7 @@
 confirmation.
 """
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -21,6 +19,7 @@ from ddb_assets.cli.commands.model_options import model_of, option_of
 from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, print_restored, progress
 from ddb_assets.cli.output import print_json, progress_console, say
 from ddb_assets.cli.printable import printable
+from ddb_assets.cli.signals import term_interrupts
 from ddb_assets.contract.moment import parse_moment
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.backups import BACKUP_ARN, Backup, shown_time
@@ -55,7 +54,7 @@ def run(config: CopyConfig, earlier: Earlier | None, clean: Clean, *, yes: bool,
     Exits with 1 unless everything is copied and agrees.
     """
     folder = state_folder() / "copies"
-    with _term_interrupts():
+    with term_interrupts():
         origin = _origin(config, earlier)
         if isinstance(origin, Backup) and (restored := restore_absent(config, origin, folder, _note, restart=restart)):
             print_restored(restored, as_json=as_json)
@@ -186,13 +185,3 @@ def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
     if typed != plan.destination.name:
         raise CopyRefusedError(f"{typed!r} is not {plan.destination.name!r}; nothing was deleted or written")
     bar.start()
-
-
-@contextmanager
-def _term_interrupts() -> Iterator[None]:
-    """SIGTERM ends a copy as Ctrl-C does: what is in flight is finished, and the copy can be resumed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

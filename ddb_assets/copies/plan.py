@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from ddb_assets.bulk.budget import ALONE, Budget
 from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader, segments_for
+from ddb_assets.bulk.scan import ReadCalls, TableReader, segments_for
 from ddb_assets.copies.attribute_mapping import (
     AttributeMapping,
     CollisionError,
@@ -32,7 +33,7 @@ Clean = Literal["no", "all", "extra"]
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """A copy that has passed all checks. `stopped` ends its reading in all threads."""
+    """A copy that has passed all checks. `stopped` ends its reading in all threads; `budget` is shared with other copies."""
 
     source: Side
     destination: Side
@@ -43,6 +44,7 @@ class CopyPlan:
     source_reader: TableReader
     destination_reader: TableReader
     stopped: threading.Event
+    budget: Budget = ALONE
 
     @property
     def segments(self) -> int:
@@ -87,7 +89,7 @@ class CopyPlan:
 
     def write_rate(self) -> WriteRate:
         """How fast the destination is written."""
-        return WriteRate(self.destination.description, max_wcu=self.options.max_wcu)
+        return self.budget.write_rate(self.destination.description, self.options.max_wcu)
 
     def absent_in_source(self, keys: list[Item]) -> list[Item]:
         """Those of these keys of the destination whose items the source does not have."""
@@ -97,7 +99,9 @@ class CopyPlan:
         return [key for key, origin in zip(keys, wanted, strict=True) if item_key(origin, attributes) not in there]
 
 
-def plan_copy(source: Side, destination: Side, options: CopyOptions, clean: Clean = "no") -> CopyPlan:
+def plan_copy(
+    source: Side, destination: Side, options: CopyOptions, clean: Clean = "no", budget: Budget = ALONE
+) -> CopyPlan:
     """Checks everything that can be checked without writing. Raises CopyRefusedError, UnfitTableError, ReadError."""
     for side in (source, destination):
         side.description.check_active()
@@ -113,11 +117,11 @@ def plan_copy(source: Side, destination: Side, options: CopyOptions, clean: Clea
     readers = []
     for side, consistent in ((source, options.consistent), (destination, True)):
         calls = ReadCalls(side.bulk, stopped, deadline=options.deadline)
-        rate = ReadRate(side.description, options.max_rcu)
+        rate = budget.read_rate(side.description, options.max_rcu)
         readers.append(
             TableReader(calls, side.description, rate, stopped, consistent=consistent, workers=options.workers)
         )
-    plan = CopyPlan(source, destination, options, clean, mapping, key, readers[0], readers[1], stopped)
+    plan = CopyPlan(source, destination, options, clean, mapping, key, readers[0], readers[1], stopped, budget)
     if options.where:  # finds a mistake in it before anything is begun
         plan.source_reader.scan(0, 1, None, where=options.where, count_only=True, limit=1)
     if clean != "no" and not _has_items(plan):

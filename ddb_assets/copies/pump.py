@@ -13,6 +13,7 @@ from ddb_assets.bulk.scan import Page
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.copies.rejects import RejectedItem
 from ddb_assets.dynamodb.item import Item
+from ddb_assets.errors import DdbAssetsError
 
 IDLE_SECONDS = 0.02
 """After so long without a page the writer sends what it holds back for a full batch, because pages wait for it."""
@@ -51,6 +52,10 @@ def on_settled(tokens: Sequence[object]) -> None:
         ticket.closed()
 
 
+class StoppedError(DdbAssetsError):
+    """The copy was stopped before all was read."""
+
+
 class Pump:
     """One pass over all segments. `read(segment, start)` gives the page after a key and runs in several threads.
 
@@ -75,7 +80,8 @@ class Pump:
     def run(self, starts: Sequence[tuple[int, Item | None]], workers: int, writer: BulkWriter) -> None:
         """Reads these segments to their ends, each from after its key (None: from its beginning).
 
-        Raises the first error of reading, writing or advancing; all threads have ended by then.
+        Raises the first error of reading, writing or advancing, and StoppedError when another thread has set `stopped`; all
+        threads have ended by then.
         """
         todo: queue.SimpleQueue[tuple[int, Item | None]] = queue.SimpleQueue()
         for start in starts:
@@ -97,6 +103,8 @@ class Pump:
                 thread.join()
         if self._failure:
             raise self._failure
+        if self._stopped.is_set():  # or what was not read would count as copied
+            raise StoppedError("stopped")
 
     def _write_pages(
         self, pages: "queue.SimpleQueue[Ticket]", threads: Sequence[threading.Thread], writer: BulkWriter

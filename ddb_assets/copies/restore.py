@@ -18,7 +18,7 @@ from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained, mean
 from ddb_assets.aws.pauses import looks
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.copies.attribute_mapping import AttributeMapping, CopyRefusedError
-from ddb_assets.copies.restore_record import RestoreRecord
+from ddb_assets.copies.made_table import MadeTable, table_id
 from ddb_assets.copies.sides import Side
 from ddb_assets.errors import DdbAssetsError, RetryableError
 
@@ -90,9 +90,9 @@ class Restore:
         return cls(origin, temporary_name(origin), folder, temporary=True)
 
     @cached_property
-    def record(self) -> RestoreRecord:
+    def record(self) -> MadeTable:
         """What this machine remembers of it."""
-        return RestoreRecord(self.folder, self.name, self.origin.key)
+        return MadeTable(self.folder, self.name, self.origin.key)
 
     def existing(self) -> Side | None:
         """The table that an earlier run has begun to restore, in any state; None without one.
@@ -148,7 +148,7 @@ class Restore:
         if remembered is None:
             return False
         if remembered.table:
-            return remembered.table == _id(side)
+            return remembered.table == table_id(side)
         return self.temporary  # nobody else gives a table such a name, and we have asked for it
 
     def _begin(self) -> None:
@@ -162,7 +162,7 @@ class Restore:
             if there is None or not self.is_ours(there):
                 self.record.remove()
                 raise _refused(self, error) from error
-            made = _id(there)
+            made = table_id(there)
         self.record.save(made)
 
     def _active(self, wait: Callable[[float], object], on_wait: Callable[[str], object]) -> Side:
@@ -170,7 +170,7 @@ class Restore:
         while True:
             side = self._described()
             self._check_ours(side)
-            self.record.save(_id(side))
+            self.record.save(table_id(side))
             if side.description.status != "CREATING":
                 side.description.check_active()
                 return side
@@ -194,12 +194,6 @@ class Restore:
                 f"{side.name} exists and is not known to be a restored copy of {self.origin.table_arn}: an earlier run on "
                 "another machine may have made it. Copy from it as from any other table, or rename or delete it first"
             )
-
-
-def _id(side: Side) -> str:
-    """What no other table has."""
-    made = side.description.created
-    return side.description.id or (made.isoformat() if made else side.arn)
 
 
 def _refused(restore: Restore, error: AwsError) -> DdbAssetsError:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
+from ddb_assets.bulk.budget import ALONE, Budget
 from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.options import Verify
@@ -124,6 +125,7 @@ def run_copy(
     *,
     storage: Storage | None = None,
     restart: bool = False,
+    budget: Budget = ALONE,
     confirm: Callable[[CopyPlan], object],
     on_resumed: Callable[[str], object],
     on_page: OnPage,
@@ -132,11 +134,11 @@ def run_copy(
 
     `confirm` is called once the guards have passed and before anything is written; what it raises ends the copy. `on_resumed`
     is told what became of an earlier run that was not finished; `restart` forgets it. A copy from an earlier state is always
-    compared. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
+    compared. `budget` is shared with other copies. Raises CopyRefusedError, CopyFailedError, UnfinishedCopyError.
     """
     verify = config.verify if opened.restore is None else config.verify or SAMPLE
     try:
-        plan = plan_copy(opened.source, opened.destination, config, clean)
+        plan = plan_copy(opened.source, opened.destination, config, clean, budget)
         confirm(plan)
         fixed = opened.restore is not None
         with _begun(plan, folder, on_resumed, restart=restart, fixed=fixed) as progress:

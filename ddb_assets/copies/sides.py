@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ddb_assets.aws.errors import AwsError, explained
+from ddb_assets.aws.errors import AwsError
 from ddb_assets.aws.table import TableDescription, describe
+from ddb_assets.aws.table_settings import recovery_days, tags, time_to_live
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
 
 if TYPE_CHECKING:
@@ -89,7 +90,11 @@ def not_copied(source: Side, destination: Side) -> list[str]:
         lines.append("deletion protection")
     if replicas := source.table.get("Replicas"):
         lines.append(f"replicas ({', '.join(str(replica.get('RegionName')) for replica in replicas)})")
-    for what, ask in (("time to live", _time_to_live), ("tags", _tags), ("point-in-time recovery", _recovery)):
+    for what, ask in (
+        ("time to live", lambda side: time_to_live(side.client, side.address)),
+        ("tags", _tags),
+        ("point-in-time recovery", lambda side: "on" if recovery_days(side.client, side.address) else ""),
+    ):
         lines += _compared(what, ask, source, destination)
     return [*lines, "auto scaling, alarms, permissions: never copied, not looked at"]
 
@@ -107,20 +112,5 @@ def _stream(side: Side) -> str | None:
     return str(view) if view else None
 
 
-def _time_to_live(side: Side) -> str:
-    with explained("dynamodb:DescribeTimeToLive", side.name):
-        found = side.client.describe_time_to_live(TableName=side.address)["TimeToLiveDescription"]
-    return str(found.get("AttributeName", "")) if found.get("TimeToLiveStatus") == "ENABLED" else ""
-
-
 def _tags(side: Side) -> str:
-    with explained("dynamodb:ListTagsOfResource", side.name):
-        tags = side.client.list_tags_of_resource(ResourceArn=side.arn).get("Tags", [])
-    return ", ".join(sorted(f"{tag['Key']}={tag['Value']}" for tag in tags))
-
-
-def _recovery(side: Side) -> str:
-    with explained("dynamodb:DescribeContinuousBackups", side.name):
-        found = side.client.describe_continuous_backups(TableName=side.address)["ContinuousBackupsDescription"]
-    status = found.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
-    return "on" if status == "ENABLED" else ""
+    return ", ".join(f"{name}={value}" for name, value in sorted(tags(side.client, side.arn).items()))

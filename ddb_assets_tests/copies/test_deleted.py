@@ -355,7 +355,7 @@ def test_a_record_that_cannot_be_read_is_named(world: World) -> None:
     made_again(world, table)
     refused = copy(table, table, "--from-deleted")
     assert refused.exit_code == 1
-    assert f"{record.path} should say which table" in refused.output.replace("\n", "")
+    assert f"{record.path} should say how the table" in refused.output.replace("\n", "")
 
 
 def test_backups_expire(world: World) -> None:
