@@ -1,5 +1,5 @@
-"""docs/copy.md and docs/deleted.md against the project: their samples are run in the sandbox, and every option, field and check
-is in the first."""
+"""docs/copy.md, clone.md and deleted.md against the project: their samples are run in the sandbox, and every option, field and
+check is in them."""
 
 import re
 import shlex
@@ -13,8 +13,10 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from ddb_assets.cli import main
+from ddb_assets.cli.commands.clone import command as clone
 from ddb_assets.cli.commands.copy import command
 from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import Copy
@@ -136,6 +138,34 @@ def test_the_samples_about_a_deleted_table_bring_it_back(
     assert len(ran) == 5
     kept = {table: {item["orderId"]["S"] for item in world.direct.scan(TableName=table)["Items"]} for table in ran}
     assert kept == {lost: {"second"}, "Orders-back": {"second"}, "Orders-then": {"first"}, "Orders-then-too": {"first"}}
+
+
+def test_every_option_of_clone_is_named(pytestconfig: pytest.Config) -> None:
+    page = (pytestconfig.rootpath / "docs/clone.md").read_text()
+    known = {option for parameter in clone.params for option in parameter.opts if option.startswith("--")}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page))
+    assert named <= known
+    assert all(option.startswith(("--source-", "--dest-")) for option in known - named)
+
+
+@pytest.mark.slow
+def test_the_samples_about_clones_make_them(
+    world: World, pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (pytestconfig.rootpath / "docs/clone.md").read_text()
+    for number in range(3):
+        demo.create(world.sandbox, f"prod-{number}", demo.TABLES[0].key)
+        world.put(f"prod-{number}", [{"orderId": {"S": "a"}}])
+    other_region = world.client_at(world.sandbox.endpoint_url, "eu-west-1")
+    if "Orders" in other_region.list_tables()["TableNames"]:  # another sample has made it
+        other_region.delete_table(TableName="Orders")
+    for words in samples(page):
+        done = CliRunner().invoke(main, words[1:])
+        assert done.exit_code == 0, f"{words}: {done.output}"
+    made = set(world.direct.list_tables()["TableNames"])
+    assert {"Orders-staging", "Orders-test", "Events-2", "dev-0", "dev-1", "dev-2", "test-0"} <= made
+    assert world.items("Events-2") == world.items("Events")
 
 
 def test_its_yaml_is_a_component_and_a_runs_config(page: str) -> None:
