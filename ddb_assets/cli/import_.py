@@ -27,6 +27,7 @@ from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, read_import_config
 from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.prepare import NewTable, prepare_import
+from ddb_assets.imports.table_plan import table_key
 from ddb_assets.settings import LAKE, setting, state_folder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -101,13 +102,12 @@ def new_table_of(key: str | None, staging: str | None) -> NewTable | None:
     """The table that --new-table and --staging ask for; None without them."""
     if key is None:
         return None
-    parts = tuple(tuple(part.strip().rsplit(":", 1)) for part in key.split(","))
-    if len(parts) > 2 or any(len(part) != 2 or not part[0] or part[1] not in {"S", "N", "B"} for part in parts):
-        raise click.BadParameter(
-            f"{key!r} is not PK:TYPE or PK:TYPE,SK:TYPE with types S, N or B", param_hint="--new-table"
-        )
+    try:
+        found = table_key(key)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--new-table") from error
     folder = staging or join(setting(LAKE, "the S3 URI below which items are staged; or give --staging"), "imports")
-    return NewTable(tuple((name, type_) for name, type_ in parts), folder)
+    return NewTable(found, folder)
 
 
 def _config(path: Path | None, changed: dict[str, Any]) -> ImportConfig:

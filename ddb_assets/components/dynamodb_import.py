@@ -38,6 +38,7 @@ attributes:
   # nan: reject  # what NaN and infinities of Parquet become: reject | null | string
   # write_nulls: false  # true: no value becomes an attribute of type NULL
   # mode: put  # put | if-not-exists
+  # indexes: {{by-name: {{key: "name:S"}}}}  # that the table must have
   # max_rejects: 10  # this many rejected rows are allowed; one more stops the import
   # allow_empty: false  # true: it is no error when the files have no rows
   # verify: 100  # how many items are read back after the import and compared; or all

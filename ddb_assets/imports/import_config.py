@@ -6,7 +6,7 @@ Pure. `item_mapping.py` applies the rules.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ddb_assets.bulk.limits import PROVISIONED_SHARE
 from ddb_assets.bulk.options import Verify, WriteOptions
@@ -15,6 +15,7 @@ from ddb_assets.contract.contract_yaml import ConfigError, read_documents, valid
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.imports.csv_rows import CsvFormat
 from ddb_assets.imports.refused import NaN
+from ddb_assets.imports.table_plan import IndexConfig, checked_indexes
 
 Mode = Literal["put", "if-not-exists", "delete"]
 SOURCES = ("column", "template", "constant", "map", "list")
@@ -103,6 +104,17 @@ class ImportConfig(BaseModel):
         Mode,
         Field(description="put replaces items, if-not-exists keeps existing ones, delete deletes the keys of the rows"),
     ] = "put"
+
+    indexes: Annotated[
+        dict[str, IndexConfig] | None,
+        Field(description="global secondary indexes that a new table gets, by name: a key, and what it projects"),
+    ] = None
+
+    @field_validator("indexes")
+    @classmethod
+    def _possible(cls, indexes: dict[str, IndexConfig] | None) -> dict[str, IndexConfig] | None:
+        checked_indexes(indexes or {})
+        return indexes
 
     @property
     def takes_rest(self) -> bool:

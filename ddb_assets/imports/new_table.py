@@ -11,17 +11,18 @@ import json
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained, meaning
 from ddb_assets.aws.pauses import looks
 from ddb_assets.aws.storage import Storage, join, split_s3
-from ddb_assets.aws.table import TableDescription, UnfitTableError, describe_table
+from ddb_assets.aws.table import UnfitTableError, describe_table
 from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.outcome import Stop, Totals, WriterStoppedError
 from ddb_assets.imports.read_back import KeySet
+from ddb_assets.imports.table_plan import planned
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,23 +37,6 @@ BEGUN_ALREADY = {"ImportConflictException", "ResourceInUseException"}
 ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
 
 
-def planned(name: str, key: Sequence[tuple[str, str]]) -> TableDescription:
-    """The table that will be made: on demand, with this key, (attribute, S | N | B) each. Raises UnfitTableError for an ARN."""
-    if name.startswith("arn:"):
-        raise UnfitTableError(f"{name} is an ARN: name a new table by its name; it is made in the configured Region")
-    kinds = ("HASH", "RANGE")
-    return TableDescription.of(
-        {
-            "TableName": name,
-            "TableArn": name,
-            "TableStatus": "ACTIVE",
-            "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
-            "KeySchema": [{"AttributeName": n, "KeyType": k} for (n, _), k in zip(key, kinds, strict=False)],
-            "AttributeDefinitions": [{"AttributeName": n, "AttributeType": t} for n, t in key],
-        }
-    )
-
-
 def check_absent(client: "DynamoDBClient", name: str) -> None:
     """Raises UnfitTableError when the table exists."""
     try:
@@ -65,7 +49,7 @@ def check_absent(client: "DynamoDBClient", name: str) -> None:
 
 
 class NewTableWriter:
-    """Has the methods of `BulkWriter` that a job uses.
+    """Has the methods of `BulkWriter` that a job uses. `parameters`: ImportTable's TableCreationParameters.
 
     `client` tries again by itself. `staging` is a folder on S3; the staged files are deleted when AWS has read them. `logs`
     makes a client for CloudWatch Logs. `dry`: everything is checked, nothing is staged. It keeps 8 bytes of each item in
@@ -76,7 +60,7 @@ class NewTableWriter:
         self,
         client: "DynamoDBClient",
         storage: Storage,
-        target: TableDescription,
+        parameters: dict[str, Any],
         staging: str,
         logs: Callable[[], Any],
         *,
@@ -87,8 +71,9 @@ class NewTableWriter:
         self._storage = storage
         self._logs = logs
         self._dry = dry
-        self._target = target
-        self._folder = join(staging, f"{target.name}-{uuid.uuid4().hex}")
+        self._parameters = parameters
+        self._target = planned(parameters)
+        self._folder = join(staging, f"{self._target.name}-{uuid.uuid4().hex}")
         self._staged: list[str] = []
         self._stop = Stop()
         self._keys = KeySet()
@@ -200,19 +185,12 @@ class NewTableWriter:
 
     def _request(self) -> Any:
         bucket, prefix = split_s3(self._folder)
-        kinds = ("HASH", "RANGE")
-        key = self._target.key
         return {
             "ClientToken": self._folder[-32:],
             "S3BucketSource": {"S3Bucket": bucket, "S3KeyPrefix": f"{prefix}/"},
             "InputFormat": "DYNAMODB_JSON",
             "InputCompressionType": "GZIP",
-            "TableCreationParameters": {
-                "TableName": self._target.name,
-                "KeySchema": [{"AttributeName": a.name, "KeyType": k} for a, k in zip(key, kinds, strict=False)],
-                "AttributeDefinitions": [{"AttributeName": a.name, "AttributeType": a.type} for a in key],
-                "BillingMode": "PAY_PER_REQUEST",
-            },
+            "TableCreationParameters": self._parameters,
         }
 
     def _waited_for(self, arn: str, found: Any) -> Any:

@@ -10,16 +10,17 @@ from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.imports.account import Progress
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
-from ddb_assets.imports.new_table import NewTableWriter, check_absent, planned
+from ddb_assets.imports.new_table import NewTableWriter, check_absent
 from ddb_assets.imports.source import open_rejects, open_source
+from ddb_assets.imports.table_plan import TableKey, check_indexes, creation_parameters, planned
 from ddb_assets.settings import state_folder
 
 
 @dataclass(frozen=True)
 class NewTable:
-    """A table that the import makes: its key, (attribute, S | N | B) each, and the S3 folder for staged items."""
+    """A table that the import makes: its key, and the S3 folder for staged items. The configuration has its indexes."""
 
-    key: tuple[tuple[str, str], ...]
+    key: TableKey
     staging: str
 
 
@@ -49,10 +50,12 @@ def prepare_import(
     if new_table is None:
         target = describe_table(client, table)
         target.check_active()
+        check_indexes(target, config.indexes or {})
     else:
-        target = planned(table, new_table.key)
+        parameters = creation_parameters(table, new_table.key, config.indexes or {})
+        target = planned(parameters)
         check_absent(client, table)
-        writer = NewTableWriter(client, storage, target, new_table.staging, aws.logs, dry=options.dry_run)
+        writer = NewTableWriter(client, storage, parameters, new_table.staging, aws.logs, dry=options.dry_run)
     return ImportJob(
         aws.dynamodb(table, BULK_CLIENT),
         storage,

@@ -22,6 +22,7 @@ from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.assets import CHECKS, ImportRunConfig
 from ddb_assets.imports.csv_rows import CsvFormat
 from ddb_assets.imports.import_config import ImportConfig, Rule, read_import_config
+from ddb_assets.imports.table_plan import creation_parameters
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
@@ -33,6 +34,7 @@ from ddb_assets_tests.support.written_export import write_export
 from ddb_assets_tests.test_readme import blocks
 
 ROWS = 20
+SKU = ("sku", "S")
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +61,22 @@ def mappings(page: str) -> list[tuple[str, str, list[Any]]]:
     return samples
 
 
+def indexed(config: str) -> dict[str, Any]:
+    """How a table gets the indexes that the YAML declares."""
+    indexes = ImportConfig.model_validate({"indexes": (yaml.safe_load(config or "{}")).get("indexes")}).indexes
+    made = creation_parameters("T", (SKU,), indexes or {})
+    definitions = [(one["AttributeName"], one["AttributeType"]) for one in made["AttributeDefinitions"]]
+    found = {"definitions": [one for one in definitions if one != SKU]}
+    return found | ({"GlobalSecondaryIndexes": made["GlobalSecondaryIndexes"]} if indexes else {})
+
+
 def test_the_readme_leads_here(pytestconfig: pytest.Config) -> None:
     assert "(docs/import.md)" in (pytestconfig.rootpath / "README.md").read_text()
 
 
 def test_its_mappings_make_the_items_that_it_shows(sandbox: Sandbox, page: str, tmp_path: Path) -> None:
     for config, text, items in mappings(page):
-        target = new_table(sandbox, ("sku", "S"))
+        target = new_table(sandbox, SKU, **indexed(config))
         rules, rows = tmp_path / "import.yaml", tmp_path / "rows.csv"
         rules.write_text(config or "{}")
         rows.write_text(text, encoding="latin-1")

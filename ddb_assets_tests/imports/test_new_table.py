@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import click.testing
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.table import UnfitTableError
+from ddb_assets.cli import main
 from ddb_assets.imports import new_table
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, Mode
@@ -266,3 +268,84 @@ class Answered:
     """What botocore takes for an HTTP response."""
 
     status_code = 200
+
+
+INDEXES: dict[str, Any] = {
+    "by-zip": {"key": "zip:S,n:N"},
+    "by-city": {"key": "city:S", "project": "keys"},
+    "by-price": {"key": "price:N", "project": ["city", "zip"]},
+}
+
+
+def test_the_table_is_made_with_the_indexes_that_the_configuration_declares(
+    sandbox: Sandbox, staging: str, tmp_path: Path
+) -> None:
+    """And the attributes of their keys have the declared types. An item whose index key has another type is rejected."""
+    path = tmp_path / "rows.csv"
+    path.write_text("id,n,zip,city,price\na,1,10115,Berlin,4.50\nb,2,75001,Paris,dear\nc,3,,,\n")
+    config = ImportConfig.model_validate({"indexes": INDEXES})
+    report = run("Indexed", path, staging, config, max_rejects=1)
+    assert (report.problem, report.written, report.rejected) == (None, 2, 1)
+    assert "index by-price" in report.rejects[0].reason
+    table = sandbox.dynamodb().describe_table(TableName="Indexed")["Table"]
+    made = {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}
+    assert {name: index["Projection"] for name, index in made.items()} == {
+        "by-zip": {"ProjectionType": "ALL"},
+        "by-city": {"ProjectionType": "KEYS_ONLY"},
+        "by-price": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["city", "zip"]},
+    }
+    assert made["by-zip"]["KeySchema"] == [
+        {"AttributeName": "zip", "KeyType": "HASH"},
+        {"AttributeName": "n", "KeyType": "RANGE"},
+    ]
+    found = sandbox.dynamodb().query(
+        TableName="Indexed",
+        IndexName="by-zip",
+        KeyConditionExpression="zip = :z",
+        ExpressionAttributeValues={":z": {"S": "10115"}},
+    )["Items"]
+    assert found == [
+        {"id": {"S": "a"}, "n": {"N": "1"}, "zip": {"S": "10115"}, "city": {"S": "Berlin"}, "price": {"N": "4.5"}}
+    ]
+    again = prepare_import(AWS(), "Indexed", str(path), config, JobOptions(max_rejects=3)).run()
+    assert again.problem is None
+    other = ImportConfig.model_validate({"indexes": {"by-city": {"key": "city:B"}, "by-x": {"key": "x:S"}}})
+    with pytest.raises(
+        UnfitTableError, match=r"by-city has the key city:B, and table Indexed has it with the key city:S"
+    ):
+        prepare_import(AWS(), "Indexed", str(path), other, JobOptions())
+
+
+@pytest.mark.parametrize(
+    ("indexes", "said"),
+    [
+        ('{by-n: {key: "n:S"}}', "n is S in index by-n, and N in the key of the table: it has one type"),
+        ('{"x": {key: "n:N"}}', "'x' is no name of an index"),
+        ('{by-a: {key: "a:S"}, by-b: {key: "b:S,a:N"}}', "a is N in index by-b, and S in index by-a: it has one type"),
+        ('{by-a: {key: "a"}}', "'a' is not PK:TYPE or PK:TYPE,SK:TYPE"),
+        ('{by-a: {key: "a:S,a:S"}}', "has one attribute twice"),
+        ('{by-a: {key: "a:S", project: []}}', "at least 1 item"),
+        (
+            str({f"by-{n}": {"key": "a:S", "project": [f"p{n}-{m}" for m in range(20)]} for n in range(6)}),
+            "120 attributes are projected by name",
+        ),
+        (str({f"by-{n}": {"key": "a:S"} for n in range(21)}), "a table has at most 20"),
+    ],
+)
+def test_indexes_that_contradict_each_other_are_refused_where_they_are_declared(
+    sandbox: Sandbox, staging: str, tmp_path: Path, indexes: str, said: str
+) -> None:
+    rows, config = tmp_path / "rows.jsonl", tmp_path / "import.yaml"
+    rows.write_text('{"id": "a", "n": 1}\n')
+    config.write_text(f"# how the files are read\nindexes: {indexes}\n")
+    done = click.testing.CliRunner().invoke(
+        main,
+        [
+            "import", str(rows), "--table", "Contradicted", "--new-table", "id:S,n:N",
+            "--staging", staging, "--config", str(config),
+        ],
+    )  # fmt: skip
+    assert done.exit_code == 1
+    assert said in done.output
+    assert f"{config}:2: indexes" in done.output or "table Contradicted cannot be made" in done.output
+    assert "Contradicted" not in sandbox.dynamodb().list_tables()["TableNames"]

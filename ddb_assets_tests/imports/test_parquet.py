@@ -25,8 +25,8 @@ from ddb_assets.dynamodb.attribute_value import number_text
 from ddb_assets.imports import parquet_rows as parquet_rows_module
 from ddb_assets.imports.import_config import ImportConfig
 from ddb_assets.imports.item_mapping import ItemMapping
-from ddb_assets.imports.new_table import planned
 from ddb_assets.imports.parquet_rows import parquet_rows
+from ddb_assets.imports.table_plan import creation_parameters, planned
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.imports.typed_items import EXAMPLES
@@ -116,7 +116,7 @@ def written_by_duckdb(sql: str, path: Path) -> None:
 
 def read(path: Path, nan: Any = "reject") -> list[Any]:
     """The items of a file as a job makes them."""
-    mapping = ItemMapping(ImportConfig(), planned("T", [("pk", "S")]))
+    mapping = ItemMapping(ImportConfig(), planned(creation_parameters("T", (("pk", "S"),), {})))
     return [mapping.item(row.cells) for row in parquet_rows(Storage(), str(path), nan)]
 
 
