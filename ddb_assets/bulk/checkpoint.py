@@ -97,6 +97,13 @@ class Checkpoint:
             )
         return state
 
+    def given_up(self, form: type[Form]) -> Form | None:
+        """What was last saved, in whatever world, for a job that begins again; None if nothing can be read."""
+        try:
+            return form.model_validate(_Document.model_validate_json(self._storage.read(str(self._path))).state)
+        except (MissingFileError, ValidationError):
+            return None
+
     def save(self, state: BaseModel) -> None:
         """Replaces it. All rows that the state counts as settled must be durable by now."""
         document = _Document(version=2, world=self._world, state=state.model_dump(mode="json"))

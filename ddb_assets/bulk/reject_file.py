@@ -2,7 +2,8 @@
 
 The first line is a `Heading`. Every other line has `fate` (rejected, or unprocessed when the job stopped before the row),
 `reason`, `file`, `line`, `number`, and the row as it was: `text`, or `row` by column. When the rows are mended, `--redrive`
-repeats the job on them. A file belongs to one run and to those that resume it. No other run writes into it.
+repeats the job on them. A file belongs to one run and to those that resume it. No other run writes into it
+(`superseded.py`: what becomes of it when the job begins again).
 """
 
 import io
@@ -101,7 +102,7 @@ class RejectPlace:
     def check(self, run: str) -> None:
         """Raises RejectFileError unless the file can be written, and is missing, empty or of this run."""
         try:
-            found = self._heading()
+            found = self.heading()
         except OSError as error:
             raise RejectFileError(
                 f"{self.uri} cannot be written ({error.strerror}): name another reject file"
@@ -114,7 +115,8 @@ class RejectPlace:
                 "name another reject file"
             )
 
-    def _heading(self) -> Heading | None:
+    def heading(self) -> Heading | None:
+        """The first line of the file that is there; None without one. Raises OSError, SourceError for another file."""
         if self.on_s3:
             try:
                 with self.storage.open(self.uri) as stream:

@@ -193,6 +193,10 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
     )
     if report.rows_before:
         say(f"{report.rows_before:,} rows before these were settled by an earlier run: resumed at {report.resumed_at}")
+    if report.superseded_rejects:
+        say(
+            f"the rows that the run before could not write were read again; its reject file is {report.superseded_rejects}"
+        )
     if report.types:
         say("types: " + ", ".join(f"{column} {type_}" for column, type_ in report.types.items()))
     if report.unused_columns:

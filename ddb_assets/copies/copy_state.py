@@ -50,6 +50,7 @@ class CopyState(BaseModel):
 
 class CopyProgress:
     """The progress of one copy, saved at every step. Thread-safe. `resumed`: it takes over from an earlier run.
+    `given_up`: the run from which it does not, but begins again.
 
     `segments` and `first` are used if it begins at the beginning: without a checkpoint, with `restart`, or if what the earlier
     run copied may be out of date. What is copied from a `fixed` source, which nobody writes to, never is. `said` is what a user
@@ -63,8 +64,10 @@ class CopyProgress:
         self._lock = threading.Lock()
         now = datetime.now(UTC)
         saved = None if restart else checkpoint.load(CopyState)
+        before = checkpoint.given_up(CopyState) if restart else saved
         self.said = "" if saved is None else _said(saved, now, fixed=fixed)
         self.resumed = saved is not None and _goes_on(saved, now, fixed=fixed)
+        self.given_up = before.run if before is not None and not self.resumed else None
         first_state = CopyState(run=new_run(), segments=segments, phase=first, begun=now, saved=now)
         self.state = saved if saved is not None and self.resumed else first_state
 

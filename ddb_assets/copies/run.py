@@ -16,6 +16,7 @@ from ddb_assets.bulk.checkpoint import Checkpoint
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
+from ddb_assets.bulk.superseded import Superseded
 from ddb_assets.copies.attribute_mapping import AttributeMapping, key_mapping
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.copy_job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
@@ -141,8 +142,9 @@ def run_copy(
         plan = plan_copy(opened.source, opened.destination, config, clean, budget)
         confirm(plan)
         fixed = opened.restore is not None
-        with _begun(plan, folder, on_resumed, restart=restart, fixed=fixed) as progress:
-            outcome = _copied(plan, progress, folder, storage or Storage(), verify, on_page)
+        files = storage or Storage()
+        with _begun(plan, folder, files, on_resumed, restart=restart, fixed=fixed) as progress:
+            outcome = _copied(plan, progress, folder, files, verify, on_page)
     except (DdbAssetsError, KeyboardInterrupt) as error:
         if opened.restore is None:
             raise
@@ -173,16 +175,29 @@ def _check_fit(origin: Origin, destination: Side, config: CopyConfig) -> None:
 
 @contextmanager
 def _begun(
-    plan: CopyPlan, folder: Path, on_resumed: Callable[[str], object], *, restart: bool, fixed: bool
+    plan: CopyPlan,
+    folder: Path,
+    storage: Storage,
+    on_resumed: Callable[[str], object],
+    *,
+    restart: bool,
+    fixed: bool,
 ) -> Iterator[CopyProgress]:
-    """The copy's progress, while no other copy between these tables runs. Raises LockError, CheckpointError."""
+    """The copy's progress, while no other copy between these tables runs.
+
+    Raises LockError, CheckpointError, RejectFileError.
+    """
     with only_run(folder / f"{plan.job}.lock", "copy"):
         checkpoint = Checkpoint(folder / f"{plan.job}.checkpoint.json", plan.world)
         progress = CopyProgress(checkpoint, plan.segments, first_phase(plan), restart=restart, fixed=fixed)
         if progress.said:
             on_resumed(progress.said)
         if not progress.resumed:
+            place = _reject_place(plan, progress.state.run, folder, storage)
+            before = Superseded.of(place, progress.given_up, {plan.source.arn})
             checkpoint.remove()  # now, as this run may be killed before it saves its own progress
+            if before:
+                on_resumed(f"all items are read again; the reject file of the run before is kept as {before.move()}")
         yield progress
 
 
@@ -212,9 +227,14 @@ def _copied(
 def _reject_file(plan: CopyPlan, progress: CopyProgress, folder: Path, storage: Storage) -> RejectFile:
     """Raises RejectFileError for a file of another run."""
     run = progress.state.run
+    place = _reject_place(plan, run, folder, storage)
     heading = Heading.of(run, plan.destination.description, "dynamodb-json")
     settled = {plan.source.arn: progress.state.rejected}  # all other items are read or compared again
-    return RejectFile(RejectPlace.of(plan.options.rejects, folder, f"{plan.job}-{run}", storage), heading, settled)
+    return RejectFile(place, heading, settled)
+
+
+def _reject_place(plan: CopyPlan, run: str, folder: Path, storage: Storage) -> RejectPlace:
+    return RejectPlace.of(plan.options.rejects, folder, f"{plan.job}-{run}", storage)
 
 
 def _compared(plan: CopyPlan, verify: Verify, rejects: CopyRejects, report: CopyReport) -> Verification:

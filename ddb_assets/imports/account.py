@@ -71,7 +71,8 @@ class ImportReport:
     `consumed_wcu` is of the table and its indexes. In a dry run it is what is expected, and `expected_seconds` is how long
     writing would take at the rate that is set, None for a new table. `complete`: every row was read and is in the table or
     rejected. `retryable`: it is not complete, and what stopped it may pass by itself. `too_many_rejected`: more rows were
-    rejected than are allowed. `unread`: why the table could not be read afterwards.
+    rejected than are allowed. `superseded_rejects`: where the reject file of the run before is now, if this one began again.
+    `unread`: why the table could not be read afterwards.
     """
 
     source: str
@@ -96,6 +97,7 @@ class ImportReport:
     seconds: float
     types: dict[str, str]
     reject_file: str | None
+    superseded_rejects: str | None = None
     rejected_lines: int = 0
     unused_columns: list[str] = field(default_factory=list)
     unknown_columns: list[str] = field(default_factory=list)
@@ -173,6 +175,11 @@ class ImportProgress:
         self.begin()
         begun = [uri for uri in self.watermarks if self.settled.get(uri)] or list(self.watermarks)[:1]
         return f"row {self.settled.get(begun[-1], 0) + 1:,} of {begun[-1]}"
+
+    def given_up(self) -> str | None:
+        """The run in the checkpoint, from which a job that begins again does not take over; None without one."""
+        saved = self._checkpoint.given_up(ImportState)
+        return saved.run if saved else None
 
     def ended(self, uri: str, rows: int) -> None:
         """Notes that the file has been read to its end and has this many rows."""

@@ -21,6 +21,7 @@ from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
+from ddb_assets.bulk.superseded import Superseded
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
@@ -96,6 +97,8 @@ class ImportJob:
         self._names = ColumnNames(config)
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
+        self._superseded: Superseded | None = None
+        self._superseded_rejects: str | None = None
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
         self._writer: BulkWriter | DryWriter | NewTableWriter = DryWriter()
 
@@ -122,7 +125,7 @@ class ImportJob:
         options = self._options
         resumed_at = self._resume()
         if not options.dry_run:
-            self._place().check(self._done.run)
+            self._check_place()
         if self._source.has_columns:
             rows = self._source.rows
             self._names.check(rows(self._storage, file, self._config, lambda _: None) for file in self._source.inputs)
@@ -155,6 +158,7 @@ class ImportJob:
             seconds=time.monotonic() - began,
             types=dict(types),
             reject_file=self._reject_file.uri if self._reject_file else None,
+            superseded_rejects=self._superseded_rejects,
             rejects=self._rejects.sample,
             verified=found.verified,
             only_in_table=found.only_in_table,
@@ -181,7 +185,6 @@ class ImportJob:
         if self._options.dry_run or self._new_table:
             return None
         if self._options.restart:
-            self._done.remove()
             return None
         place = self._done.resume()
         if place and self._on_resumed:
@@ -202,6 +205,10 @@ class ImportJob:
         if options.dry_run:
             self._writer = self._new_table or self._writer
             return
+        if options.restart and not self._new_table:
+            self._done.remove()  # first: a run that is killed here must not be resumed without its reject file
+            if self._superseded:
+                self._superseded_rejects = self._superseded.move()
         settings = self._config.model_dump(exclude_unset=True)
         heading = Heading.of(self._done.run, self._target, self._source.format, types=types, settings=settings)
         file = RejectFile(self._place(), heading, self._done.settled, hidden_columns(self._config))
@@ -218,6 +225,15 @@ class ImportJob:
         )
         self._save(types)  # from now on a run that is killed finds its reject file again
         self._rejects.check_before()
+
+    def _check_place(self) -> None:
+        """Raises RejectFileError for a file in which there may be rows that this run does not look at."""
+        place = self._place()
+        if self._options.restart and not self._new_table:
+            inputs = {file.uri for file in self._source.inputs}
+            self._superseded = Superseded.of(place, self._done.given_up(), inputs)
+        if self._superseded is None:
+            place.check(self._done.run)
 
     def _place(self) -> RejectPlace:
         name = f"{self._target.name}-{self._done.run}"

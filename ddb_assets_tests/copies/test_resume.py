@@ -107,17 +107,18 @@ def test_what_was_rejected_before_a_crash_stands_in_the_file_once(
 class Begun:
     """A copy by the command that was ended in the middle, and the tables of it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *arguments: str, more: dict[str, Any] | None = None) -> None:
         self.world = world
-        self.source, self.destination = world.table(ID, random_items(random.Random(3), ID, 30)), world.table()
-        self.arguments: tuple[str, ...] = ("--segments", "1")
+        items = [{**item, **(more or {})} for item in random_items(random.Random(3), ID, 30)]
+        self.source, self.destination = world.table(ID, items), world.table()
+        self.arguments: tuple[str, ...] = ("--segments", "1", *arguments)
         world.proxy.schedule = Schedule(
             page_limit=3, rate=1.0, spared=4, faults=frozenset({Fault.THROTTLED}), operations=frozenset({"Scan"})
         )
         failed = copy(self.source, self.destination, *self.arguments, "--deadline", "0.1")
         assert failed.exit_code == 1, failed.output
         world.proxy.schedule = Schedule()
-        assert 0 < len(world.items(self.destination)) < 30
+        assert more or 0 < len(world.items(self.destination)) < 30
 
     def again(self, *more: str) -> Result:
         return copy(self.source, self.destination, *self.arguments, *more)
@@ -190,6 +191,29 @@ def test_what_was_copied_days_ago_is_copied_again(world: World, tmp_path: Path) 
     assert json.loads(done.stdout)["report"]["written"] == 30
     assert "a copy begun at 2020-01-01T00:00:00Z stopped at 2020-01-01T01:00:00Z" in done.stderr
     assert world.items(begun.destination) == world.items(begun.source)
+
+
+@pytest.mark.usefixtures("environment", "impatient")
+@pytest.mark.parametrize("age", [False, True])
+def test_a_copy_that_begins_again_keeps_the_reject_file_of_the_one_before(
+    world: World, tmp_path: Path, *, age: bool
+) -> None:
+    """With --restart, and when what was copied before is too old."""
+    rejects = tmp_path / "left-over.jsonl"
+    begun = Begun(world, "--rename", "x=y", "--rejects", str(rejects), more={"x": {"N": "1"}, "y": {"N": "2"}})
+    before = rejects.read_bytes()
+    (path,) = tmp_path.rglob("*.checkpoint.json")
+    if age:
+        saved = json.loads(path.read_text())
+        saved["state"] |= {"begun": "2020-01-01T00:00:00Z", "saved": "2020-01-01T01:00:00Z"}
+        path.write_text(json.dumps(saved))
+    done = begun.again(*(() if age else ("--restart",)), "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["report"]["rejected"] == 30
+    [kept] = tmp_path.glob("left-over-*-superseded.jsonl")
+    assert str(kept) in done.stderr
+    assert kept.read_bytes() == before
+    assert len(rejects.read_bytes().splitlines()) == 31
 
 
 def test_a_checkpoint_of_another_copy_is_refused(world: World, tmp_path: Path) -> None:

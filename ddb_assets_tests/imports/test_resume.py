@@ -11,6 +11,8 @@ import pytest
 from ddb_assets.aws.storage import Storage
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.checkpoint import CheckpointError
+from ddb_assets.bulk.reject_file import RejectFileError
+from ddb_assets.bulk.superseded import Superseded
 from ddb_assets.imports import import_job
 from ddb_assets.imports.account import ImportReport, Progress
 from ddb_assets.sandbox.server import Sandbox
@@ -33,17 +35,23 @@ class Begun:
     """An import that was ended in the middle, and the same import once more. The middle of the file is not its beginning."""
 
     def __init__(
-        self, sandbox: Sandbox, tmp_path: Path, uri: str | None = None, storage: Storage | None = None
+        self,
+        sandbox: Sandbox,
+        tmp_path: Path,
+        uri: str | None = None,
+        storage: Storage | None = None,
+        first: str = "",
+        **options: Any,
     ) -> None:
         self.sandbox, self.state = sandbox, tmp_path / "state"
         self.target = new_table(sandbox)
         self.file = tmp_path / "rows" / "a.jsonl"
         self.file.parent.mkdir(parents=True)
-        self.file.write_text(text())
+        self.file.write_text(first + text())
         self.uri, self.storage = uri or str(self.file.parent), storage
         self.config: dict[str, Any] = {}
         with pytest.raises(KeyboardInterrupt):
-            self.run(on_progress=_cancel)
+            self.run(on_progress=_cancel, **options)
 
     def run(self, *, on_progress: Callable[[Progress], object] | None = None, **options: Any) -> ImportReport:
         return job(
@@ -183,3 +191,78 @@ def test_another_table_is_another_import(sandbox: Sandbox, tmp_path: Path) -> No
     begun = Begun(sandbox, tmp_path)
     other: TableDescription = new_table(sandbox)
     assert imported(sandbox.endpoint_url, other, begun.uri, folder=begun.state).rows_before == 0
+
+
+REJECTED = '{"n": 1}\n'
+
+
+def rejecting(sandbox: Sandbox, folder: Path, rejects: str, storage: Storage | None = None) -> Begun:
+    """A job that has rejected a row and was killed."""
+    begun = Begun(sandbox, folder, None, storage, REJECTED, rejects=rejects, max_rejects=5)
+    (storage or Storage()).read(rejects)
+    return begun
+
+
+@pytest.mark.parametrize("on_s3", [False, True])
+def test_a_run_that_begins_again_takes_the_place_of_the_reject_file_and_keeps_it(
+    sandbox: Sandbox, tmp_path: Path, on_s3: bool
+) -> None:
+    """Somebody may have mended rows in it."""
+    storage, rejects = Storage(), str(tmp_path / "left-over.jsonl")
+    if on_s3:
+        storage = Storage(sandbox.s3())
+        sandbox.s3().create_bucket(Bucket=f"left-{tmp_path.name[:20]}".replace("_", "-").lower())
+        rejects = f"s3://left-{tmp_path.name[:20].replace('_', '-').lower()}/left-over.jsonl"
+    begun = rejecting(sandbox, tmp_path, rejects, storage)
+    before = storage.read(rejects)
+    report = begun.run(restart=True, rejects=rejects, max_rejects=5)
+    assert report.problem is None
+    assert (report.rejected, report.rejected_before, report.reject_file) == (1, 0, rejects)
+    kept = report.superseded_rejects
+    assert kept
+    assert storage.read(kept) == before
+    assert json.loads(before.splitlines()[0])["run"] in kept
+    assert json.loads(storage.read(rejects).splitlines()[0])["run"] not in kept
+
+
+def test_a_reject_file_of_another_run_or_with_other_rows_is_not_taken(sandbox: Sandbox, tmp_path: Path) -> None:
+    """And the job that was refused can still be resumed."""
+    rejects = tmp_path / "left-over.jsonl"
+    begun = rejecting(sandbox, tmp_path, str(rejects))
+    whole = rejects.read_bytes()
+    line = json.loads(whole.splitlines()[1])
+    for changed, said in (
+        (
+            whole.replace(json.loads(whole.splitlines()[0])["run"].encode(), b"another"),
+            "an earlier run could not write",
+        ),
+        (whole + json.dumps({**line, "file": "elsewhere.jsonl"}).encode() + b"\n", "this row is of elsewhere.jsonl"),
+        (whole + b"mended badly\n", "this row is of no file"),
+    ):
+        rejects.write_bytes(changed)
+        with pytest.raises(RejectFileError, match=said):
+            begun.run(restart=True, rejects=str(rejects), max_rejects=5)
+        assert rejects.read_bytes() == changed
+    rejects.write_bytes(whole)
+    assert list(tmp_path.glob("left-over*")) == [rejects]
+    report = begun.run(rejects=str(rejects), max_rejects=5)
+    assert (report.problem, report.rejected_before) == (None, 1)
+    assert report.rows_before
+
+
+def test_a_run_that_is_killed_while_it_begins_again_is_not_resumed_without_its_rejects(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejects = tmp_path / "left-over.jsonl"
+    begun = rejecting(sandbox, tmp_path, str(rejects))
+
+    def killed(_: Superseded) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Superseded, "move", killed)
+        with pytest.raises(KeyboardInterrupt):
+            begun.run(restart=True, rejects=str(rejects), max_rejects=5)
+    with pytest.raises(RejectFileError, match="an earlier run could not write"):
+        begun.run(rejects=str(rejects), max_rejects=5)
+    assert rejects.exists()
