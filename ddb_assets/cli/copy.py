@@ -41,7 +41,7 @@ def try_out(config: CopyConfig, earlier: Earlier | None, clean: Clean, *, restar
     origin = _origin(config, earlier)
     folder = state_folder() / "copies"
     if isinstance(origin, Backup) and (
-        restored := restore_absent(config, origin, folder, _note, restart=restart, dry=True)
+        restored := restore_absent(config, origin, folder, note, restart=restart, dry=True)
     ):
         print_restored(restored, as_json=as_json)
         return
@@ -56,10 +56,10 @@ def run(config: CopyConfig, earlier: Earlier | None, clean: Clean, *, yes: bool,
     folder = state_folder() / "copies"
     with term_interrupts():
         origin = _origin(config, earlier)
-        if isinstance(origin, Backup) and (restored := restore_absent(config, origin, folder, _note, restart=restart)):
+        if isinstance(origin, Backup) and (restored := restore_absent(config, origin, folder, note, restart=restart)):
             print_restored(restored, as_json=as_json)
             return
-        opened = open_tables(config, origin, folder, _note)
+        opened = open_tables(config, origin, folder, note)
         with progress(opened.source.name, opened.source.description.items, silent=as_json) as bar:
             try:
                 outcome = run_copy(
@@ -69,8 +69,8 @@ def run(config: CopyConfig, earlier: Earlier | None, clean: Clean, *, yes: bool,
                     folder,
                     storage=AWS().storage() if is_s3(config.rejects) else None,
                     restart=restart,
-                    on_resumed=_note,
-                    confirm=lambda plan: _confirm(plan, bar, yes=yes),
+                    on_resumed=note,
+                    confirm=lambda plan: confirm(plan, bar, yes=yes),
                     on_page=lambda phase, items, totals: advance(bar, phase, items, totals),
                 )
             except (CopyFailedError, UnfinishedCopyError) as error:
@@ -87,13 +87,18 @@ def _origin(config: CopyConfig, earlier: Earlier | None) -> Origin | None:
     origin, others = origin_of(config, earlier)
     if isinstance(origin, Backup):
         until = f", which AWS keeps until {shown_time(origin.expires)}" if origin.expires else ""
-        _note(f"the backup {origin.arn} of {shown_time(origin.moment)}{until}")
+        note(f"the backup {origin.arn} of {shown_time(origin.moment)}{until}")
     if others:
-        _note(f"earlier tables of that name, which --deleted-at restores instead: {'; '.join(others)}")
+        note(f"earlier tables of that name, which --deleted-at restores instead: {'; '.join(others)}")
     return origin
 
 
-def _note(said: str) -> None:
+def aws_of(at: TableAt) -> AWS:
+    """The clients with which a table is reached."""
+    return AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
+
+
+def note(said: str) -> None:
     """What a user must know, at once, beside the progress."""
     progress_console.print(printable(said), soft_wrap=True)
 
@@ -163,7 +168,7 @@ def _moment(text: str, parse: Callable[[str], datetime], option: str) -> datetim
         raise click.BadParameter(str(error), param_hint=option) from error
 
 
-def _confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
+def confirm(plan: CopyPlan, bar: Progress, *, yes: bool) -> None:
     """Asks for the table's name if the copy deletes anything."""
     if plan.clean == "no" or yes:
         return

@@ -20,6 +20,7 @@ from ddb_assets.cli.commands.clone import command as clone
 from ddb_assets.cli.commands.copy import command
 from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import Copy
+from ddb_assets.copies import follow
 from ddb_assets.copies.assets import CHECKS, CopyRunConfig
 from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.microseconds import from_micros
@@ -138,6 +139,28 @@ def test_the_samples_about_a_deleted_table_bring_it_back(
     assert len(ran) == 5
     kept = {table: {item["orderId"]["S"] for item in world.direct.scan(TableName=table)["Items"]} for table in ran}
     assert kept == {lost: {"second"}, "Orders-back": {"second"}, "Orders-then": {"first"}, "Orders-then-too": {"first"}}
+
+
+@pytest.mark.slow
+def test_the_samples_about_following_follow(
+    world: World, pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that runs until Ctrl-C ends at its first look."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(follow, "QUIET", 0.3)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", world.sandbox.endpoint_url)
+    page = (pytestconfig.rootpath / "docs/follow.md").read_text()
+    demo.create(world.sandbox, "Orders-new", demo.TABLES[0].key)
+    look = follow.Follower.look
+
+    def interrupted(follower: follow.Follower) -> follow.Looked:
+        raise KeyboardInterrupt
+
+    for words in samples(page):
+        monkeypatch.setattr(follow.Follower, "look", look if "--until-caught-up" in words else interrupted)
+        done = CliRunner().invoke(main, words[1:])
+        assert done.exit_code == 0, f"{words}: {done.output}"
+    assert world.items("Orders-new") == world.items("Orders")
 
 
 def test_every_option_of_clone_is_named(pytestconfig: pytest.Config) -> None:

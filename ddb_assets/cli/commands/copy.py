@@ -70,6 +70,13 @@ class CopyCommand(ModelCommand):
 )
 @click.option("--deleted-at", metavar="TIME", help="With --from-deleted: which of several deleted tables of that name.")
 @click.option("--from-backup", "backup", metavar="ARN", help="The same from this backup of SOURCE_TABLE.")
+@click.option(
+    "--follow",
+    "stream",
+    metavar="STREAM",
+    help="Go on with the changes of the source, from this Kinesis stream or from `dynamodb`, the table's own, until Ctrl-C.",
+)
+@click.option("--until-caught-up", is_flag=True, help="With --follow: end when there are no more changes, and compare.")
 @json_option
 def command(
     source_table: str,
@@ -85,6 +92,8 @@ def command(
     deleted: bool,
     deleted_at: str | None,
     backup: str | None,
+    stream: str | None,
+    until_caught_up: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -97,6 +106,19 @@ def command(
 
     config = copy.config_of(source_table, dest_table, copy.filter_of(expression, filter_names, filter_values), options)
     earlier = copy.earlier_of(moment, deleted, deleted_at, backup)
+    if stream is not None:
+        if earlier is not None or dry:
+            raise click.UsageError(
+                "--follow begins with the present state of the source: leave --dry-run and --from-… out"
+            )
+        from ddb_assets.cli import copy_follow
+
+        copy_follow.run(
+            config, stream, clean or "no", until_caught_up=until_caught_up, yes=yes, restart=restart, as_json=as_json
+        )
+        return
+    if until_caught_up:
+        raise click.UsageError("--until-caught-up is for --follow")
     if dry:
         copy.try_out(config, earlier, clean or "no", restart=restart, as_json=as_json)
     else:
