@@ -14,8 +14,8 @@ from ddb_assets.bulk.rows import Format
 from ddb_assets.contract.contract_yaml import ConfigError, read_documents, validated
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.imports.csv_rows import CsvFormat
+from ddb_assets.imports.index_config import IndexConfig, checked_indexes
 from ddb_assets.imports.refused import NaN
-from ddb_assets.imports.table_plan import IndexConfig, checked_indexes
 
 Mode = Literal["put", "if-not-exists", "delete"]
 SOURCES = ("column", "template", "constant", "map", "list")

@@ -10,9 +10,10 @@ from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.imports.account import Progress
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
+from ddb_assets.imports.index_config import TableKey
 from ddb_assets.imports.new_table import NewTableWriter, check_absent
 from ddb_assets.imports.source import open_rejects, open_source
-from ddb_assets.imports.table_plan import TableKey, check_indexes, creation_parameters, planned
+from ddb_assets.imports.table_plan import check_indexes, creation_parameters, planned
 from ddb_assets.settings import state_folder
 
 
