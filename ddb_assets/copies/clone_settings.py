@@ -65,6 +65,8 @@ class CloneSettings:
 
 def _missing(side: Side, reserved: list[str]) -> list[str]:
     lines = [f"tags of AWS: {', '.join(reserved)}"] if reserved else []
+    if vectors := side.table.get("VectorIndexes"):
+        lines.append(f"vector indexes: {', '.join(str(index.get('IndexName')) for index in vectors)}")
     if replicas := side.table.get("Replicas"):
         lines.append(f"replicas: {', '.join(str(replica.get('RegionName')) for replica in replicas)}")
     lines += [

@@ -79,6 +79,7 @@ def copy_and_follow(
         following = None if restart else state.load(world)
         is_new = following is None
         if following is None:
+            stream.check()
             since, position = stream.start()
             following = Following(
                 world=orjson.loads(orjson.dumps(world)),
@@ -88,6 +89,8 @@ def copy_and_follow(
                 created=position.created,
             )
             state.begin(following)
+        follower = Follower(plan, stream, state, following)
+        follower.check()
         if not following.copied:
             copied = run_copy(
                 opened,
@@ -101,9 +104,8 @@ def copy_and_follow(
                 on_page=on_page,
             )
             on_copied(copied)
-            following = following.model_copy(update={"copied": True})
-            state.save(following)
-        follower = Follower(plan, stream, state, following)
+            follower.following = following.model_copy(update={"copied": True})
+            state.save(follower.following)
         interrupted, found = False, None
         try:
             follower.follow(on_look, until_caught_up=until_caught_up)

@@ -8,6 +8,7 @@ each key says, so changes may be applied again. A change that cannot be written 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ import orjson
 from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten
 from ddb_assets.bulk.writer import BulkWriter
-from ddb_assets.copies.attribute_mapping import CollisionError
+from ddb_assets.copies.attribute_mapping import CollisionError, CopyRefusedError
 from ddb_assets.copies.follow_state import Following, FollowState, Version
 from ddb_assets.copies.followed_stream import FollowedStream
 from ddb_assets.copies.plan import CopyPlan
@@ -66,7 +67,8 @@ class Follower:
     def follow(self, on_look: Callable[[Looked], object], *, until_caught_up: bool) -> None:
         """Applies changes until KeyboardInterrupt, or until there have been none for QUIET seconds.
 
-        Raises FollowError, CopyRefusedError, AwsError, WriterStoppedError.
+        A stream that the table does not write to is noted, for no later run can know what is missing there. Raises
+        FollowError, CopyRefusedError, AwsError, WriterStoppedError.
         """
         quiet_since = checked = time.monotonic()
         while True:
@@ -77,12 +79,24 @@ class Follower:
                 quiet_since = time.monotonic()
             caught_up = until_caught_up and began - quiet_since >= QUIET
             if caught_up or time.monotonic() - checked >= CHECK_EVERY:
-                self._stream.check()
+                self.check()
                 checked = time.monotonic()
             if caught_up:
                 return
             if looked.caught_up:
                 time.sleep(EVERY)
+
+    def check(self) -> None:
+        """Raises CopyRefusedError unless the stream has all changes, and FollowError if it once had not."""
+        if self.following.broken:
+            raise FollowError(f"{self.following.broken} Changes may be missing since then: begin again with --restart")
+        try:
+            self._stream.check()
+        except CopyRefusedError as error:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            self.following = self.following.model_copy(update={"broken": f"At {now} it was found that {error}."})
+            self._state.save(self.following)
+            raise
 
     def look(self) -> Looked:
         """Applies what the stream has now, or a part of it. Durable on return."""
@@ -91,8 +105,7 @@ class Follower:
         moved = drained.moved(position)
         if moved.gap:
             raise FollowError(
-                f"changes of {self._stream.source.name} between {from_micros(moved.gap.since).isoformat()} and "
-                f"{from_micros(moved.gap.until).isoformat()} may be lost ({moved.gap.reason}): begin again with --restart"
+                f"changes of {self._stream.source.name} may be lost: {moved.gap}; begin again with --restart"
             )
         found = self._newest(drained)
         operations = [self._operation(change) for change in found.changes.values()]

@@ -21,7 +21,10 @@ Version = tuple[int, int]
 
 
 class Following(BaseModel):
-    """`since`: changes before this time (microseconds) are in what the copy reads. `copied`: the copy is finished."""
+    """`since`: changes before this time (microseconds) are in what the copy reads. `copied`: the copy is finished.
+
+    `broken` says why changes may be missing in the stream, so that following cannot go on; empty while all is well.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,6 +35,7 @@ class Following(BaseModel):
     read_at: dict[str, int]
     created: int | None
     applied: int = 0
+    broken: str = ""
 
     @property
     def position(self) -> Position:

@@ -37,15 +37,16 @@ class FollowedStream:
 
     @classmethod
     def of(cls, aws: AWS, source: Side, stream: str) -> "FollowedStream":
-        """The stream of this name or ARN, or the table's own one. Raises CopyRefusedError, DestinationError, AwsError."""
+        """The stream of this name or ARN, or the table's own one. Raises DestinationError, AwsError."""
         client, named = connected(aws, stream, source.address)
         own = stream == OWN_STREAM
-        found = cls(source, client, named if own else stream_calls(client, named).describe().arn, ordered=own)
-        found.check()
-        return found
+        return cls(source, client, named if own else stream_calls(client, named).describe().arn, ordered=own)
 
     def check(self) -> None:
-        """Raises CopyRefusedError unless the table sends its changes to this stream, and nothing of them is missing there."""
+        """Raises CopyRefusedError unless the table writes its changes to this stream, whole and with their order.
+
+        Raises DestinationError for an own stream that never had items.
+        """
         name = self.source.name
         if self.ordered:
             own = own_stream(self.source.client, self.source.address)

@@ -80,7 +80,7 @@ def _replicated(one: Side, other: Side) -> bool:
 def not_copied(source: Side, destination: Side) -> list[str]:
     """What the source has besides items and the destination does not have, one line each, for people."""
     lines = []
-    for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
+    for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes", "VectorIndexes"):
         there = {index["IndexName"] for index in destination.table.get(kind) or ()}
         missing = [index["IndexName"] for index in source.table.get(kind) or () if index["IndexName"] not in there]
         lines += [f"index {name} ({kind})" for name in missing]

@@ -311,6 +311,31 @@ def test_a_stream_that_was_switched_off_ends_it(world: World) -> None:
     assert world.items(destination) == world.items(source)
 
 
+def test_a_table_that_stopped_writing_to_kinesis_and_began_again_is_not_followed_on(world: World) -> None:
+    """What it changed meanwhile is in no record."""
+    source, name = with_kinesis(world, some(3), 1)
+    stream = Stream(world.sandbox.kinesis(), name, lambda _: None)
+    destination = world.table()
+    assert followed(source, destination, name).exit_code == 0
+    world.direct.disable_kinesis_streaming_destination(TableName=source, StreamArn=stream.arn)
+    until(lambda: "DISABLED" in str(world.direct.describe_kinesis_streaming_destination(TableName=source)))
+    world.put(source, [{"id": {"S": "in no record"}}])
+    off = followed(source, destination, name)
+    assert off.exit_code == 1
+    assert "is DISABLED there" in off.output
+    world.direct.enable_kinesis_streaming_destination(
+        TableName=source,
+        StreamArn=stream.arn,
+        EnableKinesisStreamingConfiguration={"ApproximateCreationDateTimePrecision": "MICROSECOND"},
+    )
+    until(lambda: "ACTIVE" in str(world.direct.describe_kinesis_streaming_destination(TableName=source)))
+    on = followed(source, destination, name)
+    assert on.exit_code == 1
+    assert "Changes may be missing since then: begin again with --restart" in on.output
+    assert followed(source, destination, name, "--restart").exit_code == 0
+    assert world.items(destination) == world.items(source)
+
+
 def test_several_tables_may_write_to_one_stream(world: World) -> None:
     source, name = with_kinesis(world, some(5))
     other = world.table(ID, some(2))
