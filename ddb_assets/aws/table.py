@@ -8,7 +8,7 @@ of another type is refused) and "Local secondary indexes".
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ddb_assets.aws.errors import explained
 from ddb_assets.dynamodb.item import MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES, KeyAttribute
@@ -37,9 +37,8 @@ class Index:
 class TableDescription:
     """A table. Requests call it by its `address`: its name, or its ARN, which a table of another account needs.
 
-    `id` and `created` are None where they are not given. `wcu` is its provisioned write capacity (for on-demand tables the
-    maximum that was set), `rcu` its provisioned read capacity; both are None without one. DynamoDB updates
-    `size_bytes` and `items` about every six hours.
+    `id` and `created` are None where they are not given. `wcu` and `rcu` are its provisioned capacities, for on-demand tables
+    the maximums that were set; they are None without one. DynamoDB updates `size_bytes` and `items` about every six hours.
     """
 
     name: str
@@ -74,8 +73,8 @@ class TableDescription:
                 for kind, local in (("GlobalSecondaryIndexes", False), ("LocalSecondaryIndexes", True))
                 for index in description.get(kind) or ()
             ),
-            wcu=_write_capacity(description, on_demand=on_demand),
-            rcu=description.get("ProvisionedThroughput", {}).get("ReadCapacityUnits") or None,
+            wcu=_capacity(description, "Write", on_demand=on_demand),
+            rcu=_capacity(description, "Read", on_demand=on_demand),
             on_demand=on_demand,
             status=description["TableStatus"],
             address=address or description["TableName"],
@@ -152,13 +151,13 @@ def _index(
         key=key,
         projected=None if everything else frozenset(keys | set(projection.get("NonKeyAttributes") or ())),
         local=local,
-        wcu=None if local else _write_capacity(index, on_demand=on_demand),
+        wcu=None if local else _capacity(index, "Write", on_demand=on_demand),
     )
 
 
-def _write_capacity(description: Mapping[str, Any], *, on_demand: bool) -> int | None:
+def _capacity(description: Mapping[str, Any], kind: Literal["Read", "Write"], *, on_demand: bool) -> int | None:
     if on_demand:
-        most = description.get("OnDemandThroughput", {}).get("MaxWriteRequestUnits", -1)  # -1: no maximum
+        most = description.get("OnDemandThroughput", {}).get(f"Max{kind}RequestUnits", -1)  # -1: no maximum
     else:
-        most = description.get("ProvisionedThroughput", {}).get("WriteCapacityUnits", 0)
+        most = description.get("ProvisionedThroughput", {}).get(f"{kind}CapacityUnits", 0)
     return most if most > 0 else None

@@ -55,3 +55,18 @@ class Filter:
         """Scan's parameters; those that would be empty are left out, as it refuses them."""
         found = {"ExpressionAttributeNames": dict(self.names), "ExpressionAttributeValues": dict(self.values)}
         return {"FilterExpression": self.expression} | {name: value for name, value in found.items() if value}
+
+
+class FilterText(BaseModel):
+    """A filter expression as DynamoDB's Scan takes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    expression: str = Field(min_length=1, description="such as `#s = :open`")
+    names: dict[str, str] = Field(default_factory=dict, description="attributes for its #names")
+    values: dict[str, dict[str, Any]] = Field(default_factory=dict, description="DynamoDB JSON for its :values")
+
+    @property
+    def parsed(self) -> Filter:
+        """As a scan takes it."""
+        return Filter(self.expression, self.names, self.values)

@@ -8,7 +8,7 @@ units" (4 KB each, half of that when eventually consistent).
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,20 +92,36 @@ class ReadCalls:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a Scan answered. `count` is of the items that pass the filter; `next_key` is None at a segment's end."""
+    """What a Scan answered. `count` is of the items that pass the filter; `next_key` is None at a segment's end.
+
+    `scanned` counts all items that were read, also those that do not pass; `units` are the RCUs that this cost.
+    """
 
     items: list[Item]
     count: int
     next_key: Item | None
+    scanned: int = 0
+    units: float = 0.0
 
 
 class ReadRate:
-    """A bucket of RCUs. `max_rcu` None: half of a provisioned table's capacity, no bound on an on-demand one."""
+    """A bucket of RCUs.
+
+    `max_rcu` is its rate, or `share` (0 to 1) is the part of the table's capacity. Without both: half of a provisioned table's
+    capacity, no bound on an on-demand one. A `share` of a table without a capacity is no bound.
+    """
 
     def __init__(
-        self, table: TableDescription, max_rcu: float | None, clock: Callable[[], float] = time.monotonic
+        self,
+        table: TableDescription,
+        max_rcu: float | None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        share: float | None = None,
     ) -> None:
-        rate = max_rcu or (table.rcu * PROVISIONED_SHARE if table.rcu else None)
+        if share is None and not table.on_demand:
+            share = PROVISIONED_SHARE
+        rate = max_rcu or (table.rcu * share if table.rcu and share else None)
         self.units_per_second = rate
         self.consumed = 0.0
         self._bucket = Bucket(rate, clock) if rate else None
@@ -165,8 +181,12 @@ class TableReader:
         keys_only: bool = False,
         count_only: bool = False,
         limit: int | None = None,
+        attributes: Collection[str] = (),
     ) -> Page:
-        """The page that follows the key `start` (None: the first) of this segment. With `count_only` it has no items."""
+        """The page that follows the key `start` (None: the first) of this segment. With `count_only` it has no items.
+
+        Its items have the key and these `attributes`, with `keys_only` the key alone, by default everything.
+        """
         request: Document = {
             "TableName": self._address,
             "Segment": segment,
@@ -178,8 +198,9 @@ class TableReader:
         if where:
             request |= where.parameters()
             names = dict(where.names)
-        if keys_only and not count_only:
-            aliases = {f"#ddb_assets_{i}": name for i, name in enumerate(self.key_names)}
+        if (keys_only or attributes) and not count_only:
+            wanted = dict.fromkeys((*self.key_names, *attributes))
+            aliases = {f"#ddb_assets_{i}": name for i, name in enumerate(wanted)}
             request |= {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": names | aliases}
         if count_only:
             request["Select"] = "COUNT"
@@ -188,7 +209,14 @@ class TableReader:
         if limits := [most for most in (limit, self._limit) if most]:
             request["Limit"] = min(limits)
         answer = self._call("Scan", request)
-        return Page(answer.get("Items", []), answer.get("Count", 0), answer.get("LastEvaluatedKey"))
+        count = int(answer.get("Count", 0))
+        return Page(
+            items=answer.get("Items", []),
+            count=count,
+            next_key=answer.get("LastEvaluatedKey"),
+            scanned=int(answer.get("ScannedCount") or count),
+            units=float((answer.get("ConsumedCapacity") or {}).get("CapacityUnits", 0)),
+        )
 
     def get(self, keys: Sequence[Item], *, keys_only: bool = False) -> list[Item]:
         """The items that exist under these keys, in any order, read consistently."""

@@ -22,6 +22,7 @@ COMMANDS = (
     "load",
     "import",
     "profile",
+    "scan",
     "copy",
     "clone",
     "follow",

@@ -10,14 +10,13 @@ from datetime import datetime
 from typing import Any
 
 import click
-import orjson
 from rich.progress import Progress
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import is_s3
 from ddb_assets.cli.commands.model_options import model_of, option_of
 from ddb_assets.cli.copy_output import advance, print_dry_run, print_outcome, print_restored, progress
-from ddb_assets.cli.output import print_json, progress_console, say
+from ddb_assets.cli.output import note, print_json, say
 from ddb_assets.cli.printable import printable
 from ddb_assets.cli.signals import term_interrupts
 from ddb_assets.contract.moment import parse_moment
@@ -98,11 +97,6 @@ def aws_of(at: TableAt) -> AWS:
     return AWS(region=at.region, profile=at.profile, endpoint=at.endpoint, role_arn=at.role)
 
 
-def note(said: str) -> None:
-    """What a user must know, at once, beside the progress."""
-    progress_console.print(printable(said), soft_wrap=True)
-
-
 def config_of(source: str, dest: str, where: dict[str, Any] | None, options: dict[str, Any]) -> CopyConfig:
     """The copy of these tables with the command's options. Raises click's error that names the option."""
     sides = {
@@ -127,21 +121,6 @@ def _asked_by(place: Sequence[str]) -> str:
         case ["filter", "names" | "values" as part, *inner]:
             return f"--filter-{part}" + (f" {inner[0]}" if inner else "")
     return option_of(place)
-
-
-def filter_of(expression: str | None, names: str | None, values: str | None) -> dict[str, Any] | None:
-    """The filter of the options, as CopyConfig takes it; None without one."""
-    if expression is None:
-        if names or values:
-            raise click.UsageError("--filter-names and --filter-values are for a --filter")
-        return None
-    parts: dict[str, Any] = {"expression": expression}
-    for name, text in (("names", names), ("values", values)):
-        try:
-            parts |= {name: orjson.loads(text)} if text else {}
-        except orjson.JSONDecodeError as error:
-            raise click.BadParameter(f"not JSON: {error}", param_hint=f"--filter-{name}") from error
-    return parts
 
 
 def earlier_of(moment: str | None, deleted: bool, deleted_at: str | None, backup: str | None) -> Earlier | None:

@@ -7,9 +7,9 @@ import click
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import is_s3
-from ddb_assets.cli.copy import aws_of, confirm, note
+from ddb_assets.cli.copy import aws_of, confirm
 from ddb_assets.cli.copy_output import advance, print_outcome, progress
-from ddb_assets.cli.output import print_json, say
+from ddb_assets.cli.output import note, print_json, say
 from ddb_assets.cli.signals import term_interrupts
 from ddb_assets.copies.copy_and_follow import FollowOutcome, copy_and_follow
 from ddb_assets.copies.copy_config import CopyConfig

@@ -28,6 +28,11 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
     click.echo(printable(text), err=err, nl=nl)
 
 
+def note(said: str) -> None:
+    """What a user must know, at once, beside a progress bar."""
+    progress_console.print(printable(said), soft_wrap=True)
+
+
 def print_json(document: Any) -> None:
     """Prints one JSON document on one line of standard output."""
     text = orjson.dumps(document, default=str).decode()

@@ -21,6 +21,7 @@ from ddb_assets.contract.table import Table
 from ddb_assets.exports.assets import full_export_asset, source_spec
 from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
+from ddb_assets.scans.assets import scan_asset
 from ddb_assets.warehouse.assets import warehouse_assets
 from ddb_assets.windows.checks import chain_checks
 from ddb_assets.windows.export_assets import window_export_assets
@@ -60,7 +61,12 @@ attributes:
   # trust: dynamodb  # ask DynamoDB whether it made an export; lake: believe every export in the bucket
   # stream: orders-cdc  # name or ARN of the Kinesis data stream that the table writes to: {name}_live is a minute behind
   #   # stream: dynamodb, the table's own stream; {{name: orders-cdc, tail: materialized_view}}, Redshift reads it itself
-  # source: exports  # stream: its stream alone fills the table, for a table that is not exported
+  # source: exports  # scan: for a table without point-in-time recovery; stream: its stream alone fills the table
+  # scan:  # how `source: scan` reads
+  #   max_rcu: 50%  # of the table's read capacity, or a number of units per second
+  #   workers: 8  # segments read at once
+  #   segments: 64  # by default by the table's size
+  #   consistent: false  # true: at twice the cost; with a stream, scans are always consistent
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how tables are created in Redshift
   #   diststyle: key  # by the partition key | even | all | auto
@@ -142,7 +148,7 @@ def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions
         return dg.Definitions(assets=[source_spec(table, writers)], resources=RESOURCES)
     whole: list[dg.AssetsDefinition | dg.AssetSpec] = [
         source_spec(table, writers),
-        full_export_asset(table),
+        scan_asset(table) if table.source == "scan" else full_export_asset(table),
         full_parquet_assets(table),
         warehouse_assets(table, address),
     ]

@@ -28,5 +28,5 @@ def _relations(table: Table) -> dict[str, str]:
     declared = [text for text, kind in table.nested.items() if kind == "child"]
     owners = [f"table {table.table}", *(f"the list {text} of {table.table}" for text in declared)]
     named = dict(zip(relations(table).values(), owners, strict=True))
-    has_tail = table.stream and table.source == "exports"
-    return named | ({live_name(name): f"the live view of {what}" for name, what in named.items()} if has_tail else {})
+    views = {live_name(name): f"the live view of {what}" for name, what in named.items()}
+    return named | (views if table.has_tail else {})

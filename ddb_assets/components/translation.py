@@ -51,7 +51,7 @@ def translated(declared: dg.Definitions, table: Table, translate: Translation) -
 def _assets(table: Table) -> list[tuple[Stage, str]]:
     """Stage and relation of every asset of the table."""
     names = relations(table).values()
-    of_stream: tuple[Stage, ...] = ("live",) if table.stream and table.source == "exports" else ()
+    of_stream: tuple[Stage, ...] = ("live",) if table.has_tail else ()
     return [
         (stage, name)
         for stage in (*stages(table), *of_stream)

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ddb_assets.contract.identity import Identity
+from ddb_assets.contract.scan import Scanned
 
 Role = Literal["key", "index", "value", "version", "deleted", "extra"]
 """What a column is for.
@@ -152,6 +153,8 @@ class Report(_ReportModel):
     `reasons` says why the first items were quarantined. `unread` is a relation of the keys of quarantined items, as far
     as they can be read and a row can have them; `without_row` counts the quarantined items whose key no row can have.
 
+    `scan` is None unless a scan wrote what was flattened.
+
     `digest` identifies the export's content together with its `identity`, which is everything else that decides the
     rows. Reports of earlier versions have no `identity`.
     """
@@ -186,6 +189,7 @@ class Report(_ReportModel):
     unread: Relation | None = None
     without_row: int = 0
     unknown_members: dict[str, int] = {}
+    scan: Scanned | None = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 

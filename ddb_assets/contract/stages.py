@@ -14,6 +14,7 @@ from typing import Literal
 Stage = Literal[
     "dynamodb",
     "full_export",
+    "scan",
     "full_parquet",
     "initial_load",
     "window_export",
@@ -28,6 +29,7 @@ Stage = Literal[
 _NAMING: Mapping[Stage, tuple[str, str]] = {
     "dynamodb": ("dynamodb", "_table"),
     "full_export": ("exports", "_full_export"),
+    "scan": ("scans", "_scan"),
     "full_parquet": ("parquet", "_full_parquet"),
     "initial_load": ("loads", "_initial_load"),
     "window_export": ("exports", "_window_export"),
@@ -43,6 +45,8 @@ FULL_CHAIN: FullStages = ("full_export", "full_parquet", "initial_load")
 """The stages that a full export of a table passes."""
 REPLACED: FullStages = ("full_export", "full_parquet", "warehouse")
 """The same of a table that is replaced as a whole (`load: replace`), which has no windows."""
+SCANNED: FullStages = ("scan", "full_parquet", "warehouse")
+"""The stages of a table that is scanned (`source: scan`): a scan takes the place of the full export."""
 
 
 def asset_path(stage: Stage, name: str) -> tuple[str, str]:
@@ -66,12 +70,16 @@ def name_of(stage: Stage, path: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True)
 class FullChain:
-    """The assets that a full export of one table passes, as messages name them; `windows`: it has windows, too."""
+    """The assets that a full export of one table passes, as messages name them; `windows`: it has windows, too.
+
+    `what` begins it: a full export, or a scan.
+    """
 
     export: str
     parquet: str
     load: str
     windows: bool = True
+    what: str = "a full export"
 
     @classmethod
     def usual(cls, name: str) -> "FullChain":
@@ -87,7 +95,7 @@ class FullChain:
         """How a person starts the table over, as the end of a sentence."""
         again = "; then load every window since that export again" if self.windows else ""
         return (
-            f"with a full export: materialize {self.export}, then {self.parquet} and {self.load} with `restart: true` in the "
+            f"with {self.what}: materialize {self.export}, then {self.parquet} and {self.load} with `restart: true` in the "
             f"Launchpad, or run `ddb-assets load --restart`{again}"
         )
 

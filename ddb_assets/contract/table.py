@@ -15,9 +15,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_
 
 from ddb_assets.contract.model import ContractModel
 from ddb_assets.contract.policy import ColumnOptions, ContractMode, Oversize, Policies, Policy
+from ddb_assets.contract.scan import ScanOptions
 from ddb_assets.contract.stages import (
     FULL_CHAIN,
     REPLACED,
+    SCANNED,
     Chain,
     FullChain,
     FullStages,
@@ -206,9 +208,12 @@ class Table(ContractModel):
         ),
     ] = "dynamodb"
     source: Annotated[
-        Literal["exports", "stream"],
-        Field(description="what fills the table: exports, with or without a stream; or its stream alone"),
+        Literal["exports", "scan", "stream"],
+        Field(description="what fills the table: exports or scans, both with or without a stream; or its stream alone"),
     ] = "exports"
+    scan: Annotated[
+        ScanOptions, Field(description="how `source: scan` reads: consistent, workers, segments, max_rcu")
+    ] = ScanOptions()
     stream_options: StreamText = Field(
         default=StreamOptions(),
         alias="stream",
@@ -235,6 +240,29 @@ class Table(ContractModel):
             return {**data, "name": default_name(data["table"])}
         return data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _replaced_by_scans(cls, data: object) -> object:
+        """A scanned table has no windows: each scan replaces it, by default once a day, as every scan costs as much."""
+        if isinstance(data, dict) and data.get("source") == "scan":
+            return {"load": "replace", "cadence": "daily"} | data
+        return data
+
+    @model_validator(mode="after")
+    def _fits_its_scans(self) -> Self:
+        if self.source != "scan":
+            if self.scan != ScanOptions():
+                raise ValueError("`scan` has options of `source: scan`: add that, or take `scan` out")
+            return self
+        if self.load != "replace":
+            raise ValueError(
+                "`source: scan` has no windows, because they need point-in-time recovery: take `load` out, each scan "
+                "replaces the table"
+            )
+        if self.export:
+            raise ValueError("`export` is for exports, and `source: scan` makes none: take it out")
+        return self
+
     @model_validator(mode="after")
     def _well_named(self) -> Self:
         if not NAME.fullmatch(self.name) or len(self.name) > MAX_NAME:
@@ -246,7 +274,7 @@ class Table(ContractModel):
 
     @model_validator(mode="after")
     def _has_windows_for_its_stream(self) -> Self:
-        if self.stream and self.load == "replace":
+        if self.stream and self.load == "replace" and self.source == "exports":
             raise ValueError(
                 "stream needs `load: upsert`: what a stream loses is put right by windows, and `load: replace` has none"
             )
@@ -267,7 +295,7 @@ class Table(ContractModel):
             "contract other than evolve": {self.contract, *(one.contract for one in columns)} - {None, "evolve"},
             "oversize other than extra": {self.oversize, *(one.oversize for one in columns)} - {None, "extra"},
         }
-        if self.stream_options.tail != "table" and (self.source == "stream" or self.stream in {"", "dynamodb"}):
+        if self.stream_options.tail != "table" and (self.source != "exports" or self.stream in {"", "dynamodb"}):
             raise ValueError(
                 "`tail: materialized_view` is for the Kinesis stream of a table that exports fill: take `tail` out"
             )
@@ -322,26 +350,44 @@ class Table(ContractModel):
 
     @property
     def full_stages(self) -> FullStages | tuple[()]:
-        """The stages that a full export of the table passes; none if it is not exported."""
+        """The stages that a full export of the table passes, or a scan of it; none if a stream alone fills it."""
         if self.source == "stream":
             return ()
+        if self.source == "scan":
+            return SCANNED
         return REPLACED if self.load == "replace" else FULL_CHAIN
+
+    @property
+    def first_stage(self) -> Stage:
+        """The stage in which all items leave DynamoDB."""
+        return "scan" if self.source == "scan" else "full_export"
 
     @property
     def full_chain(self) -> FullChain:
         """The root's assets in these stages, which a person materializes for a new initial load."""
         export, parquet, load = map(self.asset_name, self.full_stages)
-        return FullChain(export, parquet, load, windows=self.load != "replace")
+        what = "a scan" if self.source == "scan" else "a full export"
+        return FullChain(export, parquet, load, windows=self.load != "replace", what=what)
 
     @property
     def chain(self) -> Chain:
-        """The way of the table's items, whether exports or a stream fill it."""
+        """The way of the table's items, whatever fills it."""
         return StreamChain(self.stream, self.name) if self.source == "stream" else self.full_chain
 
     @property
     def stream_stage(self) -> Stage:
         """The stage of the assets that its stream keeps fresh."""
         return "warehouse" if self.source == "stream" else "live"
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether its stream fills a tail beside it, which a view shows as one with the table."""
+        return bool(self.stream) and self.source != "stream"
+
+    @property
+    def reads_consistently(self) -> bool:
+        """Whether its scans read strongly consistently. With a stream they do: then both together are exact."""
+        return self.scan.consistent or bool(self.stream)
 
     @property
     def windows(self) -> Cadence:

@@ -4,13 +4,13 @@ What a copy deletes is never declared here, but given with each run. `plan.py` c
 """
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from ddb_assets.bulk.options import Filter, Verify, WriteOptions
+from ddb_assets.bulk.options import Filter, FilterText, Verify, WriteOptions
+from ddb_assets.contract.scan import WORKERS
 
-WORKERS = 8
 STRICT = ConfigDict(extra="forbid", frozen=True)
 ARN = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table/[\w.-]+", re.ASCII)
 
@@ -43,16 +43,6 @@ class TableAt(BaseModel):
                 "table by its name"
             )
         return self
-
-
-class FilterText(BaseModel):
-    """A filter expression as DynamoDB's Scan takes it."""
-
-    model_config = STRICT
-
-    expression: str = Field(min_length=1, description="such as `#s = :open`")
-    names: dict[str, str] = Field(default_factory=dict, description="attributes for its #names")
-    values: dict[str, dict[str, Any]] = Field(default_factory=dict, description="DynamoDB JSON for its :values")
 
 
 def _table(value: object) -> object:
@@ -89,8 +79,7 @@ class CopyOptions(WriteOptions):
     @property
     def where(self) -> Filter | None:
         """The filter, as a scan takes it."""
-        said = self.filter
-        return Filter(said.expression, said.names, said.values) if said else None
+        return self.filter.parsed if self.filter else None
 
 
 class CopyConfig(CopyOptions):

@@ -1,7 +1,7 @@
 """The bytes of an export's manifests: manifest-summary.json, manifest-files.json and their checksums.
 
-Pure: no S3, no tables. The sandbox writes them for exports, and a drain of a change stream for what it lands;
-`exports/manifest.py` reads them. Facts: AWS page S3DataExport.Output.
+Pure: no S3, no tables. The sandbox writes them for exports; a drain of a change stream and a scan write them for what they
+land. `exports/manifest.py` reads them. Facts: AWS page S3DataExport.Output.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ class Summary:
     """What manifest-summary.json says. Its times are texts in the form of ISO 8601, in UTC.
 
     `span` has exportTime, or exportFromTime and exportToTime; `place` has the members about S3. `view` is None for a full
-    export.
+    export. `scan` has what a scan says of itself, a member that no export has.
     """
 
     arn: str
@@ -34,6 +34,7 @@ class Summary:
     billed_bytes: int
     items: int
     view: str | None
+    scan: Mapping[str, Any] | None = None
 
     def text(self) -> bytes:
         """The file's content, with its members in AWS's order."""
@@ -54,6 +55,7 @@ class Summary:
                 "outputFormat": "DYNAMODB_JSON",
                 **({"outputView": self.view} if self.view else {}),
                 "exportType": kind,
+                **({"scan": self.scan} if self.scan else {}),
             }
         )
 

@@ -26,6 +26,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ddb_assets.aws.storage import MissingFileError, TooLargeError, is_s3, local_path
+from ddb_assets.contract.scan import Scanned
 from ddb_assets.errors import DdbAssetsError
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class Export:
     """A finished export; its times are aware and in UTC.
 
     A full export has `export_time`; an incremental one has `from_time` (inclusive), `to_time` (exclusive) and `view`. `uri`
-    is that of the manifest summary, `billed_bytes` the size that AWS bills.
+    is that of the manifest summary, `billed_bytes` the size that AWS bills. `scan` says how a scan wrote it that took the
+    place of a full export.
     """
 
     id: str
@@ -91,6 +93,7 @@ class Export:
     billed_bytes: int
     files: tuple[DataFile, ...]
     uri: str
+    scan: Scanned | None = None
 
     @property
     def digest(self) -> str:
@@ -143,6 +146,7 @@ class _Summary(_ManifestModel):
     export_from_time: _Time | None = None
     export_to_time: _Time | None = None
     output_view: View | None = None
+    scan: Scanned | None = None
 
 
 class _FileLine(_ManifestModel):
@@ -191,6 +195,7 @@ def read_export(storage: "Storage", source: str, *, expected_table: str | None =
         billed_bytes=summary.billed_size_bytes,
         files=files,
         uri=uri,
+        scan=summary.scan,
     )
 
 

@@ -27,6 +27,11 @@ class UntrustedExportError(ManifestError):
 
 def confirm(client: "DynamoDBClient", table: Table, export: Export) -> None:
     """Raises UntrustedExportError unless DynamoDB confirms the manifest, and AwsError when DynamoDB cannot be asked."""
+    if export.scan:
+        raise UntrustedExportError(
+            f"{export.uri} was written by a scan, and {table.table} is loaded from exports: say `source: scan` in its "
+            "contract, or materialize its full export again"
+        )
     if table.trust == "lake":
         logger.info("export %s is not checked with DynamoDB: its contract says `trust: lake`", export.arn)
         return

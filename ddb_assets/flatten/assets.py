@@ -1,4 +1,4 @@
-"""The assets `parquet/<relation>_full_parquet`: the newest full export as flat, typed Parquet.
+"""The assets `parquet/<relation>_full_parquet`: the newest full export, or scan, as flat, typed Parquet.
 
 One step writes all relations, because they come from the same items. `flatten.py` does the work.
 """
@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from ddb_assets.contract.table import Table
+from ddb_assets.aws.clients import AWS
+from ddb_assets.aws.storage import Storage
+from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.facts import upstream_export
-from ddb_assets.exports.manifest import read_export
+from ddb_assets.exports.manifest import Export, read_export
 from ddb_assets.exports.trust import confirm
 from ddb_assets.flatten.checks import check_results, check_specs
 from ddb_assets.flatten.facts import flattened_facts
@@ -23,6 +25,8 @@ from ddb_assets.progress import counted
 from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.shared import LAKE
+from ddb_assets.scans.facts import upstream_scan
+from ddb_assets.scans.landing import check_proof
 
 
 class FullParquetConfig(dg.Config):
@@ -43,7 +47,7 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
             table,
             name,
             description=_description(table, path),
-            upstream=metadata.key_of(table, "full_export"),
+            upstream=metadata.key_of(table, table.first_stage),
             facts=metadata.uri(lambda: LAKE.parquet_uri(table)),
         )
         for path, name in named.items()
@@ -59,10 +63,8 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: FullParquetConfig, ddb_aws: AWSResource, ddb_lake: Lake
     ) -> Iterator[dg.MaterializeResult[None]]:
         with explained_failure():
-            uri, key = upstream_export(context, table)
             storage = ddb_aws.clients.storage()
-            export = read_export(storage, uri, expected_table=table.table)
-            confirm(ddb_aws.clients.dynamodb(table.table), table, export)
+            export, key = _genuine(context, table, ddb_aws.clients, storage)
             schemas = SchemaStore(storage, ddb_lake.schemas)
             out = ddb_lake.parquet(table, export.id)
             from ddb_assets.flatten.flatten import flatten  # pyarrow: a tenth of a second, only for runs
@@ -87,8 +89,22 @@ def full_parquet_assets(table: Table) -> dg.AssetsDefinition:
     return full_parquet
 
 
+def _genuine(context: dg.AssetExecutionContext, table: Table, aws: AWS, storage: Storage) -> tuple[Export, KeySchema]:
+    """What is upstream, and the key. DynamoDB knows its exports; a landing of a scan is known by what the scan said of it."""
+    if table.source == "scan":
+        uri, key, proof = upstream_scan(context, table)
+        export = read_export(storage, uri, expected_table=table.table)
+        check_proof(export, proof)
+    else:
+        uri, key = upstream_export(context, table)
+        export = read_export(storage, uri, expected_table=table.table)
+        confirm(aws.dynamodb(table.table), table, export)
+    return export, key
+
+
 def _description(table: Table, path: tuple[str, ...]) -> str:
     if not path:
-        return f"The newest full export of `{table.table}` as Parquet: one flat, typed row per item."
+        newest = "scan" if table.source == "scan" else "full export"
+        return f"The newest {newest} of `{table.table}` as Parquet: one flat, typed row per item."
     elements = f"The elements of {code('.'.join(path))} of `{table.table}`"
     return f"{elements}: one row per element, with the item's key and the element's position."

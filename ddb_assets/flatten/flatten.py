@@ -356,6 +356,7 @@ class _Run:
             unread=self._unread(relations[0], unread),
             without_row=len(self.unread) - len(unread),
             unknown_members=dict(sorted(self.unknown.items())),
+            scan=self.export.scan,
         )
 
 

@@ -88,6 +88,8 @@ def _gaps(followed: Followed) -> Iterator[str]:
     for name, one in followed.tables.items():
         if gap := one.gap:
             healed = HEALED
+            if one.table.source == "scan":
+                healed = f"its live table is whole again when a scan that began later is loaded: materialize {one.table.chain}"
             if one.table.source == "stream":
                 healed = (
                     "nothing puts this right by itself, as no export fills the table: start it over "

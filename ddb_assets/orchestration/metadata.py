@@ -25,6 +25,7 @@ Metadata = dict[str, dg.MetadataValue]
 KINDS: Mapping[Stage, frozenset[str]] = {
     "dynamodb": frozenset({"dynamodb"}),
     "full_export": frozenset({"dynamodb", "s3"}),
+    "scan": frozenset({"dynamodb", "s3"}),
     "full_parquet": frozenset({"s3", "parquet"}),
     "initial_load": frozenset(),
     "window_export": frozenset({"dynamodb", "s3"}),

@@ -4,6 +4,7 @@
     <root>/parquet/<table>/full/<export id>/<relation>/part-….parquet, report.json
     <root>/parquet/<table>/stream/<stream>/…            the newest landing of a stream
     <root>/streams/<stream>/<table>/AWSDynamoDB/…       landings of a stream, in the form of an export
+    <root>/scans/<table>/AWSDynamoDB/<scan id>/…        scans, in the form of a full export
     <root>/schemas/<table>/000001.json
 
 No file is read or written here; that is `aws/storage.py`.
@@ -61,6 +62,10 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The folder that has a folder for each of its exports."""
         place = self.exports_of(table)
         return f"s3://{join(place.bucket, place.prefix, 'AWSDynamoDB')}"
+
+    def scans_uri(self, table: Table) -> str:
+        """The folder that has a folder for each scan of the table."""
+        return join(self.root, "scans", table.name)
 
     def parquet(self, table: Table, export_id: str, partition: str = FULL) -> str:
         """The folder of one flattened export."""

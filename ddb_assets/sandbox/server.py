@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -33,7 +34,7 @@ from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.backend import Recovery, SandboxBackend
 from ddb_assets.sandbox.backup_api import BackupApi
 from ddb_assets.sandbox.change_log import Change, ChangeLog, LoggedWrite
-from ddb_assets.sandbox.clock import Clock
+from ddb_assets.sandbox.clock import MICROS, Clock
 from ddb_assets.sandbox.destination_api import DestinationApi
 from ddb_assets.sandbox.export_api import ExportApi
 from ddb_assets.sandbox.exporter import Exporter
@@ -157,7 +158,7 @@ class Sandbox:
             app = JsonApi(app, KINESIS, "1.1", kinesis, self.streams.lock)
             own = self.table_streams
             app = JsonApi(app, DYNAMODB_STREAMS, "1.0", own.operations(), own.lock, ERROR_TYPE_PREFIX)
-            stack.enter_context(_served(app, listening))
+            stack.enter_context(_served(app, listening, self.clock))
             stack.callback(exporter.stop)
             self._stack = stack.pop_all()
         return self
@@ -268,16 +269,25 @@ def _listen(port: int) -> socket.socket:
         ) from None
 
 
-class _QuietHandler(MotoRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Logs nothing: a demo makes thousands of requests."""
+def _handler(clock: Clock) -> type[MotoRequestHandler]:
+    """Answers say the time of the sandbox's clock, as those of AWS say the time of AWS."""
+
+    class Handler(MotoRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Logs nothing: a demo makes thousands of requests."""
+
+        def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002 -- http.server's signature
+            """The header Date."""
+            return formatdate(clock.micros() // MICROS, usegmt=True)
+
+    return Handler
 
 
 @contextmanager
-def _served(app: Any, listening: socket.socket) -> Iterator[None]:
+def _served(app: Any, listening: socket.socket, clock: Clock) -> Iterator[None]:
     """Serves the application in a thread, with one more thread per request, until the block ends."""
     host, port = listening.getsockname()
-    server = make_server(host, port, app, threaded=True, request_handler=_QuietHandler, fd=listening.fileno())
+    server = make_server(host, port, app, threaded=True, request_handler=_handler(clock), fd=listening.fileno())
     thread = threading.Thread(target=server.serve_forever, args=(STOP_SECONDS,), name="sandbox", daemon=True)
     thread.start()
     try:

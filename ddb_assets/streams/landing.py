@@ -22,7 +22,8 @@ from ddb_assets.aws.storage import join
 from ddb_assets.contract.table import KeySchema
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, binary_text, number_text, split
 from ddb_assets.dynamodb.export_manifests import Summary, base64_md5, file_entry
-from ddb_assets.exports.manifest import FILES, SUMMARY
+from ddb_assets.exports.landing import write_manifests
+from ddb_assets.exports.manifest import FILES
 from ddb_assets.microseconds import from_micros
 from ddb_assets.streams.calls import Stream, StreamRecord
 from ddb_assets.streams.drained import Drained
@@ -195,9 +196,7 @@ class _Batch:
             view="NEW_IMAGE",
         )
         storage.write(join(landing.uri, "data", DATA), data)
-        for manifest, text in ((FILES, entry), (SUMMARY, summary.text())):
-            storage.write(join(landing.uri, f"{manifest.removesuffix('.json')}.md5"), base64_md5(text))
-            storage.write(join(landing.uri, manifest), text)
+        write_manifests(storage, landing.uri, summary, entry)
 
 
 _KEY_TEXT: Mapping[str, Callable[[str], str]] = {"S": str, "N": number_text, "B": binary_text}

@@ -24,6 +24,12 @@ def check_report(report: Report) -> None:
             f"know, at {', '.join(sorted(frozen)[:5])}: nothing was loaded; add them to the contract (`contract: evolve` for "
             "the path) and flatten again"
         )
+    # guard: a part is not the table
+    if report.scan and report.scan.is_partial:
+        raise LoadError(
+            f"scan {report.export_id} has left out {report.scan.left_out}, and a load would take them out of the warehouse: "
+            f"scan {report.table} without --filter and --projection, or use the Parquet of `ddb-assets flatten`"
+        )
     root, full = report.root, report.is_full
     flagged = any(c.role == "deleted" for c in root.columns)
     explained = root.rows + report.quarantined

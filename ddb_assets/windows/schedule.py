@@ -52,14 +52,16 @@ LOADED_AGAIN = "ddb_assets/loaded_again"
 
 
 def full_export_schedule(table: Table) -> dg.ScheduleDefinition:
-    """Exports and loads a table that is replaced as a whole, at its cadence."""
+    """Exports or scans a table that is replaced as a whole, and loads it, at its cadence."""
+    scanned = table.source == "scan"
     return dg.ScheduleDefinition(
-        name=f"{table.name}_full_exports",
+        name=f"{table.name}_scans" if scanned else f"{table.name}_full_exports",
         target=whole_assets(table),
         cron_schedule=table.windows.cron,
         execution_timezone="UTC",
         default_status=schedule_status(),
-        description=f"Exports {table.table} in full, {table.cadence}, and replaces it in the warehouse.",
+        description=f"{'Scans' if scanned else 'Exports'} {table.table} in full, {table.cadence}, and replaces it in the "
+        "warehouse.",
     )
 
 

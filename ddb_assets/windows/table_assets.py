@@ -9,7 +9,7 @@ from ddb_assets.orchestration import metadata
 
 INITIAL_LOAD = "ddb_assets_initial_load"
 """The job that exports every table in full."""
-OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "window_export"})
+OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "scan", "window_export"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
 WINDOW_STAGES: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
 """The stages that a window passes."""

@@ -103,8 +103,9 @@ def command(
     in the meantime may be missed, and --verify finds them.
     """
     from ddb_assets.cli import copy
+    from ddb_assets.cli.filter_options import filter_of
 
-    config = copy.config_of(source_table, dest_table, copy.filter_of(expression, filter_names, filter_values), options)
+    config = copy.config_of(source_table, dest_table, filter_of(expression, filter_names, filter_values), options)
     earlier = copy.earlier_of(moment, deleted, deleted_at, backup)
     if stream is not None:
         if earlier is not None or dry:

@@ -79,7 +79,7 @@ def settle(engine: SqlEngine, tables: Tables, tail: Tables, report: Report, befo
         return Settled()
     limit = settled_before(covered)
     found = Settled()
-    if tables.root.relation.keys and _is_read(engine, tables, known):
+    if tables.root.relation.keys and _is_read(engine, tables, known, report):
         found = _compared(engine, tables, tail, report, before, to_micros(limit))
     for table in (tail.root.table, *(table for table, _ in tail.below), tail.tombstones):
         # guard: the tail forgets
@@ -97,11 +97,14 @@ def _check_unchanged(engine: SqlEngine, root: TableName, tail: Tables | None, sa
         raise InterruptedLoadError(f"another load has created {TableName(root.schema, min(created))}")
 
 
-def _is_read(engine: SqlEngine, tables: Tables, known: Recorded) -> bool:
-    """Whether the streams have been read as far as exports reach: else the tail does not know yet what they know."""
+def _is_read(engine: SqlEngine, tables: Tables, known: Recorded, report: Report) -> bool:
+    """Whether the streams have been read as far as exports reach: else the tail does not know yet what they know.
+
+    A scan knows writes until its end.
+    """
     read_at = streams.read(engine, tables.root.table).read_at
     newest = max(time for load in known.loads if (time := load.to_time or load.export_time))
-    return read_at is not None and read_at >= newest
+    return read_at is not None and read_at >= max(newest, report.scan.ended if report.scan else newest)
 
 
 def _compared(

@@ -1,0 +1,40 @@
+"""What a scan costs, in read capacity units and in money. Pure.
+
+Facts: DynamoDB Developer Guide, "Read capacity units" (4 KB each, half of that when eventually consistent; a filter or a
+projection makes no scan cheaper); DynamoDB pricing, on-demand mode.
+"""
+
+from dataclasses import dataclass
+
+from ddb_assets.aws.table import TableDescription
+from ddb_assets.bulk.scan import RCU_BYTES
+
+USD_PER_MILLION = 0.125
+"""A million read request units in us-east-1, table class Standard, since November 2024. Other Regions and classes differ."""
+PRICE = f"${USD_PER_MILLION:g} for a million read request units, as in us-east-1 for tables of class Standard"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """RCUs, and US dollars at USD_PER_MILLION; None for a provisioned table, whose capacity is paid for in any case."""
+
+    rcu: float
+    usd: float | None
+
+    @classmethod
+    def of(cls, table: TableDescription, rcu: float) -> "Cost":
+        """The cost of so many RCUs of this table."""
+        return cls(rcu, round(rcu * USD_PER_MILLION / 1e6, 6) if table.on_demand else None)
+
+    @property
+    def money(self) -> str:
+        """The money in words."""
+        if self.usd is None:
+            return "nothing beyond the provisioned capacity"
+        return f"${self.usd:,.2f}" if self.usd >= 0.01 else "less than $0.01"
+
+
+def expected(table: TableDescription, *, consistent: bool) -> Cost:
+    """What reading all of the table costs, by DynamoDB's own count of its bytes, which is up to six hours old."""
+    units = max(1, -(-table.size_bytes // RCU_BYTES))
+    return Cost.of(table, units if consistent else units / 2)
