@@ -1,5 +1,6 @@
 """`ddb-assets scan`: a table that has no point-in-time recovery as a landing, by the code that the asset runs."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -49,7 +50,7 @@ def run(
     with term_interrupts(), item_progress(f"scan {plan.table.name}", plan.table.items, silent=as_json) as progress:
         report = run_scan(
             plan,
-            out,
+            out if is_s3(out) else os.path.abspath(out),
             state_folder() / "scans",
             aws.storage() if is_s3(out) else Storage(),
             restart=restart,

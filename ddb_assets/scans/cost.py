@@ -34,7 +34,10 @@ class Cost:
         return f"${self.usd:,.2f}" if self.usd >= 0.01 else "less than $0.01"
 
 
-def expected(table: TableDescription, *, consistent: bool) -> Cost:
-    """What reading all of the table costs, by DynamoDB's own count of its bytes, which is up to six hours old."""
-    units = max(1, -(-table.size_bytes // RCU_BYTES))
+def expected(table: TableDescription, segments: int, *, consistent: bool) -> Cost:
+    """What reading all of the table costs, by DynamoDB's own count of its bytes, which is up to six hours old.
+
+    Each segment costs at least one unit, also an empty one.
+    """
+    units = max(segments, -(-table.size_bytes // RCU_BYTES))
     return Cost.of(table, units if consistent else units / 2)

@@ -101,5 +101,5 @@ def plan_scan(
     if where or attributes:  # finds a mistake in them before anything is begun
         reader.scan(0, 1, None, where=where, attributes=attributes, limit=1)
     segments = options.segments or segments_for(described, reader.readers)
-    cost = expected(described, consistent=options.consistent)
+    cost = expected(described, segments, consistent=options.consistent)
     return ScanPlan(client, described, options, where, attributes, reader, stopped, segments, cost)

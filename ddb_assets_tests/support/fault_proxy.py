@@ -25,7 +25,7 @@ __all__ = ["Fault", "FaultProxy", "Schedule", "fault_proxy"]
 HOST = "127.0.0.1"
 TARGET = "DynamoDB_20120810."
 MAX_OPERATIONS = 25
-NOT_FORWARDED = {"connection", "content-length", "transfer-encoding", "x-amz-crc32", "date", "server"}
+NOT_FORWARDED = {"connection", "content-length", "transfer-encoding", "x-amz-crc32", "server"}
 
 Document = dict[str, Any]
 

@@ -17,7 +17,7 @@ START_SECONDS = 30.0
 END_SECONDS = 120.0
 
 _context = multiprocessing.get_context("forkserver")
-_children = [f"ddb_assets_tests.{room}.child" for room in ("copies", "imports", "live")]
+_children = [f"ddb_assets_tests.{room}.child" for room in ("copies", "imports", "live", "scans")]
 _context.set_forkserver_preload([__name__, "pytest", *_children])
 
 
