@@ -24,7 +24,7 @@ class Cost:
     @classmethod
     def of(cls, table: TableDescription, rcu: float) -> "Cost":
         """The cost of so many RCUs of this table."""
-        return cls(rcu, round(rcu * USD_PER_MILLION / 1e6, 6) if table.on_demand else None)
+        return cls(float(rcu), round(rcu * USD_PER_MILLION / 1e6, 6) if table.on_demand else None)
 
     @property
     def money(self) -> str:

@@ -59,3 +59,10 @@ def test_a_table_that_is_replaced_is_loaded_by_the_asset_that_people_query() -> 
     assert str(chain) == "exports/orders_full_export, parquet/orders_full_parquet and warehouse/orders"
     assert "then parquet/orders_full_parquet and warehouse/orders with `restart: true`" in chain.restart
     assert "window" not in chain.restart
+
+
+def test_a_table_that_is_scanned_begins_with_a_scan() -> None:
+    chain = Table(table="Orders", source="scan").full_chain
+    assert str(chain) == "scans/orders_scan, parquet/orders_full_parquet and warehouse/orders"
+    assert chain.restart.startswith("with a scan: materialize scans/orders_scan, then parquet/orders_full_parquet")
+    assert "window" not in chain.restart

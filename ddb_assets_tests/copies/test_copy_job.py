@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from ddb_assets.aws.table import UnfitTableError
+from ddb_assets.bulk.options import FilterText
 from ddb_assets.bulk.scan import ReadError, TableReader
 from ddb_assets.copies import verify
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
-from ddb_assets.bulk.options import FilterText
 from ddb_assets.copies.copy_config import CopyOptions
 from ddb_assets.copies.plan import dry_run, plan_copy
 from ddb_assets.copies.sides import Side, check_different

@@ -33,7 +33,12 @@ class Scanning:
     said: list[str] = field(default_factory=list)
 
     def plan(
-        self, table: str, where: Filter | None = None, attributes: tuple[str, ...] = (), deadline: float = 60, **how: Any
+        self,
+        table: str,
+        where: Filter | None = None,
+        attributes: tuple[str, ...] = (),
+        deadline: float = 60,
+        **how: Any,
     ) -> ScanPlan:
         client = client_of(self.endpoint)
         options = ScanOptions(**{"segments": 4, "workers": 3, **how})

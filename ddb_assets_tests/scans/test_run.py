@@ -28,6 +28,7 @@ from ddb_assets.scans import run as running
 from ddb_assets.scans.landing import check_proof, proof
 from ddb_assets.scans.plan import ScanRefusedError
 from ddb_assets.scans.progress import ScanProgress
+from ddb_assets.scans.segment_file import SegmentFile
 from ddb_assets.warehouse.connect import open_warehouse
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets_tests.copies.copying import random_items
@@ -50,7 +51,7 @@ def filled(sandbox: Sandbox, count: int, seed: int = 0, **more: Any) -> str:
     table = new_table(sandbox, *KEYS, **more)
     items = random_items(random.Random(seed), KEYS, count)
     for start in range(0, count, 25):
-        batch = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
+        batch: list[Any] = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
         client_of(sandbox.endpoint_url).batch_write_item(RequestItems={table.name: batch})
     return table.name
 
@@ -210,7 +211,7 @@ def test_a_scan_that_dies_anywhere_reads_at_most_a_page_of_each_segment_again(
     with monkeypatch.context() as patch:
         patch.setattr(ScanProgress, "save", dying(ScanProgress.save))
         patch.setattr(Storage, "upload", dying(Storage.upload))
-        patch.setattr(running.SegmentFile, "append", dying(running.SegmentFile.append))
+        patch.setattr(SegmentFile, "append", dying(SegmentFile.append))
         report = None
         runs = 0
         while report is None:
@@ -229,13 +230,11 @@ def test_a_scan_that_dies_anywhere_reads_at_most_a_page_of_each_segment_again(
 
 
 @pytest.mark.slow
-def test_a_scan_whose_process_is_killed_goes_on(
-    sandbox: Sandbox, scanning: Scanning, proxy: FaultProxy
-) -> None:
+def test_a_scan_whose_process_is_killed_goes_on(sandbox: Sandbox, scanning: Scanning, proxy: FaultProxy) -> None:
     table = filled(sandbox, 200)
     proxy.schedule = Schedule(page_limit=2, rate=0.3, faults=frozenset({Fault.SLOW}))
     segments, kills, before = 4, 0, proxy.requests["Scan"]
-    how = {"segments": segments, "workers": segments}
+    how: Any = {"segments": segments, "workers": segments}
     chance = random.Random(1)
     while True:
         own = proxy.connections
@@ -268,6 +267,21 @@ def interrupted(scanning: Scanning, table: str, **how: Any) -> None:
         scanning.scan(table, die, workers=1, **how)
 
 
+def test_one_that_goes_on_is_still_of_the_time_at_which_it_began(
+    sandbox: Sandbox, scanning: Scanning, proxy: FaultProxy
+) -> None:
+    """What was read before says nothing of the writes since."""
+    table = filled(sandbox, 60)
+    proxy.schedule = Schedule(page_limit=5)
+    begun = from_micros(sandbox.clock.tick())
+    interrupted(scanning, table)
+    sandbox.clock.advance(timedelta(minutes=5))
+    report = scanning.scan(table)
+    assert report.resumed
+    assert report.how.started <= begun + timedelta(minutes=1)
+    assert report.how.ended >= begun + timedelta(minutes=4)
+
+
 def test_an_old_one_is_not_continued_and_leaves_nothing(
     sandbox: Sandbox, scanning: Scanning, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,9 +299,7 @@ def test_an_old_one_is_not_continued_and_leaves_nothing(
     assert not [path for path in begun.rglob("*") if path.is_file()]
 
 
-def test_in_another_world_it_is_refused_or_begun_again(
-    sandbox: Sandbox, scanning: Scanning, proxy: FaultProxy
-) -> None:
+def test_in_another_world_it_is_refused_or_begun_again(sandbox: Sandbox, scanning: Scanning, proxy: FaultProxy) -> None:
     table = filled(sandbox, 60)
     proxy.schedule = Schedule(page_limit=5)
     interrupted(scanning, table)
