@@ -62,11 +62,7 @@ attributes:
   # stream: orders-cdc  # name or ARN of the Kinesis data stream that the table writes to: {name}_live is a minute behind
   #   # stream: dynamodb, the table's own stream; {{name: orders-cdc, tail: materialized_view}}, Redshift reads it itself
   # source: exports  # scan: for a table without point-in-time recovery; stream: its stream alone fills the table
-  # scan:  # how `source: scan` reads
-  #   max_rcu: 50%  # of the table's read capacity, or a number of units per second
-  #   workers: 8  # segments read at once
-  #   segments: 64  # by default by the table's size
-  #   consistent: false  # true: at twice the cost; with a stream, scans are always consistent
+  #   # with source: scan, how it reads: scan: {{max_rcu: 50%, workers: 8, segments: 64, consistent: true}}
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how tables are created in Redshift
   #   diststyle: key  # by the partition key | even | all | auto

@@ -8,6 +8,7 @@ import pytest
 
 from ddb_assets.aws.storage import Storage
 from ddb_assets.contract.report import Column, Relation, Report
+from ddb_assets.contract.scan import Scanned
 from ddb_assets.sandbox.redshift.server import RedshiftServer
 from ddb_assets.warehouse.errors import InterruptedLoadError, LoadError
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
@@ -33,6 +34,19 @@ def test_what_a_frozen_contract_does_not_know_is_refused(warehouse: AnyEngine, s
         LoadError, match="has 2 values that the frozen contract of Orders does not know, at new: nothing was loaded"
     ):
         load(warehouse, made)
+
+
+@on_duckdb
+def test_a_part_of_a_table_is_not_loaded(warehouse: AnyEngine, source: Source) -> None:
+    """What the scan left out would be deleted, as it is not in a full load."""
+    source.put(1, "a", "x")
+    load(warehouse, source.full(2))
+    how = Scanned(started=at(3), ended=at(4), segments=1, consistent=False)
+    made = source.full(5)
+    for part in ({"filter": {"FilterExpression": "a = b"}}, {"projection": ("note",)}):
+        with pytest.raises(LoadError, match="a load would take them out of the warehouse"):
+            load(warehouse, made.model_copy(update={"scan": how.model_copy(update=part)}))
+    assert load(warehouse, made.model_copy(update={"scan": how})).upserted == 1
 
 
 def test_rows_that_were_lost_on_the_way_into_staging_are_missed(
