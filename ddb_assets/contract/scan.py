@@ -9,6 +9,13 @@ from ddb_assets.contract.model import ContractModel
 
 _BUDGET = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<percent>%?)")
 WORKERS = 8
+PREFIX = "scan-"
+"""The ids of scans begin with this, those of exports with a digit."""
+
+
+def is_scan(landing: str) -> bool:
+    """Whether this is the id of a scan, which is of no single moment, and not of an export."""
+    return landing.startswith(PREFIX)
 
 
 def _budget(value: object) -> object:

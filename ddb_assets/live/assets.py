@@ -118,7 +118,8 @@ def _spec(table: Table, name: str, stream: dg.AssetKey, address: str) -> dg.Asse
         return metadata.asset_spec(
             "warehouse", table, name, description=said, upstream=stream, kinds=kinds, facts=facts
         ).replace_attributes(freshness_policy=FRESH)
-    said = f"View of table `{name}` and of the changes since the last window, a minute behind DynamoDB."
+    last = "scan began" if table.source == "scan" else "window"
+    said = f"View of table `{name}` and of the changes since the last {last}, a minute behind DynamoDB."
     facts = known_name(address, live_name(name))
     return metadata.asset_spec(
         "live", table, name, description=said, upstream=stream, kinds=kinds, facts=facts

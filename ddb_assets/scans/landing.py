@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ddb_assets.aws.storage import join
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.contract.scan import Scanned
+from ddb_assets.contract.scan import PREFIX, Scanned
 from ddb_assets.dynamodb.export_manifests import Summary, file_entry
 from ddb_assets.exports.landing import write_manifests
 from ddb_assets.exports.manifest import FILES, STARTED, SUMMARY, Export, ManifestError, read_export
@@ -28,7 +28,7 @@ MARGIN = timedelta(minutes=1)
 
 def new_id(started: datetime) -> str:
     """A name for a landing that no other one has."""
-    return f"scan-{int(started.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
+    return f"{PREFIX}{int(started.timestamp() * 1000):014d}-{secrets.token_hex(4)}"
 
 
 def folder_of(out: str, landing: str) -> str:

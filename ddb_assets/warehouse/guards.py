@@ -119,6 +119,13 @@ def refuse(report: Report, known: History, chain: Chain) -> None:
             f"{name!r} has no initial load yet, and a window alone would be a table with holes: load a full export first "
             f"(materialize {chain}), then this window"
         )
+    # guard: window after a scan
+    if not full and known.scanned:
+        raise LoadError(
+            f"{name!r} was loaded from a scan, which is of no single moment: an item that the scan saw may have been put and "
+            f"deleted within window {report.export_id}, which then does not name it. Load a full export first (materialize "
+            f"{chain}), and only windows that follow it"
+        )
     # guard: table dropped and made again
     if not full and known.initial_load_table_id != report.table_id:
         raise LoadError(

@@ -25,7 +25,8 @@ class History:
     the key of an item could not be read, so that such an export does not say which items were gone. `missed_until` is the
     latest end of a load that had such items.
 
-    `streamed` is the id of the DynamoDB table whose stream fills the table; None if none does.
+    `streamed` is the id of the DynamoDB table whose stream fills the table; None if none does. `scanned`: the newest initial
+    load was of a scan.
 
     `inner_end` and `spanned_by` say where the export does not join the loaded ones. `inner_end` is the newest initial load, or
     the end of a window at or after it, strictly inside the export's window. `spanned_by` is a loaded window that strictly
@@ -47,6 +48,7 @@ class History:
     blind: frozenset[int] = frozenset()
     missed_until: int | None = None
     streamed: str | None = None
+    scanned: bool = False
 
     def started_over(self) -> "History":
         """What remains after all rows and ledger rows are deleted: number of loads, DynamoDB table, columns."""
@@ -64,6 +66,7 @@ class History:
             blind=frozenset(),
             missed_until=None,
             streamed=None,
+            scanned=False,
         )
 
     @classmethod

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.contract.coverage import Coverage
+from ddb_assets.contract.scan import is_scan
 from ddb_assets.contract.table import Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.resources.warehouse import WarehouseTarget
@@ -50,6 +51,11 @@ def ask(
             f"{table.full_chain}, then its windows"
         )
     time, newest = known.initial_load
+    if is_scan(newest.export_id):
+        raise NoInitialLoadError(
+            f"{table.name} has no initial load yet: the newest one was of a scan, which is of no single moment, so no window "
+            f"can follow it; materialize {table.full_chain}, then its windows"
+        )
     initial_load = InitialLoad(time, newest.export_id, newest.table_arn, newest.table_id)
     exports = frozenset(load.export_id for load in known.loads)
     return LoadedChain(initial_load, known.coverage, exports, known.differing)

@@ -15,10 +15,13 @@ from ddb_assets.exports.trust import UntrustedExportError, confirm
 from ddb_assets.live.assets import stream_assets
 from ddb_assets.live.checks import check_results
 from ddb_assets.live.streams import streams_of
+from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.scans.assets import scan_asset
 from ddb_assets.scans.facts import EXACT, FUZZY
 from ddb_assets.settings import STATE, WAREHOUSE
 from ddb_assets.streams.own_stream import OWN_STREAM
+from ddb_assets.windows.chain import NoInitialLoadError
+from ddb_assets.windows.loaded import ask
 from ddb_assets.windows.schedule import full_export_schedule
 from ddb_assets_tests.live.shop import Shop
 from ddb_assets_tests.live.test_assets import facts, resources
@@ -177,3 +180,17 @@ def test_what_a_stream_lost_comes_back_with_the_next_scan(shop: Shop, instance: 
     assert not gap.passed
     assert gap.severity is dg.AssetCheckSeverity.WARN
     assert "a scan that began later is loaded: materialize `scans/orders_scan`" in str(gap.description)
+
+
+def test_no_window_follows_a_scan(shop: Shop, instance: dg.DagsterInstance) -> None:
+    """Point-in-time recovery was switched on, and the contract has no `source: scan` any more."""
+    table = unstreamed(shop)
+    shop.put(table, "a")
+    assert materialized(shop, instance, table).success
+    exported = Table(table=table.table, name="orders")
+    with pytest.raises(NoInitialLoadError, match=r"newest one was of a scan.*materialize exports/orders_full_export"):
+        ask(WarehouseTarget(url=shop.url), AWS(), exported)
+    shop.pass_time(minutes=2)
+    shop.load(exported, shop.now())
+    assert ask(WarehouseTarget(url=shop.url), AWS(), exported).coverage.windows == ()
+    assert shop.rows("SELECT pk FROM orders") == [("a",)]

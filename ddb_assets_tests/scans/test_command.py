@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from ddb_assets.cli import main
+from ddb_assets.cli.commands import copy
 from ddb_assets.cli.commands.scan import command
 from ddb_assets.cli.sandbox import REAL_ACCOUNT
 from ddb_assets.contract.scan import ScanOptions
@@ -132,6 +134,19 @@ def test_a_part_is_said_to_be_one(orders: str) -> None:
 )
 def test_a_wrong_option_is_named(words: tuple[str, ...], said: str) -> None:
     assert said in " ".join(call("Orders", "--out", "lake", *words, code=2).output.split())
+
+
+def test_what_a_copy_has_too_is_the_same_option() -> None:
+    one, other = ({p.name: p for p in found.params if isinstance(p, click.Option)} for found in (command, copy.command))
+    both = one.keys() & other.keys()
+    assert both >= {"consistent", "workers", "segments", "deadline", "restart", "filter_names", "filter_values"}
+    for name in both - {"dry", "max_rcu", "expression"}:
+        assert (one[name].opts, one[name].help, one[name].default) == (
+            other[name].opts,
+            other[name].help,
+            other[name].default,
+        )
+    assert "max_rcu" in both
 
 
 def test_a_table_that_is_not_there(orders: str) -> None:

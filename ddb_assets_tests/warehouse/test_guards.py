@@ -55,6 +55,22 @@ def test_a_newer_initial_load_lets_the_window_in(warehouse: AnyEngine, short_lif
 
 
 @on_duckdb
+def test_a_window_after_a_scan_is_refused(warehouse: AnyEngine, source: Source) -> None:
+    """The scan is of time 10, and read the item at 12. It was deleted at 13, so the window from 10 on does not name it."""
+    source.put(11, "a", "short")
+    seen = source.full(12, export_id="scan-1")
+    source.delete(13, "a")
+    source.put(14, "b", "long")
+    window = source.window(12, 20)
+    load(warehouse, seen)
+    with pytest.raises(LoadError, match=r"'orders' was loaded from a scan, which is of no single moment"):
+        load(warehouse, window)
+    load(warehouse, source.full(20))
+    assert load(warehouse, window).applied
+    assert read(warehouse) == items(source, 20)
+
+
+@on_duckdb
 def test_an_initial_load_inside_a_loaded_window_is_refused(warehouse: AnyEngine, short_life: Source) -> None:
     inside = short_life.full(15)
     load(warehouse, short_life.full(10))

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from ddb_assets.contract.identity import Identity
 from ddb_assets.contract.report import Report
+from ddb_assets.contract.scan import is_scan
 from ddb_assets.warehouse.errors import LoadError
 from ddb_assets.warehouse.history import History
 from ddb_assets.warehouse.sql.engine import SqlEngine
@@ -59,6 +60,7 @@ def read_history(engine: SqlEngine, schema: str, report: Report) -> History:
         blind=blind,
         missed_until=stored_micros(summary[3]),
         streamed=cast("str | None", summary[4]),
+        scanned=bool(full) and is_scan(cast("str", full[-1][2])),
     )
 
 
