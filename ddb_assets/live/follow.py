@@ -20,11 +20,13 @@ from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.exports.manifest import SUMMARY, Export, read_export
 from ddb_assets.flatten.schema_store import HeldSchemas
+from ddb_assets.live.scanned import scanned_at
 from ddb_assets.microseconds import now_micros
 from ddb_assets.streams.calls import Stream
 from ddb_assets.streams.destination import LATEST_ARRIVAL, sends_to
 from ddb_assets.streams.drain import Limits, drain
 from ddb_assets.streams.drained import Drained
+from ddb_assets.streams.expired import expired_since
 from ddb_assets.streams.landing import Landed, Landing, StreamedTable, land
 from ddb_assets.streams.not_sent import unsent
 from ddb_assets.streams.own_stream import OWN_STREAM
@@ -188,12 +190,14 @@ def follow(
     storage, followed = aws.storage(), Followed(arn)
     is_own = stream == OWN_STREAM
     sends = {one.name: None if is_own else sends_to(aws.dynamodb(one.table), one.table, arn) for one in tables}
+    scanned = scanned_at(opened, [table for table in tables if not known[table.name].shards])
     while waiting:
         drained = drain(client, named, least(one.streamed.position for one in waiting), limits, now=now, pause=pause)
         landed = land(storage, join(places.streams, found.name), drained, [one.streamed for one in waiting])
         followed.drains.append((drained, landed))
         for one in waiting:
-            landing = _with_unsent(landed.landings[one.streamed.name], drained, sends[one.table.name])
+            landing, name = landed.landings[one.streamed.name], one.table.name
+            landing = _with_missed(landing, drained, sends=sends[name], scanned=scanned.get(name))
             followed.tables[one.table.name] = _loaded(aws, opened, one, drained.stream, landing, places)
         ahead = [one for one in waiting if drained.moved(one.streamed.position) == one.streamed.position]
         waiting = [] if drained.caught_up or len(ahead) == len(waiting) else ahead
@@ -256,14 +260,15 @@ def _loaded(
     return done
 
 
-def _with_unsent(landing: Landing, drained: Drained, sends: bool | None) -> Landing:
-    """The landing, with what the table did not send in the gap of its end."""
-    start = landing.start
-    gap = unsent(start.gap, start.read_until, sends=sends, began=drained.began)
-    if gap is None:
-        return landing
-    found = landing.end.gap
-    return replace(landing, end=replace(landing.end, gap=found.joined(gap) if found else gap))
+def _with_missed(landing: Landing, drained: Drained, *, sends: bool | None, scanned: int | None) -> Landing:
+    """The landing, with what the table did not send, and what expired since it was scanned, in the gap of its end."""
+    start, gap = landing.start, landing.end.gap
+    missed = [unsent(start.gap, start.read_until, sends=sends, began=drained.began)]
+    if scanned is not None and not start.shards:
+        missed.append(expired_since(scanned, drained.stream, drained.began))
+    for one in missed:
+        gap = gap.joined(one) if gap else one
+    return landing if gap == landing.end.gap else replace(landing, end=replace(landing.end, gap=gap))
 
 
 def _check_own(export: Export, landing: Landing, stream: str) -> None:

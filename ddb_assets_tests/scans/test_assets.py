@@ -104,6 +104,7 @@ def test_with_a_stream_the_live_table_is_exact(shop: Shop, instance: dg.DagsterI
         [stream_assets(stream, shop.url)], instance=instance, resources=resources(shop), raise_on_error=False
     )
     assert followed.success
+    assert all(check.passed for check in followed.get_asset_check_evaluations())
     assert shop.rows("SELECT pk, v FROM orders_live") == [("b", "2")]
     assert shop.rows("SELECT COUNT(*) FROM orders") == [(2,)]
 
@@ -180,6 +181,30 @@ def test_what_a_stream_lost_comes_back_with_the_next_scan(shop: Shop, instance: 
     assert not gap.passed
     assert gap.severity is dg.AssetCheckSeverity.WARN
     assert "a scan that began later is loaded: materialize `scans/orders_scan`" in str(gap.description)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_what_expired_before_the_stream_was_first_read_is_a_gap_until_the_next_scan(
+    shop: Shop, instance: dg.DagsterInstance, own: bool
+) -> None:
+    """No window brings it."""
+    table = shop.table(name="orders", source="scan", stream=OWN_STREAM if own else shop.stream)
+    shop.put(table, "a")
+    assert materialized(shop, instance, table).success
+    shop.put(table, "lost")
+    shop.pass_time(hours=30)
+    shop.put(table, "b")
+    (stream,) = streams_of([table])
+    found = {one.check_name: one for one in check_results(AWS(), stream, shop.follow(table))}
+    gap = found["stream_has_no_gap"]
+    assert not gap.passed
+    assert "expired before it was read for the first time between" in str(gap.description)
+    assert shop.rows("SELECT pk FROM orders_live ORDER BY 1") == [("a",), ("b",)]
+    shop.pass_time(minutes=3)
+    assert materialized(shop, instance, table).success
+    again = {one.check_name: one for one in check_results(AWS(), stream, shop.follow(table))}
+    assert again["stream_has_no_gap"].passed
+    assert shop.rows("SELECT pk FROM orders_live ORDER BY 1") == [("a",), ("b",), ("lost",)]
 
 
 def test_no_window_follows_a_scan(shop: Shop, instance: dg.DagsterInstance) -> None:
