@@ -49,7 +49,7 @@ soak: $(VENV)/installed-test  ## the random tests of windows and loads, SCHEDULE
 	SOAK=$(SCHEDULES) $(BIN)/pytest -m soak $(SOAK_IN)
 
 soak-stream:  ## tables with streams that lose, repeat, disorder and delay, SCHEDULES times
-	$(MAKE) soak SOAK_IN='ddb_assets_tests/model/test_live_model.py ddb_assets_tests/streams'
+	$(MAKE) soak SOAK_IN='ddb_assets_tests/model/test_live_model.py ddb_assets_tests/streams ddb_assets_tests/scans'
 
 soak-writing:  ## imports and copies under faults and kill -9
 	$(MAKE) soak SOAK_IN='ddb_assets_tests/bulk ddb_assets_tests/imports ddb_assets_tests/copies'

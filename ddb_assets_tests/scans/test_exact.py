@@ -150,6 +150,7 @@ def differing(patch: pytest.MonkeyPatch, seconds: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_the_live_table_is_the_table(play: Callable[[int], None]) -> None:
     for seed in range(examples(STORIES, 1 / 10)):
         play(seed)
