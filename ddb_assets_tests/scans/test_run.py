@@ -231,26 +231,26 @@ def test_a_scan_that_dies_anywhere_reads_at_most_a_page_of_each_segment_again(
 
 @pytest.mark.slow
 def test_a_scan_whose_process_is_killed_goes_on(sandbox: Sandbox, scanning: Scanning, proxy: FaultProxy) -> None:
-    table = filled(sandbox, 200)
-    proxy.schedule = Schedule(page_limit=2, rate=0.3, faults=frozenset({Fault.SLOW}))
-    segments, kills, before = 4, 0, proxy.requests["Scan"]
+    """After some pages, again and again."""
+    table, segments, kills = filled(sandbox, 200), 4, 4
     how: Any = {"segments": segments, "workers": segments}
-    chance = random.Random(1)
-    while True:
-        own = proxy.connections
+    proxy.schedule = Schedule(page_limit=2, rate=0.3, faults=frozenset({Fault.SLOW}))
+    chance, before = random.Random(1), proxy.requests["Scan"]
+    for _ in range(kills):
+        own, pages = proxy.connections, proxy.requests["Scan"] + chance.randrange(4, 20)
         process = Forked(child.scan, proxy.endpoint_url, scanning.folder, table, how)
-        if kills == 4 or not process.killed_after(chance.uniform(0.05, 0.4)):
-            uri, resumed = process.ended()
-            break
-        kills += 1
+        until = time.monotonic() + 60
+        while proxy.requests["Scan"] < pages:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        assert process.killed_after(0)
         proxy.wait_until_left(own)
+    uri, resumed = Forked(child.scan, proxy.endpoint_url, scanning.folder, table, how).ended()
     assert resumed
-    assert kills > 0
-    export = read_export(Storage(), uri)
-    assert known(lines(export)) == there(sandbox, table)
-    read, pages = proxy.requests["Scan"] - before, 0
+    assert known(lines(read_export(Storage(), uri))) == there(sandbox, table)
+    read = proxy.requests["Scan"] - before
     pages = scanning.scan(table, out=str(scanning.folder / "plain"), **how).pages
-    assert read <= pages + kills * segments
+    assert pages < read <= pages + kills * segments
 
 
 def interrupted(scanning: Scanning, table: str, **how: Any) -> None:
