@@ -15,7 +15,7 @@ Cell = str | dict[str, Any] | None
 """A text that still needs a type (CSV), a value in DynamoDB JSON (formats that have types), or None for no value."""
 
 
-Format = Literal["csv", "jsonl", "parquet", "dynamodb-json"]
+Format = Literal["csv", "jsonl", "parquet", "dynamodb-json", "ion"]
 
 
 class SourceError(DdbAssetsError):

@@ -6,7 +6,7 @@ Pure. `item_mapping.py` applies the rules.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ddb_assets.bulk.limits import PROVISIONED_SHARE
 from ddb_assets.bulk.options import Verify, WriteOptions
@@ -15,6 +15,7 @@ from ddb_assets.contract.contract_yaml import ConfigError, read_documents, valid
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.imports.csv_rows import CsvFormat
 from ddb_assets.imports.index_config import IndexConfig, checked_indexes
+from ddb_assets.imports.json_document import parse_items_at
 from ddb_assets.imports.refused import NaN
 
 Mode = Literal["put", "if-not-exists", "delete"]
@@ -63,6 +64,12 @@ def _rule(value: object) -> object:
     return {"column": value} if isinstance(value, str) else value
 
 
+def _place(text: str | None) -> str | None:
+    if text is not None:
+        parse_items_at(text)
+    return text
+
+
 RuleText = Annotated[Rule, BeforeValidator(_rule, json_schema_input_type=Rule | str)]
 
 
@@ -73,6 +80,11 @@ class ImportConfig(BaseModel):
 
     format: Annotated[
         Format | None, Field(description="how the files are written; by default by their names and first lines")
+    ] = None
+    items_at: Annotated[
+        str | None,
+        AfterValidator(_place),
+        Field(description="which array of a JSON document has the items, such as Items, data.orders or [].Items"),
     ] = None
     csv: Annotated[CsvFormat, Field(description="how CSV files are written")] = CsvFormat()
     types: Annotated[

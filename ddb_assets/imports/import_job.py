@@ -130,7 +130,7 @@ class ImportJob:
             rows = self._source.rows
             self._names.check(rows(self._storage, file, self._config, lambda _: None) for file in self._source.inputs)
         types = self._types() if self._done.types is None else self._done.types
-        mapping = ItemMapping(self._config, self._target, types, exact=self._source.format == "dynamodb-json")
+        mapping = ItemMapping(self._config, self._target, types, exact=self._source.exact)
         self._start(types)
         complete = False
         try:

@@ -15,6 +15,9 @@ PRICE = 0.625
 """US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""
 
 
+FROM_CONFIG = ("format", "items_at", "mode")
+
+
 class ImportCommand(ModelCommand):
     """Has the options of a job, and those of an import.yaml that often change from call to call."""
 
@@ -22,7 +25,7 @@ class ImportCommand(ModelCommand):
         """From JobOptions and ImportConfig."""
         from ddb_assets.imports.import_config import ImportConfig, JobOptions
 
-        yield from options_of(ImportConfig, ("format", "mode"), defaults=False)
+        yield from options_of(ImportConfig, FROM_CONFIG, defaults=False)
         yield from options_of(JobOptions)
 
 
@@ -65,8 +68,8 @@ def command(
 ) -> None:
     """Write the items of SOURCE into a table.
 
-    SOURCE is a file, a folder, a glob or an export, local or s3://, or - for stdin: CSV, JSON Lines, Parquet or DynamoDB JSON,
-    plain, gzip or zstd. If it was killed or failed, the same command continues where it stopped.
+    SOURCE is a file, a folder, a glob or an export, local or s3://, or - for stdin: CSV, JSON, Parquet, DynamoDB JSON or
+    Ion, plain, gzip or zstd. If it was killed or failed, the same command continues where it stopped.
     """
     if (source is None) == (redrive is None):
         raise click.UsageError("give either SOURCE or --redrive FILE")
@@ -79,7 +82,7 @@ def command(
         table,
         source or redrive or "",
         config,
-        {name: options.pop(name) for name in ("format", "mode")},
+        {name: options.pop(name) for name in FROM_CONFIG},
         options,
         redrive=redrive is not None,
         new_table=new_table_of(new_key, staging),
@@ -88,7 +91,7 @@ def command(
     )
 
 
-NOT_FOR_REDRIVE = ("format", "mode", "config")
+NOT_FOR_REDRIVE = (*FROM_CONFIG, "config")
 NOT_FOR_NEW_TABLE = ("restart", "max_wcu", "share", "in_flight", "price")
 
 
