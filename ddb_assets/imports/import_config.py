@@ -13,7 +13,7 @@ from ddb_assets.bulk.options import Verify, WriteOptions
 from ddb_assets.bulk.rows import Format
 from ddb_assets.contract.contract_yaml import ConfigError, read_documents, validated
 from ddb_assets.dynamodb.attribute_value import Descriptor
-from ddb_assets.imports.csv_rows import CsvFormat
+from ddb_assets.imports.csv_format import CsvFormat
 from ddb_assets.imports.index_config import IndexConfig, checked_indexes
 from ddb_assets.imports.json_document import parse_items_at
 from ddb_assets.imports.refused import NaN

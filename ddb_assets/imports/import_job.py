@@ -26,7 +26,7 @@ from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
 from ddb_assets.imports.column_names import ColumnNames
-from ddb_assets.imports.csv_rows import ColumnTypes
+from ddb_assets.imports.column_types import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.item_mapping import ItemMapping, hidden_columns
 from ddb_assets.imports.new_table import NewTableWriter

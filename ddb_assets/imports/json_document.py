@@ -20,6 +20,7 @@ Path = tuple[str | int | None, ...]
 
 WINDOW = 1 << 20
 _SPACE = re.compile(r"[ \t\n\r]*")
+_NUMERIC = re.compile(r"[-+.eE0-9]*")
 _STEP = re.compile(r"\.?((?:[^.\[\\]|\\.)+)|\[([0-9]*)\]", re.DOTALL)
 # finds where a value ends; what it makes of it is thrown away
 _value_at = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).raw_decode
@@ -93,7 +94,8 @@ class Document:
 
     def elements(self) -> Iterator[int]:
         """The numbers of an array's elements, likewise."""
-        yield from enumerate(self._parts("[", "]"))
+        for number, _ in enumerate(self._parts("[", "]")):
+            yield number
 
     def value(self) -> str:
         """The text of the next value."""
@@ -193,8 +195,8 @@ class Document:
             return None, f"{error.msg} on line {self.line + self._text.count(chr(10), self._at, error.pos)}"
         except RecursionError:
             self.fail("nested too deeply")
-        if end == len(self._text) and not self._ended and self._text[end - 1] not in '}]"':
-            return None, "a number without an end"
+        if not self._ended and self._text[end - 1] not in '}]"' and _NUMERIC.fullmatch(self._text, end):
+            return None, "a number without an end"  # `1.` of 1.5: the decoder stops before the dot
         return end, ""
 
     def _pass_by(self, place: int) -> None:

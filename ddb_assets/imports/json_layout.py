@@ -101,6 +101,7 @@ def _inside(stream: BinaryIO, uri: str, told: Format | None, path: Path) -> Layo
 def _wrapped(document: Document, uri: str, table: str, names: list[str]) -> _Found | None:
     """Where the items are in an object of a known kind; None in any other one. `names` gets its members."""
     tables: dict[str, Path] = {}
+    empty: set[str] = set()
     for name in document.members():
         names.append(name)
         if name == "DataModel" and "ModelName" in names:
@@ -112,7 +113,9 @@ def _wrapped(document: Document, uri: str, table: str, names: list[str]) -> _Fou
             first = _first(document, stop=page)
             if page and first is not None:
                 return _Found(_kind(json.dumps(first)), ("Items",))
-            if first and is_request(first):
+            if first is None:
+                empty.add(name)
+            elif is_request(first):
                 tables[name] = (name,)
         elif name == "Count" and PAGE.issuperset(names):
             count = document.value()
@@ -124,7 +127,7 @@ def _wrapped(document: Document, uri: str, table: str, names: list[str]) -> _Fou
         return _Found(None, ("Items",))
     if "DataModel" in names and "ModelName" in names:
         return _chosen(tables, uri, table) or _Found(None, ("DataModel",))
-    if tables.keys() == set(names) or "RequestItems" in names:
+    if tables.keys() | empty == set(names) or "RequestItems" in names:
         return _chosen(tables, uri, table)
     return None
 

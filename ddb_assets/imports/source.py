@@ -20,7 +20,8 @@ from ddb_assets.bulk.reject_file import Heading, read_heading
 from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.manifest import Export, ExportFormat, read_export
-from ddb_assets.imports.csv_rows import CsvFormat, csv_records, csv_rows, ending_of
+from ddb_assets.imports.csv_format import CsvFormat, ending_of
+from ddb_assets.imports.csv_rows import csv_records, csv_rows
 from ddb_assets.imports.dump_folder import without_schema
 from ddb_assets.imports.dynamodb_record import dynamodb_record
 from ddb_assets.imports.file_bytes import opened, utf8
@@ -165,6 +166,8 @@ def open_source(
     files = tuple(replace(file, path=layout.path) for file, layout in found.items() if layout)
     if not files and inputs and allow_empty:
         return ImportSource(uri, config.format or "jsonl", ())
+    if not files and any(file.size for file in inputs):
+        raise SourceError(f"{uri} has no rows: check it, or allow that with allow_empty")
     if not files:
         raise SourceError(f"there is no file with content at {uri}: check the path, folder or glob")
     formats = {layout.format for layout in found.values() if layout}

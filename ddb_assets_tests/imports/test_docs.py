@@ -20,7 +20,7 @@ from ddb_assets.dynamodb.attribute_value import DESCRIPTORS
 from ddb_assets.imports import new_table as new_table_module
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.assets import CHECKS, ImportRunConfig
-from ddb_assets.imports.csv_rows import CsvFormat
+from ddb_assets.imports.csv_format import CsvFormat
 from ddb_assets.imports.import_config import ImportConfig, Rule, read_import_config
 from ddb_assets.imports.table_plan import creation_parameters
 from ddb_assets.sandbox import demo, demo_files

@@ -139,7 +139,7 @@ def test_a_compressed_file_without_lines_is_no_other_format(sandbox: Sandbox, tm
     assert imported(sandbox.endpoint_url, target, tmp_path).format == "dynamodb-json"
     assert items_of(sandbox, target) == [{"pk": {"S": "a"}}]
     (tmp_path / "1.json.gz").unlink()
-    with pytest.raises(SourceError, match="no file with content"):
+    with pytest.raises(SourceError, match="has no rows"):
         job(sandbox.endpoint_url, target, tmp_path)
 
 
