@@ -1,8 +1,9 @@
 """The reject file: every row that is not in the table, with the reason, as JSON Lines. One format for imports and copies.
 
 The first line is a `Heading`. Every other line has `fate` (rejected, or unprocessed when the job stopped before the row),
-`reason`, `file`, `line`, `number`, and the row as it was: `text`, or `row` by column. When the rows are mended, `--redrive`
-repeats the job on them. A file belongs to one run and to those that resume it. No other run writes into it
+`reason`, `file`, `line`, `number`, and the row as it was: `text`, or `row` by column. For a row that a redrive has rejected
+`file` is a reject file, and `origin` the file before it. When the rows are mended, `--redrive` repeats the job on them. A file
+belongs to one run and to those that resume it. No other run writes into it
 (`superseded.py`: what becomes of it when the job begins again).
 """
 
@@ -200,6 +201,8 @@ class RejectFile:
     def add(self, row: Row | BadRow, file: str, fate: Fate, reason: str) -> None:
         """Writes one row."""
         entry = {"fate": fate, "reason": reason, "file": file, "line": row.line, "number": row.number}
+        if row.origin is not None:  # its path may have columns, its name the delimiter
+            entry["origin"] = row.origin
         line = dump({**entry, **original(row, self._hidden)})
         path = self.place.path
         with self._lock, self._writing():

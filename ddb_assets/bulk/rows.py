@@ -27,7 +27,7 @@ class Row:
     """One record. `number` counts the file's records from 0, `line` its lines from 1 (Parquet: rows).
 
     `text` is the record as it stood in the file; None where `cells` is all there is. `deleted`: the cells are the key of an
-    item that was deleted.
+    item that was deleted. `origin` is the file that it was first read from, for a row of a reject file.
     """
 
     number: int
@@ -35,11 +35,15 @@ class Row:
     cells: dict[str, Cell]
     text: str | None = None
     deleted: bool = False
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A record that cannot be read, of so many `lines`. `columns` are a CSV file's, without which its text means nothing."""
+    """A record that cannot be read, of so many `lines`. `columns` are a CSV file's, without which its text means nothing.
+
+    `origin` as in a Row.
+    """
 
     number: int
     line: int
@@ -47,6 +51,7 @@ class BadRow:
     reason: str
     columns: tuple[str, ...] | None = None
     lines: int = 1
+    origin: str | None = None
 
 
 def original(row: Row | BadRow, hidden: frozenset[str] = frozenset()) -> dict[str, Any]:

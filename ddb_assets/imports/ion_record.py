@@ -20,7 +20,7 @@ RECORD = {"Keys", "Metadata", "OldImage", "NewImage"}
 
 def ion_record(text: str, number: int, line: int) -> Row | BadRow:
     """One object. Raises SourceError when Ion cannot be read here."""
-    loads = _loads()
+    loads = loader()
     try:
         members = _members(loads(text))
         if members.keys() == {"Record"}:
@@ -43,7 +43,7 @@ def _change(members: dict[str, Any], text: str, number: int, line: int) -> Row |
 
 
 @cache
-def _loads() -> Callable[[str], Any]:
+def loader() -> Callable[[str], Any]:
     """Reads one Ion value. Raises AttributeValueError."""
     try:
         from amazon.ion import simpleion

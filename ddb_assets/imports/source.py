@@ -237,7 +237,7 @@ def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> I
     for _, line, data in json_lines(stream, uri, first_line=2):
         entry = _entry(data, f"{uri}:{line}")
         text = entry.get("text")
-        file = str(entry.get("file", ""))
+        file = str(entry.get("origin") or entry.get("file", ""))
         rows: Iterable[Row | BadRow]
         if isinstance(entry.get("row"), dict):
             rows = [Row(number, line, entry["row"], deleted=entry.get("deleted") is True)]
@@ -246,6 +246,7 @@ def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> I
         else:
             rows = [RECORDS[format_](str(text), number, line)]
         for row in rows:
+            row = replace(row, origin=file)
             yield row if "row" in entry or format_ in WHOLE_ITEMS else with_partition(row, partition_of(file))
             number += 1
 
