@@ -25,7 +25,8 @@ attributes:
   source: s3://my-bucket/orders/*.csv.gz  # file, folder, glob or export
 
   # owners: [team:data, someone@example.com]
-  # format: csv  # csv | jsonl | parquet | dynamodb-json; by default as the files look
+  # format: csv  # csv | jsonl | parquet | dynamodb-json | ion; by default as the files look
+  # items_at: Items  # the array of the items, in JSON documents
   # csv: {{delimiter: ";", no_value: ["", "NULL"]}}
   # types: {{zip: S, tags: SS}}  # of columns; of a CSV column else what all its cells allow
   # attributes:  # which attribute comes from where; without, every column becomes one

@@ -125,7 +125,7 @@ def test_its_commands_do_what_they_say(
     assert client.scan(TableName="Products-2", Select="COUNT")["Count"] == ROWS
     assert client.scan(TableName="Events-2", Select="COUNT")["Count"] == ROWS
     there = {item["sku"]["S"] for item in items_of(sandbox, target_of(sandbox, "Products"))}
-    assert {"mended", "part-1", "measured", f"SKU-{demo_files.ARTICLES}"} <= there
+    assert {"mended", "part-1", "measured", "answered", f"SKU-{demo_files.ARTICLES}"} <= there
 
 
 def _write_files(folder: Path) -> None:
@@ -136,6 +136,7 @@ def _write_files(folder: Path) -> None:
     (folder / "products.csv").write_text("sku,price\n" + "".join(f"p{n},{n}\n" for n in range(ROWS)))
     (folder / "damaged.csv").write_text("sku,price\ngood,1\n,2\n")
     (folder / "measured.bin").write_text("sku,price\nmeasured,1\n")
+    (folder / "answer.json").write_text('{"data": {"products": [{"sku": "answered"}]}}')
     (folder / "events.jsonl").write_text("".join(f'{{"deviceId": "d", "at": {n}}}\n' for n in range(ROWS)))
     (folder / "parts").mkdir()
     for number in range(2):

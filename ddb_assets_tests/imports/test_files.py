@@ -205,8 +205,7 @@ def test_a_row_that_a_redrive_rejects_again_keeps_what_its_files_name_says(
     source: Path = tmp_path / "year=2024"
     for number in range(3):
         rejects = tmp_path / f"{number}.rejects.jsonl"
-        again = {"redrive": True} if number else {}
-        report = job(sandbox.endpoint_url, target, source, rejects=str(rejects), **again).run()
+        report = job(sandbox.endpoint_url, target, source, rejects=str(rejects), redrive=number > 0).run()
         assert report.rejected == 1
         source = rejects
     mended = {'{"n": 7}': '{"pk": "b"}', '{"pk": ': '{"pk": "b"}', "b\t1\tc,d": "b\t1"}[bad]

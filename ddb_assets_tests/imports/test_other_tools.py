@@ -271,7 +271,7 @@ def test_a_document_that_is_damaged_is_no_success(sandbox: Sandbox, tmp_path: Pa
     path.write_text(text)
     for options in ({}, {"max_rejects": 1000}, {"allow_empty": True}):
         try:
-            report = job(sandbox.endpoint_url, new_table(sandbox), path, **options).run()  # type: ignore[arg-type]
+            report = job(sandbox.endpoint_url, new_table(sandbox), path, **options).run()
             assert not report.complete
             problem = str(report.problem)
         except SourceError as error:
