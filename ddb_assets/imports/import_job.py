@@ -75,7 +75,7 @@ class ImportJob:
     ) -> None:
         self._client, self._target, self._source = client, target, source
         self._storage = storage
-        self._files = ReadAhead(storage, [(file.uri, file.size) for file in source.inputs])
+        self._files = ReadAhead(storage, [(file.uri, file.size) for file in source.inputs], source.kept)
         self._config, self._options = config, options or JobOptions()
         self._on_progress, self._on_resumed = on_progress, on_resumed
         self._new_table = new_table
@@ -117,7 +117,7 @@ class ImportJob:
         alone = (
             nullcontext() if self._options.dry_run else only_run(self.checkpoint.path.with_suffix(".lock"), "import")
         )
-        with closing(self._files), alone:
+        with closing(self._source.kept), closing(self._files), alone:
             return self._run()
 
     def _run(self) -> ImportReport:
@@ -128,7 +128,7 @@ class ImportJob:
             self._check_place()
         if self._source.has_columns:
             rows = self._source.rows
-            self._names.check(rows(self._storage, file, self._config, lambda _: None) for file in self._source.inputs)
+            self._names.check(rows(self._files, file, self._config, lambda _: None) for file in self._source.inputs)
         types = self._types() if self._done.types is None else self._done.types
         mapping = ItemMapping(self._config, self._target, types, exact=self._source.exact)
         self._start(types)

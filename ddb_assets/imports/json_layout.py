@@ -117,12 +117,8 @@ def _wrapped(document: Document, uri: str, table: str, names: list[str]) -> _Fou
                 empty.add(name)
             elif is_request(first):
                 tables[name] = (name,)
-        elif name == "Count" and PAGE.issuperset(names):
-            count = document.value()
-            if "Items" in names and count != "0":
-                document.fail(f"Count says {count}, but there are no items: the file is not complete")
         else:
-            document.skip()
+            _pass_by(document, name, names)
     if names and PAGE.issuperset(names) and "Items" in names:
         return _Found(None, ("Items",))
     if "DataModel" in names and "ModelName" in names:
@@ -130,6 +126,14 @@ def _wrapped(document: Document, uri: str, table: str, names: list[str]) -> _Fou
     if tables.keys() | empty == set(names) or "RequestItems" in names:
         return _chosen(tables, uri, table)
     return None
+
+
+def _pass_by(document: Document, name: str, names: list[str]) -> None:
+    """Skips the member. Raises SourceError for the count of an answer that has lost its items."""
+    if name != "Count" or "Items" not in names or not PAGE.issuperset(names):
+        document.skip()
+    elif (count := document.value()) != "0":
+        document.fail(f"Count says {count}, but there are no items: the file is not complete")
 
 
 def _chosen(tables: Mapping[str, Path], uri: str, table: str) -> _Found | None:

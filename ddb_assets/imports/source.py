@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, BinaryIO, Self, cast
 
@@ -31,6 +31,7 @@ from ddb_assets.imports.ion_record import ion_record
 from ddb_assets.imports.json_document import Path, parse_items_at
 from ddb_assets.imports.json_layout import Layout, layout_of
 from ddb_assets.imports.json_rows import json_lines, json_rows, plain_record
+from ddb_assets.imports.kept_files import KeptFiles
 from ddb_assets.imports.parquet_rows import parquet_rows
 from ddb_assets.imports.partition import partition_of, with_partition
 from ddb_assets.imports.read_ahead import Opener, ReadAhead
@@ -71,12 +72,13 @@ class Input:
 
 @dataclass(frozen=True)
 class ImportSource:
-    """The files of one import. `redriven` is the heading of the reject file, if the source is one."""
+    """The files of one import. `redriven` is the heading of the reject file, if the source is one. `kept`: what was fetched."""
 
     uri: str
     format: Format
     inputs: tuple[Input, ...]
     redriven: Heading | None = None
+    kept: KeptFiles = field(default_factory=KeptFiles, compare=False)
 
     @property
     def has_columns(self) -> bool:
@@ -162,7 +164,8 @@ def open_source(
         folders = [summary.removesuffix(SUMMARY) for summary in summaries]
         return _exported(storage, uri, folders, allow_empty=allow_empty)
     inputs = [Input.of(file) for file in without_schema(storage, uri, entries, table)]
-    found = _layouts(storage, [file for file in inputs if file.size], config, table)
+    kept = KeptFiles()
+    found = _layouts(storage, [file for file in inputs if file.size], config, table, kept)
     files = tuple(replace(file, path=layout.path) for file, layout in found.items() if layout)
     if not files and inputs and allow_empty:
         return ImportSource(uri, config.format or "jsonl", ())
@@ -175,7 +178,7 @@ def open_source(
         raise SourceError(
             f"the files at {uri} are of several formats ({', '.join(sorted(formats))}): import one at a time"
         )
-    return ImportSource(uri, formats.pop(), files)
+    return ImportSource(uri, formats.pop(), files, kept=kept)
 
 
 def _exported(storage: Storage, uri: str, folders: Iterable[str], *, allow_empty: bool) -> ImportSource:
@@ -204,7 +207,9 @@ def _end(export: Export) -> datetime:
     return end
 
 
-def _layouts(storage: Storage, files: list[Input], config: ImportConfig, table: str) -> dict[Input, Layout | None]:
+def _layouts(
+    storage: Storage, files: list[Input], config: ImportConfig, table: str, kept: KeptFiles
+) -> dict[Input, Layout | None]:
     """How each file is laid out. Those that say it by their names are not opened."""
     told = config.format
     if config.items_at and told not in (None, *IN_DOCUMENTS):
@@ -215,7 +220,7 @@ def _layouts(storage: Storage, files: list[Input], config: ImportConfig, table: 
     if told:
         named = dict.fromkeys(files, None if told in IN_DOCUMENTS else told)
     unnamed = [(file.uri, file.size) for file, format_ in named.items() if format_ is None]
-    with closing(ReadAhead(storage, unnamed)) as ahead:
+    with closing(ReadAhead(storage, unnamed, kept)) as ahead:
         return {
             file: Layout(known) if known else _layout(ahead, file.uri, config, table) for file, known in named.items()
         }
