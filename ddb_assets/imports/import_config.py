@@ -19,7 +19,7 @@ from ddb_assets.imports.json_document import parse_items_at
 from ddb_assets.imports.refused import NaN
 
 Mode = Literal["put", "if-not-exists", "delete"]
-SOURCES = ("column", "template", "constant", "map", "list")
+SOURCES = ("column", "template", "expression", "constant", "map", "list")
 
 
 def _null_type(value: object) -> object:
@@ -30,18 +30,27 @@ def _null_type(value: object) -> object:
 Type = Annotated[Descriptor, BeforeValidator(_null_type)]
 
 
+def _expression(text: str) -> str:
+    from ddb_assets.imports.expressions import Expression  # with Jinja, for those who have one
+
+    Expression.of(text)
+    return text
+
+
 class Rule(BaseModel):
     """Where the value of one attribute comes from. Plain text is the name of a column.
 
-    Exactly one of `column`, `template` ("${first} ${last}", "$$" for a dollar), `constant`, `map` (rules by name) and
-    `list` (rules). `type` is the attribute's type; by default the value keeps its own. `separator` divides a text into members
-    of a set or list. A row without a value for it gets `default`; with `required` and no default it is rejected.
+    Exactly one of `column`, `template` ("${first} ${last}", "$$" for a dollar), `expression` (`price * quantity`), `constant`,
+    `map` (rules by name) and `list` (rules). `type` is the attribute's type; by default the value keeps its own. `separator`
+    divides a text into members of a set or list. A row without a value for it gets `default`; with `required` and no default
+    it is rejected.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str | None = None
     template: str | None = None
+    expression: Annotated[str, AfterValidator(_expression)] | None = None
     constant: Any = None
     map: "dict[str, RuleText] | None" = None
     list: "tuple[RuleText, ...] | None" = None

@@ -5,6 +5,7 @@ and the reject file, counts, and stops when it must. It never asks the user.
 """
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +21,10 @@ from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
-from ddb_assets.bulk.rows import BadRow, Row, SourceError
+from ddb_assets.bulk.rows import BadRow, Origin, Row, SourceError
 from ddb_assets.bulk.superseded import Superseded
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
+from ddb_assets.contract.identity import fingerprint
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
 from ddb_assets.imports.column_names import ColumnNames
@@ -32,7 +34,9 @@ from ddb_assets.imports.item_mapping import ItemMapping, hidden_columns
 from ddb_assets.imports.new_table import NewTableWriter
 from ddb_assets.imports.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
+from ddb_assets.imports.rule_columns import masked_columns, needs_secret
 from ddb_assets.imports.source import ImportSource, Input
+from ddb_assets.settings import MASK_SECRET
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -79,12 +83,15 @@ class ImportJob:
         self._config, self._options = config, options or JobOptions()
         self._on_progress, self._on_resumed = on_progress, on_resumed
         self._new_table = new_table
+        self._secret = os.environ.get(MASK_SECRET, "").encode() or None
+        self._fingerprint = fingerprint(self._secret) if self._secret and needs_secret(config) else ""
         job = hashlib.sha256(f"{target.arn}\n{source.uri}".encode()).hexdigest()[:12]
         world = {
             "table": target.identity,
             "files": {file.uri: file.identity() for file in source.inputs},
             "redrive": source.redriven is not None,
             "configuration": config.model_dump(mode="json"),
+            **({"secret of masks": self._fingerprint} if self._fingerprint else {}),
         }
         self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", world)
         self._folder = folder
@@ -93,7 +100,7 @@ class ImportJob:
         self._stopped = threading.Event()
         self._progress = Progress(sum(file.size for file in source.inputs))
         self._sample = Sample(0 if self._options.dry_run else self._options.verify, target.key_names)
-        source.check_fit(target)
+        source.check_fit(target, self._fingerprint)
         self._names = ColumnNames(config)
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
@@ -130,7 +137,7 @@ class ImportJob:
             rows = self._source.rows
             self._names.check(rows(self._files, file, self._config, lambda _: None) for file in self._source.inputs)
         types = self._types() if self._done.types is None else self._done.types
-        mapping = ItemMapping(self._config, self._target, types, exact=self._source.exact)
+        mapping = ItemMapping(self._config, self._target, types, exact=self._source.exact, secret=self._secret)
         self._start(types)
         complete = False
         try:
@@ -210,8 +217,16 @@ class ImportJob:
             if self._superseded:
                 self._superseded_rejects = self._superseded.move()
         settings = self._config.model_dump(exclude_unset=True)
-        heading = Heading.of(self._done.run, self._target, self._source.format, types=types, settings=settings)
-        file = RejectFile(self._place(), heading, self._done.settled, hidden_columns(self._config))
+        heading = Heading.of(
+            self._done.run,
+            self._target,
+            self._source.format,
+            types=types,
+            settings=settings,
+            mask_secret=self._fingerprint,
+        )
+        hidden, masked = hidden_columns(self._config), masked_columns(self._config)
+        file = RejectFile(self._place(), heading, self._done.settled, hidden, masked)
         self._reject_file = file
         self._rejects = Rejects(file, options.max_rejects, file.kept, self.interrupt)
         self._writer = self._new_table or BulkWriter(
@@ -319,7 +334,7 @@ class ImportJob:
                 self._keys.add(self._operation(row, _Place(watermark, row, file.uri), mapping).key)
 
     def _operation(self, row: Row, place: _Place, mapping: ItemMapping) -> Operation:
-        item: dict[str, Any] = mapping.item(row.cells)
+        item: dict[str, Any] = mapping.item(row.cells, row.origin or Origin(place.uri, row.number))
         if row.deleted and self._config.mode == "if-not-exists":
             raise RejectedItemError("the row deletes an item, which the mode if-not-exists never does")
         if self._config.mode == "delete" or row.deleted:

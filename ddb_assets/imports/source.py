@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from ddb_assets.aws.storage import Entry, Storage, local_identity
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.reject_file import Heading, read_heading
-from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError
+from ddb_assets.bulk.rows import BadRow, Format, Origin, Row, SourceError
 from ddb_assets.exports.data_file import verify
 from ddb_assets.exports.manifest import Export, ExportFormat, read_export
 from ddb_assets.imports.csv_format import CsvFormat, ending_of
@@ -35,6 +35,7 @@ from ddb_assets.imports.kept_files import KeptFiles
 from ddb_assets.imports.parquet_rows import parquet_rows
 from ddb_assets.imports.partition import partition_of, with_partition
 from ddb_assets.imports.read_ahead import Opener, ReadAhead
+from ddb_assets.settings import MASK_SECRET
 
 SUMMARY = "manifest-summary.json"
 BY_NAME: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".ion": "ion"}
@@ -90,8 +91,8 @@ class ImportSource:
         """Whether the rows are whole items, each attribute with its type."""
         return self.format in WHOLE_ITEMS
 
-    def check_fit(self, target: TableDescription) -> None:
-        """Raises SourceError for rows that another table has rejected."""
+    def check_fit(self, target: TableDescription, mask_secret: str = "") -> None:
+        """Raises SourceError for rows that another table has rejected, or an import whose masks had another secret."""
         told = self.redriven
         if told is None:
             return
@@ -104,6 +105,11 @@ class ImportSource:
             raise SourceError(
                 f"{self.uri}:1: table {target.name} was deleted and made again since it rejected these rows: write "
                 f'"table_id": "{target.id}" into the file\'s first line if they belong there'
+            )
+        if told.mask_secret != mask_secret:
+            raise SourceError(
+                f"{self.uri}:1: the import of these rows had another secret for its masks ({MASK_SECRET}): set that "
+                "one, or one value would have two masks"
             )
 
     def rows(
@@ -242,7 +248,8 @@ def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> I
     for _, line, data in json_lines(stream, uri, first_line=2):
         entry = _entry(data, f"{uri}:{line}")
         text = entry.get("text")
-        file = str(entry.get("origin") or entry.get("file", ""))
+        origin = _origin(entry, number)
+        file = origin.file
         rows: Iterable[Row | BadRow]
         if isinstance(entry.get("row"), dict):
             rows = [Row(number, line, entry["row"], deleted=entry.get("deleted") is True)]
@@ -250,10 +257,19 @@ def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> I
             rows = csv_records(str(text), tuple(entry.get("columns") or ()), number, line, csv.of(file))
         else:
             rows = [RECORDS[format_](str(text), number, line)]
-        for row in rows:
-            row = replace(row, origin=file)
+        for part, read in enumerate(rows):
+            row = replace(read, origin=origin._replace(part=part))
             yield row if "row" in entry or format_ in WHOLE_ITEMS else with_partition(row, partition_of(file))
             number += 1
+
+
+def _origin(entry: dict[str, Any], number: int) -> Origin:
+    """Where the row of a line of a reject file was first; a line that somebody has added has no file."""
+    told = entry["origin"] if isinstance(entry.get("origin"), dict) else entry
+    match told.get("file"), told.get("number"):
+        case str(file), int(first):
+            return Origin(file, first)
+    return Origin("", number)
 
 
 def _entry(data: bytes, place: str) -> dict[str, Any]:
@@ -265,6 +281,6 @@ def _entry(data: bytes, place: str) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise SourceError(f"{place}: this is not a line of a reject file, which has `row` or `text`") from error
     raise SourceError(
-        f"{place}: this row cannot be read, and its text is not here because the import excludes columns: write the mended "
-        f"text of {origin} as its `text`, or delete this line"
+        f"{place}: this row cannot be read, and its text is not here because the import excludes columns, or masks them: write "
+        f"the mended text of {origin} as its `text`, or its values by column as its `row`, or delete this line"
     )

@@ -17,6 +17,7 @@ from ddb_assets.cli import main
 from ddb_assets.cli.commands.import_ import command
 from ddb_assets.components.dynamodb_import import Import
 from ddb_assets.dynamodb.attribute_value import DESCRIPTORS
+from ddb_assets.imports import expressions
 from ddb_assets.imports import new_table as new_table_module
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.assets import CHECKS, ImportRunConfig
@@ -160,3 +161,9 @@ def test_every_field_of_the_report_is_explained(page: str) -> None:
     rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert told == {field.name for field in fields(ImportReport)}
+
+
+def test_every_filter_and_function_of_expressions_is_named(page: str) -> None:
+    told = page.split("The filters are ")[1].split(". None")[0]
+    assert set(re.findall(r"`(\w+)`", told)) == set(expressions.FILTERS) | expressions.TEXT_FILTERS.keys()
+    assert {name for name in expressions.FUNCTIONS if f"{name}(" not in page} == set()
