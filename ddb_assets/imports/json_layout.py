@@ -59,7 +59,7 @@ def _object_layout(
 ) -> Layout | None:
     """Of a file that begins with an object."""
     line = _object(head)
-    if line is None and (head.rstrip().endswith(b"}") or ending in ONLY_LINES):
+    if line is None and (ending in ONLY_LINES or _is_line(head, stream)):
         return Layout(told or "jsonl")  # a damaged line
     if line is not None and isinstance(dynamodb_record(head.decode(), 0, 1), Row):
         return Layout(told or "dynamodb-json")
@@ -78,6 +78,11 @@ def _object_layout(
             f"items, for example --items-at {format_path(names[:1]) or 'Items'}"
         )
     return Layout(told or found.format, found.path) if found.format else None
+
+
+def _is_line(head: bytes, stream: BinaryIO) -> bool:
+    """Whether a text that is no JSON stands on a line of its own, with others after it, as in JSON Lines."""
+    return head.rstrip(b" \t\r\n").endswith(b"}") and head.endswith(b"\n") and bool(stream.read(1))
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,7 @@ def _first_of(items: object) -> str:
 
 def _object(text: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(text, parse_int=str, parse_float=str)
+        found = json.loads(text.decode(), parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

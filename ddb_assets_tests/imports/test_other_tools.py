@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.rows import SourceError
 from ddb_assets.dynamodb.item import Item
+from ddb_assets.imports import json_layout
 from ddb_assets.imports.import_config import ImportConfig
 from ddb_assets.imports.source import open_source
 from ddb_assets.sandbox.server import Sandbox
@@ -256,6 +257,8 @@ def test_a_plain_line_stays_one_item(tmp_path: Path, line: str) -> None:
     [
         (json.dumps(page(ITEMS), indent=2)[:-80], "cut short"),
         (json.dumps(ITEMS, indent=2)[:-5], "cut short"),
+        (json.dumps(page(ITEMS))[: -len('}, "Count": 2')], "cut short"),
+        ('{"Items": [{"pk": {"S": "a"}}, {"pk": {"S": "b"}}', "cut short"),
         (
             json.dumps({**page(ITEMS), "Count": 3}, indent=2),
             "Count says 3, but here are 2 items: the file is not complete",
@@ -312,6 +315,22 @@ def test_items_of_the_wrong_shape_are_rejects_that_can_be_redriven(sandbox: Sand
     job(sandbox.endpoint_url, target, rejects, redrive=True).run()
     added = [{"pk": {"S": "c"}, "n": {"N": "5"}}, {"pk": {"S": "d"}, "n": {"N": "7"}}]
     assert state(items_of(sandbox, target)) == state([*ITEMS, *added])
+
+
+def test_a_damaged_first_line_is_one_reject(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"pk": "a",}\n{"pk": "b"}\n')
+    report = job(sandbox.endpoint_url, new_table(sandbox), path).run()
+    assert (report.written, report.rejected, report.rejects[0].line) == (1, 1, 1)
+
+
+def test_a_document_of_one_long_line_is_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_layout, "MAX_LINE_BYTES", 200)
+    path = tmp_path / "a.json"
+    for length in range(30):  # wherever the limit is
+        path.write_text(json.dumps(page([{"pk": {"S": "x" * length}}, *ITEMS, *ITEMS, *ITEMS])))
+        found = open_source(Storage(), str(path), ImportConfig())
+        assert (found.format, found.inputs[0].path) == ("dynamodb-json", ("Items",))
 
 
 def test_text_that_is_not_utf_8_rejects_its_item_alone(sandbox: Sandbox, tmp_path: Path) -> None:
