@@ -19,9 +19,11 @@ Path = tuple[str | int | None, ...]
 """Where the items are: names of members, numbers of elements from 0, and None for every element. `()` is the whole document."""
 
 WINDOW = 1 << 20
+SHOWN = 10  # names of members, in messages
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMERIC = re.compile(r"[-+.eE0-9]*")
 _STEP = re.compile(r"\.?((?:[^.\[\\]|\\.)+)|\[([0-9]*)\]", re.DOTALL)
+_name = json.JSONDecoder().decode
 # finds where a value ends; what it makes of it is thrown away
 _value_at = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str).raw_decode
 
@@ -88,7 +90,7 @@ class Document:
         for _ in self._parts("{", "}"):
             if self.peek() != '"':
                 self.fail("here is no name in quotation marks")
-            name = json.loads(self.value(), strict=False)
+            name = _name(self.value())
             self._expect(":")
             yield name
 
@@ -114,8 +116,9 @@ class Document:
     def skip(self) -> None:
         """Passes by the next value, however long it is."""
         first = self.peek()
-        if self._end()[0] is not None:
-            self.value()
+        end, _ = self._end()
+        if end is not None:
+            self._pass_by(end)
         elif first == "{":
             for _ in self.members():
                 self.skip()
@@ -146,7 +149,8 @@ class Document:
         count = 0
         found = step is None
         for part in self.members() if opening == "{" else self.elements():
-            seen += [part] if isinstance(part, str) and part not in seen else []
+            if isinstance(part, str) and len(seen) < SHOWN:
+                seen.append(part)
             if part == step and found:
                 self.fail(f"the name {step!r} stands twice in one object")
             if step is None or part == step:
@@ -154,17 +158,21 @@ class Document:
                 for text in self._walk(path, tuple(further)):
                     count += 1
                     yield text
-            elif part == "Count" and step == "Items" and not further:
-                told = self.value()
-                if found and told.isdecimal() and int(told) != count:
-                    self.fail(f"Count says {told}, but here are {count} items: the file is not complete")
+            elif found and part == "Count" and rest == ("Items",):
+                self._compare(count)
             else:
                 self.skip()
         if not found:
-            names = ", ".join(seen[:10]) or "nothing"
+            names = ", ".join(seen) or "nothing"
             self.fail(
                 f"there is no {format_path(path)} here (--items-at): {self._named(path[: -len(rest)])} has {names}"
             )
+
+    def _compare(self, count: int) -> None:
+        """Passes by the number of items that an answer of Scan says it has."""
+        told = self.value()
+        if told.isdecimal() and int(told) != count:
+            self.fail(f"Count says {told}, but here are {count} items: the file is not complete")
 
     def _named(self, path: Path) -> str:
         return format_path(path) or "the document"

@@ -15,9 +15,11 @@ from ddb_assets.bulk.rows import Format, Row, SourceError
 from ddb_assets.exports.data_file import MAX_LINE_BYTES
 from ddb_assets.imports.dynamodb_record import dynamodb_record, is_request
 from ddb_assets.imports.file_bytes import joined
-from ddb_assets.imports.json_document import Document, Path, format_path
+from ddb_assets.imports.json_document import SHOWN, Document, Path, format_path
 
 LINES = (".json", ".jsonl", ".ndjson")
+MEMBERS = 1000
+"""An object with more members is none of the known kinds, but a map of something."""
 ONLY_LINES = (".jsonl", ".ndjson")
 ION = b"$ion_1_0"
 PAGE = {"Items", "Count", "ScannedCount", "ConsumedCapacity", "LastEvaluatedKey", "NextToken", "ResponseMetadata"}
@@ -74,7 +76,7 @@ def _object_layout(
         return Layout(told or "jsonl")
     if found is None:
         raise SourceError(
-            f"{uri}: this is a JSON document with the members {', '.join(names[:10]) or 'none'}: say which array has the "
+            f"{uri}: this is a JSON document with the members {', '.join(names[:SHOWN]) or 'none'}: say which array has the "
             f"items, for example --items-at {format_path(names[:1]) or 'Items'}"
         )
     return Layout(told or found.format, found.path) if found.format else None
@@ -109,6 +111,8 @@ def _wrapped(document: Document, uri: str, table: str, names: list[str]) -> _Fou
     empty: set[str] = set()
     for name in document.members():
         names.append(name)
+        if len(names) > MEMBERS:
+            return None
         if name == "DataModel" and "ModelName" in names:
             tables = {model: ("DataModel", number, "TableData") for number, model in _models(document)}
         elif name == "RequestItems" and document.peek() == "{":

@@ -359,6 +359,47 @@ def test_a_dump_of_dynamodump_is_its_pages(sandbox: Sandbox, tmp_path: Path) -> 
     assert [file.uri.rpartition("/")[2] for file in both.inputs] == ["0001.json", "0002.json"]
 
 
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ({1: page(ITEMS[:1]), 3: page(ITEMS[1:])}, "is not complete: its page 0002.json is missing"),
+        ({2: page(ITEMS[1:])}, "is not complete: its page 0001.json is missing"),
+        (
+            {1: page(ITEMS), 2: page(ITEMS, LastEvaluatedKey={"pk": {"S": "b"}})},
+            "0002.json says that there are more items",
+        ),
+        ({1: page(ITEMS), 2: []}, "0002.json is no page of a dump"),
+    ],
+)
+def test_a_dump_that_is_not_complete_is_refused(
+    sandbox: Sandbox, tmp_path: Path, pages: dict[int, Any], said: str
+) -> None:
+    """A dump ends early when its reads are throttled, and nothing in the folder says so but its last page."""
+    target = new_table(sandbox)
+    folder = tmp_path / "Orders"
+    (folder / "data").mkdir(parents=True)
+    (folder / "schema.json").write_text('{"Table": {"TableName": "Orders", "KeySchema": [{}]}}')
+    for number, whole in pages.items():
+        (folder / f"data/{number:04}.json").write_text(json.dumps(whole))
+    with pytest.raises(SourceError) as error:
+        job(sandbox.endpoint_url, target, folder)
+    assert said in str(error.value)
+    assert f"or name {folder}/data/ to import what is there" in str(error.value)
+    if pages.get(2) != []:
+        imported(sandbox.endpoint_url, target, folder / "data")
+
+
+def test_a_map_with_many_members_is_no_list_of_items(tmp_path: Path) -> None:
+    path = tmp_path / "map.json"
+    path.write_text(json.dumps({f"id{n}": {"v": n} for n in range(20_000)}, indent=0))
+    with pytest.raises(
+        SourceError, match=r"this is a JSON document with the members id0, id1, .*, id9: say which array"
+    ):
+        open_source(Storage(), str(path), ImportConfig())
+    with pytest.raises(SourceError, match=r"there is no Items here \(--items-at\): the document has id0, .*, id9"):
+        open_source(Storage(), str(path), ImportConfig(items_at="Items"))
+
+
 def test_a_schema_that_describes_no_table_is_a_file_like_others(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "schema.json").write_text('{"pk": "x"}\n')
