@@ -113,7 +113,7 @@ def _wrapped(document: Document, uri: str, table: str, names: list[str]) -> _Fou
         names.append(name)
         if len(names) > MEMBERS:
             return None
-        if name == "DataModel" and "ModelName" in names:
+        if name == "DataModel" and "ModelName" in names and document.peek() == "[":
             tables = {model: ("DataModel", number, "TableData") for number, model in _models(document)}
         elif name == "RequestItems" and document.peek() == "{":
             tables = {inner: (name, inner) for inner in document.members() if is_request(_first(document) or {})}

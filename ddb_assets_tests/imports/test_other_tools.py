@@ -1,8 +1,10 @@
 """Files as other tools write them, into a table: what they hold is in it afterwards, or the error says what to set."""
 
 import gzip
+import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.rows import SourceError
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.imports import json_layout
+from ddb_assets.imports.dynamodb_record import dynamodb_record
 from ddb_assets.imports.import_config import ImportConfig
+from ddb_assets.imports.json_layout import layout_of
+from ddb_assets.imports.json_rows import json_rows, plain_record
 from ddb_assets.imports.source import open_source
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.flatten.items import attributes
@@ -250,6 +255,40 @@ def test_a_plain_line_stays_one_item(tmp_path: Path, line: str) -> None:
     path.write_text(line + "\n")
     found = open_source(Storage(), str(path), ImportConfig())
     assert (found.format, found.inputs[0].path) == ("jsonl", None)
+
+
+KNOWN = (*json_layout.PAGE, "RequestItems", "PutRequest", "DeleteRequest", "Item", "Key", "Keys", "S", "N")
+MODEL = ("DataModel", "ModelName", "TableName", "TableData")
+NAMES = st.sampled_from(sorted((*KNOWN, *MODEL))) | st.text(max_size=2)
+PARTS = st.sampled_from([ITEMS[1], *puts(ITEMS), page(ITEMS)])
+WHOLE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(0, 2)
+    | st.text(max_size=2)
+    | st.sampled_from([ITEMS[1], *puts(ITEMS), page(ITEMS)]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.text(max_size=2), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    documents=st.lists(WHOLE, min_size=1, max_size=3),
+    indent=st.none() | st.just(1),
+    told=st.sampled_from([None, "jsonl", "dynamodb-json"]),
+    cut=st.integers(0, 60),
+)
+def test_any_json_has_a_layout_that_reads_it_or_an_error(
+    documents: list[Any], indent: int | None, told: Any, cut: int
+) -> None:
+    """Whatever is in it: what has a layout has records, and every other exception is a defect."""
+    text = "\n".join(json.dumps(one, indent=indent) for one in documents)
+    for data in (text.encode(), text.encode()[: max(1, len(text) - cut)]):
+        with suppress(SourceError):
+            found = layout_of(io.BytesIO(data), "a.json", ".json", "T", told, None)
+            if found:
+                record = {"jsonl": plain_record, "dynamodb-json": dynamodb_record}[found.format]
+                assert list(json_rows(io.BytesIO(data), "a.json", record, found.path))
 
 
 @pytest.mark.parametrize(
