@@ -7,6 +7,7 @@ after the other, so that later records win over earlier ones.
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -34,7 +35,7 @@ from ddb_assets.imports.json_rows import json_lines, json_rows, plain_record
 from ddb_assets.imports.kept_files import KeptFiles
 from ddb_assets.imports.parquet_rows import parquet_rows
 from ddb_assets.imports.partition import partition_of, with_partition
-from ddb_assets.imports.read_ahead import Opener, ReadAhead
+from ddb_assets.imports.read_ahead import THREADS, Opener, ReadAhead
 from ddb_assets.settings import MASK_SECRET
 
 SUMMARY = "manifest-summary.json"
@@ -166,7 +167,7 @@ def open_source(
         return _exported(storage, uri, [uri.rstrip("/").removesuffix(SUMMARY)], allow_empty=allow_empty)
     entries = find_files(storage, uri)
     summaries = [file.uri for file in entries if file.uri.endswith(f"/{SUMMARY}")]
-    if summaries and config.format in (None, *WHOLE_ITEMS):
+    if summaries and config.format in (None, *WHOLE_ITEMS) and not config.items_at:
         folders = [summary.removesuffix(SUMMARY) for summary in summaries]
         return _exported(storage, uri, folders, allow_empty=allow_empty)
     inputs = [Input.of(file) for file in without_schema(storage, uri, entries, table)]
@@ -195,7 +196,8 @@ def _exported(storage: Storage, uri: str, folders: Iterable[str], *, allow_empty
     for export in exports:
         verify(storage, export)
     files = (file for export in exports for file in export.files if file.item_count)
-    inputs = tuple(Input.of(storage.entry(file.uri)) for file in files)
+    with ThreadPoolExecutor(THREADS) as pool:  # one request each, and an export may have thousands
+        inputs = tuple(map(Input.of, pool.map(storage.entry, [file.uri for file in files])))
     if not inputs and not allow_empty:
         raise SourceError(f"the export at {uri} has no items: check it, or allow that with allow_empty")
     formats = {EXPORTED[export.format] for export in exports}
@@ -218,18 +220,26 @@ def _layouts(
 ) -> dict[Input, Layout | None]:
     """How each file is laid out. Those that say it by their names are not opened."""
     told = config.format
-    if config.items_at and told not in (None, *IN_DOCUMENTS):
-        raise SourceError(
-            f"items_at says where in JSON documents the items are, and the format is {told}: leave one out"
-        )
     named = {file: BY_NAME.get(ending_of(file.uri), told) for file in files}
     if told:
         named = dict.fromkeys(files, None if told in IN_DOCUMENTS else told)
     unnamed = [(file.uri, file.size) for file, format_ in named.items() if format_ is None]
+    found: dict[Input, Layout | None] = {}
     with closing(ReadAhead(storage, unnamed, kept)) as ahead:
-        return {
-            file: Layout(known) if known else _layout(ahead, file.uri, config, table) for file, known in named.items()
-        }
+        for file, known in named.items():
+            layout = Layout(known) if known else _layout(ahead, file.uri, config, table)
+            _check_place(config, layout, file.uri)
+            found[file] = layout
+    return found
+
+
+def _check_place(config: ImportConfig, layout: Layout | None, uri: str) -> None:
+    """Raises SourceError when there is no document in which `items_at` could be a place."""
+    if config.items_at and layout and layout.format not in IN_DOCUMENTS:
+        raise SourceError(
+            f"items_at ({config.items_at}) says where in JSON documents the items are, and {uri} is {layout.format}: leave it "
+            "out"
+        )
 
 
 def _layout(storage: Opener, uri: str, config: ImportConfig, table: str) -> Layout | None:

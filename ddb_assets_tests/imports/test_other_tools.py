@@ -220,8 +220,10 @@ def test_the_place_of_the_items_can_be_said(sandbox: Sandbox, tmp_path: Path) ->
     report = imported(sandbox.endpoint_url, target, path, {"items_at": "shop.lists[].rows"})
     assert report.rows == 2
     assert state(items_of(sandbox, target)) == state(PLAIN_ITEMS)
-    with pytest.raises(SourceError, match="the format is csv: leave one out"):
-        job(sandbox.endpoint_url, target, path, {"items_at": "shop", "format": "csv"})
+    (tmp_path / "a.csv").write_text("pk\na\n")
+    for file, config in ((path, {"format": "csv"}), (tmp_path / "a.csv", {})):
+        with pytest.raises(SourceError, match=r"items_at \(shop\) says where .* is csv: leave it out"):
+            job(sandbox.endpoint_url, target, file, {"items_at": "shop", **config})
 
 
 @pytest.mark.parametrize("items", [PLAIN, ITEMS])
