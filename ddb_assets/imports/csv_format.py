@@ -19,7 +19,7 @@ def _encoding(name: str) -> str:
     return name
 
 
-Char = Annotated[str, Field(min_length=1, max_length=1)]
+Char = Annotated[str, Field(pattern=r"^[^\r\n]$", description="one character")]
 
 
 class CsvFormat(BaseModel):
@@ -45,6 +45,16 @@ class CsvFormat(BaseModel):
     no_value: tuple[str, ...] = ("",)
     encoding: Annotated[str, AfterValidator(_encoding)] = UTF8
     max_record_lines: Annotated[int, Field(ge=1)] = 200
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        chars = {"delimiter": self.delimiter, "quote": self.quote, "escape": self.escape, "comment": self.comment}
+        given = [char for char in chars.values() if char is not None]
+        if len(set(given)) < len(given):
+            twice = next(char for char in given if given.count(char) > 1)
+            names = " and ".join(name for name, char in chars.items() if char == twice)
+            raise ValueError(f"{names} are the same character, {twice!r}: they must differ")
+        return self
 
     @model_validator(mode="after")
     def _named(self) -> Self:

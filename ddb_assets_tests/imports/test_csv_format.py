@@ -95,6 +95,22 @@ def test_without_a_header_there_must_be_names() -> None:
         CsvFormat(header=False)
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"delimiter": "'", "quote": "'"}, "delimiter and quote are the same character"),
+        ({"comment": "\\", "escape": "\\"}, "escape and comment are the same character"),
+        ({"delimiter": "\n"}, "should match pattern"),
+        ({"quote": "\r"}, "should match pattern"),
+        ({"escape": "ab"}, "should match pattern"),
+        ({"comment": ""}, "should match pattern"),
+    ],
+)
+def test_characters_that_cannot_be_told_apart_are_refused(how: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        CsvFormat(**how)
+
+
 @given(
     rows=st.lists(st.tuples(FIELDS, FIELDS), min_size=1, max_size=5),
     delimiter=st.sampled_from(",;\t"),
