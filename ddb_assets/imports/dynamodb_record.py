@@ -19,7 +19,7 @@ def dynamodb_record(text: str, number: int, line: int) -> Row | BadRow:
     """Nothing of the record gets lost: one with members that are not known is a BadRow."""
     try:
         loaded = load_line(text)
-        if loaded.keys() >= INCREMENTAL:
+        if loaded.keys() >= INCREMENTAL and not is_item(loaded):  # whose Metadata is no attribute
             change = incremental_change(loaded)
         elif is_request(loaded):
             return _requested(loaded, text, number, line)

@@ -77,7 +77,8 @@ def _object_layout(
     if found is None:
         raise SourceError(
             f"{uri}: this is a JSON document with the members {', '.join(names[:SHOWN]) or 'none'}: say which array has the "
-            f"items, for example --items-at {format_path(names[:1]) or 'Items'}"
+            f"items, for example --items-at {format_path(names[:1]) or 'Items'}; items that follow one another must stand on a "
+            "line each, as `jq -c .` writes them"
         )
     return Layout(told or found.format, found.path) if found.format else None
 
