@@ -17,6 +17,7 @@ from ddb_assets.imports.csv_format import CsvFormat
 from ddb_assets.imports.index_config import IndexConfig, checked_indexes
 from ddb_assets.imports.json_document import parse_items_at
 from ddb_assets.imports.refused import NaN
+from ddb_assets.imports.where import Changes, Filter
 
 Mode = Literal["put", "if-not-exists", "delete"]
 SOURCES = ("column", "template", "expression", "constant", "map", "list")
@@ -99,6 +100,12 @@ class ImportConfig(BaseModel):
     types: Annotated[
         dict[str, Type], Field(description="per column; a CSV column otherwise has the type that all its cells allow")
     ] = {}
+    where: Annotated[
+        tuple[Filter, ...], Field(description="the rows to import: those that fulfil all of these filters")
+    ] = ()
+    changes: Annotated[
+        Changes | None, Field(description="for files of changes: the column that says which rows delete their item")
+    ] = None
     attributes: Annotated[
         dict[str, RuleText], Field(description="per attribute: a column, template, constant, map or list")
     ] = {}

@@ -34,6 +34,7 @@ from ddb_assets.imports.item_mapping import ItemMapping, hidden_columns
 from ddb_assets.imports.new_table import NewTableWriter
 from ddb_assets.imports.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
+from ddb_assets.imports.row_choice import RowChoice
 from ddb_assets.imports.rule_columns import masked_columns, needs_secret
 from ddb_assets.imports.source import ImportSource, Input
 from ddb_assets.settings import MASK_SECRET
@@ -102,6 +103,7 @@ class ImportJob:
         self._sample = Sample(0 if self._options.dry_run else self._options.verify, target.key_names)
         source.check_fit(target, self._fingerprint)
         self._names = ColumnNames(config)
+        self._choice, self._left_out = RowChoice(config.where, config.changes), 0
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
         self._superseded: Superseded | None = None
@@ -161,6 +163,7 @@ class ImportJob:
             rejected_before=self._rejects.before,
             resumed_at=resumed_at,
             rows=self._progress.rows,
+            left_out=self._left_out,
             rejected=self._rejects.count,
             seconds=time.monotonic() - began,
             types=dict(types),
@@ -306,7 +309,8 @@ class ImportJob:
         except DdbAssetsError as error:
             return error
         totals = self._writer.totals
-        ended = totals.written + totals.deleted + totals.existed + totals.superseded + self._rejects.count
+        ended = totals.written + totals.deleted + totals.existed + totals.superseded
+        ended += self._left_out + self._rejects.count
         if ended != self._progress.rows:
             raise AssertionError(f"{self._progress.rows} rows were read, but {ended} accounted for")
         return None
@@ -317,7 +321,12 @@ class ImportJob:
             watermark.settle([row.number])
             return
         try:
-            operation = self._operation(row, _Place(watermark, row, file.uri), mapping)
+            chosen = self._choice.chosen(row)
+            if chosen is None:
+                self._left_out += 1
+                watermark.settle([row.number])
+                return
+            operation = self._operation(chosen, _Place(watermark, chosen, file.uri), mapping)
         except RejectedItemError as error:
             self._rejects.reject(row, file.uri, str(error))
             watermark.settle([row.number])
@@ -331,7 +340,8 @@ class ImportJob:
         """A row that an earlier run settled: its key is still needed to find items without a row."""
         if self._keys is not None and isinstance(row, Row):
             with suppress(RejectedItemError):
-                self._keys.add(self._operation(row, _Place(watermark, row, file.uri), mapping).key)
+                if chosen := self._choice.chosen(row):
+                    self._keys.add(self._operation(chosen, _Place(watermark, chosen, file.uri), mapping).key)
 
     def _operation(self, row: Row, place: _Place, mapping: ItemMapping) -> Operation:
         item: dict[str, Any] = mapping.item(row.cells, row.origin or Origin(place.uri, row.number))

@@ -117,8 +117,16 @@ class MappingError(DdbAssetsError):
 
 
 def hidden_columns(config: ImportConfig) -> frozenset[str]:
-    """The columns that are excluded, except those that a rule uses."""
-    return frozenset(config.exclude) - frozenset().union(*map(used_columns, config.attributes.values()))
+    """The columns that are excluded, except those without which it is not known what becomes of a row."""
+    return frozenset(config.exclude).difference(
+        choosing_columns(config), *map(used_columns, config.attributes.values())
+    )
+
+
+def choosing_columns(config: ImportConfig) -> dict[str, str]:
+    """The columns that say what becomes of a row, by the setting that names them."""
+    changes = {config.changes.column: "changes"} if config.changes else {}
+    return {one.column: "where" for one in config.where} | changes
 
 
 class ItemMapping:
@@ -151,6 +159,7 @@ class ItemMapping:
         }
         self._takes_rest = config.takes_rest
         self._used = set().union(*map(used_columns, config.attributes.values()), config.exclude, config.attributes)
+        self._used |= {config.changes.column} if config.changes else set()
         missing = [name for name in target.key_names if name not in config.attributes]
         if missing and (not self._takes_rest or set(missing) & set(config.exclude)):
             raise MappingError(f"no rule in `attributes` makes the key attribute {missing[0]!r}: add one")

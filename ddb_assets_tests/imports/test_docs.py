@@ -27,6 +27,7 @@ from ddb_assets.imports.table_plan import creation_parameters
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
+from ddb_assets_tests.imports.dms import tasks
 from ddb_assets_tests.imports.importing import imported
 from ddb_assets_tests.imports.typed_items import state
 from ddb_assets_tests.support.materializing import asset
@@ -126,7 +127,7 @@ def test_its_commands_do_what_they_say(
     assert client.scan(TableName="Products-2", Select="COUNT")["Count"] == ROWS
     assert client.scan(TableName="Events-2", Select="COUNT")["Count"] == ROWS
     there = {item["sku"]["S"] for item in items_of(sandbox, target_of(sandbox, "Products"))}
-    assert {"mended", "part-1", "measured", "answered", f"SKU-{demo_files.ARTICLES}"} <= there
+    assert {"mended", "part-1", "measured", "answered", "dms-1", "dms-2", f"SKU-{demo_files.ARTICLES}"} <= there
 
 
 def _write_files(folder: Path) -> None:
@@ -142,7 +143,23 @@ def _write_files(folder: Path) -> None:
     (folder / "parts").mkdir()
     for number in range(2):
         Storage().write(str(folder / f"parts/{number}.jsonl.gz"), f'{{"sku": "part-{number}"}}\n'.encode())
+    _write_task(folder)
     write_export(Storage(), str(folder / "orders-export"), lines=[[b'{"Item":{"orderId":{"S":"exported"}}}']])
+
+
+def _write_task(folder: Path) -> None:
+    """A DMS task, with its files of a full load and of changes."""
+    columns = [tasks.column("sku", pk="true"), tasks.column("price", "INT4")]
+    told = tasks.definition(tasks.table("products", columns, "shop"))
+    where: tasks.Json = {"schema": "shop", "table": "products"}
+    rules = [tasks.selection(**where), tasks.mapping(target="Products", partition_key_name="sku", **where)]
+    (folder / "table-mappings.json").write_text(json.dumps({"rules": rules}))
+    (folder / "external-table.json").write_text(json.dumps(told))
+    for path, rows in {
+        "shop/products/LOAD00000001": "dms-1,5\n",
+        "changes/CDC00001": "I,products,shop,dms-2,6\n",
+    }.items():
+        Storage().write(str(folder / f"copied-bucket/{path}.csv"), rows.encode())
 
 
 def test_its_yaml_is_a_component_and_a_runs_config(page: str) -> None:
