@@ -131,7 +131,10 @@ class S3Files:
 
 
 class S3Stream:
-    """An object's bytes from front to back; a connection that breaks off is opened again where it stopped."""
+    """An object's bytes from front to back; a connection that breaks off is opened again where it stopped.
+
+    Without an ETag in the answer nothing tells the object from a later one, so then it is not.
+    """
 
     def __init__(self, s3: "S3Client", uri: str) -> None:
         self._s3 = s3
@@ -141,7 +144,8 @@ class S3Stream:
         self._bucket, self._key = split_s3(uri)
         with _explained(uri):
             answer = s3.get_object(Bucket=self._bucket, Key=self._key)
-        self._etag, self._body = answer["ETag"], answer["Body"]
+        self._etag: str | None = answer.get("ETag")
+        self._body = answer["Body"]
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, all that are left when it is negative; `b""` at the end."""
@@ -153,18 +157,18 @@ class S3Stream:
                     data: bytes = self._body.read(size)
             except BrokenOffError:
                 self._resumes += 1
-                if self._resumes > RESUMES:
+                if self._resumes > RESUMES or self._etag is None:
                     raise
-                self._reopen()
+                self._reopen(self._etag)
             else:
                 self._place += len(data)
                 return data
 
-    def _reopen(self) -> None:
+    def _reopen(self, etag: str) -> None:
         self._body.close()
         with _explained(self._uri):
             self._body = self._s3.get_object(
-                Bucket=self._bucket, Key=self._key, Range=f"bytes={self._place}-", IfMatch=self._etag
+                Bucket=self._bucket, Key=self._key, Range=f"bytes={self._place}-", IfMatch=etag
             )["Body"]
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """The reject file: every row that is not in the table, with the reason, as JSON Lines. One format for imports and copies.
 
 The first line is a `Heading`. Every other line has `fate` (rejected, or unprocessed when the job stopped before the row),
-`reason`, `file`, `line`, `number`, and the row as it was: `text`, or `row` by column. When the rows are mended, `--redrive`
-repeats the job on them. A file belongs to one run and to those that resume it. No other run writes into it
+`reason`, `file`, `line`, `number`, and the row as it was: `text`, or `row` by column. For a row that a redrive has rejected
+`file` is a reject file, and `origin` the file and number before it. When the rows are mended, `--redrive` repeats the job on
+them. A file belongs to one run and to those that resume it. No other run writes into it
 (`superseded.py`: what becomes of it when the job begins again).
 """
 
@@ -41,7 +42,7 @@ class Heading(BaseModel):
     """The file's first line: all that is needed to repeat the job on its rows.
 
     `reject_file` is the version of the format, `run` the run to which the file belongs. `types` are those of columns,
-    `settings` those of the import.
+    `settings` those of the import, `mask_secret` the fingerprint of the secret of its masks, if it has some that need one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +55,7 @@ class Heading(BaseModel):
     format: Format
     types: dict[str, Descriptor] = {}
     settings: dict[str, Any] = {}
+    mask_secret: str = ""
 
     @classmethod
     def of(cls, run: str, target: TableDescription, format_: Format, **more: Any) -> "Heading":
@@ -171,8 +173,8 @@ class RejectFile:
     missing.
 
 
-    `settled` as in `keep_settled`; `kept` is what that returns. `hidden` columns are left out of the rows. A file on S3 is
-    written on the disk and put whole, at the end and at most once a minute before.
+    `settled` as in `keep_settled`; `kept` is what that returns. `hidden` and `masked` as in `original`. A file on S3 is written
+    on the disk and put whole, at the end and at most once a minute before.
     """
 
     def __init__(
@@ -181,11 +183,12 @@ class RejectFile:
         heading: Heading,
         settled: Mapping[str, int],
         hidden: frozenset[str] = frozenset(),
+        masked: frozenset[str] = frozenset(),
     ) -> None:
         self.place = place
         self.kept = place.keep_settled(heading.run, settled)
         self._heading = heading
-        self._hidden = hidden
+        self._hidden, self._masked = hidden, masked
         self._any = self.kept > 0
         self._file: BinaryIO | None = None
         self._put = time.monotonic()
@@ -199,8 +202,10 @@ class RejectFile:
 
     def add(self, row: Row | BadRow, file: str, fate: Fate, reason: str) -> None:
         """Writes one row."""
-        entry = {"fate": fate, "reason": reason, "file": file, "line": row.line, "number": row.number}
-        line = dump({**entry, **original(row, self._hidden)})
+        entry: dict[str, Any] = {"fate": fate, "reason": reason, "file": file, "line": row.line, "number": row.number}
+        if row.origin is not None:  # its path may have columns, its name the delimiter
+            entry["origin"] = row.origin._asdict()
+        line = dump({**entry, **original(row, self._hidden, self._masked)})
         path = self.place.path
         with self._lock, self._writing():
             if self._file is None:

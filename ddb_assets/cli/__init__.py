@@ -21,6 +21,7 @@ COMMANDS = (
     "flatten",
     "load",
     "import",
+    "dms",
     "profile",
     "scan",
     "copy",

@@ -21,9 +21,11 @@ from rich.progress import Progress as Bar
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import READ_BYTES, join, new_file
 from ddb_assets.cli.commands.model_options import model_of
+from ddb_assets.cli.dms import read_dms
 from ddb_assets.cli.output import print_grid, print_json, progress_console, say
 from ddb_assets.cli.printable import printable
 from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
+from ddb_assets.imports.dms.task import DmsFiles
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, read_import_config
 from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.index_config import table_key
@@ -35,8 +37,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def run(
     table: str | None,
-    source: str,
-    config: Path | None,
+    source: str | None,
+    config: Path | DmsFiles | None,
     changed: dict[str, Any],
     options: dict[str, Any],
     *,
@@ -47,15 +49,23 @@ def run(
 ) -> None:
     """Imports, and prints what became of every row. `changed` overrides the config, `options` are those of the job.
 
+    `config` may be a DMS task, which says the table, and `source` is then where its bucket or folder is.
     Raises ImportFailedError unless every row is in the table.
     """
+    if isinstance(config, DmsFiles):
+        task = read_dms(config)
+        settings, table, source = task.config, table or task.target_table, task.files(source)
+    else:
+        settings = read_import_config(config) if config else ImportConfig()
+    assert source  # noqa: S101 -- only a task knows its files
+    settings = settings.model_copy(update={name: value for name, value in changed.items() if value is not None})
     name = (table or source).rpartition("/")[2]
     with _file(source, table or "") as source, _progress(name, silent=as_json) as on_progress:
         job = prepare_import(
             AWS(),
             table,
             source,
-            None if redrive else _config(config, changed),
+            None if redrive else settings,
             model_of(JobOptions, options),
             on_progress=on_progress,
             on_resumed=lambda place: progress_console.print(printable(f"resumed at {place}"), soft_wrap=True),
@@ -108,12 +118,6 @@ def new_table_of(key: str | None, staging: str | None) -> NewTable | None:
         raise click.BadParameter(str(error), param_hint="--new-table") from error
     folder = staging or join(setting(LAKE, "the S3 URI below which items are staged; or give --staging"), "imports")
     return NewTable(found, folder)
-
-
-def _config(path: Path | None, changed: dict[str, Any]) -> ImportConfig:
-    """The config in the file, overridden by the options."""
-    config = read_import_config(path) if path else ImportConfig()
-    return config.model_copy(update={name: value for name, value in changed.items() if value is not None})
 
 
 @contextmanager
@@ -172,6 +176,7 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
             f"{done}deleted",
             "existed",
             "superseded",
+            "left out",
             "rejected",
             "unprocessed",
             "WCU",
@@ -184,6 +189,7 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
                 report.deleted,
                 report.existed,
                 report.superseded,
+                report.left_out,
                 report.rejected,
                 report.unprocessed,
                 report.consumed_wcu,

@@ -25,9 +25,13 @@ attributes:
   source: s3://my-bucket/orders/*.csv.gz  # file, folder, glob or export
 
   # owners: [team:data, someone@example.com]
-  # format: csv  # csv | jsonl | parquet | dynamodb-json; by default as the files look
+  # format: csv  # csv | jsonl | parquet | dynamodb-json | ion; by default as the files look
+  # items_at: Items  # the array of the items, in JSON documents
   # csv: {{delimiter: ";", no_value: ["", "NULL"]}}
   # types: {{zip: S, tags: SS}}  # of columns; of a CSV column else what all its cells allow
+  # where:  # the rows to import; by default all
+  #   - {{column: status, any: [{{eq: active}}, {{missing: true}}]}}
+  # changes: {{column: Op}}  # files of changes: rows with I or U in this column put their item, those with D delete it
   # attributes:  # which attribute comes from where; without, every column becomes one
   #   pk: {{template: "ORDER#${{id}}"}}
   #   customer: name

@@ -54,7 +54,7 @@ class Identity(BaseModel):
             format=FORMAT,
             key=key,
             key_masks=tuple(table.policy((name,)).mask for name in key),
-            mask_secret=_fingerprint(secret) if masked and secret else "",
+            mask_secret=fingerprint(secret) if masked and secret else "",
             schema_id=schema_id,
             contract=_contract_digest(table),
         )
@@ -109,7 +109,8 @@ def _contract_digest(table: Table, fields: Collection[str] = DECIDES_ROWS) -> st
     return hashlib.sha256(table.model_dump_json(include=set(fields)).encode()).hexdigest()
 
 
-def _fingerprint(secret: bytes) -> str:
+def fingerprint(secret: bytes) -> str:
+    """What tells the secret of `mask: hmac` from another one, and does not give it away."""
     return hmac.new(secret, b"ddb_assets: fingerprint of the mask secret", "sha256").hexdigest()[:FINGERPRINT_DIGITS]
 
 

@@ -16,11 +16,11 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -46,6 +46,8 @@ LISTED = 10  # how many exports or files an error names before it says "and N mo
 
 Kind = Literal["full", "incremental"]
 View = Literal["NEW_IMAGE", "NEW_AND_OLD_IMAGES"]
+ExportFormat = Literal["DYNAMODB_JSON", "ION"]
+JSON_ONLY: tuple[ExportFormat, ...] = ("DYNAMODB_JSON",)
 
 _TABLE_ARN = r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]{1,255}"
 _NAME = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"  # never "..", never a slash
@@ -94,6 +96,7 @@ class Export:
     files: tuple[DataFile, ...]
     uri: str
     scan: Scanned | None = None
+    format: ExportFormat = "DYNAMODB_JSON"
 
     @property
     def digest(self) -> str:
@@ -155,19 +158,26 @@ class _FileLine(_ManifestModel):
     data_file_s3_key: str
 
 
-def read_export(storage: "Storage", source: str, *, expected_table: str | None = None) -> Export:
+def read_export(
+    storage: "Storage",
+    source: str,
+    *,
+    expected_table: str | None = None,
+    formats: Collection[ExportFormat] = JSON_ONLY,
+) -> Export:
     """The export at `source`: a manifest-summary.json, its folder, or a prefix with exactly one export below it.
 
     `expected_table` is a table name or ARN; an export of another table is refused. Both manifests are verified against
     their checksum files, if there are any, and the item counts of the files against the summary's. Data files are located
-    in the given folder, else by their keys in the bucket; a missing file is noticed when it is read.
+    in the given folder, else by their keys in the bucket; a missing file is noticed when it is read. `formats`: those that
+    the caller can read.
     Raises ManifestError, and StorageError when the storage cannot be read.
     """
     uri, content = _found_summary(storage, source)
     folder = os.path.dirname(uri)
     _check_sum(storage, uri, content)
     summary = _parsed(_Summary, content, uri)
-    _check_summary(summary, uri, expected_table)
+    _check_summary(summary, uri, expected_table, formats)
     declared = _key_in_export(_FILES_KEY, summary.manifest_files_s3_key, summary.s3_prefix)
     if declared is None:
         raise ManifestError(f"{uri}: manifestFilesS3Key {summary.manifest_files_s3_key!r} {OUTSIDE}")
@@ -196,6 +206,7 @@ def read_export(storage: "Storage", source: str, *, expected_table: str | None =
         files=files,
         uri=uri,
         scan=summary.scan,
+        format=cast("ExportFormat", summary.output_format),
     )
 
 
@@ -255,10 +266,10 @@ def _parsed(model: type[_M], content: bytes, where: str) -> _M:
         ) from error
 
 
-def _check_summary(summary: _Summary, uri: str, expected_table: str | None) -> None:
-    if summary.output_format != "DYNAMODB_JSON":
+def _check_summary(summary: _Summary, uri: str, expected_table: str | None, formats: Collection[ExportFormat]) -> None:
+    if summary.output_format not in formats:
         raise ManifestError(
-            f"{uri}: the export's format is {summary.output_format}, but only DYNAMODB_JSON can be read: "
+            f"{uri}: the export's format is {summary.output_format}, but only {' and '.join(formats)} can be read: "
             "export again with ExportFormat=DYNAMODB_JSON"
         )
     if not summary.export_arn.startswith(f"{summary.table_arn}/export/"):

@@ -88,6 +88,7 @@ class ImportReport:
     deleted: int
     existed: int
     superseded: int
+    left_out: int
     rejected: int
     unprocessed: int
     consumed_wcu: float

@@ -23,10 +23,12 @@ from ddb_assets.resources.aws import AWSResource
 NO_REJECTS, COUNTS, EQUAL = "no_rejects", "counts_agree", "sample_equal"
 CHECKS = {
     NO_REJECTS: "The table took every row, except for as many as are allowed.",
-    COUNTS: "Every row that was read was written, deleted, there before, superseded by a later row, or rejected.",
+    COUNTS: "Every row that was read was written, deleted, there before, superseded by a later row, left out, or rejected.",
     EQUAL: "The table could be read afterwards, as far as that was asked for, and what was read is as it was written.",
 }
-COUNTED = ("rows", "rows_before", "written", "deleted", "existed", "superseded", "rejected", "requests", "retried")
+COUNTED = (
+    "rows", "rows_before", "written", "deleted", "existed", "superseded", "left_out", "rejected", "requests", "retried",
+)  # fmt: skip
 
 
 class ImportRefusedError(DdbAssetsError):
@@ -142,7 +144,8 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
 
 def _checks(key: dg.AssetKey, report: ImportReport) -> Iterator[dg.AssetCheckResult]:
     rejected = report.rejected + report.rejected_before
-    ended = report.written + report.deleted + report.existed + report.superseded + report.rejected
+    written = report.written + report.deleted
+    ended = written + report.existed + report.superseded + report.left_out + report.rejected
     found = report.verified or Verified(0, 0, [])
     equal: dict[str, dg.MetadataValue | int] = {
         "compared": found.read,

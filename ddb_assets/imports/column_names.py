@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.imports.import_config import ImportConfig
-from ddb_assets.imports.item_mapping import MappingError, hidden_columns, used_columns
+from ddb_assets.imports.item_mapping import MappingError, choosing_columns, hidden_columns
+from ddb_assets.imports.rule_columns import used_columns
 
 SLIP = 0.75  # of difflib's ratio: `titel` is a slip for `title`
 
@@ -23,8 +24,14 @@ class ColumnNames:
         rules = {
             column: f"attributes.{name}" for name, rule in config.attributes.items() for column in used_columns(rule)
         }
-        self._named = {**dict.fromkeys(config.exclude, "exclude"), **dict.fromkeys(config.types, "types"), **rules}
-        self._ruled = rules.keys()
+        where = choosing_columns(config)
+        self._named = {
+            **dict.fromkeys(config.exclude, "exclude"),
+            **dict.fromkeys(config.types, "types"),
+            **where,
+            **rules,
+        }
+        self._ruled = rules.keys() | where.keys()
 
     def see(self, cells: Mapping[str, object]) -> None:
         """Looks at one row."""

@@ -6,19 +6,21 @@ Pure. `item_mapping.py` applies the rules.
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from ddb_assets.bulk.limits import PROVISIONED_SHARE
 from ddb_assets.bulk.options import Verify, WriteOptions
 from ddb_assets.bulk.rows import Format
 from ddb_assets.contract.contract_yaml import ConfigError, read_documents, validated
 from ddb_assets.dynamodb.attribute_value import Descriptor
-from ddb_assets.imports.csv_rows import CsvFormat
+from ddb_assets.imports.csv_format import CsvFormat
 from ddb_assets.imports.index_config import IndexConfig, checked_indexes
+from ddb_assets.imports.json_document import parse_items_at
 from ddb_assets.imports.refused import NaN
+from ddb_assets.imports.where import Changes, Filter
 
 Mode = Literal["put", "if-not-exists", "delete"]
-SOURCES = ("column", "template", "constant", "map", "list")
+SOURCES = ("column", "template", "expression", "constant", "map", "list")
 
 
 def _null_type(value: object) -> object:
@@ -29,18 +31,27 @@ def _null_type(value: object) -> object:
 Type = Annotated[Descriptor, BeforeValidator(_null_type)]
 
 
+def _expression(text: str) -> str:
+    from ddb_assets.imports.expressions import Expression  # with Jinja, for those who have one
+
+    Expression.of(text)
+    return text
+
+
 class Rule(BaseModel):
     """Where the value of one attribute comes from. Plain text is the name of a column.
 
-    Exactly one of `column`, `template` ("${first} ${last}", "$$" for a dollar), `constant`, `map` (rules by name) and
-    `list` (rules). `type` is the attribute's type; by default the value keeps its own. `separator` divides a text into members
-    of a set or list. A row without a value for it gets `default`; with `required` and no default it is rejected.
+    Exactly one of `column`, `template` ("${first} ${last}", "$$" for a dollar), `expression` (`price * quantity`), `constant`,
+    `map` (rules by name) and `list` (rules). `type` is the attribute's type; by default the value keeps its own. `separator`
+    divides a text into members of a set or list. A row without a value for it gets `default`; with `required` and no default
+    it is rejected.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str | None = None
     template: str | None = None
+    expression: Annotated[str, AfterValidator(_expression)] | None = None
     constant: Any = None
     map: "dict[str, RuleText] | None" = None
     list: "tuple[RuleText, ...] | None" = None
@@ -63,6 +74,12 @@ def _rule(value: object) -> object:
     return {"column": value} if isinstance(value, str) else value
 
 
+def _place(text: str | None) -> str | None:
+    if text is not None:
+        parse_items_at(text)
+    return text
+
+
 RuleText = Annotated[Rule, BeforeValidator(_rule, json_schema_input_type=Rule | str)]
 
 
@@ -74,10 +91,21 @@ class ImportConfig(BaseModel):
     format: Annotated[
         Format | None, Field(description="how the files are written; by default by their names and first lines")
     ] = None
+    items_at: Annotated[
+        str | None,
+        AfterValidator(_place),
+        Field(description="which array of a JSON document has the items, such as Items, data.orders or [].Items"),
+    ] = None
     csv: Annotated[CsvFormat, Field(description="how CSV files are written")] = CsvFormat()
     types: Annotated[
         dict[str, Type], Field(description="per column; a CSV column otherwise has the type that all its cells allow")
     ] = {}
+    where: Annotated[
+        tuple[Filter, ...], Field(description="the rows to import: those that fulfil all of these filters")
+    ] = ()
+    changes: Annotated[
+        Changes | None, Field(description="for files of changes: the column that says which rows delete their item")
+    ] = None
     attributes: Annotated[
         dict[str, RuleText], Field(description="per attribute: a column, template, constant, map or list")
     ] = {}

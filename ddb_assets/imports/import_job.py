@@ -5,6 +5,7 @@ and the reject file, counts, and stops when it must. It never asks the user.
 """
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,19 +21,23 @@ from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
-from ddb_assets.bulk.rows import BadRow, Row, SourceError
+from ddb_assets.bulk.rows import BadRow, Origin, Row, SourceError
 from ddb_assets.bulk.superseded import Superseded
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
+from ddb_assets.contract.identity import fingerprint
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
 from ddb_assets.imports.column_names import ColumnNames
-from ddb_assets.imports.csv_rows import ColumnTypes
+from ddb_assets.imports.column_types import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.item_mapping import ItemMapping, hidden_columns
 from ddb_assets.imports.new_table import NewTableWriter
 from ddb_assets.imports.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
+from ddb_assets.imports.row_choice import RowChoice
+from ddb_assets.imports.rule_columns import masked_columns, needs_secret
 from ddb_assets.imports.source import ImportSource, Input
+from ddb_assets.settings import MASK_SECRET
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -75,16 +80,19 @@ class ImportJob:
     ) -> None:
         self._client, self._target, self._source = client, target, source
         self._storage = storage
-        self._files = ReadAhead(storage, [(file.uri, file.size) for file in source.inputs])
+        self._files = ReadAhead(storage, [(file.uri, file.size) for file in source.inputs], source.kept)
         self._config, self._options = config, options or JobOptions()
         self._on_progress, self._on_resumed = on_progress, on_resumed
         self._new_table = new_table
+        self._secret = os.environ.get(MASK_SECRET, "").encode() or None
+        self._fingerprint = fingerprint(self._secret) if self._secret and needs_secret(config) else ""
         job = hashlib.sha256(f"{target.arn}\n{source.uri}".encode()).hexdigest()[:12]
         world = {
             "table": target.identity,
             "files": {file.uri: file.identity() for file in source.inputs},
             "redrive": source.redriven is not None,
             "configuration": config.model_dump(mode="json"),
+            **({"secret of masks": self._fingerprint} if self._fingerprint else {}),
         }
         self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", world)
         self._folder = folder
@@ -93,8 +101,9 @@ class ImportJob:
         self._stopped = threading.Event()
         self._progress = Progress(sum(file.size for file in source.inputs))
         self._sample = Sample(0 if self._options.dry_run else self._options.verify, target.key_names)
-        source.check_fit(target)
+        source.check_fit(target, self._fingerprint)
         self._names = ColumnNames(config)
+        self._choice, self._left_out = RowChoice(config.where, config.changes), 0
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
         self._superseded: Superseded | None = None
@@ -117,7 +126,7 @@ class ImportJob:
         alone = (
             nullcontext() if self._options.dry_run else only_run(self.checkpoint.path.with_suffix(".lock"), "import")
         )
-        with closing(self._files), alone:
+        with closing(self._source.kept), closing(self._files), alone:
             return self._run()
 
     def _run(self) -> ImportReport:
@@ -128,9 +137,9 @@ class ImportJob:
             self._check_place()
         if self._source.has_columns:
             rows = self._source.rows
-            self._names.check(rows(self._storage, file, self._config, lambda _: None) for file in self._source.inputs)
+            self._names.check(rows(self._files, file, self._config, lambda _: None) for file in self._source.inputs)
         types = self._types() if self._done.types is None else self._done.types
-        mapping = ItemMapping(self._config, self._target, types, exact=self._source.format == "dynamodb-json")
+        mapping = ItemMapping(self._config, self._target, types, exact=self._source.exact, secret=self._secret)
         self._start(types)
         complete = False
         try:
@@ -154,6 +163,7 @@ class ImportJob:
             rejected_before=self._rejects.before,
             resumed_at=resumed_at,
             rows=self._progress.rows,
+            left_out=self._left_out,
             rejected=self._rejects.count,
             seconds=time.monotonic() - began,
             types=dict(types),
@@ -210,8 +220,16 @@ class ImportJob:
             if self._superseded:
                 self._superseded_rejects = self._superseded.move()
         settings = self._config.model_dump(exclude_unset=True)
-        heading = Heading.of(self._done.run, self._target, self._source.format, types=types, settings=settings)
-        file = RejectFile(self._place(), heading, self._done.settled, hidden_columns(self._config))
+        heading = Heading.of(
+            self._done.run,
+            self._target,
+            self._source.format,
+            types=types,
+            settings=settings,
+            mask_secret=self._fingerprint,
+        )
+        hidden, masked = hidden_columns(self._config), masked_columns(self._config)
+        file = RejectFile(self._place(), heading, self._done.settled, hidden, masked)
         self._reject_file = file
         self._rejects = Rejects(file, options.max_rejects, file.kept, self.interrupt)
         self._writer = self._new_table or BulkWriter(
@@ -291,7 +309,8 @@ class ImportJob:
         except DdbAssetsError as error:
             return error
         totals = self._writer.totals
-        ended = totals.written + totals.deleted + totals.existed + totals.superseded + self._rejects.count
+        ended = totals.written + totals.deleted + totals.existed + totals.superseded
+        ended += self._left_out + self._rejects.count
         if ended != self._progress.rows:
             raise AssertionError(f"{self._progress.rows} rows were read, but {ended} accounted for")
         return None
@@ -302,7 +321,12 @@ class ImportJob:
             watermark.settle([row.number])
             return
         try:
-            operation = self._operation(row, _Place(watermark, row, file.uri), mapping)
+            chosen = self._choice.chosen(row)
+            if chosen is None:
+                self._left_out += 1
+                watermark.settle([row.number])
+                return
+            operation = self._operation(chosen, _Place(watermark, chosen, file.uri), mapping)
         except RejectedItemError as error:
             self._rejects.reject(row, file.uri, str(error))
             watermark.settle([row.number])
@@ -316,10 +340,11 @@ class ImportJob:
         """A row that an earlier run settled: its key is still needed to find items without a row."""
         if self._keys is not None and isinstance(row, Row):
             with suppress(RejectedItemError):
-                self._keys.add(self._operation(row, _Place(watermark, row, file.uri), mapping).key)
+                if chosen := self._choice.chosen(row):
+                    self._keys.add(self._operation(chosen, _Place(watermark, chosen, file.uri), mapping).key)
 
     def _operation(self, row: Row, place: _Place, mapping: ItemMapping) -> Operation:
-        item: dict[str, Any] = mapping.item(row.cells)
+        item: dict[str, Any] = mapping.item(row.cells, row.origin or Origin(place.uri, row.number))
         if row.deleted and self._config.mode == "if-not-exists":
             raise RejectedItemError("the row deletes an item, which the mode if-not-exists never does")
         if self._config.mode == "delete" or row.deleted:

@@ -4,7 +4,6 @@ Pure. No type is guessed here. `bulk/operation.py` checks afterwards whether Dyn
 """
 
 import base64
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, cast
@@ -13,13 +12,16 @@ import orjson
 
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.operation import RejectedItemError
-from ddb_assets.bulk.rows import Cell
+from ddb_assets.bulk.rows import Cell, Origin
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Descriptor, binary, number_text
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.imports.expressions import Expression, ExpressionError
 from ddb_assets.imports.import_config import ImportConfig, Rule
 from ddb_assets.imports.json_rows import parse_json
 from ddb_assets.imports.refused import REFUSED
+from ddb_assets.imports.rule_columns import FIELD, masked_columns, used_columns
+from ddb_assets.settings import MASK_SECRET
 
 TRUE, FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 Value = dict[str, Any]
@@ -107,32 +109,31 @@ def _member(value: Value, type_: str) -> str:
 
 
 Cells = Mapping[str, Cell]
-_FIELD = re.compile(r"\$(?:\$|\{([^}]*)\})")
+Make = Callable[[Cells, Origin], Value | None]
 
 
 class MappingError(DdbAssetsError):
     """The rules cannot make items of these columns for this table."""
 
 
-def used_columns(rule: Rule) -> set[str]:
-    """The columns that a rule reads."""
-    if rule.column is not None:
-        return {rule.column}
-    if rule.template is not None:
-        return {match[1] for match in _FIELD.finditer(rule.template) if match[1] is not None}
-    return set().union(*map(used_columns, [*(rule.map or {}).values(), *(rule.list or ())]))
-
-
 def hidden_columns(config: ImportConfig) -> frozenset[str]:
-    """The columns that are excluded, except those that a rule uses."""
-    return frozenset(config.exclude) - frozenset().union(*map(used_columns, config.attributes.values()))
+    """The columns that are excluded, except those without which it is not known what becomes of a row."""
+    return frozenset(config.exclude).difference(
+        choosing_columns(config), *map(used_columns, config.attributes.values())
+    )
+
+
+def choosing_columns(config: ImportConfig) -> dict[str, str]:
+    """The columns that say what becomes of a row, by the setting that names them."""
+    changes = {config.changes.column: "changes"} if config.changes else {}
+    return {one.column: "where" for one in config.where} | changes
 
 
 class ItemMapping:
     """Makes items of rows. `types` of columns are declared or, for CSV, inferred; keys, of indexes too, have the table's types.
 
-    `exact`: the cells are whole attributes. Only rules change them, and a key of another type is not converted.
-    Raises MappingError when no rule makes a key attribute.
+    `exact`: the cells are whole attributes. Only rules change them, and a key of another type is not converted. `secret` is
+    that of the mask `hmac`. Raises MappingError when no rule makes a key attribute, or the secret is missing.
     """
 
     def __init__(
@@ -142,7 +143,10 @@ class ItemMapping:
         types: Mapping[str, Descriptor] | None = None,
         *,
         exact: bool = False,
+        secret: bytes | None = None,
     ) -> None:
+        self._secret = secret
+        self._masked = masked_columns(config)
         deletes = config.mode == "delete"  # for which only the table's key matters
         key_types = target.attribute_types if not deletes else {one.name: one.type for one in target.key}
         self._said = {} if deletes else _index_names(target)
@@ -155,18 +159,19 @@ class ItemMapping:
         }
         self._takes_rest = config.takes_rest
         self._used = set().union(*map(used_columns, config.attributes.values()), config.exclude, config.attributes)
+        self._used |= {config.changes.column} if config.changes else set()
         missing = [name for name in target.key_names if name not in config.attributes]
         if missing and (not self._takes_rest or set(missing) & set(config.exclude)):
             raise MappingError(f"no rule in `attributes` makes the key attribute {missing[0]!r}: add one")
         self._untouched = exact and self._takes_rest and not self._types and not self._used
 
-    def item(self, cells: Cells) -> Item:
-        """Raises RejectedItemError naming the attribute that cannot be made."""
+    def item(self, cells: Cells, origin: Origin) -> Item:
+        """Of a row that stood at `origin`. Raises RejectedItemError naming the attribute that cannot be made."""
         if self._untouched:
             return dict(cells)
         item: Item = {}
         for name, rule in self._rules.items():
-            value = rule(cells)
+            value = rule(cells, origin)
             if value is not None:
                 item[name] = value
         if self._takes_rest:
@@ -180,13 +185,13 @@ class ItemMapping:
     def _converted(self, cell: Cell, name: str) -> Value:
         return _converted(cell, self._types.get(name), None, self._said.get(name, name))
 
-    def _compiled(self, rule: Rule, name: str, key_type: str | None) -> Callable[[Cells], Value | None]:
+    def _compiled(self, rule: Rule, name: str, key_type: str | None) -> Make:
         """The rule as a function of a row. None: there is no attribute."""
         make = self._source(rule, name, key_type)
         default = None if rule.default is None else _constant(rule.default, rule.type, name)
 
-        def value(cells: Cells) -> Value | None:
-            found = make(cells)
+        def value(cells: Cells, origin: Origin) -> Value | None:
+            found = make(cells, origin)
             if found is not None:
                 return found
             if default is not None:
@@ -197,26 +202,60 @@ class ItemMapping:
 
         return value
 
-    def _source(self, rule: Rule, name: str, key_type: str | None) -> Callable[[Cells], Value | None]:
+    def _source(self, rule: Rule, name: str, key_type: str | None) -> Make:
         if rule.map is not None:
             members = {k: self._compiled(inner, f"{name}.{k}", None) for k, inner in rule.map.items()}
-            return lambda cells: {"M": {k: v for k, make in members.items() if (v := make(cells)) is not None}}
+            return lambda cells, origin: {
+                "M": {k: v for k, make in members.items() if (v := make(cells, origin)) is not None}
+            }
         if rule.list is not None:
             makes = [self._compiled(inner, f"{name}[{i}]", None) for i, inner in enumerate(rule.list)]
-            return lambda cells: {"L": [v for make in makes if (v := make(cells)) is not None]}
+            return lambda cells, origin: {"L": [v for make in makes if (v := make(cells, origin)) is not None]}
         type_: Any = rule.type or key_type
         if rule.template is not None:
-            return _template(rule.template, type_, rule.separator, name)
+            filled = _template(rule.template, type_, rule.separator, name)
+            return lambda cells, _: filled(cells)
+        if rule.expression is not None:
+            return self._computed(Expression.of(rule.expression), type_, rule.separator, name)
         if rule.column is None:
             constant = _constant(rule.constant, type_, name)
-            return lambda _: constant
+            return lambda _, __: constant
         column, column_type = rule.column, type_ or self._types.get(rule.column)
 
-        def from_column(cells: Cells) -> Value | None:
+        def from_column(cells: Cells, _: Origin) -> Value | None:
             cell = cells.get(column)
             return None if cell is None else _converted(cell, column_type, rule.separator, name)
 
         return from_column
+
+    def _computed(self, expression: Expression, type_: Descriptor | None, separator: str | None, name: str) -> Make:
+        if "hmac" in expression.functions and not self._secret:
+            raise MappingError(
+                f"attribute {name!r} has a mask hmac(), but {MASK_SECRET} is not set: set it to a secret"
+            )
+
+        def computed(cells: Cells, origin: Origin) -> Value | None:
+            try:
+                found = expression.value(
+                    {c: self._typed(cells.get(c), c) for c in expression.columns}, origin, self._secret
+                )
+            except ExpressionError as error:
+                raise RejectedItemError(f"{name}: {expression.text}: {error}") from None
+            return None if found is None else _converted(found, type_, separator, name)
+
+        return computed
+
+    def _typed(self, cell: Cell, column: str) -> Value | None:
+        """The cell in the type of its column. Raises ExpressionError, without the value of a masked column."""
+        if cell is None:
+            return None
+        try:
+            return as_type(cell, self._types.get(column))
+        except ConversionError as error:
+            masked = column in self._masked
+            raise ExpressionError(
+                f"{column}: the value cannot become {self._types.get(column)}" if masked else f"{column}: {error}"
+            ) from None
 
 
 def _index_names(target: TableDescription) -> dict[str, str]:
@@ -230,7 +269,7 @@ def _template(
 ) -> Callable[[Cells], Value | None]:
     def filled(cells: Cells) -> Value | None:
         try:
-            text = _FIELD.sub(lambda match: "$" if match[1] is None else _text(cells.get(match[1]), name), template)
+            text = FIELD.sub(lambda match: "$" if match[1] is None else _text(cells.get(match[1]), name), template)
         except _NoValueError:
             return None
         return _converted(text, type_, separator, name)

@@ -1,7 +1,6 @@
-"""Files with one JSON object a line as rows: plain JSON, or DynamoDB JSON as exports have it.
+"""Files of JSON objects as rows, one a line or in a document. `dynamodb_record.py` reads those in DynamoDB JSON.
 
-Facts: DynamoDB Developer Guide, "DynamoDB table export output format" (`{"Item": …}`; incremental: Metadata, Keys and
-images, a delete has no NewImage). Numbers never pass through a float.
+Numbers never pass through a float.
 """
 
 import json
@@ -10,9 +9,7 @@ from typing import Any, BinaryIO
 
 from ddb_assets.bulk.rows import BadRow, Cell, Row, SourceError
 from ddb_assets.exports.data_file import MAX_LINE_BYTES
-from ddb_assets.flatten.record import IMAGES, full_change, incremental_change, load_line
-
-INCREMENTAL = {"Metadata", "Keys"}
+from ddb_assets.imports.json_document import Document, Path
 
 
 class _Number(str):
@@ -36,10 +33,17 @@ def json_lines(stream: BinaryIO, uri: str, first_line: int = 1) -> Iterator[tupl
             number += 1
 
 
-def json_rows(stream: BinaryIO, uri: str, record: Callable[[str, int, int], Row | BadRow]) -> Iterator[Row | BadRow]:
-    """The file's lines, each read by `plain_record` or `dynamodb_record`."""
-    for number, line, data in json_lines(stream, uri):
-        text = data.decode(errors="surrogateescape")
+def json_rows(
+    stream: BinaryIO, uri: str, record: Callable[[str, int, int], Row | BadRow], path: Path | None = None
+) -> Iterator[Row | BadRow]:
+    """The file's lines, each read by `plain_record`, `dynamodb_record` or `ion_record`; with a `path` the items there."""
+    if path is not None:
+        records = Document(stream, uri).items(path)
+    else:
+        records = (
+            (number, line, data.decode(errors="surrogateescape")) for number, line, data in json_lines(stream, uri)
+        )
+    for number, line, text in records:
         yield (
             record(text, number, line)
             if text.isprintable() or _is_text(text)
@@ -49,22 +53,6 @@ def json_rows(stream: BinaryIO, uri: str, record: Callable[[str, int, int], Row 
 
 def _is_text(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
-
-
-def dynamodb_record(text: str, number: int, line: int) -> Row | BadRow:
-    """A line of a full or of an incremental export."""
-    try:
-        loaded = load_line(text)
-        change = incremental_change(loaded) if loaded.keys() >= INCREMENTAL else full_change(loaded, 0)
-        if unknown := loaded.keys() - {"Item", "Metadata", *IMAGES}:  # nothing of the line may get lost
-            return BadRow(number, line, text, f"unknown members: {', '.join(sorted(unknown))}")
-        if change.image is None:
-            return Row(number, line, change.keys or {}, text, deleted=True)
-        return Row(number, line, change.image or {}, text)
-    except RecursionError:
-        return BadRow(number, line, text, "nested too deeply")
-    except ValueError as error:
-        return BadRow(number, line, text, str(error))
 
 
 def plain_record(text: str, number: int, line: int) -> Row | BadRow:

@@ -61,7 +61,7 @@ def prepare_import(
         aws.dynamodb(table, BULK_CLIENT),
         storage,
         target,
-        found or open_source(storage, source, config, allow_empty=options.allow_empty),
+        found or open_source(storage, source, config, target.name, allow_empty=options.allow_empty),
         config,
         folder=state_folder() / "imports",
         options=options,

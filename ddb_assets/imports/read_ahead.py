@@ -1,6 +1,7 @@
 """Fetches the small files of an import ahead, several at once: what takes time is to ask S3 for each, not its bytes.
 
-The files are still read one after the other. At most `AHEAD` small files, so 16 MiB, are in memory.
+The files are still read one after the other. At most `AHEAD` small files, so 32 MiB, are in memory. They are kept on the disk
+for the next reading, as far as there is room.
 """
 
 import io
@@ -11,10 +12,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, Protocol
 
 from ddb_assets.aws.storage import Storage, is_s3
+from ddb_assets.imports.kept_files import KeptFiles
 
-THREADS = 8  # a client has 10 connections
+THREADS = 16  # a client has 32 connections; more threads than this wait for Python, not for S3
 SMALL_BYTES = 512 << 10
-AHEAD = 32
+AHEAD = 64
 
 
 class Opener(Protocol):
@@ -30,8 +32,8 @@ class ReadAhead:
     The first file may be opened again after the last one, or after any other.
     """
 
-    def __init__(self, storage: Storage, files: Sequence[tuple[str, int]]) -> None:
-        self._storage = storage
+    def __init__(self, storage: Storage, files: Sequence[tuple[str, int]], kept: KeptFiles) -> None:
+        self._storage, self._kept = storage, kept
         self._small = [uri for uri, size in files if size <= SMALL_BYTES and is_s3(uri)]
         self._places = {uri: place for place, uri in enumerate(self._small)}
         self._fetched: deque[tuple[int, Future[bytes]]] = deque()
@@ -53,11 +55,18 @@ class ReadAhead:
         pool = self._pool = self._pool or ThreadPoolExecutor(THREADS, "ddb_assets-fetch")
         first = self._fetched[-1][0] + 1 if self._fetched else place
         for number in range(first, min(place + AHEAD, len(self._small))):
-            self._fetched.append((number, pool.submit(self._storage.read, self._small[number])))
+            self._fetched.append((number, pool.submit(self._read, self._small[number])))
         found = self._fetched.popleft()[1].result()
         if not self._fetched:
             self.close()
         return found
+
+    def _read(self, uri: str) -> bytes:
+        data = self._kept.get(uri)
+        if data is None:
+            data = self._storage.read(uri)
+            self._kept.put(uri, data)
+        return data
 
     def close(self) -> None:
         """Ends the threads. It may be opened again."""

@@ -1,49 +1,64 @@
 """What an import reads: which files, in which order, of which format, and their rows.
 
 The source is what `files.py` finds, a mended reject file, or one or more exports of AWS, old to new. Files are read one
-after the other, so that later records win over earlier ones. The first bytes of a file say how it is compressed, not its
-name: many tools write gzip without `.gz`.
+after the other, so that later records win over earlier ones.
 """
 
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, BinaryIO, Self, cast
 
-import pyarrow as pa
-from isal import igzip, isal_zlib
 from pydantic import ValidationError
 
 from ddb_assets.aws.storage import Entry, Storage, local_identity
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.reject_file import Heading, read_heading
-from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError
+from ddb_assets.bulk.rows import BadRow, Format, Origin, Row, SourceError
 from ddb_assets.exports.data_file import verify
-from ddb_assets.exports.manifest import Export, read_export
-from ddb_assets.imports.csv_rows import CsvFormat, csv_records, csv_rows, ending_of
+from ddb_assets.exports.manifest import Export, ExportFormat, read_export
+from ddb_assets.imports.csv_format import CsvFormat, ending_of
+from ddb_assets.imports.csv_rows import csv_records, csv_rows
+from ddb_assets.imports.dump_folder import without_schema
+from ddb_assets.imports.dynamodb_record import dynamodb_record
+from ddb_assets.imports.file_bytes import opened, utf8
 from ddb_assets.imports.files import find_files
 from ddb_assets.imports.import_config import ImportConfig
-from ddb_assets.imports.json_rows import dynamodb_record, json_lines, json_rows, plain_record
+from ddb_assets.imports.ion_record import ion_record
+from ddb_assets.imports.json_document import Path, parse_items_at
+from ddb_assets.imports.json_layout import Layout, layout_of
+from ddb_assets.imports.json_rows import json_lines, json_rows, plain_record
+from ddb_assets.imports.kept_files import KeptFiles
 from ddb_assets.imports.parquet_rows import parquet_rows
 from ddb_assets.imports.partition import partition_of, with_partition
-from ddb_assets.imports.read_ahead import Opener, ReadAhead
+from ddb_assets.imports.read_ahead import THREADS, Opener, ReadAhead
+from ddb_assets.settings import MASK_SECRET
 
 SUMMARY = "manifest-summary.json"
-BY_NAME: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-LINES = (".json", ".jsonl", ".ndjson")
+BY_NAME: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".ion": "ion"}
+IN_DOCUMENTS = ("jsonl", "dynamodb-json")
 PARQUET = b"PAR1"
+RECORDS: dict[str, Callable[[str, int, int], Row | BadRow]] = {
+    "jsonl": plain_record,
+    "dynamodb-json": dynamodb_record,
+    "ion": ion_record,
+}
+WHOLE_ITEMS = ("dynamodb-json", "ion")
+EXPORTED: dict[ExportFormat, Format] = {"DYNAMODB_JSON": "dynamodb-json", "ION": "ion"}
 
 
 @dataclass(frozen=True)
 class Input:
-    """One file, its size in bytes and, on S3, its ETag, as listed."""
+    """One file, its size in bytes and, on S3, its ETag, as listed. `path` is where in a JSON document its items are."""
 
     uri: str
     size: int
     etag: str | None = None
+    path: Path | None = None
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -59,20 +74,26 @@ class Input:
 
 @dataclass(frozen=True)
 class ImportSource:
-    """The files of one import. `redriven` is the heading of the reject file, if the source is one."""
+    """The files of one import. `redriven` is the heading of the reject file, if the source is one. `kept`: what was fetched."""
 
     uri: str
     format: Format
     inputs: tuple[Input, ...]
     redriven: Heading | None = None
+    kept: KeptFiles = field(default_factory=KeptFiles, compare=False)
 
     @property
     def has_columns(self) -> bool:
         """Whether all rows of a file have the same columns."""
         return self.format in {"csv", "parquet"} and not self.redriven
 
-    def check_fit(self, target: TableDescription) -> None:
-        """Raises SourceError for rows that another table has rejected."""
+    @property
+    def exact(self) -> bool:
+        """Whether the rows are whole items, each attribute with its type."""
+        return self.format in WHOLE_ITEMS
+
+    def check_fit(self, target: TableDescription, mask_secret: str = "") -> None:
+        """Raises SourceError for rows that another table has rejected, or an import whose masks had another secret."""
         told = self.redriven
         if told is None:
             return
@@ -86,6 +107,11 @@ class ImportSource:
                 f"{self.uri}:1: table {target.name} was deleted and made again since it rejected these rows: write "
                 f'"table_id": "{target.id}" into the file\'s first line if they belong there'
             )
+        if told.mask_secret != mask_secret:
+            raise SourceError(
+                f"{self.uri}:1: the import of these rows had another secret for its masks ({MASK_SECRET}): set that "
+                "one, or one value would have two masks"
+            )
 
     def rows(
         self, storage: Opener, file: Input, config: ImportConfig, on_bytes: Callable[[int], object]
@@ -95,7 +121,7 @@ class ImportSource:
         `on_bytes` gets the number of bytes, as they are stored, whenever some were read.
         """
         rows = self._rows(storage, file, config, on_bytes)
-        if self.redriven or self.format == "dynamodb-json":  # whole items
+        if self.redriven or self.exact:
             return rows
         partition = partition_of(file.uri)
         return (with_partition(row, partition) for row in rows) if partition else rows
@@ -113,8 +139,7 @@ class ImportSource:
             elif self.format == "csv":
                 yield from csv_rows(stream, file.uri, config.csv.of(file.uri))
             else:
-                record = dynamodb_record if self.format == "dynamodb-json" else plain_record
-                yield from json_rows(stream, file.uri, record)
+                yield from json_rows(utf8(stream, file.uri), file.uri, RECORDS[self.format], file.path)
 
 
 def open_rejects(storage: Storage, uri: str) -> tuple[ImportSource, ImportConfig, str]:
@@ -130,44 +155,57 @@ def open_rejects(storage: Storage, uri: str) -> tuple[ImportSource, ImportConfig
     return ImportSource(uri, heading.format, (Input.of(storage.entry(uri)),), heading), config, heading.arn
 
 
-def open_source(storage: Storage, uri: str, config: ImportConfig, *, allow_empty: bool = False) -> ImportSource:
+def open_source(
+    storage: Storage, uri: str, config: ImportConfig, table: str = "", *, allow_empty: bool = False
+) -> ImportSource:
     """Finds the files and their format. Raises SourceError, and ManifestError for a damaged export.
 
-    `allow_empty`: it is no error when all of them are empty.
+    `table` is the name of the table that is written: it chooses among the tables of a file or folder that has several.
+    `allow_empty`: it is no error when all files are empty.
     """
     if uri.rstrip("/").rpartition("/")[2] == SUMMARY:
         return _exported(storage, uri, [uri.rstrip("/").removesuffix(SUMMARY)], allow_empty=allow_empty)
-    inputs = [Input.of(file) for file in find_files(storage, uri)]
-    summaries = [file.uri for file in inputs if file.uri.endswith(f"/{SUMMARY}")]
-    if summaries and config.format in (None, "dynamodb-json"):
+    entries = find_files(storage, uri)
+    summaries = [file.uri for file in entries if file.uri.endswith(f"/{SUMMARY}")]
+    if summaries and config.format in (None, *WHOLE_ITEMS) and not config.items_at:
         folders = [summary.removesuffix(SUMMARY) for summary in summaries]
         return _exported(storage, uri, folders, allow_empty=allow_empty)
-    found = _formats(storage, [file for file in inputs if file.size], config)
-    files = tuple(file for file, format_ in found.items() if format_)
+    inputs = [Input.of(file) for file in without_schema(storage, uri, entries, table)]
+    kept = KeptFiles()
+    found = _layouts(storage, [file for file in inputs if file.size], config, table, kept)
+    files = tuple(replace(file, path=layout.path) for file, layout in found.items() if layout)
     if not files and inputs and allow_empty:
         return ImportSource(uri, config.format or "jsonl", ())
+    if not files and any(file.size for file in inputs):
+        raise SourceError(f"{uri} has no rows: check it, or allow that with allow_empty")
     if not files:
         raise SourceError(f"there is no file with content at {uri}: check the path, folder or glob")
-    formats = {format_ for format_ in found.values() if format_}
+    formats = {layout.format for layout in found.values() if layout}
     if len(formats) > 1:
         raise SourceError(
             f"the files at {uri} are of several formats ({', '.join(sorted(formats))}): import one at a time"
         )
-    return ImportSource(uri, formats.pop(), files)
+    return ImportSource(uri, formats.pop(), files, kept=kept)
 
 
 def _exported(storage: Storage, uri: str, folders: Iterable[str], *, allow_empty: bool) -> ImportSource:
-    exports = sorted((read_export(storage, folder) for folder in folders), key=_end)
+    exports = sorted((read_export(storage, folder, formats=tuple(EXPORTED)) for folder in folders), key=_end)
     if len({export.table_id for export in exports}) > 1:
         names = ", ".join(sorted({export.table_name for export in exports}))
         raise SourceError(f"at {uri} are exports of several tables ({names}): name the folder of one")
     for export in exports:
         verify(storage, export)
     files = (file for export in exports for file in export.files if file.item_count)
-    inputs = tuple(Input.of(storage.entry(file.uri)) for file in files)
+    with ThreadPoolExecutor(THREADS) as pool:  # one request each, and an export may have thousands
+        inputs = tuple(map(Input.of, pool.map(storage.entry, [file.uri for file in files])))
     if not inputs and not allow_empty:
         raise SourceError(f"the export at {uri} has no items: check it, or allow that with allow_empty")
-    return ImportSource(uri, "dynamodb-json", inputs)
+    formats = {EXPORTED[export.format] for export in exports}
+    if len(formats) > 1:
+        raise SourceError(
+            f"the exports at {uri} are of several formats ({', '.join(sorted(formats))}): import one at a time"
+        )
+    return ImportSource(uri, formats.pop(), inputs)
 
 
 def _end(export: Export) -> datetime:
@@ -177,127 +215,71 @@ def _end(export: Export) -> datetime:
     return end
 
 
-def _formats(storage: Storage, files: list[Input], config: ImportConfig) -> dict[Input, Format | None]:
-    if config.format:
-        return dict.fromkeys(files, config.format)
-    unnamed = [(file.uri, file.size) for file in files if ending_of(file.uri) not in BY_NAME]
-    with closing(ReadAhead(storage, unnamed)) as ahead:
-        return {file: BY_NAME.get(ending_of(file.uri)) or _format(ahead, file.uri) for file in files}
+def _layouts(
+    storage: Storage, files: list[Input], config: ImportConfig, table: str, kept: KeptFiles
+) -> dict[Input, Layout | None]:
+    """How each file is laid out. Those that say it by their names are not opened."""
+    told = config.format
+    named = {file: BY_NAME.get(ending_of(file.uri), told) for file in files}
+    if told:
+        named = dict.fromkeys(files, None if told in IN_DOCUMENTS else told)
+    unnamed = [(file.uri, file.size) for file, format_ in named.items() if format_ is None]
+    found: dict[Input, Layout | None] = {}
+    with closing(ReadAhead(storage, unnamed, kept)) as ahead:
+        for file, known in named.items():
+            layout = Layout(known) if known else _layout(ahead, file.uri, config, table)
+            _check_place(config, layout, file.uri)
+            found[file] = layout
+    return found
 
 
-def _format(storage: Opener, uri: str) -> Format | None:
-    """The format by the first line, for JSON and unknown names. None: there is no line."""
+def _check_place(config: ImportConfig, layout: Layout | None, uri: str) -> None:
+    """Raises SourceError when there is no document in which `items_at` could be a place."""
+    if config.items_at and layout and layout.format not in IN_DOCUMENTS:
+        raise SourceError(
+            f"items_at ({config.items_at}) says where in JSON documents the items are, and {uri} is {layout.format}: leave it "
+            "out"
+        )
+
+
+def _layout(storage: Opener, uri: str, config: ImportConfig, table: str) -> Layout | None:
+    """By the content, for JSON and unknown names. None: there is no item."""
+    items_at = parse_items_at(config.items_at) if config.items_at else None
     with opened(storage, uri) as stream:
-        if cast("io.BufferedReader", stream).peek(4).startswith(PARQUET):
-            return "parquet"
-        return _json_format(stream, uri, known=ending_of(uri) in LINES)
-
-
-def _json_format(stream: BinaryIO, uri: str, *, known: bool) -> Format | None:
-    first = next(json_lines(stream, uri), None)
-    if first is None:
-        return None
-    text = first[2].decode(errors="replace")
-    if known or text.startswith("{"):
-        return "dynamodb-json" if isinstance(dynamodb_record(text, 0, 0), Row) else "jsonl"
-    raise SourceError(f"{uri}: neither the name nor the first line says the format: give --format")
-
-
-GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-UNREAD = {
-    b"BZh": "compressed by bzip2",
-    b"\xfd7zXZ\0": "compressed by xz",
-    b"PK\x03\x04": "a zip archive or a workbook",
-    b"\x04\x22\x4d\x18": "compressed by lz4",
-    b"\xff\x06\0\0sNaPpY": "compressed by snappy",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"\x1f\x9d": "compressed by compress",
-    b"\x89LZO": "compressed by lzop",
-    b"ORC": "ORC",
-    b"Obj\x01": "Avro",
-    b"\xd0\xcf\x11\xe0": "an Excel file",
-    b"SQLite format 3\0": "an SQLite database",
-    b"%PDF-": "a PDF",
-}
-"""The first bytes of files that are neither text nor compressed in a way that is read."""
-BUFFER_BYTES = 1 << 20
-
-# isal's annotations are wrong: a constructor without types, an exception class declared as an exception
-_gunzip = cast("Callable[..., BinaryIO]", igzip.IGzipFile)
-_InflateError = cast("type[Exception]", isal_zlib.error)
-
-
-def _unread(head: bytes) -> str | None:
-    for start, kind in UNREAD.items():
-        if head.startswith(start) and not (start.isalpha() and head.isascii()):  # a text may begin with ORC
-            return kind
-    return None
-
-
-class _Bytes(io.RawIOBase):
-    """Makes a stream that only has `read` one that `io` can buffer."""
-
-    def __init__(self, stream: BinaryIO, on_bytes: Callable[[int], object] | None = None) -> None:
-        self._stream = stream
-        self._on_bytes = on_bytes
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
-        if self._on_bytes:
-            self._on_bytes(len(data))
-        return len(data)
-
-
-@contextmanager
-def opened(storage: Opener, uri: str, on_bytes: Callable[[int], object] | None = None) -> Iterator[BinaryIO]:
-    """The file's bytes, decompressed. `on_bytes` gets the number of stored bytes whenever some were read.
-
-    Raises SourceError, while it is read, for a file that is damaged or cut short.
-    """
-    try:
-        with storage.open(uri) as stream:
-            buffered = io.BufferedReader(_Bytes(stream, on_bytes), BUFFER_BYTES)
-            head = buffered.peek(len(ZSTD))
-            if head.startswith(GZIP):
-                yield io.BufferedReader(_Bytes(_gunzip(fileobj=buffered, mode="rb")), BUFFER_BYTES)
-            elif head.startswith(ZSTD):
-                plain = pa.CompressedInputStream(pa.PythonFile(buffered, mode="r"), "zstd")
-                yield io.BufferedReader(_Bytes(plain), BUFFER_BYTES)
-            elif kind := _unread(head):
-                raise SourceError(f"{uri} is {kind}, which cannot be read: unpack or convert it first")
-            else:
-                yield buffered
-    except (EOFError, _InflateError, igzip.BadGzipFile) as error:
-        raise SourceError(f"{uri} is not a complete gzip file ({error}): fetch it again") from error
-    except OSError as error:  # Arrow's errors about the content have no errno
-        if error.errno is not None:
-            raise
-        raise SourceError(f"{uri} is not a complete zstd file ({error}): fetch it again") from error
+        if cast("io.BufferedReader", stream).peek(4).startswith(PARQUET) and not config.format:
+            return Layout("parquet")
+        return layout_of(utf8(stream, uri), uri, ending_of(uri), table, config.format, items_at)
 
 
 def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> Iterator[Row | BadRow]:
     """The rows of a mended reject file. Raises SourceError for any other line."""
     read_heading(stream, uri)
-    record = dynamodb_record if format_ == "dynamodb-json" else plain_record
     number = 0
     for _, line, data in json_lines(stream, uri, first_line=2):
         entry = _entry(data, f"{uri}:{line}")
         text = entry.get("text")
-        file = str(entry.get("file", ""))
+        origin = _origin(entry, number)
+        file = origin.file
         rows: Iterable[Row | BadRow]
         if isinstance(entry.get("row"), dict):
             rows = [Row(number, line, entry["row"], deleted=entry.get("deleted") is True)]
         elif format_ == "csv":
             rows = csv_records(str(text), tuple(entry.get("columns") or ()), number, line, csv.of(file))
         else:
-            rows = [record(str(text), number, line)]
-        for row in rows:
-            yield row if "row" in entry or format_ == "dynamodb-json" else with_partition(row, partition_of(file))
+            rows = [RECORDS[format_](str(text), number, line)]
+        for part, read in enumerate(rows):
+            row = replace(read, origin=origin._replace(part=part))
+            yield row if "row" in entry or format_ in WHOLE_ITEMS else with_partition(row, partition_of(file))
             number += 1
+
+
+def _origin(entry: dict[str, Any], number: int) -> Origin:
+    """Where the row of a line of a reject file was first; a line that somebody has added has no file."""
+    told = entry["origin"] if isinstance(entry.get("origin"), dict) else entry
+    match told.get("file"), told.get("number"):
+        case str(file), int(first):
+            return Origin(file, first)
+    return Origin("", number)
 
 
 def _entry(data: bytes, place: str) -> dict[str, Any]:
@@ -309,6 +291,6 @@ def _entry(data: bytes, place: str) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise SourceError(f"{place}: this is not a line of a reject file, which has `row` or `text`") from error
     raise SourceError(
-        f"{place}: this row cannot be read, and its text is not here because the import excludes columns: write the mended "
-        f"text of {origin} as its `text`, or delete this line"
+        f"{place}: this row cannot be read, and its text is not here because the import excludes columns, or masks them: write "
+        f"the mended text of {origin} as its `text`, or its values by column as its `row`, or delete this line"
     )

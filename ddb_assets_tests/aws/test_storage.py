@@ -208,6 +208,7 @@ class Unsteady(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     breaks = 0
     changes = False
+    etag = True
     ranges: "list[str | None]"
 
     def do_GET(self) -> None:
@@ -221,7 +222,8 @@ class Unsteady(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         body = CONTENT[start:]
         self.send_response(206 if asked else 200)
-        self.send_header("ETag", '"one"')
+        if self.etag:
+            self.send_header("ETag", '"one"')
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if len(self.ranges) <= self.breaks:
@@ -235,9 +237,9 @@ class Unsteady(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def unsteady(breaks: int, *, changes: bool = False) -> Iterator[tuple[Storage, "list[str | None]"]]:
+def unsteady(breaks: int, **more: bool) -> Iterator[tuple[Storage, "list[str | None]"]]:
     ranges: list[str | None] = []
-    handler = type("Handler", (Unsteady,), {"breaks": breaks, "changes": changes, "ranges": ranges})
+    handler = type("Handler", (Unsteady,), {"breaks": breaks, "ranges": ranges, **more})
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as place:
         yield Storage(s3_client(f"http://{place}")), ranges
 
@@ -262,6 +264,13 @@ def test_an_object_that_changed_meanwhile_is_not_pieced_together() -> None:
         unsteady(breaks=1, changes=True) as (unsteady_s3, _),
         pytest.raises(StorageError, match="changed by another writer"),
     ):
+        unsteady_s3.read("s3://bucket/key")
+
+
+def test_an_object_without_an_etag_is_read_but_not_pieced_together() -> None:
+    with unsteady(breaks=0, etag=False) as (steady_s3, _):
+        assert steady_s3.read("s3://bucket/key") == CONTENT
+    with unsteady(breaks=1, etag=False) as (unsteady_s3, _), pytest.raises(BrokenOffError, match="s3://bucket/key"):
         unsteady_s3.read("s3://bucket/key")
 
 

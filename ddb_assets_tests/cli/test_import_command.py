@@ -177,6 +177,8 @@ def test_the_command_prints_what_happened_and_fails_on_rejects(
         ),
         (["a.csv", "--table", "T", "--price", "1"], 2, "--price is for what --dry-run says"),
         (["--redrive", "CONFIG", "--table", "T", "--format", "csv"], 2, "--format does nothing with --redrive"),
+        (["--redrive", "CONFIG", "--table", "T", "--items-at", "a"], 2, "--items-at does nothing with --redrive"),
+        (["a.json", "--table", "T", "--items-at", "a..b"], 2, "'a..b' is not the place of the items"),
         *(
             (["a.csv", "--table", "T", "--new-table", "pk:S", *words], 2, f"{words[0]} does nothing with --new-table")
             for words in (["--restart"], ["--max-wcu", "8"], ["--share", "1"], ["--in-flight", "8"], ["--price", "1"])

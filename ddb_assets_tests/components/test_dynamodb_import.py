@@ -89,6 +89,13 @@ def test_it_imports_and_shows_the_numbers(sandbox: Sandbox, table: str, rows: Pa
     assert len(items_of(sandbox, target_of(sandbox, table))) == 30
 
 
+def test_rows_that_filters_leave_out_are_accounted_for(sandbox: Sandbox, table: str, rows: Path) -> None:
+    result = materialize(declared(table, rows, where=[{"column": "n", "any": [{"gte": 20}]}]))
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "sample_equal": True}
+    assert (facts(result)["rows"], facts(result)["written"], facts(result)["left_out"]) == (30, 10, 20)
+    assert len(items_of(sandbox, target_of(sandbox, table))) == 10
+
+
 def test_a_run_that_does_not_say_so_writes_nothing(sandbox: Sandbox, table: str, rows: Path) -> None:
     """As in *Materialize all*, which does not ask for config."""
     for config in ({}, {"delete": True, "confirm": table}):

@@ -33,7 +33,7 @@ def job(
     if redrive:
         source, settings, _ = open_rejects(files, str(uri))
     else:
-        source = open_source(files, str(uri), settings, allow_empty=options.get("allow_empty", False))
+        source = open_source(files, str(uri), settings, target.name, allow_empty=options.get("allow_empty", False))
     return ImportJob(
         client_of(endpoint_url),
         files,

@@ -17,15 +17,17 @@ from ddb_assets.cli import main
 from ddb_assets.cli.commands.import_ import command
 from ddb_assets.components.dynamodb_import import Import
 from ddb_assets.dynamodb.attribute_value import DESCRIPTORS
+from ddb_assets.imports import expressions
 from ddb_assets.imports import new_table as new_table_module
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.assets import CHECKS, ImportRunConfig
-from ddb_assets.imports.csv_rows import CsvFormat
+from ddb_assets.imports.csv_format import CsvFormat
 from ddb_assets.imports.import_config import ImportConfig, Rule, read_import_config
 from ddb_assets.imports.table_plan import creation_parameters
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE
+from ddb_assets_tests.imports.dms import tasks
 from ddb_assets_tests.imports.importing import imported
 from ddb_assets_tests.imports.typed_items import state
 from ddb_assets_tests.support.materializing import asset
@@ -125,7 +127,7 @@ def test_its_commands_do_what_they_say(
     assert client.scan(TableName="Products-2", Select="COUNT")["Count"] == ROWS
     assert client.scan(TableName="Events-2", Select="COUNT")["Count"] == ROWS
     there = {item["sku"]["S"] for item in items_of(sandbox, target_of(sandbox, "Products"))}
-    assert {"mended", "part-1", "measured", f"SKU-{demo_files.ARTICLES}"} <= there
+    assert {"mended", "part-1", "measured", "answered", "dms-1", "dms-2", f"SKU-{demo_files.ARTICLES}"} <= there
 
 
 def _write_files(folder: Path) -> None:
@@ -136,11 +138,28 @@ def _write_files(folder: Path) -> None:
     (folder / "products.csv").write_text("sku,price\n" + "".join(f"p{n},{n}\n" for n in range(ROWS)))
     (folder / "damaged.csv").write_text("sku,price\ngood,1\n,2\n")
     (folder / "measured.bin").write_text("sku,price\nmeasured,1\n")
+    (folder / "answer.json").write_text('{"data": {"products": [{"sku": "answered"}]}}')
     (folder / "events.jsonl").write_text("".join(f'{{"deviceId": "d", "at": {n}}}\n' for n in range(ROWS)))
     (folder / "parts").mkdir()
     for number in range(2):
         Storage().write(str(folder / f"parts/{number}.jsonl.gz"), f'{{"sku": "part-{number}"}}\n'.encode())
+    _write_task(folder)
     write_export(Storage(), str(folder / "orders-export"), lines=[[b'{"Item":{"orderId":{"S":"exported"}}}']])
+
+
+def _write_task(folder: Path) -> None:
+    """A DMS task, with its files of a full load and of changes."""
+    columns = [tasks.column("sku", pk="true"), tasks.column("price", "INT4")]
+    told = tasks.definition(tasks.table("products", columns, "shop"))
+    where: tasks.Json = {"schema": "shop", "table": "products"}
+    rules = [tasks.selection(**where), tasks.mapping(target="Products", partition_key_name="sku", **where)]
+    (folder / "table-mappings.json").write_text(json.dumps({"rules": rules}))
+    (folder / "external-table.json").write_text(json.dumps(told))
+    for path, rows in {
+        "shop/products/LOAD00000001": "dms-1,5\n",
+        "changes/CDC00001": "I,products,shop,dms-2,6\n",
+    }.items():
+        Storage().write(str(folder / f"copied-bucket/{path}.csv"), rows.encode())
 
 
 def test_its_yaml_is_a_component_and_a_runs_config(page: str) -> None:
@@ -159,3 +178,9 @@ def test_every_field_of_the_report_is_explained(page: str) -> None:
     rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert told == {field.name for field in fields(ImportReport)}
+
+
+def test_every_filter_and_function_of_expressions_is_named(page: str) -> None:
+    told = page.split("The filters are ")[1].split(". None")[0]
+    assert set(re.findall(r"`(\w+)`", told)) == set(expressions.FILTERS) | expressions.TEXT_FILTERS.keys()
+    assert {name for name in expressions.FUNCTIONS if f"{name}(" not in page} == set()

@@ -139,7 +139,7 @@ def test_a_compressed_file_without_lines_is_no_other_format(sandbox: Sandbox, tm
     assert imported(sandbox.endpoint_url, target, tmp_path).format == "dynamodb-json"
     assert items_of(sandbox, target) == [{"pk": {"S": "a"}}]
     (tmp_path / "1.json.gz").unlink()
-    with pytest.raises(SourceError, match="no file with content"):
+    with pytest.raises(SourceError, match="has no rows"):
         job(sandbox.endpoint_url, target, tmp_path)
 
 
@@ -185,6 +185,37 @@ def test_columns_in_the_path_become_attributes(sandbox: Sandbox, tmp_path: Path)
         "c": ({"N": "2025"}, {"S": "Bern"}),
         "d": ({"N": "2025"}, {"S": "Bern"}),
         "e": ({"N": "2025"}, None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("a.jsonl", '{"pk": "a"}', '{"n": 7}'),
+        ("a.jsonl", '{"pk": "a"}', '{"pk": '),
+        ("a.tsv", "pk\tn\na\t1", "b\t1\tc,d"),
+    ],
+)
+def test_a_row_that_a_redrive_rejects_again_keeps_what_its_files_name_says(
+    sandbox: Sandbox, tmp_path: Path, name: str, good: str, bad: str
+) -> None:
+    """The columns of the path, and the delimiter."""
+    target = new_table(sandbox)
+    Storage().write(str(tmp_path / "year=2024" / name), f"{good}\n{bad}\n".encode())
+    source: Path = tmp_path / "year=2024"
+    for number in range(3):
+        rejects = tmp_path / f"{number}.rejects.jsonl"
+        report = job(sandbox.endpoint_url, target, source, rejects=str(rejects), redrive=number > 0).run()
+        assert report.rejected == 1
+        source = rejects
+    mended = {'{"n": 7}': '{"pk": "b"}', '{"pk": ': '{"pk": "b"}', "b\t1\tc,d": "b\t1"}[bad]
+    heading, *lines = map(json.loads, source.read_text().splitlines())
+    [line] = [{**line, "text": mended} if "text" in line else {**line, "row": {"pk": "b"}} for line in lines]
+    source.write_text(f"{json.dumps(heading)}\n{json.dumps(line)}\n")
+    imported(sandbox.endpoint_url, target, source, redrive=True)
+    assert {item["pk"]["S"]: item.get("year") for item in items_of(sandbox, target)} == {
+        "a": {"S": "2024"},
+        "b": {"S": "2024"},
     }
 
 

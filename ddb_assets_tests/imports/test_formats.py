@@ -22,6 +22,7 @@ from ddb_assets_tests.imports.typed_items import (
     state,
     typed_items,
     write_csv,
+    write_json_array,
     write_json_lines,
     write_parquet,
 )
@@ -48,7 +49,7 @@ def test_any_items_come_through_dynamodb_json(
 
 @EXAMPLES
 @given(items=typed_items)
-@pytest.mark.parametrize("write", [write_csv, write_json_lines, write_parquet])
+@pytest.mark.parametrize("write", [write_csv, write_json_lines, write_json_array, write_parquet])
 def test_any_items_come_through_with_declared_types(
     sandbox: Sandbox, tmp_path: Path, write: Callable[[Path, list[Item]], dict[str, Any]], items: list[Item]
 ) -> None:

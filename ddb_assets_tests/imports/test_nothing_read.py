@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.cli import main
-from ddb_assets.imports.csv_rows import CsvFormat, csv_rows
+from ddb_assets.imports.csv_format import CsvFormat
+from ddb_assets.imports.csv_rows import csv_rows
 from ddb_assets.imports.item_mapping import MappingError
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
@@ -84,7 +85,7 @@ def test_long_records_that_are_meant_are_read(sandbox: Sandbox, tmp_path: Path) 
         ("a.csv", b"PK\x03\x04\x14\0", "is a zip archive or a workbook"),
         ("a.csv", b"\x0b\x02\x80pk,title\x03", "a.csv:1: this is not utf-8-sig text"),  # brotli has no mark
         ("a.csv", b"pk,v\0\n1,2\n", "a.csv:1: this is not utf-8-sig text"),
-        ("a.csv", GOOD.encode("utf-16"), "a.csv:1: this is not utf-8-sig text: set `csv.encoding`"),
+        ("a.csv", GOOD.encode("utf-16")[2:], "a.csv:1: this is not utf-8-sig text: set `csv.encoding`"),
         ("a.csv", b"pk,title\n", "a.csv has no rows"),
         ("a.csv", b"\n\n", "a.csv has no rows"),
         ("a.jsonl", b"\n", "a.jsonl has no rows"),

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.bulk.rows import Row, SourceError
+from ddb_assets.bulk.rows import Origin, Row, SourceError
 from ddb_assets.dynamodb.attribute_value import number_text
 from ddb_assets.imports import parquet_rows as parquet_rows_module
 from ddb_assets.imports.import_config import ImportConfig
@@ -117,7 +117,7 @@ def written_by_duckdb(sql: str, path: Path) -> None:
 def read(path: Path, nan: Any = "reject") -> list[Any]:
     """The items of a file as a job makes them."""
     mapping = ItemMapping(ImportConfig(), planned(creation_parameters("T", (("pk", "S"),), {})))
-    return [mapping.item(row.cells) for row in parquet_rows(Storage(), str(path), nan)]
+    return [mapping.item(row.cells, Origin(str(path), row.number)) for row in parquet_rows(Storage(), str(path), nan)]
 
 
 def test_the_page_has_every_type(examples: dict[str, Any]) -> None:

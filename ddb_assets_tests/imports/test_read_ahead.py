@@ -1,15 +1,19 @@
 """Small files on S3 are fetched ahead: the same bytes in the same order, a few at once, and errors where they belong."""
 
+import tempfile
 import threading
 import time
 import uuid
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.aws.storage import MissingFileError, Storage
+from ddb_assets.imports import kept_files
+from ddb_assets.imports.kept_files import KeptFiles
 from ddb_assets.imports.read_ahead import AHEAD, SMALL_BYTES, THREADS, ReadAhead
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
@@ -59,7 +63,7 @@ def files_of(bucket: str) -> list[tuple[str, int]]:
 def test_files_are_fetched_a_few_at_once_and_not_far_ahead(sandbox: Sandbox, bucket: str) -> None:
     watched = Watched(Storage(sandbox.s3()))
     files = files_of(bucket)
-    with closing(ReadAhead(watched, files)) as ahead:
+    with closing(ReadAhead(watched, files, KeptFiles())) as ahead:
         for place, (uri, _) in enumerate(files):
             with ahead.open(uri) as stream:
                 assert b'"n": %d}' % place in stream.read()
@@ -71,7 +75,7 @@ def test_files_are_fetched_a_few_at_once_and_not_far_ahead(sandbox: Sandbox, buc
 @EXAMPLES
 @given(order=st.lists(st.integers(0, FILES - 1), max_size=8))
 def test_any_file_may_be_opened_at_any_time(sandbox: Sandbox, bucket: str, order: list[int]) -> None:
-    with closing(ReadAhead(Storage(sandbox.s3()), files_of(bucket))) as ahead:
+    with closing(ReadAhead(Storage(sandbox.s3()), files_of(bucket), KeptFiles())) as ahead:
         for number in order:
             with ahead.open(f"{bucket}/{number:02}.jsonl") as stream:
                 assert b'"n": %d}' % number in stream.read()
@@ -89,7 +93,8 @@ def test_the_last_file_wins_as_without_threads(sandbox: Sandbox, bucket: str) ->
     assert threading.active_count() <= before
 
 
-def test_a_file_that_is_gone_ends_the_import_at_its_place(sandbox: Sandbox) -> None:
+def test_a_file_that_is_gone_ends_the_import_at_its_place(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_files, "KEPT_BYTES", 0)
     name, s3 = f"gone-{uuid.uuid4().hex[:8]}", sandbox.s3()
     s3.create_bucket(Bucket=name)
     for number in range(5):
@@ -100,8 +105,46 @@ def test_a_file_that_is_gone_ends_the_import_at_its_place(sandbox: Sandbox) -> N
     report = begun.run()
     assert report.problem == f"there is no file s3://{name}/3.jsonl"
     assert (report.complete, report.rows) == (False, 3)
-    with closing(ReadAhead(Storage(s3), [(f"s3://{name}/{n}.jsonl", 1) for n in range(5)])) as ahead:
+    with closing(ReadAhead(Storage(s3), [(f"s3://{name}/{n}.jsonl", 1) for n in range(5)], KeptFiles())) as ahead:
         with pytest.raises(MissingFileError), ahead.open(f"s3://{name}/3.jsonl"):
             pass
         with ahead.open(f"s3://{name}/4.jsonl") as stream:
             assert stream.read() == b'{"pk": "4"}\n'
+
+
+@pytest.mark.parametrize(("name", "text"), [("jsonl", '{"pk": "%d", "n": 1}'), ("csv", "pk,n\n%d,1")])
+@pytest.mark.parametrize("room", [kept_files.KEPT_BYTES, 100, 0])
+def test_a_file_is_fetched_once_as_far_as_there_is_room(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str, text: str, room: int
+) -> None:
+    """Although its format or its types are found first."""
+    monkeypatch.setattr(kept_files, "KEPT_BYTES", room)
+    bucket, s3 = f"once-{uuid.uuid4().hex[:8]}", sandbox.s3()
+    s3.create_bucket(Bucket=bucket)
+    for number in range(10, 30):
+        s3.put_object(Bucket=bucket, Key=f"{number}.{name}", Body=(text % number).encode())
+    watched = Watched(Storage(s3))
+    target = new_table(sandbox)
+    assert imported(sandbox.endpoint_url, target, f"s3://{bucket}", storage=watched).written == 20
+    assert {item["pk"]["S"] for item in items_of(sandbox, target)} == {str(number) for number in range(10, 30)}
+    kept = 20 if room > 100 else room // len(text % 10)
+    assert len(watched.fetched) == 20 + (20 - kept)
+
+
+def test_what_is_kept_is_given_back_whole_or_not_at_all() -> None:
+    with closing(KeptFiles(10)) as kept:
+        for uri, data in {"a": b"123", "b": b"", "c": b"12345678", "d": b"4567890", "e": b"x"}.items():
+            kept.put(uri, data)
+        assert [kept.get(uri) for uri in "abcde"] == [b"123", b"", None, b"4567890", None]
+        kept.put("a", b"other")
+        assert kept.get("a") == b"123"
+    assert kept.get("a") is None
+
+
+def test_a_full_disk_only_means_that_files_are_fetched_again(
+    sandbox: Sandbox, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    target = new_table(sandbox)
+    report = imported(sandbox.endpoint_url, target, bucket, storage=Storage(sandbox.s3()), folder=tmp_path)
+    assert report.rows == FILES

@@ -25,8 +25,10 @@ from ddb_assets_tests.imports.typed_items import (
     typed_items,
     write_csv,
     write_dynamodb_json,
+    write_json_array,
     write_json_lines,
     write_parquet,
+    write_scan,
 )
 from ddb_assets_tests.support.examples import examples
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy
@@ -44,6 +46,8 @@ FORMATS = {
     "jsonl": write_json_lines,
     "parquet": write_parquet,
     "dynamodb-json": write_dynamodb_json,
+    "array.json": write_json_array,
+    "scan.json": write_scan,
 }
 ENDLESS = (
     frozenset({Fault.UNPROCESSED_ALL}),

@@ -127,6 +127,19 @@ def write_dynamodb_json(path: Path, items: list[Item]) -> dict[str, Any]:
     return {"format": "dynamodb-json"}
 
 
+def write_json_array(path: Path, items: list[Item]) -> dict[str, Any]:
+    config = write_json_lines(path, items)
+    path.write_text(f"[\n{','.join(path.read_text().splitlines())}\n]")
+    return config
+
+
+def write_scan(path: Path, items: list[Item]) -> dict[str, Any]:
+    """As `aws dynamodb scan` prints it."""
+    answer = {"Items": items, "Count": len(items), "ScannedCount": len(items), "ConsumedCapacity": None}
+    path.write_text(json.dumps(answer, indent=4))
+    return {"format": "dynamodb-json"}
+
+
 def write_parquet(path: Path, items: list[Item]) -> dict[str, Any]:
     columns = {n: pa.array([_arrow(item.get(n)) for item in items], type_) for n, type_ in ARROW.items()}
     pq.write_table(pa.table(columns), path)

@@ -15,6 +15,9 @@ PRICE = 0.625
 """US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""
 
 
+FROM_CONFIG = ("format", "items_at", "mode")
+
+
 class ImportCommand(ModelCommand):
     """Has the options of a job, and those of an import.yaml that often change from call to call."""
 
@@ -22,7 +25,7 @@ class ImportCommand(ModelCommand):
         """From JobOptions and ImportConfig."""
         from ddb_assets.imports.import_config import ImportConfig, JobOptions
 
-        yield from options_of(ImportConfig, ("format", "mode"), defaults=False)
+        yield from options_of(ImportConfig, FROM_CONFIG, defaults=False)
         yield from options_of(JobOptions)
 
 
@@ -31,6 +34,22 @@ class ImportCommand(ModelCommand):
 @click.option("--table", help="Name or ARN of the table; with --redrive by default the one that the file names.")
 @click.option(
     "--config", type=FILE, help="import.yaml: how files are read, and which attribute comes from which column."
+)
+@click.option("--dms", metavar="FILE", type=FILE, help="Instead of --config: the table mappings of an AWS DMS task.")
+@click.option(
+    "--dms-source",
+    metavar="FILE",
+    type=FILE,
+    help="For --dms: the task's external table definition, or its S3Settings.",
+)
+@click.option(
+    "--dms-settings", metavar="NAME=VALUE;…", help="For --dms: connection attributes of the S3 source endpoint."
+)
+@click.option(
+    "--dms-table", metavar="SCHEMA.TABLE", help="For --dms: which table of the source, if the task takes several."
+)
+@click.option(
+    "--dms-changes", is_flag=True, help="For --dms: the files of changes in CdcPath, not those of the full load."
 )
 @click.option(
     "--redrive",
@@ -56,6 +75,11 @@ def command(
     source: str | None,
     table: str | None,
     config: Path | None,
+    dms: Path | None,
+    dms_source: Path | None,
+    dms_settings: str | None,
+    dms_table: str | None,
+    dms_changes: bool,
     redrive: str | None,
     new_key: str | None,
     staging: str | None,
@@ -65,21 +89,29 @@ def command(
 ) -> None:
     """Write the items of SOURCE into a table.
 
-    SOURCE is a file, a folder, a glob or an export, local or s3://, or - for stdin: CSV, JSON Lines, Parquet or DynamoDB JSON,
-    plain, gzip or zstd. If it was killed or failed, the same command continues where it stopped.
+    SOURCE is a file, a folder, a glob or an export, local or s3://, or - for stdin: CSV, JSON, Parquet, DynamoDB JSON or
+    Ion, plain, gzip or zstd. With --dms it is the bucket, or the folder in it, that the task reads. If it was killed or failed,
+    the same command continues where it stopped.
     """
-    if (source is None) == (redrive is None):
+    _refuse_idle(
+        redrive=redrive is not None, new_table=new_key is not None, dry_run=options["dry_run"], dms=dms is not None
+    )
+    if dms is None and (source is None) == (redrive is None):
         raise click.UsageError("give either SOURCE or --redrive FILE")
-    if table is None and redrive is None:
+    if dms is not None and (dms_source is None or source == "-"):
+        raise click.UsageError(
+            "--dms needs --dms-source, and SOURCE is the bucket or folder that the task reads, not stdin"
+        )
+    if table is None and redrive is None and dms is None:
         raise click.UsageError("--table says into which table: give it")
-    _refuse_idle(redrive=redrive is not None, new_table=new_key is not None, dry_run=options["dry_run"])
     from ddb_assets.cli.import_ import new_table_of, run
+    from ddb_assets.imports.dms.task import DmsFiles
 
     run(
         table,
-        source or redrive or "",
-        config,
-        {name: options.pop(name) for name in ("format", "mode")},
+        source or redrive,
+        DmsFiles(dms, dms_source, dms_settings or "", dms_table, dms_changes) if dms and dms_source else config,
+        {name: options.pop(name) for name in FROM_CONFIG},
         options,
         redrive=redrive is not None,
         new_table=new_table_of(new_key, staging),
@@ -88,11 +120,13 @@ def command(
     )
 
 
-NOT_FOR_REDRIVE = ("format", "mode", "config")
+NOT_FOR_REDRIVE = (*FROM_CONFIG, "config", "dms")
+NOT_FOR_DMS = ("format", "items_at", "config")
+FOR_DMS = ("dms_source", "dms_settings", "dms_table", "dms_changes")
 NOT_FOR_NEW_TABLE = ("restart", "max_wcu", "share", "in_flight", "price")
 
 
-def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool) -> None:
+def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool, dms: bool) -> None:
     """Raises UsageError for an option that would do nothing beside the others."""
     context = click.get_current_context()
     given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
@@ -107,6 +141,12 @@ def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool) -> None:
             raise click.UsageError(
                 f"{option_of([name])} does nothing with --redrive: the reject file's first line says it; leave it out"
             )
+    for name in FOR_DMS:
+        if name in given and not dms:
+            raise click.UsageError(f"{option_of([name])} is for --dms: give that too, or leave it out")
+    for name in NOT_FOR_DMS:
+        if name in given and dms:
+            raise click.UsageError(f"{option_of([name])} does nothing with --dms, whose files say it: leave it out")
     for name in NOT_FOR_NEW_TABLE:
         if name in given and new_table:
             raise click.UsageError(

@@ -103,7 +103,9 @@ def _kind(field: "FieldInfo") -> dict[str, Any]:
         return {"type": click.Choice(get_args(kinds[0]))}
     if kinds[0] is int:
         return {"type": click.IntRange(**_bounds(field))}
-    return {"type": click.FloatRange(**_bounds(field)) if kinds[0] is float else click.STRING}
+    if kinds[0] is float:
+        return {"type": click.FloatRange(**_bounds(field))}
+    return {"type": click.STRING} | ({"callback": _checked_by(field)} if field.metadata else {})
 
 
 def _bounds(field: "FieldInfo") -> dict[str, Any]:

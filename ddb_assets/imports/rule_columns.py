@@ -1,0 +1,51 @@
+"""Which columns the rules of an `ImportConfig` read, and which of them only to mask them.
+
+Pure.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from ddb_assets.imports.expressions import Expression
+from ddb_assets.imports.import_config import ImportConfig, Rule
+
+FIELD = re.compile(r"\$(?:\$|\{([^}]*)\})")
+"""A field of a template, or `$$`."""
+
+
+def used_columns(rule: Rule) -> set[str]:
+    """The columns that a rule reads."""
+    if rule.column is not None:
+        return {rule.column}
+    if rule.expression is not None:
+        return set(Expression.of(rule.expression).columns)
+    if rule.template is not None:
+        return {match[1] for match in FIELD.finditer(rule.template) if match[1] is not None}
+    return set().union(*map(used_columns, [*(rule.map or {}).values(), *(rule.list or ())]))
+
+
+def needs_secret(config: ImportConfig) -> bool:
+    """Whether an expression has the mask `hmac`."""
+    return any("hmac" in one.functions for one in _expressions(config))
+
+
+def _expressions(config: ImportConfig) -> list[Expression]:
+    rules = _rules(config.attributes.values())
+    return [Expression.of(rule.expression) for rule in rules if rule.expression is not None]
+
+
+def masked_columns(config: ImportConfig) -> frozenset[str]:
+    """The columns that are only read by the masks of expressions: their values must not be written anywhere."""
+    rules = _rules(config.attributes.values())
+    found = _expressions(config)
+    open_ = set().union(*(used_columns(rule) for rule in rules if rule.expression is None))
+    return frozenset().union(*(one.masked for one in found)) - open_.union(*(one.columns - one.masked for one in found))
+
+
+def _rules(rules: Iterable[Rule]) -> Iterator[Rule]:
+    """These rules and those in their maps and lists, without the maps and lists themselves."""
+    for rule in rules:
+        inner = [*(rule.map or {}).values(), *(rule.list or ())]
+        if rule.map is None and rule.list is None:
+            yield rule
+        yield from _rules(inner)
