@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.imports.import_config import ImportConfig
-from ddb_assets.imports.item_mapping import MappingError, choosing_columns, hidden_columns
-from ddb_assets.imports.rule_columns import used_columns
+from ddb_assets.imports.item_mapping import MappingError, hidden_columns
+from ddb_assets.imports.rule_columns import choosing_columns, used_columns
 
 SLIP = 0.75  # of difflib's ratio: `titel` is a slip for `title`
 

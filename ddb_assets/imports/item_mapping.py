@@ -20,7 +20,7 @@ from ddb_assets.imports.expressions import Expression, ExpressionError
 from ddb_assets.imports.import_config import ImportConfig, Rule
 from ddb_assets.imports.json_rows import parse_json
 from ddb_assets.imports.refused import REFUSED
-from ddb_assets.imports.rule_columns import FIELD, masked_columns, used_columns
+from ddb_assets.imports.rule_columns import FIELD, choosing_columns, masked_columns, used_columns
 from ddb_assets.settings import MASK_SECRET
 
 TRUE, FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
@@ -121,12 +121,6 @@ def hidden_columns(config: ImportConfig) -> frozenset[str]:
     return frozenset(config.exclude).difference(
         choosing_columns(config), *map(used_columns, config.attributes.values())
     )
-
-
-def choosing_columns(config: ImportConfig) -> dict[str, str]:
-    """The columns that say what becomes of a row, by the setting that names them."""
-    changes = {config.changes.column: "changes"} if config.changes else {}
-    return {one.column: "where" for one in config.where} | changes
 
 
 class ItemMapping:

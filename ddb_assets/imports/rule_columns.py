@@ -24,6 +24,12 @@ def used_columns(rule: Rule) -> set[str]:
     return set().union(*map(used_columns, [*(rule.map or {}).values(), *(rule.list or ())]))
 
 
+def choosing_columns(config: ImportConfig) -> dict[str, str]:
+    """The columns that say what becomes of a row, by the setting that names them."""
+    changes = {config.changes.column: "changes"} if config.changes else {}
+    return {one.column: "where" for one in config.where} | changes
+
+
 def needs_secret(config: ImportConfig) -> bool:
     """Whether an expression has the mask `hmac`."""
     return any("hmac" in one.functions for one in _expressions(config))
@@ -35,10 +41,13 @@ def _expressions(config: ImportConfig) -> list[Expression]:
 
 
 def masked_columns(config: ImportConfig) -> frozenset[str]:
-    """The columns that are only read by the masks of expressions: their values must not be written anywhere."""
+    """The columns that are only read by the masks of expressions: their values must not be written anywhere.
+
+    A column that chooses rows is not one of them: a row that is redriven is chosen again.
+    """
     rules = _rules(config.attributes.values())
     found = _expressions(config)
-    open_ = set().union(*(used_columns(rule) for rule in rules if rule.expression is None))
+    open_ = set(choosing_columns(config)).union(*(used_columns(rule) for rule in rules if rule.expression is None))
     return frozenset().union(*(one.masked for one in found)) - open_.union(*(one.columns - one.masked for one in found))
 
 

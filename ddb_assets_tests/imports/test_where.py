@@ -179,6 +179,22 @@ def test_rows_that_are_left_out_are_counted_and_the_rest_is_written(sandbox: San
     assert imported(sandbox.endpoint_url, target, mended, redrive=True).left_out == 1
 
 
+def test_a_column_that_is_masked_and_chooses_rows_is_kept_for_the_redrive(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Without it the redriven row would be left out."""
+    target = new_table(sandbox)
+    path = tmp_path / "rows.csv"
+    path.write_text("pk,mail,n\na,ann@example.com,1\nb,bob@example.com,soon\n")
+    config = {
+        "where": [{"column": "mail", "any": [{"missing": False}]}],
+        "attributes": {"pk": "pk", "who": {"expression": "sha256(mail)"}, "n": {"column": "n", "type": "N"}},
+    }
+    report = job(sandbox.endpoint_url, target, path, config, max_rejects=1).run()
+    assert (report.written, report.rejected) == (1, 1)
+    mended = tmp_path / "mended.jsonl"
+    mended.write_text(Path(str(report.reject_file)).read_text().replace("soon", "2"))
+    assert imported(sandbox.endpoint_url, target, mended, redrive=True).written == 1
+
+
 def test_an_item_whose_row_is_left_out_is_only_in_the_table(sandbox: Sandbox, tmp_path: Path) -> None:
     target = new_table(sandbox)
     path = tmp_path / "rows.jsonl"

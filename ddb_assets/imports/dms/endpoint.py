@@ -37,6 +37,7 @@ class Endpoint:
     format: str = "csv"
     delimiter: str = ","
     has_header: bool = False
+    has_quotes: bool = True
     no_value: str = ""
     place: str | None = None
     changes: str | None = None
@@ -122,18 +123,12 @@ def endpoint(values: Values, file: str) -> Endpoint:
     if format_ not in {"csv", "parquet"}:
         raise DmsError(f"{file}: DataFormat is {format_!r}; files are csv or parquet")
     delimiter = settings.text("CsvDelimiter", ",")
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise DmsError(
-            f"{file}: CsvDelimiter is {delimiter!r}: a delimiter of one character can be read that is no quote or line break"
-        )
+    if len(delimiter) != 1:
+        raise DmsError(f"{file}: CsvDelimiter is {delimiter!r}: a delimiter of one character can be read, no other")
     row_delimiter = settings.text("CsvRowDelimiter", "\n")
     if row_delimiter not in LINE_ENDS:
         raise DmsError(
             f"{file}: CsvRowDelimiter is {row_delimiter!r}: rows that end with a line break can be read, no others"
-        )
-    if not settings.flag("Rfc4180", default=True):
-        raise DmsError(
-            f"{file}: Rfc4180 is false: files in which a quotation mark is a character like others cannot be read"
         )
     bucket, folder = settings.text("BucketName", ""), settings.text("BucketFolder", "").strip("/")
     changes = settings.text("CdcPath", "").strip("/")
@@ -142,6 +137,7 @@ def endpoint(values: Values, file: str) -> Endpoint:
         format_,
         delimiter,
         settings.flag("IgnoreHeaderRows", default=False),
+        settings.flag("Rfc4180", default=True),
         settings.text("CsvNullValue", ""),
         f"s3://{bucket}/{folder}".rstrip("/") if bucket else None,
         changes or None,

@@ -7,6 +7,9 @@ schema before them. Pure. Facts: DMS User Guide, "Using CDC with Amazon S3 as a 
 from collections.abc import Container, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from ddb_assets.imports.csv_format import CsvFormat
 from ddb_assets.imports.dms.document import DmsError
 from ddb_assets.imports.dms.endpoint import Endpoint
 from ddb_assets.imports.dms.source_tables import SourceTable, TableDefinition
@@ -35,8 +38,8 @@ def changes(source: Endpoint, table: SourceTable, definition: TableDefinition) -
     """
     if source.changes is None:
         raise DmsError(f"{source.said}: there is no CdcPath, which says where the files of changes are: give it")
-    if source.format != "csv" or source.has_header:
-        raise DmsError(f"{source.said}: files of changes are read if they are csv without a header, and others are not")
+    if source.format != "csv":
+        raise DmsError(f"{source.said}: files of changes are read if they are csv, and others are not")
     if len(definition.tables) > 1:
         raise DmsError(
             f"{definition.file}: files of changes have the records of all {len(definition.tables)} tables, which have "
@@ -67,10 +70,18 @@ def _check_alone(folder: str, what: str, others: Mapping[str, str], definition: 
 
 def _csv(source: Endpoint, columns: list[str]) -> Settings:
     csv: Settings = {"delimiter": source.delimiter}
-    if not source.has_header:
-        csv["columns"] = columns
+    if not source.has_quotes:
+        csv["quote"] = None
+    if source.has_header:  # its names do not matter
+        csv["header"] = True
+    csv["columns"] = columns
     if source.no_value:
         csv["no_value"] = [source.no_value]
+    try:
+        CsvFormat.model_validate(csv)
+    except ValidationError as error:
+        said = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise DmsError(f"{source.said}: such CSV files cannot be read: {said}") from error
     return csv
 
 

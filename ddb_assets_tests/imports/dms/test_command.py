@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from ddb_assets.cli import main
-from ddb_assets.imports.item_mapping import MappingError
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.dms import tasks
 from ddb_assets_tests.imports.dms.tasks import (
@@ -26,7 +25,7 @@ from ddb_assets_tests.imports.dms.tasks import (
     table,
     transformation,
 )
-from ddb_assets_tests.imports.importing import imported, job
+from ddb_assets_tests.imports.importing import imported
 from ddb_assets_tests.support.tables import items_of, new_table
 
 RULES = [
@@ -146,14 +145,15 @@ def test_files_with_a_header_and_files_of_parquet(sandbox: Sandbox, tmp_path: Pa
     folder = tmp_path / "hr/employee"
     folder.mkdir(parents=True)
     read = tasks.task(tmp_path, [selection()], definition(table(columns=columns)), settings="ignoreHeaderRows=1")
-    (folder / "LOAD001.csv").write_text("Id,Name,Paid,Rate\n007,5,1,1.50\n")
+    (folder / "LOAD001.csv").write_text("number,NAME,Id,x\n007,5,1,1.50\n")  # names that do not matter
     expected = [{"Id": {"N": "7"}, "Name": {"S": "5"}, "Paid": {"BOOL": True}, "Rate": {"N": "1.5"}}]
     target = new_table(sandbox, ("Id", "N"))
     imported(sandbox.endpoint_url, target, read.files(str(tmp_path)), read.settings)
     assert items_of(sandbox, target) == expected
-    (folder / "LOAD001.csv").write_text("Id,NAME,Paid,Rate\n007,5,1,1.50\n")
-    with pytest.raises(MappingError, match="names a column 'Name', which no row has"):
-        job(sandbox.endpoint_url, target, read.files(str(tmp_path)), read.settings).run()
+    (folder / "LOAD001.csv").write_text('8,5 " wide,1,1.50\n9,"x,1,1\n')
+    plain = tasks.task(tmp_path, [selection()], definition(table(columns=columns)), settings="rfc4180=false")
+    imported(sandbox.endpoint_url, target, plain.files(str(tmp_path)), plain.settings)
+    assert {item["Name"]["S"] for item in items_of(sandbox, target)} == {"5", '5 " wide', '"x'}
     (folder / "LOAD001.csv").unlink()
     rows = pl.DataFrame({"Id": [7], "Name": ["5"], "Paid": [True], "Rate": [Decimal("1.50")]})
     rows.write_parquet(folder / "LOAD001.parquet")
@@ -207,7 +207,6 @@ def test_changes_follow_the_full_load(sandbox: Sandbox, tmp_path: Path, bucket: 
     ("source", "given", "said"),
     [
         (definition(), "", "there is no CdcPath"),
-        (definition(), "cdcPath=c;ignoreHeaderRows=1", "files of changes are read if they are csv without a header"),
         (definition(), "cdcPath=c;dataFormat=parquet", "files of changes are read if they are csv"),
         (definition(table(), table("team", [column("Id")])), "cdcPath=c", "the records of all 2 tables"),
     ],

@@ -252,7 +252,8 @@ def test_settings_of_the_endpoint_say_how_the_files_are_written(tmp_path: Path) 
     }
     for source in (settings, {"S3Settings": settings}, {name[0].lower() + name[1:]: v for name, v in settings.items()}):
         found = task(tmp_path, source=source)
-        assert found.settings["csv"] == {"delimiter": "\t", "no_value": ["NULL"]}
+        columns = SETTINGS["csv"]["columns"]  # type: ignore[index]
+        assert found.settings["csv"] == {"delimiter": "\t", "header": True, "columns": columns, "no_value": ["NULL"]}
         assert found.files(None) == "s3://files/from/erp/hr/employee/"
         assert found.files("copy") == "copy/hr/employee/"
         said = "\n".join(found.notes)
