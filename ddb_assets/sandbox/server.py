@@ -10,11 +10,10 @@ import json
 import socket
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -25,8 +24,7 @@ from botocore.config import Config
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX
 from moto.dynamodb.models import dynamodb_backends
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from ddb_assets.aws.service_models import boto3_session
 from ddb_assets.errors import DdbAssetsError
@@ -38,6 +36,7 @@ from ddb_assets.sandbox.clock import MICROS, Clock
 from ddb_assets.sandbox.destination_api import DestinationApi
 from ddb_assets.sandbox.export_api import ExportApi
 from ddb_assets.sandbox.exporter import Exporter
+from ddb_assets.sandbox.http_server import served
 from ddb_assets.sandbox.image import Attributes
 from ddb_assets.sandbox.json_api import JsonApi
 from ddb_assets.sandbox.kinesis_api import KinesisApi
@@ -60,7 +59,6 @@ DYNAMODB, DYNAMODB_STREAMS, KINESIS = "DynamoDB_20120810", "DynamoDBStreams_2012
 REGION = "us-east-1"
 ONCE = Config(retries={"total_max_attempts": 1})  # a server on this machine would refuse a retry too
 ACCESS_KEY = "sandbox"  # also the secret: moto accepts any
-STOP_SECONDS = 0.05  # how long the end of a sandbox may take to be noticed
 
 _one_per_process = threading.Lock()
 
@@ -158,7 +156,7 @@ class Sandbox:
             app = JsonApi(app, KINESIS, "1.1", kinesis, self.streams.lock)
             own = self.table_streams
             app = JsonApi(app, DYNAMODB_STREAMS, "1.0", own.operations(), own.lock, ERROR_TYPE_PREFIX)
-            stack.enter_context(_served(app, listening, self.clock))
+            stack.enter_context(served(app, listening, lambda: self.clock.micros() // MICROS))
             stack.callback(exporter.stop)
             self._stack = stack.pop_all()
         return self
@@ -267,32 +265,3 @@ def _listen(port: int) -> socket.socket:
         raise SandboxError(
             f"Port {port} of {HOST} cannot be used ({error.strerror}): stop the program that uses it or choose another port."
         ) from None
-
-
-def _handler(clock: Clock) -> type[MotoRequestHandler]:
-    """Answers say the time of the sandbox's clock, as those of AWS say the time of AWS."""
-
-    class Handler(MotoRequestHandler):
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """Logs nothing: a demo makes thousands of requests."""
-
-        def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002 -- http.server's signature
-            """The header Date."""
-            return formatdate(clock.micros() // MICROS, usegmt=True)
-
-    return Handler
-
-
-@contextmanager
-def _served(app: Any, listening: socket.socket, clock: Clock) -> Iterator[None]:
-    """Serves the application in a thread, with one more thread per request, until the block ends."""
-    host, port = listening.getsockname()
-    server = make_server(host, port, app, threaded=True, request_handler=_handler(clock), fd=listening.fileno())
-    thread = threading.Thread(target=server.serve_forever, args=(STOP_SECONDS,), name="sandbox", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

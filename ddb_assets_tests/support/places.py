@@ -3,15 +3,17 @@
 A conftest.py imports the fixtures that the tests of its folder use.
 """
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moto.core.botocore_stubber import BotocoreStubber
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from ddb_assets.aws.storage import Storage
+from ddb_assets.sandbox.http_server import served
 from ddb_assets.sandbox.moto_state import known_services
 from ddb_assets_tests.support.clients import s3_client
 
@@ -21,14 +23,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def s3_server() -> Iterator["S3Client"]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        with known_services():
+    with socket.create_server(("127.0.0.1", 0)) as listening, known_services():
+        host, port = listening.getsockname()
+        with served(DomainDispatcherApplication(create_backend_app), listening):
             yield s3_client(f"http://{host}:{port}")
-    finally:
-        server.stop()
 
 
 @contextmanager
