@@ -48,7 +48,7 @@ def test_dagsters_own_checks_pass(root: Path, tmp_path: Path, command: str, said
 def test_dg_lists_every_table_of_the_defs_folder_and_one_that_it_scaffolds(root: Path, tmp_path: Path) -> None:
     for name in ("pyproject.toml", "setup.cfg", "README.md", "workspace.yaml"):
         shutil.copy(root / name, tmp_path)
-    shutil.copytree(root / "ddb_assets", tmp_path / "ddb_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(root / "ddb_assets", tmp_path / "ddb_assets")
     here = {"PYTHONPATH": str(tmp_path)}
     made = run(tmp_path, "dg", "scaffold", "defs", "ddb_assets.components.DynamoDBTable", "payments", **here)
     assert made.returncode == 0, made.stdout + made.stderr

@@ -33,7 +33,8 @@ CLIENT = Config(
 
 
 class AWS:
-    """Clients for DynamoDB, S3 and other services.
+    """Clients for DynamoDB, S3 and other services. Each is made once: that takes as long as several requests, and its
+    connections stay open.
 
     boto3 finds what is not given; without `role_arn` the setting counts. The methods raise SettingError for what is missing.
     """
@@ -41,7 +42,7 @@ class AWS:
     def __init__(self, region: str = "", profile: str = "", endpoint: str = "", role_arn: str = "") -> None:
         self.region, self.profile, self.endpoint, self.role_arn = region, profile, endpoint, role_arn
         self._session: boto3.Session | None = None
-        self._s3: S3Client | None = None
+        self._made: dict[tuple[str, str | None, Config], Any] = {}
 
     def dynamodb(self, table: str = "", config: Config = CLIENT) -> "DynamoDBClient":
         """A client for the Region of this table's ARN, or for the configured one when it is a name."""
@@ -49,10 +50,9 @@ class AWS:
         return client
 
     def s3(self) -> "S3Client":
-        """The client for S3. It is made once: that takes as long as several requests, and every stage asks for it."""
-        if self._s3 is None:
-            self._s3 = self._client("s3")
-        return self._s3
+        """The client for S3."""
+        client: S3Client = self._client("s3")
+        return client
 
     def kinesis(self, stream: str = "", config: Config = CLIENT) -> Any:
         """A client for the Region of this stream's ARN, or for the configured one when it is a name."""
@@ -99,6 +99,12 @@ class AWS:
         return Storage(self.s3())
 
     def _client(self, service: Any, region: str | None = None, config: Config = CLIENT) -> Any:
+        found = self._made.get((service, region, config))
+        if found is None:
+            found = self._made[service, region, config] = self._new(service, region, config)
+        return found
+
+    def _new(self, service: Any, region: str | None, config: Config) -> Any:
         with _explained():
             client = self._boto3().client(
                 service, region_name=region, endpoint_url=self.endpoint or None, config=config

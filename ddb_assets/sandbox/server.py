@@ -108,6 +108,7 @@ class Sandbox:
         self._export_delay = export_delay
         self._stack = ExitStack()
         self._making = threading.Lock()  # a session makes one client at a time
+        self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         if not _one_per_process.acquire(blocking=False):
@@ -123,6 +124,7 @@ class Sandbox:
             folder.mkdir(parents=True, exist_ok=True)
             listening = stack.enter_context(_listen(self._port))
             self.endpoint_url = f"http://{HOST}:{listening.getsockname()[1]}"
+            self._clients.clear()  # of another port
             self.streams = KinesisStreams(self.clock, self._export_delay)
             self._delivery = StreamDelivery(self.streams)
             self.table_streams = TableStreams(self.clock)
@@ -177,24 +179,29 @@ class Sandbox:
         }
 
     def dynamodb(self) -> "DynamoDBClient":
-        """A boto3 client of the sandbox's DynamoDB."""
-        with self._making:
-            return self._session.client("dynamodb", endpoint_url=self.endpoint_url, config=ONCE)
+        """The boto3 client of the sandbox's DynamoDB."""
+        client: DynamoDBClient = self._client("dynamodb")
+        return client
 
     def s3(self) -> "S3Client":
-        """A boto3 client of the sandbox's S3."""
-        with self._making:
-            return self._session.client("s3", endpoint_url=self.endpoint_url, config=ONCE)
+        """The boto3 client of the sandbox's S3."""
+        client: S3Client = self._client("s3")
+        return client
 
     def kinesis(self) -> Any:
-        """A boto3 client of the sandbox's Kinesis."""
-        with self._making:
-            return self._session.client("kinesis", endpoint_url=self.endpoint_url, config=ONCE)
+        """The boto3 client of the sandbox's Kinesis."""
+        return self._client("kinesis")
 
     def dynamodb_streams(self) -> Any:
-        """A boto3 client of the sandbox's DynamoDB Streams."""
+        """The boto3 client of the sandbox's DynamoDB Streams."""
+        return self._client("dynamodbstreams")
+
+    def _client(self, service: Any) -> Any:
+        """Made once for each start, because that takes as long as several requests."""
         with self._making:
-            return self._session.client("dynamodbstreams", endpoint_url=self.endpoint_url, config=ONCE)
+            if service not in self._clients:
+                self._clients[service] = self._session.client(service, endpoint_url=self.endpoint_url, config=ONCE)
+            return self._clients[service]
 
     def _hears(self, number: int, change: Change) -> None:
         """Every change of a table goes to its Kinesis stream and to its own one."""

@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,7 @@ class Shop:
     arn: str
     bucket: str
     server: RedshiftServer | None = None
+    aws: AWS = field(default_factory=AWS)
 
     @classmethod
     def opened(cls, sandbox: Sandbox, folder: Path, shards: int = 2) -> "Shop":
@@ -105,7 +106,7 @@ class Shop:
 
     def follow(self, *tables: Table, restart: Sequence[str] = ()) -> Followed:
         """Looks at the stream once. Between its answers the sandbox's clock moves instead of the test waiting."""
-        opened = partial(open_warehouse, self.url, storage=AWS().storage())
+        opened = partial(open_warehouse, self.url, storage=self.aws.storage())
         places = Places.below(self.lake)
         stream = OWN_STREAM if tables[0].stream == OWN_STREAM else self.stream
         clock = self.sandbox.clock
@@ -113,7 +114,7 @@ class Shop:
         def pause(seconds: float) -> None:
             self.pass_time(seconds=seconds)
 
-        return follow(AWS(), opened, stream, tables, places, restart=restart, now=clock.tick, pause=pause)
+        return follow(self.aws, opened, stream, tables, places, restart=restart, now=clock.tick, pause=pause)
 
     def load(self, table: Table, until: datetime, since: datetime | None = None) -> LoadResult:
         """Exports the table as of this time, or the window of changes from `since` until then, and loads it."""
@@ -134,7 +135,7 @@ class Shop:
         while found["ExportStatus"] == "IN_PROGRESS":
             time.sleep(0.01)
             found = client.describe_export(ExportArn=asked["ExportArn"])["ExportDescription"]
-        storage = AWS().storage()
+        storage = self.aws.storage()
         export = read_export(storage, f"s3://{self.bucket}/{found['ExportManifest']}")
         out = f"{self.lake}/parquet/{table.name}/{export.id}"
         schemas = SchemaStore(storage, f"{self.lake}/schemas")
@@ -144,9 +145,9 @@ class Shop:
 
     def refresh(self, *tables: Table) -> Refreshed:
         """Lets the warehouse read the stream itself."""
-        opened = partial(open_warehouse, self.url, storage=AWS().storage())
+        opened = partial(open_warehouse, self.url, storage=self.aws.storage())
         places, clock = Places.below(self.lake), self.sandbox.clock
-        return refresh(AWS(), opened, self.stream, tables, places, now=clock.tick)
+        return refresh(self.aws, opened, self.stream, tables, places, now=clock.tick)
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         with open_warehouse(self.url) as warehouse:
