@@ -4,6 +4,7 @@ import gzip
 import threading
 import zlib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -116,14 +117,19 @@ def test_a_line_too_long_for_any_item_does_not_fill_the_memory(tmp_path: Path) -
         next(read_blocks(Storage(), written(tmp_path / "f.gz", packed)))
 
 
+@cache
+def a_million(line: bytes) -> bytes:
+    """A data file of so many lines."""
+    return gzip.compress(line * 1_000_000, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("line", [b"{}\n", LINE, b"\n", b"\r\n", b"x" * 500 + b"\n"])
 @pytest.mark.parametrize("listed", [0, 1, 3000])
 def test_a_file_with_more_lines_than_its_manifest_lists_is_not_read_to_its_end(
     line: bytes, listed: int, tmp_path: Path
 ) -> None:
-    data = gzip.compress(line * 1_000_000, 1)
-    file = replace(written(tmp_path / "f.gz", data), item_count=listed)
+    file = replace(written(tmp_path / "f.gz", a_million(line)), item_count=listed)
     read: list[int] = []
     with pytest.raises(ManifestError, match=rf"f\.gz: the manifest lists {listed} items, but the file has more lines"):
         read.extend(len(block) for block, _ in read_blocks(Storage(), file, block_bytes=10_000))

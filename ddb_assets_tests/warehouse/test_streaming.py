@@ -22,8 +22,11 @@ from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.sql.statements import quoted
 from ddb_assets.warehouse.sql.warehouse import NO_STREAMS
 from ddb_assets_tests.live.shop import Shop
+from ddb_assets_tests.support.examples import examples
 
 VIEW = {"tail": "materialized_view"}
+SEEDS = range(examples(1, 1 / 500))
+"""Of the random writes."""
 
 
 def streamed(shop: Shop, **contract: Any) -> Table:
@@ -175,7 +178,8 @@ def same(one: object, other: object) -> bool:
     return False
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", SEEDS)
 def test_rows_of_plain_values_are_those_of_drains(redshift_shop: Shop, seed: int) -> None:
     """With deletes, records that come twice, late and with milliseconds, and two tables on the stream, one of them unknown."""
     shop, r = redshift_shop, random.Random(seed)
@@ -202,7 +206,8 @@ def test_rows_of_plain_values_are_those_of_drains(redshift_shop: Shop, seed: int
             assert one == other_row
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", SEEDS)
 def test_values_of_any_type_are_those_of_drains_or_shown_raw(redshift_shop: Shop, seed: int) -> None:
     """Where a column lacks what a drain brings, the whole item is in `_ddb_extra`, and so is what no column has."""
     shop, r = redshift_shop, random.Random(100 + seed)

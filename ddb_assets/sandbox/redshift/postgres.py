@@ -33,6 +33,7 @@ _SETTINGS = {
     "max_wal_senders": "0",
     "autovacuum": "off",
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",  # the driver asks the catalog again and again, and planning takes longest
     "max_connections": "50",
     "shared_buffers": "64MB",
     "work_mem": "32MB",
