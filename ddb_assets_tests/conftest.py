@@ -22,6 +22,7 @@ from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.warehouse.redshift.connection import RedshiftEngine
 from ddb_assets.warehouse.redshift.settings import PASSWORD
 from ddb_assets_tests.live.shop import Shop
+from ddb_assets_tests.support.clients import remember_event_names
 from ddb_assets_tests.support.engines import to_redshift, wipe
 from ddb_assets_tests.support.places import Place, s3_in_process, s3_server
 from ddb_assets_tests.support.sandboxed import demo_sandbox
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+remember_event_names()
 
 SERVERS = frozenset(
     {
