@@ -206,9 +206,9 @@ def test_there_is_a_corpus_of_every_case(case: str) -> None:
 def test_damaged_blocks_are_never_read_past_their_end(
     tmp_path: Path, portable_build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """5 seconds of the fuzzer. `make fuzz` runs longer, and has the sanitizers in the portable kernel too."""
+    """20 seconds of the fuzzer. `make fuzz` runs longer, and has the sanitizers in the portable kernel too."""
     monkeypatch.setenv(MASK_SECRET, "pepper")
-    said = fuzz.run(tmp_path, (built(tmp_path, *SANITIZERS), portable_build), seconds=5)
+    said = fuzz.run(tmp_path, (built(tmp_path, *SANITIZERS), portable_build), seconds=20)
     assert said["runs"] > 1000
     assert said["kept"] > said["runs"] / 50
 
