@@ -151,6 +151,7 @@ def test_an_older_change_that_arrives_later_does_not_win(world: World) -> None:
     world.put(source, [{"id": {"S": "a"}, "v": {"S": "new"}}])
     world.sandbox.set_stream_faults(arn, Faults())
     shard = records.list_shards(StreamName=stream)["Shards"][0]["ShardId"]
+    world.sandbox.clock.advance(timedelta(seconds=1))  # a shard gives five iterators a second
     start = records.get_shard_iterator(StreamName=stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
     sent = [record["Data"] for record in records.get_records(ShardIterator=start["ShardIterator"])["Records"]]
     assert followed(source, destination, stream).exit_code == 0

@@ -5,14 +5,14 @@ import json
 import random
 import string
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from ddb_assets.contract.table import Table
+from ddb_assets.contract.table import Table, default_name
 from ddb_assets.live.streams import MixedTailsError, streams_of
 from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.stream_faults import Faults
@@ -22,6 +22,7 @@ from ddb_assets.warehouse.errors import LoadError, WarehouseError
 from ddb_assets.warehouse.sql.statements import quoted
 from ddb_assets.warehouse.sql.warehouse import NO_STREAMS
 from ddb_assets_tests.live.shop import Shop
+from ddb_assets_tests.sandbox.redshift.serving import connect
 from ddb_assets_tests.support.examples import examples
 
 VIEW = {"tail": "materialized_view"}
@@ -325,7 +326,13 @@ def test_a_stream_that_was_created_again_has_a_gap(redshift_shop: Shop) -> None:
     shop.sandbox.kinesis().create_stream(StreamName=shop.stream, ShardCount=1)
     enable(shop.sandbox.dynamodb(), orders.table, shop.arn)
     shop.pass_time(minutes=1)
+    shop.put(orders, "a", v={"S": "new"})
+    assert shop.server
+    with closing(connect(shop.server)) as connection, closing(connection.cursor()) as cursor:
+        view = default_name(shop.stream)[:80]
+        cursor.execute(f'DROP MATERIALIZED VIEW {shop.schema}."_ddb_records__{view}" CASCADE')
     assert "was created again" in shop.refresh(orders).gaps[orders.name].reason
+    assert values(shop, orders) == {"a": "new"}
 
 
 def test_settled_records_are_forgotten_when_every_table_of_the_stream_has_settled_them(redshift_shop: Shop) -> None:

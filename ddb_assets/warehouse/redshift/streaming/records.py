@@ -39,19 +39,24 @@ class StreamRecords:
         place = "__".join(filter(None, ("_ddb_kinesis", schema, self._region.replace("-", "_"))))
         self.source = TableName(place, self.stream)
 
-    def provide(self) -> None:
-        """Creates the external schema and the view, unless they are there. Raises LoadError for a view of something else."""
+    def provide(self) -> bool:
+        """Creates the external schema and the view, unless they are there; returns whether the view is new.
+
+        Raises LoadError for a view of something else.
+        """
         found = self._engine.standing(self.view)
         if found is None:
             if not self._engine.has_schema(str(self.source.schema)):
                 self._engine.execute(self.external_schema())
             self._engine.execute(self.created())
-        elif not found.definition.lstrip().upper().startswith("CREATE MATERIALIZED VIEW") or quoted(
-            self.stream
-        ) not in (found.definition):
+            return True
+        if not found.definition.lstrip().upper().startswith("CREATE MATERIALIZED VIEW") or quoted(self.stream) not in (
+            found.definition
+        ):
             raise LoadError(
                 f"{self.view} must be the materialized view of stream {self.stream}, but is something else: rename or drop it"
             )
+        return False
 
     def external_schema(self) -> Statement:
         """Creates the schema by which Redshift reads streams, with the role that COPY has."""

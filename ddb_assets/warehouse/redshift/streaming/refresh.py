@@ -49,12 +49,12 @@ def refresh(
     provide_schema(engine, schema)
     records = StreamRecords(engine, schema, stream)
     with records.exact_names():
-        records.provide()
+        is_new = records.provide()
         before, began = records.count(), now()
         records.refresh()
         ended = now()
         read = records.count() - before
-        shown = {live.table.name: _show(engine, schema, records, live) for live in tables}
+        shown = {live.table.name: _show(engine, schema, records, live, again=is_new) for live in tables}
         gaps = {
             live.table.name: settled.note_read(
                 engine, TableName(schema, live.table.name), source, began, ended, sends=live.sends
@@ -96,8 +96,11 @@ def _least_limit(engine: RedshiftEngine, schema: str, stream: str) -> datetime |
     return from_micros(min(known)) if known and len(known) == len(limits) else None
 
 
-def _show(engine: RedshiftEngine, schema: str, stream: StreamRecords, live: LiveTable) -> _Shown:
-    """Makes the views of a table as its columns are now. Without a load they wait: nobody knows the columns."""
+def _show(engine: RedshiftEngine, schema: str, stream: StreamRecords, live: LiveTable, *, again: bool) -> _Shown:
+    """Makes the views of a table as its columns are now, also `again`, as they go with a view of the records that is dropped.
+
+    Without a load they wait: nobody knows the columns.
+    """
     root = TableName(schema, live.table.name)
     provide_ledger(engine, schema, root.name)
     known = settled.provide(engine, root, stream.stream)
@@ -109,7 +112,7 @@ def _show(engine: RedshiftEngine, schema: str, stream: StreamRecords, live: Live
     beside, made = _tail(records, live, live.schema, tables)
     options = live.table.warehouse
     digest = hashlib.sha256("\n".join([options.views, *(one.text for one in made.values())]).encode()).hexdigest()
-    if known.made != digest:
+    if again or known.made != digest:
         relations = [target.relation for target in tables.relations]
         found = views.free(engine, schema, relations, options, tail=True)
         for name, statement in made.items():
