@@ -6,7 +6,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -24,6 +24,7 @@ from ddb_assets.bulk.raw_call import (
     RetryableRequestError,
 )
 from ddb_assets.bulk.transport import Transport
+from ddb_assets.errors import DdbAssetsError
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class Delivery:
 
     `deadline`: for how many seconds a batch is tried while nothing of it is written. `resting` is entered while a partly
     written batch waits: only its other keys are throttled, so the writer may send more. A batch of which nothing is written
-    keeps its place, so that a busy table is left alone.
+    keeps its place, so that a busy table is left alone. `before` is called with each batch before anything of it is sent. If
+    it raises a DdbAssetsError, the batch is not sent.
     """
 
     target: TableDescription
@@ -46,12 +48,18 @@ class Delivery:
     outcome: Outcome
     stop: Stop
     resting: Callable[[], AbstractContextManager[None]]
+    before: Callable[[Sequence[Operation]], object]
 
     def deliver(self, batch: list[Operation]) -> None:
         """Afterwards every operation is written, rejected or unprocessed; in the last case the writer stops.
 
         A batch that DynamoDB refuses is halved until the refused operation is alone.
         """
+        try:
+            self.before(batch)
+        except DdbAssetsError as error:
+            self._give_up(batch, str(error))
+            return
         until = time.monotonic() + self.deadline
         parts = [batch]
         attempt = logins = 0
@@ -104,12 +112,13 @@ class Delivery:
             self.rate.correct(units, answer.consumed)
         left = {operation.key for operation in answer.unwritten}
         done = [operation for operation in part if operation.key not in left]
-        deleted = sum(operation.kind == "delete" for operation in done)
-        existed = int(answer.existed)
+        if answer.existed:
+            self.outcome.existed(done[0])
+        carried_out = [] if answer.existed else done
+        deleted = sum(operation.kind == "delete" for operation in carried_out)
         self.outcome.count(
-            written=len(done) - deleted - existed,
+            written=len(carried_out) - deleted,
             deleted=deleted,
-            existed=existed,
             consumed=sum(units if answer.consumed is None else answer.consumed),
             throttles=Counter({"UnprocessedItems": 1} if left else {}),
         )

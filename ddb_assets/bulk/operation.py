@@ -25,13 +25,22 @@ class RejectedItemError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`body` is the item as JSON, or for a delete its key. `units` are the expected WCUs of the table and of each index."""
+    """`body` is the item as JSON, or for a delete its key. `units` are the expected WCUs of the table and of each index.
+
+    With `expected` it is carried out only while the table's item is this one (DynamoDB JSON).
+    """
 
     kind: Kind
     key: Key
     body: bytes
     units: tuple[int, ...]
     token: object
+    expected: Item | None = None
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the table decides if it is carried out. It is then sent alone."""
+        return self.kind == "put_if_absent" or self.expected is not None
 
     @property
     def attributes(self) -> Item:
@@ -40,7 +49,14 @@ class Operation:
         return attributes
 
 
-def put(target: TableDescription, item: Mapping[str, Any], token: object, *, if_absent: bool = False) -> Operation:
+def put(
+    target: TableDescription,
+    item: Mapping[str, Any],
+    token: object,
+    *,
+    if_absent: bool = False,
+    expected: Item | None = None,
+) -> Operation:
     """Raises RejectedItemError for what DynamoDB refuses."""
     try:
         sizes = attribute_sizes(item)
@@ -52,17 +68,19 @@ def put(target: TableDescription, item: Mapping[str, Any], token: object, *, if_
             units_of(size),
             *(_index_units(index, item, sizes, size) for index in target.indexes),
         )
-        return Operation("put_if_absent" if if_absent else "put", key, orjson.dumps(item), units, token)
+        return Operation("put_if_absent" if if_absent else "put", key, orjson.dumps(item), units, token, expected)
     except (AttributeValueError, orjson.JSONEncodeError) as error:
         raise RejectedItemError(str(error)) from None
 
 
-def delete(target: TableDescription, key: Mapping[str, Any], token: object) -> Operation:
+def delete(
+    target: TableDescription, key: Mapping[str, Any], token: object, *, expected: Item | None = None
+) -> Operation:
     """`key` may be a whole item; only its key attributes are sent. Raises RejectedItemError when they are not a key."""
     try:
         found = item_key(key, target.key)
         only = {attribute.name: key[attribute.name] for attribute in target.key}
-        return Operation("delete", found, orjson.dumps(only), (1,) * (1 + len(target.indexes)), token)
+        return Operation("delete", found, orjson.dumps(only), (1,) * (1 + len(target.indexes)), token, expected)
     except (AttributeValueError, orjson.JSONEncodeError) as error:
         raise RejectedItemError(str(error)) from None
 

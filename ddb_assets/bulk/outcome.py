@@ -54,10 +54,14 @@ class Outcome:
     """Counts, and calls the job's callbacks one at a time."""
 
     def __init__(
-        self, on_unwritten: Callable[[Unwritten], object], on_settled: Callable[[Sequence[object]], object]
+        self,
+        on_unwritten: Callable[[Unwritten], object],
+        on_settled: Callable[[Sequence[object]], object],
+        on_existed: Callable[[Operation], object],
     ) -> None:
         self._on_unwritten = on_unwritten
         self._on_settled = on_settled
+        self._on_existed = on_existed
         self._counting = threading.Lock()
         self._reporting = threading.Lock()
         self._totals = Totals()
@@ -72,6 +76,12 @@ class Outcome:
         """Adds to the fields of `Totals`."""
         with self._counting:
             self._totals.add(Totals(**more))
+
+    def existed(self, operation: Operation) -> None:
+        """The table's item is not as the condition of this operation says."""
+        with self._reporting:
+            self._on_existed(operation)
+        self.count(existed=1)
 
     def settled(self, operations: Sequence[Operation]) -> None:
         """These operations need not be done again."""

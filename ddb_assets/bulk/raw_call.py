@@ -37,6 +37,7 @@ METHODS = {
     "BatchGetItem": "batch_get_item",
     "BatchWriteItem": "batch_write_item",
     "PutItem": "put_item",
+    "DeleteItem": "delete_item",
 }
 LOGIN_ATTEMPTS, LOGIN_SECONDS = 4, 1.5
 """How often credentials may be refused, and the pause in between: botocore needs seconds to fetch new ones."""
@@ -113,6 +114,8 @@ def _for_validation(operation: str, table: str) -> Document:
             return {"RequestItems": {table: [{"DeleteRequest": {"Key": {}}}]}}
         case "PutItem":
             return {"TableName": table, "Item": {}}
+        case "DeleteItem":
+            return {"TableName": table, "Key": {}}
     return {"TableName": table}
 
 

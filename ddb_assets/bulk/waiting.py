@@ -40,12 +40,12 @@ class Waiting:
     def add(self, operation: Operation) -> Operation | None:
         """Accepts it. Returns the waiting operation whose place it took: of two plain writes only the later one counts.
 
-        A conditional put and another write on its key are both sent, because the table decides which one wins.
+        A conditional write and another one on its key are both sent, because the table decides which one wins.
         """
         key = operation.key
         if key in self._held:
             before = self._held[key][-1]
-            if "put_if_absent" not in (before.kind, operation.kind):
+            if not (before.conditional or operation.conditional):
                 self._hold(before, -1)
                 self._held[key].pop()
                 self._hold(operation)
@@ -53,7 +53,7 @@ class Waiting:
                 return before
         elif key in self._ready:
             before = self._ready[key]
-            if "put_if_absent" not in (before.kind, operation.kind):
+            if not (before.conditional or operation.conditional):
                 del self._ready[key]
                 self._ready[key] = operation
                 return before
@@ -65,15 +65,15 @@ class Waiting:
         return None
 
     def next_batch(self) -> list[Operation]:
-        """The oldest that are ready, which are under way from now on; a conditional put is a batch of its own."""
+        """The oldest that are ready, which are under way from now on; a conditional write is a batch of its own."""
         batch: list[Operation] = []
         size = 0
         for operation in self._ready.values():
             size += len(operation.body)
-            if batch and (size > BATCH_BYTES or operation.kind == "put_if_absent"):
+            if batch and (size > BATCH_BYTES or operation.conditional):
                 break
             batch.append(operation)
-            if len(batch) == BATCH_OPERATIONS or operation.kind == "put_if_absent":
+            if len(batch) == BATCH_OPERATIONS or operation.conditional:
                 break
         for operation in batch:
             del self._ready[operation.key]

@@ -3,10 +3,10 @@
 `transport.py` sends batches and reads answers, `delivery.py` retries, `waiting.py` keeps the order. The job decides where
 items come from, and where those go that could not be written.
 
-Every operation that `write` accepted ends as exactly one of: written, deleted, existed (a conditional put found an item),
-superseded (a later operation on its key took its place before it was sent), rejected (DynamoDB refuses it) or unprocessed
-(not written when the writer stopped). The last two are handed to `on_unwritten`, whole. All but unprocessed operations are
-settled: after a crash they need not be done again, and all others must be.
+Every operation that `write` accepted ends as exactly one of: written, deleted, existed (its condition does not hold
+for the item that is there), superseded (a later operation on its key took its place before it was sent), rejected (DynamoDB
+refuses it) or unprocessed (not written when the writer stopped). The last two are handed to `on_unwritten`, whole. All but
+unprocessed operations are settled: after a crash they need not be done again, and all others must be.
 """
 
 import threading
@@ -42,7 +42,10 @@ class BulkWriter:
     `client` is made with `raw_call.BULK_CLIENT`. `write` is called from one thread and blocks while `in_flight` batches are
     under way. `deadline`: for how many seconds a batch is retried while none of it is written; then its operations are
     unprocessed and the writer stops. `on_unwritten` and `on_settled` are called in the writer's threads, one call at a time,
-    an operation's `on_unwritten` before its `on_settled`. `on_settled` gets the tokens of the operations.
+    an operation's `on_unwritten` or `on_existed` before its `on_settled`. `on_settled` gets the tokens of the operations.
+    `before` is called in these threads, several calls at a time, with the operations of each batch before any is sent, and
+    while none of the others on their keys is under way. If it raises a DdbAssetsError, the batch is unprocessed and the writer
+    stops.
 
     As a context manager it is closed at the end; after an exception it stops, finishing what is in flight.
     """
@@ -57,9 +60,11 @@ class BulkWriter:
         deadline: float = DEADLINE_SECONDS,
         on_unwritten: Callable[[Unwritten], object] = _ignore,
         on_settled: Callable[[Sequence[object]], object] = _ignore,
+        on_existed: Callable[[Operation], object] = _ignore,
+        before: Callable[[Sequence[Operation]], object] = _ignore,
     ) -> None:
         self._in_flight = in_flight
-        self._outcome = Outcome(on_unwritten, on_settled)
+        self._outcome = Outcome(on_unwritten, on_settled, on_existed)
         self._stop = Stop()
         self._delivery = Delivery(
             target,
@@ -69,6 +74,7 @@ class BulkWriter:
             self._outcome,
             self._stop,
             self._resting,
+            before,
         )
         self._pool = ThreadPoolExecutor(BATCHES_PER_PLACE * in_flight, thread_name_prefix="writer")
         self._changed = (
