@@ -21,6 +21,7 @@ COMMANDS = (
     "flatten",
     "load",
     "import",
+    "undo",
     "dms",
     "profile",
     "scan",

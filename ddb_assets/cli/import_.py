@@ -69,6 +69,7 @@ def run(
             model_of(JobOptions, options),
             on_progress=on_progress,
             on_resumed=lambda place: progress_console.print(printable(f"resumed at {place}"), soft_wrap=True),
+            on_began=None if as_json else _say_beginning,
             new_table=new_table,
         )
         with _ended_by_signals(job):
@@ -118,6 +119,12 @@ def new_table_of(key: str | None, staging: str | None) -> NewTable | None:
         raise click.BadParameter(str(error), param_hint="--new-table") from error
     folder = staging or join(setting(LAKE, "the S3 URI below which items are staged; or give --staging"), "imports")
     return NewTable(found, folder)
+
+
+def _say_beginning(moment: str) -> None:
+    progress_console.print(
+        f"before the first write: {moment} (for ddb-assets copy --from-point-in-time)", soft_wrap=True
+    )
 
 
 @contextmanager
@@ -217,6 +224,16 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         say(f"rejected {reject.file}:{reject.line}: {reject.reason}")
     if report.reject_file:
         say(f"rows that are not in the table are listed in {report.reject_file}")
+    _print_afterwards(report)
+
+
+def _print_afterwards(report: ImportReport) -> None:
+    """How to undo it, and what was read afterwards."""
+    if report.before_images:
+        say(
+            f"what was there before is kept in {report.before_images} ({report.before_rcu:,.1f} RCU); `ddb-assets undo` of it "
+            "brings it back"
+        )
     if report.only_in_table:
         some = "".join(f"\n  {json.dumps(key)}" for key in report.only_in_table.sample)
         say(f"{report.only_in_table.count:,} items of the table have no row in these files{some}")

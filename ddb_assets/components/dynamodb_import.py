@@ -48,6 +48,8 @@ attributes:
   # verify: 100  # how many items are read back after the import and compared; or all
   # report_extra: false  # true: afterwards the table's keys are read, and items that no row was for are shown
   # rejects: s3://my-bucket/rejects/  # a folder in which each run that leaves rows out lists them; by default the state folder
+  # keep_before: s3://my-bucket/before/  # a folder in which each run keeps what its writes replace, for `ddb-assets undo`
+  # require_pitr: false  # true: write nothing unless point-in-time recovery of the table is on
   # max_wcu: 500  # write capacity units per second, indexes included
 """
 

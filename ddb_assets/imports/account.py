@@ -8,6 +8,7 @@ up to the number that is allowed, and the items that were read back are as they 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
@@ -72,7 +73,9 @@ class ImportReport:
     writing would take at the rate that is set, None for a new table. `complete`: every row was read and is in the table or
     rejected. `retryable`: it is not complete, and what stopped it may pass by itself. `too_many_rejected`: more rows were
     rejected than are allowed. `superseded_rejects`: where the reject file of the run before is now, if this one began again.
-    `unread`: why the table could not be read afterwards.
+    `unread`: why the table could not be read afterwards. `before_first_write`: a time in whole seconds by this machine's clock,
+    before the first write of this run and of those that it resumes. `before_images`: the folder in which they are kept, and
+    `before_rcu` what reading them consumed in this run.
     """
 
     source: str
@@ -111,6 +114,9 @@ class ImportReport:
     retryable: bool = False
     too_many_rejected: bool = False
     unread: str | None = None
+    before_first_write: str | None = None
+    before_images: str | None = None
+    before_rcu: float = 0.0
     problem: str | None = None
 
 
@@ -134,13 +140,18 @@ Types = dict[str, Descriptor]
 
 
 class ImportState(BaseModel):
-    """What is saved: how many rows of each file are settled, and the columns' types. `run` is the run that began."""
+    """What is saved: how many rows of each file are settled, and the columns' types. `run` is the run that began.
+
+    `began` is a time before its first write. `kept` is how many segments of before-images there are; None: not even a heading.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     run: str
     settled: dict[str, NonNegativeInt]
     types: Types
+    began: datetime | None = None
+    kept: int | None = None
 
 
 class ImportProgress:
@@ -154,6 +165,8 @@ class ImportProgress:
         self._checkpoint = checkpoint
         self._source = source
         self.run = new_run()
+        self.began: datetime | None = None
+        self.kept: int | None = None
         self.types: Types | None = None
         self.settled: dict[str, int] = {}
         self.watermarks: dict[str, Watermark] = {}
@@ -173,6 +186,7 @@ class ImportProgress:
         if saved is None:
             return None
         self.run, self.settled, self.types = saved.run, saved.settled, saved.types
+        self.began, self.kept = saved.began, saved.kept
         self.begin()
         begun = [uri for uri in self.watermarks if self.settled.get(uri)] or list(self.watermarks)[:1]
         return f"row {self.settled.get(begun[-1], 0) + 1:,} of {begun[-1]}"
@@ -198,7 +212,9 @@ class ImportProgress:
 
     def save(self, positions: dict[str, int], types: Types) -> None:
         """Saves these positions. All rows before them must be durable by now."""
-        self._checkpoint.save(ImportState(run=self.run, settled=positions, types=types))
+        self._checkpoint.save(
+            ImportState(run=self.run, settled=positions, types=types, began=self.began, kept=self.kept)
+        )
 
     def remove(self) -> None:
         """Deletes the checkpoint: the import is done."""

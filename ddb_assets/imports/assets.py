@@ -95,10 +95,13 @@ def import_asset(
         def resumed(place: str) -> None:
             context.log.info(f"resumed at {place}")
 
+        def began(moment: str) -> None:
+            context.log.info(f"before the first write: {moment}")
+
         from ddb_assets.imports.prepare import prepare_import  # with Polars, which only a run needs
 
         report = prepare_import(
-            aws.clients, table, source, wanted, chosen, on_progress=progress, on_resumed=resumed
+            aws.clients, table, source, wanted, chosen, on_progress=progress, on_resumed=resumed, on_began=began
         ).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
         if not report.complete:
@@ -133,6 +136,10 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
             facts[name] = dg.MetadataValue.json(found)
     if report.problem:
         facts["problem"] = dg.MetadataValue.text(report.problem)
+    if report.before_first_write:
+        facts["before_first_write"] = dg.MetadataValue.text(report.before_first_write)
+    if report.before_images:
+        facts["before_images"] = dg.MetadataValue.path(report.before_images)
     if report.only_in_table:
         facts["only_in_table"] = dg.MetadataValue.int(report.only_in_table.count)
         facts["only_in_table_sample"] = dg.MetadataValue.json(report.only_in_table.sample)

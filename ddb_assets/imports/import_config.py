@@ -168,6 +168,14 @@ class ImportOptions(WriteOptions):
     )
     allow_empty: bool = Field(default=False, description="it is no error when the files have no rows")
     verify: Verify = 0
+    keep_before: str = Field(
+        default="",
+        description="folder, local or s3://, in which the item that each write replaces is kept before the write, for "
+        "`ddb-assets undo`; each run has its own in a folder/",
+    )
+    require_pitr: bool = Field(
+        default=False, description="write nothing unless point-in-time recovery of the table is on"
+    )
     report_extra: bool = Field(
         default=False, description="read the keys of the table afterwards, and report the items without a row"
     )

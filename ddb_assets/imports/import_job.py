@@ -9,7 +9,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,15 +23,18 @@ from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
 from ddb_assets.bulk.rows import BadRow, Origin, Row, SourceError
+from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
 from ddb_assets.bulk.superseded import Superseded
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.contract.identity import fingerprint
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
+from ddb_assets.imports.before_images import BeforeHeading
 from ddb_assets.imports.column_names import ColumnNames
 from ddb_assets.imports.column_types import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.item_mapping import ItemMapping, hidden_columns
+from ddb_assets.imports.keep_before import BeforeKeeper, before_place, undoing_lock, whole_place
 from ddb_assets.imports.new_table import NewTableWriter
 from ddb_assets.imports.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
@@ -59,7 +63,7 @@ class ImportJob:
     """One import into one table. `folder` has the checkpoint and the reject file. `on_progress` is called a few times a second.
 
     `on_resumed` is told the row at which the job takes over from an earlier run. The files and the table must be those of that
-    run, and the configuration too.
+    run, and the configuration too. `on_began` is told the report's `before_first_write`.
 
     With `new_table` the import makes the table; such a job always begins at the beginning.
     """
@@ -76,16 +80,18 @@ class ImportJob:
         options: JobOptions | None = None,
         on_progress: Callable[[Progress], object] | None = None,
         on_resumed: Callable[[str], object] | None = None,
+        on_began: Callable[[str], object] | None = None,
         new_table: NewTableWriter | None = None,
     ) -> None:
         self._client, self._target, self._source = client, target, source
         self._storage = storage
         self._files = ReadAhead(storage, [(file.uri, file.size) for file in source.inputs], source.kept)
         self._config, self._options = config, options or JobOptions()
-        self._on_progress, self._on_resumed = on_progress, on_resumed
+        self._on_progress, self._on_resumed, self._on_began = on_progress, on_resumed, on_began
         self._new_table = new_table
         self._secret = os.environ.get(MASK_SECRET, "").encode() or None
         self._fingerprint = fingerprint(self._secret) if self._secret and needs_secret(config) else ""
+        self._before = whole_place(self._options.keep_before) if self._options.keep_before else ""
         job = hashlib.sha256(f"{target.arn}\n{source.uri}".encode()).hexdigest()[:12]
         world = {
             "table": target.identity,
@@ -93,6 +99,7 @@ class ImportJob:
             "redrive": source.redriven is not None,
             "configuration": config.model_dump(mode="json"),
             **({"secret of masks": self._fingerprint} if self._fingerprint else {}),
+            "keep_before": self._before or None,
         }
         self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", world)
         self._folder = folder
@@ -104,6 +111,8 @@ class ImportJob:
         source.check_fit(target, self._fingerprint)
         self._names = ColumnNames(config)
         self._choice, self._left_out = RowChoice(config.where, config.changes), 0
+        self._keeper: BeforeKeeper | None = None
+        self._held = ExitStack()
         self._interrupted: str | None = None
         self._reject_file: RejectFile | None = None
         self._superseded: Superseded | None = None
@@ -126,7 +135,7 @@ class ImportJob:
         alone = (
             nullcontext() if self._options.dry_run else only_run(self.checkpoint.path.with_suffix(".lock"), "import")
         )
-        with closing(self._source.kept), closing(self._files), alone:
+        with closing(self._source.kept), closing(self._files), alone, self._held:
             return self._run()
 
     def _run(self) -> ImportReport:
@@ -177,6 +186,9 @@ class ImportJob:
             retryable=isinstance(failure, RetryableError),
             too_many_rejected=rejects is not None,
             unread=found.unread,
+            before_first_write=_shown(self._done.began) if self._done.began else None,
+            before_images=self._keeper.uri if self._keeper else None,
+            before_rcu=self._keeper.consumed_rcu if self._keeper else 0.0,
             problem=self._said(failure) if failure else found.problem or rejects or slips,
             rejected_lines=self._rejects.lines,
             unused_columns=self._names.unused,
@@ -215,6 +227,8 @@ class ImportJob:
         if options.dry_run:
             self._writer = self._new_table or self._writer
             return
+        if not self._new_table:
+            self._note_beginning()
         if options.restart and not self._new_table:
             self._done.remove()  # first: a run that is killed here must not be resumed without its reject file
             if self._superseded:
@@ -240,9 +254,42 @@ class ImportJob:
             deadline=options.deadline,
             on_unwritten=self._on_unwritten,
             on_settled=self._on_settled,
+            before=self._keeper.keep if self._keeper else lambda _: None,
         )
-        self._save(types)  # from now on a run that is killed finds its reject file again
+        self._save(types)  # from now on a run that is killed finds its reject file and its before-images again
+        if self._keeper:
+            self._keeper.begin()
+            self._save(types)
         self._rejects.check_before()
+
+    def _note_beginning(self) -> None:
+        """The time before the first write, and the place of before-images. Raises BeforeImagesError and LockError."""
+        if self._done.types is None:  # not resumed
+            self._done.began = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
+        if self._done.began is None:  # resumed from an earlier version's checkpoint, which has neither
+            return
+        if self._before:
+            self._keeper = self._before_keeper(self._done.began)
+        if self._on_began:
+            self._on_began(_shown(self._done.began))
+
+    def _before_keeper(self, began: datetime) -> BeforeKeeper:
+        run, target, client = self._done.run, self._target, self._client
+        self._held.enter_context(undoing_lock(self._folder, target.name, run))
+        heading = BeforeHeading(
+            run=run,
+            table=target.name,
+            arn=target.arn,
+            table_id=target.id,
+            region=client.meta.region_name,
+            source=self._source.uri,
+            mode=self._config.mode,
+            began=began,
+        )
+        calls = ReadCalls(client, self._stopped, deadline=self._options.deadline)
+        reader = TableReader(calls, target, ReadRate(target, None), self._stopped, consistent=True, workers=1)
+        place = before_place(self._before, target.name, run)
+        return BeforeKeeper(self._storage, place, heading, target, reader, kept=self._done.kept)
 
     def _check_place(self) -> None:
         """Raises RejectFileError for a file in which there may be rows that this run does not look at."""
@@ -306,6 +353,8 @@ class ImportJob:
             self._writer.close()
             if self._reject_file is not None:
                 self._reject_file.sync()  # before the checkpoint goes
+            if self._keeper:
+                self._keeper.complete()
         except DdbAssetsError as error:
             return error
         totals = self._writer.totals
@@ -380,6 +429,7 @@ class ImportJob:
         if self._reject_file is None or self._new_table:
             return
         positions = self._done.positions()
+        self._done.kept = self._keeper.kept if self._keeper else None
         self._reject_file.sync()  # after the positions were taken: the rows rejected before them must be durable
         self._done.save(positions, types)
 
@@ -390,3 +440,7 @@ class ImportJob:
         if self._on_progress:
             self._progress.totals = self._writer.totals
             self._on_progress(self._progress)
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -12,6 +12,7 @@ from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.index_config import TableKey
 from ddb_assets.imports.new_table import NewTableWriter, check_absent
+from ddb_assets.imports.recoverable import check_recoverable
 from ddb_assets.imports.source import open_rejects, open_source
 from ddb_assets.imports.table_plan import check_indexes, creation_parameters, planned
 from ddb_assets.settings import state_folder
@@ -34,13 +35,15 @@ def prepare_import(
     *,
     on_progress: Callable[[Progress], object] | None = None,
     on_resumed: Callable[[str], object] | None = None,
+    on_began: Callable[[str], object] | None = None,
     new_table: NewTable | None = None,
 ) -> ImportJob:
     """`table` is a name or an ARN. `source` is a URI; without a `config`, that of a reject file, which says config and table.
 
     Checkpoint and reject file are kept in the state folder. Raises AwsError, UnfitTableError and SourceError.
     """
-    storage = aws.storage() if new_table or is_s3(source) or is_s3(options.rejects) else Storage()
+    places = (source, options.rejects, options.keep_before)
+    storage = aws.storage() if new_table or any(map(is_s3, places)) else Storage()
     found = None
     if config is None:
         found, config, rejected_by = open_rejects(storage, source)
@@ -52,6 +55,8 @@ def prepare_import(
         target = describe_table(client, table)
         target.check_active()
         check_indexes(target, config.indexes or {})
+        if options.require_pitr:
+            check_recoverable(client, target)
     else:
         parameters = creation_parameters(table, new_table.key, config.indexes or {})
         target = planned(parameters)
@@ -67,5 +72,6 @@ def prepare_import(
         options=options,
         on_progress=on_progress,
         on_resumed=on_resumed,
+        on_began=on_began,
         new_table=writer,
     )

@@ -123,7 +123,7 @@ def command(
 NOT_FOR_REDRIVE = (*FROM_CONFIG, "config", "dms")
 NOT_FOR_DMS = ("format", "items_at", "config")
 FOR_DMS = ("dms_source", "dms_settings", "dms_table", "dms_changes")
-NOT_FOR_NEW_TABLE = ("restart", "max_wcu", "share", "in_flight", "price")
+NOT_FOR_NEW_TABLE = ("restart", "max_wcu", "share", "in_flight", "price", "keep_before", "require_pitr")
 
 
 def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool, dms: bool) -> None:
