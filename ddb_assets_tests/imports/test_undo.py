@@ -327,6 +327,19 @@ def test_an_import_is_not_continued_when_its_images_are_gone(table: Table) -> No
     table.bring(CUT_OFF, *same)
 
 
+def test_an_import_that_is_undone_is_not_continued(table: Table) -> None:
+    table.bring(CUT_OFF, "--keep-before", table.before, "--in-flight", "1", "--max-rejects", "1", code=1)
+    assert not table.undo("--dry-run")["complete_import"]
+    assert "can no longer be continued" in call("undo", table.before).output
+    assert table.state() == table.first
+    same = ("--keep-before", table.before, "--max-rejects", "2")
+    assert "this import was undone" in table.bring(CUT_OFF, *same, code=1).output
+    table.bring(CUT_OFF, "--restart", "--keep-before", f"{table.before}-again", "--max-rejects", "2")
+    table.before += "-again"
+    assert table.undo()["complete_import"]
+    assert table.state() == table.first
+
+
 def test_a_relative_folder_is_the_same_from_everywhere(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(table.folder)
     table.bring(CUT_OFF, "--keep-before", "before", "--in-flight", "1", "--max-rejects", "1", code=1)

@@ -1,6 +1,7 @@
 """An HTTP proxy in front of the sandbox that does to requests what AWS and networks do, on seeded random schedules.
 
-It also refuses requests that AWS refuses and moto accepts (two operations on one key in a batch, more than 25). It records
+It also refuses requests that AWS refuses and moto accepts (two operations on one key in a batch, more than 25;
+conditions that are too long). It records
 which writes it has reported to the client as done. The tests say how a job must react.
 Facts: API reference of BatchWriteItem, Scan and BatchGetItem; "Error handling with DynamoDB" of the Developer Guide.
 """
@@ -25,6 +26,7 @@ __all__ = ["Fault", "FaultProxy", "Schedule", "fault_proxy"]
 HOST = "127.0.0.1"
 TARGET = "DynamoDB_20120810."
 MAX_OPERATIONS = 25
+MAX_EXPRESSION_BYTES, MAX_OPERATORS = 4096, 300  # Developer Guide, "Constraints"
 NOT_FORWARDED = {"connection", "content-length", "transfer-encoding", "x-amz-crc32", "server"}
 
 Document = dict[str, Any]
@@ -171,7 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.addressed.update(
             [request["TableName"]] if "TableName" in request else request.get("RequestItems", ())
         )
-        if operation == "BatchWriteItem" and (refusal := self._refusal(request, headers)):
+        refusal = self._refusal(request, headers) if operation == "BatchWriteItem" else _too_long(request)
+        if refusal:
             with self.server.lock:
                 self.server.refused.append(refusal)
             error = {"__type": "com.amazon.coral.validate#ValidationException", "message": refusal}
@@ -264,6 +267,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any, **named: Any) -> None:
         """Logs nothing."""
+
+
+def _too_long(request: Document) -> str | None:
+    """AWS's error for the condition of this request, if AWS would refuse it."""
+    condition = request.get("ConditionExpression", "")
+    if len(condition.encode()) > MAX_EXPRESSION_BYTES:
+        return "Invalid ConditionExpression: Expression size has exceeded the maximum allowed size"
+    if condition.count("=") + condition.count(" AND ") > MAX_OPERATORS:
+        return "Invalid ConditionExpression: The expression contains too many operators"
+    return None
 
 
 def _key(operation: Document, names: tuple[str, ...]) -> str:

@@ -108,7 +108,10 @@ def test_what_aws_refuses_is_refused(proxy: FaultProxy) -> None:
         put(proxy, "twice", "twice")
     with pytest.raises(ClientError, match="less than or equal to 25"):
         put(proxy, *(f"many-{n}" for n in range(26)))
-    assert not {"twice", "many-0"} & stored(proxy)
+    for condition, many in ((" AND ".join(["a = a"] * 200), "operators"), (f"a = {'a' * 5000}", "size")):
+        with pytest.raises(ClientError, match=many):
+            once(proxy).put_item(TableName=TABLE, Item={"id": {"S": "long"}}, ConditionExpression=condition)
+    assert not {"twice", "many-0", "long"} & stored(proxy)
 
 
 def test_pages_can_be_short_and_empty(proxy: FaultProxy) -> None:
