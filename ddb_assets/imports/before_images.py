@@ -46,6 +46,11 @@ class BeforeHeading(BaseModel):
     mode: str
     began: datetime
 
+    @classmethod
+    def of(cls, target: TableDescription, **more: Any) -> "BeforeHeading":
+        """Of an import into this table."""
+        return cls(table=target.name, arn=target.arn, table_id=target.id, **more)
+
     def dump(self) -> bytes:
         """The content of `before.json`."""
         return orjson.dumps(self.model_dump(), option=orjson.OPT_APPEND_NEWLINE)

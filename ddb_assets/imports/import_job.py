@@ -23,7 +23,6 @@ from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
 from ddb_assets.bulk.rows import BadRow, Origin, Row, SourceError
-from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
 from ddb_assets.bulk.superseded import Superseded
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.contract.identity import fingerprint
@@ -34,7 +33,7 @@ from ddb_assets.imports.column_names import ColumnNames
 from ddb_assets.imports.column_types import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.item_mapping import ItemMapping, hidden_columns
-from ddb_assets.imports.keep_before import BeforeKeeper, before_place, undoing_lock, whole_place
+from ddb_assets.imports.keep_before import BeforeKeeper, before_place, consistent_reader, undoing_lock, whole_place
 from ddb_assets.imports.new_table import NewTableWriter
 from ddb_assets.imports.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
@@ -276,18 +275,9 @@ class ImportJob:
     def _before_keeper(self, began: datetime) -> BeforeKeeper:
         run, target, client = self._done.run, self._target, self._client
         self._held.enter_context(undoing_lock(self._folder, target.name, run))
-        heading = BeforeHeading(
-            run=run,
-            table=target.name,
-            arn=target.arn,
-            table_id=target.id,
-            region=client.meta.region_name,
-            source=self._source.uri,
-            mode=self._config.mode,
-            began=began,
-        )
-        calls = ReadCalls(client, self._stopped, deadline=self._options.deadline)
-        reader = TableReader(calls, target, ReadRate(target, None), self._stopped, consistent=True, workers=1)
+        region, source, mode = client.meta.region_name, self._source.uri, self._config.mode
+        heading = BeforeHeading.of(target, run=run, region=region, source=source, mode=mode, began=began)
+        reader = consistent_reader(client, target, self._stopped, self._options.deadline)
         place = before_place(self._before, target.name, run)
         return BeforeKeeper(self._storage, place, heading, target, reader, kept=self._done.kept)
 

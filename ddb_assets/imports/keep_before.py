@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -17,7 +18,7 @@ from ddb_assets.aws.storage import MissingFileError, Storage, is_s3, join, local
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.operation import Operation
-from ddb_assets.bulk.scan import TableReader
+from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
 from ddb_assets.dynamodb.item import item_digest, item_key
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.before_images import (
@@ -31,6 +32,9 @@ from ddb_assets.imports.before_images import (
     packed,
     segment_name,
 )
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 def whole_place(said: str) -> str:
@@ -52,6 +56,14 @@ def note(storage: Storage, uri: str, name: str, document: object) -> None:
 def undoing_lock(folder: Path, table: str, run: str) -> AbstractContextManager[None]:
     """Keeps an import and its undo apart, on this machine. Raises LockError."""
     return only_run(folder / f"{table}-{run}.before.lock", "import, or an undo of it,")
+
+
+def consistent_reader(
+    client: "DynamoDBClient", target: TableDescription, stopped: threading.Event, deadline: float
+) -> TableReader:
+    """Reads items by their keys, at half of a provisioned table's capacity at most. `client` is made with BULK_CLIENT."""
+    calls = ReadCalls(client, stopped, deadline=deadline)
+    return TableReader(calls, target, ReadRate(target, None), stopped, consistent=True, workers=1)
 
 
 def segments(storage: Storage, uri: str) -> list[str]:

@@ -25,12 +25,12 @@ from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.options import WriteOptions
 from ddb_assets.bulk.outcome import Totals, Unwritten
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.scan import MAX_KEYS, ReadCalls, ReadRate, TableReader
+from ddb_assets.bulk.scan import MAX_KEYS
 from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.dynamodb.item import Item, item_digest
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.before_images import History
-from ddb_assets.imports.keep_before import undoing_lock
+from ddb_assets.imports.keep_before import consistent_reader, undoing_lock
 from ddb_assets.imports.read_before import BeforeImages
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ class Undo:
         self._client, self._target, self._images = client, target, images
         self._options, self._folder, self._dry = options, folder, dry_run
         self._on_progress = on_progress
-        stopped = threading.Event()
-        calls = ReadCalls(client, stopped, deadline=options.deadline)
-        self._reader = TableReader(calls, target, ReadRate(target, None), stopped, consistent=True, workers=1)
+        self._reader = consistent_reader(client, target, threading.Event(), options.deadline)
         self._choices: Counter[str] = Counter()
 
     def run(self) -> UndoReport:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import dagster as dg
 import pytest
 import yaml
 from pydantic import BaseModel
 
+from ddb_assets.cli import main
 from ddb_assets.components import DynamoDBImport
 from ddb_assets.components.dynamodb_import import COMMENTED_YAML, Import, ImportScaffolder
 from ddb_assets.definitions import build_defs
@@ -242,3 +244,14 @@ def test_the_scaffolded_file_is_complete_and_every_line_of_it_works(tmp_path: Pa
     assert everything.attributes["pk"].template == "ORDER#${id}"
     shown = set(re.findall(r"^  (?:# )?([a-z_]+):", COMMENTED_YAML, flags=re.MULTILINE))
     assert shown == set(Import.model_fields) - {"share", "in_flight", "deadline"}
+
+
+def test_each_run_keeps_what_it_replaces(sandbox: Sandbox, table: str, rows: Path, tmp_path: Path) -> None:
+    asset = declared(table, rows, keep_before=f"{tmp_path}/before/")
+    first, second = (facts(materialize(asset, **more)) for more in ({}, {"delete": True, "confirm": table}))
+    assert first["before_first_write"] <= second["before_first_write"]
+    for found, left in ((second, 30), (first, 0)):
+        undone = click.testing.CliRunner().invoke(main, ["undo", found["before_images"]])
+        assert undone.exit_code == 0, undone.output
+        assert len(items_of(sandbox, target_of(sandbox, table))) == left
+    assert "point-in-time recovery" in message(materialize(declared(table, rows, require_pitr=True)))
