@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColu
 from rich.progress import Progress as Bar
 
 from ddb_assets.aws.clients import AWS
-from ddb_assets.aws.storage import READ_BYTES, join, new_file
+from ddb_assets.aws.storage import READ_BYTES, is_s3, join, new_file
 from ddb_assets.cli.commands.model_options import model_of
 from ddb_assets.cli.dms import read_dms
 from ddb_assets.cli.output import print_grid, print_json, progress_console, say
@@ -29,6 +29,7 @@ from ddb_assets.imports.dms.task import DmsFiles
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, read_import_config
 from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.index_config import table_key
+from ddb_assets.imports.method import ImportPlan, Method
 from ddb_assets.imports.prepare import NewTable, prepare_import
 from ddb_assets.settings import LAKE, setting, state_folder
 
@@ -60,6 +61,7 @@ def run(
     assert source  # noqa: S101 -- only a task knows its files
     settings = settings.model_copy(update={name: value for name, value in changed.items() if value is not None})
     name = (table or source).rpartition("/")[2]
+    plans: list[ImportPlan] = []
     with _file(source, table or "") as source, _progress(name, silent=as_json) as on_progress:
         job = prepare_import(
             AWS(),
@@ -70,13 +72,19 @@ def run(
             on_progress=on_progress,
             on_resumed=lambda place: progress_console.print(printable(f"resumed at {place}"), soft_wrap=True),
             on_began=None if as_json else _say_beginning,
+            on_plan=plans.append,
             new_table=new_table,
+            price=price,
         )
+        if not as_json and (new_table or job.is_dry):
+            _say_plan(plans[0], price)
         with _ended_by_signals(job):
             report = job.run()
     cost = report.consumed_wcu * price / 1e6
     if as_json:
-        expected = {} if report.expected_seconds is None else {"expected_cost": cost, "price": price}
+        expected: dict[str, Any] = {} if report.expected_seconds is None else {"expected_cost": cost, "price": price}
+        if report.dry_run or new_table:
+            expected["plan"] = asdict(plans[0])
         print_json(asdict(report) | expected)
     else:
         _print(report, cost, price)
@@ -109,16 +117,32 @@ def _file(source: str, table: str) -> Iterator[str]:
         path.unlink(missing_ok=True)
 
 
-def new_table_of(key: str | None, staging: str | None) -> NewTable | None:
-    """The table that --new-table and --staging ask for; None without them."""
+def new_table_of(
+    key: str | None, staging: str | None, method: Method | None, obstacles: tuple[str, ...]
+) -> NewTable | None:
+    """The table that --new-table, --staging and --method ask for; None without them."""
     if key is None:
         return None
     try:
         found = table_key(key)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--new-table") from error
-    folder = staging or join(setting(LAKE, "the S3 URI below which items are staged; or give --staging"), "imports")
-    return NewTable(found, folder)
+    if staging or method == "batch-write":
+        return NewTable(found, staging or "", method, obstacles)
+    if method == "import-table":
+        lake = setting(LAKE, "the S3 URI below which items are staged; or give --staging")
+    else:
+        lake = os.environ.get(LAKE, "")
+    return NewTable(found, join(lake, "imports") if is_s3(lake) or method else "", method, obstacles)
+
+
+def _say_plan(plan: ImportPlan, price: float) -> None:
+    """How the items are written, and what that costs, before anything is."""
+    costs = ", ".join(f"{method} ${cost:,.2f}" for method, cost in plan.costs.items())
+    size = f"{plan.files:,} files of {plan.file_bytes:,} bytes, about {plan.item_bytes:,} bytes of items"
+    at = f"(at ${price} per million WCUs, indexes included)"
+    said = f"{size}; estimated cost: {costs} {at}; by {plan.method}: {plan.reason}"
+    progress_console.print(printable(said), soft_wrap=True)
 
 
 def _say_beginning(moment: str) -> None:

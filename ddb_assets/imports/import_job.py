@@ -119,6 +119,11 @@ class ImportJob:
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
         self._writer: BulkWriter | DryWriter | NewTableWriter = DryWriter()
 
+    @property
+    def is_dry(self) -> bool:
+        """Whether it writes nothing."""
+        return self._options.dry_run
+
     def interrupt(self, reason: str) -> None:
         """Ends the job: finishes what is in flight and saves the checkpoint. A signal handler may call it."""
         self._interrupted = self._interrupted or reason

@@ -86,9 +86,7 @@ class NewTableWriter:
         """Stages an item. Raises WriterStoppedError for all operations that are not puts."""
         self._stop.check()
         if operation.kind != "put":
-            self.stop(
-                f"a new table can only be made of items that are put, and this is a {operation.kind}: leave --new-table out"
-            )
+            self.stop(f"ImportTable only puts items, and this is a {operation.kind}: give --method batch-write")
             self._stop.check()
         self._items += 1
         self._keys.add(operation.key)
@@ -146,8 +144,8 @@ class NewTableWriter:
             self._fail("there is no item to make the table of: it is not made")
         if twice := self._keys.repeated():
             self._fail(
-                f"{twice:,} items have a key that another item has, and DynamoDB would keep any of them: make the table "
-                "and import into it, where the last one wins"
+                f"{twice:,} items have a key that another item has, and ImportTable would keep any of them: give --method "
+                "batch-write, where the last one wins"
             )
 
     def _import(self) -> None:

@@ -128,16 +128,25 @@ def test_an_import_does_not_end_by_a_moments_fault(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", PASSES)
+@pytest.mark.parametrize(
+    ("method", "calls"),
+    [
+        ("import-table", {"ImportTable", "PutObject", "DeleteObjects"}),
+        ("batch-write", {"CreateTable", "BatchWriteItem"}),
+    ],
+)
 def test_a_new_table_is_made_in_spite_of_a_moments_fault(
-    account: Sandbox, monkeypatch: pytest.MonkeyPatch, code: str
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, code: str, method: str, calls: set[str]
 ) -> None:
     name, busy = f"N-{uuid.uuid4().hex[:8]}", Busy(code)
-    words = ("import", "s3://lake/rows/", "--table", name, "--new-table", "id:S", "--staging", "s3://lake/staging")
+    words = ["import", "s3://lake/rows/", "--table", name, "--new-table", "id:S", "--method", method]
+    if method == "import-table":
+        words += ["--staging", "s3://lake/staging"]
     done = met(monkeypatch, busy, *words)
     assert done.exit_code == 0, done.output
     assert ids(account, name) == ["a", "b"]
     assert not account.s3().list_objects_v2(Bucket="lake", Prefix="staging/").get("Contents")
-    assert called(busy) >= {"DescribeTable", "ImportTable", "PutObject", "DeleteObjects"}
+    assert called(busy) >= {"DescribeTable", *calls}
 
 
 @pytest.mark.slow

@@ -173,15 +173,19 @@ def test_the_command_prints_what_happened_and_fails_on_rejects(
         (
             ["a.csv", "--table", "T", "--staging", "s3://b/x"],
             2,
-            "--staging says where items are staged for --new-table",
+            "--staging is for --new-table",
         ),
         (["a.csv", "--table", "T", "--price", "1"], 2, "--price is for what --dry-run says"),
         (["--redrive", "CONFIG", "--table", "T", "--format", "csv"], 2, "--format does nothing with --redrive"),
         (["--redrive", "CONFIG", "--table", "T", "--items-at", "a"], 2, "--items-at does nothing with --redrive"),
         (["a.json", "--table", "T", "--items-at", "a..b"], 2, "'a..b' is not the place of the items"),
         *(
-            (["a.csv", "--table", "T", "--new-table", "pk:S", *words], 2, f"{words[0]} does nothing with --new-table")
-            for words in (["--restart"], ["--max-wcu", "8"], ["--share", "1"], ["--in-flight", "8"], ["--price", "1"])
+            (
+                ["a.csv", "--table", "T", "--new-table", "pk:S", "--method", "import-table", *words],
+                2,
+                f"{words[0]} does nothing with",
+            )
+            for words in (["--restart"], ["--max-wcu", "8"], ["--share", "1"], ["--in-flight", "8"])
         ),
         (
             [
@@ -299,12 +303,13 @@ def test_a_throttled_description_of_the_table_is_asked_for_again(
     assert "DescribeTable" in busy.seen
 
 
-def test_a_new_table_has_no_price(
+def test_a_new_table_that_aws_makes_costs_no_writes(
     sandbox: Sandbox, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"pk": "a"}\n')
-    words = (str(path), "--table", "New", "--new-table", "pk:S", "--staging", "s3://bucket/staging", "--dry-run")
+    words = [str(path), "--table", "New", "--new-table", "pk:S", "--staging", "s3://bucket/staging", "--dry-run"]
+    words += ["--method", "import-table"]
     assert "$" not in call(*words).stdout
     assert not {"price", "expected_cost"} & json.loads(call(*words, "--json").stdout).keys()
 

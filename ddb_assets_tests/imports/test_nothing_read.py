@@ -204,7 +204,10 @@ def test_a_new_table_is_not_made_of_nothing(sandbox: Sandbox, tmp_path: Path, mo
     for path, words in ((header, ()), (header, ("--allow-empty",)), (rejected, ("--max-rejects", "1"))):
         for more in ((), ("--dry-run",)):
             arguments = [str(path), "--table", "Nothing", "--new-table", "pk:S", "--staging", "s3://b/x", *words, *more]
+            arguments += ["--method", "import-table"]
             done = click.testing.CliRunner().invoke(main, ["import", *arguments])
             assert done.exit_code == 1
             assert "there is no item to make the table of: it is not made" in done.stderr
+        arguments = [str(path), "--table", "Nothing", "--new-table", "pk:S", "--method", "batch-write", *words]
+        assert click.testing.CliRunner().invoke(main, ["import", *arguments]).exit_code == 1
     assert "Nothing" not in sandbox.dynamodb().list_tables()["TableNames"]

@@ -1,8 +1,8 @@
 """`ddb-assets import`."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from click.core import ParameterSource
@@ -10,6 +10,9 @@ from click.core import ParameterSource
 from ddb_assets.cli.commands.model_options import ModelCommand, option_of, options_of
 from ddb_assets.cli.commands.shared import FILE, json_option
 from ddb_assets.settings import LAKE
+
+if TYPE_CHECKING:
+    from ddb_assets.imports.method import Method
 
 PRICE = 0.625
 """US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""
@@ -60,9 +63,16 @@ class ImportCommand(ModelCommand):
     "--new-table",
     "new_key",
     metavar="PK:TYPE[,SK:TYPE]",
-    help="Make the table with this key (types S, N, B) by ImportTable, which costs no WCUs: items are staged on S3.",
+    help="Make the table with this key (types S, N, B). --method says how it gets its items.",
 )
-@click.option("--staging", metavar="URI", help=f"Where on S3, for --new-table; default: imports below {LAKE}.")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "import-table", "batch-write"]),
+    default="auto",
+    show_default=True,
+    help="For --new-table: ImportTable, which costs no WCUs and stages items on S3, or writes; auto chooses.",
+)
+@click.option("--staging", metavar="URI", help=f"Where on S3, for ImportTable; default: imports below {LAKE}.")
 @click.option(
     "--price",
     type=click.FloatRange(min=0),
@@ -82,6 +92,7 @@ def command(
     dms_changes: bool,
     redrive: str | None,
     new_key: str | None,
+    method: str,
     staging: str | None,
     price: float,
     as_json: bool,
@@ -114,7 +125,9 @@ def command(
         {name: options.pop(name) for name in FROM_CONFIG},
         options,
         redrive=redrive is not None,
-        new_table=new_table_of(new_key, staging),
+        new_table=new_table_of(
+            new_key, staging, cast("Method | None", None if method == "auto" else method), _obstacles()
+        ),
         price=price,
         as_json=as_json,
     )
@@ -123,15 +136,28 @@ def command(
 NOT_FOR_REDRIVE = (*FROM_CONFIG, "config", "dms")
 NOT_FOR_DMS = ("format", "items_at", "config")
 FOR_DMS = ("dms_source", "dms_settings", "dms_table", "dms_changes")
-NOT_FOR_NEW_TABLE = ("restart", "max_wcu", "share", "in_flight", "price", "keep_before", "require_pitr")
+NOT_FOR_NEW_TABLE = ("restart", "keep_before", "require_pitr")
+NOT_FOR_IMPORT_TABLE = ("max_wcu", "share", "in_flight")
+
+
+def _obstacles() -> tuple[str, ...]:
+    """What the options ask for that ImportTable cannot do."""
+    context = click.get_current_context()
+    return tuple(
+        f"ImportTable has no {option_of([name])}"
+        for name in NOT_FOR_IMPORT_TABLE
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
 
 
 def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool, dms: bool) -> None:
     """Raises UsageError for an option that would do nothing beside the others."""
     context = click.get_current_context()
     given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    if "staging" in given and not new_table:
-        raise click.UsageError("--staging says where items are staged for --new-table: give that too, or leave it out")
+    if new_table:
+        _refuse_idle_of_new_table(given, context.params["method"])
+    elif idle := given & {"staging", "method"}:
+        raise click.UsageError(f"{option_of([min(idle)])} is for --new-table: give that too, or leave it out")
     if new_table and redrive:
         raise click.UsageError(
             "--new-table makes a table of SOURCE, and --redrive is for a table that exists: give one"
@@ -147,11 +173,21 @@ def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool, dms: bool) ->
     for name in NOT_FOR_DMS:
         if name in given and dms:
             raise click.UsageError(f"{option_of([name])} does nothing with --dms, whose files say it: leave it out")
-    for name in NOT_FOR_NEW_TABLE:
-        if name in given and new_table:
-            raise click.UsageError(
-                f"{option_of([name])} does nothing with --new-table, which writes at AWS's own rate, without WCUs, and always "
-                "begins at the beginning: leave it out"
-            )
-    if "price" in given and not dry_run:
+    if "price" in given and not (dry_run or new_table):
         raise click.UsageError("--price is for what --dry-run says: give that too, or leave it out")
+
+
+def _refuse_idle_of_new_table(given: Collection[str], method: str) -> None:
+    for name in NOT_FOR_NEW_TABLE:
+        if name in given:
+            raise click.UsageError(
+                f"{option_of([name])} does nothing with --new-table, which begins with no table: leave it out"
+            )
+    for name in NOT_FOR_IMPORT_TABLE:
+        if name in given and method == "import-table":
+            raise click.UsageError(
+                f"{option_of([name])} does nothing with ImportTable, which writes at AWS's own rate, without WCUs: leave it "
+                "out, or give --method batch-write"
+            )
+    if "staging" in given and method == "batch-write":
+        raise click.UsageError("--staging does nothing with --method batch-write: leave it out")

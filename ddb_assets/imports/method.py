@@ -1,0 +1,83 @@
+"""By which calls an import writes, what that is estimated to cost, and why: the plan that is shown before it begins.
+
+Pure. ImportTable makes new tables only. It costs less than writes, and AWS says nothing about its time, which is minutes at
+least. Writes begin at once, at what a new on-demand table takes.
+Facts: Amazon DynamoDB pricing, on-demand in us-east-1 (import from S3: $0.15 per GB of uncompressed data; $0.625 per million
+write request units, of 1 KB each); Developer Guide, "On-demand capacity mode" (a new table takes 4,000 writes a second).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["import-table", "batch-write", "put-item"]
+"""`put-item` writes one item with each request: a condition needs that."""
+
+IMPORT_USD = 0.15
+WRITE_USD = 0.625
+NEW_TABLE_WCU = 4000
+SMALL_BYTES = 256 << 20
+UNPACKED = 4
+"""How many bytes of items a byte of a compressed file is taken for."""
+_PACKED = (".gz", ".zst", ".parquet")
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """The method and the reason. The bytes are those of the files, and of their items if they were uncompressed, estimated.
+
+    `costs` has the estimated US dollars of each method that is possible, and `seconds` the least time of writes.
+    """
+
+    method: Method
+    reason: str
+    files: int
+    file_bytes: int
+    item_bytes: int
+    costs: dict[Method, float]
+    seconds: float
+
+
+def plan_import(
+    sizes: Sequence[tuple[str, int]],
+    *,
+    indexes: int,
+    new: bool,
+    obstacles: Sequence[str],
+    conditional: bool,
+    asked: Method | None = None,
+    price: float = WRITE_USD,
+) -> ImportPlan:
+    """`sizes` are the names and bytes of the files, `indexes` the global indexes, which are written too.
+
+    `new`: the table does not exist. `obstacles` say why ImportTable cannot be used. `conditional` writes are sent one by one.
+    Raises ValueError, with the obstacle, if ImportTable is asked for and cannot be used.
+    """
+    item_bytes = sum(size * (UNPACKED if name.lower().endswith(_PACKED) else 1) for name, size in sizes)
+    writes = item_bytes / 1024 * (1 + indexes)
+    written: Method = "put-item" if conditional else "batch-write"
+    costs: dict[Method, float] = {written: writes * price / 1e6}
+    if new and not obstacles:
+        costs["import-table"] = item_bytes / _GB * IMPORT_USD
+    method, reason = _chosen(item_bytes, written, new=new, obstacles=obstacles, asked=asked)
+    file_bytes = sum(size for _, size in sizes)
+    return ImportPlan(method, reason, len(sizes), file_bytes, item_bytes, costs, writes / NEW_TABLE_WCU)
+
+
+def _chosen(
+    item_bytes: int, written: Method, *, new: bool, obstacles: Sequence[str], asked: Method | None
+) -> tuple[Method, str]:
+    if asked == "import-table":
+        if obstacles or not new:
+            raise ValueError(obstacles[0] if new else "the table exists, and ImportTable only makes new ones")
+        return asked, "it was asked for"
+    if not new:
+        return written, "the table exists, and ImportTable only makes new ones"
+    if asked is not None:
+        return written, "it was asked for"
+    if obstacles:
+        return written, obstacles[0]
+    if item_bytes < SMALL_BYTES:
+        return written, "it is quicker for so few bytes: ImportTable takes minutes whatever their number"
+    return "import-table", "it costs less, and has no limit of rate"
