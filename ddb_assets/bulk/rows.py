@@ -1,6 +1,6 @@
 """What the readers of input files produce: rows, and records that cannot be read.
 
-Pure. `imports/item_mapping.py` makes items of rows.
+Pure. `imports/mapping/item_mapping.py` makes items of rows.
 """
 
 import json

@@ -10,8 +10,8 @@ from ddb_assets.cli.commands.model_options import model_of, option_of
 from ddb_assets.cli.output import print_grid, print_json, progress_console, say
 from ddb_assets.cli.printable import printable
 from ddb_assets.cli.signals import term_interrupts
-from ddb_assets.copies.clone import Cloned
-from ddb_assets.copies.clones import CloneConfig, Clones, plan_clones, planned
+from ddb_assets.copies.cloning.clone import Cloned
+from ddb_assets.copies.cloning.clones import CloneConfig, Clones, plan_clones, planned
 from ddb_assets.copies.copy_config import TableAt
 from ddb_assets.settings import state_folder
 

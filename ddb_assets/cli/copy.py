@@ -21,14 +21,14 @@ from ddb_assets.cli.printable import printable
 from ddb_assets.cli.signals import term_interrupts
 from ddb_assets.contract.moment import parse_moment
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
-from ddb_assets.copies.backups import BACKUP_ARN, Backup, shown_time
 from ddb_assets.copies.copy_config import CopyConfig, TableAt
 from ddb_assets.copies.copy_job import CopyFailedError
 from ddb_assets.copies.plan import Clean, CopyPlan
-from ddb_assets.copies.point_in_time import restorable_moment
-from ddb_assets.copies.reach import Deleted, Earlier, FromBackup, origin_of
-from ddb_assets.copies.recover import restore_absent
-from ddb_assets.copies.restore import Origin
+from ddb_assets.copies.restoring.backups import BACKUP_ARN, Backup, shown_time
+from ddb_assets.copies.restoring.point_in_time import restorable_moment
+from ddb_assets.copies.restoring.reach import Deleted, Earlier, FromBackup, origin_of
+from ddb_assets.copies.restoring.recover import restore_absent
+from ddb_assets.copies.restoring.restore import Origin
 from ddb_assets.copies.run import UnfinishedCopyError, open_tables, run_copy, try_copy
 from ddb_assets.settings import state_folder
 

@@ -11,10 +11,10 @@ from ddb_assets.cli.copy import aws_of, confirm
 from ddb_assets.cli.copy_output import advance, print_outcome, progress
 from ddb_assets.cli.output import note, print_json, say
 from ddb_assets.cli.signals import term_interrupts
-from ddb_assets.copies.copy_and_follow import FollowOutcome, copy_and_follow
 from ddb_assets.copies.copy_config import CopyConfig
-from ddb_assets.copies.follow import Looked
-from ddb_assets.copies.followed_stream import FollowedStream
+from ddb_assets.copies.following.copy_and_follow import FollowOutcome, copy_and_follow
+from ddb_assets.copies.following.follow import Looked
+from ddb_assets.copies.following.followed_stream import FollowedStream
 from ddb_assets.copies.plan import Clean
 from ddb_assets.copies.run import CopyOutcome, open_tables
 from ddb_assets.microseconds import now_micros

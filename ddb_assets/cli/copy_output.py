@@ -13,7 +13,7 @@ from ddb_assets.cli.output import WIDE, print_grid, print_json, progress_console
 from ddb_assets.cli.printable import printable
 from ddb_assets.copies.copy_state import Phase
 from ddb_assets.copies.plan import DryRun
-from ddb_assets.copies.recover import RestoredTable
+from ddb_assets.copies.restoring.recover import RestoredTable
 from ddb_assets.copies.run import CopyOutcome
 
 

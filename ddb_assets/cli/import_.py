@@ -28,9 +28,9 @@ from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
 from ddb_assets.imports.dms.task import DmsFiles
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, read_import_config
 from ddb_assets.imports.import_job import ImportJob
-from ddb_assets.imports.index_config import table_key
-from ddb_assets.imports.method import ImportPlan, Method
 from ddb_assets.imports.prepare import NewTable, prepare_import
+from ddb_assets.imports.tables.index_config import table_key
+from ddb_assets.imports.tables.method import ImportPlan, Method
 from ddb_assets.settings import LAKE, setting, state_folder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

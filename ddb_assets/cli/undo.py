@@ -1,4 +1,4 @@
-"""`ddb-assets undo`: an import, undone by its before-images. `ddb_assets.imports.undo` does it."""
+"""`ddb-assets undo`: an import, undone by its before-images. `ddb_assets.imports.undoing.undo` does it."""
 
 import json
 from dataclasses import asdict
@@ -12,8 +12,8 @@ from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.cli.commands.model_options import model_of
 from ddb_assets.cli.output import item_progress, print_grid, print_json, say
 from ddb_assets.cli.signals import term_interrupts
-from ddb_assets.imports.read_before import BeforeImages
-from ddb_assets.imports.undo import Undo, UndoFailedError, UndoReport
+from ddb_assets.imports.undoing.read_before import BeforeImages
+from ddb_assets.imports.undoing.undo import Undo, UndoFailedError, UndoReport
 from ddb_assets.settings import state_folder
 
 SHOWN = 10

@@ -16,8 +16,8 @@ from ddb_assets.copies.attribute_mapping import CopyRefusedError
 from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.copy_job import CopyReport
 from ddb_assets.copies.plan import CopyPlan
-from ddb_assets.copies.point_in_time import restorable_moment
-from ddb_assets.copies.reach import origin_of
+from ddb_assets.copies.restoring.point_in_time import restorable_moment
+from ddb_assets.copies.restoring.reach import origin_of
 from ddb_assets.copies.run import CopyOutcome, open_tables, run_copy
 from ddb_assets.copies.verify import Verification
 from ddb_assets.markdown import prose

@@ -22,9 +22,9 @@ from ddb_assets.copies.copy_config import CopyConfig
 from ddb_assets.copies.copy_job import CopyFailedError, CopyJob, CopyReport, OnPage, first_phase
 from ddb_assets.copies.copy_state import Collisions, CopyProgress
 from ddb_assets.copies.plan import Clean, CopyPlan, DryRun, dry_run, plan_copy
-from ddb_assets.copies.reach import reached
 from ddb_assets.copies.rejects import CopyRejects
-from ddb_assets.copies.restore import KeptTableError, Origin, Restore
+from ddb_assets.copies.restoring.reach import reached
+from ddb_assets.copies.restoring.restore import KeptTableError, Origin, Restore
 from ddb_assets.copies.sides import Side
 from ddb_assets.copies.verify import SAMPLE, Verification
 from ddb_assets.errors import DdbAssetsError

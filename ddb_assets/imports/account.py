@@ -19,7 +19,7 @@ from ddb_assets.bulk.reject_file import RejectFile, new_run
 from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.errors import DdbAssetsError, RetryableError
-from ddb_assets.imports.source import ImportSource
+from ddb_assets.imports.files.source import ImportSource
 
 SAMPLE_REJECTS = 10
 COUNTED = (

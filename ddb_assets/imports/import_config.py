@@ -1,6 +1,6 @@
 """The settings of an import: those of an `import.yaml` (how files are read, which attribute comes from where), and its options.
 
-Pure. `item_mapping.py` applies the rules.
+Pure. `mapping/item_mapping.py` applies the rules.
 """
 
 from pathlib import Path
@@ -13,11 +13,11 @@ from ddb_assets.bulk.options import Verify, WriteOptions
 from ddb_assets.bulk.rows import Format
 from ddb_assets.contract.contract_yaml import ConfigError, read_documents, validated
 from ddb_assets.dynamodb.attribute_value import Descriptor
-from ddb_assets.imports.csv_format import CsvFormat
-from ddb_assets.imports.index_config import IndexConfig, checked_indexes
-from ddb_assets.imports.json_document import parse_items_at
+from ddb_assets.imports.formats.csv_format import CsvFormat
+from ddb_assets.imports.formats.json_document import parse_items_at
+from ddb_assets.imports.mapping.where import Changes, Filter
 from ddb_assets.imports.refused import NaN
-from ddb_assets.imports.where import Changes, Filter
+from ddb_assets.imports.tables.index_config import IndexConfig, checked_indexes
 
 Mode = Literal["put", "if-not-exists", "delete"]
 SOURCES = ("column", "template", "expression", "constant", "map", "list")
@@ -32,7 +32,7 @@ Type = Annotated[Descriptor, BeforeValidator(_null_type)]
 
 
 def _expression(text: str) -> str:
-    from ddb_assets.imports.expressions import Expression  # with Jinja, for those who have one
+    from ddb_assets.imports.mapping.expressions import Expression  # with Jinja, for those who have one
 
     Expression.of(text)
     return text

@@ -1,7 +1,7 @@
 """An import from beginning to end: rows become items, items are written, and every row is accounted for.
 
-`source.py` reads rows, `item_mapping.py` makes items of them, and `bulk/writer.py` writes them. The job keeps the checkpoint
-and the reject file, counts, and stops when it must. It never asks the user.
+`files/source.py` reads rows, `mapping/item_mapping.py` makes items of them, and `bulk/writer.py` writes them. The job keeps the
+checkpoint and the reject file, counts, and stops when it must. It never asks the user.
 """
 
 import hashlib
@@ -28,18 +28,24 @@ from ddb_assets.bulk.writer import BulkWriter, DryWriter
 from ddb_assets.contract.identity import fingerprint
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
-from ddb_assets.imports.before_images import BeforeHeading
-from ddb_assets.imports.column_names import ColumnNames
-from ddb_assets.imports.column_types import ColumnTypes
+from ddb_assets.imports.files.source import ImportSource, Input
+from ddb_assets.imports.formats.column_types import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
-from ddb_assets.imports.item_mapping import ItemMapping, hidden_columns
-from ddb_assets.imports.keep_before import BeforeKeeper, before_place, consistent_reader, undoing_lock, whole_place
-from ddb_assets.imports.new_table import NewTableWriter
-from ddb_assets.imports.read_ahead import ReadAhead
+from ddb_assets.imports.mapping.column_names import ColumnNames
+from ddb_assets.imports.mapping.item_mapping import ItemMapping, hidden_columns
+from ddb_assets.imports.mapping.row_choice import RowChoice
+from ddb_assets.imports.mapping.rule_columns import masked_columns, needs_secret
+from ddb_assets.imports.opening.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
-from ddb_assets.imports.row_choice import RowChoice
-from ddb_assets.imports.rule_columns import masked_columns, needs_secret
-from ddb_assets.imports.source import ImportSource, Input
+from ddb_assets.imports.tables.new_table import NewTableWriter
+from ddb_assets.imports.undoing.before_images import BeforeHeading
+from ddb_assets.imports.undoing.keep_before import (
+    BeforeKeeper,
+    before_place,
+    consistent_reader,
+    undoing_lock,
+    whole_place,
+)
 from ddb_assets.settings import MASK_SECRET
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from ddb_assets.aws.storage import Storage, is_s3
 from ddb_assets.aws.table import TableDescription, UnfitTableError, describe_table
 from ddb_assets.bulk.raw_call import BULK_CLIENT
 from ddb_assets.imports.account import ImportFailedError, Progress
-from ddb_assets.imports.create_table import create_table
+from ddb_assets.imports.files.source import ImportSource, open_rejects, open_source
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
-from ddb_assets.imports.index_config import TableKey
-from ddb_assets.imports.method import WRITE_USD, ImportPlan, Method, plan_import
-from ddb_assets.imports.new_table import NewTableWriter, check_absent
-from ddb_assets.imports.recoverable import check_recoverable
-from ddb_assets.imports.source import ImportSource, open_rejects, open_source
-from ddb_assets.imports.table_plan import check_indexes, creation_parameters, planned
+from ddb_assets.imports.tables.create_table import create_table
+from ddb_assets.imports.tables.index_config import TableKey
+from ddb_assets.imports.tables.method import WRITE_USD, ImportPlan, Method, plan_import
+from ddb_assets.imports.tables.new_table import NewTableWriter, check_absent
+from ddb_assets.imports.tables.recoverable import check_recoverable
+from ddb_assets.imports.tables.table_plan import check_indexes, creation_parameters, planned
 from ddb_assets.settings import LAKE, state_folder
 
 

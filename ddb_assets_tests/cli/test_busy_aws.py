@@ -20,7 +20,7 @@ from urllib3 import HTTPResponse
 from ddb_assets.aws import clients, pauses
 from ddb_assets.aws.errors import _CODES, only_aws_answers
 from ddb_assets.cli import main
-from ddb_assets.imports import new_table
+from ddb_assets.imports.tables import new_table
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
 

@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.budget import Budget
 from ddb_assets.cli import main
-from ddb_assets.copies import clone as clone_module
-from ddb_assets.copies import clones
+from ddb_assets.copies.cloning import clone as clone_module
+from ddb_assets.copies.cloning import clones
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.copies.commands import copy

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.copies.attribute_mapping import CopyRefusedError
-from ddb_assets.copies.clone_names import clone_names, is_pattern
+from ddb_assets.copies.cloning.clone_names import clone_names, is_pattern
 
 PART = st.text("ab-", max_size=3)
 

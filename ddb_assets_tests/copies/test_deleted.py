@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.copies.backups import backup_of_deleted
-from ddb_assets.copies.restore import KeptTableError, Restore
+from ddb_assets.copies.restoring.backups import backup_of_deleted
+from ddb_assets.copies.restoring.restore import KeptTableError, Restore
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox

@@ -20,9 +20,9 @@ from ddb_assets.cli.commands.clone import command as clone
 from ddb_assets.cli.commands.copy import command
 from ddb_assets.components import DynamoDBCopy
 from ddb_assets.components.dynamodb_copy import Copy
-from ddb_assets.copies import follow
 from ddb_assets.copies.assets import CHECKS, CopyRunConfig
 from ddb_assets.copies.copy_job import CopyReport
+from ddb_assets.copies.following import follow
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from ddb_assets.copies import follow, followed_stream
-from ddb_assets.copies.follow_state import FollowState
+from ddb_assets.copies.following import follow, followed_stream
+from ddb_assets.copies.following.follow_state import FollowState
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.sandbox.stream_faults import Faults
 from ddb_assets_tests.copies.commands import copy

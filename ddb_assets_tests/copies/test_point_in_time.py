@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ddb_assets.aws.errors import AwsUnavailableError
-from ddb_assets.copies.point_in_time import PointInTime
-from ddb_assets.copies.restore import KeptTableError, Restore, temporary_name
+from ddb_assets.copies.restoring.point_in_time import PointInTime
+from ddb_assets.copies.restoring.restore import KeptTableError, Restore, temporary_name
 from ddb_assets.copies.sides import Side
 from ddb_assets.copies.verify import Verifier
 from ddb_assets.errors import RetryableError

@@ -10,8 +10,8 @@ from ddb_assets.bulk import delivery
 from ddb_assets.bulk.options import WriteOptions
 from ddb_assets.imports import import_job
 from ddb_assets.imports.account import ImportReport
-from ddb_assets.imports.read_before import BeforeImages
-from ddb_assets.imports.undo import Undo, UndoReport
+from ddb_assets.imports.undoing.read_before import BeforeImages
+from ddb_assets.imports.undoing.undo import Undo, UndoReport
 from ddb_assets_tests.imports.importing import job
 from ddb_assets_tests.support.tables import client_of
 

@@ -8,9 +8,9 @@ from typing import Any
 from ddb_assets.aws.storage import Storage
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.imports.account import ImportReport, Progress
+from ddb_assets.imports.files.source import open_rejects, open_source
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
-from ddb_assets.imports.source import open_rejects, open_source
 from ddb_assets_tests.support.tables import client_of
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ddb_assets.aws.storage import Storage
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.dynamodb.item import Item, KeyAttribute
-from ddb_assets.imports.before_images import BeforeImagesError, History, Image, digest, images_of, packed
-from ddb_assets.imports.keep_before import segments
+from ddb_assets.imports.undoing.before_images import BeforeImagesError, History, Image, digest, images_of, packed
+from ddb_assets.imports.undoing.keep_before import segments
 
 KEY: Item = {"pk": {"S": "k"}}
 TARGET = TableDescription(

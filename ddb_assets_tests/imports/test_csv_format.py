@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
-from ddb_assets.imports.csv_format import CsvFormat
-from ddb_assets.imports.csv_rows import csv_records, csv_rows
+from ddb_assets.imports.formats.csv_format import CsvFormat
+from ddb_assets.imports.formats.csv_rows import csv_records, csv_rows
 
 FIELDS = st.text(st.sampled_from("ab,;'\"\\\\ \t#é"), max_size=5)
 

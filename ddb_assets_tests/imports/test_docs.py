@@ -17,13 +17,13 @@ from ddb_assets.cli import main
 from ddb_assets.cli.commands.import_ import command
 from ddb_assets.components.dynamodb_import import Import
 from ddb_assets.dynamodb.attribute_value import DESCRIPTORS
-from ddb_assets.imports import expressions
-from ddb_assets.imports import new_table as new_table_module
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.assets import CHECKS, ImportRunConfig
-from ddb_assets.imports.csv_format import CsvFormat
+from ddb_assets.imports.formats.csv_format import CsvFormat
 from ddb_assets.imports.import_config import ImportConfig, Rule, read_import_config
-from ddb_assets.imports.table_plan import creation_parameters
+from ddb_assets.imports.mapping import expressions
+from ddb_assets.imports.tables import new_table as new_table_module
+from ddb_assets.imports.tables.table_plan import creation_parameters
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import LAKE, STATE

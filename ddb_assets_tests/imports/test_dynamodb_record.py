@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ddb_assets.bulk.rows import BadRow, Row
-from ddb_assets.imports.dynamodb_record import dynamodb_record
+from ddb_assets.imports.formats.dynamodb_record import dynamodb_record
 
 METADATA = '"Metadata":{"WriteTimestampMicros":{"N":"1"},"Region":"eu-west-1"},"Keys":{"pk":{"S":"a"}}'
 

@@ -19,10 +19,10 @@ from ddb_assets.flatten.exact import mask_text
 from ddb_assets.flatten.rules import Rules
 from ddb_assets.imports import import_job
 from ddb_assets.imports.account import Progress
-from ddb_assets.imports.expressions import Expression, ExpressionError
 from ddb_assets.imports.import_config import ImportConfig
-from ddb_assets.imports.item_mapping import MappingError, hidden_columns
-from ddb_assets.imports.rule_columns import masked_columns
+from ddb_assets.imports.mapping.expressions import Expression, ExpressionError
+from ddb_assets.imports.mapping.item_mapping import MappingError, hidden_columns
+from ddb_assets.imports.mapping.rule_columns import masked_columns
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import MASK_SECRET
 from ddb_assets_tests.imports.importing import imported, job

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from ddb_assets.aws.storage import Storage, StorageError
 from ddb_assets.bulk.rows import SourceError
 from ddb_assets.cli import main
-from ddb_assets.imports.files import find_files
+from ddb_assets.imports.files.files import find_files
+from ddb_assets.imports.files.source import open_source
 from ddb_assets.imports.import_config import ImportConfig
-from ddb_assets.imports.source import open_source
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE
 from ddb_assets_tests.imports.importing import imported, job

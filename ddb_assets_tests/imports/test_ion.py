@@ -12,8 +12,8 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.exports.manifest import ManifestError, read_export
-from ddb_assets.imports import ion_record as ion_record_module
-from ddb_assets.imports.ion_record import ion_record
+from ddb_assets.imports.formats import ion_record as ion_record_module
+from ddb_assets.imports.formats.ion_record import ion_record
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.flatten.items import attributes
 from ddb_assets_tests.imports.importing import imported, job

@@ -7,7 +7,7 @@ import pytest
 
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.rows import SourceError
-from ddb_assets.imports.item_mapping import MappingError
+from ddb_assets.imports.mapping.item_mapping import MappingError
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.tables import items_of, new_table

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.bulk.rows import SourceError
-from ddb_assets.imports import json_document
-from ddb_assets.imports.json_document import Document, Path, format_path, parse_items_at
+from ddb_assets.imports.formats import json_document
+from ddb_assets.imports.formats.json_document import Document, Path, format_path, parse_items_at
 
 names = st.text(st.sampled_from('ab.[]\\"é\n'), max_size=4)
 numbers = st.decimals(allow_nan=False, allow_infinity=False, places=3) | st.integers()

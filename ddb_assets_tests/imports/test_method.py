@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.cli import main
-from ddb_assets.imports import method, new_table
-from ddb_assets.imports.method import SMALL_BYTES, ImportPlan, plan_import
+from ddb_assets.imports.tables import method, new_table
+from ddb_assets.imports.tables.method import SMALL_BYTES, ImportPlan, plan_import
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.tables import items_of, target_of
 

@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.table import UnfitTableError
 from ddb_assets.cli import main
-from ddb_assets.imports import new_table
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, Mode
-from ddb_assets.imports.new_table import LOG_GROUP
 from ddb_assets.imports.prepare import NewTable, prepare_import
+from ddb_assets.imports.tables import new_table
+from ddb_assets.imports.tables.new_table import LOG_GROUP
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.tables import client_of, items_of, target_of
 from ddb_assets_tests.support.tables import new_table as existing_table

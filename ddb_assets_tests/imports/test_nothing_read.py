@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from ddb_assets.bulk.rows import BadRow, Row, SourceError
 from ddb_assets.cli import main
-from ddb_assets.imports.csv_format import CsvFormat
-from ddb_assets.imports.csv_rows import csv_rows
-from ddb_assets.imports.item_mapping import MappingError
+from ddb_assets.imports.formats.csv_format import CsvFormat
+from ddb_assets.imports.formats.csv_rows import csv_rows
+from ddb_assets.imports.mapping.item_mapping import MappingError
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.materializing import asset, materialized

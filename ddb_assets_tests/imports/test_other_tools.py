@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.rows import SourceError
 from ddb_assets.dynamodb.item import Item
-from ddb_assets.imports import json_layout
-from ddb_assets.imports.dynamodb_record import dynamodb_record
+from ddb_assets.imports.files.source import open_source
+from ddb_assets.imports.formats import json_layout
+from ddb_assets.imports.formats.dynamodb_record import dynamodb_record
+from ddb_assets.imports.formats.json_layout import layout_of
+from ddb_assets.imports.formats.json_rows import json_rows, plain_record
 from ddb_assets.imports.import_config import ImportConfig
-from ddb_assets.imports.json_layout import layout_of
-from ddb_assets.imports.json_rows import json_rows, plain_record
-from ddb_assets.imports.source import open_source
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.flatten.items import attributes
 from ddb_assets_tests.imports.importing import imported, job

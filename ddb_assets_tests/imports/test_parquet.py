@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.rows import Origin, Row, SourceError
 from ddb_assets.dynamodb.attribute_value import number_text
-from ddb_assets.imports import parquet_rows as parquet_rows_module
+from ddb_assets.imports.formats import parquet_rows as parquet_rows_module
+from ddb_assets.imports.formats.parquet_rows import parquet_rows
 from ddb_assets.imports.import_config import ImportConfig
-from ddb_assets.imports.item_mapping import ItemMapping
-from ddb_assets.imports.parquet_rows import parquet_rows
-from ddb_assets.imports.table_plan import creation_parameters, planned
+from ddb_assets.imports.mapping.item_mapping import ItemMapping
+from ddb_assets.imports.tables.table_plan import creation_parameters, planned
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.imports.typed_items import EXAMPLES

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddb_assets.aws.storage import MissingFileError, Storage
-from ddb_assets.imports import kept_files
-from ddb_assets.imports.kept_files import KeptFiles
-from ddb_assets.imports.read_ahead import AHEAD, SMALL_BYTES, THREADS, ReadAhead
+from ddb_assets.imports.opening import kept_files
+from ddb_assets.imports.opening.kept_files import KeptFiles
+from ddb_assets.imports.opening.read_ahead import AHEAD, SMALL_BYTES, THREADS, ReadAhead
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.imports.typed_items import EXAMPLES

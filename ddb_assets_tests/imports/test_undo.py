@@ -14,8 +14,8 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.cli import main
 from ddb_assets.dynamodb.item import Item
-from ddb_assets.imports import read_before
-from ddb_assets.imports.keep_before import undoing_lock
+from ddb_assets.imports.undoing import read_before
+from ddb_assets.imports.undoing.keep_before import undoing_lock
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.typed_items import state
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule, fault_proxy

@@ -11,7 +11,7 @@ import pytest
 
 from ddb_assets.cli import main
 from ddb_assets.cli.commands.undo import command
-from ddb_assets.imports.undo import UndoReport
+from ddb_assets.imports.undoing.undo import UndoReport
 from ddb_assets.sandbox import demo
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets.settings import STATE

@@ -15,9 +15,9 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.bulk.operation import put
 from ddb_assets.bulk.writer import BulkWriter
 from ddb_assets.dynamodb.item import Item, canonical_json
-from ddb_assets.imports.before_images import COMPLETE
-from ddb_assets.imports.keep_before import segments
-from ddb_assets.imports.read_before import BeforeImages
+from ddb_assets.imports.undoing.before_images import COMPLETE
+from ddb_assets.imports.undoing.keep_before import segments
+from ddb_assets.imports.undoing.read_before import BeforeImages
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.child import keep, undo
 from ddb_assets_tests.imports.test_schedules import Played

@@ -17,9 +17,9 @@ from ddb_assets.contract.contract_yaml import ConfigError
 from ddb_assets.imports import import_job
 from ddb_assets.imports.account import Progress
 from ddb_assets.imports.import_config import ImportConfig, read_import_config
-from ddb_assets.imports.item_mapping import MappingError
-from ddb_assets.imports.row_choice import RowChoice
-from ddb_assets.imports.where import Filter
+from ddb_assets.imports.mapping.item_mapping import MappingError
+from ddb_assets.imports.mapping.row_choice import RowChoice
+from ddb_assets.imports.mapping.where import Filter
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.support.tables import items_of, new_table

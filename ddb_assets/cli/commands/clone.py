@@ -16,7 +16,7 @@ class CloneCommand(ModelCommand):
 
     def from_models(self) -> Iterator[click.Option]:
         """From CloneConfig, and from TableAt with the side before the name."""
-        from ddb_assets.copies.clones import CloneConfig
+        from ddb_assets.copies.cloning.clones import CloneConfig
         from ddb_assets.copies.copy_config import TableAt
 
         access = [name for name in TableAt.model_fields if name != "table"]

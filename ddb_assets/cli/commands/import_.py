@@ -12,7 +12,7 @@ from ddb_assets.cli.commands.shared import FILE, json_option
 from ddb_assets.settings import LAKE
 
 if TYPE_CHECKING:
-    from ddb_assets.imports.method import Method
+    from ddb_assets.imports.tables.method import Method
 
 PRICE = 0.625
 """US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, number_text
 from ddb_assets.imports.dms.rules import FilterCondition, Locator, Place, SelectionRule, SourceFilter, TaskRules
 from ddb_assets.imports.dms.source_tables import TIMES, Column, SourceTable
-from ddb_assets.imports.where import Filter
+from ddb_assets.imports.mapping.where import Filter
 
 _WILD = re.compile(r"\[[^\]]*\]|[%_*?]")
 _IN_FNMATCH = {"%": "*", "_": "?", "*": "[*]", "?": "[?]"}

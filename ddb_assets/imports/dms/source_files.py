@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ddb_assets.imports.csv_format import CsvFormat
 from ddb_assets.imports.dms.document import DmsError
 from ddb_assets.imports.dms.endpoint import Endpoint
 from ddb_assets.imports.dms.source_tables import SourceTable, TableDefinition
+from ddb_assets.imports.formats.csv_format import CsvFormat
 
 Settings = dict[str, Any]
 

@@ -16,7 +16,7 @@ from ddb_assets.imports.dms.selection import is_about, nearest, selected
 from ddb_assets.imports.dms.source_files import Settings, changes, full_load
 from ddb_assets.imports.dms.source_tables import TIMES, SourceTable, TableDefinition, table_definition
 from ddb_assets.imports.import_config import ImportConfig
-from ddb_assets.imports.rule_columns import used_columns
+from ddb_assets.imports.mapping.rule_columns import used_columns
 
 
 @dataclass(frozen=True)
