@@ -139,7 +139,8 @@ def new_table_of(
 def _say_plan(plan: ImportPlan, price: float) -> None:
     """How the items are written, and what that costs, before anything is."""
     costs = ", ".join(f"{method} ${cost:,.2f}" for method, cost in plan.costs.items())
-    size = f"{plan.files:,} files of {plan.file_bytes:,} bytes, about {plan.item_bytes:,} bytes of items"
+    files = "1 file" if plan.files == 1 else f"{plan.files:,} files"
+    size = f"{files} of {plan.file_bytes:,} bytes, about {plan.item_bytes:,} bytes of items"
     at = f"(at ${price} per million WCUs, indexes included)"
     said = f"{size}; estimated cost: {costs} {at}; by {plan.method}: {plan.reason}"
     progress_console.print(printable(said), soft_wrap=True)

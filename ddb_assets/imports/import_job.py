@@ -67,8 +67,8 @@ class _Place(NamedTuple):
 class ImportJob:
     """One import into one table. `folder` has the checkpoint and the reject file. `on_progress` is called a few times a second.
 
-    `on_resumed` is told the row at which the job takes over from an earlier run. The files and the table must be those of that
-    run, and the configuration too. `on_began` is told the report's `before_first_write`.
+    `on_resumed` gets the row at which the job takes over from an earlier run. The files and the table must be those of that
+    run, and the configuration too. `on_began` gets the report's `before_first_write`.
 
     With `new_table` the import makes the table; such a job always begins at the beginning.
     """

@@ -113,7 +113,7 @@ def stream_assets(stream: FollowedStream, address: str) -> dg.AssetsDefinition:
 def _spec(table: Table, name: str, stream: dg.AssetKey, address: str) -> dg.AssetSpec:
     kinds = [warehouse_kind(address)]
     if table.source == "stream":
-        said = f"Table `{name}` of the warehouse, as the stream has told it."
+        said = f"Table `{name}` of the warehouse, as its stream says."
         facts = known_name(address, name)
         return metadata.asset_spec(
             "warehouse", table, name, description=said, upstream=stream, kinds=kinds, facts=facts

@@ -63,7 +63,7 @@ def run_scan(
 ) -> ScanReport:
     """Scans the table into a landing below `out`, a local folder or s3:// URI. `folder` keeps the progress.
 
-    `on_resumed` is told what became of an earlier run that was not finished; `restart` forgets it. `on_page` gets the number of
+    `on_resumed` gets what became of an earlier run that was not finished; `restart` forgets it. `on_page` gets the number of
     items of each page, in any thread. Raises ReadError, AwsError, StorageError, CheckpointError, LockError.
     """
     begun = time.monotonic()

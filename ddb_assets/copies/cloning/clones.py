@@ -72,7 +72,7 @@ def planned(plan: ClonePlan) -> Cloned:
 
 
 class Clones:
-    """The work on several clones. `on_note` is told, in any thread, what a user wants to know at once."""
+    """The work on several clones. `on_note` gets, in any thread, what a user wants to know at once."""
 
     def __init__(self, config: CloneConfig, folder: Path, on_note: Callable[[str], object]) -> None:
         self._config, self._folder, self._on_note = config, folder, on_note

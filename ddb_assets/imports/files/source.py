@@ -94,20 +94,20 @@ class ImportSource:
 
     def check_fit(self, target: TableDescription, mask_secret: str = "") -> None:
         """Raises SourceError for rows that another table has rejected, or an import whose masks had another secret."""
-        told = self.redriven
-        if told is None:
+        heading = self.redriven
+        if heading is None:
             return
-        if told.arn not in {target.arn, target.name}:  # a new table had no ARN yet
+        if heading.arn not in {target.arn, target.name}:  # a new table had no ARN yet
             raise SourceError(
-                f"{self.uri}:1: these rows were rejected by table {told.arn}, not {target.arn}: name that table, or write this "
-                "one's `arn` and `table_id` into the file's first line if they belong there"
+                f"{self.uri}:1: these rows were rejected by table {heading.arn}, not {target.arn}: name that table, or write "
+                "this one's `arn` and `table_id` into the file's first line if they belong there"
             )
-        if told.table_id and target.id and told.table_id != target.id:
+        if heading.table_id and target.id and heading.table_id != target.id:
             raise SourceError(
                 f"{self.uri}:1: table {target.name} was deleted and made again since it rejected these rows: write "
                 f'"table_id": "{target.id}" into the file\'s first line if they belong there'
             )
-        if told.mask_secret != mask_secret:
+        if heading.mask_secret != mask_secret:
             raise SourceError(
                 f"{self.uri}:1: the import of these rows had another secret for its masks ({MASK_SECRET}): set that "
                 "one, or one value would have two masks"
@@ -219,10 +219,10 @@ def _layouts(
     storage: Storage, files: list[Input], config: ImportConfig, table: str, kept: KeptFiles
 ) -> dict[Input, Layout | None]:
     """How each file is laid out. Those that say it by their names are not opened."""
-    told = config.format
-    named = {file: BY_NAME.get(ending_of(file.uri), told) for file in files}
-    if told:
-        named = dict.fromkeys(files, None if told in IN_DOCUMENTS else told)
+    configured = config.format
+    named = {file: BY_NAME.get(ending_of(file.uri), configured) for file in files}
+    if configured:
+        named = dict.fromkeys(files, None if configured in IN_DOCUMENTS else configured)
     unnamed = [(file.uri, file.size) for file, format_ in named.items() if format_ is None]
     found: dict[Input, Layout | None] = {}
     with closing(ReadAhead(storage, unnamed, kept)) as ahead:
@@ -275,8 +275,8 @@ def redriven_rows(stream: BinaryIO, uri: str, format_: str, csv: CsvFormat) -> I
 
 def _origin(entry: dict[str, Any], number: int) -> Origin:
     """Where the row of a line of a reject file was first; a line that somebody has added has no file."""
-    told = entry["origin"] if isinstance(entry.get("origin"), dict) else entry
-    match told.get("file"), told.get("number"):
+    origin = entry["origin"] if isinstance(entry.get("origin"), dict) else entry
+    match origin.get("file"), origin.get("number"):
         case str(file), int(first):
             return Origin(file, first)
     return Origin("", number)

@@ -170,9 +170,9 @@ class Document:
 
     def _compare(self, count: int) -> None:
         """Passes by the number of items that an answer of Scan says it has."""
-        told = self.value()
-        if told.isdecimal() and int(told) != count:
-            self.fail(f"Count says {told}, but here are {count} items: the file is not complete")
+        stated = self.value()
+        if stated.isdecimal() and int(stated) != count:
+            self.fail(f"Count says {stated}, but here are {count} items: the file is not complete")
 
     def _named(self, path: Path) -> str:
         return format_path(path) or "the document"

@@ -1,6 +1,6 @@
 """How a file of JSON is laid out: one object a line, or a document with the items somewhere in it; plain or DynamoDB JSON.
 
-It is told by the content, where that is certain: an array, the output of Scan or Query, the requests of BatchWriteItem, and a
+The content says it, where that is certain: an array, the output of Scan or Query, the requests of BatchWriteItem, and a
 model of NoSQL Workbench. Otherwise the error says what to set. Pure.
 Facts: AWS CLI, `dynamodb scan` and `batch-write-item` (`--request-items`, `--cli-input-json`); NoSQL Workbench writes
 `DataModel[].TableData`; PyPI's dynamodump writes pages of Scan.
@@ -36,35 +36,35 @@ class Layout:
 
 
 def layout_of(
-    stream: BinaryIO, uri: str, ending: str, table: str, told: Format | None, items_at: Path | None
+    stream: BinaryIO, uri: str, ending: str, table: str, configured: Format | None, items_at: Path | None
 ) -> Layout | None:
     """Reads as much as it must. None: there is no item. Raises SourceError when the content does not say it.
 
     `ending` is that of the file's name, `table` the name of the table that is written, for files with items of several.
-    `told` and `items_at` are what the configuration says.
+    `configured` and `items_at` are what the configuration says.
     """
     if items_at is not None:
-        return _inside(stream, uri, told, items_at)
+        return _inside(stream, uri, configured, items_at)
     head = _first_line(stream)
     begin = head.lstrip()
     if begin.startswith(b"["):
-        return _inside(joined(head, stream), uri, told, ())
-    if begin.startswith(b"{") and told != "jsonl":
-        return _object_layout(head, stream, uri, ending, table, told)
-    if begin and not (told or ending in LINES or begin.startswith((b"{", ION))):
+        return _inside(joined(head, stream), uri, configured, ())
+    if begin.startswith(b"{") and configured != "jsonl":
+        return _object_layout(head, stream, uri, ending, table, configured)
+    if begin and not (configured or ending in LINES or begin.startswith((b"{", ION))):
         raise SourceError(f"{uri}: neither the name nor the first line says the format: give --format")
-    return Layout(told or ("ion" if begin.startswith(ION) else "jsonl")) if begin else None
+    return Layout(configured or ("ion" if begin.startswith(ION) else "jsonl")) if begin else None
 
 
 def _object_layout(
-    head: bytes, stream: BinaryIO, uri: str, ending: str, table: str, told: Format | None
+    head: bytes, stream: BinaryIO, uri: str, ending: str, table: str, configured: Format | None
 ) -> Layout | None:
     """Of a file that begins with an object."""
     line = _object(head)
     if line is None and (ending in ONLY_LINES or _is_line(head, stream)):
-        return Layout(told or "jsonl")  # a damaged line
+        return Layout(configured or "jsonl")  # a damaged line
     if line is not None and isinstance(dynamodb_record(head.decode(), 0, 1), Row):
-        return Layout(told or "dynamodb-json")
+        return Layout(configured or "dynamodb-json")
     names: list[str] = []
     found = _wrapped(Document(joined(head, stream), uri), uri, table, names)
     if line is not None and (found is None or (found.path == ("Items",) and not line.keys() >= ANSWER)):
@@ -73,14 +73,14 @@ def _object_layout(
                 f"{uri}: the first line may be one item with a list `Items`, or a list of items: give --items-at Items if "
                 "they are items, and --format jsonl if it is one"
             )
-        return Layout(told or "jsonl")
+        return Layout(configured or "jsonl")
     if found is None:
         raise SourceError(
             f"{uri}: this is a JSON document with the members {', '.join(names[:SHOWN]) or 'none'}: say which array has the "
             f"items, for example --items-at {format_path(names[:1]) or 'Items'}; items that follow one another must stand on a "
             "line each, as `jq -c .` writes them"
         )
-    return Layout(told or found.format, found.path) if found.format else None
+    return Layout(configured or found.format, found.path) if found.format else None
 
 
 def _is_line(head: bytes, stream: BinaryIO) -> bool:
@@ -96,14 +96,14 @@ class _Found:
     path: Path
 
 
-def _inside(stream: BinaryIO, uri: str, told: Format | None, path: Path) -> Layout | None:
+def _inside(stream: BinaryIO, uri: str, configured: Format | None, path: Path) -> Layout | None:
     first = next(Document(stream, uri).items(path), None)
     if first is None:
         return None
     found = _object(first[2].encode(errors="replace"))
     if not path and found is not None and found.keys() >= ANSWER:  # an array of pages
-        return Layout(told or _kind(_first_of(found["Items"])), (None, "Items"))
-    return Layout(told or _kind(first[2]), path)
+        return Layout(configured or _kind(_first_of(found["Items"])), (None, "Items"))
+    return Layout(configured or _kind(first[2]), path)
 
 
 def _wrapped(document: Document, uri: str, table: str, names: list[str]) -> _Found | None:
