@@ -2,8 +2,8 @@
 
 Neither the request nor the answer passes through botocore's serializer and parser, which turn base64 into bytes, check every
 value once more and take several times as long as the network. botocore signs, sends and reads errors. There are no retries
-here: `delivery.py` retries writes, `scan.py` reads. Facts: DynamoDB API reference, "Error handling" (after an HTTP 500 a
-write may or may not have happened); every answer has its CRC-32 in the header `x-amz-crc32`.
+here: `writing/delivery.py` retries writes, `scan.py` reads. Facts: DynamoDB API reference, "Error handling" (after an HTTP 500
+a write may or may not have happened); every answer has its CRC-32 in the header `x-amz-crc32`.
 """
 
 import threading

@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddb_assets.aws.storage import MissingFileError, Storage, StorageError, is_s3, join, local_path, new_file
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk.outcome import Fate
 from ddb_assets.bulk.rows import BadRow, Format, Row, SourceError, dump, original
+from ddb_assets.bulk.writing.outcome import Fate
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.errors import DdbAssetsError
 

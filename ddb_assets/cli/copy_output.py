@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ddb_assets.bulk.outcome import Totals
+from ddb_assets.bulk.writing.outcome import Totals
 from ddb_assets.cli.output import WIDE, print_grid, print_json, progress_console, say
 from ddb_assets.cli.printable import printable
 from ddb_assets.copies.copy_state import Phase

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ddb_assets.bulk.operation import RejectedItemError, delete, put
-from ddb_assets.bulk.outcome import Totals, Unwritten
 from ddb_assets.bulk.scan import Page, TableReader
-from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.bulk.writing.operation import RejectedItemError, delete, put
+from ddb_assets.bulk.writing.outcome import Totals, Unwritten
+from ddb_assets.bulk.writing.writer import BulkWriter
 from ddb_assets.copies.attribute_mapping import CollisionError
 from ddb_assets.copies.copy_state import Collisions, CopyProgress, Phase
 from ddb_assets.copies.plan import CopyPlan

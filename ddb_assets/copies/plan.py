@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ddb_assets.bulk.budget import ALONE, Budget
-from ddb_assets.bulk.operation import RejectedItemError, put
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.scan import ReadCalls, TableReader, segments_for
+from ddb_assets.bulk.writing.operation import RejectedItemError, put
 from ddb_assets.copies.attribute_mapping import (
     AttributeMapping,
     CollisionError,

@@ -1,7 +1,7 @@
 """Feeds a parallel scan to the writer: several threads read segments, and each page is settled before the next is read.
 
 So after a crash at most one page per segment is read again, memory holds one page per thread, and the position in each
-segment is always known. The caller decides what is done with a page, and `bulk/writer.py` writes.
+segment is always known. The caller decides what is done with a page, and `bulk/writing/writer.py` writes.
 """
 
 import queue
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ddb_assets.bulk.scan import Page
-from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.bulk.writing.writer import BulkWriter
 from ddb_assets.copies.rejects import RejectedItem
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError

@@ -1,7 +1,7 @@
 """What a copy could not write, as lines of a reject file that `ddb-assets import --redrive` can read.
 
-Items are there as the destination should have them: renamed, and without the excluded attributes. `bulk/operation.py` or
-DynamoDB says what is wrong with an item. `bulk/reject_file.py` writes the file.
+Items are there as the destination should have them: renamed, and without the excluded attributes. DynamoDB or
+`bulk/writing/operation.py` says what is wrong with an item. `bulk/reject_file.py` writes the file.
 """
 
 import threading
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
-from ddb_assets.bulk.outcome import Fate
 from ddb_assets.bulk.reject_file import RejectFile, RejectFileError
 from ddb_assets.bulk.rows import Row
+from ddb_assets.bulk.writing.outcome import Fate
 from ddb_assets.copies.attribute_mapping import CollisionError
 from ddb_assets.dynamodb.item import Item
 

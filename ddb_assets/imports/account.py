@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from ddb_assets.bulk.checkpoint import Checkpoint, Watermark
-from ddb_assets.bulk.outcome import Totals
 from ddb_assets.bulk.reject_file import RejectFile, new_run
 from ddb_assets.bulk.rows import BadRow, Row
+from ddb_assets.bulk.writing.outcome import Totals
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.files.source import ImportSource

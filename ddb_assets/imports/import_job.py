@@ -1,7 +1,7 @@
 """An import from beginning to end: rows become items, items are written, and every row is accounted for.
 
-`files/source.py` reads rows, `mapping/item_mapping.py` makes items of them, and `bulk/writer.py` writes them. The job keeps the
-checkpoint and the reject file, counts, and stops when it must. It never asks the user.
+`files/source.py` reads rows, `mapping/item_mapping.py` makes items of them, and `bulk/writing/writer.py` writes them. The
+job keeps the checkpoint and the reject file, counts, and stops when it must. It never asks the user.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from ddb_assets.aws.storage import Storage
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.checkpoint import Checkpoint, Watermark
 from ddb_assets.bulk.lock import only_run
-from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
-from ddb_assets.bulk.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.reject_file import Heading, RejectFile, RejectPlace
 from ddb_assets.bulk.rows import BadRow, Origin, Row, SourceError
 from ddb_assets.bulk.superseded import Superseded
-from ddb_assets.bulk.writer import BulkWriter, DryWriter
+from ddb_assets.bulk.writing.operation import Operation, RejectedItemError, delete, put
+from ddb_assets.bulk.writing.outcome import Unwritten, WriterStoppedError
+from ddb_assets.bulk.writing.writer import BulkWriter, DryWriter
 from ddb_assets.contract.identity import fingerprint
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted

@@ -19,9 +19,9 @@ import polars as pl
 
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.limits import SHOWN_KEYS
-from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.options import Verify
 from ddb_assets.bulk.scan import MAX_KEYS, ReadCalls, ReadRate, TableReader
+from ddb_assets.bulk.writing.operation import Operation
 from ddb_assets.dynamodb.attribute_value import number_text
 from ddb_assets.dynamodb.item import Item, Key, item_digest, item_key
 from ddb_assets.errors import DdbAssetsError

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from ddb_assets.bulk import delivery, scan
+from ddb_assets.bulk import scan
 from ddb_assets.bulk.scan import ReadRate
+from ddb_assets.bulk.writing import delivery
 from ddb_assets.copies.plan import CopyPlan
 from ddb_assets_tests.copies.copying import ID, Item, World, random_items, run
 from ddb_assets_tests.support.fault_proxy import Fault, Schedule

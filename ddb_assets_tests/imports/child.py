@@ -6,8 +6,8 @@ from typing import Any
 from ddb_assets.aws import pauses
 from ddb_assets.aws.storage import Storage
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk import delivery
 from ddb_assets.bulk.options import WriteOptions
+from ddb_assets.bulk.writing import delivery
 from ddb_assets.imports import import_job
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.undoing.read_before import BeforeImages

@@ -14,10 +14,10 @@ import pytest
 
 from ddb_assets.aws import pauses
 from ddb_assets.aws.storage import Storage
-from ddb_assets.bulk import delivery
 from ddb_assets.bulk.checkpoint import CheckpointError
 from ddb_assets.bulk.lock import only_run
 from ddb_assets.bulk.rows import SourceError
+from ddb_assets.bulk.writing import delivery
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports import import_job
 from ddb_assets.imports.account import Progress

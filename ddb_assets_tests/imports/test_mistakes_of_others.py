@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ddb_assets.aws import pauses
-from ddb_assets.bulk import delivery
+from ddb_assets.bulk.writing import delivery
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.imports.importing import imported, job
 from ddb_assets_tests.imports.typed_items import state

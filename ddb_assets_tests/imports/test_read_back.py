@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddb_assets.bulk import delivery
-from ddb_assets.bulk.operation import put
 from ddb_assets.bulk.raw_call import RawClient
 from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
+from ddb_assets.bulk.writing import delivery
+from ddb_assets.bulk.writing.operation import put
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.imports.account import Verified
 from ddb_assets.imports.read_back import KeySet, Sample

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ddb_assets.aws.storage import Storage
-from ddb_assets.bulk.operation import put
-from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.bulk.writing.operation import put
+from ddb_assets.bulk.writing.writer import BulkWriter
 from ddb_assets.dynamodb.item import Item, canonical_json
 from ddb_assets.imports.undoing.before_images import COMPLETE
 from ddb_assets.imports.undoing.keep_before import segments

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ddb_assets.bulk.operation import RejectedItemError
 from ddb_assets.bulk.rows import Row
+from ddb_assets.bulk.writing.operation import RejectedItemError
 from ddb_assets.contract.contract_yaml import ConfigError
 from ddb_assets.imports import import_job
 from ddb_assets.imports.account import Progress

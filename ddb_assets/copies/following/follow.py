@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
-from ddb_assets.bulk.outcome import Unwritten
-from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.bulk.writing.operation import Operation, RejectedItemError, delete, put
+from ddb_assets.bulk.writing.outcome import Unwritten
+from ddb_assets.bulk.writing.writer import BulkWriter
 from ddb_assets.copies.attribute_mapping import CollisionError, CopyRefusedError
 from ddb_assets.copies.following.follow_state import Following, FollowState, Version
 from ddb_assets.copies.following.followed_stream import FollowedStream

@@ -1,6 +1,6 @@
 """Makes items of rows by the rules of an `ImportConfig`, with every value in its declared type.
 
-Pure. No type is guessed here. `bulk/operation.py` checks afterwards whether DynamoDB takes the item.
+Pure. No type is guessed here. `bulk/writing/operation.py` checks afterwards whether DynamoDB takes the item.
 """
 
 import base64
@@ -11,8 +11,8 @@ from typing import Any, cast
 import orjson
 
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk.operation import RejectedItemError
 from ddb_assets.bulk.rows import Cell, Origin
+from ddb_assets.bulk.writing.operation import RejectedItemError
 from ddb_assets.dynamodb.attribute_value import AttributeValueError, Descriptor, binary, number_text
 from ddb_assets.dynamodb.item import Item
 from ddb_assets.errors import DdbAssetsError

@@ -6,8 +6,8 @@ Pure.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ddb_assets.bulk.operation import RejectedItemError
 from ddb_assets.bulk.rows import Cell, Row
+from ddb_assets.bulk.writing.operation import RejectedItemError
 from ddb_assets.imports.mapping.item_mapping import ConversionError, as_type
 from ddb_assets.imports.mapping.where import Changes, Comparable, Filter, Kind, comparable
 

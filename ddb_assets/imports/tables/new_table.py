@@ -19,8 +19,8 @@ from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained, mean
 from ddb_assets.aws.pauses import looks
 from ddb_assets.aws.storage import Storage, join, split_s3
 from ddb_assets.aws.table import UnfitTableError, describe_table
-from ddb_assets.bulk.operation import Operation
-from ddb_assets.bulk.outcome import Stop, Totals, WriterStoppedError
+from ddb_assets.bulk.writing.operation import Operation
+from ddb_assets.bulk.writing.outcome import Stop, Totals, WriterStoppedError
 from ddb_assets.imports.read_back import KeySet
 from ddb_assets.imports.tables.table_plan import planned
 

@@ -17,8 +17,8 @@ import orjson
 from ddb_assets.aws.storage import MissingFileError, Storage, is_s3, join, local_path
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.lock import only_run
-from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.scan import ReadCalls, ReadRate, TableReader
+from ddb_assets.bulk.writing.operation import Operation
 from ddb_assets.dynamodb.item import item_digest, item_key
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.undoing.before_images import (

@@ -21,12 +21,12 @@ import orjson
 from ddb_assets.aws.storage import new_file
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.limits import SHOWN_KEYS
-from ddb_assets.bulk.operation import Operation, RejectedItemError, delete, put
 from ddb_assets.bulk.options import WriteOptions
-from ddb_assets.bulk.outcome import Totals, Unwritten
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.scan import MAX_KEYS
-from ddb_assets.bulk.writer import BulkWriter, DryWriter
+from ddb_assets.bulk.writing.operation import Operation, RejectedItemError, delete, put
+from ddb_assets.bulk.writing.outcome import Totals, Unwritten
+from ddb_assets.bulk.writing.writer import BulkWriter, DryWriter
 from ddb_assets.dynamodb.item import Item, item_digest
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.undoing.before_images import History

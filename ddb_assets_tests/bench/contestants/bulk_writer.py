@@ -3,8 +3,8 @@
 import sys
 
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk.operation import put
-from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.bulk.writing.operation import put
+from ddb_assets.bulk.writing.writer import BulkWriter
 from ddb_assets_tests.bench.writing import TABLE, items, timed
 from ddb_assets_tests.support.tables import client_of
 

@@ -57,6 +57,7 @@ def main(source: str, out: str) -> None:
     lines = items.select(F.col("Item.orderId.S").alias("order_id"), F.posexplode("Item.items.L").alias("place", "line"))
     lines.selectExpr(*LINES).write.parquet(f"{out}/orders__items")
     gateway = spark.sparkContext._gateway
+    assert gateway
     spark.stop()
     gateway.shutdown()
     gateway.proc.stdin.close()

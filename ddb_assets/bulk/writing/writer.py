@@ -17,13 +17,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk.delivery import Delivery
 from ddb_assets.bulk.limits import DEADLINE_SECONDS, IN_FLIGHT
-from ddb_assets.bulk.operation import Operation
-from ddb_assets.bulk.outcome import Outcome, Stop, Totals, Unwritten, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
-from ddb_assets.bulk.transport import Transport
-from ddb_assets.bulk.waiting import Waiting
+from ddb_assets.bulk.writing.delivery import Delivery
+from ddb_assets.bulk.writing.operation import Operation
+from ddb_assets.bulk.writing.outcome import Outcome, Stop, Totals, Unwritten, WriterStoppedError
+from ddb_assets.bulk.writing.transport import Transport
+from ddb_assets.bulk.writing.waiting import Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

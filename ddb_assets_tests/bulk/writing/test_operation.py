@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk.operation import RejectedItemError, put
+from ddb_assets.bulk.writing.operation import RejectedItemError, put
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.tables import new_table
 

@@ -7,7 +7,7 @@ way. So the order for each key is kept, and a key that is written again and agai
 from collections import deque
 from collections.abc import Iterable
 
-from ddb_assets.bulk.operation import Operation
+from ddb_assets.bulk.writing.operation import Operation
 from ddb_assets.dynamodb.item import Key
 
 BATCH_OPERATIONS = 25

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk.operation import Operation
 from ddb_assets.bulk.rate import consumed_units
 from ddb_assets.bulk.raw_call import ConditionFailedError, RawClient
+from ddb_assets.bulk.writing.operation import Operation
 from ddb_assets.dynamodb.item import Item, canonical, item_key
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import pytest
 
 from ddb_assets.aws import pauses
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk.operation import Operation, delete, put
-from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.bulk.writing.operation import Operation, delete, put
+from ddb_assets.bulk.writing.writer import BulkWriter
 from ddb_assets.dynamodb.item import Item, canonical_json
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule, fault_proxy

@@ -7,11 +7,12 @@ import orjson
 import pytest
 
 from ddb_assets.aws import pauses
-from ddb_assets.bulk import delivery, raw_call, scan
-from ddb_assets.bulk.operation import put
+from ddb_assets.bulk import raw_call, scan
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.scan import ReadCalls, ReadError, ReadRate, TableReader
-from ddb_assets.bulk.writer import BulkWriter
+from ddb_assets.bulk.writing import delivery
+from ddb_assets.bulk.writing.operation import put
+from ddb_assets.bulk.writing.writer import BulkWriter
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.answering import accept, answering, charge
 from ddb_assets_tests.support.tables import client_of, new_table

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddb_assets.bulk.operation import Kind, Operation
-from ddb_assets.bulk.waiting import Waiting
+from ddb_assets.bulk.writing.operation import Kind, Operation
+from ddb_assets.bulk.writing.waiting import Waiting
 
 
 @given(

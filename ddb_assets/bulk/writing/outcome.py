@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ddb_assets.bulk.operation import Operation
+from ddb_assets.bulk.writing.operation import Operation
 from ddb_assets.errors import DdbAssetsError
 
 Fate = Literal["rejected", "unprocessed"]

@@ -13,8 +13,6 @@ from itertools import chain
 
 from ddb_assets.aws.pauses import backoff
 from ddb_assets.aws.table import TableDescription
-from ddb_assets.bulk.operation import Operation
-from ddb_assets.bulk.outcome import Outcome, Stop, WriterStoppedError
 from ddb_assets.bulk.rate import WriteRate
 from ddb_assets.bulk.raw_call import (
     LOGIN_ATTEMPTS,
@@ -23,7 +21,9 @@ from ddb_assets.bulk.raw_call import (
     FatalRequestError,
     RetryableRequestError,
 )
-from ddb_assets.bulk.transport import Transport
+from ddb_assets.bulk.writing.operation import Operation
+from ddb_assets.bulk.writing.outcome import Outcome, Stop, WriterStoppedError
+from ddb_assets.bulk.writing.transport import Transport
 from ddb_assets.errors import DdbAssetsError
 
 logger = logging.getLogger(__name__)
