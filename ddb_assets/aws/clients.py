@@ -66,6 +66,10 @@ class AWS:
         """A client for CloudWatch Logs."""
         return self._client("logs")
 
+    def glue(self) -> Any:
+        """A client for the Glue Data Catalog."""
+        return self._client("glue")
+
     def sqs(self) -> Any:
         """A client for SQS."""
         return self._client("sqs")
