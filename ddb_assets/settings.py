@@ -18,6 +18,7 @@ EXPORT_EVENTS = "DDB_ASSETS_EXPORT_EVENTS"
 AS_OF = "DDB_ASSETS_AS_OF"
 AUTOMATION = "DDB_ASSETS_AUTOMATION"
 ICEBERG = "DDB_ASSETS_ICEBERG"
+LAKE_FORMAT = "DDB_ASSETS_LAKE_FORMAT"
 
 
 class SettingError(DdbAssetsError):
@@ -35,6 +36,14 @@ def is_automated() -> bool:
     if said not in {"on", "off"}:
         raise SettingError(f"{AUTOMATION} is {said!r}: write on, or off")
     return said == "on"
+
+
+def is_iceberg_lake() -> bool:
+    """Whether the changes of all tables go to Iceberg whose contract does not say it. Raises SettingError."""
+    said = os.environ.get(LAKE_FORMAT, "").strip() or "parquet"
+    if said not in {"parquet", "iceberg"}:
+        raise SettingError(f"{LAKE_FORMAT} is {said!r}: write parquet, or iceberg")
+    return said == "iceberg"
 
 
 def setting(name: str, meaning: str) -> str:

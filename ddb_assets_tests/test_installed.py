@@ -158,7 +158,7 @@ def in_shop(shop: Path, installed: Path, *command: str) -> str:
 def test_a_project_of_others_loads_a_table_beside_its_own_definitions(installed: Path, shop: Path) -> None:
     found = json.loads(in_shop(shop, installed, sys.executable, "-W", "ignore", "-c", LISTED).splitlines()[-1])
     assert set(found["jobs"]) == {"initial_load", "ddb_assets_initial_load"}
-    assert found["resources"] == ["aws", "ddb_aws", "ddb_lake", "ddb_warehouse", "lake", "warehouse"]
+    assert found["resources"] == ["aws", "ddb_aws", "ddb_iceberg", "ddb_lake", "ddb_warehouse", "lake", "warehouse"]
     assert {"ddb_assets_automation", "ddb_assets_exports", "default_automation_condition_sensor"} == set(
         found["sensors"]
     )

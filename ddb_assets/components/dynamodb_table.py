@@ -12,6 +12,8 @@ from dagster.components.resolved.core_models import AssetAttributesModel
 from dagster.components.utils.translation import TranslatorResolvingInfo
 from pydantic import BaseModel, Field
 
+from ddb_assets.changes.assets import changes_assets
+from ddb_assets.changes.chosen import keeps_changes
 from ddb_assets.components.declared import YamlScaffolder, as_written, filled_in, shown_alone
 from ddb_assets.components.project import Project, TableDeclaration
 from ddb_assets.components.shared import shared
@@ -23,6 +25,7 @@ from ddb_assets.flatten.assets import full_parquet_assets
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
 from ddb_assets.scans.assets import scan_asset
 from ddb_assets.warehouse.assets import warehouse_assets
+from ddb_assets.windows.changes_assets import window_changes_assets
 from ddb_assets.windows.checks import chain_checks
 from ddb_assets.windows.export_assets import window_export_assets
 from ddb_assets.windows.parquet_assets import window_parquet_assets
@@ -63,6 +66,7 @@ attributes:
   #   # stream: dynamodb, the table's own stream; {{name: orders-cdc, tail: materialized_view}}, Redshift reads it itself
   # source: exports  # scan: for a table without point-in-time recovery; stream: its stream alone fills the table
   #   # with source: scan, how it reads: scan: {{max_rcu: 50%, workers: 8, segments: 64, consistent: true}}
+  # lake: parquet  # iceberg: every version of every item goes to the Iceberg table {name}__changes, too
   # soft_delete: false  # true: rows of deleted items stay in the warehouse, with _ddb_deleted_at
   # warehouse:  # how tables are created in Redshift
   #   diststyle: key  # by the partition key | even | all | auto
@@ -147,10 +151,12 @@ def _definitions(table: Table, writers: Sequence[dg.AssetKey]) -> dg.Definitions
         scan_asset(table) if table.source == "scan" else full_export_asset(table),
         full_parquet_assets(table),
         warehouse_assets(table, address),
+        *([changes_assets(table)] if keeps_changes(table) else []),
     ]
     if table.load == "replace":
         return dg.Definitions(assets=whole, schedules=[full_export_schedule(table)], resources=RESOURCES)
     windows = [window_export_assets(table), window_parquet_assets(table), window_warehouse_assets(table, address)]
+    windows += [window_changes_assets(table)] if keeps_changes(table) else []
     return dg.Definitions(
         assets=[*whole, *windows],
         asset_checks=[chain_checks(table)],

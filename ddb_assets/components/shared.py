@@ -13,14 +13,14 @@ from ddb_assets.live.streams import streams_of
 from ddb_assets.resources.shared import RESOURCES, WAREHOUSE
 from ddb_assets.windows.automation import automation
 from ddb_assets.windows.sensor import manifest_sensors
-from ddb_assets.windows.table_assets import INITIAL_LOAD, stage_keys
+from ddb_assets.windows.table_assets import INITIAL_LOAD, stage_keys, whole_stages
 
 
 def shared(declared: Sequence[TableDeclaration]) -> dg.Definitions:
     """The definitions for at least one table. Raises ConfigError when two would be loaded into one table of the warehouse."""
     tables = [component.table for component in declared]
     check_relation_names(tables)
-    exported = [key for table in tables for key in stage_keys(table, *table.full_stages)]
+    exported = [key for table in tables for key in stage_keys(table, *whole_stages(table))]
     job = dg.define_asset_job(
         INITIAL_LOAD,
         selection=dg.AssetSelection.assets(*exported),

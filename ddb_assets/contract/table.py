@@ -214,6 +214,13 @@ class Table(ContractModel):
     scan: Annotated[
         ScanOptions, Field(description="how `source: scan` reads: consistent, workers, segments, max_rcu")
     ] = ScanOptions()
+    lake: Annotated[
+        Literal["parquet", "iceberg"] | None,
+        Field(
+            description="iceberg: every version of every item is appended to the Iceberg table <name>__changes, too; parquet: "
+            "not; by default DDB_ASSETS_LAKE_FORMAT says it"
+        ),
+    ] = None
     stream_options: StreamText = Field(
         default=StreamOptions(),
         alias="stream",
@@ -284,6 +291,10 @@ class Table(ContractModel):
     def _has_a_stream_as_its_source(self) -> Self:
         if self.source == "stream" and not self.stream:
             raise ValueError("`source: stream` needs `stream: NAME`, the stream that the table writes its changes to")
+        if self.source == "stream" and self.lake == "iceberg":
+            raise ValueError(
+                "`lake: iceberg` appends exports and scans, and `source: stream` makes none: take `lake` out"
+            )
         return self
 
     @model_validator(mode="after")

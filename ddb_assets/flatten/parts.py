@@ -76,8 +76,8 @@ def align(
         column = table.column(field.name) if field.name in table.column_names else None
         if column is None or column.null_count == table.num_rows:
             columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
-        elif (widened := _widened(column, field.type)) is not None:
-            columns.append(widened)
+        elif (wider := widened(column, field.type)) is not None:
+            columns.append(wider)
         else:
             return None
     given_up = (name for name in table.column_names if name not in wanted.names)
@@ -86,7 +86,7 @@ def align(
     return write_part(storage, part.uri, pa.Table.from_arrays(columns, schema=wanted), compression)
 
 
-def _widened(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray | None:
+def widened(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray | None:
     """The column in a type that keeps every value, by the same steps as in `contract/column_type.py`; else None."""
     if column.type == wanted:
         return column

@@ -7,7 +7,6 @@ configured as for pyiceberg itself, for a catalog of the name `ddb_assets` (`PYI
 pyiceberg is an extra, and is loaded when a catalog is opened.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from ddb_assets.aws.storage import is_s3, join
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.iceberg.errors import IcebergConflictError, IcebergError
 from ddb_assets.iceberg.url import CatalogUrl
-from ddb_assets.settings import ICEBERG, LAKE, SettingError, setting, state_folder
+from ddb_assets.settings import SettingError
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -26,18 +25,9 @@ if TYPE_CHECKING:
 
 NAME = "ddb_assets"
 """The catalog's name, in pyiceberg's configuration and in the SQLite file."""
+LOCKED = 60
+"""Seconds to wait for an SQLite file that another process is writing to."""
 EXTRA = "pip install 'ddb-assets[iceberg]'"
-
-
-def catalog_address(url: str = "", lake: str = "") -> str:
-    """The URL of the catalog: the given one, else the setting, else a file in the state folder, with tables in the lake.
-
-    `lake` is the lake's root; without it, it is the setting. Raises SettingError when there is no lake.
-    """
-    if found := url or os.environ.get(ICEBERG, "").strip():
-        return found
-    root = lake or setting(LAKE, f"Iceberg tables go below it unless {ICEBERG} names a catalog")
-    return f"iceberg:///{state_folder() / 'iceberg.sqlite'}?location={join(root, 'iceberg')}"
 
 
 @contextmanager
@@ -92,7 +82,7 @@ def _opened(url: CatalogUrl, aws: "AWS | None") -> "Catalog":
         except ModuleNotFoundError as error:
             raise IcebergError(f"a catalog in a file needs SQLAlchemy: {EXTRA}") from error
         Path(url.file).parent.mkdir(parents=True, exist_ok=True)
-        return SqlCatalog(NAME, uri=f"sqlite:///{url.file}", warehouse=url.location, **properties)
+        return SqlCatalog(NAME, uri=f"sqlite:///{url.file}?timeout={LOCKED}", warehouse=url.location, **properties)
     if url.kind == "s3tables":
         properties |= {
             "uri": f"https://s3tables.{url.region}.amazonaws.com/iceberg",

@@ -28,9 +28,11 @@ KINDS: Mapping[Stage, frozenset[str]] = {
     "scan": frozenset({"dynamodb", "s3"}),
     "full_parquet": frozenset({"s3", "parquet"}),
     "initial_load": frozenset(),
+    "initial_changes": frozenset({"iceberg"}),
     "window_export": frozenset({"dynamodb", "s3"}),
     "window_parquet": frozenset({"s3", "parquet"}),
     "warehouse": frozenset(),
+    "changes": frozenset({"iceberg"}),
     "stream": frozenset({"kinesis"}),
     "live": frozenset(),
     "import": frozenset({"dynamodb"}),
@@ -38,7 +40,7 @@ KINDS: Mapping[Stage, frozenset[str]] = {
 }
 LOADED: frozenset[Stage] = frozenset({"initial_load", "warehouse"})
 """The stages that are tables of the warehouse."""
-OF_ROWS: frozenset[Stage] = LOADED | {"full_parquet", "window_parquet"}
+OF_ROWS: frozenset[Stage] = LOADED | {"full_parquet", "window_parquet", "initial_changes", "changes"}
 """The stages whose rows depend on the contract."""
 ALLOWED: Mapping[str, timedelta] = {"upsert": timedelta(hours=1), "replace": timedelta(hours=6)}
 """How long an export and its load may take, for each value of `load`. A full export may take hours."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.settings import is_automated
 from ddb_assets.windows.table_assets import all_keys, stage_assets
@@ -24,13 +25,15 @@ EVERY_HOUR: dg.AutomationCondition[Any] = (_the_hour & ~A.in_progress()).with_la
 """For checks that look for what did not happen: no event can start them."""
 
 
-def as_parquet_passes(table: Table) -> dg.AutomationCondition[Any]:
+def as_parquet_passes(table: Table, before: Stage = "initial_load") -> dg.AutomationCondition[Any]:
     """A window is loaded once its Parquet is new and passes its checks, however late. One that fails waits for new Parquet.
+
+    `before` is the stage that windows are applied to.
 
     What is seldom true comes first: Dagster does not compute the rest for a table that has no window to load.
     """
     # a new initial load alone starts no window: those that it does not cover are exported, and arrive as Parquet
-    loads = stage_assets(table, "initial_load")
+    loads = stage_assets(table, before)
     news = A.newly_missing() | A.any_deps_updated().ignore(loads).with_label("any_parquet_updated")
     return (
         (news.since_last_handled().with_label("parquet_is_new") | _forgotten)

@@ -38,7 +38,7 @@ from ddb_assets.windows.chain import (
 from ddb_assets.windows.coverage import missing
 from ddb_assets.windows.export_assets import VIEW, destination
 from ddb_assets.windows.loaded import A_TICKS_PATIENCE, LoadedChain, ask
-from ddb_assets.windows.table_assets import WINDOW_STAGES, stage_assets, stage_keys, whole_assets
+from ddb_assets.windows.table_assets import stage_assets, stage_keys, whole_assets, window_stages
 
 EVERY_5_MINUTES = "*/5 * * * *"
 A_TICK = timedelta(seconds=30)  # then the other windows wait for the next tick
@@ -70,7 +70,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=f"{table.name}_windows",
-        target=stage_assets(table, *WINDOW_STAGES),
+        target=stage_assets(table, *window_stages(table)),
         cron_schedule=EVERY_5_MINUTES,
         execution_timezone="UTC",
         default_status=schedule_status(),
@@ -195,7 +195,7 @@ class _TickExports:
                             run_key=f"{key}/{found.id}",
                             partition_key=key,
                             # named, so that the sensor sees which windows the run makes
-                            asset_selection=stage_keys(self._table, *WINDOW_STAGES),
+                            asset_selection=stage_keys(self._table, *window_stages(self._table)),
                             run_config=in_process(self._context.repository_def),
                         )
                     )

@@ -20,8 +20,8 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows.automation import sensor_status
-from ddb_assets.windows.table_assets import stage_keys
-from ddb_assets.windows.tick import AT_MOST, FOLLOW_UP, Tick
+from ddb_assets.windows.table_assets import after_export, stage_keys
+from ddb_assets.windows.tick import AT_MOST, Tick
 
 INTERVAL = 60  # seconds from one look to the next
 
@@ -48,7 +48,9 @@ def _sensor(name: str, place: ExportTarget | None, tables: list[Table]) -> dg.Se
     @dg.sensor(
         name=name,
         # a `target` would be one job, and tables differ in cadence and start
-        asset_selection=dg.AssetSelection.assets(*(key for table in tables for key in stage_keys(table, *FOLLOW_UP))),
+        asset_selection=dg.AssetSelection.assets(
+            *(key for table in tables for key in stage_keys(table, *after_export(table)))
+        ),
         minimum_interval_seconds=INTERVAL,
         default_status=sensor_status(),
         description="Completes the windows whose exports have arrived, and starts the runs that flatten and load them.",

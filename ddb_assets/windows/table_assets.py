@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ddb_assets.changes.chosen import full_changes, window_changes
 from ddb_assets.contract.stages import Stage
 from ddb_assets.contract.table import Table
 from ddb_assets.flatten.names import relations
@@ -12,7 +13,7 @@ INITIAL_LOAD = "ddb_assets_initial_load"
 OF_ITEMS: frozenset[Stage] = frozenset({"dynamodb", "full_export", "scan", "window_export"})
 """Stages in which a table is one asset; in the others each of its relations is one."""
 WINDOW_STAGES: tuple[Stage, ...] = ("window_export", "window_parquet", "warehouse")
-"""The stages that a window passes."""
+"""The stages that every window passes."""
 
 
 def stage_keys(table: Table, *stages: Stage) -> list[dg.AssetKey]:
@@ -40,10 +41,25 @@ def stages(table: Table) -> tuple[Stage, ...]:
     if table.source == "stream":
         return ("dynamodb", "warehouse")
     if table.load == "replace":
-        return ("dynamodb", *table.full_stages)
-    return ("dynamodb", *table.full_stages, *WINDOW_STAGES)
+        return ("dynamodb", *whole_stages(table))
+    return ("dynamodb", *whole_stages(table), *window_stages(table))
+
+
+def whole_stages(table: Table) -> tuple[Stage, ...]:
+    """The stages that a full export of the table passes, or a scan of it."""
+    return (*table.full_stages, *full_changes(table))
+
+
+def window_stages(table: Table) -> tuple[Stage, ...]:
+    """The stages that a window of the table passes."""
+    return (*WINDOW_STAGES, *window_changes(table))
+
+
+def after_export(table: Table) -> tuple[Stage, ...]:
+    """The stages that a window passes once its export is there."""
+    return window_stages(table)[1:]
 
 
 def whole_assets(table: Table) -> dg.AssetSelection:
     """What a full export of the table passes through, from the export to the warehouse."""
-    return stage_assets(table, *table.full_stages)
+    return stage_assets(table, *whole_stages(table))

@@ -44,12 +44,11 @@ from ddb_assets.windows.claim import Claim
 from ddb_assets.windows.coverage import known_partition
 from ddb_assets.windows.loaded import A_TICKS_PATIENCE, ask
 from ddb_assets.windows.partitions import window_partitions
-from ddb_assets.windows.table_assets import stage_keys
+from ddb_assets.windows.table_assets import after_export, stage_keys
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-FOLLOW_UP: tuple[Stage, ...] = ("window_parquet", "warehouse")
 A_TICK = timedelta(seconds=30)
 AT_MOST = 100  # exports looked at in one tick
 GIVEN_UP = timedelta(hours=48)  # no export takes that long; the schedule requests its window again
@@ -203,7 +202,7 @@ class Tick:
             self.runs[table.name, key] = dg.RunRequest(
                 run_key=f"{table.name}/{key}/{export.id}",
                 partition_key=key,
-                asset_selection=stage_keys(table, *FOLLOW_UP),
+                asset_selection=stage_keys(table, *after_export(table)),
                 run_config=in_process(self.context.repository_def),
                 tags={"ddb_assets/export": export.id},
             )

@@ -11,11 +11,10 @@ import pytest
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import StorageError
 from ddb_assets.cli.sandbox import environment
-from ddb_assets.iceberg.catalog import catalog_address, location_of, open_catalog, translated
+from ddb_assets.iceberg.catalog import location_of, open_catalog, translated
 from ddb_assets.iceberg.errors import IcebergConflictError, IcebergError
 from ddb_assets.iceberg.url import CatalogUrl
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.settings import ICEBERG, LAKE, STATE
 
 ROWS = pa.table({"id": pa.array(["a", "b"]), "n": pa.array([1, 2], pa.int64())})
 
@@ -58,17 +57,6 @@ def test_tables_are_in_glue(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -
     assert write_and_read(f"iceberg://glue/lake?location=s3://{bucket}", aws) == f"s3://{bucket}/lake/t"
     found = aws.glue().get_table(DatabaseName="lake", Name="t")["Table"]
     assert found["Parameters"]["table_type"] == "ICEBERG"
-
-
-def test_without_a_setting_it_is_a_file_with_tables_in_the_lake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(STATE, "/state")
-    monkeypatch.setenv(LAKE, "s3://bucket/lake/")
-    monkeypatch.delenv(ICEBERG, raising=False)
-    found = CatalogUrl.parse(catalog_address())
-    assert (found.file, found.location) == ("/state/iceberg.sqlite", "s3://bucket/lake/iceberg")
-    monkeypatch.setenv(ICEBERG, "iceberg:////other")
-    assert catalog_address() == "iceberg:////other"
-    assert catalog_address("iceberg:////given") == "iceberg:////given"
 
 
 def test_a_file_that_is_no_catalog_is_named(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from ddb_assets.resources.aws import AWSResource
 from ddb_assets.resources.lake import Lake
 from ddb_assets.resources.warehouse import WarehouseTarget
 from ddb_assets.windows import sensor, tick
-from ddb_assets.windows.tick import FOLLOW_UP
+from ddb_assets.windows.table_assets import after_export
 from ddb_assets_tests.support.window_chain import (
+    ORDERS,
     Chain,
     Ticks,
     asset,
@@ -142,7 +143,7 @@ def test_the_neighbours_of_a_bad_window_in_a_backfill_go_on_without_it(chain: Ch
     damaged = chain.export(windows[1])
     files = {key: body for key, body in chain.objects(damaged).items() if key.endswith("manifest-files.json")}
     chain.put({key: body + b"\n" for key, body in files.items()})
-    flow = [asset_name(stage, name) for stage in FOLLOW_UP for name in ("orders", "orders__items")]
+    flow = [asset_name(stage, name) for stage in after_export(ORDERS) for name in ("orders", "orders__items")]
     assert not chain.run(
         "exports/orders_window_export", *flow, partitions=[key_of(window) for window in windows]
     ).success
