@@ -107,7 +107,7 @@ class Project:
             port = free.getsockname()[1]
         with self._process("webserver", *WEBSERVER, "-h", "127.0.0.1", "-p", str(port)):
             url = f"http://127.0.0.1:{port}"
-            until(lambda: _answers(f"{url}/server_info"), 120)
+            until(lambda: answers(f"{url}/server_info"), 120)
             yield url
 
     def _environment(self) -> dict[str, str]:
@@ -144,7 +144,8 @@ def graphql(url: str, query: str, **variables: Any) -> dict[str, Any]:
     return dict(said["data"])
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a server answers a request with success."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)

@@ -63,8 +63,10 @@ class PostgresError(DdbAssetsError):
 
 
 @contextmanager
-def postgres() -> Iterator[Path]:
+def postgres(tcp_port: int | None = None) -> Iterator[Path]:
     """Runs an empty server and yields the path of its socket. At the end of the block the server and its data are deleted.
+
+    With `tcp_port` it also listens there, on 127.0.0.1, and lets everybody in.
 
     Raises PostgresError when the wheel is not installed or the server does not start.
     """
@@ -90,8 +92,10 @@ def postgres() -> Iterator[Path]:
         with (data / "postgresql.conf").open("a") as settings:
             settings.writelines(f"{name} = '{value}'\n" for name, value in _SETTINGS.items())
             settings.write(f"unix_socket_directories = '{data}'\n")
+            if tcp_port:
+                settings.write(f"listen_addresses = '127.0.0.1'\nport = {tcp_port}\n")
         with _running(binaries / "postgres", data, user):
-            yield data / f".s.PGSQL.{PORT}"
+            yield data / f".s.PGSQL.{tcp_port or PORT}"
 
 
 def _binaries(folder: Path, user: str | None) -> Path:
