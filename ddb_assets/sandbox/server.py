@@ -31,6 +31,8 @@ from ddb_assets.errors import DdbAssetsError
 from ddb_assets.microseconds import to_micros
 from ddb_assets.sandbox.backend import Recovery, SandboxBackend
 from ddb_assets.sandbox.backup_api import BackupApi
+from ddb_assets.sandbox.bulk_put import BulkPutRunner
+from ddb_assets.sandbox.bulk_put_api import BulkPutApi
 from ddb_assets.sandbox.change_log import Change, ChangeLog, LoggedWrite
 from ddb_assets.sandbox.clock import MICROS, Clock
 from ddb_assets.sandbox.destination_api import DestinationApi
@@ -88,7 +90,7 @@ class Sandbox:
 
     `folder` is for the change log (default: a temporary folder), which starts empty each time. The folder keeps only the
     descriptions of completed exports, so that their files can be used again. The latest restorable time is `latest_lag`
-    before now. An export is IN_PROGRESS for `export_delay` before its work begins; a restored table and a stream are CREATING
+    before now. An export or a bulk put is IN_PROGRESS for `export_delay` before its work begins; a restored table and a stream are CREATING
     for as long, and the backup of a deleted table appears as long after the deletion. Raises SandboxError if the port is taken
     or a sandbox is already running in this process.
     """
@@ -142,6 +144,7 @@ class Sandbox:
                 )
             )
             exporter = Exporter(self._log, self.s3(), self._export_delay)
+            bulk_puts = BulkPutRunner(self._log, self.s3(), self._export_delay)
             moto = DomainDispatcherApplication(create_backend_app)
             restores = Restores(self._log, self._export_delay, _regional)
             exports = ExportApi(exporter, self.clock, _backend, _former_exports(folder))
@@ -150,6 +153,7 @@ class Sandbox:
                 **exports.operations(),
                 **destinations.operations(),
                 **BackupApi(self.clock, restores, _backend).operations(),
+                **BulkPutApi(bulk_puts, self.clock, _backend).operations(),
                 "RestoreTableToPointInTime": restores.restore,
             }
             stack.callback(lambda: (folder / EXPORTS).write_text(json.dumps(exports.completed())))
@@ -160,6 +164,7 @@ class Sandbox:
             app = JsonApi(app, DYNAMODB_STREAMS, "1.0", own.operations(), own.lock, ERROR_TYPE_PREFIX)
             stack.enter_context(served(app, listening, lambda: self.clock.micros() // MICROS))
             stack.callback(exporter.stop)
+            stack.callback(bulk_puts.stop)
             self._stack = stack.pop_all()
         return self
 
@@ -243,6 +248,10 @@ class Sandbox:
     def skipped_records(self, stream_arn: str) -> int:
         """How many records were not delivered to this stream because they had more than 1 MiB."""
         return self._delivery.skipped[stream_arn]
+
+    def replicate(self, table_name: str, *regions: str) -> None:
+        """Makes the table a global one with replicas in these Regions, as far as DescribeTable says; none takes them away."""
+        _home().sandbox_table(table_name).replicas = regions
 
     def enable_recovery(self, table_name: str, since: datetime) -> None:
         """Switches on point-in-time recovery as of `since`, which becomes the earliest restorable time."""

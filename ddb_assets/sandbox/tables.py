@@ -77,6 +77,7 @@ class SandboxTable(Table):
         self.items: Any = StoredItems(self)
         self._span = WHOLE_TABLE
         self.restored: Restored | None = None
+        self.replicas: tuple[str, ...] = ()
         self.set_stream_specification(streams)
 
     def set_stream_specification(self, streams: dict[str, Any] | None) -> None:
@@ -106,6 +107,9 @@ class SandboxTable(Table):
         description = super().describe(base_key)
         items, size = self.log.totals(self.number)
         description[base_key] |= {"TableId": self.table_id, "ItemCount": items, "TableSizeBytes": size}
+        if self.replicas:
+            replicas = [{"RegionName": region, "ReplicaStatus": "ACTIVE"} for region in self.replicas]
+            description[base_key] |= {"Replicas": replicas}
         if self.restored and self.is_restoring:
             summary = {
                 "SourceBackupArn": self.restored.backup_arn,
