@@ -18,7 +18,7 @@ from ddb_assets.cli import main
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, Mode
 from ddb_assets.imports.prepare import NewTable, prepare_import
-from ddb_assets.imports.tables import new_table
+from ddb_assets.imports.tables import new_table, staged_items
 from ddb_assets.imports.tables.new_table import LOG_GROUP
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.tables import client_of, items_of, target_of
@@ -52,7 +52,7 @@ def staged(sandbox: Sandbox, staging: str) -> list[str]:
 def test_the_table_is_made_with_every_type_that_the_mapping_gives(
     sandbox: Sandbox, staging: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(new_table, "PART_BYTES", 2000)
+    monkeypatch.setattr(staged_items, "PART_BYTES", 2000)
     path = tmp_path / "rows.csv"
     path.write_text("id,n,paid,zip\n" + "".join(f"k{n},{n},true,0{n}\n" for n in range(100)) + ",7,true,1\n")
     report = run("Made", path, staging, max_rejects=1, verify=10)

@@ -6,14 +6,11 @@ table is there. Facts: API reference, ImportTable and DescribeImport; Developer 
 "Validating your import" (CloudWatch log group `/aws-dynamodb/imports`, stream `<import id>/error`, one JSON message per item).
 """
 
-import gzip
 import json
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError, explained, meaning
 from ddb_assets.aws.pauses import looks
@@ -22,13 +19,13 @@ from ddb_assets.aws.table import UnfitTableError, describe_table
 from ddb_assets.bulk.writing.operation import Operation
 from ddb_assets.bulk.writing.outcome import Stop, Totals, WriterStoppedError
 from ddb_assets.imports.read_back import KeySet
+from ddb_assets.imports.tables.staged_items import StagedItems
 from ddb_assets.imports.tables.table_plan import planned
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-PART_BYTES = 256 << 20  # of JSON in one object; ImportTable reads objects side by side
 FIRST_LOOK = 5.0  # seconds after which the import is looked at again
 UNANSWERED_SECONDS = 600.0  # for which the state of the import may be unknown
 ATTEMPTS = 4  # to have the import begun, each of which the client tries again by itself
@@ -51,9 +48,9 @@ def check_absent(client: "DynamoDBClient", name: str) -> None:
 class NewTableWriter:
     """Has the methods of `BulkWriter` that a job uses. `parameters`: ImportTable's TableCreationParameters.
 
-    `client` tries again by itself. `staging` is a folder on S3; the staged files are deleted when AWS has read them. `logs`
-    makes a client for CloudWatch Logs. `dry`: everything is checked, nothing is staged. It keeps 8 bytes of each item in
-    memory, to find two items with one key.
+    `client` tries again by itself. `staging` is a folder on S3, in a bucket of the account `owner` if that is given; the staged
+    files are deleted when AWS has read them. `logs` makes a client for CloudWatch Logs. `dry`: everything is checked, nothing
+    is staged. It keeps 8 bytes of each item in memory, to find two items with one key.
     """
 
     def __init__(
@@ -64,23 +61,22 @@ class NewTableWriter:
         staging: str,
         logs: Callable[[], Any],
         *,
+        owner: str = "",
         dry: bool = False,
     ) -> None:
         self.totals = Totals()
         self._client = client
-        self._storage = storage
         self._logs = logs
         self._dry = dry
         self._parameters = parameters
         self._target = planned(parameters)
+        self._owner = owner
         self._folder = join(staging, f"{self._target.name}-{uuid.uuid4().hex}")
-        self._staged: list[str] = []
+        self._staged = StagedItems(storage, self._folder)
+        self._read = False  # whether AWS may be reading the files
         self._stop = Stop()
         self._keys = KeySet()
         self._items = 0
-        self._temporary = tempfile.TemporaryDirectory(prefix="ddb_assets-")
-        self._part: BinaryIO | None = None
-        self._part_bytes = 0
 
     def write(self, operation: Operation) -> None:
         """Stages an item. Raises WriterStoppedError for all operations that are not puts."""
@@ -90,54 +86,34 @@ class NewTableWriter:
             self._stop.check()
         self._items += 1
         self._keys.add(operation.key)
-        if self._dry:
-            return
-        if self._part is None:
-            self._part = cast("BinaryIO", gzip.open(self._part_path, "wb", compresslevel=1))  # noqa: SIM115 -- `flush` or `close` closes it
-        self._part.write(b'{"Item":%b}\n' % operation.body)
-        self._part_bytes += len(operation.body)
-        if self._part_bytes >= PART_BYTES:
-            self.flush()
+        if not self._dry:
+            self._staged.add(operation.body)
 
     def flush(self) -> None:
-        """Uploads the current part."""
-        self._stop.check()
-        if self._part is None:
-            return
-        self._part.close()
-        self._part, self._part_bytes = None, 0
-        uri = join(self._folder, f"{len(self._staged):06}.json.gz")
-        self._storage.upload(self._part_path, uri)
-        self._staged.append(uri)
+        """There is nothing to wait for."""
 
     def close(self) -> Totals:
         """Has AWS make the table and waits for it. Raises WriterStoppedError, which says what exists when the import failed."""
         try:
-            self.flush()
+            self._stop.check()
             self._check_items()
             if self._dry:
                 self.totals.written = self._items
             else:
+                self._staged.finish()
                 self._import()
         except BaseException:
             self.totals.unprocessed = self._items - self.totals.written
             raise
         finally:
-            if self._part is not None:
-                self._part.close()
-                self._part = None
-            self._storage.delete(self._staged)
-            self._staged = []
-            self._temporary.cleanup()
+            if not self._read:
+                self._staged.delete()
+            self._staged.close()
         return self.totals
 
     def stop(self, reason: str) -> None:
         """Takes nothing more."""
         self._stop.set(WriterStoppedError(reason))
-
-    @property
-    def _part_path(self) -> Path:
-        return Path(self._temporary.name, "part.json.gz")
 
     def _check_items(self) -> None:
         if not self._items:
@@ -149,14 +125,14 @@ class NewTableWriter:
             )
 
     def _import(self) -> None:
-        staged, self._staged = self._staged, []  # AWS may read them from the first request until the import has ended
+        self._read = True  # from the first request until the import has ended
         try:
             found = self._begun()
-        except AwsError:  # nothing reads them
-            self._staged = staged
+        except AwsError:
+            self._read = False
             raise
         found = self._waited_for(found["ImportArn"], found)
-        self._staged = staged
+        self._read = False
         self._judge(found["ImportArn"], found)
 
     def _begun(self) -> Any:
@@ -185,7 +161,11 @@ class NewTableWriter:
         bucket, prefix = split_s3(self._folder)
         return {
             "ClientToken": self._folder[-32:],
-            "S3BucketSource": {"S3Bucket": bucket, "S3KeyPrefix": f"{prefix}/"},
+            "S3BucketSource": {
+                "S3Bucket": bucket,
+                "S3KeyPrefix": f"{prefix}/",
+                **({"S3BucketOwner": self._owner} if self._owner else {}),
+            },
             "InputFormat": "DYNAMODB_JSON",
             "InputCompressionType": "GZIP",
             "TableCreationParameters": self._parameters,
