@@ -28,7 +28,7 @@ from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
 from ddb_assets.imports.dms.task import DmsFiles
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, read_import_config
 from ddb_assets.imports.import_job import ImportJob
-from ddb_assets.imports.prepare import NewTable, prepare_import
+from ddb_assets.imports.prepare import NewTable, Staging, prepare_import, staging_of
 from ddb_assets.imports.tables.index_config import table_key
 from ddb_assets.imports.tables.method import ImportPlan, Method
 from ddb_assets.settings import LAKE, setting, state_folder
@@ -45,6 +45,7 @@ def run(
     *,
     redrive: bool,
     new_table: NewTable | None,
+    bulk_put: Staging | None,
     price: float,
     as_json: bool,
 ) -> None:
@@ -73,17 +74,19 @@ def run(
             on_resumed=lambda place: progress_console.print(printable(f"resumed at {place}"), soft_wrap=True),
             on_began=None if as_json else _say_beginning,
             on_plan=plans.append,
+            on_operation=(lambda _: None) if as_json else _say_operation,
             new_table=new_table,
+            bulk_put=bulk_put,
             price=price,
         )
-        if not as_json and (new_table or job.is_dry):
+        if not as_json and (new_table or bulk_put or job.is_dry):
             _say_plan(plans[0], price)
         with _ended_by_signals(job):
             report = job.run()
     cost = report.consumed_wcu * price / 1e6
     if as_json:
         expected: dict[str, Any] = {} if report.expected_seconds is None else {"expected_cost": cost, "price": price}
-        if report.dry_run or new_table:
+        if report.dry_run or new_table or bulk_put:
             expected["plan"] = asdict(plans[0])
         print_json(asdict(report) | expected)
     else:
@@ -118,9 +121,9 @@ def _file(source: str, table: str) -> Iterator[str]:
 
 
 def new_table_of(
-    key: str | None, staging: str | None, method: Method | None, obstacles: tuple[str, ...]
+    key: str | None, staging: str | None, owner: str, method: Method | None, obstacles: tuple[str, ...]
 ) -> NewTable | None:
-    """The table that --new-table, --staging and --method ask for; None without them."""
+    """The table that --new-table, --staging, --staging-owner and --method ask for; None without them."""
     if key is None:
         return None
     try:
@@ -128,12 +131,17 @@ def new_table_of(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--new-table") from error
     if staging or method == "batch-write":
-        return NewTable(found, staging or "", method, obstacles)
+        return NewTable(found, staging or "", owner, method, obstacles)
     if method == "import-table":
         lake = setting(LAKE, "the S3 URI below which items are staged; or give --staging")
     else:
         lake = os.environ.get(LAKE, "")
-    return NewTable(found, join(lake, "imports") if is_s3(lake) or method else "", method, obstacles)
+    return NewTable(found, join(lake, "imports") if is_s3(lake) or method else "", owner, method, obstacles)
+
+
+def bulk_put_of(staging: str | None, owner: str, method: Method | None) -> Staging | None:
+    """Where the items of the bulk put are staged that --method, --staging and --staging-owner ask for; None without one."""
+    return staging_of(staging or "", owner) if method == "bulk-put" else None
 
 
 def _say_plan(plan: ImportPlan, price: float) -> None:
@@ -144,6 +152,10 @@ def _say_plan(plan: ImportPlan, price: float) -> None:
     at = f"(at ${price} per million WCUs, indexes included)"
     said = f"{size}; estimated cost: {costs} {at}; by {plan.method}: {plan.reason}"
     progress_console.print(printable(said), soft_wrap=True)
+
+
+def _say_operation(arn: str) -> None:
+    progress_console.print(printable(f"AWS puts the items: {arn}"), soft_wrap=True)
 
 
 def _say_beginning(moment: str) -> None:
@@ -247,6 +259,8 @@ def _print(report: ImportReport, cost: float, price: float) -> None:
         say("throttled: " + ", ".join(f"{reason} {count:,}" for reason, count in report.throttles.items()))
     for reject in report.rejects:
         say(f"rejected {reject.file}:{reject.line}: {reject.reason}")
+    if report.bulk_operation:
+        say(f"put by {report.bulk_operation}: {report.bulk_put_bytes:,} bytes, as AWS counts them")
     if report.reject_file:
         say(f"rows that are not in the table are listed in {report.reject_file}")
     _print_afterwards(report)

@@ -13,7 +13,7 @@ from ddb_assets.bulk.options import Verify
 from ddb_assets.components.declared import YamlScaffolder, as_written, filled_in, shown_alone
 from ddb_assets.components.project import ImportDeclaration
 from ddb_assets.imports.assets import import_asset
-from ddb_assets.imports.import_config import ImportConfig, ImportOptions
+from ddb_assets.imports.import_config import BulkPutConfig, ImportConfig, ImportOptions
 from ddb_assets.resources.shared import RESOURCES
 
 COMMENTED_YAML = """\
@@ -51,6 +51,7 @@ attributes:
   # keep_before: s3://my-bucket/before/  # a folder in which each run keeps what its writes replace, for `ddb-assets undo`
   # require_pitr: false  # true: write nothing unless point-in-time recovery of the table is on
   # max_wcu: 500  # write capacity units per second, indexes included
+  # bulk_put: {{staging: s3://my-bucket/staging}}  # AWS puts the items, by StartBulkPutItems, instead of writes
 """
 
 
@@ -65,6 +66,9 @@ class Import(ImportConfig, ImportOptions):
         default="put", description="put replaces items, if-not-exists does not"
     )
     verify: Verify = 100
+    bulk_put: BulkPutConfig | None = Field(
+        default=None, description="AWS puts the items, by StartBulkPutItems, instead of writes"
+    )
 
     @property
     def config(self) -> ImportConfig:
@@ -115,6 +119,7 @@ class DynamoDBImport(ImportDeclaration):
                     declared.config,
                     declared.options,
                     declared.owners,
+                    declared.bulk_put,
                 )
             ],
             resources=RESOURCES,

@@ -19,6 +19,7 @@ from ddb_assets.bulk.rows import BadRow, Row
 from ddb_assets.bulk.writing.outcome import Totals
 from ddb_assets.dynamodb.attribute_value import Descriptor
 from ddb_assets.errors import DdbAssetsError, RetryableError
+from ddb_assets.imports.bulk_put.state import BulkPutState
 from ddb_assets.imports.files.source import ImportSource
 
 SAMPLE_REJECTS = 10
@@ -75,7 +76,8 @@ class ImportReport:
     rejected than are allowed. `superseded_rejects`: where the reject file of the run before is now, if this one began again.
     `unread`: why the table could not be read afterwards. `before_first_write`: a time in whole seconds by this machine's clock,
     before the first write of this run and of those that it resumes. `before_images`: the folder in which they are kept, and
-    `before_rcu` what reading them consumed in this run.
+    `before_rcu` what reading them consumed in this run. `bulk_operation` is the ARN of a bulk put, and `bulk_put_bytes` the
+    bytes that it has put, as AWS counts them.
     """
 
     source: str
@@ -117,6 +119,8 @@ class ImportReport:
     before_first_write: str | None = None
     before_images: str | None = None
     before_rcu: float = 0.0
+    bulk_operation: str | None = None
+    bulk_put_bytes: int = 0
     problem: str | None = None
 
 
@@ -143,6 +147,7 @@ class ImportState(BaseModel):
     """What is saved: how many rows of each file are settled, and the columns' types. `run` is the run that began.
 
     `began` is a time before its first write. `kept` is how many segments of before-images there are; None: not even a heading.
+    `bulk_put` is where the operation stands that puts the items, if one does.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -152,6 +157,7 @@ class ImportState(BaseModel):
     types: Types
     began: datetime | None = None
     kept: int | None = None
+    bulk_put: BulkPutState | None = None
 
 
 class ImportProgress:
@@ -167,6 +173,7 @@ class ImportProgress:
         self.run = new_run()
         self.began: datetime | None = None
         self.kept: int | None = None
+        self.bulk_put: BulkPutState | None = None
         self.types: Types | None = None
         self.settled: dict[str, int] = {}
         self.watermarks: dict[str, Watermark] = {}
@@ -186,7 +193,7 @@ class ImportProgress:
         if saved is None:
             return None
         self.run, self.settled, self.types = saved.run, saved.settled, saved.types
-        self.began, self.kept = saved.began, saved.kept
+        self.began, self.kept, self.bulk_put = saved.began, saved.kept, saved.bulk_put
         self.begin()
         begun = [uri for uri in self.watermarks if self.settled.get(uri)] or list(self.watermarks)[:1]
         return f"row {self.settled.get(begun[-1], 0) + 1:,} of {begun[-1]}"
@@ -195,6 +202,11 @@ class ImportProgress:
         """The run in the checkpoint, from which a job that begins again does not take over; None without one."""
         saved = self._checkpoint.given_up(ImportState)
         return saved.run if saved else None
+
+    def given_up_bulk_put(self) -> BulkPutState | None:
+        """Where the bulk put of that run stands; None without one."""
+        saved = self._checkpoint.given_up(ImportState)
+        return saved.bulk_put if saved else None
 
     def ended(self, uri: str, rows: int) -> None:
         """Notes that the file has been read to its end and has this many rows."""
@@ -213,7 +225,14 @@ class ImportProgress:
     def save(self, positions: dict[str, int], types: Types) -> None:
         """Saves these positions. All rows before them must be durable by now."""
         self._checkpoint.save(
-            ImportState(run=self.run, settled=positions, types=types, began=self.began, kept=self.kept)
+            ImportState(
+                run=self.run,
+                settled=positions,
+                types=types,
+                began=self.began,
+                kept=self.kept,
+                bulk_put=self.bulk_put,
+            )
         )
 
     def remove(self) -> None:

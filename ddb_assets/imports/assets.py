@@ -12,7 +12,7 @@ import dagster as dg
 from ddb_assets.contract.stages import asset_name
 from ddb_assets.errors import DdbAssetsError
 from ddb_assets.imports.account import ImportFailedError, ImportReport, InterruptedImportError, Progress, Verified
-from ddb_assets.imports.import_config import ImportConfig, ImportOptions, JobOptions
+from ddb_assets.imports.import_config import BulkPutConfig, ImportConfig, ImportOptions, JobOptions
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
 from ddb_assets.orchestration.pools import only_writer, write_pool
@@ -47,9 +47,15 @@ class ImportRunConfig(dg.Config):
 
 
 def import_asset(
-    name: str, table: str, source: str, config: ImportConfig, options: ImportOptions, owners: list[str]
+    name: str,
+    table: str,
+    source: str,
+    config: ImportConfig,
+    options: ImportOptions,
+    owners: list[str],
+    bulk_put: BulkPutConfig | None = None,
 ) -> dg.AssetsDefinition:
-    """The asset of one declared import and its three checks."""
+    """The asset of one declared import and its three checks. Deletes are written, also when AWS puts the items otherwise."""
     key = metadata.asset_key("import", name)
 
     @dg.asset(
@@ -98,10 +104,23 @@ def import_asset(
         def began(moment: str) -> None:
             context.log.info(f"before the first write: {moment}")
 
-        from ddb_assets.imports.prepare import prepare_import  # with Polars, which only a run needs
+        def operation(arn: str) -> None:
+            context.log.info(f"AWS puts the items: {arn}")
 
+        from ddb_assets.imports.prepare import prepare_import, staging_of  # with Polars, which only a run needs
+
+        staged = bulk_put if not run.delete else None
         report = prepare_import(
-            aws.clients, table, source, wanted, chosen, on_progress=progress, on_resumed=resumed, on_began=began
+            aws.clients,
+            table,
+            source,
+            wanted,
+            chosen,
+            on_progress=progress,
+            on_resumed=resumed,
+            on_began=began,
+            on_operation=operation,
+            bulk_put=staging_of(staged.staging, staged.staging_owner) if staged else None,
         ).run()
         context.log.info(f"{report.rows} rows read, {report.written} items written, {report.rejected} rows rejected")
         if not report.complete:
@@ -140,6 +159,9 @@ def _metadata(report: ImportReport) -> dict[str, dg.MetadataValue]:
         facts["before_first_write"] = dg.MetadataValue.text(report.before_first_write)
     if report.before_images:
         facts["before_images"] = dg.MetadataValue.path(report.before_images)
+    if report.bulk_operation:
+        facts["bulk_operation"] = dg.MetadataValue.text(report.bulk_operation)
+        facts["bulk_put_bytes"] = dg.MetadataValue.int(report.bulk_put_bytes)
     if report.only_in_table:
         facts["only_in_table"] = dg.MetadataValue.int(report.only_in_table.count)
         facts["only_in_table_sample"] = dg.MetadataValue.json(report.only_in_table.sample)

@@ -181,6 +181,19 @@ class ImportOptions(WriteOptions):
     )
 
 
+class BulkPutConfig(BaseModel):
+    """For a table that AWS is to fill, instead of writes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    staging: str = Field(
+        default="", description="folder on S3 in which the items are staged; by default imports below the lake"
+    )
+    staging_owner: str = Field(
+        default="", pattern="^([0-9]{12})?$", description="the account of its bucket, if it is another one"
+    )
+
+
 class JobOptions(ImportOptions):
     """What a single run adds. A job that was killed or failed is resumed, unless `restart` is set."""
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,8 +26,10 @@ from ddb_assets.bulk.writing.operation import Operation, RejectedItemError, dele
 from ddb_assets.bulk.writing.outcome import Unwritten, WriterStoppedError
 from ddb_assets.bulk.writing.writer import BulkWriter, DryWriter
 from ddb_assets.contract.identity import fingerprint
+from ddb_assets.dynamodb.item import Key
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
+from ddb_assets.imports.bulk_put.writer import BulkPut, BulkPutWriter, check_ended, delete_staged
 from ddb_assets.imports.files.source import ImportSource, Input
 from ddb_assets.imports.formats.column_types import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
@@ -70,7 +72,9 @@ class ImportJob:
     `on_resumed` gets the row at which the job takes over from an earlier run. The files and the table must be those of that
     run, and the configuration too. `on_began` gets the report's `before_first_write`.
 
-    With `new_table` the import makes the table; such a job always begins at the beginning.
+    With `new_table` the import makes the table; such a job always begins at the beginning. With `bulk_put` AWS puts the items:
+    a job that takes over from an earlier run reads all rows again, and finds the operation that the run has begun.
+    `on_operation` gets its ARN.
     """
 
     def __init__(
@@ -86,14 +90,17 @@ class ImportJob:
         on_progress: Callable[[Progress], object] | None = None,
         on_resumed: Callable[[str], object] | None = None,
         on_began: Callable[[str], object] | None = None,
+        on_operation: Callable[[str], object] = lambda _: None,
         new_table: NewTableWriter | None = None,
+        bulk_put: BulkPut | None = None,
     ) -> None:
         self._client, self._target, self._source = client, target, source
         self._storage = storage
         self._files = ReadAhead(storage, [(file.uri, file.size) for file in source.inputs], source.kept)
         self._config, self._options = config, options or JobOptions()
         self._on_progress, self._on_resumed, self._on_began = on_progress, on_resumed, on_began
-        self._new_table = new_table
+        self._on_operation = on_operation
+        self._new_table, self._bulk_put = new_table, bulk_put
         self._secret = os.environ.get(MASK_SECRET, "").encode() or None
         self._fingerprint = fingerprint(self._secret) if self._secret and needs_secret(config) else ""
         self._before = whole_place(self._options.keep_before) if self._options.keep_before else ""
@@ -105,6 +112,7 @@ class ImportJob:
             "configuration": config.model_dump(mode="json"),
             **({"secret of masks": self._fingerprint} if self._fingerprint else {}),
             "keep_before": self._before or None,
+            "method": "bulk-put" if bulk_put else None,
         }
         self.checkpoint = Checkpoint(folder / f"{target.name}-{job}.json", world)
         self._folder = folder
@@ -123,7 +131,7 @@ class ImportJob:
         self._superseded: Superseded | None = None
         self._superseded_rejects: str | None = None
         self._rejects = Rejects(None, self._options.max_rejects, 0, self.interrupt)
-        self._writer: BulkWriter | DryWriter | NewTableWriter = DryWriter()
+        self._writer: BulkWriter | DryWriter | NewTableWriter | BulkPutWriter = DryWriter()
 
     @property
     def is_dry(self) -> bool:
@@ -154,6 +162,7 @@ class ImportJob:
         resumed_at = self._resume()
         if not options.dry_run:
             self._check_place()
+            self._check_given_up()
         if self._source.has_columns:
             rows = self._source.rows
             self._names.check(rows(self._files, file, self._config, lambda _: None) for file in self._source.inputs)
@@ -162,6 +171,7 @@ class ImportJob:
         self._start(types)
         complete = False
         try:
+            self._begin_bulk_put()
             failure = self._go_through(mapping, types)
             complete = failure is None
         finally:
@@ -172,6 +182,7 @@ class ImportJob:
         slips = self._names.slips() if named else None
         rejects = self._rejects.problem()
         found = self._look_back() if complete else Afterwards()
+        bulk_put = self._writer if isinstance(self._writer, BulkPutWriter) else None
         return ImportReport(
             source=self._source.uri,
             table=self._target.name,
@@ -199,6 +210,8 @@ class ImportJob:
             before_first_write=_shown(self._done.began) if self._done.began else None,
             before_images=self._keeper.uri if self._keeper else None,
             before_rcu=self._keeper.consumed_rcu if self._keeper else 0.0,
+            bulk_operation=bulk_put.arn if bulk_put else None,
+            bulk_put_bytes=bulk_put.put_bytes if bulk_put else 0,
             problem=self._said(failure) if failure else found.problem or rejects or slips,
             rejected_lines=self._rejects.lines,
             unused_columns=self._names.unused,
@@ -235,7 +248,7 @@ class ImportJob:
         """Opens what the job writes to."""
         options = self._options
         if options.dry_run:
-            self._writer = self._new_table or self._writer
+            self._writer = self._new_table or self._bulk_put_writer(types) or self._writer
             return
         if not self._new_table:
             self._note_beginning()
@@ -256,21 +269,53 @@ class ImportJob:
         file = RejectFile(self._place(), heading, self._done.settled, hidden, masked)
         self._reject_file = file
         self._rejects = Rejects(file, options.max_rejects, file.kept, self.interrupt)
-        self._writer = self._new_table or BulkWriter(
-            self._client,
-            self._target,
-            rate=self._rate(),
-            in_flight=options.in_flight,
-            deadline=options.deadline,
-            on_unwritten=self._on_unwritten,
-            on_settled=self._on_settled,
-            before=self._keeper.keep if self._keeper else lambda _: None,
+        self._writer = (
+            self._new_table
+            or self._bulk_put_writer(types)
+            or BulkWriter(
+                self._client,
+                self._target,
+                rate=self._rate(),
+                in_flight=options.in_flight,
+                deadline=options.deadline,
+                on_unwritten=self._on_unwritten,
+                on_settled=self._on_settled,
+                before=self._keeper.keep if self._keeper else lambda _: None,
+            )
         )
         self._save(types)  # from now on a run that is killed finds its reject file and its before-images again
         if self._keeper:
             self._keeper.begin()
             self._save(types)
         self._rejects.check_before()
+
+    def _bulk_put_writer(self, types: Types) -> BulkPutWriter | None:
+        options, units = self._options, self._rate().units_per_second
+        if self._bulk_put is None:
+            return None
+        return BulkPutWriter(
+            self._bulk_put,
+            self._storage,
+            self._target,
+            self._done.bulk_put,
+            lambda: self._save(types),
+            units=None if units is None else int(units),
+            unanswered=options.deadline,
+            on_look=self._report_progress,
+            on_operation=self._on_operation,
+            dry=options.dry_run,
+        )
+
+    def _begin_bulk_put(self) -> None:
+        if isinstance(self._writer, BulkPutWriter):
+            self._writer.begin()
+
+    def _check_given_up(self) -> None:
+        """Raises WriterStoppedError if the run that this one does not continue has a bulk put that goes on."""
+        given_up = self._done.given_up_bulk_put() if self._options.restart and not self._new_table else None
+        check_ended(self._client, given_up)
+        if given_up and self._bulk_put:
+            delete_staged(self._storage, given_up)
 
     def _note_beginning(self) -> None:
         """The time before the first write, and the place of before-images. Raises BeforeImagesError and LockError."""
@@ -351,11 +396,7 @@ class ImportJob:
                         if watermark.ahead > MAX_AHEAD:
                             self._writer.flush()
                 self._done.ended(file.uri, rows)
-            self._writer.close()
-            if self._reject_file is not None:
-                self._reject_file.sync()  # before the checkpoint goes
-            if self._keeper:
-                self._keeper.complete()
+            self._end_writing(mapping)
         except DdbAssetsError as error:
             return error
         totals = self._writer.totals
@@ -364,6 +405,15 @@ class ImportJob:
         if ended != self._progress.rows:
             raise AssertionError(f"{self._progress.rows} rows were read, but {ended} accounted for")
         return None
+
+    def _end_writing(self, mapping: ItemMapping) -> None:
+        self._writer.close()
+        if isinstance(self._writer, BulkPutWriter) and self._writer.failed:
+            self._reject_failed(self._writer.failed, mapping)
+        if self._reject_file is not None:
+            self._reject_file.sync()  # before the checkpoint goes
+        if self._keeper:
+            self._keeper.complete()
 
     def _take(self, row: Row | BadRow, file: Input, watermark: Watermark, mapping: ItemMapping) -> None:
         if isinstance(row, BadRow):
@@ -393,6 +443,23 @@ class ImportJob:
                 if chosen := self._choice.chosen(row):
                     self._keys.add(self._operation(chosen, _Place(watermark, chosen, file.uri), mapping).key)
 
+    def _reject_failed(self, failed: Mapping[Key, str], mapping: ItemMapping) -> None:
+        """Rejects the rows of these items. Reads the files again, because nothing else knows which row an item came from."""
+        left = dict(failed)
+        for file in self._source.inputs:
+            watermark = self._done.watermarks[file.uri]
+            for row in self._checked(self._source.rows(self._files, file, self._config, lambda _: None)):
+                with suppress(RejectedItemError):
+                    if not isinstance(row, Row) or not (chosen := self._choice.chosen(row)):
+                        continue
+                    operation = self._operation(chosen, _Place(watermark, chosen, file.uri), mapping)
+                    if reason := left.pop(operation.key, ""):
+                        self._on_unwritten(Unwritten(operation, "rejected", reason))
+        if left:
+            raise WriterStoppedError(
+                f"AWS says that {len(left):,} items failed, such as {next(iter(left))}, and no row has these keys"
+            )
+
     def _operation(self, row: Row, place: _Place, mapping: ItemMapping) -> Operation:
         item: dict[str, Any] = mapping.item(row.cells, row.origin or Origin(place.uri, row.number))
         if row.deleted and self._config.mode == "if-not-exists":
@@ -417,6 +484,8 @@ class ImportJob:
             return
         if complete:
             self._done.remove()
+            if isinstance(self._writer, BulkPutWriter):
+                self._writer.discard()
         else:
             with suppress(DdbAssetsError):  # the caller has the reason already
                 self._writer.stop("the job has ended")
@@ -430,6 +499,8 @@ class ImportJob:
         if self._reject_file is None or self._new_table:
             return
         positions = self._done.positions()
+        if isinstance(self._writer, BulkPutWriter):
+            positions, self._done.bulk_put = {}, self._writer.state  # no row is settled before all are
         self._done.kept = self._keeper.kept if self._keeper else None
         self._reject_file.sync()  # after the positions were taken: the rows rejected before them must be durable
         self._done.save(positions, types)

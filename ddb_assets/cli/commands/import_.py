@@ -1,5 +1,6 @@
 """`ddb-assets import`."""
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -67,12 +68,20 @@ class ImportCommand(ModelCommand):
 )
 @click.option(
     "--method",
-    type=click.Choice(["auto", "import-table", "batch-write"]),
+    type=click.Choice(["auto", "import-table", "batch-write", "bulk-put"]),
     default="auto",
     show_default=True,
-    help="For --new-table: ImportTable, which costs no WCUs and stages items on S3, or writes; auto chooses.",
+    help="For --new-table: ImportTable, which costs no WCUs and stages items on S3, or writes; auto chooses. For a table that "
+    "exists: a bulk put by AWS of items that are staged on S3.",
 )
-@click.option("--staging", metavar="URI", help=f"Where on S3, for ImportTable; default: imports below {LAKE}.")
+@click.option(
+    "--staging", metavar="URI", help=f"Where on S3, for ImportTable and bulk puts; default: imports below {LAKE}."
+)
+@click.option(
+    "--staging-owner",
+    metavar="ACCOUNT",
+    help="For --staging: the account of the bucket, 12 digits, if it is another one.",
+)
 @click.option(
     "--price",
     type=click.FloatRange(min=0),
@@ -94,6 +103,7 @@ def command(
     new_key: str | None,
     method: str,
     staging: str | None,
+    staging_owner: str | None,
     price: float,
     as_json: bool,
     **options: Any,
@@ -115,9 +125,10 @@ def command(
         )
     if table is None and redrive is None and dms is None:
         raise click.UsageError("--table says into which table: give it")
-    from ddb_assets.cli.import_ import new_table_of, run
+    from ddb_assets.cli.import_ import bulk_put_of, new_table_of, run
     from ddb_assets.imports.dms.task import DmsFiles
 
+    asked = cast("Method | None", None if method == "auto" else method)
     run(
         table,
         source or redrive,
@@ -125,9 +136,8 @@ def command(
         {name: options.pop(name) for name in FROM_CONFIG},
         options,
         redrive=redrive is not None,
-        new_table=new_table_of(
-            new_key, staging, cast("Method | None", None if method == "auto" else method), _obstacles()
-        ),
+        new_table=new_table_of(new_key, staging, staging_owner or "", asked, _obstacles()),
+        bulk_put=bulk_put_of(staging, staging_owner or "", asked),
         price=price,
         as_json=as_json,
     )
@@ -138,6 +148,8 @@ NOT_FOR_DMS = ("format", "items_at", "config")
 FOR_DMS = ("dms_source", "dms_settings", "dms_table", "dms_changes")
 NOT_FOR_NEW_TABLE = ("restart", "keep_before", "require_pitr")
 NOT_FOR_IMPORT_TABLE = ("max_wcu", "share", "in_flight")
+NOT_FOR_BULK_PUT = ("in_flight", "price")
+FOR_STAGING = frozenset({"staging", "staging_owner", "method"})
 
 
 def _obstacles() -> tuple[str, ...]:
@@ -154,10 +166,16 @@ def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool, dms: bool) ->
     """Raises UsageError for an option that would do nothing beside the others."""
     context = click.get_current_context()
     given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    method = context.params["method"]
     if new_table:
-        _refuse_idle_of_new_table(given, context.params["method"])
-    elif idle := given & {"staging", "method"}:
-        raise click.UsageError(f"{option_of([min(idle)])} is for --new-table: give that too, or leave it out")
+        _refuse_idle_of_new_table(given, method)
+    elif method == "bulk-put":
+        _refuse_idle_of_bulk_put(given)
+    elif idle := given & FOR_STAGING:
+        raise click.UsageError(
+            f"{option_of([min(idle)])} is for --new-table, or for --method bulk-put: give one, or leave it out"
+        )
+    _check_owner(context.params["staging_owner"])
     if new_table and redrive:
         raise click.UsageError(
             "--new-table makes a table of SOURCE, and --redrive is for a table that exists: give one"
@@ -177,7 +195,23 @@ def _refuse_idle(*, redrive: bool, new_table: bool, dry_run: bool, dms: bool) ->
         raise click.UsageError("--price is for what --dry-run says: give that too, or leave it out")
 
 
+def _check_owner(owner: str | None) -> None:
+    if owner is not None and not re.fullmatch("[0-9]{12}", owner):
+        raise click.UsageError(f"--staging-owner is an AWS account, 12 digits, not {owner!r}")
+
+
+def _refuse_idle_of_bulk_put(given: Collection[str]) -> None:
+    if idle := [name for name in NOT_FOR_BULK_PUT if name in given]:
+        raise click.UsageError(
+            f"{option_of([idle[0]])} does nothing with --method bulk-put: AWS writes the items, at its own price; leave it out"
+        )
+
+
 def _refuse_idle_of_new_table(given: Collection[str], method: str) -> None:
+    if method == "bulk-put":
+        raise click.UsageError(
+            "--method bulk-put fills a table that exists: leave --new-table out, or name another method"
+        )
     for name in NOT_FOR_NEW_TABLE:
         if name in given:
             raise click.UsageError(
@@ -189,5 +223,6 @@ def _refuse_idle_of_new_table(given: Collection[str], method: str) -> None:
                 f"{option_of([name])} does nothing with ImportTable, which writes at AWS's own rate, without WCUs: leave it "
                 "out, or give --method batch-write"
             )
-    if "staging" in given and method == "batch-write":
-        raise click.UsageError("--staging does nothing with --method batch-write: leave it out")
+    for name in ("staging", "staging_owner"):
+        if name in given and method == "batch-write":
+            raise click.UsageError(f"{option_of([name])} does nothing with --method batch-write: leave it out")

@@ -1,7 +1,8 @@
 """By which calls an import writes, what that is estimated to cost, and why: the plan that is shown before it begins.
 
 Pure. ImportTable makes new tables only. It costs less than writes, and AWS says nothing about its time, which is minutes at
-least. Writes begin at once, at what a new on-demand table takes.
+least. Writes begin at once, at what a new on-demand table takes. A bulk put fills a table that exists. Its price is not known
+to us, so it is never chosen, only asked for.
 Facts: Amazon DynamoDB pricing, on-demand in us-east-1 (import from S3: $0.15 per GB of uncompressed data; $0.625 per million
 write request units, of 1 KB each); Developer Guide, "On-demand capacity mode" (a new table takes 4,000 writes a second).
 """
@@ -10,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Method = Literal["import-table", "batch-write", "put-item"]
-"""`put-item` writes one item with each request: a condition needs that."""
+Method = Literal["import-table", "bulk-put", "batch-write", "put-item"]
+"""`put-item` writes one item with each request: a condition needs that. `bulk-put` is StartBulkPutItems."""
 
 IMPORT_USD = 0.15
 WRITE_USD = 0.625
 NEW_TABLE_WCU = 4000
-SMALL_BYTES = 256 << 20
+SMALL_BYTES, LARGE_BYTES = 256 << 20, 10 << 30
 UNPACKED = 4
 """How many bytes of items a byte of a compressed file is taken for."""
 _PACKED = (".gz", ".zst", ".parquet")
@@ -46,13 +47,15 @@ def plan_import(
     new: bool,
     obstacles: Sequence[str],
     conditional: bool,
+    puts: bool = False,
     asked: Method | None = None,
     price: float = WRITE_USD,
 ) -> ImportPlan:
     """`sizes` are the names and bytes of the files, `indexes` the global indexes, which are written too.
 
-    `new`: the table does not exist. `obstacles` say why ImportTable cannot be used. `conditional` writes are sent one by one.
-    Raises ValueError, with the obstacle, if ImportTable is asked for and cannot be used.
+    `new`: the table does not exist. `obstacles` say why ImportTable, or the bulk put that is asked for, cannot be used.
+    `conditional` writes are sent one by one. `puts`: nothing but puts is asked for, so a bulk put can be named. Raises
+    ValueError, with the obstacle, if a method is asked for and cannot be used.
     """
     item_bytes = sum(size * (UNPACKED if name.lower().endswith(_PACKED) else 1) for name, size in sizes)
     writes = item_bytes / 1024 * (1 + indexes)
@@ -61,6 +64,11 @@ def plan_import(
     if new and not obstacles:
         costs["import-table"] = item_bytes / _GB * IMPORT_USD
     method, reason = _chosen(item_bytes, written, new=new, obstacles=obstacles, asked=asked)
+    if asked is None and not new and puts and item_bytes >= LARGE_BYTES:
+        reason += (
+            ". For so many bytes AWS also has bulk puts: ask for one with --method bulk-put and --staging s3://…; what it "
+            "costs is on AWS's price list"
+        )
     file_bytes = sum(size for _, size in sizes)
     return ImportPlan(method, reason, len(sizes), file_bytes, item_bytes, costs, writes / NEW_TABLE_WCU)
 
@@ -72,6 +80,12 @@ def _chosen(
         if obstacles or not new:
             raise ValueError(obstacles[0] if new else "the table exists, and ImportTable only makes new ones")
         return asked, "it was asked for"
+    if asked == "bulk-put":
+        if obstacles or new:
+            raise ValueError(
+                "the table does not exist, and a bulk put only fills one that does" if new else obstacles[0]
+            )
+        return asked, "it was asked for; what it costs is on AWS's price list"
     if not new:
         return written, "the table exists, and ImportTable only makes new ones"
     if asked is not None:

@@ -81,7 +81,9 @@ class StagedItems:
         self._part.close()
         self._part, self._part_bytes = None, 0
         if len(self.uris) == MAX_OBJECTS:
-            raise StorageError(f"the items fill more than {MAX_OBJECTS:,} objects, and AWS takes no more at once: divide the files")
+            raise StorageError(
+                f"the items fill more than {MAX_OBJECTS:,} objects, and AWS takes no more at once: divide the files"
+            )
         uri = join(self.folder, f"{len(self.uris):06}{ENDING}")
         self._storage.upload(self._path, uri)
         self.uris.append(uri)
