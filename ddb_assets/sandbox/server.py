@@ -90,9 +90,9 @@ class Sandbox:
 
     `folder` is for the change log (default: a temporary folder), which starts empty each time. The folder keeps only the
     descriptions of completed exports, so that their files can be used again. The latest restorable time is `latest_lag`
-    before now. An export or a bulk put is IN_PROGRESS for `export_delay` before its work begins; a restored table and a stream are CREATING
-    for as long, and the backup of a deleted table appears as long after the deletion. Raises SandboxError if the port is taken
-    or a sandbox is already running in this process.
+    before now. An export or a bulk put is IN_PROGRESS for `export_delay` before its work begins; a restored table and a stream
+    are CREATING for as long, and the backup of a deleted table appears as long after the deletion. Raises SandboxError if the
+    port is taken or a sandbox is already running in this process.
     """
 
     def __init__(
