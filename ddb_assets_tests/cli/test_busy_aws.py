@@ -20,6 +20,7 @@ from urllib3 import HTTPResponse
 from ddb_assets.aws import clients, pauses
 from ddb_assets.aws.errors import _CODES, only_aws_answers
 from ddb_assets.cli import main
+from ddb_assets.imports.bulk_put import writer
 from ddb_assets.imports.tables import new_table
 from ddb_assets.microseconds import from_micros
 from ddb_assets.sandbox.server import Sandbox
@@ -74,6 +75,7 @@ def impatient(account: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pauses, "FIRST_PAUSE", 0.002)
     monkeypatch.setattr(pauses, "LONGEST_PAUSE", 0.02)
     monkeypatch.setattr(new_table, "FIRST_LOOK", 0.05)
+    monkeypatch.setattr(writer, "FIRST_LOOK", 0.05)
 
 
 def met(monkeypatch: pytest.MonkeyPatch, busy: Busy, *command: str) -> Result:
@@ -147,6 +149,19 @@ def test_a_new_table_is_made_in_spite_of_a_moments_fault(
     assert ids(account, name) == ["a", "b"]
     assert not account.s3().list_objects_v2(Bucket="lake", Prefix="staging/").get("Contents")
     assert called(busy) >= {"DescribeTable", *calls}
+
+
+@pytest.mark.parametrize("code", PASSES)
+def test_a_bulk_put_does_not_end_by_a_moments_fault(
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    name, busy = table(account), Busy(code)
+    words = ["import", "s3://lake/rows/", "--table", name, "--method", "bulk-put", "--staging", "s3://lake/staging"]
+    done = met(monkeypatch, busy, *words, "--verify", "all")
+    assert done.exit_code == 0, done.output
+    assert ids(account, name) == ["a", "b"]
+    assert not account.s3().list_objects_v2(Bucket="lake", Prefix="staging/").get("Contents")
+    assert called(busy) >= {"StartBulkPutItems", "DescribeBulkOperation", "PutObject", "DeleteObjects"}
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from ddb_assets.components import DynamoDBImport
 from ddb_assets.components.dynamodb_import import COMMENTED_YAML, Import, ImportScaffolder
 from ddb_assets.definitions import build_defs
 from ddb_assets.imports import assets
+from ddb_assets.imports.bulk_put import writer
 from ddb_assets.orchestration.pools import write_pool
 from ddb_assets.sandbox import demo, demo_files
 from ddb_assets.sandbox.server import Sandbox
@@ -255,3 +256,24 @@ def test_each_run_keeps_what_it_replaces(sandbox: Sandbox, table: str, rows: Pat
         assert undone.exit_code == 0, undone.output
         assert len(items_of(sandbox, target_of(sandbox, table))) == left
     assert "point-in-time recovery" in message(materialize(declared(table, rows, require_pitr=True)))
+
+
+def test_aws_puts_the_items_where_that_is_declared(
+    sandbox: Sandbox, table: str, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "FIRST_LOOK", 0.05)
+    sandbox.s3().create_bucket(Bucket="staging")
+    staging = {"staging": "s3://staging/imports"}
+    asset = declared(table, rows, bulk_put=staging)
+    result = materialize(asset)
+    assert checks(result) == {"no_rejects": True, "counts_agree": True, "sample_equal": True}
+    found = facts(result)
+    assert (found["rows"], found["written"]) == (30, 30)
+    assert found["bulk_operation"].startswith(target_of(sandbox, table).arn)
+    assert found["bulk_put_bytes"] > 0
+    deleted = facts(materialize(asset, delete=True, confirm=table))
+    assert (deleted["written"], "bulk_operation" in deleted) == (0, False)
+    assert not items_of(sandbox, target_of(sandbox, table))
+    assert "there are no before-images" in message(
+        materialize(declared(table, rows, keep_before="b/", bulk_put=staging))
+    )

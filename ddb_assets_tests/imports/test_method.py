@@ -40,6 +40,21 @@ def test_a_new_table_is_made_by_the_better_method() -> None:
     assert plan(("a.csv.gz", SMALL_BYTES // 4)).method == "import-table", "it is larger when it is unpacked"
 
 
+def test_a_bulk_put_is_only_named_and_never_chosen() -> None:
+    small, large = plan(("a.csv", GB), new=False, puts=True), plan(("a.csv", 100 * GB), new=False, puts=True)
+    assert (small.method, large.method) == ("batch-write", "batch-write")
+    assert "bulk" not in small.reason
+    assert "--method bulk-put and --staging s3://…; what it costs is on AWS's price list" in large.reason
+    assert set(large.costs) == {"batch-write"}
+    assert "bulk" not in plan(("a.csv", 100 * GB), new=False, puts=False).reason
+    asked = plan(("a.csv", 1), new=False, asked="bulk-put")
+    assert (asked.method, set(asked.costs)) == ("bulk-put", {"batch-write"})
+    with pytest.raises(ValueError, match="only fills one that does"):
+        plan(("a.csv", 1), new=True, asked="bulk-put")
+    with pytest.raises(ValueError, match="it is CREATING"):
+        plan(("a.csv", 1), new=False, asked="bulk-put", obstacles=["it is CREATING"])
+
+
 def test_an_obstacle_is_the_reason_and_refuses_what_is_asked_for() -> None:
     found = plan(("a.csv", 100 * GB), obstacles=["ImportTable only puts items"])
     assert (found.method, found.reason) == ("batch-write", "ImportTable only puts items")
@@ -180,7 +195,7 @@ def test_what_does_nothing_with_a_method_is_refused() -> None:
             ["--new-table", "id:S", "--method", "batch-write", "--staging", "s3://b/x"],
             "--staging does nothing with --method",
         ),
-        (["--method", "batch-write"], "--method is for --new-table"),
+        (["--method", "batch-write"], "--method is for --new-table, or for --method bulk-put"),
     ):
         done = CliRunner().invoke(main, ["import", "a.csv", "--table", "T", *words])
         assert done.exit_code == 2
