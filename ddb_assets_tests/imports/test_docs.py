@@ -19,6 +19,7 @@ from ddb_assets.components.dynamodb_import import Import
 from ddb_assets.dynamodb.attribute_value import DESCRIPTORS
 from ddb_assets.imports.account import ImportReport
 from ddb_assets.imports.assets import CHECKS, ImportRunConfig
+from ddb_assets.imports.bulk_put import writer
 from ddb_assets.imports.formats.csv_format import CsvFormat
 from ddb_assets.imports.import_config import ImportConfig, Rule, read_import_config
 from ddb_assets.imports.mapping import expressions
@@ -110,6 +111,7 @@ def test_its_commands_do_what_they_say(
     """In the order in which they stand, each with the exit code that it has."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(new_table_module, "FIRST_LOOK", 0.05)
+    monkeypatch.setattr(writer, "FIRST_LOOK", 0.05)
     own = {STATE: str(tmp_path / "state"), LAKE: f"s3://{demo.BUCKET}/lake"}
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "DDB_ASSETS_ROLE_ARN"):
         monkeypatch.delenv(name, raising=False)
