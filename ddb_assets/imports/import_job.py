@@ -29,7 +29,8 @@ from ddb_assets.contract.identity import fingerprint
 from ddb_assets.dynamodb.item import Key
 from ddb_assets.errors import DdbAssetsError, RetryableError
 from ddb_assets.imports.account import ImportProgress, ImportReport, Progress, Rejects, Types, counted
-from ddb_assets.imports.bulk_put.writer import BulkPut, BulkPutWriter, check_ended, delete_staged
+from ddb_assets.imports.bulk_put.given_up import check_ended
+from ddb_assets.imports.bulk_put.writer import BulkPut, BulkPutWriter
 from ddb_assets.imports.files.source import ImportSource, Input
 from ddb_assets.imports.formats.column_types import ColumnTypes
 from ddb_assets.imports.import_config import ImportConfig, JobOptions
@@ -40,6 +41,7 @@ from ddb_assets.imports.mapping.rule_columns import masked_columns, needs_secret
 from ddb_assets.imports.opening.read_ahead import ReadAhead
 from ddb_assets.imports.read_back import Afterwards, KeySet, Sample, look_back
 from ddb_assets.imports.tables.new_table import NewTableWriter
+from ddb_assets.imports.tables.staged_items import delete_staged
 from ddb_assets.imports.undoing.before_images import BeforeHeading
 from ddb_assets.imports.undoing.keep_before import (
     BeforeKeeper,
@@ -315,7 +317,7 @@ class ImportJob:
         given_up = self._done.given_up_bulk_put() if self._options.restart and not self._new_table else None
         check_ended(self._client, given_up)
         if given_up and self._bulk_put:
-            delete_staged(self._storage, given_up)
+            delete_staged(self._storage, given_up.input)
 
     def _note_beginning(self) -> None:
         """The time before the first write, and the place of before-images. Raises BeforeImagesError and LockError."""

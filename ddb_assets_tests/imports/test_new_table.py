@@ -65,6 +65,16 @@ def test_the_table_is_made_with_every_type_that_the_mapping_gives(
     assert not staged(sandbox, staging)
 
 
+def test_a_bucket_of_another_account_is_named(sandbox: Sandbox, staging: str, two_rows: Path) -> None:
+    aws, requests = AWS(), []
+    aws.dynamodb("Owned").meta.events.register(
+        "before-parameter-build.dynamodb.ImportTable", lambda params, **_: requests.append(params)
+    )
+    made = NewTable(KEY, staging, "123456789012")
+    assert prepare_import(aws, "Owned", str(two_rows), ImportConfig(), JobOptions(), new_table=made).run().written == 2
+    assert [request["S3BucketSource"]["S3BucketOwner"] for request in requests] == ["123456789012"]
+
+
 def test_a_table_that_is_there_is_not_touched(sandbox: Sandbox, staging: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"id": "a", "n": 1}\n')

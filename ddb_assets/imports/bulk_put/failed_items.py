@@ -39,7 +39,7 @@ class FailedItems:
             for record in document if isinstance(document, list) else [document]:
                 found = dict.fromkeys(_keys(record, key))
                 if len(found) == 1:
-                    self.reasons[next(iter(found))] = _reason(record)
+                    self.reasons[next(iter(found))] = _reason(record, key)
                 else:
                     self.unread += 1
 
@@ -52,9 +52,10 @@ def _keys(value: Any, key: Sequence[KeyAttribute]) -> Iterator[Key]:
         except (ValueError, RecursionError):
             return
     if isinstance(value, dict):
-        try:
-            yield item_key(value, key)
-        except AttributeValueError:
+        found = _key(value, key)
+        if found is not None:
+            yield found
+        else:
             for member in value.values():
                 yield from _keys(member, key)
     elif isinstance(value, list):
@@ -62,18 +63,26 @@ def _keys(value: Any, key: Sequence[KeyAttribute]) -> Iterator[Key]:
             yield from _keys(member, key)
 
 
-def _reason(record: Any) -> str:
-    texts = dict.fromkeys(_texts(record, telling=False))
+def _key(value: dict[str, Any], key: Sequence[KeyAttribute]) -> Key | None:
+    """None: it is no item of the table."""
+    try:
+        return item_key(value, key)
+    except AttributeValueError:
+        return None
+
+
+def _reason(record: Any, key: Sequence[KeyAttribute]) -> str:
+    texts = dict.fromkeys(_texts(record, key, telling=False))
     return ": ".join(texts)[:MAX_REASON] or NO_REASON
 
 
-def _texts(value: Any, *, telling: bool) -> Iterator[str]:
-    """The texts below names that tell why."""
-    if isinstance(value, dict):
+def _texts(value: Any, key: Sequence[KeyAttribute], *, telling: bool) -> Iterator[str]:
+    """The texts below names that tell why, outside of items, whose attributes may have such names."""
+    if isinstance(value, dict) and _key(value, key) is None:
         for name, member in value.items():
-            yield from _texts(member, telling=telling or bool(TELLS_WHY.search(name)))
+            yield from _texts(member, key, telling=telling or bool(TELLS_WHY.search(name)))
     elif isinstance(value, list):
         for member in value:
-            yield from _texts(member, telling=telling)
-    elif isinstance(value, str) and telling:
+            yield from _texts(member, key, telling=telling)
+    elif isinstance(value, str) and telling and not value.lstrip().startswith("{"):
         yield value

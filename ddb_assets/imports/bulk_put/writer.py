@@ -6,7 +6,6 @@ processed items, too; partial writes of a cancelled or failed operation stay); D
 items is not kept, so of two items with one key either may win).
 """
 
-import re
 import time
 import uuid
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from ddb_assets.imports.bulk_put.failed_items import FailedItems
 from ddb_assets.imports.bulk_put.state import BulkPutState, start_request
 from ddb_assets.imports.opening.file_bytes import opened
 from ddb_assets.imports.read_back import KeySet
-from ddb_assets.imports.tables.staged_items import StagedItems
+from ddb_assets.imports.tables.staged_items import StagedItems, delete_staged
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 FIRST_LOOK = 5.0  # seconds after which the operation is looked at again
 ATTEMPTS = 4  # to have it begun, each of which the client tries again by itself
 TOKEN_LIFETIME = timedelta(hours=8) - timedelta(minutes=30)  # as long as AWS certainly knows a token
-STAGED = re.compile(r"/\d{6}\.json\.gz$")
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class BulkPutWriter:
         if self._dry or (self.state and self.state.request):
             return
         if self.state:
-            delete_staged(self._storage, self.state)  # of a run that was killed while it staged them
+            delete_staged(self._storage, self.state.input)  # of a run that was killed while it staged them
         token = uuid.uuid4().hex
         folder = join(self._place.staging, f"{self._target.name}-{token}")
         self.state = BulkPutState(folder=folder, token=token)
@@ -147,7 +145,7 @@ class BulkPutWriter:
     def discard(self) -> None:
         """Deletes the staged items, when the job is done and needs them no more. What AWS wrote stays."""
         if self.state:
-            delete_staged(self._storage, self.state)
+            delete_staged(self._storage, self.state.input)
 
     def _clean_up(self) -> None:
         """What was staged for an operation that AWS was never asked for is deleted."""
@@ -234,11 +232,13 @@ class BulkPutWriter:
             try:
                 return self._calls.describe(arn)
             except AwsError as error:
-                if meaning(error.code) == "missing":
-                    self._forget(state)
-                    self._fail(f"{error}; AWS knows operations for 90 days")
-                if not isinstance(error, AwsUnavailableError) or time.monotonic() - began > self._unanswered:
-                    self._fail(f"{error}; {self._continues(state)}")
+                missing = meaning(error.code) == "missing"  # it may be unknown for a moment
+                if (
+                    not (missing or isinstance(error, AwsUnavailableError))
+                    or time.monotonic() - began > self._unanswered
+                ):
+                    more = "; if AWS no longer knows it, start over with --restart" if missing else ""
+                    self._fail(f"{error}; {self._continues(state)}{more}")
                 if self._stop.event.wait(next(pauses)):
                     self._fail(f"{self._stop.error}; {self._continues(state)}")
 
@@ -284,7 +284,7 @@ class BulkPutWriter:
 
     def _forget(self, state: BulkPutState) -> None:
         """The next run is to begin anew: nothing runs, and nothing reads the staged items."""
-        delete_staged(self._storage, state)
+        delete_staged(self._storage, state.input)
         self.state = None
         self._save()
 
@@ -293,27 +293,3 @@ class BulkPutWriter:
         self._stop = Stop()
         self._stop.set(error)
         raise error
-
-
-def delete_staged(storage: Storage, state: BulkPutState) -> None:
-    """Deletes what a job has staged, and nothing else in the folder with its token. Raises StorageError."""
-    storage.delete([entry.uri for entry in storage.list(state.input) if STAGED.search(entry.uri)])
-
-
-def check_ended(client: "DynamoDBClient", state: BulkPutState | None) -> None:
-    """For a job that begins again. Raises WriterStoppedError while the operation of the run before may put items; AwsError."""
-    if state is None or state.asked is None:
-        return
-    calls = BulkPutCalls(client)
-    try:
-        found = calls.describe(state.arn) if state.arn else calls.find(state.token, state.asked)
-    except AwsError as error:
-        if meaning(error.code) == "missing":
-            return
-        raise
-    if found and found["BulkOperationStatus"] not in ENDED:
-        arn = str(found["BulkOperationArn"])
-        raise WriterStoppedError(
-            f"the bulk operation {arn} of the run before is {found['BulkOperationStatus']}, and would put its items over those "
-            f"of this one: continue without --restart, or cancel it and wait for its end: {calls.cancel_command(arn)}"
-        )

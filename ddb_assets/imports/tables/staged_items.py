@@ -7,6 +7,7 @@ objects of up to 5 GB; AWS reads objects side by side, and advises to shuffle so
 
 import gzip
 import random
+import re
 import tempfile
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -17,11 +18,17 @@ PART_BYTES, LARGE_PART_BYTES = 256 << 20, 4 << 30  # of JSON in one object
 MAX_OBJECTS = 50_000
 SHUFFLED_BYTES = 32 << 20  # of JSON that is held in memory and shuffled
 ENDING = ".json.gz"
+_STAGED = re.compile(r"/\d{6}\.json\.gz$")
 
 
 def part_bytes(number: int) -> int:
     """How much JSON the part with this number has. Later parts are larger, so that there are never too many of them."""
     return PART_BYTES if number < MAX_OBJECTS // 2 else LARGE_PART_BYTES
+
+
+def delete_staged(storage: Storage, folder: str) -> None:
+    """Deletes what a job that was killed has staged in its folder, and nothing else. Raises StorageError."""
+    storage.delete([entry.uri for entry in storage.list(folder) if _STAGED.search(entry.uri)])
 
 
 class StagedItems:
