@@ -16,10 +16,13 @@ from click.testing import CliRunner, Result
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.errors import AwsError, AwsUnavailableError
+from ddb_assets.aws.storage import Storage
 from ddb_assets.aws.table import TableDescription, UnfitTableError
-from ddb_assets.bulk.checkpoint import CheckpointError
+from ddb_assets.bulk.checkpoint import Checkpoint, CheckpointError
+from ddb_assets.bulk.reject_file import RejectFile
 from ddb_assets.bulk.writing.outcome import WriterStoppedError
 from ddb_assets.cli import main
+from ddb_assets.dynamodb.attribute_value import AttributeValueError
 from ddb_assets.imports import prepare
 from ddb_assets.imports.account import ImportReport, Progress
 from ddb_assets.imports.bulk_put import writer
@@ -237,6 +240,75 @@ def kill(path: Path, target: TableDescription, staging: str, **options: Any) -> 
     dying._finish = lambda *_, **__: None  # type: ignore[method-assign]
     with pytest.raises(Killed):
         dying.run()
+
+
+STEPS = (
+    *((Checkpoint, name) for name in ("save", "remove")),
+    *((Storage, name) for name in ("upload", "delete", "list")),
+    *((BulkPutCalls, name) for name in ("start", "describe", "find")),
+    (RejectFile, "sync"),
+)
+
+
+class Mortal:
+    """Dies after one of the steps that others can see. Whoever is dead takes no steps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left, self.dead = 0, False
+        for owner, name in STEPS:
+            monkeypatch.setattr(owner, name, self._step(getattr(owner, name)))
+
+    def _step(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*told: Any, **named: Any) -> Any:
+            self.left -= 1
+            if self.dead:
+                raise Killed
+            done = real(*told, **named)
+            self.dead = self.left == 0
+            if self.dead:
+                raise Killed
+            return done
+
+        return step
+
+
+@pytest.mark.slow
+def test_it_can_be_killed_at_every_step(
+    sandbox: Sandbox, staging: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One item fails at AWS, and one row is no item."""
+
+    def checked(target: TableDescription, item: dict[str, Any]) -> int:
+        if item["pk"] == {"S": "bad"}:
+            raise AttributeValueError("it is bad")
+        return real(target, item)
+
+    real = bulk_put._checked
+    monkeypatch.setattr(bulk_put, "_checked", checked)
+    path = rows({"pk": "a"}, {"n": 1}, {"pk": "bad"}, {"pk": "b"})
+    mortal = Mortal(monkeypatch)
+    step = 0
+    while True:
+        step += 1
+        target, rejects = new_table(sandbox), tmp_path / f"left-{step}.jsonl"
+        mortal.left, mortal.dead = step, False
+        dying = job(path, target, staging, max_rejects=2, rejects=str(rejects))
+        try:
+            dying.run()
+        except Killed:
+            mortal.left, mortal.dead = 0, False
+        else:
+            break
+        checkpoint = bool(list(Path("state/imports").glob(f"{target.name}-*.json")))
+        rejected = rejects.exists()
+        if checkpoint or not rejected:  # without one it was done, and would begin again
+            report = run(path, target, staging, max_rejects=2, rejects=str(rejects))
+            assert (report.problem, report.written, report.rejected) == (None, 2, 2), step
+        entries = [json.loads(line) for line in rejects.read_text().splitlines()[1:]]
+        assert sorted((entry["number"], entry["fate"]) for entry in entries) == [(1, "rejected"), (2, "rejected")], step
+        assert {item["pk"]["S"] for item in items_of(sandbox, target)} == {"a", "b"}
+        assert len(operations(sandbox, target)) == 1, step
+    assert step > 12, "all steps were met"
 
 
 @pytest.mark.parametrize("hours", [0, 9])
