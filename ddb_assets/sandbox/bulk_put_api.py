@@ -68,8 +68,9 @@ class BulkPutApi:
         operation = BulkPut(table, request, self._clock.tick())
         if token[1]:
             self._by_token[token] = operation
+        answer = {"BulkOperationDescription": _description(operation)}
         self._runner.start(operation)
-        return {"BulkOperationDescription": _description(operation)}
+        return answer
 
     def _table(self, caller: Caller, name: str) -> SandboxTable:
         account, region = caller.account, caller.region

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -37,7 +38,7 @@ from ddb_assets.sandbox import bulk_put
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.tables import items_of, new_table
 
-LARGE = "x" * 100_000
+MANY = 100
 
 
 @pytest.fixture
@@ -188,9 +189,14 @@ def test_items_that_fail_are_rejected_and_redriven(
     assert len(items_of(sandbox, target)) == 51
 
 
-def slow(sandbox: Sandbox) -> tuple[TableDescription, Path]:
-    """Items that AWS puts at ten a second, with the lowest rate."""
-    return new_table(sandbox), rows(*({"pk": f"k{n}", "x": LARGE} for n in range(15)))
+def slow(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> tuple[TableDescription, Path]:
+    """Items of which the sandbox puts about five a second at the lowest rate, until `hurry`."""
+    monkeypatch.setattr(bulk_put, "UNIT_BYTES", 1)
+    return new_table(sandbox), rows(*({"pk": f"k{n}", "x": "x" * 200} for n in range(MANY)))
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_put, "UNIT_BYTES", 1 << 20)
 
 
 def interrupted(target: TableDescription, path: Path, staging: str) -> ImportReport:
@@ -206,8 +212,8 @@ def interrupted(target: TableDescription, path: Path, staging: str) -> ImportRep
 
 
 @pytest.mark.slow
-def test_a_killed_import_follows_its_operation(sandbox: Sandbox, staging: str) -> None:
-    target, path = slow(sandbox)
+def test_a_killed_import_follows_its_operation(sandbox: Sandbox, staging: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, path = slow(sandbox, monkeypatch)
     command = [sys.executable, "-m", "ddb_assets.cli", *words(path, target, staging, "--max-wcu", "1024")]
     process = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (found := operations(sandbox, target)) or not found[0]["ProcessedItemCount"]:
@@ -221,9 +227,10 @@ def test_a_killed_import_follows_its_operation(sandbox: Sandbox, staging: str) -
     begun_again = CliRunner().invoke(main, ["import", str(path), "--table", target.name, "--restart"])
     assert begun_again.exit_code == 1
     assert "of the run before is IN_PROGRESS, and would put its items over those of this one" in begun_again.output
+    hurry(monkeypatch)
     done = call(path, target, staging, "--max-wcu", "9999", "--verify", "all", "--json")
     report = json.loads(done.stdout)
-    assert (report["written"], report["problem"], report["verified"]["different_count"]) == (15, None, 0)
+    assert (report["written"], report["problem"], report["verified"]["different_count"]) == (MANY, None, 0)
     (operation,) = operations(sandbox, target)
     assert report["bulk_operation"] == operation["BulkOperationArn"] == found[0]["BulkOperationArn"]
     assert not objects(sandbox, staging)
@@ -356,8 +363,10 @@ def test_what_a_killed_run_has_staged_is_deleted(
 
 
 @pytest.mark.slow
-def test_an_interrupted_import_says_how_to_cancel_and_can_be_continued(sandbox: Sandbox, staging: str) -> None:
-    target, path = slow(sandbox)
+def test_an_interrupted_import_says_how_to_cancel_and_can_be_continued(
+    sandbox: Sandbox, staging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, path = slow(sandbox, monkeypatch)
     report = interrupted(target, path, staging)
     (operation,) = operations(sandbox, target)
     assert report.problem
@@ -366,13 +375,16 @@ def test_an_interrupted_import_says_how_to_cancel_and_can_be_continued(sandbox: 
         in report.problem
     )
     assert "aws dynamodb cancel-bulk-operation --region us-east-1 --bulk-operation-arn" in report.problem
-    assert (report.complete, report.written + report.unprocessed) == (False, 15)
-    assert run(path, target, staging).written == 15
+    assert (report.complete, report.written + report.unprocessed) == (False, MANY)
+    hurry(monkeypatch)
+    assert run(path, target, staging).written == MANY
     assert len(operations(sandbox, target)) == 1
 
 
-def test_a_cancelled_operation_is_told_and_the_next_run_puts_everything(sandbox: Sandbox, staging: str) -> None:
-    target, path = slow(sandbox)
+def test_a_cancelled_operation_is_told_and_the_next_run_puts_everything(
+    sandbox: Sandbox, staging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, path = slow(sandbox, monkeypatch)
     client: Any = sandbox.dynamodb()
 
     def cancel(now: Progress) -> None:
@@ -382,11 +394,12 @@ def test_a_cancelled_operation_is_told_and_the_next_run_puts_everything(sandbox:
     report = run(path, target, staging, max_wcu=1024, on_progress=cancel)
     assert report.problem
     assert "ended CANCELLED" in report.problem
-    assert 0 < report.written == len(items_of(sandbox, target)) < 15
-    assert report.unprocessed == 15 - report.written
+    assert 0 < report.written == len(items_of(sandbox, target)) < MANY
+    assert report.unprocessed == MANY - report.written
     assert not objects(sandbox, staging)
+    hurry(monkeypatch)
     again = run(path, target, staging)
-    assert (again.problem, again.written) == (None, 15)
+    assert (again.problem, again.written) == (None, MANY)
     assert len(operations(sandbox, target)) == 2
 
 
@@ -538,11 +551,14 @@ def test_a_table_that_takes_none_now_is_told_and_nothing_is_left(
 
 
 @pytest.mark.slow
-def test_an_operation_that_the_table_has_already_is_waited_for(sandbox: Sandbox, staging: str) -> None:
-    target, path = slow(sandbox)
+def test_an_operation_that_the_table_has_already_is_waited_for(
+    sandbox: Sandbox, staging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, path = slow(sandbox, monkeypatch)
     interrupted(target, path, staging)
+    threading.Timer(0.3, hurry, [monkeypatch]).start()
     assert run(rows({"pk": "z"}, name="other.jsonl"), target, staging).written == 1
-    assert run(path, target, staging).written == 15
+    assert run(path, target, staging).written == MANY
     assert len(operations(sandbox, target)) == 2
 
 
@@ -627,24 +643,28 @@ def test_an_operation_whose_state_is_unknown_is_not_begun_again(
 
 
 @pytest.mark.slow
-def test_a_restart_after_the_operation_has_ended_begins_another(sandbox: Sandbox, staging: str) -> None:
-    target, path = slow(sandbox)
+def test_a_restart_after_the_operation_has_ended_begins_another(
+    sandbox: Sandbox, staging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, path = slow(sandbox, monkeypatch)
     interrupted(target, path, staging)
     with pytest.raises(WriterStoppedError, match="is IN_PROGRESS"):
         run(path, target, staging, restart=True)
+    hurry(monkeypatch)
     while operations(sandbox, target)[0]["BulkOperationStatus"] == "IN_PROGRESS":
         time.sleep(0.05)
-    assert run(path, target, staging, restart=True).written == 15
+    assert run(path, target, staging, restart=True).written == MANY
     assert len(operations(sandbox, target)) == 2
     assert not objects(sandbox, staging)
 
 
-def test_changed_files_are_another_import(sandbox: Sandbox, staging: str) -> None:
-    target, path = slow(sandbox)
+def test_changed_files_are_another_import(sandbox: Sandbox, staging: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, path = slow(sandbox, monkeypatch)
     interrupted(target, path, staging)
     rows({"pk": "other"})
     with pytest.raises(CheckpointError, match="something differs"):
         run(path, target, staging)
+    hurry(monkeypatch)
 
 
 def test_options_that_do_nothing_are_refused() -> None:

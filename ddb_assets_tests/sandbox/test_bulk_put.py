@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from ddb_assets.sandbox import bulk_put
+from ddb_assets.sandbox.server import _home
+from ddb_assets.sandbox.tables import Restored
 from ddb_assets_tests.sandbox.account import Account
 from ddb_assets_tests.sandbox.test_export_api import refused
 
@@ -141,13 +143,14 @@ def test_requests_that_aws_refuses(account: Account) -> None:
         assert refused(call, BulkOperationArn=unknown)[0] == "ResourceNotFoundException"
 
 
-def test_a_table_that_is_restoring_is_in_use(account: Account) -> None:
-    table, copy = account.table(), f"T-{uuid.uuid4().hex[:8]}"
-    account.dynamodb.restore_table_to_point_in_time(
-        SourceTableName=table, TargetTableName=copy, UseLatestRestorableTime=True
-    )
-    start = account.dynamodb.start_bulk_put_items
-    assert refused(start, TableName=copy, **staged(account, [item(id={"S": "a"})]))[0] == "ResourceInUseException"
+def test_a_table_that_is_restoring_is_in_use(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = account.table()
+    arguments = staged(account, [item(id={"S": "a"})])
+    with monkeypatch.context() as patch:
+        patch.setattr(_home().sandbox_table(table), "restored", Restored(account.arn(table), 0, 1 << 62))
+        start = account.dynamodb.start_bulk_put_items
+        assert refused(start, TableName=table, **arguments)[0] == "ResourceInUseException"
+    assert put(account, table, arguments)["BulkOperationStatus"] == "COMPLETED"
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_OBJECTS", 1), ("MAX_OBJECT_BYTES", 10)])
