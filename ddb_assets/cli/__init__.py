@@ -29,6 +29,7 @@ COMMANDS = (
     "clone",
     "follow",
     "stream",
+    "cost",
     "check-warehouse",
     "forget",
     "sandbox",

@@ -13,7 +13,7 @@ from ddb_assets.cli.commands.model_options import model_of
 from ddb_assets.cli.output import item_progress, note, print_grid, print_json, say
 from ddb_assets.cli.signals import term_interrupts
 from ddb_assets.contract.scan import ScanOptions
-from ddb_assets.scans.cost import PRICE
+from ddb_assets.scans.cost import price
 from ddb_assets.scans.plan import ScanPlan, plan_scan
 from ddb_assets.scans.run import ScanReport, run_scan
 from ddb_assets.settings import state_folder
@@ -113,4 +113,4 @@ def _print_report(report: ScanReport, *, as_json: bool) -> None:
 
 
 def _priced(usd: float | None) -> str:
-    return "" if usd is None else f" (at {PRICE})"
+    return "" if usd is None else f" (at {price()})"

@@ -61,6 +61,7 @@ attributes:
 
   # load: upsert  # upsert: one full export, then the changes of each window; replace: full exports only
   # cadence: hourly  # 15 min | 20 min | 30 min | hourly | 2 h | 3 h | 4 h | 6 h | 8 h | 12 h | daily
+  # max_cost: 50  # US dollars that its exports may cost in a calendar month; then no more are requested
   # trust: dynamodb  # ask DynamoDB whether it made an export; lake: believe every export in the bucket
   # stream: orders-cdc  # name or ARN of the Kinesis data stream that the table writes to: {name}_live is a minute behind
   #   # stream: dynamodb, the table's own stream; {{name: orders-cdc, tail: materialized_view}}, Redshift reads it itself

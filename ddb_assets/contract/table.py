@@ -233,6 +233,15 @@ class Table(ContractModel):
     warehouse: Annotated[
         WarehouseOptions, Field(description="diststyle, sortkey and encode of its tables in Redshift, schema for views")
     ] = WarehouseOptions()
+    max_cost: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="US dollars that the table's exports may cost in a calendar month (UTC); an export that would "
+            "cost more is not requested",
+        ),
+    ] = None
     owners: Annotated[
         tuple[Annotated[str, AfterValidator(_owner)], ...],
         Field(description="who answers for the table: e-mail addresses or team:<name>"),
@@ -268,6 +277,10 @@ class Table(ContractModel):
             )
         if self.export:
             raise ValueError("`export` is for exports, and `source: scan` makes none: take it out")
+        if self.max_cost:
+            raise ValueError(
+                "`max_cost` limits exports, and `source: scan` makes none: take it out; `scan.max_rcu` limits scans"
+            )
         return self
 
     @model_validator(mode="after")

@@ -85,7 +85,7 @@ def full_export_asset(table: Table) -> dg.AssetsDefinition:
             client = ddb_aws.clients.dynamodb(table.table)
             key = key_schema(client, table)
             request_id = config.request or context.run.root_run_id or context.run.run_id
-            asked = TableExports(client, table.table).request(
+            asked = TableExports(client, table.table, table.max_cost).request(
                 FullExport(request_id, _moment(config.as_of)), Destination.of(ddb_lake.exports_of(table))
             )
             done = awaited(client, asked, config.timeout_minutes, context.log.info)

@@ -6,6 +6,7 @@ import dagster as dg
 
 from ddb_assets.aws.storage import is_s3, split_s3
 from ddb_assets.contract.table import KeySchema, Table
+from ddb_assets.costs.prices import GB, prices
 from ddb_assets.exports.manifest import Export
 from ddb_assets.markdown import code
 from ddb_assets.orchestration import metadata
@@ -39,6 +40,8 @@ def upstream_export(context: dg.AssetExecutionContext, table: Table) -> tuple[st
 
 
 def _export(export: Export) -> metadata.Metadata:
+    at = prices()
+    usd = export.billed_bytes / GB * at.dynamodb.export_gb
     facts: metadata.Metadata = {
         metadata.URI: dg.MetadataValue.text(export.uri),
         metadata.EXPORT_ID: dg.MetadataValue.text(export.id),
@@ -47,6 +50,7 @@ def _export(export: Export) -> metadata.Metadata:
         "items": dg.MetadataValue.int(export.item_count),
         "files": dg.MetadataValue.int(len(export.files)),
         "billed_bytes": dg.MetadataValue.int(export.billed_bytes),
+        "usd": dg.MetadataValue.float(round(usd, 6)),
     }
     if export.export_time:
         facts["export_time"] = dg.MetadataValue.timestamp(export.export_time)
@@ -65,7 +69,7 @@ def _export(export: Export) -> metadata.Metadata:
             ("As of" if export.kind == "full" else "Window", " to ".join(times)),
             ("Items", f"{export.item_count:,}"),
             ("Data files", f"{len(export.files):,}"),
-            ("Billed bytes", f"{export.billed_bytes:,}"),
+            ("Billed bytes", f"{export.billed_bytes:,}, about ${usd:,.4f} ({at.said})"),
         ],
     )
     return facts

@@ -22,6 +22,7 @@ from ddb_assets.aws.table import describe_table
 from ddb_assets.contract.table import ExportTarget, KeySchema, Table
 from ddb_assets.contract.windows import Window
 from ddb_assets.errors import DdbAssetsError
+from ddb_assets.exports.billed import check_month
 from ddb_assets.exports.follow import ExportRef, describe, same_time, started_at, status
 from ddb_assets.exports.manifest import View
 
@@ -128,14 +129,16 @@ class TableExports:
     Every method raises AwsError, which names the IAM action if a permission is missing.
     """
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, max_usd: float | None = None) -> None:
+        """`max_usd` is what all exports of the table may cost in a calendar month."""
         self._client = client
         self._table = table
+        self._max_usd = max_usd
         self._finished: dict[str, ExportDescriptionTypeDef] = {}
         described = describe_table(client, table)
         if described.id is None:
             raise AwsError(f"dynamodb:DescribeTable on {table}: the answer without a TableId {ODD_ANSWER}")
-        self.arn, self.table_id = described.arn, described.id
+        self.arn, self.table_id, self._size_bytes = described.arn, described.id, described.size_bytes
 
     def restorable(self) -> Restorable:
         """The period that can be exported now. Raises PitrDisabledError, or NotRestorableError while it is just starting."""
@@ -158,7 +161,7 @@ class TableExports:
 
         If all earlier ones failed, a new one is requested. Increase `attempt` to request a new export although there is
         one, for example because its files were lost. Raises RequestError: PitrDisabledError, NotRestorableError, or for too
-        many exports at once.
+        many exports at once; CostLimitError if it would cost more than `max_usd`.
         """
         found = self.find(what, destination, attempt=attempt)
         if found.export is not None:
@@ -193,6 +196,9 @@ class TableExports:
 
     def _start(self, what: FullExport | Increment, destination: Destination, token: str) -> ExportRef:
         self._check_restorable(what)
+        if self._max_usd is not None:
+            least = None if isinstance(what, Increment) else self._size_bytes
+            check_month(self._client, self.arn, least, self._max_usd)
         arguments: dict[str, Any] = {"TableArn": self.arn, "ClientToken": token, "ExportFormat": "DYNAMODB_JSON"}
         if isinstance(what, Increment):
             arguments["ExportType"] = "INCREMENTAL_EXPORT"

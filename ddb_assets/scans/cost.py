@@ -1,4 +1,4 @@
-"""What a scan costs, in read capacity units and in money. Pure.
+"""What a scan costs, in read capacity units and in money.
 
 Facts: DynamoDB Developer Guide, "Read capacity units" (4 KB each, half of that when eventually consistent; a filter or a
 projection makes no scan cheaper); DynamoDB pricing, on-demand mode.
@@ -8,23 +8,26 @@ from dataclasses import dataclass
 
 from ddb_assets.aws.table import TableDescription
 from ddb_assets.bulk.scan import RCU_BYTES
+from ddb_assets.costs.prices import prices
 
-USD_PER_MILLION = 0.125
-"""A million read request units in us-east-1, table class Standard, since November 2024. Other Regions and classes differ."""
-PRICE = f"${USD_PER_MILLION:g} for a million read request units, as in us-east-1 for tables of class Standard"
+
+def price() -> str:
+    """The price of reads, for people. Raises PricesError."""
+    at = prices()
+    return f"${at.dynamodb.million_reads:g} for a million read request units; {at.said}"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """RCUs, and US dollars at USD_PER_MILLION; None for a provisioned table, whose capacity is paid for in any case."""
+    """RCUs, and US dollars; None for a provisioned table, whose capacity is paid for in any case."""
 
     rcu: float
     usd: float | None
 
     @classmethod
     def of(cls, table: TableDescription, rcu: float) -> "Cost":
-        """The cost of so many RCUs of this table."""
-        return cls(float(rcu), round(rcu * USD_PER_MILLION / 1e6, 6) if table.on_demand else None)
+        """The cost of so many RCUs of this table. Raises PricesError."""
+        return cls(float(rcu), round(rcu * prices().dynamodb.million_reads / 1e6, 6) if table.on_demand else None)
 
     @property
     def money(self) -> str:

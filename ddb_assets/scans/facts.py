@@ -5,7 +5,7 @@ import dagster as dg
 from ddb_assets.contract.table import KeySchema, Table
 from ddb_assets.exports.facts import full_export_facts
 from ddb_assets.orchestration import metadata
-from ddb_assets.scans.cost import PRICE
+from ddb_assets.scans.cost import price
 from ddb_assets.scans.landing import proof
 from ddb_assets.scans.run import ScanReport
 
@@ -32,7 +32,7 @@ def scan_facts(table: Table, report: ScanReport, key: KeySchema) -> metadata.Met
         "seconds": dg.MetadataValue.float(report.seconds),
     }
     if report.cost.usd is not None:
-        facts |= {"usd": dg.MetadataValue.float(report.cost.usd), "price": dg.MetadataValue.text(PRICE)}
+        facts |= {"usd": dg.MetadataValue.float(report.cost.usd), "price": dg.MetadataValue.text(price())}
     return facts
 
 

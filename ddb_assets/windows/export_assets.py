@@ -156,7 +156,7 @@ class _RunExports:
             raise WindowError(f"there is nothing to export for the window {key}")
         if key not in self._asked:
             if self._exports is None:
-                exports = TableExports(self._client, self._table.table)
+                exports = TableExports(self._client, self._table.table, self._table.max_cost)
                 check_same_table(exports, self._table, self._known.initial_load)
                 self._exports = exports
             check_obtainable(window, self._exports.restorable().earliest)

@@ -90,7 +90,7 @@ def window_schedule(table: Table) -> dg.ScheduleDefinition:
             known = ask(ddb_warehouse, ddb_aws.clients, table, patience=A_TICKS_PATIENCE)
         except DdbAssetsError as error:
             return dg.SkipReason(f"the warehouse cannot be asked which windows it has, so none is requested: {error}")
-        exports = TableExports(ddb_aws.clients.dynamodb(table.table), table.table)
+        exports = TableExports(ddb_aws.clients.dynamodb(table.table), table.table, table.max_cost)
         check_same_table(exports, table, known.initial_load)
         restorable = exports.restorable()
         due: dict[str, Window] = {}

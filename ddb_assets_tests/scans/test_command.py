@@ -22,8 +22,9 @@ from ddb_assets.cli.commands.scan import command
 from ddb_assets.cli.sandbox import REAL_ACCOUNT
 from ddb_assets.contract.scan import ScanOptions
 from ddb_assets.contract.table import Table
+from ddb_assets.costs.prices import prices
 from ddb_assets.sandbox.server import Sandbox
-from ddb_assets.scans.cost import USD_PER_MILLION, Cost, expected
+from ddb_assets.scans.cost import Cost, expected
 from ddb_assets.settings import STATE
 from ddb_assets_tests.support.fault_proxy import Fault, FaultProxy, Schedule
 from ddb_assets_tests.support.tables import client_of, target_of
@@ -101,7 +102,9 @@ def test_costs_are_those_of_the_price_list(sandbox: Sandbox, orders: str) -> Non
     described = target_of(sandbox, orders)
     large: Any = {"size_bytes": 8_192_000_001, "on_demand": True}
     table = type(described)(**{name: getattr(described, name) for name in described.__slots__} | large)
-    assert expected(table, 64, consistent=True) == Cost(2_000_001.0, round(2.000001 * USD_PER_MILLION, 6))
+    assert expected(table, 64, consistent=True) == Cost(
+        2_000_001.0, round(2.000001 * prices().dynamodb.million_reads, 6)
+    )
     assert expected(table, 64, consistent=False).rcu == 1_000_000.5
     assert expected(table, 64, consistent=True).money == "$0.25"
     assert Cost(1, 0.000001).money == "less than $0.01"
