@@ -24,6 +24,7 @@ from ddb_assets.cli.commands.model_options import model_of
 from ddb_assets.cli.dms import read_dms
 from ddb_assets.cli.output import print_grid, print_json, progress_console, say
 from ddb_assets.cli.printable import printable
+from ddb_assets.costs.prices import prices
 from ddb_assets.imports.account import ImportFailedError, ImportReport, Progress
 from ddb_assets.imports.dms.task import DmsFiles
 from ddb_assets.imports.import_config import ImportConfig, JobOptions, read_import_config
@@ -46,7 +47,7 @@ def run(
     redrive: bool,
     new_table: NewTable | None,
     bulk_put: Staging | None,
-    price: float,
+    price: float | None,
     as_json: bool,
 ) -> None:
     """Imports, and prints what became of every row. `changed` overrides the config, `options` are those of the job.
@@ -54,6 +55,8 @@ def run(
     `config` may be a DMS task, which says the table, and `source` is then where its bucket or folder is.
     Raises ImportFailedError unless every row is in the table.
     """
+    if price is None:
+        price = prices().dynamodb.million_writes
     if isinstance(config, DmsFiles):
         task = read_dms(config)
         settings, table, source = task.config, table or task.target_table, task.files(source)

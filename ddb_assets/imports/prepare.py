@@ -20,7 +20,7 @@ from ddb_assets.imports.import_config import ImportConfig, JobOptions
 from ddb_assets.imports.import_job import ImportJob
 from ddb_assets.imports.tables.create_table import create_table
 from ddb_assets.imports.tables.index_config import TableKey
-from ddb_assets.imports.tables.method import WRITE_USD, ImportPlan, Method, plan_import
+from ddb_assets.imports.tables.method import ImportPlan, Method, plan_import
 from ddb_assets.imports.tables.new_table import NewTableWriter, check_absent
 from ddb_assets.imports.tables.recoverable import check_recoverable
 from ddb_assets.imports.tables.table_plan import check_indexes, creation_parameters, planned
@@ -74,11 +74,12 @@ def prepare_import(
     on_operation: Callable[[str], object] = lambda _: None,
     new_table: NewTable | None = None,
     bulk_put: Staging | None = None,
-    price: float = WRITE_USD,
+    price: float | None = None,
 ) -> ImportJob:
     """`table` is a name or an ARN. `source` is a URI; without a `config`, that of a reject file, which says config and table.
 
-    `on_plan` gets the plan, whose writes cost `price` US dollars per million WCUs. A table that is made to be written into is
+    `on_plan` gets the plan, whose writes cost `price` US dollars per million WCUs, by default as listed.
+    A table that is made to be written into is
     made when all files have been read and checked. With `bulk_put` AWS fills a table that exists. Checkpoint and reject file
     are kept in the state folder. Raises AwsError, UnfitTableError and SourceError, and ImportFailedError if the files cannot be
     imported into the new table.
@@ -167,7 +168,7 @@ def _planned(
     target: TableDescription,
     new: NewTable | None,
     hindered: Sequence[str],
-    price: float,
+    price: float | None,
     bulk_put: bool,
 ) -> ImportPlan:
     if new and config.mode == "delete":

@@ -16,7 +16,7 @@ from ddb_assets.imports.tables.method import SMALL_BYTES, ImportPlan, plan_impor
 from ddb_assets.sandbox.server import Sandbox
 from ddb_assets_tests.support.tables import items_of, target_of
 
-GB = 1_000_000_000
+GB = 1 << 30
 
 
 def plan(*sizes: tuple[str, int], **more: Any) -> ImportPlan:

@@ -15,10 +15,6 @@ from ddb_assets.settings import LAKE
 if TYPE_CHECKING:
     from ddb_assets.imports.tables.method import Method
 
-PRICE = 0.625
-"""US dollars per million WCUs on demand, as in us-east-1; other Regions and provisioned capacity differ."""
-
-
 FROM_CONFIG = ("format", "items_at", "mode")
 
 
@@ -85,9 +81,7 @@ class ImportCommand(ModelCommand):
 @click.option(
     "--price",
     type=click.FloatRange(min=0),
-    default=PRICE,
-    show_default=True,
-    help="US dollars per million WCUs, for --dry-run.",
+    help="US dollars per million WCUs, for --dry-run; by default the list price.",
 )
 @json_option
 def command(
@@ -104,7 +98,7 @@ def command(
     method: str,
     staging: str | None,
     staging_owner: str | None,
-    price: float,
+    price: float | None,
     as_json: bool,
     **options: Any,
 ) -> None:

@@ -3,25 +3,24 @@
 Pure. ImportTable makes new tables only. It costs less than writes, and AWS says nothing about its time, which is minutes at
 least. Writes begin at once, at what a new on-demand table takes. A bulk put fills a table that exists. Its price is not known
 to us, so it is never chosen, only asked for.
-Facts: Amazon DynamoDB pricing, on-demand in us-east-1 (import from S3: $0.15 per GB of uncompressed data; $0.625 per million
-write request units, of 1 KB each); Developer Guide, "On-demand capacity mode" (a new table takes 4,000 writes a second).
+Facts: Amazon DynamoDB pricing (an import from S3 is billed by the GB of uncompressed data, a write request unit is 1 KB);
+Developer Guide, "On-demand capacity mode" (a new table takes 4,000 writes a second).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ddb_assets.costs.prices import GB, prices
+
 Method = Literal["import-table", "bulk-put", "batch-write", "put-item"]
 """`put-item` writes one item with each request: a condition needs that. `bulk-put` is StartBulkPutItems."""
 
-IMPORT_USD = 0.15
-WRITE_USD = 0.625
 NEW_TABLE_WCU = 4000
 SMALL_BYTES, LARGE_BYTES = 256 << 20, 10 << 30
 UNPACKED = 4
 """How many bytes of items a byte of a compressed file is taken for."""
 _PACKED = (".gz", ".zst", ".parquet")
-_GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -49,20 +48,22 @@ def plan_import(
     conditional: bool,
     puts: bool = False,
     asked: Method | None = None,
-    price: float = WRITE_USD,
+    price: float | None = None,
 ) -> ImportPlan:
     """`sizes` are the names and bytes of the files, `indexes` the global indexes, which are written too.
 
     `new`: the table does not exist. `obstacles` say why ImportTable, or the bulk put that is asked for, cannot be used.
     `conditional` writes are sent one by one. `puts`: nothing but puts is asked for, so a bulk put can be named. Raises
-    ValueError, with the obstacle, if a method is asked for and cannot be used.
+    ValueError, with the obstacle, if a method is asked for and cannot be used. A million WCUs costs `price` US dollars, by
+    default as listed.
     """
+    at = prices().dynamodb
     item_bytes = sum(size * (UNPACKED if name.lower().endswith(_PACKED) else 1) for name, size in sizes)
     writes = item_bytes / 1024 * (1 + indexes)
     written: Method = "put-item" if conditional else "batch-write"
-    costs: dict[Method, float] = {written: writes * price / 1e6}
+    costs: dict[Method, float] = {written: writes * (at.million_writes if price is None else price) / 1e6}
     if new and not obstacles:
-        costs["import-table"] = item_bytes / _GB * IMPORT_USD
+        costs["import-table"] = item_bytes / GB * at.import_gb
     method, reason = _chosen(item_bytes, written, new=new, obstacles=obstacles, asked=asked)
     if asked is None and not new and puts and item_bytes >= LARGE_BYTES:
         reason += (
