@@ -8,6 +8,7 @@ exist once.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import dagster as dg
@@ -86,6 +87,20 @@ def declared_tables(project: Path) -> list[Table]:
 
     Raises ConfigError when there is no such project, when it declares no table, or when its YAML cannot be read.
     """
+    (tables,) = declared_components(project, TableDeclaration)
+    if not tables:
+        raise ConfigError(
+            f"no YAML of the project at {project.resolve()} declares a table, so this is probably the wrong one: name the "
+            "right one by --project"
+        )
+    return [found.table for found in tables]
+
+
+def declared_components(project: Path, *kinds: Any) -> list[list[Any]]:
+    """The components of each kind that the YAML of the dg project at, or above, this folder declares.
+
+    Raises ConfigError when there is no such project, or when its YAML cannot be read.
+    """
     try:
         tree = dg.ComponentTree.for_project(path_within_project=project.resolve())
     except Exception as error:
@@ -94,16 +109,10 @@ def declared_tables(project: Path) -> list[Table]:
             f"its folder by --project ({error})"
         ) from error
     try:
-        tables = [found.table for found in tree.get_all_components(of_type=TableDeclaration)]  # type: ignore[type-abstract]
+        return [[*tree.get_all_components(of_type=kind)] for kind in kinds]
     except DdbAssetsError:
         raise
     except Exception as error:
         raise ConfigError(
             f"{project.resolve()} cannot be loaded, so it is unknown what it declares: {error}"
         ) from error
-    if not tables:
-        raise ConfigError(
-            f"no YAML of the project at {project.resolve()} declares a table, so this is probably the wrong one: name the "
-            "right one by --project"
-        )
-    return tables

@@ -1,0 +1,192 @@
+"""Which role may do what: for each stage the statements that its calls need, and no more.
+
+`ddb_assets_tests/infrastructure/` records the calls of each stage and compares them with these statements, both ways.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from ddb_assets.infrastructure.arns import (
+    ARN,
+    HERE,
+    bucket_arn,
+    objects_arn,
+    objects_at,
+    redshift_arn,
+    secret_arn,
+    stream_arn,
+    table_arn,
+)
+from ddb_assets.infrastructure.lake_rights import BY_S3, key_of, reads, writes, writes_at
+from ddb_assets.infrastructure.statement import ANY, Statement, allow, merged
+from ddb_assets.infrastructure.table_rights import cloned, copied, enabled, followed, imported, made, restored, scanned
+from ddb_assets.infrastructure.wanted import Wanted
+
+DAGSTER = "dagster"
+"""The role with the rights of all stages, for a process that runs them all."""
+COPY = "redshift-copy"
+"""The role with which Redshift reads the lake and the streams."""
+WORKGROUP = "${Warehouse.Workgroup.WorkgroupArn}"
+WORKGROUP_PARAMETER = "WorkgroupArn"
+"""The parameter for the ARN of a workgroup that exists; it contains an id that the name does not tell."""
+QUEUE = "${ExportEvents.Arn}"
+
+
+def policies(wanted: Wanted) -> dict[str, tuple[Statement, ...]]:
+    """The statements of each role that the project needs, by the role's name."""
+    found = {name: merged(rights(wanted)) for name, rights in _STAGES.items()}
+    stages = {name: statements for name, statements in found.items() if statements}
+    process = merged(statement for name in stages for statement in stages[name])
+    others = {name: merged(rights(wanted)) for name, rights in _OTHERS.items()}
+    return {DAGSTER: process} | stages | {name: statements for name, statements in others.items() if statements}
+
+
+def _export(wanted: Wanted) -> Iterator[Statement]:
+    """Asking for exports, following them, and finding those that others asked for."""
+    if not wanted.exported:
+        return
+    for table in wanted.exported:
+        arn, place = table_arn(table.table), wanted.place(table)
+        prefix = "/".join(filter(None, (place.prefix.strip("/"), "AWSDynamoDB/")))
+        objects = objects_arn(place.bucket, prefix)
+        yield allow("dynamodb: DescribeTable DescribeContinuousBackups ExportTableToPointInTime", arn)
+        yield allow("dynamodb: DescribeExport", f"{arn}/export/*")
+        yield allow("s3: GetObject PutObject PutObjectAcl AbortMultipartUpload", objects)
+        yield allow("s3: ListBucket", bucket_arn(place.bucket))
+        if place.kms_key:
+            yield allow("kms: GenerateDataKey Decrypt", _key(place.kms_key))
+        if place.bucket == wanted.lake.bucket:
+            yield allow("kms: GenerateDataKey Decrypt", key_of(wanted), condition=BY_S3)
+    yield allow("dynamodb: ListExports", ANY)
+    yield allow("sqs: ReceiveMessage DeleteMessage", QUEUE)
+    yield from _login(wanted)
+
+
+def _flatten(wanted: Wanted) -> Iterator[Statement]:
+    """Reading exports and scans, asking DynamoDB whether it made an export, and writing Parquet and schema documents."""
+    if not wanted.exported and not wanted.scanned:
+        return
+    for table in wanted.exported:
+        place = wanted.place(table)
+        prefix = "/".join(filter(None, (place.prefix.strip("/"), "AWSDynamoDB/")))
+        yield allow("s3: GetObject", objects_arn(place.bucket, prefix))
+        yield allow("s3: ListBucket", bucket_arn(place.bucket))
+        if place.kms_key:
+            yield allow("kms: Decrypt", _key(place.kms_key))
+        if table.trust == "dynamodb":
+            yield allow("dynamodb: DescribeExport", f"{table_arn(table.table)}/export/*")
+    if wanted.scanned:
+        yield from reads(wanted, "scans")
+    yield from writes(wanted, "parquet")
+    yield from writes(wanted, "schemas", deletes=False)
+
+
+def _load(wanted: Wanted) -> Iterator[Statement]:
+    """Loading Parquet: the process reads reports and footers, and writes COPY's manifests beside the parts."""
+    if wanted.tables:
+        yield from writes(wanted, "parquet") if wanted.in_redshift else reads(wanted, "parquet")
+        yield from _login(wanted)
+
+
+def _stream(wanted: Wanted) -> Iterator[Statement]:
+    """Following streams into the warehouse."""
+    for table in wanted.streamed:
+        yield from followed(table)
+    if wanted.streamed:
+        yield from writes(wanted, "parquet")
+        yield from writes(wanted, "streams", "schemas", deletes=False)
+        yield from _login(wanted)
+
+
+def _scan(wanted: Wanted) -> Iterator[Statement]:
+    for table in wanted.scanned:
+        yield from scanned(table)
+        yield from writes(wanted, "scans", deletes=False)
+
+
+def _import(wanted: Wanted) -> Iterator[Statement]:
+    for declared in wanted.imports:
+        yield from imported(wanted, declared)
+
+
+def _copy(wanted: Wanted) -> Iterator[Statement]:
+    for declared in wanted.copies:
+        yield from copied(wanted, declared)
+
+
+def _redshift_copy(wanted: Wanted) -> Iterator[Statement]:
+    """COPY from the lake, and the streams that Redshift reads itself."""
+    if not wanted.in_redshift:
+        return
+    yield from reads(wanted, "parquet")
+    yield allow("s3: GetBucketLocation", bucket_arn(wanted.lake.bucket))
+    if wanted.login and (staging := objects_at(wanted.login.staging)):
+        yield allow("s3: GetObject", staging)
+    for table in wanted.tables:
+        if table.reads_in_warehouse:
+            yield allow(
+                "kinesis: DescribeStream DescribeStreamSummary GetShardIterator GetRecords ListShards",
+                stream_arn(table.stream),
+            )
+            yield allow("kinesis: ListStreams", ANY)
+
+
+def _new_table(wanted: Wanted) -> Iterator[Statement]:
+    if wanted.options.new_tables and wanted.imports:
+        yield from made(wanted)
+
+
+def _clone(wanted: Wanted) -> Iterator[Statement]:
+    if wanted.options.new_tables and wanted.tables:
+        yield from cloned(wanted)
+
+
+def _restore(wanted: Wanted) -> Iterator[Statement]:
+    if wanted.options.operators and wanted.tables:
+        yield from restored(wanted)
+
+
+def _enable(wanted: Wanted) -> Iterator[Statement]:
+    if wanted.options.operators:
+        yield from enabled(wanted)
+
+
+def _login(wanted: Wanted) -> Iterator[Statement]:
+    """Logging in to Redshift."""
+    login = wanted.login
+    if wanted.options.redshift:
+        yield allow("redshift-serverless: GetCredentials GetWorkgroup", WORKGROUP)
+    elif login and login.workgroup:
+        yield allow("redshift-serverless: GetCredentials GetWorkgroup", f"${{{WORKGROUP_PARAMETER}}}")
+    elif login and login.cluster:
+        who = (f"dbuser:{login.cluster}/{login.user}", f"dbname:{login.cluster}/{login.database}")
+        yield allow("redshift: GetClusterCredentials", *map(redshift_arn, who))
+        yield allow("redshift: DescribeClusters", redshift_arn(f"cluster:{login.cluster}"))
+    elif login and login.secret:
+        yield allow("secretsmanager: GetSecretValue", secret_arn(login.secret))
+    if login and login.staging:
+        yield from writes_at(wanted, login.staging, "PutObject AbortMultipartUpload DeleteObject")
+
+
+def _key(key: str) -> str:
+    """The ARN of a KMS key that is given by its id or ARN."""
+    return key if key.startswith("arn:") else f"{ARN}:kms:{HERE}:key/{key}"
+
+
+Rights = Callable[[Wanted], Iterator[Statement]]
+_STAGES: Mapping[str, Rights] = {
+    "export": _export,
+    "flatten": _flatten,
+    "load": _load,
+    "stream": _stream,
+    "scan": _scan,
+    "import": _import,
+    "copy": _copy,
+}
+_OTHERS: Mapping[str, Rights] = {
+    "new-table": _new_table,
+    "clone": _clone,
+    "restore": _restore,
+    "enable-streams": _enable,
+    COPY: _redshift_copy,
+}
+STAGES = tuple(_STAGES)

@@ -1,0 +1,175 @@
+"""What a stack is made for: the tables, imports and copies of a project, its lake and its warehouse.
+
+Pure: no dagster, no boto3. `cli/infra.py` collects these values.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ddb_assets.contract.table import ExportTarget, Table
+from ddb_assets.infrastructure.errors import InfrastructureError
+
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+NAME = re.compile(r"[a-z][a-z0-9-]{1,30}")
+OWN_STREAM = "dynamodb"
+"""What a contract says for the table's own stream, instead of a Kinesis stream's name."""
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A bucket, and the prefix in it below which exports, Parquet and schema documents lie; without slashes at its ends."""
+
+    bucket: str
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        if not BUCKET.fullmatch(self.bucket):
+            raise InfrastructureError(
+                f"{self.bucket!r} cannot be the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens"
+            )
+
+    def key(self, folder: str) -> str:
+        """The key prefix of a folder in the lake, with a slash at its end."""
+        return "".join(f"{part}/" for part in (self.prefix, folder) if part)
+
+    @property
+    def uri(self) -> str:
+        """As the setting DDB_ASSETS_LAKE has it."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+
+@dataclass(frozen=True)
+class DeclaredImport:
+    """An import: the table that it writes into, and the URIs that it reads and writes. Those that are not on S3 are ignored."""
+
+    name: str
+    table: str
+    source: str
+    rejects: str = ""
+    keep_before: str = ""
+    if_not_exists: bool = False
+    require_pitr: bool = False
+    report_extra: bool = False
+
+
+@dataclass(frozen=True)
+class Side:
+    """A table of a copy. `role`: a role that is assumed to reach it; `elsewhere`: other credentials or endpoints reach it."""
+
+    table: str
+    region: str = ""
+    role: str = ""
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True)
+class DeclaredCopy:
+    """A copy between two tables; `rejects` is a URI."""
+
+    name: str
+    source: Side
+    destination: Side
+    rejects: str = ""
+
+
+@dataclass(frozen=True)
+class Login:
+    """How the process logs in to Redshift: by a secret, or by IAM to a cluster or a workgroup; all empty: by a password.
+
+    `staging` is the S3 URI of COPY's manifests if they are not beside the parts.
+    """
+
+    secret: str = ""
+    cluster: str = ""
+    workgroup: str = ""
+    user: str = ""
+    database: str = ""
+    staging: str = ""
+
+
+@dataclass(frozen=True)
+class OwnedTable:
+    """A table that the stack makes: its name, and its key attributes with their types (S, N, B)."""
+
+    name: str
+    key: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the stack has beyond buckets, queues and roles. All of it is off by default: it costs money, or exists already."""
+
+    name: str = "ddb-assets"
+    existing_bucket: bool = False
+    kms_key: str = ""
+    own_tables: tuple[OwnedTable, ...] = ()
+    own_streams: bool = False
+    redshift: bool = False
+    operators: bool = False
+    new_tables: tuple[str, ...] = ()
+    budget: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """All of it. `login` is None for a warehouse that is not Redshift. Raises InfrastructureError for names that collide."""
+
+    lake: Lake
+    tables: Sequence[Table] = ()
+    imports: Sequence[DeclaredImport] = ()
+    copies: Sequence[DeclaredCopy] = ()
+    login: Login | None = None
+    options: Options = field(default_factory=Options)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.options.name):
+            raise InfrastructureError(
+                f"{self.options.name!r} cannot be the name of the stack's resources: 2 to 31 lower-case letters, digits and "
+                "hyphens, the first one a letter"
+            )
+        declared = {table.table for table in self.tables} | {one.table for one in self.imports}
+        declared |= {side.table for copy in self.copies for side in (copy.source, copy.destination)}
+        for owned in self.options.own_tables:
+            if owned.name not in declared:
+                raise InfrastructureError(
+                    f"no YAML of the project names the table {owned.name!r}, so the stack cannot own it: check the name"
+                )
+        names = [owned.name for owned in self.options.own_tables]
+        if len(set(names)) != len(names):
+            raise InfrastructureError(f"a table is to be owned twice: {', '.join(sorted(names))}")
+        if self.options.redshift and self.login is not None:
+            raise InfrastructureError(
+                "the stack cannot make a Redshift workgroup, because the setting of the warehouse names one that exists: leave "
+                "one of the two out"
+            )
+
+    @cached_property
+    def exported(self) -> tuple[Table, ...]:
+        """The tables that exports fill."""
+        return tuple(table for table in self.tables if table.source == "exports")
+
+    @cached_property
+    def scanned(self) -> tuple[Table, ...]:
+        """The tables that scans fill."""
+        return tuple(table for table in self.tables if table.source == "scan")
+
+    @cached_property
+    def streamed(self) -> tuple[Table, ...]:
+        """The tables with a stream of either kind."""
+        return tuple(table for table in self.tables if table.stream)
+
+    @cached_property
+    def kinesis_streams(self) -> tuple[str, ...]:
+        """Names and ARNs of the Kinesis streams that tables write to, each once."""
+        return tuple(sorted({table.stream for table in self.streamed if table.stream != OWN_STREAM}))
+
+    @property
+    def in_redshift(self) -> bool:
+        """Whether the warehouse is Redshift."""
+        return self.options.redshift or self.login is not None
+
+    def place(self, table: Table) -> ExportTarget:
+        """Where the exports of a table are written."""
+        return table.export or ExportTarget(bucket=self.lake.bucket, prefix=self.lake.key("exports").rstrip("/"))
