@@ -32,6 +32,7 @@ COMMANDS = (
     "cost",
     "check-warehouse",
     "forget",
+    "infra",
     "sandbox",
     "demo",
 )

@@ -15,9 +15,15 @@ OWN_KEY = "${LakeKey.Arn}"
 BY_S3: Condition = (("StringEquals", "kms:ViaService", ("s3.${AWS::Region}.amazonaws.com",)),)
 
 
-def key_of(wanted: Wanted) -> str:
-    """The ARN of the key that encrypts the lake."""
-    return wanted.options.kms_key or OWN_KEY
+def key_of(wanted: Wanted) -> str | None:
+    """The ARN of the KMS key that encrypts the lake; None for a bucket that exists and is encrypted in another way."""
+    return wanted.options.kms_key or (None if wanted.options.existing_bucket else OWN_KEY)
+
+
+def uses_key(wanted: Wanted, actions: str) -> Iterator[Statement]:
+    """What S3 does with the lake's key, with the rights of whoever reads or writes."""
+    if key := key_of(wanted):
+        yield allow(f"kms: {actions}", key, condition=BY_S3)
 
 
 def reads(wanted: Wanted, *folders: str) -> Iterator[Statement]:
@@ -25,7 +31,7 @@ def reads(wanted: Wanted, *folders: str) -> Iterator[Statement]:
     places = [objects_arn(wanted.lake.bucket, wanted.lake.key(folder)) for folder in folders]
     yield allow("s3: GetObject", *places)
     yield allow("s3: ListBucket", bucket_arn(wanted.lake.bucket))
-    yield allow("kms: Decrypt", key_of(wanted), condition=BY_S3)
+    yield from uses_key(wanted, "Decrypt")
 
 
 def writes(wanted: Wanted, *folders: str, deletes: bool = True) -> Iterator[Statement]:
@@ -33,7 +39,7 @@ def writes(wanted: Wanted, *folders: str, deletes: bool = True) -> Iterator[Stat
     yield from reads(wanted, *folders)
     places = [objects_arn(wanted.lake.bucket, wanted.lake.key(folder)) for folder in folders]
     yield allow(f"s3: PutObject AbortMultipartUpload {'DeleteObject' if deletes else ''}", *places)
-    yield allow("kms: GenerateDataKey", key_of(wanted), condition=BY_S3)
+    yield from uses_key(wanted, "GenerateDataKey")
 
 
 def reads_at(wanted: Wanted, uri: str) -> Iterator[Statement]:
@@ -43,7 +49,7 @@ def reads_at(wanted: Wanted, uri: str) -> Iterator[Statement]:
         yield allow("s3: GetObject", objects)
         yield allow("s3: ListBucket", bucket)
         if bucket == bucket_arn(wanted.lake.bucket):
-            yield allow("kms: Decrypt", key_of(wanted), condition=BY_S3)
+            yield from uses_key(wanted, "Decrypt")
 
 
 def writes_at(wanted: Wanted, uri: str, actions: str = "PutObject AbortMultipartUpload") -> Iterator[Statement]:
@@ -52,4 +58,4 @@ def writes_at(wanted: Wanted, uri: str, actions: str = "PutObject AbortMultipart
     if objects := objects_at(uri):
         yield allow(f"s3: {actions}", objects)
         if bucket_at(uri) == bucket_arn(wanted.lake.bucket):
-            yield allow("kms: GenerateDataKey", key_of(wanted), condition=BY_S3)
+            yield from uses_key(wanted, "GenerateDataKey")

@@ -16,7 +16,7 @@ from ddb_assets.infrastructure.arns import (
     stream_arn,
     table_arn,
 )
-from ddb_assets.infrastructure.lake_rights import BY_S3, key_of, reads, writes, writes_at
+from ddb_assets.infrastructure.lake_rights import reads, uses_key, writes, writes_at
 from ddb_assets.infrastructure.statement import ANY, Statement, allow, merged
 from ddb_assets.infrastructure.table_rights import cloned, copied, enabled, followed, imported, made, restored, scanned
 from ddb_assets.infrastructure.wanted import Wanted
@@ -55,7 +55,7 @@ def _export(wanted: Wanted) -> Iterator[Statement]:
         if place.kms_key:
             yield allow("kms: GenerateDataKey Decrypt", _key(place.kms_key))
         if place.bucket == wanted.lake.bucket:
-            yield allow("kms: GenerateDataKey Decrypt", key_of(wanted), condition=BY_S3)
+            yield from uses_key(wanted, "GenerateDataKey Decrypt")
     yield allow("dynamodb: ListExports", ANY)
     yield allow("sqs: ReceiveMessage DeleteMessage", QUEUE)
     yield from _login(wanted)
@@ -72,6 +72,8 @@ def _flatten(wanted: Wanted) -> Iterator[Statement]:
         yield allow("s3: ListBucket", bucket_arn(place.bucket))
         if place.kms_key:
             yield allow("kms: Decrypt", _key(place.kms_key))
+        if place.bucket == wanted.lake.bucket:
+            yield from uses_key(wanted, "Decrypt")
         if table.trust == "dynamodb":
             yield allow("dynamodb: DescribeExport", f"{table_arn(table.table)}/export/*")
     if wanted.scanned:

@@ -137,14 +137,10 @@ def enabled(wanted: Wanted) -> Iterator[Statement]:
 
 
 def _stream_of(wanted: Wanted, side: Side) -> Iterator[Statement]:
-    """Following the stream that the contract of this table names, or else the table's own."""
-    streams = {table.stream for table in wanted.streamed if table.table == side.table} or {OWN_STREAM}
-    for stream in sorted(streams):
-        if stream == OWN_STREAM:
-            yield allow(OWN, own_stream_arn(side.table, side.region))
-        else:
-            yield allow("dynamodb: DescribeKinesisStreamingDestination", table_arn(side.table, side.region))
-            yield allow(KINESIS, stream_arn(stream))
+    """Following the stream that the contract of this table names."""
+    for table in wanted.streamed:
+        if table.table == side.table:
+            yield from followed(table)
 
 
 def _ours(side: Side) -> bool:

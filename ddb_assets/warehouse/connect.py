@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ddb_assets.aws.clients import AWS
 from ddb_assets.aws.storage import Storage
+from ddb_assets.infrastructure.wanted import Login
 from ddb_assets.warehouse.errors import WarehouseError
 from ddb_assets.warehouse.protocol import Warehouse
 from ddb_assets.warehouse.redshift.settings import RedshiftSettings
@@ -60,6 +61,18 @@ def table_name(url: str, relation: str, schema: str = "") -> str:
         settings = RedshiftSettings.parse(url)
         return f"{settings.database}.{schema or settings.schema}.{relation}"
     return f"{_duckdb_database(Path(_duckdb_file(url)))}.{schema or DUCKDB_SCHEMA}.{relation}"
+
+
+def login(url: str) -> Login | None:
+    """What a process needs of AWS to log in to the warehouse of this URL; None if that is a file.
+
+    Raises WarehouseError for any other URL.
+    """
+    if not url.startswith(REDSHIFT):
+        _duckdb_file(url)
+        return None
+    found = RedshiftSettings.parse(url)
+    return Login(found.secret, found.cluster, found.workgroup, found.user, found.database, found.staging)
 
 
 def _duckdb_file(url: str) -> str:

@@ -1,0 +1,82 @@
+"""The template of a stack: everything that a project needs on AWS, from what it declares."""
+
+from typing import Any
+
+from ddb_assets.infrastructure import alarms, warehouse
+from ddb_assets.infrastructure.document import attribute, ref, sub
+from ddb_assets.infrastructure.errors import InfrastructureError
+from ddb_assets.infrastructure.lake_rights import OWN_KEY, key_of
+from ddb_assets.infrastructure.policies import COPY, WORKGROUP_PARAMETER, policies
+from ddb_assets.infrastructure.roles import PRINCIPALS, role_id, roles
+from ddb_assets.infrastructure.storage import storage
+from ddb_assets.infrastructure.tables import tables
+from ddb_assets.infrastructure.wanted import Wanted
+
+MAX_RESOURCES = 500  # CloudFormation's quota
+MAX_BODY = 51_200
+"""The bytes of a template that CloudFormation takes in a call. A longer one is read from S3."""
+
+
+def template(wanted: Wanted) -> dict[str, Any]:
+    """The template. Raises InfrastructureError for what does not fit in one stack."""
+    groups = (
+        storage(wanted),
+        tables(wanted),
+        roles(wanted),
+        warehouse.warehouse(wanted),
+        alarms.alarms(wanted),
+    )
+    resources = {name: one for group in groups for name, one in group.items()}
+    if len(resources) != sum(map(len, groups)):
+        raise InfrastructureError("two names become the same resource of the stack: rename a table or a stream")
+    if len(resources) > MAX_RESOURCES:
+        raise InfrastructureError(
+            f"the stack would have {len(resources)} resources, and CloudFormation takes {MAX_RESOURCES}: divide the tables "
+            "among several projects, each with a stack of its own"
+        )
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"{wanted.options.name}, made by ddb-assets infra from the YAML of the project; change that instead",
+        "Parameters": _parameters(wanted),
+        "Conditions": dict(alarms.CONDITIONS),
+        "Resources": resources,
+        "Outputs": _outputs(wanted),
+    }
+
+
+def _parameters(wanted: Wanted) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        PRINCIPALS: {
+            "Type": "CommaDelimitedList",
+            "Description": "ARNs of the roles or users that may assume the roles of this stack",
+        }
+    }
+    if wanted.login and wanted.login.workgroup:
+        found[WORKGROUP_PARAMETER] = {
+            "Type": "String",
+            "AllowedPattern": "arn:aws[a-z-]*:redshift-serverless:[a-z0-9-]+:[0-9]{12}:workgroup/.+",
+            "Description": f"ARN of the Redshift workgroup {wanted.login.workgroup}",
+        }
+    return found | warehouse.parameters(wanted) | alarms.parameters(wanted)
+
+
+def _outputs(wanted: Wanted) -> dict[str, Any]:
+    """The settings of the process, and the roles."""
+    found = {
+        "Lake": _output("DDB_ASSETS_LAKE", wanted.lake.uri),
+        "ExportEventsUrl": _output("DDB_ASSETS_EXPORT_EVENTS", ref("ExportEvents")),
+    }
+    if wanted.options.redshift:
+        url = f"redshift:///{warehouse.DATABASE}?workgroup=${{Warehouse}}&region=${{AWS::Region}}&iam_role=default"
+        found["WarehouseUrl"] = _output("DDB_ASSETS_WAREHOUSE", sub(url))
+    for role in policies(wanted):
+        what = "The role of COPY: iam_role in the warehouse's URL" if role == COPY else f"The role {role}"
+        said = "DDB_ASSETS_ROLE_ARN of a process that runs all stages" if role == "dagster" else what
+        found[f"{role_id(role)}Arn"] = _output(said, attribute(f"{role_id(role)}.Arn"))
+    if key_of(wanted) == OWN_KEY:
+        found["LakeKeyArn"] = _output("The key of the lake, which outlives the stack", attribute("LakeKey.Arn"))
+    return found
+
+
+def _output(description: str, value: Any) -> dict[str, Any]:
+    return {"Description": description, "Value": value}
